@@ -1,0 +1,13 @@
+"""The config: a TOML file and the environment in, one frozen `Config` out, or every problem at once.
+
+    text -> tables -> + environment -> schema -> checks across keys -> Config
+    (load)            (environment)    (schema)  (checks)             (load)
+
+`values` and `cron` read single values, `locate` finds the line of a key, `problems` puts what is wrong into words.
+"""
+
+from aggregator.config.load import Config, default_config, load_config
+from aggregator.config.sample import init_text
+from aggregator.config.schema import config_schema
+
+__all__ = ["Config", "config_schema", "default_config", "init_text", "load_config"]

@@ -1,0 +1,181 @@
+"""The config file and the environment, read, checked and made into what the program runs on."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from aggregator.config.checks import find_conflicts, find_gaps
+from aggregator.config.cron import shortest_gap_minutes
+from aggregator.config.environment import apply_environment
+from aggregator.config.locate import KeyPath
+from aggregator.config.problems import Finding, findings_of, place_findings, syntax_problem
+from aggregator.config.schema import (
+    PRESETS,
+    File,
+    IngestTable,
+    OutputTable,
+    RecordsTable,
+    ScheduleTable,
+    ServeTable,
+    SiteTable,
+    StoreTable,
+    TopicsTable,
+)
+from aggregator.errors import ConfigError
+from aggregator.model import FeedPolicy, OutputOptions, Problem, Site, Source
+
+_LEAST_TTL_MINUTES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A config that can be used: paths are absolute, `path` is its file as it was given or None without one."""
+
+    site: SiteTable
+    sources: tuple[Source, ...]
+    schedule: ScheduleTable
+    store: StoreTable
+    output: OutputTable
+    serve: ServeTable
+    topics: TopicsTable
+    ingest: IngestTable
+    path: Path | None
+    warnings: tuple[Problem, ...]
+
+    def site_facts(self) -> Site:
+        """What every document says of the site."""
+        if self.schedule.cron:
+            minutes = shortest_gap_minutes(self.schedule.cron)
+        else:
+            minutes = self.schedule.every // timedelta(minutes=1)
+        return Site(
+            title=self.site.title,
+            base_url=self.site.base_url,
+            language=self.site.language,
+            author=self.site.author or "",
+            icon=self.site.icon or "",
+            copyright=self.site.copyright or "",
+            ttl=max(_LEAST_TTL_MINUTES, minutes),
+        )
+
+    def output_options(self) -> OutputOptions:
+        """Which documents a feed has."""
+        return OutputOptions(self.output.formats, self.output.pages, self.output.max_bytes)
+
+    def feed_policy(self) -> FeedPolicy:
+        """What every feed holds."""
+        return FeedPolicy(
+            limit=self.output.limit,
+            min_stay=self.output.min_stay,
+            late=self.output.late,
+            tombstones=self.output.tombstones,
+            auto=self.topics.auto,
+            min_entries=self.topics.min_entries,
+        )
+
+
+def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
+    """The config of a file, with the overrides of the environment. Raises ConfigError with all that is wrong."""
+    return _load(_read_text(path), path, env, found=True)
+
+
+def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
+    """What `load_config` gives for an empty file at `path`, where there is none."""
+    return _load("", path, env, found=False)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        todo = "write one with `aggregator init`, or name another with --config"
+        raise ConfigError((Problem(str(path), 0, 0, "there is no such file", todo=todo),)) from None
+    except OSError as error:
+        what = f"the file cannot be read: {error.strerror}"
+        raise ConfigError((Problem(str(path), 0, 0, what, todo="make it a file that can be read"),)) from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        problem = Problem(str(path), line, column, "the file is not UTF-8", todo="save it as UTF-8")
+        raise ConfigError((problem,)) from None
+
+
+def _load(text: str, path: Path, env: Mapping[str, str], *, found: bool) -> Config:
+    try:
+        data = tomllib.loads(text)
+    except ValueError as error:  # also what int() says of a number with thousands of digits
+        raise ConfigError((syntax_problem(error, file=str(path), text=text),)) from None
+    variables, problems = apply_environment(data, env)
+    absolute = path.absolute()
+    file, findings = _validate(data, absolute.parent)
+    findings += [*find_conflicts(file, absolute), *find_gaps(data)]
+    if findings:  # only then are positions worth a second reading
+        problems += place_findings(findings, file=str(path), text=text, variables=variables)
+    if any(problem.level == "error" for problem in problems):
+        raise ConfigError(tuple(problems))
+    return _config(file, path if found else None, tuple(problems))
+
+
+def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[Finding]]:
+    """The file and all that is wrong with its keys. Wrong ones have their default, so that the rest can be checked."""
+    try:
+        return File.model_validate(data, context=base), []
+    except ValidationError as error:
+        findings = findings_of(error)
+        usable = _without(data, (finding.path for finding in findings))
+        return File.model_validate(usable, context=base), findings
+
+
+def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
+    """The data less the key of a table, or else the whole table, on each of the paths."""
+    kept = {name: dict(table) if isinstance(table, dict) else table for name, table in data.items()}
+    for name, *rest in paths:
+        table = kept.get(str(name))
+        keys = [part for part in rest if isinstance(part, str)]
+        if isinstance(table, dict) and keys:
+            table.pop(keys[0], None)
+        else:
+            kept.pop(str(name), None)
+    return kept
+
+
+def _config(file: File, path: Path | None, warnings: tuple[Problem, ...]) -> Config:
+    return Config(
+        site=file.site,
+        sources=tuple(_source(table, file.site) for table in file.records),
+        schedule=file.schedule,
+        store=file.store,
+        output=file.output,
+        serve=file.serve,
+        topics=file.topics,
+        ingest=file.ingest,
+        path=path,
+        warnings=warnings,
+    )
+
+
+def _source(table: RecordsTable, site: SiteTable) -> Source:
+    fields = PRESETS[table.preset] | table.fields
+    return Source(
+        name=table.name or "",
+        root=str(table.path),
+        include=table.include,
+        fields=tuple(fields.items()),
+        default_published=table.default_published,
+        max_bytes=table.max_bytes,
+        max_depth=table.max_depth,
+        max_nodes=table.max_nodes,
+        removal_grace=table.removal_grace,
+        topics=table.topics,
+        link_template=table.link_template,
+        timezone=site.timezone,
+    )

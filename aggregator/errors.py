@@ -1,0 +1,72 @@
+"""Every error the program raises on purpose.
+
+    AggregatorError
+    ├── ConfigError          the config file or an override cannot be used (exit 2)
+    ├── StoreError           the store cannot be used (exit 2)
+    │   ├── StoreHeldError   another process writes to it
+    │   ├── StoreNewerError  a newer program made its schema
+    │   └── LeaseLostError   ours was taken over; the cycle must stop
+    ├── RecordError          one record cannot be used; never ends a cycle
+    ├── PublishError         the output folder cannot be written
+    ├── RenderError          a feed cannot be written as a document
+    └── StoppedError         a stop was asked for in the middle of a cycle
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aggregator.model import Problem
+
+
+class AggregatorError(Exception):
+    """Root of the tree; its text is fit to show to the operator."""
+
+
+class ConfigError(AggregatorError):
+    """All that is wrong with a config, one problem a line."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class StoreError(AggregatorError):
+    """The store cannot be opened or used."""
+
+
+class StoreHeldError(StoreError):
+    """Another process holds the lease; `holder` says which."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"the store is held by {holder}")
+        self.holder = holder
+
+
+class StoreNewerError(StoreError):
+    """The schema of the store is newer than this program."""
+
+
+class LeaseLostError(StoreError):
+    """The lease of this process was taken over by another."""
+
+
+class RecordError(AggregatorError):
+    """One record cannot be used; `problem` says where and why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class PublishError(AggregatorError):
+    """The output folder cannot be written."""
+
+
+class RenderError(AggregatorError):
+    """A feed cannot be written as a document."""
+
+
+class StoppedError(AggregatorError):
+    """A stop was asked for; what is stored so far stands."""

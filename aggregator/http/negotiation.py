@@ -1,0 +1,62 @@
+"""What a request asks for, read from its header fields (RFC 9110 sections 12 and 13). Pure.
+
+Clients send the same few values over and over, so what is parsed is remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import timegm
+from email.utils import parsedate_tz
+from functools import lru_cache
+
+_QVALUE = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
+_ENTITY_TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_TIME = r"\d\d:\d\d:\d\d"
+_HTTP_DATE = re.compile(
+    rf"[A-Z][a-z]{{2}}, \d\d [A-Z][a-z]{{2}} \d{{4}} {_TIME} GMT"
+    rf"|[A-Z][a-z]+day, \d\d-[A-Z][a-z]{{2}}-\d\d {_TIME} GMT"
+    rf"|[A-Z][a-z]{{2}} [A-Z][a-z]{{2}} [ \d]\d {_TIME} \d{{4}}"
+)
+
+
+@lru_cache(maxsize=128)
+def prefers_gzip(accept_encoding: bytes) -> bool:
+    """Whether gzip is acceptable and not ranked below identity (RFC 9110 section 12.5.3)."""
+    weights = _weights(accept_encoding)
+    other = weights.get(b"*", 0.0)
+    # Section 8.4.1.3: x-gzip is the same as gzip.
+    gzip = weights.get(b"gzip", weights.get(b"x-gzip", other))
+    return gzip > 0 and gzip >= weights.get(b"identity", other)
+
+
+def accepts_html(accept: bytes) -> bool:
+    """Whether the client names HTML itself; `*/*` alone is a program, which is better off with plain text."""
+    return _weights(accept).get(b"text/html", 0.0) > 0
+
+
+def matches_etag(if_none_match: bytes, etag: bytes) -> bool:
+    """Whether a field of tags, or `*`, names `etag`; compared weakly (RFC 9110 sections 13.1.2 and 8.8.3.2)."""
+    return if_none_match == etag or if_none_match.strip() == b"*" or etag in _ENTITY_TAG.findall(if_none_match)
+
+
+@lru_cache(maxsize=128)
+def parse_http_date(value: bytes) -> int | None:
+    """Seconds since 1970 of one of the three forms of RFC 9110 section 5.6.7; None for anything else."""
+    text = value.decode("latin-1").strip()
+    fields = parsedate_tz(text) if _HTTP_DATE.fullmatch(text) else None
+    return timegm(fields[:9]) if fields else None
+
+
+def _weights(field: bytes) -> dict[bytes, float]:
+    """Each value of a weighted list with its q (RFC 9110 section 12.4.2); a broken q counts as 0, a refusal."""
+    weights = {}
+    for item in field.split(b","):
+        value, *parameters = item.split(b";")
+        weight = 1.0
+        for parameter in parameters:
+            name, _, number = parameter.partition(b"=")
+            if name.strip().lower() == b"q":
+                weight = float(number) if _QVALUE.fullmatch(number := number.strip()) else 0.0
+        weights[value.strip().lower()] = weight
+    return weights

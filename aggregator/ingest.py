@@ -1,0 +1,117 @@
+"""Ingest: files that differ -> records or rejections, in batches.
+
+Reading, digest and parsing are one function over a batch, so that it runs as well in another process. It touches
+nothing but the files it is given.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import multiprocessing
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
+from hashlib import blake2b
+
+from aggregator.model import Problem, Record, Rejection, Source, SourceFile, Unchanged
+from aggregator.naming import unescape_path
+from aggregator.parse import parse_record
+
+BATCH = 500
+POOL_FROM = 4 * BATCH
+"""Files that make a pool of processes worth its start."""
+UNFINISHED_S = 60
+"""How long a file without its closing fence counts as still being written."""
+
+Outcome = Record | Rejection | Unchanged
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def ingest_files(
+    source: Source, files: Iterable[tuple[SourceFile, bytes | None]], *, workers: int
+) -> Iterator[list[Outcome]]:
+    """The outcomes of `files` (each with its stored digest or None), in their order, in batches.
+
+    Many files are read by `workers` processes, few ones here; 0 or 1 is always here. A file that is gone by now gives
+    no outcome.
+    """
+    batches = _batched(files)
+    head = list(itertools.islice(batches, POOL_FROM // BATCH))
+    if workers < 2 or len(head) < POOL_FROM // BATCH:
+        for batch in itertools.chain(head, batches):
+            yield ingest_batch(source, batch)
+        return
+    context = multiprocessing.get_context("spawn")  # the service has threads, so never fork
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting: deque[Future[list[Outcome]]] = deque()
+        try:
+            for batch in itertools.chain(head, batches):
+                waiting.append(pool.submit(ingest_batch, source, batch))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ingest_batch(source: Source, batch: Sequence[tuple[SourceFile, bytes | None]]) -> list[Outcome]:
+    """The outcomes of one batch."""
+    root = os.path.realpath(source.root)
+    outcomes = (ingest_file(source, root, file, digest) for file, digest in batch)
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def ingest_file(source: Source, root: str, file: SourceFile, known: bytes | None) -> Outcome | None:
+    """What one file says; None if it is gone. `known` is the digest of the bytes that are stored."""
+    try:
+        raw, file = _read_file(os.path.join(root, unescape_path(file.path)), file, source.max_bytes)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return Rejection(file, b"", Problem(file.path, 0, 0, f"cannot be read: {reason}", None, "check its rights"))
+    digest = blake2b(raw, digest_size=16).digest()
+    if digest == known:
+        return Unchanged(file, digest)
+    if len(raw) > source.max_bytes:
+        todo = "make it shorter or raise records.max_bytes"
+        problem = Problem(file.path, 0, 0, f"the file is over {source.max_bytes:,} bytes", None, todo)
+        return Rejection(file, digest, problem)
+    try:
+        outcome = parse_record(raw, file, source, digest)
+    except Exception as error:  # noqa: BLE001 - one record never stops a cycle; its text may not be shown
+        what = f"cannot be read: {type(error).__name__}"
+        return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "report it, with the file"))
+    if isinstance(outcome, Rejection) and outcome.unfinished:
+        fresh = time.time() - file.mtime_ns / 1e9 < UNFINISHED_S
+        return replace(outcome, unfinished=fresh)
+    return outcome
+
+
+def _read_file(path: str, file: SourceFile, max_bytes: int) -> tuple[bytes, SourceFile]:
+    """The bytes of a regular file, one more than `max_bytes` at most, and the stat that belongs to them."""
+    descriptor = os.open(path, _OPEN_FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        raw = os.read(descriptor, max_bytes + 1)
+        while len(raw) <= max_bytes and (more := os.read(descriptor, max_bytes + 1 - len(raw))):
+            raw += more
+    finally:
+        os.close(descriptor)
+    if status.st_size != file.size or status.st_mtime_ns != file.mtime_ns:
+        file = replace(file, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return raw, file
+
+
+def _batched(files: Iterable[tuple[SourceFile, bytes | None]]) -> Iterator[list[tuple[SourceFile, bytes | None]]]:
+    iterator = iter(files)
+    while batch := list(itertools.islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,303 @@
+"""The types that flow through the pipeline, each made by one stage and read by the next.
+
+    Source -> SourceFile -> Record | Rejection -> Change -> Feed -> Document -> CycleResult
+
+All are frozen. Times are aware UTC `datetime`; formats belong to `render`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+Format = Literal["rss", "atom", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in one place; `str()` is the line that people read.
+
+    `line` and `column` count from 1; 0 is unknown. `value` is shown only for keys that may be public.
+    """
+
+    path: str
+    line: int
+    column: int
+    what: str
+    value: str | None = None
+    todo: str = ""
+    level: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        place = self.path
+        if self.line:
+            place += f":{self.line}:{self.column or 1}"
+        text = f"{place}: {self.what}"
+        if self.value is not None:
+            shown = self.value if len(self.value) <= 80 else self.value[:79] + "…"
+            text += f": {shown!r}"
+        return f"{text} ({self.todo})" if self.todo else text
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder of records and how to read them.
+
+    `fields` maps a field of ours to the front matter keys that may hold it, first present wins; a dot goes
+    one level down. `removal_grace` is how long a mass removal waits and a rename may take.
+    """
+
+    name: str
+    root: str
+    include: tuple[str, ...]
+    fields: tuple[tuple[str, tuple[str, ...]], ...]
+    default_published: bool
+    max_bytes: int
+    max_depth: int
+    max_nodes: int
+    removal_grace: timedelta
+    topics: tuple[str, ...]
+    link_template: str | None
+    timezone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file seen in a folder: a stat, nothing read yet. `path` is relative, POSIX, escaped (`scan.escape_name`)."""
+
+    source: str
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who published the original; `domain` is a bare host name or empty."""
+
+    name: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An absolute http(s) address; `width` and `height` in pixels, 0 is unknown."""
+
+    url: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A link to another story."""
+
+    url: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All of a record that a reader can see, except dates: cleaned, plain text unless named `_html`.
+
+    `link` is the address of the story, `original_link` where it came from when that differs. Texts hold XML 1.0
+    characters only.
+    """
+
+    title: str
+    summary: str
+    body_html: str
+    link: str | None
+    original_link: str | None
+    provider: Provider | None
+    topics: tuple[str, ...]
+    category: str
+    type: str
+    language: str
+    images: tuple[Image, ...]
+    video_url: str | None
+    related: tuple[Related, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one file says, normalised.
+
+    `public` is what its flags say; dates are judged later. The hashes are 16 bytes each: `content_hash` over the
+    visible fields as the file states them (finds renames), `visible_hash` over all that a reader can see,
+    `selection_hash` over what only rules read, `text_hash` over title, summary and body (moves `updated`).
+    `quality` and `heat` are -1 when not scored.
+    """
+
+    file: SourceFile
+    digest: bytes
+    explicit_id: str | None
+    public: bool
+    content: Content
+    published: datetime | None
+    updated: datetime | None
+    expires: datetime | None
+    quality: float
+    heat: float
+    content_hash: bytes
+    visible_hash: bytes
+    selection_hash: bytes
+    text_hash: bytes
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A file that gives no record.
+
+    `unfinished`: its closing fence is missing and it changed within the last minute, so it is tried again.
+    `hides`: the flag that publishes is itself unusable, so an entry that is out must be withdrawn.
+    """
+
+    file: SourceFile
+    digest: bytes
+    problem: Problem
+    unfinished: bool = False
+    hides: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A file whose bytes are those that are stored."""
+
+    file: SourceFile
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of an entry, as feeds name it: `slug` is the term, `name` the label."""
+
+    slug: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the documents of a feed say of one entry."""
+
+    id: str
+    published: datetime | None
+    updated: datetime
+    topics: tuple[Topic, ...]
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """An entry that was withdrawn from the whole site (RFC 6721)."""
+
+    id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What one slug publishes now: entries newest first, `updated` its content's and never the clock's.
+
+    `id` is the Atom id, an IRI that stays when the feed moves. `full` puts bodies into the documents.
+    """
+
+    slug: str
+    id: str
+    title: str
+    description: str
+    language: str
+    updated: datetime
+    full: bool
+    version: int
+    entries: tuple[Entry, ...]
+    withdrawn: tuple[Withdrawal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSummary:
+    """One line of the list of feeds. `newest` is when its newest entry was released."""
+
+    slug: str
+    title: str
+    description: str
+    entries: int
+    newest: datetime | None
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every document says of where it comes from. `base_url` ends with a slash; `ttl` is in minutes."""
+
+    title: str
+    base_url: str
+    language: str
+    author: str
+    icon: str
+    copyright: str
+    ttl: int
+    hub_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Which documents a feed has, and how many bytes one may be."""
+
+    formats: tuple[Format, ...]
+    pages: bool
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a feed takes: entries with at least one of `any_topics` (topic keys), all entries if it names none."""
+
+    any_topics: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPolicy:
+    """What every feed holds: the newest `limit` entries and, up to four times that, those released within `min_stay`.
+
+    An entry older than `late` when it comes is not put on top; a withdrawal is told for `tombstones`. A topic gets a
+    feed of its own if `auto`, with its `min_entries`-th entry.
+    """
+
+    limit: int
+    min_stay: timedelta
+    late: timedelta
+    tombstones: timedelta
+    auto: bool
+    min_entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file of the output folder; `path` is relative to it and POSIX."""
+
+    path: str
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CycleResult:
+    """What one cycle did, in numbers; `problems` are those of whole sources and of publishing.
+
+    `due` is when the next entry becomes public or expires by itself.
+    """
+
+    scanned: int
+    new: int
+    changed: int
+    removed: int
+    rejected: int
+    feeds_written: int
+    files_written: int
+    seconds: float
+    problems: tuple[str, ...]
+    due: datetime | None

@@ -1,0 +1,131 @@
+"""Cleaning of single values: text, addresses, dates. Whatever comes out may stand in any document."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import UTC, date, datetime, time
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+import nh3
+
+# XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
+_NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACE = re.compile("[\t\n\v\f\r \x85\xa0\u2028\u2029]+")
+
+_ELEMENTS = (
+    "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br button"
+    " canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed"
+    " fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe"
+    " img input ins kbd label legend li link main map mark marquee math menu meta meter nav nobr noembed noframes"
+    " noscript object ol optgroup option output p param picture plaintext portal pre progress q rb rp rt ruby s samp"
+    " script search section select slot small source span strike strong style sub summary sup svg table tbody td"
+    " template textarea tfoot th thead time title tr track tt u ul var video wbr xmp"
+)
+_NOT_A_TAG = re.compile(rf"<(?!/?(?:{'|'.join(_ELEMENTS.split())})\b|!--)", re.IGNORECASE)
+_BLOCK_TAG = re.compile(
+    r"<(?=/?(?:address|article|aside|blockquote|br|dd|div|dl|dt|figure|footer|h[1-6]|header|hr|li|ol|p|pre|section"
+    r"|table|td|th|tr|ul)\b)",
+    re.IGNORECASE,
+)
+
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:[/?#][!#$%&'()*+,./:;=?@\w~-]*)?", re.A)
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ]\s*(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s*(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
+)
+_RFC_2822 = re.compile(r"(?:[A-Za-z]{3},\s*)?\d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d(?::\d\d)?(?: (?:[A-Z]{1,4}|[+-]\d{4}))?")
+
+
+def xml_text(text: str) -> str:
+    """The text with XML 1.0 characters only; a lone surrogate becomes U+FFFD, another forbidden one goes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _NOT_XML.sub("", _SURROGATE.sub("\ufffd", text))
+
+
+def plain_text(text: str) -> str:
+    """The text without tags, its entities decoded once, white space collapsed.
+
+    A `<` that opens no HTML element is text: `List<T>` stays as it is.
+    """
+    text = xml_text(text)
+    if "<" in text:
+        text = _BLOCK_TAG.sub(" <", _NOT_A_TAG.sub("&lt;", text))
+        text = nh3.clean(text, tags=set())
+    if "&" in text:
+        text = xml_text(html.unescape(text))
+    return _SPACE.sub(" ", text).strip()
+
+
+def http_url(text: str) -> str | None:
+    """The absolute http(s) address in `text` as a URI of RFC 3986 (other characters percent-encoded), or None."""
+    text = text.strip()
+    if _PLAIN_URL.fullmatch(text) and not _BAD_PERCENT.search(text):
+        return text
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+        host = parts.hostname
+        if parts.scheme not in ("http", "https") or not host or parts.username is not None:
+            return None
+        bare = host if host.isascii() else host.encode("idna").decode()
+    except ValueError:  # an address that is none, such as a port of letters; UnicodeError is one too
+        return None
+    if ":" in bare:
+        bare = f"[{bare}]"
+    elif not _HOST.fullmatch(bare):
+        return None
+    place = bare if port is None else f"{bare}:{port}"
+    rest = text.split("://", 1)[1]
+    tail = re.sub(r"[\t\r\n]", "", rest[len(re.split(r"[/?#\\]", rest, maxsplit=1)[0]) :])
+    escaped = quote(_BAD_PERCENT.sub("%25", xml_text(tail)), safe="!#$%&'()*+,/:;=?@[]~")
+    return f"{parts.scheme}://{place}{escaped}"
+
+
+def host_name(text: str) -> str:
+    """The bare host name in `text` in lower case, or an empty string."""
+    bare = text.strip().lower().rstrip("/")
+    bare = bare.split("://", 1)[-1]
+    try:
+        bare = bare if bare.isascii() else bare.encode("idna").decode()
+    except UnicodeError:
+        return ""
+    return bare if _HOST.fullmatch(bare) and len(bare) <= 253 else ""
+
+
+def utc_time(value: object, zone: ZoneInfo) -> tuple[datetime, bool] | None:
+    """The moment that a front matter value names, and whether it named its zone; None if it is no date.
+
+    Takes dates, datetimes, ISO 8601 in its extended form and RFC 5322 dates. Without a zone it is in `zone`.
+    """
+    if isinstance(value, str):
+        value = _parse_date(value.strip())
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if not isinstance(value, datetime):
+        return None
+    zoned = value.tzinfo is not None
+    try:
+        moment = (value if zoned else value.replace(tzinfo=zone)).astimezone(UTC)
+    except (OverflowError, ValueError):
+        return None
+    return (moment, zoned) if 1 < moment.year < 9999 else None
+
+
+def _parse_date(text: str) -> datetime | None:
+    try:
+        if match := _DATE.fullmatch(text):
+            day, clock, zone = match.groups()
+            if zone in ("Z", "z", "UTC", "GMT"):
+                zone = "+00:00"
+            return datetime.fromisoformat(f"{day}T{(clock or '00:00').replace(',', '.')}{zone or ''}")
+        if _RFC_2822.fullmatch(text):
+            return parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return None

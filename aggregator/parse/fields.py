@@ -1,0 +1,280 @@
+"""Fields: the values of the front matter -> the fields of a record, each by its rule in the field map.
+
+What is wrong with a field that a record can do without is a warning and the field is dropped; the rest makes the
+record unusable.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from aggregator.model import Image, Problem, Provider, Related
+from aggregator.naming import topic_key
+from aggregator.parse.clean import host_name, http_url, plain_text, utc_time, xml_text
+from aggregator.parse.front_matter import Scalar, Value
+
+PLAYER_HOSTS = frozenset(
+    "www.youtube.com youtube.com www.youtube-nocookie.com youtube-nocookie.com player.vimeo.com www.dailymotion.com"
+    " geo.dailymotion.com embed.ted.com www.microsoft.com player.twitch.tv media.ccc.de".split()
+)
+"""Hosts whose video players may be linked."""
+
+MAX_ID = 1000
+_IFRAME_SRC = re.compile(r"<iframe\b[^>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
+_ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
+
+
+class UnusableError(Exception):
+    """A record cannot do without a field that is wrong; `problem` says where and why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class Fields:
+    """The fields of one record; reading one may add to `warnings` or raise UnusableError."""
+
+    def __init__(
+        self, values: Mapping[str, Value], keys: Mapping[str, Sequence[str]], path: str, zone: ZoneInfo
+    ) -> None:
+        self.warnings: list[Problem] = []
+        self._values, self._keys, self._path, self._zone = values, keys, path, zone
+
+    def public(self, default: bool) -> bool:
+        """What the flags say: `published`, else `default`, and none of `draft`, `deleted`, `removed`."""
+        published = default
+        hidden = False
+        for field in ("published", "draft", "deleted", "removed"):
+            key, value = self._find(field, null=True)
+            if value is None:
+                continue
+            flag = value.value.value if isinstance(value.value, Scalar) else value.value
+            if not isinstance(flag, bool):
+                raise self.unusable(field, f"'{key}' is not true or false", "write true or false")
+            if field == "published":
+                published = flag
+            else:
+                hidden = hidden or flag
+        return published and not hidden
+
+    def text(self, field: str) -> str:
+        """Plain text of the first key that has any, or an empty string."""
+        for key, value in self._each(field):
+            if isinstance(value.value, str):
+                if text := plain_text(value.value):
+                    return text
+            else:
+                self._warn(key, value, f"'{key}' is not a text", "write one text")
+        return ""
+
+    def url(self, field: str) -> str | None:
+        """The first key that holds an absolute http(s) address."""
+        for key, value in self._each(field):
+            if isinstance(value.value, str) and (url := http_url(value.value)):
+                return url
+            if value.value != "":
+                self._warn(key, value, f"'{key}' is no http(s) address", "write it in full, with https://")
+        return None
+
+    def required_date(self, field: str) -> datetime | None:
+        """A date that, if it is there, must be one."""
+        key, value = self._find(field)
+        if value is None:
+            return None
+        found = utc_time(value.value.value if isinstance(value.value, Scalar) else value.value, self._zone)
+        if found is None:
+            raise self.unusable(field, f"'{key}' is not a date", "write it as 2026-05-20T07:10:00Z")
+        if not found[1]:
+            self._warn(key, value, f"'{key}' names no zone, {self._zone.key} is taken", "add Z or +02:00")
+        return found[0]
+
+    def optional_date(self, field: str) -> datetime | None:
+        """A date that is left out when it is none."""
+        try:
+            return self.required_date(field)
+        except UnusableError as error:
+            key, value = self._find(field)
+            if value is not None:
+                self._warn(key, value, error.problem.what, error.problem.todo)
+            return None
+
+    def explicit_id(self) -> str | None:
+        """The id that the record states for itself."""
+        key, value = self._find("id")
+        if value is None:
+            return None
+        stated = value.value
+        if isinstance(stated, Scalar):
+            usable = isinstance(stated.value, int) and not isinstance(stated.value, bool)
+        else:
+            usable = isinstance(stated, str)
+        if not usable or len(stated) > MAX_ID or not _ID.fullmatch(stated) or xml_text(stated) != stated:
+            raise self.unusable("id", f"'{key}' cannot be an id", f"write one text of 1 to {MAX_ID} characters")
+        return str(stated)
+
+    def score(self, field: str) -> float:
+        """A finite number, -1 when there is none."""
+        key, value = self._find(field)
+        if value is None:
+            return -1.0
+        number = value.value.value if isinstance(value.value, Scalar) else value.value
+        if isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < 1e15:
+            return float(number) if math.isfinite(number) else -1.0
+        self._warn(key, value, f"'{key}' is not a number", "write a number")
+        return -1.0
+
+    def provider(self) -> Provider | None:
+        """Name and domain; a bare text is the name."""
+        key, value = self._find("provider")
+        if value is None:
+            return None
+        stated = value.value if isinstance(value.value, dict) else {"name": value.value}
+        name, domain = stated.get("name"), stated.get("domain")
+        clean_name = plain_text(name) if isinstance(name, str) and not _is_null(name) else ""
+        clean_domain = host_name(domain) if isinstance(domain, str) and not _is_null(domain) else ""
+        if not clean_name and not clean_domain:
+            self._warn(key, value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
+            return None
+        return Provider(clean_name or clean_domain, clean_domain)
+
+    def topics(self) -> tuple[str, ...]:
+        """Names in the order given, each once; a bare text is one topic."""
+        key, value = self._find("topics")
+        if value is None:
+            return ()
+        stated = value.value if isinstance(value.value, list) else [value.value]
+        names = [plain_text(name) for name in stated if isinstance(name, str) and not _is_null(name)]
+        if len(names) < len(stated):
+            self._warn(key, value, f"'{key}' holds what is no text", "write a list of texts", shown=False)
+        return self.unique_topics(names)
+
+    @staticmethod
+    def unique_topics(names: Iterable[str]) -> tuple[str, ...]:
+        """Each topic once, as first spelled."""
+        return tuple({topic_key(name): name for name in reversed([*names]) if name}.values())[::-1]
+
+    def language(self) -> str:
+        """A language tag of RFC 5646 by its shape, or an empty string."""
+        key, value = self._find("language")
+        if value is None:
+            return ""
+        if isinstance(value.value, str) and _LANGUAGE.fullmatch(value.value.strip()):
+            return value.value.strip().replace("_", "-")
+        self._warn(key, value, f"'{key}' is no language", "write a tag such as en or pt-BR")
+        return ""
+
+    def images(self) -> tuple[Image, ...]:
+        """Those with an absolute http(s) address, each once."""
+        _, value = self._find("images")
+        if value is None:
+            return ()
+        stated = value.value if isinstance(value.value, list) else [value.value]
+        found: dict[str, Image] = {}
+        for one in stated:
+            image = one if isinstance(one, dict) else {"url": one}
+            address = image.get("url")
+            if isinstance(address, str) and (url := http_url(address)):
+                found.setdefault(url, Image(url, _pixels(image.get("width")), _pixels(image.get("height"))))
+        return tuple(found.values())
+
+    def video_url(self) -> str | None:
+        """The address of a player: the `src` of an iframe whose host is in PLAYER_HOSTS."""
+        key, value = self._find("video")
+        if value is None:
+            return None
+        match = _IFRAME_SRC.search(value.value) if isinstance(value.value, str) else None
+        if match:
+            address = html.unescape(next(group for group in match.groups() if group is not None)).strip()
+            url = http_url(f"https:{address}" if address.startswith("//") else address)
+            if url and urlsplit(url).hostname in PLAYER_HOSTS:
+                return url
+        self._warn(key, value, f"'{key}' is no iframe of a known player", "leave it out", shown=False)
+        return None
+
+    def related(self) -> tuple[Related, ...]:
+        """Links to other stories: those with a title and an address that are not hidden themselves."""
+        _, value = self._find("related")
+        stated = value.value if value is not None and isinstance(value.value, list) else []
+        found: dict[str, Related] = {}
+        for one in stated:
+            if not isinstance(one, dict):
+                continue
+            nested = Fields(
+                {key: Value(item, 0, 0) for key, item in one.items() if isinstance(key, str)},
+                self._keys, self._path, self._zone,
+            )  # fmt: skip
+            try:
+                shown = nested.public(default=True)
+            except UnusableError:
+                shown = False
+            url, title = nested.url("link"), nested.text("title")
+            if shown and url and title:
+                found.setdefault(url, Related(url, title))
+        return tuple(found.values())
+
+    def unusable(self, field: str, what: str, todo: str, value: str | None = "") -> UnusableError:
+        """The refusal of the record for `field`; its value is shown if it is short and plain."""
+        _, found = self._find(field, null=True)
+        if found is None:
+            return UnusableError(Problem(self._path, 1, 1, what, None, todo))
+        shown = None if value is None else _shown(found.value)
+        return UnusableError(Problem(self._path, found.line, found.column, what, shown, todo))
+
+    def _each(self, field: str) -> list[tuple[str, Value]]:
+        found = []
+        for key in self._keys.get(field, ()):
+            value = self._dig(key)
+            if value is not None and not _is_null(value.value):
+                found.append((key, value))
+        return found
+
+    def _find(self, field: str, *, null: bool = False) -> tuple[str, Value | None]:
+        """The first key of `field` that is present, and its value; with `null`, null counts as present."""
+        for key in self._keys.get(field, ()):
+            value = self._dig(key)
+            if value is not None and (null or not _is_null(value.value)):
+                return key, value
+        return field, None
+
+    def _dig(self, key: str) -> Value | None:
+        if key in self._values:
+            return self._values[key]
+        first, *rest = key.split(".")
+        top = self._values.get(first)
+        if top is None or not rest:
+            return None
+        value: Any = top.value
+        for part in rest:
+            if not isinstance(value, dict) or part not in value:
+                return None
+            value = value[part]
+        return Value(value, top.line, top.column)
+
+    def _warn(self, key: str, value: Value, what: str, todo: str, *, shown: bool = True) -> None:
+        text = _shown(value.value) if shown else None
+        self.warnings.append(Problem(self._path, value.line, value.column, what, text, todo, "warning"))
+
+
+def _is_null(value: object) -> bool:
+    return value is None or (isinstance(value, Scalar) and value.value is None)
+
+
+def _shown(value: object) -> str:
+    """How a message shows a value; what is inside a map or a list is not for messages."""
+    if isinstance(value, str):
+        return xml_text(value)
+    return "a map" if isinstance(value, dict) else "a list" if isinstance(value, list) else type(value).__name__
+
+
+def _pixels(value: object) -> int:
+    number = value.value if isinstance(value, Scalar) else value
+    return number if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 100_000 else 0

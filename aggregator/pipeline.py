@@ -1,0 +1,235 @@
+"""The pipeline: one cycle, the stages in order.
+
+    scan -> ingest -> store -> (renames, removals, releases) -> settle -> render -> publish -> CycleResult
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import blake2b
+
+from aggregator.config import Config
+from aggregator.errors import PublishError, StoppedError
+from aggregator.ingest import ingest_batch, ingest_files
+from aggregator.model import CycleResult, Document, Source, SourceFile
+from aggregator.parse import PARSER_VERSION
+from aggregator.publish import NOTHING, Published, Wanted, publish_feeds, read_manifest
+from aggregator.render import FINGERPRINT, feed_paths, index_paths, render_feed, render_index
+from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder
+from aggregator.store import (
+    FeedReader,
+    Store,
+    Writer,
+    adopt_freed,
+    count_known,
+    count_rejected,
+    feed_versions,
+    from_us,
+    index_version,
+    known_files,
+    mark_missing,
+    next_due,
+    open_source,
+    pair_renames,
+    prepare_feeds,
+    read_feeds,
+    read_meta,
+    record_cycle,
+    release_entries,
+    settle_feeds,
+    settle_index,
+    set_source_problem,
+    store_outcomes,
+    summarise_feeds,
+    topic_slugs,
+    withdraw_expired,
+    withdraw_vanished,
+)
+
+INDEX = ""
+"""The name, among feeds, of the list of feeds."""
+MARK_BATCH = 500
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """What the walk of one source found: how many files, and why it could not be walked if so."""
+
+    source: Source
+    files: int
+    known: int
+    first: bool
+    missing: bool
+
+
+class Pipeline:
+    """Runs cycles over one store with one config; keeps between them what makes the next one cheap."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        site_id: str,
+        *,
+        stop: threading.Event | None = None,
+        progress: Progress = lambda stage, done, total: None,
+    ) -> None:
+        self.config, self.store, self._site_id = config, store, site_id
+        self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
+        self._stop, self._progress = stop or threading.Event(), progress
+        self.reader = FeedReader(self.policy, site_id, self._site.title, self._site.language)
+
+    def run(self, now: datetime, *, accept_removals: bool = False) -> CycleResult:
+        """One whole cycle at the content's time `now`. Raises StoppedError between two transactions when stopped, and
+        StoreError; what went wrong with a source or the output folder is in the result."""
+        started = time.monotonic()
+        writer = Writer(self.store, now, self.policy, self._site_id)
+        problems: list[str] = []
+        scanned = self.update_store(writer, problems, accept_removals=accept_removals)
+        published = self._publish(problems, complete=not any(one.first and one.missing for one in scanned))
+        with self.store.read() as connection:
+            due, rejected = next_due(connection, writer.now), count_rejected(connection)
+        result = CycleResult(
+            scanned=sum(one.files for one in scanned),
+            new=writer.new,
+            changed=writer.changed,
+            removed=writer.removed,
+            rejected=rejected,
+            feeds_written=len(published.feeds - {INDEX}),
+            files_written=len(published.written),
+            seconds=time.monotonic() - started,
+            problems=tuple(problems),
+            due=None if due is None else from_us(due),
+        )
+        record_cycle(writer, result)
+        return result
+
+    def update_store(self, writer: Writer, problems: list[str], *, accept_removals: bool) -> list[_Scanned]:
+        """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
+        title = self._site.title
+        prepare_feeds(writer, title, _fingerprint(repr(self.policy), title, self._site.language))
+        scanned = [self._scan(writer, source, problems) for source in self.config.sources]
+        for one in scanned:
+            self._check_stop()
+            if not one.missing:
+                pair_renames(writer, one.source)
+                self._read_freed(writer, one.source)
+            waiting = withdraw_vanished(
+                writer, one.source, one.known, accept=accept_removals, folder_missing=one.missing
+            )
+            if waiting:
+                problems.append(
+                    f"{one.source.root}: {waiting} of {one.known} files are gone at once; their entries stay for"
+                    f" {one.source.removal_grace} (if it is meant: aggregator build --accept-removals)"
+                )
+        withdraw_expired(writer)
+        for one in scanned:
+            if not (one.first and one.missing):
+                release_entries(writer, one.source, first_scan=one.first, stopped=self._check_stop)
+        settle_feeds(writer, self.reader, self._check_stop)
+        settle_index(writer, self.reader, pages=self._options.pages)
+        return scanned
+
+    def _scan(self, writer: Writer, source: Source, problems: list[str]) -> _Scanned:
+        first = not open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
+        known = count_known(writer, source)
+        walk = _Walk(self, writer, source)
+        problem = None
+        try:
+            workers = self.config.ingest.workers
+            count = os.cpu_count() or 1 if workers is None else workers
+            for outcomes in ingest_files(source, walk.differing(), workers=count):
+                self._check_stop()
+                store_outcomes(writer, source, outcomes, time.time_ns())
+            walk.flush()
+        except FolderError as error:
+            problem = f"{source.root}: the records folder cannot be read: {error} (is it mounted? see [records] path)"
+        set_source_problem(writer, source, problem)
+        problems.extend([problem] if problem else walk.unreadable)
+        return _Scanned(source, walk.files, known, first, missing=problem is not None)
+
+    def _read_freed(self, writer: Writer, source: Source) -> None:
+        """Reads again the files that were refused for an id that has become free."""
+        if freed := adopt_freed(writer, source):
+            batch = [(SourceFile(source.name, path, 0, 0), None) for path in freed]
+            store_outcomes(writer, source, ingest_batch(source, batch), time.time_ns())
+
+    def _publish(self, problems: list[str], *, complete: bool) -> Published:
+        """Renders and writes what differs. A new store that has not seen its records yet replaces no one's feeds."""
+        folder = self.config.output.path
+        with self.store.read() as connection:
+            versions = feed_versions(connection, self.policy)
+            wanted = {slug: Wanted(version, feed_paths(slug, self._options)) for slug, version in versions.items()}
+            wanted[INDEX] = Wanted(index_version(connection), index_paths(self._options))
+            store_id = read_meta(connection, "store_id") or ""
+        manifest = read_manifest(folder)
+        if not complete and manifest != NOTHING and manifest.store != store_id:
+            return Published()
+        fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
+        try:
+            return publish_feeds(folder, store_id, fingerprint, wanted, self._render, self._check_stop)
+        except PublishError as error:
+            problems.append(f"{error} (nothing is lost; the next cycle tries again)")
+            return Published()
+
+    def _render(self, dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
+        slugs = [slug for slug in dirty if slug != INDEX]
+        with self.store.read() as connection:
+            linked = frozenset(topic_slugs(connection, self.policy).values())
+            feeds = read_feeds(connection, self.reader, self.policy, slugs)
+            for done, feed in enumerate(feeds, 1):
+                yield feed.slug, render_feed(feed, self._site, self._options, linked=linked)
+                self._progress("feeds", done, len(slugs))
+            if INDEX in dirty:
+                summaries = summarise_feeds(connection, self.reader, self.policy)
+                yield INDEX, render_index(summaries, self._site, self._options)
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError("stopped in the middle of a cycle; what is stored stands, the next cycle goes on")
+
+
+class _Walk:
+    """One walk over a source: yields what to read, notes what is missing in batches on the way."""
+
+    def __init__(self, pipeline: Pipeline, writer: Writer, source: Source) -> None:
+        self._pipeline, self._writer, self._source = pipeline, writer, source
+        self.files = 0
+        self.unreadable: list[str] = []
+        self._missing: list[str] = []
+
+    def differing(self) -> Iterator[tuple[SourceFile, bytes | None]]:
+        """The files to read, each with the digest of what is stored."""
+        for item in scan_folder(self._source, known_files(self._writer, self._source), self._count):
+            if isinstance(item, Differs):
+                yield item.file, item.digest
+            elif isinstance(item, Missing):
+                self._missing.append(item.path)
+                if len(self._missing) >= MARK_BATCH:
+                    self.flush()
+            elif isinstance(item, Unreadable):
+                place = os.path.join(self._source.root, item.path)
+                self.unreadable.append(f"{place}: cannot be read: {item.reason} (what is known of it stays)")
+
+    def flush(self) -> None:
+        """Notes the missing files met so far."""
+        if self._missing:
+            mark_missing(self._writer, self._source, self._missing)
+            self._missing.clear()
+
+    def _count(self) -> None:
+        self.files += 1
+        if self.files % 256 == 0:
+            self._pipeline._progress("files", self.files, None)
+            self._pipeline._check_stop()
+
+
+def _fingerprint(*parts: str) -> str:
+    return blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()

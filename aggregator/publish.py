@@ -1,0 +1,231 @@
+"""Publish: documents -> an output folder, in passes, so that no reader ever meets half of anything.
+
+    compare -> write all to temporary files -> sync -> rename all -> delete what no longer belongs -> manifest
+
+What the folder holds is told by `.aggregator/manifest.json`, written last. Ours is what it names and any path that is
+about to be written; all else is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from aggregator.errors import PublishError
+from aggregator.model import Document
+
+FORMAT = 1
+LOCK_WAIT_S = 30
+SYNC_EACH = 32
+"""Files up to which each is synced by itself; more are synced with the whole file system at once."""
+MAX_GONE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the folder holds at one path: the feed ("" is the list of feeds), its version, the bytes' digest in hex."""
+
+    feed: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the folder holds, made from which store and with which settings; `gone` are addresses of feeds no more."""
+
+    store: str
+    fingerprint: str
+    files: Mapping[str, Line]
+    gone: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the folder is to hold of one feed."""
+
+    version: int
+    paths: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Published:
+    """What a publication wrote and deleted: paths, and the feeds that they belong to."""
+
+    written: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    feeds: set[str] = field(default_factory=set)
+
+
+NOTHING = Manifest("", "", {}, ())
+Render = Callable[[list[str]], Iterator[tuple[str, Iterable[Document]]]]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the folder says it holds; NOTHING if it says nothing that can be read."""
+    try:
+        told = json.loads((folder / ".aggregator" / "manifest.json").read_bytes())
+        if told["format"] != FORMAT:
+            return NOTHING
+        files = {path: Line(line["feed"], line["version"], line["digest"]) for path, line in told["files"].items()}
+        return Manifest(told["store"], told["fingerprint"], files, tuple(told["gone"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return NOTHING
+
+
+def publish_feeds(
+    folder: Path,
+    store_id: str,
+    fingerprint: str,
+    wanted: Mapping[str, Wanted],
+    render: Render,
+    stopped: Callable[[], None],
+) -> Published:
+    """Brings the folder to what is `wanted`; `render` is asked for the documents of the feeds that differ.
+
+    A file whose bytes are right is not written again. Raises PublishError when the folder cannot be written, and what
+    `stopped` raises, before the first visible change.
+    """
+    try:
+        (folder / ".aggregator").mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".aggregator" / "lock", timeout=LOCK_WAIT_S):
+            return _Publication(folder, store_id, fingerprint, wanted, stopped).run(render)
+    except Timeout:
+        raise PublishError(f"another process is writing to {folder} for over {LOCK_WAIT_S} s") from None
+    except OSError as error:
+        raise PublishError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from error
+
+
+class _Publication:
+    """One publication into a locked folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store_id: str,
+        fingerprint: str,
+        wanted: Mapping[str, Wanted],
+        stopped: Callable[[], None],
+    ) -> None:
+        self.folder, self.wanted, self.stopped = folder, wanted, stopped
+        self.store_id, self.fingerprint = store_id, fingerprint
+        self.manifest = read_manifest(folder)
+        self.staging = folder / ".aggregator" / "staging"
+        self.lines = dict(self.manifest.files)
+        self.staged: list[tuple[Path, Path]] = []
+        self.published = Published()
+
+    def run(self, render: Render) -> Published:
+        if dirty := self._dirty_feeds():
+            shutil.rmtree(self.staging, ignore_errors=True)
+            self.staging.mkdir()
+            try:
+                for feed, documents in render(dirty):
+                    self.stopped()
+                    for document in documents:
+                        self._stage(feed, document)
+                self.stopped()
+                self._put_in_place()
+            finally:
+                shutil.rmtree(self.staging, ignore_errors=True)
+        self._delete_leftovers()
+        self._write_manifest()
+        return self.published
+
+    def _dirty_feeds(self) -> list[str]:
+        anew = (self.manifest.store, self.manifest.fingerprint) != (self.store_id, self.fingerprint)
+        return [feed for feed, want in self.wanted.items() if anew or self._is_dirty(feed, want)]
+
+    def _is_dirty(self, feed: str, want: Wanted) -> bool:
+        for path in want.paths:
+            line = self.lines.get(path)
+            if line is None or line.feed != feed or line.version != want.version:
+                return True
+            if not (self.folder / path).is_file():
+                return True
+        return False
+
+    def _stage(self, feed: str, document: Document) -> None:
+        """Writes a document beside the others that wait, unless the folder holds these bytes already."""
+        digest = blake2b(document.body, digest_size=16).hexdigest()
+        self.lines[document.path] = Line(feed, self.wanted[feed].version, digest)
+        target = self.folder / document.path
+        if _holds(target, document.body):
+            return
+        waiting = self.staging / str(len(self.staged))
+        waiting.write_bytes(document.body)
+        self.staged.append((waiting, target))
+        self.published.written.append(document.path)
+        self.published.feeds.add(feed)
+
+    def _put_in_place(self) -> None:
+        if not self.staged:
+            return
+        if len(self.staged) > SYNC_EACH and hasattr(os, "sync"):
+            os.sync()
+        else:
+            for waiting, _ in self.staged:
+                _sync(waiting)
+        folders = {target.parent for _, target in self.staged}
+        for folder in sorted(folders):
+            folder.mkdir(parents=True, exist_ok=True)
+        for waiting, target in self.staged:
+            os.replace(waiting, target)
+
+    def _delete_leftovers(self) -> None:
+        """Deletes files of ours that no longer belong, and folders that are empty then."""
+        kept = {path for want in self.wanted.values() for path in want.paths}
+        for path in sorted(self.lines.keys() - kept):
+            target = self.folder / path
+            target.unlink(missing_ok=True)
+            del self.lines[path]
+            self.published.deleted.append(path)
+            for parent in list(target.relative_to(self.folder).parents)[:-1]:
+                try:
+                    (self.folder / parent).rmdir()
+                except OSError:
+                    break
+
+    def _write_manifest(self) -> None:
+        gone = sorted((set(self.manifest.gone) | set(self.published.deleted)) - self.lines.keys())[:MAX_GONE]
+        told = {
+            "format": FORMAT,
+            "store": self.store_id,
+            "fingerprint": self.fingerprint,
+            "files": {
+                path: {"feed": line.feed, "version": line.version, "digest": line.digest}
+                for path, line in sorted(self.lines.items())
+            },
+            "gone": gone,
+        }
+        body = json.dumps(told, ensure_ascii=False, indent=0).encode()
+        target = self.folder / ".aggregator" / "manifest.json"
+        if _holds(target, body):
+            return
+        waiting = target.with_name("manifest.new")
+        waiting.write_bytes(body)
+        _sync(waiting)
+        os.replace(waiting, target)
+
+
+def _holds(path: Path, body: bytes) -> bool:
+    """Whether the file is there with exactly these bytes."""
+    try:
+        return path.stat().st_size == len(body) and path.read_bytes() == body
+    except OSError:
+        return False
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

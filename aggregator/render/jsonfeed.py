@@ -1,0 +1,75 @@
+"""JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aggregator.model import Content, Entry, Feed, OutputOptions, Site
+from aggregator.render.parts import (
+    Frame,
+    Scope,
+    author_name,
+    content_html,
+    feed_url,
+    foreign_language,
+    page_url,
+    provider_of,
+    provider_url,
+)
+
+
+def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
+    """The feed without its items."""
+    top = _stated(
+        version="https://jsonfeed.org/version/1.1",
+        title=feed.title,
+        home_page_url=page_url(feed.slug, site, options),
+        feed_url=feed_url(feed.slug, "json", site),
+        description=feed.description,
+        icon=site.icon,
+        authors=[{"name": author_name(site)}],
+        language=feed.language,
+        hubs=[{"type": "WebSub", "url": site.hub_url}] if site.hub_url else None,
+    )
+    head = json.dumps(top, ensure_ascii=False, indent=2).removesuffix("\n}")
+    return Frame(f'{head},\n  "items": [\n'.encode(), b",\n", b"\n  ]\n}\n")
+
+
+def render_entry(entry: Entry, scope: Scope) -> bytes:
+    """The item as bytes."""
+    content = entry.content
+    # "One or both of content_html and content_text must be present", so even an empty one is.
+    body = {"content_html": content_html(content, scope)} if scope.full else {"content_text": content.summary}
+    provider = provider_of(content)
+    published = entry.published.isoformat() if entry.published else None
+    item = (
+        _stated(id=entry.id, url=content.link, title=content.title, summary=content.summary)
+        | body
+        | _stated(
+            image=content.images[0].url if content.images else None,
+            date_published=published,
+            date_modified=entry.updated.isoformat() if entry.updated != entry.published else None,
+            authors=[_stated(name=provider.name, url=provider_url(provider))] if provider else None,
+            tags=[topic.name for topic in entry.topics],
+            language=foreign_language(content, scope),
+            _aggregator=_extension(content),
+        )
+    )
+    return json.dumps(item, ensure_ascii=False).encode()
+
+
+def _extension(content: Content) -> dict[str, Any]:
+    """What other formats say of an entry and JSON Feed has no word for."""
+    return _stated(
+        original_url=content.original_link,
+        category=content.category,
+        type=content.type,
+        video_url=content.video_url,
+        related=[_stated(url=story.url, title=story.title) for story in content.related],
+    )
+
+
+def _stated(**members: Any) -> dict[str, Any]:
+    """The members that say something."""
+    return {name: value for name, value in members.items() if value}

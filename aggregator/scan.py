@@ -1,0 +1,169 @@
+"""Scan: a folder and what is known of it -> the files that differ.
+
+A merge join: the walk yields paths in byte order (a folder sorts as its name and `/`), the known files come from the
+store in the same order, so neither side is ever held in memory.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from aggregator.model import Source, SourceFile
+from aggregator.naming import escape_name
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """What the store knows of a path. `recheck` asks for a reading though the stat agrees; `gone`: it was not there."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: bytes
+    recheck: bool
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """A file to read; `digest` is that of the bytes that are stored, if any."""
+
+    file: SourceFile
+    digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A known file that is not in the folder."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A folder inside the source that cannot be read; what is known of it stays. `path` ends with a slash."""
+
+    path: str
+    reason: str
+
+
+class FolderError(Exception):
+    """The folder of a source is missing or cannot be read."""
+
+
+def scan_folder(source: Source, known: Iterator[KnownFile], count: Callable[[], None]) -> Iterator[
+    Differs | Missing | Unreadable
+]:
+    """What differs between the folder of `source` and `known`, in byte order of paths.
+
+    `known` must come in that order. `count` is called for every file seen. Raises FolderError before anything else.
+    """
+    walk = walk_folder(source)
+    old = next(known, None)
+    for found in walk:
+        if isinstance(found, Unreadable):
+            yield found
+            while old is not None and old.path < found.path:
+                yield from _missing(old)
+                old = next(known, None)
+            while old is not None and old.path.startswith(found.path):
+                old = next(known, None)
+            continue
+        count()
+        while old is not None and old.path < found.path:
+            yield from _missing(old)
+            old = next(known, None)
+        if old is None or old.path != found.path:
+            yield Differs(found, None)
+            continue
+        if old.recheck or old.gone or old.size != found.size or old.mtime_ns != found.mtime_ns:
+            yield Differs(found, old.digest)
+        old = next(known, None)
+    while old is not None:
+        yield from _missing(old)
+        old = next(known, None)
+
+
+def walk_folder(source: Source) -> Iterator[SourceFile | Unreadable]:
+    """Every record file of `source`, in byte order of escaped paths, and the folders that cannot be read.
+
+    Names that begin with a dot are skipped, linked folders are not walked, a linked file counts only if it ends inside
+    the folder. Raises FolderError if the folder itself cannot be listed.
+    """
+    wanted = _name_filter(source.include)
+    root = os.path.realpath(source.root)
+    try:
+        stack = [iter(_list_folder(source.name, root, root, "", wanted))]
+    except OSError as error:
+        raise FolderError(error.strerror or type(error).__name__) from error
+    while stack:
+        item = next(stack[-1], None)
+        if item is None:
+            stack.pop()
+        elif isinstance(item, SourceFile):
+            yield item
+        else:
+            try:
+                stack.append(iter(_list_folder(source.name, root, item[0], item[1], wanted)))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                yield Unreadable(item[1], error.strerror or type(error).__name__)
+
+
+def _list_folder(
+    source: str, root: str, folder: str, prefix: str, wanted: Callable[[str], object]
+) -> list[SourceFile | tuple[str, str]]:
+    """The files of one folder and its sub-folders as (path to open, escaped prefix), sorted."""
+    found: list[tuple[str, SourceFile | tuple[str, str]]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name[0] == ".":
+                continue
+            path = prefix + escape_name(name)
+            if entry.is_dir(follow_symlinks=False):
+                found.append((path + "/", (entry.path, path + "/")))
+            elif wanted(name):
+                status = _stat_record(entry, root)
+                if status is not None:
+                    found.append((path, SourceFile(source, path, status.st_size, status.st_mtime_ns)))
+    found.sort(key=_first)
+    return [item for _, item in found]
+
+
+def _stat_record(entry: os.DirEntry[str], root: str) -> os.stat_result | None:
+    """The stat of a regular file, through a link only if it ends inside `root`; None for all else."""
+    try:
+        if entry.is_symlink():
+            target = os.path.realpath(entry.path)
+            if not target.startswith(root.rstrip(os.sep) + os.sep):
+                return None
+            status = os.stat(target)
+        else:
+            status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _missing(known: KnownFile) -> Iterator[Missing]:
+    if not known.gone:
+        yield Missing(known.path)
+
+
+def _name_filter(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    """A test of a file name against shell patterns; plain `*.ext` ones, the usual case, are a suffix test."""
+    if all(pattern[:2] == "*." and not set("*?[") & set(pattern[1:]) for pattern in patterns):
+        suffixes = tuple(pattern[1:] for pattern in patterns)
+        return lambda name: name.endswith(suffixes)
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match
+
+
+def _first(pair: tuple[str, object]) -> str:
+    return pair[0]

@@ -1,0 +1,88 @@
+"""The store: records in, changes of feeds out. Everything is SQLAlchemy Core, on SQLite and PostgreSQL alike.
+
+    engine      opening, transactions, schema          lease       one writer at a time
+    tables      the tables                             writer      what one cycle knows
+    records     outcomes -> rows                       lifecycle   renames, withdrawals, releases
+    membership  entries in and out of feeds            feeds       what each feed shows, and its version
+    status      what is told to people
+"""
+
+from aggregator.store.engine import Store, copy_store, open_store
+from aggregator.store.feeds import (
+    FeedReader,
+    feed_versions,
+    index_version,
+    prepare_feeds,
+    read_feeds,
+    settle_feeds,
+    settle_index,
+    summarise_feeds,
+    topic_slugs,
+)
+from aggregator.store.lease import Lease, describe_holder
+from aggregator.store.lifecycle import (
+    adopt_freed,
+    count_known,
+    next_due,
+    pair_renames,
+    release_entries,
+    withdraw_expired,
+    withdraw_vanished,
+)
+from aggregator.store.records import known_files, mark_missing, open_source, store_outcomes
+from aggregator.store.status import (
+    FileProblem,
+    LastCycle,
+    count_entries,
+    count_rejected,
+    file_problems,
+    last_cycle,
+    record_cycle,
+    record_failure,
+    set_source_problem,
+    source_problems,
+)
+from aggregator.store.writer import Writer, from_us, open_site, read_meta, to_us
+
+__all__ = [
+    "FeedReader",
+    "FileProblem",
+    "LastCycle",
+    "Lease",
+    "Store",
+    "Writer",
+    "adopt_freed",
+    "copy_store",
+    "count_entries",
+    "count_known",
+    "count_rejected",
+    "describe_holder",
+    "feed_versions",
+    "file_problems",
+    "from_us",
+    "index_version",
+    "known_files",
+    "last_cycle",
+    "mark_missing",
+    "next_due",
+    "open_site",
+    "open_source",
+    "open_store",
+    "pair_renames",
+    "prepare_feeds",
+    "read_feeds",
+    "read_meta",
+    "record_cycle",
+    "record_failure",
+    "release_entries",
+    "set_source_problem",
+    "settle_feeds",
+    "settle_index",
+    "source_problems",
+    "store_outcomes",
+    "summarise_feeds",
+    "to_us",
+    "topic_slugs",
+    "withdraw_expired",
+    "withdraw_vanished",
+]

@@ -1,0 +1,170 @@
+"""The database: opening it, its transactions, its schema.
+
+SQLite and PostgreSQL differ here and nowhere else (and in the clock of `lease`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from aggregator.errors import StoreError, StoreNewerError
+from aggregator.store.lease import Lease
+from aggregator.store.tables import metadata
+
+SCHEMA = "0001"
+"""The newest migration; a store that says another is migrated, or refused if this program does not know it."""
+
+_MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
+
+
+class Store:
+    """An open database. Writing needs `lease`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.lease = Lease(self._begin)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with _wrapped(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction of the holder of the lease; raises LeaseLostError if that is another process."""
+        with self._begin() as connection:
+            self.lease.assert_held(connection)
+            yield connection
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with _wrapped(), self.engine.connect() as connection:
+            with connection.execution_options(begin="IMMEDIATE").begin():
+                yield connection
+
+
+def open_store(url: str, *, create: bool) -> Store:
+    """The store at `url`, its schema brought up to date if `create`.
+
+    Raises StoreNewerError when a newer program made it, StoreError when it cannot be opened or, without `create`, when
+    it is not there yet or older.
+    """
+    engine = _make_engine(url, create=create)
+    try:
+        with _wrapped():
+            _check_schema(engine, create=create)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Store(engine)
+
+
+def copy_store(origin: Store, folder: Path) -> Store:
+    """A copy in a new SQLite file in `folder`, for a rehearsal; the origin is only read."""
+    engine = _make_engine(f"sqlite:///{folder / 'copy.db'}", create=True)
+    with origin.read() as theirs, engine.begin() as ours:
+        metadata.create_all(ours)
+        for table in metadata.sorted_tables:
+            if table.name == "lease":
+                continue
+            rows = theirs.execution_options(yield_per=1000).execute(table.select())
+            for batch in rows.mappings().partitions():
+                ours.execute(table.insert(), [dict(row) for row in batch])
+    return Store(engine)
+
+
+def _make_engine(url: str, *, create: bool) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise StoreError(f"store.url must begin with sqlite:/// or postgresql+psycopg://, not {parsed.drivername}://")
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            database = Path(parsed.database)
+            if create:
+                database.parent.mkdir(parents=True, exist_ok=True)
+            elif not database.exists():
+                raise StoreError(f"there is no store yet at {database} (run: aggregator build)")
+        engine = create_engine(parsed)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(f"store.url cannot be used: {error}") from error
+    except ModuleNotFoundError as error:
+        raise StoreError(f"store.url needs {error.name} (pip install 'aggregator[postgres]')") from error
+    except OSError as error:
+        raise StoreError(f"the folder of the store cannot be made: {error}") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _tune_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions of its own kind
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA cache_size = -32000")
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer says so at once: a lock that is taken later cannot be waited for."""
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', '')}")
+
+
+def _check_schema(engine: Engine, *, create: bool) -> None:
+    with engine.connect() as connection, connection.begin():
+        version = _schema_version(connection)
+    if version == SCHEMA:
+        return
+    if version is not None and version > SCHEMA:
+        raise StoreNewerError(f"the store was made by a newer version of this program (schema {version}); upgrade it")
+    if not create:
+        raise StoreError("the store is not ready yet (run: aggregator build)")
+    _migrate(engine)
+
+
+def _schema_version(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(engine: Engine) -> None:
+    from alembic import command  # noqa: PLC0415 - costs a fifth of a second, needed once in a store's life
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "aggregator.store:migrations")
+    with engine.connect() as connection, connection.execution_options(begin="IMMEDIATE").begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        if _schema_version(connection) != SCHEMA:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+@contextmanager
+def _wrapped() -> Iterator[None]:
+    """Errors of the driver as ours, without the statement and its values: they hold what records say."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(f"the database refused: {_driver_message(error)}") from error
+
+
+def _driver_message(error: DBAPIError) -> str:
+    origin: Any = error.orig
+    primary = getattr(getattr(origin, "diag", None), "message_primary", None)
+    return str(primary or origin).splitlines()[0]

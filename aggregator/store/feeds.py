@@ -1,0 +1,316 @@
+"""Feeds: which there are, what each shows now, and when that changed."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import blake2b
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+
+from aggregator.model import Content, Entry, Feed, FeedPolicy, FeedSummary, Image, Provider, Related, Topic, Withdrawal
+from aggregator.naming import IdMint, topic_key, topic_slug
+from aggregator.store.membership import WITHDRAWN, new_feed
+from aggregator.store.tables import entry, feed, feed_entry
+from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
+
+STAY_FACTOR = 4
+"""How many times `limit` the window may be while its entries are new."""
+CHUNK = 100
+MAX_CACHED = 20_000
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a feed shows at one moment, a digest of all of it that a reader can see, and its newest release in µs."""
+
+    feed: Feed
+    digest: bytes
+    newest_at: int | None
+
+
+class FeedReader:
+    """Reads feeds as they are shown; keeps the contents it has read, which most feeds share and few cycles change."""
+
+    def __init__(self, policy: FeedPolicy, site_id: str, site_title: str, language: str) -> None:
+        self._policy, self._mint = policy, IdMint(site_id)
+        self._title, self._language = site_title, language
+        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, tuple[str, ...]]] = OrderedDict()
+
+    def read(self, connection: Connection, row: Row[Any], at: int, slugs: dict[str, str]) -> Shown:
+        """The feed of `row` with its window cut at `at` (µs); `slugs` has the slug of every topic with a feed."""
+        rows = self._read_window(connection, row.id, at)
+        contents = self._read_contents(connection, rows)
+        feed_now = Feed(
+            slug=row.slug,
+            id=self._mint.feed_id(row.slug),
+            title=row.title,
+            description=self.describe(row),
+            language=self._language,
+            updated=from_us(row.updated_at),
+            full=False,
+            version=row.version,
+            entries=tuple(_make_entry(one, *contents[one.id], slugs) for one in rows),
+            withdrawn=self._read_withdrawn(connection, row.id, at),
+        )
+        seen = [(one.uid, one.visible_hash.hex()) for one in rows]
+        return Shown(feed_now, _digest(feed_now, seen, slugs), rows[0].released_at if rows else None)
+
+    def describe(self, row: Row[Any]) -> str:
+        """The description of a feed."""
+        return f"Everything from {self._title}" if row.topic is None else f"{row.title} from {self._title}"
+
+    def _read_window(self, connection: Connection, feed_id: int, at: int) -> Sequence[Row[Any]]:
+        """The newest `limit` entries and, beyond, those released within `min_stay` before `at`."""
+        limit = self._policy.limit
+        columns = (entry.c.id, entry.c.uid, entry.c.visible_hash, entry.c.published_at, entry.c.updated_at)
+        statement = (
+            select(feed_entry.c.released_at, *columns)
+            .join(entry, entry.c.id == feed_entry.c.entry_id)
+            .where(feed_entry.c.feed_id == feed_id, feed_entry.c.left_at.is_(None))
+            .order_by(feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
+        )
+        rows = connection.execute(statement.limit(limit)).all()
+        stay_since = at - self._policy.min_stay // timedelta(microseconds=1)
+        if len(rows) == limit and rows[-1].released_at > stay_since:
+            more = connection.execute(statement.offset(limit).limit((STAY_FACTOR - 1) * limit))
+            return [*rows, *(one for one in more if one.released_at > stay_since)]
+        return rows
+
+    def _read_withdrawn(self, connection: Connection, feed_id: int, at: int) -> tuple[Withdrawal, ...]:
+        since = at - self._policy.tombstones // timedelta(microseconds=1)
+        rows = connection.execute(
+            select(entry.c.uid, feed_entry.c.left_at)
+            .join(entry, entry.c.id == feed_entry.c.entry_id)
+            .where(feed_entry.c.feed_id == feed_id, feed_entry.c.left_by == WITHDRAWN, feed_entry.c.left_at > since)
+            .order_by(feed_entry.c.left_at.desc(), entry.c.uid.desc())
+            .limit(STAY_FACTOR * self._policy.limit)
+        )
+        return tuple(Withdrawal(one.uid, from_us(one.left_at)) for one in rows)
+
+    def _read_contents(
+        self, connection: Connection, rows: Sequence[Row[Any]]
+    ) -> dict[int, tuple[Content, tuple[str, ...]]]:
+        """The content and topic keys of each entry."""
+        found = {}
+        unread = {}
+        for row in rows:
+            key = (row.id, row.visible_hash)
+            if key in self._contents:
+                self._contents.move_to_end(key)
+                found[row.id] = self._contents[key]
+            else:
+                unread[row.id] = key
+        if unread:
+            for row in connection.execute(select(entry.c.id, entry.c.content).where(entry.c.id.in_(unread))):
+                content = read_content(row.content)
+                found[row.id] = self._contents[unread[row.id]] = (content, tuple(map(topic_key, content.topics)))
+        while len(self._contents) > MAX_CACHED:
+            self._contents.popitem(last=False)
+        return found
+
+
+def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
+    """Makes the feed `all` in a new store, and marks the feeds touched that a change of config concerns.
+
+    `shape` names what of the config decides what feeds show.
+    """
+    with writer.write() as connection:
+        row = connection.execute(select(feed.c.title, feed.c.updated_at).where(feed.c.id == ALL_FEED)).first()
+        if row is None:
+            connection.execute(insert(feed).values(**new_feed(writer, ALL_FEED, None, title), slug=ALL))
+        elif row.title != title:
+            values = {"title": title, "touched": True, "updated_at": max(row.updated_at, writer.now)}
+            connection.execute(update(feed).where(feed.c.id == ALL_FEED).values(values))
+        if read_meta(connection, "shape") != shape:
+            connection.execute(update(feed).values(touched=True))
+            write_meta(connection, "shape", shape)
+
+
+def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> None:
+    """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new."""
+    if writer.policy.auto:
+        _give_slugs(writer)
+    while True:
+        stopped()
+        with writer.write() as connection:
+            slugs = topic_slugs(connection, writer.policy)
+            rows = connection.execute(
+                select(feed).where(feed.c.touched, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
+            ).all()
+            for row in rows:
+                _settle(connection, writer, reader, row, slugs)
+        if len(rows) < CHUNK:
+            return
+
+
+def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: Row[Any], slugs: dict[str, str]) -> None:
+    """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed."""
+    shown = reader.read(connection, row, row.changed_at, slugs)
+    values: dict[str, Any] = {"touched": False, "newest_at": shown.newest_at}
+    if shown.digest != row.shown_hash:
+        if row.changed_at != writer.now:
+            shown = reader.read(connection, row, writer.now, slugs)
+        times = [from_us(row.updated_at), *(one.updated for one in shown.feed.entries)]
+        times += [one.at for one in shown.feed.withdrawn]
+        if shown.newest_at is not None:
+            times.append(from_us(shown.newest_at))
+        values |= {
+            "version": row.version + 1,
+            "shown_hash": shown.digest,
+            "changed_at": writer.now,
+            "updated_at": to_us(max(times)),
+        }
+    connection.execute(update(feed).where(feed.c.id == row.id).values(values))
+
+
+def _give_slugs(writer: Writer) -> None:
+    """Slugs for the topics that have enough entries now, in order of names; one once given stays."""
+    enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= writer.policy.min_entries)
+    with writer.write() as connection:
+        rows = connection.execute(select(feed.c.id, feed.c.topic).where(*enough).order_by(feed.c.topic)).all()
+        if not rows:
+            return
+        taken = set(connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))))
+        changes = []
+        for row in rows:
+            slug = topic_slug(row.topic, taken)
+            taken.add(slug)
+            changes.append({"feed_id": row.id, "given": slug})
+        connection.execute(
+            update(feed)
+            .where(feed.c.id == bindparam("feed_id"))
+            .values(slug=bindparam("given"), touched=True, changed_at=writer.now, updated_at=writer.now),
+            changes,
+        )
+        if writer.policy.min_entries > 1:
+            _touch_companions(connection, [row.id for row in rows])
+
+
+def _touch_companions(connection: Connection, feed_ids: list[int]) -> None:
+    """Entries name and link their topics' feeds: a feed that shows an entry of a topic changes when that gets a feed."""
+    members = select(feed_entry.c.entry_id).where(feed_entry.c.feed_id.in_(feed_ids), feed_entry.c.left_at.is_(None))
+    companions = select(feed_entry.c.feed_id).where(feed_entry.c.entry_id.in_(members), feed_entry.c.left_at.is_(None))
+    connection.execute(update(feed).where(feed.c.id.in_(companions)).values(touched=True))
+
+
+def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
+    """The slug of every topic whose feed is published, by topic key."""
+    if not policy.auto:
+        return {}
+    rows = connection.execute(select(feed.c.topic, feed.c.slug).where(feed.c.topic.is_not(None), feed.c.slug.is_not(None)))
+    return {row.topic: row.slug for row in rows}
+
+
+def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, int]:
+    """The version of every feed that is published, by slug."""
+    rows = connection.execute(_published(policy, feed.c.slug, feed.c.version))
+    return {row.slug: row.version for row in rows}
+
+
+def read_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy, slugs: Sequence[str]) -> Iterator[Feed]:
+    """The feeds with these slugs as they are shown, in that order."""
+    published = topic_slugs(connection, policy)
+    for slug in slugs:
+        row = connection.execute(select(feed).where(feed.c.slug == slug)).one()
+        yield reader.read(connection, row, row.changed_at, published).feed
+
+
+def summarise_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy) -> tuple[FeedSummary, ...]:
+    """The list of published feeds: `all`, then topics by title."""
+    rows = connection.execute(_published(policy, feed)).all()
+    ordered = sorted(rows, key=lambda row: (row.topic is not None, row.title.casefold(), row.slug))
+    return tuple(
+        FeedSummary(
+            row.slug,
+            row.title,
+            reader.describe(row),
+            row.size,
+            None if row.newest_at is None else from_us(row.newest_at),
+            from_us(row.updated_at),
+        )
+        for row in ordered
+    )
+
+
+def settle_index(writer: Writer, reader: FeedReader, *, pages: bool) -> None:
+    """Gives the list of feeds a new version when what it shows has changed."""
+    with writer.write() as connection:
+        summaries = summarise_feeds(connection, reader, writer.policy)
+        shown = [
+            [one.slug, one.title, one.description, *([one.entries, str(one.newest)] if pages else [])]
+            for one in summaries
+        ]
+        digest = _json_digest(shown).hex()
+        version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
+        if digest != before:
+            write_meta(connection, "index", f"{int(version) + 1} {digest}")
+
+
+def index_version(connection: Connection) -> int:
+    """The version of the list of feeds."""
+    return int((read_meta(connection, "index") or "0 ").partition(" ")[0])
+
+
+def _published(policy: FeedPolicy, *columns: Any) -> Select[Any]:
+    statement = select(*columns).where(feed.c.slug.is_not(None)).order_by(feed.c.slug)
+    return statement if policy.auto else statement.where(feed.c.id == ALL_FEED)
+
+
+def _make_entry(row: Row[Any], content: Content, keys: tuple[str, ...], slugs: dict[str, str]) -> Entry:
+    return Entry(
+        id=row.uid,
+        published=None if row.published_at is None else from_us(row.published_at),
+        updated=from_us(row.updated_at),
+        topics=tuple(
+            Topic(slugs.get(key) or topic_slug(key), name) for key, name in zip(keys, content.topics, strict=True)
+        ),
+        content=content,
+    )
+
+
+def read_content(stored: str) -> Content:
+    """A content from the JSON array that `parse.content_json` made of it."""
+    (title, summary, body, link, original, provider, topics, category, kind, language, images, video, related) = json.loads(
+        stored
+    )
+    return Content(
+        title=title,
+        summary=summary,
+        body_html=body,
+        link=link,
+        original_link=original,
+        provider=Provider(*provider) if provider else None,
+        topics=tuple(topics),
+        category=category,
+        type=kind,
+        language=language,
+        images=tuple(Image(*image) for image in images),
+        video_url=video,
+        related=tuple(Related(*one) for one in related),
+    )
+
+
+def _digest(feed_now: Feed, seen: list[tuple[str, str]], slugs: dict[str, str]) -> bytes:
+    """A digest of all that a reader of the feed can see, but for its time of change."""
+    published = set(slugs.values())
+    entries = [
+        [
+            *identity,
+            one.updated.isoformat(),
+            one.published.isoformat() if one.published else None,
+            [[topic.slug, topic.slug in published] for topic in one.topics],
+        ]
+        for identity, one in zip(seen, feed_now.entries, strict=True)
+    ]
+    withdrawn = [[one.id, one.at.isoformat()] for one in feed_now.withdrawn]
+    return _json_digest([feed_now.title, feed_now.description, feed_now.language, entries, withdrawn])
+
+
+def _json_digest(value: object) -> bytes:
+    return blake2b(json.dumps(value).encode(), digest_size=16).digest()

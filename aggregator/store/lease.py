@@ -1,0 +1,142 @@
+"""The lease: one writer at a time, on the database's clock.
+
+It lasts 10 s and is renewed by every transaction and, between them, by a timer. A holder that is gone from this very
+machine is replaced at once, any other when its lease ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from sqlalchemy import Connection, TextClause, delete, insert, select, text, update
+
+from aggregator.errors import LeaseLostError, StoreError, StoreHeldError
+from aggregator.store.tables import lease
+
+LEASE_MS = 10_000
+RENEW_S = 3.0
+_CLOCK = {
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+}
+
+
+class Lease:
+    """The right to write, held from `acquire` to `release`."""
+
+    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._begin = begin
+        self._token = uuid.uuid4().hex
+        self._stopped = threading.Event()
+        self._timer = threading.Thread(target=self._renew_forever, name="lease", daemon=True)
+
+    def acquire(self, wait_s: float, *, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Takes the lease, trying for up to `wait_s`; raises StoreHeldError naming the holder."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                with self._begin() as connection:
+                    self._take(connection)
+                break
+            except StoreHeldError:
+                if time.monotonic() >= deadline or stopped():
+                    raise
+                self._stopped.wait(0.2)
+        self._timer.start()
+
+    def assert_held(self, connection: Connection) -> None:
+        """Renews the lease in the transaction of `connection`; raises LeaseLostError if it is another's."""
+        renewed = connection.execute(
+            update(lease).where(lease.c.token == self._token).values(until_ms=_clock(connection, LEASE_MS))
+        )
+        if renewed.rowcount != 1:
+            raise LeaseLostError("another process has taken over the store")
+
+    def release(self) -> None:
+        """Gives the lease back; to do so twice does no harm."""
+        self._stopped.set()
+        if self._timer.is_alive():
+            self._timer.join(timeout=RENEW_S)
+        try:
+            with self._begin() as connection:
+                connection.execute(delete(lease).where(lease.c.token == self._token))
+        except StoreError:
+            pass  # it ends by itself
+
+    def _take(self, connection: Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("LOCK TABLE lease IN EXCLUSIVE MODE"))
+        row = connection.execute(
+            select(lease.c.holder, (lease.c.until_ms < _clock(connection, 0)).label("ended")).limit(1)
+        ).first()
+        if row is not None and not row.ended and not _is_gone(json.loads(row.holder)):
+            raise StoreHeldError(describe_holder(row.holder))
+        connection.execute(delete(lease))
+        connection.execute(
+            insert(lease).values(
+                id=1, token=self._token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)
+            )
+        )
+
+    def _renew_forever(self) -> None:
+        while not self._stopped.wait(RENEW_S):
+            try:
+                with self._begin() as connection:
+                    self.assert_held(connection)
+            except LeaseLostError:
+                return  # the next transaction of the cycle meets it
+            except StoreError:
+                continue  # a database that is away for a moment; the next transaction says so
+
+
+def describe_holder(holder: str) -> str:
+    """Who holds the lease, for people."""
+    facts = json.loads(holder)
+    return f"process {facts['pid']} on {facts['host']} ({facts['command']})"
+
+
+def _clock(connection: Connection, ahead_ms: int) -> TextClause:
+    """The database's time in ms since 1970, `ahead_ms` from now."""
+    return text(f"{_CLOCK[connection.dialect.name]} + {ahead_ms:d}")
+
+
+def _this_process() -> dict[str, str | int]:
+    return {
+        "boot": _machine_boot(),
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "started": _process_start(os.getpid()),
+        "command": " ".join(["aggregator", *sys.argv[1:2]]),
+    }
+
+
+def _is_gone(holder: dict[str, str | int]) -> bool:
+    """Whether the holder ran on this machine, since its last start, and does no more; False when one cannot tell."""
+    boot = _machine_boot()
+    return bool(boot) and boot == holder["boot"] and _process_start(int(holder["pid"])) != holder["started"]
+
+
+def _machine_boot() -> str:
+    """What sets this run of this machine, and this space of process ids, apart; empty where one cannot tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _process_start(pid: int) -> str:
+    """When a process started, in ticks since boot (proc(5), field 22 of stat); empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

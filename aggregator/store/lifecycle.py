@@ -1,0 +1,340 @@
+"""What the end of a scan decides: renames, duplicates that may come in, withdrawals, and who is released when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, or_, select, update
+
+from aggregator.model import Source
+from aggregator.store.membership import Placing, place_entries
+from aggregator.store.records import shown_update, stored_topics, update_entries, withdraw_entries
+from aggregator.store.tables import (
+    ENTRY_HIDDEN,
+    ENTRY_OUT,
+    ENTRY_WAITING,
+    FILE_DUPLICATE,
+    FILE_GONE,
+    FILE_READ,
+    entry,
+    file,
+)
+from aggregator.store.tables import source as source_table
+from aggregator.store.writer import Writer
+
+CHUNK = 2000
+MOVES = 500
+MASS_REMOVAL = 20
+"""Vanished files from which on a removal of more than half is doubted."""
+UNDATED_STEP_US = 1_000_000
+
+
+def pair_renames(writer: Writer, source: Source) -> None:
+    """Gives the entries of vanished files to new files with the same bytes or, failing that, the same content.
+
+    Several candidates pair in order of path. New is what came within `removal_grace` and was never released, so a
+    cycle that was cut short goes on where it stopped.
+    """
+    since = writer.now - source.removal_grace // timedelta(microseconds=1)
+    for mark in (file.c.digest, entry.c.content_hash):
+        with writer.store.read() as connection:
+            if connection.execute(_vanished(source, since, file.c.path).limit(1)).first() is None:
+                return
+            pairs = list(_pairs(connection, source, since, mark))
+        for start in range(0, len(pairs), MOVES):
+            with writer.write() as connection:
+                _move_entries(connection, writer, pairs[start : start + MOVES])
+        writer.new -= len(pairs)
+        writer.changed += len(pairs)
+
+
+def _vanished(source: Source, since: int, *columns: Any) -> Select[Any]:
+    """Files that are gone since `since` and have an entry."""
+    return (
+        select(*columns)
+        .join(entry, entry.c.id == file.c.entry_id)
+        .where(file.c.source == source.name, file.c.gone_at >= since)
+    )
+
+
+def _pairs(
+    connection: Connection, source: Source, since: int, mark: ColumnElement[bytes]
+) -> Iterator[tuple[Row[Any], Row[Any]]]:
+    """A vanished file and a new one each, alike in `mark`, in order of path."""
+    wanted = (file.c.path.label("file_path"), mark.label("mark"))
+    new = connection.execute(
+        select(*wanted, entry)
+        .join(file, entry.c.id == file.c.entry_id)
+        .where(
+            file.c.source == source.name,
+            file.c.gone_at.is_(None),
+            entry.c.stored_at >= since,
+            entry.c.released_at.is_(None),
+            mark.in_(_vanished(source, since, mark)),
+        )
+        .order_by(file.c.path)
+    ).all()
+    if not new:
+        return
+    marks = {row.mark for row in new}
+    free: dict[bytes, list[Row[Any]]] = {}
+    for row in connection.execute(_vanished(source, since, *wanted, entry).order_by(file.c.path)):
+        if row.mark in marks:
+            free.setdefault(row.mark, []).append(row)
+    for row in new:
+        candidates = free.get(row.mark, [])
+        fits = next((one for one in candidates if _same_stated_id(one.explicit_id, row.explicit_id)), None)
+        if fits is not None:
+            candidates.remove(fits)
+            yield fits, row
+
+
+_CARRIED = (
+    "path state content content_hash visible_hash selection_hash text_hash quality heat dated_at stated_update_at"
+    " expires_at embargo_at"
+).split()
+
+
+def _same_stated_id(old: str | None, new: str | None) -> bool:
+    return old is None or new is None or old == new
+
+
+def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[Row[Any], Row[Any]]]) -> None:
+    """The entry of the first of each pair goes on at the path of the second, whose own was never released and goes."""
+    moves = []
+    withdrawn = []
+    for old, new in pairs:
+        values = {name: getattr(new, name) for name in _CARRIED}
+        if old.state == ENTRY_OUT:
+            if values["state"] != ENTRY_WAITING:
+                withdrawn.append(old.id)
+            values["state"] = ENTRY_OUT
+        moves.append(values | {"entry_key": old.id, "explicit_id": old.explicit_id or new.explicit_id})
+    connection.execute(delete(entry).where(entry.c.id.in_([new.id for _, new in pairs])))
+    update_entries(connection, moves)
+    paths = [old.file_path for old, _ in pairs]
+    connection.execute(delete(file).where(file.c.source == pairs[0][0].source, file.c.path.in_(paths)))
+    connection.execute(
+        update(file)
+        .where(file.c.source == bindparam("of_source"), file.c.path == bindparam("of_path"))
+        .values(entry_id=bindparam("held")),
+        [{"of_source": new.source, "of_path": new.file_path, "held": old.id} for old, new in pairs],
+    )
+    place_entries(
+        connection,
+        writer,
+        [
+            Placing(old.id, old.released_at, old.published_at, stored_topics(new.content), first=False, shown=True)
+            for old, new in pairs
+            if old.state == ENTRY_OUT and old.visible_hash != new.visible_hash
+        ],
+    )
+    withdraw_entries(connection, writer, withdrawn)
+
+
+def adopt_freed(writer: Writer, source: Source) -> list[str]:
+    """Gives the entries of vanished files to files that were refused because they state the same explicit id.
+
+    Returns the paths of those files, which are to be read again.
+    """
+    holder = file.alias("holder")
+    with writer.write() as connection:
+        rows = connection.execute(
+            select(file.c.path, holder.c.source.label("from_source"), holder.c.path.label("from_path"), holder.c.entry_id)
+            .join(entry, entry.c.explicit_id == file.c.wanted_id)
+            .join(holder, holder.c.entry_id == entry.c.id)
+            .where(
+                file.c.state == FILE_DUPLICATE,
+                file.c.problems.is_not(None),
+                file.c.source == source.name,
+                file.c.entry_id.is_(None),
+                file.c.gone_at.is_(None),
+                holder.c.gone_at.is_not(None),
+            )
+            .order_by(file.c.path)
+            .limit(CHUNK)
+        ).all()
+        first = {row.entry_id: row for row in reversed(rows)}
+        for row in first.values():
+            connection.execute(delete(file).where(file.c.source == row.from_source, file.c.path == row.from_path))
+            connection.execute(
+                update(file)
+                .where(file.c.source == source.name, file.c.path == row.path)
+                .values(entry_id=row.entry_id, state=FILE_READ, digest=b"", wanted_id=None)
+            )
+    return sorted(row.path for row in first.values())
+
+
+def count_known(writer: Writer, source: Source) -> int:
+    """How many files of a source are known and not withdrawn."""
+    known = (file.c.source == source.name, file.c.state != FILE_GONE)
+    with writer.store.read() as connection:
+        return connection.scalar(select(func.count()).select_from(file).where(*known)) or 0
+
+
+def withdraw_vanished(writer: Writer, source: Source, known: int, *, accept: bool, folder_missing: bool) -> int:
+    """Withdraws the entries of vanished files; returns how many wait instead.
+
+    They wait when the folder is missing or more than half of the `known` files, and at least 20, are gone at once,
+    until a scan `removal_grace` later agrees or `accept` says so.
+    """
+    here = (file.c.source == source.name, file.c.state != FILE_GONE)
+    with writer.write() as connection:
+        gone = known
+        if not folder_missing:
+            vanished = select(func.count()).select_from(file).where(*here, file.c.gone_at.is_not(None))
+            gone = connection.scalar(vanished) or 0
+        held_since = connection.scalar(select(source_table.c.held_since).where(source_table.c.name == source.name))
+        if gone and not accept and (folder_missing or (gone >= MASS_REMOVAL and 2 * gone > known)):
+            since = writer.now if held_since is None else held_since
+            if writer.now - since < source.removal_grace // timedelta(microseconds=1):
+                _set_held(connection, source, since)
+                return gone
+        if held_since is not None:
+            _set_held(connection, source, None)
+        if folder_missing:
+            connection.execute(update(file).where(*here, file.c.gone_at.is_(None)).values(gone_at=writer.now))
+    if gone:
+        _accept_removals(writer, source)
+    return 0
+
+
+def _set_held(connection: Connection, source: Source, since: int | None) -> None:
+    connection.execute(update(source_table).where(source_table.c.name == source.name).values(held_since=since))
+
+
+def _accept_removals(writer: Writer, source: Source) -> None:
+    gone = (file.c.source == source.name, file.c.gone_at.is_not(None), file.c.state != FILE_GONE)
+    while True:
+        with writer.write() as connection:
+            rows = connection.execute(
+                select(file.c.path, file.c.entry_id, entry.c.state)
+                .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
+                .where(*gone)
+                .order_by(file.c.path)
+                .limit(CHUNK)
+            ).all()
+            if not rows:
+                return
+            withdraw_entries(connection, writer, [row.entry_id for row in rows if row.state == ENTRY_OUT])
+            waiting = [row.entry_id for row in rows if row.state == ENTRY_WAITING]
+            connection.execute(update(entry).where(entry.c.id.in_(waiting)).values(state=ENTRY_HIDDEN))
+            paths = [row.path for row in rows if row.entry_id is not None]
+            connection.execute(
+                update(file)
+                .where(file.c.source == source.name, file.c.path.in_(paths))
+                .values(state=FILE_GONE, problems=None, wanted_id=None)
+            )
+            nameless = [row.path for row in rows if row.entry_id is None]
+            connection.execute(delete(file).where(file.c.source == source.name, file.c.path.in_(nameless)))
+
+
+def withdraw_expired(writer: Writer) -> None:
+    """Withdraws the entries whose expiry has come."""
+    while True:
+        with writer.write() as connection:
+            expired = list(
+                connection.scalars(
+                    select(entry.c.id)
+                    .where(entry.c.state == ENTRY_OUT, entry.c.expires_at <= writer.now)
+                    .order_by(entry.c.id)
+                    .limit(CHUNK)
+                )
+            )
+            if not expired:
+                return
+            withdraw_entries(connection, writer, expired)
+
+
+def release_entries(writer: Writer, source: Source, *, first_scan: bool, stopped: Callable[[], None]) -> None:
+    """Releases every entry of a source that waits and whose time has come, in order of path."""
+    due = (
+        entry.c.source == source.name,
+        entry.c.state == ENTRY_WAITING,
+        or_(entry.c.dated_at.is_(None), entry.c.dated_at <= writer.now),
+        or_(entry.c.expires_at.is_(None), entry.c.expires_at > writer.now),
+    )
+    undated = _UndatedRank(writer, source) if first_scan else None
+    while True:
+        stopped()
+        with writer.write() as connection:
+            rows = connection.execute(select(entry).where(*due).order_by(entry.c.path).limit(CHUNK)).all()
+            if rows:
+                _release(connection, writer, rows, undated)
+            if len(rows) < CHUNK:
+                break
+    if first_scan:
+        with writer.write() as connection:
+            connection.execute(update(source_table).where(source_table.c.name == source.name).values(scanned=True))
+
+
+class _UndatedRank:
+    """Where the undated entries of a first scan stand: below all dated ones, by path."""
+
+    def __init__(self, writer: Writer, source: Source) -> None:
+        theirs = (entry.c.source == source.name, entry.c.state != ENTRY_HIDDEN)
+        with writer.store.read() as connection:
+            oldest = connection.scalar(select(func.min(entry.c.dated_at)).where(*theirs, entry.c.dated_at <= writer.now))
+            self._rank = (
+                connection.scalar(
+                    select(func.count()).where(*theirs, entry.c.dated_at.is_(None), entry.c.released_at.is_not(None))
+                )
+                or 0
+            )
+        self._base = writer.now if oldest is None else oldest
+
+    def next(self) -> int:
+        self._rank += 1
+        return self._base - self._rank * UNDATED_STEP_US
+
+
+def _release(connection: Connection, writer: Writer, rows: list[Row[Any]] | Any, undated: _UndatedRank | None) -> None:
+    changes, placings = [], []
+    for row in rows:
+        first = row.released_at is None
+        released = _release_time(writer, row, undated) if first else row.released_at
+        published = row.dated_at if first else row.published_at
+        returned = row.returned_at if first else writer.now
+        updated = shown_update(published, row.stated_update_at, row.edited_at, returned, row.stored_at)
+        changes.append(
+            {
+                "entry_key": row.id,
+                "state": ENTRY_OUT,
+                "released_at": released,
+                "published_at": published,
+                "returned_at": returned,
+                "withdrawn_at": None,
+                "updated_at": updated,
+            }
+        )
+        placings.append(Placing(row.id, released, published, stored_topics(row.content), first=first, shown=True))
+    update_entries(connection, changes)
+    place_entries(connection, writer, placings)
+
+
+def _release_time(writer: Writer, row: Row[Any], undated: _UndatedRank | None) -> int:
+    """When an entry that was never out counts as released (field map, States)."""
+    if row.dated_at is None:
+        return writer.now if undated is None else undated.next()
+    if row.embargo_at is not None:
+        return int(row.embargo_at)
+    if undated is not None or row.dated_at < writer.now - writer.late:
+        return int(row.dated_at)
+    return max(int(row.dated_at), writer.now)
+
+
+def next_due(connection: Connection, now: int) -> int | None:
+    """When the next entry is due or expires by itself, in µs."""
+    times = (
+        connection.scalar(
+            select(func.min(entry.c.dated_at)).where(entry.c.state == ENTRY_WAITING, entry.c.dated_at > now)
+        ),
+        connection.scalar(
+            select(func.min(entry.c.expires_at)).where(
+                entry.c.state == ENTRY_OUT, entry.c.expires_at.is_not(None), entry.c.expires_at > now
+            )
+        ),
+    )
+    return min((at for at in times if at is not None), default=None)

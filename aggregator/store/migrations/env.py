@@ -1,0 +1,10 @@
+"""Runs the migrations on the connection that the store hands over, in its transaction."""
+
+from alembic import context
+
+from aggregator.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+)
+context.run_migrations()

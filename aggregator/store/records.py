@@ -1,0 +1,386 @@
+"""Storing: what files say -> rows, and what that changes for the entries that are out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from aggregator.model import Problem, Record, Rejection, Source, SourceFile, Unchanged
+from aggregator.parse import content_json
+from aggregator.scan import KnownFile
+from aggregator.store.membership import Placing, close_memberships, place_entries
+from aggregator.store.tables import (
+    ENTRY_HIDDEN,
+    ENTRY_OUT,
+    ENTRY_WAITING,
+    FILE_DUPLICATE,
+    FILE_GONE,
+    FILE_READ,
+    FILE_REJECTED,
+    FILE_UNFINISHED,
+    entry,
+    file,
+    source as source_table,
+)
+from aggregator.store.writer import Writer, to_us_or_none, upsert
+
+PAGE = 5000
+RACY_NS = 2_000_000_000
+TOPICS = 6
+"""Where the topics stand in the JSON array of a content."""
+
+_STORED = (
+    entry.c.id,
+    entry.c.uid,
+    entry.c.explicit_id,
+    entry.c.state.label("entry_state"),
+    entry.c.content,
+    entry.c.visible_hash,
+    entry.c.selection_hash,
+    entry.c.text_hash,
+    entry.c.dated_at,
+    entry.c.stated_update_at,
+    entry.c.expires_at,
+    entry.c.stored_at,
+    entry.c.edited_at,
+    entry.c.released_at,
+    entry.c.published_at,
+    entry.c.returned_at,
+)
+Stored = Row[Any]
+
+
+def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
+    """Makes the row of a source; True if one scan of it was complete.
+
+    `parsed_with` names all that the reading of its files depends on: when that changed, every file is read again.
+    """
+    with writer.write() as connection:
+        row = connection.execute(select(source_table).where(source_table.c.name == source.name)).first()
+        if row is None:
+            connection.execute(insert(source_table).values(name=source.name, parsed_with=parsed_with, scanned=False))
+            return False
+        if row.parsed_with != parsed_with:
+            connection.execute(
+                update(file).where(file.c.source == source.name, file.c.state != FILE_GONE).values(recheck=True, digest=b"")
+            )
+            connection.execute(
+                update(source_table).where(source_table.c.name == source.name).values(parsed_with=parsed_with)
+            )
+    return bool(row.scanned)
+
+
+def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:
+    """What is known of the files of a source, in byte order of paths, read page by page."""
+    last = ""
+    while True:
+        with writer.store.read() as connection:
+            rows = connection.execute(
+                select(file.c.path, file.c.size, file.c.mtime_ns, file.c.digest, file.c.recheck, file.c.gone_at, file.c.state)
+                .where(file.c.source == source.name, file.c.path > last)
+                .order_by(file.c.path)
+                .limit(PAGE)
+            ).all()
+        for row in rows:
+            # a withdrawn record is judged anew when its file comes back, whatever it says
+            digest = b"" if row.state == FILE_GONE else row.digest
+            yield KnownFile(row.path, row.size, row.mtime_ns, digest, row.recheck, row.gone_at is not None)
+        if len(rows) < PAGE:
+            return
+        last = rows[-1].path
+
+
+def mark_missing(writer: Writer, source: Source, paths: Sequence[str]) -> None:
+    """Notes that known files are not there; what follows from that is decided when the scan is complete."""
+    with writer.write() as connection:
+        connection.execute(
+            update(file).where(file.c.source == source.name, file.c.path.in_(paths)).values(gone_at=writer.now)
+        )
+
+
+def store_outcomes(
+    writer: Writer, source: Source, outcomes: Sequence[Record | Rejection | Unchanged], read_at_ns: int
+) -> None:
+    """Stores one batch in one transaction; entries that are out move or leave their feeds in it."""
+    with writer.write() as connection:
+        _Batch(connection, writer, source, read_at_ns).store(outcomes)
+
+
+class _Batch:
+    """The rows that one batch adds and changes."""
+
+    def __init__(self, connection: Connection, writer: Writer, source: Source, read_at_ns: int) -> None:
+        self.connection, self.writer, self.source, self.read_at_ns = connection, writer, source, read_at_ns
+        self.files: list[dict[str, object]] = []
+        self.inserts: list[dict[str, object]] = []
+        self.updates: list[dict[str, Any]] = []
+        self.placings: list[Placing] = []
+        self.withdrawals: list[int] = []
+        self.hides: list[int] = []
+
+    def store(self, outcomes: Sequence[Record | Rejection | Unchanged]) -> None:
+        known = _known_rows(self.connection, self.source.name, [outcome.file.path for outcome in outcomes])
+        holders = _Holders(self.connection, self.writer, self.source.name, outcomes, known)
+        for outcome in outcomes:
+            row = known.get(outcome.file.path)
+            if isinstance(outcome, Unchanged):
+                self._keep(outcome, row)
+            elif isinstance(outcome, Rejection):
+                self._reject(outcome, row)
+            elif rival := holders.rival(outcome, row):
+                self._refuse_duplicate(outcome, row, rival)
+            else:
+                self._accept(outcome, row, holders)
+        self._flush()
+
+    def _keep(self, outcome: Unchanged, row: Stored | None) -> None:
+        """The same bytes under a new stat; an unfinished file may have become one that is not."""
+        if row is not None:
+            self._file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, row.wanted_id)
+
+    def _reject(self, outcome: Rejection, row: Stored | None) -> None:
+        state = FILE_UNFINISHED if outcome.unfinished else FILE_REJECTED
+        entry_id = row.id if row else None
+        # an unfinished file has no digest, so that it is read again until it has an end or is too old
+        digest = b"" if outcome.unfinished else outcome.digest
+        self._file(outcome.file, digest, state, entry_id, _problems((outcome.problem,)))
+        self._stay_or_hide(row, hides=outcome.hides)
+
+    def _refuse_duplicate(self, record: Record, row: Stored | None, rival: str) -> None:
+        what = f"'id' is that of {rival} already"
+        problem = Problem(record.file.path, 0, 0, what, record.explicit_id, "give one of them another id")
+        entry_id = row.id if row else None
+        wanted = record.explicit_id
+        self._file(record.file, record.digest, FILE_DUPLICATE, entry_id, _problems((problem,)), wanted)
+        self._stay_or_hide(row, hides=not record.public)
+
+    def _stay_or_hide(self, row: Stored | None, *, hides: bool) -> None:
+        """An entry whose file says nothing usable stays out as it was, unless its flags say or may say otherwise; one
+        that waits for its time must not come out by a date that no longer stands."""
+        if row is None or row.id is None:
+            return
+        if row.entry_state == ENTRY_OUT and hides:
+            self.withdrawals.append(row.id)
+        elif row.entry_state == ENTRY_WAITING:
+            self.hides.append(row.id)
+
+    def _accept(self, record: Record, row: Stored | None, holders: _Holders) -> None:
+        if row is None or row.id is None:
+            entry_id = self.writer.new_entry_id()
+            self.inserts.append(_new_entry(self.writer, record, entry_id, holders.mint(record, entry_id)))
+            self.writer.new += 1
+        else:
+            entry_id = row.id
+            self._update(record, row)
+        problems = _problems(record.warnings) if record.warnings else None
+        self._file(record.file, record.digest, FILE_READ, entry_id, problems)
+
+    def _update(self, record: Record, row: Stored) -> None:
+        values = _changed_entry(self.writer, record, row)
+        shown = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
+        if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_OUT:
+            if shown or record.selection_hash != row.selection_hash:
+                topics = record.content.topics
+                self.placings.append(Placing(row.id, row.released_at, row.published_at, topics, first=False, shown=shown))
+        elif row.entry_state == ENTRY_OUT:
+            values["state"] = ENTRY_OUT
+            self.withdrawals.append(row.id)
+        if shown or record.selection_hash != row.selection_hash:
+            self.writer.changed += 1
+        self.updates.append(values)
+
+    def _file(
+        self,
+        seen: SourceFile,
+        digest: bytes,
+        state: int,
+        entry_id: int | None,
+        problems: str | None,
+        wanted_id: str | None = None,
+    ) -> None:
+        # a file that changed just before it was read may change again within the same tick of its clock; one without
+        # a digest has not been read to its end
+        recheck = not digest or abs(self.read_at_ns - seen.mtime_ns) < RACY_NS
+        self.files.append(
+            {
+                "source": seen.source,
+                "path": seen.path,
+                "size": seen.size,
+                "mtime_ns": seen.mtime_ns,
+                "digest": digest,
+                "state": state,
+                "recheck": recheck,
+                "gone_at": None,
+                "entry_id": entry_id,
+                "wanted_id": wanted_id,
+                "problems": problems,
+            }
+        )
+
+    def _flush(self) -> None:
+        if self.inserts:
+            self.connection.execute(insert(entry), self.inserts)
+        update_entries(self.connection, self.updates)
+        upsert(self.connection, file, self.files)
+        place_entries(self.connection, self.writer, self.placings)
+        withdraw_entries(self.connection, self.writer, self.withdrawals)
+        if self.hides:
+            self.connection.execute(update(entry).where(entry.c.id.in_(self.hides)).values(state=ENTRY_HIDDEN))
+
+
+class _Holders:
+    """Who holds the ids that the records of a batch ask for."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        writer: Writer,
+        source: str,
+        outcomes: Sequence[Record | Rejection | Unchanged],
+        known: dict[str, Stored],
+    ) -> None:
+        self._connection, self._writer, self._source = connection, writer, source
+        records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
+        explicit = {record.explicit_id for record in records if record.explicit_id is not None}
+        new = (record for record in records if getattr(known.get(record.file.path), "id", None) is None)
+        asked = {self._first_choice(record) for record in new} | {writer.mint.explicit_entry_id(one) for one in explicit}
+        columns = (entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path)
+        rows = list(connection.execute(select(*columns).where(entry.c.uid.in_(asked)))) if asked else []
+        if explicit:
+            rows += connection.execute(select(*columns).where(entry.c.explicit_id.in_(explicit)))
+        self._uids: dict[str, tuple[int, str]] = {row.uid: (row.id, _place(row.source, row.path)) for row in rows}
+        self._explicit: dict[str, tuple[int, str]] = {
+            row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
+        }
+
+    def rival(self, record: Record, row: Stored | None) -> str | None:
+        """The place of the entry, another than that of `row`, that has the explicit id of `record`."""
+        if record.explicit_id is None:
+            return None
+        own = row.id if row else None
+        uid = self._writer.mint.explicit_entry_id(record.explicit_id)
+        for holder in (self._explicit.get(record.explicit_id), self._uids.get(uid)):
+            if holder is not None and holder[0] != own:
+                return holder[1]
+        if own is not None:
+            self._explicit[record.explicit_id] = (own, _place(self._source, record.file.path))
+        return None
+
+    def mint(self, record: Record, entry_id: int) -> str:
+        """The id of a new entry, now held by it."""
+        uid = self._first_choice(record)
+        take = 1
+        while uid in self._uids or (take > 1 and self._is_taken(uid)):
+            take += 1
+            uid = self._writer.mint.path_entry_id(self._source, record.file.path, take)
+        place = (entry_id, _place(self._source, record.file.path))
+        self._uids[uid] = place
+        if record.explicit_id is not None:
+            self._explicit[record.explicit_id] = place
+        return uid
+
+    def _first_choice(self, record: Record) -> str:
+        if record.explicit_id is not None:
+            return self._writer.mint.explicit_entry_id(record.explicit_id)
+        return self._writer.mint.path_entry_id(self._source, record.file.path)
+
+    def _is_taken(self, uid: str) -> bool:
+        return self._connection.scalar(select(entry.c.id).where(entry.c.uid == uid)) is not None
+
+
+def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> None:
+    """Changes columns of entries; each map has the same names, and the key of its entry as `entry_key`."""
+    if changes:
+        names = [name for name in changes[0] if name != "entry_key"]
+        connection.execute(
+            update(entry).where(entry.c.id == bindparam("entry_key")).values({name: bindparam(name) for name in names}),
+            changes,
+        )
+
+
+def withdraw_entries(connection: Connection, writer: Writer, entry_ids: Collection[int]) -> None:
+    """Takes entries that are out off the whole site."""
+    if not entry_ids:
+        return
+    connection.execute(
+        update(entry).where(entry.c.id.in_(entry_ids)).values(state=ENTRY_HIDDEN, withdrawn_at=writer.now)
+    )
+    close_memberships(connection, writer, entry_ids)
+    writer.removed += len(entry_ids)
+
+
+def shown_update(published_at: int | None, stated: int | None, edited: int | None, returned: int | None, stored: int) -> int:
+    """An entry's `updated` (field map, Dates): the latest of what is known of it, else when it was first stored."""
+    return max((at for at in (published_at, stated, edited, returned) if at is not None), default=stored)
+
+
+def _new_entry(writer: Writer, record: Record, entry_id: int, uid: str) -> dict[str, object]:
+    values = _stated(writer, record)
+    stated = values["stated_update_at"]
+    return values | {
+        "id": entry_id,
+        "uid": uid,
+        "stored_at": writer.now,
+        "updated_at": shown_update(values["dated_at"], stated, None, None, writer.now),
+    }
+
+
+def _changed_entry(writer: Writer, record: Record, row: Stored) -> dict[str, object]:
+    values = _stated(writer, record)
+    if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_WAITING:
+        # once out, a date that moves changes nothing; only flags and an expiry do
+        values["state"] = ENTRY_OUT
+    edited = writer.now if record.text_hash != row.text_hash else row.edited_at
+    published = values["dated_at"] if row.released_at is None else row.published_at
+    updated = shown_update(published, values["stated_update_at"], edited, row.returned_at, row.stored_at)
+    return values | {"entry_key": row.id, "edited_at": edited, "updated_at": updated}
+
+
+def _stated(writer: Writer, record: Record) -> dict[str, Any]:
+    """The columns that follow from the record alone and the time; `state` is WAITING or HIDDEN."""
+    dated, expires = to_us_or_none(record.published), to_us_or_none(record.expires)
+    waits = record.public and (expires is None or expires > writer.now)
+    return {
+        "source": record.file.source,
+        "path": record.file.path,
+        "explicit_id": record.explicit_id,
+        "state": ENTRY_WAITING if waits else ENTRY_HIDDEN,
+        "content": content_json(record.content),
+        "content_hash": record.content_hash,
+        "visible_hash": record.visible_hash,
+        "selection_hash": record.selection_hash,
+        "text_hash": record.text_hash,
+        "quality": record.quality,
+        "heat": record.heat,
+        "dated_at": dated,
+        "stated_update_at": to_us_or_none(record.updated),
+        "expires_at": expires,
+        "embargo_at": dated if waits and dated is not None and dated > writer.now else None,
+    }
+
+
+def _known_rows(connection: Connection, source: str, paths: Sequence[str]) -> dict[str, Stored]:
+    """The files at `paths` with their entries; `id` is None for a file without one."""
+    columns = (file.c.path, file.c.state.label("file_state"), file.c.problems, file.c.wanted_id, entry.c.updated_at)
+    rows = connection.execute(
+        select(*columns, *_STORED)
+        .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
+        .where(file.c.source == source, file.c.path.in_(paths))
+    )
+    return {row.path: row for row in rows}
+
+
+def stored_topics(content: str) -> tuple[str, ...]:
+    """The topics in a stored content."""
+    return tuple(json.loads(content)[TOPICS])
+
+
+def _place(source: str, path: str) -> str:
+    return f"{source}/{path}" if source else path
+
+
+def _problems(problems: Collection[Problem]) -> str:
+    return json.dumps([[one.line, one.column, one.what, one.value, one.todo, one.level] for one in problems])

@@ -1,0 +1,177 @@
+"""The tables. Times are integers, µs since 1970 in UTC; texts that are compared or sorted are in byte order."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+
+NEVER = -(2**62)
+"""The published date, in the order of a feed, of an entry that has none."""
+
+FILE_READ, FILE_REJECTED, FILE_UNFINISHED, FILE_DUPLICATE, FILE_GONE = range(5)
+"""States of a file: its record is stored; it gives none; not yet; its explicit id is another's; it is withdrawn."""
+
+ENTRY_HIDDEN, ENTRY_WAITING, ENTRY_OUT = range(3)
+"""States of an entry: not public; public but not released, or not again; in its feeds."""
+
+metadata = MetaData()
+
+_Key = BigInteger().with_variant(Integer, "sqlite")
+_Bytewise = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+
+meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
+"""Facts of the whole store: its id, the site's id, what the last cycle was configured with."""
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)
+"""Who may write: at most one row."""
+
+source = Table(
+    "source",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("parsed_with", Text, nullable=False),
+    Column("scanned", Boolean, nullable=False),
+    Column("held_since", BigInteger),
+    Column("problem", Text),
+)
+"""`scanned`: one scan was complete. `held_since`: when withdrawals of vanished files began to wait."""
+
+file = Table(
+    "file",
+    metadata,
+    Column("source", _Bytewise, primary_key=True),
+    Column("path", _Bytewise, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("recheck", Boolean, nullable=False),
+    Column("gone_at", BigInteger),
+    Column("entry_id", _Key),
+    Column("wanted_id", _Bytewise),
+    Column("problems", Text),
+    sqlite_with_rowid=False,
+)
+"""What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
+duplicate asks for. `problems`: JSON array of [line, column, what, value, todo, level]."""
+Index("file_entry", file.c.entry_id)
+Index("file_gone", file.c.gone_at, sqlite_where=file.c.gone_at.is_not(None), postgresql_where=file.c.gone_at.is_not(None))
+Index("file_problem", file.c.state, sqlite_where=text("problems IS NOT NULL"), postgresql_where=text("problems IS NOT NULL"))
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=False),
+    Column("uid", _Bytewise, nullable=False, unique=True),
+    Column("explicit_id", _Bytewise),
+    Column("source", _Bytewise, nullable=False),
+    Column("path", _Bytewise, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("visible_hash", LargeBinary, nullable=False),
+    Column("selection_hash", LargeBinary, nullable=False),
+    Column("text_hash", LargeBinary, nullable=False),
+    Column("quality", Float, nullable=False),
+    Column("heat", Float, nullable=False),
+    Column("dated_at", BigInteger),
+    Column("stated_update_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("embargo_at", BigInteger),
+    Column("stored_at", BigInteger, nullable=False),
+    Column("edited_at", BigInteger),
+    Column("released_at", BigInteger),
+    Column("published_at", BigInteger),
+    Column("returned_at", BigInteger),
+    Column("withdrawn_at", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+)
+"""One record for good. `uid` is the id that subscribers see. `dated_at` is the date as the file has it now,
+`published_at` the one it was released with; `embargo_at` the due time of one stored before it; `edited_at` the last
+change of title, excerpt or body; `returned_at` the last release after a withdrawal; `updated_at` what feeds show."""
+Index("entry_explicit_id", entry.c.explicit_id, sqlite_where=entry.c.explicit_id.is_not(None), postgresql_where=entry.c.explicit_id.is_not(None))
+Index("entry_waiting", entry.c.source, entry.c.path, sqlite_where=text("state = 1"), postgresql_where=text("state = 1"))
+Index("entry_expiry", entry.c.expires_at, sqlite_where=text("state = 2 AND expires_at IS NOT NULL"), postgresql_where=text("state = 2 AND expires_at IS NOT NULL"))
+Index("entry_stored", entry.c.stored_at)
+
+feed = Table(
+    "feed",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=False),
+    Column("slug", _Bytewise, unique=True),
+    Column("topic", _Bytewise, unique=True),
+    Column("title", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("touched", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("shown_hash", LargeBinary, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("newest_at", BigInteger),
+)
+"""`all` and every topic. `topic` is its key, none for `all`; `slug` comes with enough entries. `size`: entries in it.
+`touched`: something in it changed since `shown_hash` was made; `changed_at`: the time its window was last cut at."""
+Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
+
+feed_entry = Table(
+    "feed_entry",
+    metadata,
+    Column("entry_id", _Key, primary_key=True, autoincrement=False),
+    Column("feed_id", _Key, primary_key=True, autoincrement=False),
+    Column("released_at", BigInteger, nullable=False),
+    Column("published_at", BigInteger, nullable=False),
+    Column("page", Integer),
+    Column("joined_at", BigInteger, nullable=False),
+    Column("left_at", BigInteger),
+    Column("left_by", Text),
+    sqlite_with_rowid=False,
+)
+"""Membership: never deleted, only closed. `left_by`: `withdrawn`, or the clause that put it out."""
+_open = text("left_at IS NULL")
+Index(
+    "feed_entry_window",
+    feed_entry.c.feed_id,
+    feed_entry.c.released_at.desc(),
+    feed_entry.c.published_at.desc(),
+    sqlite_where=_open,
+    postgresql_where=_open,
+)
+_withdrawn = text("left_by = 'withdrawn'")
+Index(
+    "feed_entry_withdrawn",
+    feed_entry.c.feed_id,
+    feed_entry.c.left_at,
+    sqlite_where=_withdrawn,
+    postgresql_where=_withdrawn,
+)
+
+cycle = Table(
+    "cycle",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("error", Text),
+)
+"""The last cycles, for `status`; `counts` is a JSON object."""

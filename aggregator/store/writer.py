@@ -1,0 +1,124 @@
+"""What one cycle knows while it writes: its time, its counters, the topics it has met."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aggregator.errors import StoreError
+from aggregator.model import FeedPolicy
+from aggregator.naming import IdMint
+from aggregator.store.engine import Store
+from aggregator.store.tables import entry, feed, meta
+
+ALL_FEED = 1
+"""The row of the feed `all`."""
+
+
+class Writer:
+    """One cycle's hand on the store. `now` and `late` are in µs."""
+
+    def __init__(self, store: Store, now: datetime, policy: FeedPolicy, site_id: str) -> None:
+        self.store = store
+        self.now = to_us(now)
+        self.policy = policy
+        self.late = policy.late // timedelta(microseconds=1)
+        self.mint = IdMint(site_id)
+        self.new = self.changed = self.removed = 0
+        with store.read() as connection:
+            self._next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
+            rows = connection.execute(select(feed.c.id, feed.c.topic, feed.c.slug)).all()
+        self.topic_feeds: dict[str, int] = {row.topic: row.id for row in rows if row.topic is not None}
+        self.standing = frozenset(row.id for row in rows if row.slug is not None)
+        """Feeds that were there before this cycle."""
+        self._next_feed = max((row.id for row in rows), default=ALL_FEED) + 1
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction under the lease."""
+        with self.store.write() as connection:
+            yield connection
+
+    def new_entry_id(self) -> int:
+        """The next key of an entry."""
+        self._next_entry += 1
+        return self._next_entry - 1
+
+    def new_feed_id(self) -> int:
+        """The next key of a feed."""
+        self._next_feed += 1
+        return self._next_feed - 1
+
+
+def open_site(store: Store, stated_id: str | None, default_id: str) -> str:
+    """The id that this site's ids are minted from, kept from the first time on.
+
+    Raises StoreError when the config states another.
+    """
+    with store.write() as connection:
+        for key, value in (("site_id", stated_id or default_id), ("store_id", uuid.uuid4().hex)):
+            if connection.scalar(select(meta.c.value).where(meta.c.key == key)) is None:
+                connection.execute(insert(meta).values(key=key, value=value))
+        kept = connection.scalar(select(meta.c.value).where(meta.c.key == "site_id"))
+    if stated_id is not None and stated_id != kept:
+        raise StoreError(
+            f"site.id is {stated_id!r} but the ids in the store are made from {kept!r}: every subscriber would get"
+            f" everything again (write id = {kept!r} below [site])"
+        )
+    return str(kept)
+
+
+def read_meta(connection: Connection, key: str) -> str | None:
+    """One fact of the whole store."""
+    return connection.scalar(select(meta.c.value).where(meta.c.key == key))
+
+
+def write_meta(connection: Connection, key: str, value: str) -> None:
+    """Keeps one fact of the whole store."""
+    upsert(connection, meta, [{"key": key, "value": value}])
+
+
+def upsert(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
+    """Inserts rows, or replaces those with the same primary key; all rows have the same columns."""
+    if not rows:
+        return
+    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = build(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def add_to_sizes(connection: Connection, deltas: dict[int, int]) -> None:
+    """Adds to the number of entries of feeds and marks them touched."""
+    if deltas:
+        connection.execute(
+            update(feed)
+            .where(feed.c.id == bindparam("feed_id"))
+            .values(size=feed.c.size + bindparam("delta"), touched=True),
+            [{"feed_id": feed_id, "delta": delta} for feed_id, delta in sorted(deltas.items())],
+        )
+
+
+def to_us(moment: datetime) -> int:
+    """µs since 1970."""
+    return (moment - _EPOCH) // _US
+
+
+def to_us_or_none(moment: datetime | None) -> int | None:
+    """µs since 1970, None for None."""
+    return None if moment is None else (moment - _EPOCH) // _US
+
+
+def from_us(us: int) -> datetime:
+    """The moment that many µs after 1970."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)

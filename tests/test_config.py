@@ -1,0 +1,997 @@
+"""The config: what loads, what is refused and in which words, and where in the file it points."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from apscheduler.triggers.cron import CronTrigger
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
+
+from aggregator.config import Config, config_schema, default_config, init_text, load_config
+from aggregator.config.cron import read_cron, shortest_gap_minutes
+from aggregator.config.locate import Locator
+from aggregator.config.values import BadValueError, read_duration, read_size
+from aggregator.errors import ConfigError
+
+CHECKOUT = Path(__file__).parents[1]
+CONTRACT = Path(os.environ.get("AGGREGATOR_SHARED", CHECKOUT.parent / "shared")) / "contract.md"
+GAP = "is not supported by this version yet"
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Any:
+    """Load a text as the config file of a site in `tmp_path`."""
+    path = tmp_path / "config" / "aggregator.toml"
+    path.parent.mkdir()
+
+    def load_text(text: str | bytes, **env: str) -> Config:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_config(path, env=env)
+
+    return load_text
+
+
+@pytest.fixture
+def problems(load: Any, tmp_path: Path) -> Any:
+    """Load a text that cannot be used; the lines that say why, with the file as FILE and its site as SITE."""
+
+    def load_text(text: str | bytes, **env: str) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            load(text, **env)
+        said = str(caught.value).replace(str(tmp_path / "config" / "aggregator.toml"), "FILE")
+        return said.replace(str(tmp_path), "SITE").splitlines()
+
+    return load_text
+
+
+# what loads
+
+
+def test_an_empty_file_gives_every_default_of_the_contract(load: Any, tmp_path: Path) -> None:
+    config = load("")
+    assert (config.site.id, config.site.title, config.site.base_url) == (None, "Feeds", "http://127.0.0.1:8000/")
+    assert (config.site.language, config.site.timezone) == ("en", ZoneInfo("UTC"))
+    assert (config.site.author, config.site.icon, config.site.copyright) == (None, None, None)
+    (source,) = config.sources
+    assert (source.name, source.root, source.include) == ("", str(tmp_path / "incoming"), ("*.md", "*.markdown"))
+    assert (source.default_published, source.max_bytes, source.max_depth) == (True, 1_000_000, 32)
+    assert (source.max_nodes, source.removal_grace, source.topics) == (20_000, timedelta(minutes=10), ())
+    assert (source.link_template, source.timezone) == (None, ZoneInfo("UTC"))
+    assert (config.schedule.every, config.schedule.cron) == (timedelta(seconds=60), None)
+    assert (config.schedule.watch, config.schedule.rescan) == (True, timedelta(minutes=15))
+    assert config.store.url == f"sqlite:///{tmp_path}/data/aggregator.db"
+    assert (config.output.path, config.output.formats) == (tmp_path / "output", ("rss", "atom", "json"))
+    assert (config.output.limit, config.output.min_stay) == (50, timedelta(hours=24))
+    assert (config.output.max_bytes, config.output.late) == (1_000_000, timedelta(days=30))
+    assert (config.output.archive, config.output.pages) == (True, True)
+    assert config.output.tombstones == timedelta(days=30)
+    assert (config.serve.host, config.serve.port, config.serve.admin_port) == ("127.0.0.1", 8000, None)
+    assert (config.topics.auto, config.topics.min_entries, config.ingest.workers) == (True, 1, None)
+    assert config.path == tmp_path / "config" / "aggregator.toml"
+    assert config.warnings == ()
+
+
+def test_the_default_preset_reads_the_fields_of_a_news_pipeline(load: Any) -> None:
+    fields = dict(load("").sources[0].fields)
+    assert fields["title"] == ("title", "name")
+    assert fields["link"] == ("webUrl", "originalUrl")
+    assert fields["expires_at"] == ()
+    assert fields["video"] == ("featuredContent",)
+    assert fields["language"] == ("locale",)
+    assert len(fields) == 22
+
+
+def test_no_file_is_like_an_empty_one(load: Any, tmp_path: Path) -> None:
+    empty = load("")
+    absent = default_config(tmp_path / "config" / "aggregator.toml", env={})
+    assert absent.path is None
+    assert (absent.sources, absent.output, absent.store) == (empty.sources, empty.output, empty.store)
+
+
+def test_a_relative_config_path_still_gives_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = default_config(Path("config/aggregator.toml"), env={})
+    assert config.sources[0].root == str(tmp_path / "incoming")
+    assert config.output.path == tmp_path / "output"
+
+
+def test_fields_override_single_fields_of_the_preset(load: Any) -> None:
+    config = load('[records.fields]\ntitle = ["headline", "meta.title"]\nsummary = "lead"\nheat = []\n')
+    fields = dict(config.sources[0].fields)
+    assert fields["title"] == ("headline", "meta.title")
+    assert fields["summary"] == ("lead",)
+    assert fields["heat"] == ()
+    assert fields["link"] == ("webUrl", "originalUrl")
+
+
+def test_an_array_of_one_source_is_fine(load: Any) -> None:
+    assert load('[[records]]\nname = "news"\npath = "/srv/news"\n').sources[0].name == "news"
+
+
+def test_a_source_takes_the_time_zone_of_the_site(load: Any) -> None:
+    assert load('[site]\ntimezone = "Europe/Berlin"\n').sources[0].timezone == ZoneInfo("Europe/Berlin")
+
+
+def test_base_url_always_ends_with_a_slash(load: Any) -> None:
+    assert load('[site]\nbase_url = "https://example.org/feeds"\n').site.base_url == "https://example.org/feeds/"
+
+
+def test_a_postgresql_address_and_an_absolute_sqlite_path_stay_as_they_are(load: Any) -> None:
+    for url in ("postgresql+psycopg://u:p@db/feeds", "sqlite:////var/lib/aggregator/a.db?timeout=5"):
+        assert load(f'[store]\nurl = "{url}"\n').store.url == url
+
+
+def test_a_store_below_a_folder_with_odd_characters_is_the_file_that_sqlalchemy_opens(tmp_path: Path) -> None:
+    for name in ("a b", "100%", "%20", "what?", "a#b@c"):
+        url = default_config(tmp_path / name / "config" / "aggregator.toml", env={}).store.url
+        assert make_url(url).database == str(tmp_path / name / "data" / "aggregator.db")
+
+
+def test_empty_tables_of_what_is_not_there_yet_are_fine(load: Any) -> None:
+    assert load("[websub]\n[topics.slugs]\n[topics.alias]\n[ingest]\n").warnings == ()
+
+
+def test_a_format_named_twice_counts_once(load: Any) -> None:
+    assert load('[output]\nformats = ["json", "rss", "json"]\n').output.formats == ("json", "rss")
+
+
+def test_a_byte_order_mark_and_crlf_are_fine(load: Any) -> None:
+    assert load("[site]\r\ntitle = 'News'\r\n".encode("utf-8-sig")).site.title == "News"
+
+
+def test_config_is_frozen(load: Any) -> None:
+    config = load("")
+    with pytest.raises(ValueError, match="frozen"):
+        config.output.limit = 3
+
+
+# what documents need of it
+
+
+@pytest.mark.parametrize(
+    ("schedule", "ttl"),
+    [
+        ("", 15),
+        ('every = "90m"', 90),
+        ('every = "1s"', 15),
+        ('cron = "*/5 * * * *"', 15),
+        ('cron = "0 */2 * * *"', 120),
+        ('cron = "30 6 * * 1-5"', 1440),
+        ('cron = "0 6,18 * * *"', 720),
+        ('cron = "0 1,23 * * *"', 120),
+    ],
+)
+def test_ttl_is_the_shortest_gap_of_the_schedule_and_at_least_a_quarter_of_an_hour(
+    load: Any, schedule: str, ttl: int
+) -> None:
+    assert load(f"[schedule]\n{schedule}\n").site_facts().ttl == ttl
+
+
+def test_site_facts_and_output_options_say_what_the_file_says(load: Any) -> None:
+    config = load(
+        '[site]\ntitle = "T"\nauthor = "A"\nicon = "https://e.org/i.png"\ncopyright = "C"\nlanguage = "de"\n'
+        '[output]\nformats = ["atom"]\npages = false\nmax_bytes = "2KiB"\n'
+    )
+    facts, options = config.site_facts(), config.output_options()
+    assert (facts.title, facts.author, facts.icon) == ("T", "A", "https://e.org/i.png")
+    assert (facts.copyright, facts.language, facts.hub_url) == ("C", "de", "")
+    assert (options.formats, options.pages, options.max_bytes) == (("atom",), False, 2048)
+
+
+# what is refused, and the words for it
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[site]\ntitel = "x"', "FILE:2:1: unknown key: 'titel' (did you mean 'title'?)"),
+        ("[sitee]", "FILE:1:2: unknown key: 'sitee' (did you mean 'site'?)"),
+        ("[websub]\nxyz = 1", "FILE:2:1: unknown key: 'xyz' (known here: hub)"),
+        ("[site]\ntitle = 3", "FILE:2:9: 'title' is not a text: '3' (write it in quotes)"),
+        ('[site]\ntitle = " "', "FILE:2:9: 'title' is empty: ' ' (write a text or remove the line)"),
+        (
+            '[site]\ntitle = "a\\u0000b"',
+            "FILE:2:9: 'title' holds a character that cannot be shown: 'a\\x00b' (write it as one line of plain text)",
+        ),
+        (
+            '[site]\nbase_url = "example.org"',
+            (
+                "FILE:2:12: 'base_url' is not an absolute http or https address: 'example.org' "
+                "(write it in full, such as https://example.org/)"
+            ),
+        ),
+        (
+            '[site]\nbase_url = "https://example.org/?a=1"',
+            (
+                "FILE:2:12: 'base_url' has a user, a query or a fragment: 'https://example.org/?a=1' "
+                "(write scheme, host and path alone)"
+            ),
+        ),
+        (
+            '[site]\ntimezone = "Mars/Base"',
+            "FILE:2:12: 'timezone' is not a time zone: 'Mars/Base' (write a name such as \"UTC\" or \"Europe/Berlin\")",
+        ),
+        (
+            '[site]\nlanguage = "e n"',
+            "FILE:2:12: 'language' is not a language tag: 'e n' (write one such as en or pt-BR)",
+        ),
+        (
+            '[records]\npath = ""',
+            "FILE:2:8: 'path' is not a path: '' (write it in quotes, relative to the config file or from the root)",
+        ),
+        (
+            "[records]\ninclude = []",
+            "FILE:2:11: 'include' is an empty list: '[]' (name at least one or remove the line)",
+        ),
+        (
+            '[records]\ninclude = "*.md"',
+            "FILE:2:11: 'include' is not a list: '*.md' (write a list, such as [\"*.md\", \"*.markdown\"])",
+        ),
+        ('[records]\ninclude = [\n  "*.md",\n  4,\n]', "FILE:4:3: 'include' is not a text: '4' (write it in quotes)"),
+        (
+            '[records]\npreset = "jekyl"',
+            "FILE:2:10: 'preset' is not known: 'jekyl' (use 'smartable', 'jekyll' or 'hugo')",
+        ),
+        (
+            "[records]\ndefault_published = 1",
+            "FILE:2:21: 'default_published' is not true or false: '1' (write true or false, without quotes)",
+        ),
+        (
+            '[records]\nmax_bytes = "1 apple"',
+            (
+                "FILE:2:13: 'max_bytes' is not a size: '1 apple' "
+                '(write a number of bytes, or one with KB, MB, GB, KiB, MiB or GiB such as "1MB")'
+            ),
+        ),
+        (
+            "[records]\nmax_depth = 0",
+            "FILE:2:13: 'max_depth' is not a whole number of at least 1: '0' (write a number, such as 32)",
+        ),
+        (
+            "[records]\nmax_nodes = true",
+            "FILE:2:13: 'max_nodes' is not a whole number of at least 1: 'true' (write a number, such as 20000)",
+        ),
+        (
+            '[records]\nlink_template = "https://example.org/{slug}"',
+            (
+                "FILE:2:17: 'link_template' is not a template with {path}: 'https://example.org/{slug}' "
+                "(write one such as https://example.org/{path})"
+            ),
+        ),
+        (
+            '[records.fields]\ntitel = "a"',
+            (
+                "FILE:2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, "
+                "updated_at, expires_at, published, draft, deleted, removed, id, provider, topics, category, type, "
+                "images, video, related, quality, heat, language)"
+            ),
+        ),
+        (
+            "[records.fields]\nlink = 3",
+            "FILE:2:8: 'link' is not a list: '3' (write a list, such as [\"title\", \"name\"])",
+        ),
+        (
+            "[schedule]\nevery = 60",
+            (
+                "FILE:2:9: 'every' is not a duration: '60' "
+                '(write a number with s, m, h, d or w, such as "10m" or "1h30m")'
+            ),
+        ),
+        (
+            '[schedule]\nevery = "0s"',
+            "FILE:2:9: 'every' is less than a second: '0s' (write a duration of at least \"1s\")",
+        ),
+        (
+            '[schedule]\nevery = "60s"\ncron = "0 * * * *"',
+            "FILE:3:1: 'every' and 'cron' are both given (remove one of them)",
+        ),
+        (
+            '[schedule]\ncron = "0 * * *"',
+            (
+                "FILE:2:8: 'cron' is not five fields: '0 * * *' "
+                '(write minute, hour, day of the month, month and weekday, such as "*/5 * * * *")'
+            ),
+        ),
+        (
+            '[output]\nformats = ["rss", "xml"]',
+            "FILE:2:19: 'formats' is not known: 'xml' (use 'rss', 'atom' or 'json')",
+        ),
+        (
+            '[output]\nlimit = "many"',
+            "FILE:2:9: 'limit' is not a whole number of at least 1: 'many' (write a number, such as 50)",
+        ),
+        (
+            "[serve]\nport = 65536",
+            "FILE:2:8: 'port' is not a whole number from 0 to 65535: '65536' (write a number, such as 8000)",
+        ),
+        (
+            "[serve]\nport = 8000.0",
+            "FILE:2:8: 'port' is not a whole number from 0 to 65535: '8000.0' (write a number, such as 8000)",
+        ),
+        ("site = 5", "FILE:1:8: 'site' is not a table: '5' (write its keys below a line [site])"),
+        (
+            "records = 5",
+            "FILE:1:11: 'records' is not an array of tables: '5' (write its keys below a line [[records]])",
+        ),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_place_its_value_and_what_to_do(problems: Any, text: str, expected: str) -> None:
+    assert problems(text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("", "FILE:1:3: 'slug' is missing (add a line such as slug = \"ai\")"),
+        (
+            'slug = "AI"',
+            (
+                "FILE:2:8: 'slug' is not a slug: 'AI' "
+                "(use lower-case letters a-z, digits and single hyphens, such as ai-hardware)"
+            ),
+        ),
+        (
+            'slug = "opml"',
+            (
+                "FILE:2:8: 'slug' is a reserved slug: 'opml' (choose another; reserved are all, archive, assets, "
+                "healthz, index, metrics, opml, readyz, status, theme)"
+            ),
+        ),
+        ('slug = "a"\ntopics = { any = ["AI"], nnoe = [] }', "FILE:3:26: unknown key: 'nnoe' (did you mean 'none'?)"),
+        (
+            'slug = "a"\ntopics = ["AI"]',
+            ("FILE:3:10: 'topics' is not a table: '[\"AI\"]' (write its keys below a line [feed.topics])"),
+        ),
+        (
+            'slug = "a"\n[feed.text]\nany = []',
+            ("FILE:4:7: 'any' is an empty list: '[]' (name at least one or remove the line)"),
+        ),
+        ('slug = "a"\nlanguage = { all = [1] }', "FILE:3:21: 'all' is not a text: '1' (write it in quotes)"),
+        ('slug = "a"\nlanguage = 1', "FILE:3:12: 'language' is not a text: '1' (write it in quotes)"),
+        (
+            'slug = "a"\nmin_quality = "x"',
+            ("FILE:3:15: 'min_quality' is not a number of at least 0: 'x' (write a number, such as 70)"),
+        ),
+        (
+            'slug = "a"\nmin_heat = nan',
+            ("FILE:3:12: 'min_heat' is not a number of at least 0: 'NaN' (write a number, such as 70)"),
+        ),
+        ('slug = "a"\norder = "up"', "FILE:3:9: 'order' is not known: 'up' (use 'released' or 'published')"),
+        (
+            'slug = "a"\nmoved_from = ["/x"]',
+            (
+                "FILE:3:15: 'moved_from' is not an old address: '/x' "
+                "(write what follows base_url, such as old-slug or tags/ai/index.xml)"
+            ),
+        ),
+        ('slug = "a"\n[[feed]]\nslug = "a"', "FILE:4:8: the slug of a feed is given twice: 'a' (choose another)"),
+    ],
+)
+def test_feeds_are_checked_before_they_are_supported(problems: Any, rest: str, expected: str) -> None:
+    said = problems(f"[[feed]]\n{rest}\n")
+    assert expected in said
+    assert [line for line in said if line != expected] in (
+        [f"FILE:1:3: '[[feed]]' {GAP} (remove it; every topic has a feed of its own)"],
+        [],  # a table without any key
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[[feed]]\nslug = "a"', f"FILE:1:3: '[[feed]]' {GAP} (remove it; every topic has a feed of its own)"),
+        (
+            '[[records]]\nname = "a"\n[[records]]\npath = "b"',
+            f"FILE:3:3: a second '[[records]]' {GAP} (keep one of them, and put the records into one folder)",
+        ),
+        (
+            '[records]\npreset = "hugo"',
+            f"FILE:2:1: preset 'hugo' {GAP} (use smartable and name the keys in [records.fields])",
+        ),
+        (
+            '[[records]]\npreset = "jekyll"',
+            f"FILE:2:1: preset 'jekyll' {GAP} (use smartable and name the keys in [records.fields])",
+        ),
+        (
+            '[topics.slugs]\n"C#" = "c-sharp"',
+            f"FILE:1:9: '[topics.slugs]' {GAP} (remove it; slugs are made from the names of topics)",
+        ),
+        ('topics.alias."A.I." = "AI"', f"FILE:1:8: '[topics.alias]' {GAP} (remove it; write one name in the records)"),
+        ('[topics]\nparent = { a = "b" }', f"FILE:2:1: '[topics.parent]' {GAP} (remove it; give records both topics)"),
+        (
+            '[topics.titles]\nAI = "x"',
+            f"FILE:1:9: '[topics.titles]' {GAP} (remove it; titles are the names of topics)",
+        ),
+        ('[topics.descriptions]\nAI = "x"', f"FILE:1:9: '[topics.descriptions]' {GAP} (remove it)"),
+        ('[websub]\nhub = "https://hub.example.org/"', f"FILE:2:1: 'hub' {GAP} (remove it; readers poll)"),
+    ],
+)
+def test_what_is_not_there_yet_is_refused_with_its_line(problems: Any, text: str, expected: str) -> None:
+    assert problems(text) == [expected]
+
+
+def test_what_does_nothing_yet_is_a_warning_only_when_it_is_written(load: Any) -> None:
+    config = load("[output]\narchive = true\n[serve]\nadmin_port = 8001\n")
+    assert [(warning.line, warning.level) for warning in config.warnings] == [(2, "warning"), (4, "warning")]
+    assert all(GAP in str(warning) for warning in config.warnings)
+    assert load("[output]\narchive = false\n").warnings == ()
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file(problems: Any) -> None:
+    said = problems(
+        '[output]\nlimit = 0\npath = "../incoming/out"\n[websub]\nhub = "https://h.example/"\n[site]\ntitel = "x"\n'
+        '[schedule]\nevery = "5s"\ncron = "61 * * * *"\n',
+        AGGREGATOR_SERVE__PORT="x",
+        AGGREGATOR_SERVE__PROT="80",
+    )
+    places = [re.match(r"(\w+(:\d+)?)", line)[1] for line in said]  # type: ignore[index]
+    assert places == ["AGGREGATOR_SERVE__PROT", "AGGREGATOR_SERVE__PORT", *(f"FILE:{n}" for n in (2, 3, 5, 7, 10))]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[site]\ntitle = \n", "FILE:2:9: a value is missing or is not TOML (put texts in quotes)"),
+        ("[site]\ntitle = News\n", "FILE:2:9: a value is missing or is not TOML (put texts in quotes)"),
+        ("[site]\ntitle = 'a\n", "FILE:3:1: a text without its closing quote (close it)"),
+        ('[site]\ntitle = "a\n', "FILE:2:11: a text without its closing quote (close it on the same line)"),
+        ("a = 1\na = 2\n", "FILE:2:6: a key is given twice (remove one of them)"),
+        ("[site]\n[site]\n", "FILE:2:6: a table is given twice (put its keys below one header)"),
+        ("[site\n", "FILE:1:6: a header without its closing bracket (write [table] or [[table]])"),
+        ("a = [1,", "FILE:1:8: a value is missing or is not TOML (put texts in quotes)"),
+        ("title\n", "FILE:1:6: a key without '=' (write key = value)"),
+        ("a = 1 2\n", "FILE:1:7: something stands after a value (begin a new line; put texts in quotes)"),
+        ('a = "c:\\data"\n', "FILE:1:10: a text with a wrong escape (write \\\\ for a backslash)"),
+        ("a = " + "9" * 5000, "FILE: not valid TOML (see https://toml.io)"),
+        (b'a = 1\nb = "\xff"\n', "FILE:2:6: the file is not UTF-8 (save it as UTF-8)"),
+    ],
+)
+def test_what_is_not_toml_is_said_with_its_place(problems: Any, text: str | bytes, expected: str) -> None:
+    assert problems(text) == [expected]
+
+
+def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "none.toml", env={})
+    todo = "write one with `aggregator init`, or name another with --config"
+    assert str(caught.value) == f"{tmp_path}/none.toml: there is no such file ({todo})"
+
+
+def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the file cannot be read: "):
+        load_config(tmp_path, env={})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[store]\nurl = "postgresql://user:hunter2@db/x"',
+        '[store]\nurl = ["hunter2"]',
+        'store = "hunter2"',
+        '[store]\nurl = "postgresql+psycopg://u:hunter2@db/x"\nulr = "hunter2"',
+        '[site]\nbase_url = "https://user:hunter2@example.org/"',
+        'site = { base_url = "hunter2',
+    ],
+)
+def test_no_message_shows_a_password(problems: Any, text: str) -> None:
+    assert "hunter2" not in "\n".join(problems(text))
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://h/x", "postgresql://h/x", "x"]
+)
+def test_a_store_is_a_sqlite_file_or_postgresql_with_its_driver(problems: Any, url: str) -> None:
+    assert problems(f'[store]\nurl = "{url}"\n') == [
+        "FILE:2:7: 'url' is not the address of a store (write sqlite:///path or postgresql+psycopg://user@host/name)"
+    ]
+
+
+# keys that contradict each other
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            '[output]\npath = "../incoming"',
+            (
+                "FILE:2:8: the output folder and a records folder overlap: 'SITE/incoming' "
+                "(choose folders of which neither is inside the other)"
+            ),
+        ),
+        (
+            '[output]\npath = "../incoming/output"',
+            (
+                "FILE:2:8: the output folder and a records folder overlap: 'SITE/incoming' "
+                "(choose folders of which neither is inside the other)"
+            ),
+        ),
+        (
+            '[records]\npath = "../output/records"',
+            (
+                "FILE: the output folder and a records folder overlap: 'SITE/output/records' "
+                "(choose folders of which neither is inside the other)"
+            ),
+        ),
+        (
+            '[output]\npath = "."',
+            (
+                "FILE:2:8: the output folder holds the config file: 'SITE/config' "
+                "(choose another folder, because all in it is public)"
+            ),
+        ),
+        (
+            '[output]\npath = "../data"',
+            (
+                "FILE:2:8: the output folder holds the store: 'SITE/data' "
+                "(choose another folder, because all in it is public)"
+            ),
+        ),
+        (
+            '[[records]]\nname = "a"\n[[records]]\nname = "a"',
+            "FILE:4:8: the name of a source is given twice: 'a' (choose another)",
+        ),
+        ("[[records]]\n[[records]]", "FILE:2:3: a second source without a name (give it a name)"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(problems: Any, text: str, expected: str) -> None:
+    assert expected in problems(text)
+
+
+def test_folders_are_compared_where_links_lead(problems: Any, tmp_path: Path) -> None:
+    (tmp_path / "incoming").mkdir()
+    (tmp_path / "web").symlink_to(tmp_path / "incoming")
+    (line,) = problems('[output]\npath = "../web"\n')
+    assert "overlap" in line
+
+
+def test_folders_whose_names_only_begin_alike_do_not_overlap(load: Any, tmp_path: Path) -> None:
+    assert load('[output]\npath = "../incoming-feeds"\n').output.path == tmp_path / "incoming-feeds"
+
+
+def test_the_admin_port_is_another_than_the_main_one(problems: Any) -> None:
+    assert "FILE:2:1: 'admin_port' is the main port: '8000' (choose another)" in problems(
+        "[serve]\nadmin_port = 8000\n"
+    )
+
+
+# the environment
+
+
+def test_the_environment_overrides_the_file(load: Any, tmp_path: Path) -> None:
+    config = load(
+        '[output]\nlimit = 5\n[site]\ntitle = "File"\n',
+        AGGREGATOR_OUTPUT__LIMIT="30",
+        AGGREGATOR_OUTPUT__PAGES="false",
+        AGGREGATOR_OUTPUT__FORMATS='["atom"]',
+        AGGREGATOR_OUTPUT__PATH="../web",
+        AGGREGATOR_OUTPUT__MAX_BYTES="2MB",
+        AGGREGATOR_RECORDS__MAX_BYTES="2000",
+        AGGREGATOR_RECORDS__FIELDS='{ title = "headline" }',
+        AGGREGATOR_SITE__TITLE="2024",
+        AGGREGATOR_STORE__URL="sqlite:///../var/a.db",
+        AGGREGATOR_SCHEDULE__EVERY="5m",
+        AGGREGATOR_INGEST__WORKERS="0",
+    )
+    assert (config.output.limit, config.output.pages, config.output.formats) == (30, False, ("atom",))
+    assert (config.output.path, config.output.max_bytes) == (tmp_path / "web", 2_000_000)
+    assert (config.sources[0].max_bytes, config.site.title) == (2000, "2024")
+    assert dict(config.sources[0].fields)["title"] == ("headline",)
+    assert config.store.url == f"sqlite:///{tmp_path}/var/a.db"
+    assert (config.schedule.every, config.ingest.workers) == (timedelta(minutes=5), 0)
+
+
+def test_the_environment_reaches_the_one_source_of_an_array(load: Any) -> None:
+    config = load('[[records]]\nname = "news"\n', AGGREGATOR_RECORDS__PATH="/srv/news")
+    assert (config.sources[0].name, config.sources[0].root) == ("news", "/srv/news")
+
+
+def test_other_variables_are_ignored(load: Any) -> None:
+    load("", AGGREGATOR_SHARED="/x", AGGREGATOR_="", OTHER_OUTPUT__LIMIT="x", HOME="/")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("OUTPUT__LIMIT", "0", "'limit' is not a whole number of at least 1: '0' (write a number, such as 50)"),
+        (
+            "OUTPUT__LIMIT",
+            "1\nx = 2\n]",
+            ("'limit' is not a whole number of at least 1: '1\\nx = 2\\n]' (write a number, such as 50)"),
+        ),
+        (
+            "OUTPUT__PATH",
+            ".",
+            (
+                "the output folder holds the config file: 'SITE/config' "
+                "(choose another folder, because all in it is public)"
+            ),
+        ),
+        ("OUTPUT__PAGES", "yes", "'pages' is not true or false: 'yes' (write true or false, without quotes)"),
+        ("OUTPUT__LIMT", "3", "unknown variable (did you mean 'AGGREGATOR_OUTPUT__LIMIT'?)"),
+        (
+            "output__limit",
+            "3",
+            ("unknown variable (write AGGREGATOR_<TABLE>__<KEY> with a table and a key of the config)"),
+        ),
+        ("FEED__SLUG", "x", "unknown variable (write AGGREGATOR_<TABLE>__<KEY> with a table and a key of the config)"),
+        ("WEBSUB__HUB", "https://h.example/", f"'hub' {GAP} (remove it; readers poll)"),
+        (
+            "SITE__TITLE",
+            "\udcff",
+            ("'title' holds a character that cannot be shown: '\\udcff' (write it as one line of plain text)"),
+        ),
+    ],
+)
+def test_a_wrong_override_names_its_variable(problems: Any, name: str, value: str, expected: str) -> None:
+    assert problems("[output]\nlimit = 3\n", **{f"AGGREGATOR_{name}": value}) == [f"AGGREGATOR_{name}: {expected}"]
+
+
+def test_an_override_of_several_sources_is_refused(problems: Any) -> None:
+    said = problems('[[records]]\n[[records]]\nname = "b"\n', AGGREGATOR_RECORDS__PATH="x")
+    assert "AGGREGATOR_RECORDS__PATH: there is not one [[records]] (set it in the file)" in said
+
+
+# the sample
+
+
+def test_the_sample_in_the_repository_is_what_init_writes() -> None:
+    written = (CHECKOUT / "config" / "aggregator.toml").read_text(encoding="utf-8")
+    assert written == init_text(tomllib.loads(written)["site"]["id"])
+
+
+def test_the_sample_loads_without_a_warning_and_changes_no_default(load: Any) -> None:
+    sample, empty = load(init_text("news.example.org")), load("")
+    assert sample.warnings == ()
+    assert sample.site.id == "news.example.org"
+    assert sample.site.model_copy(update={"id": None}) == empty.site
+    for name in ("sources", "schedule", "store", "output", "serve", "topics", "ingest"):
+        assert getattr(sample, name) == getattr(empty, name)
+
+
+def test_every_key_that_the_sample_shows_is_known(problems: Any) -> None:
+    commented = re.compile(r"^# (?=[a-z_]+ = |\"[^\"]+\" = |\[)", re.MULTILINE)
+    said = problems(commented.sub("", init_text("news.example.org")))
+    assert len(said) == 10
+    assert all(GAP in line or "'every' and 'cron'" in line for line in said)
+
+
+def test_the_sample_shows_every_key_of_the_schema() -> None:
+    sample = init_text("x")
+    for table in config_schema()["$defs"].values():
+        for key in table["properties"]:
+            assert re.search(rf"\b{key}\b", sample), key
+
+
+@pytest.mark.parametrize("site_id", ["feeds.example.org", 'a"b\\c', "日本.example", "x'y"])
+def test_any_site_id_can_stand_in_the_sample(site_id: str) -> None:
+    assert tomllib.loads(init_text(site_id))["site"]["id"] == site_id
+
+
+@pytest.mark.skipif(not CONTRACT.exists(), reason="the contract is not beside the checkout (AGGREGATOR_SHARED)")
+def test_the_block_of_the_contract_is_understood_whole(load: Any, problems: Any) -> None:
+    block = re.search(r"```toml\n(.*?)```", CONTRACT.read_text(encoding="utf-8"), re.DOTALL)[1]  # type: ignore[index]
+    line = block[: block.index("[[feed]]")].count("\n") + 1
+    refused = [line for line in problems(block) if "'archive'" not in line]
+    assert refused == [f"FILE:{line}:3: '[[feed]]' {GAP} (remove it; every topic has a feed of its own)"]
+    config = load(re.sub(r"\[\[feed\]\].*?(?=\[websub\])", "", block, flags=re.DOTALL))
+    assert [warning.what for warning in config.warnings] == [f"'archive' {GAP}"]
+    assert config.output == load("").output
+
+
+# the JSON Schema
+
+
+def test_the_json_schema_describes_every_key() -> None:
+    schema = config_schema()
+    assert schema["title"] == "Config of aggregator"
+    assert schema["additionalProperties"] is False
+    for table in schema["$defs"].values():
+        assert table["additionalProperties"] is False
+        for key, said in table["properties"].items():
+            assert said["description"], key
+
+
+def test_the_json_schema_takes_one_table_of_records_or_several() -> None:
+    one, several = config_schema()["properties"]["records"]["anyOf"]
+    assert several == {"type": "array", "items": one}
+
+
+def test_the_json_schema_states_defaults_as_they_are_written() -> None:
+    output = config_schema()["$defs"]["OutputTable"]["properties"]
+    assert (output["min_stay"]["default"], output["max_bytes"]["default"]) == ("24h", "1MB")
+
+
+# durations and sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("24h", 86_400), ("30d", 2_592_000), ("2w", 1_209_600), ("1h30m", 5_400), ("0s", 0)],
+)
+def test_a_duration_is_numbers_with_units(text: str, seconds: int) -> None:
+    assert read_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "90", "s", "1.5h", "-1s", "1 h", "30m1h", "1h1h", "1H", "\u0661s", 60, 1.5, True, None]
+)
+def test_anything_else_is_no_duration(value: object) -> None:
+    with pytest.raises(BadValueError, match="is not a duration"):
+        read_duration(value)
+
+
+@pytest.mark.parametrize("text", ["36526d", "9" * 30 + "s", "9" * 5000 + "w"])
+def test_a_duration_that_leaves_the_calendar_is_refused(text: str) -> None:
+    with pytest.raises(BadValueError, match="is longer than a hundred years"):
+        read_duration(text)
+
+
+@given(st.dictionaries(st.sampled_from("wdhms"), st.integers(0, 700), min_size=1))
+def test_a_duration_is_the_sum_of_its_parts(parts: dict[str, int]) -> None:
+    text = "".join(f"{parts[unit]}{unit}" for unit in "wdhms" if unit in parts)
+    seconds = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+    assert read_duration(text) == timedelta(seconds=sum(seconds[unit] * count for unit, count in parts.items()))
+
+
+@pytest.mark.parametrize(
+    ("unit", "size"),
+    [("B", 1), ("KB", 10**3), ("MB", 10**6), ("GB", 10**9), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30)],
+)
+@given(count=st.integers(1, 10**6))
+def test_a_size_is_a_number_of_its_unit(unit: str, size: int, count: int) -> None:
+    assert read_size(f"{count}{unit}") == read_size(f"{count} {unit}") == read_size(count * size)
+
+
+@pytest.mark.parametrize("value", ["", "1", "MB", "1.5MB", "1mb", "0B", "-1KB", 0, -5, 1.0, True, None, []])
+def test_anything_else_is_no_size(value: object) -> None:
+    with pytest.raises(BadValueError, match="is not a size"):
+        read_size(value)
+
+
+# cron
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("*/5 * * * *", "*/5 * * * *"),
+        ("0 6 * * 0", "0 6 * * sun"),
+        ("0 6 * * 7", "0 6 * * sun"),
+        ("0 6 * * 1", "0 6 * * mon"),
+        ("0 6 * * 1-5", "0 6 * * mon,tue,wed,thu,fri"),
+        ("0 6 * * 0,6", "0 6 * * sun,sat"),
+        ("0 6 * * */2", "0 6 * * sun,tue,thu,sat"),
+        ("0 6 * * 5-7", "0 6 * * sun,fri,sat"),
+        ("0 6 * * 1-5/2", "0 6 * * mon,wed,fri"),
+        ("0 6 * * 0-6", "0 6 * * *"),
+        ("0 6 * * 1-7", "0 6 * * *"),
+        ("0 6 * * MON-Fri", "0 6 * * mon,tue,wed,thu,fri"),
+        ("0 6 * * sat-sun", "0 6 * * sun,sat"),
+        ("0 0 1 jan-jun/2 *", "0 0 1 1,3,5 *"),
+        ("0 0 1 1-12 *", "0 0 1 * *"),
+        ("  5   4 * * *  ", "5 4 * * *"),
+        ("0 0 29 2 *", "0 0 29 2 *"),
+    ],
+)
+def test_weekdays_leave_as_names_and_months_as_numbers(written: str, read: str) -> None:
+    assert read_cron(written) == read
+    assert read_cron(read) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("@daily", "is not five fields"),
+        ("60 * * * *", "is wrong in its minute, '60'"),
+        ("* 24 * * *", "is wrong in its hour, '24'"),
+        ("* * 0 * *", "is wrong in its day of the month, '0'"),
+        ("* * L * *", "is wrong in its day of the month, 'l'"),
+        ("* * * 13 *", "is wrong in its month, '13'"),
+        ("* * * * 8", "is wrong in its weekday, '8'"),
+        ("* * * * foo", "is wrong in its weekday, 'foo'"),
+        ("9" * 5000 + " * * * *", "is wrong in its minute, '" + "9" * 5000 + "'"),
+        ("* * * jan1 *", "is wrong in its month, 'jan1'"),
+        ("mon * * * *", "is wrong in its minute, 'mon'"),
+        ("1,,2 * * * *", "is wrong in its minute, ''"),
+        ("10-5 * * * *", "runs backwards in its minute, '10-5'"),
+        ("*/0 * * * *", "has a step that does not fit in its minute, '*/0'"),
+        ("*/60 * * * *", "has a step that does not fit in its minute, '*/60'"),
+        ("0 0 1 * 1", "limits both the day of the month and the weekday"),
+        ("0 0 31 2,4 *", "names a day that never comes"),
+    ],
+)
+def test_a_cron_expression_that_would_not_fire_as_written_is_refused(text: str, what: str) -> None:
+    with pytest.raises(BadValueError) as caught:
+        read_cron(text)
+    assert caught.value.what == what
+    assert caught.value.todo
+
+
+def _parts(lowest: int, highest: int) -> st.SearchStrategy[str]:
+    numbers = st.integers(lowest, highest)
+    ranges = st.tuples(numbers, numbers).map(lambda ends: f"{min(ends)}-{max(ends)}")
+    stepped = st.tuples(st.one_of(st.just("*"), ranges, numbers.map(str)), st.integers(1, 9)).map(
+        "{0[0]}/{0[1]}".format
+    )
+    return st.lists(st.one_of(st.just("*"), numbers.map(str), ranges, stepped), min_size=1, max_size=3).map(",".join)
+
+
+@given(st.tuples(_parts(0, 59), _parts(0, 23), st.just("*"), _parts(1, 12), _parts(0, 7)).map(" ".join))
+def test_what_is_accepted_fires_on_the_weekdays_that_cron_means(text: str) -> None:
+    try:
+        read = read_cron(text)
+    except BadValueError:
+        return
+    fires = CronTrigger.from_crontab(read, timezone=UTC).get_next_fire_time(None, datetime(2026, 1, 1, tzinfo=UTC))
+    assert fires is not None
+    weekday = text.split()[4]
+    if weekday.isdigit():  # cron's 0 and 7 are Sunday
+        assert (fires.weekday() + 1) % 7 == int(weekday) % 7
+    assert 1 <= shortest_gap_minutes(read) <= 1440
+
+
+# where keys are
+
+TRICKY = '''# [site]
+"top level" = "x = 1"  # a = 2
+[site]
+title = """
+[output]
+limit = 3 "quoted" \\""" """
+note = \'\'\'
+it\'\'s [x]
+\'\'\'
+[ records . "fields" ]
+'ti"tle' = ["a # b", 'c',
+  "d"]
+"\\u0061b" = 1
+[output]
+a.b . "c d" = { e = 1, "f.g" = [ { h = 2 } ], i = {} }
+when = 1979-05-27 07:32:00
+\t limit=5
+[[feed]]
+slug = """"a""""
+[[feed]]
+slug = \'b\'
+topics = { any = [
+  "A",  # one
+  "B"
+], none = [] }
+[feed.text]
+any = []
+[[feed.deep]]
+x = 1
+[[feed.deep]]
+x = 2
+'''
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "value"),
+    [
+        (("top level",), (2, 1), (2, 15)),
+        (("site",), (3, 2), (3, 2)),
+        (("site", "title"), (4, 1), (4, 9)),
+        (("site", "note"), (7, 1), (7, 8)),
+        (("records",), (10, 3), (10, 3)),
+        (("records", 0, "fields"), (10, 13), (10, 13)),
+        (("records", "fields", 'ti"tle', 2), (12, 3), (12, 3)),
+        (("records", "fields", "ab"), (13, 1), (13, 13)),
+        (("output", "a"), (15, 1), (15, 1)),
+        (("output", "a", "b"), (15, 3), (15, 3)),
+        (("output", "a", "b", "c d"), (15, 7), (15, 15)),
+        (("output", "a", "b", "c d", "e"), (15, 17), (15, 21)),
+        (("output", "a", "b", "c d", "f.g", 0, "h"), (15, 36), (15, 40)),
+        (("output", "a", "b", "c d", "i"), (15, 47), (15, 51)),
+        (("output", "limit"), (17, 3), (17, 9)),
+        (("feed",), (18, 3), (18, 3)),
+        (("feed", 0, "slug"), (19, 1), (19, 8)),
+        (("feed", 1), (20, 3), (20, 3)),
+        (("feed", 1, "topics", "any", 1), (24, 3), (24, 3)),
+        (("feed", 1, "topics", "none"), (25, 4), (25, 11)),
+        (("feed", 1, "text", "any"), (27, 1), (27, 7)),
+        (("feed", 1, "deep", 1, "x"), (31, 1), (31, 5)),
+        (("feed", 1, "missing"), (20, 3), (20, 3)),
+        (("output", "limit", "deeper"), (17, 3), (17, 3)),
+        (("nowhere",), (0, 0), (0, 0)),
+        ((), (0, 0), (0, 0)),
+    ],
+)
+def test_keys_and_values_are_found_in_any_spelling(
+    path: tuple[str | int, ...], key: tuple[int, int], value: tuple[int, int]
+) -> None:
+    tomllib.loads(TRICKY)
+    locator = Locator(TRICKY)
+    assert locator.find(path) == key
+    assert locator.find(path, value=True) == value
+
+
+_NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=4)
+_TEXTS = st.text(st.sampled_from("ab\"'#=[]{}\\\n,. é"), max_size=8)
+_VALUES = st.recursive(
+    st.one_of(_TEXTS, st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _basic(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\x7f", "\\u007f") + '"'
+
+
+def _toml(value: object) -> str:
+    """A spelling of the value as TOML; texts with line ends as multi-line strings."""
+    if isinstance(value, str):
+        if "\n" in value:
+            return '"""' + value.replace("\\", "\\\\").replace('"""', '""\\"') + '\\n"""'
+        return f"'{value}'" if "'" not in value and '"' in value else _basic(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[ # x = [\n" + ",\n".join(map(_toml, value)) + "\n]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_basic(key)} = {_toml(part)}" for key, part in value.items()) + "}"
+    return repr(value)
+
+
+def _paths(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, part in pairs for found in ((*path, key), *_paths(part, (*path, key)))]
+
+
+@given(st.dictionaries(_NAMES, st.dictionaries(_NAMES, _VALUES, max_size=3), max_size=3))
+@example({"": {"": "\n"}})
+def test_every_key_that_tomllib_reads_is_found(tables: dict[str, dict[str, object]]) -> None:
+    text = "".join(
+        f"[{_basic(name)}]\n" + "".join(f"{_basic(key)} = {_toml(value)} # {name}\n" for key, value in table.items())
+        for name, table in tables.items()
+    )
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return
+    locator = Locator(text)
+    for path in _paths(data):
+        line, column = locator.find(path)
+        rest = text.split("\n")[line - 1][column - 1 :]
+        assert not isinstance(path[-1], str) or rest.startswith(_basic(path[-1]))
+        assert locator.find(path) not in ((0, 0), locator.find(path[:-1])) or isinstance(path[-1], int)
+
+
+_KEYS = sorted({key for table in config_schema()["$defs"].values() for key in table["properties"]})
+_TABLES = st.dictionaries(st.sampled_from(_KEYS), _VALUES)
+
+
+@settings(max_examples=50)
+@given(
+    st.dictionaries(
+        st.sampled_from([*config_schema()["properties"], "other"]), st.one_of(_VALUES, _TABLES, st.lists(_TABLES))
+    )
+)
+def test_whatever_toml_says_it_is_a_config_or_problems_with_places(
+    tmp_path_factory: pytest.TempPathFactory, data: dict[str, object]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    text = "".join(f"{key} = {_toml(value)}\n" for key, value in data.items())
+    path.write_text(text, encoding="utf-8")
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return
+    try:
+        load_config(path, env={})
+    except ConfigError as error:
+        for problem in error.problems:
+            assert problem.line or "folder" in problem.what
+            assert problem.what
+            assert problem.todo

@@ -1,0 +1,821 @@
+"""The output folder over HTTP: a real server on loopback, and raw sockets for what a client library would not send."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.errors import AggregatorError
+from aggregator.http import EMPTY_SNAPSHOT, FeedsApp, bind_socket, load_snapshot, make_server
+from aggregator.http.negotiation import accepts_html, matches_etag, parse_http_date, prefers_gzip
+
+WRITTEN = 1_700_000_000
+WRITTEN_DATE = formatdate(WRITTEN, usegmt=True)
+RSS = b"<rss>" + b"<item>story</item>" * 200 + b"</rss>"
+FILES = {
+    "index.html": b"<h1>Feeds</h1>",
+    "opml.xml": b"<opml/>",
+    "all/rss.xml": RSS,
+    "all/atom.xml": b"<feed/>",
+    "all/feed.json": b"{}",
+    "all/index.html": b"<h1>All</h1>",
+    "all/archive/0001.xml": b"<feed>1</feed>",
+    "bare/rss.xml": b"<rss/>",
+}
+HAND_PUT = {
+    "robots.txt": b"User-agent: *\n" * 100,
+    "favicon.ico": b"\0\1",
+    "page/index.html": b"<p>by hand</p>",
+    "old.tar.gz": b"\x1f\x8b",
+    "other.xml": b"<other/>",
+    "caf\N{LATIN SMALL LETTER E WITH ACUTE}.txt": b"coffee",
+    "unknown.zzz": b"?",
+    ".hidden": b"secret",
+    "page/.env": b"secret",
+}
+
+
+def digest(body: bytes) -> str:
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+def write(path: Path, body: bytes) -> None:
+    """As the publisher writes: whole, under another name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(body)
+    os.utime(part, (WRITTEN, WRITTEN))
+    part.replace(path)
+
+
+def publish(folder: Path, files: dict[str, bytes], gone: tuple[str, ...] = ()) -> None:
+    for path, body in files.items():
+        write(folder / path, body)
+    lines = {path: {"feed": path.split("/")[0], "version": 1, "digest": digest(body)} for path, body in files.items()}
+    manifest = {"format": 1, "store": "s", "fingerprint": "f", "files": lines, "gone": list(gone)}
+    write(folder / ".aggregator/manifest.json", json.dumps(manifest).encode())
+
+
+def fine() -> tuple[bool, dict[str, Any]]:
+    return True, {"fine": True}
+
+
+def make_app(folder: Path | None, **options: Any) -> FeedsApp:
+    snapshot = load_snapshot(folder, None) if folder else EMPTY_SNAPSHOT
+    return FeedsApp(**{"max_age_s": 30, "health": fine, "ready": fine, **options}, snapshot=snapshot, folder=folder)
+
+
+@contextlib.contextmanager
+def running(app: FeedsApp, host: str = "127.0.0.1") -> Iterator[httpx.Client]:
+    sock = bind_socket(host, 0)
+    port = sock.getsockname()[1]
+    server = make_server(app, sock)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    address = f"[{host}]" if ":" in host else "127.0.0.1"
+    try:
+        # The socket listens already: the first request waits until the server takes it.
+        with httpx.Client(
+            base_url=f"http://{address}:{port}", headers={"accept-encoding": "identity"}, trust_env=False, timeout=10
+        ) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def send_raw(client: httpx.Client, target: bytes, method: bytes = b"GET", fields: bytes = b"") -> tuple[int, bytes]:
+    """Status and everything that came back for a request whose target is sent as it stands."""
+    address = (client.base_url.host, client.base_url.port or 80)
+    with socket.create_connection(address, timeout=10) as sock:
+        sock.sendall(method + b" " + target + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + fields + b"\r\n")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+def ask(app: FeedsApp, scope: dict[str, Any], *received: dict[str, Any]) -> list[Any]:
+    """What the application sends, without a server."""
+    inbox = list(received)
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return inbox.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with published files, files put there by hand, and things that must not get out."""
+    base = tmp_path_factory.mktemp("site")
+    folder = base / "output"
+    publish(folder, FILES, gone=("old/rss.xml", "old/index.html"))
+    for path, body in HAND_PUT.items():
+        write(folder / path, body)
+    (base / "secret.txt").write_text("secret")
+    (folder / "outside.txt").symlink_to(base / "secret.txt")
+    (folder / "inside.txt").symlink_to(folder / "robots.txt")
+    (folder / "manifest.txt").symlink_to(folder / ".aggregator/manifest.json")
+    (folder / "up").symlink_to(base)
+    os.mkfifo(folder / "pipe.txt")
+    with open(folder / "huge.bin", "wb") as file:
+        file.truncate(16 * 1024 * 1024 + 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[httpx.Client]:
+    app = make_app(
+        folder,
+        status_page=lambda: b"<h1>Status</h1>",
+        metrics=lambda: ("text/plain; version=0.0.4", b"up 1\n"),
+        moved={"ai/rss.xml": "all/rss.xml", "ai/": "all/", "tags/ai/index.xml": "all/rss.xml", "gone-far": "/far/x"},
+    )
+    with running(app) as client:
+        yield client
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder that a test may change."""
+    publish(tmp_path, {"a/rss.xml": RSS, "b/rss.xml": b"<rss>b</rss>"})
+    return tmp_path
+
+
+# Published files
+
+
+def test_a_feed_is_served_with_its_bytes_and_validators(client: httpx.Client) -> None:
+    response = client.get("/all/rss.xml")
+    assert (response.status_code, response.content) == (200, RSS)
+    assert response.headers["etag"] == f'"{digest(RSS)}"'
+    assert response.headers["last-modified"] == WRITTEN_DATE
+    assert response.headers["content-length"] == str(len(RSS))
+    assert response.headers["cache-control"] == "public, max-age=30"
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert response.headers["vary"] == "accept-encoding"
+    assert "date" in response.headers
+    assert "server" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/all/rss.xml", "application/rss+xml; charset=utf-8"),
+        ("/all/atom.xml", "application/atom+xml; charset=utf-8"),
+        ("/all/archive/0001.xml", "application/atom+xml; charset=utf-8"),
+        ("/all/feed.json", "application/feed+json"),
+        ("/opml.xml", "text/x-opml; charset=utf-8"),
+        ("/all/index.html", "text/html; charset=utf-8"),
+        ("/robots.txt", "text/plain; charset=utf-8"),
+        ("/favicon.ico", "image/vnd.microsoft.icon"),
+        ("/other.xml", "text/xml"),
+        ("/old.tar.gz", "application/octet-stream"),
+        ("/unknown.zzz", "application/octet-stream"),
+    ],
+)
+def test_each_kind_of_file_has_its_media_type(client: httpx.Client, path: str, media_type: str) -> None:
+    assert client.get(path).headers["content-type"] == media_type
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/all/rss.xml", "/robots.txt", "/nothing", "/old/rss.xml", "/all", "/healthz", "/status"]
+)
+def test_every_answer_forbids_sniffing(client: httpx.Client, path: str) -> None:
+    assert client.get(path).headers["x-content-type-options"] == "nosniff"
+
+
+def test_pages_of_other_sites_may_read_feeds_but_not_pages(client: httpx.Client) -> None:
+    allowed = {path: "access-control-allow-origin" in client.get(f"/{path}").headers for path in FILES}
+    assert allowed == {path: not path.endswith(".html") for path in FILES}
+
+
+@pytest.mark.parametrize(("path", "file"), [("/", "index.html"), ("/all/", "all/index.html")])
+def test_a_folder_shows_its_index(client: httpx.Client, path: str, file: str) -> None:
+    assert client.get(path).content == FILES[file]
+
+
+def test_a_folder_without_an_index_is_not_found(client: httpx.Client) -> None:
+    assert client.get("/bare/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/all/rss.xml", "/", "/robots.txt", "/healthz", "/readyz", "/metrics", "/status", "/nothing", "/all"]
+)
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_head_answers_like_get_without_a_body(client: httpx.Client, path: str, encoding: str) -> None:
+    got = client.get(path, headers={"accept-encoding": encoding})
+    head = client.head(path, headers={"accept-encoding": encoding})
+    del got.headers["date"], head.headers["date"]
+    assert (head.status_code, head.headers, head.content) == (got.status_code, got.headers, b"")
+
+
+def test_a_date_in_the_future_is_never_a_last_modified(own: Path) -> None:
+    os.utime(own / "a/rss.xml", (2**33, 2**33))
+    file = load_snapshot(own, None).files["/a/rss.xml"]
+    assert WRITTEN < file.last_modified < 2**33
+
+
+# Conditional requests
+
+
+@pytest.mark.parametrize("path", ["/all/rss.xml", "/all/", "/robots.txt"])
+def test_not_modified_carries_the_fields_that_caches_update(client: httpx.Client, path: str) -> None:
+    full = client.get(path)
+    response = client.get(path, headers={"if-none-match": full.headers["etag"]})
+    assert (response.status_code, response.content) == (304, b"")
+    for name in ("etag", "last-modified", "cache-control", "vary", "access-control-allow-origin"):
+        assert response.headers.get(name) == full.headers.get(name)
+    assert "content-type" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("tags", "status"),
+    [
+        ('"{tag}"', 304),
+        ('W/"{tag}"', 304),
+        ('"other", "{tag}"', 304),
+        ('"a,b",W/"{tag}" , "z"', 304),
+        ("*", 304),
+        ('"other"', 200),
+        ("{tag}", 200),
+        ('"{tag}-gz"', 200),
+        ("", 200),
+    ],
+)
+def test_if_none_match_is_a_list_of_tags_compared_weakly(client: httpx.Client, tags: str, status: int) -> None:
+    response = client.get("/all/rss.xml", headers={"if-none-match": tags.format(tag=digest(RSS))})
+    assert response.status_code == status
+
+
+def test_if_none_match_in_two_lines_is_one_list(client: httpx.Client) -> None:
+    lines = b'if-none-match: "other"\r\nif-none-match: "%b"\r\n' % digest(RSS).encode()
+    assert send_raw(client, b"/all/rss.xml", fields=lines)[0] == 304
+
+
+def test_head_with_the_current_tag_is_not_modified(client: httpx.Client) -> None:
+    assert client.head("/all/rss.xml", headers={"if-none-match": f'"{digest(RSS)}"'}).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("since", "status"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 304),
+        ("Tuesday, 14-Nov-23 22:13:20 GMT", 304),
+        ("Tue Nov 14 22:13:20 2023", 304),
+        ("Tue, 14 Nov 2023 22:13:21 GMT", 304),
+        ("Tue, 14 Nov 2023 22:13:19 GMT", 200),
+        ("Tue, 14 Nov 2023 23:13:20 +0000", 200),
+        ("2023-11-14T22:13:20Z", 200),
+        ("yesterday", 200),
+        ("", 200),
+    ],
+)
+def test_if_modified_since_takes_the_three_forms_and_ignores_the_rest(
+    client: httpx.Client, since: str, status: int
+) -> None:
+    assert client.get("/all/rss.xml", headers={"if-modified-since": since}).status_code == status
+
+
+def test_if_none_match_beats_if_modified_since(client: httpx.Client) -> None:
+    headers = {"if-none-match": '"other"', "if-modified-since": WRITTEN_DATE}
+    assert client.get("/all/rss.xml", headers=headers).status_code == 200
+    headers = {"if-none-match": f'"{digest(RSS)}"', "if-modified-since": "Tue, 14 Nov 2000 22:13:19 GMT"}
+    assert client.get("/all/rss.xml", headers=headers).status_code == 304
+
+
+def test_each_encoding_has_a_tag_of_its_own_and_is_revalidated_by_it(client: httpx.Client) -> None:
+    zipped = {"accept-encoding": "gzip"}
+    tags = [client.get("/all/rss.xml", headers=headers).headers["etag"] for headers in ({}, zipped)]
+    assert tags == [f'"{digest(RSS)}"', f'"{digest(RSS)}-gz"']
+    statuses = [
+        client.get("/all/rss.xml", headers=headers | {"if-none-match": tag}).status_code
+        for headers in ({}, zipped)
+        for tag in tags
+    ]
+    assert statuses == [304, 200, 200, 304]
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_in_a_header_field_are_read_without_an_error(value: bytes) -> None:
+    assert prefers_gzip(value) in (True, False)
+    assert accepts_html(value) in (True, False)
+    assert matches_etag(value, b'"x"') in (True, False)
+    assert parse_http_date(value) is None
+
+
+@given(st.from_regex(rb"[A-Z][a-z]{2}, \d\d (Jan|Feb|Xyz|Dec) \d{4} \d\d:\d\d:\d\d GMT", fullmatch=True))
+def test_a_date_of_the_right_shape_is_read_without_an_error(value: bytes) -> None:
+    assert isinstance(parse_http_date(value), int | None)
+
+
+# Compression
+
+
+def test_gzip_is_the_same_bytes_packed(client: httpx.Client) -> None:
+    _, answer = send_raw(client, b"/all/rss.xml", fields=b"accept-encoding: gzip\r\n")
+    head, packed = answer.split(b"\r\n\r\n", 1)
+    assert b"content-encoding: gzip" in head
+    assert b"content-length: %d" % len(packed) in head
+    assert gzip.decompress(packed) == RSS
+    assert packed[4:8] == b"\0\0\0\0", "a time in it would change the bytes"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True),
+        ("GZip, deflate, br", True),
+        ("x-gzip", True),
+        ("*", True),
+        ("br;q=1.0, gzip;q=0.5", True),
+        ("gzip;q=0.5, identity;q=0.5", True),
+        ("identity;q=0, *", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("*;q=0", False),
+        ("*, gzip;q=0", False),
+        ("gzip;q=0.5, identity", False),
+        ("*;q=1, gzip;q=0.5", False),
+        ("gzip;q=lots", False),
+        ("identity;q=0", False),
+        ("br", False),
+        ("", False),
+    ],
+)
+def test_accept_encoding_is_weighed(client: httpx.Client, accepted: str, packed: bool) -> None:
+    response = client.get("/all/rss.xml", headers={"accept-encoding": accepted})
+    assert response.content == RSS
+    assert (response.headers.get("content-encoding") == "gzip") is packed
+
+
+def test_accept_encoding_in_two_lines_is_one_list(client: httpx.Client) -> None:
+    lines = b"accept-encoding: br\r\naccept-encoding: gzip\r\n"
+    assert b"content-encoding: gzip" in send_raw(client, b"/all/rss.xml", fields=lines)[1]
+
+
+def test_without_accept_encoding_nothing_is_packed(client: httpx.Client) -> None:
+    assert send_raw(client, b"/all/rss.xml")[1].endswith(RSS)
+
+
+@pytest.mark.parametrize(("size", "packed"), [(511, False), (512, True)])
+def test_small_files_are_not_packed_but_vary(tmp_path: Path, size: int, packed: bool) -> None:
+    publish(tmp_path, {"a/rss.xml": b"x" * size})
+    with running(make_app(tmp_path)) as client:
+        response = client.get("/a/rss.xml", headers={"accept-encoding": "gzip"})
+    assert ("content-encoding" in response.headers) is packed
+    assert response.headers["vary"] == "accept-encoding"
+
+
+def test_a_file_is_packed_once_however_many_ask_first(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[int] = []
+
+    def compress(body: bytes, *args: Any, **options: Any) -> bytes:
+        packed.append(len(body))
+        with contextlib.suppress(threading.BrokenBarrierError):
+            second.wait(timeout=0.2)  # gives another the time to come in, if nothing keeps it out
+        return real(body, *args, **options)
+
+    real = gzip.compress
+    second = threading.Barrier(2)
+    monkeypatch.setattr(gzip, "compress", compress)
+    with running(make_app(own)) as client, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.get("/a/rss.xml", headers={"accept-encoding": "gzip"}), range(16)))
+    assert {answer.content for answer in answers} == {RSS}
+    assert packed == [len(RSS)]
+
+
+# Snapshots
+
+
+def test_without_a_manifest_the_snapshot_is_empty(tmp_path: Path) -> None:
+    assert load_snapshot(tmp_path / "nowhere", None) is EMPTY_SNAPSHOT
+
+
+def test_while_the_manifest_stays_the_snapshot_is_the_same_object(own: Path) -> None:
+    first = load_snapshot(own, None)
+    assert load_snapshot(own, first) is first
+
+
+def test_only_files_with_another_digest_are_read_again(own: Path) -> None:
+    first = load_snapshot(own, None)
+    first.files["/a/rss.xml"].compress()
+    (own / "a/rss.xml").write_bytes(b"not to be read")
+    changed = {"b/rss.xml": b"<rss>new</rss>"}
+    write(own / "b/rss.xml", changed["b/rss.xml"])
+    lines = {path: {"digest": digest(body)} for path, body in ({"a/rss.xml": RSS} | changed).items()}
+    write(own / ".aggregator/manifest.json", json.dumps({"format": 1, "files": lines, "gone": []}).encode())
+    second = load_snapshot(own, first)
+    assert second.files["/a/rss.xml"] is first.files["/a/rss.xml"]
+    assert second.files["/a/rss.xml"].gzip is not None
+    assert second.files["/b/rss.xml"].identity.body == b"<rss>new</rss>"
+    assert first.files["/b/rss.xml"].identity.body == b"<rss>b</rss>"
+
+
+def test_a_named_file_that_is_missing_is_left_out(own: Path) -> None:
+    (own / "a/rss.xml").unlink()
+    assert set(load_snapshot(own, None).files) == {"/b/rss.xml"}
+
+
+def test_a_file_that_is_no_longer_named_leaves_the_snapshot(own: Path) -> None:
+    first = load_snapshot(own, None)
+    publish(own, {"b/rss.xml": b"<rss>b</rss>"})
+    second = load_snapshot(own, first)
+    assert set(second.files) == {"/b/rss.xml"}
+    assert second.folders == {"/b"}
+
+
+def test_the_tag_is_that_of_the_bytes_read_not_of_the_manifest(own: Path) -> None:
+    write(own / "a/rss.xml", b"newer than the manifest")
+    file = load_snapshot(own, None).files["/a/rss.xml"]
+    assert file.identity.etag == f'"{digest(b"newer than the manifest")}"'.encode()
+
+
+@pytest.mark.parametrize(
+    "manifest", [b"{", b"[]", b"\xff", b'{"format": 2}', b'{"format": 1}', b'{"format":1,"files":{"a":1},"gone":[]}']
+)
+def test_a_manifest_that_cannot_be_used_keeps_what_was_read_and_warns_once(
+    own: Path, manifest: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = load_snapshot(own, None)
+    write(own / ".aggregator/manifest.json", manifest)
+    second = load_snapshot(own, first)
+    assert second.files == first.files
+    assert load_snapshot(own, second) is second
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_manifest_cannot_name_a_file_outside_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    publish(tmp_path / "output", {"../secret.txt": b"secret", "a/rss.xml": RSS})
+    assert set(load_snapshot(tmp_path / "output", None).files) == {"/a/rss.xml"}
+
+
+def test_readers_get_whole_files_while_the_snapshot_is_swapped(own: Path) -> None:
+    app = make_app(own)
+    enough = threading.Event()
+
+    def read(client: httpx.Client, encoding: str) -> set[str]:
+        seen = set()
+        while not enough.is_set():
+            response = client.get("/a/rss.xml", headers={"accept-encoding": encoding})
+            assert response.status_code == 200
+            tag = response.headers["etag"].strip('"').removesuffix("-gz")
+            assert tag == digest(response.content)
+            seen.add(tag)
+        return seen
+
+    with running(app) as client, ThreadPoolExecutor(8) as pool:
+        readers = [pool.submit(read, client, encoding) for encoding in ("identity", "gzip") * 4]
+        try:
+            for number in range(100):
+                publish(own, {"a/rss.xml": RSS * (1 + number % 7) + b"%d" % number})
+                app.snapshot = load_snapshot(own, app.snapshot)
+        finally:
+            enough.set()
+        assert len(set.union(*(reader.result(timeout=10) for reader in readers))) > 1
+
+
+# Files put there by hand
+
+
+def test_a_file_put_there_by_hand_is_served_with_validators(client: httpx.Client) -> None:
+    response = client.get("/robots.txt", headers={"accept-encoding": "gzip"})
+    assert (response.status_code, response.content) == (200, HAND_PUT["robots.txt"])
+    assert response.headers["etag"] == f'"{digest(HAND_PUT["robots.txt"])}"'
+    assert response.headers["last-modified"] == WRITTEN_DATE
+    assert response.headers["cache-control"] == "public, max-age=30"
+    assert client.get("/robots.txt", headers={"if-modified-since": WRITTEN_DATE}).status_code == 304
+
+
+@pytest.mark.parametrize(("path", "file"), [("/page/", "page/index.html"), ("/caf%C3%A9.txt", "caf\xe9.txt")])
+def test_a_page_put_there_by_hand_is_found_by_its_address(client: httpx.Client, path: str, file: str) -> None:
+    assert client.get(path).content == HAND_PUT[file]
+
+
+def test_a_link_is_followed_while_it_ends_inside_the_folder(client: httpx.Client) -> None:
+    assert client.get("/inside.txt").content == HAND_PUT["robots.txt"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/outside.txt",
+        b"/up/secret.txt",
+        b"/manifest.txt",
+        b"/pipe.txt",
+        b"/huge.bin",
+        b"/page",
+        b"/robots.txt/",
+        b"/.hidden",
+        b"/page/.env",
+        b"/.aggregator/manifest.json",
+        b"/%2eaggregator/manifest.json",
+        b"/../secret.txt",
+        b"/all/../../secret.txt",
+        b"/%2e%2e/secret.txt",
+        b"/all/%2E%2E/rss.xml",
+        b"/all%2frss.xml",
+        b"/all%2Frss.xml",
+        b"/..%5csecret.txt",
+        b"/..\\secret.txt",
+        b"/robots.txt%00",
+        b"/robots.txt%00.html",
+        b"//robots.txt",
+        b"//all/rss.xml",
+        b"/./robots.txt",
+        b"/page//index.html",
+        b"/%ff",
+        b"/" + b"x" * 5000,
+    ],
+)
+def test_nothing_else_can_be_reached(client: httpx.Client, target: bytes) -> None:
+    status, answer = send_raw(client, target)
+    assert status == 404
+    assert b"secret" not in answer
+
+
+def test_without_a_folder_nothing_is_read_from_disk() -> None:
+    with running(make_app(None)) as client:
+        assert client.get("/robots.txt").status_code == 404
+        assert client.get("/healthz").status_code == 200
+
+
+# Methods
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("path", ["/all/rss.xml", "/healthz", "/nothing"])
+def test_other_methods_are_refused(client: httpx.Client, method: str, path: str) -> None:
+    response = client.request(method, path, content=b"x" * 100_000)
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_options_on_a_feed_allows_pages_of_other_sites_to_get_it(client: httpx.Client) -> None:
+    response = client.options("/all/feed.json")
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert response.headers["access-control-allow-methods"] == "GET, HEAD"
+    assert "If-None-Match" in response.headers["access-control-allow-headers"]
+
+
+@pytest.mark.parametrize("target", [b"/", b"/status", b"*"])
+def test_options_elsewhere_only_says_what_is_allowed(client: httpx.Client, target: bytes) -> None:
+    status, answer = send_raw(client, target, b"OPTIONS")
+    assert status == 204
+    assert b"allow: GET, HEAD, OPTIONS" in answer
+    assert b"access-control" not in answer
+
+
+# Moved, gone, missing
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        (b"/all", "all/"),
+        (b"/all?x=1&y=%2F", "all/?x=1&y=%2F"),
+        (b"/bare", "bare/"),
+        (b"/all/archive", "archive/"),
+        (b"/ai/rss.xml", "../all/rss.xml"),
+        (b"/ai/rss.xml?utm=1", "../all/rss.xml?utm=1"),
+        (b"/ai/", "../all/"),
+        (b"/tags/ai/index.xml", "../../all/rss.xml"),
+        (b"/gone-far", "/far/x"),
+    ],
+)
+def test_other_addresses_lead_to_the_right_one_by_a_relative_location(
+    client: httpx.Client, target: bytes, location: str
+) -> None:
+    status, answer = send_raw(client, target)
+    assert status == 301
+    assert f"\r\nlocation: {location}\r\n".encode() in answer
+
+
+def test_a_moved_feed_ends_at_its_new_address(client: httpx.Client) -> None:
+    response = client.get("/tags/ai/index.xml", follow_redirects=True)
+    assert (response.url.path, response.content) == ("/all/rss.xml", RSS)
+    assert response.history[0].headers["access-control-allow-origin"] == "*"
+    assert response.history[0].headers["cache-control"] == "public, max-age=30"
+
+
+def test_a_folder_that_is_not_published_is_not_redirected(client: httpx.Client) -> None:
+    assert client.get("/nothing").status_code == 404
+    assert client.get("/page").status_code == 404
+
+
+def test_a_published_file_beats_a_move_and_a_withdrawal(tmp_path: Path) -> None:
+    publish(tmp_path, {"a/rss.xml": RSS}, gone=("a/rss.xml",))
+    with running(make_app(tmp_path, moved={"a/rss.xml": "b/rss.xml"})) as client:
+        assert client.get("/a/rss.xml").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/old/rss.xml", "/old/index.html", "/old/"])
+def test_what_was_withdrawn_is_gone(client: httpx.Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 410
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert 0 < len(response.content) < 100
+
+
+def test_a_browser_gets_a_page_that_leads_home(client: httpx.Client) -> None:
+    response = client.get("/a/b/<i>", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert 'href="../../"' in response.text
+    assert "<i>" not in response.text
+    assert 'href="./"' in client.get("/nothing", headers={"accept": "text/html"}).text
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/rss+xml", "text/html;q=0", ""])
+def test_a_program_gets_plain_text(client: httpx.Client, accept: str) -> None:
+    response = client.get("/nothing", headers={"accept": accept})
+    assert (response.status_code, response.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    assert response.headers["cache-control"] == "no-store"
+
+
+# Probes and private pages
+
+
+@pytest.mark.parametrize(("path", "option"), [("/healthz", "health"), ("/readyz", "ready")])
+@pytest.mark.parametrize(("well", "status"), [(True, 200), (False, 503)])
+def test_a_probe_says_how_it_is(path: str, option: str, well: bool, status: int) -> None:
+    with running(make_app(None, **{option: lambda: (well, {"age_s": 3})})) as client:
+        response = client.get(path)
+    assert (response.status_code, response.json()) == (status, {"age_s": 3})
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type", "body"),
+    [
+        ("/status", "text/html; charset=utf-8", b"<h1>Status</h1>"),
+        ("/metrics", "text/plain; version=0.0.4", b"up 1\n"),
+    ],
+)
+def test_private_pages_are_shown_on_loopback(client: httpx.Client, path: str, media_type: str, body: bytes) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.content) == (200, body)
+    assert response.headers["content-type"] == media_type
+    assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("field", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Via"])
+@pytest.mark.parametrize("path", ["/status", "/metrics"])
+def test_private_pages_are_not_shown_to_forwarded_requests(client: httpx.Client, path: str, field: str) -> None:
+    assert client.get(path, headers={field: "127.0.0.1"}).status_code == 404
+
+
+def test_private_pages_are_not_shown_by_a_listener_that_others_can_reach() -> None:
+    app = make_app(None, status_page=lambda: b"private", metrics=lambda: ("text/plain", b"private"))
+    with running(app, host="0.0.0.0") as client:
+        assert client.get("/status").status_code == 404
+        assert client.get("/metrics").status_code == 404
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "status"),
+    [
+        (("127.0.0.1", 8001), ("127.0.0.1", 5), 200),
+        (("::1", 8001), ("::1", 5), 200),
+        (("127.0.0.1", 8001), ("192.0.2.1", 5), 404),
+        (("127.0.0.1", 8000), ("127.0.0.1", 5), 404),
+        (("/run/socket", None), None, 404),
+    ],
+)
+def test_private_pages_need_a_private_port_and_a_loopback_client(server: Any, client: Any, status: int) -> None:
+    app = make_app(None, status_page=lambda: b"private")
+    app.private_ports.add(8001)
+    scope = {"type": "http", "method": "GET", "path": "/status", "raw_path": b"/status", "query_string": b""}
+    sent = ask(app, scope | {"headers": [], "server": server, "client": client})
+    assert sent[0]["status"] == status
+
+
+def test_private_pages_that_are_not_given_are_not_found() -> None:
+    with running(make_app(None)) as client:
+        assert [client.get(path).status_code for path in ("/status", "/metrics")] == [404, 404]
+
+
+def test_a_slow_probe_does_not_hold_up_a_feed(own: Path) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow() -> tuple[bool, dict[str, Any]]:
+        asked.set()
+        return answer.wait(10), {}
+
+    with running(make_app(own, health=slow)) as client, ThreadPoolExecutor(1) as pool:
+        probe = pool.submit(client.get, "/healthz")
+        assert asked.wait(10)
+        assert client.get("/a/rss.xml").status_code == 200
+        assert not probe.done()
+        answer.set()
+        assert probe.result(timeout=10).status_code == 200
+
+
+def test_an_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> tuple[bool, dict[str, Any]]:
+        raise ZeroDivisionError("inner detail")
+
+    with running(make_app(None, health=broken)) as client:
+        response = client.get("/healthz")
+        assert client.get("/readyz").status_code == 200
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "inner detail" not in response.text
+    assert "Traceback" not in response.text
+    assert "inner detail" in caplog.text
+
+
+# The server and the rest of ASGI
+
+
+def test_a_port_in_use_is_named_with_what_to_do() -> None:
+    with bind_socket("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(AggregatorError) as caught:
+            bind_socket("127.0.0.1", port)
+    assert str(caught.value) == f"127.0.0.1:{port} is in use (stop the other program or set serve.port)"
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_a_host_that_is_not_here_is_named_with_what_to_do(host: str) -> None:
+    with pytest.raises(AggregatorError, match=rf"^{host}:8000 .*\(set serve\.host\)$"):
+        bind_socket(host, 8000)
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
+def test_an_ipv6_address_is_served() -> None:
+    with running(make_app(None, status_page=lambda: b"private"), host="::1") as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/status").status_code == 200
+
+
+def test_a_name_is_listened_on_as_ipv4() -> None:
+    with bind_socket("localhost", 0) as sock:
+        assert sock.getsockname()[0] == "127.0.0.1"
+
+
+def test_signals_are_left_to_the_service() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with bind_socket("127.0.0.1", 0) as sock, make_server(make_app(None), sock).capture_signals():
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_stopped_server_frees_its_port() -> None:
+    with running(make_app(None)) as client:
+        assert client.get("/healthz").status_code == 200
+        port = client.base_url.port
+    bind_socket("127.0.0.1", port or 0).close()
+
+
+def test_requests_in_one_go_are_answered_in_order(client: httpx.Client) -> None:
+    head = b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n"
+    address = (client.base_url.host, client.base_url.port or 80)
+    with socket.create_connection(address, timeout=10) as sock:
+        sock.sendall(
+            head % (b"/bare/rss.xml", b"") + head % (b"/robots.txt", b"") + head % (b"/x", b"connection: close\r\n")
+        )
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert [part[:4] for part in answer.split(b"HTTP/1.1")[1:]] == [b" 200", b" 200", b" 404"]
+
+
+@pytest.mark.parametrize("target", [b"no-slash", b"/x y", b"/caf\xc3\xa9"])
+def test_a_broken_request_does_not_stop_the_server(client: httpx.Client, target: bytes) -> None:
+    assert send_raw(client, target)[0] in (400, 404)
+    assert client.get("/").status_code == 200
+
+
+def test_start_and_stop_are_acknowledged() -> None:
+    sent = ask(make_app(None), {"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_a_websocket_is_closed() -> None:
+    sent = ask(make_app(None), {"type": "websocket"}, {"type": "websocket.connect"})
+    assert sent == [{"type": "websocket.close"}]

@@ -1,0 +1,555 @@
+"""The documents of a feed: what they say, that they say it alike, and that nothing in a text can break them."""
+
+from __future__ import annotations
+
+import html
+import json
+import locale
+import re
+from calendar import timegm
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from xml.dom import minidom
+
+import feedparser
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator import render
+from aggregator.errors import RenderError
+from aggregator.model import (
+    Content,
+    Document,
+    Entry,
+    Feed,
+    FeedSummary,
+    Format,
+    Image,
+    OutputOptions,
+    Provider,
+    Related,
+    Site,
+    Topic,
+    Withdrawal,
+)
+
+SITE = Site("Notes", "https://feeds.example/", "en", "", "https://feeds.example/icon.png", "© Notes", 15)
+OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000)
+NOON = datetime(2020, 5, 20, 12, tzinfo=UTC)
+PLAIN = Content("Title", "a < b & c", "", "https://a.example/1?x=1&y=2", None, None, (), "", "", "", (), None, ())
+RICH = replace(
+    PLAIN,
+    body_html="<p>Body</p>",
+    original_link="https://b.example/1",
+    provider=Provider("ZDNet", "zdnet.example"),
+    category="news",
+    type="article",
+    language="de",
+    images=(Image("https://a.example/1.png", 1200, 675), Image("https://a.example/2.png", 0, 0)),
+    video_url="https://v.example/1",
+    related=(Related("https://c.example/1", 'More on "this"'),),
+)
+TOPICS = (Topic("ai", "AI"), Topic("edge-ai", "Edge AI"))
+
+
+def make_entry(number: int = 1, content: Content = PLAIN, **changes: Any) -> Entry:
+    made = Entry(f"urn:uuid:{number}", NOON - timedelta(hours=number), NOON, TOPICS, content)
+    return replace(made, **changes)
+
+
+def make_feed(*entries: Entry, **changes: Any) -> Feed:
+    made = Feed("ai", "urn:uuid:feed", "AI", "On AI", "en", NOON, full=False, version=1, entries=entries, withdrawn=())
+    return replace(made, **changes)
+
+
+def render_all(feed: Feed, site: Site = SITE, options: OutputOptions = OPTIONS, **more: Any) -> dict[str, Document]:
+    documents = render.render_feed(feed, site, options, **more)
+    return {document.path.removeprefix(f"{feed.slug}/"): document for document in documents}
+
+
+def text_of(feed: Feed, name: str, **more: Any) -> str:
+    return render_all(feed, **more)[name].body.decode()
+
+
+def parse(body: bytes) -> Any:
+    """What feedparser reads, without its sanitiser, which would judge the texts."""
+    parsed = feedparser.parse(body, sanitize_html=False, resolve_relative_uris=False)
+    assert not parsed.bozo, parsed.get("bozo_exception")
+    return parsed
+
+
+def summary_of(entry: Any) -> str:
+    """The summary in the document; feedparser puts the content where there is none."""
+    summary: str = entry.get("summary", "")
+    return "" if summary in [content.value for content in entry.get("content", ())] else summary
+
+
+def seen_in_xml(body: bytes) -> list[tuple[Any, ...]]:
+    """What a reader sees of each entry: times in seconds since 1970."""
+    parsed = parse(body)
+    rss = parsed.version == "rss20"
+    return [
+        (
+            entry.id,
+            # Not `entry.link`, for which feedparser also takes an id.
+            next((link.get("href") for link in entry.get("links", ()) if link.rel == "alternate"), None),
+            entry.title,
+            html.unescape(summary_of(entry)) if rss else summary_of(entry),
+            timegm(entry.published_parsed) if "published" in entry else None,
+            timegm(entry.updated_parsed),
+            [author.name for author in entry.get("authors", ()) if author],
+            [tag.get("label") or tag.term for tag in entry.get("tags", ()) if tag.scheme.endswith("#topic")],
+            entry.media_content[0].get("url") if "media_content" in entry else None,
+        )
+        for entry in parsed.entries
+    ]
+
+
+def seen_in_json(body: bytes) -> list[tuple[Any, ...]]:
+    def seconds(text: str | None) -> int | None:
+        return int(datetime.fromisoformat(text).timestamp()) if text else None
+
+    return [
+        (
+            item["id"],
+            item.get("url"),
+            item["title"],
+            item.get("summary", ""),
+            seconds(item.get("date_published")),
+            seconds(item.get("date_modified") or item["date_published"]),
+            [author["name"] for author in item.get("authors", ())],
+            item.get("tags", []),
+            item.get("image"),
+        )
+        for item in json.loads(body)["items"]
+    ]
+
+
+def ids_of(documents: dict[str, Document]) -> list[list[str]]:
+    seen = [seen_in_xml(documents["rss.xml"].body), seen_in_xml(documents["atom.xml"].body)]
+    return [[entry[0] for entry in one] for one in [*seen, seen_in_json(documents["feed.json"].body)]]
+
+
+ENTRIES = {
+    "plain": make_entry(),
+    "rich": make_entry(content=RICH),
+    "without a date": make_entry(published=None),
+    "without a link": make_entry(content=replace(RICH, link=None)),
+    "without a summary": make_entry(content=replace(RICH, summary="")),
+    "with microseconds": make_entry(published=NOON.replace(microsecond=999_999)),
+    "without topics": make_entry(topics=()),
+}
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_all_formats_tell_a_reader_the_same(entry: Entry, full: bool) -> None:
+    documents = render_all(make_feed(entry, make_entry(2), full=full))
+    expected = seen_in_json(documents["feed.json"].body)
+    assert expected[0][:4] == (entry.id, entry.content.link, "Title", entry.content.summary)
+    assert seen_in_xml(documents["rss.xml"].body) == expected
+    assert seen_in_xml(documents["atom.xml"].body) == expected
+
+
+def test_same_input_gives_same_bytes() -> None:
+    feed = make_feed(make_entry(content=RICH), withdrawn=(Withdrawal("urn:uuid:9", NOON),))
+    summaries = (FeedSummary("ai", "AI", "", 1, NOON, NOON),)
+    # A body too long to be remembered is made anew, so this compares two makings.
+    fresh = replace(feed, entries=(make_entry(content=replace(RICH, body_html="<p>b</p>" * 2000)),))
+    for one in (feed, fresh):
+        assert render_all(one) == render_all(one)
+    assert render.render_index(summaries, SITE, OPTIONS) == render.render_index(summaries, SITE, OPTIONS)
+
+
+def test_rendering_leaves_the_locale_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "setlocale", lambda *_: pytest.fail("setlocale was called"))
+    assert "<pubDate>Sun, 11 Jan 1970 00:00:00 +0000</pubDate>" in text_of(
+        make_feed(make_entry(published=datetime(1970, 1, 11, tzinfo=UTC))), "rss.xml"
+    )
+
+
+def test_paths_are_known_before_rendering() -> None:
+    for options in (OPTIONS, OutputOptions(("atom",), pages=False, max_bytes=9999)):
+        documents = render.render_feed(make_feed(), SITE, options)
+        assert tuple(document.path for document in documents) == render.feed_paths("ai", options)
+        documents = render.render_index((), SITE, options)
+        assert tuple(document.path for document in documents) == render.index_paths(options)
+
+
+def test_each_document_has_its_media_type() -> None:
+    documents = (*render.render_feed(make_feed(), SITE, OPTIONS), *render.render_index((), SITE, OPTIONS))
+    assert {document.path: document.media_type for document in documents} == {
+        "ai/rss.xml": "application/rss+xml; charset=utf-8",
+        "ai/atom.xml": "application/atom+xml; charset=utf-8",
+        "ai/feed.json": "application/feed+json",
+        "ai/index.html": "text/html; charset=utf-8",
+        "opml.xml": "text/x-opml; charset=utf-8",
+        "index.html": "text/html; charset=utf-8",
+    }
+
+
+# The feed itself
+
+
+def test_rss_channel_links_to_its_page_and_to_itself() -> None:
+    site = replace(SITE, hub_url="https://hub.example/")
+    channel = parse(text_of(make_feed(), "rss.xml", site=site).encode()).feed
+    assert channel.link == "https://feeds.example/ai/"
+    assert {link.rel: link.href for link in channel.links if link.rel != "alternate"} == {
+        "self": "https://feeds.example/ai/rss.xml",
+        "hub": "https://hub.example/",
+    }
+    assert (channel.title, channel.subtitle, channel.language, channel.ttl) == ("AI", "On AI", "en", "15")
+    assert (channel.generator, channel.rights, channel.image.href) == ("aggregator", "© Notes", SITE.icon)
+    assert (channel.image.title, channel.image.link) == ("AI", "https://feeds.example/ai/")
+    assert channel.updated == "Wed, 20 May 2020 12:00:00 +0000"
+
+
+def test_without_pages_feeds_link_to_the_site() -> None:
+    options = replace(OPTIONS, pages=False)
+    documents = render_all(make_feed(), options=options)
+    assert parse(documents["rss.xml"].body).feed.link == SITE.base_url
+    assert json.loads(documents["feed.json"].body)["home_page_url"] == SITE.base_url
+    assert "index.html" not in documents
+
+
+def test_rss_description_falls_back_to_the_title() -> None:
+    assert parse(render_all(make_feed(description=""))["rss.xml"].body).feed.subtitle == "AI"
+
+
+def test_atom_feed_names_its_author_language_and_addresses() -> None:
+    feed = parse(text_of(make_feed(), "atom.xml", site=replace(SITE, hub_url="https://hub.example/")).encode()).feed
+    assert (feed.id, feed.author, feed.subtitle, feed.language) == ("urn:uuid:feed", "Notes", "On AI", "en")
+    assert (feed.icon, feed.rights, feed.generator) == (SITE.icon, "© Notes", "aggregator")
+    assert {link.rel: link.href for link in feed.links} == {
+        "alternate": "https://feeds.example/ai/",
+        "self": "https://feeds.example/ai/atom.xml",
+        "hub": "https://hub.example/",
+    }
+
+
+def test_json_feed_names_its_author_language_and_addresses() -> None:
+    site = replace(SITE, hub_url="https://hub.example/", author="Ann")
+    feed = json.loads(text_of(make_feed(), "feed.json", site=site))
+    assert feed == {
+        "version": "https://jsonfeed.org/version/1.1",
+        "title": "AI",
+        "home_page_url": "https://feeds.example/ai/",
+        "feed_url": "https://feeds.example/ai/feed.json",
+        "description": "On AI",
+        "icon": SITE.icon,
+        "authors": [{"name": "Ann"}],
+        "language": "en",
+        "hubs": [{"type": "WebSub", "url": "https://hub.example/"}],
+        "items": [],
+    }
+
+
+# Entries
+
+
+def test_summary_is_escaped_twice_in_rss_and_once_in_atom() -> None:
+    documents = render_all(make_feed(make_entry()))
+    assert "<description>a &amp;lt; b &amp;amp; c</description>" in documents["rss.xml"].body.decode()
+    assert '<summary type="text">a &lt; b &amp; c</summary>' in documents["atom.xml"].body.decode()
+
+
+def test_rss_item_has_no_element_that_means_something_else() -> None:
+    item = text_of(make_feed(make_entry(content=RICH), full=True), "rss.xml").partition("<item>")[2]
+    for tag in ("author", "source", "enclosure", "media:group"):
+        assert f"<{tag}" not in item
+    for part in (
+        '<guid isPermaLink="false">urn:uuid:1</guid>',
+        '<category domain="https://feeds.example/#topic">Edge AI</category>',
+        "<dc:creator>ZDNet</dc:creator>",
+        "<dc:type>article</dc:type>",
+        "<dc:language>de</dc:language>",
+        '<media:content url="https://a.example/1.png" medium="image" width="1200" height="675"/>',
+        '<media:content url="https://a.example/2.png" medium="image"/>',
+        '<media:player url="https://v.example/1"/>',
+    ):
+        assert part in item
+    assert item.count("media:thumbnail") == 1
+
+
+def test_atom_entry_keeps_rel_and_title_of_its_links() -> None:
+    entry = parse(text_of(make_feed(make_entry(content=RICH)), "atom.xml").encode()).entries[0]
+    assert [(link.rel, link.href, link.get("title")) for link in entry.links] == [
+        ("alternate", RICH.link, None),
+        ("via", "https://b.example/1", None),
+        ("related", "https://c.example/1", 'More on "this"'),
+        ("related", "https://v.example/1", None),
+    ]
+    assert [(tag.term, tag.scheme, tag.label) for tag in entry.tags] == [
+        ("ai", "https://feeds.example/#topic", "AI"),
+        ("edge-ai", "https://feeds.example/#topic", "Edge AI"),
+        ("news", "https://feeds.example/#category", None),
+        ("article", "https://feeds.example/#type", None),
+    ]
+    assert entry.author_detail == {"name": "ZDNet", "href": "https://zdnet.example/"}
+    assert '<entry xml:lang="de">' in text_of(make_feed(make_entry(content=RICH)), "atom.xml")
+
+
+def test_json_item_holds_what_other_formats_say_in_its_extension() -> None:
+    item = json.loads(text_of(make_feed(make_entry(content=RICH)), "feed.json"))["items"][0]
+    assert item["_aggregator"] == {
+        "original_url": "https://b.example/1",
+        "category": "news",
+        "type": "article",
+        "video_url": "https://v.example/1",
+        "related": [{"url": "https://c.example/1", "title": 'More on "this"'}],
+    }
+    assert item["authors"] == [{"name": "ZDNet", "url": "https://zdnet.example/"}]
+    assert "_aggregator" not in json.loads(text_of(make_feed(make_entry()), "feed.json"))["items"][0]
+
+
+def test_json_item_has_a_date_modified_only_when_it_says_something() -> None:
+    same = make_entry(published=NOON.replace(microsecond=5))
+    items = json.loads(text_of(make_feed(same, make_entry(2), make_entry(3, published=None)), "feed.json"))["items"]
+    assert ["date_modified" in item for item in items] == [False, True, True]
+
+
+def test_entry_without_a_link_carries_its_content_in_atom() -> None:
+    for body, expected in (("<p>Body</p>", "<p>Body</p>"), ("", "<p>a &lt; b &amp; c</p>")):
+        content = replace(PLAIN, link=None, body_html=body)
+        documents = render_all(make_feed(make_entry(content=content)))
+        assert parse(documents["atom.xml"].body).entries[0].content[0].value == expected
+        assert "<link>" not in documents["rss.xml"].body.decode().partition("<item>")[2]
+        assert "url" not in json.loads(documents["feed.json"].body)["items"][0]
+
+
+def test_entry_without_a_provider_leaves_the_author_to_the_feed() -> None:
+    documents = render_all(make_feed(make_entry()))
+    assert "<author>" not in documents["atom.xml"].body.decode().partition("<entry>")[2]
+    assert "dc:creator" not in documents["rss.xml"].body.decode().partition("<item>")[2]
+
+
+def test_full_feed_ends_each_content_with_the_related_stories() -> None:
+    documents = render_all(make_feed(make_entry(content=RICH), full=True))
+    expected = '<p>Body</p><ul><li><a href="https://c.example/1">More on &quot;this&quot;</a></li></ul>'
+    for name in ("rss.xml", "atom.xml"):
+        assert parse(documents[name].body).entries[0].content[0].value == expected
+    assert json.loads(documents["feed.json"].body)["items"][0]["content_html"] == expected
+
+
+def test_summary_feed_holds_no_body() -> None:
+    documents = render_all(make_feed(make_entry(content=RICH)))
+    assert not [name for name, document in documents.items() if b"Body" in document.body]
+
+
+def test_withdrawn_entries_are_tombstones_in_atom_alone() -> None:
+    gone = (Withdrawal("urn:uuid:8", NOON - timedelta(days=1)), Withdrawal("urn:uuid:9", NOON))
+    documents = render_all(make_feed(make_entry(), withdrawn=gone))
+    root = minidom.parseString(documents["atom.xml"].body).documentElement
+    assert root is not None
+    stones = root.getElementsByTagNameNS("http://purl.org/atompub/tombstones/1.0", "deleted-entry")
+    assert [(stone.getAttribute("ref"), stone.getAttribute("when")) for stone in stones] == [
+        ("urn:uuid:9", "2020-05-20T12:00:00+00:00"),
+        ("urn:uuid:8", "2020-05-19T12:00:00+00:00"),
+    ]
+    assert b"urn:uuid:9" not in documents["rss.xml"].body + documents["feed.json"].body
+
+
+def test_error_of_a_library_names_the_entry() -> None:
+    with pytest.raises(RenderError, match="urn:uuid:7"):
+        render_all(make_feed(make_entry(7, updated=NOON.replace(tzinfo=None))))
+
+
+# Size
+
+
+@pytest.mark.parametrize("max_bytes", [0, 1500, 4000, 9000, 20_000])
+def test_documents_that_are_too_large_lose_the_same_oldest_entries(max_bytes: int) -> None:
+    feed = make_feed(*(make_entry(number, content=RICH) for number in range(20)), full=True)
+    documents = render_all(feed, options=replace(OPTIONS, max_bytes=max_bytes))
+    rss, atom, items = ids_of(documents)
+    assert rss == atom == items == [f"urn:uuid:{number}" for number in range(len(rss))]
+    assert documents["index.html"].body.count(b"<article") == len(rss)
+    assert len(rss) < 20
+    if rss:
+        assert max(len(documents[name].body) for name in ("rss.xml", "atom.xml", "feed.json")) <= max_bytes
+
+
+def test_a_document_of_exactly_the_limit_is_whole() -> None:
+    feed = make_feed(*(make_entry(number) for number in range(5)))
+    for name in ("rss", "atom", "json"):
+        options = replace(OPTIONS, formats=(name,), pages=False)
+        (whole,) = render.render_feed(feed, SITE, options)
+        (exact,) = render.render_feed(feed, SITE, replace(options, max_bytes=len(whole.body)))
+        (below,) = render.render_feed(feed, SITE, replace(options, max_bytes=len(whole.body) - 1))
+        assert exact == whole
+        assert b"urn:uuid:3" in below.body
+        assert b"urn:uuid:4" not in below.body
+
+
+def test_tombstones_never_push_entries_out() -> None:
+    gone = tuple(Withdrawal(f"urn:uuid:gone-{number:03}", NOON + timedelta(hours=number)) for number in range(200))
+    documents = render_all(make_feed(make_entry(), withdrawn=gone), options=replace(OPTIONS, max_bytes=4000))
+    assert ids_of(documents) == [["urn:uuid:1"]] * 3
+    assert len(documents["atom.xml"].body) <= 4000
+    assert b"gone-199" in documents["atom.xml"].body
+    assert b"gone-000" not in documents["atom.xml"].body
+
+
+# Texts
+
+NASTY = (
+    "]]>",
+    "<script>",
+    "&amp;",
+    "</item>",
+    "</channel>",
+    "</feed>",
+    "\x00",
+    "\x0b",
+    "\ud800",
+    "\ufffe",
+    '"',
+    "\r\n",
+)
+ANY_TEXT = st.lists(st.sampled_from(NASTY) | st.text(st.characters(), max_size=8), max_size=4).map("".join)
+
+
+@st.composite
+def any_contents(draw: Callable[[Any], Any]) -> Content:
+    def text() -> str:
+        return str(draw(ANY_TEXT))
+
+    return Content(
+        title=text(),
+        summary=text(),
+        body_html=text(),
+        link=draw(st.none() | ANY_TEXT),
+        original_link=draw(st.none() | ANY_TEXT),
+        provider=Provider(text(), text()),
+        topics=(),
+        category=text(),
+        type=text(),
+        language=text(),
+        images=(Image(text(), draw(st.integers()), draw(st.integers())),),
+        video_url=draw(st.none() | ANY_TEXT),
+        related=(Related(text(), text()),),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(contents=st.lists(any_contents(), max_size=2), text=ANY_TEXT, full=st.booleans())
+def test_no_text_breaks_a_document(contents: list[Content], text: str, full: bool) -> None:
+    topics = (Topic(text, text),)
+    entries = (make_entry(number, one, topics=topics, id=f"urn:{number}{text}") for number, one in enumerate(contents))
+    gone = (Withdrawal(text, NOON),)
+    feed = make_feed(*entries, title=text, description=text, language=text, full=full, withdrawn=gone)
+    site = Site(text or "-", "https://feeds.example/", text, text, text, text, 15, text)
+    documents = render_all(feed, site, linked=frozenset([text]))
+    assert [len(ids) for ids in ids_of(documents)] == [len(contents)] * 3
+    index = render.render_index((FeedSummary("ai", text, text, 1, NOON, NOON),), site, OPTIONS)
+    minidom.parseString(index[0].body)
+    for page in (documents["index.html"], index[1]):
+        assert "<script" not in page.body.decode().lower()
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=ANY_TEXT)
+def test_every_format_reads_back_the_same_text(text: str) -> None:
+    entry = make_entry(content=replace(PLAIN, title=f"T{text}T", summary=f"S{text}S"))
+    documents = render_all(make_feed(entry))
+    item = json.loads(documents["feed.json"].body)["items"][0]
+    kept = re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
+    assert (item["title"], item["summary"]) == (f"T{kept}T", f"S{kept}S")
+    for name, tag in (("rss.xml", "item"), ("atom.xml", "entry")):
+        (element,) = minidom.parseString(documents[name].body).getElementsByTagName(tag)
+        (title,) = element.getElementsByTagName("title")
+        assert title.firstChild is not None
+        assert title.firstChild.nodeValue == f"T{kept}T"
+        (summary,) = element.getElementsByTagName("description" if tag == "item" else "summary")
+        assert summary.firstChild is not None
+        read = summary.firstChild.nodeValue
+        assert read == (html.escape(f"S{kept}S", quote=False) if tag == "item" else f"S{kept}S")
+
+
+def test_an_entry_whose_title_holds_nothing_printable_is_called_by_its_address() -> None:
+    documents = render_all(make_feed(make_entry(content=replace(PLAIN, title="\x00"))))
+    assert seen_in_xml(documents["rss.xml"].body)[0][2] == PLAIN.link
+
+
+# The list of feeds
+
+FEEDS = (
+    FeedSummary("ai", "AI & co", "On AI", 2, NOON, NOON),
+    FeedSummary("all", "Notes", "", 3, None, NOON),
+)
+
+
+def test_opml_names_one_format_of_each_feed_and_no_date() -> None:
+    cases: dict[str, tuple[Format, ...]] = {
+        "rss.xml": ("rss", "atom", "json"),
+        "atom.xml": ("json", "atom"),
+        "feed.json": ("json",),
+    }
+    for name, formats in cases.items():
+        opml = render.render_index(FEEDS, replace(SITE, author="Ann"), replace(OPTIONS, formats=formats))[0]
+        root = minidom.parseString(opml.body)
+        outlines = [dict(one.attributes.items()) for one in root.getElementsByTagName("outline")]
+        assert [one["xmlUrl"] for one in outlines] == [f"https://feeds.example/{slug}/{name}" for slug in ("all", "ai")]
+        assert outlines[1] == {
+            "type": "rss",
+            "text": "AI & co",
+            "title": "AI & co",
+            "xmlUrl": f"https://feeds.example/ai/{name}",
+            "htmlUrl": "https://feeds.example/ai/",
+        }
+        assert "<ownerName>Ann</ownerName>" in opml.body.decode()
+        assert "date" not in opml.body.decode().lower()
+
+
+# Pages
+
+
+def test_pages_announce_each_format() -> None:
+    index = render.render_index(FEEDS, SITE, OPTIONS)[1].body.decode()
+    for slug, title, page in (("ai", "AI", text_of(make_feed(), "index.html")), ("all", "Notes", index)):
+        for name, kind, file in (("RSS", "rss+xml", "rss.xml"), ("Atom", "atom+xml", "atom.xml")):
+            address = f"https://feeds.example/{slug}/{file}"
+            tag = f'<link rel="alternate" type="application/{kind}" title="{title} ({name})" href="{address}">'
+            assert tag in page
+
+
+def test_pages_hold_no_script_and_forbid_it() -> None:
+    pages = (
+        render.render_index(FEEDS, SITE, OPTIONS)[1],
+        render_all(make_feed(make_entry(content=RICH)))["index.html"],
+    )
+    for page in pages:
+        assert "<script" not in page.body.decode()
+        assert "default-src 'none'" in page.body.decode()
+
+
+def test_page_links_only_to_topics_that_have_one() -> None:
+    page = text_of(make_feed(make_entry(content=RICH)), "index.html", linked=frozenset(["ai"]))
+    assert '<a href="../ai/" dir="auto">AI</a>' in page
+    assert "../edge-ai/" not in page
+    assert "Edge AI" in page
+
+
+def test_page_shows_what_a_reader_wants_to_know_of_an_entry() -> None:
+    page = text_of(make_feed(make_entry(content=RICH)), "index.html")
+    assert f'<a href="{html.escape(RICH.link or "")}" rel="noopener">Title</a>' in page
+    assert '<time datetime="2020-05-20T11:00:00+00:00">20 May 2020</time>' in page
+    assert 'loading="lazy"' in page
+    assert 'referrerpolicy="no-referrer" width="1200" height="675"' in page
+    assert "a &lt; b &amp; c" in page
+    assert '<a href="https://v.example/1" rel="noopener">Video</a>' in page
+
+
+def test_index_shows_the_feed_of_everything_before_the_others() -> None:
+    page = render.render_index(FEEDS, SITE, OPTIONS)[1].body.decode()
+    assert page.index('<a href="all/">') < page.index('<a href="ai/">AI &amp; co</a>')
+    assert '2 stories</span><span>newest <time datetime="2020-05-20T12:00:00+00:00">20 May 2020</time>' in page
+
+
+def test_empty_site_and_empty_feed_have_a_page_that_says_so() -> None:
+    assert b"No topics yet" in render.render_index((), SITE, OPTIONS)[1].body
+    assert b"Nothing here at the moment" in render_all(make_feed())["index.html"].body
