@@ -1,15 +1,15 @@
 """Every error the program raises on purpose.
 
-    AggregatorError
-    ├── ConfigError          the config file or an override cannot be used (exit 2)
-    ├── StoreError           the store cannot be used (exit 2)
-    │   ├── StoreHeldError   another process writes to it
-    │   ├── StoreNewerError  a newer program made its schema
-    │   └── LeaseLostError   ours was taken over; the cycle must stop
-    ├── RecordError          one record cannot be used; never ends a cycle
-    ├── PublishError         the output folder cannot be written
-    ├── RenderError          a feed cannot be written as a document
-    └── StoppedError         a stop was asked for in the middle of a cycle
+AggregatorError
+├── ConfigError          the config file or an override cannot be used (exit 2)
+├── StoreError           the store cannot be used (exit 2)
+│   ├── StoreHeldError   another process writes to it
+│   ├── StoreNewerError  a newer program made its schema
+│   └── LeaseLostError   ours was taken over; the cycle must stop
+├── RecordError          one record cannot be used; never ends a cycle
+├── PublishError         the output folder cannot be written
+├── RenderError          a feed cannot be written as a document
+└── StoppedError         a stop was asked for in the middle of a cycle
 """
 
 from __future__ import annotations

@@ -148,6 +148,12 @@ class Record:
     warnings: tuple[Problem, ...]
 
 
+def duplicate_id(record: Record, holder: str) -> Problem:
+    """The refusal of a record that states the explicit id of the one at `holder`."""
+    what, todo = f"'id' is that of {holder} already", "give one of them another id"
+    return Problem(record.file.path, 0, 0, what, record.explicit_id, todo)
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A file that gives no record.
@@ -288,7 +294,8 @@ class Document:
 class CycleResult:
     """What one cycle did, in numbers; `problems` are those of whole sources and of publishing.
 
-    `due` is when the next entry becomes public or expires by itself.
+    `due` is when the next entry becomes public or expires by itself; `published` is False when the output folder could
+    not be brought up to date.
     """
 
     scanned: int
@@ -300,4 +307,14 @@ class CycleResult:
     files_written: int
     seconds: float
     problems: tuple[str, ...]
+    published: bool
     due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedMoves:
+    """What a cycle would put into a feed and take out of it, as (id, title), in the order shown."""
+
+    slug: str
+    joins: tuple[tuple[str, str], ...]
+    leaves: tuple[tuple[str, str], ...]

@@ -1,6 +1,6 @@
 """The pipeline: one cycle, the stages in order.
 
-    scan -> ingest -> store -> (renames, removals, releases) -> settle -> render -> publish -> CycleResult
+scan -> ingest -> store -> (renames, removals, releases) -> settle -> render -> publish -> CycleResult
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 
 from aggregator.config import Config
 from aggregator.errors import PublishError, StoppedError
 from aggregator.ingest import ingest_batch, ingest_files
-from aggregator.model import CycleResult, Document, Source, SourceFile
+from aggregator.model import CycleResult, Document, FeedMoves, Source, SourceFile
 from aggregator.parse import PARSER_VERSION
 from aggregator.publish import NOTHING, Published, Wanted, publish_feeds, read_manifest
 from aggregator.render import FINGERPRINT, feed_paths, index_paths, render_feed, render_index
@@ -42,9 +42,9 @@ from aggregator.store import (
     read_meta,
     record_cycle,
     release_entries,
+    set_source_problem,
     settle_feeds,
     settle_index,
-    set_source_problem,
     store_outcomes,
     summarise_feeds,
     topic_slugs,
@@ -79,11 +79,11 @@ class Pipeline:
         site_id: str,
         *,
         stop: threading.Event | None = None,
-        progress: Progress = lambda stage, done, total: None,
+        progress: Progress = lambda _stage, _done, _total: None,
     ) -> None:
         self.config, self.store, self._site_id = config, store, site_id
         self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
-        self._stop, self._progress = stop or threading.Event(), progress
+        self._stop, self.progress = stop or threading.Event(), progress
         self.reader = FeedReader(self.policy, site_id, self._site.title, self._site.language)
 
     def run(self, now: datetime, *, accept_removals: bool = False) -> CycleResult:
@@ -102,10 +102,11 @@ class Pipeline:
             changed=writer.changed,
             removed=writer.removed,
             rejected=rejected,
-            feeds_written=len(published.feeds - {INDEX}),
-            files_written=len(published.written),
+            feeds_written=len(published.feeds - {INDEX}) if published else 0,
+            files_written=len(published.written) if published else 0,
             seconds=time.monotonic() - started,
             problems=tuple(problems),
+            published=published is not None,
             due=None if due is None else from_us(due),
         )
         record_cycle(writer, result)
@@ -117,7 +118,7 @@ class Pipeline:
         prepare_feeds(writer, title, _fingerprint(repr(self.policy), title, self._site.language))
         scanned = [self._scan(writer, source, problems) for source in self.config.sources]
         for one in scanned:
-            self._check_stop()
+            self.check_stop()
             if not one.missing:
                 pair_renames(writer, one.source)
                 self._read_freed(writer, one.source)
@@ -132,8 +133,8 @@ class Pipeline:
         withdraw_expired(writer)
         for one in scanned:
             if not (one.first and one.missing):
-                release_entries(writer, one.source, first_scan=one.first, stopped=self._check_stop)
-        settle_feeds(writer, self.reader, self._check_stop)
+                release_entries(writer, one.source, first_scan=one.first, stopped=self.check_stop)
+        settle_feeds(writer, self.reader, self.check_stop)
         settle_index(writer, self.reader, pages=self._options.pages)
         return scanned
 
@@ -146,7 +147,7 @@ class Pipeline:
             workers = self.config.ingest.workers
             count = os.cpu_count() or 1 if workers is None else workers
             for outcomes in ingest_files(source, walk.differing(), workers=count):
-                self._check_stop()
+                self.check_stop()
                 store_outcomes(writer, source, outcomes, time.time_ns())
             walk.flush()
         except FolderError as error:
@@ -161,8 +162,9 @@ class Pipeline:
             batch = [(SourceFile(source.name, path, 0, 0), None) for path in freed]
             store_outcomes(writer, source, ingest_batch(source, batch), time.time_ns())
 
-    def _publish(self, problems: list[str], *, complete: bool) -> Published:
-        """Renders and writes what differs. A new store that has not seen its records yet replaces no one's feeds."""
+    def _publish(self, problems: list[str], *, complete: bool) -> Published | None:
+        """Renders and writes what differs; None if that cannot be. A new store that has not seen its records yet
+        replaces no one's feeds."""
         folder = self.config.output.path
         with self.store.read() as connection:
             versions = feed_versions(connection, self.policy)
@@ -174,10 +176,10 @@ class Pipeline:
             return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         try:
-            return publish_feeds(folder, store_id, fingerprint, wanted, self._render, self._check_stop)
+            return publish_feeds(folder, store_id, fingerprint, wanted, self._render, self.check_stop)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
-            return Published()
+            return None
 
     def _render(self, dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
         slugs = [slug for slug in dirty if slug != INDEX]
@@ -186,14 +188,38 @@ class Pipeline:
             feeds = read_feeds(connection, self.reader, self.policy, slugs)
             for done, feed in enumerate(feeds, 1):
                 yield feed.slug, render_feed(feed, self._site, self._options, linked=linked)
-                self._progress("feeds", done, len(slugs))
+                self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
                 summaries = summarise_feeds(connection, self.reader, self.policy)
                 yield INDEX, render_index(summaries, self._site, self._options)
 
-    def _check_stop(self) -> None:
+    def shown_titles(self) -> dict[str, dict[str, str]]:
+        """The titles of the entries that each published feed shows, by slug and id."""
+        with self.store.read() as connection:
+            slugs = sorted(feed_versions(connection, self.policy))
+            feeds = read_feeds(connection, self.reader, self.policy, slugs)
+            return {feed.slug: {entry.id: entry.content.title for entry in feed.entries} for feed in feeds}
+
+    def check_stop(self) -> None:
+        """Raises StoppedError once a stop is asked for."""
         if self._stop.is_set():
             raise StoppedError("stopped in the middle of a cycle; what is stored stands, the next cycle goes on")
+
+
+def rehearse(config: Config, store: Store, site_id: str, now: datetime, *, accept_removals: bool) -> list[FeedMoves]:
+    """What a cycle at `now` would change in each feed. Works on `store` for good, so give it a copy."""
+    pipeline = Pipeline(config, store, site_id)
+    before = pipeline.shown_titles()
+    pipeline.update_store(Writer(store, now, pipeline.policy, site_id), [], accept_removals=accept_removals)
+    after = pipeline.shown_titles()
+    moves = []
+    for slug in sorted(before.keys() | after.keys()):
+        old, new = before.get(slug, {}), after.get(slug, {})
+        joins = tuple((uid, title) for uid, title in new.items() if uid not in old)
+        leaves = tuple((uid, title) for uid, title in old.items() if uid not in new)
+        if joins or leaves or slug not in before:
+            moves.append(FeedMoves(slug, joins, leaves))
+    return moves
 
 
 class _Walk:
@@ -227,8 +253,8 @@ class _Walk:
     def _count(self) -> None:
         self.files += 1
         if self.files % 256 == 0:
-            self._pipeline._progress("files", self.files, None)
-            self._pipeline._check_stop()
+            self._pipeline.progress("files", self.files, None)
+            self._pipeline.check_stop()
 
 
 def _fingerprint(*parts: str) -> str:

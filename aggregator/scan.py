@@ -56,9 +56,9 @@ class FolderError(Exception):
     """The folder of a source is missing or cannot be read."""
 
 
-def scan_folder(source: Source, known: Iterator[KnownFile], count: Callable[[], None]) -> Iterator[
-    Differs | Missing | Unreadable
-]:
+def scan_folder(
+    source: Source, known: Iterator[KnownFile], count: Callable[[], None]
+) -> Iterator[Differs | Missing | Unreadable]:
     """What differs between the folder of `source` and `known`, in byte order of paths.
 
     `known` must come in that order. `count` is called for every file seen. Raises FolderError before anything else.

@@ -33,10 +33,12 @@ class FeedsServer(uvicorn.Server):
         self._socket = sock
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves on the socket until `should_exit`."""
         await super().serve(sockets or [self._socket])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
         yield
 
 

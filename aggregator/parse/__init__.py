@@ -43,9 +43,7 @@ def parse_record(raw: bytes, file: SourceFile, source: Source, digest: bytes) ->
         return Rejection(file, digest, error.problem, hides=not public)
 
 
-def _make_record(
-    fields: Fields, body: str, file: SourceFile, source: Source, digest: bytes, *, public: bool
-) -> Record:
+def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, digest: bytes, *, public: bool) -> Record:
     content = _read_content(fields)
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
     updated = fields.optional_date("updated_at")

@@ -143,7 +143,10 @@ class _YamlHandler(BaseHandler):  # type: ignore[misc]  # the base class is unty
                     shown = f" '{key.value}'" if key.value in self._keys else ""
                     mark = key.start_mark
                     raise FrontMatterError(
-                        self._first_line + mark.line, mark.column + 1, f"the key{shown} stands twice", "keep one of them"
+                        self._first_line + mark.line,
+                        mark.column + 1,
+                        f"the key{shown} stands twice",
+                        "keep one of them",
                     )
                 seen.add(key.value)
 

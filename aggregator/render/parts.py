@@ -52,7 +52,7 @@ class Frame(NamedTuple):
 
 def presentable(value: T) -> T:
     """The value with every text in it cut to XML 1.0 characters and every time to seconds, however deep they are."""
-    return cast(T, _presentable(value))
+    return cast("T", _presentable(value))
 
 
 def _presentable(value: Any) -> Any:
@@ -87,7 +87,7 @@ def remembered(render: Callable[Concatenate[Entry, P], T]) -> Callable[Concatena
 
     An entry with a long body is made anew each time, so that what is kept stays within some 100 MB.
     """
-    kept = cast(Callable[Concatenate[Entry, P], T], lru_cache(maxsize=KEPT_ENTRIES)(render))
+    kept = cast("Callable[Concatenate[Entry, P], T]", lru_cache(maxsize=KEPT_ENTRIES)(render))
 
     @wraps(render)
     def choose(entry: Entry, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,10 +1,10 @@
 """The store: records in, changes of feeds out. Everything is SQLAlchemy Core, on SQLite and PostgreSQL alike.
 
-    engine      opening, transactions, schema          lease       one writer at a time
-    tables      the tables                             writer      what one cycle knows
-    records     outcomes -> rows                       lifecycle   renames, withdrawals, releases
-    membership  entries in and out of feeds            feeds       what each feed shows, and its version
-    status      what is told to people
+engine      opening, transactions, schema          lease       one writer at a time
+tables      the tables                             writer      what one cycle knows
+records     outcomes -> rows                       lifecycle   renames, withdrawals, releases
+membership  entries in and out of feeds            feeds       what each feed shows, and its version
+status      what is told to people
 """
 
 from aggregator.store.engine import Store, copy_store, open_store
@@ -19,7 +19,7 @@ from aggregator.store.feeds import (
     summarise_feeds,
     topic_slugs,
 )
-from aggregator.store.lease import Lease, describe_holder
+from aggregator.store.lease import Lease, read_holder
 from aggregator.store.lifecycle import (
     adopt_freed,
     count_known,
@@ -42,7 +42,7 @@ from aggregator.store.status import (
     set_source_problem,
     source_problems,
 )
-from aggregator.store.writer import Writer, from_us, open_site, read_meta, to_us
+from aggregator.store.writer import Writer, from_us, open_site, read_meta, to_us, write_meta
 
 __all__ = [
     "FeedReader",
@@ -56,7 +56,6 @@ __all__ = [
     "count_entries",
     "count_known",
     "count_rejected",
-    "describe_holder",
     "feed_versions",
     "file_problems",
     "from_us",
@@ -71,6 +70,7 @@ __all__ = [
     "pair_renames",
     "prepare_feeds",
     "read_feeds",
+    "read_holder",
     "read_meta",
     "record_cycle",
     "record_failure",
@@ -85,4 +85,5 @@ __all__ = [
     "topic_slugs",
     "withdraw_expired",
     "withdraw_vanished",
+    "write_meta",
 ]

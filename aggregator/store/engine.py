@@ -51,7 +51,8 @@ class Store:
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
         with _wrapped(), self.engine.connect() as connection:
-            with connection.execution_options(begin="IMMEDIATE").begin():
+            connection.execution_options(begin="IMMEDIATE")
+            with connection.begin():
                 yield connection
 
 
@@ -71,25 +72,35 @@ def open_store(url: str, *, create: bool) -> Store:
     return Store(engine)
 
 
-def copy_store(origin: Store, folder: Path) -> Store:
-    """A copy in a new SQLite file in `folder`, for a rehearsal; the origin is only read."""
-    engine = _make_engine(f"sqlite:///{folder / 'copy.db'}", create=True)
-    with origin.read() as theirs, engine.begin() as ours:
-        metadata.create_all(ours)
+def copy_store(url: str, folder: Path) -> Store:
+    """A copy of the store at `url`, or an empty one if there is none, as a new SQLite file in `folder`, for a
+    rehearsal. The original is only read."""
+    copy = open_store(f"sqlite:///{folder / 'copy.db'}", create=True)
+    try:
+        origin = open_store(url, create=False)
+    except StoreNewerError:
+        copy.close()
+        raise
+    except StoreError:
+        return copy
+    with origin.read() as theirs, copy.engine.begin() as ours:
         for table in metadata.sorted_tables:
             if table.name == "lease":
                 continue
             rows = theirs.execution_options(yield_per=1000).execute(table.select())
             for batch in rows.mappings().partitions():
                 ours.execute(table.insert(), [dict(row) for row in batch])
-    return Store(engine)
+    origin.close()
+    return copy
 
 
 def _make_engine(url: str, *, create: bool) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-            raise StoreError(f"store.url must begin with sqlite:/// or postgresql+psycopg://, not {parsed.drivername}://")
+            raise StoreError(
+                f"store.url must begin with sqlite:/// or postgresql+psycopg://, not {parsed.drivername}://"
+            )
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             database = Path(parsed.database)
             if create:
@@ -142,8 +153,8 @@ def _schema_version(connection: Connection) -> str | None:
 
 
 def _migrate(engine: Engine) -> None:
-    from alembic import command  # noqa: PLC0415 - costs a fifth of a second, needed once in a store's life
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "aggregator.store:migrations")

@@ -10,12 +10,12 @@ from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from aggregator.model import Content, Entry, Feed, FeedPolicy, FeedSummary, Image, Provider, Related, Topic, Withdrawal
 from aggregator.naming import IdMint, topic_key, topic_slug
 from aggregator.store.membership import WITHDRAWN, new_feed
-from aggregator.store.tables import entry, feed, feed_entry
+from aggregator.store.tables import AnyRow, entry, feed, feed_entry
 from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
 
 STAY_FACTOR = 4
@@ -42,7 +42,7 @@ class FeedReader:
         self._title, self._language = site_title, language
         self._contents: OrderedDict[tuple[int, bytes], tuple[Content, tuple[str, ...]]] = OrderedDict()
 
-    def read(self, connection: Connection, row: Row[Any], at: int, slugs: dict[str, str]) -> Shown:
+    def read(self, connection: Connection, row: AnyRow, at: int, slugs: dict[str, str]) -> Shown:
         """The feed of `row` with its window cut at `at` (µs); `slugs` has the slug of every topic with a feed."""
         rows = self._read_window(connection, row.id, at)
         contents = self._read_contents(connection, rows)
@@ -61,11 +61,11 @@ class FeedReader:
         seen = [(one.uid, one.visible_hash.hex()) for one in rows]
         return Shown(feed_now, _digest(feed_now, seen, slugs), rows[0].released_at if rows else None)
 
-    def describe(self, row: Row[Any]) -> str:
+    def describe(self, row: AnyRow) -> str:
         """The description of a feed."""
         return f"Everything from {self._title}" if row.topic is None else f"{row.title} from {self._title}"
 
-    def _read_window(self, connection: Connection, feed_id: int, at: int) -> Sequence[Row[Any]]:
+    def _read_window(self, connection: Connection, feed_id: int, at: int) -> Sequence[AnyRow]:
         """The newest `limit` entries and, beyond, those released within `min_stay` before `at`."""
         limit = self._policy.limit
         columns = (entry.c.id, entry.c.uid, entry.c.visible_hash, entry.c.published_at, entry.c.updated_at)
@@ -94,7 +94,7 @@ class FeedReader:
         return tuple(Withdrawal(one.uid, from_us(one.left_at)) for one in rows)
 
     def _read_contents(
-        self, connection: Connection, rows: Sequence[Row[Any]]
+        self, connection: Connection, rows: Sequence[AnyRow]
     ) -> dict[int, tuple[Content, tuple[str, ...]]]:
         """The content and topic keys of each entry."""
         found = {}
@@ -149,7 +149,7 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
             return
 
 
-def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: Row[Any], slugs: dict[str, str]) -> None:
+def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, slugs: dict[str, str]) -> None:
     """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed."""
     shown = reader.read(connection, row, row.changed_at, slugs)
     values: dict[str, Any] = {"touched": False, "newest_at": shown.newest_at}
@@ -193,7 +193,7 @@ def _give_slugs(writer: Writer) -> None:
 
 
 def _touch_companions(connection: Connection, feed_ids: list[int]) -> None:
-    """Entries name and link their topics' feeds: a feed that shows an entry of a topic changes when that gets a feed."""
+    """Entries link the feeds of their topics: when a topic gets one, every feed that shows an entry of it changes."""
     members = select(feed_entry.c.entry_id).where(feed_entry.c.feed_id.in_(feed_ids), feed_entry.c.left_at.is_(None))
     companions = select(feed_entry.c.feed_id).where(feed_entry.c.entry_id.in_(members), feed_entry.c.left_at.is_(None))
     connection.execute(update(feed).where(feed.c.id.in_(companions)).values(touched=True))
@@ -203,7 +203,9 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     """The slug of every topic whose feed is published, by topic key."""
     if not policy.auto:
         return {}
-    rows = connection.execute(select(feed.c.topic, feed.c.slug).where(feed.c.topic.is_not(None), feed.c.slug.is_not(None)))
+    rows = connection.execute(
+        select(feed.c.topic, feed.c.slug).where(feed.c.topic.is_not(None), feed.c.slug.is_not(None))
+    )
     return {row.topic: row.slug for row in rows}
 
 
@@ -262,7 +264,7 @@ def _published(policy: FeedPolicy, *columns: Any) -> Select[Any]:
     return statement if policy.auto else statement.where(feed.c.id == ALL_FEED)
 
 
-def _make_entry(row: Row[Any], content: Content, keys: tuple[str, ...], slugs: dict[str, str]) -> Entry:
+def _make_entry(row: AnyRow, content: Content, keys: tuple[str, ...], slugs: dict[str, str]) -> Entry:
     return Entry(
         id=row.uid,
         published=None if row.published_at is None else from_us(row.published_at),
@@ -276,8 +278,8 @@ def _make_entry(row: Row[Any], content: Content, keys: tuple[str, ...], slugs: d
 
 def read_content(stored: str) -> Content:
     """A content from the JSON array that `parse.content_json` made of it."""
-    (title, summary, body, link, original, provider, topics, category, kind, language, images, video, related) = json.loads(
-        stored
+    (title, summary, body, link, original, provider, topics, category, kind, language, images, video, related) = (
+        json.loads(stored)
     )
     return Content(
         title=title,

@@ -37,21 +37,34 @@ class Lease:
         self._begin = begin
         self._token = uuid.uuid4().hex
         self._stopped = threading.Event()
-        self._timer = threading.Thread(target=self._renew_forever, name="lease", daemon=True)
+        self._timer: threading.Thread | None = None
 
-    def acquire(self, wait_s: float, *, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Takes the lease, trying for up to `wait_s`; raises StoreHeldError naming the holder."""
+    def acquire(
+        self,
+        wait_s: float,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+        waiting: Callable[[str], None] = lambda _holder: None,
+    ) -> None:
+        """Takes the lease, trying for up to `wait_s`; raises StoreHeldError naming the holder. One that was lost may be
+        taken again. `waiting` is told the holder when there is one."""
         deadline = time.monotonic() + wait_s
+        told = False
         while True:
             try:
                 with self._begin() as connection:
                     self._take(connection)
                 break
-            except StoreHeldError:
+            except StoreHeldError as held:
                 if time.monotonic() >= deadline or stopped():
                     raise
+                if not told:
+                    waiting(held.holder)
+                    told = True
                 self._stopped.wait(0.2)
-        self._timer.start()
+        if self._timer is None or not self._timer.is_alive():
+            self._timer = threading.Thread(target=self._renew_forever, name="lease", daemon=True)
+            self._timer.start()
 
     def assert_held(self, connection: Connection) -> None:
         """Renews the lease in the transaction of `connection`; raises LeaseLostError if it is another's."""
@@ -64,7 +77,7 @@ class Lease:
     def release(self) -> None:
         """Gives the lease back; to do so twice does no harm."""
         self._stopped.set()
-        if self._timer.is_alive():
+        if self._timer is not None:
             self._timer.join(timeout=RENEW_S)
         try:
             with self._begin() as connection:
@@ -96,6 +109,12 @@ class Lease:
                 return  # the next transaction of the cycle meets it
             except StoreError:
                 continue  # a database that is away for a moment; the next transaction says so
+
+
+def read_holder(connection: Connection) -> str | None:
+    """Who holds the lease now, for people; None if nobody does."""
+    row = connection.execute(select(lease.c.holder).where(lease.c.until_ms >= _clock(connection, 0)).limit(1)).first()
+    return None if row is None or _is_gone(json.loads(row.holder)) else describe_holder(row.holder)
 
 
 def describe_holder(holder: str) -> str:

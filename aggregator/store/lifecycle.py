@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, or_, select, update
 
 from aggregator.model import Source
 from aggregator.store.membership import Placing, place_entries
@@ -18,6 +18,7 @@ from aggregator.store.tables import (
     FILE_DUPLICATE,
     FILE_GONE,
     FILE_READ,
+    AnyRow,
     entry,
     file,
 )
@@ -61,7 +62,7 @@ def _vanished(source: Source, since: int, *columns: Any) -> Select[Any]:
 
 def _pairs(
     connection: Connection, source: Source, since: int, mark: ColumnElement[bytes]
-) -> Iterator[tuple[Row[Any], Row[Any]]]:
+) -> Iterator[tuple[AnyRow, AnyRow]]:
     """A vanished file and a new one each, alike in `mark`, in order of path."""
     wanted = (file.c.path.label("file_path"), mark.label("mark"))
     new = connection.execute(
@@ -79,7 +80,7 @@ def _pairs(
     if not new:
         return
     marks = {row.mark for row in new}
-    free: dict[bytes, list[Row[Any]]] = {}
+    free: dict[bytes, list[AnyRow]] = {}
     for row in connection.execute(_vanished(source, since, *wanted, entry).order_by(file.c.path)):
         if row.mark in marks:
             free.setdefault(row.mark, []).append(row)
@@ -101,7 +102,7 @@ def _same_stated_id(old: str | None, new: str | None) -> bool:
     return old is None or new is None or old == new
 
 
-def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[Row[Any], Row[Any]]]) -> None:
+def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyRow, AnyRow]]) -> None:
     """The entry of the first of each pair goes on at the path of the second, whose own was never released and goes."""
     moves = []
     withdrawn = []
@@ -142,7 +143,9 @@ def adopt_freed(writer: Writer, source: Source) -> list[str]:
     holder = file.alias("holder")
     with writer.write() as connection:
         rows = connection.execute(
-            select(file.c.path, holder.c.source.label("from_source"), holder.c.path.label("from_path"), holder.c.entry_id)
+            select(
+                file.c.path, holder.c.source.label("from_source"), holder.c.path.label("from_path"), holder.c.entry_id
+            )
             .join(entry, entry.c.explicit_id == file.c.wanted_id)
             .join(holder, holder.c.entry_id == entry.c.id)
             .where(
@@ -276,7 +279,9 @@ class _UndatedRank:
     def __init__(self, writer: Writer, source: Source) -> None:
         theirs = (entry.c.source == source.name, entry.c.state != ENTRY_HIDDEN)
         with writer.store.read() as connection:
-            oldest = connection.scalar(select(func.min(entry.c.dated_at)).where(*theirs, entry.c.dated_at <= writer.now))
+            oldest = connection.scalar(
+                select(func.min(entry.c.dated_at)).where(*theirs, entry.c.dated_at <= writer.now)
+            )
             self._rank = (
                 connection.scalar(
                     select(func.count()).where(*theirs, entry.c.dated_at.is_(None), entry.c.released_at.is_not(None))
@@ -290,7 +295,7 @@ class _UndatedRank:
         return self._base - self._rank * UNDATED_STEP_US
 
 
-def _release(connection: Connection, writer: Writer, rows: list[Row[Any]] | Any, undated: _UndatedRank | None) -> None:
+def _release(connection: Connection, writer: Writer, rows: list[AnyRow] | Any, undated: _UndatedRank | None) -> None:
     changes, placings = [], []
     for row in rows:
         first = row.released_at is None
@@ -314,7 +319,7 @@ def _release(connection: Connection, writer: Writer, rows: list[Row[Any]] | Any,
     place_entries(connection, writer, placings)
 
 
-def _release_time(writer: Writer, row: Row[Any], undated: _UndatedRank | None) -> int:
+def _release_time(writer: Writer, row: AnyRow, undated: _UndatedRank | None) -> int:
     """When an entry that was never out counts as released (field map, States)."""
     if row.dated_at is None:
         return writer.now if undated is None else undated.next()

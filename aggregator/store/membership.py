@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from aggregator.model import Rule
 from aggregator.naming import topic_key
 from aggregator.rules import matching_feeds
-from aggregator.store.tables import NEVER, feed, feed_entry
+from aggregator.store.tables import NEVER, AnyRow, feed, feed_entry
 from aggregator.store.writer import ALL_FEED, Writer, add_to_sizes
 
 WITHDRAWN = "withdrawn"
@@ -70,7 +70,9 @@ def place_entries(connection: Connection, writer: Writer, placings: Collection[P
 def close_memberships(connection: Connection, writer: Writer, entry_ids: Collection[int]) -> None:
     """Takes withdrawn entries out of all their feeds, and marks those feeds touched."""
     memberships = _memberships(connection, entry_ids)
-    closing = [(row.entry_id, row.feed_id) for rows in memberships.values() for row in rows.values() if row.left_at is None]
+    closing = [
+        (row.entry_id, row.feed_id) for rows in memberships.values() for row in rows.values() if row.left_at is None
+    ]
     _set_left(connection, closing, writer.now, WITHDRAWN)
     sizes = Counter({feed_id: 0 for _, feed_id in closing})
     sizes.subtract(feed_id for _, feed_id in closing)
@@ -121,9 +123,9 @@ def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dic
     }
 
 
-def _memberships(connection: Connection, entry_ids: Collection[int]) -> dict[int, dict[int, Row[tuple[int, int, int, str]]]]:
+def _memberships(connection: Connection, entry_ids: Collection[int]) -> dict[int, dict[int, AnyRow]]:
     """Open and closed memberships, by entry and feed."""
-    found: dict[int, dict[int, Row[tuple[int, int, int, str]]]] = defaultdict(dict)
+    found: dict[int, dict[int, AnyRow]] = defaultdict(dict)
     if entry_ids:
         columns = (feed_entry.c.entry_id, feed_entry.c.feed_id, feed_entry.c.left_at, feed_entry.c.left_by)
         for row in connection.execute(select(*columns).where(feed_entry.c.entry_id.in_(entry_ids))):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from aggregator.model import Problem, Record, Rejection, Source, SourceFile, Unchanged
+from aggregator.model import Problem, Record, Rejection, Source, SourceFile, Unchanged, duplicate_id
 from aggregator.parse import content_json
 from aggregator.scan import KnownFile
 from aggregator.store.membership import Placing, close_memberships, place_entries
@@ -21,8 +21,11 @@ from aggregator.store.tables import (
     FILE_READ,
     FILE_REJECTED,
     FILE_UNFINISHED,
+    AnyRow,
     entry,
     file,
+)
+from aggregator.store.tables import (
     source as source_table,
 )
 from aggregator.store.writer import Writer, to_us_or_none, upsert
@@ -50,7 +53,6 @@ _STORED = (
     entry.c.published_at,
     entry.c.returned_at,
 )
-Stored = Row[Any]
 
 
 def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
@@ -65,7 +67,9 @@ def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
             return False
         if row.parsed_with != parsed_with:
             connection.execute(
-                update(file).where(file.c.source == source.name, file.c.state != FILE_GONE).values(recheck=True, digest=b"")
+                update(file)
+                .where(file.c.source == source.name, file.c.state != FILE_GONE)
+                .values(recheck=True, digest=b"")
             )
             connection.execute(
                 update(source_table).where(source_table.c.name == source.name).values(parsed_with=parsed_with)
@@ -79,7 +83,15 @@ def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:
     while True:
         with writer.store.read() as connection:
             rows = connection.execute(
-                select(file.c.path, file.c.size, file.c.mtime_ns, file.c.digest, file.c.recheck, file.c.gone_at, file.c.state)
+                select(
+                    file.c.path,
+                    file.c.size,
+                    file.c.mtime_ns,
+                    file.c.digest,
+                    file.c.recheck,
+                    file.c.gone_at,
+                    file.c.state,
+                )
                 .where(file.c.source == source.name, file.c.path > last)
                 .order_by(file.c.path)
                 .limit(PAGE)
@@ -136,12 +148,12 @@ class _Batch:
                 self._accept(outcome, row, holders)
         self._flush()
 
-    def _keep(self, outcome: Unchanged, row: Stored | None) -> None:
+    def _keep(self, outcome: Unchanged, row: AnyRow | None) -> None:
         """The same bytes under a new stat; an unfinished file may have become one that is not."""
         if row is not None:
             self._file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, row.wanted_id)
 
-    def _reject(self, outcome: Rejection, row: Stored | None) -> None:
+    def _reject(self, outcome: Rejection, row: AnyRow | None) -> None:
         state = FILE_UNFINISHED if outcome.unfinished else FILE_REJECTED
         entry_id = row.id if row else None
         # an unfinished file has no digest, so that it is read again until it has an end or is too old
@@ -149,15 +161,14 @@ class _Batch:
         self._file(outcome.file, digest, state, entry_id, _problems((outcome.problem,)))
         self._stay_or_hide(row, hides=outcome.hides)
 
-    def _refuse_duplicate(self, record: Record, row: Stored | None, rival: str) -> None:
-        what = f"'id' is that of {rival} already"
-        problem = Problem(record.file.path, 0, 0, what, record.explicit_id, "give one of them another id")
+    def _refuse_duplicate(self, record: Record, row: AnyRow | None, rival: str) -> None:
+        problem = duplicate_id(record, rival)
         entry_id = row.id if row else None
         wanted = record.explicit_id
         self._file(record.file, record.digest, FILE_DUPLICATE, entry_id, _problems((problem,)), wanted)
         self._stay_or_hide(row, hides=not record.public)
 
-    def _stay_or_hide(self, row: Stored | None, *, hides: bool) -> None:
+    def _stay_or_hide(self, row: AnyRow | None, *, hides: bool) -> None:
         """An entry whose file says nothing usable stays out as it was, unless its flags say or may say otherwise; one
         that waits for its time must not come out by a date that no longer stands."""
         if row is None or row.id is None:
@@ -167,7 +178,7 @@ class _Batch:
         elif row.entry_state == ENTRY_WAITING:
             self.hides.append(row.id)
 
-    def _accept(self, record: Record, row: Stored | None, holders: _Holders) -> None:
+    def _accept(self, record: Record, row: AnyRow | None, holders: _Holders) -> None:
         if row is None or row.id is None:
             entry_id = self.writer.new_entry_id()
             self.inserts.append(_new_entry(self.writer, record, entry_id, holders.mint(record, entry_id)))
@@ -178,13 +189,15 @@ class _Batch:
         problems = _problems(record.warnings) if record.warnings else None
         self._file(record.file, record.digest, FILE_READ, entry_id, problems)
 
-    def _update(self, record: Record, row: Stored) -> None:
+    def _update(self, record: Record, row: AnyRow) -> None:
         values = _changed_entry(self.writer, record, row)
         shown = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
         if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_OUT:
             if shown or record.selection_hash != row.selection_hash:
                 topics = record.content.topics
-                self.placings.append(Placing(row.id, row.released_at, row.published_at, topics, first=False, shown=shown))
+                self.placings.append(
+                    Placing(row.id, row.released_at, row.published_at, topics, first=False, shown=shown)
+                )
         elif row.entry_state == ENTRY_OUT:
             values["state"] = ENTRY_OUT
             self.withdrawals.append(row.id)
@@ -240,13 +253,15 @@ class _Holders:
         writer: Writer,
         source: str,
         outcomes: Sequence[Record | Rejection | Unchanged],
-        known: dict[str, Stored],
+        known: dict[str, AnyRow],
     ) -> None:
         self._connection, self._writer, self._source = connection, writer, source
         records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
         explicit = {record.explicit_id for record in records if record.explicit_id is not None}
         new = (record for record in records if getattr(known.get(record.file.path), "id", None) is None)
-        asked = {self._first_choice(record) for record in new} | {writer.mint.explicit_entry_id(one) for one in explicit}
+        asked = {self._first_choice(record) for record in new} | {
+            writer.mint.explicit_entry_id(one) for one in explicit
+        }
         columns = (entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path)
         rows = list(connection.execute(select(*columns).where(entry.c.uid.in_(asked)))) if asked else []
         if explicit:
@@ -256,7 +271,7 @@ class _Holders:
             row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
         }
 
-    def rival(self, record: Record, row: Stored | None) -> str | None:
+    def rival(self, record: Record, row: AnyRow | None) -> str | None:
         """The place of the entry, another than that of `row`, that has the explicit id of `record`."""
         if record.explicit_id is None:
             return None
@@ -312,7 +327,9 @@ def withdraw_entries(connection: Connection, writer: Writer, entry_ids: Collecti
     writer.removed += len(entry_ids)
 
 
-def shown_update(published_at: int | None, stated: int | None, edited: int | None, returned: int | None, stored: int) -> int:
+def shown_update(
+    published_at: int | None, stated: int | None, edited: int | None, returned: int | None, stored: int
+) -> int:
     """An entry's `updated` (field map, Dates): the latest of what is known of it, else when it was first stored."""
     return max((at for at in (published_at, stated, edited, returned) if at is not None), default=stored)
 
@@ -328,7 +345,7 @@ def _new_entry(writer: Writer, record: Record, entry_id: int, uid: str) -> dict[
     }
 
 
-def _changed_entry(writer: Writer, record: Record, row: Stored) -> dict[str, object]:
+def _changed_entry(writer: Writer, record: Record, row: AnyRow) -> dict[str, object]:
     values = _stated(writer, record)
     if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_WAITING:
         # once out, a date that moves changes nothing; only flags and an expiry do
@@ -362,7 +379,7 @@ def _stated(writer: Writer, record: Record) -> dict[str, Any]:
     }
 
 
-def _known_rows(connection: Connection, source: str, paths: Sequence[str]) -> dict[str, Stored]:
+def _known_rows(connection: Connection, source: str, paths: Sequence[str]) -> dict[str, AnyRow]:
     """The files at `paths` with their entries; `id` is None for a file without one."""
     columns = (file.c.path, file.c.state.label("file_state"), file.c.problems, file.c.wanted_id, entry.c.updated_at)
     rows = connection.execute(

@@ -37,7 +37,7 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """A problem of a stored file: `state` is rejected, unfinished or warning; `stale`: its entry stays out as it was."""
+    """A problem of a stored file: `state` is rejected, unfinished or warning; a `stale` one's entry is still out."""
 
     source: str
     problem: Problem
@@ -125,7 +125,8 @@ def count_rejected(connection: Connection) -> int:
 
 def count_entries(connection: Connection) -> dict[str, int]:
     """How many entries are published, waiting for their time, and hidden."""
-    rows = dict(connection.execute(select(entry.c.state, func.count()).group_by(entry.c.state)).tuples().all())
+    counted = connection.execute(select(entry.c.state, func.count()).group_by(entry.c.state))
+    rows: dict[int, int] = dict(counted.tuples().all())
     return {
         "published": rows.get(ENTRY_OUT, 0),
         "waiting": rows.get(ENTRY_WAITING, 0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -11,12 +13,16 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     SmallInteger,
     Table,
     Text,
     text,
 )
 from sqlalchemy.dialects import postgresql
+
+AnyRow = Row[*tuple[Any, ...]]
+"""A row whose columns a function names itself."""
 
 NEVER = -(2**62)
 """The published date, in the order of a feed, of an entry that has none."""
@@ -75,8 +81,15 @@ file = Table(
 """What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
 duplicate asks for. `problems`: JSON array of [line, column, what, value, todo, level]."""
 Index("file_entry", file.c.entry_id)
-Index("file_gone", file.c.gone_at, sqlite_where=file.c.gone_at.is_not(None), postgresql_where=file.c.gone_at.is_not(None))
-Index("file_problem", file.c.state, sqlite_where=text("problems IS NOT NULL"), postgresql_where=text("problems IS NOT NULL"))
+Index(
+    "file_gone", file.c.gone_at, sqlite_where=file.c.gone_at.is_not(None), postgresql_where=file.c.gone_at.is_not(None)
+)
+Index(
+    "file_problem",
+    file.c.state,
+    sqlite_where=text("problems IS NOT NULL"),
+    postgresql_where=text("problems IS NOT NULL"),
+)
 
 entry = Table(
     "entry",
@@ -109,9 +122,19 @@ entry = Table(
 """One record for good. `uid` is the id that subscribers see. `dated_at` is the date as the file has it now,
 `published_at` the one it was released with; `embargo_at` the due time of one stored before it; `edited_at` the last
 change of title, excerpt or body; `returned_at` the last release after a withdrawal; `updated_at` what feeds show."""
-Index("entry_explicit_id", entry.c.explicit_id, sqlite_where=entry.c.explicit_id.is_not(None), postgresql_where=entry.c.explicit_id.is_not(None))
+Index(
+    "entry_explicit_id",
+    entry.c.explicit_id,
+    sqlite_where=entry.c.explicit_id.is_not(None),
+    postgresql_where=entry.c.explicit_id.is_not(None),
+)
 Index("entry_waiting", entry.c.source, entry.c.path, sqlite_where=text("state = 1"), postgresql_where=text("state = 1"))
-Index("entry_expiry", entry.c.expires_at, sqlite_where=text("state = 2 AND expires_at IS NOT NULL"), postgresql_where=text("state = 2 AND expires_at IS NOT NULL"))
+Index(
+    "entry_expiry",
+    entry.c.expires_at,
+    sqlite_where=text("state = 2 AND expires_at IS NOT NULL"),
+    postgresql_where=text("state = 2 AND expires_at IS NOT NULL"),
+)
 Index("entry_stored", entry.c.stored_at)
 
 feed = Table(

@@ -1,0 +1,43 @@
+# Two commands to know: `make run` and `make test`. All they install goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run test check bench clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## start the service on the example records
+	@mkdir -p build/examples
+	$(BIN)/aggregator run --config examples/aggregator.toml
+
+test: $(VENV)/test.stamp ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/check.stamp ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/bench.stamp ## measure against Hugo in the same run
+	$(BIN)/python benchmarks/bench_builds.py
+
+clean: ## remove what was made
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/pip.stamp:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/%.stamp: $(VENV)/run.stamp
+	$(PIP) install --constraint constraints.txt --group $*
+	@touch $@

@@ -1,0 +1,446 @@
+"""The commands. The only place that prints: data on stdout, messages on stderr.
+
+Exit codes: 0 fine, 1 something was found wrong, 2 usage, config, port or store, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aggregator import __version__
+from aggregator.errors import AggregatorError, ConfigError, StoppedError
+
+if TYPE_CHECKING:
+    from aggregator.config import Config
+    from aggregator.http import FeedsApp, FeedsServer
+    from aggregator.pipeline import Progress
+    from aggregator.store import Store
+
+DEFAULT_CONFIG = Path("config/aggregator.toml")
+BUILD_WAIT_S = 30.0
+FOUND_WRONG, UNUSABLE, INTERRUPTED = 1, 2, 130
+
+EPILOG = """\b
+First steps:
+  aggregator init       write config/aggregator.toml and make the folders it names
+  aggregator run        start the service and open the address it prints
+"""
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    try:
+        commands(standalone_mode=False)
+    except click.exceptions.Exit as finished:
+        sys.exit(finished.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(UNUSABLE)
+    except (click.Abort, KeyboardInterrupt, StoppedError) as stopped:
+        say(str(stopped) or "interrupted")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FOUND_WRONG)
+    except AggregatorError as error:
+        for line in str(error).splitlines():
+            say(line if isinstance(error, ConfigError) else f"error: {line}")
+        sys.exit(UNUSABLE)
+
+
+class _Moment(click.ParamType[datetime]):
+    """A time with its zone, such as 2026-05-20T07:10:00Z (RFC 3339)."""
+
+    name = "RFC3339"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(f"{value!r} is not a time with its zone (write it as 2026-05-20T07:10:00Z)", param, ctx)
+        return moment.astimezone(UTC)
+
+
+config_option = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help=f"Config file.  [default: {DEFAULT_CONFIG}]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="aggregator")
+def commands() -> None:
+    """Turns a folder of record files into RSS, Atom and JSON feeds that people subscribe to.
+
+    A record is a text file with front matter. Every topic that a published record has gets a feed.
+    """
+
+
+@commands.command(short_help="Run the service: scan, write the feeds, serve them.")
+@config_option
+def run(config_path: Path | None) -> None:
+    """Run the service: scan on schedule and on changes, write the feeds, serve them over HTTP.
+
+    Ends cleanly on Ctrl-C or SIGTERM. Logs go to stderr.
+    """
+    from aggregator.http import bind_socket, make_server
+    from aggregator.service import Service
+    from aggregator.site import site_id_warning
+
+    config = load(config_path)
+    start_logging()
+    socket = bind_socket(config.serve.host, config.serve.port)
+    stop = threading.Event()
+    with socket, writing_store(config, stop) as (store, site_id):
+        if warning := site_id_warning(config, site_id):
+            logging.getLogger(__name__).warning("%s", warning)
+        service = Service(config, store, site_id)
+        click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
+        service.run(make_server(service.app, socket))
+
+
+@commands.command(short_help="Serve an output folder that another process writes.")
+@config_option
+def serve(config_path: Path | None) -> None:
+    """Serve an output folder that another process writes, and nothing else."""
+    from aggregator.http import bind_socket, make_server
+    from aggregator.service import serve_folder
+
+    config = load(config_path)
+    start_logging()
+    with bind_socket(config.serve.host, config.serve.port) as socket:
+        click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
+
+        def server_of(app: FeedsApp) -> FeedsServer:
+            return make_server(app, socket)
+
+        serve_folder(config, server_of)
+
+
+@commands.command(short_help="Run one cycle and exit: for cron, CI and static hosting.")
+@config_option
+@json_option
+@click.option("--now", type=_Moment(), help="The content's time instead of the clock's, for a build to repeat.")
+@click.option("--strict", is_flag=True, help="Exit 1 if a record is rejected or a folder cannot be read.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; print what would go in and out of each feed.")
+@click.option("--accept-removals", is_flag=True, help="Withdraw vanished records at once, however many.")
+def build(
+    config_path: Path | None, as_json: bool, now: datetime | None, strict: bool, dry_run: bool, accept_removals: bool
+) -> None:
+    """Run one cycle and exit: for cron, CI and static hosting.
+
+    Waits up to 30 s while a service or another build holds the store.
+    """
+    from aggregator import reports
+    from aggregator.pipeline import Pipeline
+
+    config = load(config_path)
+    if dry_run:
+        moves = rehearse_build(config, now or datetime.now(UTC), accept_removals=accept_removals)
+        tell(reports.moves_facts(moves), as_json, lambda: echo_lines(reports.moves_lines(moves)))
+        return
+    stop = threading.Event()
+    with writing_store(config, stop) as (store, site_id), shown_progress() as progress:
+        pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
+        result = pipeline.run(now or datetime.now(UTC), accept_removals=accept_removals)
+        rejected = say_problems(config, store, result.problems, site_id)
+    tell(reports.result_facts(result), as_json, lambda: click.echo(reports.summary_line(result)))
+    if not result.published or (strict and (rejected or result.problems)):
+        sys.exit(FOUND_WRONG)
+
+
+@commands.command(short_help="Check the config and the records; write nothing.")
+@config_option
+@json_option
+@click.option("--format", "style", type=click.Choice(["text", "github"]), default="text", help="How lines are written.")
+@click.argument("paths", nargs=-1, metavar="[PATH…]")
+def check(config_path: Path | None, as_json: bool, style: str, paths: tuple[str, ...]) -> None:
+    """Check the config and the records, write nothing; one line a problem, exit 1 if there is an error.
+
+    PATH is a record or a folder of records: in a records folder, or from here.
+    """
+    from aggregator import reports
+    from aggregator.site import site_id_warning
+
+    try:
+        config = load(config_path)
+    except ConfigError as error:
+        if style == "github":
+            echo_lines([reports.github_line(problem) for problem in error.problems])
+        raise
+    findings, records = find_problems(config, paths)
+    line_of = reports.github_line if style == "github" else str
+    tell(
+        {
+            "records": records,
+            "problems": [reports.problem_facts(problem) | {"kind": kind} for problem, kind in findings],
+        },
+        as_json,
+        lambda: echo_lines([line_of(problem) for problem, _ in findings]),
+    )
+    if warning := site_id_warning(config, None):
+        say(warning)
+    errors = sum(kind == "error" for _, kind in findings)
+    unfinished = sum(kind == "unfinished" for _, kind in findings)
+    warnings = len(findings) - errors - unfinished
+    say(f"{records} records: {errors} errors, {warnings} warnings, {unfinished} unfinished")
+    if errors:
+        sys.exit(FOUND_WRONG)
+
+
+@commands.command(short_help="Show cycles, counts, rejected records and feeds.")
+@config_option
+@json_option
+def status(config_path: Path | None, as_json: bool) -> None:
+    """Show the last and next cycle, counts, rejected records with reasons, and the feeds."""
+    from aggregator import reports
+
+    config = load(config_path)
+    with reading_store(config) as store:
+        facts = reports.gather_status(config, store)
+    tell(facts, as_json, lambda: draw(reports.draw_status(facts)))
+
+
+@commands.command(short_help="List every feed and its address.")
+@config_option
+@json_option
+def feeds(config_path: Path | None, as_json: bool) -> None:
+    """List every feed: slug, title, entries, newest entry, address."""
+    from aggregator import reports
+
+    config = load(config_path)
+    with reading_store(config) as store, store.read() as connection:
+        facts = [reports.feed_facts(config, one) for one in reports.read_summaries(config, connection)]
+    tell(facts, as_json, lambda: draw(reports.draw_feeds(facts)))
+
+
+@commands.command(short_help="Print the JSON Schema of the config file.")
+def schema() -> None:
+    """Print the JSON Schema of the config file, for the completion of editors."""
+    from aggregator.config import config_schema
+
+    click.echo(json.dumps(config_schema(), indent=2))
+
+
+@commands.command(short_help="Write a commented config and make its folders.")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
+def init(folder: Path) -> None:
+    """Write a commented config/aggregator.toml into DIR (default: here) and make the folders it names."""
+    from aggregator.config import init_text, load_config
+
+    path = folder / DEFAULT_CONFIG
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(init_text(str(uuid.uuid4())))
+        config = load_config(path, env={})
+        made = [Path(source.root) for source in config.sources] + [config.output.path]
+        for place in made:
+            place.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise AggregatorError(f"{path} is there already (edit it, or remove it first)") from None
+    except OSError as error:
+        raise AggregatorError(f"{error.filename} cannot be written: {error.strerror}") from None
+    click.echo(f"Wrote {path}")
+    for place in made:
+        click.echo(f"Made  {os.path.relpath(place)}/")
+    where = "" if folder == Path(".") else f"cd {folder} && "
+    click.echo(f"Next: put records into {os.path.relpath(made[0])}/, then: {where}aggregator run")
+
+
+def load(path: Path | None) -> Config:
+    """The config at `path`, or at its usual place; without one there, the defaults if there is a folder of records."""
+    from aggregator.config import default_config, load_config
+
+    if path is not None or DEFAULT_CONFIG.exists():
+        config = load_config(path or DEFAULT_CONFIG, env=os.environ)
+    else:
+        config = default_config(DEFAULT_CONFIG, env=os.environ)
+        root = Path(config.sources[0].root)
+        if not root.is_dir():
+            raise AggregatorError(
+                f"there is neither {DEFAULT_CONFIG} nor a folder {os.path.relpath(root)}/ here"
+                " (make one with: aggregator init; or name a config with --config)"
+            )
+    for warning in config.warnings:
+        say(str(warning))
+    return config
+
+
+@contextmanager
+def writing_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store, str]]:
+    """The store, ours to write, and the site's id. Until the end SIGTERM and SIGINT set `stop`."""
+    from aggregator.site import default_site_id
+    from aggregator.store import open_site, open_store
+
+    with stopped_by_signals(stop):
+        store = open_store(config.store.url, create=True)
+        try:
+            store.lease.acquire(BUILD_WAIT_S, stopped=stop.is_set, waiting=lambda holder: say(f"waiting for {holder}"))
+            try:
+                yield store, open_site(store, config.site.id, default_site_id(config))
+            finally:
+                store.lease.release()
+        finally:
+            store.close()
+
+
+@contextmanager
+def reading_store(config: Config) -> Iterator[Store]:
+    """The store, to read."""
+    from aggregator.store import open_store
+
+    store = open_store(config.store.url, create=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`; the same signal once more ends at once."""
+
+    def handle(number: int, _frame: object) -> None:
+        signal.signal(number, before[number])
+        stop.set()
+
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> list[Any]:
+    """What a build would change, tried on a copy of the store."""
+    from aggregator.pipeline import rehearse
+    from aggregator.site import default_site_id
+    from aggregator.store import copy_store, open_site
+
+    with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
+        copy = copy_store(config.store.url, Path(folder))
+        try:
+            copy.lease.acquire(0)
+            site_id = open_site(copy, config.site.id, default_site_id(config))
+            return rehearse(config, copy, site_id, now, accept_removals=accept_removals)
+        finally:
+            copy.lease.release()
+            copy.close()
+
+
+def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[tuple[Any, str]], int]:
+    """The problems of records as (problem with a path from here, kind), and how many records were read."""
+    from dataclasses import replace
+
+    from aggregator.check import Place, check_records, find_place
+    from aggregator.reports import shown_path
+
+    places = []
+    for path in paths:
+        place = find_place(config.sources, path)
+        if place is None:
+            raise click.UsageError(f"{path!r} is in no records folder")
+        places.append(place)
+    counted: list[int] = []
+    workers = os.cpu_count() or 1 if config.ingest.workers is None else config.ingest.workers
+    found = check_records(places or [Place(source, "") for source in config.sources], workers, counted.append)
+    return [(replace(one.problem, path=shown_path(one.root, one.problem.path)), one.kind) for one in found], sum(
+        counted
+    )
+
+
+def say_problems(config: Config, store: Store, problems: tuple[str, ...], site_id: str) -> int:
+    """Says on stderr what is wrong with records and folders; returns how many records are rejected."""
+    from aggregator.reports import place_problem
+    from aggregator.site import site_id_warning
+    from aggregator.store import file_problems
+
+    with store.read() as connection:
+        found = [place_problem(config, one) for one in file_problems(connection)]
+    for one in found:
+        if one.state != "warning":
+            say(f"{one.problem}{' – still being written?' if one.state == 'unfinished' else ''}")
+    for problem in problems:
+        say(problem)
+    if warning := site_id_warning(config, site_id):
+        say(warning)
+    return sum(one.state == "rejected" for one in found)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """A progress bar on stderr when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _stage, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+def start_logging() -> None:
+    """Logs on stderr, one line each."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    for name in ("alembic", "apscheduler", "watchfiles"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def address_of(name: tuple[Any, ...]) -> str:
+    """The URL of a listening socket."""
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return f"http://{host}:{name[1]}/"
+
+
+def tell(facts: object, as_json: bool, print_text: Callable[[], None]) -> None:
+    """Prints data on stdout, as JSON or for people."""
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+    else:
+        print_text()
+
+
+def draw(drawing: Any) -> None:
+    """Prints tables, as wide as the terminal, or as they need where there is none."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(drawing)
+
+
+def echo_lines(lines: list[str]) -> None:
+    """Prints lines of data."""
+    for line in lines:
+        click.echo(line)
+
+
+def say(message: str) -> None:
+    """A message on stderr."""
+    click.echo(message, err=True)

@@ -1,0 +1,287 @@
+"""The service: cycles on a schedule, on changes of files and at due times, beside HTTP. Triggers only ask for a cycle;
+one worker runs them.
+
+    APScheduler ─┐
+    watchfiles  ─┼─> request ─> worker: Pipeline.run ─> snapshot ─> HTTP
+    due times   ─┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from watchfiles import Change, watch
+
+from aggregator.config import Config
+from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, StoreError
+from aggregator.http import FeedsApp, FeedsServer, load_snapshot
+from aggregator.model import CycleResult
+from aggregator.pipeline import Pipeline
+from aggregator.store import Store, file_problems, to_us, write_meta
+
+SCAN_JOB, DUE_JOB = "scan", "due"
+LATE_S = 60
+"""How long after its time a cycle may end before /healthz says it is late, its own usual length aside."""
+STOP_S = 4.0
+"""How long a stop waits for the cycle that runs."""
+WATCH_STEP_MS, WATCH_DEBOUNCE_MS = 50, 400
+WATCH_RETRY_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Runs until it is told to stop; the store's lease is held by the caller."""
+
+    def __init__(self, config: Config, store: Store, site_id: str) -> None:
+        self._config, self._store = config, store
+        self._stop = threading.Event()
+        self._requested = threading.Event()
+        self._trigger = make_trigger(config)
+        self._scheduler = BackgroundScheduler(
+            timezone=config.site.timezone,
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._pipeline = Pipeline(config, store, site_id, stop=self._stop)
+        self.health = Health()
+        self.app = make_app(config, self.health.report, self.health.ready)
+        self.health.has_documents = bool(self.app.snapshot.files)
+        self._told: frozenset[str] = frozenset()
+
+    def run(self, server: FeedsServer) -> None:
+        """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds."""
+        worker = threading.Thread(target=self._work, name="cycles")
+        worker.start()
+        self._start_triggers()
+        try:
+            run_server(server, self._stop.set)
+        finally:
+            self._stop.set()
+            self._requested.set()
+            self._scheduler.shutdown(wait=False)
+            worker.join(STOP_S)
+
+    def _start_triggers(self) -> None:
+        self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_job(
+            self._requested.set, self._trigger, id=SCAN_JOB, replace_existing=True, next_run_time=datetime.now(UTC)
+        )
+        self._scheduler.start()
+        if self._config.schedule.watch:
+            threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def _work(self) -> None:
+        """One cycle for any number of requests that came during the last one."""
+        while True:
+            self._requested.wait()
+            self._requested.clear()
+            if self._stop.is_set():
+                return
+            try:
+                self._cycle()
+            except StoppedError as stopped:
+                _log.info("%s", stopped)
+            except LeaseLostError as error:
+                self._fail(str(error))
+                self._take_lease_back()
+            except AggregatorError as error:
+                self._fail(str(error))
+            except Exception as error:  # noqa: BLE001 - it stops the cycle, not the service, and shows
+                _log.exception("the cycle ended unexpectedly")
+                self._fail(f"unexpected {type(error).__name__}")
+
+    def _cycle(self) -> None:
+        now = datetime.now(UTC)
+        result = self._pipeline.run(now)
+        self.app.snapshot = load_snapshot(self._config.output.path, self.app.snapshot)
+        self.health.has_documents = True
+        upcoming = self._trigger.get_next_fire_time(None, datetime.now(UTC))
+        if result.published and not result.problems:
+            late = timedelta(seconds=LATE_S + 2 * result.seconds)
+            self.health.succeed(now, upcoming, None if upcoming is None else upcoming + late)
+        else:
+            self.health.fail()
+        self._log_result(result)
+        if result.due is not None:
+            self._scheduler.add_job(self._requested.set, "date", run_date=result.due, id=DUE_JOB, replace_existing=True)
+        with self._store.write() as connection:
+            write_meta(connection, "next_cycle", str(to_us(upcoming)) if upcoming else "")
+
+    def _fail(self, reason: str) -> None:
+        self.health.fail()
+        _log.error("the cycle failed: %s", reason)
+
+    def _take_lease_back(self) -> None:
+        try:
+            self._store.lease.acquire(0)
+        except StoreError as error:
+            _log.error("%s; this service only serves until it is free", error)
+
+    def _log_result(self, result: CycleResult) -> None:
+        level = (
+            logging.INFO if result.files_written or result.new or result.changed or result.removed else logging.DEBUG
+        )
+        _log.log(
+            level,
+            "scanned %d, new %d, changed %d, removed %d, rejected %d, feeds written %d, %.2f s",
+            result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
+            result.seconds,
+        )  # fmt: skip
+        for problem in result.problems:
+            _log.warning("%s", problem)
+        with self._store.read() as connection:
+            told = frozenset(str(one.problem) for one in file_problems(connection) if one.state == "rejected")
+        for line in sorted(told - self._told):
+            _log.warning("%s", line)
+        self._told = told
+
+    def _watch(self) -> None:
+        """Asks for a cycle when something in a records folder changes; a folder that is away is tried again."""
+        roots = [os.path.realpath(source.root) for source in self._config.sources]
+        while not self._stop.is_set():
+            try:
+                for _ in watch(
+                    *roots,
+                    watch_filter=_is_visible(roots),
+                    step=WATCH_STEP_MS,
+                    debounce=WATCH_DEBOUNCE_MS,
+                    rust_timeout=1000,
+                    stop_event=self._stop,
+                    raise_interrupt=False,
+                ):
+                    self._requested.set()
+                return
+            except (OSError, RuntimeError) as error:
+                _log.warning("the records folder cannot be watched now: %s (it is still scanned on schedule)", error)
+                self._stop.wait(WATCH_RETRY_S)
+
+
+class Health:
+    """Whether scans succeed on time, for /healthz; written by the worker, read by HTTP."""
+
+    def __init__(self) -> None:
+        self.has_documents = False
+        self._last_success: datetime | None = None
+        self._upcoming: datetime | None = None
+        self._late_after: datetime | None = None
+        self._failing = False
+
+    def succeed(self, at: datetime, upcoming: datetime | None, late_after: datetime | None) -> None:
+        """A cycle succeeded; the next is `upcoming` and must have by `late_after`."""
+        self._last_success, self._upcoming, self._late_after, self._failing = at, upcoming, late_after, False
+
+    def fail(self) -> None:
+        """A cycle did not succeed."""
+        self._failing = True
+
+    def report(self) -> tuple[bool, dict[str, Any]]:
+        """Whether all is well, and the facts."""
+        late = self._late_after is not None and datetime.now(UTC) > self._late_after
+        if self._failing:
+            status = "failing"
+        elif self._last_success is None:
+            status = "starting"
+        else:
+            status = "late" if late else "ok"
+        facts = {"status": status, "last_success": _text(self._last_success), "next_cycle": _text(self._upcoming)}
+        return status == "ok", facts
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether there is anything to serve."""
+        return self.has_documents, {"status": "ready" if self.has_documents else "starting"}
+
+
+def serve_folder(config: Config, server_of: Callable[[FeedsApp], FeedsServer]) -> None:
+    """Serves an output folder that another process writes, until SIGTERM or SIGINT."""
+    stop = threading.Event()
+
+    def is_filled() -> tuple[bool, dict[str, Any]]:
+        filled = bool(app.snapshot.files)
+        return filled, {"status": "ok" if filled else "empty"}
+
+    app = make_app(config, is_filled, is_filled)
+
+    def follow() -> None:
+        while not stop.wait(1.0):
+            app.snapshot = load_snapshot(config.output.path, app.snapshot)
+
+    follower = threading.Thread(target=follow, name="follow", daemon=True)
+    follower.start()
+    try:
+        run_server(server_of(app), stop.set)
+    finally:
+        stop.set()
+
+
+def make_app(config: Config, health: Callable[[], Any], ready: Callable[[], Any]) -> FeedsApp:
+    """The app over the output folder; caches may keep an answer for half the time between cycles."""
+    half = config.schedule.every // timedelta(seconds=2) if config.schedule.every else 60
+    return FeedsApp(
+        snapshot=load_snapshot(config.output.path, None),
+        max_age_s=max(15, min(300, half)),
+        health=health,
+        ready=ready,
+        folder=config.output.path,
+    )
+
+
+def make_trigger(config: Config) -> BaseTrigger:
+    """When scans are due."""
+    if config.schedule.cron:
+        return CronTrigger.from_crontab(config.schedule.cron, timezone=config.site.timezone)
+    return IntervalTrigger(seconds=config.schedule.every.total_seconds(), timezone=config.site.timezone)
+
+
+def run_server(server: FeedsServer, stopping: Callable[[], None]) -> None:
+    """Serves until SIGTERM or SIGINT; `stopping` is called first, from the loop."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            stopping()
+            server.should_exit = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                loop.add_signal_handler(number, stop)
+            except NotImplementedError:  # Windows has none; there Ctrl-C raises
+                signal.signal(number, lambda *_: stop())
+        await server.serve()
+
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(main())
+
+
+def _is_visible(roots: list[str]) -> Callable[[Change, str], bool]:
+    """A filter of watched paths: none of whose names below a root begins with a dot."""
+    prefixes = tuple(root.rstrip(os.sep) + os.sep for root in roots)
+
+    def is_visible(_change: Change, path: str) -> bool:
+        for prefix in prefixes:
+            if path.startswith(prefix):
+                return not any(name.startswith(".") for name in path[len(prefix) :].split(os.sep))
+        return True
+
+    return is_visible
+
+
+def _log_job(event: JobEvent) -> None:
+    error = getattr(event, "exception", None)
+    _log.error("the scheduler could not ask for a cycle (event %s): %s", event.code, error or "it was late")
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
