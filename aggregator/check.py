@@ -1,10 +1,13 @@
-"""Check: records as the next cycle would read them. Needs no store and writes nothing."""
+"""Check: records as the next cycle would read them. Needs no store and writes nothing.
+
+Also how people are shown where a problem is.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from aggregator.ingest import Outcome, ingest_files
@@ -17,11 +20,13 @@ Kind = Literal["error", "warning", "unfinished"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem of a record below the folder `root`."""
+    """One problem of a record, its path one that can be opened from here."""
 
-    root: str
     problem: Problem
     kind: Kind
+
+    def __str__(self) -> str:
+        return str(self.problem) if self.kind == "error" else str(tag_problem(self.problem, self.kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,28 @@ def check_records(places: Sequence[Place], workers: int, count: Callable[[int], 
                     yield from _judge(place.source, outcome, holders)
         except FolderError as error:
             what = f"the records folder cannot be read: {error}"
-            yield Finding(place.source.root, Problem("", 0, 0, what, None, "see [records] path"), "error")
+            yield Finding(Problem(shown_path(place.source.root, ""), 0, 0, what, None, "see [records] path"), "error")
+
+
+def place_problem(sources: Sequence[Source], name: str, problem: Problem) -> Problem:
+    """A problem of the source `name` with a path that can be opened from here."""
+    root = next((source.root for source in sources if source.name == name), "")
+    return replace(problem, path=shown_path(root, problem.path))
+
+
+def tag_problem(problem: Problem, tag: str) -> Problem:
+    """The problem with a word in front of what is wrong, such as `unfinished`."""
+    return replace(problem, what=f"{tag}: {problem.what}")
+
+
+def shown_path(root: str, path: str) -> str:
+    """A record's path for people: from the working directory if it is below it."""
+    full = os.path.join(root, path) if path else root
+    try:
+        near = os.path.relpath(full)
+    except ValueError:  # another drive
+        return full
+    return full if near.startswith("..") else near
 
 
 def _list_files(place: Place) -> Iterator[tuple[SourceFile, None]]:
@@ -72,15 +98,20 @@ def _list_files(place: Place) -> Iterator[tuple[SourceFile, None]]:
 
 
 def _judge(source: Source, outcome: Outcome, holders: dict[str, str]) -> Iterator[Finding]:
-    if isinstance(outcome, Rejection):
-        yield Finding(source.root, outcome.problem, "unfinished" if outcome.unfinished else "error")
+    def find(problem: Problem, kind: Kind) -> Finding:
+        return Finding(place_problem((source,), source.name, problem), kind)
+
+    if isinstance(outcome, Rejection) and outcome.unfinished:
+        yield find(replace(outcome.problem, level="warning"), "unfinished")
+    elif isinstance(outcome, Rejection):
+        yield find(outcome.problem, "error")
     elif isinstance(outcome, Record):
         for problem in outcome.warnings:
-            yield Finding(source.root, problem, "warning")
+            yield find(problem, "warning")
         if outcome.explicit_id is not None:
             holder = holders.setdefault(outcome.explicit_id, outcome.file.path)
             if holder != outcome.file.path:
-                yield Finding(source.root, duplicate_id(outcome, holder), "error")
+                yield find(duplicate_id(outcome, holder), "error")
 
 
 def _escape(path: str) -> str:

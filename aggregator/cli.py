@@ -5,9 +5,11 @@ Exit codes: 0 fine, 1 something was found wrong, 2 usage, config, port or store,
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -22,11 +24,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aggregator import __version__
-from aggregator.errors import AggregatorError, ConfigError, StoppedError
+from aggregator.errors import AggregatorError, ConfigError, StoppedError, StoreHeldError
 
 if TYPE_CHECKING:
+    from aggregator.check import Finding
     from aggregator.config import Config
     from aggregator.http import FeedsApp, FeedsServer
+    from aggregator.model import FeedMoves
     from aggregator.pipeline import Progress
     from aggregator.store import Store
 
@@ -36,13 +40,16 @@ FOUND_WRONG, UNUSABLE, INTERRUPTED = 1, 2, 130
 
 EPILOG = """\b
 First steps:
-  aggregator init       write config/aggregator.toml and make the folders it names
-  aggregator run        start the service and open the address it prints
+  aggregator init    write config/aggregator.toml and make its folders
+  aggregator run     start the service; open the address it prints
 """
 
 
 def main() -> None:
     """Runs the command line and exits with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         commands(standalone_mode=False)
     except click.exceptions.Exit as finished:
@@ -110,9 +117,10 @@ def run(config_path: Path | None) -> None:
     with socket, writing_store(config, stop) as (store, site_id):
         if warning := site_id_warning(config, site_id):
             logging.getLogger(__name__).warning("%s", warning)
-        service = Service(config, store, site_id)
+        service = Service(config, store, site_id, stop)
         click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
-        service.run(make_server(service.app, socket))
+        if not service.run(make_server(service.app, socket)):
+            os._exit(0)  # a thread that hangs cannot be ended; the store is as after a loss of power, and free
 
 
 @commands.command(short_help="Serve an output folder that another process writes.")
@@ -124,13 +132,14 @@ def serve(config_path: Path | None) -> None:
 
     config = load(config_path)
     start_logging()
-    with bind_socket(config.serve.host, config.serve.port) as socket:
+    stop = threading.Event()
+    with bind_socket(config.serve.host, config.serve.port) as socket, stopped_by_signals(stop):
         click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
 
         def server_of(app: FeedsApp) -> FeedsServer:
             return make_server(app, socket)
 
-        serve_folder(config, server_of)
+        serve_folder(config, stop, server_of)
 
 
 @commands.command(short_help="Run one cycle and exit: for cron, CI and static hosting.")
@@ -152,9 +161,11 @@ def build(
 
     config = load(config_path)
     if dry_run:
-        moves = rehearse_build(config, now or datetime.now(UTC), accept_removals=accept_removals)
+        moves, wrong = rehearse_build(config, now or datetime.now(UTC), accept_removals=accept_removals)
         tell(reports.moves_facts(moves), as_json, lambda: echo_lines(reports.moves_lines(moves)))
-        return
+        if not moves:
+            say("no feed would change its entries")
+        sys.exit(FOUND_WRONG if strict and wrong else 0)
     stop = threading.Event()
     with writing_store(config, stop) as (store, site_id), shown_progress() as progress:
         pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
@@ -176,31 +187,20 @@ def check(config_path: Path | None, as_json: bool, style: str, paths: tuple[str,
     PATH is a record or a folder of records: in a records folder, or from here.
     """
     from aggregator import reports
+    from aggregator.check import Finding
     from aggregator.site import site_id_warning
 
     try:
         config = load(config_path)
     except ConfigError as error:
-        if style == "github":
-            echo_lines([reports.github_line(problem) for problem in error.problems])
+        tell_findings([Finding(problem, problem.level) for problem in error.problems], 0, as_json, style)
         raise
     findings, records = find_problems(config, paths)
-    line_of = reports.github_line if style == "github" else str
-    tell(
-        {
-            "records": records,
-            "problems": [reports.problem_facts(problem) | {"kind": kind} for problem, kind in findings],
-        },
-        as_json,
-        lambda: echo_lines([line_of(problem) for problem, _ in findings]),
-    )
+    tell_findings(findings, records, as_json, style)
     if warning := site_id_warning(config, None):
         say(warning)
-    errors = sum(kind == "error" for _, kind in findings)
-    unfinished = sum(kind == "unfinished" for _, kind in findings)
-    warnings = len(findings) - errors - unfinished
-    say(f"{records} records: {errors} errors, {warnings} warnings, {unfinished} unfinished")
-    if errors:
+    say(reports.count_line(records, [found.kind for found in findings]))
+    if any(found.kind == "error" for found in findings):
         sys.exit(FOUND_WRONG)
 
 
@@ -231,6 +231,7 @@ def feeds(config_path: Path | None, as_json: bool) -> None:
 
 
 @commands.command(short_help="Print the JSON Schema of the config file.")
+@click.option("--config", type=click.Path(), expose_value=False, help="Not read: the schema is that of every config.")
 def schema() -> None:
     """Print the JSON Schema of the config file, for the completion of editors."""
     from aggregator.config import config_schema
@@ -239,12 +240,13 @@ def schema() -> None:
 
 
 @commands.command(short_help="Write a commented config and make its folders.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="File to write, below DIR.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
-def init(folder: Path) -> None:
+def init(folder: Path, config_path: Path | None) -> None:
     """Write a commented config/aggregator.toml into DIR (default: here) and make the folders it names."""
     from aggregator.config import init_text, load_config
 
-    path = folder / DEFAULT_CONFIG
+    path = folder / (config_path or DEFAULT_CONFIG)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -260,8 +262,9 @@ def init(folder: Path) -> None:
     click.echo(f"Wrote {path}")
     for place in made:
         click.echo(f"Made  {os.path.relpath(place)}/")
-    where = "" if folder == Path(".") else f"cd {folder} && "
-    click.echo(f"Next: put records into {os.path.relpath(made[0])}/, then: {where}aggregator run")
+    command = f"aggregator run --config {shlex.quote(str(path))}" if config_path else "aggregator run"
+    where = "" if folder == Path(".") or config_path else f"cd {shlex.quote(str(folder))} && "
+    click.echo(f"Next: put records into {os.path.relpath(made[0])}/, then: {where}{command}")
 
 
 def load(path: Path | None) -> Config:
@@ -292,13 +295,23 @@ def writing_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store
     with stopped_by_signals(stop):
         store = open_store(config.store.url, create=True)
         try:
-            store.lease.acquire(BUILD_WAIT_S, stopped=stop.is_set, waiting=lambda holder: say(f"waiting for {holder}"))
+            take_lease(store, stop)
             try:
                 yield store, open_site(store, config.site.id, default_site_id(config))
             finally:
                 store.lease.release()
         finally:
             store.close()
+
+
+def take_lease(store: Store, stop: threading.Event) -> None:
+    """Takes the store's lease, waiting for one that holds it. Raises StoreHeldError, and StoppedError when stopped."""
+    try:
+        store.lease.acquire(BUILD_WAIT_S, stopped=stop.is_set, waiting=lambda holder: say(f"waiting for {holder}"))
+    except StoreHeldError as held:
+        if stop.is_set():
+            raise StoppedError(f"interrupted while waiting for {held.holder}") from None
+        raise
 
 
 @contextmanager
@@ -329,29 +342,30 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> list[Any]:
-    """What a build would change, tried on a copy of the store."""
+def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> tuple[list[FeedMoves], bool]:
+    """What a build would change, tried on a copy of the store, and whether it would meet anything wrong, which is said
+    on stderr."""
     from aggregator.pipeline import rehearse
     from aggregator.site import default_site_id
-    from aggregator.store import copy_store, open_site
+    from aggregator.store import copy_store, open_site, source_problems
 
     with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
         copy = copy_store(config.store.url, Path(folder))
         try:
             copy.lease.acquire(0)
             site_id = open_site(copy, config.site.id, default_site_id(config))
-            return rehearse(config, copy, site_id, now, accept_removals=accept_removals)
+            moves = rehearse(config, copy, site_id, now, accept_removals=accept_removals)
+            with copy.read() as connection:
+                problems = tuple(source_problems(connection))
+            return moves, bool(say_problems(config, copy, problems, site_id) or problems)
         finally:
             copy.lease.release()
             copy.close()
 
 
-def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[tuple[Any, str]], int]:
-    """The problems of records as (problem with a path from here, kind), and how many records were read."""
-    from dataclasses import replace
-
+def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding], int]:
+    """The problems of records, and how many records were read."""
     from aggregator.check import Place, check_records, find_place
-    from aggregator.reports import shown_path
 
     places = []
     for path in paths:
@@ -362,24 +376,32 @@ def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[tuple[An
     counted: list[int] = []
     workers = os.cpu_count() or 1 if config.ingest.workers is None else config.ingest.workers
     found = check_records(places or [Place(source, "") for source in config.sources], workers, counted.append)
-    return [(replace(one.problem, path=shown_path(one.root, one.problem.path)), one.kind) for one in found], sum(
-        counted
-    )
+    return list(found), sum(counted)
+
+
+def tell_findings(findings: list[Finding], records: int, as_json: bool, style: str) -> None:
+    """Prints what a check found."""
+    from aggregator import reports
+
+    def echo_findings() -> None:
+        echo_lines([reports.github_line(one.problem) if style == "github" else str(one) for one in findings])
+
+    tell({"records": records, "problems": [reports.finding_facts(one) for one in findings]}, as_json, echo_findings)
 
 
 def say_problems(config: Config, store: Store, problems: tuple[str, ...], site_id: str) -> int:
     """Says on stderr what is wrong with records and folders; returns how many records are rejected."""
-    from aggregator.reports import place_problem
+    from aggregator.check import place_problem, tag_problem
     from aggregator.site import site_id_warning
     from aggregator.store import file_problems
 
     with store.read() as connection:
-        found = [place_problem(config, one) for one in file_problems(connection)]
+        found = [one for one in file_problems(connection) if one.state != "warning"]
     for one in found:
-        if one.state != "warning":
-            say(f"{one.problem}{' – still being written?' if one.state == 'unfinished' else ''}")
-    for problem in problems:
-        say(problem)
+        problem = place_problem(config.sources, one.source, one.problem)
+        say(str(tag_problem(problem, "unfinished") if one.state == "unfinished" else problem))
+    for text in problems:
+        say(text)
     if warning := site_id_warning(config, site_id):
         say(warning)
     return sum(one.state == "rejected" for one in found)
@@ -432,7 +454,13 @@ def draw(drawing: Any) -> None:
     """Prints tables, as wide as the terminal, or as they need where there is none."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(drawing)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(drawing)
+        return
+    console = Console(width=200, highlight=False)
+    with console.capture() as capture:
+        console.print(drawing)
+    echo_lines([line.rstrip() for line in capture.get().splitlines()])
 
 
 def echo_lines(lines: list[str]) -> None:

@@ -23,6 +23,7 @@ from aggregator.naming import unescape_path
 from aggregator.parse import parse_record
 
 BATCH = 500
+READ_STEP = 16_384
 POOL_FROM = 4 * BATCH
 """Files that make a pool of processes worth its start."""
 UNFINISHED_S = 60
@@ -71,7 +72,7 @@ def ingest_file(source: Source, root: str, file: SourceFile, known: bytes | None
     """What one file says; None if it is gone. `known` is the digest of the bytes that are stored."""
     try:
         raw, file = _read_file(os.path.join(root, unescape_path(file.path)), file, source.max_bytes)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -83,13 +84,17 @@ def ingest_file(source: Source, root: str, file: SourceFile, known: bytes | None
         todo = "make it shorter or raise records.max_bytes"
         problem = Problem(file.path, 0, 0, f"the file is over {source.max_bytes:,} bytes", None, todo)
         return Rejection(file, digest, problem)
+    return _parse_file(raw, file, source, digest)
+
+
+def _parse_file(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
     try:
         outcome = parse_record(raw, file, source, digest)
     except Exception as error:  # noqa: BLE001 - one record never stops a cycle; its text may not be shown
         what = f"cannot be read: {type(error).__name__}"
         return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "report it, with the file"))
     if isinstance(outcome, Rejection) and outcome.unfinished:
-        fresh = time.time() - file.mtime_ns / 1e9 < UNFINISHED_S
+        fresh = abs(time.time() - file.mtime_ns / 1e9) < UNFINISHED_S  # the clock of a file server may be ahead
         return replace(outcome, unfinished=fresh)
     return outcome
 
@@ -101,8 +106,9 @@ def _read_file(path: str, file: SourceFile, max_bytes: int) -> tuple[bytes, Sour
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        raw = os.read(descriptor, max_bytes + 1)
-        while len(raw) <= max_bytes and (more := os.read(descriptor, max_bytes + 1 - len(raw))):
+        # buffers of the size that is expected: one of the largest size costs more than parsing
+        raw = os.read(descriptor, min(status.st_size, max_bytes) + 1)
+        while len(raw) <= max_bytes and (more := os.read(descriptor, min(READ_STEP, max_bytes + 1 - len(raw)))):
             raw += more
     finally:
         os.close(descriptor)

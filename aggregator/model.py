@@ -31,7 +31,8 @@ class Problem:
     level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        place = self.path
+        # a file may be called anything, also what would end a line or command a terminal
+        place = self.path if self.path.isprintable() else self.path.encode("unicode_escape").decode()
         if self.line:
             place += f":{self.line}:{self.column or 1}"
         text = f"{place}: {self.what}"
@@ -158,7 +159,8 @@ def duplicate_id(record: Record, holder: str) -> Problem:
 class Rejection:
     """A file that gives no record.
 
-    `unfinished`: its closing fence is missing and it changed within the last minute, so it is tried again.
+    `unfinished`: it has no closing fence, or ends inside a character, and changed within the last minute, so it is
+    tried again.
     `hides`: the flag that publishes is itself unusable, so an entry that is out must be withdrawn.
     """
 

@@ -29,8 +29,9 @@ def topic_key(name: str) -> str:
 
 def topic_slug(key: str, taken: Container[str] = ()) -> str:
     """The slug of the topic with this key; one that is reserved or in `taken` gets a suffix from the key's SHA-256."""
-    plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode().lower()
-    slug = _NOT_SLUG.sub("-", plain).strip("-")[:MAX_SLUG].rstrip("-")
+    # marks and letters that ASCII has not are left out, all else between words is a hyphen
+    plain = (one for one in unicodedata.normalize("NFKD", key) if one.isascii() or not _is_letter(one))
+    slug = _NOT_SLUG.sub("-", "".join(plain).lower()).strip("-")[:MAX_SLUG].rstrip("-")
     digest = hashlib.sha256(key.encode()).hexdigest()
     if not slug:
         slug = f"t-{digest[:8]}"
@@ -79,6 +80,11 @@ class IdMint:
     def feed_id(self, slug: str) -> str:
         """The Atom id of a feed, the same when the feed's address changes."""
         return self.entry_id(f"feed:{slug}")
+
+
+def _is_letter(one: str) -> bool:
+    """Whether it is a letter or a mark on one."""
+    return unicodedata.category(one)[0] in "LM"
 
 
 def _is_unicode(name: str) -> bool:

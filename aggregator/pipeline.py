@@ -10,12 +10,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 
 from aggregator.config import Config
-from aggregator.errors import PublishError, StoppedError
+from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.ingest import ingest_batch, ingest_files
 from aggregator.model import CycleResult, Document, FeedMoves, Source, SourceFile
 from aggregator.parse import PARSER_VERSION
@@ -41,6 +42,7 @@ from aggregator.store import (
     read_feeds,
     read_meta,
     record_cycle,
+    record_failure,
     release_entries,
     set_source_problem,
     settle_feeds,
@@ -91,6 +93,18 @@ class Pipeline:
         StoreError; what went wrong with a source or the output folder is in the result."""
         started = time.monotonic()
         writer = Writer(self.store, now, self.policy, self._site_id)
+        try:
+            return self._run(writer, started, accept_removals=accept_removals)
+        except (StoppedError, LeaseLostError):
+            raise
+        except Exception as error:
+            # what an unexpected error says may be what a record says
+            reason = str(error) if isinstance(error, AggregatorError) else f"unexpected {type(error).__name__}"
+            with suppress(StoreError):
+                record_failure(writer, time.monotonic() - started, reason)
+            raise
+
+    def _run(self, writer: Writer, started: float, *, accept_removals: bool) -> CycleResult:
         problems: list[str] = []
         scanned = self.update_store(writer, problems, accept_removals=accept_removals)
         published = self._publish(problems, complete=not any(one.first and one.missing for one in scanned))
@@ -176,18 +190,24 @@ class Pipeline:
             return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         try:
-            return publish_feeds(folder, store_id, fingerprint, wanted, self._render, self.check_stop)
+            return publish_feeds(
+                folder, store_id, fingerprint, wanted, lambda dirty: self._render(dirty, problems), self.check_stop
+            )
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
 
-    def _render(self, dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
+    def _render(self, dirty: list[str], problems: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
+        """The documents of the dirty feeds; one that cannot be written is a problem and keeps the documents it has."""
         slugs = [slug for slug in dirty if slug != INDEX]
         with self.store.read() as connection:
             linked = frozenset(topic_slugs(connection, self.policy).values())
             feeds = read_feeds(connection, self.reader, self.policy, slugs)
             for done, feed in enumerate(feeds, 1):
-                yield feed.slug, render_feed(feed, self._site, self._options, linked=linked)
+                try:
+                    yield feed.slug, render_feed(feed, self._site, self._options, linked=linked)
+                except RenderError as error:
+                    problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
                 summaries = summarise_feeds(connection, self.reader, self.policy)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +13,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from aggregator.check import Finding, place_problem
 from aggregator.config import Config
 from aggregator.model import CycleResult, FeedMoves, FeedSummary, Problem
 from aggregator.site import site_id_warning
 from aggregator.store import (
     FeedReader,
     FileProblem,
+    LastCycle,
     Store,
     count_entries,
     file_problems,
@@ -52,23 +53,20 @@ def gather_status(config: Config, store: Store) -> dict[str, Any]:
         last = last_cycle(connection)
         upcoming = read_meta(connection, "next_cycle")
         holder = read_holder(connection)
-        problems = [place_problem(config, one) for one in file_problems(connection)]
+        problems = [_problem_facts(config, one) for one in file_problems(connection)]
         entries = count_entries(connection)
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
     return {
         "site_id": site_id,
         "running": holder,
-        "last_cycle": None
-        if last is None
-        else {"at": _stamp(from_us(last.started_at)), "seconds": round(last.seconds, 3), "error": last.error}
-        | last.counts,
+        "last_cycle": None if last is None else _cycle_facts(last),
         "next_cycle": _stamp(from_us(int(upcoming))) if upcoming and holder else None,
         "entries": entries,
-        "problems": sources,
-        "rejected": [_problem_facts(one) for one in problems if one.state == "rejected"],
-        "unfinished": [_problem_facts(one) for one in problems if one.state == "unfinished"],
-        "warnings": [_problem_facts(one) for one in problems if one.state == "warning"],
+        "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ())])),
+        "rejected": [facts for state, facts in problems if state == "rejected"],
+        "unfinished": [facts for state, facts in problems if state == "unfinished"],
+        "warnings": [facts for state, facts in problems if state == "warning"],
         "feeds": feeds,
         "advice": [text for text in (site_id_warning(config, site_id),) if text],
     }
@@ -93,30 +91,14 @@ def feed_facts(config: Config, feed: FeedSummary) -> dict[str, Any]:
     }
 
 
-def place_problem(config: Config, found: FileProblem) -> FileProblem:
-    """The problem with a path that can be opened from here."""
-    root = next((source.root for source in config.sources if source.name == found.source), "")
-    return replace(found, problem=replace(found.problem, path=shown_path(root, found.problem.path)))
-
-
-def shown_path(root: str, path: str) -> str:
-    """A record's path for people: from the working directory if it is below it."""
-    full = os.path.join(root, path)
-    try:
-        near = os.path.relpath(full)
-    except ValueError:  # another drive
-        return full
-    return full if near.startswith("..") else near
-
-
 def draw_status(facts: dict[str, Any]) -> RenderableType:
     """The status for a terminal."""
     parts: list[RenderableType] = [_status_head(facts)]
     for name, color in (("rejected", "red"), ("unfinished", "yellow"), ("warnings", "yellow")):
         if facts[name]:
             parts.append(Text(f"\n{name.capitalize()} ({len(facts[name])})", style=f"bold {color}"))
-            parts += [Padding(Text(line["text"], overflow="fold"), (0, 0, 0, 2)) for line in facts[name]]
-    parts += [Text("\nFeeds", style="bold"), draw_feeds(facts["feeds"])]
+            parts += [_problem_line(line) for line in facts[name]]
+    parts += [Text("\nFeeds", style="bold"), _draw_ages(facts["feeds"])]
     return Group(*parts)
 
 
@@ -131,9 +113,9 @@ def _status_head(facts: dict[str, Any]) -> Table:
     elif last["error"]:
         head.add_row("Last cycle", f"[red]failed[/] {_ago(last['at'])}: {escape(last['error'])}")
     else:
-        done = f"scanned {last['scanned']}, new {last['new']}, changed {last['changed']}, removed {last['removed']}"
-        head.add_row("Last cycle", f"{_ago(last['at'])}, {last['seconds']:.2f} s: {done}")
-    head.add_row("Next cycle", _ago(facts["next_cycle"]) if facts["next_cycle"] else "when it is started")
+        head.add_row("Last cycle", f"{_ago(last['at'])}, {last['seconds']:.2f} s")
+        head.add_row("", ", ".join(f"{name} {last[name]}" for name in ("scanned", "new", "changed", "removed")))
+    head.add_row("Next cycle", _upcoming(facts))
     head.add_row(
         "Entries",
         f"{entries['published']} published, {entries['waiting']} waiting for their time, {entries['hidden']} hidden",
@@ -143,19 +125,47 @@ def _status_head(facts: dict[str, Any]) -> Table:
     return head
 
 
+def _problem_line(facts: dict[str, Any]) -> Padding:
+    stale = "  [its entry is still out, as it was before]" if facts["stale"] else ""
+    return Padding(Text(f"{facts['text']}{stale}", overflow="fold"), (0, 0, 0, 2), expand=False)
+
+
+def _upcoming(facts: dict[str, Any]) -> str:
+    if not facts["running"]:
+        return "when it is started"
+    if not facts["next_cycle"]:
+        return "not known yet"
+    return _ago(facts["next_cycle"]) if facts["next_cycle"] > (_stamp(datetime.now(UTC)) or "") else "now"
+
+
 def draw_feeds(feeds: list[dict[str, Any]]) -> Table:
     """The table of feeds for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("slug", no_wrap=True)
-    table.add_column("title", overflow="fold")
-    table.add_column("entries", justify="right")
-    table.add_column("newest entry", no_wrap=True)
+    table = _feed_table()
     table.add_column("address", overflow="fold")
     for feed in feeds:
-        table.add_row(
-            feed["slug"], escape(feed["title"]), str(feed["entries"]), _day(feed["newest"]), escape(feed["address"])
-        )
+        table.add_row(*_feed_cells(feed), escape(feed["address"]))
     return table
+
+
+def _draw_ages(feeds: list[dict[str, Any]]) -> Table:
+    table = _feed_table()
+    table.add_column("changed", no_wrap=True)
+    for feed in feeds:
+        table.add_row(*_feed_cells(feed), _distance(feed["updated"]))
+    return table
+
+
+def _feed_table() -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("slug", overflow="fold")
+    table.add_column("title", overflow="fold")
+    table.add_column("entries", justify="right", no_wrap=True)
+    table.add_column("newest entry", no_wrap=True)
+    return table
+
+
+def _feed_cells(feed: dict[str, Any]) -> tuple[str, str, str, str]:
+    return feed["slug"], escape(feed["title"]), str(feed["entries"]), _day(feed["newest"])
 
 
 def moves_lines(moves: list[FeedMoves]) -> list[str]:
@@ -182,6 +192,18 @@ def moves_facts(moves: list[FeedMoves]) -> dict[str, Any]:
     }
 
 
+def count_line(records: int, kinds: list[str]) -> str:
+    """What a check found, in one line."""
+    words = [_counted(records, "record", "records"), _counted(kinds.count("error"), "error", "errors")]
+    words += [_counted(kinds.count("warning"), "warning", "warnings"), f"{kinds.count('unfinished')} unfinished"]
+    return f"{words[0]}: {', '.join(words[1:])}"
+
+
+def finding_facts(found: Finding) -> dict[str, Any]:
+    """A finding of a check for --json."""
+    return problem_facts(found.problem) | {"kind": found.kind}
+
+
 def github_line(problem: Problem) -> str:
     """A problem as an annotation of a GitHub workflow."""
     level = "error" if problem.level == "error" else "warning"
@@ -195,8 +217,22 @@ def problem_facts(problem: Problem) -> dict[str, Any]:
     return asdict(problem) | {"text": str(problem)}
 
 
-def _problem_facts(found: FileProblem) -> dict[str, Any]:
-    return problem_facts(found.problem) | {"stale": found.stale}
+def _problem_facts(config: Config, found: FileProblem) -> tuple[str, dict[str, Any]]:
+    problem = place_problem(config.sources, found.source, found.problem)
+    if found.state != "rejected":
+        problem = replace(problem, level="warning")
+    return found.state, problem_facts(problem) | {"stale": found.stale}
+
+
+def _cycle_facts(last: LastCycle) -> dict[str, Any]:
+    """The last cycle; what it counts is null if it failed."""
+    counted = [one.name for one in fields(CycleResult) if one.name not in ("seconds", "due")]
+    told = {"at": _stamp(from_us(last.started_at)), "seconds": round(last.seconds, 3), "error": last.error}
+    return told | dict.fromkeys(counted) | last.counts
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _github_text(text: str) -> str:
@@ -217,6 +253,11 @@ def _day(stamp: str | None) -> str:
 
 def _ago(stamp: str) -> str:
     """A moment with its distance from now, such as `2026-05-20 07:10:00 (3 min ago)`."""
+    return f"{_day(stamp)} ({_distance(stamp)})"
+
+
+def _distance(stamp: str) -> str:
+    """How far a moment is from now, such as `3 min ago`."""
     away = datetime.now(UTC) - datetime.fromisoformat(stamp)
     size = abs(away)
     for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
@@ -225,4 +266,4 @@ def _ago(stamp: str) -> str:
             break
     else:
         length = f"{size.seconds} s"
-    return f"{_day(stamp)} ({length} ago)" if away >= timedelta() else f"{_day(stamp)} (in {length})"
+    return f"{length} ago" if away >= timedelta() else f"in {length}"

@@ -6,6 +6,7 @@ store in the same order, so neither side is ever held in memory.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 
 from aggregator.model import Source, SourceFile
 from aggregator.naming import escape_name
+
+_NO_STAT = (-1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +133,18 @@ def _list_folder(
             if entry.is_dir(follow_symlinks=False):
                 found.append((path + "/", (entry.path, path + "/")))
             elif wanted(name):
-                status = _stat_record(entry, root)
-                if status is not None:
-                    found.append((path, SourceFile(source, path, status.st_size, status.st_mtime_ns)))
+                seen = _stat_record(entry, root)
+                if seen is not None:
+                    found.append((path, SourceFile(source, path, *seen)))
     found.sort(key=_first)
     return [item for _, item in found]
 
 
-def _stat_record(entry: os.DirEntry[str], root: str) -> os.stat_result | None:
-    """The stat of a regular file, through a link only if it ends inside `root`; None for all else."""
+def _stat_record(entry: os.DirEntry[str], root: str) -> tuple[int, int] | None:
+    """Size and mtime of a regular file, through a link only if it ends inside `root`; None for all else.
+
+    A file that is there and gives no stat has impossible ones, so that it is read, which says what is wrong with it.
+    """
     try:
         if entry.is_symlink():
             target = os.path.realpath(entry.path)
@@ -147,9 +153,11 @@ def _stat_record(entry: os.DirEntry[str], root: str) -> os.stat_result | None:
             status = os.stat(target)
         else:
             status = entry.stat(follow_symlinks=False)
-    except OSError:
+    except FileNotFoundError:
         return None
-    return status if stat.S_ISREG(status.st_mode) else None
+    except OSError as error:
+        return None if error.errno == errno.ELOOP else _NO_STAT
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def _missing(known: KnownFile) -> Iterator[Missing]:

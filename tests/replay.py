@@ -34,6 +34,7 @@ tombstones = "30d"
 """
 ALL = ""
 """The key, among topics, of the feed of every record."""
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 RESERVED = frozenset("all archive assets status healthz readyz metrics index opml theme".split())
 
 
@@ -73,7 +74,9 @@ class Story:
             fields["publishedDateTime"] = "soon"
         if self.trouble == "flag":
             fields["published"] = "perhaps"
-        lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value is not None]
+        lines = [
+            f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value is not None
+        ]
         end = [] if self.trouble == "fence" else ["---"]
         newline = "\r\n" if self.crlf else "\n"
         return newline.join(["---", *lines, *end, self.body, ""]).encode()
@@ -82,6 +85,11 @@ class Story:
     def link(self) -> str | None:
         """`webUrl`, else `originalUrl`."""
         return self.url or self.original
+
+    @property
+    def hides(self) -> bool:
+        """Whether the flag of an unusable file is unusable itself or, though the rest is of no use, says false."""
+        return self.trouble == "flag" or (self.trouble != "fence" and self.published is False)
 
     @property
     def words(self) -> tuple[str, str, str]:
@@ -107,7 +115,8 @@ def _stamp(moment: datetime | None) -> str | None:
 
 @dataclass(slots=True)
 class Entry:
-    """One record for good. `waits`: its file is there, usable, and says that it is public."""
+    """One record for good. `waits`: its file is there, usable, and says that it is public; `member_of`: its feeds as of
+    the last cycle; `joined`: its `released_at` in each feed it ever was in."""
 
     uid: str
     path: str
@@ -122,6 +131,7 @@ class Entry:
     published: datetime | None = None
     returned: datetime | None = None
     withdrawn: datetime | None = None
+    member_of: frozenset[str] = frozenset()
     withdrawn_from: frozenset[str] = frozenset()
     joined: dict[str, datetime] = field(default_factory=dict)
 
@@ -129,7 +139,9 @@ class Entry:
     def updated(self) -> datetime:
         """Field map, Dates."""
         published = self.published if self.released else self.story.date
-        return max((at for at in (published, self.story.updated, self.edited, self.returned) if at), default=self.stored)
+        return max(
+            (at for at in (published, self.story.updated, self.edited, self.returned) if at), default=self.stored
+        )
 
     @property
     def feeds(self) -> frozenset[str]:
@@ -199,7 +211,7 @@ class Reading:
         self.files: dict[str, File] = {}
         self.entries: list[Entry] = []
         self.feeds: dict[str, Feed] = {}
-        self.now = datetime.min.replace(tzinfo=UTC)
+        self.now = LONG_AGO
         self._title, self._scanned = site_title, False
         self._held: datetime | None = None
 
@@ -235,7 +247,7 @@ class Reading:
         one.refused = bool(story.trouble) or self._holder(story, one.entry) is not None
         if not one.refused:
             self._take(path, one)
-        elif one.entry and (not one.entry.out or story.trouble == "flag"):
+        elif one.entry and (not one.entry.out or story.hides):
             self._hide(one.entry)
 
     def _holder(self, story: Story, own: Entry | None) -> Entry | None:
@@ -243,7 +255,9 @@ class Reading:
         if story.id is None:
             return None
         uid = self._explicit(story.id)
-        return next((one for one in self.entries if one is not own and (one.explicit_id == story.id or one.uid == uid)), None)
+        return next(
+            (one for one in self.entries if one is not own and (one.explicit_id == story.id or one.uid == uid)), None
+        )
 
     def _take(self, path: str, one: File) -> None:
         """The record at a path, new or changed."""
@@ -260,8 +274,637 @@ class Reading:
             entry.waits = True
 
     def _hide(self, entry: Entry) -> None:
-        entry.waits, entry.embargo = False, None
+        entry.waits = False
         if entry.out:
-            entry.out = False
-            entry.withdrawn, entry.withdrawn_from = self.now, frozenset(entry.joined) & entry.feeds_before
-            entry.feeds_before = frozenset()
+            entry.out, entry.withdrawn, entry.withdrawn_from = False, self.now, entry.member_of
+
+    def _explicit(self, stated: str) -> str:
+        return stated if "://" in stated or stated.startswith(("urn:", "tag:")) else self._uuid(f"id:{stated}")
+
+    def _uuid(self, key: str) -> str:
+        return f"urn:uuid:{uuid.uuid5(self._namespace, key)}"
+
+    def _mint(self, path: str, story: Story) -> str:
+        if story.id is not None:
+            return self._explicit(story.id)
+        key = f"path:/{unicodedata.normalize('NFC', path.replace('%', '%25'))}"
+        held = {one.uid for one in self.entries}
+        keys = [key, *(f"{key}~{take}" for take in range(2, 2 + len(held)))]
+        return next(uid for uid in map(self._uuid, keys) if uid not in held)
+
+    def _pair_renames(self, mark: Callable[[Story], object]) -> None:
+        """Gives the record of a vanished file to a new one that is like it."""
+        since = self.now - GRACE
+        paths = sorted(self.files, key=str.encode)
+        gone = [path for path in paths if self.files[path].entry and (self.files[path].gone or LONG_AGO) >= since]
+        for path in paths:
+            new = self.files.get(path, File(Story("", "")))
+            entry = new.entry
+            if new.gone or new.refused or entry is None or entry.released or entry.stored < since:
+                continue
+            for old_path in gone:
+                old = self.files[old_path]
+                assert old.entry
+                ids = {old.entry.explicit_id, new.story.id} - {None}
+                if mark(old.story) == mark(new.story) and len(ids) < 2:
+                    gone.remove(old_path)
+                    del self.files[old_path]
+                    self.entries.remove(entry)
+                    new.entry = old.entry
+                    self._move(old.entry, path, new.story)
+                    break
+
+    def _move(self, entry: Entry, path: str, story: Story) -> None:
+        explicit_id = entry.explicit_id or story.id
+        self._take(path, File(story, entry))
+        entry.explicit_id = explicit_id
+
+    def _let_duplicates_in(self) -> None:
+        """The explicit id of a vanished file goes on with the first other file that states it."""
+        for path in sorted(self.files, key=str.encode):
+            one = self.files.get(path, File(Story("", "")))
+            holder = self._holder(one.story, None)
+            if not one.refused or one.story.trouble or one.entry or one.gone or holder is None:
+                continue
+            old_path = next(old for old, other in self.files.items() if other.entry is holder)
+            if self.files[old_path].gone:
+                del self.files[old_path]
+                one.entry, one.refused = holder, False
+                self._take(path, one)
+
+    def _withdraw_vanished(self, known: int, *, accept: bool) -> None:
+        gone = {path: one for path, one in self.files.items() if one.gone and not one.forgotten}
+        if len(gone) >= MASS and 2 * len(gone) > known and not accept:
+            self._held = self._held or self.now
+            if self.now - self._held < GRACE:
+                return
+        self._held = None
+        for path, one in gone.items():
+            if one.entry is None:
+                del self.files[path]
+            else:
+                one.forgotten = True
+                self._hide(one.entry)
+
+    def _release(self) -> None:
+        """Field map, Release."""
+        waiting = sorted((one for one in self.entries if one.waits and not one.out), key=lambda one: one.path.encode())
+        due = [one for one in waiting if one.story.date is None or one.story.date <= self.now]
+        dates = [one.story.date for one in due if one.story.date]
+        below = min(dates, default=self.now)
+        for entry in due:
+            entry.out, entry.withdrawn_from = True, frozenset()
+            if entry.released:
+                entry.returned = self.now
+                continue
+            entry.published = date = entry.story.date
+            if date is None and not self._scanned:
+                below -= timedelta(seconds=1)
+                entry.released = below
+            elif date is None:
+                entry.released = self.now
+            elif not self._scanned or date == entry.embargo or date < self.now - LATE:
+                entry.released = date
+            else:
+                entry.released = self.now
+        for entry in self.entries:
+            later = entry.waits and entry.story.date and entry.story.date > self.now
+            entry.embargo = entry.story.date if later else None
+
+    def _settle(self) -> tuple[FeedView, ...]:
+        """Puts entries into feeds, makes new feeds, and gives what all of them show."""
+        standing = frozenset(self.feeds)
+        for entry in self.entries:
+            first = not entry.joined
+            for key in entry.feeds - entry.joined.keys() if entry.out else ():
+                assert entry.released
+                late = first or key not in standing or entry.released < self.now - LATE
+                entry.joined[key] = entry.released if late else self.now
+            entry.member_of = entry.feeds if entry.out else frozenset()
+        self._make_feeds()
+        for key, feed in self.feeds.items():
+            self._show(key, feed)
+        views = [feed.view for feed in self.feeds.values() if feed.view]
+        return tuple(sorted(views, key=lambda one: (one.slug != "all", one.title.casefold(), one.slug)))
+
+    def _make_feeds(self) -> None:
+        titles = {} if self.feeds else {ALL: self._title}
+        out = sorted((one for one in self.entries if one.out), key=lambda one: one.path.encode())
+        # an entry that was out before was released first
+        out.sort(key=lambda one: not any(key in self.feeds for key in one.joined))
+        for entry in out:
+            for name in entry.story.topics:
+                if topic_key(name) not in self.feeds:
+                    titles.setdefault(topic_key(name), _plain(name))
+        for key in sorted(titles):
+            slug = "all" if key == ALL else topic_slug(key, {feed.slug for feed in self.feeds.values()})
+            self.feeds[key] = Feed(slug, titles[key], self.now, self.now)
+
+    def _show(self, key: str, feed: Feed) -> None:
+        """Time alone changes no feed: its window is cut anew only when it shows something else anyway."""
+        members = sorted(
+            (one for one in self.entries if key in one.member_of), key=lambda one: _rank(one, key), reverse=True
+        )
+        shown = self._shown(key, members, feed.cut)
+        if shown != feed.shown:
+            feed.cut = self.now
+            feed.shown = shown = self._shown(key, members, self.now)
+            window = _window(members, key, self.now)
+            times = [feed.updated, *(one.updated for one in window), *(one.joined[key] for one in window)]
+            feed.updated = max([*times, *(at for _, at in shown[1])])
+        newest = members[0].joined[key] if members else None
+        feed.view = FeedView(feed.slug, feed.title, *shown, feed.updated, len(members), newest)
+
+    def _shown(self, key: str, members: list[Entry], at: datetime) -> tuple[Any, Any]:
+        withdrawn = (
+            (one.withdrawn, one.uid)
+            for one in self.entries
+            if key in one.withdrawn_from and one.withdrawn and one.withdrawn > at - TOMBSTONES
+        )
+        tombstones = [(uid, when) for when, uid in sorted(withdrawn, reverse=True)]
+        items = tuple(map(self._item, _window(members, key, at)))
+        return items, tuple(tombstones[: STAY_FACTOR * LIMIT])
+
+    def _item(self, entry: Entry) -> Item:
+        story = entry.story
+        title, summary, _ = story.words
+        original = story.original if story.original != story.link else None
+        topics = tuple((self.feeds[topic_key(name)].slug, _plain(name)) for name in story.topics)
+        return Item(
+            entry.uid, title, story.link, original, summary, entry.published, entry.updated, topics, story.image
+        )
+
+
+def _rank(entry: Entry, key: str) -> tuple[datetime, datetime, str]:
+    return entry.joined[key], entry.published or LONG_AGO, entry.uid
+
+
+def _window(members: list[Entry], key: str, at: datetime) -> list[Entry]:
+    """The newest ones, and those released lately, of what is sorted already."""
+    beyond = members[LIMIT : STAY_FACTOR * LIMIT]
+    return members[:LIMIT] + [one for one in beyond if one.joined[key] > at - MIN_STAY]
+
+
+def topic_key(name: str) -> str:
+    """A topic: its name in NFC, white space collapsed, case folded."""
+    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
+
+
+def topic_slug(key: str, taken: Iterable[str]) -> str:
+    """The contract's slug of a topic."""
+    letters = "".join(char for char in unicodedata.normalize("NFKD", key) if char.isascii())
+    slug = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    slug = slug or f"t-{digest[:8]}"
+    return f"{slug}-{digest[:4]}" if slug in RESERVED | set(taken) else slug
+
+
+# what happens to the files
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The folder before one cycle: `writes` and `deletes` since the last one; None is a file touched only."""
+
+    now: datetime
+    writes: Mapping[str, Story]
+    touches: frozenset[str]
+    deletes: frozenset[str]
+    folder: Mapping[str, Story]
+    accept: bool
+    what: str
+
+
+TOPICS = ("AI", "Power Apps", "Künstliche Intelligenz", "C", "C#", "status", "日本", "R&D")
+SPELLINGS = {"AI": "ai", "Power Apps": "power  apps", "R&D": "r&d"}
+WORDS = "cloud chips &amp; robots vote on 5 &lt; 6 markets café quantum seas rail solar Q&A orbit".split()
+
+
+class History:
+    """What happens to a folder, by a seed; the same wherever and whenever it is played."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.now = datetime(2023, 3, 1, 6, 0, tzinfo=UTC)
+        self.folder: dict[str, Story] = {}
+        self.bin: dict[str, Story] = {}
+        self.broken: dict[str, Story] = {}
+        self.scripted: dict[int, list[Callable[[], str]]] = {}
+        self.gaps: dict[int, timedelta] = {}
+        self.accepting: set[int] = set()
+        self.number = 0
+        self.reused: set[str] = set()
+        """Tokens of stories that more than one id may be of: copies, and moves that nobody could follow."""
+        self._before: dict[str, Story] = {}
+        self._touched: set[str] = set()
+        self._made = 0
+
+    def play(self, cycles: int) -> Iterable[Step]:
+        """The folder before each cycle."""
+        self._script()
+        for self.number in range(cycles):
+            self.now += self.gaps.get(self.number, self._gap())
+            what = [action() for action in self.scripted.get(self.number, ())]
+            if self.number and not what:
+                what = self._some_actions()
+            deletes = frozenset(self._before.keys() - self.folder.keys())
+            writes = {path: story for path, story in self.folder.items() if self._before.get(path) != story}
+            touches = frozenset(self._touched & self.folder.keys() - writes.keys())
+            accept = self.number in self.accepting
+            yield Step(self.now, writes, touches, deletes, dict(self.folder), accept, ", ".join(what))
+            self._before, self._touched = dict(self.folder), set()
+
+    def _gap(self) -> timedelta:
+        roll = self.random.random()
+        if roll < 0.6:
+            return timedelta(seconds=self.random.randint(60, 90 * 60))
+        if roll < 0.93:
+            return timedelta(seconds=self.random.randint(2 * 3600, 30 * 3600))
+        return timedelta(seconds=self.random.randint(2 * 86400, 11 * 86400))
+
+    def _script(self) -> None:
+        """What must happen at least once, and when."""
+        minutes = lambda count: timedelta(minutes=count)  # noqa: E731
+        script: list[tuple[int, timedelta | None, Callable[[], str]]] = [
+            (0, None, self._import),
+            *[(20 + turn, minutes(60 * 9), self._flip_story) for turn in range(8)],
+            (45, None, self._lose_most),
+            (46, minutes(5), lambda: "still gone"),
+            (47, minutes(4), self._restore),
+            (60, None, lambda: self._arrive(56)),
+            (61, minutes(30), lambda: self._arrive(3)),
+            (85, None, self._lose_most),
+            (88, None, self._restore),
+            (110, None, self._lose_most),
+            (111, minutes(4), lambda: "still gone"),
+            (112, minutes(7), lambda: "gone for good"),
+            (115, None, self._restore),
+            (130, None, lambda: self._state_id("wire-7")),
+            (132, None, lambda: self._state_id("wire-7")),
+            (133, None, lambda: self._state_id("wire-7")),
+            (137, None, lambda: self._drop_holder("wire-7")),
+            (140, None, lambda: self._state_id("tag:wire.example,2023:9")),
+            (142, None, lambda: self._drop_holder("wire-7")),
+            (143, None, lambda: "no change"),
+            (
+                190,
+                None,
+                lambda: self._put("embargoed.md", replace(self._story(self.now + minutes(30)), published=True)),
+            ),
+            (191, minutes(40), lambda: self._rewrite("embargoed.md", secured=1)),
+            (195, minutes(5), lambda: self._rewrite("embargoed.md", updated=self.now - timedelta(days=99))),
+        ]
+        self.accepting = {85}
+        for number, gap, action in script:
+            self.scripted.setdefault(number, []).append(action)
+            if gap:
+                self.gaps[number] = gap
+
+    def _some_actions(self) -> list[str]:
+        roll = self.random.random()
+        if roll < 0.12:
+            return ["no change"]
+        what = [self._rewrite_unseen() for _ in range(self.random.randint(1, 6))]
+        if roll < 0.5:
+            return what
+        visible = [
+            (6, lambda: self._arrive(self.random.randint(1, 4))),
+            (3, self._embargo),
+            (3, self._move_embargo),
+            (4, self._change_url),
+            (4, self._edit_words),
+            (3, self._move_date),
+            (5, self._flip_flag),
+            (4, self._change_topics),
+            (3, self._rename),
+            (2, self._rename_in_two_cycles),
+            (1, self._rename_too_late),
+            (2, self._delete),
+            (3, self._bring_back),
+            (1, self._replace_deleted),
+            (2, self._new_at_old_path),
+            (3, self._break),
+            (4, self._repair),
+            (2, self._state_update),
+            (1, self._copy),
+            (1, self._add_id),
+            (1, self._change_image),
+            (1, self._change_line_ends),
+        ]
+        actions = self.random.choices(
+            [one for _, one in visible], [weight for weight, _ in visible], k=self.random.randint(1, 4)
+        )
+        return what + [action() for action in actions]
+
+    # what arrives
+
+    def _import(self) -> str:
+        for _ in range(48):
+            age = timedelta(minutes=self.random.randint(1, 400 * 24 * 60))
+            self._add(self._story(date=None if self.random.random() < 0.15 else self.now - age))
+        for hours in (3, 50, 400):
+            self._add(self._story(date=self.now + timedelta(hours=hours)))
+        return "import"
+
+    def _arrive(self, count: int) -> str:
+        for _ in range(count):
+            self._add(self._story(date=self._late_date()))
+        return f"{count} arrive"
+
+    def _late_date(self) -> datetime | None:
+        roll = self.random.random()
+        if roll < 0.12:
+            return None
+        if roll < 0.75:
+            return self.now - timedelta(minutes=self.random.randint(0, 18 * 60))
+        if roll < 0.9:
+            return self.now - timedelta(hours=self.random.randint(18, 16 * 24))
+        return self.now - timedelta(days=self.random.randint(31, 90))
+
+    def _story(self, date: datetime | None) -> Story:
+        self._made += 1
+        token = f"#{self._made:03}"
+        roll = self.random.random()
+        address = f"https://news.example/{self._made}?a=1&b=2"
+        video = f"https://video.example/{self._made}"
+        return Story(
+            token=token,
+            title=self._phrase(4).capitalize(),
+            excerpt=self._phrase(9),
+            body=self._phrase(12),
+            date=date,
+            url=address if roll < 0.8 else None,
+            original=video if roll > 0.6 and roll < 0.95 else None,
+            topics=self._topics(),
+            published=self.random.choice([True, True, True, None, False]),
+            quality=self.random.randint(-1, 99),
+            secured=self._made,
+            crlf=self.random.random() < 0.4,
+        )
+
+    def _phrase(self, count: int) -> str:
+        return " ".join(self.random.choices(WORDS, k=count))
+
+    def _topics(self) -> tuple[str, ...]:
+        usable = TOPICS[: 4 + self.number // 20]
+        names = self.random.sample(usable, k=self.random.choice([0, 1, 1, 2, 2, 3]))
+        return tuple(
+            SPELLINGS.get(name, name) if self.number and self.random.random() < 0.2 else name for name in names
+        )
+
+    def _add(self, story: Story) -> str:
+        path = self._new_path(story)
+        self.folder[path] = story
+        return path
+
+    def _new_path(self, story: Story) -> str:
+        place = self.random.choice(["", "news/", "news/2023/", "video clips/", "100%/", "é/"])
+        name = self.random.choice(["a", "b-b", "B", "ü", "z.z"])
+        return f"{place}{name}{story.token[1:]}{self.random.choice(['.md', '.md', '.markdown'])}"
+
+    # what happens to one file
+
+    def _pick(self, fits: Callable[[Story], bool] = lambda _: True) -> str | None:
+        usable = [
+            path
+            for path, story in self.folder.items()
+            if not story.trouble and not story.id and path != "embargoed.md" and fits(story)
+        ]
+        return self.random.choice(usable) if usable else None
+
+    def _change(self, fits: Callable[[Story], bool] = lambda _: True, **values: Any) -> str:
+        path = self._pick(fits)
+        if path is None:
+            return "nothing"
+        self.folder[path] = replace(self.folder[path], **values)
+        return f"{self.folder[path].token} {' '.join(values)}"
+
+    def _rewrite_unseen(self) -> str:
+        roll = self.random.random()
+        if roll < 0.7:
+            return self._change(secured=self.random.randint(0, 10**6 - 1))
+        if roll < 0.9:
+            return self._change(quality=self.random.randint(-1, 99), heat=self.random.randint(-1, 99))
+        path = self._pick()
+        self._touched |= {path} if path else set()
+        return "touched"
+
+    def _change_line_ends(self) -> str:
+        path = self._pick()
+        if path:
+            self.folder[path] = replace(self.folder[path], crlf=not self.folder[path].crlf)
+        return "line ends"
+
+    def _change_url(self) -> str:
+        """There and back: one of two addresses."""
+        path = self._pick(lambda story: story.url is not None)
+        if path is None:
+            return "nothing"
+        story = self.folder[path]
+        assert story.url
+        url = story.url.removesuffix("#moved") if story.url.endswith("#moved") else f"{story.url}#moved"
+        self.folder[path] = replace(story, url=None if story.original and self.random.random() < 0.2 else url)
+        return f"{story.token} url"
+
+    def _edit_words(self) -> str:
+        name = self.random.choice(["title", "excerpt", "excerpt", "body"])
+        return self._change(**{name: self._phrase(6)})
+
+    def _move_date(self) -> str:
+        hours = self.random.choice([-900, -30, -2, 2, 30, 200])
+        path = self._pick(lambda story: story.date is not None)
+        if path is None:
+            return "nothing"
+        story = self.folder[path]
+        assert story.date
+        self.folder[path] = replace(story, date=story.date + timedelta(hours=hours))
+        return f"{story.token} date {hours}"
+
+    def _embargo(self) -> str:
+        self._add(self._story(date=self.now + timedelta(minutes=self.random.randint(10, 6 * 24 * 60))))
+        return "embargo"
+
+    def _move_embargo(self) -> str:
+        path = self._pick(lambda story: bool(story.date and story.date > self.now))
+        if path is None:
+            return "nothing"
+        date = self.now + timedelta(hours=self.random.choice([-5, 1, 20, 90]))
+        self.folder[path] = replace(self.folder[path], date=date)
+        return f"{self.folder[path].token} embargo moved"
+
+    def _flip_flag(self) -> str:
+        path = self._pick()
+        if path is None:
+            return "nothing"
+        story = self.folder[path]
+        self.folder[path] = replace(story, published=story.published is False)
+        return f"{story.token} published {story.published is False}"
+
+    def _flip_story(self) -> str:
+        """One story, four times in three days."""
+        path = min(path for path, story in self.folder.items() if story.topics and not story.trouble)
+        story = self.folder[path]
+        self.folder[path] = replace(story, published=story.published is False)
+        return f"{story.token} flips"
+
+    def _change_topics(self) -> str:
+        return self._change(topics=self._topics())
+
+    def _change_image(self) -> str:
+        return self._change(image=f"https://news.example/{self.random.randint(1, 99)}.png")
+
+    def _state_update(self) -> str:
+        path = self._pick()
+        if path is None:
+            return "nothing"
+        hours = self.random.choice([-2000, -30, -1, 0])
+        self.folder[path] = replace(self.folder[path], updated=self.now + timedelta(hours=hours))
+        return f"{self.folder[path].token} updatedDateTime {hours}"
+
+    def _add_id(self) -> str:
+        return self._change(id=f"own-{self.number}-{self.random.randint(0, 10**6)}")
+
+    def _break(self) -> str:
+        path = self._pick()
+        if path is None:
+            return "nothing"
+        story = self.broken[path] = self.folder[path]
+        self.folder[path] = replace(story, trouble=self.random.choice(["date", "flag", "fence"]))
+        return f"{story.token} broken: {self.folder[path].trouble}"
+
+    def _repair(self) -> str:
+        path = min((path for path in self.broken if self.folder.get(path, Story("", "")).trouble), default=None)
+        if path is None:
+            return "nothing"
+        story = self.broken.pop(path)
+        self.folder[path] = replace(story, excerpt=self._phrase(5)) if self.random.random() < 0.3 else story
+        return f"{story.token} repaired"
+
+    # what happens to places
+
+    def _rename(self) -> str:
+        path = self._pick()
+        if path is None:
+            return "nothing"
+        story = self.folder.pop(path)
+        changed = replace(story, secured=self.random.randint(0, 10**6 - 1), quality=self.random.randint(-1, 99))
+        self.folder[self._free_path(story)] = changed if self.random.random() < 0.5 else story
+        return f"{story.token} renamed"
+
+    def _free_path(self, story: Story) -> str:
+        while True:
+            path = f"moved/{self.random.randint(0, 10**6)}-{self._new_path(story)}"
+            if path not in self.folder and path not in self.bin:
+                return path
+
+    def _rename_in_two_cycles(self) -> str:
+        return self._rename_later(timedelta(minutes=self.random.randint(1, 10)))
+
+    def _rename_too_late(self) -> str:
+        return self._rename_later(timedelta(minutes=self.random.randint(11, 99)))
+
+    def _rename_later(self, gap: timedelta) -> str:
+        path = self._pick()
+        if path is None or self.number + 1 in self.scripted:
+            return "nothing"
+        story = self.folder.pop(path)
+        if gap > GRACE:
+            self.reused.add(story.token)
+
+        def arrive() -> str:
+            self.folder[self._free_path(story)] = story
+            return f"{story.token} is back elsewhere"
+
+        self.scripted[self.number + 1] = [arrive]
+        self.gaps[self.number + 1] = gap
+        return f"{story.token} on its way"
+
+    def _delete(self) -> str:
+        path = self._pick()
+        if path is None:
+            return "nothing"
+        self.bin[path] = self.folder.pop(path)
+        return f"{self.bin[path].token} deleted"
+
+    def _bring_back(self) -> str:
+        usable = sorted(self.bin.keys() - self.folder.keys())
+        if not usable:
+            return "nothing"
+        path = self.random.choice(usable)
+        self.folder[path] = self.bin.pop(path)
+        return f"{self.folder[path].token} back"
+
+    def _replace_deleted(self) -> str:
+        """A file at the path of a withdrawn record is that record, so it keeps the token."""
+        usable = sorted(self.bin.keys() - self.folder.keys())
+        if not usable:
+            return "nothing"
+        path = self.random.choice(usable)
+        self.folder[path] = replace(self._story(self._late_date()), token=self.bin.pop(path).token)
+        return f"{self.folder[path].token} replaced"
+
+    def _new_at_old_path(self) -> str:
+        """One file moves away and another comes to where it was."""
+        path = self._pick()
+        if path is None:
+            return "nothing"
+        story = self.folder.pop(path)
+        self.folder[self._free_path(story)] = story
+        if self.random.random() < 0.5:
+            self.folder[path] = self._story(self._late_date())
+            # a file that is there is its record, whatever it says: the id stays, and so does the token
+            self.folder[path] = replace(self.folder[path], token=story.token)
+            self.reused.add(story.token)
+        elif self.number + 1 not in self.scripted:
+            self.scripted[self.number + 1] = [lambda: self._put(path, self._story(self._late_date()))]
+        return f"{story.token} makes room"
+
+    def _put(self, path: str, story: Story) -> str:
+        self.folder[path] = story
+        return f"{story.token} put"
+
+    def _rewrite(self, path: str, **values: Any) -> str:
+        self.folder[path] = replace(self.folder[path], **values)
+        return f"{self.folder[path].token} {' '.join(values)}"
+
+    def _copy(self) -> str:
+        path = self._pick()
+        if path is None:
+            return "nothing"
+        story = self.folder[path]
+        self.reused.add(story.token)
+        self.folder[self._free_path(story)] = story
+        return f"{story.token} copied"
+
+    def _lose_most(self) -> str:
+        paths = sorted(self.folder)
+        for path in self.random.sample(paths, k=len(paths) * 7 // 10):
+            self.bin[path] = self.folder.pop(path)
+        return "most are gone"
+
+    def _restore(self) -> str:
+        for path in sorted(self.bin):
+            self.folder.setdefault(path, self.bin[path])
+        self.bin.clear()
+        return "all are back"
+
+    def _state_id(self, stated: str) -> str:
+        story = replace(self._story(self._late_date()), id=stated, published=True)
+        self.reused.add(story.token)
+        self._add(story)
+        return f"{story.token} states {stated}"
+
+    def _drop_holder(self, stated: str) -> str:
+        """The file that came first with an explicit id goes."""
+        path = min(
+            (path for path, story in self.folder.items() if story.id == stated), key=lambda one: self.folder[one].token
+        )
+        del self.folder[path]
+        return f"{stated} goes"
+
+
+def make_history(seed: int, cycles: int) -> tuple[list[Step], frozenset[str]]:
+    """What happens before each cycle, and the tokens that may have several ids or an id with another token."""
+    history = History(seed)
+    steps = list(history.play(cycles))
+    return steps, frozenset(history.reused)

@@ -313,9 +313,14 @@ def test_json_item_has_a_date_modified_only_when_it_says_something() -> None:
 
 
 def test_entry_without_a_link_carries_its_content_in_atom() -> None:
-    for body, expected in (("<p>Body</p>", "<p>Body</p>"), ("", "<p>a &lt; b &amp; c</p>")):
+    summary = "<p>a &lt; b &amp; c</p>"
+    for full, body, expected in (
+        (True, "<p>Body</p>", "<p>Body</p>"),
+        (True, "", summary),
+        (False, "<p>Body</p>", summary),
+    ):
         content = replace(PLAIN, link=None, body_html=body)
-        documents = render_all(make_feed(make_entry(content=content)))
+        documents = render_all(replace(make_feed(make_entry(content=content)), full=full))
         assert parse(documents["atom.xml"].body).entries[0].content[0].value == expected
         assert "<link>" not in documents["rss.xml"].body.decode().partition("<item>")[2]
         assert "url" not in json.loads(documents["feed.json"].body)["items"][0]

@@ -8,15 +8,17 @@ The fields and their rules are those of the field map; a key that is not mapped 
 from __future__ import annotations
 
 import json
+import posixpath
 import unicodedata
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote
 
 from aggregator.model import Content, Problem, Record, Rejection, Source, SourceFile
 from aggregator.parse.clean import xml_text
-from aggregator.parse.fields import Fields, UnusableError
+from aggregator.parse.fields import FLAGS, Fields, UnusableError
 from aggregator.parse.front_matter import FrontMatterError, Limits, read_front_matter
 
 PARSER_VERSION = "1"
@@ -28,10 +30,10 @@ def parse_record(raw: bytes, file: SourceFile, source: Source, digest: bytes) ->
     whether that may still come."""
     try:
         text = _decode(raw)
-        values, body = read_front_matter(text, _wanted_keys(source), Limits(source.max_depth, source.max_nodes))
+        values, body = read_front_matter(text, _wanted_keys(source.fields), Limits(source.max_depth, source.max_nodes))
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.todo)
-        return Rejection(file, digest, problem, unfinished=error.unclosed)
+        return Rejection(file, digest, problem, unfinished=error.unclosed, hides=_is_flag(error.key, source))
     fields = Fields(values, dict(source.fields), file.path, source.timezone)
     try:
         public = fields.public(source.default_published)
@@ -100,7 +102,7 @@ def _place(content: Content, file: SourceFile, source: Source) -> Content:
     if source.topics:
         content = replace(content, topics=Fields.unique_topics(content.topics + source.topics))
     if source.link_template and content.link is None:
-        path = quote(unicodedata.normalize("NFC", file.path).rsplit(".", 1)[0], safe="/%")
+        path = quote(unicodedata.normalize("NFC", posixpath.splitext(file.path)[0]), safe="/%")
         content = replace(content, link=source.link_template.replace("{path}", path))
     return content
 
@@ -136,15 +138,21 @@ def _decode(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise FrontMatterError(line, column, "the file is not UTF-8", "save it as UTF-8") from None
+        cut = error.reason == "unexpected end of data"
+        raise FrontMatterError(line, column, "the file is not UTF-8", "save it as UTF-8", unclosed=cut) from None
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def _wanted_keys(source: Source) -> frozenset[str]:
+@lru_cache(maxsize=32)
+def _wanted_keys(fields: tuple[tuple[str, tuple[str, ...]], ...]) -> frozenset[str]:
     """The top-level keys that any field reads."""
-    return frozenset(key.split(".", 1)[0] for _, keys in source.fields for key in keys) | frozenset(
-        key for _, keys in source.fields for key in keys
-    )
+    keys = frozenset(key for _, keys in fields for key in keys)
+    return keys | {key.split(".", 1)[0] for key in keys}
+
+
+def _is_flag(key: str | None, source: Source) -> bool:
+    """Whether `key` is one that can hide a record."""
+    return any(key in keys for field, keys in source.fields if field in FLAGS)
 
 
 def _stamp(moment: datetime | None) -> str | None:

@@ -9,8 +9,6 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
-import nh3
-
 # XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -25,15 +23,25 @@ _ELEMENTS = (
     " script search section select slot small source span strike strong style sub summary sup svg table tbody td"
     " template textarea tfoot th thead time title tr track tt u ul var video wbr xmp"
 )
-_NOT_A_TAG = re.compile(rf"<(?!/?(?:{'|'.join(_ELEMENTS.split())})\b|!--)", re.IGNORECASE)
-_BLOCK_TAG = re.compile(
-    r"<(?=/?(?:address|article|aside|blockquote|br|dd|div|dl|dt|figure|footer|h[1-6]|header|hr|li|ol|p|pre|section"
-    r"|table|td|th|tr|ul)\b)",
+_BLOCKS = frozenset(
+    "address article aside blockquote br dd div dl dt figure footer h1 h2 h3 h4 h5 h6 header hr li ol p pre section"
+    " table td th tr ul".split()
+)
+# Each part takes all that it looks at, to the end of the text if need be, so the time is linear in any text.
+_ATTRIBUTES = r"""(?:=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))|[^>])*+(?:>|\Z)"""
+_MARKUP = re.compile(
+    rf"<!--(?:-?>|(?:[^-]|-(?!->))*+(?:-->|\Z))"
+    rf"|<(script|style)\b{_ATTRIBUTES}(?:[^<]|<(?!/\1\b))*+(?:<{_ATTRIBUTES}|\Z)"
+    rf"|</?({'|'.join(_ELEMENTS.split())})\b{_ATTRIBUTES}",
     re.IGNORECASE,
 )
+_LONG_NUMBER = re.compile(r"&#[0-9]{20,}+;?")
 
+_MAX_HOST = 253
+_IP_V6 = re.compile(r"[0-9a-f:.]+")
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:[/?#][!#$%&'()*+,./:;=?@\w~-]*)?", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
+_URL_NOISE = re.compile(r"[\t\r\n]")  # what WHATWG URL parsing, and so urlsplit, takes no notice of
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ]\s*(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s*(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
@@ -57,11 +65,20 @@ def plain_text(text: str) -> str:
     """
     text = xml_text(text)
     if "<" in text:
-        text = _BLOCK_TAG.sub(" <", _NOT_A_TAG.sub("&lt;", text))
-        text = nh3.clean(text, tags=set())
+        text = _MARKUP.sub(_gap, text)
     if "&" in text:
-        text = xml_text(html.unescape(text))
+        text = xml_text(unescape(text))
     return _SPACE.sub(" ", text).strip()
+
+
+def unescape(text: str) -> str:
+    """The text with its entities decoded once."""
+    return html.unescape(_LONG_NUMBER.sub("\ufffd", text))  # which the library would hand to int() as it is
+
+
+def _gap(markup: re.Match[str]) -> str:
+    """What a tag leaves: a space where a block begins or ends, else nothing."""
+    return " " if (markup[2] or "").lower() in _BLOCKS else ""
 
 
 def http_url(text: str) -> str | None:
@@ -69,22 +86,23 @@ def http_url(text: str) -> str | None:
     text = text.strip()
     if _PLAIN_URL.fullmatch(text) and not _BAD_PERCENT.search(text):
         return text
+    text = _URL_NOISE.sub("", text)
     try:
         parts = urlsplit(text)
         port = parts.port
         host = parts.hostname
-        if parts.scheme not in ("http", "https") or not host or parts.username is not None:
+        if parts.scheme not in ("http", "https") or not host or parts.username is not None or len(host) > _MAX_HOST:
             return None
         bare = host if host.isascii() else host.encode("idna").decode()
     except ValueError:  # an address that is none, such as a port of letters; UnicodeError is one too
         return None
-    if ":" in bare:
+    if _IP_V6.fullmatch(bare) and ":" in bare:
         bare = f"[{bare}]"
     elif not _HOST.fullmatch(bare):
         return None
     place = bare if port is None else f"{bare}:{port}"
     rest = text.split("://", 1)[1]
-    tail = re.sub(r"[\t\r\n]", "", rest[len(re.split(r"[/?#\\]", rest, maxsplit=1)[0]) :])
+    tail = rest[len(re.split(r"[/?#]", rest, maxsplit=1)[0]) :]
     escaped = quote(_BAD_PERCENT.sub("%25", xml_text(tail)), safe="!#$%&'()*+,/:;=?@[]~")
     return f"{parts.scheme}://{place}{escaped}"
 
@@ -93,11 +111,13 @@ def host_name(text: str) -> str:
     """The bare host name in `text` in lower case, or an empty string."""
     bare = text.strip().lower().rstrip("/")
     bare = bare.split("://", 1)[-1]
+    if len(bare) > _MAX_HOST:
+        return ""
     try:
         bare = bare if bare.isascii() else bare.encode("idna").decode()
     except UnicodeError:
         return ""
-    return bare if _HOST.fullmatch(bare) and len(bare) <= 253 else ""
+    return bare if _HOST.fullmatch(bare) and len(bare) <= _MAX_HOST else ""
 
 
 def utc_time(value: object, zone: ZoneInfo) -> tuple[datetime, bool] | None:
@@ -116,7 +136,7 @@ def utc_time(value: object, zone: ZoneInfo) -> tuple[datetime, bool] | None:
         moment = (value if zoned else value.replace(tzinfo=zone)).astimezone(UTC)
     except (OverflowError, ValueError):
         return None
-    return (moment, zoned) if 1 < moment.year < 9999 else None
+    return (moment, zoned) if moment.year > 1 else None
 
 
 def _parse_date(text: str) -> datetime | None:

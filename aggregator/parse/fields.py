@@ -6,8 +6,6 @@ record unusable.
 
 from __future__ import annotations
 
-import html
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -17,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from aggregator.model import Image, Problem, Provider, Related
 from aggregator.naming import topic_key
-from aggregator.parse.clean import host_name, http_url, plain_text, utc_time, xml_text
-from aggregator.parse.front_matter import Scalar, Value
+from aggregator.parse.clean import host_name, http_url, plain_text, unescape, utc_time, xml_text
+from aggregator.parse.front_matter import Opaque, Scalar, Value
 
 PLAYER_HOSTS = frozenset(
     "www.youtube.com youtube.com www.youtube-nocookie.com youtube-nocookie.com player.vimeo.com www.dailymotion.com"
@@ -26,8 +24,11 @@ PLAYER_HOSTS = frozenset(
 )
 """Hosts whose video players may be linked."""
 
+FLAGS = ("published", "draft", "deleted", "removed")
 MAX_ID = 1000
-_IFRAME_SRC = re.compile(r"<iframe\b[^>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
+MAX_SHOWN = 200
+_IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
@@ -53,7 +54,7 @@ class Fields:
         """What the flags say: `published`, else `default`, and none of `draft`, `deleted`, `removed`."""
         published = default
         hidden = False
-        for field in ("published", "draft", "deleted", "removed"):
+        for field in FLAGS:
             key, value = self._find(field, null=True)
             if value is None:
                 continue
@@ -73,7 +74,7 @@ class Fields:
                 if text := plain_text(value.value):
                     return text
             else:
-                self._warn(key, value, f"'{key}' is not a text", "write one text")
+                self._warn(value, f"'{key}' is not a text", "write one text")
         return ""
 
     def url(self, field: str) -> str | None:
@@ -82,7 +83,7 @@ class Fields:
             if isinstance(value.value, str) and (url := http_url(value.value)):
                 return url
             if value.value != "":
-                self._warn(key, value, f"'{key}' is no http(s) address", "write it in full, with https://")
+                self._warn(value, f"'{key}' is no http(s) address", "write it in full, with https://")
         return None
 
     def required_date(self, field: str) -> datetime | None:
@@ -94,7 +95,7 @@ class Fields:
         if found is None:
             raise self.unusable(field, f"'{key}' is not a date", "write it as 2026-05-20T07:10:00Z")
         if not found[1]:
-            self._warn(key, value, f"'{key}' names no zone, {self._zone.key} is taken", "add Z or +02:00")
+            self._warn(value, f"'{key}' names no zone, {self._zone.key} is taken", "add Z or +02:00")
         return found[0]
 
     def optional_date(self, field: str) -> datetime | None:
@@ -102,9 +103,9 @@ class Fields:
         try:
             return self.required_date(field)
         except UnusableError as error:
-            key, value = self._find(field)
+            _, value = self._find(field)
             if value is not None:
-                self._warn(key, value, error.problem.what, error.problem.todo)
+                self._warn(value, error.problem.what, error.problem.todo)
             return None
 
     def explicit_id(self) -> str | None:
@@ -126,10 +127,10 @@ class Fields:
         key, value = self._find(field)
         if value is None:
             return -1.0
-        number = value.value.value if isinstance(value.value, Scalar) else value.value
-        if isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < 1e15:
-            return float(number) if math.isfinite(number) else -1.0
-        self._warn(key, value, f"'{key}' is not a number", "write a number")
+        number = _number(value.value)
+        if number is not None:
+            return number
+        self._warn(value, f"'{key}' is not a number", "write a number")
         return -1.0
 
     def provider(self) -> Provider | None:
@@ -142,7 +143,7 @@ class Fields:
         clean_name = plain_text(name) if isinstance(name, str) and not _is_null(name) else ""
         clean_domain = host_name(domain) if isinstance(domain, str) and not _is_null(domain) else ""
         if not clean_name and not clean_domain:
-            self._warn(key, value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
+            self._warn(value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
             return None
         return Provider(clean_name or clean_domain, clean_domain)
 
@@ -154,13 +155,17 @@ class Fields:
         stated = value.value if isinstance(value.value, list) else [value.value]
         names = [plain_text(name) for name in stated if isinstance(name, str) and not _is_null(name)]
         if len(names) < len(stated):
-            self._warn(key, value, f"'{key}' holds what is no text", "write a list of texts", shown=False)
+            self._warn(value, f"'{key}' holds what is no text", "write a list of texts", shown=False)
         return self.unique_topics(names)
 
     @staticmethod
     def unique_topics(names: Iterable[str]) -> tuple[str, ...]:
         """Each topic once, as first spelled."""
-        return tuple({topic_key(name): name for name in reversed([*names]) if name}.values())[::-1]
+        found: dict[str, str] = {}
+        for name in names:
+            if name:
+                found.setdefault(topic_key(name), name)
+        return tuple(found.values())
 
     def language(self) -> str:
         """A language tag of RFC 5646 by its shape, or an empty string."""
@@ -169,21 +174,26 @@ class Fields:
             return ""
         if isinstance(value.value, str) and _LANGUAGE.fullmatch(value.value.strip()):
             return value.value.strip().replace("_", "-")
-        self._warn(key, value, f"'{key}' is no language", "write a tag such as en or pt-BR")
+        self._warn(value, f"'{key}' is no language", "write a tag such as en or pt-BR")
         return ""
 
     def images(self) -> tuple[Image, ...]:
         """Those with an absolute http(s) address, each once."""
-        _, value = self._find("images")
+        key, value = self._find("images")
         if value is None:
             return ()
         stated = value.value if isinstance(value.value, list) else [value.value]
         found: dict[str, Image] = {}
+        bad = False
         for one in stated:
             image = one if isinstance(one, dict) else {"url": one}
             address = image.get("url")
             if isinstance(address, str) and (url := http_url(address)):
                 found.setdefault(url, Image(url, _pixels(image.get("width")), _pixels(image.get("height"))))
+            elif address != "":
+                bad = True
+        if bad:
+            self._warn(value, f"'{key}' holds what is no http(s) address", "write url: in full", shown=False)
         return tuple(found.values())
 
     def video_url(self) -> str | None:
@@ -193,21 +203,24 @@ class Fields:
             return None
         match = _IFRAME_SRC.search(value.value) if isinstance(value.value, str) else None
         if match:
-            address = html.unescape(next(group for group in match.groups() if group is not None)).strip()
+            address = unescape(next(group for group in match.groups() if group is not None)).strip()
             url = http_url(f"https:{address}" if address.startswith("//") else address)
             if url and urlsplit(url).hostname in PLAYER_HOSTS:
                 return url
-        self._warn(key, value, f"'{key}' is no iframe of a known player", "leave it out", shown=False)
+        self._warn(value, f"'{key}' is no iframe of a known player", "leave it out", shown=False)
         return None
 
     def related(self) -> tuple[Related, ...]:
         """Links to other stories: those with a title and an address that are not hidden themselves."""
-        _, value = self._find("related")
-        stated = value.value if value is not None and isinstance(value.value, list) else []
+        key, value = self._find("related")
+        if value is None:
+            return ()
+        stated = value.value if isinstance(value.value, list) else [value.value]
+        items = [one for one in stated if isinstance(one, dict)]
+        if len(items) < len(stated):
+            self._warn(value, f"'{key}' holds what is no record", "write a list of maps", shown=False)
         found: dict[str, Related] = {}
-        for one in stated:
-            if not isinstance(one, dict):
-                continue
+        for one in items:
             nested = Fields(
                 {key: Value(item, 0, 0) for key, item in one.items() if isinstance(key, str)},
                 self._keys, self._path, self._zone,
@@ -259,7 +272,7 @@ class Fields:
             value = value[part]
         return Value(value, top.line, top.column)
 
-    def _warn(self, key: str, value: Value, what: str, todo: str, *, shown: bool = True) -> None:
+    def _warn(self, value: Value, what: str, todo: str, *, shown: bool = True) -> None:
         text = _shown(value.value) if shown else None
         self.warnings.append(Problem(self._path, value.line, value.column, what, text, todo, "warning"))
 
@@ -271,10 +284,20 @@ def _is_null(value: object) -> bool:
 def _shown(value: object) -> str:
     """How a message shows a value; what is inside a map or a list is not for messages."""
     if isinstance(value, str):
-        return xml_text(value)
-    return "a map" if isinstance(value, dict) else "a list" if isinstance(value, list) else type(value).__name__
+        return str(xml_text(value[:MAX_SHOWN]))  # never a Scalar: what goes to another process must be plain
+    if isinstance(value, Opaque):
+        return "a tag or an alias that means nothing here"
+    return "a map" if isinstance(value, dict) else "a list"
+
+
+def _number(value: object) -> float | None:
+    """A number by its spelling, since YAML 1.1 reads 012 as ten and 1:30 as ninety."""
+    if isinstance(value, Scalar) and _NUMBER.fullmatch(value):
+        number = float(value)
+        return number if abs(number) < 1e15 else None
+    return None
 
 
 def _pixels(value: object) -> int:
-    number = value.value if isinstance(value, Scalar) else value
-    return number if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 100_000 else 0
+    number = _number(value) or 0
+    return int(number) if 0 < number < 100_000 and number == int(number) else 0

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import frontmatter
 import yaml
 from frontmatter.default_handlers import BaseHandler
 
-_FENCE = re.compile(r"^---[ \t]*$", re.MULTILINE)
+_OPENING = re.compile(r"---[ \t]*(?=\n|\Z)")
+_CLOSING = re.compile(r"\n---[ \t]*(?=\n|\Z)")
 _PREFIX = re.compile(r"^[ \t?:-]+", re.MULTILINE)
+_OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&\S", re.MULTILINE)
 _SAYINGS = (
     ("mapping values are not allowed", "a ':' stands where no key can be", "put the value in quotes"),
@@ -29,34 +31,48 @@ _SAYINGS = (
     ("found character that cannot start", "a tab or a sign that can begin no value", "use spaces; quote the value"),
     ("found character '\\t'", "a tab or a sign that can begin no value", "use spaces; quote the value"),
     ("found unknown escape character", "a backslash that means nothing in double quotes", "use single quotes"),
+    ("found invalid Unicode character", "an escape that names no character", "write the character itself"),
     ("found undefined alias", "an alias to no anchor", "put the value in quotes"),
-    ("could not determine a constructor", "a tag that is not known", "remove the '!'"),
     ("control characters are not allowed", "a control character", "remove it"),
 )
 
 
 class FrontMatterError(Exception):
-    """The front matter cannot be used. `line` and `column` count from 1; `unclosed`: no closing fence."""
+    """The front matter cannot be used. `line` and `column` count from 1.
 
-    def __init__(self, line: int, column: int, what: str, todo: str, *, unclosed: bool = False) -> None:
+    `unclosed`: the end is missing, which may still come. `key` is the wanted key that is to blame, if it is one.
+    """
+
+    def __init__(
+        self, line: int, column: int, what: str, todo: str, *, unclosed: bool = False, key: str | None = None
+    ) -> None:
         super().__init__(what)
-        self.line, self.column, self.what, self.todo, self.unclosed = line, column, what, todo, unclosed
+        self.line, self.column, self.what, self.todo = line, column, what, todo
+        self.unclosed, self.key = unclosed, key
 
 
 class Scalar(str):
     """A value that is not text, as the file spells it; `value` is what it means (a bool, number, date or None)."""
 
+    __slots__ = ("value",)
     value: object
 
-    def __new__(cls, spelling: str, value: object) -> Scalar:
+    def __new__(cls, spelling: str, value: object) -> Self:
         made = super().__new__(cls, spelling)
         made.value = value
         return made
 
 
+class Opaque:
+    """What stands for a value that YAML cannot make: a tag that is not known, an alias to what holds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A top-level value and where it begins: texts are str, other scalars Scalar, the rest dicts and lists of them."""
+    """A top-level value and where it begins: texts are str, other scalars Scalar, the rest dicts and lists of them.
+
+    Keys of dicts are as the file spells them.
+    """
 
     value: Any
     line: int
@@ -78,7 +94,7 @@ def read_front_matter(text: str, keys: frozenset[str], limits: Limits) -> tuple[
     return values, body  # type: ignore[return-value]  # the handler decides what the values are
 
 
-class _YamlHandler(BaseHandler):  # type: ignore[misc]  # the base class is untyped
+class _YamlHandler(BaseHandler):
     """Splits at exact fences, refuses what the default handler silently takes for no front matter."""
 
     def __init__(self, keys: frozenset[str], limits: Limits, skipped: int) -> None:
@@ -87,38 +103,39 @@ class _YamlHandler(BaseHandler):  # type: ignore[misc]  # the base class is unty
 
     def split(self, text: str) -> tuple[str, str]:
         """The front matter and the body; errors are never ValueError, which the library swallows."""
-        opening = _FENCE.match(text)
+        opening = _OPENING.match(text)
         if opening is None:
             cut = "\n" not in text and "---".startswith(text[:3].rstrip())
             raise FrontMatterError(
                 self._first_line - 1, 1, "no front matter", "begin the file with a line '---'", unclosed=cut
             )
-        closing = _FENCE.search(text, opening.end())
+        closing = _CLOSING.search(text, opening.end())
         if closing is None:
             raise FrontMatterError(
                 self._first_line - 1, 1, "front matter without an end", "close it with a line '---'", unclosed=True
             )
-        return text[opening.end() + 1 : closing.start()], text[closing.end() + 1 :]
+        return text[opening.end() + 1 : closing.start() + 1], text[closing.end() + 1 :]
 
     def load(self, fm: str) -> dict[str, Value]:
         """The wanted keys of the YAML map `fm`."""
-        loader = _Loader(fm)
+        loader = None
         try:
             _check_limits(fm, self._limits, self._first_line)
+            loader = _Loader(fm)
             root = loader.get_single_node()
-            if root is None:
-                return {}
-            return self._wanted(loader, root)
+            return {} if root is None else self._wanted(loader, root)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line, mark.column) if mark else (-1, 0)
             raise self._refusal(line, column, error.problem or "") from None
         except yaml.reader.ReaderError as error:
-            raise self._refusal(fm.count("\n", 0, error.position), 0, "control characters are not allowed") from None
+            line = fm.encode().count(b"\n", 0, error.position)
+            raise self._refusal(line, 0, "control characters are not allowed") from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError):
             raise self._refusal(-1, 0, "") from None
         finally:
-            loader.dispose()
+            if loader is not None:
+                loader.dispose()
 
     def _wanted(self, loader: _Loader, root: yaml.Node) -> dict[str, Value]:
         if not isinstance(root, yaml.MappingNode):
@@ -127,11 +144,13 @@ class _YamlHandler(BaseHandler):  # type: ignore[misc]  # the base class is unty
         loader.flatten_mapping(root)
         values = {}
         for key, node in root.value:
-            if key.value in self._keys and isinstance(key, yaml.ScalarNode):
+            if isinstance(key, yaml.ScalarNode) and key.value in self._keys:
+                try:
+                    value = _make_value(loader, node)
+                except (yaml.constructor.ConstructorError, RecursionError):
+                    value = Opaque()
                 mark = node.start_mark
-                values[key.value] = Value(
-                    loader.construct_object(node, deep=True), self._first_line + mark.line, mark.column + 1
-                )
+                values[key.value] = Value(value, self._first_line + mark.line, mark.column + 1)
         return values
 
     def _refuse_twice(self, root: yaml.MappingNode) -> None:
@@ -140,22 +159,15 @@ class _YamlHandler(BaseHandler):  # type: ignore[misc]  # the base class is unty
         for key, _ in root.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    shown = f" '{key.value}'" if key.value in self._keys else ""
-                    mark = key.start_mark
-                    raise FrontMatterError(
-                        self._first_line + mark.line,
-                        mark.column + 1,
-                        f"the key{shown} stands twice",
-                        "keep one of them",
-                    )
+                    known = key.value if key.value in self._keys else None
+                    what = f"the key '{known}' stands twice" if known else "a key stands twice"
+                    line, column = self._first_line + key.start_mark.line, key.start_mark.column + 1
+                    raise FrontMatterError(line, column, what, "keep one of them", key=known)
                 seen.add(key.value)
 
     def _refusal(self, line: int, column: int, problem: str) -> FrontMatterError:
-        for start, what, todo in _SAYINGS:
-            if start in problem:
-                break
-        else:
-            what, todo = "it cannot be read", "check it with a YAML linter"
+        known = ((what, todo) for start, what, todo in _SAYINGS if start in problem)
+        what, todo = next(known, ("it cannot be read", "check it with a YAML linter"))
         if line < 0:
             return FrontMatterError(self._first_line, 1, f"front matter is not valid YAML: {what}", todo)
         return FrontMatterError(self._first_line + line, column + 1, f"front matter is not valid YAML: {what}", todo)
@@ -164,12 +176,15 @@ class _YamlHandler(BaseHandler):  # type: ignore[misc]  # the base class is unty
 def _check_limits(fm: str, limits: Limits, first_line: int) -> None:
     """Refuses what nests too deep or holds too much, before any recursion meets it.
 
-    The parser's events come one by one without recursion. Most files cannot pass the limits by their look alone (a level
-    takes a bracket, or a column before the first word) and are not counted.
+    The parser's events come one by one without recursion. Most files cannot pass the limits by their look alone and are
+    not counted: two levels take a bracket or a column before the first word, and no value is without a sign of its own.
     """
     brackets = fm.count("[") + fm.count("{")
     columns = max(map(len, _PREFIX.findall(fm)), default=0)
-    if brackets + 2 * columns + 2 <= limits.depth and len(fm) <= 2 * limits.nodes and not _ANCHOR.search(fm):
+    signs = len(fm) if 2 * len(fm) <= limits.nodes else brackets + sum(map(fm.count, ",:?-\n"))
+    small = 2 * (brackets + columns) + 2 <= limits.depth and 2 * signs + 2 <= limits.nodes
+    plain = not ("&" in fm and _ANCHOR.search(fm)) and (fm.isascii() or not _OTHER_BREAK.search(fm))
+    if small and plain:
         return
     try:
         _count_nodes(yaml.parse(fm, _Loader), limits, first_line)
@@ -179,13 +194,13 @@ def _check_limits(fm: str, limits: Limits, first_line: int) -> None:
 
 def _count_nodes(events: Iterable[yaml.Event], limits: Limits, first_line: int) -> None:
     total = 0
-    open_nodes: list[tuple[str | None, int]] = []  # anchor, nodes before it
+    open_nodes: list[tuple[str, int]] = []  # anchor or '', nodes before it
     weights: dict[str, int] = {}
     for event in events:
         if isinstance(event, yaml.AliasEvent):
-            total += weights.get(event.anchor, 1)
+            total += weights.get(event.anchor or "", 1)
         elif isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append((event.anchor, total))
+            open_nodes.append((event.anchor or "", total))
             total += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = open_nodes.pop()
@@ -193,38 +208,60 @@ def _count_nodes(events: Iterable[yaml.Event], limits: Limits, first_line: int) 
                 weights[anchor] = total - before
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
+            weights.pop(event.anchor or "", None)
+        if len(open_nodes) > limits.depth:
+            what, todo = "front matter nests too deep", "flatten it or raise max_depth"
+        elif total > limits.nodes:
+            what, todo = "front matter holds too much", "cut it or raise max_nodes"
         else:
             continue
-        mark = event.start_mark
-        if len(open_nodes) > limits.depth:
-            raise FrontMatterError(
-                first_line + mark.line, mark.column + 1, "front matter nests too deep", "flatten it or raise max_depth"
-            )
-        if total > limits.nodes:
-            raise FrontMatterError(
-                first_line + mark.line, mark.column + 1, "front matter holds too much", "cut it or raise max_nodes"
-            )
+        line, column = (event.start_mark.line, event.start_mark.column) if event.start_mark else (0, 0)
+        raise FrontMatterError(first_line + line, column + 1, what, todo)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # C when the wheel has it
-    """The safe loader, with every scalar that is not text kept as it is spelled."""
+    """The safe loader, with a quicker answer to what a scalar is."""
+
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> str:
+        """The tag of a node that states none."""
+        if kind is yaml.ScalarNode:
+            if implicit[0]:
+                for tag, pattern in self.yaml_implicit_resolvers.get(value[:1], ()):
+                    if pattern.match(value):
+                        return str(tag)
+            return _TEXT
+        return _MAP if kind is yaml.MappingNode else _LIST
 
 
-def _construct_scalar(construct: Any) -> Any:
-    def construct_kept(loader: _Loader, node: yaml.ScalarNode) -> str:
-        try:
-            value = construct(loader, node)
-        except ValueError:  # such as 2020-02-30, or an int of 5,000 digits: it is the text that it is
-            return str(node.value)
-        return Scalar(node.value, value)
-
-    return construct_kept
+_TEXT, _MAP, _LIST = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
+_SPELLED = frozenset({_TEXT, "tag:yaml.org,2002:value", "tag:yaml.org,2002:merge"})  # '=' and '<<' are texts here
+_MAKERS = {
+    f"tag:yaml.org,2002:{name}": getattr(yaml.SafeLoader, f"construct_yaml_{name}")
+    for name in ("null", "bool", "int", "float", "timestamp")
+}
 
 
-for _tag in ("null", "bool", "int", "float", "timestamp"):
-    _Loader.add_constructor(
-        f"tag:yaml.org,2002:{_tag}", _construct_scalar(getattr(yaml.SafeLoader, f"construct_yaml_{_tag}"))
-    )
+def _make_value(loader: _Loader, node: yaml.Node) -> Any:
+    """What `node` holds, every scalar that is not text with its spelling. Raises ConstructorError, RecursionError."""
+    if isinstance(node, yaml.ScalarNode):
+        return node.value if node.tag in _SPELLED else _make_scalar(loader, node)
+    if node.tag == _LIST and isinstance(node, yaml.SequenceNode):
+        return [_make_value(loader, item) for item in node.value]
+    if node.tag == _MAP and isinstance(node, yaml.MappingNode):
+        loader.flatten_mapping(node)
+        pairs = ((key.value, item) for key, item in node.value if isinstance(key, yaml.ScalarNode))
+        return {key: _make_value(loader, item) for key, item in pairs}
+    return Opaque()
+
+
+def _make_scalar(loader: _Loader, node: yaml.ScalarNode) -> str | Opaque:
+    make = _MAKERS.get(node.tag)
+    if make is None:
+        return Opaque()
+    try:
+        return Scalar(node.value, make(loader, node))
+    except (ValueError, LookupError, AttributeError, OverflowError):
+        return str(node.value)  # 2020-02-30, '!!bool maybe', an int of 5,000 digits: such a thing is a text
 
 
 def _leading_lines(text: str) -> int:

@@ -152,8 +152,11 @@ def foreign_language(content: Content, scope: Scope) -> str:
 
 
 def content_html(content: Content, scope: Scope) -> str:
-    """The body, or the summary in its place, as HTML; a full one ends with the list of related stories."""
-    body = content.body_html
+    """The body, or the summary in its place, as HTML; a full one ends with the list of related stories.
+
+    Where the feed is not full, the summary stands for an entry that must have content.
+    """
+    body = content.body_html if scope.full else ""
     if not body and content.summary:
         body = f"<p>{escape(content.summary)}</p>"
     if scope.full and content.related:

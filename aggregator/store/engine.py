@@ -107,7 +107,7 @@ def _make_engine(url: str, *, create: bool) -> Engine:
                 database.parent.mkdir(parents=True, exist_ok=True)
             elif not database.exists():
                 raise StoreError(f"there is no store yet at {database} (run: aggregator build)")
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=parsed.get_backend_name() != "sqlite")
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"store.url cannot be used: {error}") from error
     except ModuleNotFoundError as error:

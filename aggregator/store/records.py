@@ -47,6 +47,7 @@ _STORED = (
     entry.c.dated_at,
     entry.c.stated_update_at,
     entry.c.expires_at,
+    entry.c.embargo_at,
     entry.c.stored_at,
     entry.c.edited_at,
     entry.c.released_at,
@@ -350,6 +351,9 @@ def _changed_entry(writer: Writer, record: Record, row: AnyRow) -> dict[str, obj
     if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_WAITING:
         # once out, a date that moves changes nothing; only flags and an expiry do
         values["state"] = ENTRY_OUT
+    elif row.entry_state == values["state"] == ENTRY_WAITING and row.embargo_at == values["dated_at"]:
+        # a rewrite while it waited, even after its time, takes nothing from an embargo
+        values["embargo_at"] = row.embargo_at
     edited = writer.now if record.text_hash != row.text_hash else row.edited_at
     published = values["dated_at"] if row.released_at is None else row.published_at
     updated = shown_update(published, values["stated_update_at"], edited, row.returned_at, row.stored_at)

@@ -126,7 +126,7 @@ def count_rejected(connection: Connection) -> int:
 def count_entries(connection: Connection) -> dict[str, int]:
     """How many entries are published, waiting for their time, and hidden."""
     counted = connection.execute(select(entry.c.state, func.count()).group_by(entry.c.state))
-    rows: dict[int, int] = dict(counted.tuples().all())
+    rows: dict[int, int] = {row[0]: row[1] for row in counted}
     return {
         "published": rows.get(ENTRY_OUT, 0),
         "waiting": rows.get(ENTRY_WAITING, 0),

@@ -1,0 +1,192 @@
+"""Real processes for the tests of commands: a site in a folder, commands run in it, a service and its HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+DEADLINE_S = 20.0
+OLD = 1_700_000_000
+Found = TypeVar("Found")
+
+
+def eventually(look: Callable[[], Found], *, within_s: float = DEADLINE_S) -> Found:
+    """What `look` gives once that is true in any sense; fails when it is not in time."""
+    deadline = time.monotonic() + within_s
+    while True:
+        if found := look():
+            return found
+        assert time.monotonic() < deadline, f"not within {within_s} s, but {found!r}"
+        time.sleep(0.02)
+
+
+class Reply:
+    """What an address answered."""
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Running:
+    """A command that serves; `address` is what it prints."""
+
+    def __init__(self, process: subprocess.Popen[str], stderr: Path) -> None:
+        self.process, self._stderr = process, stderr
+        assert process.stdout is not None
+        self.printed = process.stdout.readline()
+        match = re.search(r"http://\S+", self.printed)
+        assert match, f"{self.printed!r} {self.log}"
+        self.address = match[0]
+
+    @property
+    def log(self) -> str:
+        return self._stderr.read_text()
+
+    def get(self, path: str, **headers: str) -> Reply:
+        request = urllib.request.Request(
+            self.address + path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return Reply(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Reply(error.code, error.headers, error.read())
+
+    def titles(self, slug: str = "all") -> list[str]:
+        reply = self.get(f"{slug}/feed.json")
+        return [item["title"] for item in reply.json()["items"]] if reply.status == 200 else []
+
+    def health(self) -> str:
+        return str(self.get("healthz").json()["status"])
+
+    def wait_until_done(self) -> None:
+        """Until the first cycle is complete."""
+        eventually(lambda: self.health() == "ok")
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Sends the signal; the exit code and the seconds it took."""
+        asked = time.monotonic()
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE_S), time.monotonic() - asked
+
+
+class Shop:
+    """A folder as an operator has it, and commands run in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.incoming, self.output, self.data = root / "incoming", root / "output", root / "data"
+        self.config = root / "config" / "aggregator.toml"
+        self._running: list[subprocess.Popen[str]] = []
+
+    def configure(self, **tables: str) -> None:
+        """Writes a config of these tables, each the lines below its name."""
+        given = {"site": 'id = "feeds.example.org"', "serve": "port = 0", "ingest": "workers = 0"} | tables
+        self.config.parent.mkdir(exist_ok=True)
+        self.config.write_text("".join(f"[{name}]\n{lines}\n" for name, lines in given.items()))
+        self.incoming.mkdir(exist_ok=True)
+
+    def write(self, path: str, text: str | bytes, *, mtime: float = OLD) -> Path:
+        """Writes a file of records, of long ago unless said otherwise."""
+        target = self.incoming / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        waiting = self.root / "waiting"
+        waiting.write_bytes(text.encode() if isinstance(text, str) else text)
+        os.utime(waiting, (mtime, mtime))
+        waiting.replace(target)
+        return target
+
+    def record(self, path: str, title: str = "", *, mtime: float = OLD, **fields: Any) -> Path:
+        lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in fields.items())
+        return self.write(path, f"---\ntitle: {title or path}\n{lines}---\nText.\n", mtime=mtime)
+
+    def many(self, number: int) -> None:
+        """So many records in folders of a hundred, every one with two topics."""
+        for folder in range(-(-number // 100)):
+            (self.incoming / f"{folder:03}").mkdir(parents=True)
+        for index in range(number):
+            stamp = f"2024-05-{index % 28 + 1:02}T{index // 28 % 24:02}:00:00Z"
+            text = f"---\ntitle: Story {index}\ntopics: [All of it, T{index % 7}]\npublishedDateTime: {stamp}\n---\n"
+            (self.incoming / f"{index // 100:03}" / f"{index:05}.md").write_text(text)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "aggregator", *arguments]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AGGREGATOR_")}
+        return kept | {"COLUMNS": "100", "PYTHONWARNINGS": "error"} | more
+
+    def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """A command, to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            check=False,
+            cwd=self.root,
+            env=self.environment(**env or {}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def start(self, *arguments: str, program: str = "") -> Running:
+        """A command that goes on running; with `program`, that Python text in place of the command."""
+        stderr = self.root / f"stderr{len(self._running)}"
+        with stderr.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-c", program, *arguments] if program else self.command(*arguments),
+                cwd=self.root,
+                env=self.environment(),
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                start_new_session=True,
+            )
+        self._running.append(process)
+        return Running(process, stderr)
+
+    def close(self) -> None:
+        for process in self._running:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with --json."""
+        done = self.run(*arguments, "--json")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def items(self, slug: str = "all") -> list[tuple[str, str]]:
+        """Ids and titles of a feed of the output folder, in the order shown."""
+        items = json.loads((self.output / slug / "feed.json").read_bytes())["items"]
+        return [(item["id"], item["title"]) for item in items]
+
+    def titles(self, slug: str = "all") -> list[str]:
+        return [title for _, title in self.items(slug)]
+
+    def files(self, *below: Path) -> dict[str, bytes]:
+        """The bytes of every file."""
+        return {
+            str(path.relative_to(self.root)): path.read_bytes()
+            for top in below or (self.root,)
+            for path in sorted(top.rglob("*"))
+            if path.is_file() and not path.name.startswith("stderr")
+        }

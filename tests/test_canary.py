@@ -1,0 +1,98 @@
+"""What is not public must not be written anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from commands import Shop, eventually
+
+from aggregator import cli
+
+SECRET = "xyzzycanary"
+
+RECORDS: dict[str, str | bytes] = {
+    "secured.md": f"---\ntitle: Secured\ntopics: [AI]\nsecured: {SECRET}\n---\nText.\n",
+    "unknown.md": f"---\ntitle: Unknown\n{SECRET}: {SECRET}\nnote: [{SECRET}]\n---\n",
+    "nested.md": (
+        f"---\ntitle: Nested\nprovider: {{name: Example, domain: example.org, {SECRET}: {SECRET}}}\n"
+        f"images: [{{url: https://example.org/a.png, {SECRET}: {SECRET}}}]\n"
+        f"related:\n  - title: Other\n    webUrl: https://example.org/o\n    quality: {SECRET}\n    secured: {SECRET}\n"
+        f"secured:\n  token: {SECRET}\n  deep: [{SECRET}, {{{SECRET}: {SECRET}}}]\n---\n"
+    ),
+    "syntax.md": f'---\ntitle: Syntax\nsecured: "{SECRET}\n---\n',
+    "brackets.md": f"---\ntitle: Brackets\nnote: [{SECRET}, {{\n---\n",
+    "colon.md": f"---\ntitle: Colon\nnote: {SECRET}: {SECRET}: no\n---\n",
+    "bare.md": f"---\ntitle: Bare\n{SECRET}\n---\n",
+    "tag.md": f"---\ntitle: Tag\nnote: !{SECRET} {SECRET}\n---\n",
+    "alias.md": f"---\ntitle: Alias\nnote: *{SECRET}\n---\n",
+    "value.md": f"---\ntitle: Value\nnote: 2020-02-30 {SECRET}\nlink: {SECRET}\n---\n",
+    "twice.md": f"---\ntitle: Twice\n{SECRET}: 1\n{SECRET}: 2\n---\n",
+    "flag.md": f"---\ntitle: Flag\npublished: {{{SECRET}: {SECRET}}}\n---\n",
+    "date.md": f"---\ntitle: Date\npublishedDateTime: [{SECRET}]\n---\n",
+    "map.md": f"---\n- {SECRET}\n---\n",
+    "latin.md": f"---\ntitle: Latin\nsecured: {SECRET}\xe9\n---\n".encode("latin-1"),
+    "open.md": f"---\ntitle: Open\nsecured: {SECRET}\n",
+    "deep.md": f"---\ntitle: Deep\nnote: {'[' * 40}{SECRET}{']' * 40}\n---\n",
+    "quality.md": f"---\ntitle: Quality\nquality: {{{SECRET}: 1}}\nheat: [{SECRET}]\ntopics: {{{SECRET}: AI}}\n---\n",
+}
+COMMANDS = (
+    ("build", "--dry-run"),
+    ("build", "--dry-run", "--json"),
+    ("build", "--strict"),
+    ("build", "--json"),
+    ("check",),
+    ("check", "--json"),
+    ("check", "--format", "github"),
+    ("status",),
+    ("status", "--json"),
+    ("feeds",),
+    ("feeds", "--json"),
+)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path)
+    made.configure(store='url = "sqlite:///../data/aggregator.db"')
+    for path, text in RECORDS.items():
+        made.write(path, text)
+    yield made
+    made.close()
+
+
+def assert_nowhere(shop: Shop, *texts: str) -> None:
+    written = shop.files(shop.output, shop.data) | {
+        f"printed {index}": text.encode() for index, text in enumerate(texts)
+    }
+    assert [name for name, body in written.items() if SECRET.encode() in body.lower()] == []
+
+
+def test_no_command_writes_or_says_what_is_not_public(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(shop.root)
+    printed = []
+    for arguments in COMMANDS:
+        monkeypatch.setattr("sys.argv", ["aggregator", *arguments])
+        with suppress(SystemExit):
+            cli.main()
+        printed += capfd.readouterr()
+    assert_nowhere(shop, *printed)
+    assert "incoming/syntax.md:" in "".join(printed), "the broken ones must have been read"
+    assert "Secured" in shop.titles()
+
+
+def test_the_service_writes_and_logs_nothing_that_is_not_public(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    shop.write("secured.md", f"---\ntitle: Again\nsecured: {SECRET}\n---\n")
+    shop.write("later.md", RECORDS["syntax.md"])
+    eventually(lambda: "Again" in service.titles() and "later.md" in service.log)
+    answers = [service.get(path).body.decode() for path in ("", "healthz", "readyz", "all/feed.json", "ai/atom.xml")]
+    assert list(shop.data.glob("*-wal")), "the log of the database must be among what is searched"
+    assert_nowhere(shop, service.log, *answers)
+    assert service.end()[0] == 0
+    assert_nowhere(shop, service.log)

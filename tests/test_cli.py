@@ -1,0 +1,643 @@
+"""The commands as an operator meets them: what they print and where, how they end, what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from commands import Shop
+
+from aggregator import cli
+from aggregator.store import open_store
+
+NOW = "2024-06-01T12:00:00Z"
+SUMMARY = re.compile(r"scanned \d+, new \d+, changed \d+, removed \d+, rejected \d+, feeds written \d+, \d+\.\d\d s\n")
+COMMANDS = {
+    "run": {"--config"},
+    "serve": {"--config"},
+    "build": {"--config", "--json", "--now", "--strict", "--dry-run", "--accept-removals"},
+    "check": {"--config", "--json", "--format"},
+    "status": {"--config", "--json"},
+    "feeds": {"--config", "--json"},
+    "schema": {"--config"},
+    "init": {"--config"},
+}
+REJECTED = "incoming/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"
+UNFINISHED = "incoming/half.md:1:1: unfinished: front matter without an end (close it with a line '---')"
+WARNING = "incoming/warn.md:3:9: warning: 'webUrl' is no http(s) address: 'nope' (write it in full, with https://)"
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path)
+    made.configure()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def call(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs a command in this process: exit code, stdout, stderr."""
+    monkeypatch.chdir(shop.root)
+
+    def invoke(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aggregator", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capsys.readouterr()
+
+    return invoke
+
+
+def add_problems(shop: Shop) -> None:
+    shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
+    shop.write("half.md", "---\ntitle: Half", mtime=time.time())
+    shop.record("warn.md", webUrl="nope")
+    shop.record("fine.md", topics=["AI"])
+
+
+# help and usage
+
+
+def test_help_names_the_commands_and_options_of_the_contract(call: Call) -> None:
+    code, text, _ = call("--help")
+    listed = text.partition("Commands:")[2].partition("First steps")[0]
+    assert (code, set(re.findall(r"^  (\w+) ", listed, re.MULTILINE))) == (0, set(COMMANDS))
+    for command, options in COMMANDS.items():
+        code, text, _ = call(command, "--help")
+        assert code == 0
+        assert set(re.findall(r"--[a-z-]+", text.partition("Options:")[2])) == options | {"--help"}, command
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_help_fits_the_terminal(shop: Shop, width: int) -> None:
+    done = shop.run("--help", env={"COLUMNS": str(width)})
+    assert max(map(len, done.stdout.splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("build", "--nope"), ("nope",), ("build", "--now", "yesterday"), ("build", "--now", "2024-06-01T12:00:00")],
+)
+def test_wrong_usage_is_2_and_says_what_is_wrong(call: Call, arguments: tuple[str, ...]) -> None:
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert arguments[-1] in err
+
+
+def test_module_and_version_work(shop: Shop) -> None:
+    assert re.fullmatch(r"aggregator, version \d+\.\d+.*\n", shop.run("--version").stdout)
+
+
+def test_a_reader_that_goes_away_is_no_traceback(shop: Shop) -> None:
+    command = f"{' '.join(shop.command('schema'))} | head -1"
+    done = subprocess.run(
+        command, shell=True, check=False, cwd=shop.root, env=shop.environment(), capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_a_terminal_without_the_characters_still_shows_the_rest(shop: Shop) -> None:
+    shop.record("a.md", "Caf\N{LATIN SMALL LETTER E WITH ACUTE}", topics=["\N{GREEK SMALL LETTER ALPHA}"])
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    assert "+ Caf" in shop.run("build", "--dry-run", env=ascii_only).stdout
+    shop.run("build", env=ascii_only)
+    done = shop.run("status", env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# config
+
+
+def test_a_config_that_is_not_there_is_2(call: Call) -> None:
+    code, out, err = call("build", "--config", "other.toml")
+    assert (code, out) == (2, "")
+    assert (
+        err == "other.toml: there is no such file (write one with `aggregator init`, or name another with --config)\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "build", "check", "status", "feeds"])
+def test_a_broken_config_is_2_and_names_line_and_column(shop: Shop, call: Call, command: str) -> None:
+    shop.config.write_text('[site]\ntitel = "Feeds"\n\n[output]\nlimit = 0\n')
+    code, _, err = call(command)
+    assert code == 2
+    assert err.startswith("config/aggregator.toml:2:1: unknown key: 'titel' (did you mean 'title'?)")
+    assert "\nconfig/aggregator.toml:5:9: 'limit' is not a" in err
+
+
+def test_without_config_a_folder_of_records_is_enough(shop: Shop) -> None:
+    shop.record("a.md", "Story", topics=["AI"])
+    shop.config.unlink()
+    shop.config.parent.rmdir()
+    done = shop.run("build")
+    assert (done.returncode, shop.titles("ai")) == (0, ["Story"])
+
+
+def test_without_config_and_folder_it_says_how_to_begin(shop: Shop, call: Call) -> None:
+    shop.config.unlink()
+    shop.incoming.rmdir()
+    code, out, err = call("build")
+    assert (code, out) == (2, "")
+    assert "aggregator init" in err
+    assert "incoming/" in err
+    assert not shop.output.exists()
+
+
+def test_the_environment_overrides_the_config(shop: Shop, tmp_path: Path) -> None:
+    shop.record("a.md", "Story")
+    env = {
+        "AGGREGATOR_STORE__URL": f"sqlite:///{tmp_path}/other/store.db",
+        "AGGREGATOR_OUTPUT__PATH": str(tmp_path / "public"),
+    }
+    assert shop.run("build", env=env).returncode == 0
+    assert (tmp_path / "other/store.db").exists()
+    assert (tmp_path / "public/all/rss.xml").exists()
+    assert not shop.output.exists()
+    assert not shop.data.exists()
+
+
+def test_init_makes_what_build_and_run_need(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "new folder")
+    done = subprocess.run(
+        shop.command("init", "new folder"),
+        check=False,
+        cwd=tmp_path,
+        env=shop.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "Wrote new folder/config/aggregator.toml"
+    assert "cd 'new folder' && aggregator run" in done.stdout
+    again = shop.run("init")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "config/aggregator.toml is there already" in again.stderr
+    shop.record("a.md", "Story")
+    assert shop.run("build").returncode == 0
+    assert shop.titles() == ["Story"]
+    assert shop.run("check").stderr == "1 record: 0 errors, 0 warnings, 0 unfinished\n"
+
+
+def test_init_writes_where_config_says(shop: Shop, call: Call) -> None:
+    assert call("init", "there", "--config", "site.toml")[0] == 0
+    assert (shop.root / "there" / "site.toml").is_file()
+    assert call("check", "--config", "there/site.toml")[0] in (0, 2)
+
+
+def test_schema_is_json(call: Call) -> None:
+    code, out, err = call("schema")
+    assert (code, err) == (0, "")
+    assert {"site", "records", "output"} <= json.loads(out)["properties"].keys()
+
+
+# port and store
+
+
+def test_a_port_in_use_is_2(shop: Shop, call: Call) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        shop.configure(serve=f"port = {other.getsockname()[1]}")
+        for command in ("run", "serve"):
+            code, out, err = call(command)
+            assert (code, out) == (2, "")
+            assert f"127.0.0.1:{other.getsockname()[1]} is in use" in err
+
+
+def test_a_newer_store_is_refused(shop: Shop, call: Call) -> None:
+    call("build")
+    with sqlite3.connect(shop.data / "aggregator.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for command in ("build", "status", "feeds"):
+        code, out, err = call(command)
+        assert (code, out) == (2, ""), command
+        assert "newer version" in err
+
+
+@pytest.mark.parametrize("command", ["build", "run"])
+def test_a_held_store_is_waited_for_then_refused_naming_the_holder(
+    shop: Shop, call: Call, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(cli, "BUILD_WAIT_S", 0.3)
+    shop.data.mkdir()
+    holder = open_store(f"sqlite:///{shop.data}/aggregator.db", create=True)
+    holder.lease.acquire(0)
+    try:
+        code, out, err = call(command)
+    finally:
+        holder.lease.release()
+        holder.close()
+    who = rf"process {os.getpid()} on \S+ \(aggregator.*\)"
+    assert (code, out) == (2, "")
+    assert re.fullmatch(rf"(?s)waiting for {who}\n.*error: the store is held by {who}\n", err)
+
+
+def test_an_interrupt_while_waiting_is_130(shop: Shop) -> None:
+    shop.data.mkdir()
+    holder = open_store(f"sqlite:///{shop.data}/aggregator.db", create=True)
+    holder.lease.acquire(0)
+    try:
+        build = subprocess.Popen(
+            shop.command("build"), cwd=shop.root, env=shop.environment(), stderr=subprocess.PIPE, text=True
+        )
+        with build:
+            assert build.stderr is not None
+            assert build.stderr.readline().startswith("waiting for process ")
+            build.send_signal(2)
+            assert build.wait(10) == 130
+            assert "interrupted while waiting" in build.stderr.read()
+    finally:
+        holder.lease.release()
+        holder.close()
+
+
+# build
+
+
+def test_the_summary_is_the_only_data_and_has_its_shape(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    code, out, err = call("build")
+    assert code == 0
+    assert SUMMARY.fullmatch(out)
+    assert out.startswith("scanned 4, new 2, changed 0, removed 0, rejected 1, feeds written 2, ")
+    assert err.splitlines() == [REJECTED, UNFINISHED]
+
+
+def test_json_of_build_has_stable_keys(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    names = "scanned new changed removed rejected feeds_written files_written seconds problems published due"
+    assert list(json.loads(call("build", "--json")[1])) == names.split()
+
+
+def test_strict_fails_on_a_rejected_record_and_not_on_an_unfinished_one(shop: Shop, call: Call) -> None:
+    shop.write("half.md", "---\ntitle: Half", mtime=time.time())
+    assert call("build", "--strict")[0] == 0
+    add_problems(shop)
+    code, out, err = call("build", "--strict")
+    assert (code, REJECTED in err) == (1, True)
+    assert SUMMARY.fullmatch(out)
+    assert "all" in {path.name for path in shop.output.iterdir()}, "the good records are published all the same"
+    assert call("build", "--strict", "--dry-run")[0] == 1
+
+
+def test_strict_fails_when_the_folder_cannot_be_read(shop: Shop, call: Call) -> None:
+    shop.incoming.rmdir()
+    assert call("build")[0] == 0
+    for more in ((), ("--dry-run",)):
+        code, _, err = call("build", "--strict", *more)
+        assert code == 1
+        assert "the records folder cannot be read" in err
+
+
+def test_a_mended_record_comes_in_at_the_next_build(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    call("build")
+    shop.record("bad.md", "Mended")
+    assert call("build", "--strict")[0] == 0
+    assert "Mended" in shop.titles()
+
+
+def test_now_sets_the_clock_of_the_content(shop: Shop, call: Call) -> None:
+    shop.record("a.md", "Then", publishedDateTime="2024-05-01T00:00:00Z")
+    shop.record("b.md", "Later", publishedDateTime="2024-06-02T00:00:00Z")
+    facts = json.loads(call("build", "--now", NOW, "--json")[1])
+    assert (shop.titles(), facts["due"]) == (["Then"], "2024-06-02T00:00:00Z")
+    call("build", "--now", "2024-06-02T02:00:00+02:00")
+    assert shop.titles() == ["Later", "Then"]
+
+
+def test_the_same_now_gives_the_same_bytes(shop: Shop, call: Call) -> None:
+    for name in "abc":
+        shop.record(f"{name}.md", topics=["AI", name])
+    call("build", "--now", NOW)
+    first = shop.files(shop.output)
+    call("build", "--now", NOW)
+    assert shop.files(shop.output) == first
+    public = {path: body for path, body in first.items() if ".aggregator" not in path}
+    for made in shop.data.iterdir():
+        made.unlink()
+    call("build", "--now", NOW)
+    again = {path: body for path, body in shop.files(shop.output).items() if ".aggregator" not in path}
+    assert again == public
+
+
+def test_a_dry_run_tells_what_goes_in_and_out_and_writes_nothing(shop: Shop, call: Call) -> None:
+    shop.record("a.md", "Stays", topics=["AI"])
+    shop.record("b.md", "Goes", topics=["AI"])
+    call("build", "--now", NOW)
+    (shop.incoming / "b.md").unlink()
+    shop.record("c.md", "Comes", topics=["New"])
+    before = shop.files()
+    code, out, err = call("build", "--dry-run", "--now", NOW)
+    lines = [re.sub(r"urn:uuid:[0-9a-f-]{36}", "ID", line) for line in out.splitlines()]
+    moves = {"ai: 0 in, 1 out": ["  - Goes  ID"], "new: 1 in, 0 out": ["  + Comes  ID"]}
+    assert lines == [
+        "ai: 0 in, 1 out", *moves["ai: 0 in, 1 out"],
+        "all: 1 in, 1 out", "  + Comes  ID", "  - Goes  ID",
+        "new: 1 in, 0 out", *moves["new: 1 in, 0 out"],
+    ]  # fmt: skip
+    facts = json.loads(call("build", "--dry-run", "--json", "--now", NOW)[1])["feeds"]
+    assert [(feed["slug"], len(feed["in"]), len(feed["out"])) for feed in facts] == [
+        ("ai", 0, 1), ("all", 1, 1), ("new", 1, 0)
+    ]  # fmt: skip
+    assert shop.files() == before
+    assert (code, err) == (0, "")
+
+
+def test_a_dry_run_before_the_first_build_makes_no_store(shop: Shop, call: Call) -> None:
+    shop.record("a.md", "First")
+    before = shop.files()
+    code, out, _ = call("build", "--dry-run")
+    assert (code, out.splitlines()[0]) == (0, "all: 1 in, 0 out")
+    assert shop.files() == before
+    assert not shop.data.exists()
+    assert not shop.output.exists()
+
+
+def test_a_dry_run_needs_no_lease_and_says_when_nothing_would_change(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    call("build", "--now", NOW)
+    holder = open_store(f"sqlite:///{shop.data}/aggregator.db", create=True)
+    holder.lease.acquire(0)
+    try:
+        database = (shop.data / "aggregator.db").read_bytes()
+        code, out, err = call("build", "--dry-run", "--now", NOW)
+        assert (code, out) == (0, "")
+        assert err.splitlines() == [REJECTED, UNFINISHED, "no feed would change its entries"]
+        assert (shop.data / "aggregator.db").read_bytes() == database
+        assert "running" in call("status", "--json")[1]
+    finally:
+        holder.lease.release()
+        holder.close()
+
+
+def test_many_removals_wait_until_they_are_accepted(shop: Shop, call: Call) -> None:
+    for number in range(30):
+        shop.record(f"{number}.md")
+    call("build", "--now", NOW)
+    for number in range(25):
+        (shop.incoming / f"{number}.md").unlink()
+    code, out, err = call("build", "--now", NOW)
+    assert (code, "removed 0" in out) == (0, True)
+    assert "25 of 30 files are gone at once" in err
+    assert "aggregator build --accept-removals" in err
+    assert "25 of 30 files are gone at once" in " ".join(call("status")[1].split())
+    assert "all: 0 in, 25 out" in call("build", "--dry-run", "--accept-removals", "--now", NOW)[1]
+    assert "removed 25" in call("build", "--accept-removals", "--now", NOW)[1]
+    assert len(shop.titles()) == 5
+
+
+def test_an_output_folder_that_cannot_be_written_is_1(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    shop.output.write_text("in the way")
+    code, _, err = call("build")
+    assert (code, "cannot be written" in err) == (1, True)
+
+
+def test_a_bar_shows_progress_on_a_terminal_only(shop: Shop) -> None:
+    shop.many(600)
+    main, side = pty.openpty()
+    with subprocess.Popen(
+        shop.command("build"), cwd=shop.root, env=shop.environment(TERM="xterm"), stderr=side, stdout=subprocess.PIPE
+    ) as build:
+        os.close(side)
+        shown = b""
+        while part := _read_terminal(main):
+            shown += part
+        assert build.stdout is not None
+        assert SUMMARY.fullmatch(build.stdout.read().decode())
+    os.close(main)
+    assert b"files" in shown
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode() in shown
+    for path in shop.output.rglob("*.xml"):
+        path.unlink()
+    assert shop.run("build").stderr == ""
+
+
+def _read_terminal(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # how a terminal says that nobody holds its other side
+        return b""
+
+
+# check
+
+
+def test_check_tells_errors_warnings_and_unfinished_files_apart(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    before = shop.files()
+    code, out, err = call("check")
+    assert (code, out.splitlines()) == (1, [REJECTED, UNFINISHED, WARNING])
+    assert err == "4 records: 1 error, 1 warning, 1 unfinished\n"
+    assert shop.files() == before
+
+
+def test_check_is_0_without_errors(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    (shop.incoming / "bad.md").unlink()
+    assert call("check")[0] == 0
+    shop.configure(records='path = "../nowhere"')
+    code, out, _ = call("check")
+    assert (code, out) == (
+        1,
+        "nowhere: the records folder cannot be read: No such file or directory (see [records] path)\n",
+    )
+
+
+def test_a_file_that_stays_without_its_end_becomes_an_error(shop: Shop, call: Call) -> None:
+    shop.write("half.md", "---\ntitle: Half", mtime=time.time() - 61)
+    code, out, _ = call("check")
+    assert (code, out) == (1, UNFINISHED.replace("unfinished: ", "") + "\n")
+    call("build")
+    assert [len(json.loads(call("status", "--json")[1])[kind]) for kind in ("rejected", "unfinished")] == [1, 0]
+
+
+def test_check_writes_annotations_for_github(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    code, out, _ = call("check", "--format", "github")
+    assert code == 1
+    assert out.splitlines() == [
+        "::error file=incoming/bad.md,line=3,col=12::'published' is not true or false: 'yes please' (write true or false)",
+        "::warning file=incoming/half.md,line=1,col=1::front matter without an end (close it with a line '---')",
+        "::warning file=incoming/warn.md,line=3,col=9::'webUrl' is no http(s) address: 'nope' (write it in full, with https://)",
+    ]
+    shop.config.write_text("[nope]\n")
+    code, out, err = call("check", "--format", "github")
+    assert code == 2
+    assert out.startswith("::error file=config/aggregator.toml,line=1,col=2::unknown")
+    assert err.startswith("config/aggregator.toml:1:2: unknown")
+
+
+def test_json_of_check_has_stable_keys(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    facts = json.loads(call("check", "--json")[1])
+    assert facts["records"] == 4
+    assert [(one["path"], one["kind"]) for one in facts["problems"]] == [
+        ("incoming/bad.md", "error"),
+        ("incoming/half.md", "unfinished"),
+        ("incoming/warn.md", "warning"),
+    ]
+    for one in facts["problems"]:
+        assert list(one) == ["path", "line", "column", "what", "value", "todo", "level", "text", "kind"]
+    shop.config.write_text("[nope]\n")
+    code, out, _ = call("check", "--json")
+    assert (code, json.loads(out)["problems"][0]["path"]) == (2, "config/aggregator.toml")
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("bad.md", 1), ("incoming/bad.md", 1), ("sub", 2), ("incoming/sub/", 2), ("./sub/x.md", 1), ("incoming", 3)],
+)
+def test_check_takes_files_and_folders_of_records(shop: Shop, call: Call, path: str, found: int) -> None:
+    for name in ("bad.md", "sub/x.md", "sub/y.md", "subway.md"):
+        shop.write(name, "---\ntitle: T\npublished: maybe\n---\n" if name != "subway.md" else "---\ntitle: T\n---\n")
+    code, out, _ = call("check", path)
+    assert (code, len(out.splitlines())) == (1, found)
+    assert all(line.startswith("incoming/") for line in out.splitlines())
+    assert call("check", str(shop.incoming / "bad.md"))[0] == 1
+
+
+def test_check_tells_of_values_that_are_no_texts(shop: Shop, call: Call) -> None:
+    shop.write("a.md", "---\ntitle: T\npublished: 1.5\n---\n")
+    assert call("check")[:2] == (
+        1,
+        "incoming/a.md:3:12: 'published' is not true or false: '1.5' (write true or false)\n",
+    )
+    assert json.loads(call("check", "--json")[1])["problems"][0]["value"] == "1.5"
+
+
+def test_check_refuses_a_path_outside_of_the_records(shop: Shop, call: Call) -> None:
+    for path in ("nowhere.md", "config/aggregator.toml", "../x"):
+        code, out, err = call("check", path)
+        assert (code, out) == (2, "")
+        assert path in err
+
+
+def test_check_names_the_other_record_of_an_id(shop: Shop, call: Call) -> None:
+    shop.record("a.md", id="same")
+    shop.record("b.md", id="same")
+    code, out, _ = call("check")
+    assert (code, out) == (
+        1, "incoming/b.md: 'id' is that of a.md already: 'same' (give one of them another id)\n"
+    )  # fmt: skip
+
+
+# status and feeds
+
+
+@pytest.mark.parametrize("command", ["status", "feeds"])
+def test_before_the_first_build_there_is_nothing_to_tell(shop: Shop, call: Call, command: str) -> None:
+    code, out, err = call(command)
+    assert (code, out) == (2, "")
+    assert "run: aggregator build" in err
+    assert not shop.data.exists()
+
+
+def test_status_lists_problems_with_paths_that_can_be_opened(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    call("build")
+    code, out, err = call("status")
+    assert (code, err) == (0, "")
+    lines = [line.strip() for line in out.splitlines()]
+    assert {REJECTED, UNFINISHED.replace("unfinished: ", ""), WARNING.replace("warning: ", "")} <= set(lines)
+    assert {"Rejected (1)", "Unfinished (1)", "Warnings (1)"} <= set(lines)
+    assert "Service     not running" in lines
+    assert any(re.fullmatch(r"ai +AI +1 +[\d: -]{19} +\d+ s ago", line) for line in lines)
+
+
+def test_status_marks_a_stale_entry(shop: Shop, call: Call) -> None:
+    shop.record("a.md", "Out")
+    call("build")
+    shop.write("a.md", "no front matter")
+    call("build")
+    facts = json.loads(call("status", "--json")[1])
+    assert [(one["path"], one["stale"]) for one in facts["rejected"]] == [("incoming/a.md", True)]
+    assert shop.titles() == ["Out"]
+    assert "still out" in call("status")[1]
+
+
+def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    call("build")
+    facts = json.loads(call("status", "--json")[1])
+    assert list(facts) == (
+        "site_id running last_cycle next_cycle entries problems rejected unfinished warnings feeds advice".split()
+    )
+    assert list(facts["last_cycle"]) == (
+        "at seconds error scanned new changed removed rejected feeds_written files_written problems published".split()
+    )
+    assert facts["entries"] == {"published": 2, "waiting": 0, "hidden": 0}
+    assert (facts["running"], facts["next_cycle"]) == (None, None)
+
+
+def test_status_says_why_the_folder_could_not_be_read(shop: Shop, call: Call) -> None:
+    call("build")
+    shop.incoming.rmdir()
+    call("build")
+    assert "cannot be read" in call("status")[1]
+    assert "cannot be read" in json.loads(call("status", "--json")[1])["problems"][0]
+
+
+def test_status_warns_while_the_id_is_nowhere_but_in_the_store(shop: Shop, call: Call) -> None:
+    shop.configure(site='title = "No id"')
+    for command in ("build", "check", "status"):
+        code, out, err = call(command)
+        assert code == 0
+        assert 'id = "127.0.0.1"' in " ".join((out + err).split()), command
+
+
+def test_status_and_feeds_fit_the_terminal(shop: Shop) -> None:
+    add_problems(shop)
+    shop.record("long.md", "Long", topics=["A topic whose name is longer than any sensible name of a topic should be"])
+    shop.run("build")
+    for command, width in (("status", 80), ("feeds", 80), ("status", 120)):
+        main, side = pty.openpty()
+        environment = shop.environment(COLUMNS=str(width), TERM="dumb")
+        subprocess.run(shop.command(command), cwd=shop.root, env=environment, stdout=side, check=True)
+        os.close(side)
+        shown = b""
+        while part := _read_terminal(main):
+            shown += part
+        os.close(main)
+        assert max(len(line) for line in shown.decode().splitlines()) <= width
+
+
+def test_text_for_a_file_has_no_spaces_at_line_ends(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    call("build")
+    for command in ("status", "feeds"):
+        assert [line for line in call(command)[1].splitlines() if line != line.rstrip()] == []
+
+
+def test_feeds_lists_slug_title_entries_newest_and_address(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["Power Apps"], publishedDateTime="2024-05-01T10:00:00Z")
+    call("build", "--now", NOW)
+    facts = json.loads(call("feeds", "--json")[1])
+    assert facts[1] == {
+        "slug": "power-apps",
+        "title": "Power Apps",
+        "entries": 1,
+        "newest": "2024-05-01T10:00:00Z",
+        "updated": facts[1]["updated"],
+        "address": "http://127.0.0.1:8000/power-apps/rss.xml",
+    }
+    row = next(line for line in call("feeds")[1].splitlines() if "power-apps" in line)
+    assert row.split("  ")[0].strip() == "power-apps"
+    assert "2024-05-01 10:00:00" in row
+    assert "http://127.0.0.1:8000/power-apps/rss.xml" in row

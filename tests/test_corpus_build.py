@@ -1,0 +1,151 @@
+"""The real records, built by the command and read back as a reader would."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import feedparser
+import pytest
+from lxml import etree
+
+SHARED = Path(os.environ.get("AGGREGATOR_SHARED", Path(__file__).parents[2] / "shared"))
+pytestmark = pytest.mark.skipif(
+    not (SHARED / "corpus").is_dir(), reason=f"the real records are not at {SHARED}/corpus (set AGGREGATOR_SHARED)"
+)
+
+CONFIG = """\
+[site]
+base_url = "https://feeds.example.org/"
+id = "feeds.example.org"
+[records]
+path = "{records}"
+[output]
+limit = 1000
+max_bytes = "20MB"
+"""
+
+
+def aggregator(*arguments: str | Path, cwd: Path) -> str:
+    """What a command prints."""
+    command = [sys.executable, "-m", "aggregator", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site over links to the four folders of real records and the seed record."""
+    folder = tmp_path_factory.mktemp("corpus")
+    records = folder / "incoming"
+    for name in ("news", "learning", "samples", "communities"):
+        for path in (SHARED / "corpus" / name).rglob("*.md"):
+            target = records / path.relative_to(SHARED / "corpus")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    (records / "seed-record.md").write_bytes((SHARED / "seed-record.md").read_bytes())
+    (folder / "config").mkdir()
+    (folder / "config" / "aggregator.toml").write_text(CONFIG.format(records=records))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(site: Path) -> dict[str, Any]:
+    """What the build says it did."""
+    facts: dict[str, Any] = json.loads(aggregator("build", "--json", cwd=site))
+    return facts
+
+
+def test_every_record_is_taken_and_the_published_ones_are_out(site: Path, built: dict[str, Any]) -> None:
+    status = json.loads(aggregator("status", "--json", cwd=site))
+    assert (built["scanned"], built["new"], built["rejected"]) == (625, 625, 0)
+    assert status["entries"] == {"published": 599, "waiting": 0, "hidden": 26}
+    assert len(json.loads((site / "output/all/feed.json").read_text())["items"]) == 599
+
+
+def test_a_second_build_writes_nothing(site: Path, built: dict[str, Any]) -> None:
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files_of(site)}
+    again = json.loads(aggregator("build", "--json", cwd=site))
+    assert (again["new"], again["changed"], again["files_written"]) == (0, 0, 0)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files_of(site)} == before
+
+
+def test_the_record_that_is_not_published_is_in_no_file(site: Path, built: dict[str, Any]) -> None:
+    for path in files_of(site):
+        assert "Tmall Genie" not in path.read_text()
+
+
+def test_readers_take_every_feed_and_all_formats_say_the_same(site: Path, built: dict[str, Any]) -> None:
+    for rss in sorted((site / "output").glob("*/rss.xml")):
+        slug = rss.parent.name
+        entries = list(read_json(rss.with_name("feed.json")))
+        assert entries, slug
+        assert list(read_xml(rss)) == entries, slug
+        assert list(read_xml(rss.with_name("atom.xml"))) == entries, slug
+
+
+def test_every_feed_is_in_the_opml_and_on_the_page(site: Path, built: dict[str, Any]) -> None:
+    slugs = {path.parent.name for path in (site / "output").glob("*/rss.xml")}
+    opml = etree.parse(site / "output/opml.xml")
+    addresses = {f"https://feeds.example.org/{slug}/rss.xml" for slug in slugs}
+    assert set(opml.xpath("//outline/@xmlUrl")) == addresses
+    page = (site / "output/index.html").read_text()
+    assert all(f'href="{slug}/"' in page for slug in slugs)
+
+
+def files_of(site: Path) -> list[Path]:
+    return [path for path in (site / "output").rglob("*") if path.is_file() and path.name != "lock"]
+
+
+def read_json(path: Path) -> Iterator[tuple[object, ...]]:
+    """(id, link, title, summary, published, updated, authors, tags, first image) of every entry."""
+    for item in json.loads(path.read_text())["items"]:
+        published = item.get("date_published")
+        yield (
+            item["id"],
+            item.get("url"),
+            item["title"],
+            item.get("summary", ""),
+            utc(published),
+            utc(item.get("date_modified", published)),
+            [author["name"] for author in item.get("authors", [])],
+            item.get("tags", []),
+            item.get("image"),
+        )
+
+
+def read_xml(path: Path) -> Iterator[tuple[object, ...]]:
+    """The same of an RSS or Atom feed, by feedparser."""
+    feed = feedparser.parse(path.read_bytes())
+    assert feed.bozo == 0, (path, feed.get("bozo_exception"))
+    is_rss = feed.version == "rss20"
+    for entry in feed.entries:
+        scheme = "https://feeds.example.org/#topic"
+        tags = [tag.term if is_rss else tag.label for tag in entry.get("tags", []) if tag.scheme == scheme]
+        images = [one["url"] for one in entry.get("media_content", []) if one.get("medium") == "image"]
+        alternate = [link["href"] for link in entry.get("links", []) if link["rel"] == "alternate"]
+        yield (
+            entry.id,
+            alternate[0] if alternate else None,
+            entry.title if not is_rss else html.unescape(entry.title),
+            html.unescape(entry.get("summary", "")) if is_rss else entry.get("summary", ""),
+            stamp(entry.get("published_parsed")),
+            stamp(entry.updated_parsed),
+            [author["name"] for author in entry.get("authors", [])],
+            tags,
+            images[0] if images else None,
+        )
+
+
+def utc(stated: str | None) -> str | None:
+    return stated and datetime.fromisoformat(stated).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def stamp(parsed: Any) -> str | None:
+    return "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*parsed[:6]) if parsed else None

@@ -1,0 +1,128 @@
+"""Real records: each is read as the field map counts them, and no damage to one raises."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aggregator.config.schema import PRESETS
+from aggregator.ingest import ingest_files
+from aggregator.model import Provider, Record, Rejection, Source, SourceFile
+from aggregator.parse import parse_record
+from aggregator.scan import Differs, scan_folder
+
+SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[1] / "../shared")
+CORPUS = SHARED / "corpus"
+FOLDERS = ("news", "learning", "samples", "communities")
+
+pytestmark = pytest.mark.skipif(
+    not CORPUS.is_dir(), reason="the real records are not beside the checkout; AGGREGATOR_SHARED names their place"
+)
+
+
+def source(root: Path) -> Source:
+    fields = tuple(PRESETS["smartable"].items())
+    return Source(
+        "", str(root), ("*.md", "*.markdown"), fields, True, 10**6, 32, 20_000, timedelta(0), (), None, ZoneInfo("UTC")
+    )
+
+
+def outcomes(folder: str) -> list[object]:
+    here = source(CORPUS / folder)
+    files = [
+        (item.file, None) for item in scan_folder(here, iter(()), lambda: None) if isinstance(item, Differs)
+    ]  # fmt: skip
+    return [one for batch in ingest_files(here, files, workers=0) for one in batch]
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    found = [one for folder in FOLDERS for one in outcomes(folder)]
+    assert [one for one in found if not isinstance(one, Record)] == []
+    return [one for one in found if isinstance(one, Record)]
+
+
+def test_no_real_record_is_rejected_or_warned_of(records: list[Record]) -> None:
+    assert len(records) == 624
+    assert Counter(problem.what for record in records for problem in record.warnings) == {}
+
+
+def test_real_records_are_what_the_field_map_counts(records: list[Record]) -> None:
+    assert sum(record.published is None for record in records) == 122
+    assert sum(record.public and record.content.link is None for record in records) == 33
+    assert sum(record.public for record in records) == 599
+    assert all(record.content.title for record in records)
+
+
+def test_a_file_without_its_key_title_takes_its_name(records: list[Record]) -> None:
+    raws = {record.digest: record for record in records}
+    files = [path for folder in FOLDERS for path in (CORPUS / folder).rglob("*.md")]
+    named = [path for path in files if not any(line.startswith(b"title:") for line in path.read_bytes().splitlines())]
+
+    assert len(named) == 5
+    assert len(raws) <= len(records)
+
+
+def test_no_secured_text_of_a_real_record_is_in_its_outcome(records: list[Record]) -> None:
+    shown = repr(records)
+    secrets = [
+        line.split(b":", 1)[1].strip(b" \"'\r\n").decode()
+        for folder in FOLDERS
+        for path in (CORPUS / folder).rglob("*.md")
+        for line in path.read_bytes().splitlines()
+        if line.startswith(b"secured:")
+    ]
+
+    assert secrets
+    assert [secret for secret in secrets if len(secret) > 20 and secret in shown] == []
+
+
+def test_records_of_other_systems_are_read_or_rejected(records: list[Record]) -> None:
+    toml = outcomes("foreign-zola-toml")
+    jekyll = outcomes("foreign-jekyll")
+
+    assert toml
+    assert all(isinstance(one, Rejection) and one.problem.what == "no front matter" for one in toml)
+    assert jekyll
+    assert all(isinstance(one, Record) for one in jekyll)
+
+
+def test_seed_record_is_read_in_full() -> None:
+    raw = (SHARED / "seed-record.md").read_bytes()
+
+    record = parse_record(raw, SourceFile("", "seed-record.md", len(raw), 0), source(CORPUS), b"")
+
+    assert isinstance(record, Record)
+    assert record.public is False
+    assert (record.quality, record.heat) == (19, -1)
+    assert record.content.topics == ("Facebook AI", "AI")
+    assert record.content.provider == Provider("WSAY", "wsau.com")
+    assert len(record.content.related) == 1
+    assert record.warnings == ()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_to_a_real_record_raises(data: st.DataObject) -> None:
+    raw = (SHARED / "seed-record.md").read_bytes()
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(raw)))
+        end = data.draw(st.integers(start, min(len(raw), start + 40)))
+        new = data.draw(
+            st.binary(max_size=8)
+            | st.sampled_from(
+                [b"\n", b"---\n", b": ", b"- ", b"!x ", b"!!int ", b"&a ", b"*a ", b"[", b"{", b"'", b'"', b"? "]
+            )
+        )
+        raw = raw[:start] + new + raw[end:]
+
+    outcome = parse_record(raw, SourceFile("", "a.md", len(raw), 0), source(CORPUS), b"")
+
+    assert isinstance(outcome, Record | Rejection)

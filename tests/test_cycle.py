@@ -1,0 +1,829 @@
+"""Whole cycles over real folders and both databases: what stays, what goes, what heals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import unicodedata
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from conftest import SITE_ID, SiteFolder, record_text
+from lxml import etree
+from sqlalchemy import text, update
+
+from aggregator.errors import LeaseLostError, StoppedError, StoreHeldError, StoreNewerError
+from aggregator.store import Store, open_store
+from aggregator.store.tables import lease, metadata
+
+NOON = "2024-05-01 12:00"
+LATER = "2024-05-01 13:00"
+DAY = "2024-05-02 12:00"
+DATE = "2024-05-01T08:00:00Z"
+DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
+ANOTHER_MACHINE = json.dumps(
+    {"boot": "another", "host": "elsewhere", "pid": 1, "started": "1", "command": "aggregator run"}
+)
+
+
+def minted(key: str) -> str:
+    """The id that the field map makes of a key."""
+    return f"urn:uuid:{uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_DNS, SITE_ID), key)}"
+
+
+def tombstones(site: SiteFolder, slug: str = "all") -> list[str | None]:
+    """The ids that an Atom feed says are withdrawn."""
+    return [one.get("ref") for one in etree.parse(site.output / slug / "atom.xml").iter(DELETED)]
+
+
+def fill(site: SiteFolder, count: int = 3, **fields: Any) -> None:
+    """Writes that many records, of one topic each."""
+    for number in range(count):
+        day = f"2024-04-{1 + number % 28:02}T08:00:00Z"
+        site.record(
+            f"{number:03}.md", **{"topics": ["AI", "Power Apps"][: 1 + number % 2], "publishedDateTime": day} | fields
+        )
+
+
+def assert_untouched(before: dict[str, tuple[bytes, int]], after: dict[str, tuple[bytes, int]]) -> None:
+    """Neither bytes nor mtime of any file differ."""
+    assert after.keys() == before.keys()
+    assert [path for path in after if after[path] != before[path]] == []
+
+
+# ids
+
+
+def test_an_id_is_minted_from_site_source_and_path(site: SiteFolder) -> None:
+    site.record("news/a.md")
+    site.run(NOON)
+    assert site.ids() == {"news/a.md": minted("path:/news/a.md")}
+
+
+def test_losing_the_database_changes_no_id_of_what_was_never_renamed(
+    site: SiteFolder, make_store_url: Callable[[str], str]
+) -> None:
+    fill(site, 5)
+    site.record("stated.md", id="story-7")
+    site.record("iri.md", id="tag:example.org,2024:7")
+    site.run(NOON)
+    before = site.ids()
+    site.configure(url=make_store_url(site.url.split(":")[0].split("+")[0]))
+    site.run(LATER)
+    assert site.ids() == before
+    assert before["stated.md"] == minted("id:story-7")
+    assert before["iri.md"] == "tag:example.org,2024:7"
+
+
+@pytest.mark.parametrize("change", [{}, {"secured": "other"}], ids=["the same bytes", "the same content"])
+def test_a_rename_keeps_the_id_and_a_new_file_at_the_old_path_gets_a_number(
+    site: SiteFolder, change: dict[str, Any]
+) -> None:
+    site.record("a.md", title="Moves", publishedDateTime=DATE)
+    site.run(NOON)
+    site.remove("a.md")
+    site.record("z/b.md", title="Moves", publishedDateTime=DATE, **change)
+    site.run(LATER)
+    site.record("a.md", title="Second", publishedDateTime=DATE)
+    site.run("2024-05-01 14:00")
+    site.remove("a.md")
+    site.record("c.md", title="Second", publishedDateTime=DATE)
+    site.run("2024-05-01 14:05")
+    site.record("a.md", title="Third")
+    site.run("2024-05-01 14:10")
+    keys = {"Moves": "path:/a.md", "Second": "path:/a.md~2", "Third": "path:/a.md~3"}
+    assert site.ids() == {title: minted(key) for title, key in keys.items()} | site.ids()
+    assert len(site.ids()) == 3
+    assert tombstones(site) == []
+
+
+def test_a_rename_and_a_new_file_at_its_old_path_in_one_cycle_stay_apart_by_path(site: SiteFolder) -> None:
+    """A file that is there is its record, whatever it says; the moved copy is the new one."""
+    site.record("a.md", title="First", publishedDateTime=DATE)
+    site.run(NOON)
+    site.record("b.md", title="First", publishedDateTime=DATE)
+    site.record("a.md", title="Other", publishedDateTime=DATE)
+    site.run(LATER)
+    assert site.ids() == {"Other": minted("path:/a.md"), "First": minted("path:/b.md")}
+
+
+def test_a_rename_may_take_removal_grace_and_no_longer(site: SiteFolder) -> None:
+    site.record("a.md", title="In time")
+    site.record("k.md", title="Too late")
+    site.run(NOON)
+    site.remove("a.md", "k.md")
+    site.run(LATER)
+    assert site.titles() == []
+    site.record("b.md", title="In time")
+    site.run("2024-05-01 13:10")
+    site.record("l.md", title="Too late")
+    site.run("2024-05-01 13:11")
+    assert site.ids() == {"In time": minted("path:/a.md"), "Too late": minted("path:/l.md")}
+
+
+def test_several_renames_of_the_same_content_pair_in_order_of_path(site: SiteFolder) -> None:
+    for name in ("b.md", "a.md"):
+        site.record(name, title="Same", url=name, secured=name)
+    site.run(NOON)
+    site.remove("a.md", "b.md")
+    for name in ("y.md", "x.md"):
+        site.record(name, title="Same", secured="new")
+    site.run(LATER)
+    site.record("x.md", title="From x")
+    site.record("y.md", title="From y")
+    site.run(DAY)
+    assert site.ids() == {"From x": minted("path:/a.md"), "From y": minted("path:/b.md")}
+
+
+def test_a_file_at_the_path_of_a_withdrawn_record_is_that_record_whatever_it_says(site: SiteFolder) -> None:
+    site.record("a.md", title="Old", publishedDateTime=DATE)
+    site.run(NOON)
+    site.remove("a.md")
+    site.run(LATER)
+    assert tombstones(site) == [minted("path:/a.md")]
+    site.record("a.md", title="New", publishedDateTime=DATE)
+    site.run(DAY)
+    assert site.ids() == {"New": minted("path:/a.md")}
+    assert tombstones(site) == []
+
+
+def test_an_explicit_id_that_is_added_later_does_not_change_the_id(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.run(NOON)
+    site.record("a.md", id="story-7")
+    site.run(LATER)
+    assert site.ids() == {"a.md": minted("path:/a.md")}
+
+
+def test_the_second_file_with_an_explicit_id_is_rejected_by_name_and_comes_in_when_the_first_vanishes(
+    site: SiteFolder,
+) -> None:
+    site.record("b.md", title="First", id="story-7", publishedDateTime=DATE)
+    site.run(NOON)
+    site.record("a.md", title="Second", id="story-7", publishedDateTime=DATE)
+    result = site.run(LATER)
+    assert result.rejected == 1
+    assert site.titles() == ["First"]
+    assert [line for line in site.problems() if line.startswith("a.md") and "b.md" in line and "story-7" in line]
+    site.remove("b.md")
+    result = site.run(DAY)
+    assert result.rejected == 0
+    assert site.ids() == {"Second": minted("id:story-7")}
+    assert tombstones(site) == []
+
+
+def test_of_two_new_files_with_one_explicit_id_the_first_path_wins(site: SiteFolder) -> None:
+    site.record("b.md", id="story-7")
+    site.record("a.md", id="story-7")
+    assert site.run(NOON).rejected == 1
+    assert site.titles() == ["a.md"]
+
+
+def test_a_duplicate_comes_in_when_the_first_states_the_id_no_more(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.run(NOON)
+    site.record("a.md", id="story-7")
+    site.record("b.md", id="story-7")
+    assert site.run(LATER).rejected == 1
+    site.record("a.md")
+    assert site.run(DAY).rejected == 0
+    assert site.ids() == {"a.md": minted("path:/a.md"), "b.md": minted("id:story-7")}
+
+
+def test_an_entry_that_was_refused_an_id_is_read_again_when_the_holder_of_the_id_is_gone(site: SiteFolder) -> None:
+    site.record("a.md", title="Refused")
+    site.record("b.md", title="Holder", id="story-7")
+    site.run(NOON)
+    site.record("a.md", title="Refused and edited", id="story-7")
+    assert site.run(LATER).rejected == 1
+    site.remove("b.md")
+    assert site.run(DAY).rejected == 0
+    assert site.ids() == {"Refused and edited": minted("path:/a.md")}
+
+
+def test_a_renamed_file_keeps_its_explicit_id_before_a_duplicate_that_waits(site: SiteFolder) -> None:
+    site.record("m.md", title="First", id="story-7", publishedDateTime=DATE)
+    site.run(NOON)
+    site.record("a.md", title="Duplicate", id="story-7", publishedDateTime=DATE)
+    site.run(LATER)
+    site.remove("m.md")
+    site.record("z.md", title="First", id="story-7", publishedDateTime=DATE)
+    site.run(DAY)
+    assert site.ids() == {"First": minted("id:story-7")}
+
+
+def test_names_that_are_alike_in_nfc_give_two_ids(site: SiteFolder) -> None:
+    site.record(unicodedata.normalize("NFD", "é.md"), title="Decomposed")
+    site.record("é.md", title="Composed")
+    site.run(NOON)
+    assert set(site.ids().values()) == {minted("path:/é.md"), minted("path:/é.md~2")}
+
+
+# which files are read
+
+
+def test_linked_files_outside_the_folder_and_dot_files_are_not_read(site: SiteFolder) -> None:
+    outside = site.root / "outside"
+    outside.mkdir()
+    (outside / "secret.md").write_text(record_text({"title": "Outside"}))
+    site.record("inside.md", title="Inside")
+    site.record(".hidden.md", title="Dot file")
+    site.record(".git/a.md", title="Dot folder")
+    (site.incoming / "file.md").symlink_to(outside / "secret.md")
+    (site.incoming / "folder").symlink_to(outside)
+    (site.incoming / "linked.md").symlink_to(site.incoming / "inside.md")
+    (site.incoming / "dangling.md").symlink_to(site.incoming / "nothing.md")
+    os.mkfifo(site.incoming / "pipe.md")
+    assert site.run(NOON).scanned == 2
+    assert site.titles() == ["Inside", "Inside"]
+
+
+def test_names_with_percent_signs_or_that_are_not_utf_8_work_and_stay_apart(site: SiteFolder) -> None:
+    names = {
+        b"caf\xe9.md": "caf%E9.md",
+        b"caf%E9.md": "caf%25E9.md",
+        b"100%.md": "100%25.md",
+        b"%/\xff/a.md": "%25/%FF/a.md",
+    }
+    for name, path in names.items():
+        site.record(name, title=path)
+    site.run(NOON)
+    expected = {path: minted(f"path:/{path}") for path in names.values()}
+    assert site.ids() == expected | site.ids()
+    assert len(site.ids()) == len(names)
+    before = site.snapshot()
+    site.run(LATER)
+    assert_untouched(before, site.snapshot())
+    for name in names:
+        (site.incoming / os.fsdecode(name)).unlink()
+    site.run(DAY)
+    assert site.titles() == []
+
+
+# bytes that stay
+
+
+@pytest.mark.parametrize("field", ["secured", "heat", "quality", "cdnAmpWebUrl", "unknown"])
+def test_a_rewrite_of_what_no_reader_sees_changes_no_byte(site: SiteFolder, field: str) -> None:
+    fill(site, 4, **{field: 10})
+    site.run(NOON)
+    before = site.snapshot()
+    for number in range(4):
+        path = f"{number:03}.md"
+        text_now = (site.incoming / path).read_text().replace(f"{field}: 10", f"{field}: 77")
+        site.write(path, text_now)
+    site.run(DAY)
+    assert_untouched(before, site.snapshot())
+
+
+def test_a_moved_date_of_an_entry_that_is_out_changes_no_byte(site: SiteFolder) -> None:
+    site.record("a.md", publishedDateTime="2024-05-01T08:00:00Z")
+    site.run(NOON)
+    before = site.snapshot()
+    for moment, date in ((LATER, "2024-06-01T08:00:00Z"), (DAY, "2023-05-01T08:00:00Z")):
+        site.record("a.md", publishedDateTime=date)
+        site.run(moment)
+        assert_untouched(before, site.snapshot())
+
+
+def test_an_update_date_that_is_not_the_latest_of_an_entry_changes_no_byte(site: SiteFolder) -> None:
+    """Only the latest of an entry's dates is shown; one below it is nothing that a reader can see."""
+    fields = {"title": "Dated", "publishedDateTime": "2024-05-01T08:00:00Z"}
+    site.record("a.md", **fields)
+    site.run(NOON)
+    before = site.snapshot()
+    site.record("a.md", **fields, updatedDateTime="2024-04-01T08:00:00Z")
+    site.run(LATER)
+    assert_untouched(before, site.snapshot())
+
+
+def test_time_alone_cuts_no_window_anew_when_a_change_is_not_visible(site: SiteFolder) -> None:
+    site.configure('[output]\nlimit = 2\nmin_stay = "24h"')
+    site.run("2024-04-30 12:00")
+    for name in ("a", "b", "c"):
+        site.record(f"{name}.md", publishedDateTime="2024-05-01T08:00:00Z")
+    site.run(NOON)
+    assert len(site.titles()) == 3
+    before = site.snapshot()
+    site.record("b.md", publishedDateTime="2024-05-01T08:00:00Z", updatedDateTime="2024-04-01T08:00:00Z")
+    site.run("2024-05-09 12:00")
+    assert_untouched(before, site.snapshot())
+
+
+def test_no_entry_leaves_a_feed_sooner_than_min_stay(site: SiteFolder) -> None:
+    site.configure('[output]\nlimit = 2\nmin_stay = "24h"')
+    site.run("2024-04-30 12:00")
+    for number in range(12):
+        site.record(f"{number:02}.md", publishedDateTime="2024-05-01T08:00:00Z")
+    site.run(NOON)
+    assert len(site.titles()) == 8
+    site.record("new.md", publishedDateTime="2024-05-02T11:00:00Z")
+    site.run("2024-05-02 12:00")
+    assert len(site.titles()) == 2
+
+
+# the output folder
+
+
+def test_a_lost_output_folder_comes_back_with_identical_bytes(site: SiteFolder) -> None:
+    fill(site, 6)
+    site.run(NOON)
+    before = site.documents()
+    shutil.rmtree(site.output)
+    site.run(DAY)
+    assert site.documents() == before
+
+
+def test_a_missing_file_is_written_again_and_no_other(site: SiteFolder) -> None:
+    fill(site, 6)
+    site.run(NOON)
+    before = site.snapshot()
+    (site.output / "ai" / "rss.xml").unlink()
+    result = site.run(DAY)
+    after = site.snapshot()
+    assert result.files_written == 1
+    assert {path: body for path, (body, _) in after.items()} == {path: body for path, (body, _) in before.items()}
+    assert {path for path in after if after[path][1] != before[path][1]} == {"ai/rss.xml"}
+
+
+def test_a_file_that_we_did_not_write_is_never_touched(site: SiteFolder) -> None:
+    fill(site, 4)
+    site.run(NOON)
+    foreign = {"robots.txt": b"1", "ai/favicon.ico": b"2", "other/rss.xml": b"3", ".htaccess": b"4"}
+    for path, body in foreign.items():
+        (site.output / path).parent.mkdir(exist_ok=True)
+        (site.output / path).write_bytes(body)
+    before = site.snapshot()
+    site.configure('[output]\npages = false\nformats = ["atom"]')
+    fill(site, 4, title="Edited")
+    site.run(LATER)
+    site.remove("000.md", "001.md", "002.md", "003.md")
+    site.run(DAY)
+    after = site.snapshot()
+    assert {path: after.get(path) for path in foreign} == {path: before[path] for path in foreign}
+    names = {path for path in after if not path.startswith(".aggregator/")} - foreign.keys()
+    assert names == {"opml.xml", "all/atom.xml", "ai/atom.xml", "power-apps/atom.xml"}
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["the same process", "another process"])
+def test_a_crash_between_the_files_and_the_manifest_rewrites_nothing_that_is_right(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    fill(site, 4)
+    site.run(NOON)
+    fill(site, 5, title="Another title")
+    replace_file = os.replace
+
+    def crash(origin: Any, target: Any) -> None:
+        if Path(target).name == "manifest.json":
+            raise KeyboardInterrupt
+        replace_file(origin, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", crash)
+        with pytest.raises(KeyboardInterrupt):
+            site.run(LATER)
+    before = site.snapshot()
+    assert site.titles() == ["Another title"] * 5
+    if fresh:
+        site.close()
+    assert site.run(DAY).files_written == 0
+    after = site.snapshot()
+    assert {path for path in after if after[path] != before.get(path)} == {".aggregator/manifest.json"}
+    site.run(DAY)
+    assert_untouched(after, site.snapshot())
+
+
+def test_a_lost_manifest_comes_back_and_rewrites_nothing(site: SiteFolder) -> None:
+    fill(site, 4)
+    site.run(NOON)
+    before = site.snapshot()
+    (site.output / ".aggregator" / "manifest.json").unlink()
+    assert site.run(DAY).files_written == 0
+    assert site.snapshot().keys() == before.keys()
+    assert {path for path, seen in site.snapshot().items() if seen != before[path]} <= {".aggregator/manifest.json"}
+
+
+def test_an_output_folder_that_cannot_be_written_is_a_problem_and_heals(site: SiteFolder) -> None:
+    site.output.mkdir()
+    (site.output / "ai").write_text("in the way")
+    fill(site, 4)
+    result = site.run(NOON)
+    assert not result.published
+    assert any(str(site.output / "ai") in problem for problem in result.problems)
+    assert site.documents() == {"ai": b"in the way"}
+    (site.output / "ai").unlink()
+    result = site.run(LATER)
+    assert result.published
+    assert result.problems == ()
+    assert len(site.titles("ai")) == 4
+    assert site.snapshot().keys() >= {"opml.xml", "index.html", "power-apps/rss.xml"}
+
+
+def test_a_new_store_that_has_not_seen_its_records_replaces_no_feeds(
+    site: SiteFolder, make_store_url: Callable[[str], str]
+) -> None:
+    fill(site, 4)
+    site.run(NOON)
+    before = site.snapshot()
+    site.configure(url=make_store_url(site.url.split(":")[0].split("+")[0]))
+    shutil.move(site.incoming, site.root / "away")
+    site.run(LATER)
+    assert_untouched(before, site.snapshot())
+    shutil.move(site.root / "away", site.incoming)
+    ids = site.ids()
+    site.run(DAY)
+    assert site.ids() == ids
+
+
+# files that vanish
+
+
+def test_a_missing_folder_keeps_everything(site: SiteFolder) -> None:
+    fill(site, 4)
+    site.run(NOON)
+    before = site.snapshot()
+    shutil.move(site.incoming, site.root / "away")
+    result = site.run(LATER)
+    assert any(str(site.incoming) in problem for problem in result.problems)
+    assert_untouched(before, site.snapshot())
+    shutil.move(site.root / "away", site.incoming)
+    assert site.run("2024-05-03 12:00").problems == ()
+    assert_untouched(before, site.snapshot())
+
+
+def test_a_mass_removal_waits_for_a_scan_removal_grace_later(site: SiteFolder) -> None:
+    fill(site, 39)
+    site.run(NOON)
+    before = site.snapshot()
+    site.remove(*(f"{number:03}.md" for number in range(20)))
+    for moment in ("2024-05-02 12:00", "2024-05-02 12:09"):
+        result = site.run(moment)
+        assert any("--accept-removals" in problem for problem in result.problems)
+        assert result.removed == 0
+        assert_untouched(before, site.snapshot())
+    result = site.run("2024-05-02 12:10")
+    assert (result.removed, result.problems) == (20, ())
+    assert len(site.titles()) == 19
+    assert len(tombstones(site)) == 20
+
+
+def test_a_mass_removal_that_is_undone_in_time_changes_nothing(site: SiteFolder) -> None:
+    fill(site, 30)
+    site.run(NOON)
+    before = site.snapshot()
+    shutil.copytree(site.incoming, site.root / "copy")
+    site.remove(*(f"{number:03}.md" for number in range(30)))
+    site.run("2024-05-02 12:00")
+    shutil.copytree(site.root / "copy", site.incoming, dirs_exist_ok=True)
+    site.run("2024-05-02 12:05")
+    assert_untouched(before, site.snapshot())
+    site.remove(*(f"{number:03}.md" for number in range(30)))
+    assert site.run("2024-05-02 12:11").removed == 0
+
+
+@pytest.mark.parametrize(("known", "gone"), [(19, 19), (40, 20)], ids=["under 20", "half"])
+def test_a_removal_that_is_no_mass_removal_withdraws_at_once(site: SiteFolder, known: int, gone: int) -> None:
+    fill(site, known)
+    site.run(NOON)
+    site.remove(*(f"{number:03}.md" for number in range(gone)))
+    assert site.run(LATER).removed == gone
+    assert len(site.titles()) == known - gone
+
+
+def test_accepted_removals_do_not_wait(site: SiteFolder) -> None:
+    fill(site, 30)
+    site.run(NOON)
+    site.remove(*(f"{number:03}.md" for number in range(30)))
+    result = site.run(LATER, accept_removals=True)
+    assert (result.removed, result.problems) == (30, ())
+    assert site.titles() == []
+
+
+def test_a_whole_folder_that_is_renamed_is_no_mass_removal(site: SiteFolder) -> None:
+    fill(site, 30)
+    site.run(NOON)
+    before = site.snapshot()
+    names = sorted(site.incoming.iterdir())
+    (site.incoming / "2024").mkdir()
+    for name in names:
+        name.rename(site.incoming / "2024" / name.name)
+    result = site.run(LATER)
+    assert (result.problems, result.removed) == ((), 0)
+    assert_untouched(before, site.snapshot())
+
+
+# release
+
+
+def test_an_embargoed_entry_is_released_with_its_due_time_also_when_its_file_is_rewritten_then(
+    site: SiteFolder,
+) -> None:
+    """Its due time, not that of the cycle: what came out with the cycle's time stands above it."""
+    due = "2024-05-01T14:00:00Z"
+    site.record("old.md", publishedDateTime="2024-04-01T08:00:00Z")
+    site.record("embargoed.md", publishedDateTime=due, secured=1)
+    site.run(NOON)
+    site.record("embargoed.md", publishedDateTime=due, secured=2)
+    site.record("new.md", publishedDateTime="2024-05-01T13:30:00Z")
+    site.run("2024-05-01 16:00")
+    assert site.titles() == ["new.md", "embargoed.md", "old.md"]
+
+
+def test_an_embargoed_entry_that_is_renamed_when_due_keeps_its_due_time(site: SiteFolder) -> None:
+    due = "2024-05-01T14:00:00Z"
+    site.record("embargoed.md", title="Embargoed", publishedDateTime=due)
+    site.run(NOON)
+    site.record("first.md", publishedDateTime="2024-05-01T11:00:00Z")
+    site.run("2024-05-01 13:59")
+    site.remove("embargoed.md")
+    site.record("moved.md", title="Embargoed", publishedDateTime=due)
+    site.record("new.md", publishedDateTime="2024-05-01T13:30:00Z")
+    site.run("2024-05-01 16:00")
+    assert site.titles() == ["new.md", "Embargoed", "first.md"]
+
+
+# topics
+
+
+def test_a_feed_comes_with_the_entry_that_makes_enough_and_never_from_hidden_ones(site: SiteFolder) -> None:
+    site.configure("[topics]\nmin_entries = 2")
+    site.record("a.md", topics=["AI"])
+    site.record("b.md", topics=["AI"], published=False)
+    site.record("c.md", topics=["AI"], publishedDateTime="2024-06-01T00:00:00Z")
+    site.run(NOON)
+    assert not (site.output / "ai").exists()
+    site.record("b.md", topics=["AI"], published=True)
+    site.run(LATER)
+    assert sorted(site.titles("ai")) == ["a.md", "b.md"]
+    site.remove("a.md", "b.md")
+    site.run(DAY)
+    assert site.titles("ai") == []
+
+
+def test_a_topic_keeps_its_slug_and_a_clash_gets_four_hex_digits(site: SiteFolder) -> None:
+    site.record("a.md", topics=["C#"])
+    site.run(NOON)
+    site.record("b.md", topics=["C", "status"])
+    site.run(LATER)
+    site.close()
+    site.record("c.md", topics=["日本"])
+    site.remove("a.md")
+    site.run(DAY)
+    folders = {path.name for path in site.output.iterdir() if path.is_dir()} - {".aggregator"}
+    assert folders == {"all", "c", "c-2e7d", "status-073c", "t-cf2abf0c"}
+    assert [site.feed(slug)["title"] for slug in ("c", "c-2e7d")] == ["C#", "C"]
+
+
+def test_slugs_of_one_cycle_are_given_in_order_of_names(site: SiteFolder) -> None:
+    site.record("a.md", topics=["C#", "C"])
+    site.run(NOON)
+    assert [site.feed(slug)["title"] for slug in ("c", "c-951a")] == ["C", "C#"]
+
+
+def test_a_topics_title_is_its_spelling_in_its_first_released_entry(site: SiteFolder) -> None:
+    site.record("hidden.md", topics=["pOWER aPPS"], published=False)
+    site.record("a/z.md", topics=["power apps"], publishedDateTime="2024-04-01T08:00:00Z")
+    site.record("b.md", topics=["Power  Apps"], publishedDateTime="2024-01-01T08:00:00Z")
+    site.run(NOON)
+    assert site.feed("power-apps")["title"] == "power apps"
+    site.remove("a/z.md")
+    site.record("0.md", topics=["POWER APPS"])
+    site.run(LATER)
+    assert site.feed("power-apps")["title"] == "power apps"
+    assert len(site.titles("power-apps")) == 2
+
+
+# stops and crashes
+
+
+class StopAt(threading.Event):
+    """Is set when it is asked for the nth time."""
+
+    def __init__(self, nth: int) -> None:
+        super().__init__()
+        self.left = nth
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def make_changes(site: SiteFolder) -> None:
+    """A first cycle, then one change of each kind."""
+    fill(site, 12)
+    site.record("flag.md", topics=["AI"], publishedDateTime=DATE)
+    site.record("holder.md", id="story-7", topics=["C#"])
+    site.record("state.md", title="Duplicate", id="story-7", topics=["C#"])
+    site.record("due.md", publishedDateTime="2024-05-01T12:30:00Z", topics=["AI"])
+    site.run(NOON)
+    site.record("000.md", title="Edited", topics=["New topic"], publishedDateTime=DATE)
+    site.record("flag.md", topics=["AI"], publishedDateTime=DATE, published=False)
+    site.record("new.md", topics=["AI", "Robots"], publishedDateTime=DATE)
+    (site.incoming / "001.md").rename(site.incoming / "zzz.md")
+    site.record("yyy.md", **json_fields(site.incoming / "002.md"), secured="new")
+    site.remove("002.md", "003.md", "holder.md")
+    site.write("004.md", "---\ntitle: x\npublishedDateTime: soon\n---\n")
+
+
+def json_fields(path: Path) -> dict[str, Any]:
+    """The fields of a record that `record` wrote."""
+    lines = path.read_text().split("\n")[1:-2]
+    return {key: json.loads(value) for key, value in (line.split(": ", 1) for line in lines)}
+
+
+@pytest.fixture
+def undisturbed(make_site: Callable[..., SiteFolder], tmp_path: Path) -> dict[str, bytes]:
+    """What `make_changes` leads to without a stop."""
+    site = make_site(f"sqlite:///{tmp_path / 'undisturbed.db'}")
+    make_changes(site)
+    site.run(LATER)
+    return site.documents()
+
+
+def test_a_stop_at_any_point_leaves_a_store_from_which_the_next_cycle_completes(
+    site: SiteFolder, undisturbed: dict[str, bytes]
+) -> None:
+    make_changes(site)
+    stops = 0
+    while True:
+        site.pipeline._stop = StopAt(stops)
+        try:
+            site.run(LATER)
+            break
+        except StoppedError:
+            stops += 1
+    assert stops > 5
+    assert site.documents() == undisturbed
+
+
+@pytest.mark.parametrize("stage", ["files", "feeds"])
+def test_a_stop_from_the_progress_callback_leaves_a_usable_store(
+    make_site: Callable[..., SiteFolder], store_url: str, tmp_path: Path, stage: str
+) -> None:
+    site, other = make_site(store_url), make_site(f"sqlite:///{tmp_path / 'other.db'}")
+    for one in (site, other):
+        fill(one, 300)
+    other.run(NOON)
+    site.progress = lambda where, *_: site.stop.set() if where == stage else None
+    with pytest.raises(StoppedError):
+        site.run(NOON)
+    assert site.documents() == {}
+    site.stop.clear()
+    site.progress = lambda *_: None
+    site.run(NOON)
+    assert site.documents() == other.documents()
+
+
+class PulledPlugError(Exception):
+    """Nothing of the program catches it."""
+
+
+def crash_before(patch: pytest.MonkeyPatch, nth: int) -> None:
+    """Ends the program before its nth transaction."""
+    write, count = Store.write, [0]
+
+    def counted(store: Store) -> Any:
+        count[0] += 1
+        if count[0] > nth:
+            raise PulledPlugError
+        return write(store)
+
+    patch.setattr(Store, "write", counted)
+
+
+def test_a_crash_between_any_two_transactions_is_healed_by_the_next_cycle(
+    site: SiteFolder, undisturbed: dict[str, bytes]
+) -> None:
+    make_changes(site)
+    crashes = 0
+    while True:
+        with pytest.MonkeyPatch.context() as patch:
+            crash_before(patch, crashes)
+            try:
+                site.run(LATER)
+                break
+            except PulledPlugError:
+                crashes += 1
+        site.close() if crashes % 3 == 0 else None
+    assert crashes > 8
+    assert site.documents() == undisturbed
+
+
+def test_one_crash_before_each_transaction_in_turn_is_healed_by_the_next_cycle(
+    make_site: Callable[..., SiteFolder], tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    origin = make_site(f"sqlite:///{tmp_path / 'origin.db'}")
+    make_changes(origin)
+    origin.close()
+    unhealed = []
+    for nth in range(100):
+        site = make_site(f"sqlite:///{tmp_path / f'{nth}.db'}")
+        shutil.copy(tmp_path / "origin.db", tmp_path / f"{nth}.db")
+        for name in ("incoming", "output"):
+            shutil.copytree(origin.root / name, site.root / name, dirs_exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch:
+            crash_before(patch, nth)
+            try:
+                site.run(LATER)
+                break
+            except PulledPlugError:
+                pass
+        site.run(LATER)
+        if site.documents() != undisturbed:
+            unhealed.append(nth)
+        site.close()
+    assert nth > 8
+    assert unhealed == []
+
+
+# the store
+
+
+def test_a_second_store_cannot_take_the_lease(site: SiteFolder) -> None:
+    site.run(NOON)
+    other = open_store(site.url, create=True)
+    with pytest.raises(StoreHeldError, match=f"process {os.getpid()} "):
+        other.lease.acquire(0)
+    site.close()
+    other.lease.acquire(0)
+    other.lease.release()
+    other.close()
+
+
+def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(store_url: str) -> None:
+    script = (
+        "import sys, time; from aggregator.store import open_store; store = open_store(sys.argv[1], create=True);"
+        " store.lease.acquire(0); print('held', flush=True); time.sleep(600)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script, store_url], stdout=subprocess.PIPE)
+    with holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+        store = open_store(store_url, create=True)
+        with pytest.raises(StoreHeldError, match=f"process {holder.pid} "):
+            store.lease.acquire(0)
+        holder.kill()
+        holder.wait()
+    store.lease.acquire(0)
+    with store.write():
+        pass
+    store.lease.release()
+    store.close()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_lease_of_another_machine_is_taken_when_it_has_ended(store_url: str, ended: bool) -> None:
+    store = open_store(store_url, create=True)
+    until_ms = 1_000 if ended else 10**14
+    with store.engine.begin() as connection:
+        connection.execute(lease.insert().values(id=1, token="theirs", holder=ANOTHER_MACHINE, until_ms=until_ms))
+    if ended:
+        store.lease.acquire(0)
+        store.lease.release()
+    else:
+        with pytest.raises(StoreHeldError, match="process 1 on elsewhere"):
+            store.lease.acquire(0)
+    store.close()
+
+
+def test_a_transaction_after_a_takeover_is_refused_and_writes_nothing(site: SiteFolder) -> None:
+    fill(site)
+    site.run(NOON)
+    before = site.snapshot()
+    with site.store.engine.begin() as connection:
+        connection.execute(update(lease).values(token="theirs", holder=ANOTHER_MACHINE))
+    site.record("new.md")
+    with pytest.raises(LeaseLostError):
+        site.run(LATER)
+    assert_untouched(before, site.snapshot())
+    with site.store.engine.begin() as connection:
+        assert connection.execute(lease.select()).one().token == "theirs"
+        connection.execute(update(lease).values(until_ms=0))
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_with_a_newer_schema_is_refused(store_url: str, create: bool) -> None:
+    store = open_store(store_url, create=True)
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+    with pytest.raises(StoreNewerError, match="9999"):
+        open_store(store_url, create=create)
+
+
+def test_migrations_and_tables_agree(store_url: str) -> None:
+    store = open_store(store_url, create=True)
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    store.close()

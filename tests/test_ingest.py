@@ -1,0 +1,348 @@
+"""Reading files in batches: what becomes of them, and what never comes out of them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from hashlib import blake2b
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from aggregator import ingest
+from aggregator.config.schema import PRESETS
+from aggregator.ingest import Outcome, ingest_batch, ingest_files
+from aggregator.model import Record, Rejection, Source, SourceFile, Unchanged
+from aggregator.scan import Differs, scan_folder
+
+GOOD = "---\ntitle: T\n---\nbody\n"
+
+
+def source(root: Path, *, max_bytes: int = 1_000_000) -> Source:
+    fields = tuple(PRESETS["smartable"].items())
+    return Source(
+        "", str(root), ("*.md",), fields, True, max_bytes, 32, 20_000, timedelta(0), (), None, ZoneInfo("UTC")
+    )
+
+
+def files_of(root: Path) -> list[tuple[SourceFile, bytes | None]]:
+    found = scan_folder(source(root), iter(()), lambda: None)
+    return [(item.file, item.digest) for item in found if isinstance(item, Differs)]
+
+
+def ingest_one(path: Path, *, known: bytes | None = None, max_bytes: int = 1_000_000) -> Outcome:
+    file = SourceFile("", path.name, path.stat().st_size, path.stat().st_mtime_ns)
+    (outcome,) = ingest_batch(source(path.parent, max_bytes=max_bytes), [(file, known)])
+    return outcome
+
+
+def write(path: Path, text: str | bytes = GOOD, *, age_s: float = 3600) -> Path:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    moment = time.time() - age_s
+    os.utime(path, (moment, moment))
+    return path
+
+
+def digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+# What becomes of a file
+
+
+def test_readable_file_gives_its_record_and_digest(tmp_path: Path) -> None:
+    outcome = ingest_one(write(tmp_path / "a.md"))
+
+    assert isinstance(outcome, Record)
+    assert outcome.digest == digest(GOOD)
+    assert outcome.content.title == "T"
+
+
+def test_same_bytes_as_stored_are_unchanged_whatever_they_say(tmp_path: Path) -> None:
+    for text in (GOOD, "no front matter", "---\n"):
+        path = write(tmp_path / "a.md", text)
+        outcome = ingest_one(path, known=digest(text))
+
+        assert isinstance(outcome, Unchanged)
+        assert (outcome.digest, outcome.file.mtime_ns) == (digest(text), path.stat().st_mtime_ns)
+
+
+def test_file_with_a_name_that_is_no_text_is_read(tmp_path: Path) -> None:
+    for name in (b"\xff.md", b"a%41.md", b"\xc3\xa9.md"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text(GOOD)
+
+    (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
+
+    assert [type(one) for one in outcomes] == [Record] * 3
+    assert [one.file.path for one in outcomes] == ["%FF.md", "a%2541.md", "é.md"]
+
+
+def test_size_limit_is_exact(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.md")
+    size = len(GOOD)
+
+    assert isinstance(ingest_one(path, max_bytes=size), Record)
+    outcome = ingest_one(path, max_bytes=size - 1)
+
+    assert isinstance(outcome, Rejection)
+    assert str(outcome.problem) == (
+        f"a.md: the file is over {size - 1:,} bytes (make it shorter or raise records.max_bytes)"
+    )
+
+
+def test_file_that_vanishes_after_the_scan_gives_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "a.md")
+    write(tmp_path / "b.md")
+    (tmp_path / "c").mkdir()
+    write(tmp_path / "c/d.md")
+    files = files_of(tmp_path)
+    (tmp_path / "a.md").unlink()
+    (tmp_path / "c/d.md").unlink()
+    (tmp_path / "c").rmdir()
+    (tmp_path / "c").write_text("a file now")
+
+    (outcomes,) = ingest_files(source(tmp_path), files, workers=0)
+
+    assert [one.file.path for one in outcomes] == ["b.md"]
+
+
+def test_file_that_changes_after_the_scan_has_the_stat_of_what_was_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.md")
+    files = files_of(tmp_path)
+    write(path, GOOD + "more\n", age_s=60 * 60 * 24)
+
+    ((outcome,),) = ingest_files(source(tmp_path), files, workers=0)
+
+    assert (outcome.file.size, outcome.file.mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+    assert outcome.digest == digest(GOOD + "more\n")
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo"])
+def test_what_is_no_regular_file_by_now_is_rejected_without_waiting(tmp_path: Path, kind: str) -> None:
+    write(tmp_path / "a.md")
+    files = files_of(tmp_path)
+    (tmp_path / "a.md").unlink()
+    (tmp_path / "a.md").mkdir() if kind == "folder" else os.mkfifo(tmp_path / "a.md")
+
+    ((outcome,),) = ingest_files(source(tmp_path), files, workers=0)
+
+    assert isinstance(outcome, Rejection)
+    assert (outcome.digest, outcome.hides) == (b"", False)
+    assert str(outcome.problem) == "a.md: cannot be read: not a regular file (check its rights)"
+
+
+def test_file_that_cannot_be_opened_is_rejected_and_does_not_hide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.md")
+    files = files_of(tmp_path)
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ingest.os, "open", refuse)
+    ((outcome,),) = ingest_files(source(tmp_path), files, workers=0)
+
+    assert isinstance(outcome, Rejection)
+    assert (outcome.digest, outcome.hides, outcome.unfinished) == (b"", False, False)
+    assert str(outcome.problem) == "a.md: cannot be read: Permission denied (check its rights)"
+
+
+def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.md")
+    write(tmp_path / "b.md")
+    real = ingest.parse_record
+
+    def parse(raw: bytes, file: SourceFile, *rest: object) -> Record | Rejection:
+        if file.path == "a.md":
+            raise KeyError(CANARY)
+        return real(raw, file, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ingest, "parse_record", parse)
+    (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
+
+    assert [type(one) for one in outcomes] == [Rejection, Record]
+    assert CANARY not in repr(outcomes)
+
+
+# Unfinished files
+
+
+@pytest.mark.parametrize("text", ["", "--", "---", "---\ntitle: T\n", b"---\ntitle: \xc3", "---\r\ntitle: T\r\n--"])
+@pytest.mark.parametrize(
+    ("age_s", "unfinished"), [(0, True), (50, True), (70, False), (10**6, False), (-5, True), (-(10**6), False)]
+)
+def test_file_without_an_end_is_unfinished_for_a_minute(
+    tmp_path: Path, text: str | bytes, age_s: float, unfinished: bool
+) -> None:
+    outcome = ingest_one(write(tmp_path / "a.md", text, age_s=age_s))
+
+    assert isinstance(outcome, Rejection)
+    assert outcome.unfinished is unfinished
+    assert not outcome.hides
+
+
+@pytest.mark.parametrize("text", ["text", "---\ntitle: [\n---\n", "---\nx: 1\n---\n", b"---\nx: \xff\n---\n"])
+def test_file_that_is_wrong_in_another_way_is_never_unfinished(tmp_path: Path, text: str | bytes) -> None:
+    outcome = ingest_one(write(tmp_path / "a.md", text, age_s=0))
+
+    assert isinstance(outcome, Rejection)
+    assert not outcome.unfinished
+
+
+# Batches and processes
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2,500 small files, some of them unusable."""
+    root = tmp_path_factory.mktemp("many")
+    for number in range(2500):
+        text = f"---\ntitle: Story {number}\ntopics: [T{number % 7}]\n---\n" if number % 50 else "---\ntitle: [\n---\n"
+        (root / f"{number:04}.md").write_text(text)
+    return root
+
+
+def test_processes_give_the_same_outcomes_in_the_same_order(many: Path) -> None:
+    files = files_of(many)
+    files[7] = (files[7][0], blake2b((many / files[7][0].path).read_bytes(), digest_size=16).digest())
+    files.insert(9, (SourceFile("", "gone.md", 1, 1), None))
+
+    here = list(ingest_files(source(many), files, workers=0))
+    there = list(ingest_files(source(many), files, workers=2))
+
+    assert there == here
+    assert [len(batch) for batch in here] == [499, 500, 500, 500, 500, 1]
+    paths = [one.file.path for batch in here for one in batch]
+    assert paths == [f"{number:04}.md" for number in range(2500)]
+    kinds = {kind: sum(type(one) is kind for batch in here for one in batch) for kind in (Record, Rejection, Unchanged)}
+    assert kinds == {Record: 2449, Rejection: 50, Unchanged: 1}
+
+
+def test_processes_end_when_the_reader_stops_early(many: Path) -> None:
+    outcomes = ingest_files(source(many), files_of(many), workers=2)
+
+    assert next(outcomes)[0].file.path == "0000.md"
+    outcomes.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_files_are_taken_as_they_are_needed(tmp_path: Path) -> None:
+    taken = itertools.count()
+
+    def endless() -> Iterator[tuple[SourceFile, None]]:
+        for number in taken:
+            yield SourceFile("", f"{number}.md", 1, 1), None
+
+    assert next(ingest_files(source(tmp_path), endless(), workers=0)) == []
+    assert next(taken) <= ingest.POOL_FROM + ingest.BATCH
+
+
+# Never public
+
+CANARY = "Zq7canaryZq7"
+RECORD = f"""---
+title: T
+webUrl: https://a.example/
+secured: "{CANARY}"
+unknown: {CANARY}
+{CANARY}: 1
+nested: {{a: {{b: [{CANARY}]}}}}
+provider: {{name: N, {CANARY}: 1, secret: {CANARY}, id: {CANARY}}}
+images:
+  - url: https://a.example/i.png
+    width: [{CANARY}]
+    secret: {CANARY}
+related:
+  - title: R
+    webUrl: https://b.example/
+    quality: {CANARY}
+    heat: {CANARY}
+    secured: {CANARY}
+    excerpt: {CANARY}
+    {CANARY}: 1
+  - title: {CANARY}
+    webUrl: https://c.example/
+    published: false
+  - title: [{CANARY}]
+    webUrl: {{{CANARY}: 1}}
+  - {CANARY}
+ampWebUrl: https://a.example/{CANARY}
+cdnAmpWebUrl: {CANARY}
+---
+"""
+CASES = {
+    "record": RECORD,
+    "crlf": RECORD.replace("\n", "\r\n"),
+    "title": RECORD.replace("title: T\n", ""),
+    "date": RECORD.replace("title: T\n", f"title: T\npublishedDateTime: {{{CANARY}: 1}}\n"),
+    "flag": RECORD.replace("title: T\n", f"title: T\npublished: [{CANARY}]\n"),
+    "flag tag": RECORD.replace("title: T\n", f"title: T\npublished: !{CANARY} true\n"),
+    "id": RECORD.replace("title: T\n", f"title: T\nid: {{x: {CANARY}}}\n"),
+    "maps": RECORD.replace(
+        "title: T\n",
+        f"title: T\nexcerpt: {{a: {CANARY}}}\nupdatedDateTime: [{CANARY}]\nquality: {{a: {CANARY}}}\n"
+        f"topics: {{{CANARY}: 1}}\nlocale: [{CANARY}]\ntype: !!set {{{CANARY}}}\ncategory: !!binary {CANARY}\n",
+    ),
+    "tagged number": RECORD.replace("title: T\n", f"title: T\nheat: !!int {{=: 5, x: {CANARY}}}\n"),
+    "iframe": RECORD.replace("title: T\n", f"title: T\nfeaturedContent: <b>{CANARY}</b>\n"),
+    "syntax": f"---\ntitle: T\nsecured: 'a' {CANARY}\n---\n",
+    "syntax key": f"---\ntitle: T\n{CANARY}\nx: 1\n---\n",
+    "colon": f"---\ntitle: T\nsecured: a: {CANARY}\n---\n",
+    "quote": f"---\ntitle: T\nsecured: '{CANARY}\n---\n",
+    "bracket": f"---\ntitle: T\nsecured: [{CANARY}\n---\n",
+    "tab": f"---\ntitle: T\nsecured:\n\t{CANARY}: 1\n---\n",
+    "escape": f'---\ntitle: T\nsecured: "{CANARY}\\q"\n---\n',
+    "control": f"---\ntitle: T\nsecured: {CANARY}\x01{CANARY}\n---\n",
+    "alias": f"---\ntitle: T\nsecured: *{CANARY}\n---\n",
+    "anchor twice": f"---\ntitle: T\nsecured: &{CANARY} &{CANARY} 1\n---\n",
+    "tag": f"---\ntitle: T\nsecured: !{CANARY} x\n---\n",
+    "tag of a field": f"---\ntitle: T\nexcerpt: !{CANARY} x\nprovider: {{name: !{CANARY} x}}\n---\n",
+    "tag handle": f"---\ntitle: T\nsecured: !{CANARY}!x y\n---\n",
+    "tag of all": f"---\n!{CANARY}\ntitle: T\n---\n",
+    "directive": f"---\n%{CANARY} 1\ntitle: T\n---\n",
+    "merge": f"---\ntitle: T\n<<: {CANARY}\n---\n",
+    "twice": f"---\ntitle: T\n{CANARY}: 1\n{CANARY}: 2\n---\n",
+    "secured twice": f"---\ntitle: T\nsecured: {CANARY}\nsecured: {CANARY}\n---\n",
+    "complex key": f"---\ntitle: T\n? [{CANARY}]\n: {CANARY}\n? {{a: {CANARY}}}\n: 1\n---\n",
+    "documents": f"---\ntitle: T\n...\n{CANARY}: 1\n---\n",
+    "no map": f"---\n- {CANARY}\n---\n",
+    "no fence": f"---\nsecured: {CANARY}\n",
+    "no front matter": f"secured: {CANARY}\n",
+    "deep": f"---\ntitle: T\nsecured: {'[' * 40}{CANARY}\n---\n",
+    "much": f"---\ntitle: T\nsecured: [{f'{CANARY},' * 20_001}]\n---\n",
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_not_public_is_in_no_outcome(tmp_path: Path, case: str) -> None:
+    text = CASES[case]
+    assert CANARY in text
+
+    outcome = ingest_one(write(tmp_path / "a.md", text))
+
+    assert CANARY not in repr(outcome)
+    assert CANARY not in str(outcome.problem if isinstance(outcome, Rejection) else outcome.warnings)  # type: ignore[union-attr]
+
+
+def test_bytes_that_are_no_text_are_in_no_outcome(tmp_path: Path) -> None:
+    raw = f"---\ntitle: T\nsecured: {CANARY}".encode() + b"\xff\n---\n"
+
+    assert CANARY not in repr(ingest_one(write(tmp_path / "a.md", raw)))
+
+
+def test_secured_and_unknown_keys_change_no_hash(tmp_path: Path) -> None:
+    one = ingest_one(write(tmp_path / "a.md", RECORD))
+    two = ingest_one(write(tmp_path / "a.md", RECORD.replace(CANARY, "other")))
+
+    assert isinstance(one, Record)
+    assert isinstance(two, Record)
+    assert one.digest != two.digest
+    assert (one.content_hash, one.visible_hash, one.selection_hash, one.text_hash) == (
+        two.content_hash, two.visible_hash, two.selection_hash, two.text_hash
+    )  # fmt: skip

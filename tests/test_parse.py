@@ -1,0 +1,914 @@
+"""What the bytes of one file become: every field by its rule, every refusal with its exact line."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import string
+import textwrap
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.config.schema import PRESETS
+from aggregator.model import Image, Problem, Provider, Record, Rejection, Related, Source, SourceFile
+from aggregator.parse import parse_record
+from aggregator.parse.clean import host_name, http_url, plain_text, utc_time, xml_text
+
+UTC_ZONE = ZoneInfo("UTC")
+SOURCE = Source(
+    name="",
+    root="/nowhere",
+    include=("*.md",),
+    fields=tuple(PRESETS["smartable"].items()),
+    default_published=True,
+    max_bytes=1_000_000,
+    max_depth=32,
+    max_nodes=20_000,
+    removal_grace=timedelta(minutes=10),
+    topics=(),
+    link_template=None,
+    timezone=UTC_ZONE,
+)
+at = partial(datetime, tzinfo=UTC)
+NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def parse_bytes(raw: bytes, source: Source = SOURCE, path: str = "a.md", **changes: Any) -> Record | Rejection:
+    """What `raw` gives, with the options of the source changed."""
+    return parse_record(raw, SourceFile("", path, len(raw), 0), replace(source, **changes), b"digest")
+
+
+def parse(front: str, body: str = "", **changes: Any) -> Record | Rejection:
+    """What a file with this front matter gives."""
+    return parse_bytes(f"---\n{textwrap.dedent(front)}\n---\n{body}".encode(), **changes)
+
+
+def record(front: str, body: str = "", **changes: Any) -> Record:
+    """The record of a front matter with a title added."""
+    outcome = parse(f"title: T\n{textwrap.dedent(front)}", body, **changes)
+    assert isinstance(outcome, Record), outcome
+    return outcome
+
+
+def rejection(front: str, **changes: Any) -> Rejection:
+    """The refusal of a front matter with a title added."""
+    outcome = parse(f"title: T\n{textwrap.dedent(front)}", **changes)
+    assert isinstance(outcome, Rejection), outcome
+    return outcome
+
+
+def lines(outcome: Record | Rejection) -> list[str]:
+    """Every line that people read about an outcome."""
+    return [str(one) for one in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
+
+
+# Title
+
+
+@pytest.mark.parametrize(
+    ("front", "title"),
+    [
+        ("title: A story", "A story"),
+        ("name: A name", "A name"),
+        ("title: ''\nname: A name", "A name"),
+        ("title: null\nname: A name", "A name"),
+        ("title: A\nname: B", "A"),
+        ("title: NO", "NO"),
+        ("title: 012", "012"),
+        ("title: 12:30:45", "12:30:45"),
+        ("title: 2024", "2024"),
+        ("title: 1.50", "1.50"),
+        ("title: yes", "yes"),
+        ("title: 2020-05-20", "2020-05-20"),
+        ("title: 2020-02-30", "2020-02-30"),
+        ("title: =", "="),
+        ("title: <<", "<<"),
+        ("title: " + "9" * 5000, "9" * 5000),
+        ("title: !!str 012", "012"),
+        ("title: !!bool maybe", "maybe"),
+        ("title: !!timestamp soon", "soon"),
+        ("title: !!int x", "x"),
+        ("title: !!float ''\nname: B", "B"),
+        ("title: <b>Bold</b> &amp; bright", "Bold & bright"),
+        ("title: '&amp;lt;b&amp;gt;'", "&lt;b&gt;"),
+        ('title: "a\\x0bb"', "ab"),
+        ('title: "a\\0b"', "ab"),
+        ('title: "a\\nb\\u2028c"', "a b c"),
+        ("title: |\n  one\n  ---\n  two", "one --- two"),
+        ("title: >-\n  one\n  two", "one two"),
+        ("? title\n: T", "T"),
+        ("? [complex, key]\n: 1\ntitle: T", "T"),
+        ("1: one\n2.5: x\ntrue: y\nnull: z\ntitle: T", "T"),
+        ("content: c\nhandler: h\ntitle: T", "T"),
+        ("x: !unknown {a: 1}\ntitle: T", "T"),
+        ("x: &a [*a]\ntitle: T", "T"),
+        ("x: &t T\ntitle: *t", "T"),
+        ("base: &b {title: T}\n<<: *b", "T"),
+        ("base: &b {title: Other}\n<<: *b\ntitle: T", "T"),
+        ("title: T # comment", "T"),
+        ("'title': \"T\"", "T"),
+    ],
+)
+def test_title_is_plain_text_as_the_file_spells_it(front: str, title: str) -> None:
+    outcome = parse(front)
+
+    assert isinstance(outcome, Record), outcome
+    assert outcome.content.title == title
+    assert outcome.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("front", "line"),
+    [
+        ("excerpt: x", "a.md:1:1: no title (add 'title: …')"),
+        ("# nothing", "a.md:1:1: no title (add 'title: …')"),
+        ("title: ''", "a.md:2:8: no title (add 'title: …')"),
+        ("title: '<p></p> &nbsp;'", "a.md:2:8: no title (add 'title: …')"),
+        ('title: "\\x0b"', "a.md:2:8: no title (add 'title: …')"),
+        ("title: [a]", "a.md:2:8: no title (add 'title: …')"),
+        ("title: {a: b}", "a.md:2:8: no title (add 'title: …')"),
+        ("title: !foo a", "a.md:2:8: no title (add 'title: …')"),
+        ("title: !!binary aGVsbG8=", "a.md:2:8: no title (add 'title: …')"),
+        ("title: !!int {=: 5, a: b}", "a.md:2:8: no title (add 'title: …')"),
+        ("title: &a [*a]", "a.md:2:8: no title (add 'title: …')"),
+    ],
+)
+def test_record_without_a_title_is_rejected(front: str, line: str) -> None:
+    assert lines(parse(front)) == [line]
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("front", "field", "value"),
+    [
+        ("excerpt: Short &amp; sweet", "summary", "Short & sweet"),
+        ("excerpt: ''", "summary", ""),
+        ("excerpt: null", "summary", ""),
+        ("excerpt: '<p>a</p><p>b</p>'", "summary", "a b"),
+        ("excerpt: NO", "summary", "NO"),
+        ("webUrl: https://a.example/x", "link", "https://a.example/x"),
+        ("originalUrl: https://a.example/x", "link", "https://a.example/x"),
+        ("webUrl: https://a.example/x\noriginalUrl: https://a.example/x", "original_link", None),
+        ("webUrl: https://a.example/x\noriginalUrl: https://b.example/y", "original_link", "https://b.example/y"),
+        ("originalUrl: https://b.example/y", "original_link", None),
+        ("webUrl: ''", "link", None),
+        ("webUrl: null\noriginalUrl: https://b.example/y", "link", "https://b.example/y"),
+        ("category: news", "category", "news"),
+        ("category: 012", "category", "012"),
+        ("type: <i>video</i>", "type", "video"),
+        ("locale: NO", "language", "NO"),
+        ("locale: pt_BR", "language", "pt-BR"),
+        ("provider: {name: ZDNet, domain: ZDNet.com}", "provider", Provider("ZDNet", "zdnet.com")),
+        ("provider: {name: ZDNet}", "provider", Provider("ZDNet", "")),
+        ("provider: {domain: zdnet.com}", "provider", Provider("zdnet.com", "zdnet.com")),
+        ("provider: {name: Z, domain: 'https://zdnet.com/'}", "provider", Provider("Z", "zdnet.com")),
+        ("provider: {name: Z, domain: zdnet.com/x}", "provider", Provider("Z", "")),
+        ("provider: {name: Z, domain: münchen.example}", "provider", Provider("Z", "xn--mnchen-3ya.example")),
+        ("provider: {name: 20, domain: null}", "provider", Provider("20", "")),
+        ("provider: ZDNet", "provider", Provider("ZDNet", "")),
+        ("provider: 20", "provider", Provider("20", "")),
+        ("topics: [AI, Edge AI]", "topics", ("AI", "Edge AI")),
+        ("topics: AI", "topics", ("AI",)),
+        ("topics: []", "topics", ()),
+        ("topics: null", "topics", ()),
+        ("topics: [NO, 012, 2024, true]", "topics", ("NO", "012", "2024", "true")),
+        ("topics: ['R&amp;D', '<b>x</b>', '']", "topics", ("R&D", "x")),
+        ("topics: [AI, Edge, ai, 'A  I', Canvas]", "topics", ("AI", "Edge", "A I", "Canvas")),
+        ("topics: [Café, 'Cafe\u0301']", "topics", ("Café",)),
+        ("images: [{url: 'https://a.example/i.png', width: 3, height: 4}]", "images",
+         (Image("https://a.example/i.png", 3, 4),)),
+        ("images: [{url: 'https://a.example/i.png', width: 0, height: -1}]", "images",
+         (Image("https://a.example/i.png", 0, 0),)),
+        ("images: [{url: 'https://a.example/i.png', width: 0100, height: true}]", "images",
+         (Image("https://a.example/i.png", 100, 0),)),
+        ("images: [{url: 'https://a.example/i.png', width: 1.5, height: 99999999}]", "images",
+         (Image("https://a.example/i.png", 0, 0),)),
+        ("images: 'https://a.example/i.png'", "images", (Image("https://a.example/i.png", 0, 0),)),
+        ("images: {url: 'https://a.example/i.png'}", "images", (Image("https://a.example/i.png", 0, 0),)),
+        ("images: ['https://a.example/i.png', 'https://a.example/i.png']", "images",
+         (Image("https://a.example/i.png", 0, 0),)),
+        ("featuredContent: '<iframe width=\"1\" src=\"https://www.youtube.com/embed/x?a=1&amp;b=2\"></iframe>'",
+         "video_url", "https://www.youtube.com/embed/x?a=1&b=2"),
+        ("featuredContent: '<iframe src=//player.vimeo.com/video/1>'", "video_url", "https://player.vimeo.com/video/1"),
+        ("featuredContent: null", "video_url", None),
+        ("related: [{title: A, webUrl: 'https://a.example/'}]", "related", (Related("https://a.example/", "A"),)),
+        ("related: [{name: A, originalUrl: 'https://a.example/'}]", "related", (Related("https://a.example/", "A"),)),
+        ("related: [{title: A}, {webUrl: 'https://a.example/'}]", "related", ()),
+        ("related: [{title: A, webUrl: 'https://a.example/', published: false}]", "related", ()),
+        ("related: [{title: A, webUrl: 'https://a.example/', deleted: true}]", "related", ()),
+        ("related: [{title: A, webUrl: 'https://a.example/', published: maybe}]", "related", ()),
+        ("related: [{title: A, webUrl: 'javascript:x'}]", "related", ()),
+        ("related: null", "related", ()),
+    ],
+)  # fmt: skip
+def test_field_follows_its_rule(front: str, field: str, value: object) -> None:
+    outcome = record(front)
+
+    assert getattr(outcome.content, field) == value
+    assert outcome.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("front", "field", "value", "line"),
+    [
+        ("excerpt: [a]", "summary", "", "a.md:3:10: 'excerpt' is not a text: 'a list' (write one text)"),
+        ("excerpt: {a: b}", "summary", "", "a.md:3:10: 'excerpt' is not a text: 'a map' (write one text)"),
+        ("excerpt: !x a", "summary", "",
+         "a.md:3:10: 'excerpt' is not a text: 'a tag or an alias that means nothing here' (write one text)"),
+        ("excerpt: {<<: 5}", "summary", "",
+         "a.md:3:10: 'excerpt' is not a text: 'a tag or an alias that means nothing here' (write one text)"),
+        ("webUrl: /x", "link", None,
+         "a.md:3:9: 'webUrl' is no http(s) address: '/x' (write it in full, with https://)"),
+        ("webUrl: javascript:alert(1)", "link", None,
+         "a.md:3:9: 'webUrl' is no http(s) address: 'javascript:alert(1)' (write it in full, with https://)"),
+        ("webUrl: 012", "link", None,
+         "a.md:3:9: 'webUrl' is no http(s) address: '012' (write it in full, with https://)"),
+        ("updatedDateTime: soon", "updated", None,
+         "a.md:3:18: 'updatedDateTime' is not a date: 'soon' (write it as 2026-05-20T07:10:00Z)"),
+        ("updatedDateTime: 2020-02-30", "updated", None,
+         "a.md:3:18: 'updatedDateTime' is not a date: '2020-02-30' (write it as 2026-05-20T07:10:00Z)"),
+        ("quality: high", "quality", -1.0, "a.md:3:10: 'quality' is not a number: 'high' (write a number)"),
+        ("quality: '80'", "quality", -1.0, "a.md:3:10: 'quality' is not a number: '80' (write a number)"),
+        ("quality: true", "quality", -1.0, "a.md:3:10: 'quality' is not a number: 'true' (write a number)"),
+        ("quality: 1:30", "quality", -1.0, "a.md:3:10: 'quality' is not a number: '1:30' (write a number)"),
+        ("quality: .nan", "quality", -1.0, "a.md:3:10: 'quality' is not a number: '.nan' (write a number)"),
+        ("heat: .inf", "heat", -1.0, "a.md:3:7: 'heat' is not a number: '.inf' (write a number)"),
+        ("heat: [1]", "heat", -1.0, "a.md:3:7: 'heat' is not a number: 'a list' (write a number)"),
+        ("heat: 1" + "0" * 400, "heat", -1.0,
+         "a.md:3:7: 'heat' is not a number: '1" + "0" * 78 + "…' (write a number)"),
+        ("locale: English!", "language", "",
+         "a.md:3:9: 'locale' is no language: 'English!' (write a tag such as en or pt-BR)"),
+        ("provider: [a]", "provider", None, "a.md:3:11: 'provider' has no name (write name: and domain: below it)"),
+        ("provider: {name: [a]}", "provider", None,
+         "a.md:3:11: 'provider' has no name (write name: and domain: below it)"),
+        ("topics: [AI, null, [x], {a: b}]", "topics", ("AI",),
+         "a.md:3:9: 'topics' holds what is no text (write a list of texts)"),
+        ("topics: {a: b}", "topics", (), "a.md:3:9: 'topics' holds what is no text (write a list of texts)"),
+        ("images: [/i.png]", "images", (), "a.md:3:9: 'images' holds what is no http(s) address (write url: in full)"),
+        ("images: 5", "images", (), "a.md:3:9: 'images' holds what is no http(s) address (write url: in full)"),
+        ("related: x", "related", (), "a.md:3:10: 'related' holds what is no record (write a list of maps)"),
+        ("featuredContent: 'https://www.youtube.com/embed/x'", "video_url", None,
+         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+        ("featuredContent: '<iframe src=\"https://evil.example/\"></iframe>'", "video_url", None,
+         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+        ("featuredContent: '<iframe src=\"javascript:x\"></iframe>'", "video_url", None,
+         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+        ("featuredContent: '<iframe src=\"https://www.youtube.com@evil.example/\"></iframe>'", "video_url", None,
+         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+        ("featuredContent: '<iframe srcdoc=\"https://www.youtube.com/\"></iframe>'", "video_url", None,
+         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+    ],
+)  # fmt: skip
+def test_wrong_field_is_dropped_with_a_warning(front: str, field: str, value: object, line: str) -> None:
+    outcome = record(front)
+
+    found = getattr(outcome, field) if field in Record.__slots__ else getattr(outcome.content, field)
+    assert found == value
+    assert lines(outcome) == [line]
+    assert outcome.warnings[0].level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("front", "quality"),
+    [("", -1), ("quality: null", -1), ("quality: 19", 19), ("quality: -1", -1), ("quality: 0.5", 0.5),
+     ("quality: 012", 12), ("quality: 1e2", -1), ("quality: 1.5e+2", 150)],
+)  # fmt: skip
+def test_score_is_the_decimal_number_that_is_written(front: str, quality: float) -> None:
+    assert record(front).quality == quality
+
+
+def test_parsed_record_states_its_file_digest_and_dates() -> None:
+    outcome = record(
+        "publishedDateTime: 2020-05-20T07:10:00Z\nupdatedDateTime: 2020-05-21T09:10:00+02:00", path="b/c.md"
+    )
+
+    assert outcome.file.path == "b/c.md"
+    assert outcome.digest == b"digest"
+    assert outcome.published == datetime(2020, 5, 20, 7, 10, tzinfo=UTC)
+    assert outcome.updated == datetime(2020, 5, 21, 7, 10, tzinfo=UTC)
+    assert outcome.expires is None
+    assert outcome.explicit_id is None
+
+
+def test_own_fields_of_a_source_read_other_keys_and_dotted_paths() -> None:
+    fields = dict(PRESETS["smartable"]) | {
+        "title": ("meta.headline", "a.b"),
+        "expires_at": ("until",),
+        "published": ("status.public",),
+    }
+    changes: dict[str, Any] = {"fields": tuple(fields.items())}
+    front = "meta: {headline: H}\nuntil: 2030-01-01T00:00:00Z\nstatus: {public: false}"
+
+    outcome = parse(front, **changes)
+
+    assert isinstance(outcome, Record)
+    assert (outcome.content.title, outcome.public) == ("H", False)
+    assert outcome.expires == datetime(2030, 1, 1, tzinfo=UTC)
+    assert isinstance(literal := parse("a.b: L", **changes), Record)
+    assert literal.content.title == "L"
+    assert lines(parse("a.b: L\nuntil: never", **changes)) == [
+        "a.md:3:8: 'until' is not a date: 'never' (write it as 2026-05-20T07:10:00Z)"
+    ]
+
+
+def test_source_adds_topics_and_makes_links_from_the_path() -> None:
+    changes: dict[str, Any] = {"topics": ("Always", "ai"), "link_template": "https://x.example/{path}"}
+
+    assert record("topics: [AI, B]", **changes).content.topics == ("AI", "B", "Always")
+    assert record("", path="v1.2/a b%25", **changes).content.link == "https://x.example/v1.2/a%20b%25"
+    assert record("", path="v1.2/é.x.md", **changes).content.link == "https://x.example/v1.2/%C3%A9.x"
+    assert record("webUrl: https://y.example/", **changes).content.link == "https://y.example/"
+
+
+def test_rename_hash_leaves_out_what_the_source_adds() -> None:
+    one = record("", path="a.md", link_template="https://x.example/{path}")
+    two = record("", path="b.md", link_template="https://x.example/{path}")
+
+    assert one.content_hash == two.content_hash
+    assert one.visible_hash != two.visible_hash
+
+
+def test_hashes_change_with_what_they_stand_for_alone() -> None:
+    plain = record("", "body")
+
+    unseen = record("secured: abc\nunknown: 1\nampWebUrl: https://a.example/", "body")
+    scored = record("quality: 5", "body")
+    body = record("", "other")
+
+    def hashes(one: Record) -> tuple[bytes, ...]:
+        return one.content_hash, one.visible_hash, one.selection_hash, one.text_hash
+
+    assert hashes(unseen) == hashes(plain)
+    assert scored.visible_hash == plain.visible_hash
+    assert scored.selection_hash != plain.selection_hash
+    assert (body.visible_hash != plain.visible_hash, body.text_hash != plain.text_hash) == (True, True)
+    assert body.selection_hash == plain.selection_hash
+
+
+# Flags
+
+
+@pytest.mark.parametrize(
+    ("front", "public"),
+    [
+        ("", True),
+        ("published: true", True),
+        ("published: yes", True),
+        ("published: False", False),
+        ("published: NO", False),
+        ("published: off", False),
+        ("published:\tfalse", False),
+        ("published : false", False),
+        ("published: !!bool 'false'", False),
+        ("draft: true", False),
+        ("draft: false", True),
+        ("deleted: true", False),
+        ("removed: true", False),
+        ("published: true\ndraft: true", False),
+        ("published: true\ndeleted: true", False),
+        ("published: true\nremoved: true", False),
+        ("published: false\ndraft: false", False),
+        ("a: &x {published: false}\n<<: *x", False),
+        ("a: &x {published: true}\n<<: *x\npublished: false", False),
+    ],
+)
+def test_flags_say_whether_a_record_is_public(front: str, public: bool) -> None:
+    assert record(front).public is public
+
+
+def test_missing_flag_takes_the_default_of_the_source() -> None:
+    assert record("", default_published=False).public is False
+    assert record("published: true", default_published=False).public is True
+    assert record("draft: false", default_published=False).public is False
+
+
+BAD_FLAGS = {
+    "null": "",
+    "~": "~",
+    "''": "",
+    "'true'": "true",
+    "yes please": "yes please",
+    "y": "y",
+    "tRuE": "tRuE",
+    "1": "1",
+    "0": "0",
+    "1.0": "1.0",
+    "2020-05-20": "2020-05-20",
+    "[true]": "a list",
+    "{a: true}": "a map",
+    "!x true": "a tag or an alias that means nothing here",
+    "!!str true": "true",
+    "!!bool x": "x",
+}
+
+
+@pytest.mark.parametrize("flag", ["published", "draft", "deleted", "removed"])
+@pytest.mark.parametrize("spelling", BAD_FLAGS)
+def test_flag_that_is_neither_true_nor_false_is_rejected_and_hides(flag: str, spelling: str) -> None:
+    outcome = rejection(f"{flag}: {spelling}")
+    shown = BAD_FLAGS[spelling] if spelling != "null" else "null"
+
+    assert outcome.hides
+    assert str(outcome.problem) == (
+        f"a.md:3:{len(flag) + 3}: '{flag}' is not true or false: {shown!r} (write true or false)"
+    )
+
+
+def test_empty_flag_is_rejected_and_hides() -> None:
+    assert rejection("published:").hides
+    assert rejection("published: true\ndraft:").hides
+
+
+@pytest.mark.parametrize("flag", ["published", "draft", "deleted", "removed"])
+def test_flag_given_twice_is_rejected_and_hides(flag: str) -> None:
+    outcome = rejection(f"{flag}: false\nx: 1\n'{flag}': true")
+
+    assert outcome.hides
+    assert str(outcome.problem) == f"a.md:5:1: the key '{flag}' stands twice (keep one of them)"
+
+
+def test_record_hidden_by_its_flag_hides_though_another_field_is_unusable() -> None:
+    assert rejection("published: false\npublishedDateTime: soon").hides
+    assert not rejection("publishedDateTime: soon").hides
+
+
+# Dates
+
+
+@pytest.mark.parametrize(
+    ("spelling", "moment", "warned"),
+    [
+        ("2020-05-20T07:10:00Z", at(2020, 5, 20, 7, 10), False),
+        ("'2020-05-20T07:10:00Z'", at(2020, 5, 20, 7, 10), False),
+        ("2020-05-20 07:10:00Z", at(2020, 5, 20, 7, 10), False),
+        ("2020-05-20t09:10:00.123456+02:00", at(2020, 5, 20, 7, 10, 0, 123456), False),
+        ("2020-05-20 09:10:00 +2", at(2020, 5, 20, 7, 10), False),
+        ("'2020-05-20T09:10:00+0200'", at(2020, 5, 20, 7, 10), False),
+        ("2020-05-20 07:10", at(2020, 5, 20, 5, 10), True),
+        ("2020-05-20 07:10 UTC", at(2020, 5, 20, 7, 10), False),
+        ("2020-05-20 07:10:00 GMT", at(2020, 5, 20, 7, 10), False),
+        ("'2020-05-20T07:10:00,5Z'", at(2020, 5, 20, 7, 10, 0, 500000), False),
+        ("2020-05-20T07:10:00", at(2020, 5, 20, 5, 10), True),
+        ("2020-05-20", at(2020, 5, 19, 22, 0), True),
+        ("'2020-05-20'", at(2020, 5, 19, 22, 0), True),
+        ("2020-1-2 7:10:00", at(2020, 1, 2, 6, 10), True),
+        ("Wed, 20 May 2020 07:10:00 GMT", at(2020, 5, 20, 7, 10), False),
+        ("20 May 2020 09:10:00 +0200", at(2020, 5, 20, 7, 10), False),
+    ],
+)
+def test_date_is_an_aware_utc_time_in_every_spelling(spelling: str, moment: datetime, warned: bool) -> None:
+    outcome = record(f"publishedDateTime: {spelling}", timezone=ZoneInfo("Europe/Berlin"))
+
+    assert outcome.published == moment
+    expected = "'publishedDateTime' names no zone, Europe/Berlin is taken"
+    assert [one.what for one in outcome.warnings] == [expected] * warned
+
+
+def test_null_date_is_no_date() -> None:
+    assert record("publishedDateTime: null").published is None
+    assert record("publishedDateTime:").published is None
+
+
+@pytest.mark.parametrize(
+    ("spelling", "shown"),
+    [
+        ("soon", "soon"), ("''", ""), ("2020-02-30", "2020-02-30"), ("2020-13-01T00:00:00Z", "2020-13-01T00:00:00Z"),
+        ("2020-05-20T25:00:00Z", "2020-05-20T25:00:00Z"), ("2020-05-20T07:10:00+99:00", "2020-05-20T07:10:00+99:00"),
+        ("20200520", "20200520"), ("1589958600", "1589958600"), ("12:30:45", "12:30:45"), ("true", "true"),
+        ("NO", "NO"), ("[2020-05-20]", "a list"), ("0000-01-01", "0000-01-01"), ("0001-01-01", "0001-01-01"),
+        ("9999-12-31", "9999-12-31"), ("'20 Foo 2020 07:10:00 GMT'", "20 Foo 2020 07:10:00 GMT"),
+        ("'２０２０-05-20'", "２０２０-05-20"), ("!x 2020-05-20", "a tag or an alias that means nothing here"),
+        ("2020-05-20T07:10:00Z or later", "2020-05-20T07:10:00Z or later"),
+    ],
+)  # fmt: skip
+def test_date_of_publication_that_is_no_date_is_rejected(spelling: str, shown: str) -> None:
+    assert lines(rejection(f"publishedDateTime: {spelling}")) == [
+        f"a.md:3:20: 'publishedDateTime' is not a date: {shown!r} (write it as 2026-05-20T07:10:00Z)"
+    ]
+
+
+@given(st.one_of(st.text(), st.datetimes(), st.dates(), st.integers(), st.none(), st.booleans(), st.floats()))
+def test_utc_time_never_raises(value: object) -> None:
+    found = utc_time(value, ZoneInfo("America/New_York"))
+
+    assert found is None or found[0].tzinfo is UTC
+
+
+# Ids
+
+
+@pytest.mark.parametrize(
+    ("spelling", "stated"),
+    [("abc", "abc"), ("012", "012"), ("12:30", "12:30"), ("42", "42"), ("a b", "a b"), ("é", "é"), ("null", None),
+     ("https://a.example/x", "https://a.example/x"), ("urn:uuid:1", "urn:uuid:1"), ("x" * 1000, "x" * 1000)],
+)  # fmt: skip
+def test_explicit_id_is_kept_as_it_is_spelled(spelling: str, stated: str | None) -> None:
+    assert record(f"id: {spelling}").explicit_id == stated
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["''", "1.5", "true", "2020-05-20", "[a]", "{a: b}", "' a'", "'a '", '"a\\nb"', '"a\\x00"', '"a\\uFFFE"',
+     "x" * 1001, "!x a", "!!int {=: 1}"],
+)  # fmt: skip
+def test_unusable_id_is_rejected(spelling: str) -> None:
+    outcome = rejection(f"id: {spelling}")
+
+    assert outcome.problem.what == "'id' cannot be an id"
+    assert outcome.problem.line == 3
+
+
+# The file as a whole
+
+
+@pytest.mark.parametrize(
+    ("raw", "line", "unfinished"),
+    [
+        (b"", "a.md:1:1: no front matter (begin the file with a line '---')", True),
+        (b"--", "a.md:1:1: no front matter (begin the file with a line '---')", True),
+        (b"---", "a.md:1:1: front matter without an end (close it with a line '---')", True),
+        (b"---\ntitle: T", "a.md:1:1: front matter without an end (close it with a line '---')", True),
+        (b"---\ntitle: T\n --- \n", "a.md:1:1: front matter without an end (close it with a line '---')", True),
+        (b"---\ntitle: T\n----\n", "a.md:1:1: front matter without an end (close it with a line '---')", True),
+        (b"\n\n---\ntitle: T", "a.md:3:1: front matter without an end (close it with a line '---')", True),
+        (b"text\n---\ntitle: T\n---\n", "a.md:1:1: no front matter (begin the file with a line '---')", False),
+        (b"# heading", "a.md:1:1: no front matter (begin the file with a line '---')", False),
+        (b'{"title": "T"}', "a.md:1:1: no front matter (begin the file with a line '---')", False),
+        (b"+++\ntitle = 'T'\n+++\n", "a.md:1:1: no front matter (begin the file with a line '---')", False),
+        (b"---title: T\n---\n", "a.md:1:1: no front matter (begin the file with a line '---')", False),
+        (b"\0" * 100, "a.md:1:1: no front matter (begin the file with a line '---')", False),
+        (b"---\n- a\n- b\n---\n", "a.md:2:1: front matter is not a map of keys (write 'key: value' lines)", False),
+        (b"---\ntext\n---\n", "a.md:2:1: front matter is not a map of keys (write 'key: value' lines)", False),
+        (b"---\ntitle: T\nx: \xff\n---\n", "a.md:3:4: the file is not UTF-8 (save it as UTF-8)", False),
+        ("---\ntitle: T\n---\n".encode("utf-16"), "a.md:1:1: the file is not UTF-8 (save it as UTF-8)", False),
+        ("---\ntitle: é".encode()[:-1], "a.md:2:8: the file is not UTF-8 (save it as UTF-8)", True),
+        (b"---\ntitle: T\ntitle: U\n---\n", "a.md:3:1: the key 'title' stands twice (keep one of them)", False),
+        (b"---\ntitle: T\nx: 1\nx: 2\n---\n", "a.md:4:1: a key stands twice (keep one of them)", False),
+        (b"---\ntitle: T\n&a published: false\nb: *a\n*a : true\n---\n",
+         "a.md:3:1: the key 'published' stands twice (keep one of them)", False),
+        (b"---\ntitle: a: b\n---\n", ("a.md:2:9: front matter is not valid YAML: a ':' stands where no key can be"
+         " (put the value in quotes)"), False),
+        (b"---\ntitle: T\npublished:false\n---\n", ("a.md:4:1: front matter is not valid YAML: a key without its ':'"
+         " (write 'key: value')"), False),
+        (b"---\ntitle: 'T\n---\n", ("a.md:3:1: front matter is not valid YAML: a quote that is never closed"
+         " (close the quote)"), False),
+        (b"---\ntitle: [a\n---\n", ("a.md:3:1: front matter is not valid YAML: a bracket, a comma or a dash is missing"
+         " (check brackets and indentation)"), False),
+        (b"---\ntitle: @x\n---\n", ("a.md:2:8: front matter is not valid YAML: a tab or a sign that can begin no value"
+         " (use spaces; quote the value)"), False),
+        (b"---\ntitle: *x\n---\n", ("a.md:2:8: front matter is not valid YAML: an alias to no anchor"
+         " (put the value in quotes)"), False),
+        (b'---\ntitle: "a\\qb"\n---\n', ("a.md:2:10: front matter is not valid YAML: a backslash that means nothing in"
+         " double quotes (use single quotes)"), False),
+        ("---\nx: 日本\ntitle: a\x00b\n---\n".encode(), ("a.md:3:1: front matter is not valid YAML: a control character"
+         " (remove it)"), False),
+        (b"---\ntitle: a\x1bb\n---\n", ("a.md:2:1: front matter is not valid YAML: a control character"
+         " (remove it)"), False),
+        (b"---\ntitle: T\n...\npublished: false\n---\n", ("a.md:4:1: front matter is not valid YAML: a text before or"
+         " after the keys (indent it or put it in quotes)"), False),
+        (b'---\ntitle: "a\\uD800b"\n---\n', ("a.md:2:12: front matter is not valid YAML: an escape that names no character"
+         " (write the character itself)"), False),
+        (b"---\ntitle: T\n<<: 5\n---\n", ("a.md:3:5: front matter is not valid YAML: it cannot be read"
+         " (check it with a YAML linter)"), False),
+    ],
+)  # fmt: skip
+def test_unusable_file_is_rejected_with_its_place(raw: bytes, line: str, unfinished: bool) -> None:
+    outcome = parse_bytes(raw)
+
+    assert isinstance(outcome, Rejection), outcome
+    assert str(outcome.problem) == line
+    assert outcome.unfinished is unfinished
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\xef\xbb\xbf---\ntitle: T\n---\n",
+        b"---\r\ntitle: T\r\n---\r\nbody\r\n",
+        b"---\rtitle: T\r---\rbody",
+        b"---\ntitle: T\n---",
+        b"---  \ntitle: T\n---\t \nbody",
+        b"\n\n  ---\ntitle: T\n---\n",
+        b"---\ntitle: T\n---\nbody\n---\npublished: false\n---\n",
+        b"---\ntitle: T\nexcerpt: |\n  a\n  ---\n  b\n---\n",
+        "---\ntitle: T\u2028type: x\n---\n".encode(),
+        b"---\ntitle: T\n---\n" + b"x" * 600_000,
+        b"---\ntitle: T\nsecured: " + b"x" * 600_000 + b"\n---\n",
+    ],
+)
+def test_usable_file_gives_its_title(raw: bytes) -> None:
+    outcome = parse_bytes(raw)
+
+    assert isinstance(outcome, Record), outcome
+    assert outcome.content.title == "T"
+    assert outcome.public
+
+
+def test_line_ends_and_outer_space_change_no_hash() -> None:
+    one = parse_bytes(b"---\ntitle: T\nexcerpt: |\n  a\n  b\n---\n\nbody\nmore\n")
+    two = parse_bytes(b"\xef\xbb\xbf\r\n---\r\ntitle: T\r\nexcerpt: |\r\n  a\r\n  b\r\n---\r\nbody\r\nmore")
+
+    assert isinstance(one, Record)
+    assert isinstance(two, Record)
+    assert one.visible_hash == two.visible_hash
+
+
+def test_separators_that_yaml_takes_for_line_ends_part_keys() -> None:
+    assert record("a: 1\u2028published: false").public is False
+
+
+# Limits
+
+
+def nested(kind: str, levels: int) -> str:
+    """An unknown key whose value nests so deep that `levels` nodes, the root and the value among them, are open."""
+    inner = levels - 1
+    if kind == "brackets":
+        return "x: " + "[" * inner + "]" * inner
+    if kind == "pairs":  # a pair inside brackets is a map of its own
+        return "x: " + "[a: " * (inner // 2) + ("[]" if inner % 2 else "") + "]" * (inner // 2)
+    if kind == "block":
+        return "x:\n" + "\n".join(" " * level + "a:" for level in range(1, inner + 1))
+    if kind == "dashes":
+        return "x:\n" + "- " * inner + "a"
+    return "x:\u2028" + "\u2028".join(" " * level + "a:" for level in range(1, inner + 1))
+
+
+@pytest.mark.parametrize("kind", ["brackets", "pairs", "block", "dashes", "separators"])
+@pytest.mark.parametrize("limit", [4, 7, 32])
+def test_depth_is_limited_exactly(kind: str, limit: int) -> None:
+    assert isinstance(parse("title: T\n" + nested(kind, limit), max_depth=limit), Record)
+
+    outcome = parse("title: T\n" + nested(kind, limit + 1), max_depth=limit)
+
+    assert isinstance(outcome, Rejection)
+    assert outcome.problem.what == "front matter nests too deep"
+    assert outcome.problem.todo == "flatten it or raise max_depth"
+
+
+@pytest.mark.parametrize(
+    ("value", "nodes"),
+    [("[" + "a," * 44 + "]", 49), ("{" + ",".join(f"k{i}" for i in range(44)) + "}", 93),
+     ("\n" + "- \n" * 44, 49), ("\n" + "".join(f" k{i}:\n" for i in range(44)), 93),
+     ("&a [a, b, c]\ny: [*a, *a, *a]", 22), ("&a x\ny: [*a, *a, *a]", 10)],
+)  # fmt: skip
+def test_nodes_are_limited_exactly_with_aliases_written_out(value: str, nodes: int) -> None:
+    front = f"title: T\nx: {value}"
+
+    assert isinstance(parse(front, max_nodes=nodes), Record)
+    outcome = parse(front, max_nodes=nodes - 1)
+
+    assert isinstance(outcome, Rejection)
+    assert outcome.problem.what == "front matter holds too much"
+
+
+@pytest.mark.parametrize(
+    ("front", "what"),
+    [
+        ("x: " + "[" * 200_000, "front matter nests too deep"),
+        ("x: " + "{a: " * 100_000, "front matter nests too deep"),
+        ("x: " + "- " * 200_000, "front matter is not valid YAML: a '-' stands where no list can begin"),
+        ("x:\n" + "- " * 200_000, "front matter nests too deep"),
+        ("? " * 200_000, "front matter nests too deep"),
+        (nested("block", 1200), "front matter nests too deep"),
+        (nested("separators", 1000), "front matter nests too deep"),
+        ("a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
+         + "\n".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)), "front matter holds too much"),
+        ("m0: &m0 {k: 1}\n" + "\n".join(f"m{i}: &m{i} {{<<: [{','.join([f'*m{i - 1}'] * 9)}]}}" for i in range(1, 9)),
+         "front matter holds too much"),
+        ("x: [" + "a," * 20_000 + "]", "front matter holds too much"),
+    ],
+)  # fmt: skip
+def test_bomb_is_rejected(front: str, what: str) -> None:
+    assert rejection(front).problem.what == what
+
+
+@pytest.mark.parametrize(
+    "excerpt",
+    [
+        "".join(f"<font id={number}>" for number in range(10_000)),
+        "".join(f"<b id={number}><p>" for number in range(10_000)),
+        "<div>" * 40_000,
+        "<iframe " * 40_000,
+        "<a =" * 40_000,
+        "<a ='" * 40_000,
+        "<!--" * 40_000,
+        "<script " * 40_000,
+        "<script>" * 40_000,
+        "<" * 200_000,
+        "&#" * 100_000,
+        "&#" + "9" * 200_000 + ";",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_hostile_markup_takes_linear_time(excerpt: str) -> None:
+    """Each took minutes or an exception in a parser that builds a tree; here the suite would hang."""
+    quoted = excerpt.replace("'", "''")
+
+    assert isinstance(parse(f"title: T\nexcerpt: '{quoted}'\nfeaturedContent: '{quoted}'"), Record)
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("  a \t\n b\u2028c\xa0d  ", "a b c d"),
+        ("a\u3000b", "a\u3000b"),
+        ("a &amp;amp; b", "a &amp; b"),
+        ("AT&T", "AT&T"),
+        ("&lt;b&gt; is bold", "<b> is bold"),
+        ("a<br>b<br/>c", "a b c"),
+        ("<p>a</p><p>b</p>", "a b"),
+        ("a<b>b</b>c", "abc"),
+        ("List<T> and Map<K, V>", "List<T> and Map<K, V>"),
+        ("a < b > c", "a < b > c"),
+        ("I <3 it", "I <3 it"),
+        ("<a href=\"x>y\" title='>'>z</a>", "z"),
+        ("<b don't>x</b>", "x"),
+        ("<script>alert('<b>')</script>x", "x"),
+        ("<SCRIPT a=1>y</script >x", "x"),
+        ("<style>p {}</style>x", "x"),
+        ("a<!-- b --- c -->d<!-->e", "ade"),
+        ("a<!-- never", "a"),
+        ("a <b never", "a"),
+        ("עברית العربية", "עברית العربية"),
+        ("👩‍👩‍👧 ok", "👩‍👩‍👧 ok"),
+        ("a\x00b\x0bc\x7fd\x9be\ufffef\uffffg", "abcdefg"),
+        ("a\ud800b\udfff", "a\ufffdb\ufffd"),
+        ("&#x1F;&#0;&#xD800;", "\ufffd\ufffd"),
+        ("&#128512;", "😀"),
+    ],
+)
+def test_plain_text_is_what_a_reader_would_see(text: str, clean: str) -> None:
+    assert plain_text(text) == clean
+
+
+ANY_TEXT = st.text(alphabet=st.characters())
+MARKUP = st.lists(
+    st.sampled_from(["<b>", "</p>", "<", ">", "&", "&amp;", "&#", "9", ";", "<!--", "-->", "<script>", "</script>", '"',
+                     "'", "=", " ", "a", "\ud800", "\x0b", "\u3000", "é"])
+).map("".join)  # fmt: skip
+
+
+@given(st.one_of(ANY_TEXT, MARKUP))
+def test_plain_text_gives_xml_characters_only_and_is_idempotent_without_markup(text: str) -> None:
+    clean = plain_text(text)
+
+    assert not NOT_XML.search(clean)
+    assert not re.search(r"[ \t\n\r]{2}|^\s|\s$", clean)
+    if "<" not in clean and "&" not in clean:
+        assert plain_text(clean) == clean
+
+
+@given(ANY_TEXT)
+def test_xml_text_gives_xml_characters_only(text: str) -> None:
+    assert not NOT_XML.search(xml_text(text))
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://a.example", "https://a.example"),
+        (" https://a.example/x?y=1#z ", "https://a.example/x?y=1#z"),
+        ("HTTPS://A.Example/X", "https://a.example/X"),
+        ("https://a.example/a b", "https://a.example/a%20b"),
+        ("https://a.example/é?q=ü", "https://a.example/%C3%A9?q=%C3%BC"),
+        ("https://a.example/100%", "https://a.example/100%25"),
+        ("https://a.example/%41%zz", "https://a.example/%41%25zz"),
+        ('https://a.example/"<>', "https://a.example/%22%3C%3E"),
+        ("https://münchen.example:81/x", "https://xn--mnchen-3ya.example:81/x"),
+        ("http://[::1]:8000/x", "http://[::1]:8000/x"),
+        ("http:\n//a.example/\tx", "http://a.example/x"),
+        ("ht\ntp://a.example/", "http://a.example/"),
+        ("https://a.example:/x", "https://a.example/x"),
+        ("https://a.example?x", "https://a.example?x"),
+        ("", None),
+        ("a.example", None),
+        ("//a.example/", None),
+        ("/x", None),
+        ("http:", None),
+        ("http://", None),
+        ("http:///x", None),
+        ("http:a.example", None),
+        ("ftp://a.example/", None),
+        ("javascript:alert(1)//http://a.example/", None),
+        ("data:text/html,x", None),
+        ("https://user:word@a.example/", None),
+        ("https://@a.example/", None),
+        ("https://a.example:99999/", None),
+        ("https://a.example:x/", None),
+        ("https://a example/", None),
+        ("https://a\\b.example/", None),
+        ("https://a.example\\@b.example/", None),
+        ("https://a..example/é", None),
+        ("https://[::1", None),
+        ('https://[v1.a:b<"]/', None),
+        ("https://[fe80::1%25eth0]/", None),
+        ("https://é" + "a" * 300 + ".example/", None),
+        ("https://a℀b.example/", None),
+    ],
+)
+def test_http_url_is_an_absolute_uri_or_none(text: str, url: str | None) -> None:
+    assert http_url(text) == url
+
+
+ADDRESSES = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(
+            ["http://", "https://", "HTTP://", "http:\t//", "http:/", " http://", "https://[", "http://a@"]
+        ),
+        st.one_of(st.sampled_from(["a.example", "é.example", "[::1]", "a.example:80"]), ANY_TEXT),
+        st.sampled_from(["", "/", "?", "#", "\\", ":80/", "]/"]),
+        ANY_TEXT,
+    ),
+)
+
+
+@given(st.one_of(ANY_TEXT, ADDRESSES))
+def test_http_url_is_ascii_has_a_host_and_is_idempotent(text: str) -> None:
+    url = http_url(text)
+
+    if url is not None:
+        assert url.isascii()
+        assert url.isprintable()
+        assert not set(' "<>\\^`{|}') & set(url)
+        parts = urlsplit(url)
+        assert parts.scheme in {"http", "https"}
+        assert parts.hostname
+        assert http_url(url) == url
+
+
+@given(st.one_of(ANY_TEXT, st.text(alphabet=string.ascii_letters + ".-é/:")))
+def test_host_name_is_bare_lower_case_ascii_or_empty(text: str) -> None:
+    name = host_name(text)
+
+    assert re.fullmatch(r"[a-z0-9_.-]{0,253}", name)
+    assert host_name(name) == name
+
+
+def test_outcomes_can_go_to_another_process() -> None:
+    """YAML's `yes`, 012 and dates keep their spelling while they are parsed, in a type that stays in the parser."""
+    for front in ("quality: yes\nwebUrl: 012\nlocale: 2020-05-20\nupdatedDateTime: 12", "published: 012", "id: 1.5",
+                  "type: 012\ncategory: yes\ntopics: [012]\nprovider: {name: 1, domain: 2}\nid: 5\nexcerpt: 1.0"):  # fmt: skip
+        outcome = parse(f"title: 1\n{front}")
+        assert isinstance(outcome, Record | Rejection)
+        problems = outcome.warnings if isinstance(outcome, Record) else (outcome.problem,)
+
+        assert pickle.loads(pickle.dumps(outcome)) == outcome
+        assert {type(one.value) for one in problems} <= {str}
+
+
+def test_value_of_a_problem_is_never_long() -> None:
+    assert len(record("webUrl: " + "x" * 5000).warnings[0].value or "") == 200
+
+
+# Anything at all
+
+KEYS = st.sampled_from([key for keys in PRESETS["smartable"].values() for key in keys] + ["secured", "x", "<<"])
+SCALARS = st.sampled_from(
+    ["T", "'a'", "true", "NO", "012", "12:30:45", "2020-05-20", "2020-02-30T99:00:00Z", "null", "", "~", ".nan", "-1",
+     "https://a.example/", "'http:\\n//x'", '"http:\\n//x"', '"\\uD800"', "!x y", "!!int z", "!!bool z", "!!timestamp z",
+     "!!float ''", "!!null z", "!!binary z", "!!set {a}", "!!omap [a: 1]", "=", "<<", "*a", "&a b", "@", "|", "[a, {b: c}]",
+     "{name: n, domain: [d]}", "[{url: 1, width: 0x1}]", "{[a]: b}", "{? {a: b} : c}", "- a", "&#" + "9" * 5000,
+     "'<iframe src=\"//[\">'", "'<a href=>'"]
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(KEYS, SCALARS), max_size=6), st.binary(max_size=30))
+def test_any_front_matter_gives_a_record_or_a_rejection(pairs: list[tuple[str, str]], body: bytes) -> None:
+    front = "".join(f"{key}: {value}\n" for key, value in pairs)
+
+    outcome = parse_bytes(b"---\ntitle: T\n" + front.encode() + b"---\n" + body)
+
+    assert isinstance(outcome, Record | Rejection)
+    if isinstance(outcome, Record):
+        assert not NOT_XML.search("".join(map(str, lines(outcome))))
+        assert not NOT_XML.search(outcome.content.title + outcome.content.summary + "".join(outcome.content.topics))
+
+
+@given(st.binary())
+def test_any_bytes_give_a_record_or_a_rejection(raw: bytes) -> None:
+    for whole in (raw, b"---\n" + raw, b"---\n" + raw + b"\n---\n", b"---\ntitle: T\n" + raw + b"\n---\n" + raw):
+        assert isinstance(parse_bytes(whole), Record | Rejection)
+
+
+def test_problem_line_shows_a_long_value_cut() -> None:
+    problem = Problem("a.md", 3, 0, "what", "x" * 100, "todo")
+
+    assert str(problem) == f"a.md:3:1: what: '{'x' * 79}…' (todo)"

@@ -1,0 +1,355 @@
+"""What of a folder is read, and what is found missing from it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator import scan
+from aggregator.model import Source, SourceFile
+from aggregator.naming import escape_name
+from aggregator.scan import Differs, FolderError, KnownFile, Missing, Unreadable, scan_folder, walk_folder
+
+MD = ("*.md",)
+
+
+def source(root: Path | str, include: tuple[str, ...] = MD) -> Source:
+    return Source("s", str(root), include, (), True, 10, 4, 100, timedelta(0), (), None, ZoneInfo("UTC"))
+
+
+def write(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("x")
+
+
+def paths(root: Path, include: tuple[str, ...] = MD) -> list[str]:
+    return [item.path for item in walk_folder(source(root, include))]
+
+
+def known(path: str, file: os.stat_result | None = None, **changes: Any) -> KnownFile:
+    size, mtime = (file.st_size, file.st_mtime_ns) if file else (1, 1)
+    return replace(KnownFile(path, size, mtime, b"d", recheck=False, gone=False), **changes)
+
+
+def differences(root: Path, *files: KnownFile) -> list[Differs | Missing | Unreadable]:
+    return list(scan_folder(source(root), iter(files), lambda: None))
+
+
+# What the walk yields
+
+
+def test_walk_yields_files_in_byte_order_with_folders_sorted_as_name_and_slash(tmp_path: Path) -> None:
+    write(tmp_path, "a/z.md", "a.md", "a-b.md", "a0.md", "B.md", "é.md", "a/b/c.md", "\U0001f600.md", "\uffee.md")
+
+    found = paths(tmp_path)
+
+    assert found == sorted(found, key=str.encode)
+    assert found[:4] == ["B.md", "a-b.md", "a.md", "a/b/c.md"]
+    assert len(found) == 9
+
+
+def test_walk_states_source_size_and_mtime(tmp_path: Path) -> None:
+    write(tmp_path, "a.md")
+    os.utime(tmp_path / "a.md", ns=(1, 123_456_789))
+
+    assert list(walk_folder(source(tmp_path))) == [SourceFile("s", "a.md", 1, 123_456_789)]
+
+
+def test_names_that_begin_with_a_dot_are_skipped(tmp_path: Path) -> None:
+    write(tmp_path, ".a.md", ".git/b.md", "c/.d.md", "c/e.md")
+
+    assert paths(tmp_path) == ["c/e.md"]
+
+
+@pytest.mark.parametrize(
+    ("include", "found"),
+    [
+        (("*.md",), ["a.md", "b[1].md"]),
+        (("*.md", "*.txt"), ["a.md", "b[1].md", "c.txt"]),
+        (("?.md",), ["a.md"]),
+        (("[ac].*",), ["a.md", "c.txt"]),
+        (("b[[]1].md",), ["b[1].md"]),
+        (("*.[mt]*",), ["a.md", "b[1].md", "c.txt"]),
+        (("*",), ["a.md", "b[1].md", "c.txt", "d"]),
+        (("a*", "d"), ["a.md", "d"]),
+        (("*.MD",), []),
+        ((), []),
+    ],
+)
+def test_include_patterns_choose_names(tmp_path: Path, include: tuple[str, ...], found: list[str]) -> None:
+    write(tmp_path, "a.md", "b[1].md", "c.txt", "d")
+
+    assert paths(tmp_path, include) == found
+
+
+def test_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
+    for name in (b"\xff.md", b"a%b.md", b"x\ny.md"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("x")
+
+    assert paths(tmp_path) == ["%FF.md", "a%25b.md", "x\ny.md"]
+
+
+# Links and what is no file
+
+
+def test_linked_file_is_read_only_if_it_ends_inside_the_folder(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    write(tmp_path, "in/real.txt", "in-other/out.md", "out.md")
+    (root / "inside.md").symlink_to("real.txt")
+    (root / "twice.md").symlink_to("inside.md")
+    (root / "outside.md").symlink_to("../out.md")
+    (root / "beside.md").symlink_to("../in-other/out.md")
+    (root / "through.md").symlink_to("../in/real.txt")
+
+    assert paths(root) == ["inside.md", "through.md", "twice.md"]
+
+
+def test_folder_of_the_source_may_be_a_link(tmp_path: Path) -> None:
+    write(tmp_path, "real/a.md")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real/b.md").symlink_to(tmp_path / "link/a.md")
+
+    assert paths(tmp_path / "link") == ["a.md", "b.md"]
+
+
+def test_linked_folder_dangling_link_and_loop_are_skipped(tmp_path: Path) -> None:
+    write(tmp_path, "a/b.md")
+    (tmp_path / "c").symlink_to("a")
+    (tmp_path / "folder.md").symlink_to("a")
+    (tmp_path / "dangling.md").symlink_to("nothing")
+    (tmp_path / "loop.md").symlink_to("loop.md")
+    (tmp_path / "a/up").symlink_to("..")
+
+    assert paths(tmp_path) == ["a/b.md"]
+
+
+def test_only_regular_files_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "a.md", "folder.md/b.md")
+    os.mkfifo(tmp_path / "fifo.md")
+    (tmp_path / "link.md").symlink_to("fifo.md")
+    monkeypatch.chdir(tmp_path)  # the path of a socket has a short limit
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.md")
+
+        assert paths(tmp_path) == ["a.md", "folder.md/b.md"]
+
+
+def test_very_deep_folders_are_walked(tmp_path: Path) -> None:
+    levels = 1500
+    deepest = str(tmp_path) + "/d" * levels
+    for level in range(levels):
+        os.mkdir(str(tmp_path) + "/d" * (level + 1))
+    Path(deepest, "a.md").touch()
+    try:
+        assert paths(tmp_path) == ["d/" * levels + "a.md"]
+    finally:  # deeper than `shutil.rmtree` goes
+        os.unlink(deepest + "/a.md")
+        for level in reversed(range(levels)):
+            os.rmdir(str(tmp_path) + "/d" * (level + 1))
+
+
+# What cannot be read
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "dangling"])
+def test_folder_that_cannot_be_listed_raises_before_anything_else(tmp_path: Path, kind: str) -> None:
+    root = tmp_path / "x"
+    if kind == "file":
+        root.write_text("x")
+    elif kind == "dangling":
+        root.symlink_to("nothing")
+
+    with pytest.raises(FolderError):
+        next(scan_folder(source(root), iter([known("a.md")]), lambda: None))
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, refused: Path, error: OSError) -> None:
+    """Make one folder fail to be listed: for root, no rights do."""
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        if Path(path) == refused:
+            raise error
+        return real(path)
+
+    monkeypatch.setattr(scan.os, "scandir", scandir)
+
+
+def test_what_is_known_of_an_unreadable_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "a.md", "b/c.md", "z.md")
+    refuse(monkeypatch, tmp_path / "b", PermissionError(13, "Permission denied"))
+    files = [known(path) for path in ("a0.md", "b.md", "b/c.md", "b/d/e.md", "b/y.md", "b0.md", "y.md")]
+
+    found = differences(tmp_path, *files)
+
+    assert [item.path for item in found if isinstance(item, Missing)] == ["a0.md", "b.md", "b0.md", "y.md"]
+    assert [item for item in found if isinstance(item, Unreadable)] == [Unreadable("b/", "Permission denied")]
+    assert [item.file.path for item in found if isinstance(item, Differs)] == ["a.md", "z.md"]
+
+
+def test_folder_that_vanishes_during_the_walk_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "b/c.md")
+    refuse(monkeypatch, tmp_path / "b", FileNotFoundError(2, "No such file or directory"))
+
+    assert differences(tmp_path, known("b/c.md")) == [Missing("b/c.md")]
+
+
+@dataclass
+class StubbornEntry:
+    """An entry of a folder whose stat fails, as on a file system that has lost its server."""
+
+    entry: os.DirEntry[str]
+    error: OSError
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.entry, name)
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        return self.entry.is_dir(follow_symlinks=follow_symlinks)
+
+    def stat(self, **_: bool) -> os.stat_result:
+        raise self.error
+
+
+class Entries(list[Any]):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def fail_stats(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    real = os.scandir
+    monkeypatch.setattr(scan.os, "scandir", lambda path: Entries(StubbornEntry(one, error) for one in real(path)))
+
+
+def test_file_that_gives_no_stat_is_to_be_read_and_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "a.md")
+    fail_stats(monkeypatch, PermissionError(13, "Permission denied"))
+
+    assert differences(tmp_path, known("a.md")) == [Differs(SourceFile("s", "a.md", -1, 0), b"d")]
+
+
+def test_file_that_vanishes_before_its_stat_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "a.md")
+    fail_stats(monkeypatch, FileNotFoundError(2, "No such file or directory"))
+
+    assert differences(tmp_path, known("a.md")) == [Missing("a.md")]
+
+
+# The join
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [({}, False), ({"size": 2}, True), ({"mtime_ns": 2}, True), ({"recheck": True}, True), ({"gone": True}, True)],
+)
+def test_file_differs_by_size_mtime_recheck_or_return(tmp_path: Path, changes: dict[str, Any], differs: bool) -> None:
+    write(tmp_path, "a.md")
+    file = known("a.md", (tmp_path / "a.md").stat(), **changes)
+
+    found = differences(tmp_path, file)
+
+    assert [item.digest for item in found if isinstance(item, Differs)] == [b"d"] * differs
+    assert len(found) == differs
+
+
+def test_gone_file_that_is_still_gone_is_not_told_again(tmp_path: Path) -> None:
+    write(tmp_path, "b.md")
+
+    assert [item.path for item in differences(tmp_path, known("a.md"), known("c.md", gone=True)) if
+            isinstance(item, Missing)] == ["a.md"]  # fmt: skip
+
+
+def test_every_file_is_counted(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "b/c.md", "d.txt")
+    seen: list[None] = []
+    count: Callable[[], None] = lambda: seen.append(None)  # noqa: E731 - a counter of one line
+
+    list(scan_folder(source(tmp_path), iter([known("a.md", (tmp_path / "a.md").stat())]), count))
+
+    assert len(seen) == 2
+
+
+NAMES = st.one_of(
+    st.sampled_from([b"a", b"a.", b"a-", b"a0", b"a/b", b"A", b"%", b"%25", b"%FF", b"\xff", b"\xc3", b"\xc3\xa9", b"e\xcc\x81",
+                     b"\n", b" ", b"[", b"?", b"*", b"\xf0\x9f\x98\x80", b"\xef\xbf\xae", b"\xed\xa0\x80", b".a", b"a.md"]),
+    st.binary(min_size=1, max_size=6),
+).map(lambda name: name.replace(b"/", b"").replace(b"\0", b"") or b"x")  # fmt: skip
+TREES = st.sets(st.lists(NAMES, min_size=1, max_size=4).map(tuple), max_size=12)
+
+
+def build(root: str, tree: set[tuple[bytes, ...]]) -> None:
+    """Files of these paths, each with `.md` at its end; those that cannot be beside others are left out."""
+    for parts in sorted(tree):
+        folder = b"/".join((os.fsencode(root), *parts[:-1]))
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with open(folder + b"/" + parts[-1] + b".md", "wb") as file:
+                file.write(b"x")
+        except OSError:  # `.`, `..` and a file where a folder would be
+            continue
+
+
+def plain_reading(root: str) -> dict[str, os.stat_result]:
+    """What the folder holds, by the standard library and the rules as the contract says them."""
+    found = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.endswith(".md") and not name.startswith("."):
+                whole = os.path.join(folder, name)
+                parts = os.path.relpath(whole, root).split("/")
+                found["/".join(map(escape_name, parts))] = os.lstat(whole)
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(TREES, TREES, st.data())
+def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as old_root, tempfile.TemporaryDirectory() as root:
+        build(old_root, before)
+        build(root, now)
+        here = plain_reading(root)
+        candidates = sorted(set(here) | set(plain_reading(old_root)), key=str.encode)
+        stored = data.draw(st.lists(st.sampled_from(candidates), unique=True)) if candidates else []
+        same = set(data.draw(st.lists(st.sampled_from(stored), unique=True))) if stored else set()
+        files = [known(path, here.get(path) if path in same else None) for path in sorted(stored, key=str.encode)]
+
+        found = list(scan_folder(source(root), iter(files), lambda: None))
+
+    differs = {item.file.path: item.digest for item in found if isinstance(item, Differs)}
+    assert differs == {path: b"d" if path in stored else None for path in here if path not in same}
+    missing = {item.path for item in found if isinstance(item, Missing)}
+    assert missing == set(stored) - set(here)
+    order = [item.file.path if isinstance(item, Differs) else item.path for item in found]
+    assert order == sorted(order, key=str.encode)
+
+
+def test_scan_holds_neither_side_in_memory(tmp_path: Path) -> None:
+    write(tmp_path, "m.md")
+    taken: list[str] = []
+
+    def stored() -> Iterator[KnownFile]:
+        for number in range(100):
+            taken.append(f"a{number:03}")
+            yield known(f"a{number:03}")
+
+    join = scan_folder(source(tmp_path), stored(), lambda: None)
+    first = next(join)
+
+    assert first == Missing("a000")
+    assert len(taken) == 1

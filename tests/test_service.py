@@ -1,0 +1,383 @@
+"""The service as it lives: real processes, signals, files and HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import DEADLINE_S, Running, Shop, eventually
+
+from aggregator import cli
+
+MANY = 3000
+STOPS_WITHIN_S = 5.0
+"""How long a stop may take, also in the middle of a cycle."""
+BROKEN = "---\ntitle: Bad\npublished: yes please\n---\n"
+
+PATCHED = """
+import sys, time
+from pathlib import Path
+from aggregator import cli, service
+from aggregator.pipeline import Pipeline
+sys.argv[1:] = ["run"]
+real = Pipeline.update_store
+def update_store(*arguments, **options):
+    {patch}
+    return real(*arguments, **options)
+Pipeline.update_store = update_store
+cli.main()
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path / "shop")
+    made.root.mkdir()
+    made.configure(schedule='every = "1h"')
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the feeds of many records are when nothing comes between."""
+    made = Shop(tmp_path_factory.mktemp("undisturbed"))
+    made.configure()
+    made.many(MANY)
+    assert made.run("build").returncode == 0
+    return feeds_of(made)
+
+
+def feeds_of(shop: Shop) -> dict[str, Any]:
+    return {path.parent.name: shop.items(path.parent.name) for path in shop.output.glob("*/feed.json")}
+
+
+def stored(shop: Shop) -> int:
+    """How many entries the store has while its first cycle runs; fails when that has ended."""
+    try:
+        with sqlite3.connect(f"file:{shop.data}/aggregator.db?mode=ro", uri=True) as connection:
+            found = connection.execute("SELECT count(*), (SELECT count(*) FROM cycle) FROM entry").fetchone()
+        connection.close()
+    except sqlite3.OperationalError:  # not made yet
+        return 0
+    assert found[1] == 0, "the first cycle ended before the test could come in its middle"
+    return int(found[0])
+
+
+# what it serves
+
+
+def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
+    shop.record("a.md", "Story", topics=["Power Apps"])
+    service = shop.start("run")
+    assert service.printed == f"Serving {service.address} (Ctrl-C ends it)\n"
+    service.wait_until_done()
+    assert b"power-apps/" in service.get("").body
+    assert service.titles("power-apps") == ["Story"]
+    first = service.get("all/rss.xml")
+    assert (first.status, first.headers["content-type"]) == (200, "application/rss+xml; charset=utf-8")
+    assert service.get("all/rss.xml", If_None_Match=first.headers["etag"]).status == 304
+    assert service.get("readyz").status == 200
+    health = service.get("healthz")
+    assert (health.status, sorted(health.json())) == (200, ["last_success", "next_cycle", "status"])
+    assert "scanned 1, new 1, changed 0, removed 0, rejected 0, feeds written 2" in service.log
+
+
+def test_a_new_file_comes_in_by_itself(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    shop.record("sub/a.md", "New")
+    eventually(lambda: service.titles() == ["New"], within_s=5)
+    (shop.incoming / "sub" / "a.md").unlink()
+    eventually(lambda: service.titles() == [], within_s=5)
+
+
+def test_without_watching_it_comes_in_on_schedule(shop: Shop) -> None:
+    shop.configure(schedule='every = "1s"\nwatch = false')
+    service = shop.start("run")
+    service.wait_until_done()
+    shop.record("a.md", "New")
+    eventually(lambda: service.titles() == ["New"], within_s=5)
+
+
+def test_cron_says_when_the_next_cycle_is(shop: Shop) -> None:
+    shop.configure(schedule='cron = "30 5 * * 0"', site='id = "x"\ntimezone = "Europe/Vienna"')
+    service = shop.start("run")
+    service.wait_until_done()
+    upcoming = datetime.fromisoformat(service.get("healthz").json()["next_cycle"])
+    assert (upcoming.weekday(), upcoming.minute, upcoming.hour in {3, 4}) == (6, 30, True)
+
+
+def test_a_record_comes_out_when_it_is_due(shop: Shop) -> None:
+    shop.record("z.md", "Now")
+    due = datetime.now(UTC) + timedelta(seconds=4)
+    shop.record("a.md", "Soon", publishedDateTime=due.isoformat())
+    service = shop.start("run")
+    service.wait_until_done()
+    assert service.titles() == ["Now"]
+    eventually(lambda: service.titles() == ["Soon", "Now"], within_s=8)
+    assert timedelta() <= datetime.now(UTC) - due < timedelta(seconds=2)
+
+
+def test_a_rejected_record_is_told_once_and_read_again_when_it_changes(shop: Shop) -> None:
+    shop.write("bad.md", BROKEN)
+    shop.write("half.md", "---\ntitle: Half", mtime=time.time())
+    service = shop.start("run")
+    service.wait_until_done()
+    line = "incoming/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"
+    facts = shop.json("status")
+    assert [one["text"] for one in facts["rejected"]] == [line]
+    assert [one["path"] for one in facts["unfinished"]] == ["incoming/half.md"]
+    shop.record("half.md", "Whole")
+    eventually(lambda: service.titles() == ["Whole"])
+    shop.record("bad.md", "Mended")
+    eventually(lambda: "Mended" in service.titles())
+    assert service.log.count(line) == 1
+    facts = shop.json("status")
+    assert (facts["rejected"], facts["unfinished"]) == ([], [])
+
+
+def test_status_names_the_service_and_its_next_cycle(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    facts = eventually(lambda: (found := shop.json("status"))["next_cycle"] and found)
+    assert facts["running"].startswith(f"process {service.process.pid} on ")
+    assert facts["running"].endswith("(aggregator run)")
+    away = datetime.fromisoformat(facts["next_cycle"]) - datetime.now(UTC)
+    assert timedelta(minutes=58) < away <= timedelta(hours=1)
+    assert "(in 59 min)" in shop.run("status").stdout
+    service.process.kill()
+    service.process.wait()
+    assert shop.json("status")["running"] is None
+
+
+def test_a_build_beside_it_waits_and_then_names_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    monkeypatch.chdir(shop.root)
+    monkeypatch.setattr(cli, "BUILD_WAIT_S", 0.3)
+    monkeypatch.setattr("sys.argv", ["aggregator", "build"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert f"error: the store is held by process {service.process.pid} on " in capsys.readouterr().err
+
+
+def test_a_build_that_waits_goes_on_when_the_service_ends(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    with subprocess.Popen(
+        shop.command("build"), cwd=shop.root, env=shop.environment(), stderr=subprocess.PIPE, text=True
+    ) as build:
+        assert build.stderr is not None
+        assert build.stderr.readline().startswith(f"waiting for process {service.process.pid} ")
+        service.end()
+        assert build.wait(DEADLINE_S) == 0
+
+
+# what goes wrong
+
+
+@pytest.mark.parametrize("away", ["removed", "moved"])
+def test_health_follows_the_folder_of_records(shop: Shop, away: str) -> None:
+    shop.record("a.md", "Story")
+    service = shop.start("run")
+    service.wait_until_done()
+    if away == "removed":
+        (shop.incoming / "a.md").unlink()
+        shop.incoming.rmdir()
+    else:
+        shop.incoming.rename(shop.root / "elsewhere")
+    eventually(lambda: service.get("healthz").status == 503, within_s=8)
+    assert service.health() == "failing"
+    if away == "moved":
+        assert service.titles() == ["Story"], "what was published is served on"
+        (shop.root / "elsewhere").rename(shop.incoming)
+    else:
+        shop.incoming.mkdir()
+        shop.record("a.md", "Story")
+    eventually(lambda: service.get("healthz").status == 200, within_s=8)
+    shop.record("b.md", "Watched again")
+    eventually(lambda: "Watched again" in service.titles(), within_s=8)
+
+
+def test_another_folder_in_the_place_of_the_first_is_watched(shop: Shop) -> None:
+    """As a deployment swaps a link."""
+    for name in ("one", "two"):
+        (shop.root / name).mkdir()
+    shop.incoming.rmdir()
+    shop.incoming.symlink_to("one")
+    service = shop.start("run")
+    service.wait_until_done()
+    (shop.root / "link").symlink_to("two")
+    (shop.root / "link").rename(shop.incoming)
+    (shop.root / "two" / "early.md").write_text("---\ntitle: Early\n---\n")
+    eventually(lambda: service.titles() == ["Early"], within_s=8)
+    (shop.root / "two" / "later.md").write_text("---\ntitle: Later\n---\n")
+    eventually(lambda: "Later" in service.titles(), within_s=8)
+
+
+def test_an_unexpected_error_ends_the_cycle_and_shows(shop: Shop) -> None:
+    shop.record("a.md", "Story")
+    service = shop.start(program=PATCHED.format(patch="if Path('boom').exists(): raise RuntimeError('private')"))
+    service.wait_until_done()
+    (shop.root / "boom").touch()
+    shop.record("b.md", "Second")
+    eventually(lambda: service.get("healthz").status == 503)
+    assert service.health() == "failing"
+    assert "private" not in service.get("healthz").body.decode()
+    assert service.titles() == ["Story"]
+    assert "the cycle failed: unexpected RuntimeError" in service.log
+    facts = shop.json("status")
+    assert facts["last_cycle"]["error"] == "unexpected RuntimeError"
+    assert facts["last_cycle"]["scanned"] is None
+    assert "unexpected RuntimeError" in shop.run("status").stdout
+    (shop.root / "boom").unlink()
+    shop.record("c.md", "Third")
+    eventually(lambda: len(service.titles()) == 3)
+    assert service.get("healthz").status == 200
+
+
+def test_a_cycle_that_hangs_does_not_hold_the_stop(shop: Shop) -> None:
+    shop.record("a.md", "Story")
+    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); service.STOP_S = 0.3; time.sleep(60)"))
+    eventually((shop.root / "hangs").exists)
+    code, seconds = service.end()
+    assert (code, seconds < STOPS_WITHIN_S) == (0, True)
+    assert "the cycle does not stop" in service.log
+    done = shop.run("build")
+    assert (done.returncode, done.stderr, shop.titles()) == (0, "", ["Story"])
+
+
+# how it ends
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_when_it_is_idle(shop: Shop, number: int) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    code, seconds = service.end(number)
+    assert (code, seconds < STOPS_WITHIN_S) == (0, True)
+    assert "Traceback" not in service.log
+    assert shop.run("build").stderr == ""
+
+
+def test_a_reader_that_is_slow_does_not_hold_the_stop(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    host, _, port = service.address.removeprefix("http://").rstrip("/").partition(":")
+    with socket.create_connection((host, int(port))) as idle, socket.create_connection((host, int(port))) as slow:
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(12) == b"HTTP/1.1 200"
+        slow.sendall(b"GET /all/rss.xml HTTP/1.1\r\nHost:")
+        code, seconds = service.end()
+    assert (code, seconds < STOPS_WITHIN_S) == (0, True)
+
+
+def test_a_signal_that_comes_at_once_is_not_lost(shop: Shop) -> None:
+    for command in ("run", "serve"):
+        code, seconds = shop.start(command).end()
+        assert (code, seconds < STOPS_WITHIN_S) == (0, True), command
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_end_in_the_first_scan_loses_nothing(shop: Shop, undisturbed: dict[str, Any], number: int) -> None:
+    shop.many(MANY)
+    service = shop.start("run")
+    eventually(lambda: stored(shop) > 0)
+    assert service.get("healthz").status == 503, "it answers while it scans"
+    assert service.health() == "starting"
+    code, seconds = service.end(number)
+    stored(shop)
+    assert (code, seconds < STOPS_WITHIN_S) == (0, True)
+    assert "stopped in the middle of a cycle" in service.log
+    assert "Traceback" not in service.log
+    done = shop.run("build")
+    assert (done.returncode, done.stderr) == (0, ""), "it must not have waited for the one that is gone"
+    assert feeds_of(shop) == undisturbed
+
+
+def test_another_run_takes_over_from_a_killed_one_and_completes(shop: Shop, undisturbed: dict[str, Any]) -> None:
+    shop.many(MANY)
+    service = shop.start("run")
+    eventually(lambda: stored(shop) > 0)
+    service.process.kill()
+    service.process.wait()
+    after = shop.start("run")
+    after.wait_until_done()
+    assert "waiting for" not in after.log
+    assert feeds_of(shop) == undisturbed
+    assert [(item["id"], item["title"]) for item in after.get("all/feed.json").json()["items"]] == undisturbed["all"]
+
+
+def test_a_signal_to_the_whole_group_is_a_clean_end_too(shop: Shop) -> None:
+    """As a terminal sends for Ctrl-C, and systemd for a stop: the readers of files get it as well."""
+    service = _start_with_readers(shop)
+    os.killpg(service.process.pid, signal.SIGINT)
+    assert service.process.wait(DEADLINE_S) == 0
+    assert "Traceback" not in service.log
+    assert shop.run("build").returncode == 0
+
+
+def test_no_reader_outlives_a_killed_service(shop: Shop) -> None:
+    service = _start_with_readers(shop)
+    service.process.kill()
+    service.process.wait()
+    eventually(lambda: not _group(service), within_s=5)
+
+
+def test_many_records_with_bad_values_are_read_by_processes(shop: Shop) -> None:
+    shop.configure(ingest="workers = 2")
+    shop.many(2100)
+    shop.write("000/bad.md", "---\ntitle: Bad\npublished: 1.5\n---\n")
+    done = shop.run("build")
+    assert done.returncode == 0, done.stderr
+    assert "rejected 1" in done.stdout
+
+
+def _start_with_readers(shop: Shop) -> Running:
+    shop.configure(ingest="workers = 2", schedule='every = "1h"')
+    shop.many(MANY)
+    service = shop.start("run")
+    eventually(lambda: len(_group(service)) >= 4 or stored(shop) > 0)  # the service, two readers and their tracker
+    return service
+
+
+def _group(service: Running) -> list[int]:
+    """The processes of the service's group that are not over."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if int(group) == service.process.pid and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+# serve
+
+
+def test_serve_follows_the_folder_that_another_process_writes(shop: Shop) -> None:
+    service = shop.start("serve")
+    assert (service.get("healthz").status, service.get("readyz").status) == (503, 503)
+    shop.record("a.md", "Story")
+    assert shop.run("build").returncode == 0
+    eventually(lambda: service.titles() == ["Story"])
+    eventually(lambda: service.get("healthz").status == 200)
+    shop.record("b.md", "Second")
+    shop.run("build")
+    eventually(lambda: len(service.titles()) == 2)
+    assert service.end()[0] == 0
