@@ -347,16 +347,14 @@ def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> t
     on stderr."""
     from aggregator.pipeline import rehearse
     from aggregator.site import default_site_id
-    from aggregator.store import copy_store, open_site, source_problems
+    from aggregator.store import copy_store, open_site
 
     with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
         copy = copy_store(config.store.url, Path(folder))
         try:
             copy.lease.acquire(0)
             site_id = open_site(copy, config.site.id, default_site_id(config))
-            moves = rehearse(config, copy, site_id, now, accept_removals=accept_removals)
-            with copy.read() as connection:
-                problems = tuple(source_problems(connection))
+            moves, problems = rehearse(config, copy, site_id, now, accept_removals=accept_removals)
             return moves, bool(say_problems(config, copy, problems, site_id) or problems)
         finally:
             copy.lease.release()

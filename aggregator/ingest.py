@@ -10,11 +10,14 @@ import errno
 import itertools
 import multiprocessing
 import os
+import signal
 import stat
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -48,11 +51,12 @@ def ingest_files(
             yield ingest_batch(source, batch)
         return
     context = multiprocessing.get_context("spawn")  # the service has threads, so never fork
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool:
         waiting: deque[Future[list[Outcome]]] = deque()
         try:
             for batch in itertools.chain(head, batches):
-                waiting.append(pool.submit(ingest_batch, source, batch))
+                with _signals_held():
+                    waiting.append(pool.submit(ingest_batch, source, batch))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -115,6 +119,31 @@ def _read_file(path: str, file: SourceFile, max_bytes: int) -> tuple[bytes, Sour
     if status.st_size != file.size or status.st_mtime_ns != file.mtime_ns:
         file = replace(file, size=status.st_size, mtime_ns=status.st_mtime_ns)
     return raw, file
+
+
+def _follow_parent() -> None:
+    """Ends a reading process with the one that it works for, however that ends."""
+
+    def follow() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Holds signals back while a reading process may start: it inherits that, and leaves them to its parent."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _batched(files: Iterable[tuple[SourceFile, bytes | None]]) -> Iterator[list[tuple[SourceFile, bytes | None]]]:

@@ -296,8 +296,8 @@ class Document:
 class CycleResult:
     """What one cycle did, in numbers; `problems` are those of whole sources and of publishing.
 
-    `due` is when the next entry becomes public or expires by itself; `published` is False when the output folder could
-    not be brought up to date.
+    `due` is when the next entry becomes public or expires by itself; `complete` is False when a records folder
+    could not be scanned, `published` when the output folder could not be brought up to date.
     """
 
     scanned: int
@@ -309,6 +309,7 @@ class CycleResult:
     files_written: int
     seconds: float
     problems: tuple[str, ...]
+    complete: bool
     published: bool
     due: datetime | None
 

@@ -88,13 +88,14 @@ class Pipeline:
         self._stop, self.progress = stop or threading.Event(), progress
         self.reader = FeedReader(self.policy, site_id, self._site.title, self._site.language)
 
-    def run(self, now: datetime, *, accept_removals: bool = False) -> CycleResult:
-        """One whole cycle at the content's time `now`. Raises StoppedError between two transactions when stopped, and
-        StoreError; what went wrong with a source or the output folder is in the result."""
+    def run(self, now: datetime, *, accept_removals: bool = False, walk: bool = True) -> CycleResult:
+        """One cycle at the content's time `now`; without `walk` no folder is looked at, and only time can change what
+        is out. Raises StoppedError between two transactions when stopped, and StoreError; what went wrong with a source
+        or the output folder is in the result."""
         started = time.monotonic()
         writer = Writer(self.store, now, self.policy, self._site_id)
         try:
-            return self._run(writer, started, accept_removals=accept_removals)
+            return self._run(writer, started, accept_removals=accept_removals, walk=walk)
         except (StoppedError, LeaseLostError):
             raise
         except Exception as error:
@@ -104,10 +105,10 @@ class Pipeline:
                 record_failure(writer, time.monotonic() - started, reason)
             raise
 
-    def _run(self, writer: Writer, started: float, *, accept_removals: bool) -> CycleResult:
+    def _run(self, writer: Writer, started: float, *, accept_removals: bool, walk: bool) -> CycleResult:
         problems: list[str] = []
-        scanned = self.update_store(writer, problems, accept_removals=accept_removals)
-        published = self._publish(problems, complete=not any(one.first and one.missing for one in scanned))
+        scanned = self.update_store(writer, problems, accept_removals=accept_removals, walk=walk)
+        published = self._publish(problems, known=not any(one.first and one.missing for one in scanned))
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
         result = CycleResult(
@@ -120,40 +121,51 @@ class Pipeline:
             files_written=len(published.written) if published else 0,
             seconds=time.monotonic() - started,
             problems=tuple(problems),
+            complete=not any(one.missing for one in scanned),
             published=published is not None,
             due=None if due is None else from_us(due),
         )
         record_cycle(writer, result)
         return result
 
-    def update_store(self, writer: Writer, problems: list[str], *, accept_removals: bool) -> list[_Scanned]:
+    def update_store(
+        self, writer: Writer, problems: list[str], *, accept_removals: bool, walk: bool = True
+    ) -> list[_Scanned]:
         """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
         title = self._site.title
         prepare_feeds(writer, title, _fingerprint(repr(self.policy), title, self._site.language))
-        scanned = [self._scan(writer, source, problems) for source in self.config.sources]
+        seen_before = {
+            source: open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
+            for source in self.config.sources
+        }
+        scanned = []
+        if walk:
+            scanned = [self._scan(writer, source, problems, first=not seen) for source, seen in seen_before.items()]
         for one in scanned:
             self.check_stop()
-            if not one.missing:
-                pair_renames(writer, one.source)
-                self._read_freed(writer, one.source)
-            waiting = withdraw_vanished(
-                writer, one.source, one.known, accept=accept_removals, folder_missing=one.missing
-            )
-            if waiting:
-                problems.append(
-                    f"{one.source.root}: {waiting} of {one.known} files are gone at once; their entries stay for"
-                    f" {one.source.removal_grace} (if it is meant: aggregator build --accept-removals)"
-                )
+            self._judge_files(writer, one, problems, accept_removals=accept_removals)
         withdraw_expired(writer)
-        for one in scanned:
-            if not (one.first and one.missing):
-                release_entries(writer, one.source, first_scan=one.first, stopped=self.check_stop)
+        unseen = {one.source for one in scanned if one.missing} if walk else set(self.config.sources)
+        for source, seen in seen_before.items():
+            if seen or source not in unseen:
+                release_entries(writer, source, first_scan=not seen, stopped=self.check_stop)
         settle_feeds(writer, self.reader, self.check_stop)
         settle_index(writer, self.reader, pages=self._options.pages)
         return scanned
 
-    def _scan(self, writer: Writer, source: Source, problems: list[str]) -> _Scanned:
-        first = not open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
+    def _judge_files(self, writer: Writer, one: _Scanned, problems: list[str], *, accept_removals: bool) -> None:
+        """Decides what became of files that are new and files that are gone."""
+        if not one.missing:
+            pair_renames(writer, one.source)
+            self._read_freed(writer, one.source)
+        waiting = withdraw_vanished(writer, one.source, one.known, accept=accept_removals, folder_missing=one.missing)
+        if waiting:
+            problems.append(
+                f"{one.source.root}: {waiting} of {one.known} files are gone at once; their entries stay for"
+                f" {one.source.removal_grace} (if it is meant: aggregator build --accept-removals)"
+            )
+
+    def _scan(self, writer: Writer, source: Source, problems: list[str], *, first: bool) -> _Scanned:
         known = count_known(writer, source)
         walk = _Walk(self, writer, source)
         problem = None
@@ -176,7 +188,7 @@ class Pipeline:
             batch = [(SourceFile(source.name, path, 0, 0), None) for path in freed]
             store_outcomes(writer, source, ingest_batch(source, batch), time.time_ns())
 
-    def _publish(self, problems: list[str], *, complete: bool) -> Published | None:
+    def _publish(self, problems: list[str], *, known: bool) -> Published | None:
         """Renders and writes what differs; None if that cannot be. A new store that has not seen its records yet
         replaces no one's feeds."""
         folder = self.config.output.path
@@ -186,7 +198,7 @@ class Pipeline:
             wanted[INDEX] = Wanted(index_version(connection), index_paths(self._options))
             store_id = read_meta(connection, "store_id") or ""
         manifest = read_manifest(folder)
-        if not complete and manifest != NOTHING and manifest.store != store_id:
+        if not known and manifest != NOTHING and manifest.store != store_id:
             return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         try:
@@ -226,11 +238,15 @@ class Pipeline:
             raise StoppedError("stopped in the middle of a cycle; what is stored stands, the next cycle goes on")
 
 
-def rehearse(config: Config, store: Store, site_id: str, now: datetime, *, accept_removals: bool) -> list[FeedMoves]:
-    """What a cycle at `now` would change in each feed. Works on `store` for good, so give it a copy."""
+def rehearse(
+    config: Config, store: Store, site_id: str, now: datetime, *, accept_removals: bool
+) -> tuple[list[FeedMoves], tuple[str, ...]]:
+    """What a cycle at `now` would change in each feed, and what would be wrong with sources. Works on `store` for good,
+    so give it a copy."""
+    problems: list[str] = []
     pipeline = Pipeline(config, store, site_id)
     before = pipeline.shown_titles()
-    pipeline.update_store(Writer(store, now, pipeline.policy, site_id), [], accept_removals=accept_removals)
+    pipeline.update_store(Writer(store, now, pipeline.policy, site_id), problems, accept_removals=accept_removals)
     after = pipeline.shown_titles()
     moves = []
     for slug in sorted(before.keys() | after.keys()):
@@ -239,7 +255,7 @@ def rehearse(config: Config, store: Store, site_id: str, now: datetime, *, accep
         leaves = tuple((uid, title) for uid, title in old.items() if uid not in new)
         if joins or leaves or slug not in before:
             moves.append(FeedMoves(slug, joins, leaves))
-    return moves
+    return moves, tuple(problems)
 
 
 class _Walk:

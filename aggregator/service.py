@@ -31,7 +31,7 @@ from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, Sto
 from aggregator.http import FeedsApp, FeedsServer, load_snapshot
 from aggregator.model import CycleResult
 from aggregator.pipeline import Pipeline
-from aggregator.store import Store, file_problems, to_us, write_meta
+from aggregator.store import Store, count_unsettled, file_problems, to_us, write_meta
 
 SCAN_JOB, DUE_JOB = "scan", "due"
 LATE_S = 60
@@ -61,6 +61,9 @@ class Service:
         self.app = make_app(config, self.health.report, self.health.ready)
         self.health.has_documents = bool(self.app.snapshot.files)
         self._told: frozenset[str] = frozenset()
+        self._changed, self._watching = threading.Event(), threading.Event()
+        self._walked_at = 0.0
+        self._complete = self._settled = False
 
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
@@ -112,11 +115,14 @@ class Service:
 
     def _cycle(self) -> None:
         now = datetime.now(UTC)
-        result = self._pipeline.run(now)
+        walk = self._must_walk()
+        result = self._pipeline.run(now, walk=walk)
+        if walk:
+            self._note_walk(result)
         self.app.snapshot = load_snapshot(self._config.output.path, self.app.snapshot)
         self.health.has_documents = True
         upcoming = self._trigger.get_next_fire_time(None, datetime.now(UTC))
-        if result.published and not result.problems:
+        if result.published and self._complete:
             late = timedelta(seconds=LATE_S + 2 * result.seconds)
             self.health.succeed(now, upcoming, None if upcoming is None else upcoming + late)
         else:
@@ -127,7 +133,22 @@ class Service:
         with self._store.write() as connection:
             write_meta(connection, "next_cycle", str(to_us(upcoming)) if upcoming else "")
 
+    def _must_walk(self) -> bool:
+        """Whether the folders must be looked at now: something there changed, nobody watches, it is time, or the last
+        walk left something open, such as a file that was still being written."""
+        changed = self._changed.is_set()
+        self._changed.clear()  # before the walk: what changes during it is seen by the next
+        rested = time.monotonic() - self._walked_at < self._config.schedule.rescan.total_seconds()
+        return changed or not self._watching.is_set() or not self._settled or not rested
+
+    def _note_walk(self, result: CycleResult) -> None:
+        self._walked_at = time.monotonic()
+        self._complete = result.complete
+        with self._store.read() as connection:
+            self._settled = not result.problems and not count_unsettled(connection)
+
     def _fail(self, reason: str) -> None:
+        self._settled = False
         self.health.fail()
         _log.error("the cycle failed: %s", reason)
 
@@ -147,10 +168,8 @@ class Service:
             result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
             result.seconds,
         )  # fmt: skip
-        for problem in result.problems:
-            _log.warning("%s", problem)
         with self._store.read() as connection:
-            told = frozenset(
+            told = frozenset(result.problems) | frozenset(
                 str(place_problem(self._config.sources, one.source, one.problem))
                 for one in file_problems(connection)
                 if one.state == "rejected"
@@ -187,12 +206,17 @@ class Service:
             raise_interrupt=False,
         )
         first = True  # nobody tells what changed before the watch was on
-        for changed in changes:
-            if changed or first:
-                self._requested.set()
-            first = False
-            if self._folder_identities() != watched:
-                return
+        try:
+            for changed in changes:
+                if changed or first:
+                    self._changed.set()
+                    self._requested.set()
+                self._watching.set()
+                first = False
+                if self._folder_identities() != watched:
+                    return
+        finally:
+            self._watching.clear()
 
     def _folder_identities(self) -> list[tuple[int, int]]:
         found = [os.stat(source.root) for source in self._config.sources]

@@ -524,20 +524,19 @@ class History:
 
     def _script(self) -> None:
         """What must happen at least once, and when."""
-        minutes = lambda count: timedelta(minutes=count)  # noqa: E731
         script: list[tuple[int, timedelta | None, Callable[[], str]]] = [
             (0, None, self._import),
-            *[(20 + turn, minutes(60 * 9), self._flip_story) for turn in range(8)],
+            *[(20 + turn, _minutes(60 * 9), self._flip_story) for turn in range(8)],
             (45, None, self._lose_most),
-            (46, minutes(5), lambda: "still gone"),
-            (47, minutes(4), self._restore),
+            (46, _minutes(5), lambda: "still gone"),
+            (47, _minutes(4), self._restore),
             (60, None, lambda: self._arrive(56)),
-            (61, minutes(30), lambda: self._arrive(3)),
+            (61, _minutes(30), lambda: self._arrive(3)),
             (85, None, self._lose_most),
             (88, None, self._restore),
             (110, None, self._lose_most),
-            (111, minutes(4), lambda: "still gone"),
-            (112, minutes(7), lambda: "gone for good"),
+            (111, _minutes(4), lambda: "still gone"),
+            (112, _minutes(7), lambda: "gone for good"),
             (115, None, self._restore),
             (130, None, lambda: self._state_id("wire-7")),
             (132, None, lambda: self._state_id("wire-7")),
@@ -549,10 +548,10 @@ class History:
             (
                 190,
                 None,
-                lambda: self._put("embargoed.md", replace(self._story(self.now + minutes(30)), published=True)),
+                lambda: self._put("embargoed.md", replace(self._story(self.now + _minutes(30)), published=True)),
             ),
-            (191, minutes(40), lambda: self._rewrite("embargoed.md", secured=1)),
-            (195, minutes(5), lambda: self._rewrite("embargoed.md", updated=self.now - timedelta(days=99))),
+            (191, _minutes(40), lambda: self._rewrite("embargoed.md", secured=1)),
+            (195, _minutes(5), lambda: self._rewrite("embargoed.md", updated=self.now - timedelta(days=99))),
         ]
         self.accepting = {85}
         for number, gap, action in script:
@@ -708,7 +707,8 @@ class History:
 
     def _edit_words(self) -> str:
         name = self.random.choice(["title", "excerpt", "excerpt", "body"])
-        return self._change(**{name: self._phrase(6)})
+        values: dict[str, Any] = {name: self._phrase(6)}
+        return self._change(**values)
 
     def _move_date(self) -> str:
         hours = self.random.choice([-900, -30, -2, 2, 30, 200])
@@ -901,6 +901,10 @@ class History:
         )
         del self.folder[path]
         return f"{stated} goes"
+
+
+def _minutes(count: int) -> timedelta:
+    return timedelta(minutes=count)
 
 
 def make_history(seed: int, cycles: int) -> tuple[list[Step], frozenset[str]]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from aggregator.model import CycleResult, Problem, Source
 from aggregator.store.tables import (
@@ -15,6 +15,7 @@ from aggregator.store.tables import (
     ENTRY_OUT,
     ENTRY_WAITING,
     FILE_DUPLICATE,
+    FILE_GONE,
     FILE_READ,
     FILE_REJECTED,
     FILE_UNFINISHED,
@@ -121,6 +122,12 @@ def count_rejected(connection: Connection) -> int:
     """How many files give no record as they are now."""
     rejected = file.c.state.in_((FILE_REJECTED, FILE_DUPLICATE))
     return connection.scalar(select(func.count()).select_from(file).where(rejected, file.c.problems.is_not(None))) or 0
+
+
+def count_unsettled(connection: Connection) -> int:
+    """How many files the next walk reads again though they look the same, or misses still."""
+    unsettled = or_(file.c.recheck, and_(file.c.gone_at.is_not(None), file.c.state != FILE_GONE))
+    return connection.scalar(select(func.count()).select_from(file).where(unsettled)) or 0
 
 
 def count_entries(connection: Connection) -> dict[str, int]:
