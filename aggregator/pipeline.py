@@ -27,10 +27,10 @@ from aggregator.store import (
     FeedReader,
     Store,
     Writer,
-    adopt_freed,
     count_known,
     count_rejected,
     feed_versions,
+    free_duplicates,
     from_us,
     index_version,
     known_files,
@@ -184,7 +184,7 @@ class Pipeline:
 
     def _read_freed(self, writer: Writer, source: Source) -> None:
         """Reads again the files that were refused for an id that has become free."""
-        if freed := adopt_freed(writer, source):
+        if freed := free_duplicates(writer, source):
             batch = [(SourceFile(source.name, path, 0, 0), None) for path in freed]
             store_outcomes(writer, source, ingest_batch(source, batch), time.time_ns())
 

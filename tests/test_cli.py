@@ -280,7 +280,7 @@ def test_the_summary_is_the_only_data_and_has_its_shape(shop: Shop, call: Call) 
 
 def test_json_of_build_has_stable_keys(shop: Shop, call: Call) -> None:
     shop.record("a.md")
-    names = "scanned new changed removed rejected feeds_written files_written seconds problems published due"
+    names = "scanned new changed removed rejected feeds_written files_written seconds problems complete published due"
     assert list(json.loads(call("build", "--json")[1])) == names.split()
 
 
@@ -580,7 +580,7 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
         "site_id running last_cycle next_cycle entries problems rejected unfinished warnings feeds advice".split()
     )
     assert list(facts["last_cycle"]) == (
-        "at seconds error scanned new changed removed rejected feeds_written files_written problems published".split()
+        "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published".split()
     )
     assert facts["entries"] == {"published": 2, "waiting": 0, "hidden": 0}
     assert (facts["running"], facts["next_cycle"]) == (None, None)

@@ -68,7 +68,7 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
         quality=quality,
         heat=heat,
         content_hash=content_hash,
-        visible_hash=_hash(visible, _stamp(updated), text_hash.hex()),
+        visible_hash=_hash(visible),
         selection_hash=_hash(quality, heat, public, _stamp(published), _stamp(expires)),
         text_hash=text_hash,
         warnings=tuple(fields.warnings),

@@ -21,8 +21,8 @@ from aggregator.store.feeds import (
 )
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.lifecycle import (
-    adopt_freed,
     count_known,
+    free_duplicates,
     next_due,
     pair_renames,
     release_entries,
@@ -52,7 +52,6 @@ __all__ = [
     "Lease",
     "Store",
     "Writer",
-    "adopt_freed",
     "copy_store",
     "count_entries",
     "count_known",
@@ -60,6 +59,7 @@ __all__ = [
     "count_unsettled",
     "feed_versions",
     "file_problems",
+    "free_duplicates",
     "from_us",
     "index_version",
     "known_files",

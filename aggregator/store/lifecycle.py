@@ -112,6 +112,8 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
             if values["state"] != ENTRY_WAITING:
                 withdrawn.append(old.id)
             values["state"] = ENTRY_OUT
+        elif old.state == values["state"] == ENTRY_WAITING and old.embargo_at == values["dated_at"]:
+            values["embargo_at"] = old.embargo_at
         moves.append(values | {"entry_key": old.id, "explicit_id": old.explicit_id or new.explicit_id})
     connection.execute(delete(entry).where(entry.c.id.in_([new.id for _, new in pairs])))
     update_entries(connection, moves)
@@ -135,39 +137,64 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
     withdraw_entries(connection, writer, withdrawn)
 
 
-def adopt_freed(writer: Writer, source: Source) -> list[str]:
-    """Gives the entries of vanished files to files that were refused because they state the same explicit id.
+def free_duplicates(writer: Writer, source: Source) -> list[str]:
+    """Paths of files to read again, because the explicit id that they were refused for has become free.
 
-    Returns the paths of those files, which are to be read again.
+    The entry of a vanished file goes to the refused one with the same bytes, else to the first by path; a file that has
+    an entry keeps it.
     """
-    holder = file.alias("holder")
     with writer.write() as connection:
-        rows = connection.execute(
-            select(
-                file.c.path, holder.c.source.label("from_source"), holder.c.path.label("from_path"), holder.c.entry_id
-            )
-            .join(entry, entry.c.explicit_id == file.c.wanted_id)
-            .join(holder, holder.c.entry_id == entry.c.id)
-            .where(
-                file.c.state == FILE_DUPLICATE,
-                file.c.problems.is_not(None),
-                file.c.source == source.name,
-                file.c.entry_id.is_(None),
-                file.c.gone_at.is_(None),
-                holder.c.gone_at.is_not(None),
-            )
-            .order_by(file.c.path)
-            .limit(CHUNK)
-        ).all()
-        first = {row.entry_id: row for row in reversed(rows)}
-        for row in first.values():
+        rows = connection.execute(_vanished_holders(source)).all()
+        heirs: dict[int, AnyRow] = {}
+        for row in rows:
+            if row.entry_id is None and (row.held not in heirs or row.moved > heirs[row.held].moved):
+                heirs[row.held] = row
+        for row in heirs.values():
             connection.execute(delete(file).where(file.c.source == row.from_source, file.c.path == row.from_path))
             connection.execute(
                 update(file)
                 .where(file.c.source == source.name, file.c.path == row.path)
-                .values(entry_id=row.entry_id, state=FILE_READ, digest=b"", wanted_id=None)
+                .values(entry_id=row.held, state=FILE_READ, digest=b"", wanted_id=None, recheck=True)
             )
-    return sorted(row.path for row in first.values())
+        known = [row.path for row in rows if row.entry_id is not None]
+        return sorted({*known, *(row.path for row in heirs.values()), *_unclaimed(connection, writer, source)})
+
+
+_REFUSED = (file.c.state == FILE_DUPLICATE, file.c.problems.is_not(None), file.c.gone_at.is_(None))
+
+
+def _vanished_holders(source: Source) -> Select[Any]:
+    """Refused files whose id is that of a vanished one, in order of path; `moved` where the bytes are the same."""
+    holder = file.alias("holder")
+    return (
+        select(
+            file.c.path,
+            file.c.entry_id,
+            holder.c.source.label("from_source"),
+            holder.c.path.label("from_path"),
+            holder.c.entry_id.label("held"),
+            (holder.c.digest == file.c.digest).label("moved"),
+        )
+        .join(entry, entry.c.explicit_id == file.c.wanted_id)
+        .join(holder, holder.c.entry_id == entry.c.id)
+        .where(*_REFUSED, file.c.source == source.name, holder.c.gone_at.is_not(None))
+        .order_by(file.c.path)
+        .limit(CHUNK)
+    )
+
+
+def _unclaimed(connection: Connection, writer: Writer, source: Source) -> list[str]:
+    """Refused files whose id no record states any more, and no entry has."""
+    claim = select(entry.c.id).where(entry.c.explicit_id == file.c.wanted_id).exists()
+    rows = connection.execute(
+        select(file.c.path, file.c.wanted_id)
+        .where(*_REFUSED, file.c.source == source.name, ~claim)
+        .order_by(file.c.path)
+        .limit(CHUNK)
+    ).all()
+    wanted = {writer.mint.explicit_entry_id(row.wanted_id): row.path for row in reversed(rows)}
+    taken = set(connection.scalars(select(entry.c.uid).where(entry.c.uid.in_(wanted))))
+    return [path for uid, path in wanted.items() if uid not in taken]
 
 
 def count_known(writer: Writer, source: Source) -> int:

@@ -263,10 +263,13 @@ class _Holders:
         asked = {self._first_choice(record) for record in new} | {
             writer.mint.explicit_entry_id(one) for one in explicit
         }
-        columns = (entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path)
-        rows = list(connection.execute(select(*columns).where(entry.c.uid.in_(asked)))) if asked else []
+        found = select(
+            entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path, file.c.gone_at
+        ).outerjoin(file, file.c.entry_id == entry.c.id)
+        rows = list(connection.execute(found.where(entry.c.uid.in_(asked)))) if asked else []
         if explicit:
-            rows += connection.execute(select(*columns).where(entry.c.explicit_id.in_(explicit)))
+            rows += connection.execute(found.where(entry.c.explicit_id.in_(explicit)))
+        self._gone = {row.id for row in rows if row.gone_at is not None}
         self._uids: dict[str, tuple[int, str]] = {row.uid: (row.id, _place(row.source, row.path)) for row in rows}
         self._explicit: dict[str, tuple[int, str]] = {
             row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
@@ -279,7 +282,8 @@ class _Holders:
         own = row.id if row else None
         uid = self._writer.mint.explicit_entry_id(record.explicit_id)
         for holder in (self._explicit.get(record.explicit_id), self._uids.get(uid)):
-            if holder is not None and holder[0] != own:
+            # a vanished one leaves its entry to a file that has none, and is no hindrance to one that has
+            if holder is not None and holder[0] != own and not (own is not None and holder[0] in self._gone):
                 return holder[1]
         if own is not None:
             self._explicit[record.explicit_id] = (own, _place(self._source, record.file.path))
