@@ -127,7 +127,7 @@ class Record:
     """What one file says, normalised.
 
     `public` is what its flags say; dates are judged later. The hashes are 16 bytes each: `content_hash` over the
-    visible fields as the file states them (finds renames), `visible_hash` over all that a reader can see,
+    visible fields as the file states them (finds renames), `visible_hash` over all that a reader can see but dates,
     `selection_hash` over what only rules read, `text_hash` over title, summary and body (moves `updated`).
     `quality` and `heat` are -1 when not scored.
     """
