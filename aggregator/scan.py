@@ -13,6 +13,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aggregator.model import Source, SourceFile
 from aggregator.naming import escape_name
@@ -20,8 +21,7 @@ from aggregator.naming import escape_name
 _NO_STAT = (-1, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFile:
+class KnownFile(NamedTuple):
     """What the store knows of a path. `recheck` asks for a reading though the stat agrees; `gone`: it was not there."""
 
     path: str

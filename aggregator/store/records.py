@@ -97,10 +97,9 @@ def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:
                 .order_by(file.c.path)
                 .limit(PAGE)
             ).all()
-        for row in rows:
+        for path, size, mtime_ns, digest, recheck, gone_at, state in rows:
             # a withdrawn record is judged anew when its file comes back, whatever it says
-            digest = b"" if row.state == FILE_GONE else row.digest
-            yield KnownFile(row.path, row.size, row.mtime_ns, digest, row.recheck, row.gone_at is not None)
+            yield KnownFile(path, size, mtime_ns, b"" if state == FILE_GONE else digest, recheck, gone_at is not None)
         if len(rows) < PAGE:
             return
         last = rows[-1].path
