@@ -108,15 +108,16 @@ def run(config_path: Path | None) -> None:
     """
     from aggregator.http import bind_socket, make_server
     from aggregator.service import Service
-    from aggregator.site import site_id_warning
+    from aggregator.site import port_warning, site_id_warning
 
     config = load(config_path)
     start_logging()
     socket = bind_socket(config.serve.host, config.serve.port)
     stop = threading.Event()
     with socket, writing_store(config, stop) as (store, site_id):
-        if warning := site_id_warning(config, site_id):
-            logging.getLogger(__name__).warning("%s", warning)
+        for warning in (site_id_warning(config, site_id), port_warning(config, socket.getsockname()[1])):
+            if warning:
+                logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop)
         click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
         if not service.run(make_server(service.app, socket)):
@@ -281,6 +282,7 @@ def load(path: Path | None) -> Config:
                 f"there is neither {DEFAULT_CONFIG} nor a folder {os.path.relpath(root)}/ here"
                 " (make one with: aggregator init; or name a config with --config)"
             )
+        say(f"no {DEFAULT_CONFIG}: taking the defaults, and the records in {os.path.relpath(root)}/")
     for warning in config.warnings:
         say(str(warning))
     return config

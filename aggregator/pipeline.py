@@ -125,7 +125,8 @@ class Pipeline:
             published=published is not None,
             due=None if due is None else from_us(due),
         )
-        record_cycle(writer, result)
+        if walk or result.removed or result.files_written or problems:
+            record_cycle(writer, result)
         return result
 
     def update_store(
@@ -159,10 +160,11 @@ class Pipeline:
             pair_renames(writer, one.source)
             self._read_freed(writer, one.source)
         waiting = withdraw_vanished(writer, one.source, one.known, accept=accept_removals, folder_missing=one.missing)
-        if waiting:
+        if waiting and not one.missing:
+            minutes = one.source.removal_grace.total_seconds() / 60
             problems.append(
                 f"{one.source.root}: {waiting} of {one.known} files are gone at once; their entries stay for"
-                f" {one.source.removal_grace} (if it is meant: aggregator build --accept-removals)"
+                f" {minutes:g} min (if it is meant, stop the service and run: aggregator build --accept-removals)"
             )
 
     def _scan(self, writer: Writer, source: Source, problems: list[str], *, first: bool) -> _Scanned:
@@ -177,7 +179,7 @@ class Pipeline:
                 store_outcomes(writer, source, outcomes, time.time_ns())
             walk.flush()
         except FolderError as error:
-            problem = f"{source.root}: the records folder cannot be read: {error} (is it mounted? see [records] path)"
+            problem = f"{source.root}: the records folder cannot be read: {error} (bring it back; see [records] path)"
         set_source_problem(writer, source, problem)
         problems.extend([problem] if problem else walk.unreadable)
         return _Scanned(source, walk.files, known, first, missing=problem is not None)

@@ -126,7 +126,7 @@ def _status_head(facts: dict[str, Any]) -> Table:
 
 
 def _problem_line(facts: dict[str, Any]) -> Padding:
-    stale = "  [its entry is still out, as it was before]" if facts["stale"] else ""
+    stale = "  [its entry is still published, as it was before]" if facts["stale"] else ""
     return Padding(Text(f"{facts['text']}{stale}", overflow="fold"), (0, 0, 0, 2), expand=False)
 
 

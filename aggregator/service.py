@@ -36,6 +36,7 @@ from aggregator.store import Store, count_unsettled, file_problems, to_us, write
 SCAN_JOB, DUE_JOB = "scan", "due"
 LATE_S = 60
 """How long after its time a cycle may end before /healthz says it is late, its own usual length aside."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 STOP_S = 4.0
 """How long after a stop was asked for the cycle that runs may still take."""
 WATCH_STEP_MS, WATCH_DEBOUNCE_MS = 50, 400
@@ -79,6 +80,8 @@ class Service:
         worker.join(max(0.0, asked_at + STOP_S - time.monotonic()))
         if worker.is_alive():
             _log.error("the cycle does not stop; what is stored stands, the next start goes on from there")
+        else:
+            _log.info("stopped")
         return not worker.is_alive()
 
     def _start_triggers(self) -> None:
@@ -176,6 +179,8 @@ class Service:
             )
         for line in sorted(told - self._told):
             _log.warning("%s", line)
+        for line in sorted(self._told - told):
+            _log.info("no longer so: %s", line)
         self._told = told
 
     def _watch(self) -> None:
@@ -311,7 +316,7 @@ def run_server(server: FeedsServer, stop: threading.Event) -> float:
             stop.set()
             server.should_exit = True
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             try:
                 loop.add_signal_handler(number, end)
             except NotImplementedError:  # Windows has none; there Ctrl-C raises

@@ -24,10 +24,21 @@ def site_id_warning(config: Config, kept: str | None) -> str | None:
     site_id = kept or host
     if site_id == host and not _is_loopback(host):
         return None
-    place = config.path or "config/aggregator.toml"
+    place = f"{config.path}: " if config.path else ""
     return (
-        f"{place}: entries get their ids from {site_id!r}, which the config does not name; a lost store would change"
-        f' every id (add below [site]: id = "{site_id}")'
+        f"{place}entries get their ids from {site_id!r}, which no config names: with another base_url, a lost store"
+        f' would change every id (write below [site]: id = "{site_id}")'
+    )
+
+
+def port_warning(config: Config, port: int) -> str | None:
+    """What to change when the documents name an address of this machine that is not the one served."""
+    told = urlsplit(config.site.base_url)
+    if not _is_loopback(told.hostname or "") or (told.port or 80) == port:
+        return None
+    return (
+        f"the feeds name addresses below {config.site.base_url}, but the port served is {port}"
+        f' (write below [site]: base_url = "http://{told.hostname}:{port}/")'
     )
 
 

@@ -569,7 +569,7 @@ def test_status_marks_a_stale_entry(shop: Shop, call: Call) -> None:
     facts = json.loads(call("status", "--json")[1])
     assert [(one["path"], one["stale"]) for one in facts["rejected"]] == [("incoming/a.md", True)]
     assert shop.titles() == ["Out"]
-    assert "still out" in call("status")[1]
+    assert "still published" in call("status")[1]
 
 
 def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:

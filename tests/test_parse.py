@@ -417,10 +417,12 @@ BAD_FLAGS = {
 def test_flag_that_is_neither_true_nor_false_is_rejected_and_hides(flag: str, spelling: str) -> None:
     outcome = rejection(f"{flag}: {spelling}")
     shown = BAD_FLAGS[spelling] if spelling != "null" else "null"
+    quoted = spelling.strip("'\"!s ").removeprefix("tr ").lower() in ("true", "yes", "no", "false")
+    hint = ", or remove the line" if spelling == "null" else ", without quotes" if quoted else ""
 
     assert outcome.hides
     assert str(outcome.problem) == (
-        f"a.md:3:{len(flag) + 3}: '{flag}' is not true or false: {shown!r} (write true or false)"
+        f"a.md:3:{len(flag) + 3}: '{flag}' is not true or false: {shown!r} (write true or false{hint})"
     )
 
 
@@ -543,8 +545,8 @@ def test_unusable_id_is_rejected(spelling: str) -> None:
         (b"\n\n---\ntitle: T", "a.md:3:1: front matter without an end (close it with a line '---')", True),
         (b"text\n---\ntitle: T\n---\n", "a.md:1:1: no front matter (begin the file with a line '---')", False),
         (b"# heading", "a.md:1:1: no front matter (begin the file with a line '---')", False),
-        (b'{"title": "T"}', "a.md:1:1: no front matter (begin the file with a line '---')", False),
-        (b"+++\ntitle = 'T'\n+++\n", "a.md:1:1: no front matter (begin the file with a line '---')", False),
+        (b'{"title": "T"}', "a.md:1:1: front matter that is not YAML (write it as YAML between two lines '---')", False),
+        (b"+++\ntitle = 'T'\n+++\n", "a.md:1:1: front matter that is not YAML (write it as YAML between two lines '---')", False),
         (b"---title: T\n---\n", "a.md:1:1: no front matter (begin the file with a line '---')", False),
         (b"\0" * 100, "a.md:1:1: no front matter (begin the file with a line '---')", False),
         (b"---\n- a\n- b\n---\n", "a.md:2:1: front matter is not a map of keys (write 'key: value' lines)", False),
@@ -557,7 +559,7 @@ def test_unusable_id_is_rejected(spelling: str) -> None:
         (b"---\ntitle: T\n&a published: false\nb: *a\n*a : true\n---\n",
          "a.md:3:1: the key 'published' stands twice (keep one of them)", False),
         (b"---\ntitle: a: b\n---\n", ("a.md:2:9: front matter is not valid YAML: a ':' stands where no key can be"
-         " (put the value in quotes)"), False),
+         " (put the value in quotes, or mend the indentation)"), False),
         (b"---\ntitle: T\npublished:false\n---\n", ("a.md:4:1: front matter is not valid YAML: a key without its ':'"
          " (write 'key: value')"), False),
         (b"---\ntitle: 'T\n---\n", ("a.md:3:1: front matter is not valid YAML: a quote that is never closed"
@@ -912,3 +914,28 @@ def test_problem_line_shows_a_long_value_cut() -> None:
     problem = Problem("a.md", 3, 0, "what", "x" * 100, "todo")
 
     assert str(problem) == f"a.md:3:1: what: '{'x' * 79}…' (todo)"
+
+
+# Keys that nothing reads but that were probably meant
+
+
+@pytest.mark.parametrize(
+    ("front", "meant"),
+    [
+        ("publishedDatetime: 2031-01-01T00:00:00Z", "publishedDateTime"),
+        ("published_date_time: 2031-01-01T00:00:00Z", "publishedDateTime"),
+        ("Draft: true", "draft"),
+        ("topic: [AI]", "topics"),
+        ("exerpt: x", "excerpt"),
+    ],
+)
+def test_key_that_is_nearly_one_of_ours_is_a_warning_that_names_ours(front: str, meant: str) -> None:
+    (warning,) = record(front).warnings
+    assert str(warning) == f"a.md:3:1: a key that nothing reads; was '{meant}' meant? (mend its spelling)"
+
+
+@pytest.mark.parametrize(
+    "front", ["secured: x", "items: [a]", "ampWebUrl: x", "topics: [AI]\ntopic: [AI]", "levels: [a]"]
+)
+def test_key_that_is_another_or_stands_beside_ours_is_no_warning(front: str) -> None:
+    assert record(front).warnings == ()

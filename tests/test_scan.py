@@ -40,7 +40,7 @@ def paths(root: Path, include: tuple[str, ...] = MD) -> list[str]:
 
 def known(path: str, file: os.stat_result | None = None, **changes: Any) -> KnownFile:
     size, mtime = (file.st_size, file.st_mtime_ns) if file else (1, 1)
-    return replace(KnownFile(path, size, mtime, b"d", recheck=False, gone=False), **changes)
+    return KnownFile(path, size, mtime, b"d", recheck=False, gone=False)._replace(**changes)
 
 
 def differences(root: Path, *files: KnownFile) -> list[Differs | Missing | Unreadable]:

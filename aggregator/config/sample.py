@@ -31,7 +31,7 @@ default_published = true                  # what a record is that does not say w
 max_bytes = "1MB"                         # a larger file is rejected,
 max_depth = 32                            # and so is front matter nested deeper
 max_nodes = 20000                         # or with more values than this
-removal_grace = "10m"                     # how long the removal of most files waits, and a rename may take
+removal_grace = "10m"                     # how long a removal of most files (20 or more) waits, and a rename may take
 # topics = ["Always"]                     # added to every record
 # link_template = "https://example.org/{path}"   # the link of a record that has none
 # [records.fields]                        # single fields that differ from the preset: the first key present wins,

@@ -40,7 +40,8 @@ _FORBIDDEN_ESCAPE = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
 _FORWARDED = re.compile(rb"forwarded|x-forwarded-.*|x-real-ip|via")
 _NOT_FOUND_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Not found</title>
+<meta name="color-scheme" content="light dark"><title>Not found</title>
+<style>body {{ margin: 15vh auto; max-width: 36rem; padding: 0 1.25rem; font: 1rem/1.6 system-ui, sans-serif }}</style>
 <h1>There is nothing at this address</h1>
 <p>It may be misspelt, or the feed may have another name now. <a href="{home}">All feeds</a> are on the first page.
 </html>

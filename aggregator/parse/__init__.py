@@ -30,11 +30,15 @@ def parse_record(raw: bytes, file: SourceFile, source: Source, digest: bytes) ->
     whether that may still come."""
     try:
         text = _decode(raw)
-        values, body = read_front_matter(text, _wanted_keys(source.fields), Limits(source.max_depth, source.max_nodes))
+        limits = Limits(source.max_depth, source.max_nodes)
+        values, misses, body = read_front_matter(text, _wanted_keys(source.fields), limits)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.todo)
         return Rejection(file, digest, problem, unfinished=error.unclosed, hides=_is_flag(error.key, source))
     fields = Fields(values, dict(source.fields), file.path, source.timezone)
+    for miss in misses:
+        what = f"a key that nothing reads; was '{miss.meant}' meant?"
+        fields.warnings.append(Problem(file.path, miss.line, miss.column, what, None, "mend its spelling", "warning"))
     try:
         public = fields.public(source.default_published)
     except UnusableError as error:

@@ -60,7 +60,7 @@ class Fields:
                 continue
             flag = value.value.value if isinstance(value.value, Scalar) else value.value
             if not isinstance(flag, bool):
-                raise self.unusable(field, f"'{key}' is not true or false", "write true or false")
+                raise self.unusable(field, f"'{key}' is not true or false", _mend_flag(value.value))
             if field == "published":
                 published = flag
             else:
@@ -275,6 +275,13 @@ class Fields:
     def _warn(self, value: Value, what: str, todo: str, *, shown: bool = True) -> None:
         text = _shown(value.value) if shown else None
         self.warnings.append(Problem(self._path, value.line, value.column, what, text, todo, "warning"))
+
+
+def _mend_flag(value: object) -> str:
+    if _is_null(value):
+        return "write true or false, or remove the line"
+    quoted = isinstance(value, str) and value.strip().lower() in ("true", "false", "yes", "no")
+    return "write true or false, without quotes" if quoted else "write true or false"
 
 
 def _is_null(value: object) -> bool:

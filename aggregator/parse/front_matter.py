@@ -6,9 +6,11 @@ public does not leave this module, not in an error either.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import frontmatter
@@ -21,7 +23,11 @@ _PREFIX = re.compile(r"^[ \t?:-]+", re.MULTILINE)
 _OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&\S", re.MULTILINE)
 _SAYINGS = (
-    ("mapping values are not allowed", "a ':' stands where no key can be", "put the value in quotes"),
+    (
+        "mapping values are not allowed",
+        "a ':' stands where no key can be",
+        "put the value in quotes, or mend the indentation",
+    ),
     ("block sequence entries are not allowed", "a '-' stands where no list can begin", "put the list on its own lines"),
     ("could not find expected ':'", "a key without its ':'", "write 'key: value'"),
     ("found unexpected end of stream", "a quote that is never closed", "close the quote"),
@@ -87,11 +93,21 @@ class Limits:
     nodes: int
 
 
-def read_front_matter(text: str, keys: frozenset[str], limits: Limits) -> tuple[dict[str, Value], str]:
-    """The `keys` that the front matter of `text` has, and the body. Raises FrontMatterError."""
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """Where a key stands that nothing reads, but that looks like `meant`, which is not there. It is never named."""
+
+    meant: str
+    line: int
+    column: int
+
+
+def read_front_matter(text: str, keys: frozenset[str], limits: Limits) -> tuple[dict[str, Value], list[NearMiss], str]:
+    """The `keys` that the front matter of `text` has, keys that may be misspelt, and the body. Raises
+    FrontMatterError."""
     handler = _YamlHandler(keys, limits, _leading_lines(text))
     values, body = frontmatter.parse(text, handler=handler)
-    return values, body  # type: ignore[return-value]  # the handler decides what the values are
+    return values, handler.misses, body  # type: ignore[return-value]  # the handler decides what the values are
 
 
 class _YamlHandler(BaseHandler):
@@ -100,11 +116,15 @@ class _YamlHandler(BaseHandler):
     def __init__(self, keys: frozenset[str], limits: Limits, skipped: int) -> None:
         self._keys, self._limits = keys, limits
         self._first_line = skipped + 2
+        self.misses: list[NearMiss] = []
 
     def split(self, text: str) -> tuple[str, str]:
         """The front matter and the body; errors are never ValueError, which the library swallows."""
         opening = _OPENING.match(text)
         if opening is None:
+            if text.startswith(("+++", "{")):
+                what, todo = "front matter that is not YAML", "write it as YAML between two lines '---'"
+                raise FrontMatterError(self._first_line - 1, 1, what, todo)
             cut = "\n" not in text and "---".startswith(text[:3].rstrip())
             raise FrontMatterError(
                 self._first_line - 1, 1, "no front matter", "begin the file with a line '---'", unclosed=cut
@@ -144,13 +164,19 @@ class _YamlHandler(BaseHandler):
         loader.flatten_mapping(root)
         values = {}
         for key, node in root.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in self._keys:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in self._keys:
                 try:
                     value = _make_value(loader, node)
                 except (yaml.constructor.ConstructorError, RecursionError):
                     value = Opaque()
                 mark = node.start_mark
                 values[key.value] = Value(value, self._first_line + mark.line, mark.column + 1)
+            elif meant := _near_key(key.value, self._keys):
+                mark = key.start_mark
+                self.misses.append(NearMiss(meant, self._first_line + mark.line, mark.column + 1))
+        self.misses = [miss for miss in self.misses if miss.meant not in values]
         return values
 
     def _refuse_twice(self, root: yaml.MappingNode) -> None:
@@ -262,6 +288,18 @@ def _make_scalar(loader: _Loader, node: yaml.ScalarNode) -> str | Opaque:
         return Scalar(node.value, make(loader, node))
     except (ValueError, LookupError, AttributeError, OverflowError):
         return str(node.value)  # 2020-02-30, '!!bool maybe', an int of 5,000 digits: such a thing is a text
+
+
+@lru_cache(maxsize=1024)
+def _near_key(key: str, keys: frozenset[str]) -> str | None:
+    """The key that was probably meant: the same but for case, `-` and `_`, or but for a letter or so."""
+    plain = {_plain_key(one): one for one in sorted(keys)}
+    near = difflib.get_close_matches(_plain_key(key[:40]), plain, n=1, cutoff=0.87)
+    return plain[near[0]] if near else None
+
+
+def _plain_key(key: str) -> str:
+    return key.casefold().replace("_", "").replace("-", "")
 
 
 def _leading_lines(text: str) -> int:

@@ -64,7 +64,7 @@ def open_store(url: str, *, create: bool) -> Store:
     """
     engine = _make_engine(url, create=create)
     try:
-        with _wrapped():
+        with _wrapped(f"the store at {make_url(url).render_as_string()} cannot be used"):
             _check_schema(engine, create=create)
     except BaseException:
         engine.dispose()
@@ -167,12 +167,12 @@ def _migrate(engine: Engine) -> None:
 
 
 @contextmanager
-def _wrapped() -> Iterator[None]:
+def _wrapped(what: str = "the database refused") -> Iterator[None]:
     """Errors of the driver as ours, without the statement and its values: they hold what records say."""
     try:
         yield
     except DBAPIError as error:
-        raise StoreError(f"the database refused: {_driver_message(error)}") from error
+        raise StoreError(f"{what}: {_driver_message(error)}") from error
 
 
 def _driver_message(error: DBAPIError) -> str:
