@@ -89,7 +89,7 @@ def test_records_of_other_systems_are_read_or_rejected(records: list[Record]) ->
     jekyll = outcomes("foreign-jekyll")
 
     assert toml
-    assert all(isinstance(one, Rejection) and one.problem.what == "no front matter" for one in toml)
+    assert all(isinstance(one, Rejection) and one.problem.what == "front matter that is not YAML" for one in toml)
     assert jekyll
     assert all(isinstance(one, Record) for one in jekyll)
 

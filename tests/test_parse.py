@@ -418,7 +418,7 @@ def test_flag_that_is_neither_true_nor_false_is_rejected_and_hides(flag: str, sp
     outcome = rejection(f"{flag}: {spelling}")
     shown = BAD_FLAGS[spelling] if spelling != "null" else "null"
     quoted = spelling.strip("'\"!s ").removeprefix("tr ").lower() in ("true", "yes", "no", "false")
-    hint = ", or remove the line" if spelling == "null" else ", without quotes" if quoted else ""
+    hint = ", or remove the line" if spelling in ("null", "~") else ", without quotes" if quoted else ""
 
     assert outcome.hides
     assert str(outcome.problem) == (
