@@ -11,7 +11,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## start the service on the example records
-	@mkdir -p build/examples
+	@mkdir -p build/examples/output && cp -R examples/images build/examples/output/
 	$(BIN)/aggregator run --config examples/aggregator.toml
 
 test: $(VENV)/test.stamp ## run the tests
