@@ -1,7 +1,7 @@
 """Turns a folder of record files into feeds that people subscribe to.
 
-    SourceFile -> Record -> Change -> Feed -> Document -> changed Documents -> CycleResult
-    scan          ingest    store     store   render      publish              pipeline
+    SourceFile -> Record -> Feed -> Document -> changed Documents -> CycleResult
+    scan          ingest    store   render      publish              pipeline
                   (parse)   (rules)
 
 `cli` has the commands, `service` runs cycles on a schedule and serves over HTTP (`http`), `config` reads the config.

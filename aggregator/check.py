@@ -12,7 +12,7 @@ from typing import Literal
 
 from aggregator.ingest import Outcome, ingest_files
 from aggregator.model import Problem, Record, Rejection, Source, SourceFile, duplicate_id
-from aggregator.naming import escape_name
+from aggregator.naming import escape_name, unescape_path
 from aggregator.scan import FolderError, Unreadable, walk_folder
 
 Kind = Literal["error", "warning", "unfinished"]
@@ -40,7 +40,8 @@ class Place:
 def find_place(sources: Sequence[Source], path: str) -> Place | None:
     """Where `path` is: looked up in each records folder, then from the working directory; None if in no source."""
     for source in sources:
-        if os.path.lexists(os.path.join(source.root, path)) and not os.path.isabs(path):
+        inside = not os.path.isabs(path) and not os.path.normpath(path).startswith("..")
+        if inside and os.path.lexists(os.path.join(source.root, path)):
             return Place(source, _escape(os.path.normpath(path)))
     full = os.path.abspath(path)
     for source in sources:
@@ -77,7 +78,7 @@ def tag_problem(problem: Problem, tag: str) -> Problem:
 
 def shown_path(root: str, path: str) -> str:
     """A record's path for people: from the working directory if it is below it."""
-    full = os.path.join(root, path) if path else root
+    full = os.path.join(root, unescape_path(path)) if path else root
     try:
         near = os.path.relpath(full)
     except ValueError:  # another drive
@@ -86,7 +87,7 @@ def shown_path(root: str, path: str) -> str:
 
 
 def _list_files(place: Place) -> Iterator[tuple[SourceFile, None]]:
-    full = os.path.join(place.source.root, place.path)
+    full = os.path.join(place.source.root, unescape_path(place.path))
     if os.path.isfile(full):
         status = os.stat(full)
         yield SourceFile(place.source.name, place.path, status.st_size, status.st_mtime_ns), None

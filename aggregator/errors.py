@@ -6,7 +6,6 @@ AggregatorError
 │   ├── StoreHeldError   another process writes to it
 │   ├── StoreNewerError  a newer program made its schema
 │   └── LeaseLostError   ours was taken over; the cycle must stop
-├── RecordError          one record cannot be used; never ends a cycle
 ├── PublishError         the output folder cannot be written
 ├── RenderError          a feed cannot be written as a document
 └── StoppedError         a stop was asked for in the middle of a cycle
@@ -36,6 +35,10 @@ class StoreError(AggregatorError):
     """The store cannot be opened or used."""
 
 
+class StoreMissingError(StoreError):
+    """There is no store yet, or none that is ready."""
+
+
 class StoreHeldError(StoreError):
     """Another process holds the lease; `holder` says which."""
 
@@ -50,14 +53,6 @@ class StoreNewerError(StoreError):
 
 class LeaseLostError(StoreError):
     """The lease of this process was taken over by another."""
-
-
-class RecordError(AggregatorError):
-    """One record cannot be used; `problem` says where and why."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
 
 
 class PublishError(AggregatorError):

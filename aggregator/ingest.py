@@ -22,7 +22,7 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from aggregator.model import Problem, Record, Rejection, Source, SourceFile, Unchanged
-from aggregator.naming import unescape_path
+from aggregator.naming import kept_mtime, unescape_path
 from aggregator.parse import parse_record
 
 BATCH = 500
@@ -116,8 +116,8 @@ def _read_file(path: str, file: SourceFile, max_bytes: int) -> tuple[bytes, Sour
             raw += more
     finally:
         os.close(descriptor)
-    if status.st_size != file.size or status.st_mtime_ns != file.mtime_ns:
-        file = replace(file, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    if (status.st_size, kept_mtime(status)) != (file.size, file.mtime_ns):
+        file = replace(file, size=status.st_size, mtime_ns=kept_mtime(status))
     return raw, file
 
 

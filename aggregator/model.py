@@ -1,6 +1,6 @@
 """The types that flow through the pipeline, each made by one stage and read by the next.
 
-    Source -> SourceFile -> Record | Rejection -> Change -> Feed -> Document -> CycleResult
+    Source -> SourceFile -> Record | Rejection -> Feed -> Document -> CycleResult
 
 All are frozen. Times are aware UTC `datetime`; formats belong to `render`.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 Format = Literal["rss", "atom", "json"]
@@ -66,12 +66,23 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file seen in a folder: a stat, nothing read yet. `path` is relative, POSIX, escaped (`scan.escape_name`)."""
+    """A file seen in a folder: a stat, nothing read yet. `path` is relative, POSIX, escaped (`naming.escape_name`)."""
 
     source: str
     path: str
     size: int
     mtime_ns: int
+
+
+class KnownFile(NamedTuple):
+    """What the store knows of a path. `recheck` asks for a reading though the stat agrees; `gone`: it was not there."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: bytes
+    recheck: bool
+    gone: bool
 
 
 @dataclass(frozen=True, slots=True)

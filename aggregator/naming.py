@@ -56,6 +56,11 @@ def unescape_path(path: str) -> str:
     return os.fsdecode(unquote_to_bytes(path)) if "%" in path else path
 
 
+def kept_mtime(status: os.stat_result) -> int:
+    """The mtime in ns as 64 bits can hold it: a file may be dated beyond the year 2262."""
+    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+
+
 class IdMint:
     """Makes ids from a site's id. Ids are the same wherever and whenever they are made."""
 

@@ -43,6 +43,7 @@ from aggregator.store import (
     read_meta,
     record_cycle,
     record_failure,
+    refuse_other_sources,
     release_entries,
     set_source_problem,
     settle_feeds,
@@ -62,7 +63,7 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class _Scanned:
-    """What the walk of one source found: how many files, and why it could not be walked if so."""
+    """What the walk of one source found: how many files, or that the folder is `missing`; `known` before it."""
 
     source: Source
     files: int
@@ -135,6 +136,7 @@ class Pipeline:
         """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
         title = self._site.title
         prepare_feeds(writer, title, _fingerprint(repr(self.policy), title, self._site.language))
+        refuse_other_sources(writer, [source.name for source in self.config.sources])
         seen_before = {
             source: open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
             for source in self.config.sources
@@ -199,14 +201,15 @@ class Pipeline:
             wanted = {slug: Wanted(version, feed_paths(slug, self._options)) for slug, version in versions.items()}
             wanted[INDEX] = Wanted(index_version(connection), index_paths(self._options))
             store_id = read_meta(connection, "store_id") or ""
-        manifest = read_manifest(folder)
-        if not known and manifest != NOTHING and manifest.store != store_id:
+        if not known and read_manifest(folder).store not in (NOTHING.store, store_id):
             return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         try:
-            return publish_feeds(
+            published = publish_feeds(
                 folder, store_id, fingerprint, wanted, lambda dirty: self._render(dirty, problems), self.check_stop
             )
+            problems.extend(published.problems)
+            return published
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None

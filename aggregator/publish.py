@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -23,8 +24,8 @@ from aggregator.model import Document
 
 FORMAT = 1
 LOCK_WAIT_S = 30
-SYNC_EACH = 32
-"""Files up to which each is synced by itself; more are synced with the whole file system at once."""
+SYNC_THREADS = 8
+"""How many files are synced at a time: one waits for the disk, many share its turns."""
 MAX_GONE = 10_000
 
 
@@ -33,7 +34,7 @@ class Line:
     """What the folder holds at one path: the feed ("" is the list of feeds), its version, the bytes' digest in hex."""
 
     feed: str
-    version: int
+    version: str
     digest: str
 
 
@@ -51,17 +52,18 @@ class Manifest:
 class Wanted:
     """What the folder is to hold of one feed."""
 
-    version: int
+    version: str
     paths: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Published:
-    """What a publication wrote and deleted: paths, and the feeds that they belong to."""
+    """What a publication wrote and deleted: paths, the feeds that they belong to, and what stood in the way."""
 
     written: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     feeds: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
 
 
 NOTHING = Manifest("", "", {}, ())
@@ -74,7 +76,11 @@ def read_manifest(folder: Path) -> Manifest:
         told = json.loads((folder / ".aggregator" / "manifest.json").read_bytes())
         if told["format"] != FORMAT:
             return NOTHING
-        files = {path: Line(line["feed"], line["version"], line["digest"]) for path, line in told["files"].items()}
+        files = {
+            path: Line(line["feed"], str(line["version"]), line["digest"])
+            for path, line in told["files"].items()
+            if _is_inside(path)
+        }
         return Manifest(told["store"], told["fingerprint"], files, tuple(told["gone"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return NOTHING
@@ -123,20 +129,26 @@ class _Publication:
         self.published = Published()
 
     def run(self, render: Render) -> Published:
+        """Does it all; the order is the module's."""
+        if self.manifest.store not in ("", self.store_id):
+            self.published.problems.append(
+                f"{self.folder} was last written from another store (if that is still in use, give it an output.path of"
+                " its own)"
+            )
         if dirty := self._dirty_feeds():
             shutil.rmtree(self.staging, ignore_errors=True)
             self.staging.mkdir()
             try:
                 for feed, documents in render(dirty):
                     self.stopped()
-                    for document in documents:
-                        self._stage(feed, document)
+                    self._stage_feed(feed, tuple(documents))
                 self.stopped()
                 self._put_in_place()
             finally:
                 shutil.rmtree(self.staging, ignore_errors=True)
         self._delete_leftovers()
-        self._write_manifest()
+        if dirty or self.published.deleted:
+            self._write_manifest()
         return self.published
 
     def _dirty_feeds(self) -> list[str]:
@@ -151,6 +163,22 @@ class _Publication:
             if not (self.folder / path).is_file():
                 return True
         return False
+
+    def _stage_feed(self, feed: str, documents: tuple[Document, ...]) -> None:
+        """Stages the documents of one feed, unless something of someone else's stands in the place of one."""
+        for document in documents:
+            if (hindrance := self._hindrance(document.path)) is not None:
+                self.published.problems.append(f"{hindrance} is in the way of {document.path} (move it away)")
+                return
+        for document in documents:
+            self._stage(feed, document)
+
+    def _hindrance(self, path: str) -> Path | None:
+        target = self.folder / path
+        if target.is_dir():
+            return target
+        folders = [self.folder / parent for parent in list(Path(path).parents)[:-1]]
+        return next((folder for folder in folders if folder.exists() and not folder.is_dir()), None)
 
     def _stage(self, feed: str, document: Document) -> None:
         """Writes a document beside the others that wait, unless the folder holds these bytes already."""
@@ -168,11 +196,8 @@ class _Publication:
     def _put_in_place(self) -> None:
         if not self.staged:
             return
-        if len(self.staged) > SYNC_EACH and hasattr(os, "sync"):
-            os.sync()
-        else:
-            for waiting, _ in self.staged:
-                _sync(waiting)
+        with ThreadPoolExecutor(SYNC_THREADS) as pool:
+            list(pool.map(_sync, (waiting for waiting, _ in self.staged)))
         folders = {target.parent for _, target in self.staged}
         for folder in sorted(folders):
             folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +230,7 @@ class _Publication:
             },
             "gone": gone,
         }
-        body = json.dumps(told, ensure_ascii=False, indent=0).encode()
+        body = json.dumps(told, ensure_ascii=False).encode()
         target = self.folder / ".aggregator" / "manifest.json"
         if _holds(target, body):
             return
@@ -213,6 +238,11 @@ class _Publication:
         waiting.write_bytes(body)
         _sync(waiting)
         os.replace(waiting, target)
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a path of the manifest stays in the folder, whoever wrote it."""
+    return not any(part in ("", ".", "..") or "\0" in part for part in path.split("/"))
 
 
 def _holds(path: Path, body: bytes) -> bool:

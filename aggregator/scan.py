@@ -13,23 +13,15 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from aggregator.model import Source, SourceFile
-from aggregator.naming import escape_name
+from aggregator.model import KnownFile, Source, SourceFile
+from aggregator.naming import escape_name, kept_mtime
 
 _NO_STAT = (-1, 0)
 
 
-class KnownFile(NamedTuple):
-    """What the store knows of a path. `recheck` asks for a reading though the stat agrees; `gone`: it was not there."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    digest: bytes
-    recheck: bool
-    gone: bool
+MAX_PATH = 1500
+"""Bytes of an escaped path; PostgreSQL indexes no key over some 2,700."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +100,7 @@ def walk_folder(source: Source) -> Iterator[SourceFile | Unreadable]:
         item = next(stack[-1], None)
         if item is None:
             stack.pop()
-        elif isinstance(item, SourceFile):
+        elif not isinstance(item, tuple):
             yield item
         else:
             try:
@@ -121,9 +113,9 @@ def walk_folder(source: Source) -> Iterator[SourceFile | Unreadable]:
 
 def _list_folder(
     source: str, root: str, folder: str, prefix: str, wanted: Callable[[str], object]
-) -> list[SourceFile | tuple[str, str]]:
+) -> list[SourceFile | Unreadable | tuple[str, str]]:
     """The files of one folder and its sub-folders as (path to open, escaped prefix), sorted."""
-    found: list[tuple[str, SourceFile | tuple[str, str]]] = []
+    found: list[tuple[str, SourceFile | Unreadable | tuple[str, str]]] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -132,6 +124,8 @@ def _list_folder(
             path = prefix + escape_name(name)
             if entry.is_dir(follow_symlinks=False):
                 found.append((path + "/", (entry.path, path + "/")))
+            elif len(path) > MAX_PATH // 4 and len(path.encode()) > MAX_PATH:
+                found.append((path, Unreadable(path, f"its path is over {MAX_PATH} bytes")))
             elif wanted(name):
                 seen = _stat_record(entry, root)
                 if seen is not None:
@@ -157,7 +151,7 @@ def _stat_record(entry: os.DirEntry[str], root: str) -> tuple[int, int] | None:
         return None
     except OSError as error:
         return None if error.errno == errno.ELOOP else _NO_STAT
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    return (status.st_size, kept_mtime(status)) if stat.S_ISREG(status.st_mode) else None
 
 
 def _missing(known: KnownFile) -> Iterator[Missing]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import threading
@@ -33,7 +34,9 @@ from aggregator.model import CycleResult
 from aggregator.pipeline import Pipeline
 from aggregator.store import Store, count_unsettled, file_problems, to_us, write_meta
 
-SCAN_JOB, DUE_JOB = "scan", "due"
+SCAN_JOB, DUE_JOB, RETRY_JOB = "scan", "due", "retry"
+RETRY_S = 60
+"""How long after a cycle that failed another is tried, whatever the schedule."""
 LATE_S = 60
 """How long after its time a cycle may end before /healthz says it is late, its own usual length aside."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
@@ -64,19 +67,22 @@ class Service:
         self._told: frozenset[str] = frozenset()
         self._changed, self._watching = threading.Event(), threading.Event()
         self._walked_at = 0.0
+        every = config.schedule.every
+        self._patience_s = None if config.schedule.cron else 2 * every.total_seconds() + 1
         self._complete = self._settled = False
 
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
         worker = threading.Thread(target=self._work, name="cycles")
         worker.start()
-        self._start_triggers()
         try:
+            self._start_triggers()
             asked_at = run_server(server, self._stop)
         finally:
             self._stop.set()
             self._requested.set()
-            self._scheduler.shutdown(wait=False)
+            if self._scheduler.running:
+                self._scheduler.shutdown(wait=False)
         worker.join(max(0.0, asked_at + STOP_S - time.monotonic()))
         if worker.is_alive():
             _log.error("the cycle does not stop; what is stored stands, the next start goes on from there")
@@ -96,7 +102,8 @@ class Service:
     def _work(self) -> None:
         """One cycle for any number of requests that came during the last one."""
         while True:
-            self._requested.wait()
+            # the timeout is for a clock that was set back: the scheduler would wait until it has caught up
+            self._requested.wait(self._patience_s)
             self._requested.clear()
             if self._stop.is_set():
                 return
@@ -122,14 +129,15 @@ class Service:
         result = self._pipeline.run(now, walk=walk)
         if walk:
             self._note_walk(result)
-        self.app.snapshot = load_snapshot(self._config.output.path, self.app.snapshot)
-        self.health.has_documents = True
+        if result.published:
+            self.app.snapshot = load_snapshot(self._config.output.path, self.app.snapshot)
+        self.health.has_documents = bool(self.app.snapshot.files)
         upcoming = self._trigger.get_next_fire_time(None, datetime.now(UTC))
         if result.published and self._complete:
-            late = timedelta(seconds=LATE_S + 2 * result.seconds)
-            self.health.succeed(now, upcoming, None if upcoming is None else upcoming + late)
+            self.health.succeed(now, upcoming, LATE_S + 2 * result.seconds)
         else:
             self.health.fail()
+            self._try_again_soon()
         self._log_result(result)
         if result.due is not None:
             self._scheduler.add_job(self._requested.set, "date", run_date=result.due, id=DUE_JOB, replace_existing=True)
@@ -150,8 +158,14 @@ class Service:
         with self._store.read() as connection:
             self._settled = not result.problems and not count_unsettled(connection)
 
+    def _try_again_soon(self) -> None:
+        """What is due must not wait for a schedule that may be a day away."""
+        soon = datetime.now(UTC) + timedelta(seconds=RETRY_S)
+        self._scheduler.add_job(self._requested.set, "date", run_date=soon, id=RETRY_JOB, replace_existing=True)
+
     def _fail(self, reason: str) -> None:
         self._settled = False
+        self._try_again_soon()
         self.health.fail()
         _log.error("the cycle failed: %s", reason)
 
@@ -235,12 +249,14 @@ class Health:
         self.has_documents = False
         self._last_success: datetime | None = None
         self._upcoming: datetime | None = None
-        self._late_after: datetime | None = None
+        self._late_after = math.inf
         self._failing = False
 
-    def succeed(self, at: datetime, upcoming: datetime | None, late_after: datetime | None) -> None:
-        """A cycle succeeded; the next is `upcoming` and must have by `late_after`."""
-        self._last_success, self._upcoming, self._late_after, self._failing = at, upcoming, late_after, False
+    def succeed(self, at: datetime, upcoming: datetime | None, late_s: float) -> None:
+        """A cycle that began at `at` succeeded; the next is `upcoming` and must have `late_s` after that."""
+        self._last_success, self._upcoming, self._failing = at, upcoming, False
+        if upcoming is not None:  # measured by no clock that can be set
+            self._late_after = time.monotonic() + (upcoming - datetime.now(UTC)).total_seconds() + late_s
 
     def fail(self) -> None:
         """A cycle did not succeed."""
@@ -248,7 +264,7 @@ class Health:
 
     def report(self) -> tuple[bool, dict[str, Any]]:
         """Whether all is well, and the facts."""
-        late = self._late_after is not None and datetime.now(UTC) > self._late_after
+        late = time.monotonic() > self._late_after
         if self._failing:
             status = "failing"
         elif self._last_success is None:

@@ -307,7 +307,7 @@ def test_site_facts_and_output_options_say_what_the_file_says(load: Any) -> None
         ),
         (
             '[output]\nlimit = "many"',
-            "FILE:2:9: 'limit' is not a whole number of at least 1: 'many' (write a number, such as 50)",
+            "FILE:2:9: 'limit' is not a whole number from 1 to 5000: 'many' (write a number, such as 50)",
         ),
         (
             "[serve]\nport = 65536",
@@ -602,11 +602,11 @@ def test_other_variables_are_ignored(load: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("OUTPUT__LIMIT", "0", "'limit' is not a whole number of at least 1: '0' (write a number, such as 50)"),
+        ("OUTPUT__LIMIT", "0", "'limit' is not a whole number from 1 to 5000: '0' (write a number, such as 50)"),
         (
             "OUTPUT__LIMIT",
             "1\nx = 2\n]",
-            ("'limit' is not a whole number of at least 1: '1\\nx = 2\\n]' (write a number, such as 50)"),
+            ("'limit' is not a whole number from 1 to 5000: '1\\nx = 2\\n]' (write a number, such as 50)"),
         ),
         (
             "OUTPUT__PATH",

@@ -414,6 +414,15 @@ def test_without_a_manifest_the_snapshot_is_empty(tmp_path: Path) -> None:
     assert load_snapshot(tmp_path / "nowhere", None) is EMPTY_SNAPSHOT
 
 
+def test_a_folder_that_is_away_is_served_as_it_was_and_an_emptied_one_is_empty(own: Path) -> None:
+    first = load_snapshot(own, None)
+    away = own.rename(own.with_name("away"))
+    assert load_snapshot(own, first).files == first.files
+    own.mkdir()
+    assert load_snapshot(own, first) is EMPTY_SNAPSHOT
+    assert load_snapshot(away, None).files.keys() == first.files.keys()
+
+
 def test_while_the_manifest_stays_the_snapshot_is_the_same_object(own: Path) -> None:
     first = load_snapshot(own, None)
     assert load_snapshot(own, first) is first

@@ -141,7 +141,8 @@ def test_a_rejected_record_is_told_once_and_read_again_when_it_changes(shop: Sho
     eventually(lambda: service.titles() == ["Whole"])
     shop.record("bad.md", "Mended")
     eventually(lambda: "Mended" in service.titles())
-    assert service.log.count(line) == 1
+    assert service.log.count(f"WARNING {line}") == 1
+    assert service.log.count(f"INFO no longer so: {line}") == 1
     facts = shop.json("status")
     assert (facts["rejected"], facts["unfinished"]) == ([], [])
 

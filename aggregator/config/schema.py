@@ -111,6 +111,7 @@ Size = Annotated[
 ]
 FilePath = Annotated[Path, PlainValidator(_in_base(values.read_path)), _text_schema()]
 Count = Annotated[int, Field(ge=1)]
+Limit = Annotated[int, Field(ge=1, le=5000)]
 Score = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -192,7 +193,7 @@ class OutputTable(Table):
         AfterValidator(values.need_some),
         AfterValidator(values.without_repeats),
     ] = _key(list(get_args(Format)), "Documents of every feed")
-    limit: Count = _key(50, "Entries a feed")
+    limit: Limit = _key(50, "Entries a feed")
     min_stay: Duration = _key("24h", "No entry leaves a feed sooner after its release")
     max_bytes: Size = _key("1MB", "Largest feed document")
     late: Duration = _key("30d", "How old a new record may be and still come out on top")
@@ -258,7 +259,7 @@ class FeedTable(Table):
     max_age: Interval | None = _key(None, "Greatest age", "90d")
     content: Literal["summary", "full"] = _key("summary", "What an entry holds")
     per_provider: Count | None = _key(None, "Most entries of one provider", 3)
-    limit: Count | None = _key(None, "Entries of this feed; output.limit if not given", 30)
+    limit: Limit | None = _key(None, "Entries of this feed; output.limit if not given", 30)
     order: Literal["released", "published"] = _key("released", "What entries are sorted by")
     duplicates: Literal["keep", "merge"] = _key("keep", "merge makes one entry of one canonical link")
     moved_from: Annotated[tuple[OldAddress, ...], Field(strict=False)] = _key(

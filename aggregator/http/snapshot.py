@@ -127,8 +127,8 @@ def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
             if stamp == previous.stamp:
                 return previous
             manifest = _parse_manifest(file.read())
-    except FileNotFoundError:
-        return EMPTY_SNAPSHOT
+    except FileNotFoundError:  # a folder that is away, such as a disk, is not an empty one
+        return EMPTY_SNAPSHOT if folder.is_dir() or not previous.files else replace(previous, stamp=None)
     except (OSError, ValueError) as error:
         _logger.warning("%s cannot be used, what was read before is served on: %s", folder / MANIFEST, error)
         return replace(previous, stamp=stamp)

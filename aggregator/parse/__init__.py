@@ -16,6 +16,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote
 
+from aggregator.content import content_json
 from aggregator.model import Content, Problem, Record, Rejection, Source, SourceFile
 from aggregator.parse.clean import xml_text
 from aggregator.parse.fields import FLAGS, Fields, UnusableError
@@ -109,30 +110,6 @@ def _place(content: Content, file: SourceFile, source: Source) -> Content:
         path = quote(unicodedata.normalize("NFC", posixpath.splitext(file.path)[0]), safe="/%")
         content = replace(content, link=source.link_template.replace("{path}", path))
     return content
-
-
-def content_json(content: Content) -> str:
-    """The content as the JSON array it is hashed and stored as; stable across Python versions."""
-    provider = content.provider
-    return json.dumps(
-        [
-            content.title,
-            content.summary,
-            content.body_html,
-            content.link,
-            content.original_link,
-            [provider.name, provider.domain] if provider else None,
-            content.topics,
-            content.category,
-            content.type,
-            content.language,
-            [[image.url, image.width, image.height] for image in content.images],
-            content.video_url,
-            [[related.url, related.title] for related in content.related],
-        ],
-        ensure_ascii=True,
-        separators=(",", ":"),
-    )
 
 
 def _decode(raw: bytes) -> str:

@@ -26,6 +26,9 @@ PLAYER_HOSTS = frozenset(
 
 FLAGS = ("published", "draft", "deleted", "removed")
 MAX_ID = 1000
+"""Bytes of an explicit id."""
+MAX_TOPICS, MAX_TOPIC_BYTES = 100, 200
+"""Topics of a record that are read, and how long one may be: each has a feed of its own."""
 MAX_SHOWN = 200
 _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
@@ -118,8 +121,13 @@ class Fields:
             usable = isinstance(stated.value, int) and not isinstance(stated.value, bool)
         else:
             usable = isinstance(stated, str)
-        if not usable or len(stated) > MAX_ID or not _ID.fullmatch(stated) or xml_text(stated) != stated:
-            raise self.unusable("id", f"'{key}' cannot be an id", f"write one text of 1 to {MAX_ID} characters")
+        if (
+            not usable
+            or len(stated.encode(errors="replace")) > MAX_ID
+            or not _ID.fullmatch(stated)
+            or xml_text(stated) != stated
+        ):
+            raise self.unusable("id", f"'{key}' cannot be an id", f"write one text of 1 to {MAX_ID} bytes")
         return str(stated)
 
     def score(self, field: str) -> float:
@@ -156,7 +164,13 @@ class Fields:
         names = [plain_text(name) for name in stated if isinstance(name, str) and not _is_null(name)]
         if len(names) < len(stated):
             self._warn(value, f"'{key}' holds what is no text", "write a list of texts", shown=False)
-        return self.unique_topics(names)
+        short = [name for name in names if len(topic_key(name).encode()) <= MAX_TOPIC_BYTES]
+        if len(short) < len(names) or len(short) > MAX_TOPICS:
+            what = f"'{key}' holds more than {MAX_TOPICS} topics, or one over {MAX_TOPIC_BYTES} bytes"
+            self._warn(value, what, "name fewer, and shorter ones", shown=False)
+        if isinstance(value.value, str) and "," in value.value:
+            self._warn(value, f"'{key}' is one text, so one topic", "write a list: [One, Another]")
+        return self.unique_topics(short[:MAX_TOPICS])
 
     @staticmethod
     def unique_topics(names: Iterable[str]) -> tuple[str, ...]:

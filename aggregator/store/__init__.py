@@ -29,7 +29,7 @@ from aggregator.store.lifecycle import (
     withdraw_expired,
     withdraw_vanished,
 )
-from aggregator.store.records import known_files, mark_missing, open_source, store_outcomes
+from aggregator.store.records import known_files, mark_missing, open_source, refuse_other_sources, store_outcomes
 from aggregator.store.status import (
     FileProblem,
     LastCycle,
@@ -76,6 +76,7 @@ __all__ = [
     "read_meta",
     "record_cycle",
     "record_failure",
+    "refuse_other_sources",
     "release_entries",
     "set_source_problem",
     "settle_feeds",

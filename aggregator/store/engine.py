@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from aggregator.errors import StoreError, StoreNewerError
+from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.tables import metadata
 
@@ -78,11 +78,11 @@ def copy_store(url: str, folder: Path) -> Store:
     copy = open_store(f"sqlite:///{folder / 'copy.db'}", create=True)
     try:
         origin = open_store(url, create=False)
-    except StoreNewerError:
+    except StoreMissingError:
+        return copy
+    except BaseException:
         copy.close()
         raise
-    except StoreError:
-        return copy
     with origin.read() as theirs, copy.engine.begin() as ours:
         for table in metadata.sorted_tables:
             if table.name == "lease":
@@ -106,7 +106,7 @@ def _make_engine(url: str, *, create: bool) -> Engine:
             if create:
                 database.parent.mkdir(parents=True, exist_ok=True)
             elif not database.exists():
-                raise StoreError(f"there is no store yet at {database} (run: aggregator build)")
+                raise StoreMissingError(f"there is no store yet at {database} (run: aggregator build)")
         engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=parsed.get_backend_name() != "sqlite")
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"store.url cannot be used: {error}") from error
@@ -123,7 +123,7 @@ def _make_engine(url: str, *, create: bool) -> Engine:
 def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin transactions of its own kind
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA cache_size = -32000")
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -141,6 +141,8 @@ def _check_schema(engine: Engine, *, create: bool) -> None:
         return
     if version is not None and version > SCHEMA:
         raise StoreNewerError(f"the store was made by a newer version of this program (schema {version}); upgrade it")
+    if not create and version is None:
+        raise StoreMissingError("the store is not ready yet (run: aggregator build)")
     if not create:
         raise StoreError("the store is not ready yet (run: aggregator build)")
     _migrate(engine)

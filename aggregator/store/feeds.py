@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import blake2b
@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
-from aggregator.model import Content, Entry, Feed, FeedPolicy, FeedSummary, Image, Provider, Related, Topic, Withdrawal
+from aggregator.content import read_content
+from aggregator.model import Content, Entry, Feed, FeedPolicy, FeedSummary, Topic, Withdrawal
 from aggregator.naming import IdMint, topic_key, topic_slug
 from aggregator.store.membership import WITHDRAWN, new_feed
 from aggregator.store.tables import AnyRow, entry, feed, feed_entry
@@ -53,16 +54,36 @@ _WITHDRAWN = (
     .order_by(feed_entry.c.left_at.desc(), entry.c.uid.desc())
     .limit(bindparam("most"))
 )
+_LAST_WITHDRAWAL = (
+    select(feed_entry.c.left_at)
+    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_by == WITHDRAWN)
+    .order_by(feed_entry.c.left_at.desc())
+    .limit(1)
+)
 _CONTENTS = select(entry.c.id, entry.c.content).where(entry.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a feed shows at one moment, a digest of all of it that a reader can see, and its newest release in µs."""
+    """What a feed shows at one moment, the visible hashes of its entries, and its newest release in µs."""
 
     feed: Feed
-    digest: bytes
+    hashes: tuple[bytes, ...]
     newest_at: int | None
+
+
+class TopicTerms:
+    """What entries call their topics: the slug of the topic's feed, else one that no feed has."""
+
+    def __init__(self, slugs: Mapping[str, str]) -> None:
+        self.published = frozenset(slugs.values())
+        self._terms = dict(slugs)
+
+    def term(self, key: str) -> str:
+        """The term of the topic with this key."""
+        if key not in self._terms:
+            self._terms[key] = topic_slug(key, self.published)
+        return self._terms[key]
 
 
 class FeedReader:
@@ -74,8 +95,8 @@ class FeedReader:
         self._contents: OrderedDict[tuple[int, bytes], tuple[Content, tuple[str, ...]]] = OrderedDict()
         self._settled: dict[str, Feed] = {}
 
-    def read(self, connection: Connection, row: AnyRow, at: int, slugs: dict[str, str]) -> Shown:
-        """The feed of `row` with its window cut at `at` (µs); `slugs` has the slug of every topic with a feed."""
+    def read(self, connection: Connection, row: AnyRow, at: int, terms: TopicTerms) -> Shown:
+        """The feed of `row` with its window cut at `at` (µs); `terms` names the topics of its entries."""
         rows = self._read_window(connection, row.id, at)
         contents = self._read_contents(connection, rows)
         feed_now = Feed(
@@ -87,11 +108,10 @@ class FeedReader:
             updated=from_us(row.updated_at),
             full=False,
             version=row.version,
-            entries=tuple(_make_entry(one, *contents[one.id], slugs) for one in rows),
+            entries=tuple(_make_entry(one, *contents[one.id], terms) for one in rows),
             withdrawn=self._read_withdrawn(connection, row.id, at),
         )
-        seen = [(one.uid, one.visible_hash.hex()) for one in rows]
-        return Shown(feed_now, _digest(feed_now, seen, slugs), rows[0].released_at if rows else None)
+        return Shown(feed_now, tuple(one.visible_hash for one in rows), rows[0].released_at if rows else None)
 
     def keep(self, settled: Feed) -> None:
         """Remembers a feed that was read to be settled and is about to be rendered."""
@@ -167,33 +187,34 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
     """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new."""
     if writer.policy.auto:
         _give_slugs(writer)
+    with writer.store.read() as connection:
+        terms = TopicTerms(topic_slugs(connection, writer.policy))
     while True:
         stopped()
         with writer.write() as connection:
-            slugs = topic_slugs(connection, writer.policy)
             rows = connection.execute(
                 select(feed).where(feed.c.touched, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
             ).all()
             for row in rows:
-                _settle(connection, writer, reader, row, slugs)
+                _settle(connection, writer, reader, row, terms)
         if len(rows) < CHUNK:
             return
 
 
-def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, slugs: dict[str, str]) -> None:
+def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms) -> None:
     """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed."""
-    shown = reader.read(connection, row, row.changed_at, slugs)
+    shown = reader.read(connection, row, row.changed_at, terms)
     values: dict[str, Any] = {"touched": False, "newest_at": shown.newest_at}
-    if shown.digest != row.shown_hash:
+    if _digest(shown, terms) != row.shown_hash:
         if row.changed_at != writer.now:
-            shown = reader.read(connection, row, writer.now, slugs)
+            shown = reader.read(connection, row, writer.now, terms)
         times = [from_us(row.updated_at), *(one.updated for one in shown.feed.entries)]
-        times += [one.at for one in shown.feed.withdrawn]
+        times += [from_us(at) for at in connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id})]
         if shown.newest_at is not None:
             times.append(from_us(shown.newest_at))
         values |= {
             "version": row.version + 1,
-            "shown_hash": shown.digest,
+            "shown_hash": _digest(shown, terms),
             "changed_at": writer.now,
             "updated_at": to_us(max(times)),
         }
@@ -241,21 +262,22 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     return {row.topic: row.slug for row in rows}
 
 
-def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, int]:
-    """The version of every feed that is published, by slug."""
-    rows = connection.execute(_published(policy, feed.c.slug, feed.c.version))
-    return {row.slug: row.version for row in rows}
+def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
+    """The version of every feed that is published, by slug, with a mark of what it shows: a store that was set back and
+    went on has the same numbers again, for something else."""
+    rows = connection.execute(_published(policy, feed.c.slug, feed.c.version, feed.c.shown_hash))
+    return {row.slug: f"{row.version}-{row.shown_hash.hex()[:12]}" for row in rows}
 
 
 def read_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy, slugs: Sequence[str]) -> Iterator[Feed]:
     """The feeds with these slugs as they are shown, in that order."""
-    published = topic_slugs(connection, policy)
+    terms = TopicTerms(topic_slugs(connection, policy))
     for start in range(0, len(slugs), CHUNK):
         chunk = slugs[start : start + CHUNK]
         rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(chunk)))}
         for slug in chunk:
             row = rows[slug]
-            yield reader.take(slug, row.version) or reader.read(connection, row, row.changed_at, published).feed
+            yield reader.take(slug, row.version) or reader.read(connection, row, row.changed_at, terms).feed
 
 
 def summarise_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy) -> tuple[FeedSummary, ...]:
@@ -289,9 +311,10 @@ def settle_index(writer: Writer, reader: FeedReader, *, pages: bool) -> None:
             write_meta(connection, "index", f"{int(version) + 1} {digest}")
 
 
-def index_version(connection: Connection) -> int:
-    """The version of the list of feeds."""
-    return int((read_meta(connection, "index") or "0 ").partition(" ")[0])
+def index_version(connection: Connection) -> str:
+    """The version of the list of feeds, with a mark of what it shows."""
+    version, _, digest = (read_meta(connection, "index") or "0 ").partition(" ")
+    return f"{version}-{digest[:12]}"
 
 
 def _published(policy: FeedPolicy, *columns: Any) -> Select[Any]:
@@ -299,54 +322,30 @@ def _published(policy: FeedPolicy, *columns: Any) -> Select[Any]:
     return statement if policy.auto else statement.where(feed.c.id == ALL_FEED)
 
 
-def _make_entry(row: AnyRow, content: Content, keys: tuple[str, ...], slugs: dict[str, str]) -> Entry:
+def _make_entry(row: AnyRow, content: Content, keys: tuple[str, ...], terms: TopicTerms) -> Entry:
     return Entry(
         id=row.uid,
         published=None if row.published_at is None else from_us(row.published_at),
         updated=from_us(row.updated_at),
-        topics=tuple(
-            Topic(slugs.get(key) or topic_slug(key), name) for key, name in zip(keys, content.topics, strict=True)
-        ),
+        topics=tuple(Topic(terms.term(key), name) for key, name in zip(keys, content.topics, strict=True)),
         content=content,
     )
 
 
-def read_content(stored: str) -> Content:
-    """A content from the JSON array that `parse.content_json` made of it."""
-    (title, summary, body, link, original, provider, topics, category, kind, language, images, video, related) = (
-        json.loads(stored)
-    )
-    return Content(
-        title=title,
-        summary=summary,
-        body_html=body,
-        link=link,
-        original_link=original,
-        provider=Provider(*provider) if provider else None,
-        topics=tuple(topics),
-        category=category,
-        type=kind,
-        language=language,
-        images=tuple(Image(*image) for image in images),
-        video_url=video,
-        related=tuple(Related(*one) for one in related),
-    )
-
-
-def _digest(feed_now: Feed, seen: list[tuple[str, str]], slugs: dict[str, str]) -> bytes:
+def _digest(shown: Shown, terms: TopicTerms) -> bytes:
     """A digest of all that a reader of the feed can see, but for its time of change."""
-    published = set(slugs.values())
     entries = [
         [
-            *identity,
+            one.id,
+            seen.hex(),
             one.updated.isoformat(),
             one.published.isoformat() if one.published else None,
-            [[topic.slug, topic.slug in published] for topic in one.topics],
+            [[topic.slug, topic.slug in terms.published] for topic in one.topics],
         ]
-        for identity, one in zip(seen, feed_now.entries, strict=True)
+        for seen, one in zip(shown.hashes, shown.feed.entries, strict=True)
     ]
-    withdrawn = [[one.id, one.at.isoformat()] for one in feed_now.withdrawn]
-    return _json_digest([feed_now.title, feed_now.description, feed_now.language, entries, withdrawn])
+    withdrawn = [[one.id, one.at.isoformat()] for one in shown.feed.withdrawn]
+    return _json_digest([shown.feed.title, shown.feed.description, shown.feed.language, entries, withdrawn])
 
 
 def _json_digest(value: object) -> bytes:

@@ -141,7 +141,21 @@ def _this_process() -> dict[str, str | int]:
 def _is_gone(holder: dict[str, str | int]) -> bool:
     """Whether the holder ran on this machine, since its last start, and does no more; False when one cannot tell."""
     boot = _machine_boot()
-    return bool(boot) and boot == holder["boot"] and _process_start(int(holder["pid"])) != holder["started"]
+    if not boot or boot != holder["boot"]:
+        return False
+    started = _process_start(int(holder["pid"]))
+    return started != holder["started"] if started else _is_no_process(int(holder["pid"]))
+
+
+def _is_no_process(pid: int) -> bool:
+    """Whether there is none, which a process that may not be looked at is not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _machine_boot() -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, or_, select, update
 
+from aggregator.content import stored_topics
 from aggregator.model import Source
 from aggregator.store.membership import Placing, place_entries
-from aggregator.store.records import shown_update, stored_topics, update_entries, withdraw_entries
+from aggregator.store.records import shown_update, update_entries, withdraw_entries
 from aggregator.store.tables import (
     ENTRY_HIDDEN,
     ENTRY_OUT,
@@ -47,7 +48,7 @@ def pair_renames(writer: Writer, source: Source) -> None:
         for start in range(0, len(pairs), MOVES):
             with writer.write() as connection:
                 _move_entries(connection, writer, pairs[start : start + MOVES])
-        writer.new -= len(pairs)
+        writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
         writer.changed += len(pairs)
 
 
@@ -64,15 +65,16 @@ def _pairs(
     connection: Connection, source: Source, since: int, mark: ColumnElement[bytes]
 ) -> Iterator[tuple[AnyRow, AnyRow]]:
     """A vanished file and a new one each, alike in `mark`, in order of path."""
-    wanted = (file.c.path.label("file_path"), mark.label("mark"))
+    wanted = (file.c.path.label("file_path"), mark.label("mark"), entry.c.id, entry.c.explicit_id, entry.c.stored_at)
     new = connection.execute(
-        select(*wanted, entry)
+        select(*wanted)
         .join(file, entry.c.id == file.c.entry_id)
         .where(
             file.c.source == source.name,
             file.c.gone_at.is_(None),
             entry.c.stored_at >= since,
             entry.c.released_at.is_(None),
+            mark != b"",  # that of a file that was not read to its end
             mark.in_(_vanished(source, since, mark)),
         )
         .order_by(file.c.path)
@@ -81,7 +83,7 @@ def _pairs(
         return
     marks = {row.mark for row in new}
     free: dict[bytes, list[AnyRow]] = {}
-    for row in connection.execute(_vanished(source, since, *wanted, entry).order_by(file.c.path)):
+    for row in connection.execute(_vanished(source, since, *wanted).order_by(file.c.path)):
         if row.mark in marks:
             free.setdefault(row.mark, []).append(row)
     for row in new:
@@ -104,9 +106,14 @@ def _same_stated_id(old: str | None, new: str | None) -> bool:
 
 def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyRow, AnyRow]]) -> None:
     """The entry of the first of each pair goes on at the path of the second, whose own was never released and goes."""
+    rows = {}
+    for row in connection.execute(select(entry).where(entry.c.id.in_([one.id for pair in pairs for one in pair]))):
+        rows[row.id] = row
+    files = {pair[0].id: (pair[0].file_path, pair[1].file_path) for pair in pairs}
+    entries = [(rows[old.id], rows[new.id]) for old, new in pairs]
     moves = []
     withdrawn = []
-    for old, new in pairs:
+    for old, new in entries:
         values = {name: getattr(new, name) for name in _CARRIED}
         if old.state == ENTRY_OUT:
             if values["state"] != ENTRY_WAITING:
@@ -115,22 +122,22 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
         elif old.state == values["state"] == ENTRY_WAITING and old.embargo_at == values["dated_at"]:
             values["embargo_at"] = old.embargo_at
         moves.append(values | {"entry_key": old.id, "explicit_id": old.explicit_id or new.explicit_id})
-    connection.execute(delete(entry).where(entry.c.id.in_([new.id for _, new in pairs])))
+    connection.execute(delete(entry).where(entry.c.id.in_([new.id for _, new in entries])))
     update_entries(connection, moves)
-    paths = [old.file_path for old, _ in pairs]
-    connection.execute(delete(file).where(file.c.source == pairs[0][0].source, file.c.path.in_(paths)))
+    source = entries[0][0].source
+    connection.execute(delete(file).where(file.c.source == source, file.c.path.in_([old for old, _ in files.values()])))
     connection.execute(
         update(file)
         .where(file.c.source == bindparam("of_source"), file.c.path == bindparam("of_path"))
         .values(entry_id=bindparam("held")),
-        [{"of_source": new.source, "of_path": new.file_path, "held": old.id} for old, new in pairs],
+        [{"of_source": source, "of_path": new_path, "held": key} for key, (_, new_path) in files.items()],
     )
     place_entries(
         connection,
         writer,
         [
             Placing(old.id, old.released_at, old.published_at, stored_topics(new.content), first=False, shown=True)
-            for old, new in pairs
+            for old, new in entries
             if old.state == ENTRY_OUT and old.visible_hash != new.visible_hash
         ],
     )
@@ -224,10 +231,8 @@ def withdraw_vanished(writer: Writer, source: Source, known: int, *, accept: boo
                 return gone
         if held_since is not None:
             _set_held(connection, source, None)
-        if folder_missing:
-            connection.execute(update(file).where(*here, file.c.gone_at.is_(None)).values(gone_at=writer.now))
     if gone:
-        _accept_removals(writer, source)
+        _accept_removals(writer, source, everything=folder_missing)
     return 0
 
 
@@ -235,8 +240,10 @@ def _set_held(connection: Connection, source: Source, since: int | None) -> None
     connection.execute(update(source_table).where(source_table.c.name == source.name).values(held_since=since))
 
 
-def _accept_removals(writer: Writer, source: Source) -> None:
-    gone = (file.c.source == source.name, file.c.gone_at.is_not(None), file.c.state != FILE_GONE)
+def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> None:
+    gone = [file.c.source == source.name, file.c.state != FILE_GONE]
+    if not everything:
+        gone.append(file.c.gone_at.is_not(None))
     while True:
         with writer.write() as connection:
             rows = connection.execute(
@@ -255,7 +262,12 @@ def _accept_removals(writer: Writer, source: Source) -> None:
             connection.execute(
                 update(file)
                 .where(file.c.source == source.name, file.c.path.in_(paths))
-                .values(state=FILE_GONE, problems=None, wanted_id=None)
+                .values(
+                    state=FILE_GONE,
+                    gone_at=func.coalesce(file.c.gone_at, writer.now),
+                    problems=None,
+                    wanted_id=None,
+                )
             )
             nameless = [row.path for row in rows if row.entry_id is None]
             connection.execute(delete(file).where(file.c.source == source.name, file.c.path.in_(nameless)))
@@ -269,7 +281,7 @@ def withdraw_expired(writer: Writer) -> None:
                 connection.scalars(
                     select(entry.c.id)
                     .where(entry.c.state == ENTRY_OUT, entry.c.expires_at <= writer.now)
-                    .order_by(entry.c.id)
+                    .order_by(entry.c.expires_at, entry.c.id)
                     .limit(CHUNK)
                 )
             )
@@ -328,7 +340,7 @@ def _release(connection: Connection, writer: Writer, rows: list[AnyRow] | Any, u
         first = row.released_at is None
         released = _release_time(writer, row, undated) if first else row.released_at
         published = row.dated_at if first else row.published_at
-        returned = row.returned_at if first else writer.now
+        returned = row.returned_at if first else max(writer.now, row.returned_at or 0)
         updated = shown_update(published, row.stated_update_at, row.edited_at, returned, row.stored_at)
         changes.append(
             {

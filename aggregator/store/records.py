@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from aggregator.model import Problem, Record, Rejection, Source, SourceFile, Unchanged, duplicate_id
-from aggregator.parse import content_json
-from aggregator.scan import KnownFile
+from aggregator.content import content_json
+from aggregator.errors import StoreError
+from aggregator.model import KnownFile, Problem, Record, Rejection, Source, SourceFile, Unchanged, duplicate_id
 from aggregator.store.membership import Placing, close_memberships, place_entries
 from aggregator.store.tables import (
     ENTRY_HIDDEN,
@@ -32,15 +32,12 @@ from aggregator.store.writer import Writer, to_us_or_none, upsert
 
 PAGE = 5000
 RACY_NS = 2_000_000_000
-TOPICS = 6
-"""Where the topics stand in the JSON array of a content."""
 
 _STORED = (
     entry.c.id,
     entry.c.uid,
     entry.c.explicit_id,
     entry.c.state.label("entry_state"),
-    entry.c.content,
     entry.c.visible_hash,
     entry.c.selection_hash,
     entry.c.text_hash,
@@ -66,16 +63,39 @@ def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
         if row is None:
             connection.execute(insert(source_table).values(name=source.name, parsed_with=parsed_with, scanned=False))
             return False
-        if row.parsed_with != parsed_with:
-            connection.execute(
-                update(file)
-                .where(file.c.source == source.name, file.c.state != FILE_GONE)
-                .values(recheck=True, digest=b"")
-            )
-            connection.execute(
-                update(source_table).where(source_table.c.name == source.name).values(parsed_with=parsed_with)
-            )
+    if row.parsed_with != parsed_with:
+        _ask_for_all_again(writer, source)
+        with writer.write() as connection:
+            changed = update(source_table).where(source_table.c.name == source.name)
+            connection.execute(changed.values(parsed_with=parsed_with))
     return bool(row.scanned)
+
+
+def _ask_for_all_again(writer: Writer, source: Source) -> None:
+    asked = (file.c.source == source.name, file.c.state != FILE_GONE, file.c.digest != b"")
+    while True:
+        with writer.write() as connection:
+            paths = list(connection.scalars(select(file.c.path).where(*asked).limit(PAGE)))
+            if not paths:
+                return
+            chosen = update(file).where(file.c.source == source.name, file.c.path.in_(paths))
+            connection.execute(chosen.values(recheck=True, digest=b""))
+
+
+def refuse_other_sources(writer: Writer, names: Collection[str]) -> None:
+    """Raises StoreError when the store has records of a source that the config does not name: under another name every
+    record would be another, and its subscribers would get it again."""
+    with writer.store.read() as connection:
+        theirs = select(file.c.path).where(file.c.source == source_table.c.name).exists()
+        known = connection.scalars(
+            select(source_table.c.name).where(source_table.c.name.not_in(names), theirs).limit(1)
+        ).all()
+    if known:
+        told = f"name = {known[0]!r}" if known[0] else "no name"
+        raise StoreError(
+            f"the store holds records of a source with {told}, which the config does not have: under another name they"
+            f" would all get new ids (give [records] {told} again)"
+        )
 
 
 def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:
@@ -357,7 +377,7 @@ def _changed_entry(writer: Writer, record: Record, row: AnyRow) -> dict[str, obj
     elif row.entry_state == values["state"] == ENTRY_WAITING and row.embargo_at == values["dated_at"]:
         # a rewrite while it waited, even after its time, takes nothing from an embargo
         values["embargo_at"] = row.embargo_at
-    edited = writer.now if record.text_hash != row.text_hash else row.edited_at
+    edited = max(writer.now, row.edited_at or 0) if record.text_hash != row.text_hash else row.edited_at
     published = values["dated_at"] if row.released_at is None else row.published_at
     updated = shown_update(published, values["stated_update_at"], edited, row.returned_at, row.stored_at)
     return values | {"entry_key": row.id, "edited_at": edited, "updated_at": updated}
@@ -395,11 +415,6 @@ def _known_rows(connection: Connection, source: str, paths: Sequence[str]) -> di
         .where(file.c.source == source, file.c.path.in_(paths))
     )
     return {row.path: row for row in rows}
-
-
-def stored_topics(content: str) -> tuple[str, ...]:
-    """The topics in a stored content."""
-    return tuple(json.loads(content)[TOPICS])
 
 
 def _place(source: str, path: str) -> str:

@@ -82,7 +82,11 @@ file = Table(
 duplicate asks for. `problems`: JSON array of [line, column, what, value, todo, level]."""
 Index("file_entry", file.c.entry_id)
 Index(
-    "file_gone", file.c.gone_at, sqlite_where=file.c.gone_at.is_not(None), postgresql_where=file.c.gone_at.is_not(None)
+    "file_gone",
+    file.c.source,
+    file.c.gone_at,
+    sqlite_where=file.c.gone_at.is_not(None),
+    postgresql_where=file.c.gone_at.is_not(None),
 )
 Index(
     "file_problem",

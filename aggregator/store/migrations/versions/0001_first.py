@@ -95,7 +95,7 @@ def upgrade() -> None:
     sqlite_with_rowid=False
     )
     op.create_index('file_entry', 'file', ['entry_id'], unique=False)
-    op.create_index('file_gone', 'file', ['gone_at'], unique=False, sqlite_where=sa.text('gone_at IS NOT NULL'), postgresql_where=sa.text('gone_at IS NOT NULL'))
+    op.create_index('file_gone', 'file', ['source', 'gone_at'], unique=False, sqlite_where=sa.text('gone_at IS NOT NULL'), postgresql_where=sa.text('gone_at IS NOT NULL'))
     op.create_index('file_problem', 'file', ['state'], unique=False, sqlite_where=sa.text('problems IS NOT NULL'), postgresql_where=sa.text('problems IS NOT NULL'))
     op.create_table('lease',
     sa.Column('id', sa.Integer(), nullable=False),

@@ -1,0 +1,175 @@
+"""What goes wrong around the program: restored stores, odd files, other people's files, clocks that step back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SiteFolder
+
+from aggregator.errors import StoreError
+from aggregator.store import copy_store
+
+NOON = "2024-05-01 12:00"
+OLD = {"publishedDateTime": "2024-01-01T00:00:00Z"}
+NEW = {"publishedDateTime": "2024-05-01T00:00:00Z"}
+
+
+@pytest.fixture
+def small(make_site: Callable[..., SiteFolder], tmp_path: Path) -> SiteFolder:
+    """A site on SQLite with two entries that are out."""
+    site = make_site(f"sqlite:///{tmp_path / 'store.db'}")
+    site.record("a.md", **OLD)
+    site.record("b.md", **OLD)
+    site.run(NOON)
+    return site
+
+
+def test_a_store_that_was_set_back_puts_right_what_it_published_since(small: SiteFolder, tmp_path: Path) -> None:
+    small.close()
+    shutil.copy(tmp_path / "store.db", tmp_path / "backup.db")
+    small.record("embarrassing.md", **NEW)
+    small.run("2024-05-01 13:00")
+    small.close()
+    for path in tmp_path.glob("store.db*"):
+        path.unlink()
+    shutil.copy(tmp_path / "backup.db", tmp_path / "store.db")
+    small.remove("embarrassing.md")
+    small.record("d.md", **NEW)
+    small.run("2024-05-01 14:00")
+    assert set(small.titles()) == {"a.md", "b.md", "d.md"}
+
+
+def test_a_source_under_another_name_is_refused_because_every_id_would_change(small: SiteFolder) -> None:
+    small.configure('[records]\nname = "news"\npath = "../incoming"\n')
+    with pytest.raises(StoreError, match="under another name they would all get new ids"):
+        small.run("2024-05-02 12:00")
+
+
+@pytest.mark.parametrize("hindrance", ["energy", "energy/rss.xml/kept.txt"])
+def test_a_file_of_others_in_the_way_of_one_feed_stops_no_other(small: SiteFolder, hindrance: str) -> None:
+    target = small.output / hindrance
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("mine")
+    small.record("c.md", topics=["Energy"], **NEW)
+    small.remove("a.md")
+    result = small.run("2024-05-02 12:00")
+    assert small.titles() == ["c.md", "b.md"]
+    assert any("is in the way of energy/rss.xml" in problem for problem in result.problems)
+    assert target.read_text() == "mine"
+    shutil.rmtree(target.parent) if "/" in hindrance else target.unlink()
+    small.run("2024-05-02 13:00")
+    assert small.titles("energy") == ["c.md"]
+
+
+def test_a_half_written_draft_takes_over_no_entry_of_a_file_that_is_read_again(small: SiteFolder) -> None:
+    ids = small.ids()
+    small.record("draft.md", published=False)
+    small.run("2024-05-01 12:01")
+    small.configure('[records]\npath = "../incoming"\ntopics = ["Always"]\n')
+    small.write("draft.md", "---\ntitle: half", mtime_ns=time.time_ns())
+    small.remove("b.md")
+    small.run("2024-05-01 12:02")
+    small.record("draft.md", title="draft", **NEW)
+    small.run("2024-05-01 12:03")
+    assert small.ids()["draft"] not in ids.values()
+
+
+def test_updated_never_decreases_when_the_clock_steps_back(small: SiteFolder) -> None:
+    times = []
+    for number, moment in enumerate(("2024-05-01 12:30", "2024-05-01 12:10")):
+        small.record("a.md", title=f"edit {number}", **OLD)
+        small.run(moment)
+        times.append(next(item["date_modified"] for item in small.feed()["items"] if "edit" in item["title"]))
+    assert times == sorted(times)
+
+
+def test_a_withdrawal_moves_updated_also_when_no_tombstone_tells_of_it(
+    make_site: Callable[..., SiteFolder], tmp_path: Path
+) -> None:
+    site = make_site(f"sqlite:///{tmp_path / 'store.db'}", '[output]\ntombstones = "0s"\n')
+    site.record("a.md", **OLD)
+    site.record("b.md", **OLD)
+    site.run(NOON)
+    site.remove("b.md")
+    site.run("2024-05-03 12:00")
+    assert re.search(r"<updated>2024-05-03", (site.output / "all/atom.xml").read_text())
+
+
+def test_two_topics_never_share_a_term(make_site: Callable[..., SiteFolder], tmp_path: Path) -> None:
+    site = make_site(f"sqlite:///{tmp_path / 'store.db'}", "[topics]\nmin_entries = 2\n")
+    for name in ("a.md", "b.md"):
+        site.record(name, topics=["C"], **OLD)
+    site.record("c.md", topics=["C#"], **OLD)
+    site.run(NOON)
+    assert set(re.findall(r'term="([^"]*)"', (site.output / "all/atom.xml").read_text())) == {"c", "c-951a"}
+
+
+def test_a_file_dated_beyond_what_a_store_can_hold_is_read(site: SiteFolder) -> None:
+    path = site.record("a.md", **OLD)
+    os.utime(path, ns=(2**63 + 5 * 10**9,) * 2)
+    site.run(NOON)
+    assert site.titles() == ["a.md"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("long-topic.md", {"topics": ["x" * 9000, "AI"]}),
+        ("long-id.md", {"id": "𠀀" * 900}),
+        ("long-iri.md", {"id": "urn:x:" + "𠀀" * 900}),
+        ("/".join(["𠀀" * 60] * 13) + "/long-path.md", {}),
+        ("many-topics.md", {"topics": [f"topic {number}" for number in range(5000)]}),
+    ],
+    ids=["topic", "id", "iri", "path", "topics"],
+)
+def test_what_is_too_long_or_too_much_is_told_and_stops_nothing(
+    site: SiteFolder, path: str, fields: dict[str, object]
+) -> None:
+    site.record("ok.md", **OLD)
+    site.record(path, **fields)
+    result = site.run(NOON)
+    assert "ok.md" in site.titles()
+    assert site.problems() or result.problems
+
+
+def test_a_path_in_the_manifest_deletes_nothing_outside_the_folder(small: SiteFolder, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    manifest = small.output / ".aggregator" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    told["files"]["../../victim"] = {"feed": "x", "version": "1", "digest": ""}
+    manifest.write_text(json.dumps(told))
+    small.record("c.md", **NEW)
+    small.run("2024-05-02 12:00")
+    assert victim.read_text() == "kept"
+
+
+def test_a_folder_that_another_store_wrote_is_told(
+    small: SiteFolder, make_site: Callable[..., SiteFolder], tmp_path: Path
+) -> None:
+    other = make_site(f"sqlite:///{tmp_path / 'other.db'}", f'[output]\npath = "{small.output}"\n')
+    other.record("x.md", **OLD)
+    assert any("another store" in problem for problem in other.run(NOON).problems)
+
+
+def test_a_rehearsal_over_a_store_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_bytes(b"not a database, but long enough to look like one" * 100)
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(StoreError, match=r"broken\.db cannot be used"):
+        copy_store(f"sqlite:///{tmp_path / 'broken.db'}", tmp_path / "copy")
+
+
+def test_a_copy_that_takes_the_place_of_a_draft_is_counted_once(small: SiteFolder) -> None:
+    draft = small.record("draft.md", published=False)
+    small.run("2024-05-01 12:01")
+    small.write("copy.md", draft.read_bytes())
+    small.run("2024-05-01 12:02")
+    small.remove("draft.md")
+    assert small.run("2024-05-01 12:03").new == 0
