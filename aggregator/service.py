@@ -223,6 +223,7 @@ class Service:
             yield_on_timeout=True,
             stop_event=self._stop,
             raise_interrupt=False,
+            ignore_permission_denied=True,
         )
         first = True  # nobody tells what changed before the watch was on
         try:

