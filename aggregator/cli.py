@@ -374,8 +374,7 @@ def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding]
             raise click.UsageError(f"{path!r} is in no records folder")
         places.append(place)
     counted: list[int] = []
-    workers = os.cpu_count() or 1 if config.ingest.workers is None else config.ingest.workers
-    found = check_records(places or [Place(source, "") for source in config.sources], workers, counted.append)
+    found = check_records(places or [Place(source, "") for source in config.sources], config.workers, counted.append)
     return list(found), sum(counted)
 
 

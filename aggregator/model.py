@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 Format = Literal["rss", "atom", "json"]
+FILE_NAMES: dict[Format, str] = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
+"""What the document of each format is called in the folder of its feed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ class Pipeline:
             if seen or source not in unseen:
                 release_entries(writer, source, first_scan=not seen, stopped=self.check_stop)
         settle_feeds(writer, self.reader, self.check_stop)
-        settle_index(writer, self.reader, pages=self._options.pages)
+        settle_index(writer, title, pages=self._options.pages)
         return scanned
 
     def _judge_files(self, writer: Writer, one: _Scanned, problems: list[str], *, accept_removals: bool) -> None:
@@ -174,9 +174,7 @@ class Pipeline:
         walk = _Walk(self, writer, source)
         problem = None
         try:
-            workers = self.config.ingest.workers
-            count = os.cpu_count() or 1 if workers is None else workers
-            for outcomes in ingest_files(source, walk.differing(), workers=count):
+            for outcomes in ingest_files(source, walk.differing(), workers=self.config.workers):
                 self.check_stop()
                 store_outcomes(writer, source, outcomes, time.time_ns())
             walk.flush()
@@ -227,7 +225,7 @@ class Pipeline:
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
-                summaries = summarise_feeds(connection, self.reader, self.policy)
+                summaries = summarise_feeds(connection, self.policy, self._site.title)
                 yield INDEX, render_index(summaries, self._site, self._options)
 
     def shown_titles(self) -> dict[str, dict[str, str]]:

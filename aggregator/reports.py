@@ -15,10 +15,9 @@ from rich.text import Text
 
 from aggregator.check import Finding, place_problem
 from aggregator.config import Config
-from aggregator.model import CycleResult, FeedMoves, FeedSummary, Problem
+from aggregator.model import FILE_NAMES, CycleResult, FeedMoves, FeedSummary, Problem
 from aggregator.site import site_id_warning
 from aggregator.store import (
-    FeedReader,
     FileProblem,
     LastCycle,
     Store,
@@ -74,20 +73,18 @@ def gather_status(config: Config, store: Store) -> dict[str, Any]:
 
 def read_summaries(config: Config, connection: Any) -> tuple[FeedSummary, ...]:
     """The published feeds, in order."""
-    policy, site = config.feed_policy(), config.site_facts()
-    return summarise_feeds(connection, FeedReader(policy, "", site.title, site.language), policy)
+    return summarise_feeds(connection, config.feed_policy(), config.site.title)
 
 
 def feed_facts(config: Config, feed: FeedSummary) -> dict[str, Any]:
     """One feed for --json."""
-    names = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
     return {
         "slug": feed.slug,
         "title": feed.title,
         "entries": feed.entries,
         "newest": _stamp(feed.newest),
         "updated": _stamp(feed.updated),
-        "address": f"{config.site.base_url}{feed.slug}/{names[config.output.formats[0]]}",
+        "address": f"{config.site.base_url}{feed.slug}/{FILE_NAMES[config.output.formats[0]]}",
     }
 
 

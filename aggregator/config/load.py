@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ class Config:
     ingest: IngestTable
     path: Path | None
     warnings: tuple[Problem, ...]
+
+    @property
+    def workers(self) -> int:
+        """How many processes may read files: as many as there are cores, if the file names no number."""
+        return (os.cpu_count() or 1) if self.ingest.workers is None else self.ingest.workers
 
     def site_facts(self) -> Site:
         """What every document says of the site."""

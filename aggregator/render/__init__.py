@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
-from aggregator.model import Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
+from aggregator.model import FILE_NAMES, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
 from aggregator.render import atom, jsonfeed, opml, pages, rss
 from aggregator.render.parts import (
-    FILE_NAMES,
     MEDIA_TYPES,
     PAGE,
     Frame,

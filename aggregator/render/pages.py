@@ -10,10 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from aggregator.model import Document, Entry, Feed, FeedSummary, OutputOptions, Site
+from aggregator.model import FILE_NAMES, Document, Entry, Feed, FeedSummary, OutputOptions, Site
 from aggregator.render import opml
 from aggregator.render.parts import (
-    FILE_NAMES,
     MEDIA_TYPES,
     PAGE,
     Scope,

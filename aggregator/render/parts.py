@@ -10,13 +10,12 @@ from functools import cache, lru_cache, wraps
 from html import escape
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
-from aggregator.model import Content, Document, Entry, Format, OutputOptions, Provider, Site
+from aggregator.model import FILE_NAMES, Content, Document, Entry, Format, OutputOptions, Provider, Site
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 GENERATOR = "aggregator"  # without a version, so that an upgrade changes no bytes
-FILE_NAMES: dict[Format, str] = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
 MEDIA_TYPES: dict[Format, str] = {
     "rss": "application/rss+xml",
     "atom": "application/atom+xml",

@@ -6,7 +6,6 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
 
@@ -17,7 +16,7 @@ from aggregator.model import Content, Entry, Feed, FeedPolicy, FeedSummary, Topi
 from aggregator.naming import IdMint, topic_key, topic_slug
 from aggregator.store.membership import WITHDRAWN, new_feed
 from aggregator.store.tables import AnyRow, entry, feed, feed_entry
-from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
+from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, span_us, to_us, write_meta
 
 STAY_FACTOR = 4
 """How many times `limit` the window may be while its entries are new."""
@@ -103,7 +102,7 @@ class FeedReader:
             slug=row.slug,
             id=self._mint.feed_id(row.slug),
             title=row.title,
-            description=self.describe(row),
+            description=_describe(row, self._title),
             language=self._language,
             updated=from_us(row.updated_at),
             full=False,
@@ -112,6 +111,10 @@ class FeedReader:
             withdrawn=self._read_withdrawn(connection, row.id, at),
         )
         return Shown(feed_now, tuple(one.visible_hash for one in rows), rows[0].released_at if rows else None)
+
+    def forget(self) -> None:
+        """Drops what `keep` was given: of a settling that was rolled back, say, whose versions will be given again."""
+        self._settled.clear()
 
     def keep(self, settled: Feed) -> None:
         """Remembers a feed that was read to be settled and is about to be rendered."""
@@ -123,15 +126,11 @@ class FeedReader:
         settled = self._settled.pop(slug, None)
         return settled if settled is not None and settled.version == version else None
 
-    def describe(self, row: AnyRow) -> str:
-        """The description of a feed."""
-        return f"Everything from {self._title}" if row.topic is None else f"{row.title} from {self._title}"
-
     def _read_window(self, connection: Connection, feed_id: int, at: int) -> Sequence[AnyRow]:
         """The newest `limit` entries and, beyond, those released within `min_stay` before `at`."""
         limit = self._policy.limit
         rows: Sequence[AnyRow] = connection.execute(_WINDOW, {"feed_id": feed_id, "most": limit, "after": 0}).all()
-        stay_since = at - self._policy.min_stay // timedelta(microseconds=1)
+        stay_since = at - span_us(self._policy.min_stay)
         if len(rows) == limit and rows[-1].released_at > stay_since:
             beyond = {"feed_id": feed_id, "most": (STAY_FACTOR - 1) * limit, "after": limit}
             more = connection.execute(_WINDOW, beyond)
@@ -139,7 +138,7 @@ class FeedReader:
         return rows
 
     def _read_withdrawn(self, connection: Connection, feed_id: int, at: int) -> tuple[Withdrawal, ...]:
-        since = at - self._policy.tombstones // timedelta(microseconds=1)
+        since = at - span_us(self._policy.tombstones)
         most = STAY_FACTOR * self._policy.limit
         rows = connection.execute(_WITHDRAWN, {"feed_id": feed_id, "since": since, "most": most})
         return tuple(Withdrawal(one.uid, from_us(one.left_at)) for one in rows)
@@ -185,6 +184,7 @@ def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
 
 def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> None:
     """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new."""
+    reader.forget()
     if writer.policy.auto:
         _give_slugs(writer)
     with writer.store.read() as connection:
@@ -205,16 +205,18 @@ def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: Any
     """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed."""
     shown = reader.read(connection, row, row.changed_at, terms)
     values: dict[str, Any] = {"touched": False, "newest_at": shown.newest_at}
-    if _digest(shown, terms) != row.shown_hash:
+    digest = _digest(shown, terms)
+    if digest != row.shown_hash:
         if row.changed_at != writer.now:
             shown = reader.read(connection, row, writer.now, terms)
+            digest = _digest(shown, terms)
         times = [from_us(row.updated_at), *(one.updated for one in shown.feed.entries)]
         times += [from_us(at) for at in connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id})]
         if shown.newest_at is not None:
             times.append(from_us(shown.newest_at))
         values |= {
             "version": row.version + 1,
-            "shown_hash": _digest(shown, terms),
+            "shown_hash": digest,
             "changed_at": writer.now,
             "updated_at": to_us(max(times)),
         }
@@ -280,7 +282,7 @@ def read_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy, s
             yield reader.take(slug, row.version) or reader.read(connection, row, row.changed_at, terms).feed
 
 
-def summarise_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy) -> tuple[FeedSummary, ...]:
+def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then topics by title."""
     rows = connection.execute(_published(policy, feed)).all()
     ordered = sorted(rows, key=lambda row: (row.topic is not None, row.title.casefold(), row.slug))
@@ -288,7 +290,7 @@ def summarise_feeds(connection: Connection, reader: FeedReader, policy: FeedPoli
         FeedSummary(
             row.slug,
             row.title,
-            reader.describe(row),
+            _describe(row, site_title),
             row.size,
             None if row.newest_at is None else from_us(row.newest_at),
             from_us(row.updated_at),
@@ -297,10 +299,10 @@ def summarise_feeds(connection: Connection, reader: FeedReader, policy: FeedPoli
     )
 
 
-def settle_index(writer: Writer, reader: FeedReader, *, pages: bool) -> None:
+def settle_index(writer: Writer, site_title: str, *, pages: bool) -> None:
     """Gives the list of feeds a new version when what it shows has changed."""
     with writer.write() as connection:
-        summaries = summarise_feeds(connection, reader, writer.policy)
+        summaries = summarise_feeds(connection, writer.policy, site_title)
         shown = [
             [one.slug, one.title, one.description, *([one.entries, str(one.newest)] if pages else [])]
             for one in summaries
@@ -320,6 +322,11 @@ def index_version(connection: Connection) -> str:
 def _published(policy: FeedPolicy, *columns: Any) -> Select[Any]:
     statement = select(*columns).where(feed.c.slug.is_not(None)).order_by(feed.c.slug)
     return statement if policy.auto else statement.where(feed.c.id == ALL_FEED)
+
+
+def _describe(row: AnyRow, site_title: str) -> str:
+    """The description of a feed."""
+    return f"Everything from {site_title}" if row.topic is None else f"{row.title} from {site_title}"
 
 
 def _make_entry(row: AnyRow, content: Content, keys: tuple[str, ...], terms: TopicTerms) -> Entry:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, or_, select, update
@@ -24,7 +23,7 @@ from aggregator.store.tables import (
     file,
 )
 from aggregator.store.tables import source as source_table
-from aggregator.store.writer import Writer
+from aggregator.store.writer import Writer, span_us
 
 CHUNK = 2000
 MOVES = 500
@@ -39,7 +38,7 @@ def pair_renames(writer: Writer, source: Source) -> None:
     Several candidates pair in order of path. New is what came within `removal_grace` and was never released, so a
     cycle that was cut short goes on where it stopped.
     """
-    since = writer.now - source.removal_grace // timedelta(microseconds=1)
+    since = writer.now - span_us(source.removal_grace)
     for mark in (file.c.digest, entry.c.content_hash):
         with writer.store.read() as connection:
             if connection.execute(_vanished(source, since, file.c.path).limit(1)).first() is None:
@@ -226,7 +225,7 @@ def withdraw_vanished(writer: Writer, source: Source, known: int, *, accept: boo
         held_since = connection.scalar(select(source_table.c.held_since).where(source_table.c.name == source.name))
         if gone and not accept and (folder_missing or (gone >= MASS_REMOVAL and 2 * gone > known)):
             since = writer.now if held_since is None else held_since
-            if writer.now - since < source.removal_grace // timedelta(microseconds=1):
+            if writer.now - since < span_us(source.removal_grace):
                 _set_held(connection, source, since)
                 return gone
         if held_since is not None:

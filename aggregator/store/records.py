@@ -25,32 +25,31 @@ from aggregator.store.tables import (
     entry,
     file,
 )
-from aggregator.store.tables import (
-    source as source_table,
-)
+from aggregator.store.tables import source as source_table
 from aggregator.store.writer import Writer, to_us_or_none, upsert
 
 PAGE = 5000
 RACY_NS = 2_000_000_000
 
-_STORED = (
+_KNOWN = (
+    file.c.path,
+    file.c.state.label("file_state"),
+    file.c.problems,
+    file.c.wanted_id,
     entry.c.id,
-    entry.c.uid,
-    entry.c.explicit_id,
     entry.c.state.label("entry_state"),
     entry.c.visible_hash,
     entry.c.selection_hash,
     entry.c.text_hash,
-    entry.c.dated_at,
-    entry.c.stated_update_at,
-    entry.c.expires_at,
     entry.c.embargo_at,
     entry.c.stored_at,
     entry.c.edited_at,
     entry.c.released_at,
     entry.c.published_at,
     entry.c.returned_at,
+    entry.c.updated_at,
 )
+"""What a batch must know of a file and its entry."""
 
 
 def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
@@ -408,9 +407,8 @@ def _stated(writer: Writer, record: Record) -> dict[str, Any]:
 
 def _known_rows(connection: Connection, source: str, paths: Sequence[str]) -> dict[str, AnyRow]:
     """The files at `paths` with their entries; `id` is None for a file without one."""
-    columns = (file.c.path, file.c.state.label("file_state"), file.c.problems, file.c.wanted_id, entry.c.updated_at)
     rows = connection.execute(
-        select(*columns, *_STORED)
+        select(*_KNOWN)
         .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
         .where(file.c.source == source, file.c.path.in_(paths))
     )

@@ -24,7 +24,7 @@ from aggregator.store.tables import (
     file,
 )
 from aggregator.store.tables import source as source_table
-from aggregator.store.writer import Writer
+from aggregator.store.writer import Writer, span_us
 
 KEEP_CYCLES = timedelta(days=30)
 MAX_PROBLEMS = 1000
@@ -68,7 +68,7 @@ def record_failure(writer: Writer, seconds: float, error: str) -> None:
 
 
 def _insert_cycle(writer: Writer, seconds: float, counts: dict[str, Any], error: str | None) -> None:
-    old = writer.now - KEEP_CYCLES // timedelta(microseconds=1)
+    old = writer.now - span_us(KEEP_CYCLES)
     with writer.write() as connection:
         connection.execute(delete(cycle).where(cycle.c.started_at < old))
         connection.execute(

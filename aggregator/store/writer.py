@@ -27,7 +27,7 @@ class Writer:
         self.store = store
         self.now = to_us(now)
         self.policy = policy
-        self.late = policy.late // timedelta(microseconds=1)
+        self.late = span_us(policy.late)
         self.mint = IdMint(site_id)
         self.new = self.changed = self.removed = 0
         with store.read() as connection:
@@ -108,6 +108,11 @@ def add_to_sizes(connection: Connection, deltas: dict[int, int]) -> None:
 def to_us(moment: datetime) -> int:
     """µs since 1970."""
     return (moment - _EPOCH) // _US
+
+
+def span_us(span: timedelta) -> int:
+    """How many µs a span of time has."""
+    return span // _US
 
 
 def to_us_or_none(moment: datetime | None) -> int | None:
