@@ -1,6 +1,7 @@
 """Parse: the bytes of one file -> a Record, or why there is none. Pure.
 
     bytes -> text -> front matter + body (front_matter) -> fields, each cleaned (clean, fields) -> Record
+                                    body -> HTML, sanitised, if a feed shows it (body)
 
 The fields and their rules are those of the field map; a key that is not mapped never becomes a value.
 """
@@ -18,11 +19,12 @@ from urllib.parse import quote
 
 from aggregator.content import content_json
 from aggregator.model import Content, Problem, Record, Rejection, Source, SourceFile
+from aggregator.parse.body import render_body
 from aggregator.parse.clean import xml_text
 from aggregator.parse.fields import FLAGS, Fields, UnusableError
 from aggregator.parse.front_matter import FrontMatterError, Limits, read_front_matter
 
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 """Changes when the same bytes give another Record, so that an upgrade reads every file again."""
 
 
@@ -60,6 +62,8 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
     stated = content_json(content)
     content_hash = _hash(stated, _stamp(published), _stamp(updated), text_hash.hex())
     placed = _place(content, file, source)
+    if source.body_base is not None and (body_html := render_body(body, placed.link or source.body_base)):
+        placed = replace(placed, body_html=body_html)
     visible = stated if placed is content else content_json(placed)
     return Record(
         file=file,

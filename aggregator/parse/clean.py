@@ -37,6 +37,12 @@ _MARKUP = re.compile(
 )
 _LONG_NUMBER = re.compile(r"&#[0-9]{20,}+;?")
 
+PLAYER_HOSTS = frozenset(
+    "www.youtube.com youtube.com www.youtube-nocookie.com youtube-nocookie.com player.vimeo.com www.dailymotion.com"
+    " geo.dailymotion.com embed.ted.com www.microsoft.com player.twitch.tv media.ccc.de".split()
+)
+"""Hosts whose video players may be linked."""
+
 _MAX_HOST = 253
 _IP_V6 = re.compile(r"[0-9a-f:.]+")
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:[/?#][!#$%&'()*+,./:;=?@\w~-]*)?", re.ASCII)
@@ -105,6 +111,13 @@ def http_url(text: str) -> str | None:
     tail = rest[len(re.split(r"[/?#]", rest, maxsplit=1)[0]) :]
     escaped = quote(_BAD_PERCENT.sub("%25", xml_text(tail)), safe="!#$%&'()*+,/:;=?@[]~")
     return f"{parts.scheme}://{place}{escaped}"
+
+
+def player_url(src: str) -> str | None:
+    """The address of a player whose host is in PLAYER_HOSTS, from the `src` of its iframe as it is written there."""
+    address = unescape(src).strip()
+    url = http_url(f"https:{address}" if address.startswith("//") else address)
+    return url if url and urlsplit(url).hostname in PLAYER_HOSTS else None
 
 
 def host_name(text: str) -> str:

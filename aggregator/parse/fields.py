@@ -10,19 +10,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from aggregator.model import Image, Problem, Provider, Related
 from aggregator.naming import topic_key
-from aggregator.parse.clean import host_name, http_url, plain_text, unescape, utc_time, xml_text
+from aggregator.parse.clean import host_name, http_url, plain_text, player_url, utc_time, xml_text
 from aggregator.parse.front_matter import Opaque, Scalar, Value
-
-PLAYER_HOSTS = frozenset(
-    "www.youtube.com youtube.com www.youtube-nocookie.com youtube-nocookie.com player.vimeo.com www.dailymotion.com"
-    " geo.dailymotion.com embed.ted.com www.microsoft.com player.twitch.tv media.ccc.de".split()
-)
-"""Hosts whose video players may be linked."""
 
 FLAGS = ("published", "draft", "deleted", "removed")
 MAX_ID = 1000
@@ -216,11 +209,8 @@ class Fields:
         if value is None:
             return None
         match = _IFRAME_SRC.search(value.value) if isinstance(value.value, str) else None
-        if match:
-            address = unescape(next(group for group in match.groups() if group is not None)).strip()
-            url = http_url(f"https:{address}" if address.startswith("//") else address)
-            if url and urlsplit(url).hostname in PLAYER_HOSTS:
-                return url
+        if match and (url := player_url(next(group for group in match.groups() if group is not None))):
+            return url
         self._warn(value, f"'{key}' is no iframe of a known player", "leave it out", shown=False)
         return None
 
