@@ -7,7 +7,7 @@ import json
 import locale
 import re
 from calendar import timegm
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from aggregator import render
 from aggregator.errors import RenderError
 from aggregator.model import (
+    ArchivePage,
     Content,
     Document,
     Entry,
@@ -35,9 +36,12 @@ from aggregator.model import (
     Topic,
     Withdrawal,
 )
+from aggregator.render.parts import ENTRY_BYTES, Rendered
+from aggregator.render.weight import LONGEST_BASE_URL, LONGEST_SLUG, weight
 
 SITE = Site("Notes", "https://feeds.example/", "en", "", "https://feeds.example/icon.png", "© Notes", 15)
 OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000)
+FORMAT_NAMES = ("rss.xml", "atom.xml", "feed.json")
 NOON = datetime(2020, 5, 20, 12, tzinfo=UTC)
 PLAIN = Content("Title", "a < b & c", "", "https://a.example/1?x=1&y=2", None, None, (), "", "", "", (), None, ())
 RICH = replace(
@@ -156,11 +160,11 @@ def test_all_formats_tell_a_reader_the_same(entry: Entry, full: bool) -> None:
 
 def test_same_input_gives_same_bytes() -> None:
     feed = make_feed(make_entry(content=RICH), withdrawn=(Withdrawal("urn:uuid:9", NOON),))
+    first = render_all(feed)
+    # Of an entry its latest state is kept, so after another one the first is made anew.
+    assert render_all(replace(feed, entries=(make_entry(content=PLAIN),))) != first
+    assert render_all(feed) == first
     summaries = (FeedSummary("ai", "AI", "", 1, NOON, NOON),)
-    # A body too long to be remembered is made anew, so this compares two makings.
-    fresh = replace(feed, entries=(make_entry(content=replace(RICH, body_html="<p>b</p>" * 2000)),))
-    for one in (feed, fresh):
-        assert render_all(one) == render_all(one)
     assert render.render_index(summaries, SITE, OPTIONS) == render.render_index(summaries, SITE, OPTIONS)
 
 
@@ -246,6 +250,114 @@ def test_json_feed_names_its_author_language_and_addresses() -> None:
         "hubs": [{"type": "WebSub", "url": "https://hub.example/"}],
         "items": [],
     }
+
+
+def test_rss_channel_names_its_author_without_an_address() -> None:
+    for site, author in ((SITE, "Notes"), (replace(SITE, author="Ann & co"), "Ann & co")):
+        rss = render_all(make_feed(make_entry(content=RICH)), site)["rss.xml"].body
+        assert parse(rss).feed.author == author
+        assert b"managingEditor" not in rss
+
+
+def test_a_picture_of_the_feed_stands_where_each_format_has_one() -> None:
+    documents = render_all(make_feed(image="https://feeds.example/ai.png"))
+    rss, atom = parse(documents["rss.xml"].body).feed, parse(documents["atom.xml"].body).feed
+    assert rss.image.href == "https://feeds.example/ai.png"
+    assert (atom.logo, atom.icon) == ("https://feeds.example/ai.png", SITE.icon)
+    feed = json.loads(documents["feed.json"].body)
+    assert (feed["icon"], feed["favicon"]) == ("https://feeds.example/ai.png", SITE.icon)
+    plain = render_all(make_feed())
+    assert b"<logo>" not in plain["atom.xml"].body
+    assert "favicon" not in json.loads(plain["feed.json"].body)
+
+
+def test_rss_has_no_picture_of_a_kind_that_it_does_not_know() -> None:
+    site = replace(SITE, icon="https://feeds.example/favicon.ICO?v=2")
+    feed = make_feed(image="https://feeds.example/ai.svg")
+    assert b"<image>" not in render_all(feed, site)["rss.xml"].body
+    assert b"ai.svg</logo>" in render_all(feed, site)["atom.xml"].body
+    assert parse(render_all(feed)["rss.xml"].body).feed.image.href == SITE.icon
+
+
+# Archives
+
+FH = "http://purl.org/syndication/history/1.0"
+
+
+def links_of(body: bytes) -> list[tuple[str, ...]]:
+    """(rel, address, type) of each link of an Atom feed or RSS channel."""
+    links = parse(body).feed.links
+    return [(link.rel, link.href, link.get("type")) for link in links]
+
+
+def archive(number: int = 2, *entries: Entry, feed: Feed | None = None, **changes: Any) -> Document:
+    page = ArchivePage(number, NOON - timedelta(days=9), entries)
+    return render.render_archive_page(feed or make_feed(make_entry(99)), page, SITE, replace(OPTIONS, **changes))
+
+
+def test_an_archive_page_is_an_atom_document_of_the_feed() -> None:
+    page = archive(2, make_entry(1), make_entry(2))
+    assert (page.path, page.media_type) == ("ai/archive/0002.xml", "application/atom+xml; charset=utf-8")
+    assert [entry[0] for entry in seen_in_xml(page.body)] == ["urn:uuid:1", "urn:uuid:2"]
+    feed, whole = parse(page.body).feed, parse(render_all(make_feed())["atom.xml"].body).feed
+    assert feed.updated == "2020-05-11T12:00:00+00:00"
+    for name in ("id", "title", "subtitle", "author", "icon", "rights", "language"):
+        assert feed[name] == whole[name]
+
+
+def test_only_archive_pages_say_that_they_are_one_and_before_their_entries() -> None:
+    body = archive(2, make_entry()).body
+    (mark,) = minidom.parseString(body).getElementsByTagNameNS(FH, "archive")
+    assert mark.parentNode is not None
+    assert mark.parentNode.nodeName == "feed"
+    assert body.index(b"fh:archive") < body.index(b"<entry")
+    assert not [name for name, one in render_all(make_feed(pages=3)).items() if FH.encode() in one.body]
+
+
+def test_an_archive_page_leads_back_and_never_forward() -> None:
+    atom, page = "application/atom+xml", ("alternate", "https://feeds.example/ai/", "text/html")
+    self, current = "https://feeds.example/ai/archive/0002.xml", "https://feeds.example/ai/atom.xml"
+    before = ("prev-archive", "https://feeds.example/ai/archive/0001.xml", atom)
+    second = [("self", self, atom), ("current", current, atom), before, page]
+    site = replace(SITE, hub_url="https://hub.example/")
+    assert links_of(archive(2, make_entry(content=RICH), feed=make_feed(pages=5)).body) == second
+    assert [link[0] for link in links_of(archive(1).body)] == ["self", "current", "alternate"]
+    with_hub = render.render_archive_page(make_feed(), ArchivePage(2, NOON, ()), site, OPTIONS)
+    assert links_of(with_hub.body) == second
+
+
+def test_an_archive_page_leads_to_what_people_subscribe_to() -> None:
+    cases: dict[tuple[Format, ...], tuple[str, str]] = {
+        ("rss", "atom"): ("atom.xml", "application/atom+xml"),
+        ("json", "rss"): ("rss.xml", "application/rss+xml"),
+        ("json",): ("feed.json", "application/feed+json"),
+    }
+    for formats, (name, kind) in cases.items():
+        link = ("current", f"https://feeds.example/ai/{name}", kind)
+        assert link in links_of(archive(1, make_entry(), formats=formats).body)
+
+
+def test_feeds_lead_to_the_newest_page_of_their_archive() -> None:
+    documents = render_all(make_feed(make_entry(), pages=12_345))
+    link = ("prev-archive", "https://feeds.example/ai/archive/12345.xml", "application/atom+xml")
+    assert link in links_of(documents["rss.xml"].body)
+    assert link in links_of(documents["atom.xml"].body)
+    assert b"archive" not in documents["feed.json"].body
+    assert not [name for name, one in render_all(make_feed(make_entry())).items() if b"prev-archive" in one.body]
+
+
+def test_an_entry_is_the_same_in_the_feed_and_in_its_archive() -> None:
+    for full in (False, True):
+        feed = make_feed(make_entry(content=RICH), full=full)
+        rendered = text_of(feed, "atom.xml").partition("<entry")[2]
+        page = archive(1, *feed.entries, feed=feed).body.decode().partition("<entry")[2]
+        assert page == rendered
+        assert ("Body" in page) == full
+
+
+def test_numbers_of_archive_pages_have_four_digits_or_more() -> None:
+    assert render.archive_path("ai", 7) == "ai/archive/0007.xml"
+    assert render.archive_path("ai", 12_345) == "ai/archive/12345.xml"
 
 
 # Entries
@@ -340,6 +452,26 @@ def test_full_feed_ends_each_content_with_the_related_stories() -> None:
     assert json.loads(documents["feed.json"].body)["items"][0]["content_html"] == expected
 
 
+def test_a_body_is_the_same_in_each_format() -> None:
+    body = "<p>]]> &amp; &lt;b&gt; &quot;\u05d0\u4e2d\U0001f600\U0001f1ee\U0001f1f1\t\"'</p>\n<pre>a\n  b</pre>"
+    documents = render_all(make_feed(make_entry(content=replace(PLAIN, body_html=body)), full=True))
+    for name, tag in (("rss.xml", "content:encoded"), ("atom.xml", "content")):
+        (element,) = minidom.parseString(documents[name].body).getElementsByTagName(tag)
+        assert element.firstChild is not None
+        assert element.firstChild.nodeValue == body
+    assert json.loads(documents["feed.json"].body)["items"][0]["content_html"] == body
+
+
+def test_the_summary_stands_in_for_a_body_in_full_feeds() -> None:
+    documents = render_all(make_feed(make_entry(), full=True))
+    for name in ("rss.xml", "atom.xml"):
+        entry = parse(documents[name].body).entries[0]
+        assert entry.content[0].value == "<p>a &lt; b &amp; c</p>"
+    item = json.loads(documents["feed.json"].body)["items"][0]
+    assert (item["content_html"], item["summary"]) == ("<p>a &lt; b &amp; c</p>", "a < b & c")
+    assert "content_text" not in item
+
+
 def test_summary_feed_holds_no_body() -> None:
     documents = render_all(make_feed(make_entry(content=RICH)))
     assert not [name for name, document in documents.items() if b"Body" in document.body]
@@ -358,6 +490,24 @@ def test_withdrawn_entries_are_tombstones_in_atom_alone() -> None:
     assert b"urn:uuid:9" not in documents["rss.xml"].body + documents["feed.json"].body
 
 
+def test_tombstones_stand_before_all_entries_and_bring_their_namespace() -> None:
+    gone = text_of(make_feed(make_entry(), withdrawn=(Withdrawal("urn:uuid:9", NOON),)), "atom.xml")
+    assert gone.index("<at:deleted-entry") < gone.index("<entry")
+    assert gone.count("http://purl.org/atompub/tombstones/1.0") == 1
+    assert "tombstones" not in text_of(make_feed(make_entry()), "atom.xml")
+
+
+def test_an_entry_without_any_text_says_so_alike_in_all_formats() -> None:
+    entry = make_entry(content=replace(PLAIN, summary="", link=None))
+    for full in (False, True):
+        documents = render_all(make_feed(entry, full=full))
+        expected = seen_in_json(documents["feed.json"].body)
+        assert expected[0][3] == ""
+        assert seen_in_xml(documents["rss.xml"].body) == seen_in_xml(documents["atom.xml"].body) == expected
+        assert parse(documents["atom.xml"].body).entries[0].summary == ""
+        assert "<content:encoded" not in documents["rss.xml"].body.decode()
+
+
 def test_error_of_a_library_names_the_entry() -> None:
     with pytest.raises(RenderError, match="urn:uuid:7"):
         render_all(make_feed(make_entry(7, updated=NOON.replace(tzinfo=None))))
@@ -366,28 +516,68 @@ def test_error_of_a_library_names_the_entry() -> None:
 # Size
 
 
+def largest(documents: dict[str, Document]) -> int:
+    return max(len(documents[name].body) for name in FORMAT_NAMES)
+
+
 @pytest.mark.parametrize("max_bytes", [0, 1500, 4000, 9000, 20_000])
-def test_documents_that_are_too_large_lose_the_same_oldest_entries(max_bytes: int) -> None:
-    feed = make_feed(*(make_entry(number, content=RICH) for number in range(20)), full=True)
-    documents = render_all(feed, options=replace(OPTIONS, max_bytes=max_bytes))
-    rss, atom, items = ids_of(documents)
-    assert rss == atom == items == [f"urn:uuid:{number}" for number in range(len(rss))]
-    assert documents["index.html"].body.count(b"<article") == len(rss)
-    assert len(rss) < 20
-    if rss:
-        assert max(len(documents[name].body) for name in ("rss.xml", "atom.xml", "feed.json")) <= max_bytes
+def test_as_many_entries_are_counted_as_fit_into_the_largest_format(max_bytes: int) -> None:
+    feed = make_feed(*(make_entry(number, content=RICH) for number in range(20)), full=True, pages=10**8)
+    count = render.count_fitting(feed, SITE, replace(OPTIONS, max_bytes=max_bytes))
+    assert count < 20
+    assert largest(render_all(replace(feed, entries=feed.entries[: count + 1]))) > max_bytes
+    if count:
+        assert largest(render_all(replace(feed, entries=feed.entries[:count]))) <= max_bytes
 
 
-def test_a_document_of_exactly_the_limit_is_whole() -> None:
-    feed = make_feed(*(make_entry(number) for number in range(5)))
-    for name in ("rss", "atom", "json"):
+def test_a_document_of_exactly_the_limit_counts_whole() -> None:
+    feed = make_feed(*(make_entry(number) for number in range(5)), pages=10**8)
+    formats: tuple[Format, ...] = ("rss", "atom", "json")
+    for name in formats:
         options = replace(OPTIONS, formats=(name,), pages=False)
         (whole,) = render.render_feed(feed, SITE, options)
-        (exact,) = render.render_feed(feed, SITE, replace(options, max_bytes=len(whole.body)))
-        (below,) = render.render_feed(feed, SITE, replace(options, max_bytes=len(whole.body) - 1))
-        assert exact == whole
-        assert b"urn:uuid:3" in below.body
-        assert b"urn:uuid:4" not in below.body
+        assert render.count_fitting(feed, SITE, replace(options, max_bytes=len(whole.body))) == 5
+        assert render.count_fitting(feed, SITE, replace(options, max_bytes=len(whole.body) - 1)) == 4
+
+
+def test_what_fits_does_not_depend_on_how_many_archive_pages_there_are() -> None:
+    feed = make_feed(*(make_entry(number) for number in range(5)))
+    whole = largest(render_all(replace(feed, pages=12_345)))
+    counts = [
+        [
+            render.count_fitting(replace(feed, pages=pages), SITE, replace(OPTIONS, max_bytes=most))
+            for pages in (0, 1, 999)
+        ]
+        for most in range(whole - 50, whole + 50)
+    ]
+    assert {4, 5} == {count for row in counts for count in row}
+    assert all(len(set(row)) == 1 for row in counts)
+
+
+def test_a_document_holds_all_entries_it_is_given() -> None:
+    feed = make_feed(*(make_entry(number) for number in range(20)))
+    documents = render_all(feed, options=replace(OPTIONS, max_bytes=1))
+    assert ids_of(documents) == [[f"urn:uuid:{number}" for number in range(20)]] * 3
+    assert documents["index.html"].body.count(b"<article") == 20
+
+
+def test_entries_are_split_into_pages_that_fit() -> None:
+    feed = make_feed()
+    entries = tuple(make_entry(number, content=RICH) for number in range(100, 130))
+
+    def size(count: int) -> int:
+        page = ArchivePage(10**8, NOON, entries[:count])
+        return len(render.render_archive_page(feed, page, SITE, OPTIONS).body)
+
+    def split(limit: int, max_bytes: int) -> list[int]:
+        return render.split_fitting(feed, entries, SITE, replace(OPTIONS, max_bytes=max_bytes), limit)
+
+    assert split(30, size(30)) == [30]
+    assert split(12, 10**6) == [12, 12, 6]
+    assert split(30, size(8)) == split(8, size(8)) == [8, 8, 8, 6]
+    assert split(30, size(8) - 1)[0] == 7
+    assert split(30, 0) == [1] * 30
+    assert render.split_fitting(feed, (), SITE, OPTIONS, 10) == []
 
 
 def test_tombstones_never_push_entries_out() -> None:
@@ -397,6 +587,50 @@ def test_tombstones_never_push_entries_out() -> None:
     assert len(documents["atom.xml"].body) <= 4000
     assert b"gone-199" in documents["atom.xml"].body
     assert b"gone-000" not in documents["atom.xml"].body
+    fitting = render.count_fitting(make_feed(make_entry(), withdrawn=gone), SITE, replace(OPTIONS, max_bytes=4000))
+    assert fitting == 1
+
+
+# What is kept
+
+
+def counted(room: int) -> tuple[Rendered[str, str, bytes], list[str]]:
+    """What keeps entries, and what it rendered, in order."""
+    made: list[str] = []
+
+    def make(entry: Entry, scope: str, kinds: Sequence[str]) -> dict[str, bytes]:
+        made.extend(f"{entry.id[9:]} {scope} {kind} {entry.content.title}" for kind in kinds)
+        return {kind: kind.encode() for kind in kinds}
+
+    return Rendered(make, room), made
+
+
+def test_an_entry_is_rendered_once_for_each_scope_and_kind() -> None:
+    kept, made = counted(10**6)
+    for _ in range(2):
+        assert kept.get(make_entry(), "en", ("rss", "atom")) == [b"rss", b"atom"]
+        assert kept.get(make_entry(), "en", ("atom", "json")) == [b"atom", b"json"]
+        kept.get(make_entry(), "de", ("atom",))
+    assert made == ["1 en rss Title", "1 en atom Title", "1 en json Title", "1 de atom Title"]
+
+
+def test_a_changed_entry_is_rendered_again_and_others_are_not() -> None:
+    kept, made = counted(10**6)
+    changed = make_entry(content=replace(PLAIN, title="New"))
+    for entry in (make_entry(), make_entry(2), changed, make_entry(2), changed):
+        kept.get(entry, "en", ("rss",))
+    assert made == ["1 en rss Title", "2 en rss Title", "1 en rss New"]
+
+
+def test_what_was_not_used_for_longest_is_dropped_where_memory_ends() -> None:
+    kept, made = counted(2 * ENTRY_BYTES + 100)
+    for number in (1, 2, 1, 3, 1, 2):
+        kept.get(make_entry(number), "en", ("rss",))
+    assert made == ["1 en rss Title", "2 en rss Title", "3 en rss Title", "2 en rss Title"]
+    long = make_entry(4, content=replace(PLAIN, body_html="b" * 3 * ENTRY_BYTES))
+    kept.get(long, "en", ("rss",))
+    kept.get(long, "en", ("rss",))
+    assert made[4:] == ["4 en rss Title"] * 2
 
 
 # Texts
@@ -456,6 +690,70 @@ def test_no_text_breaks_a_document(contents: list[Content], text: str, full: boo
         assert "<script" not in page.body.decode().lower()
 
 
+# Long, or what is written around the texts would be most of a weight.
+SPECIAL_TEXT = st.builds(
+    lambda text, times: text * times,
+    st.text(st.sampled_from("&<>\"'\\\t\n\r\x00\x85\ufffe\ud800\u00e9\u4e2d\U0001f600a"), max_size=4),
+    st.sampled_from([1, 2000]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(content=any_contents(), special=SPECIAL_TEXT, names=st.lists(SPECIAL_TEXT, max_size=3), full=st.booleans())
+def test_no_entry_is_larger_than_its_weight(content: Content, special: str, names: list[str], full: bool) -> None:
+    base_url = "https://feeds.example/" + "x" * (LONGEST_BASE_URL - 22)
+    story, image = Related(special, ""), Image(special, 10**9, 10**9)
+    content = replace(
+        content, summary=special, body_html=special, related=(story, *content.related), images=(image,) * 3
+    )
+    topics = tuple(Topic("s" * LONGEST_SLUG, name) for name in names)
+    entry = make_entry(content=content, topics=topics, id=f"urn:{special}")
+    feed = make_feed(entry, title=special, full=full)
+    for site in (replace(SITE, base_url=base_url), SITE):
+        empty = render_all(replace(feed, entries=()), site)
+        whole = render_all(feed, site)
+        bound = weight(entry.id, names, content, full=full)
+        for name in FORMAT_NAMES:
+            assert len(whole[name].body) - len(empty[name].body) <= bound
+            assert len(empty[name].body) <= render._frame_bytes(feed, site, OPTIONS)
+        assert len(archive(3, feed=feed).body) <= render._frame_bytes(feed, SITE, OPTIONS)
+
+
+@pytest.mark.parametrize("character", list("&<>\"'\\\r\n\u00e9\u4e2d\U0001f600"))
+@pytest.mark.parametrize("full", [False, True])
+def test_a_weight_counts_each_text_as_often_as_a_format_repeats_it(character: str, full: bool) -> None:
+    long = character * 2000
+    contents = [
+        replace(PLAIN, title=long),
+        replace(PLAIN, title="", link=long),
+        replace(PLAIN, images=(Image(long, 0, 0),)),
+        replace(PLAIN, related=(Related(long, ""),)),
+        replace(PLAIN, related=(Related("u", long),)),
+        replace(PLAIN, provider=Provider(long, "")),
+        replace(PLAIN, provider=Provider("p", long)),
+        *(replace(PLAIN, **{name: long}) for name in ("summary", "body_html", "original_link", "video_url")),
+        *(replace(PLAIN, **{name: long}) for name in ("category", "type", "language")),
+    ]
+    entries = [make_entry(content=content, topics=()) for content in contents]
+    entries += [make_entry(topics=(Topic("t", long),)), make_entry(id=long)]
+    empty = render_all(make_feed(full=full))
+    for entry in entries:
+        documents = render_all(make_feed(entry, full=full))
+        bound = weight(entry.id, [topic.name for topic in entry.topics], entry.content, full=full)
+        assert max(len(documents[name].body) - len(empty[name].body) for name in FORMAT_NAMES) <= bound
+
+
+def test_a_usual_entry_weighs_little() -> None:
+    content = replace(RICH, summary="a usual summary of some words " * 10)
+    assert weight("urn:uuid:1", ("AI", "Edge AI"), content) < 10_000
+
+
+def test_weights_do_not_count_where_the_address_of_the_site_is_longer_than_they_hold_for() -> None:
+    site = replace(SITE, base_url=f"https://{'x' * LONGEST_BASE_URL}/")
+    assert render._frame_bytes(make_feed(), site, OPTIONS) > OPTIONS.max_bytes
+    assert render.count_fitting(make_feed(make_entry()), site, OPTIONS) == 1
+
+
 @settings(max_examples=150, deadline=None)
 @given(text=ANY_TEXT)
 def test_every_format_reads_back_the_same_text(text: str) -> None:
@@ -473,6 +771,17 @@ def test_every_format_reads_back_the_same_text(text: str) -> None:
         assert summary.firstChild is not None
         read = summary.firstChild.nodeValue
         assert read == (html.escape(f"S{kept}S", quote=False) if tag == "item" else f"S{kept}S")
+
+
+def test_white_space_and_quotes_in_attributes_and_additions_are_read_back() -> None:
+    text = "a\tb\nc\rd\"e'f<&>"
+    content = replace(PLAIN, related=(Related(PLAIN.link or "", text),), provider=Provider(text, ""), type=text)
+    documents = render_all(make_feed(make_entry(content=content)))
+    links = minidom.parseString(documents["atom.xml"].body).getElementsByTagName("link")
+    assert [link.getAttribute("title") for link in links if link.getAttribute("rel") == "related"] == [text]
+    (kind,) = minidom.parseString(documents["rss.xml"].body).getElementsByTagName("dc:type")
+    assert kind.firstChild is not None
+    assert kind.firstChild.nodeValue == text
 
 
 def test_an_entry_whose_title_holds_nothing_printable_is_called_by_its_address() -> None:

@@ -1,6 +1,7 @@
 """What the store publishes, as documents: the same input gives the same bytes.
 
     Feed          -> rss | atom | jsonfeed | pages -> Documents of a slug
+    ArchivePage   -> atom                          -> Document of a slug's archive
     FeedSummaries -> opml | pages                  -> Documents of the whole site
 
 Each entry is made into bytes once for all feeds that hold it, and a document is a frame around those.
@@ -8,42 +9,64 @@ Each entry is made into bytes once for all feeds that hold it, and a document is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from aggregator.model import FILE_NAMES, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
-from aggregator.render import atom, jsonfeed, opml, pages, rss
+from aggregator.model import FILE_NAMES, ArchivePage, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
+from aggregator.render import atom, jsonfeed, opml, pages, rss, xmlfeed
 from aggregator.render.parts import (
     MEDIA_TYPES,
     PAGE,
     Frame,
+    Rendered,
     Scope,
+    archive_path,
     document,
     filled,
     fitting,
     presentable,
     presentable_entry,
-    remembered,
 )
+from aggregator.render.weight import LONGEST_BASE_URL, escaped_bytes, weight
 
-__all__ = ["FINGERPRINT", "feed_paths", "index_paths", "render_feed", "render_index"]
+__all__ = [
+    "FINGERPRINT",
+    "archive_path",
+    "count_fitting",
+    "feed_paths",
+    "index_paths",
+    "render_archive_page",
+    "render_feed",
+    "render_index",
+    "split_fitting",
+]
 
 Titled = TypeVar("Titled", Feed, FeedSummary)
 
 # The version of the shape of the output: a new one has every document written again.
-FINGERPRINT = "1"
+FINGERPRINT = "2"
+
+KEPT_BYTES = 40_000_000
+KEPT_FRAMES = 2048
+# Stands in a kept frame for when the feed changed.
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+# A page whose links are as long as any will be: what fits must not depend on how many pages there are.
+_LAST_PAGE = 10**8
 
 
 class _Writer(NamedTuple):
     render_frame: Callable[[Feed, Site, OutputOptions], Frame]
+    updated_element: Callable[[datetime], bytes]
     render_entry: Callable[[Entry, Scope], bytes]
 
 
 _WRITERS: dict[Format, _Writer] = {
-    "rss": _Writer(rss.render_frame, rss.render_entry),
-    "atom": _Writer(atom.render_frame, atom.render_entry),
-    "json": _Writer(jsonfeed.render_frame, jsonfeed.render_entry),
+    "rss": _Writer(rss.render_frame, rss.updated_element, rss.render_entry),
+    "atom": _Writer(atom.render_frame, atom.updated_element, atom.render_entry),
+    "json": _Writer(jsonfeed.render_frame, jsonfeed.updated_element, jsonfeed.render_entry),
 }
 
 
@@ -52,23 +75,68 @@ def render_feed(
 ) -> tuple[Document, ...]:
     """The documents of one feed, as `feed_paths` lists them; raises RenderError.
 
-    All hold the same entries: the oldest are left out of each until every format fits into `options.max_bytes`. A
-    feed that is too large without any entry stays so. `linked` are the slugs that have a page.
+    All hold all of its entries; `count_fitting` says before how many those should be. `linked` are the slugs that have
+    a page.
     """
-    site = presentable(site)
-    heading = _titled(replace(feed, entries=()))
-    scope = Scope(site.base_url, heading.language, heading.full)
-    rows = [_render_entry(entry, scope, options.formats) for entry in feed.entries]
-    columns = [[row[number] for row in rows] for number in range(len(options.formats))]
-    frames = [_WRITERS[form].render_frame(heading, site, options) for form in options.formats]
-    count = min(map(_count_that_fits, frames, columns, [options.max_bytes] * len(frames)), default=len(rows))
-    documents = [
-        document(f"{feed.slug}/{FILE_NAMES[form]}", MEDIA_TYPES[form], filled(frame, column[:count], options.max_bytes))
-        for form, frame, column in zip(options.formats, frames, columns, strict=True)
-    ]
+    site, heading = presentable(site), _heading(feed)
+    columns = _columns(feed.entries, _scope(heading, site), options.formats)
+    documents = []
+    for form, frame, entries in zip(options.formats, _frames(heading, site, options), columns, strict=True):
+        tombstones = atom.render_tombstones(feed.withdrawn) if form == "atom" else ()
+        body = filled(frame, entries, tombstones, options.max_bytes)
+        documents.append(document(f"{feed.slug}/{FILE_NAMES[form]}", MEDIA_TYPES[form], body))
     if options.pages:
-        documents.append(pages.render_feed_page(heading, feed.entries[:count], site, options, linked))
+        documents.append(pages.render_feed_page(heading, feed.entries, site, options, linked))
     return tuple(documents)
+
+
+def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> Document:
+    """A page of the feed's archive, always Atom (RFC 5005 section 4); the feed's own entries are not in it.
+
+    Raises RenderError.
+    """
+    site, heading = presentable(site), _heading(feed)
+    frame = atom.render_page_frame(heading, presentable(replace(page, entries=())), site, options)
+    (entries,) = _columns(page.entries, _scope(heading, site), ("atom",))
+    body = filled(frame, entries, (), options.max_bytes)
+    return document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
+
+
+def count_fitting(feed: Feed, site: Site, options: OutputOptions) -> int:
+    """How many of the feed's entries, from the first on, fit into `options.max_bytes` in every format.
+
+    Raises RenderError.
+    """
+    if _frame_bytes(feed, site, options) + _weigh(feed.entries, full=feed.full) <= options.max_bytes:
+        return len(feed.entries)
+    site, heading = presentable(site), replace(_heading(feed), pages=_LAST_PAGE)
+    columns = _columns(feed.entries, _scope(heading, site), options.formats)
+    counts = [
+        fitting(entries, frame.separator, frame.room(options.max_bytes))
+        for frame, entries in zip(_frames(heading, site, options), columns, strict=True)
+    ]
+    return min(counts, default=len(feed.entries))
+
+
+def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, limit: int) -> list[int]:
+    """The sizes of the pages of the feed's archive that would hold the entries in the order given.
+
+    A page takes as many as fit into `options.max_bytes`, at most `limit` and at least one. Raises RenderError.
+    """
+    room = options.max_bytes - _frame_bytes(feed, site, options)
+    site, heading = presentable(site), _heading(feed)
+    scope = _scope(heading, site)
+    page = _page_frame(_undated(heading), site, options)
+    sizes: list[int] = []
+    start = 0
+    while start < len(entries):
+        group = entries[start : start + limit]
+        if _weigh(group, full=feed.full) > room:
+            (column,) = _columns(group, scope, ("atom",))
+            group = group[: max(1, fitting(column, page.separator, page.room(options.max_bytes)))]
+        sizes.append(len(group))
+        start += len(group)
+    return sizes
 
 
 def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> tuple[Document, ...]:
@@ -93,17 +161,74 @@ def index_paths(options: OutputOptions) -> tuple[str, ...]:
     return (opml.FILE_NAME, PAGE) if options.pages else (opml.FILE_NAME,)
 
 
-@remembered
-def _render_entry(entry: Entry, scope: Scope, formats: tuple[Format, ...]) -> tuple[bytes, ...]:
-    entry = presentable_entry(entry)
-    return tuple(_WRITERS[form].render_entry(entry, scope) for form in formats)
+def _frame_bytes(feed: Feed, site: Site, options: OutputOptions) -> int:
+    """The bytes of the largest document of the feed or its archive without entries and tombstones.
+
+    More than `options.max_bytes` if `weight` does not hold for the site. Raises RenderError.
+    """
+    site, heading = presentable(site), replace(_heading(feed), pages=_LAST_PAGE)
+    if escaped_bytes(site.base_url) > LONGEST_BASE_URL:
+        return options.max_bytes + 1
+    frames = [_page_frame(_undated(heading), site, options), *_frames(heading, site, options)]
+    return max(len(frame.head) + len(frame.tail) for frame in frames)
 
 
-def _count_that_fits(frame: Frame, entries: list[bytes], max_bytes: int) -> int:
-    return fitting(entries, frame.separator, max_bytes - len(frame.head) - len(frame.tail))
+def _heading(feed: Feed) -> Feed:
+    return _titled(replace(feed, entries=(), withdrawn=()))
 
 
 def _titled(feed: Titled) -> Titled:
     """The feed fit to print; one whose title holds nothing printable is called by its slug."""
     feed = presentable(feed)
     return feed if feed.title.strip() else replace(feed, title=feed.slug)
+
+
+def _scope(heading: Feed, site: Site) -> Scope:
+    return Scope(site.base_url, heading.language, heading.full)
+
+
+def _frames(heading: Feed, site: Site, options: OutputOptions) -> list[Frame]:
+    """The frame of each format."""
+    undated = _undated(heading)
+    frames = []
+    for form in options.formats:
+        frame, say_updated = _undated_frame(form, undated, site, options), _WRITERS[form].updated_element
+        # Once: the first is the feed's own, and no text can hold a tag.
+        head = frame.head.replace(say_updated(_ANY_TIME), say_updated(heading.updated), 1)
+        frames.append(frame._replace(head=head))
+    return frames
+
+
+@lru_cache(maxsize=KEPT_FRAMES)
+def _undated_frame(form: Format, heading: Feed, site: Site, options: OutputOptions) -> Frame:
+    return _WRITERS[form].render_frame(heading, site, options)
+
+
+@lru_cache(maxsize=KEPT_FRAMES)
+def _page_frame(heading: Feed, site: Site, options: OutputOptions) -> Frame:
+    """The frame of a page of the archive, with links as long as any will be."""
+    return atom.render_page_frame(heading, ArchivePage(_LAST_PAGE, _ANY_TIME, ()), site, options)
+
+
+def _undated(heading: Feed) -> Feed:
+    """The same for all versions of a feed between which its frame stays but for its date."""
+    return replace(heading, updated=_ANY_TIME, version=0)
+
+
+def _columns(entries: Sequence[Entry], scope: Scope, forms: tuple[Format, ...]) -> list[list[bytes]]:
+    """The entries in each of the formats."""
+    rows = [_RENDERED.get(entry, scope, forms) for entry in entries]
+    return [[row[number] for row in rows] for number in range(len(forms))]
+
+
+def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Format]) -> dict[Format, bytes]:
+    entry = presentable_entry(entry)
+    with xmlfeed.render_errors(f"entry {entry.id}"):
+        return {form: _WRITERS[form].render_entry(entry, scope) for form in forms}
+
+
+_RENDERED = Rendered(_render_entry, KEPT_BYTES)
+
+
+def _weigh(entries: Sequence[Entry], *, full: bool) -> int:
+    return sum(weight(one.id, [topic.name for topic in one.topics], one.content, full=full) for one in entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from aggregator.model import Content, Entry, Feed, OutputOptions, Site
@@ -18,6 +19,8 @@ from aggregator.render.parts import (
     provider_url,
 )
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
     """The feed without its items."""
@@ -27,13 +30,20 @@ def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
         home_page_url=page_url(feed.slug, site, options),
         feed_url=feed_url(feed.slug, "json", site),
         description=feed.description,
-        icon=site.icon,
+        # "icon" stands for the feed, "much the way an avatar might be used"; "favicon" is small, for lists of feeds.
+        icon=feed.image or site.icon,
+        favicon=site.icon if feed.image else "",
         authors=[{"name": author_name(site)}],
         language=feed.language,
         hubs=[{"type": "WebSub", "url": site.hub_url}] if site.hub_url else None,
     )
     head = json.dumps(top, ensure_ascii=False, indent=2).removesuffix("\n}")
     return Frame(f'{head},\n  "items": [\n'.encode(), b",\n", b"\n  ]\n}\n")
+
+
+def updated_element(_: datetime) -> bytes:
+    """Nothing: JSON Feed does not say when a feed changed."""
+    return b""
 
 
 def render_entry(entry: Entry, scope: Scope) -> bytes:
@@ -56,7 +66,7 @@ def render_entry(entry: Entry, scope: Scope) -> bytes:
             _aggregator=_extension(content),
         )
     )
-    return json.dumps(item, ensure_ascii=False).encode()
+    return _encode(item).encode()
 
 
 def _extension(content: Content) -> dict[str, Any]:

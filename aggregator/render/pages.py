@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,6 +15,7 @@ from aggregator.render import opml
 from aggregator.render.parts import (
     MEDIA_TYPES,
     PAGE,
+    Rendered,
     Scope,
     document,
     feed_url,
@@ -22,7 +23,6 @@ from aggregator.render.parts import (
     presentable_entry,
     provider_of,
     provider_url,
-    remembered,
 )
 
 # Python's own %B follows the locale of the process.
@@ -32,6 +32,7 @@ _MONTHS = [
 ]
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
 ALL = "all"
+KEPT_BYTES = 20_000_000
 
 
 def render_feed_page(
@@ -40,8 +41,11 @@ def render_feed_page(
     """The page of a feed; `linked` are the slugs that have a page to link to."""
     scope = Scope(site.base_url, feed.language, full=False)
     articles = [
-        _render_entry(entry, scope, tuple(topic.slug for topic in entry.topics if topic.slug in linked))
+        article
         for entry in entries
+        for article in _RENDERED.get(
+            entry, _Place(scope, tuple(topic.slug for topic in entry.topics if topic.slug in linked)), (PAGE,)
+        )
     ]
     body = _template("feed").render(
         site=site, feed=feed, alternates=_alternates(feed.slug, feed.title, site, options), articles=articles
@@ -63,19 +67,28 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
     return document(PAGE, "text/html", body.encode())
 
 
-@remembered
-def _render_entry(entry: Entry, scope: Scope, linked: tuple[str, ...]) -> Markup:
+class _Place(NamedTuple):
+    """What the article of an entry depends on besides the entry."""
+
+    scope: Scope
+    linked: tuple[str, ...]
+
+
+def _render_entry(entry: Entry, place: _Place, kinds: Iterable[str]) -> dict[str, Markup]:
     entry = presentable_entry(entry)
     content = entry.content
     html = _template("entry").render(
         entry=entry,
         content=content,
         provider=provider_of(content),
-        language=foreign_language(content, scope),
+        language=foreign_language(content, place.scope),
         image=content.images[0] if content.images else None,
-        linked=linked,
+        linked=place.linked,
     )
-    return Markup(html)  # noqa: S704 (our own template made it, with autoescape on)
+    return dict.fromkeys(kinds, Markup(html))  # noqa: S704 (our own template made it, with autoescape on)
+
+
+_RENDERED = Rendered(_render_entry, KEPT_BYTES)
 
 
 def _alternates(slug: str, title: str, site: Site, options: OutputOptions) -> list[dict[str, str]]:

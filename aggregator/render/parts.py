@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
-from functools import cache, lru_cache, wraps
+from functools import cache
 from html import escape
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from operator import attrgetter
+from threading import Lock
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from aggregator.model import FILE_NAMES, Content, Document, Entry, Format, OutputOptions, Provider, Site
+from aggregator.model import FILE_NAMES, Content, Document, Entry, Feed, Format, OutputOptions, Provider, Site
 
-T = TypeVar("T")
-P = ParamSpec("P")
+S = TypeVar("S")
+K = TypeVar("K")
+T = TypeVar("T", bound=Any)
 
 GENERATOR = "aggregator"  # without a version, so that an upgrade changes no bytes
 MEDIA_TYPES: dict[Format, str] = {
@@ -22,8 +26,8 @@ MEDIA_TYPES: dict[Format, str] = {
     "json": "application/feed+json",
 }
 PAGE = "index.html"
-KEPT_ENTRIES = 4096
-LONG_BODY = 8192
+ENTRY_BYTES = 2000
+"""What an entry takes in memory besides its body, give or take."""
 
 # XML 1.0 section 2.2, Char: all else, lone surrogates too, can stand in no document.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -38,15 +42,15 @@ class Scope(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A feed document without its entries: they go between `head` and `tail`.
-
-    `trailers` follow the entries as far as there is room.
-    """
+    """A feed document without its entries: they go between `head` and `tail`."""
 
     head: bytes
     separator: bytes
     tail: bytes
-    trailers: tuple[bytes, ...] = ()
+
+    def room(self, max_bytes: int) -> int:
+        """How many bytes the entries may take."""
+        return max_bytes - len(self.head) - len(self.tail)
 
 
 def presentable(value: T) -> T:
@@ -57,20 +61,23 @@ def presentable(value: T) -> T:
 def _presentable(value: Any) -> Any:
     kind: Any = type(value)
     if kind is str:
-        return _NOT_XML.sub("", value)
+        # What Python calls printable is a part of what XML allows, and the test for it is quick.
+        return value if value.isprintable() else _NOT_XML.sub("", value)
     if kind is datetime:
-        return value.replace(microsecond=0)
+        return value.replace(microsecond=0) if value.microsecond else value
     if kind is tuple:
-        return tuple(map(_presentable, value))
-    if names := _field_names(kind):
-        return kind(*[_presentable(getattr(value, name)) for name in names])
+        return tuple(map(_presentable, value)) if value else value
+    if read := _reader_of(kind):
+        parts = read(value)
+        made = tuple(map(_presentable, parts))
+        return value if made == parts else kind(*made)
     return value
 
 
 @cache
-def _field_names(kind: type) -> tuple[str, ...]:
-    """The fields of a type of ours, in the order its instances are made with; of any other, none."""
-    return tuple(part.name for part in fields(kind)) if is_dataclass(kind) else ()
+def _reader_of(kind: type) -> Callable[[Any], tuple[Any, ...]] | None:
+    """What takes an instance of a type of ours apart, in the order instances are made with; of any other, none."""
+    return attrgetter(*(part.name for part in fields(kind))) if is_dataclass(kind) else None
 
 
 def presentable_entry(entry: Entry) -> Entry:
@@ -81,18 +88,48 @@ def presentable_entry(entry: Entry) -> Entry:
     return replace(entry, content=replace(entry.content, title=entry.content.link or entry.id))
 
 
-def remembered(render: Callable[Concatenate[Entry, P], T]) -> Callable[Concatenate[Entry, P], T]:
-    """The function with its latest results kept: an entry stands in several feeds and outlives many of their versions.
+class Rendered(Generic[S, K, T]):
+    """Entries as they were rendered, each in a scope and in some kinds: one stands in several feeds and outlives many
+    of their versions.
 
-    An entry with a long body is made anew each time, so that what is kept stays within some 100 MB.
+    The latest used are kept, as long as they take some `max_bytes` of memory; of one entry in one scope, its latest
+    state.
     """
-    kept = cast("Callable[Concatenate[Entry, P], T]", lru_cache(maxsize=KEPT_ENTRIES)(render))
 
-    @wraps(render)
-    def choose(entry: Entry, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return (render if len(entry.content.body_html) > LONG_BODY else kept)(entry, *args, **kwargs)
+    def __init__(self, render: Callable[[Entry, S, Sequence[K]], Mapping[K, T]], max_bytes: int) -> None:
+        self._render, self._room = render, max_bytes
+        self._kept: OrderedDict[tuple[str, S], tuple[Entry, dict[K, T]]] = OrderedDict()
+        self._lock = Lock()
 
-    return choose
+    def get(self, entry: Entry, scope: S, kinds: Sequence[K]) -> list[T]:
+        """The entry in each of the kinds; raises what its rendering does."""
+        key = (entry.id, scope)
+        with self._lock:
+            known, made = self._kept.get(key, (entry, {}))
+            if known is not entry and known != entry:
+                made = {}
+            if missing := [kind for kind in kinds if kind not in made]:
+                made = {**made, **self._render(entry, scope, missing)}
+                self._forget(key)
+                self._keep(key, entry, made)
+            else:
+                self._kept.move_to_end(key)
+        return [made[kind] for kind in kinds]
+
+    def _keep(self, key: tuple[str, S], entry: Entry, made: dict[K, T]) -> None:
+        self._kept[key] = entry, made
+        self._room -= _size_of(entry, made)
+        while self._room < 0:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: tuple[str, S]) -> None:
+        if known := self._kept.pop(key, None):
+            self._room += _size_of(*known)
+
+
+def _size_of(entry: Entry, made: Mapping[K, T]) -> int:
+    """Some bytes that an entry and what was made of it take in memory."""
+    return ENTRY_BYTES + len(entry.content.body_html) + sum(map(len, made.values()))
 
 
 def fitting(pieces: Iterable[bytes], separator: bytes, room: int) -> int:
@@ -107,11 +144,15 @@ def fitting(pieces: Iterable[bytes], separator: bytes, room: int) -> int:
     return count
 
 
-def filled(frame: Frame, entries: Iterable[bytes], max_bytes: int) -> bytes:
-    """The whole document, with as many trailers as `max_bytes` allows; entries are never left out here."""
-    body = frame.head + frame.separator.join(entries)
-    count = fitting(frame.trailers, b"", max_bytes - len(body) - len(frame.tail))
-    return body + b"".join(frame.trailers[:count]) + frame.tail
+def filled(frame: Frame, entries: Iterable[bytes], tombstones: Iterable[bytes], max_bytes: int) -> bytes:
+    """The whole document: all entries, and before them as many tombstones as `max_bytes` then leaves room for.
+
+    The grammar of RFC 4287 has an entry behind all that is none.
+    """
+    body = frame.separator.join(entries)
+    stones = list(tombstones)
+    count = fitting(stones, b"", frame.room(max_bytes) - len(body))
+    return b"".join((frame.head, *stones[:count], body, frame.tail))
 
 
 def document(path: str, media_type: str, body: bytes) -> Document:
@@ -128,6 +169,42 @@ def feed_url(slug: str, form: Format, site: Site) -> str:
 def page_url(slug: str, site: Site, options: OutputOptions) -> str:
     """The address of the feed's page, or of the site when there are no pages."""
     return f"{site.base_url}{slug}/" if options.pages else site.base_url
+
+
+def archive_path(slug: str, number: int) -> str:
+    """The path of a page of a feed's archive."""
+    return f"{slug}/archive/{number:04}.xml"
+
+
+def feed_links(feed: Feed, site: Site, options: OutputOptions, form: Format) -> Iterator[dict[str, str]]:
+    """The links of what people subscribe to: itself, the hub, what it held before (RFC 5005 section 4), its page."""
+    yield {"rel": "self", "href": feed_url(feed.slug, form, site), "type": MEDIA_TYPES[form]}
+    if site.hub_url:
+        yield {"rel": "hub", "href": site.hub_url}
+    if feed.pages:
+        yield _archive_link("prev-archive", feed.slug, feed.pages, site)
+    yield _page_link(feed.slug, site, options)
+
+
+def archive_links(slug: str, number: int, site: Site, options: OutputOptions) -> Iterator[dict[str, str]]:
+    """The links of a page of the archive: itself, what people subscribe to, the page before it, the feed's page.
+
+    There is no `next-archive`, or a page would change for its successor, and no hub, because it tells of what is new.
+    """
+    form = next(form for form in ("atom", "rss", "json") if form in options.formats)
+    yield _archive_link("self", slug, number, site)
+    yield {"rel": "current", "href": feed_url(slug, form, site), "type": MEDIA_TYPES[form]}
+    if number > 1:
+        yield _archive_link("prev-archive", slug, number - 1, site)
+    yield _page_link(slug, site, options)
+
+
+def _archive_link(rel: str, slug: str, number: int, site: Site) -> dict[str, str]:
+    return {"rel": rel, "href": f"{site.base_url}{archive_path(slug, number)}", "type": MEDIA_TYPES["atom"]}
+
+
+def _page_link(slug: str, site: Site, options: OutputOptions) -> dict[str, str]:
+    return {"rel": "alternate", "href": page_url(slug, site, options), "type": "text/html"}
 
 
 def author_name(site: Site) -> str:
@@ -153,7 +230,8 @@ def foreign_language(content: Content, scope: Scope) -> str:
 def content_html(content: Content, scope: Scope) -> str:
     """The body, or the summary in its place, as HTML; a full one ends with the list of related stories.
 
-    Where the feed is not full, the summary stands for an entry that must have content.
+    Where the feed is not full, the summary stands for an entry that must have content. Without either it is empty: a
+    title in its place would be a summary to readers of one format that those of another do not see.
     """
     body = content.body_html if scope.full else ""
     if not body and content.summary:

@@ -6,10 +6,11 @@ put into the channel's. Building whole documents from entry objects costs severa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from email.utils import format_datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import feedgen.entry
 import feedgen.feed
@@ -17,73 +18,53 @@ from feedgen.ext.base import BaseExtension
 from lxml import etree
 
 from aggregator.errors import RenderError
-from aggregator.model import Content, Entry, Feed, Format, OutputOptions, Site
-from aggregator.render.parts import GENERATOR, MEDIA_TYPES, Frame, feed_url, page_url
-
-# feedgen's own asks the C library by switching the locale of the whole process, which other threads then see.
-feedgen.feed.formatRFC2822 = feedgen.entry.formatRFC2822 = format_datetime
+from aggregator.model import Content, Entry, Feed, Format, Site
+from aggregator.render.parts import GENERATOR, Frame
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}"
 DC = "{http://purl.org/dc/elements/1.1/}"
+HISTORY = "{http://purl.org/syndication/history/1.0}"
 MEDIA = "{http://search.yahoo.com/mrss/}"
-TOMBSTONES = "{http://purl.org/atompub/tombstones/1.0}"
-XML = "{http://www.w3.org/XML/1998/namespace}"
 
 # What the root of every document declares, used or not: then a fragment fits into any of them.
 _PREFIXES: dict[Format, dict[str, str]] = {
     "rss": {"atom": ATOM[1:-1], "content": CONTENT[1:-1], "dc": DC[1:-1], "media": MEDIA[1:-1]},
-    "atom": {"at": TOMBSTONES[1:-1], "media": MEDIA[1:-1]},
+    "atom": {"media": MEDIA[1:-1]},
 }
 
+_DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
-class Addition(NamedTuple):
-    """An element that feedgen cannot make."""
-
-    tag: str
-    text: str | None
-    attributes: Mapping[str, str]
+Extend = Callable[[Any], None]
+"""Adds elements that feedgen cannot make to one that it has made."""
 
 
-def addition(tag: str, text: str | None = None, /, **attributes: str) -> Addition:
-    """The element, without those of its attributes that are empty."""
-    return Addition(tag, text, {name: value for name, value in attributes.items() if value})
+def rfc822_date(time: datetime) -> str:
+    """The time as in "Wed, 20 May 2020 12:00:00 +0000" (RFC 822 with the year of RFC 1123), in every locale."""
+    time = time.astimezone(UTC)
+    day = f"{_DAYS[time.weekday()]}, {time.day:02} {_MONTHS[time.month - 1]} {time.year:04}"
+    return f"{day} {time.hour:02}:{time.minute:02}:{time.second:02} +0000"
+
+
+# feedgen's own asks the C library by switching the locale of the whole process, which other threads then see.
+feedgen.feed.formatRFC2822 = feedgen.entry.formatRFC2822 = rfc822_date
 
 
 class _FeedAdditions(BaseExtension):  # type: ignore[misc]
     """feedgen's hook for the channel: its namespaces, and elements behind its own."""
 
-    def __init__(self) -> None:
-        self.prefixes: Mapping[str, str] = {}
-        self.elements: tuple[Addition, ...] = ()
+    def __init__(self, prefixes: Mapping[str, str], extend: Extend) -> None:
+        self._prefixes, self._extend = prefixes, extend
 
     def extend_ns(self) -> Mapping[str, str]:
-        return self.prefixes
+        return self._prefixes
 
     def extend_rss(self, root: etree._Element) -> None:
-        _append(root[0], self.elements)
+        self._extend(root[0])
 
     def extend_atom(self, root: etree._Element) -> None:
-        _append(root, self.elements)
-
-
-class _EntryAdditions(BaseExtension):  # type: ignore[misc]
-    """feedgen's hook for an entry: elements behind its own, and the language of all of them."""
-
-    def __init__(self) -> None:
-        self.elements: tuple[Addition, ...] = ()
-        self.language = ""
-
-    def extend_rss(self, item: etree._Element) -> None:
-        _append(item, self.elements)
-
-    def extend_atom(self, entry: etree._Element) -> None:
-        # feedgen loses the rel of an entry's links (python-feedgen#135); it is given only those that have this one.
-        for link in entry.iterfind("link"):
-            link.set("rel", "alternate")
-        if self.language:
-            entry.set(f"{XML}lang", self.language)
-        _append(entry, self.elements)
+        self._extend(root)
 
 
 @contextmanager
@@ -95,32 +76,28 @@ def render_errors(subject: str) -> Iterator[None]:
         raise RenderError(f"{subject} cannot be written: {error}") from error
 
 
-def new_feed(feed: Feed, site: Site, options: OutputOptions, form: Format, additions: Iterable[Addition] = ()) -> Any:
-    """A feedgen FeedGenerator that holds what RSS and Atom share."""
-    generator = feedgen.feed.FeedGenerator()
-    generator.register_extension("additions", _FeedAdditions, atom=True, rss=True)
-    generator.additions.prefixes = _PREFIXES[form]
-    generator.additions.elements = tuple(additions)
-    generator.title(feed.title)
+def new_feed(feed: Feed, site: Site, form: Format, links: Iterable[dict[str, str]], extend: Extend) -> Any:
+    """A feedgen FeedGenerator that holds what RSS and Atom share; feedgen takes the last link for the channel's."""
+    made = feedgen.feed.FeedGenerator()
+    made.register_extension("additions", partial(_FeedAdditions, _PREFIXES[form], extend))
+    made.title(feed.title)
     # feedgen's default for every date is the wall clock.
-    generator.updated(feed.updated)
-    generator.language(feed.language)
-    generator.generator(GENERATOR)
-    generator.rights(site.copyright)
-    generator.link(href=feed_url(feed.slug, form, site), rel="self", type=MEDIA_TYPES[form])
-    if site.hub_url:
-        generator.link(href=site.hub_url, rel="hub")
-    # Last, because feedgen takes the last link of any kind for the channel's.
-    generator.link(href=page_url(feed.slug, site, options), rel="alternate", type="text/html")
-    return generator
+    made.updated(feed.updated)
+    made.language(feed.language)
+    made.generator(GENERATOR)
+    made.rights(site.copyright)
+    made.link(list(links))
+    return made
 
 
-def new_entry(entry: Entry, additions: Iterable[Addition], language: str = "") -> Any:
-    """A feedgen FeedEntry with the id, title and dates of the entry."""
+def mark_as_archive(feed: etree._Element) -> None:
+    """RFC 5005 section 4: an archive document says by `fh:archive` that it is one."""
+    etree.SubElement(feed, f"{HISTORY}archive", nsmap={"fh": HISTORY[1:-1]})
+
+
+def new_entry(entry: Entry) -> Any:
+    """A feedgen FeedEntry with the id, title, dates and link of the entry."""
     made = feedgen.entry.FeedEntry()
-    made.register_extension("additions", _EntryAdditions, atom=True, rss=True)
-    made.additions.elements = tuple(additions)
-    made.additions.language = language
     made.id(entry.id)
     made.title(entry.content.title)
     made.updated(entry.updated)
@@ -131,42 +108,51 @@ def new_entry(entry: Entry, additions: Iterable[Addition], language: str = "") -
     return made
 
 
-def media_additions(content: Content) -> Iterator[Addition]:
+def fragment(made: etree._Element, additions: Iterable[str], language: str = "") -> bytes:
+    """The element as one line of bytes, with the additions behind its own children and the language of all of them.
+
+    feedgen's hook for additions would have them as elements, each of which takes lxml as long as ten take here.
+    """
+    text: str = etree.tostring(made, encoding="unicode")
+    start, end = len(made.tag) + 1, len(made.tag) + 3
+    lang = f' xml:lang="{_escape_attribute(language)}"' if language else ""
+    return f"{text[:start]}{lang}{text[start:-end]}{''.join(additions)}{text[-end:]}\n".encode()
+
+
+def addition(tag: str, text: str = "", /, **attributes: str) -> str:
+    """An element that feedgen cannot make, without those of its attributes that are empty.
+
+    The root declares its prefix.
+    """
+    stated = "".join([f' {name}="{_escape_attribute(value)}"' for name, value in attributes.items() if value])
+    return f"<{tag}{stated}>{_escape(text)}</{tag}>" if text else f"<{tag}{stated}/>"
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
+
+
+def _escape_attribute(text: str) -> str:
+    # XML 1.0 section 3.3.3: white space in an attribute is read as a space unless it is a character reference.
+    return _escape(text).replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;")
+
+
+def media_additions(content: Content) -> Iterator[str]:
     """Media RSS straight in the entry: feedgen's puts pictures that are no variants of one into one media:group."""
     for number, image in enumerate(content.images):
-        size = {name: str(pixels) for name in ("width", "height") if (pixels := getattr(image, name)) > 0}
-        yield addition(f"{MEDIA}content", url=image.url, medium="image", **size)
+        width = str(image.width) if image.width > 0 else ""
+        height = str(image.height) if image.height > 0 else ""
+        yield addition("media:content", url=image.url, medium="image", width=width, height=height)
         if number == 0:
-            yield addition(f"{MEDIA}thumbnail", url=image.url, **size)
+            yield addition("media:thumbnail", url=image.url, width=width, height=height)
     if content.video_url:
-        yield addition(f"{MEDIA}player", url=content.video_url)
+        yield addition("media:player", url=content.video_url)
 
 
-def fragment(made: etree._Element, form: Format) -> bytes:
-    """The element as one line of bytes that fits into a document of the format.
-
-    It declares no namespace, because the root does: lxml drops a declaration that a parent has, so the element is
-    written inside such a parent, which is then cut off on both sides.
-    """
-    parent = etree.Element("parent", nsmap=_PREFIXES[form])
-    parent.append(made)
-    made.tail = "\n"
-    text: bytes = etree.tostring(parent, encoding="utf-8")
-    # The first tag is the parent's and holds nothing but our own namespaces.
-    return text[text.index(b">") + 1 : -len("</parent>")]
-
-
-def added_fragment(made: Addition, form: Format) -> bytes:
-    """The same for an element that feedgen has no part in."""
-    parent = etree.Element("parent")
-    _append(parent, (made,))
-    return fragment(parent[0], form)
-
-
-def frame(shell: bytes, closing_tag: bytes, trailers: tuple[bytes, ...] = ()) -> Frame:
+def frame(shell: bytes, closing_tag: bytes) -> Frame:
     """The document without entries, cut before the tag that closes what holds them."""
     head, tag, rest = shell.rpartition(closing_tag)
-    return Frame(head.rstrip() + b"\n", b"", tag + rest, trailers)
+    return Frame(head.rstrip() + b"\n", b"", tag + rest)
 
 
 def written(root: etree._Element) -> bytes:
@@ -180,8 +166,3 @@ def element(tag: str, parent: Any = None, text: str | None = None, /, **attribut
     made = etree.Element(tag, attributes) if parent is None else etree.SubElement(parent, tag, attributes)
     made.text = text
     return made
-
-
-def _append(parent: etree._Element, additions: Iterable[Addition]) -> None:
-    for tag, text, attributes in additions:
-        element(tag, parent, text, **attributes)
