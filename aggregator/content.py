@@ -6,8 +6,6 @@ import json
 
 from aggregator.model import Content, Image, Provider, Related
 
-_TOPICS = 6
-
 
 def content_json(content: Content) -> str:
     """The content as the JSON array it is hashed and stored as; stable across Python versions."""
@@ -53,8 +51,3 @@ def read_content(stored: str) -> Content:
         video_url=video,
         related=tuple(Related(*one) for one in related),
     )
-
-
-def stored_topics(stored: str) -> tuple[str, ...]:
-    """The topics of a content, from its JSON array."""
-    return tuple(json.loads(stored)[_TOPICS])

@@ -7,7 +7,8 @@ All are frozen. Times are aware UTC `datetime`; formats belong to `render`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -49,7 +50,8 @@ class Source:
     """A folder of records and how to read them.
 
     `fields` maps a field of ours to the front matter keys that may hold it, first present wins; a dot goes
-    one level down. `removal_grace` is how long a mass removal waits and a rename may take.
+    one level down. `removal_grace` is how long a mass removal waits and a rename may take. `body_base` is where the
+    relative addresses in the body of a record without a link start, None when no feed shows bodies.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Source:
     topics: tuple[str, ...]
     link_template: str | None
     timezone: ZoneInfo
+    body_base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +226,8 @@ class Withdrawal:
 class Feed:
     """What one slug publishes now: entries newest first, `updated` its content's and never the clock's.
 
-    `id` is the Atom id, an IRI that stays when the feed moves. `full` puts bodies into the documents.
+    `id` is the Atom id, an IRI that stays when the feed moves. `full` puts bodies into the documents. `image` is the
+    address of a picture of its own, or empty. `pages` is how many archive pages it has.
     """
 
     slug: str
@@ -236,6 +240,20 @@ class Feed:
     version: int
     entries: tuple[Entry, ...]
     withdrawn: tuple[Withdrawal, ...]
+    image: str = ""
+    pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivePage:
+    """A page of what a feed held (RFC 5005 section 4): sealed, so it changes only when an entry in it does or goes.
+
+    `number` counts from 1, the oldest; entries are newest first.
+    """
+
+    number: int
+    updated: datetime
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +292,75 @@ class OutputOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """What a feed takes: entries with at least one of `any_topics` (topic keys), all entries if it names none."""
+class Clause:
+    """What one field of an entry must have: one of `any`, each of `all`, none of `none`; an empty set asks nothing."""
 
-    any_topics: frozenset[str] = frozenset()
+    any: frozenset[str] = frozenset()
+    all: frozenset[str] = frozenset()
+    none: frozenset[str] = frozenset()
+
+
+NO_CLAUSE = Clause()
+"""What a rule says of a field that it does not look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a feed takes: the entries that meet every clause; all of them without any. Values are folded as topics are.
+
+    `default_language` is what an entry without a language counts as, where the rule asks for languages.
+    """
+
+    topics: Clause = NO_CLAUSE
+    category: Clause = NO_CLAUSE
+    type: Clause = NO_CLAUSE
+    provider: Clause = NO_CLAUSE
+    language: Clause = NO_CLAUSE
+    default_language: str = ""
+    min_quality: float | None = None
+    min_heat: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What rules read of an entry, folded as topics are; `quality` and `heat` are -1 when not scored."""
+
+    topics: frozenset[str]
+    category: str
+    type: str
+    provider: str
+    provider_domain: str
+    language: str
+    quality: float
+    heat: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSpec:
+    """A feed of the config, as it says. Texts are empty and `limit` is None where it says nothing.
+
+    `full` puts bodies into the documents. `moved_from` are old slugs, and old paths of the output folder.
+    """
+
+    slug: str
+    title: str
+    description: str
+    image: str
+    language: str
+    rule: Rule
+    full: bool
+    limit: int | None
+    moved_from: tuple[str, ...]
+
+    @property
+    def old_slugs(self) -> tuple[str, ...]:
+        """Those of `moved_from` that name a folder with all documents of a feed, as a slug does."""
+        return tuple(old for old in self.moved_from if "/" not in old and "." not in old)
+
+    @property
+    def old_paths(self) -> tuple[str, ...]:
+        """The others of `moved_from`, each the path of one document."""
+        return tuple(old for old in self.moved_from if old not in self.old_slugs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +368,8 @@ class FeedPolicy:
     """What every feed holds: the newest `limit` entries and, up to four times that, those released within `min_stay`.
 
     An entry older than `late` when it comes is not put on top; a withdrawal is told for `tombstones`. A topic gets a
-    feed of its own if `auto`, with its `min_entries`-th entry.
+    feed of its own if `auto`, with its `min_entries`-th entry. With `archive`, what leaves a feed stays in its pages.
+    `specs` are the feeds of the config, by slug.
     """
 
     limit: int
@@ -294,6 +378,8 @@ class FeedPolicy:
     tombstones: timedelta
     auto: bool
     min_entries: int
+    archive: bool = False
+    specs: Mapping[str, FeedSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

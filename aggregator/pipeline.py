@@ -9,22 +9,34 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 
 from aggregator.config import Config
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.ingest import ingest_batch, ingest_files
-from aggregator.model import CycleResult, Document, FeedMoves, Source, SourceFile
+from aggregator.model import CycleResult, Document, FeedMoves, Rule, Source, SourceFile
 from aggregator.parse import PARSER_VERSION
 from aggregator.publish import NOTHING, Published, Wanted, publish_feeds, read_manifest
-from aggregator.render import FINGERPRINT, feed_paths, index_paths, render_feed, render_index
+from aggregator.render import (
+    FINGERPRINT,
+    archive_path,
+    count_fitting,
+    feed_paths,
+    index_paths,
+    render_archive_page,
+    render_feed,
+    render_index,
+    split_fitting,
+)
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder
 from aggregator.store import (
     FeedReader,
+    Space,
     Store,
     Writer,
     count_known,
@@ -36,11 +48,14 @@ from aggregator.store import (
     known_files,
     mark_missing,
     next_due,
+    open_feeds,
     open_source,
+    page_versions,
     pair_renames,
     prepare_feeds,
     read_feeds,
     read_meta,
+    read_pages,
     record_cycle,
     record_failure,
     refuse_other_sources,
@@ -50,7 +65,7 @@ from aggregator.store import (
     settle_index,
     store_outcomes,
     summarise_feeds,
-    topic_slugs,
+    topic_terms,
     withdraw_expired,
     withdraw_vanished,
 )
@@ -86,8 +101,16 @@ class Pipeline:
     ) -> None:
         self.config, self.store, self._site_id = config, store, site_id
         self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
+        self._moves = config.moves()
         self._stop, self.progress = stop or threading.Event(), progress
-        self.reader = FeedReader(self.policy, site_id, self._site.title, self._site.language)
+        self.reader = FeedReader(self.policy, site_id, self._site, self._space())
+
+    def _space(self) -> Space:
+        site, options = self._site, self._options
+        return Space(
+            count=lambda feed: count_fitting(feed, site, options),
+            split=lambda feed, entries, limit: split_fitting(feed, entries, site, options, limit),
+        )
 
     def run(self, now: datetime, *, accept_removals: bool = False, walk: bool = True) -> CycleResult:
         """One cycle at the content's time `now`; without `walk` no folder is looked at, and only time can change what
@@ -118,7 +141,7 @@ class Pipeline:
             changed=writer.changed,
             removed=writer.removed,
             rejected=rejected,
-            feeds_written=len(published.feeds - {INDEX}) if published else 0,
+            feeds_written=sum("/" not in name for name in published.feeds - {INDEX}) if published else 0,
             files_written=len(published.written) if published else 0,
             seconds=time.monotonic() - started,
             problems=tuple(problems),
@@ -135,7 +158,8 @@ class Pipeline:
     ) -> list[_Scanned]:
         """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
         title = self._site.title
-        prepare_feeds(writer, title, _fingerprint(repr(self.policy), title, self._site.language))
+        prepare_feeds(writer, title, self._shape())
+        open_feeds(writer, tuple(self.policy.specs.values()), self.check_stop)
         refuse_other_sources(writer, [source.name for source in self.config.sources])
         seen_before = {
             source: open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
@@ -190,37 +214,62 @@ class Pipeline:
             batch = [(SourceFile(source.name, path, 0, 0), None) for path in freed]
             store_outcomes(writer, source, ingest_batch(source, batch), time.time_ns())
 
+    def _shape(self) -> str:
+        """Names what of the config decides what feeds show, rules aside."""
+        specs = [replace(spec, rule=Rule(), moved_from=()) for spec in self.policy.specs.values()]
+        return _fingerprint(repr(replace(self.policy, specs={})), repr(specs), repr(self._site), repr(self._options))
+
     def _publish(self, problems: list[str], *, known: bool) -> Published | None:
         """Renders and writes what differs; None if that cannot be. A new store that has not seen its records yet
         replaces no one's feeds."""
         folder = self.config.output.path
         with self.store.read() as connection:
             versions = feed_versions(connection, self.policy)
-            wanted = {slug: Wanted(version, feed_paths(slug, self._options)) for slug, version in versions.items()}
+            wanted = {
+                slug: Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
+                for slug, version in versions.items()
+            }
             wanted[INDEX] = Wanted(index_version(connection), index_paths(self._options))
+            pages = {}
+            for slug, number, version in page_versions(connection, self.policy, versions):
+                path = archive_path(slug, number)
+                pages[path] = (slug, number)
+                wanted[path] = Wanted(version, self._moves.paths((path,)))
             store_id = read_meta(connection, "store_id") or ""
         if not known and read_manifest(folder).store not in (NOTHING.store, store_id):
             return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         try:
-            published = publish_feeds(
-                folder, store_id, fingerprint, wanted, lambda dirty: self._render(dirty, problems), self.check_stop
-            )
+            render = partial(self._render, pages=pages, problems=problems)
+            published = publish_feeds(folder, store_id, fingerprint, wanted, render, self.check_stop)
             problems.extend(published.problems)
             return published
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
 
-    def _render(self, dirty: list[str], problems: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
-        """The documents of the dirty feeds; one that cannot be written is a problem and keeps the documents it has."""
-        slugs = [slug for slug in dirty if slug != INDEX]
+    def _render(
+        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
+    ) -> Iterator[tuple[str, Iterable[Document]]]:
+        """The documents of the dirty archive pages, feeds and list of feeds; what cannot be written is a problem and
+        keeps the documents it has."""
+        sealed = [name for name in dirty if name in pages]
+        slugs = [name for name in dirty if name != INDEX and name not in pages]
+        terms = topic_terms(self.store, self.policy)
         with self.store.read() as connection:
-            linked = frozenset(topic_slugs(connection, self.policy).values())
-            feeds = read_feeds(connection, self.reader, self.policy, slugs)
-            for done, feed in enumerate(feeds, 1):
+            # pages first: what leaves a document must be in its page by then
+            archived = read_pages(connection, self.reader, terms, [pages[name] for name in sealed])
+            for done, (name, (feed, page)) in enumerate(zip(sealed, archived, strict=True), 1):
                 try:
-                    yield feed.slug, render_feed(feed, self._site, self._options, linked=linked)
+                    page_document = render_archive_page(feed, page, self._site, self._options)
+                    yield name, self._moves.documents((page_document,))
+                except RenderError as error:
+                    problems.append(f"{error} (report it; what was published before stays)")
+                self.progress("archive pages", done, len(sealed))
+            for done, feed in enumerate(read_feeds(connection, self.reader, terms, slugs), 1):
+                try:
+                    documents = render_feed(feed, self._site, self._options, linked=terms.published)
+                    yield feed.slug, self._moves.documents(documents)
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("feeds", done, len(slugs))
@@ -230,9 +279,10 @@ class Pipeline:
 
     def shown_titles(self) -> dict[str, dict[str, str]]:
         """The titles of the entries that each published feed shows, by slug and id."""
+        terms = topic_terms(self.store, self.policy)
         with self.store.read() as connection:
             slugs = sorted(feed_versions(connection, self.policy))
-            feeds = read_feeds(connection, self.reader, self.policy, slugs)
+            feeds = read_feeds(connection, self.reader, terms, slugs)
             return {feed.slug: {entry.id: entry.content.title for entry in feed.entries} for feed in feeds}
 
     def check_stop(self) -> None:

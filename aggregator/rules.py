@@ -1,29 +1,138 @@
-"""Rules: does an entry belong in a feed? `matches` is the only meaning of a rule, whatever asks. Pure."""
+"""Rules: does an entry belong in a feed, and if not, why? `failing_clause` is the only meaning of a rule. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from functools import lru_cache, partial
 
-from aggregator.model import Rule
+from aggregator.model import NO_CLAUSE, Clause, Content, Facts, Rule
 from aggregator.naming import topic_key
+
+fold = lru_cache(maxsize=8192)(topic_key)
+"""The form in which texts of rules and of entries are compared: that of topics. Most of them come again and again."""
+
+
+def read_facts(content: Content, quality: float, heat: float) -> Facts:
+    """What rules read of an entry."""
+    provider = content.provider
+    return Facts(
+        topics=frozenset(map(fold, content.topics)),
+        category=fold(content.category),
+        type=fold(content.type),
+        provider=fold(provider.name) if provider else "",
+        provider_domain=provider.domain if provider else "",
+        language=fold(content.language),
+        quality=quality,
+        heat=heat,
+    )
 
 
 @lru_cache(maxsize=4096)
 def topic_rule(key: str) -> Rule:
     """The rule of the feed of the topic with this key."""
-    return Rule(any_topics=frozenset((key,)))
+    return Rule(topics=Clause(any=frozenset((key,))))
 
 
-def matches(topics: frozenset[str], rule: Rule) -> bool:
-    """Whether an entry with these topic keys is in; a rule that names none takes every entry."""
-    return not rule.any_topics or not rule.any_topics.isdisjoint(topics)
+def matches(facts: Facts, rule: Rule) -> bool:
+    """Whether an entry is in."""
+    return failing_clause(facts, rule) is None
 
 
-def matching_feeds(names: Iterable[str], rules: Mapping[int, Rule], by_topic: Mapping[str, int]) -> frozenset[int]:
-    """The feeds that an entry with these topics is in: those of `rules`, and those of topics, for which `by_topic`
-    narrows what has to be tried."""
-    topics = frozenset(topic_key(name) for name in names)
-    found = {feed for feed, rule in rules.items() if matches(topics, rule)}
-    found |= {by_topic[key] for key in topics if key in by_topic and matches(topics, topic_rule(key))}
-    return frozenset(found)
+def failing_clause(facts: Facts, rule: Rule) -> str | None:
+    """The first clause that keeps an entry out, such as `topics.any` or `min_quality`; None if it is in."""
+    if rule.default_language and not facts.language:
+        facts = replace(facts, language=rule.default_language)
+    for field, clause, has in (
+        ("topics", rule.topics, _has_topic),
+        ("category", rule.category, _has_category),
+        ("type", rule.type, _has_type),
+        ("provider", rule.provider, _has_provider),
+        ("language", rule.language, _has_language),
+    ):
+        if clause is not NO_CLAUSE and (test := _failing_test(clause, partial(has, facts))):
+            return f"{field}.{test}"
+    if _is_below(facts.quality, rule.min_quality):
+        return "min_quality"
+    return "min_heat" if _is_below(facts.heat, rule.min_heat) else None
+
+
+def rule_text(rule: Rule) -> str:
+    """The rule as one text, the same for equal rules and in every version: what it does not ask for is not in it."""
+    stated: dict[str, object] = {}
+    for field in fields(rule):
+        value = getattr(rule, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, Clause):
+            value = {test: sorted(getattr(value, test)) for test in ("any", "all", "none") if getattr(value, test)}
+        stated[field.name] = value
+    return json.dumps(stated, ensure_ascii=False, sort_keys=True)
+
+
+def _failing_test(clause: Clause, has: Callable[[str], bool]) -> str | None:
+    if clause.any and not any(map(has, clause.any)):
+        return "any"
+    if clause.all and not all(map(has, clause.all)):
+        return "all"
+    return "none" if clause.none and any(map(has, clause.none)) else None
+
+
+def _has_topic(facts: Facts, value: str) -> bool:
+    return value in facts.topics
+
+
+def _has_category(facts: Facts, value: str) -> bool:
+    return value == facts.category
+
+
+def _has_type(facts: Facts, value: str) -> bool:
+    return value == facts.type
+
+
+def _has_provider(facts: Facts, value: str) -> bool:
+    """By name, or by domain: `example.org` stands for all below it too, as whoever writes it means."""
+    if value in (facts.provider, facts.provider_domain):
+        return True
+    return "." in value and facts.provider_domain.endswith(f".{value}")
+
+
+def _has_language(facts: Facts, value: str) -> bool:
+    """Basic filtering (RFC 4647 section 3.3.1): `en` takes `en-GB` too."""
+    return facts.language == value or facts.language.startswith(f"{value}-")
+
+
+def _is_below(score: float, least: float | None) -> bool:
+    """Whether a score fails its minimum; -1 is not scored, and fails every one."""
+    return least is not None and not score >= max(least, 0)
+
+
+class FeedRules:
+    """The rules of all feeds that are tried together: by the key of the feed those of the config and of `all`, by the
+    key of the topic those of topics. Few of them are tried on an entry: the others name topics that it has not."""
+
+    def __init__(self, rules: Mapping[int, Rule], topic_feeds: dict[str, int]) -> None:
+        self._rules = rules
+        self.topic_feeds = topic_feeds
+        self._by_topic: dict[str, list[int]] = defaultdict(list)
+        self._others = [feed for feed, rule in rules.items() if not rule.topics.any]
+        for feed, rule in rules.items():
+            for key in rule.topics.any:
+                self._by_topic[key].append(feed)
+
+    def matching_feeds(self, facts: Facts) -> frozenset[int]:
+        """The feeds that an entry is in."""
+        tried = {*self._others}
+        for key in facts.topics:
+            tried.update(self._by_topic.get(key, ()))
+        found = {feed for feed in tried if matches(facts, self._rules[feed])}
+        found |= {
+            self.topic_feeds[key] for key in facts.topics if key in self.topic_feeds and matches(facts, topic_rule(key))
+        }
+        return frozenset(found)
+
+    def clause_against(self, facts: Facts, feed: int) -> str:
+        """What keeps an entry out of a feed that it is not in: a clause of its rule, or `topic`."""
+        return (failing_clause(facts, self._rules[feed]) if feed in self._rules else None) or "topic"

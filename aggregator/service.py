@@ -303,12 +303,15 @@ def serve_folder(config: Config, stop: threading.Event, server_of: Callable[[Fee
 
 def make_app(config: Config, health: Callable[[], Any], ready: Callable[[], Any]) -> FeedsApp:
     """The app over the output folder; caches may keep an answer for half the time between cycles."""
+    moves = config.moves()
     half = config.schedule.every // timedelta(seconds=2) if config.schedule.every else 60
     return FeedsApp(
         snapshot=load_snapshot(config.output.path, None),
         max_age_s=max(15, min(300, half)),
         health=health,
         ready=ready,
+        moved=moves.addresses,
+        moved_folders=moves.folders,
         folder=config.output.path,
     )
 

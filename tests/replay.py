@@ -176,10 +176,18 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class PageView:
+    """What an archive page is to be."""
+
+    updated: datetime
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedView:
     """What a feed is to be: its entries in order, and the withdrawn ones as (id, when), the latest first.
 
-    `size` and `newest` are what the list of feeds says of it.
+    `size` and `newest` are what the list of feeds says of it; `pages` are its archive, the oldest first.
     """
 
     slug: str
@@ -189,11 +197,20 @@ class FeedView:
     updated: datetime
     size: int
     newest: datetime | None
+    pages: tuple[PageView, ...]
+
+
+@dataclass(slots=True)
+class Page:
+    """An archive page: what was sealed in it, whatever became of that, and how it looks now."""
+
+    entries: list[Entry]
+    view: PageView
 
 
 @dataclass(slots=True)
 class Feed:
-    """A feed that stands; `cut` is when its window was last cut, `shown` what came of that."""
+    """A feed that stands; `cut` is when its window was last cut, `shown` what came of that, `document` its entries."""
 
     slug: str
     title: str
@@ -201,6 +218,8 @@ class Feed:
     updated: datetime
     shown: tuple[object, ...] | None = None
     view: FeedView | None = None
+    document: list[Entry] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
 
 
 class Reading:
@@ -405,15 +424,44 @@ class Reading:
         members = sorted(
             (one for one in self.entries if key in one.member_of), key=lambda one: _rank(one, key), reverse=True
         )
+        sealed = [id(one) for page in feed.pages for one in page.entries]
+        left_out = [one for one in members if one not in _window(members, key, feed.cut) and id(one) not in sealed]
         shown = self._shown(key, members, feed.cut)
-        if shown != feed.shown:
+        if shown != feed.shown or left_out:
             feed.cut = self.now
             feed.shown = shown = self._shown(key, members, self.now)
             window = _window(members, key, self.now)
+            self._seal(key, feed, [one for one in reversed(members) if id(one) not in sealed], window)
+            feed.document = window
             times = [feed.updated, *(one.updated for one in window), *(one.joined[key] for one in window)]
             feed.updated = max([*times, *(at for _, at in shown[1])])
+        for page in feed.pages:
+            self._show_page(key, page)
         newest = members[0].joined[key] if members else None
-        feed.view = FeedView(feed.slug, feed.title, *shown, feed.updated, len(members), newest)
+        pages = tuple(page.view for page in feed.pages)
+        feed.view = FeedView(feed.slug, feed.title, *shown, feed.updated, len(members), newest, pages)
+
+    def _seal(self, key: str, feed: Feed, unsealed: list[Entry], window: list[Entry]) -> None:
+        """Issue of the archives: what is about to leave the document takes all of it along, oldest first; a backfill
+        has pages of its own."""
+        kept, before = [id(one) for one in window], [id(one) for one in feed.document]
+        outside = [one for one in unsealed if id(one) not in kept]
+        groups = [[one for one in outside if id(one) not in before]]
+        if any(id(one) in before for one in outside):
+            groups.append([one for one in unsealed if id(one) in before])
+        for group in groups:
+            for start in range(0, len(group), LIMIT):
+                entries = group[start : start + LIMIT]
+                updated = max(max(one.updated, one.joined[key]) for one in entries)
+                feed.pages.append(Page(entries, PageView(updated, ())))
+
+    def _show_page(self, key: str, page: Page) -> None:
+        """A page is written again when an entry in it is withdrawn, changes visibly, or leaves the feed."""
+        shown = sorted((one for one in page.entries if key in one.member_of), key=lambda one: _rank(one, key))
+        items = tuple(self._item(one) for one in reversed(shown))
+        if items != page.view.items:
+            withdrawn = [one.withdrawn for one in page.entries if key in one.withdrawn_from and one.withdrawn]
+            page.view = PageView(max([page.view.updated, *(one.updated for one in shown), *withdrawn]), items)
 
     def _shown(self, key: str, members: list[Entry], at: datetime) -> tuple[Any, Any]:
         withdrawn = (

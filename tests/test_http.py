@@ -637,10 +637,39 @@ def test_a_folder_that_is_not_published_is_not_redirected(client: httpx.Client) 
     assert client.get("/page").status_code == 404
 
 
-def test_a_published_file_beats_a_move_and_a_withdrawal(tmp_path: Path) -> None:
+def test_a_published_file_beats_a_withdrawal(tmp_path: Path) -> None:
     publish(tmp_path, {"a/rss.xml": RSS}, gone=("a/rss.xml",))
-    with running(make_app(tmp_path, moved={"a/rss.xml": "b/rss.xml"})) as client:
+    with running(make_app(tmp_path)) as client:
         assert client.get("/a/rss.xml").status_code == 200
+
+
+@pytest.mark.parametrize("moves", [{"moved": {"a/rss.xml": "b/rss.xml"}}, {"moved_folders": {"a": "b"}}])
+def test_a_move_beats_the_copy_that_the_folder_holds_for_other_servers(tmp_path: Path, moves: Any) -> None:
+    publish(tmp_path, {"a/rss.xml": RSS, "b/rss.xml": RSS})
+    with running(make_app(tmp_path, **moves)) as client:
+        response = client.get("/a/rss.xml", follow_redirects=True)
+        assert [one.status_code for one in response.history] == [301]
+        assert (response.url.path, response.content) == ("/b/rss.xml", RSS)
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        (b"/a", "b/"),
+        (b"/a/", "../b/"),
+        (b"/a?x=1", "b/?x=1"),
+        (b"/a/feed.json", "../b/feed.json"),
+        (b"/a/archive/0001.xml", "../../b/archive/0001.xml"),
+        (b"/a/../c:d", "c%3Ad"),
+        (b"/a//example.org", "../b/example.org"),
+    ],
+)
+def test_a_moved_folder_leads_to_the_same_document_below_the_new_one(target: bytes, location: str) -> None:
+    with running(make_app(None, moved_folders={"a": "b"})) as client:
+        status, answer = send_raw(client, target)
+        assert status == 301
+        assert f"\r\nlocation: {location}\r\n".encode() in answer
+        assert client.get("/ab/feed.json").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/old/rss.xml", "/old/index.html", "/old/"])

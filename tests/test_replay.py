@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import BACKENDS, SITE_ID, SiteFolder
 from lxml import etree
-from replay import CONFIG, FeedView, Reading, Step, make_history
+from replay import CONFIG, FeedView, Item, Reading, Step, make_history
 
 SEED = int(os.environ.get("REPLAY_SEED", "2023"))  # another number, another history by the same rules
 CYCLES = 200
@@ -83,6 +83,7 @@ def test_the_history_has_the_shape_of_a_real_year() -> None:
     assert max(len(feed.items) for feeds in views for feed in feeds) == 32
     assert any(feed.withdrawn for feed in views[-1])
     assert len(views[-1]) >= 8
+    assert max(len(feed.pages) for feed in views[-1]) > 10
     assert sum(rejected > 0 for _, _, rejected in steps) > 10
 
 
@@ -186,6 +187,9 @@ def _views(feeds: tuple[FeedView, ...]) -> dict[str, View]:
         views[f"{feed.slug}/atom.xml"] = _atom_view(feed)
         views[f"{feed.slug}/rss.xml"] = _rss_view(feed)
         views[f"{feed.slug}/index.html"] = _page_view(feed)
+        for number, page in enumerate(feed.pages, 1):
+            items = tuple(map(_atom_item, page.items))
+            views[f"{feed.slug}/archive/{number:04}.xml"] = feed.title, page.updated, items, (), number - 1
     return views
 
 
@@ -207,11 +211,11 @@ def _json_view(feed: FeedView) -> View:
 
 
 def _atom_view(feed: FeedView) -> View:
-    items = tuple(
-        (one.id, one.title, one.link, one.summary, one.published, one.updated, one.topics, one.image, one.original)
-        for one in feed.items
-    )
-    return feed.title, feed.updated, items, feed.withdrawn
+    return feed.title, feed.updated, tuple(map(_atom_item, feed.items)), feed.withdrawn, len(feed.pages)
+
+
+def _atom_item(one: Item) -> View:
+    return one.id, one.title, one.link, one.summary, one.published, one.updated, one.topics, one.image, one.original
 
 
 def _rss_view(feed: FeedView) -> View:
@@ -219,7 +223,7 @@ def _rss_view(feed: FeedView) -> View:
         (one.id, one.title, one.link, one.summary, one.published, one.updated, _names(one.topics), one.image)
         for one in feed.items
     )
-    return feed.title, feed.updated, items
+    return feed.title, feed.updated, items, len(feed.pages)
 
 
 def _page_view(feed: FeedView) -> View:
@@ -234,7 +238,7 @@ def _names(topics: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 def _read(path: str, body: bytes) -> View | None:
     """The view of a file as it was written; None for a page."""
     readers = {"feed.json": _read_json, "atom.xml": _read_atom, "rss.xml": _read_rss, "opml.xml": _read_opml}
-    reader = readers.get(Path(path).name)
+    reader = _read_atom if "/archive/" in path else readers.get(Path(path).name)
     return reader(body) if reader else None
 
 
@@ -260,7 +264,15 @@ def _read_atom(body: bytes) -> View:
     feed = etree.fromstring(body)
     tombstones = tuple((one.get("ref"), _moment(one.get("when"))) for one in feed.iter(TOMBSTONE))
     items = tuple(map(_read_atom_entry, feed.iter(f"{ATOM}entry")))
-    return feed.findtext(f"{ATOM}title"), _moment(feed.findtext(f"{ATOM}updated")), items, tombstones
+    updated = _moment(feed.findtext(f"{ATOM}updated"))
+    return feed.findtext(f"{ATOM}title"), updated, items, tombstones, _previous(feed)
+
+
+def _previous(parent: Any) -> int:
+    """The number of the archive page that a document points back to; 0 is none."""
+    links = {link.get("rel"): link.get("href") for link in parent.findall(f"{ATOM}link")}
+    assert "next-archive" not in links
+    return int(links["prev-archive"].rpartition("/")[2].removesuffix(".xml")) if "prev-archive" in links else 0
 
 
 def _read_atom_entry(entry: Any) -> View:
@@ -282,7 +294,7 @@ def _read_atom_entry(entry: Any) -> View:
 def _read_rss(body: bytes) -> View:
     channel = etree.fromstring(body)[0]
     built = parsedate_to_datetime(channel.findtext("lastBuildDate"))
-    return channel.findtext("title"), built, tuple(map(_read_rss_item, channel.iter("item")))
+    return channel.findtext("title"), built, tuple(map(_read_rss_item, channel.iter("item"))), _previous(channel)
 
 
 def _read_rss_item(item: Any) -> View:

@@ -1,41 +1,193 @@
-"""Which feeds an entry belongs in."""
+"""Rules: which feeds an entry belongs in, and which clause keeps it out."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.model import Rule
-from aggregator.rules import matches, matching_feeds, topic_rule
+from aggregator.model import Clause, Content, Facts, Provider, Rule
+from aggregator.rules import FeedRules, failing_clause, matches, read_facts, rule_text, topic_rule
 
-KEYS = st.frozensets(st.sampled_from(["ai", "maps", "power apps", "日本語"]))
+ENTRY = Facts(
+    topics=frozenset({"ai", "power apps"}),
+    category="science",
+    type="article",
+    provider="the verge",
+    provider_domain="www.theverge.com",
+    language="en-gb",
+    quality=70.0,
+    heat=-1.0,
+)
+
+
+def clause(**tests: list[str]) -> Clause:
+    """A clause of these values."""
+    return Clause(**{test: frozenset(values) for test, values in tests.items()})
 
 
 @pytest.mark.parametrize(
-    ("topics", "wanted", "inside"),
+    ("rule", "failing"),
     [
-        ((), (), True),
-        (("ai",), (), True),
-        ((), ("ai",), False),
-        (("ai",), ("ai",), True),
-        (("maps",), ("ai",), False),
-        (("maps", "ai"), ("ai", "space"), True),
+        ({}, None),
+        ({"topics": clause(any=["ai", "maps"])}, None),
+        ({"topics": clause(any=["maps"])}, "topics.any"),
+        ({"topics": clause(all=["ai", "power apps"])}, None),
+        ({"topics": clause(all=["ai", "maps"])}, "topics.all"),
+        ({"topics": clause(none=["maps"])}, None),
+        ({"topics": clause(none=["maps", "ai"])}, "topics.none"),
+        ({"topics": clause(any=["ai"], all=["ai"], none=["power apps"])}, "topics.none"),
+        ({"topics": clause(any=["power"])}, "topics.any"),
+        ({"category": clause(any=["science"])}, None),
+        ({"category": clause(any=["sports"])}, "category.any"),
+        ({"category": clause(all=["science", "sports"])}, "category.all"),
+        ({"type": clause(any=["video", "article"])}, None),
+        ({"type": clause(none=["article"])}, "type.none"),
+        ({"provider": clause(any=["the verge"])}, None),
+        ({"provider": clause(any=["verge"])}, "provider.any"),
+        ({"provider": clause(none=["www.theverge.com"])}, "provider.none"),
+        ({"provider": clause(any=["theverge.com"])}, None),
+        ({"provider": clause(any=["verge.com"])}, "provider.any"),
+        ({"provider": clause(any=["com"])}, "provider.any"),
+        ({"provider": clause(any=["old.www.theverge.com"])}, "provider.any"),
+        ({"language": clause(any=["en"])}, None),
+        ({"language": clause(any=["en-gb"])}, None),
+        ({"language": clause(any=["en-us"])}, "language.any"),
+        ({"language": clause(any=["e"])}, "language.any"),
+        ({"language": clause(none=["en"]), "default_language": "de"}, "language.none"),
+        ({"min_quality": 70.0}, None),
+        ({"min_quality": 70.5}, "min_quality"),
+        ({"min_heat": 0.0}, "min_heat"),
+        ({"topics": clause(any=["maps"]), "min_quality": 99.0}, "topics.any"),
     ],
 )
-def test_a_rule_takes_what_has_one_of_its_topics_and_all_if_it_names_none(
-    topics: tuple[str, ...], wanted: tuple[str, ...], inside: bool
+def test_the_first_clause_that_keeps_an_entry_out_is_named(rule: dict[str, Any], failing: str | None) -> None:
+    assert failing_clause(ENTRY, Rule(**rule)) == failing
+    assert matches(ENTRY, Rule(**rule)) is (failing is None)
+
+
+def test_an_entry_without_a_language_has_the_one_of_the_site() -> None:
+    silent = replace(ENTRY, language="")
+    german = clause(any=["de"])
+    assert failing_clause(silent, Rule(language=german, default_language="de-at")) is None
+    assert failing_clause(silent, Rule(language=german, default_language="en")) == "language.any"
+    assert failing_clause(ENTRY, Rule(language=german, default_language="de")) == "language.any"
+
+
+def test_an_entry_that_says_nothing_has_none_of_anything() -> None:
+    blank = Facts(frozenset(), "", "", "", "", "", -1.0, -1.0)
+    for field in ("topics", "category", "type", "provider", "language"):
+        assert failing_clause(blank, Rule(**{field: clause(any=["x", "example.org"])})) == f"{field}.any"
+        assert failing_clause(blank, Rule(**{field: clause(none=["x", "example.org"])})) is None
+    assert failing_clause(blank, Rule(min_quality=0)) == "min_quality"
+
+
+def test_what_rules_read_is_alike_but_for_case_white_space_and_composition() -> None:
+    content = Content(
+        title="T",
+        summary="",
+        body_html="",
+        link=None,
+        original_link=None,
+        provider=Provider("The  VERGE", "theverge.com"),
+        topics=("Power  APPS", "Cafe\u0301"),
+        category="SCIENCE",
+        type="Article",
+        language="en-GB",
+        images=(),
+        video_url=None,
+        related=(),
+    )
+    facts = read_facts(content, 1.0, 2.0)
+    assert facts == Facts(
+        frozenset({"power apps", "caf\xe9"}), "science", "article", "the verge", "theverge.com", "en-gb", 1.0, 2.0
+    )
+    assert read_facts(replace(content, provider=None), -1, -1).provider == ""
+
+
+# a reading of the rules of its own
+
+WORDS = st.sampled_from(["ai", "maps", "en", "en-gb", "example.org", "news.example.org", "video"])
+SETS = st.frozensets(WORDS, max_size=3)
+CLAUSES = st.builds(Clause, any=SETS, all=SETS, none=SETS) | st.just(Clause())
+SCORES = st.sampled_from([-1.0, 0.0, 50.0, 70.0])
+LEAST = st.none() | st.sampled_from([0.0, 50.0, 60.0])
+RULES = st.builds(
+    Rule,
+    topics=CLAUSES,
+    category=CLAUSES,
+    type=CLAUSES,
+    provider=CLAUSES,
+    language=CLAUSES,
+    default_language=st.sampled_from(["", "en", "en-gb"]),
+    min_quality=LEAST,
+    min_heat=LEAST,
+)
+ENTRIES = st.builds(
+    Facts,
+    topics=SETS,
+    category=WORDS | st.just(""),
+    type=WORDS | st.just(""),
+    provider=WORDS | st.just(""),
+    provider_domain=st.sampled_from(["", "example.org", "news.example.org"]),
+    language=st.sampled_from(["", "en", "en-gb", "de"]),
+    quality=SCORES,
+    heat=SCORES,
+)
+
+
+def stands_for(field: str, facts: Facts, default_language: str) -> set[str]:
+    """Every value that a clause may name to mean this entry."""
+    if field == "topics":
+        return set(facts.topics)
+    if field == "provider":
+        labels = facts.provider_domain.split(".")
+        above = {".".join(labels[start:]) for start in range(len(labels) - 1)}
+        return {facts.provider, facts.provider_domain, *above} - {""}
+    if field == "language":
+        subtags = (facts.language or default_language).split("-")
+        return {"-".join(subtags[:end]) for end in range(1, len(subtags) + 1)} - {""}
+    return {getattr(facts, field)} - {""}
+
+
+def belongs(facts: Facts, rule: Rule) -> bool:
+    """The contract's sentence, with sets."""
+    for field in ("topics", "category", "type", "provider", "language"):
+        wanted, names = getattr(rule, field), stands_for(field, facts, rule.default_language)
+        if (wanted.any and not wanted.any & names) or wanted.all - names or wanted.none & names:
+            return False
+    for least, score in ((rule.min_quality, facts.quality), (rule.min_heat, facts.heat)):
+        if least is not None and (score == -1 or score < least):
+            return False
+    return True
+
+
+@given(ENTRIES, RULES)
+def test_a_rule_means_what_its_clauses_say_one_by_one(facts: Facts, rule: Rule) -> None:
+    assert matches(facts, rule) is belongs(facts, rule)
+
+
+@given(ENTRIES, st.dictionaries(st.integers(1, 9), RULES, max_size=4), SETS)
+def test_the_index_of_topics_narrows_and_never_decides(
+    facts: Facts, rules: dict[int, Rule], topics: frozenset[str]
 ) -> None:
-    assert matches(frozenset(topics), Rule(frozenset(wanted))) is inside
+    topic_feeds = {key: 100 + number for number, key in enumerate(sorted(topics))}
+    tried_all = {feed for feed, rule in rules.items() if belongs(facts, rule)}
+    tried_all |= {feed for key, feed in topic_feeds.items() if belongs(facts, topic_rule(key))}
+    index = FeedRules(rules, topic_feeds)
+    assert index.matching_feeds(facts) == tried_all
+    for feed in {*rules, *topic_feeds.values()} - tried_all:
+        assert index.clause_against(facts, feed) == (failing_clause(facts, rules[feed]) if feed in rules else "topic")
 
 
-def test_topics_are_alike_but_for_case_and_white_space() -> None:
-    feeds = matching_feeds(["Power  APPS", "unheard of"], {1: Rule()}, {"power apps": 2, "ai": 3})
-    assert feeds == {1, 2}
+@given(RULES, RULES)
+def test_rules_have_the_same_text_only_if_they_ask_the_same(one: Rule, other: Rule) -> None:
+    assert (rule_text(one) == rule_text(other)) is (one == other)
 
 
-@given(KEYS, KEYS)
-def test_the_index_of_topics_narrows_and_never_decides(topics: frozenset[str], known: frozenset[str]) -> None:
-    by_topic = {key: number for number, key in enumerate(sorted(known))}
-    tried_all = {number for key, number in by_topic.items() if matches(topics, topic_rule(key))}
-    assert matching_feeds(topics, {}, by_topic) == tried_all
+def test_the_text_of_a_rule_says_nothing_of_what_it_does_not_ask() -> None:
+    assert rule_text(Rule()) == "{}"
+    assert rule_text(Rule(topics=clause(any=["b", "a"]))) == '{"topics": {"any": ["a", "b"]}}'

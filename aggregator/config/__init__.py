@@ -3,11 +3,13 @@
     text -> tables -> + environment -> schema -> checks across keys -> Config
     (load)            (environment)    (schema)  (checks)             (load)
 
-`values` and `cron` read single values, `locate` finds the line of a key, `problems` puts what is wrong into words.
+`moves` says where feeds were before, `values` and `cron` read single values, `locate` finds the line of a key,
+`problems` puts what is wrong into words.
 """
 
 from aggregator.config.load import Config, default_config, load_config
+from aggregator.config.moves import Moves
 from aggregator.config.sample import init_text
 from aggregator.config.schema import config_schema
 
-__all__ = ["Config", "config_schema", "default_config", "init_text", "load_config"]
+__all__ = ["Config", "Moves", "config_schema", "default_config", "init_text", "load_config"]

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from aggregator.config.locate import KeyPath
+from aggregator.config.moves import PAGE, plain_path, told_format
 from aggregator.config.problems import Finding
 from aggregator.config.schema import File
 from aggregator.config.values import sqlite_file
+from aggregator.model import FILE_NAMES
+from aggregator.naming import RESERVED_SLUGS
 
 _ANY = object()
 
@@ -26,7 +29,6 @@ class _Gap(NamedTuple):
 
 
 _GAPS = (
-    _Gap(("feed", 0), "'[[feed]]'", "remove it; every topic has a feed of its own"),
     _Gap(("records", 1), "a second '[[records]]'", "keep one of them, and put the records into one folder"),
     _Gap(("records", 0, "preset"), "preset 'jekyll'", "use smartable and name the keys in [records.fields]", "jekyll"),
     _Gap(("records", 0, "preset"), "preset 'hugo'", "use smartable and name the keys in [records.fields]", "hugo"),
@@ -36,14 +38,29 @@ _GAPS = (
     _Gap(("topics", "titles"), "'[topics.titles]'", "remove it; titles are the names of topics"),
     _Gap(("topics", "descriptions"), "'[topics.descriptions]'", "remove it"),
     _Gap(("websub", "hub"), "'hub'", "remove it; readers poll"),
-    _Gap(("output", "archive"), "'archive'", "remove the line, or leave it for a later version", True, "warning"),
     _Gap(("serve", "admin_port"), "'admin_port'", "remove the line, or leave it for a later version", level="warning"),
 )
 
 
+_FEED_GAPS = (
+    _Gap(("text",), "'text'", "remove it; topics, category, type, provider and language can say what is in"),
+    _Gap(("max_age",), "'max_age'", "remove it; limit says how much a feed shows"),
+    _Gap(("per_provider",), "'per_provider'", "remove it; provider = { none = […] } keeps one out"),
+    _Gap(("order",), "order 'published'", "remove it; entries stand in the order in which they came out", "published"),
+    _Gap(("duplicates",), "duplicates 'merge'", "remove it; every record is an entry of its own", "merge"),
+)
+"""Likewise of every [[feed]]."""
+
+
 def find_gaps(data: dict[str, Any]) -> Iterator[Finding]:
     """What the file, as read and not yet valid, asks for and this version does not have."""
-    for path, what, todo, unsupported, level in _GAPS:
+    feeds = data.get("feed")
+    of_feeds = (
+        gap._replace(path=("feed", index, *gap.path))
+        for index in range(len(feeds) if isinstance(feeds, list) else 0)
+        for gap in _FEED_GAPS
+    )
+    for path, what, todo, unsupported, level in (*_GAPS, *of_feeds):
         value = _at(data, path)
         if value == unsupported or (unsupported is _ANY and value):
             yield Finding(path, f"{what} is not supported by this version yet", todo, level=level)
@@ -57,6 +74,7 @@ def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
         yield Finding(("serve", "admin_port"), "'admin_port' is the main port", "choose another", str(file.serve.port))
     yield from _repeated(("records", "name"), [source.name for source in file.records], "the name of a source")
     yield from _repeated(("feed", "slug"), [feed.slug for feed in file.feed], "the slug of a feed")
+    yield from _address_conflicts(file)
     yield from _folder_conflicts(file, config_path)
 
 
@@ -67,6 +85,32 @@ def _repeated(key: tuple[str, str], names: list[Any], what: str) -> Iterator[Fin
             said = f"{what} is given twice" if value else "a second source without a name"
             todo = "choose another" if value else "give it a name"
             yield Finding((table, index, name), said, todo, value, at_value=bool(value))
+
+
+def _address_conflicts(file: File) -> Iterator[Finding]:
+    """Old addresses that are in use, or lead to two places."""
+    slugs = frozenset(feed.slug for feed in file.feed)
+    seen: set[str] = set()
+    for index, feed in enumerate(file.feed):
+        for number, old in enumerate(feed.moved_from):
+            wrong = _wrong_address(old, slugs)
+            if wrong is None and plain_path(old) in seen:
+                wrong = "is given twice", "keep it in one place"
+            seen.add(plain_path(old))
+            if wrong is not None:
+                yield Finding(("feed", index, "moved_from", number), f"an old address {wrong[0]}", wrong[1], old, True)
+
+
+def _wrong_address(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
+    """What is wrong with an old address, and what to do."""
+    slug, slash, name = old.partition("/")
+    whole = not slash or name in {*FILE_NAMES.values(), PAGE} or name.startswith("archive/")
+    whole = whole or (not name and told_format(old) is None)
+    if old in (PAGE, "opml.xml") or (whole and slug in RESERVED_SLUGS):
+        return "is in use", "remove it"
+    if whole and slug in slugs:
+        return f"is that of the feed '{slug}'", "remove it, or give that feed another slug"
+    return ("is one of many of a feed", f"write its old slug: {slug}") if whole and slash else None
 
 
 def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:

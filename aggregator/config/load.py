@@ -16,9 +16,12 @@ from aggregator.config.checks import find_conflicts, find_gaps
 from aggregator.config.cron import shortest_gap_minutes
 from aggregator.config.environment import apply_environment
 from aggregator.config.locate import KeyPath
+from aggregator.config.moves import Moves
 from aggregator.config.problems import Finding, findings_of, place_findings, syntax_problem
 from aggregator.config.schema import (
     PRESETS,
+    ClauseTable,
+    FeedTable,
     File,
     IngestTable,
     OutputTable,
@@ -30,7 +33,8 @@ from aggregator.config.schema import (
     TopicsTable,
 )
 from aggregator.errors import ConfigError
-from aggregator.model import FeedPolicy, OutputOptions, Problem, Site, Source
+from aggregator.model import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Problem, Rule, Site, Source
+from aggregator.rules import fold
 
 _LEAST_TTL_MINUTES = 15
 
@@ -46,6 +50,7 @@ class Config:
     output: OutputTable
     serve: ServeTable
     topics: TopicsTable
+    feeds: tuple[FeedSpec, ...]
     ingest: IngestTable
     path: Path | None
     warnings: tuple[Problem, ...]
@@ -84,7 +89,13 @@ class Config:
             tombstones=self.output.tombstones,
             auto=self.topics.auto,
             min_entries=self.topics.min_entries,
+            archive=self.output.archive,
+            specs={spec.slug: spec for spec in self.feeds},
         )
+
+    def moves(self) -> Moves:
+        """Where feeds were before."""
+        return Moves(self.feeds, self.output_options())
 
 
 def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
@@ -155,21 +166,24 @@ def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
 
 
 def _config(file: File, path: Path | None, warnings: tuple[Problem, ...]) -> Config:
+    feeds = tuple(_spec(table, file.site) for table in file.feed)
+    body_base = file.site.base_url if any(spec.full for spec in feeds) else None
     return Config(
         site=file.site,
-        sources=tuple(_source(table, file.site) for table in file.records),
+        sources=tuple(_source(table, file.site, body_base) for table in file.records),
         schedule=file.schedule,
         store=file.store,
         output=file.output,
         serve=file.serve,
         topics=file.topics,
+        feeds=feeds,
         ingest=file.ingest,
         path=path,
         warnings=warnings,
     )
 
 
-def _source(table: RecordsTable, site: SiteTable) -> Source:
+def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Source:
     fields = PRESETS[table.preset] | table.fields
     return Source(
         name=table.name or "",
@@ -184,4 +198,39 @@ def _source(table: RecordsTable, site: SiteTable) -> Source:
         topics=table.topics,
         link_template=table.link_template,
         timezone=site.timezone,
+        body_base=body_base,
     )
+
+
+def _spec(table: FeedTable, site: SiteTable) -> FeedSpec:
+    return FeedSpec(
+        slug=table.slug,
+        title=table.title or "",
+        description=table.description or "",
+        image=table.image or "",
+        language=table.language if isinstance(table.language, str) else "",
+        rule=_rule(table, site),
+        full=table.content == "full",
+        limit=table.limit,
+        moved_from=table.moved_from,
+    )
+
+
+def _rule(table: FeedTable, site: SiteTable) -> Rule:
+    language = table.language if isinstance(table.language, ClauseTable) else None
+    return Rule(
+        topics=_clause(table.topics),
+        category=_clause(table.category),
+        type=_clause(table.type),
+        provider=_clause(table.provider),
+        language=_clause(language),
+        default_language=fold(site.language) if language else "",
+        min_quality=table.min_quality,
+        min_heat=table.min_heat,
+    )
+
+
+def _clause(table: ClauseTable | None) -> Clause:
+    if table is None:
+        return NO_CLAUSE
+    return Clause(*(frozenset(map(fold, values or ())) for values in (table.any, table.all, table.none)))

@@ -55,7 +55,7 @@ limit = 50                                # entries a feed
 min_stay = "24h"                          # no entry leaves a feed sooner after its release
 max_bytes = "1MB"                         # the largest document of a feed; goes before limit and min_stay
 late = "30d"                              # a new record no older than this comes out on top
-# archive = true                          # archive documents of what has left the feed (RFC 5005): not in this version
+archive = true                            # archive documents of what has left the feed (RFC 5005)
 pages = true                              # an HTML page for every feed
 tombstones = "30d"                        # how long Atom feeds name an entry that was withdrawn
 
@@ -67,6 +67,23 @@ port = 8000
 [topics]
 auto = true                               # a feed for every topic that a published record has
 min_entries = 1                           # and that has at least so many entries
+
+# [[feed]]                                # a feed with a rule of its own, as many as you like
+# slug = "ai-hardware"                    # its address; that of a topic's feed puts it in the place of that feed
+# title = "AI hardware"
+# description = "Chips and boards for AI"
+# image = "https://example.org/ai-hardware.png"
+# topics = { any = ["AI", "Edge AI"], none = ["Facebook AI"] }   # any, all, none
+# type = { any = ["article", "video"] }   # likewise category, provider (name or domain), language
+# min_quality = 70                        # likewise min_heat
+# content = "summary"                     # or "full"
+# limit = 30
+# moved_from = ["old-slug", "tags/ai/index.xml"]   # old addresses that go on working
+# order = "released"
+# duplicates = "keep"
+# text = { any = ["GPU", "re:TPU v[0-9]"] }   # not in this version yet, and refused by it, as are the next two,
+# max_age = "90d"                         # order = "published" and duplicates = "merge"
+# per_provider = 3
 
 # Not in this version yet, and refused by it: more than one [[records]], the presets "jekyll" and "hugo", and all below.
 #
@@ -80,23 +97,6 @@ min_entries = 1                           # and that has at least so many entrie
 # "AI" = "Artificial intelligence"
 # [topics.descriptions]
 # "AI" = "All about artificial intelligence"
-#
-# [[feed]]                                # a feed with a rule of its own
-# slug = "ai-hardware"
-# title = "AI hardware"
-# description = "Chips and boards for AI"
-# image = "https://example.org/ai-hardware.png"
-# topics = { any = ["AI", "Edge AI"], none = ["Facebook AI"] }   # any, all, none
-# type = { any = ["article", "video"] }   # likewise category, provider, language
-# text = { any = ["GPU", "re:TPU v[0-9]"] }   # words or phrases of title and summary, or expressions; case aside
-# min_quality = 70                        # likewise min_heat
-# max_age = "90d"
-# content = "summary"                     # or "full"
-# per_provider = 3                        # at most so many entries of one provider
-# limit = 30
-# order = "released"                      # or "published"
-# duplicates = "keep"                     # or "merge": one entry for one link
-# moved_from = ["old-slug", "tags/ai/index.xml"]   # old addresses that go on working
 #
 # [websub]
 # hub = "https://hub.example.org/"        # is told when a feed changes

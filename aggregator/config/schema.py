@@ -224,7 +224,7 @@ class TopicsTable(Table):
     descriptions: dict[Text, Text] = _key({}, "Description of a topic's feed")
 
 
-class Clause(Table):
+class ClauseTable(Table):
     """What an entry must have."""
 
     any: SomeTexts | None = _key(None, "At least one of these", ["AI"])
@@ -234,7 +234,7 @@ class Clause(Table):
 
 # One key of the contract has two meanings, told apart by what is written.
 LanguageOrClause = Annotated[
-    Annotated[Clause, Tag(TABLE_TAG)] | Annotated[Language, Tag(TEXT_TAG)],
+    Annotated[ClauseTable, Tag(TABLE_TAG)] | Annotated[Language, Tag(TEXT_TAG)],
     Discriminator(lambda value: TABLE_TAG if isinstance(value, dict) else TEXT_TAG),
 ]
 
@@ -249,11 +249,11 @@ class FeedTable(Table):
     language: LanguageOrClause | None = _key(
         None, "Language of the feed, or a table of the languages its entries may have", "en"
     )
-    topics: Clause | None = _key(None, "Topics of its entries")
-    category: Clause | None = _key(None, "Categories of its entries")
-    type: Clause | None = _key(None, "Types of its entries")
-    provider: Clause | None = _key(None, "Providers of its entries")
-    text: Clause | None = _key(None, "Words or phrases in title and summary, or expressions that begin with re:")
+    topics: ClauseTable | None = _key(None, "Topics of its entries")
+    category: ClauseTable | None = _key(None, "Categories of its entries")
+    type: ClauseTable | None = _key(None, "Types of its entries")
+    provider: ClauseTable | None = _key(None, "Providers of its entries")
+    text: ClauseTable | None = _key(None, "Words or phrases in title and summary, or expressions that begin with re:")
     min_quality: Score | None = _key(None, "Least quality", 70)
     min_heat: Score | None = _key(None, "Least heat", 70)
     max_age: Interval | None = _key(None, "Greatest age", "90d")

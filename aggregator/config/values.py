@@ -139,9 +139,14 @@ def need_link_template(value: str) -> str:
 
 
 def need_old_address(value: str) -> str:
-    """An old slug or path of a feed, relative to the output folder."""
-    parts = value.split("/")
-    if not all(parts) or "." in parts or ".." in parts or re.search(r"[\s?#\\]", value) or _UNSHOWABLE.search(value):
+    """An old slug or path of a feed, relative to the output folder; hidden files are ours or nobody's."""
+    parts = value.removesuffix("/").split("/")
+    if (
+        not all(parts)
+        or any(part[0] == "." for part in parts)
+        or re.search(r"[\s?#\\]", value)
+        or _UNSHOWABLE.search(value)
+    ):
         raise BadValueError(
             "is not an old address", "write what follows base_url, such as old-slug or tags/ai/index.xml"
         )

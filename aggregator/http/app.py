@@ -53,8 +53,9 @@ class FeedsApp:
     """Answers from `snapshot`, which is replaced by assignment while requests run.
 
     `max_age_s` is how long caches may keep an answer. `moved` maps old paths of the folder to new ones, `old/` to
-    `new/` as much as `old/rss.xml` to `new/rss.xml`; a new one with a leading slash is sent as it is. Without
-    `folder`, nothing is read from disk.
+    `new/` as much as `old/rss.xml` to `new/rss.xml`; a new one with a leading slash is sent as it is. `moved_folders`
+    maps folders with all that is below them, `old` to `new`. Both go before files. Without `folder`, nothing is read
+    from disk.
     `status_page` and `metrics` are shown only on the ports in `private_ports`, those of loopback listeners
     (`make_server` adds them), and only to requests that nobody forwarded. All callables run in threads.
     """
@@ -69,6 +70,7 @@ class FeedsApp:
         status_page: Callable[[], bytes] | None = None,
         metrics: Callable[[], tuple[str, bytes]] | None = None,
         moved: Mapping[str, str] | None = None,
+        moved_folders: Mapping[str, str] | None = None,
         folder: Path | None,
     ) -> None:
         self.snapshot = snapshot
@@ -76,6 +78,7 @@ class FeedsApp:
         self._folder = folder
         self._caching: Headers = ((b"cache-control", b"public, max-age=%d" % max_age_s),)
         self._moved = {f"/{old}": _location(f"/{old}", new) for old, new in (moved or {}).items()}
+        self._moved_folders = dict(moved_folders or {})
         self._probes = {"/healthz": partial(_report, health), "/readyz": partial(_report, ready)}
         self._private: dict[str, Callable[[], Response]] = {}
         if status_page is not None:
@@ -102,6 +105,8 @@ class FeedsApp:
         raw_path = scope["raw_path"]
         if b"%" in raw_path and _FORBIDDEN_ESCAPE.search(raw_path):
             return _not_found(scope)
+        if (location := self._find_move(path)) is not None:
+            return self._redirect(scope, location)
         file = self.snapshot.files.get(path)
         return await (self._answer_beside(scope, path) if file is None else self._answer_file(scope, file))
 
@@ -130,15 +135,10 @@ class FeedsApp:
 
     async def _answer_beside(self, scope: Scope, path: str) -> Response:
         """For everything that is not a published file."""
-        cors = (CORS,) if is_feed(path) else ()
-        location = self._moved.get(path)
-        if location is None and path in self.snapshot.folders:
-            location = _location(path, f"{path[1:]}/")
-        if location is not None:
-            query = scope["query_string"]
-            target = (b"location", location + b"?" + query if query else location)
-            return _page(301, _TEXT, b"Moved to another address.\n", target, *cors, *self._caching)
+        if path in self.snapshot.folders:
+            return self._redirect(scope, _location(path, f"{path[1:]}/"))
         if path in self.snapshot.gone:
+            cors = (CORS,) if is_feed(path) else ()
             return _page(410, _TEXT, b"This was withdrawn and will not come back.\n", *cors, *self._caching)
         page = self._probes.get(path) or (self._private.get(path) if self._is_private(scope) else None)
         if page is not None:
@@ -149,6 +149,20 @@ class FeedsApp:
             if file is not None:
                 return await self._answer_file(scope, file)
         return _not_found(scope)
+
+    def _find_move(self, path: str) -> bytes | None:
+        """Where an old address leads. The folder may hold a copy there too, for servers that know no moves."""
+        if self._moved_folders:
+            slug, _, name = path[1:].partition("/")
+            if slug in self._moved_folders:
+                return _location(path, f"{self._moved_folders[slug]}/{name}")
+        return self._moved.get(path)
+
+    def _redirect(self, scope: Scope, location: bytes) -> Response:
+        query = scope["query_string"]
+        target = (b"location", location + b"?" + query if query else location)
+        cors = (CORS,) if is_feed(scope["path"]) else ()
+        return _page(301, _TEXT, b"Moved to another address.\n", target, *cors, *self._caching)
 
     def _is_private(self, scope: Scope) -> bool:
         """Whether the request was made on this machine, to a listener that only this machine reaches."""

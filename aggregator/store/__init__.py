@@ -3,13 +3,15 @@
 engine      opening, transactions, schema          lease       one writer at a time
 tables      the tables                             writer      what one cycle knows
 records     outcomes -> rows                       lifecycle   renames, withdrawals, releases
-membership  entries in and out of feeds            feeds       what each feed shows, and its version
+membership  entries in and out of feeds            reader      feeds as they are shown
+feeds       which there are, and their versions    archives    sealed pages of what has left them
 status      what is told to people
 """
 
+from aggregator.store.archives import page_versions, read_pages
 from aggregator.store.engine import Store, copy_store, open_store
+from aggregator.store.evaluation import open_feeds
 from aggregator.store.feeds import (
-    FeedReader,
     feed_versions,
     index_version,
     prepare_feeds,
@@ -17,7 +19,7 @@ from aggregator.store.feeds import (
     settle_feeds,
     settle_index,
     summarise_feeds,
-    topic_slugs,
+    topic_terms,
 )
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.lifecycle import (
@@ -29,6 +31,7 @@ from aggregator.store.lifecycle import (
     withdraw_expired,
     withdraw_vanished,
 )
+from aggregator.store.reader import FeedReader, Space
 from aggregator.store.records import known_files, mark_missing, open_source, refuse_other_sources, store_outcomes
 from aggregator.store.status import (
     FileProblem,
@@ -50,6 +53,7 @@ __all__ = [
     "FileProblem",
     "LastCycle",
     "Lease",
+    "Space",
     "Store",
     "Writer",
     "copy_store",
@@ -66,14 +70,17 @@ __all__ = [
     "last_cycle",
     "mark_missing",
     "next_due",
+    "open_feeds",
     "open_site",
     "open_source",
     "open_store",
+    "page_versions",
     "pair_renames",
     "prepare_feeds",
     "read_feeds",
     "read_holder",
     "read_meta",
+    "read_pages",
     "record_cycle",
     "record_failure",
     "refuse_other_sources",
@@ -85,7 +92,7 @@ __all__ = [
     "store_outcomes",
     "summarise_feeds",
     "to_us",
-    "topic_slugs",
+    "topic_terms",
     "withdraw_expired",
     "withdraw_vanished",
     "write_meta",

@@ -2,167 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import blake2b
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, or_, select, update
 
-from aggregator.content import read_content
-from aggregator.model import Content, Entry, Feed, FeedPolicy, FeedSummary, Topic, Withdrawal
-from aggregator.naming import IdMint, topic_key, topic_slug
+from aggregator.model import Feed, FeedPolicy, FeedSummary
+from aggregator.naming import topic_slug
+from aggregator.store.archives import is_complete, seal_backfills, seal_outside, settle_pages
+from aggregator.store.engine import Store
 from aggregator.store.membership import WITHDRAWN, new_feed
-from aggregator.store.tables import AnyRow, entry, feed, feed_entry
-from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, span_us, to_us, write_meta
+from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
+from aggregator.store.tables import AnyRow, feed, feed_entry
+from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
 
-STAY_FACTOR = 4
-"""How many times `limit` the window may be while its entries are new."""
 CHUNK = 100
-MAX_CACHED = 20_000
-MAX_SETTLED = 500
 ALL = "all"
 
-
-# Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
-_WINDOW = (
-    select(
-        feed_entry.c.released_at,
-        entry.c.id,
-        entry.c.uid,
-        entry.c.visible_hash,
-        entry.c.published_at,
-        entry.c.updated_at,
-    )
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
-    .order_by(feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
-    .limit(bindparam("most"))
-    .offset(bindparam("after"))
-)
-_WITHDRAWN = (
-    select(entry.c.uid, feed_entry.c.left_at)
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(
-        feed_entry.c.feed_id == bindparam("feed_id"),
-        feed_entry.c.left_by == WITHDRAWN,
-        feed_entry.c.left_at > bindparam("since"),
-    )
-    .order_by(feed_entry.c.left_at.desc(), entry.c.uid.desc())
-    .limit(bindparam("most"))
-)
 _LAST_WITHDRAWAL = (
     select(feed_entry.c.left_at)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_by == WITHDRAWN)
     .order_by(feed_entry.c.left_at.desc())
     .limit(1)
 )
-_CONTENTS = select(entry.c.id, entry.c.content).where(entry.c.id.in_(bindparam("ids", expanding=True)))
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a feed shows at one moment, the visible hashes of its entries, and its newest release in µs."""
-
-    feed: Feed
-    hashes: tuple[bytes, ...]
-    newest_at: int | None
-
-
-class TopicTerms:
-    """What entries call their topics: the slug of the topic's feed, else one that no feed has."""
-
-    def __init__(self, slugs: Mapping[str, str]) -> None:
-        self.published = frozenset(slugs.values())
-        self._terms = dict(slugs)
-
-    def term(self, key: str) -> str:
-        """The term of the topic with this key."""
-        if key not in self._terms:
-            self._terms[key] = topic_slug(key, self.published)
-        return self._terms[key]
-
-
-class FeedReader:
-    """Reads feeds as they are shown; keeps the contents it has read, which most feeds share and few cycles change."""
-
-    def __init__(self, policy: FeedPolicy, site_id: str, site_title: str, language: str) -> None:
-        self._policy, self._mint = policy, IdMint(site_id)
-        self._title, self._language = site_title, language
-        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, tuple[str, ...]]] = OrderedDict()
-        self._settled: dict[str, Feed] = {}
-
-    def read(self, connection: Connection, row: AnyRow, at: int, terms: TopicTerms) -> Shown:
-        """The feed of `row` with its window cut at `at` (µs); `terms` names the topics of its entries."""
-        rows = self._read_window(connection, row.id, at)
-        contents = self._read_contents(connection, rows)
-        feed_now = Feed(
-            slug=row.slug,
-            id=self._mint.feed_id(row.slug),
-            title=row.title,
-            description=_describe(row, self._title),
-            language=self._language,
-            updated=from_us(row.updated_at),
-            full=False,
-            version=row.version,
-            entries=tuple(_make_entry(one, *contents[one.id], terms) for one in rows),
-            withdrawn=self._read_withdrawn(connection, row.id, at),
-        )
-        return Shown(feed_now, tuple(one.visible_hash for one in rows), rows[0].released_at if rows else None)
-
-    def forget(self) -> None:
-        """Drops what `keep` was given: of a settling that was rolled back, say, whose versions will be given again."""
-        self._settled.clear()
-
-    def keep(self, settled: Feed) -> None:
-        """Remembers a feed that was read to be settled and is about to be rendered."""
-        if len(self._settled) < MAX_SETTLED:
-            self._settled[settled.slug] = settled
-
-    def take(self, slug: str, version: int) -> Feed | None:
-        """The feed that `keep` was given, once, if it is of this version."""
-        settled = self._settled.pop(slug, None)
-        return settled if settled is not None and settled.version == version else None
-
-    def _read_window(self, connection: Connection, feed_id: int, at: int) -> Sequence[AnyRow]:
-        """The newest `limit` entries and, beyond, those released within `min_stay` before `at`."""
-        limit = self._policy.limit
-        rows: Sequence[AnyRow] = connection.execute(_WINDOW, {"feed_id": feed_id, "most": limit, "after": 0}).all()
-        stay_since = at - span_us(self._policy.min_stay)
-        if len(rows) == limit and rows[-1].released_at > stay_since:
-            beyond = {"feed_id": feed_id, "most": (STAY_FACTOR - 1) * limit, "after": limit}
-            more = connection.execute(_WINDOW, beyond)
-            return [*rows, *(one for one in more if one.released_at > stay_since)]
-        return rows
-
-    def _read_withdrawn(self, connection: Connection, feed_id: int, at: int) -> tuple[Withdrawal, ...]:
-        since = at - span_us(self._policy.tombstones)
-        most = STAY_FACTOR * self._policy.limit
-        rows = connection.execute(_WITHDRAWN, {"feed_id": feed_id, "since": since, "most": most})
-        return tuple(Withdrawal(one.uid, from_us(one.left_at)) for one in rows)
-
-    def _read_contents(
-        self, connection: Connection, rows: Sequence[AnyRow]
-    ) -> dict[int, tuple[Content, tuple[str, ...]]]:
-        """The content and topic keys of each entry."""
-        found = {}
-        unread = {}
-        for row in rows:
-            key = (row.id, row.visible_hash)
-            if key in self._contents:
-                self._contents.move_to_end(key)
-                found[row.id] = self._contents[key]
-            else:
-                unread[row.id] = key
-        if unread:
-            for row in connection.execute(_CONTENTS, {"ids": list(unread)}):
-                content = read_content(row.content)
-                found[row.id] = self._contents[unread[row.id]] = (content, tuple(map(topic_key, content.topics)))
-        while len(self._contents) > MAX_CACHED:
-            self._contents.popitem(last=False)
-        return found
 
 
 def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
@@ -186,9 +49,10 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
     """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new."""
     reader.forget()
     if writer.policy.auto:
-        _give_slugs(writer)
-    with writer.store.read() as connection:
-        terms = TopicTerms(topic_slugs(connection, writer.policy))
+        _give_slugs(writer, writer.policy.specs)
+    terms = topic_terms(writer.store, writer.policy)
+    if writer.policy.archive:
+        seal_backfills(writer, reader, terms, stopped)
     while True:
         stopped()
         with writer.write() as connection:
@@ -198,25 +62,30 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
             for row in rows:
                 _settle(connection, writer, reader, row, terms)
         if len(rows) < CHUNK:
-            return
+            break
+    if writer.policy.archive:
+        settle_pages(writer, reader, stopped)
 
 
 def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms) -> None:
     """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed."""
     shown = reader.read(connection, row, row.changed_at, terms)
     values: dict[str, Any] = {"touched": False, "newest_at": shown.newest_at}
-    digest = _digest(shown, terms)
-    if digest != row.shown_hash:
+    archive = writer.policy.archive
+    if feed_digest(shown, terms) != row.shown_hash or (archive and not is_complete(connection, row, shown)):
         if row.changed_at != writer.now:
             shown = reader.read(connection, row, writer.now, terms)
-            digest = _digest(shown, terms)
+        if archive:
+            values["pages"] = seal_outside(connection, reader, row, shown, terms)
+            shown = replace(shown, feed=replace(shown.feed, pages=values["pages"]))
         times = [from_us(row.updated_at), *(one.updated for one in shown.feed.entries)]
         times += [from_us(at) for at in connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id})]
         if shown.newest_at is not None:
             times.append(from_us(shown.newest_at))
         values |= {
             "version": row.version + 1,
-            "shown_hash": digest,
+            "shown_hash": feed_digest(shown, terms),
+            "fits": shown.fits,
             "changed_at": writer.now,
             "updated_at": to_us(max(times)),
         }
@@ -224,14 +93,19 @@ def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: Any
     connection.execute(update(feed).where(feed.c.id == row.id).values(values))
 
 
-def _give_slugs(writer: Writer) -> None:
-    """Slugs for the topics that have enough entries now, in order of names; one once given stays."""
+def _give_slugs(writer: Writer, stated: Collection[str]) -> None:
+    """Slugs for the topics that have enough entries now, in order of names; one once given stays.
+
+    A topic whose slug is `stated` for a feed of the config gets no feed: that one stands for it.
+    """
     enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= writer.policy.min_entries)
     with writer.write() as connection:
         rows = connection.execute(select(feed.c.id, feed.c.topic).where(*enough).order_by(feed.c.topic)).all()
+        rows = [row for row in rows if topic_slug(row.topic, ()) not in stated]
         if not rows:
             return
-        taken = set(connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))))
+        _free_slugs(connection, {topic_slug(row.topic, ()) for row in rows})
+        taken = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))), *stated, *writer.old_slugs}
         changes = []
         for row in rows:
             slug = topic_slug(row.topic, taken)
@@ -247,6 +121,12 @@ def _give_slugs(writer: Writer) -> None:
             _touch_companions(connection, [row.id for row in rows])
 
 
+def _free_slugs(connection: Connection, wanted: Collection[str]) -> None:
+    """Takes the wanted slugs from feeds that the config names no more."""
+    dropped = (feed.c.topic.is_(None), feed.c.id != ALL_FEED, feed.c.rule.is_(None), feed.c.slug.in_(wanted))
+    connection.execute(update(feed).where(*dropped).values(slug=None))
+
+
 def _touch_companions(connection: Connection, feed_ids: list[int]) -> None:
     """Entries link the feeds of their topics: when a topic gets one, every feed that shows an entry of it changes."""
     members = select(feed_entry.c.entry_id).where(feed_entry.c.feed_id.in_(feed_ids), feed_entry.c.left_at.is_(None))
@@ -256,12 +136,14 @@ def _touch_companions(connection: Connection, feed_ids: list[int]) -> None:
 
 def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     """The slug of every topic whose feed is published, by topic key."""
-    if not policy.auto:
-        return {}
-    rows = connection.execute(
-        select(feed.c.topic, feed.c.slug).where(feed.c.topic.is_not(None), feed.c.slug.is_not(None))
-    )
+    rows = connection.execute(_published(policy, feed.c.topic, feed.c.slug).where(feed.c.topic.is_not(None)))
     return {row.topic: row.slug for row in rows}
+
+
+def topic_terms(store: Store, policy: FeedPolicy) -> TopicTerms:
+    """What entries call their topics now."""
+    with store.read() as connection:
+        return TopicTerms(topic_slugs(connection, policy), frozenset(policy.specs))
 
 
 def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
@@ -271,26 +153,25 @@ def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     return {row.slug: f"{row.version}-{row.shown_hash.hex()[:12]}" for row in rows}
 
 
-def read_feeds(connection: Connection, reader: FeedReader, policy: FeedPolicy, slugs: Sequence[str]) -> Iterator[Feed]:
+def read_feeds(connection: Connection, reader: FeedReader, terms: TopicTerms, slugs: Sequence[str]) -> Iterator[Feed]:
     """The feeds with these slugs as they are shown, in that order."""
-    terms = TopicTerms(topic_slugs(connection, policy))
     for start in range(0, len(slugs), CHUNK):
         chunk = slugs[start : start + CHUNK]
         rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(chunk)))}
         for slug in chunk:
             row = rows[slug]
-            yield reader.take(slug, row.version) or reader.read(connection, row, row.changed_at, terms).feed
+            yield reader.take(slug, row.version) or reader.read_settled(connection, row, terms)
 
 
 def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
-    """The list of published feeds: `all`, then topics by title."""
+    """The list of published feeds: `all`, then the others by title."""
     rows = connection.execute(_published(policy, feed)).all()
-    ordered = sorted(rows, key=lambda row: (row.topic is not None, row.title.casefold(), row.slug))
+    ordered = sorted(rows, key=lambda row: (row.id != ALL_FEED, row.title.casefold(), row.slug))
     return tuple(
         FeedSummary(
             row.slug,
             row.title,
-            _describe(row, site_title),
+            describe(row, policy.specs.get(row.slug), site_title),
             row.size,
             None if row.newest_at is None else from_us(row.newest_at),
             from_us(row.updated_at),
@@ -307,7 +188,7 @@ def settle_index(writer: Writer, site_title: str, *, pages: bool) -> None:
             [one.slug, one.title, one.description, *([one.entries, str(one.newest)] if pages else [])]
             for one in summaries
         ]
-        digest = _json_digest(shown).hex()
+        digest = json_digest(shown).hex()
         version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
         if digest != before:
             write_meta(connection, "index", f"{int(version) + 1} {digest}")
@@ -320,40 +201,8 @@ def index_version(connection: Connection) -> str:
 
 
 def _published(policy: FeedPolicy, *columns: Any) -> Select[Any]:
-    statement = select(*columns).where(feed.c.slug.is_not(None)).order_by(feed.c.slug)
-    return statement if policy.auto else statement.where(feed.c.id == ALL_FEED)
-
-
-def _describe(row: AnyRow, site_title: str) -> str:
-    """The description of a feed."""
-    return f"Everything from {site_title}" if row.topic is None else f"{row.title} from {site_title}"
-
-
-def _make_entry(row: AnyRow, content: Content, keys: tuple[str, ...], terms: TopicTerms) -> Entry:
-    return Entry(
-        id=row.uid,
-        published=None if row.published_at is None else from_us(row.published_at),
-        updated=from_us(row.updated_at),
-        topics=tuple(Topic(terms.term(key), name) for key, name in zip(keys, content.topics, strict=True)),
-        content=content,
-    )
-
-
-def _digest(shown: Shown, terms: TopicTerms) -> bytes:
-    """A digest of all that a reader of the feed can see, but for its time of change."""
-    entries = [
-        [
-            one.id,
-            seen.hex(),
-            one.updated.isoformat(),
-            one.published.isoformat() if one.published else None,
-            [[topic.slug, topic.slug in terms.published] for topic in one.topics],
-        ]
-        for seen, one in zip(shown.hashes, shown.feed.entries, strict=True)
-    ]
-    withdrawn = [[one.id, one.at.isoformat()] for one in shown.feed.withdrawn]
-    return _json_digest([shown.feed.title, shown.feed.description, shown.feed.language, entries, withdrawn])
-
-
-def _json_digest(value: object) -> bytes:
-    return blake2b(json.dumps(value).encode(), digest_size=16).digest()
+    """The feeds that people may subscribe to: `all`, those of the config and, if wanted, those of topics."""
+    kinds: list[ColumnElement[bool]] = [feed.c.id == ALL_FEED, feed.c.rule.is_not(None)]
+    if policy.auto:
+        kinds.append(feed.c.topic.is_not(None))
+    return select(*columns).where(feed.c.slug.is_not(None), or_(*kinds)).order_by(feed.c.slug)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, or_, select, update
 
-from aggregator.content import stored_topics
+from aggregator.content import read_content
 from aggregator.model import Source
 from aggregator.store.membership import Placing, place_entries
 from aggregator.store.records import shown_update, update_entries, withdraw_entries
@@ -19,6 +19,7 @@ from aggregator.store.tables import (
     FILE_GONE,
     FILE_READ,
     AnyRow,
+    body,
     entry,
     file,
 )
@@ -122,6 +123,7 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
             values["embargo_at"] = old.embargo_at
         moves.append(values | {"entry_key": old.id, "explicit_id": old.explicit_id or new.explicit_id})
     connection.execute(delete(entry).where(entry.c.id.in_([new.id for _, new in entries])))
+    _move_bodies(connection, entries)
     update_entries(connection, moves)
     source = entries[0][0].source
     connection.execute(delete(file).where(file.c.source == source, file.c.path.in_([old for old, _ in files.values()])))
@@ -135,12 +137,29 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
         connection,
         writer,
         [
-            Placing(old.id, old.released_at, old.published_at, stored_topics(new.content), first=False, shown=True)
+            Placing(
+                old.id,
+                old.released_at,
+                old.published_at,
+                read_content(new.content),
+                new.quality,
+                new.heat,
+                shown=old.visible_hash != new.visible_hash,
+            )
             for old, new in entries
-            if old.state == ENTRY_OUT and old.visible_hash != new.visible_hash
+            if old.state == ENTRY_OUT
+            and (old.visible_hash, old.selection_hash) != (new.visible_hash, new.selection_hash)
         ],
     )
     withdraw_entries(connection, writer, withdrawn)
+
+
+def _move_bodies(connection: Connection, entries: list[tuple[AnyRow, AnyRow]]) -> None:
+    connection.execute(delete(body).where(body.c.entry_id.in_([old.id for old, _ in entries])))
+    connection.execute(
+        update(body).where(body.c.entry_id == bindparam("of_new")).values(entry_id=bindparam("of_old")),
+        [{"of_new": new.id, "of_old": old.id} for old, new in entries],
+    )
 
 
 def free_duplicates(writer: Writer, source: Source) -> list[str]:
@@ -352,7 +371,8 @@ def _release(connection: Connection, writer: Writer, rows: list[AnyRow] | Any, u
                 "updated_at": updated,
             }
         )
-        placings.append(Placing(row.id, released, published, stored_topics(row.content), first=first, shown=True))
+        content = read_content(row.content)
+        placings.append(Placing(row.id, released, published, content, row.quality, row.heat, first=first, shown=True))
     update_entries(connection, changes)
     place_entries(connection, writer, placings)
 

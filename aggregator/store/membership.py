@@ -3,109 +3,137 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from aggregator.model import Rule
-from aggregator.naming import topic_key
-from aggregator.rules import matching_feeds
-from aggregator.store.tables import NEVER, AnyRow, feed, feed_entry
-from aggregator.store.writer import ALL_FEED, Writer, add_to_sizes
+from aggregator.model import Content
+from aggregator.rules import FeedRules, fold, read_facts
+from aggregator.store.tables import NEVER, AnyRow, archive_page, feed, feed_entry
+from aggregator.store.writer import Writer, add_to_sizes
 
 WITHDRAWN = "withdrawn"
-_RULES = {ALL_FEED: Rule()}
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """An entry that is out and the topics that say where. `first`: it was never in a feed; `shown`: readers can see
-    that it changed."""
+    """An entry that is out and what rules read of it. `first`: it was never in a feed; `shown`: readers can see that it
+    changed."""
 
     entry_id: int
     released_at: int
     published_at: int | None
-    topics: tuple[str, ...]
-    first: bool
-    shown: bool
+    content: Content
+    quality: float
+    heat: float
+    first: bool = False
+    shown: bool = False
 
 
 def place_entries(connection: Connection, writer: Writer, placings: Collection[Placing]) -> None:
     """Puts entries into the feeds that they belong in now and out of the others, and marks those feeds touched."""
+    _meet_topics(connection, writer, (name for placing in placings for name in placing.content.topics))
     memberships = _memberships(connection, [placing.entry_id for placing in placings if not placing.first])
-    joins: list[dict[str, object]] = []
-    returns: list[tuple[int, int]] = []
-    leaves: list[tuple[int, int]] = []
-    moved: list[tuple[int, int]] = []
-    sizes: Counter[int] = Counter()
+    moves = _Moves(writer, writer.rules)
     for placing in placings:
-        wanted = _wanted_feeds(connection, writer, placing.topics)
         rows = memberships.get(placing.entry_id, {})
+        moves.add(placing, {feed_id: row for feed_id, row in rows.items() if feed_id not in writer.idle})
+    moves.write(connection)
+
+
+def try_entries(
+    connection: Connection, writer: Writer, placings: Collection[Placing], rules: FeedRules, feeds: Collection[int]
+) -> None:
+    """Puts entries in and out of these `feeds` alone, as their new `rules` say, each by its own time of release."""
+    memberships = _memberships(connection, [placing.entry_id for placing in placings])
+    moves = _Moves(writer, rules, own_times=True)
+    for placing in placings:
+        rows = memberships.get(placing.entry_id, {})
+        moves.add(placing, {feed_id: row for feed_id, row in rows.items() if feed_id in feeds})
+    moves.write(connection)
+
+
+class _Moves:
+    """The rows of `feed_entry` that are added and changed together, and what that does to feeds and archive pages."""
+
+    def __init__(self, writer: Writer, rules: FeedRules, *, own_times: bool = False) -> None:
+        self._writer, self._rules, self._own_times = writer, rules, own_times
+        self._joins: list[dict[str, object]] = []
+        self._returns: list[dict[str, object]] = []
+        self._leaves: list[dict[str, object]] = []
+        self._pages: set[tuple[int, int]] = set()
+        self._sizes: Counter[int] = Counter()
+
+    def add(self, placing: Placing, rows: Mapping[int, AnyRow]) -> None:
+        """One entry, with its memberships in the feeds that may change, by feed."""
+        facts = read_facts(placing.content, placing.quality, placing.heat)
+        wanted = self._rules.matching_feeds(facts)
         for feed_id in sorted(wanted - rows.keys()):
-            joins.append(_joining(writer, placing, feed_id))
-            sizes[feed_id] += 1
+            self._joins.append(self._joining(placing, feed_id))
+            self._sizes[feed_id] += 1
         for feed_id, row in rows.items():
-            key = (placing.entry_id, feed_id)
-            if feed_id in wanted:
-                if row.left_at is not None:
-                    returns.append(key)
-                    sizes[feed_id] += 1
-                elif placing.shown:
-                    sizes[feed_id] += 0
-            elif row.left_at is None:
-                leaves.append(key)
-                sizes[feed_id] -= 1
-            elif row.left_by == WITHDRAWN:
-                moved.append(key)
-                sizes[feed_id] += 0
-    if joins:
-        connection.execute(insert(feed_entry), joins)
-    _set_left(connection, returns, None, None)
-    _set_left(connection, leaves, writer.now, "topic")
-    _set_left(connection, moved, writer.now, "topic")
-    add_to_sizes(connection, sizes)
+            key: dict[str, object] = {"of_entry": placing.entry_id, "of_feed": feed_id}
+            inside = row.left_at is None
+            if feed_id not in wanted and (inside or row.left_by == WITHDRAWN):
+                # an entry that was withdrawn is back on the site, so that it is no longer what keeps it out of here
+                self._leaves.append(key | {"clause": self._rules.clause_against(facts, feed_id)})
+            elif feed_id in wanted and not inside:
+                self._returns.append(key)
+            elif not (inside and placing.shown):
+                continue
+            self._sizes[feed_id] += (feed_id in wanted) - inside
+            if row.page is not None:
+                self._pages.add((feed_id, row.page))
+
+    def _joining(self, placing: Placing, feed_id: int) -> dict[str, object]:
+        """The row of an entry that comes into a feed for the first time.
+
+        In a feed that stands already, an entry that was out before and is not old comes on top, or its subscribers
+        would never see it; a rule that is new changes the time of no entry.
+        """
+        writer, released = self._writer, placing.released_at
+        stands = feed_id in writer.standing and not self._own_times
+        if stands and not placing.first and released >= writer.now - writer.late:
+            released = writer.now
+        return {
+            "entry_id": placing.entry_id,
+            "feed_id": feed_id,
+            "released_at": released,
+            "published_at": NEVER if placing.published_at is None else placing.published_at,
+            "joined_at": writer.now,
+        }
+
+    def write(self, connection: Connection) -> None:
+        """Changes the rows, and marks feeds and pages touched."""
+        if self._joins:
+            connection.execute(insert(feed_entry), self._joins)
+        now = self._writer.now
+        _update_memberships(connection, self._returns, left_at=None, left_by=None, joined_at=now)
+        _update_memberships(connection, self._leaves, left_at=now, left_by=bindparam("clause"))
+        _touch_pages(connection, self._pages)
+        add_to_sizes(connection, self._sizes)
 
 
 def close_memberships(connection: Connection, writer: Writer, entry_ids: Collection[int]) -> None:
     """Takes withdrawn entries out of all their feeds, and marks those feeds touched."""
     memberships = _memberships(connection, entry_ids)
-    closing = [
-        (row.entry_id, row.feed_id) for rows in memberships.values() for row in rows.values() if row.left_at is None
-    ]
-    _set_left(connection, closing, writer.now, WITHDRAWN)
-    sizes = Counter({feed_id: 0 for _, feed_id in closing})
-    sizes.subtract(feed_id for _, feed_id in closing)
+    closing = [row for rows in memberships.values() for row in rows.values() if row.left_at is None]
+    keys: list[dict[str, object]] = [{"of_entry": row.entry_id, "of_feed": row.feed_id} for row in closing]
+    _update_memberships(connection, keys, left_at=writer.now, left_by=WITHDRAWN)
+    _touch_pages(connection, {(row.feed_id, row.page) for row in closing if row.page is not None})
+    sizes = Counter({row.feed_id: 0 for row in closing})
+    sizes.subtract(row.feed_id for row in closing)
     add_to_sizes(connection, sizes)
 
 
-def _joining(writer: Writer, placing: Placing, feed_id: int) -> dict[str, object]:
-    """The row of an entry that comes into a feed for the first time.
-
-    In a feed that stands already, an entry that was out before and is not old comes on top, or its subscribers would
-    never see it.
-    """
-    released = placing.released_at
-    if not placing.first and feed_id in writer.standing and released >= writer.now - writer.late:
-        released = writer.now
-    return {
-        "entry_id": placing.entry_id,
-        "feed_id": feed_id,
-        "released_at": released,
-        "published_at": NEVER if placing.published_at is None else placing.published_at,
-        "joined_at": writer.now,
-    }
-
-
-def _wanted_feeds(connection: Connection, writer: Writer, topics: Iterable[str]) -> frozenset[int]:
-    """The feeds for these topics; a topic that is new gets its row, named as it is spelled here."""
-    for name in topics:
-        key = topic_key(name)
-        if key not in writer.topic_feeds:
-            feed_id = writer.new_feed_id()
-            writer.topic_feeds[key] = feed_id
+def _meet_topics(connection: Connection, writer: Writer, names: Iterable[str]) -> None:
+    """Gives topics that are new their rows, named as they are spelled here."""
+    for name in names:
+        key = fold(name)
+        if key not in writer.rules.topic_feeds and key not in writer.covered:
+            writer.rules.topic_feeds[key] = feed_id = writer.new_feed_id()
             connection.execute(insert(feed).values(**new_feed(writer, feed_id, key, name)))
-    return matching_feeds(topics, _RULES, writer.topic_feeds)
 
 
 def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dict[str, object]:
@@ -123,21 +151,35 @@ def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dic
     }
 
 
+_MEMBERSHIP = tuple(getattr(feed_entry.c, name) for name in ("entry_id", "feed_id", "page", "left_at", "left_by"))
+
+
 def _memberships(connection: Connection, entry_ids: Collection[int]) -> dict[int, dict[int, AnyRow]]:
     """Open and closed memberships, by entry and feed."""
     found: dict[int, dict[int, AnyRow]] = defaultdict(dict)
     if entry_ids:
-        columns = (feed_entry.c.entry_id, feed_entry.c.feed_id, feed_entry.c.left_at, feed_entry.c.left_by)
-        for row in connection.execute(select(*columns).where(feed_entry.c.entry_id.in_(entry_ids))):
+        for row in connection.execute(select(*_MEMBERSHIP).where(feed_entry.c.entry_id.in_(entry_ids))):
             found[row.entry_id][row.feed_id] = row
     return found
 
 
-def _set_left(connection: Connection, keys: list[tuple[int, int]], at: int | None, by: str | None) -> None:
-    if keys:
+def _update_memberships(connection: Connection, rows: list[dict[str, object]], **values: object) -> None:
+    """Changes the membership of the entry `of_entry` in the feed `of_feed` of each row."""
+    if rows:
         connection.execute(
             update(feed_entry)
             .where(feed_entry.c.entry_id == bindparam("of_entry"), feed_entry.c.feed_id == bindparam("of_feed"))
-            .values(left_at=at, left_by=by),
-            [{"of_entry": entry_id, "of_feed": feed_id} for entry_id, feed_id in keys],
+            .values(values),
+            rows,
+        )
+
+
+def _touch_pages(connection: Connection, pages: Collection[tuple[int, int]]) -> None:
+    """Marks archive pages, each a feed and a number, in which an entry changed, left or came back."""
+    if pages:
+        connection.execute(
+            update(archive_page)
+            .where(archive_page.c.feed_id == bindparam("of_feed"), archive_page.c.number == bindparam("of_number"))
+            .values(touched=True),
+            [{"of_feed": feed_id, "of_number": number} for feed_id, number in sorted(pages)],
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from aggregator.content import content_json
 from aggregator.errors import StoreError
@@ -22,6 +23,7 @@ from aggregator.store.tables import (
     FILE_REJECTED,
     FILE_UNFINISHED,
     AnyRow,
+    body,
     entry,
     file,
 )
@@ -148,6 +150,7 @@ class _Batch:
         self.files: list[dict[str, object]] = []
         self.inserts: list[dict[str, object]] = []
         self.updates: list[dict[str, Any]] = []
+        self.bodies: dict[int, str] = {}
         self.placings: list[Placing] = []
         self.withdrawals: list[int] = []
         self.hides: list[int] = []
@@ -202,6 +205,7 @@ class _Batch:
             entry_id = self.writer.new_entry_id()
             self.inserts.append(_new_entry(self.writer, record, entry_id, holders.mint(record, entry_id)))
             self.writer.new += 1
+            self.bodies[entry_id] = record.content.body_html
         else:
             entry_id = row.id
             self._update(record, row)
@@ -211,11 +215,20 @@ class _Batch:
     def _update(self, record: Record, row: AnyRow) -> None:
         values = _changed_entry(self.writer, record, row)
         shown = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
+        if record.visible_hash != row.visible_hash:
+            self.bodies[row.id] = record.content.body_html
         if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_OUT:
             if shown or record.selection_hash != row.selection_hash:
-                topics = record.content.topics
                 self.placings.append(
-                    Placing(row.id, row.released_at, row.published_at, topics, first=False, shown=shown)
+                    Placing(
+                        row.id,
+                        row.released_at,
+                        row.published_at,
+                        record.content,
+                        record.quality,
+                        record.heat,
+                        shown=shown,
+                    )
                 )
         elif row.entry_state == ENTRY_OUT:
             values["state"] = ENTRY_OUT
@@ -256,11 +269,20 @@ class _Batch:
         if self.inserts:
             self.connection.execute(insert(entry), self.inserts)
         update_entries(self.connection, self.updates)
+        self._flush_bodies()
         upsert(self.connection, file, self.files)
         place_entries(self.connection, self.writer, self.placings)
         withdraw_entries(self.connection, self.writer, self.withdrawals)
         if self.hides:
             self.connection.execute(update(entry).where(entry.c.id.in_(self.hides)).values(state=ENTRY_HIDDEN))
+
+    def _flush_bodies(self) -> None:
+        """Keeps the bodies of records while a feed shows bodies; a record without one has no row."""
+        if self.source.body_base is not None and self.bodies:
+            self.connection.execute(delete(body).where(body.c.entry_id.in_(self.bodies)))
+            rows = [{"entry_id": key, "html": html} for key, html in self.bodies.items() if html]
+            if rows:
+                self.connection.execute(insert(body), rows)
 
 
 class _Holders:
@@ -391,7 +413,7 @@ def _stated(writer: Writer, record: Record) -> dict[str, Any]:
         "path": record.file.path,
         "explicit_id": record.explicit_id,
         "state": ENTRY_WAITING if waits else ENTRY_HIDDEN,
-        "content": content_json(record.content),
+        "content": content_json(replace(record.content, body_html="")),
         "content_hash": record.content_hash,
         "visible_hash": record.visible_hash,
         "selection_hash": record.selection_hash,

@@ -155,9 +155,18 @@ feed = Table(
     Column("changed_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("newest_at", BigInteger),
+    Column("rule", Text),
+    Column("topic_title", Text),
+    Column("born_slug", _Bytewise),
+    Column("fits", Integer),
+    Column("pages", Integer, nullable=False, server_default="0"),
 )
-"""`all` and every topic. `topic` is its key, none for `all`; `slug` comes with enough entries. `size`: entries in it.
-`touched`: something in it changed since `shown_hash` was made; `changed_at`: the time its window was last cut at."""
+"""`all`, every topic, and the feeds of the config. `topic` is its key, none for others; `slug` comes with enough
+entries. `size`: entries in it. `touched`: something in it changed since `shown_hash` was made; `changed_at`: the time
+its window was last cut at; `fits`: how many entries its documents have room for, where that is fewer. `pages`: how
+many archive pages it has. `rule`: what a rule of the config said when every entry was last tried against it, empty
+while that goes on, none where no such rule is in force. `topic_title`: what the feed of a topic is called again when
+the config gives it back. `born_slug`: the slug that its Atom id is minted from, where the feed has moved since."""
 Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
 
 feed_entry = Table(
@@ -173,7 +182,8 @@ feed_entry = Table(
     Column("left_by", Text),
     sqlite_with_rowid=False,
 )
-"""Membership: never deleted, only closed. `left_by`: `withdrawn`, or the clause that put it out."""
+"""Membership: never deleted, only closed. `page`: the archive page that it is sealed in, for good. `joined_at`: when it
+last came in. `left_by`: `withdrawn`, or the clause that put it out."""
 _open = text("left_at IS NULL")
 Index(
     "feed_entry_window",
@@ -183,6 +193,16 @@ Index(
     sqlite_where=_open,
     postgresql_where=_open,
 )
+_unsealed = text("left_at IS NULL AND page IS NULL")
+Index(
+    "feed_entry_unsealed",
+    feed_entry.c.feed_id,
+    feed_entry.c.released_at,
+    sqlite_where=_unsealed,
+    postgresql_where=_unsealed,
+)
+_sealed = text("page IS NOT NULL")
+Index("feed_entry_page", feed_entry.c.feed_id, feed_entry.c.page, sqlite_where=_sealed, postgresql_where=_sealed)
 _withdrawn = text("left_by = 'withdrawn'")
 Index(
     "feed_entry_withdrawn",
@@ -191,6 +211,33 @@ Index(
     sqlite_where=_withdrawn,
     postgresql_where=_withdrawn,
 )
+
+archive_page = Table(
+    "archive_page",
+    metadata,
+    Column("feed_id", _Key, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("touched", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("shown_hash", LargeBinary, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""A sealed page of a feed; what is in it says `feed_entry`. The other columns are as those of `feed`."""
+Index(
+    "archive_page_touched",
+    archive_page.c.touched,
+    sqlite_where=text("touched"),
+    postgresql_where=text("touched"),
+)
+
+body = Table(
+    "body",
+    metadata,
+    Column("entry_id", _Key, primary_key=True, autoincrement=False),
+    Column("html", Text, nullable=False),
+)
+"""The body of an entry, sanitised; only of those that have one, and only while a feed shows bodies."""
 
 cycle = Table(
     "cycle",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select, updat
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aggregator.errors import StoreError
-from aggregator.model import FeedPolicy
+from aggregator.model import FeedPolicy, Rule
 from aggregator.naming import IdMint
+from aggregator.rules import FeedRules
 from aggregator.store.engine import Store
 from aggregator.store.tables import entry, feed, meta
 
@@ -32,11 +33,30 @@ class Writer:
         self.new = self.changed = self.removed = 0
         with store.read() as connection:
             self._next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
-            rows = connection.execute(select(feed.c.id, feed.c.topic, feed.c.slug)).all()
-        self.topic_feeds: dict[str, int] = {row.topic: row.id for row in rows if row.topic is not None}
-        self.standing = frozenset(row.id for row in rows if row.slug is not None)
-        """Feeds that were there before this cycle."""
-        self._next_feed = max((row.id for row in rows), default=ALL_FEED) + 1
+            self._next_feed = (connection.scalar(select(func.max(feed.c.id))) or ALL_FEED) + 1
+            self.standing = frozenset(connection.scalars(select(feed.c.id).where(feed.c.slug.is_not(None))))
+            """Feeds that were there before this cycle."""
+        self.read_feeds()
+
+    def read_feeds(self) -> None:
+        """Learns which feeds there are. Those of the config stand `idle` until `use_rules` has their rules."""
+        with self.store.read() as connection:
+            rows = connection.execute(select(feed.c.id, feed.c.topic, feed.c.rule).where(feed.c.id != ALL_FEED)).all()
+        stated = [row for row in rows if row.topic is None or row.rule is not None]
+        self.idle = frozenset(row.id for row in stated)
+        """Feeds that nothing goes in or out of, because their rule is not known, or no more."""
+        self.covered = frozenset(row.topic for row in stated if row.topic is not None)
+        """Topics whose feed is one of the config."""
+        topic_feeds = {row.topic: row.id for row in rows if row.topic is not None and row.rule is None}
+        self.rules = FeedRules({ALL_FEED: Rule()}, topic_feeds)
+        self.old_slugs: frozenset[str] = frozenset()
+        """What feeds of the config were called before: no other feed may be, while their addresses go on."""
+
+    def use_rules(self, rules: Mapping[int, Rule], old_slugs: frozenset[str]) -> None:
+        """From now on entries go into feeds of the config by these rules, by feed key."""
+        self.idle -= rules.keys()
+        self.rules = FeedRules({ALL_FEED: Rule(), **rules}, self.rules.topic_feeds)
+        self.old_slugs = old_slugs
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

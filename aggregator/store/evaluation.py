@@ -1,0 +1,174 @@
+"""Feeds of the config: their rows, and every entry tried against a rule that is new or has changed.
+
+specs -> rows made, renamed, taken from topics, given back -> entries tried in batches -> the rules are in force
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, or_, select, update
+
+from aggregator.content import read_content
+from aggregator.model import FeedSpec, Rule
+from aggregator.rules import FeedRules, rule_text
+from aggregator.store.membership import Placing, new_feed, try_entries
+from aggregator.store.tables import ENTRY_OUT, AnyRow, entry, feed
+from aggregator.store.writer import ALL_FEED, Writer
+
+BATCH = 1000
+"""How many entries are tried in one transaction."""
+IN_DOUBT = ""
+"""What `rule` of a feed is while entries are tried: the old rule is not true of it any more, the new one not yet."""
+
+_ROW = tuple(
+    getattr(feed.c, name) for name in ("id", "slug", "born_slug", "topic", "topic_title", "title", "rule", "updated_at")
+)
+
+
+def open_feeds(writer: Writer, specs: Collection[FeedSpec], stopped: Callable[[], None]) -> None:
+    """Brings the feeds of the config to what `specs` say, and `writer` to their rules.
+
+    A feed takes over the row of the topic with its slug, or of the feed that it has moved from; a topic gets its row
+    back when the table is gone. Where a rule is new, every entry that is out is tried again, in batches: what `stopped`
+    raises between two of them costs no more than trying again.
+    """
+    opening = _Opening(writer, specs)
+    if opening.added or opening.changed:
+        with writer.write() as connection:
+            for feed_id, values in opening.changed.items():
+                connection.execute(update(feed).where(feed.c.id == feed_id).values(values))
+            if opening.added:
+                connection.execute(insert(feed), opening.added)
+    if opening.settled:
+        _try_all(writer, opening, stopped)
+        with writer.write() as connection:
+            for feed_id, values in opening.settled.items():
+                free = _free_slug(connection, feed_id, values)
+                connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
+    if opening.added or opening.changed:
+        writer.read_feeds()
+    writer.use_rules(opening.rules, opening.old_slugs)
+
+
+class _Opening:
+    """What has to change for the feeds to be as `specs` say.
+
+    `added` and `changed` are rows and values of rows, by key, from before entries are tried; `settled` those from after
+    it, of the feeds whose rule is not in force. `rules` are those of the config, `returning` feeds by their topics.
+    """
+
+    def __init__(self, writer: Writer, specs: Collection[FeedSpec]) -> None:
+        self._writer = writer
+        self.old_slugs = frozenset(old for spec in specs for old in spec.old_slugs)
+        self._slugs = frozenset(spec.slug for spec in specs)
+        self.added: list[dict[str, Any]] = []
+        self.changed: dict[int, dict[str, Any]] = {}
+        self.settled: dict[int, dict[str, Any]] = {}
+        self.rules: dict[int, Rule] = {}
+        self.returning: dict[str, int] = {}
+        with writer.store.read() as connection:
+            rows = {row.slug: row for row in connection.execute(self._concerned())}
+        for spec in specs:
+            self._open(spec, rows)
+        for row in rows.values():
+            self._close(row)
+
+    def _concerned(self) -> Select[Any]:
+        """The rows of feeds that are of the config, were once, or are in its way."""
+        names = self._slugs | self.old_slugs
+        mine = or_(feed.c.rule.is_not(None), feed.c.slug.in_(names), feed.c.born_slug.in_(names))
+        return select(*_ROW).where(mine, feed.c.slug.is_not(None), feed.c.id != ALL_FEED).order_by(feed.c.id)
+
+    def _open(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> None:
+        """Gives a feed its row, which is no longer among `rows` then."""
+        row = rows.pop(self._slug_until_now(spec, rows), None)
+        text = rule_text(spec.rule)
+        if row is None:
+            feed_id = self._writer.new_feed_id()
+            born = {"born_slug": next(iter(spec.old_slugs), None), "rule": IN_DOUBT}
+            made = new_feed(self._writer, feed_id, None, spec.title or spec.slug)
+            self.added.append(made | {"slug": spec.slug} | born)
+        else:
+            feed_id = row.id
+            self._change(row, self._stated(spec, row) | ({} if row.rule == text else {"rule": IN_DOUBT}))
+        self.rules[feed_id] = spec.rule
+        if row is None or row.rule != text:
+            self._settle(feed_id, row, {"rule": text})
+
+    def _slug_until_now(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> str:
+        """The slug that the feed has in the store: its own, the one it moves from, or one that it had in between."""
+        free = {slug: row for slug, row in rows.items() if slug not in self._slugs}
+        names = (spec.slug, *spec.old_slugs)
+        if spec.slug in rows:
+            return spec.slug
+        known = [name for name in names if name in free]
+        known += [slug for slug, row in free.items() if row.born_slug in names]
+        return known[0] if known else spec.slug
+
+    @staticmethod
+    def _stated(spec: FeedSpec, row: AnyRow) -> dict[str, Any]:
+        """What the row of a feed says of it, rule aside."""
+        topic_title = row.topic_title or (row.title if row.topic is not None else None)
+        born = row.born_slug or (row.slug if row.slug != spec.slug else None)
+        return {
+            "slug": spec.slug,
+            "born_slug": None if born == spec.slug else born,
+            "topic_title": topic_title,
+            "title": spec.title or topic_title or spec.slug,
+        }
+
+    def _close(self, row: AnyRow) -> None:
+        """What becomes of a feed that the config does not name: it is its topic's again, or no more."""
+        if row.rule is None:
+            if row.topic is not None and row.slug in self.old_slugs:
+                self._change(row, {"slug": None})  # its address leads to another feed
+        elif row.topic is None:
+            self._change(row, {"rule": None})
+        else:
+            self.returning[row.topic] = row.id
+            home = row.born_slug or row.slug
+            slug = None if home in self._slugs | self.old_slugs else home
+            values = {"rule": None, "slug": slug, "born_slug": None, "title": row.topic_title, "topic_title": None}
+            self._change(row, {"rule": IN_DOUBT})
+            self._settle(row.id, row, values)
+
+    def _change(self, row: AnyRow, values: dict[str, Any]) -> None:
+        differing = {name: value for name, value in values.items() if value != getattr(row, name)}
+        if differing:
+            renamed = {"updated_at": max(row.updated_at, self._writer.now)} if "title" in differing else {}
+            self.changed[row.id] = differing | renamed | {"touched": True}
+
+    def _settle(self, feed_id: int, row: AnyRow | None, values: dict[str, Any]) -> None:
+        updated = max(self._writer.now, row.updated_at if row else 0)
+        self.settled[feed_id] = values | {"touched": True, "updated_at": updated}
+
+
+def _try_all(writer: Writer, opening: _Opening, stopped: Callable[[], None]) -> None:
+    """Tries every entry that is out against the rules that are not in force."""
+    rules = FeedRules({key: rule for key, rule in opening.rules.items() if key in opening.settled}, opening.returning)
+    last = -1
+    while True:
+        stopped()
+        with writer.write() as connection:
+            rows = connection.execute(
+                select(entry).where(entry.c.state == ENTRY_OUT, entry.c.id > last).order_by(entry.c.id).limit(BATCH)
+            ).all()
+            try_entries(connection, writer, [_placing(row) for row in rows], rules, opening.settled)
+        if len(rows) < BATCH:
+            return
+        last = rows[-1].id
+
+
+def _placing(row: AnyRow) -> Placing:
+    content = read_content(row.content)
+    return Placing(row.id, row.released_at, row.published_at, content, row.quality, row.heat)
+
+
+def _free_slug(connection: Connection, feed_id: int, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, without a slug that another feed got meanwhile."""
+    if values.get("slug") is None:
+        return values
+    others = select(feed.c.id).where(feed.c.slug == values["slug"], feed.c.id != feed_id)
+    return values | {"slug": None} if connection.scalar(others) is not None else values

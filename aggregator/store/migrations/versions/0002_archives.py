@@ -1,0 +1,38 @@
+"""Archive pages, bodies, and feeds with a rule of their own."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+UNSEALED = sa.text("left_at IS NULL AND page IS NULL")
+SEALED = sa.text("page IS NOT NULL")
+KEY = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
+
+
+def upgrade() -> None:
+    # added one by one: a batch would copy the table on SQLite, where this is enough
+    op.add_column('feed', sa.Column('rule', sa.Text(), nullable=True))
+    op.add_column('feed', sa.Column('topic_title', sa.Text(), nullable=True))
+    op.add_column('feed', sa.Column('born_slug', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=True))
+    op.add_column('feed', sa.Column('fits', sa.Integer(), nullable=True))
+    op.add_column('feed', sa.Column('pages', sa.Integer(), server_default='0', nullable=False))
+    op.create_index('feed_entry_unsealed', 'feed_entry', ['feed_id', 'released_at'], sqlite_where=UNSEALED, postgresql_where=UNSEALED)
+    op.create_index('feed_entry_page', 'feed_entry', ['feed_id', 'page'], sqlite_where=SEALED, postgresql_where=SEALED)
+    op.create_table('archive_page',
+    sa.Column('feed_id', KEY, autoincrement=False, nullable=False),
+    sa.Column('number', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('touched', sa.Boolean(), nullable=False),
+    sa.Column('version', sa.BigInteger(), nullable=False),
+    sa.Column('shown_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('updated_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('feed_id', 'number'),
+    sqlite_with_rowid=False
+    )
+    op.create_index('archive_page_touched', 'archive_page', ['touched'], sqlite_where=sa.text('touched'), postgresql_where=sa.text('touched'))
+    op.create_table('body',
+    sa.Column('entry_id', KEY, autoincrement=False, nullable=False),
+    sa.Column('html', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('entry_id')
+    )

@@ -1,0 +1,275 @@
+"""Reading feeds as they are shown: their window, their entries, and a digest of all that a reader can see."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+from sqlalchemy import Connection, bindparam, select
+
+from aggregator.content import read_content
+from aggregator.model import ArchivePage, Content, Entry, Feed, FeedPolicy, FeedSpec, Site, Topic, Withdrawal
+from aggregator.naming import IdMint, topic_key, topic_slug
+from aggregator.store.membership import WITHDRAWN
+from aggregator.store.tables import AnyRow, body, entry, feed_entry
+from aggregator.store.writer import ALL_FEED, from_us, span_us
+
+STAY_FACTOR = 4
+"""How many times `limit` the window may be while its entries are new."""
+MAX_CACHED = 20_000
+MAX_SETTLED = 500
+
+# Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
+_SHOWN = (
+    feed_entry.c.released_at,
+    entry.c.id,
+    entry.c.uid,
+    entry.c.visible_hash,
+    entry.c.published_at,
+    entry.c.updated_at,
+)
+_NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
+_WINDOW = (
+    select(*_SHOWN)
+    .join(entry, entry.c.id == feed_entry.c.entry_id)
+    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
+    .order_by(*_NEWEST_FIRST)
+    .limit(bindparam("most"))
+    .offset(bindparam("after"))
+)
+_PAGE = (
+    select(*_SHOWN)
+    .join(entry, entry.c.id == feed_entry.c.entry_id)
+    .where(
+        feed_entry.c.feed_id == bindparam("feed_id"),
+        feed_entry.c.page == bindparam("number"),
+        feed_entry.c.left_at.is_(None),
+    )
+    .order_by(*_NEWEST_FIRST)
+)
+_WITHDRAWN = (
+    select(entry.c.uid, feed_entry.c.left_at)
+    .join(entry, entry.c.id == feed_entry.c.entry_id)
+    .where(
+        feed_entry.c.feed_id == bindparam("feed_id"),
+        feed_entry.c.left_by == WITHDRAWN,
+        feed_entry.c.left_at > bindparam("since"),
+    )
+    .order_by(feed_entry.c.left_at.desc(), entry.c.uid.desc())
+    .limit(bindparam("most"))
+)
+_CONTENTS = select(entry.c.id, entry.c.content).where(entry.c.id.in_(bindparam("ids", expanding=True)))
+_BODIES = select(body.c.entry_id, body.c.html).where(body.c.entry_id.in_(bindparam("ids", expanding=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """How much room documents have, which render knows and the store asks.
+
+    `count` says how many of a feed's entries fit into each of its documents, `split` how many of some entries go into
+    each archive page, at most `limit`.
+    """
+
+    count: Callable[[Feed], int]
+    split: Callable[[Feed, tuple[Entry, ...], int], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a feed shows at one moment: the rows of its entries, and how many there is room for where that is fewer."""
+
+    feed: Feed
+    rows: Sequence[AnyRow]
+    fits: int | None
+
+    @property
+    def newest_at(self) -> int | None:
+        """Its newest release, in µs."""
+        return self.rows[0].released_at if self.rows else None
+
+
+class TopicTerms:
+    """What entries call their topics: the slug of the topic's feed, else one that no feed has."""
+
+    def __init__(self, slugs: Mapping[str, str], stated: frozenset[str]) -> None:
+        self.published = frozenset(slugs.values()) | stated
+        self._terms, self._stated = dict(slugs), stated
+
+    def term(self, key: str) -> str:
+        """The term of the topic with this key; a feed of the config with its slug stands for its feed."""
+        if key not in self._terms:
+            plain = topic_slug(key, ())
+            self._terms[key] = plain if plain in self._stated else topic_slug(key, self.published)
+        return self._terms[key]
+
+
+class FeedReader:
+    """Reads feeds as they are shown; keeps the contents it has read, which most feeds share and few cycles change."""
+
+    def __init__(self, policy: FeedPolicy, site_id: str, site: Site, space: Space) -> None:
+        self.policy, self._mint, self._site, self.space = policy, IdMint(site_id), site, space
+        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, tuple[str, ...]]] = OrderedDict()
+        self._settled: dict[str, Feed] = {}
+
+    def limit(self, row: AnyRow) -> int:
+        """How many entries a feed has, and an archive page of it."""
+        spec = self.policy.specs.get(row.slug)
+        return (spec.limit if spec else None) or self.policy.limit
+
+    def read(self, connection: Connection, row: AnyRow, at: int, terms: TopicTerms) -> Shown:
+        """The feed of `row` with its window cut at `at` (µs) and to the room there is; `terms` names the topics of its
+        entries."""
+        rows = self._read_window(connection, row, at)
+        feed_now = self._read_feed(connection, row, rows, at, terms)
+        if (count := self.space.count(feed_now)) < len(rows):
+            return Shown(replace(feed_now, entries=feed_now.entries[:count]), rows[:count], count)
+        return Shown(feed_now, rows, None)
+
+    def read_settled(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Feed:
+        """The feed of `row` as it was settled last."""
+        rows = self._read_window(connection, row, row.changed_at)[: row.fits]
+        return self._read_feed(connection, row, rows, row.changed_at, terms)
+
+    def read_page(self, connection: Connection, row: AnyRow, page: AnyRow, terms: TopicTerms) -> ArchivePage:
+        """One archive page of the feed of `row`."""
+        rows = self.page_rows(connection, page)
+        entries = self.read_entries(connection, rows, terms, full=self.heading(row).full)
+        return ArchivePage(page.number, from_us(page.updated_at), entries)
+
+    @staticmethod
+    def page_rows(connection: Connection, page: AnyRow) -> Sequence[AnyRow]:
+        """The rows of the entries that an archive page has now, newest first."""
+        return connection.execute(_PAGE, {"feed_id": page.feed_id, "number": page.number}).all()
+
+    def heading(self, row: AnyRow) -> Feed:
+        """The feed of `row` without anything in it."""
+        spec = self.policy.specs.get(row.slug)
+        return Feed(
+            slug=row.slug,
+            id=self._mint.feed_id(row.born_slug or row.slug),
+            title=row.title,
+            description=describe(row, spec, self._site.title),
+            language=(spec.language if spec else "") or self._site.language,
+            updated=from_us(row.updated_at),
+            full=spec is not None and spec.full,
+            version=row.version,
+            entries=(),
+            withdrawn=(),
+            image=spec.image if spec else "",
+            pages=row.pages if self.policy.archive else 0,
+        )
+
+    def read_entries(
+        self, connection: Connection, rows: Sequence[AnyRow], terms: TopicTerms, *, full: bool
+    ) -> tuple[Entry, ...]:
+        """The entries of `rows`, with their bodies if `full`."""
+        contents = self._read_contents(connection, rows)
+        bodies: dict[int, str] = {}
+        if full and rows:
+            found = connection.execute(_BODIES, {"ids": [row.id for row in rows]})
+            bodies = {one.entry_id: one.html for one in found}
+        return tuple(_make_entry(row, *contents[row.id], terms, bodies.get(row.id, "")) for row in rows)
+
+    def forget(self) -> None:
+        """Drops what `keep` was given: of a settling that was rolled back, say, whose versions will be given again."""
+        self._settled.clear()
+
+    def keep(self, settled: Feed) -> None:
+        """Remembers a feed that was read to be settled and is about to be rendered."""
+        if len(self._settled) < MAX_SETTLED:
+            self._settled[settled.slug] = settled
+
+    def take(self, slug: str, version: int) -> Feed | None:
+        """The feed that `keep` was given, once, if it is of this version."""
+        settled = self._settled.pop(slug, None)
+        return settled if settled is not None and settled.version == version else None
+
+    def _read_feed(
+        self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow], at: int, terms: TopicTerms
+    ) -> Feed:
+        heading = self.heading(row)
+        return replace(
+            heading,
+            entries=self.read_entries(connection, rows, terms, full=heading.full),
+            withdrawn=self._read_withdrawn(connection, row, at),
+        )
+
+    def _read_window(self, connection: Connection, row: AnyRow, at: int) -> Sequence[AnyRow]:
+        """The newest `limit` entries and, beyond, those released within `min_stay` before `at`."""
+        limit = self.limit(row)
+        rows: Sequence[AnyRow] = connection.execute(_WINDOW, {"feed_id": row.id, "most": limit, "after": 0}).all()
+        stay_since = at - span_us(self.policy.min_stay)
+        if len(rows) == limit and rows[-1].released_at > stay_since:
+            beyond = {"feed_id": row.id, "most": (STAY_FACTOR - 1) * limit, "after": limit}
+            more = connection.execute(_WINDOW, beyond)
+            return [*rows, *(one for one in more if one.released_at > stay_since)]
+        return rows
+
+    def _read_withdrawn(self, connection: Connection, row: AnyRow, at: int) -> tuple[Withdrawal, ...]:
+        since = at - span_us(self.policy.tombstones)
+        asked = {"feed_id": row.id, "since": since, "most": STAY_FACTOR * self.limit(row)}
+        return tuple(Withdrawal(one.uid, from_us(one.left_at)) for one in connection.execute(_WITHDRAWN, asked))
+
+    def _read_contents(
+        self, connection: Connection, rows: Sequence[AnyRow]
+    ) -> dict[int, tuple[Content, tuple[str, ...]]]:
+        """The content and topic keys of each entry."""
+        found = {}
+        unread = {}
+        for row in rows:
+            key = (row.id, row.visible_hash)
+            if key in self._contents:
+                self._contents.move_to_end(key)
+                found[row.id] = self._contents[key]
+            else:
+                unread[row.id] = key
+        if unread:
+            for row in connection.execute(_CONTENTS, {"ids": list(unread)}):
+                content = read_content(row.content)
+                found[row.id] = self._contents[unread[row.id]] = (content, tuple(map(topic_key, content.topics)))
+        while len(self._contents) > MAX_CACHED:
+            self._contents.popitem(last=False)
+        return found
+
+
+def describe(row: AnyRow, spec: FeedSpec | None, site_title: str) -> str:
+    """The description of the feed of `row`."""
+    if spec and spec.description:
+        return spec.description
+    return f"Everything from {site_title}" if row.id == ALL_FEED else f"{row.title} from {site_title}"
+
+
+def feed_digest(shown: Shown, terms: TopicTerms) -> bytes:
+    """A digest of all that a reader of the feed can see, but for its time of change."""
+    entries = [
+        [
+            one.id,
+            row.visible_hash.hex(),
+            one.updated.isoformat(),
+            one.published.isoformat() if one.published else None,
+            [[topic.slug, topic.slug in terms.published] for topic in one.topics],
+        ]
+        for row, one in zip(shown.rows, shown.feed.entries, strict=True)
+    ]
+    withdrawn = [[one.id, one.at.isoformat()] for one in shown.feed.withdrawn]
+    heading = shown.feed
+    facts = [heading.title, heading.description, heading.language, heading.image, heading.full, heading.pages]
+    return json_digest([facts, entries, withdrawn])
+
+
+def json_digest(value: object) -> bytes:
+    """16 bytes that stand for a value of JSON."""
+    return blake2b(json.dumps(value).encode(), digest_size=16).digest()
+
+
+def _make_entry(row: AnyRow, content: Content, keys: tuple[str, ...], terms: TopicTerms, body_html: str) -> Entry:
+    return Entry(
+        id=row.uid,
+        published=None if row.published_at is None else from_us(row.published_at),
+        updated=from_us(row.updated_at),
+        topics=tuple(Topic(terms.term(key), name) for key, name in zip(keys, content.topics, strict=True)),
+        content=replace(content, body_html=body_html) if body_html else content,
+    )

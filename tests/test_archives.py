@@ -1,0 +1,362 @@
+"""Archives (RFC 5005): whatever was published and still is stands in a feed's document or in a page of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from conftest import SiteFolder, at
+from lxml import etree
+
+from aggregator.errors import StoppedError
+from aggregator.store import archives
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
+TOMBSTONE = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
+BASE = "https://feeds.example.org/"
+SMALL = '[output]\nlimit = 10\nmin_stay = "0s"'
+NOON = at("2026-03-01 12:00")
+
+
+def page(site: SiteFolder, slug: str, number: int) -> bytes:
+    """The bytes of an archive page."""
+    return (site.output / slug / "archive" / f"{number:04}.xml").read_bytes()
+
+
+def pages(site: SiteFolder, slug: str = "all") -> dict[str, bytes]:
+    """The archive pages of a feed, by path."""
+    return {path: body for path, body in site.documents().items() if path.startswith(f"{slug}/archive/")}
+
+
+def entry_ids(body: bytes) -> list[str]:
+    """The ids of a document's entries, in the order shown."""
+    return [one.text or "" for one in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}id")]
+
+
+def titles(body: bytes) -> list[str]:
+    """The titles of a document's entries, in the order shown."""
+    return [one.text or "" for one in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}title")]
+
+
+def link(body: bytes, rel: str) -> str | None:
+    """Where the link of a document with this relation leads, as a path of the output folder."""
+    root = etree.fromstring(body)
+    parent = root if root.tag == f"{ATOM}feed" else root[0]
+    found = [one.get("href") for one in parent.iterfind(f"{ATOM}link") if one.get("rel") == rel]
+    assert len(found) < 2, f"{rel} is there {len(found)} times"
+    return found[0].removeprefix(BASE) if found else None
+
+
+def walk(documents: dict[str, bytes], start: str) -> set[str]:
+    """The ids that a reader finds who follows the archive of a feed to its end."""
+    found: set[str] = set()
+    path: str | None = start
+    while path:
+        body = documents[path]
+        found |= set(entry_ids(body)) if path.endswith("/atom.xml") or "/archive/" in path else set()
+        path = link(body, "prev-archive")
+    return found
+
+
+@dataclass
+class Subscriber:
+    """Polls a feed, takes in the archive pages that are new to it, and forgets what a tombstone names."""
+
+    known: set[str] = field(default_factory=set)
+    pages: set[str] = field(default_factory=set)
+
+    def poll(self, documents: dict[str, bytes], slug: str) -> None:
+        path: str | None = f"{slug}/atom.xml"
+        gone: set[str] = set()
+        while path and path not in self.pages:
+            body = documents[path]
+            self.known |= set(entry_ids(body))
+            gone |= {one.get("ref", "") for one in etree.fromstring(body).iter(TOMBSTONE)}
+            if "/archive/" in path:
+                self.pages.add(path)
+            path = link(body, "prev-archive")
+        self.known -= gone
+
+
+class Newsroom:
+    """Adds records one by one, and now and then edits, withdraws or brings back an old one, or adds a late one."""
+
+    def __init__(self, site: SiteFolder, seed: int) -> None:
+        self.site, self.random, self.now = site, random.Random(seed), NOON
+        self.fields: dict[str, dict[str, Any]] = {}
+        self.changed: set[str] = set()
+
+    def step(self, number: int) -> None:
+        """One more record, and what else happens; the names of old ones that changed are in `changed`."""
+        self.now += timedelta(minutes=self.random.choice((5, 60, 600)))
+        self.changed = set()
+        late = self.random.random() < 0.15
+        date = self.now - timedelta(days=self.random.choice((2, 400)) if late else 0)
+        topics = self.random.sample(["AI", "Chips", "Rail"], self.random.randint(1, 2))
+        self._put(
+            f"{number:03}.md", publishedDateTime=date.isoformat(), topics=topics, webUrl=f"https://e.example/{number}"
+        )
+        old = self.random.choice(sorted(self.fields))
+        roll = self.random.random()
+        if roll < 0.06:
+            self._edit(old, excerpt=f"As of {number}")
+        elif roll < 0.12:
+            self._edit(old, published=False)
+        elif roll < 0.15:
+            self._edit(old, published=True)
+        elif roll < 0.18:
+            self._edit(old, topics=["Rail"])
+        elif roll < 0.20:
+            self._edit(old, quality=number)
+
+    @property
+    def published(self) -> set[str]:
+        return {name for name, fields in self.fields.items() if fields.get("published", True)}
+
+    def members(self, topic: str) -> set[str]:
+        return {name for name in self.published if topic in self.fields[name]["topics"]}
+
+    def _edit(self, name: str, **fields: Any) -> None:
+        before = dict(self.fields[name])
+        self._put(name, **before | fields)
+        if before != self.fields[name] and "quality" not in fields:
+            self.changed.add(name)
+
+    def _put(self, name: str, **fields: Any) -> None:
+        self.fields[name] = fields
+        self.site.record(name, **fields)
+
+
+def test_a_reader_that_polls_now_and_then_misses_nothing_and_sealed_pages_stay(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    room = Newsroom(site, 7)
+    subscriber = Subscriber()
+    before: dict[str, bytes] = {}
+    names: dict[str, str] = {}
+    rewritten = 0
+    for number in range(300):
+        room.step(number)
+        assert site.run(room.now).published
+        after = site.documents()
+        for body in (after["all/atom.xml"], *pages(site).values()):
+            names |= dict(zip(entry_ids(body), titles(body), strict=True))
+        assert {names[uid] for uid in walk(after, "all/atom.xml")} == room.published
+        if "rail/atom.xml" in after:
+            assert {names[uid] for uid in walk(after, "rail/atom.xml")} == room.members("Rail")
+        for path in sorted(path for path in before if "/archive/" in path):
+            if after[path] != before[path]:
+                rewritten += 1
+                either = {names[uid] for uid in entry_ids(before[path]) + entry_ids(after[path])}
+                assert either & room.changed, f"{path} was written again in step {number} for no reason"
+        if number % 40 == 39:
+            subscriber.poll(after, "all")
+            assert {names[uid] for uid in subscriber.known} == room.published
+        before = after
+    sizes = [len(entry_ids(body)) for body in pages(site).values()]
+    assert rewritten > 10
+    assert max(sizes) == 10
+    assert sum(sizes) / len(sizes) > 4
+
+
+def add(site: SiteFolder, numbers: Iterable[int], **fields: Any) -> None:
+    """A record for each number, published that many minutes after noon."""
+    for number in numbers:
+        date = (NOON + timedelta(minutes=number)).isoformat()
+        site.record(f"{number:03}.md", publishedDateTime=date, topics=["AI"], **fields)
+
+
+def test_a_first_import_seals_what_the_document_has_no_room_for_oldest_first_in_full_pages(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    add(site, range(35))
+    site.run("2026-03-02 12:00")
+
+    assert len(site.titles()) == 10
+    assert sorted(pages(site)) == [f"all/archive/000{number}.xml" for number in (1, 2, 3)]
+    assert titles(page(site, "all", 1)) == [f"{number:03}.md" for number in range(9, -1, -1)]
+    assert titles(page(site, "all", 3)) == [f"{number:03}.md" for number in range(24, 19, -1)]
+
+
+def test_pages_are_sealed_when_the_first_entry_is_about_to_leave_and_then_take_the_whole_document(
+    site: SiteFolder,
+) -> None:
+    site.configure(SMALL)
+    site.run(NOON)
+    for number in range(1, 32):
+        add(site, [number])
+        site.run(NOON + timedelta(minutes=number))
+        assert len(pages(site)) == (number - 1) // 10, f"after {number} records"
+    assert [len(entry_ids(body)) for body in pages(site).values()] == [10, 10, 10]
+
+
+def test_a_page_names_its_feed_its_current_document_and_the_page_before_and_no_page_after(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    add(site, range(35))
+    site.run("2026-03-02 12:00")
+    first, last = page(site, "ai", 1), page(site, "ai", 3)
+    current = (site.output / "ai" / "atom.xml").read_bytes()
+
+    for body in (first, last):
+        assert etree.fromstring(body).find(ARCHIVE) is not None
+        assert etree.fromstring(body).findtext(f"{ATOM}id") == etree.fromstring(current).findtext(f"{ATOM}id")
+        assert link(body, "current") == "ai/atom.xml"
+        assert link(body, "next-archive") is None
+    assert link(first, "self") == "ai/archive/0001.xml"
+    assert link(first, "prev-archive") is None
+    assert link(last, "prev-archive") == "ai/archive/0002.xml"
+    assert etree.fromstring(current).find(ARCHIVE) is None
+    assert link(current, "prev-archive") == "ai/archive/0003.xml"
+    assert link((site.output / "ai" / "rss.xml").read_bytes(), "prev-archive") == "ai/archive/0003.xml"
+
+
+def test_a_backfill_gets_pages_of_its_own_and_leaves_the_document_alone(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    add(site, range(10))
+    site.run("2026-03-02 12:00")
+    shown = site.titles()
+    for number in range(25):
+        site.record(f"old-{number:02}.md", publishedDateTime=f"2020-01-{number + 1:02}T00:00:00Z")
+    site.run("2026-03-02 13:00")
+
+    assert site.titles() == shown
+    assert [len(entry_ids(page(site, "all", number))) for number in (1, 2, 3)] == [10, 10, 5]
+    assert titles(page(site, "all", 1))[-1] == "old-00.md"
+    add(site, [11])
+    site.run("2026-03-02 14:00")
+    assert sorted(titles(page(site, "all", 4))) == sorted(shown)
+
+
+def test_a_withdrawn_entry_goes_from_its_page_alone_and_comes_back_into_it(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    add(site, range(35))
+    site.run("2026-03-02 12:00")
+    before = pages(site)
+    add(site, [3], published=False)
+    site.run("2026-03-02 13:00")
+    after = pages(site)
+
+    assert {path for path in before if after[path] != before[path]} == {"all/archive/0001.xml"}
+    assert "003.md" not in titles(after["all/archive/0001.xml"])
+    tombstones = etree.parse(site.output / "all" / "atom.xml").getroot().iter(TOMBSTONE)
+    assert [one.get("ref") for one in tombstones] == [entry_ids(before["all/archive/0001.xml"])[6]]
+
+    add(site, [3], published=True)
+    site.run("2026-03-02 14:00")
+    assert titles(page(site, "all", 1)) == titles(before["all/archive/0001.xml"])
+    assert len(pages(site)) == 3
+
+
+def test_an_edit_changes_the_pages_that_hold_the_entry_and_a_new_score_changes_none(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    add(site, range(35))
+    site.run("2026-03-02 12:00")
+    before = site.documents()
+    add(site, [3], quality=5)
+    assert site.run("2026-03-02 13:00").files_written == 0
+    add(site, [3], quality=5, excerpt="More")
+    site.run("2026-03-02 14:00")
+    after = site.documents()
+
+    changed = {path for path in before if after[path] != before[path]}
+    assert changed == {"all/archive/0001.xml", "ai/archive/0001.xml"}
+    assert b"More" in after["ai/archive/0001.xml"]
+
+
+def test_an_entry_that_leaves_a_topic_leaves_the_pages_of_that_feed_only(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    add(site, range(35))
+    site.run("2026-03-02 12:00")
+    date = (NOON + timedelta(minutes=3)).isoformat()
+    site.record("003.md", publishedDateTime=date, topics=["Chips"])
+    site.run("2026-03-02 13:00")
+
+    assert "003.md" not in titles(page(site, "ai", 1))
+    assert "003.md" in titles(page(site, "all", 1))
+    assert site.titles("chips") == ["003.md"]
+
+
+def test_without_archives_there_are_no_pages_and_with_them_again_there_is_nothing_missing(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    add(site, range(25))
+    site.run("2026-03-02 12:00")
+    before = pages(site)
+    site.configure(SMALL + "\narchive = false")
+    site.run("2026-03-02 13:00")
+    assert pages(site) == {}
+    assert link((site.output / "all" / "atom.xml").read_bytes(), "prev-archive") is None
+
+    add(site, [30, 31, 32])
+    add(site, [3], published=False)
+    site.run("2026-03-02 14:00")
+    site.configure(SMALL)
+    site.run("2026-03-02 15:00")
+    after = site.documents()
+    assert "003.md" not in titles(after["all/archive/0001.xml"])
+    assert after["all/archive/0002.xml"] == before["all/archive/0002.xml"]
+    assert len(walk(after, "all/atom.xml")) == 27
+
+
+def test_what_does_not_fit_into_the_largest_document_is_in_a_page_and_pages_fit_too(site: SiteFolder) -> None:
+    site.configure(SMALL + '\nmax_bytes = "12KB"')
+    add(site, range(30), excerpt="All that there is to say about it. " * 40)
+    site.run("2026-03-02 12:00")
+    documents = site.documents()
+
+    assert 0 < len(site.titles()) < 10
+    assert len(walk(documents, "all/atom.xml")) == 30
+    names = ("/rss.xml", "/atom.xml", "/feed.json")
+    feeds = [body for path, body in documents.items() if path.endswith(names) or "/archive/" in path]
+    assert max(map(len, feeds)) <= 12_000
+    add(site, [40], excerpt="More. " * 10_000)
+    add(site, [41])
+    site.run("2026-03-02 13:00")
+    assert site.titles()[0] == "041.md"
+    assert len(walk(site.documents(), "all/atom.xml")) == 32
+
+
+@pytest.fixture
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "SEALED_AT_ONCE", 25)
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_a_large_backfill_is_sealed_in_several_transactions_as_it_would_be_in_one(
+    make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for most in (25, 5000):
+        monkeypatch.setattr(archives, "SEALED_AT_ONCE", most)
+        site = make_site(make_store_url("sqlite"), SMALL)
+        add(site, range(150))
+        site.run("2026-03-02 12:00")
+        made.append(pages(site))
+    assert made[0] == made[1]
+    assert len(made[0]) == 14
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    add(site, range(150))
+    checks = iter(range(1000))
+    sealing = archives.seal_backfills
+
+    def stop_soon(writer: Any, reader: Any, terms: Any, stopped: Callable[[], None]) -> None:
+        def check() -> None:
+            if next(checks) == 2:
+                raise StoppedError("stopped")
+            stopped()
+
+        sealing(writer, reader, terms, check)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aggregator.store.feeds.seal_backfills", stop_soon)
+        with pytest.raises(StoppedError):
+            site.run("2026-03-02 12:00")
+        site.run("2026-03-02 12:01")
+    assert len(walk(site.documents(), "all/atom.xml")) == 150
+    assert len(walk(site.documents(), "ai/atom.xml")) == 150

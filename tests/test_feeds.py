@@ -1,0 +1,597 @@
+"""Feeds of the config, from outside: what they hold, whose place they take, and where their old addresses lead."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from conftest import SITE_ID, SiteFolder, at
+from lxml import etree
+from sqlalchemy import select
+from test_http import fine, running
+
+from aggregator import pipeline
+from aggregator.errors import StoppedError
+from aggregator.naming import IdMint, topic_slug
+from aggregator.service import make_app
+from aggregator.store import Writer, evaluation, open_feeds, to_us
+from aggregator.store.tables import ENTRY_OUT, archive_page, entry, feed, feed_entry
+
+NOON = "2024-05-01 12:00"
+LATER = "2024-05-01 13:00"
+LATER_STILL = "2024-05-01 14:00"
+DATE = "2024-05-01T08:00:00Z"
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+def table(slug: str, *lines: str) -> str:
+    """A [[feed]] of the config."""
+    return "\n".join([f'[[feed]]\nslug = "{slug}"', *lines, ""])
+
+
+def fill(site: SiteFolder) -> None:
+    """Six records, the newest last."""
+    verge, blog = {"name": "The Verge", "domain": "www.theverge.com"}, {"name": "A blog", "domain": "blog.example"}
+    rows: list[dict[str, Any]] = [
+        {"topics": ["AI"], "provider": verge, "quality": 90, "type": "article"},
+        {"topics": ["AI", "Maps"], "provider": blog, "quality": 50, "type": "video"},
+        {"topics": ["Maps"], "provider": verge, "quality": 70, "type": "article"},
+        {"topics": ["Cars"], "provider": verge, "type": "article"},
+        {"topics": ["AI", "Cars"], "quality": 80, "type": "video", "locale": "de-AT"},
+        {"topics": []},
+    ]
+    for number, fields in enumerate(rows):
+        site.record(f"{number}.md", publishedDateTime=f"2024-05-01T0{number}:00:00Z", **fields)
+
+
+def rows_of(site: SiteFolder, *columns: Any) -> list[Any]:
+    """Rows of the store."""
+    with site.store.read() as connection:
+        return list(connection.execute(select(*columns)))
+
+
+def left_by(site: SiteFolder, slug: str) -> dict[str, str]:
+    """What put entries out of a feed, by their paths."""
+    joined = select(entry.c.path, feed_entry.c.left_by).join(feed_entry, feed_entry.c.entry_id == entry.c.id)
+    chosen = joined.join(feed, feed.c.id == feed_entry.c.feed_id).where(
+        feed.c.slug == slug, feed_entry.c.left_at.is_not(None)
+    )
+    with site.store.read() as connection:
+        return {row.path: row.left_by for row in connection.execute(chosen)}
+
+
+# what is in
+
+
+@pytest.mark.parametrize(
+    ("rule", "titles"),
+    [
+        ("", ["5.md", "4.md", "3.md", "2.md", "1.md", "0.md"]),
+        ('topics.any = ["ai", "MAPS"]', ["4.md", "2.md", "1.md", "0.md"]),
+        ('topics = { any = ["AI"], none = ["Cars"] }', ["1.md", "0.md"]),
+        ('provider.any = ["theverge.com"]', ["3.md", "2.md", "0.md"]),
+        ('provider.none = ["the verge"]\ntype.any = ["Video"]', ["4.md", "1.md"]),
+        ("min_quality = 70", ["4.md", "2.md", "0.md"]),
+        ('language = { none = ["de"] }', ["5.md", "3.md", "2.md", "1.md", "0.md"]),
+    ],
+)
+def test_a_feed_holds_the_entries_that_meet_its_rule(site: SiteFolder, rule: str, titles: list[str]) -> None:
+    site.configure(table("picks", 'title = "Picks"', rule))
+    fill(site)
+    site.run(NOON)
+    assert site.titles("picks") == titles
+    assert site.feed("picks")["title"] == "Picks"
+
+
+def test_a_new_feed_and_a_changed_rule_use_the_times_of_the_entries(site: SiteFolder) -> None:
+    fill(site)
+    site.run(NOON)
+    site.configure(table("picks", 'topics.any = ["AI"]'))
+    site.run(LATER)
+    assert site.titles("picks") == ["4.md", "1.md", "0.md"]
+    site.configure(table("picks", 'topics.any = ["Maps", "AI"]'))
+    site.run(LATER_STILL)
+    assert site.titles("picks") == ["4.md", "2.md", "1.md", "0.md"]
+    site.configure(table("picks", 'topics.any = ["Maps"]'))
+    site.run("2024-05-01 15:00")
+    assert site.titles("picks") == ["2.md", "1.md"]
+    assert left_by(site, "picks") == {"0.md": "topics.any", "4.md": "topics.any"}
+
+
+def test_a_score_that_changes_moves_an_entry_in_on_top_and_out(site: SiteFolder) -> None:
+    site.configure(table("good", "min_quality = 60"))
+    fill(site)
+    site.run(NOON)
+    before = site.documents()
+    site.record("1.md", topics=["AI", "Maps"], type="video", quality=60, publishedDateTime="2024-05-01T01:00:00Z",
+                provider={"name": "A blog", "domain": "blog.example"})  # fmt: skip
+    site.record("2.md", topics=["Maps"], type="article", quality=59, publishedDateTime="2024-05-01T02:00:00Z",
+                provider={"name": "The Verge", "domain": "www.theverge.com"})  # fmt: skip
+    site.run(LATER)
+    assert site.titles("good") == ["1.md", "4.md", "0.md"]
+    assert left_by(site, "good") == {"2.md": "min_quality"}
+    changed = {path for path, body in site.documents().items() if before.get(path) != body}
+    assert {path.partition("/")[0] for path in changed} <= {"good", "index.html"}
+
+
+def test_a_rename_that_changes_only_a_score_moves_the_entry(site: SiteFolder) -> None:
+    site.configure(table("good", "min_quality = 60"))
+    site.record("a.md", title="A", quality=10, publishedDateTime=DATE)
+    site.run(NOON)
+    site.remove("a.md")
+    site.record("b.md", title="A", quality=70, publishedDateTime=DATE)
+    site.run(LATER)
+    assert site.titles("good") == ["A"]
+    assert site.ids("good") == site.ids("all")
+
+
+def test_an_entry_that_comes_back_to_the_site_but_not_to_a_feed_is_no_withdrawal_there(site: SiteFolder) -> None:
+    site.configure(table("good", "min_quality = 60"))
+    site.record("a.md", quality=70, publishedDateTime=DATE)
+    site.run(NOON)
+    site.record("a.md", quality=70, publishedDateTime=DATE, published=False)
+    site.run(LATER)
+    assert left_by(site, "good") == {"a.md": "withdrawn"}
+    site.record("a.md", quality=10, publishedDateTime=DATE)
+    site.run(LATER_STILL)
+    assert left_by(site, "good") == {"a.md": "min_quality"}
+    assert site.titles("good") == []
+
+
+def test_a_cycle_in_which_nothing_changed_writes_nothing(site: SiteFolder) -> None:
+    site.configure(table("picks", 'topics.any = ["AI"]') + table("maps", "min_quality = 1"))
+    fill(site)
+    site.run(NOON)
+    before = site.snapshot()
+    versions = rows_of(site, feed.c.slug, feed.c.version, feed.c.rule, feed.c.updated_at)
+    site.configure(table("picks", 'topics.any = ["ai"]') + table("maps", "min_quality = 1.0"))
+    site.run(LATER)
+    assert site.snapshot() == before
+    assert rows_of(site, feed.c.slug, feed.c.version, feed.c.rule, feed.c.updated_at) == versions
+
+
+def test_a_new_title_and_a_new_rule_move_the_time_of_the_feed(site: SiteFolder) -> None:
+    site.configure(table("picks", 'title = "One"'))
+    fill(site)
+    site.run(NOON)
+    site.configure(table("picks", 'title = "Two"'))
+    site.run(LATER)
+    assert site.feed("picks")["title"] == "Two"
+    times = {slug: etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}updated") for slug in ("all", "picks")}
+    assert times["picks"].startswith("2024-05-01T13:00:00")
+    assert times["all"].startswith("2024-05-01T12:00:00") or times["all"] < times["picks"]
+    site.configure(table("picks", 'title = "Two"', "min_quality = 1"))
+    site.run(LATER_STILL)
+    assert etree.parse(site.output / "picks" / "atom.xml").findtext(f"{ATOM}updated").startswith("2024-05-01T14:00")
+
+
+# topics
+
+
+def test_a_feed_with_the_slug_of_a_topic_takes_its_place_and_gives_it_back(site: SiteFolder) -> None:
+    fill(site)
+    site.run(NOON)
+    before = site.feed("ai")
+    row = rows_of(site, feed.c.id, feed.c.slug)
+    site.configure(table("ai", 'title = "Good AI"', "min_quality = 80", 'topics.any = ["AI"]'))
+    site.run(LATER)
+    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "0.md"], "Good AI")
+    assert sorted(rows_of(site, feed.c.id, feed.c.slug)) == sorted(row)
+    site.record("6.md", topics=["AI"], publishedDateTime=DATE)
+    site.record("7.md", topics=["Cars"], quality=99, publishedDateTime=DATE)
+    site.record("8.md", topics=["AI"], quality=99, publishedDateTime=DATE)
+    site.run(LATER_STILL)
+    assert site.titles("ai") == ["8.md", "4.md", "0.md"]
+    site.configure()
+    site.run("2024-05-01 15:00")
+    assert site.feed("ai")["title"] == before["title"] == "AI"
+    assert sorted(site.titles("ai")) == ["0.md", "1.md", "4.md", "6.md", "8.md"]
+    assert sorted(rows_of(site, feed.c.id, feed.c.slug)) == sorted(row)
+
+
+def test_a_topic_never_gets_the_slug_of_a_feed_and_is_named_by_it(site: SiteFolder) -> None:
+    site.configure(table("ai", 'title = "Videos"', 'type.any = ["video"]'))
+    fill(site)
+    site.run(NOON)
+    assert site.titles("ai") == ["4.md", "1.md"]
+    assert {path.parent.name for path in site.output.glob("*/feed.json")} == {"all", "ai", "maps", "cars"}
+    terms = {
+        one.get("label"): one.get("term") for one in etree.parse(site.output / "all/atom.xml").iter(f"{ATOM}category")
+    }
+    assert terms["AI"] == "ai"
+
+
+def test_the_topic_of_a_removed_feed_gets_its_slug(site: SiteFolder) -> None:
+    site.configure(table("ai", 'type.any = ["video"]'))
+    fill(site)
+    site.run(NOON)
+    site.configure()
+    site.run(LATER)
+    assert sorted(site.titles("ai")) == ["0.md", "1.md", "4.md"]
+
+
+def test_without_feeds_of_topics_those_of_the_config_are_published(site: SiteFolder) -> None:
+    site.configure("[topics]\nauto = false\n" + table("ai", 'topics.any = ["AI"]'))
+    fill(site)
+    site.run(NOON)
+    assert {path.parent.name for path in site.output.glob("*/feed.json")} == {"all", "ai"}
+
+
+# what is gone, and what comes back
+
+
+def test_a_removed_feed_is_gone_and_comes_back_as_it_would_be_by_then(site: SiteFolder) -> None:
+    rule = table("picks", 'topics.any = ["AI"]')
+    site.configure(rule)
+    fill(site)
+    site.run(NOON)
+    site.configure()
+    site.run(LATER)
+    assert not (site.output / "picks").exists()
+    with running(make_app(site.load_config(), fine, fine)) as client:
+        assert client.get("/picks/rss.xml").status_code == 410
+        assert client.get("/picks/").status_code == 410
+    site.record("0.md", topics=["Cars"], publishedDateTime=DATE)
+    site.record("4.md", topics=["AI"], publishedDateTime=DATE, published=False)
+    site.record("6.md", topics=["AI"], publishedDateTime=DATE)
+    site.run(LATER_STILL)
+    site.configure(rule)
+    site.run("2024-05-01 15:00")
+    assert sorted(site.titles("picks")) == ["1.md", "6.md"]
+    assert left_by(site, "picks") == {"0.md": "topics.any", "4.md": "withdrawn"}
+
+
+# old addresses
+
+
+def test_a_feed_that_moves_keeps_its_id_and_its_entries(site: SiteFolder) -> None:
+    site.configure(table("old", 'topics.any = ["AI"]'))
+    fill(site)
+    site.run(NOON)
+    row = rows_of(site, feed.c.id, feed.c.topic)
+    atom_id = etree.parse(site.output / "old" / "atom.xml").findtext(f"{ATOM}id")
+    ids = site.ids("old")
+    site.configure(table("new", 'topics.any = ["AI"]', 'moved_from = ["old"]'))
+    site.run(LATER)
+    moved = etree.parse(site.output / "new" / "atom.xml")
+    assert moved.findtext(f"{ATOM}id") == atom_id == IdMint(SITE_ID).feed_id("old")
+    assert site.ids("new") == ids
+    assert sorted(rows_of(site, feed.c.id, feed.c.topic)) == sorted(row)
+    site.configure(table("old", 'topics.any = ["AI"]'))
+    site.run(LATER_STILL)
+    assert etree.parse(site.output / "old" / "atom.xml").findtext(f"{ATOM}id") == atom_id
+    assert not (site.output / "new").exists()
+    assert len(rows_of(site, feed.c.id)) == len(row)
+
+
+def test_the_old_files_go_on_with_the_bytes_of_the_new_ones(site: SiteFolder) -> None:
+    site.configure(table("old", 'topics.any = ["AI"]'))
+    fill(site)
+    site.run(NOON)
+    site.configure(table("new", 'topics.any = ["AI"]', 'moved_from = ["old", "tags/ai/index.xml"]'))
+    site.run(LATER)
+    site.record("6.md", topics=["AI"], publishedDateTime=DATE)
+    site.run(LATER_STILL)
+    files = site.documents()
+    assert files["old/rss.xml"] == files["new/rss.xml"] == files["tags/ai/index.xml"]
+    assert files["old/atom.xml"] == files["new/atom.xml"]
+    assert files["old/index.html"] == files["new/index.html"]
+    self_link = etree.fromstring(files["old/atom.xml"]).find(f"{ATOM}link[@rel='self']")
+    assert self_link.get("href") == "https://feeds.example.org/new/atom.xml"
+    assert "6.md" in site.titles("old")
+    site.configure(table("new", 'topics.any = ["AI"]'))
+    site.run("2024-05-01 15:00")
+    assert not (site.output / "old").exists()
+    assert not (site.output / "tags").exists()
+
+
+def test_archive_pages_go_on_at_the_old_slug_too(site: SiteFolder) -> None:
+    output = '[output]\nlimit = 1\nmin_stay = "0s"\n'
+    fill(site)
+    site.configure(output + table("new", 'moved_from = ["old"]'))
+    site.run(NOON)
+    files = site.documents()
+    pages = sorted(path for path in files if path.startswith("new/archive/"))
+    assert pages
+    assert all(files[path] == files[path.replace("new/", "old/", 1)] for path in pages)
+
+
+def test_old_addresses_lead_to_the_new_ones_over_http(site: SiteFolder) -> None:
+    site.configure(table("new", 'topics.any = ["AI"]', 'moved_from = ["old", "tags/ai/index.xml", "tags/ai/"]'))
+    fill(site)
+    site.run(NOON)
+    with running(make_app(site.load_config(), fine, fine)) as client:
+        for old, new in {
+            "/old": "/new/",
+            "/old/": "/new/",
+            "/old/rss.xml": "/new/rss.xml",
+            "/old/archive/0001.xml": "/new/archive/0001.xml",
+            "/tags/ai/index.xml": "/new/rss.xml",
+            "/tags/ai/": "/new/",
+            "/tags/ai": "/new/",
+        }.items():
+            answer = client.get(old)
+            assert (answer.status_code, client.base_url.join(old).join(answer.headers["location"]).path) == (301, new)
+
+
+def test_a_feed_that_moves_from_the_slug_of_a_topic_takes_that_feed_along(site: SiteFolder) -> None:
+    fill(site)
+    site.run(NOON)
+    atom_id = etree.parse(site.output / "ai" / "atom.xml").findtext(f"{ATOM}id")
+    site.configure(table("best", "min_quality = 80", 'moved_from = ["ai"]'))
+    site.run(LATER)
+    files = site.documents()
+    assert files["ai/atom.xml"] == files["best/atom.xml"]
+    assert etree.fromstring(files["best/atom.xml"]).findtext(f"{ATOM}id") == atom_id
+    site.configure()
+    site.run(LATER_STILL)
+    assert site.feed("ai")["title"] == "AI"
+    assert sorted(site.titles("ai")) == ["0.md", "1.md", "4.md"]
+    assert not (site.output / "best").exists()
+
+
+def test_a_topic_whose_address_leads_to_a_feed_from_now_on_gets_another(site: SiteFolder) -> None:
+    fill(site)
+    site.configure(table("best", "min_quality = 80"))
+    site.run(NOON)
+    site.configure(table("best", "min_quality = 80", 'moved_from = ["ai"]'))
+    site.run(LATER)
+    files = site.documents()
+    assert files["ai/rss.xml"] == files["best/rss.xml"]
+    assert sorted(site.titles(topic_slug("ai", {"ai"}))) == ["0.md", "1.md", "4.md"]
+    before = site.snapshot()
+    site.run(LATER_STILL)
+    assert site.snapshot() == before
+
+
+def test_a_topic_that_gets_its_feed_back_takes_no_slug_from_another(site: SiteFolder) -> None:
+    fill(site)
+    site.run(NOON)
+    site.configure(table("best", "min_quality = 80", 'moved_from = ["ai"]'))
+    site.run(LATER)
+    site.configure(table("best", "min_quality = 80"))
+    site.record("6.md", topics=["AI!"], publishedDateTime=DATE)
+    site.run(LATER_STILL)
+    site.configure()
+    site.run("2024-05-01 15:00")
+    assert site.titles("ai") == ["6.md"]
+    assert sorted(site.titles(topic_slug("ai", {"ai"}))) == ["0.md", "1.md", "4.md"]
+
+
+def test_an_old_slug_is_no_topics_while_it_leads_to_a_feed(site: SiteFolder) -> None:
+    site.configure(table("best", "min_quality = 80", 'moved_from = ["ai"]'))
+    fill(site)
+    site.run(NOON)
+    files = site.documents()
+    assert files["ai/rss.xml"] == files["best/rss.xml"]
+    assert sorted(site.titles(topic_slug("ai", {"ai"}))) == ["0.md", "1.md", "4.md"]
+    before = site.snapshot()
+    site.run(LATER)
+    assert site.snapshot() == before
+
+
+# evaluation
+
+
+def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", 2)
+    fill(site)
+    site.run(NOON)
+    spec = 'topics.any = ["AI"]'
+    site.configure(table("picks", spec))
+    site.run(LATER)
+    before = site.documents()
+    site.configure(table("picks", "min_quality = 70"))
+    steps = iter(range(2))
+
+    def stop_soon() -> None:
+        if next(steps, None) is None:
+            raise StoppedError("enough")
+
+    specs = site.load_config().feeds
+    with pytest.raises(StoppedError):
+        open_feeds(Writer(site.store, at(LATER_STILL), site.pipeline.policy, SITE_ID), specs, stop_soon)
+    assert [row.rule for row in rows_of(site, feed.c.slug, feed.c.rule) if row.slug == "picks"] == [""]
+    assert site.documents() == before
+    site.configure(table("picks", spec))
+    site.run(LATER_STILL)
+    assert site.documents().keys() == before.keys()
+    assert site.titles("picks") == ["4.md", "1.md", "0.md"]
+    site.configure(table("picks", "min_quality = 70"))
+    site.run("2024-05-01 15:00")
+    assert site.titles("picks") == ["4.md", "2.md", "0.md"]
+
+
+def test_a_topic_gets_its_feed_back_whole_though_its_successor_was_never_finished(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", 2)
+    fill(site)
+    site.run(NOON)
+    site.configure(table("ai", "min_quality = 99"))
+    steps = iter(range(2))
+
+    def stop_soon() -> None:
+        if next(steps, None) is None:
+            raise StoppedError("enough")
+
+    with pytest.raises(StoppedError):
+        open_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), site.load_config().feeds, stop_soon)
+    site.configure()
+    site.run(LATER)
+    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "1.md", "0.md"], "AI")
+
+
+def test_nothing_is_written_while_the_config_stays(site: SiteFolder) -> None:
+    site.configure(table("picks", 'topics.any = ["AI"]') + table("maps", "min_quality = 1"))
+    fill(site)
+    site.run(NOON)
+    writer = Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID)
+
+    def forbid() -> None:
+        raise AssertionError("an entry is tried")
+
+    site.store.lease.release()
+    open_feeds(writer, site.load_config().feeds, forbid)
+    site.store.lease.acquire(0)
+
+
+def seal(site: SiteFolder, slug: str) -> dict[str, int]:
+    """Puts each entry of a feed into an archive page of its own; the pages by their paths."""
+    with site.store.write() as connection:
+        joined = select(feed.c.id, entry.c.path, entry.c.id.label("entry_id")).join(
+            feed_entry, feed_entry.c.feed_id == feed.c.id
+        )
+        found = connection.execute(joined.join(entry, entry.c.id == feed_entry.c.entry_id).where(feed.c.slug == slug))
+        pages = {}
+        for number, row in enumerate(found.all(), 91):
+            mine = (feed_entry.c.feed_id == row.id, feed_entry.c.entry_id == row.entry_id)
+            connection.execute(feed_entry.update().where(*mine).values(page=number))
+            sealed = {"feed_id": row.id, "number": number, "touched": False, "version": 1, "shown_hash": b""}
+            connection.execute(archive_page.insert().values(**sealed, updated_at=0))
+            pages[row.path] = number
+    return pages
+
+
+def touched_pages(site: SiteFolder) -> set[int]:
+    """The numbers of the pages that are marked, which are unmarked again."""
+    numbers = {row.number for row in rows_of(site, archive_page.c.number, archive_page.c.touched) if row.touched}
+    with site.store.write() as connection:
+        connection.execute(archive_page.update().values(touched=False))
+    return numbers
+
+
+def test_what_a_reader_sees_of_an_entry_in_an_archive_page_marks_the_page(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "settle_feeds", lambda *_: None)
+    fields = {"quality": 70, "publishedDateTime": DATE}
+    site.configure(table("good", "min_quality = 60"))
+    for name in ("kept", "edited", "leaving", "withdrawn"):
+        site.record(f"{name}.md", **fields)
+    site.run(NOON)
+    pages = seal(site, "good")
+    site.record("kept.md", **fields | {"quality": 80})
+    site.record("edited.md", **fields, excerpt="More")
+    site.record("leaving.md", **fields | {"quality": 1})
+    site.record("withdrawn.md", **fields, published=False)
+    site.run(LATER)
+    assert touched_pages(site) == {pages[path] for path in ("edited.md", "leaving.md", "withdrawn.md")}
+    site.record("leaving.md", **fields)
+    site.record("withdrawn.md", **fields)
+    site.run(LATER_STILL)
+    assert touched_pages(site) == {pages[path] for path in ("leaving.md", "withdrawn.md")}
+    joined = rows_of(site, feed_entry.c.page, feed_entry.c.joined_at)
+    returned = {row.page for row in joined if row.page and row.joined_at == to_us(at(LATER_STILL))}
+    assert returned == {pages["leaving.md"], pages["withdrawn.md"]}
+    site.configure(table("good", "min_quality = 75"))
+    site.run("2024-05-01 15:00")
+    assert touched_pages(site) == {pages[path] for path in ("edited.md", "leaving.md", "withdrawn.md")}
+
+
+# the same memberships as a full evaluation, after any sequence of changes
+
+Fields = dict[str, Any]
+RULES: dict[str, Callable[[Fields], bool]] = {
+    "": bool,
+    'topics = { any = ["AI", "Maps"] }': lambda one: "AI" in one["topics"] or "Maps" in one["topics"],
+    'topics = { all = ["ai"], none = ["cars"] }': lambda one: "AI" in one["topics"] and "Cars" not in one["topics"],
+    'provider.any = ["example.org"]': lambda one: "example.org" in one["provider"],
+    'provider.none = ["blog"]\nmin_quality = 50': lambda one: one["provider"] != "Blog" and one["quality"] >= 50,
+    'type.none = ["video"]\nmin_heat = 1': lambda one: one["type"] != "video" and one["heat"] >= 1,
+    'language = { any = ["en"] }': lambda one: one["locale"] in ("", "en-GB"),
+}
+
+
+def random_fields(chance: random.Random) -> Fields:
+    """A record."""
+    return {
+        "topics": chance.sample(["AI", "Maps", "Cars", "New AI"], chance.randrange(4)),
+        "provider": chance.choice(["Blog", "news.example.org"]),
+        "type": chance.choice(["video", "article"]),
+        "locale": chance.choice(["", "en-GB", "de"]),
+        "quality": chance.choice([-1, 40, 60]),
+        "heat": chance.choice([-1, 5]),
+        "published": chance.random() < 0.8,
+    }
+
+
+def write_record(site: SiteFolder, path: str, fields: Fields) -> None:
+    provider = {"name": fields["provider"], "domain": fields["provider"]}
+    stated = {key: value for key, value in fields.items() if value not in ("", -1)}
+    site.record(path, publishedDateTime=DATE, **stated | {"provider": provider})
+
+
+def stored_memberships(site: SiteFolder) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """The paths of the entries in each feed: those of slugs, and those of topics."""
+    columns = (feed.c.slug, feed.c.topic, feed.c.rule, feed.c.size, feed.c.id)
+    feeds = {row.id: row for row in rows_of(site, *columns)}
+    inside: dict[int, set[str]] = {key: set() for key in feeds}
+    with site.store.read() as connection:
+        joined = select(feed_entry, entry.c.path, entry.c.state).join(entry, entry.c.id == feed_entry.c.entry_id)
+        for row in connection.execute(joined):
+            if row.left_at is None:
+                inside[row.feed_id].add(row.path)
+                assert row.left_by is None
+            if row.state != ENTRY_OUT:
+                assert row.left_by is not None
+    for key, paths in inside.items():
+        assert feeds[key].size == len(paths)
+    slugs = {row.slug: inside[key] for key, row in feeds.items() if row.rule is not None or row.slug == "all"}
+    topics = {row.topic: inside[key] for key, row in feeds.items() if row.rule is None and row.topic is not None}
+    return slugs, topics
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_memberships_are_those_of_a_full_evaluation_after_any_changes(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", 5)
+    chance = random.Random(seed)
+    records: dict[str, Fields] = {}
+    rules: dict[str, str] = {}
+    now = at(NOON)
+    for _ in range(14):
+        now += timedelta(hours=1)
+        for _ in range(chance.randrange(6)):
+            path = f"{chance.randrange(14)}.md"
+            if path in records and chance.random() < 0.3:
+                del records[path]
+                site.remove(path)
+            else:
+                records[path] = random_fields(chance)
+                write_record(site, path, records[path])
+        if chance.random() < 0.6:
+            moved = "picks" in rules and chance.random() < 0.5
+            slugs = [*chance.sample(["ai", "maps", "later"], chance.randrange(4)), "moved" if moved else "picks"]
+            rules = {slug: chance.choice(list(RULES)) for slug in slugs}
+            more = {"moved": 'moved_from = ["picks"]'}
+            site.configure("".join(table(slug, rule, more.get(slug, "")) for slug, rule in rules.items()))
+            if chance.random() < 0.3:
+                interrupt(site, now, chance.randrange(3))
+        site.run(now)
+        out = {path: one for path, one in records.items() if one["published"]}
+        slugs_now, topics_now = stored_memberships(site)
+        wanted = {slug: {path for path, one in out.items() if RULES[rule](one)} for slug, rule in rules.items()}
+        assert slugs_now == wanted | {"all": set(out)}
+        for topic, inside in topics_now.items():
+            assert inside == {path for path, one in out.items() if topic in [name.lower() for name in one["topics"]]}
+
+
+def interrupt(site: SiteFolder, now: Any, after: int) -> None:
+    """Opens the feeds as far as that many batches."""
+    steps = iter(range(after))
+
+    def stop() -> None:
+        if next(steps, None) is None:
+            raise StoppedError("enough")
+
+    try:
+        open_feeds(Writer(site.store, now, site.pipeline.policy, SITE_ID), site.load_config().feeds, stop)
+    except StoppedError:
+        site.close()

@@ -1,0 +1,150 @@
+"""Full text: feeds that say `content = "full"` carry bodies, and no other document does."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Any
+
+import pytest
+from conftest import SiteFolder, record_text
+from lxml import etree
+
+from aggregator.store.tables import body
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"
+FULL = """
+[output]
+limit = 3
+min_stay = "0s"
+[[feed]]
+slug = "long-reads"
+content = "full"
+topics = { any = ["Maps"] }
+"""
+DATE = "2026-05-20T07:10:00Z"
+
+
+def put(site: SiteFolder, path: str, text: str, **fields: Any) -> None:
+    """A record with a body."""
+    fields = {"title": path, "topics": ["Maps"], "publishedDateTime": DATE} | fields
+    site.write(path, record_text(fields, text))
+
+
+def contents(site: SiteFolder, title: str, slug: str = "long-reads") -> tuple[str | None, str | None, str | None]:
+    """What RSS, Atom and JSON carry as the content of an entry, as HTML."""
+    channel = etree.parse(site.output / slug / "rss.xml").getroot()[0]
+    feed = etree.parse(site.output / slug / "atom.xml").getroot()
+    item = next(one for one in channel.iter("item") if one.findtext("title") == title)
+    entry = next(one for one in feed.iter(f"{ATOM}entry") if one.findtext(f"{ATOM}title") == title)
+    told = next(one for one in site.feed(slug)["items"] if one["title"] == title)
+    return item.findtext(CONTENT), entry.findtext(f"{ATOM}content"), told.get("content_html")
+
+
+def test_a_full_feed_carries_the_same_body_in_every_format_and_other_feeds_none(site: SiteFolder) -> None:
+    site.configure(FULL)
+    text = "A *map* of [buses](lines/7).\n\n![Bus](/img/bus.png)\n\n<script>alert(1)</script>\n\nCafé & 日本 🎉 ]]>"
+    put(site, "a.md", text, webUrl="https://news.example.org/2026/a", excerpt="In short")
+    site.run("2026-05-21 12:00")
+    rss, atom, told = contents(site, "a.md")
+
+    assert rss == atom == told
+    assert rss is not None
+    assert '<a href="https://news.example.org/2026/lines/7">buses</a>' in rss
+    assert '<img src="https://news.example.org/img/bus.png" alt="Bus">' in rss
+    assert "<em>map</em>" in rss
+    assert "alert" not in rss
+    assert "Café & 日本 🎉 ]]>" in html.unescape(rss)
+    assert site.feed("long-reads")["items"][0]["summary"] == "In short"
+    for slug in ("all", "maps"):
+        assert contents(site, "a.md", slug) == (None, None, None)
+        assert b"buses" not in b"".join(path.read_bytes() for path in (site.output / slug).iterdir())
+
+
+def test_without_a_body_the_summary_stands_in_and_related_stories_end_it(site: SiteFolder) -> None:
+    site.configure(FULL)
+    related = [{"webUrl": "https://e.example/r?a=1&b=2", "title": "More <on> it"}]
+    put(site, "a.md", "", excerpt="Fish & chips", webUrl="https://e.example/a", related=related)
+    site.run("2026-05-21 12:00")
+
+    for text in contents(site, "a.md"):
+        assert text is not None
+        assert text.startswith("<p>Fish &amp; chips</p>")
+        assert text.endswith('<li><a href="https://e.example/r?a=1&amp;b=2">More &lt;on&gt; it</a></li></ul>')
+
+
+def test_an_edited_body_is_an_update_and_the_same_body_again_is_none(site: SiteFolder) -> None:
+    site.configure(FULL)
+    put(site, "a.md", "First.")
+    site.run("2026-05-21 12:00")
+    before = site.documents()
+    put(site, "a.md", "First.", secured="x")
+    assert site.run("2026-05-21 13:00").files_written == 0
+    put(site, "a.md", "Second.")
+    site.run("2026-05-21 14:00")
+
+    assert contents(site, "a.md") == ("<p>Second.</p>",) * 3
+    assert site.feed("long-reads")["items"][0]["date_modified"] == "2026-05-21T14:00:00+00:00"
+    assert site.documents()["long-reads/rss.xml"] != before["long-reads/rss.xml"]
+    put(site, "a.md", "")
+    site.run("2026-05-21 15:00")
+    assert "Second" not in json.dumps(site.feed("long-reads"))
+    assert stored_bodies(site) == []
+
+
+def test_full_text_that_is_switched_on_later_comes_in_without_a_new_or_updated_entry(site: SiteFolder) -> None:
+    put(site, "a.md", "The whole story.", webUrl="https://e.example/a")
+    site.run("2026-05-21 12:00")
+    assert stored_bodies(site) == []
+    before = site.documents()
+    site.configure(FULL)
+    site.run("2026-05-21 13:00")
+
+    assert contents(site, "a.md") == ("<p>The whole story.</p>",) * 3
+    assert site.ids("long-reads") == site.ids("all")
+    assert {path for path, text in site.documents().items() if before.get(path, text) != text} <= {
+        "index.html",
+        "opml.xml",
+    }
+    site.configure(FULL.replace('content = "full"', ""))
+    site.run("2026-05-21 14:00")
+    assert contents(site, "a.md") == (None, None, None)
+
+
+def test_a_renamed_file_keeps_its_body_and_a_sealed_page_has_bodies_too(site: SiteFolder) -> None:
+    site.configure(FULL)
+    for number in range(5):
+        put(site, f"{number}.md", f"Body {number}.", publishedDateTime=f"2026-05-{10 + number}T00:00:00Z")
+    site.run("2026-05-21 12:00")
+    page = (site.output / "long-reads" / "archive" / "0001.xml").read_text()
+    assert "Body 0." in page
+    assert "Body 1." in page
+    assert "Body 0." not in (site.output / "all" / "archive" / "0001.xml").read_text()
+
+    (site.incoming / "4.md").rename(site.incoming / "new.md")
+    site.run("2026-05-21 13:00")
+    assert contents(site, "4.md") == ("<p>Body 4.</p>",) * 3
+    assert len(stored_bodies(site)) == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "address"),
+    [
+        ({}, "https://feeds.example.org/x.png"),
+        ({"webUrl": "https://e.example/s/t"}, "https://e.example/s/x.png"),
+        ({"originalUrl": "https://o.example/s/t"}, "https://o.example/s/x.png"),
+    ],
+)
+def test_relative_addresses_start_at_the_link_and_without_one_at_the_site(
+    site: SiteFolder, fields: dict[str, str], address: str
+) -> None:
+    site.configure(FULL)
+    put(site, "a.md", "![](x.png)", **fields)
+    site.run("2026-05-21 12:00")
+    assert all(address in (text or "") for text in contents(site, "a.md"))
+
+
+def stored_bodies(site: SiteFolder) -> list[str]:
+    with site.store.read() as connection:
+        return list(connection.scalars(body.select().with_only_columns(body.c.html)))
