@@ -4,8 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# What tests/outside needs from Debian.
+OUTSIDE := curl newsboat rss2email sfeed
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test check bench clean
+.PHONY: help run test test-all check bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -16,6 +19,11 @@ run: $(VENV)/run.stamp ## start the service on the example records
 
 test: $(VENV)/test.stamp ## run the tests
 	$(BIN)/python -m pytest
+
+test-all: test $(VENV)/outside.stamp ## the same, and the tests that need Debian packages, which it installs
+	dpkg --status $(OUTSIDE) >/dev/null 2>&1 || \
+		{ $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install --no-install-recommends $(OUTSIDE); }
+	$(BIN)/python -m pytest tests/outside
 
 check: $(VENV)/check.stamp ## lint, types, import contracts
 	$(BIN)/ruff check .
