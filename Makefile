@@ -31,7 +31,8 @@ check: $(VENV)/check.stamp ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/bench.stamp ## measure against Hugo in the same run
+bench: $(VENV)/bench.stamp ## measure a feed beside plain feedgen, and builds against Hugo in the same run
+	$(BIN)/python benchmarks/bench_feed.py
 	$(BIN)/python benchmarks/bench_builds.py
 
 clean: ## remove what was made

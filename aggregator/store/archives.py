@@ -83,7 +83,7 @@ def seal_backfills(writer: Writer, reader: FeedReader, terms: TopicTerms, stoppe
         large = (feed.c.touched, feed.c.slug.is_not(None), feed.c.size > SEALED_AT_ONCE)
         feed_ids = list(connection.scalars(select(feed.c.id).where(*large).order_by(feed.c.id)))
     for feed_id in feed_ids:
-        while True:
+        while _has_backfill(writer, feed_id):
             stopped()
             with writer.write() as connection:
                 row = connection.execute(select(feed).where(feed.c.id == feed_id)).one()
@@ -97,22 +97,31 @@ def seal_backfills(writer: Writer, reader: FeedReader, terms: TopicTerms, stoppe
                 connection.execute(update(feed).where(feed.c.id == feed_id).values(pages=pages))
 
 
+def _has_backfill(writer: Writer, feed_id: int) -> bool:
+    """Whether so much is unsealed that one transaction should not seal it; asked without one, which costs a sync."""
+    with writer.store.read() as connection:
+        return (
+            len(connection.execute(_UNSEALED_KEYS.limit(SEALED_AT_ONCE), {"feed_id": feed_id}).all()) == SEALED_AT_ONCE
+        )
+
+
 def settle_pages(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> None:
     """Gives a new version to every touched page that shows something new."""
-    while True:
+    touched = (
+        select(archive_page)
+        .where(archive_page.c.touched)
+        .order_by(archive_page.c.feed_id, archive_page.c.number)
+        .limit(CHUNK)
+    )
+    with writer.store.read() as connection:
+        more = connection.execute(touched).first() is not None
+    while more:
         stopped()
         with writer.write() as connection:
-            touched = (
-                select(archive_page)
-                .where(archive_page.c.touched)
-                .order_by(archive_page.c.feed_id, archive_page.c.number)
-                .limit(CHUNK)
-            )
             pages = connection.execute(touched).all()
             for page in pages:
                 _settle_page(connection, reader, page)
-        if len(pages) < CHUNK:
-            return
+        more = len(pages) == CHUNK
 
 
 def _settle_page(connection: Connection, reader: FeedReader, page: AnyRow) -> None:
