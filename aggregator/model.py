@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 Format = Literal["rss", "atom", "json"]
+Layout = Literal["plain", "jekyll", "hugo"]
+"""What a system says of a record beside its front matter: in the names of files and folders, in the body."""
 FILE_NAMES: dict[Format, str] = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
 """What the document of each format is called in the folder of its feed."""
 
@@ -51,7 +53,8 @@ class Source:
 
     `fields` maps a field of ours to the front matter keys that may hold it, first present wins; a dot goes
     one level down. `removal_grace` is how long a mass removal waits and a rename may take. `body_base` is where the
-    relative addresses in the body of a record without a link start, None when no feed shows bodies.
+    relative addresses in the body of a record without a link start, None when no feed shows bodies. `language` is that
+    of the site, which records in another one have in the names of their files.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Source:
     link_template: str | None
     timezone: ZoneInfo
     body_base: str | None = None
+    layout: Layout = "plain"
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +180,7 @@ def duplicate_id(record: Record, holder: str) -> Problem:
 class Rejection:
     """A file that gives no record.
 
-    `unfinished`: it has no closing fence, or ends inside a character, and changed within the last minute, so it is
+    `unfinished`: its front matter has no end, or ends inside a character, and changed within the last minute, so it is
     tried again.
     `hides`: the flag that publishes is itself unusable, so an entry that is out must be withdrawn.
     """

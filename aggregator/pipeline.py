@@ -41,6 +41,7 @@ from aggregator.store import (
     Writer,
     count_known,
     count_rejected,
+    dropped_sources,
     feed_versions,
     free_duplicates,
     from_us,
@@ -58,7 +59,6 @@ from aggregator.store import (
     read_pages,
     record_cycle,
     record_failure,
-    refuse_other_sources,
     release_entries,
     set_source_problem,
     settle_feeds,
@@ -160,7 +160,7 @@ class Pipeline:
         title = self._site.title
         prepare_feeds(writer, title, self._shape())
         open_feeds(writer, tuple(self.policy.specs.values()), self.check_stop)
-        refuse_other_sources(writer, [source.name for source in self.config.sources])
+        dropped = dropped_sources(writer, [source.name for source in self.config.sources])
         seen_before = {
             source: open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
             for source in self.config.sources
@@ -171,6 +171,8 @@ class Pipeline:
         for one in scanned:
             self.check_stop()
             self._judge_files(writer, one, problems, accept_removals=accept_removals)
+        if walk:
+            self._withdraw_dropped(writer, dropped, problems, accept_removals=accept_removals)
         withdraw_expired(writer)
         unseen = {one.source for one in scanned if one.missing} if walk else set(self.config.sources)
         for source, seen in seen_before.items():
@@ -192,6 +194,20 @@ class Pipeline:
                 f"{one.source.root}: {waiting} of {one.known} files are gone at once; their entries stay for"
                 f" {minutes:g} min (if it is meant, stop the service and run: aggregator build --accept-removals)"
             )
+
+    def _withdraw_dropped(
+        self, writer: Writer, names: list[str], problems: list[str], *, accept_removals: bool
+    ) -> None:
+        """Takes off the entries of sources that the config no longer names, with the grace that a gone folder has."""
+        for name in names:
+            source = replace(self.config.sources[0], name=name)
+            known = count_known(writer, source)
+            if withdraw_vanished(writer, source, known, accept=accept_removals, folder_missing=True):
+                minutes = source.removal_grace.total_seconds() / 60
+                problems.append(
+                    f"the config has no [[records]] named {name!r} any more; the entries of its {known} files stay for"
+                    f" {minutes:g} min (if it is meant, stop the service and run: aggregator build --accept-removals)"
+                )
 
     def _scan(self, writer: Writer, source: Source, problems: list[str], *, first: bool) -> _Scanned:
         known = count_known(writer, source)

@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from aggregator.config import Config, Moves, config_schema, default_config, init_text, load_config
 from aggregator.config.cron import read_cron, shortest_gap_minutes
 from aggregator.config.locate import Locator
+from aggregator.config.schema import FIELDS, PRESETS
 from aggregator.config.values import BadValueError, read_duration, read_size
 from aggregator.errors import ConfigError
 from aggregator.model import Clause, Document, OutputOptions, Rule
@@ -88,7 +89,7 @@ def test_the_default_preset_reads_the_fields_of_a_news_pipeline(load: Any) -> No
     assert fields["expires_at"] == ()
     assert fields["video"] == ("featuredContent",)
     assert fields["language"] == ("locale",)
-    assert len(fields) == 22
+    assert len(fields) == 25
 
 
 def test_no_file_is_like_an_empty_one(load: Any, tmp_path: Path) -> None:
@@ -116,6 +117,31 @@ def test_fields_override_single_fields_of_the_preset(load: Any) -> None:
 
 def test_an_array_of_one_source_is_fine(load: Any) -> None:
     assert load('[[records]]\nname = "news"\npath = "/srv/news"\n').sources[0].name == "news"
+
+
+def test_several_sources_each_have_their_own_folder_preset_and_topics(load: Any) -> None:
+    news, blog = load(
+        '[[records]]\npath = "/srv/news"\n'
+        '[[records]]\nname = "blog"\npath = "/srv/blog"\npreset = "jekyll"\ntopics = ["Blog"]\n'
+    ).sources
+    assert (news.name, news.root, news.layout, news.topics) == ("", "/srv/news", "plain", ())
+    assert (blog.name, blog.root, blog.layout, blog.topics) == ("blog", "/srv/blog", "jekyll", ("Blog",))
+
+
+def test_a_folder_in_two_sources_is_warned_of(load: Any) -> None:
+    config = load('[[records]]\npath = "/srv/a"\n[[records]]\nname = "b"\npath = "/srv/a/b"\n')
+    assert [(one.line, one.what, one.value, one.level) for one in config.warnings] == [
+        (5, "two records folders overlap: a file in both is two entries", "/srv/a/b", "warning")
+    ]
+
+
+def test_every_preset_says_of_every_field_where_it_stands() -> None:
+    assert {tuple(preset) for preset in PRESETS.values()} == {FIELDS}
+
+
+def test_a_link_template_may_have_the_slug_and_the_date(load: Any) -> None:
+    template = "https://example.org/{year}/{month}/{day}/{slug}/"
+    assert load(f'[records]\nlink_template = "{template}"\n').sources[0].link_template == template
 
 
 def test_a_source_takes_the_time_zone_of_the_site(load: Any) -> None:
@@ -422,9 +448,9 @@ def test_an_old_page_goes_on_only_while_there_are_pages(load: Any) -> None:
             "FILE:2:13: 'max_nodes' is not a whole number of at least 1: 'true' (write a number, such as 20000)",
         ),
         (
-            '[records]\nlink_template = "https://example.org/{slug}"',
+            '[records]\nlink_template = "https://example.org/{year}"',
             (
-                "FILE:2:17: 'link_template' is not a template with {path}: 'https://example.org/{slug}' "
+                "FILE:2:17: 'link_template' is not a template with {path}: 'https://example.org/{year}' "
                 "(write one such as https://example.org/{path})"
             ),
         ),
@@ -433,7 +459,7 @@ def test_an_old_page_goes_on_only_while_there_are_pages(load: Any) -> None:
             (
                 "FILE:2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, "
                 "updated_at, expires_at, published, draft, deleted, removed, id, provider, topics, category, type, "
-                "images, video, related, quality, heat, language)"
+                "images, video, related, quality, heat, language, path, slug, excerpt_separator)"
             ),
         ),
         (
@@ -563,18 +589,6 @@ def test_a_wrong_key_of_a_feed_is_named_like_any_other(problems: Any, rest: str,
         (
             '[[feed]]\nslug = "a"\nduplicates = "merge"',
             f"FILE:3:1: duplicates 'merge' {GAP} (remove it; every record is an entry of its own)",
-        ),
-        (
-            '[[records]]\nname = "a"\n[[records]]\npath = "b"',
-            f"FILE:3:3: a second '[[records]]' {GAP} (keep one of them, and put the records into one folder)",
-        ),
-        (
-            '[records]\npreset = "hugo"',
-            f"FILE:2:1: preset 'hugo' {GAP} (use smartable and name the keys in [records.fields])",
-        ),
-        (
-            '[[records]]\npreset = "jekyll"',
-            f"FILE:2:1: preset 'jekyll' {GAP} (use smartable and name the keys in [records.fields])",
         ),
         (
             '[topics.slugs]\n"C#" = "c-sharp"',

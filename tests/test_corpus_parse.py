@@ -84,16 +84,6 @@ def test_no_secured_text_of_a_real_record_is_in_its_outcome(records: list[Record
     assert [secret for secret in secrets if len(secret) > 20 and secret in shown] == []
 
 
-def test_records_of_other_systems_are_read_or_rejected(records: list[Record]) -> None:
-    toml = outcomes("foreign-zola-toml")
-    jekyll = outcomes("foreign-jekyll")
-
-    assert toml
-    assert all(isinstance(one, Rejection) and one.problem.what == "front matter that is not YAML" for one in toml)
-    assert jekyll
-    assert all(isinstance(one, Record) for one in jekyll)
-
-
 def test_seed_record_is_read_in_full() -> None:
     raw = (SHARED / "seed-record.md").read_bytes()
 

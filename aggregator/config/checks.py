@@ -29,9 +29,6 @@ class _Gap(NamedTuple):
 
 
 _GAPS = (
-    _Gap(("records", 1), "a second '[[records]]'", "keep one of them, and put the records into one folder"),
-    _Gap(("records", 0, "preset"), "preset 'jekyll'", "use smartable and name the keys in [records.fields]", "jekyll"),
-    _Gap(("records", 0, "preset"), "preset 'hugo'", "use smartable and name the keys in [records.fields]", "hugo"),
     _Gap(("topics", "slugs"), "'[topics.slugs]'", "remove it; slugs are made from the names of topics"),
     _Gap(("topics", "alias"), "'[topics.alias]'", "remove it; write one name in the records"),
     _Gap(("topics", "parent"), "'[topics.parent]'", "remove it; give records both topics"),
@@ -122,6 +119,12 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
         if output.is_relative_to(records) or records.is_relative_to(output):
             todo = "choose folders of which neither is inside the other"
             yield Finding(key, "the output folder and a records folder overlap", todo, str(source.path), at_value=True)
+    for index, source in enumerate(file.records):
+        for other in file.records[:index]:
+            ours, theirs = _real(source.path), _real(other.path)
+            if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+                what, todo = "two records folders overlap: a file in both is two entries", "choose folders apart"
+                yield Finding(("records", index, "path"), what, todo, str(source.path), at_value=True, level="warning")
     private = {"config file": config_path}
     if store := sqlite_file(file.store.url):
         private["store"] = Path(store)

@@ -199,6 +199,8 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         link_template=table.link_template,
         timezone=site.timezone,
         body_base=body_base,
+        layout="plain" if table.preset == "smartable" else table.preset,
+        language=site.language,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aggregator.config.locate import KeyPath, Locator
 from aggregator.config.schema import TABLE_TAG, TEXT_TAG, describe
 from aggregator.model import Problem
+from aggregator.toml_errors import explain_toml
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -35,31 +35,6 @@ _SAID = {
     "missing": ("is missing", "add a line such as {key} = {example}"),
 }
 _NOT_ARRAY = ("is not an array of tables", "write its keys below a line [[{table}]]")  # tuples at the top are tables
-
-# how tomllib's message begins: what is wrong, what to do
-_SYNTAX = {
-    "Cannot overwrite a value": ("a key is given twice", "remove one of them"),
-    "Duplicate inline table key": ("a key is given twice", "remove one of them"),
-    "Cannot declare": ("a table is given twice", "put its keys below one header"),
-    "Cannot redefine namespace": ("a table is given twice", "put its keys below one header"),
-    "Cannot mutate immutable namespace": ("a table is given twice", "put its keys in one place"),
-    "Expected '='": ("a key without '='", "write key = value"),
-    "Expected ']": ("a header without its closing bracket", "write [table] or [[table]]"),
-    "Invalid initial character for a key part": ("a key is missing or holds other characters", "put the key in quotes"),
-    "Invalid value": ("a value is missing or is not TOML", "put texts in quotes"),
-    "Invalid date": ("a date that does not exist", "write it as a text in quotes"),
-    "Invalid hex value": ("a text with a wrong escape", "write \\\\ for a backslash"),
-    "Unescaped '\\'": ("a text with a wrong escape", "write \\\\ for a backslash"),
-    "Escaped character": ("a text with a wrong escape", "write \\\\ for a backslash"),
-    "Illegal character '\\n'": ("a text without its closing quote", "close it on the same line"),
-    "Illegal character": ("a control character", "remove it"),
-    "Found invalid character": ("a control character", "remove it"),
-    "Unterminated string": ("a text without its closing quote", "close it"),
-    "Expected \"'": ("a text without its closing quote", "close it"),
-    "Unclosed": ("a list or table without its closing bracket", "close it"),
-    "Expected newline": ("something stands after a value", "begin a new line; put texts in quotes"),
-    "Invalid statement": ("a line that is no key, table or comment", "write key = value"),
-}
 
 
 class Finding(NamedTuple):
@@ -93,18 +68,8 @@ def place_findings(
 
 def syntax_problem(error: ValueError, *, file: str, text: str) -> Problem:
     """What `tomllib` could not read. Its message has the place; the value may be secret and is left out."""
-    message = str(error)
-    said = next(
-        (said for start, said in _SYNTAX.items() if message.startswith(start)),
-        ("not valid TOML", "see https://toml.io"),
-    )
-    if place := re.search(r"\(at line (\d+), column (\d+)\)$", message):
-        line, column = int(place[1]), int(place[2])
-    elif message.endswith("(at end of document)"):
-        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
-    else:
-        line, column = 0, 0
-    return Problem(file, line, column, said[0], todo=said[1])
+    fault = explain_toml(error, text)
+    return Problem(file, fault.line, fault.column, fault.what, todo=fault.todo)
 
 
 def _suggestion(name: str, known: list[str]) -> str:

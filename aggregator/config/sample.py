@@ -26,18 +26,21 @@ timezone = "UTC"                          # of dates that name no zone, and of c
 [records]                                 # where the records are
 path = "../incoming"                      # with all folders in it; names that begin with a dot are left out
 include = ["*.md", "*.markdown"]          # which files are records
-preset = "smartable"                      # which front matter keys hold which field
+preset = "smartable"                      # which keys hold which field; or "jekyll", or "hugo" (and Zola)
 default_published = true                  # what a record is that does not say whether it is published
 max_bytes = "1MB"                         # a larger file is rejected,
 max_depth = 32                            # and so is front matter nested deeper
 max_nodes = 20000                         # or with more values than this
 removal_grace = "10m"                     # how long a removal of most files (20 or more) waits, and a rename may take
 # topics = ["Always"]                     # added to every record
-# link_template = "https://example.org/{path}"   # the link of a record that has none
+# link_template = "https://example.org/{path}"   # the link of a record that has none; also {slug} {year} {month} {day}
 # [records.fields]                        # single fields that differ from the preset: the first key present wins,
 # title = ["title", "name"]               # and a dot goes one level down
 # link = ["webUrl", "originalUrl"]
 # published_at = "publishedDateTime"
+#
+# Several folders: write [[records]] in place of [records], once for each; all but one need a `name` of their own, which
+# ids are made from: choose it once, then never change it.
 
 [schedule]
 every = "60s"                             # time between scans; or, in its place:
@@ -85,7 +88,7 @@ min_entries = 1                           # and that has at least so many entrie
 # max_age = "90d"                         # order = "published" and duplicates = "merge"
 # per_provider = 3
 
-# Not in this version yet, and refused by it: more than one [[records]], the presets "jekyll" and "hugo", and all below.
+# Not in this version yet, and refused by it:
 #
 # [topics.slugs]
 # "C#" = "c-sharp"                        # the address of a topic's feed

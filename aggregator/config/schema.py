@@ -57,6 +57,67 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "quality": ("quality",),
         "heat": ("heat",),
         "language": ("locale",),
+        "path": (),
+        "slug": (),
+        "excerpt_separator": (),
+    },
+    "jekyll": {
+        "title": ("title",),
+        "summary": ("excerpt", "description"),
+        "link": ("link", "canonical_url"),
+        "original_link": (),
+        "published_at": ("date",),
+        "updated_at": ("last_modified_at",),
+        "expires_at": (),
+        "published": ("published",),
+        "draft": ("draft",),
+        "deleted": (),
+        "removed": (),
+        "id": ("id", "guid"),
+        "provider": ("author", "authors"),
+        "topics": ("category + categories + tag + tags",),
+        "category": ("category", "categories"),
+        "type": (),
+        "images": ("image",),
+        "video": (),
+        "related": (),
+        "quality": (),
+        "heat": (),
+        "language": ("lang", "locale"),
+        "path": ("permalink",),
+        "slug": ("slug",),
+        "excerpt_separator": ("excerpt_separator",),
+    },
+    "hugo": {
+        "title": ("title", "linkTitle"),
+        "summary": ("summary", "description"),
+        "link": ("link", "canonicalURL", "externalUrl"),
+        "original_link": (),
+        # what keeps a page back goes before what it shows
+        "published_at": ("publishDate", "pubDate", "published", "date"),
+        "updated_at": ("lastmod", "modified", "updated"),
+        "expires_at": ("expiryDate", "unpublishDate"),
+        "published": ("published",),
+        "draft": ("draft",),
+        "deleted": (),
+        "removed": ("headless",),
+        "id": ("id", "guid"),
+        "provider": ("author", "authors", "taxonomies.authors", "params.author", "params.authors", "extra.author"),
+        "topics": (
+            "categories + tags + series + taxonomies.categories + taxonomies.tags + taxonomies.series",
+            "params.tags + extra.tags",
+        ),
+        "category": ("categories", "taxonomies.categories"),
+        "type": ("type",),
+        "images": ("images", "image", "featured_image", "featuredImage", "cover", "params.images", "extra.image"),
+        "video": (),
+        "related": (),
+        "quality": (),
+        "heat": (),
+        "language": ("lang", "language"),
+        "path": ("url", "path"),
+        "slug": ("slug",),
+        "excerpt_separator": (),
     },
 }
 FIELDS = tuple(PRESETS["smartable"])
@@ -159,7 +220,7 @@ class RecordsTable(Table):
     removal_grace: Duration = _key("10m", "How long a mass removal waits and a rename may take")
     topics: Texts = _key([], "Topics added to every record", ["Always"])
     link_template: Annotated[str, AfterValidator(values.need_link_template)] | None = _key(
-        None, "Address of a record without a link", "https://example.org/{path}"
+        None, "Address of a record without a link; also {slug}, {year}, {month}, {day}", "https://example.org/{path}"
     )
     fields: dict[FieldName, Keys] = _key({}, "Front matter keys of single fields; the first one present wins")
 

@@ -131,10 +131,11 @@ def read_base_url(value: str) -> str:
 
 
 def need_link_template(value: str) -> str:
-    """The address of a record, with `{path}` in it."""
-    if set(re.findall(r"\{[^{}]*\}?|\}", value)) != {"{path}"}:
+    """The address of a record, with `{path}` or `{slug}` in it, and perhaps the parts of its date."""
+    marks = set(re.findall(r"\{[^{}]*\}?|\}", value))
+    if not marks & {"{path}", "{slug}"} or marks - {"{path}", "{slug}", "{year}", "{month}", "{day}"}:
         raise BadValueError("is not a template with {path}", "write one such as https://example.org/{path}")
-    need_address(value.replace("{path}", "path"))
+    need_address(re.sub(r"[{}]", "", value))
     return value
 
 

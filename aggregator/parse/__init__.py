@@ -1,7 +1,9 @@
 """Parse: the bytes of one file -> a Record, or why there is none. Pure.
 
     bytes -> text -> front matter + body (front_matter) -> fields, each cleaned (clean, fields) -> Record
-                                    body -> HTML, sanitised, if a feed shows it (body)
+                     yaml_matter, toml_matter, json_matter
+    path, start of the body -> what a system says there (layout, excerpt)
+                       body -> HTML, sanitised, if a feed shows it (body)
 
 The fields and their rules are those of the field map; a key that is not mapped never becomes a value.
 """
@@ -9,22 +11,23 @@ The fields and their rules are those of the field map; a key that is not mapped 
 from __future__ import annotations
 
 import json
-import posixpath
-import unicodedata
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from urllib.parse import quote
+from typing import NamedTuple
 
 from aggregator.content import content_json
 from aggregator.model import Content, Problem, Record, Rejection, Source, SourceFile
 from aggregator.parse.body import render_body
-from aggregator.parse.clean import xml_text
-from aggregator.parse.fields import FLAGS, Fields, UnusableError
-from aggregator.parse.front_matter import FrontMatterError, Limits, read_front_matter
+from aggregator.parse.clean import http_url, xml_text
+from aggregator.parse.excerpt import excerpt_text, without_tags
+from aggregator.parse.fields import FLAGS, PLUS, Fields, UnusableError
+from aggregator.parse.front_matter import read_front_matter
+from aggregator.parse.layout import Place, page_address, path_date, read_place
+from aggregator.parse.matter import FrontMatterError, Limits, Wanted
 
-PARSER_VERSION = "2"
+PARSER_VERSION = "3"
 """Changes when the same bytes give another Record, so that an upgrade reads every file again."""
 
 
@@ -34,12 +37,12 @@ def parse_record(raw: bytes, file: SourceFile, source: Source, digest: bytes) ->
     try:
         text = _decode(raw)
         limits = Limits(source.max_depth, source.max_nodes)
-        values, misses, body = read_front_matter(text, _wanted_keys(source.fields), limits)
+        matter, body = read_front_matter(text, _wanted_keys(source.fields, source.layout == "hugo"), limits)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.todo)
         return Rejection(file, digest, problem, unfinished=error.unclosed, hides=_is_flag(error.key, source))
-    fields = Fields(values, dict(source.fields), file.path, source.timezone)
-    for miss in misses:
+    fields = Fields(matter.values, dict(source.fields), file.path, source.timezone, source.layout)
+    for miss in matter.misses:
         what = f"a key that nothing reads; was '{miss.meant}' meant?"
         fields.warnings.append(Problem(file.path, miss.line, miss.column, what, None, "mend its spelling", "warning"))
     try:
@@ -53,67 +56,106 @@ def parse_record(raw: bytes, file: SourceFile, source: Source, digest: bytes) ->
 
 
 def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, digest: bytes, *, public: bool) -> Record:
-    content = _read_content(fields)
-    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
-    updated = fields.optional_date("updated_at")
+    stated = _read_stated(fields, body, source)
+    published, content, hidden = stated.published, stated.content, False
+    if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
+        place = read_place(file.path, source.layout, source.language)
+        published, content = _add_place(fields, stated, place, source)
+        hidden = place.hidden
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
+    public = public and not hidden
     text_hash = _hash(content.title, content.summary, xml_text(body))
-    stated = content_json(content)
-    content_hash = _hash(stated, _stamp(published), _stamp(updated), text_hash.hex())
-    placed = _place(content, file, source)
-    if source.body_base is not None and (body_html := render_body(body, placed.link or source.body_base)):
-        placed = replace(placed, body_html=body_html)
-    visible = stated if placed is content else content_json(placed)
+    stated_hash = text_hash if stated.content.title else _hash("", content.summary, xml_text(body))
+    if source.body_base is not None:
+        body_html = render_body(without_tags(body, source.layout), content.link or source.body_base)
+        content = replace(content, body_html=body_html) if body_html else content
+    stated_json = content_json(stated.content)
+    shown_json = stated_json if content is stated.content else content_json(content)
     return Record(
         file=file,
         digest=digest,
         explicit_id=explicit_id,
         public=public,
-        content=placed,
+        content=content,
         published=published,
-        updated=updated,
-        expires=expires,
+        updated=stated.updated,
+        expires=stated.expires,
         quality=quality,
         heat=heat,
-        content_hash=content_hash,
-        visible_hash=_hash(visible),
-        selection_hash=_hash(quality, heat, public, _stamp(published), _stamp(expires)),
+        content_hash=_hash(stated_json, _stamp(stated.published), _stamp(stated.updated), stated_hash.hex()),
+        visible_hash=_hash(shown_json),
+        selection_hash=_hash(quality, heat, public, _stamp(published), _stamp(stated.expires)),
         text_hash=text_hash,
         warnings=tuple(fields.warnings),
     )
 
 
-def _read_content(fields: Fields) -> Content:
+class _Stated(NamedTuple):
+    """What the file itself says; `path` is the path of its page on the site."""
+
+    content: Content
+    published: datetime | None
+    expires: datetime | None
+    updated: datetime | None
+    path: str | None
+
+
+def _read_stated(fields: Fields, body: str, source: Source) -> _Stated:
     title = fields.text("title")
-    if not title:
+    if not title and source.layout == "plain":
         raise fields.unusable("title", "no title", "add 'title: …'", value=None)
-    link, original = fields.url("link"), fields.url("original_link")
-    return Content(
+    link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
+    address = http_url(path) if path else None
+    content = Content(
         title=title,
-        summary=fields.text("summary"),
+        summary=fields.text("summary") or excerpt_text(body, source.layout, fields.excerpt_separator()),
         body_html="",
-        link=link,
+        link=link or address,
         original_link=original if original != link else None,
         provider=fields.provider(),
         topics=fields.topics(),
-        category=fields.text("category"),
+        category=fields.category(),
         type=fields.text("type"),
         language=fields.language(),
         images=fields.images(),
         video_url=fields.video_url(),
         related=fields.related(),
     )
+    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
+    updated = fields.optional_date("updated_at")
+    if published is None and path:
+        published = _local(path_date(path), source)
+    return _Stated(content, published, expires, updated, None if address else path)
 
 
-def _place(content: Content, file: SourceFile, source: Source) -> Content:
-    """The content with what its source adds: topics for every record, a link made from the path."""
-    if source.topics:
-        content = replace(content, topics=Fields.unique_topics(content.topics + source.topics))
+def _add_place(fields: Fields, stated: _Stated, place: Place, source: Source) -> tuple[datetime | None, Content]:
+    """Date and content with what the place of the file and its source add: topics, a link made from the path."""
+    published = stated.published or _local(place.date, source)
+    content = stated.content
+    added: dict[str, object] = {}
+    if not content.title:
+        added["title"] = place.title
+    if not content.language and place.language:
+        added["language"] = place.language.replace("_", "-")
+    if place.topics or source.topics:
+        added["topics"] = Fields.unique_topics((*place.topics, *content.topics, *source.topics))
     if source.link_template and content.link is None:
-        path = quote(unicodedata.normalize("NFC", posixpath.splitext(file.path)[0]), safe="/%")
-        content = replace(content, link=source.link_template.replace("{path}", path))
-    return content
+        # Hugo and Zola agree that a date in a name is none of the address where the name is what dates the page
+        dated_by_name = source.layout == "hugo" and stated.published is None
+        slug = fields.text("slug") or (place.slug if dated_by_name else "")
+        local = published.astimezone(source.timezone) if published else None
+        added["link"] = page_address(source.link_template, place, stated.path, slug, local)
+    if source.layout != "plain" and (link := added.get("link", content.link)):
+        added["images"] = fields.images(str(link))
+    if source.layout == "hugo" and published is None:
+        published = stated.updated
+    return published, replace(content, **added) if added else content  # type: ignore[arg-type]
+
+
+def _local(moment: datetime | None, source: Source) -> datetime | None:
+    """A time without a zone, as one of the source's."""
+    return moment.replace(tzinfo=source.timezone).astimezone(UTC) if moment else None
 
 
 def _decode(raw: bytes) -> str:
@@ -129,10 +171,10 @@ def _decode(raw: bytes) -> str:
 
 
 @lru_cache(maxsize=32)
-def _wanted_keys(fields: tuple[tuple[str, tuple[str, ...]], ...]) -> frozenset[str]:
+def _wanted_keys(fields: tuple[tuple[str, tuple[str, ...]], ...], fold: bool) -> Wanted:
     """The top-level keys that any field reads."""
-    keys = frozenset(key for _, keys in fields for key in keys)
-    return keys | {key.split(".", 1)[0] for key in keys}
+    keys = [part for _, keys in fields for key in keys for part in key.split(PLUS)]
+    return Wanted([*keys, *(key.split(".", 1)[0] for key in keys)], fold=fold)
 
 
 def _is_flag(key: str | None, source: Source) -> bool:

@@ -52,6 +52,13 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ]\s*(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s*(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
 )
+_LOOSE_DATE = re.compile(
+    r"(?:(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
+    r"|([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})|(\d{1,2}) ([A-Za-z]{3,9})\.?,? (\d{4}))"
+    r"(?:[Tt, ]\s*(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?\s*(?:(Z|UTC|GMT|[+-]\d\d:?\d\d)(?: [A-Z]{3,4})?)?",
+    re.ASCII,
+)
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _RFC_2822 = re.compile(
     r"(?:[A-Za-z]{3},\s*)?\d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d(?::\d\d)?(?: (?:[A-Z]{1,4}|[+-]\d{4}))?"
 )
@@ -133,13 +140,16 @@ def host_name(text: str) -> str:
     return bare if _HOST.fullmatch(bare) and len(bare) <= _MAX_HOST else ""
 
 
-def utc_time(value: object, zone: ZoneInfo) -> tuple[datetime, bool] | None:
+def utc_time(value: object, zone: ZoneInfo, *, loose: bool = False) -> tuple[datetime, bool] | None:
     """The moment that a front matter value names, and whether it named its zone; None if it is no date.
 
-    Takes dates, datetimes, ISO 8601 in its extended form and RFC 5322 dates. Without a zone it is in `zone`.
+    Takes dates, datetimes, ISO 8601 in its extended form and RFC 5322 dates; with `loose` also what Jekyll and Hugo
+    take beyond that and can be read in one way only, such as 2026/5/1 9:30 and May 1, 2026. Without a zone it is in
+    `zone`.
     """
     if isinstance(value, str):
-        value = _parse_date(value.strip())
+        text = value.strip()
+        value = _parse_date(text) or (_parse_loose_date(text) if loose else None)
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     if not isinstance(value, datetime):
@@ -164,3 +174,19 @@ def _parse_date(text: str) -> datetime | None:
     except ValueError:
         return None
     return None
+
+
+def _parse_loose_date(text: str) -> datetime | None:
+    match = _LOOSE_DATE.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day = match.group(1, 2, 3) if match[1] else match.group(6, 4, 5) if match[6] else match.group(9, 8, 7)
+    if not month.isdigit():
+        month = str(_MONTHS.index(month[:3].lower()) + 1) if month[:3].lower() in _MONTHS else "0"
+    hour, minute, second, zone = match.group(10, 11, 12, 13)
+    clock = f"{int(hour or 0):02}:{minute or '00'}:{second or '00'}"
+    offset = "+00:00" if zone in ("Z", "UTC", "GMT") else zone or ""
+    try:
+        return datetime.fromisoformat(f"{year}-{int(month):02}-{int(day):02}T{clock}{offset}")
+    except ValueError:
+        return None

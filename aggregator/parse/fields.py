@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
-from aggregator.model import Image, Problem, Provider, Related
+from aggregator.model import Image, Layout, Problem, Provider, Related
 from aggregator.naming import topic_key
 from aggregator.parse.clean import host_name, http_url, plain_text, player_url, utc_time, xml_text
-from aggregator.parse.front_matter import Opaque, Scalar, Value
+from aggregator.parse.matter import Opaque, Scalar, Value
 
 FLAGS = ("published", "draft", "deleted", "removed")
 MAX_ID = 1000
 """Bytes of an explicit id."""
 MAX_TOPICS, MAX_TOPIC_BYTES = 100, 200
 """Topics of a record that are read, and how long one may be: each has a feed of its own."""
+MAX_NAMES = 10
+"""Authors of a record that are named."""
 MAX_SHOWN = 200
+PLUS = " + "
+"""Between keys of topics that add up."""
+_IMAGE_KEYS = ("url", "path", "src", "image")
 _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
@@ -41,10 +48,15 @@ class Fields:
     """The fields of one record; reading one may add to `warnings` or raise UnusableError."""
 
     def __init__(
-        self, values: Mapping[str, Value], keys: Mapping[str, Sequence[str]], path: str, zone: ZoneInfo
+        self,
+        values: Mapping[str, Value],
+        keys: Mapping[str, Sequence[str]],
+        path: str,
+        zone: ZoneInfo,
+        layout: Layout = "plain",
     ) -> None:
         self.warnings: list[Problem] = []
-        self._values, self._keys, self._path, self._zone = values, keys, path, zone
+        self._values, self._keys, self._path, self._zone, self._layout = values, keys, path, zone, layout
 
     def public(self, default: bool) -> bool:
         """What the flags say: `published`, else `default`, and none of `draft`, `deleted`, `removed`."""
@@ -56,6 +68,8 @@ class Fields:
                 continue
             flag = value.value.value if isinstance(value.value, Scalar) else value.value
             if not isinstance(flag, bool):
+                if key in self._keys.get("published_at", ()) and self._time(flag):
+                    continue  # Hugo has one key for both
                 raise self.unusable(field, f"'{key}' is not true or false", _mend_flag(value.value))
             if field == "published":
                 published = flag
@@ -85,23 +99,30 @@ class Fields:
     def required_date(self, field: str) -> datetime | None:
         """A date that, if it is there, must be one."""
         key, value = self._find(field)
+        if value is not None and key in self._keys.get("published", ()) and _is_flag(value):
+            others = (one for one in self._each(field) if not _is_flag(one[1]))
+            key, value = next(others, (key, None))
         if value is None:
             return None
-        found = utc_time(value.value.value if isinstance(value.value, Scalar) else value.value, self._zone)
+        stated = value.value.value if isinstance(value.value, Scalar) else value.value
+        found = self._time(stated)
         if found is None:
-            raise self.unusable(field, f"'{key}' is not a date", "write it as 2026-05-20T07:10:00Z")
+            what, shown = f"'{key}' is not a date", _shown(value.value)
+            problem = Problem(self._path, value.line, value.column, what, shown, "write it as 2026-05-20T07:10:00Z")
+            raise UnusableError(problem)
         if not found[1]:
             self._warn(value, f"'{key}' names no zone, {self._zone.key} is taken", "add Z or +02:00")
         return found[0]
+
+    def _time(self, stated: object) -> tuple[datetime, bool] | None:
+        return utc_time(stated, self._zone, loose=self._layout != "plain")
 
     def optional_date(self, field: str) -> datetime | None:
         """A date that is left out when it is none."""
         try:
             return self.required_date(field)
         except UnusableError as error:
-            _, value = self._find(field)
-            if value is not None:
-                self._warn(value, error.problem.what, error.problem.todo)
+            self.warnings.append(replace(error.problem, level="warning"))
             return None
 
     def explicit_id(self) -> str | None:
@@ -123,6 +144,22 @@ class Fields:
             raise self.unusable("id", f"'{key}' cannot be an id", f"write one text of 1 to {MAX_ID} bytes")
         return str(stated)
 
+    def stated_path(self) -> str | None:
+        """The place of the page on its site that the record states: an http(s) address, or a path without query."""
+        for _, value in self._each("path"):
+            if isinstance(value.value, str):
+                stated = value.value.strip()
+                if url := http_url(stated):
+                    return url
+                if stated and not set(":?#\\ ") & set(stated) and ("/" in stated or self._layout == "hugo"):
+                    return xml_text(stated)
+        return None
+
+    def excerpt_separator(self) -> str | None:
+        """What ends the excerpt at the start of the body; empty: there is none."""
+        _, value = self._find("excerpt_separator")
+        return value.value if value is not None and isinstance(value.value, str) else None
+
     def score(self, field: str) -> float:
         """A finite number, -1 when there is none."""
         key, value = self._find(field)
@@ -135,35 +172,63 @@ class Fields:
         return -1.0
 
     def provider(self) -> Provider | None:
-        """Name and domain; a bare text is the name."""
+        """Name and domain; a bare text is the name, the names of several authors are one."""
         key, value = self._find("provider")
         if value is None:
             return None
-        stated = value.value if isinstance(value.value, dict) else {"name": value.value}
-        name, domain = stated.get("name"), stated.get("domain")
-        clean_name = plain_text(name) if isinstance(name, str) and not _is_null(name) else ""
+        several = self._layout != "plain" and isinstance(value.value, list)
+        stated = value.value if several else [value.value]
+        one_map = stated[0] if len(stated) == 1 and isinstance(stated[0], dict) else {}
+        names = [one.get("name") if isinstance(one, dict) else one for one in stated]
+        clean_names = [plain_text(name) for name in names if isinstance(name, str) and not _is_null(name)]
+        name, domain = ", ".join(filter(None, clean_names[:MAX_NAMES])), one_map.get("domain")
         clean_domain = host_name(domain) if isinstance(domain, str) and not _is_null(domain) else ""
-        if not clean_name and not clean_domain:
-            self._warn(value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
+        if not name and not clean_domain:
+            if stated:
+                self._warn(value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
             return None
-        return Provider(clean_name or clean_domain, clean_domain)
+        return Provider(name or clean_domain, clean_domain)
+
+    def category(self) -> str:
+        """One category: of several, as Jekyll and Hugo have them, the first."""
+        if self._layout == "plain":
+            return self.text("category")
+        for key, value in self._each("category"):
+            if first := next(filter(None, self._names(key, value, quiet=True)), ""):
+                return first
+        return ""
 
     def topics(self) -> tuple[str, ...]:
-        """Names in the order given, each once; a bare text is one topic."""
-        key, value = self._find("topics")
-        if value is None:
-            return ()
-        stated = value.value if isinstance(value.value, list) else [value.value]
+        """Names in the order given, each once: of the first alternative present, whose keys add up."""
+        for alternative in self._keys.get("topics", ()):
+            names, present = [], False
+            for key in alternative.split(PLUS):
+                value = self._dig(key)
+                if value is not None and not _is_null(value.value):
+                    present = True
+                    names += self._names(key, value)
+            if present:
+                return self.unique_topics(names[:MAX_TOPICS])
+        return ()
+
+    def _names(self, key: str, value: Value, *, quiet: bool = False) -> list[str]:
+        """The names that a list or a text holds; a text is one name, in Jekyll the words of a key in the plural."""
+        words = self._layout == "jekyll" and isinstance(value.value, str) and key not in ("category", "tag")
+        stated = value.value if isinstance(value.value, list) else _words(value.value) if words else [value.value]
+        if self._layout != "plain":  # which leave out what is null
+            stated = [name for name in stated if not _is_null(name)]
         names = [plain_text(name) for name in stated if isinstance(name, str) and not _is_null(name)]
+        short = [name for name in names if len(topic_key(name).encode()) <= MAX_TOPIC_BYTES]
+        if quiet:
+            return short
         if len(names) < len(stated):
             self._warn(value, f"'{key}' holds what is no text", "write a list of texts", shown=False)
-        short = [name for name in names if len(topic_key(name).encode()) <= MAX_TOPIC_BYTES]
         if len(short) < len(names) or len(short) > MAX_TOPICS:
             what = f"'{key}' holds more than {MAX_TOPICS} topics, or one over {MAX_TOPIC_BYTES} bytes"
             self._warn(value, what, "name fewer, and shorter ones", shown=False)
-        if isinstance(value.value, str) and "," in value.value:
+        if not words and isinstance(value.value, str) and "," in value.value:
             self._warn(value, f"'{key}' is one text, so one topic", "write a list: [One, Another]")
-        return self.unique_topics(short[:MAX_TOPICS])
+        return short
 
     @staticmethod
     def unique_topics(names: Iterable[str]) -> tuple[str, ...]:
@@ -184,8 +249,9 @@ class Fields:
         self._warn(value, f"'{key}' is no language", "write a tag such as en or pt-BR")
         return ""
 
-    def images(self) -> tuple[Image, ...]:
-        """Those with an absolute http(s) address, each once."""
+    def images(self, base: str | None = None) -> tuple[Image, ...]:
+        """Those with an absolute http(s) address, each once; with `base`, relative ones start there (RFC 3986, 5.2)
+        and nothing is warned of."""
         key, value = self._find("images")
         if value is None:
             return ()
@@ -194,12 +260,12 @@ class Fields:
         bad = False
         for one in stated:
             image = one if isinstance(one, dict) else {"url": one}
-            address = image.get("url")
-            if isinstance(address, str) and (url := http_url(address)):
+            address = next((image[name] for name in _IMAGE_KEYS if name in image), None)
+            if isinstance(address, str) and (url := _absolute(address, base)):
                 found.setdefault(url, Image(url, _pixels(image.get("width")), _pixels(image.get("height"))))
-            elif address != "":
+            elif address != "" and not (self._layout != "plain" and _is_relative(address)):
                 bad = True
-        if bad:
+        if bad and base is None:
             self._warn(value, f"'{key}' holds what is no http(s) address", "write url: in full", shown=False)
         return tuple(found.values())
 
@@ -281,11 +347,32 @@ class Fields:
         self.warnings.append(Problem(self._path, value.line, value.column, what, text, todo, "warning"))
 
 
+def _words(text: str) -> list[str]:
+    """The words of a text; where it has commas, what is between them."""
+    return text.split(",") if "," in text else text.split()
+
+
+def _absolute(address: str, base: str | None) -> str | None:
+    """The http(s) address that a reference means."""
+    try:
+        return http_url(urljoin(base, address.strip()) if base else address)
+    except ValueError:  # such as a host with half a bracket
+        return None
+
+
+def _is_relative(address: object) -> bool:
+    return isinstance(address, str) and ":" not in address
+
+
 def _mend_flag(value: object) -> str:
     if _is_null(value):
         return "write true or false, or remove the line"
     quoted = isinstance(value, str) and value.strip().lower() in ("true", "false", "yes", "no")
     return "write true or false, without quotes" if quoted else "write true or false"
+
+
+def _is_flag(value: Value) -> bool:
+    return isinstance(value.value, Scalar) and isinstance(value.value.value, bool)
 
 
 def _is_null(value: object) -> bool:

@@ -32,7 +32,7 @@ from aggregator.store.lifecycle import (
     withdraw_vanished,
 )
 from aggregator.store.reader import FeedReader, Space
-from aggregator.store.records import known_files, mark_missing, open_source, refuse_other_sources, store_outcomes
+from aggregator.store.records import dropped_sources, known_files, mark_missing, open_source, store_outcomes
 from aggregator.store.status import (
     FileProblem,
     LastCycle,
@@ -61,6 +61,7 @@ __all__ = [
     "count_known",
     "count_rejected",
     "count_unsettled",
+    "dropped_sources",
     "feed_versions",
     "file_problems",
     "free_duplicates",
@@ -83,7 +84,6 @@ __all__ = [
     "read_pages",
     "record_cycle",
     "record_failure",
-    "refuse_other_sources",
     "release_entries",
     "set_source_problem",
     "settle_feeds",

@@ -83,20 +83,25 @@ def _ask_for_all_again(writer: Writer, source: Source) -> None:
             connection.execute(chosen.values(recheck=True, digest=b""))
 
 
-def refuse_other_sources(writer: Writer, names: Collection[str]) -> None:
-    """Raises StoreError when the store has records of a source that the config does not name: under another name every
-    record would be another, and its subscribers would get it again."""
+def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
+    """The sources with records in the store that the config no longer names.
+
+    Raises StoreError when it also names one that the store has never seen: that is a source with another name, under
+    which every record would be another, and its subscribers would get it again.
+    """
+    theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FILE_GONE).exists()
     with writer.store.read() as connection:
-        theirs = select(file.c.path).where(file.c.source == source_table.c.name).exists()
-        known = connection.scalars(
-            select(source_table.c.name).where(source_table.c.name.not_in(names), theirs).limit(1)
-        ).all()
-    if known:
-        told = f"name = {known[0]!r}" if known[0] else "no name"
+        seen = set(connection.scalars(select(source_table.c.name)))
+        dropped = sorted(
+            connection.scalars(select(source_table.c.name).where(source_table.c.name.not_in(names), theirs))
+        )
+    if dropped and not seen.issuperset(names):
+        told = f"name = {dropped[0]!r}" if dropped[0] else "no name"
         raise StoreError(
             f"the store holds records of a source with {told}, which the config does not have: under another name they"
-            f" would all get new ids (give [records] {told} again)"
+            f" would all get new ids (give [records] {told} again; if the source is to go, first take it out alone)"
         )
+    return dropped
 
 
 def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:

@@ -1,0 +1,66 @@
+"""Excerpts: the start of a body -> the plain text of a summary, as Jekyll, Hugo and Zola cut it."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from aggregator.model import Layout
+from aggregator.parse.body import render_body
+from aggregator.parse.clean import plain_text
+
+MAX_BLOCKS = 20
+"""Paragraphs at the start of a body that are looked at for one with a text."""
+MAX_EXCERPT = 20_000
+"""Characters of a body that an excerpt is made of."""
+
+_MORE = re.compile(r"<!--[ \t]*more[ \t]*-->", re.IGNORECASE)
+_BLOCK = re.compile(r"(?:[^\n]|\n(?![ \t]*\n))++")
+_HEADINGS = re.compile(r"\n*+(?: {0,3}#{1,6}[ \t][^\n]*+(?:\n|\Z)|[^\n]++\n {0,3}(?:=++|-++)[ \t]*+(?:\n|\Z))*+")
+_FENCE = re.compile(r" {0,3}(?:```|~~~)")
+_DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:[^\n]+", re.MULTILINE)
+_MARKUP = re.compile(r"[*_\[\]<>&`#~|\\!]|^[ \t]*(?:[-+=]|[0-9]+[.)])", re.MULTILINE)
+
+# No tag goes over the start of another, so the time is linear in any text; one in another is met in a second pass.
+_TAGS: dict[Layout, re.Pattern[str]] = {
+    # Liquid's tags and outputs, kramdown's attributes
+    "jekyll": re.compile(r"\{%[^{%]*+(?:%(?!\})[^{%]*+)*+%\}|\{\{[^{}]*+\}\}|\{:[^{}\n]*+\}"),
+    # Hugo's shortcodes; Zola's, which are calls
+    "hugo": re.compile(r"\{\{[<%][^{}]*+\}\}|\{\{[ \t]*+\w++\([^{}]*+\}\}|\{%[ \t]*+(?:\w++\([^{}%]*+|end[ \t]*+)%\}"),
+}
+
+
+def excerpt_text(body: str, layout: Layout, separator: str | None) -> str:
+    """The plain text of the excerpt of `body`, or an empty string.
+
+    It ends at the `separator`, else at a comment `more`, else it is the first paragraph that has a text,
+    headings aside. An empty separator asks for none.
+    """
+    if layout == "plain" or separator == "":
+        return ""
+    if separator and separator.strip() and separator in body:
+        return _text(body.partition(separator)[0], body, layout)
+    if more := _MORE.search(body):
+        return _text(body[: more.start()], body, layout)
+    for block in islice(_BLOCK.finditer(body), MAX_BLOCKS):
+        paragraph = _HEADINGS.sub("", block[0], count=1)
+        if _FENCE.match(paragraph):
+            return ""
+        if text := _text(paragraph, body, layout):
+            return text
+    return ""
+
+
+def without_tags(text: str, layout: Layout) -> str:
+    """The text less what only the system itself can fill in: Liquid's tags, shortcodes."""
+    tags = _TAGS.get(layout)
+    return tags.sub("", tags.sub("", text)) if tags and "{" in text else text
+
+
+def _text(excerpt: str, body: str, layout: Layout) -> str:
+    excerpt = without_tags(excerpt[:MAX_EXCERPT], layout)
+    if not _MARKUP.search(excerpt):
+        return plain_text(excerpt)
+    # references are defined anywhere, most often at the end
+    definitions = "\n".join(_DEFINITION.findall(body)) if "[" in excerpt else ""
+    return plain_text(render_body(f"{excerpt}\n\n{definitions}", None))

@@ -1,0 +1,822 @@
+"""Records of Jekyll, Hugo and Zola, and front matter in TOML and JSON: what people who keep such sites expect."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from time import process_time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from conftest import SiteFolder, record_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.config.schema import PRESETS, Preset
+from aggregator.errors import StoreError
+from aggregator.ingest import ingest_files
+from aggregator.model import Image, Provider, Record, Rejection, Source, SourceFile
+from aggregator.parse import parse_record
+from aggregator.parse.clean import utc_time
+from aggregator.scan import Differs, scan_folder
+
+SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[1] / "../shared")
+CORPUS = SHARED / "corpus"
+with_corpus = pytest.mark.skipif(
+    not CORPUS.is_dir(), reason="the real records are not beside the checkout; AGGREGATOR_SHARED names their place"
+)
+at = partial(datetime, tzinfo=UTC)
+
+
+def source_of(preset: Preset, **changes: Any) -> Source:
+    made = Source(
+        name="",
+        root="/nowhere",
+        include=("*.md", "*.markdown"),
+        fields=tuple(PRESETS[preset].items()),
+        default_published=True,
+        max_bytes=10**6,
+        max_depth=32,
+        max_nodes=20_000,
+        removal_grace=timedelta(minutes=10),
+        topics=(),
+        link_template=None,
+        timezone=ZoneInfo("UTC"),
+        layout="plain" if preset == "smartable" else preset,
+        language="en",
+    )
+    return replace(made, **changes)
+
+
+def parse(text: str | bytes, preset: Preset = "hugo", path: str = "a.md", **changes: Any) -> Record | Rejection:
+    raw = text.encode() if isinstance(text, str) else text
+    return parse_record(raw, SourceFile("", path, len(raw), 0), source_of(preset, **changes), b"digest")
+
+
+def record(text: str, preset: Preset = "hugo", path: str = "a.md", **changes: Any) -> Record:
+    outcome = parse(text, preset, path, **changes)
+    assert isinstance(outcome, Record), outcome
+    return outcome
+
+
+def jekyll(front: str, body: str = "", path: str = "2026-05-20-a-title.md", **changes: Any) -> Record:
+    return record(f"---\n{front}\n---\n{body}", "jekyll", path, **changes)
+
+
+def hugo(front: str, body: str = "", path: str = "posts/a.md", **changes: Any) -> Record:
+    return record(f"+++\n{front}\n+++\n{body}", "hugo", path, **changes)
+
+
+def lines(outcome: Record | Rejection) -> list[str]:
+    return [str(one) for one in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
+
+
+# The corpora
+
+
+def corpus(folder: str, preset: Preset) -> list[Record]:
+    here = source_of(preset, root=str(CORPUS / folder))
+    files = [(item.file, None) for item in scan_folder(here, iter(()), lambda: None) if isinstance(item, Differs)]
+    found = [one for batch in ingest_files(here, files, workers=0) for one in batch]
+    assert [one for one in found if not isinstance(one, Record)] == []
+    return [one for one in found if isinstance(one, Record)]
+
+
+def stated(folder: str, path: str, pattern: str) -> str:
+    match = re.search(pattern, (CORPUS / folder / path).read_text("utf-8").partition("\n\n")[0], re.MULTILINE)
+    return match[1].strip(" \"'[]") if match else ""
+
+
+@with_corpus
+def test_every_post_of_a_jekyll_site_comes_in_with_title_date_and_topics() -> None:
+    folder = "foreign-jekyll"
+    posts = corpus(folder, "jekyll")
+
+    assert len(posts) == 34
+    for post in posts:
+        path = post.file.path
+        assert post.content.title == stated(folder, path, "^title: (.*)$")
+        day = stated(folder, path, "^date: (.*)$") or path[:10]
+        found = utc_time(day, ZoneInfo("UTC"))
+        assert found is not None
+        assert post.published == found[0]
+        topics = stated(folder, path, "^categor(?:y|ies): (.*)$").split(", ")
+        assert post.content.topics == tuple(topics)
+        assert post.public
+        assert post.content.summary
+        assert "{%" not in post.content.summary
+        assert "][" not in post.content.summary
+        assert post.warnings == ()
+
+
+@with_corpus
+def test_every_post_of_a_zola_site_comes_in_with_title_and_date() -> None:
+    folder = "foreign-zola-toml"
+    posts = corpus(folder, "hugo")
+
+    assert len(posts) == 25
+    for post in posts:
+        path = stated(folder, post.file.path, '^path = "(.*)"$')
+        assert post.content.title == stated(folder, post.file.path, '^title = "(.*)"$')
+        assert post.published == datetime.strptime(path[:10], "%Y/%m/%d").replace(tzinfo=UTC)
+        assert post.content.topics == ()
+        assert post.content.provider is not None
+        assert post.content.summary
+        assert post.warnings == ()
+
+
+# Jekyll
+
+
+def test_a_jekyll_post_has_date_and_title_from_its_file_name() -> None:
+    post = jekyll("layout: post", timezone=ZoneInfo("Europe/Berlin"))
+
+    assert post.content.title == "A Title"
+    assert post.published == at(2026, 5, 19, 22)
+    assert post.warnings == ()
+
+
+def test_what_a_jekyll_post_states_goes_before_its_file_name() -> None:
+    post = jekyll("title: Stated\ndate: 2026-05-21 10:00:00 +0200")
+
+    assert (post.content.title, post.published) == ("Stated", at(2026, 5, 21, 8))
+
+
+@pytest.mark.parametrize(
+    ("path", "published", "title"),
+    [
+        ("_posts/2026-5-2-short.md", at(2026, 5, 2), "Short"),
+        ("2026-02-30-no-day.md", None, "2026 02 30 No Day"),
+        ("about.md", None, "About"),
+        ("2026-05-20-größe%25.md", at(2026, 5, 20), "Größe%"),
+    ],
+)
+def test_the_name_of_a_jekyll_file_dates_it_only_with_a_real_date(
+    path: str, published: datetime | None, title: str
+) -> None:
+    post = jekyll("layout: post", path=path)
+
+    assert (post.published, post.content.title) == (published, title)
+
+
+@pytest.mark.parametrize(
+    ("front", "topics"),
+    [
+        ("categories: one two\ntags: [three, four five]", ("one", "two", "three", "four five")),
+        ("category: one word\ntag: two words", ("one word", "two words")),
+        ("categories:\n  - one\n  - null\ntags: One", ("one",)),
+        ("tags: machine learning, ai", ("machine learning", "ai")),
+        ("tags:\ncategories: []", ()),
+        ("tags: [2024, true]", ("2024", "true")),
+    ],
+)
+def test_topics_of_a_jekyll_post_are_its_categories_and_tags(front: str, topics: tuple[str, ...]) -> None:
+    post = jekyll(front)
+
+    assert post.content.topics == topics
+    assert post.warnings == ()
+
+
+def test_folders_above_posts_are_categories() -> None:
+    assert jekyll("tags: x", path="news/big/_posts/2026/2026-05-20-a.md").content.topics == ("news", "big", "x")
+
+
+@pytest.mark.parametrize(
+    ("front", "path", "public"),
+    [
+        ("published: false", "2026-05-20-a.md", False),
+        ("published: true", "2026-05-20-a.md", True),
+        ("draft: true", "2026-05-20-a.md", False),
+        ("layout: post", "_drafts/a.md", False),
+        ("published: true", "x/_drafts/a.md", False),
+    ],
+)
+def test_drafts_and_unpublished_posts_stay_hidden(front: str, path: str, public: bool) -> None:
+    assert jekyll(front, path=path).public is public
+
+
+@pytest.mark.parametrize(
+    ("front", "body", "summary"),
+    [
+        ("x: 1", "First *words* here.\nAnd on.\n\nSecond.", "First words here. And on."),
+        ("x: 1", "# A heading\n\n![pic](/a.png)\n\nText.\n\nMore.", "Text."),
+        ("x: 1", "## Heading\nText under it.\n\nMore.", "Text under it."),
+        ("x: 1", "One.\n\nTwo.\n<!-- more -->\nThree.", "One. Two."),
+        ("excerpt_separator: <!--cut-->", "One.\n\nTwo.<!--cut-->Three.", "One. Two."),
+        ("excerpt_separator: ''", "One.\n\nTwo.", ""),
+        ("excerpt_separator: <!--none-->", "One.\n\nTwo.", "One."),
+        ("excerpt: Stated\ndescription: Other", "One.", "Stated"),
+        ("description: Stated", "One.", "Stated"),
+        ("x: 1", "See [this][it] {% link x %}and {{ site.title }}.\n\n[it]: https://example.org/", "See this and ."),
+        ("x: 1", "{% include top.html %}\n\nText &amp; more <b>bold</b>.", "Text & more bold."),
+        ("x: 1", "Text {% never closed", "Text {% never closed"),
+        ("x: 1", 'Text {% include a.html b="{{ page.c }}" d=5% %}here.', "Text here."),
+        ("x: 1", "Text.\n{: .lead}", "Text."),
+        ("x: 1", "```\ncode\n\nmore\n```\n\nText.", ""),
+        ("x: 1", "", ""),
+    ],
+)
+def test_the_summary_of_a_jekyll_post_is_its_excerpt(front: str, body: str, summary: str) -> None:
+    assert jekyll(front, body).content.summary == summary
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-5-2", at(2026, 5, 2)),
+        ("2026/05/02 9:30", at(2026, 5, 2, 9, 30)),
+        ("May 2, 2026", at(2026, 5, 2)),
+        ("2 May 2026 09:30:10 +0200", at(2026, 5, 2, 7, 30, 10)),
+        ("2026-05-02 09:30:10 -0700 MST", at(2026, 5, 2, 16, 30, 10)),
+        ("Sat, 02 May 2026 09:30:10 +0000", at(2026, 5, 2, 9, 30, 10)),
+    ],
+)
+def test_dates_are_taken_as_those_systems_take_them(text: str, moment: datetime) -> None:
+    assert jekyll(f"date: {text}").published == moment
+    assert hugo(f'title = "T"\ndate = "{text}"').published == moment
+
+
+@pytest.mark.parametrize("text", ["soon", "05/02/2026", "2026-13-01", "2026-05-20 10:00 EST", "Foo 2, 2026", "true"])
+def test_a_date_that_is_none_is_rejected(text: str) -> None:
+    outcome = parse(f"---\ndate: {text}\n---\n", "jekyll", "2026-05-20-a.md")
+
+    assert isinstance(outcome, Rejection)
+    assert lines(outcome) == [f"2026-05-20-a.md:2:7: 'date' is not a date: '{text}' (write it as 2026-05-20T07:10:00Z)"]
+
+
+def test_a_stricter_preset_takes_no_loose_date() -> None:
+    assert isinstance(parse("---\ntitle: T\npublishedDateTime: May 2, 2026\n---\n", "smartable"), Rejection)
+
+
+@pytest.mark.parametrize(
+    ("front", "provider"),
+    [
+        ("author: jane", Provider("jane", "")),
+        ("author: {name: Jane, email: j@example.org}", Provider("Jane", "")),
+        ("authors: [Jane, {name: Joe}]", Provider("Jane, Joe", "")),
+        ("author:", None),
+        ("authors: []", None),
+    ],
+)
+def test_authors_are_the_provider(front: str, provider: Provider | None) -> None:
+    post = jekyll(front)
+
+    assert post.content.provider == provider
+    assert post.warnings == ()
+    assert "j@example.org" not in repr(post)
+
+
+@pytest.mark.parametrize(
+    ("template", "front", "link"),
+    [
+        ("https://example.org/{path}.html", "x: 1", "https://example.org/_posts/2026-05-20-a-title.html"),
+        ("https://example.org/{year}/{month}/{day}/{slug}/", "x: 1", "https://example.org/2026/05/20/a-title/"),
+        ("https://example.org/{year}/{slug}/", "slug: other", "https://example.org/2026/other/"),
+        ("https://example.org/blog/{path}/", "permalink: /x/y/", "https://example.org/blog/x/y/"),
+        ("https://example.org/{path}/", "permalink: /x.html", "https://example.org/x.html"),
+        ("https://example.org/{year}/{slug}/", "permalink: /x/y", "https://example.org/x/y"),
+        ("https://example.org/{slug}/", "permalink: /:title/", "https://example.org/a-title/"),
+        ("https://example.org/{slug}/", "permalink: pretty", "https://example.org/a-title/"),
+        ("https://example.org/{slug}/", "permalink: https://example.com/z", "https://example.com/z"),
+        (None, "permalink: https://example.com/z", "https://example.com/z"),
+        (None, "permalink: /x/", None),
+        ("https://example.org/{slug}/", "link: https://example.com/y\npermalink: /x/", "https://example.com/y"),
+    ],
+)
+def test_the_link_of_a_jekyll_post(template: str | None, front: str, link: str | None) -> None:
+    assert jekyll(front, path="_posts/2026-05-20-a-title.md", link_template=template).content.link == link
+
+
+def test_a_template_that_takes_a_date_gives_no_link_without_one() -> None:
+    assert jekyll("x: 1", path="about.md", link_template="https://example.org/{year}/{slug}").content.link is None
+
+
+def test_a_relative_image_starts_at_the_link() -> None:
+    post = jekyll("image: {path: /i/a.png, width: 8}\nlink: https://example.org/x/")
+
+    assert post.content.images == (Image("https://example.org/i/a.png", 8, 0),)
+    assert jekyll("image: /i/a.png").warnings == ()
+
+
+# Hugo and Zola
+
+
+@pytest.mark.parametrize(
+    ("front", "published"),
+    [
+        ("date = 2026-05-20", at(2026, 5, 20)),
+        ("date = 2026-05-20T10:00:00+02:00", at(2026, 5, 20, 8)),
+        ("date = 2026-05-20 10:00:00", at(2026, 5, 20, 10)),
+        ("date = 2026-05-20\npublishDate = 2026-06-01T00:00:00Z", at(2026, 6, 1)),
+        ("pubdate = 2026-05-20\ndate = 2026-05-01", at(2026, 5, 20)),
+        ("PublishDate = 2026-05-20", at(2026, 5, 20)),
+        ("published = 2026-05-20", at(2026, 5, 20)),
+        ("published = true\ndate = 2026-05-20", at(2026, 5, 20)),
+        ("lastmod = 2026-05-20", at(2026, 5, 20)),
+        ("x = 1", None),
+    ],
+)
+def test_the_date_of_a_hugo_page(front: str, published: datetime | None) -> None:
+    page = hugo(f'title = "T"\n{front}')
+
+    assert page.published == published
+    assert page.public
+
+
+def test_a_date_without_a_zone_is_the_site_s_and_warned_of() -> None:
+    page = hugo('title = "T"\n\ndate = 2026-05-20', timezone=ZoneInfo("Europe/Berlin"))
+
+    assert page.published == at(2026, 5, 19, 22)
+    assert lines(page) == [
+        "posts/a.md:4:8: 'date' names no zone, Europe/Berlin is taken: '2026-05-20' (add Z or +02:00)"
+    ]
+
+
+def test_expiry_and_modification_have_two_names_each() -> None:
+    for expiry, modified in (("expiryDate", "lastmod"), ("unpublishdate", "modified")):
+        page = hugo(f'title = "T"\n{expiry} = 2027-01-01T00:00:00Z\n{modified} = 2026-06-01T00:00:00Z')
+        assert (page.expires, page.updated) == (at(2027, 1, 1), at(2026, 6, 1))
+
+
+@pytest.mark.parametrize(
+    ("front", "path", "public"),
+    [
+        ("draft = true", "a.md", False),
+        ("Draft = true", "a.md", False),
+        ("draft = false", "a.md", True),
+        ("published = false", "a.md", False),
+        ("headless = true", "a/index.md", False),
+        ("x = 1", "_index.md", False),
+        ("x = 1", "posts/_index.de.md", False),
+    ],
+)
+def test_drafts_headless_bundles_and_lists_of_pages_stay_hidden(front: str, path: str, public: bool) -> None:
+    assert hugo(f'title = "T"\n{front}', path=path).public is public
+
+
+@pytest.mark.parametrize(
+    ("path", "published", "title"),
+    [
+        ("blog/2026-05-20-a-page.md", at(2026, 5, 20), "A Page"),
+        ("blog/2026-05-20_a_page/index.md", at(2026, 5, 20), "A Page"),
+        ("2026/05/20/a-page.md", at(2026, 5, 20), "A Page"),
+        ("blog/2026-05-20.md", at(2026, 5, 20), "2026 05 20"),
+        ("blog/a-page/index.de.md", None, "A Page"),
+        ("blog/node.js.md", None, "Node.js"),
+    ],
+)
+def test_a_page_without_title_and_date_has_them_from_its_path(
+    path: str, published: datetime | None, title: str
+) -> None:
+    page = hugo("x = 1", path=path)
+
+    assert (page.published, page.content.title) == (published, title)
+
+
+@pytest.mark.parametrize(
+    ("front", "topics"),
+    [
+        ('tags = ["a", "b"]\ncategories = ["c"]', ("c", "a", "b")),
+        ('tags = "two words"', ("two words",)),
+        ('[taxonomies]\ntags = ["a"]\ncategories = ["c"]', ("c", "a")),
+        ('series = ["s"]\nkeywords = ["k"]', ("s",)),
+        ('[extra]\ntags = ["a"]', ("a",)),
+        ('tags = ["a"]\n[extra]\ntags = ["b"]', ("a",)),
+    ],
+)
+def test_topics_of_a_page_are_its_categories_tags_and_series(front: str, topics: tuple[str, ...]) -> None:
+    assert hugo(f'title = "T"\n{front}').content.topics == topics
+
+
+@pytest.mark.parametrize(
+    ("front", "body", "summary"),
+    [
+        ("x = 1", "One *two*.\n\nThree.\n<!--more-->\nFour.", "One two. Three."),
+        ("x = 1", 'One {{< figure src="x" >}}two {{% note %}}three{{% /note %}}.\n\nMore.', "One two three."),
+        ("x = 1", 'One {{ youtube(id="x") }}two {% quote() %}three{% end %}.', "One two three."),
+        ("x = 1", "Write {{ .Title }} here.", "Write {{ .Title }} here."),
+        ('description = "D"', "One.", "D"),
+        ('summary = "S"\ndescription = "D"', "One.", "S"),
+    ],
+)
+def test_the_summary_of_a_page(front: str, body: str, summary: str) -> None:
+    assert hugo(f'title = "T"\n{front}', body).content.summary == summary
+
+
+@pytest.mark.parametrize(
+    ("front", "path", "link"),
+    [
+        ("date = 2026-05-20Z", "posts/a.md", None),
+        ("x = 1", "posts/a.md", "https://example.org/posts/a/"),
+        ("x = 1", "posts/a/index.md", "https://example.org/posts/a/"),
+        ("x = 1", "posts/a.de.md", "https://example.org/de/posts/a/"),
+        ("x = 1", "posts/a.en.md", "https://example.org/posts/a/"),
+        ("x = 1", "posts/2026-05-20-a.md", "https://example.org/posts/a/"),
+        ("date = 2026-05-20", "posts/2026-05-20-a.md", "https://example.org/posts/2026-05-20-a/"),
+        ('slug = "b"', "posts/a.md", "https://example.org/posts/b/"),
+        ('url = "/x/b.html"', "posts/a.md", "https://example.org/x/b.html"),
+        ('path = "2026/05/20/b"', "posts/a.md", "https://example.org/2026/05/20/b/"),
+    ],
+)
+def test_the_link_of_a_page(front: str, path: str, link: str | None) -> None:
+    outcome = parse(f'+++\ntitle = "T"\n{front}\n+++\n', path=path, link_template="https://example.org/{path}/")
+
+    assert (outcome.content.link if isinstance(outcome, Record) else None) == link
+
+
+def test_the_language_of_a_page_is_in_its_file_name() -> None:
+    assert hugo('title = "T"', path="a.pt-br.md").content.language == "pt-br"
+    assert hugo('title = "T"\nlang = "fr"', path="a.de.md").content.language == "fr"
+    assert hugo('title = "T"', path="node.js.md").content.language == ""
+
+
+def test_what_is_taken_from_the_path_is_not_what_a_rename_is_known_by() -> None:
+    changes = {"link_template": "https://example.org/{path}/"}
+    one, two = (hugo("x = 1", "Text.", path=path, **changes) for path in ("2026-05-20-a.md", "2026-06-01-b.de.md"))
+    stated = hugo('title = "A"', "Text.")
+
+    assert one.content_hash == two.content_hash != stated.content_hash
+    assert one.visible_hash != two.visible_hash
+
+
+def test_fields_of_a_source_go_before_its_preset_and_the_first_one_present_wins() -> None:
+    keys = tuple((PRESETS["hugo"] | {"topics": ("x", "extra.deep.y + tags"), "title": ("extra.t", "title")}).items())
+    both = hugo('title = "T"\nx = ["1"]\ntags = ["3"]\n[extra]\nt = "U"\ndeep.y = ["2"]', fields=keys)
+    one = hugo('title = "T"\ntags = ["3"]\n[extra.deep]\ny = ["2"]', fields=keys)
+
+    assert (both.content.title, both.content.topics) == ("U", ("1",))
+    assert (one.content.title, one.content.topics) == ("T", ("2", "3"))
+
+
+# The three formats
+
+
+def toml_text(value: Any) -> str:
+    if isinstance(value, bool | str) or value is None:
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_text, value))}]"
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key, ensure_ascii=False)} = {toml_text(item)}" for key, item in value.items())
+            + "}"
+        )
+    return str(value)
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=20)  # as all can spell
+SOME = st.one_of(TEXT, st.booleans(), st.integers(-(2**63), 2**63 - 1))
+VALUE = st.recursive(SOME, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
+KEY = st.sampled_from(sorted({key for keys in PRESETS["smartable"].values() for key in keys} - {"title"}))
+
+
+@settings(deadline=None)
+@given(st.dictionaries(KEY, VALUE, max_size=6), TEXT)
+def test_equal_data_in_yaml_toml_and_json_is_the_same_record(data: dict[str, Any], title: str) -> None:
+    data = {"title": f"T {title}", **data}
+    texts = (
+        f"---\n{json.dumps(data, ensure_ascii=False)}\n---\nbody",
+        "+++\n" + "".join(f"{key} = {toml_text(value)}\n" for key, value in data.items()) + "+++\nbody",
+        json.dumps(data) + "\nbody",
+    )
+    yaml, *others = (parse(text, "smartable") for text in texts)
+
+    for other in others:
+        assert type(other) is type(yaml), (yaml, other)
+        if isinstance(yaml, Record):
+            names = [one.name for one in dataclass_fields(Record) if one.name not in ("file", "warnings")]
+            assert [getattr(other, name) for name in names] == [getattr(yaml, name) for name in names]
+        assert [problem.split(": ", 1)[1] for problem in lines(other)] == [
+            problem.split(": ", 1)[1] for problem in lines(yaml)
+        ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '+++\ntitle = "T"\n+++\nbody',
+        '\n\n+++  \ntitle = "T"\n+++',
+        '{"title": "T"}\nbody',
+        '\ufeff{\n  "title": "T"\n}\n\nbody',
+        '---json\n{"title": "T"}\n---\nbody',
+        '---toml\ntitle = "T"\n---\nbody',
+        "---yaml\ntitle: T\n---\nbody",
+        '{"title": "T", "x": "}{\\"]"}\nbody }',
+        '+++\ntitle = "T"\nx = """\n[y]\ntitle = 1\n"""\n+++\n',
+        "+++\r\ntitle = 'T'\r\n+++\r\nbody",
+    ],
+)
+def test_front_matter_is_read_in_every_format(text: str) -> None:
+    outcome = parse(text, "smartable")
+
+    assert isinstance(outcome, Record), outcome
+    assert outcome.content.title == "T"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("+++\ntitle = T\n+++\n", "2:9: front matter is not valid TOML: a value is missing or is not TOML (put texts in quotes)"),
+        ('+++\ntitle = "T\n+++\n', "2:11: front matter is not valid TOML: a text without its closing quote (close it on the same line)"),
+        ("+++\ntitle\n+++\n", "2:6: front matter is not valid TOML: a key without '=' (write key = value)"),
+        ('+++\ntitle = "T"\nx = 1\nx = 2\n+++\n', "4:1: a key stands twice (keep one of them)"),
+        ('+++\ntitle = "T"\ndraft = 1\n"draft" = 2\n+++\n', "4:1: the key 'draft' stands twice (keep one of them)"),
+        ('+++\ntitle = "T"\n[x]\n[x]\n+++\n', "4:3: front matter is not valid TOML: a table is given twice (put its keys below one header)"),
+        ("+++\nx = " + "9" * 5000 + "\n+++\n", "2:1: front matter is not valid TOML: it cannot be read (check it with a TOML linter)"),
+        ("+++\ndate = 2026-02-30\n+++\n", "2:8: front matter is not valid TOML: a date that does not exist (write it as a text in quotes)"),
+        ('{"title": T}', "1:11: front matter is not valid JSON: a value is missing, or is no JSON (put texts in double quotes)"),
+        ('{\n "title": "T",\n}', '3:1: front matter is not valid JSON: a key is missing or not in double quotes (write "key": value)'),
+        ('{"title": "T"\n "x": 1}', "2:2: front matter is not valid JSON: a ',' is missing (put a ',' between values, and texts in double quotes)"),
+        ('{"title" "T"}', "1:10: front matter is not valid JSON: a key without its ':' (write \"key\": value)"),
+        ('{"title": "a\nb"}', "1:13: front matter is not valid JSON: a text over more than one line, or a control character (write \\n for a new line)"),
+        ('{"title": "\\q"}', "1:12: front matter is not valid JSON: a backslash that means nothing (write \\\\ for a backslash)"),
+        ('{"title": "T",\n "x": [NaN]}', "2:8: front matter is not valid JSON: a number that JSON has not (write a number, or null)"),
+        ('{"title": "T", "x": -Infinity}', "1:21: front matter is not valid JSON: a number that JSON has not (write a number, or null)"),
+        ('{"title": "T",\n "x": 1, "x": 2}', "2:10: a key stands twice (keep one of them)"),
+        ('{"draft": true,\n "draft": false}', "2:2: the key 'draft' stands twice (keep one of them)"),
+        ('---json\n["T"]\n---\n', '2:1: front matter is not a map of keys (write {"key": value, …})'),
+        ('---json\n{"title": "T"} x\n---\n', "2:16: front matter is not valid JSON: something stands after the object (begin the body on a line of its own)"),
+        ('{"published": "yes"}', "1:15: 'published' is not true or false: 'yes' (write true or false, without quotes)"),
+        ('+++\npublished = "true"\n+++\n', "2:13: 'published' is not true or false: 'true' (write true or false, without quotes)"),
+        ("+++\npublished = 1\n+++\n", "2:13: 'published' is not true or false: '1' (write true or false)"),
+        ("+++\ntitle = 7\npublishedDateTime = 07:32:00\n+++\n", "3:21: 'publishedDateTime' is not a date: '07:32:00' (write it as 2026-05-20T07:10:00Z)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_rejected_with_its_place(text: str, line: str) -> None:
+    outcome = parse(text, "smartable")
+
+    assert isinstance(outcome, Rejection), outcome
+    assert lines(outcome) == [f"a.md:{line}"]
+    assert not outcome.unfinished
+
+
+@pytest.mark.parametrize("text", ['{"draft": true, "draft": false}', "+++\ndraft = true\ndraft = false\n+++\n"])
+def test_a_flag_that_stands_twice_hides(text: str) -> None:
+    outcome = parse(text, "smartable")
+
+    assert isinstance(outcome, Rejection)
+    assert outcome.hides
+
+
+@pytest.mark.parametrize(
+    "text", ["+", "++", "+++", '+++\ntitle = "T"', '{"title": "T"', '{"title": "T}', "{", '{"a": "\\']
+)
+def test_a_file_without_the_end_of_its_front_matter_is_unfinished(text: str) -> None:
+    outcome = parse(text)
+
+    assert isinstance(outcome, Rejection)
+    assert outcome.unfinished
+
+
+def test_a_misspelt_key_is_warned_of_in_every_format() -> None:
+    for text, place in (
+        ('+++\ntitle = "T"\n\npublishedDatetime = "x"\n+++', "4:21"),
+        ('{"title": "T",\n "publishedDatetime": "x"}', "2:2"),
+    ):
+        outcome = parse(text, "smartable")
+        assert len(lines(outcome)) == 1
+        assert "was 'publishedDateTime' meant?" in lines(outcome)[0]
+        assert lines(outcome)[0].startswith(f"a.md:{place}:"), lines(outcome)
+
+
+def test_a_number_with_thousands_of_digits_is_a_text() -> None:
+    assert record('{"title": ' + "9" * 5000 + "}", "smartable").content.title == "9" * 5000
+
+
+def test_half_a_character_in_json_is_replaced() -> None:
+    page = record('{"title": "a\\ud800b", "topics": ["\\udfff"], "excerpt": "\\u0000x"}', "smartable")
+
+    assert (page.content.title, page.content.topics, page.content.summary) == ("a\ufffdb", ("\ufffd",), "x")
+
+
+@pytest.mark.parametrize(
+    ("make", "levels"),
+    [
+        (lambda levels: '{"title": "T", "x": ' + "[" * (levels - 1) + "]" * (levels - 1) + "}", 32),
+        (lambda levels: '+++\ntitle = "T"\nx = ' + "[" * (levels - 1) + "]" * (levels - 1) + "\n+++\n", 32),
+        (lambda levels: '+++\ntitle = "T"\n' + ".".join("a" * levels) + " = 1\n+++\n", 32),
+        (lambda levels: '+++\ntitle = "T"\n[' + ".".join("a" * (levels - 1)) + "]\n+++\n", 32),
+        (lambda levels: '+++\ntitle = "T"\nx = {' + ".".join("a" * (levels - 1)) + " = 1}\n+++\n", 32),
+    ],
+)
+def test_front_matter_may_nest_as_deep_as_the_limit(make: Any, levels: int) -> None:
+    deeper = parse(make(levels + 1), "smartable")
+
+    assert isinstance(parse(make(levels), "smartable"), Record)
+    assert isinstance(deeper, Rejection)
+    assert deeper.problem.what == "front matter nests too deep"
+    assert deeper.problem.line > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"title": "T", "x": ' + "[" * 400_000,
+        '{"x": ' + "[" * 400_000 + "]" * 400_000 + "}",
+        '{"x": [' + "1," * 400_000 + "1]}",
+        "{" + '"a": 1,' * 100_000 + '"b": 1}',
+        "+++\n" + "a." * 400_000 + "a = 1\n+++\n",
+        "+++\n" + "a." * 400_000 + "\n+++\n",
+        "+++\n[" + "a." * 400_000 + "a]\n+++\n",
+        "+++\nx = {" + "a." * 400_000 + "a = 1}\n+++\n",
+        "+++\nx = " + "[" * 400_000 + "\n+++\n",
+        "+++\nx = [" + "1," * 400_000 + "]\n+++\n",
+        "+++\n" + "".join(f"k{number} = 1\n" for number in range(60_000)) + "+++\n",
+        "+++\n" + "[[a]]\n" * 150_000 + "+++\n",
+        '+++\nx = """' + '\\"""' * 200_000 + "\n+++\n",
+        "+++\nx = '''" + "''x" * 200_000 + "\n+++\n",
+        '+++\nx = "' + '\\"' * 400_000 + "\n+++\n",
+        "+++\n" + '"' * 900_000 + "\n+++\n",
+        "+++\n" + "#\n" * 400_000 + "+++\n",
+        "{" + '"' * 900_000,
+        '{"a": "' + "\\" * 900_000,
+        "---\nx: 1\n---\n" + "{% " * 300_000,
+        "---\nx: 1\n---\n" + "{{< " * 200_000,
+        "---\nx: 1\n---\n" + "\n\n{:" * 200_000,
+        "---\nx: 1\n---\n" + "#\n\n" * 300_000,
+        "---\nx: 1\n---\n" + "[a][\n" * 200_000,
+        "---\nx: 1\n---\n" + "[a]: x\n" * 140_000,
+        "---\nx: 1\n---\n" + "a\n" * 450_000,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("preset", ["hugo", "jekyll"])
+def test_no_file_takes_long(text: str, preset: Preset) -> None:
+    began = process_time()
+
+    outcome = parse(text, preset)
+
+    assert isinstance(outcome, Record | Rejection)
+    assert process_time() - began < 5  # what is not linear takes minutes
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_no_damage_to_a_file_raises(data: st.DataObject) -> None:
+    raw = data.draw(
+        st.sampled_from(
+            [
+                b'+++\ntitle = "T"\ndate = 2026-05-20T10:00:00Z\n[extra]\na.b = {c = [1, 2.5, "x"]}\n+++\nBody.\n\nMore.',
+                b'{"title": "T", "date": "2026-05-20", "tags": ["a", {"b": [1, null, true]}]}\nBody {{< x >}}.',
+                b"---\ntitle: T\ntags: a b\npermalink: /x/\n---\nBody {% x %}.\n\n[a]: b",
+            ]
+        )
+    )
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(raw)))
+        end = data.draw(st.integers(start, min(len(raw), start + 20)))
+        new = data.draw(
+            st.binary(max_size=6) | st.sampled_from([b"\n", b'"', b"'''", b"{", b"[[", b"\\u", b".", b"=", b"+++\n"])
+        )
+        raw = raw[:start] + new + raw[end:]
+    path = data.draw(
+        st.sampled_from(["a.md", "2026-05-20-x.md", "_posts/0000-00-00-.md", "x.de.md", "_index.md", "%FF.md"])
+    )
+    preset: Preset = data.draw(st.sampled_from(["jekyll", "hugo"]))
+
+    outcome = parse(raw, preset, path, link_template="https://example.org/{path}")
+
+    assert isinstance(outcome, Record | Rejection)
+
+
+def test_times_and_dates_of_toml_are_what_they_say() -> None:
+    for value in ("2026-05-20", "2026-05-20T00:00:00", "2026-05-20 00:00:00.000", "2026-05-20T02:00:00+02:00"):
+        page = record(f'+++\ntitle = "T"\npublishedDateTime = {value}\n+++\n', "smartable")
+        assert page.published == at(2026, 5, 20)
+
+
+# Several sources
+
+TWO = """
+[[records]]
+path = "../incoming"
+removal_grace = "10m"
+[[records]]
+name = "blog"
+path = "../blog"
+preset = "jekyll"
+topics = ["Blog"]
+removal_grace = "10m"
+"""
+ONE = '[[records]]\npath = "../incoming"\n'
+NOON = "2026-06-01 12:00"
+
+
+def write_post(site: SiteFolder, name: str, text: str = "---\nlayout: post\n---\nText.\n") -> None:
+    site.write(f"../blog/{name}", text)
+
+
+@pytest.fixture
+def two(make_site: Any, store_url: str) -> SiteFolder:
+    site: SiteFolder = make_site(store_url, TWO)
+    site.record("news.md", title="News", topics=["AI"], publishedDateTime="2026-05-21T00:00:00Z")
+    write_post(site, "2026-05-20-post.md")
+    return site
+
+
+def test_two_sources_make_one_set_of_feeds(two: SiteFolder) -> None:
+    result = two.run(NOON)
+
+    assert (result.scanned, result.new, result.rejected, result.problems) == (2, 2, 0, ())
+    assert two.titles() == ["News", "Post"]
+    assert (two.titles("ai"), two.titles("blog")) == (["News"], ["Post"])
+
+
+def test_one_path_in_two_sources_is_two_records(two: SiteFolder) -> None:
+    two.record("2026-05-20-post.md", title="Same path", publishedDateTime="2026-05-19T00:00:00Z")
+    two.run(NOON)
+
+    assert two.titles() == ["News", "Post", "Same path"]
+    assert len(set(two.ids().values())) == 3
+
+
+def test_a_rename_keeps_its_id_within_its_source_only(two: SiteFolder) -> None:
+    two.run(NOON)
+    before = two.ids()
+    (two.root / "blog/2026-05-20-post.md").rename(two.root / "blog/2026-05-20-post.markdown")
+    (two.incoming / "news.md").rename(two.root / "blog/2026-05-21-news.md")
+    two.run("2026-06-01 12:01")
+    after = two.ids()
+
+    assert after["Post"] == before["Post"]
+    assert before["News"] not in after.values()
+
+
+def test_a_folder_that_is_gone_holds_back_its_own_source_only(two: SiteFolder) -> None:
+    two.run(NOON)
+    (two.root / "blog").rename(two.root / "away")
+    two.record("more.md", title="More", publishedDateTime="2026-05-30T00:00:00Z")
+    result = two.run("2026-06-01 12:01")
+
+    assert not result.complete
+    assert two.titles() == ["More", "News", "Post"]
+    two.run("2026-06-01 12:30")
+    assert two.titles() == ["More", "News"]
+
+
+def test_a_mass_removal_is_judged_for_each_source(two: SiteFolder) -> None:
+    for number in range(30):
+        write_post(two, f"2026-04-{number % 28 + 1:02}-old-{number}.md")
+        two.record(f"n{number}.md", publishedDateTime="2026-04-01T00:00:00Z")
+    two.run(NOON)
+    for path in (two.root / "blog").glob("*old*"):
+        path.unlink()
+    result = two.run("2026-06-01 12:01")
+
+    assert result.removed == 0
+    assert "30 of 31 files are gone at once" in result.problems[0]
+    assert two.run("2026-06-01 12:20").removed == 30
+
+
+def test_undated_records_of_a_source_that_comes_later_rank_below_its_own(make_site: Any, store_url: str) -> None:
+    site = make_site(store_url, ONE)
+    site.record("news.md", title="News", publishedDateTime="2026-05-21T00:00:00Z")
+    site.run(NOON)
+    site.configure(TWO)
+    write_post(site, "2026-05-25-dated.md")
+    write_post(site, "undated.md")
+    site.run("2026-06-01 12:10")
+
+    assert site.titles() == ["Dated", "Undated", "News"]
+
+
+def test_a_source_taken_out_of_the_config_goes_after_its_grace_and_comes_back_as_it_was(two: SiteFolder) -> None:
+    two.run(NOON)
+    ids = two.ids()
+    two.configure(ONE)
+    result = two.run("2026-06-01 12:01")
+
+    assert two.titles() == ["News", "Post"]
+    assert "no [[records]] named 'blog' any more; the entries of its 1 files stay for 10 min" in result.problems[0]
+    assert two.run("2026-06-01 12:12").removed == 1
+    assert two.titles() == ["News"]
+    two.configure(ONE + '[[records]]\nname = "new"\npath = "../new"\n')
+    (two.root / "new").mkdir()
+    assert two.run("2026-06-01 12:13").problems == ()
+    two.configure(TWO)
+    two.run("2026-06-01 12:20")
+    assert two.ids() == ids
+
+
+def test_a_source_under_another_name_is_refused(two: SiteFolder) -> None:
+    two.run(NOON)
+    two.configure(TWO.replace('"blog"', '"blgo"'))
+
+    with pytest.raises(StoreError, match="a source with name = 'blog', which the config does not have"):
+        two.run("2026-06-01 12:01")
+
+
+def test_problems_and_counts_are_told_of_each_source(two: SiteFolder) -> None:
+    write_post(two, "2026-05-22-bad.md", "---\ndate: soon\n---\n")
+    two.write("bad.md", record_text({"title": ""}))
+    result = two.run(NOON)
+
+    assert (result.scanned, result.new, result.rejected) == (4, 2, 2)
+    assert sorted(line.split(":")[0] for line in two.problems()) == ["2026-05-22-bad.md", "bad.md"]
