@@ -104,6 +104,7 @@ def commands() -> None:
 def run(config_path: Path | None) -> None:
     """Run the service: scan on schedule and on changes, write the feeds, serve them over HTTP.
 
+    A changed config takes effect when it is saved, or is refused and said to be; SIGHUP asks for it to be read too.
     Ends cleanly on Ctrl-C or SIGTERM. Logs go to stderr.
     """
     from aggregator.http import bind_socket, make_server
@@ -118,7 +119,7 @@ def run(config_path: Path | None) -> None:
         for warning in (site_id_warning(config, site_id), port_warning(config, socket.getsockname()[1])):
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
-        service = Service(config, store, site_id, stop)
+        service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)
         click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
         if not service.run(make_server(service.app, socket)):
             os._exit(0)  # a thread that hangs cannot be ended; the store is as after a loss of power, and free

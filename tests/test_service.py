@@ -26,7 +26,8 @@ BROKEN = "---\ntitle: Bad\npublished: yes please\n---\n"
 PATCHED = """
 import sys, time
 from pathlib import Path
-from aggregator import cli, service
+from aggregator import cli
+from aggregator.service import cycles
 from aggregator.pipeline import Pipeline
 sys.argv[1:] = ["run"]
 real = Pipeline.update_store
@@ -88,7 +89,7 @@ def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
     assert service.get("all/rss.xml", If_None_Match=first.headers["etag"]).status == 304
     assert service.get("readyz").status == 200
     health = service.get("healthz")
-    assert (health.status, sorted(health.json())) == (200, ["last_success", "next_cycle", "status"])
+    assert (health.status, sorted(health.json())) == (200, ["config", "last_success", "next_cycle", "status"])
     assert "scanned 1, new 1, changed 0, removed 0, rejected 0, feeds written 2" in service.log
 
 
@@ -252,7 +253,7 @@ def test_an_unexpected_error_ends_the_cycle_and_shows(shop: Shop) -> None:
 
 def test_a_cycle_that_hangs_does_not_hold_the_stop(shop: Shop) -> None:
     shop.record("a.md", "Story")
-    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); service.STOP_S = 0.3; time.sleep(60)"))
+    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); cycles.STOP_S = 0.3; time.sleep(60)"))
     eventually((shop.root / "hangs").exists)
     code, seconds = service.end()
     assert (code, seconds < STOPS_WITHIN_S) == (0, True)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from aggregator.content import content_json
-from aggregator.errors import StoreError
+from aggregator.errors import StoreMismatchError
 from aggregator.model import KnownFile, Problem, Record, Rejection, Source, SourceFile, Unchanged, duplicate_id
 from aggregator.store.membership import Placing, close_memberships, place_entries
 from aggregator.store.tables import (
@@ -84,8 +84,8 @@ def _ask_for_all_again(writer: Writer, source: Source) -> None:
 
 
 def refuse_other_sources(writer: Writer, names: Collection[str]) -> None:
-    """Raises StoreError when the store has records of a source that the config does not name: under another name every
-    record would be another, and its subscribers would get it again."""
+    """Raises StoreMismatchError when the store has records of a source that the config does not name: under another
+    name every record would be another, and its subscribers would get it again."""
     with writer.store.read() as connection:
         theirs = select(file.c.path).where(file.c.source == source_table.c.name).exists()
         known = connection.scalars(
@@ -93,7 +93,7 @@ def refuse_other_sources(writer: Writer, names: Collection[str]) -> None:
         ).all()
     if known:
         told = f"name = {known[0]!r}" if known[0] else "no name"
-        raise StoreError(
+        raise StoreMismatchError(
             f"the store holds records of a source with {told}, which the config does not have: under another name they"
             f" would all get new ids (give [records] {told} again)"
         )
