@@ -210,12 +210,22 @@ def check(config_path: Path | None, as_json: bool, style: str, paths: tuple[str,
 @config_option
 @json_option
 def status(config_path: Path | None, as_json: bool) -> None:
-    """Show the last and next cycle, counts, rejected records with reasons, and the feeds."""
-    from aggregator import reports
+    """Show the last and next cycle, counts, rejected records with reasons, and the feeds.
 
-    config = load(config_path)
+    Works on a config that is refused too, while a service goes on with the last good one.
+    """
+    from aggregator import reports
+    from aggregator.config import usable_config
+
+    broken = None
+    try:
+        config = load(config_path)
+    except ConfigError as error:
+        broken, config = error, usable_config(config_path or DEFAULT_CONFIG, env=os.environ)
     with reading_store(config) as store:
-        facts = reports.gather_status(config, store)
+        facts = reports.gather_status(config, store, broken.problems if broken else ())
+    if broken and not facts["running"]:
+        raise broken
     tell(facts, as_json, lambda: draw(reports.draw_status(facts)))
 
 
