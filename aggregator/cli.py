@@ -16,7 +16,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aggregator import __version__
-from aggregator.errors import AggregatorError, ConfigError, StoppedError, StoreHeldError
+from aggregator.errors import AggregatorError, ConfigError, StoppedError, StoreError, StoreHeldError
 
 if TYPE_CHECKING:
     from aggregator.check import Finding
@@ -215,17 +215,14 @@ def status(config_path: Path | None, as_json: bool) -> None:
     Works on a config that is refused too, while a service goes on with the last good one.
     """
     from aggregator import reports
-    from aggregator.config import usable_config
 
-    broken = None
     try:
         config = load(config_path)
     except ConfigError as error:
-        broken, config = error, usable_config(config_path or DEFAULT_CONFIG, env=os.environ)
-    with reading_store(config) as store:
-        facts = reports.gather_status(config, store, broken.problems if broken else ())
-    if broken and not facts["running"]:
-        raise broken
+        facts = gather_beside(config_path or DEFAULT_CONFIG, error)
+    else:
+        with reading_store(config) as store:
+            facts = reports.gather_status(config, store)
     tell(facts, as_json, lambda: draw(reports.draw_status(facts)))
 
 
@@ -337,6 +334,19 @@ def reading_store(config: Config) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def gather_beside(path: Path, refused: ConfigError) -> dict[str, Any]:
+    """The status while a service goes on without what its config says now. Raises `refused` again when none runs."""
+    from aggregator import reports
+    from aggregator.config import usable_config
+
+    config = usable_config(path, env=os.environ)
+    with suppress(StoreError), reading_store(config) as store:
+        facts = reports.gather_status(config, store, refused.problems)
+        if facts["running"]:
+            return facts
+    raise refused
 
 
 @contextmanager
