@@ -16,7 +16,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aggregator import __version__
-from aggregator.errors import AggregatorError, ConfigError, StoppedError, StoreHeldError
+from aggregator.errors import AggregatorError, ConfigError, StoppedError, StoreError, StoreHeldError
 
 if TYPE_CHECKING:
     from aggregator.check import Finding
@@ -104,6 +104,7 @@ def commands() -> None:
 def run(config_path: Path | None) -> None:
     """Run the service: scan on schedule and on changes, write the feeds, serve them over HTTP.
 
+    A changed config takes effect when it is saved, or is refused and said to be; SIGHUP asks for it to be read too.
     Ends cleanly on Ctrl-C or SIGTERM. Logs go to stderr.
     """
     from aggregator.http import bind_socket, make_server
@@ -118,7 +119,7 @@ def run(config_path: Path | None) -> None:
         for warning in (site_id_warning(config, site_id), port_warning(config, socket.getsockname()[1])):
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
-        service = Service(config, store, site_id, stop)
+        service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)
         click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
         if not service.run(make_server(service.app, socket)):
             os._exit(0)  # a thread that hangs cannot be ended; the store is as after a loss of power, and free
@@ -209,12 +210,19 @@ def check(config_path: Path | None, as_json: bool, style: str, paths: tuple[str,
 @config_option
 @json_option
 def status(config_path: Path | None, as_json: bool) -> None:
-    """Show the last and next cycle, counts, rejected records with reasons, and the feeds."""
+    """Show the last and next cycle, counts, rejected records with reasons, and the feeds.
+
+    Works on a config that is refused too, while a service goes on with the last good one.
+    """
     from aggregator import reports
 
-    config = load(config_path)
-    with reading_store(config) as store:
-        facts = reports.gather_status(config, store)
+    try:
+        config = load(config_path)
+    except ConfigError as error:
+        facts = gather_beside(config_path or DEFAULT_CONFIG, error)
+    else:
+        with reading_store(config) as store:
+            facts = reports.gather_status(config, store)
     tell(facts, as_json, lambda: draw(reports.draw_status(facts)))
 
 
@@ -326,6 +334,19 @@ def reading_store(config: Config) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def gather_beside(path: Path, refused: ConfigError) -> dict[str, Any]:
+    """The status while a service goes on without what its config says now. Raises `refused` again when none runs."""
+    from aggregator import reports
+    from aggregator.config import usable_config
+
+    config = usable_config(path, env=os.environ)
+    with suppress(StoreError), reading_store(config) as store:
+        facts = reports.gather_status(config, store, refused.problems)
+        if facts["running"]:
+            return facts
+    raise refused
 
 
 @contextmanager

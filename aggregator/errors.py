@@ -5,6 +5,7 @@ AggregatorError
 ├── StoreError           the store cannot be used (exit 2)
 │   ├── StoreHeldError   another process writes to it
 │   ├── StoreNewerError  a newer program made its schema
+│   ├── StoreMismatchError  the config contradicts what it has
 │   └── LeaseLostError   ours was taken over; the cycle must stop
 ├── PublishError         the output folder cannot be written
 ├── RenderError          a feed cannot be written as a document
@@ -49,6 +50,10 @@ class StoreHeldError(StoreError):
 
 class StoreNewerError(StoreError):
     """The schema of the store is newer than this program."""
+
+
+class StoreMismatchError(StoreError):
+    """The config contradicts what the store was made with; its text says what to write."""
 
 
 class LeaseLostError(StoreError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,10 +27,12 @@ from aggregator.store import (
     file_problems,
     from_us,
     last_cycle,
+    next_due,
     read_holder,
     read_meta,
     source_problems,
     summarise_feeds,
+    to_us,
 )
 
 
@@ -45,9 +49,11 @@ def result_facts(result: CycleResult) -> dict[str, Any]:
     return asdict(result) | {"seconds": round(result.seconds, 3), "due": _stamp(result.due)}
 
 
-def gather_status(config: Config, store: Store) -> dict[str, Any]:
-    """All that `status` says, for --json."""
+def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ()) -> dict[str, Any]:
+    """All that `status` says, for --json. `refused` is what is wrong with the config file as it is now."""
     with store.read() as connection:
+        told = read_meta(connection, "config_state")
+        due = next_due(connection, to_us(datetime.now(UTC)))
         site_id = read_meta(connection, "site_id")
         last = last_cycle(connection)
         upcoming = read_meta(connection, "next_cycle")
@@ -61,6 +67,8 @@ def gather_status(config: Config, store: Store) -> dict[str, Any]:
         "running": holder,
         "last_cycle": None if last is None else _cycle_facts(last),
         "next_cycle": _stamp(from_us(int(upcoming))) if upcoming and holder else None,
+        "next_due": None if due is None else _stamp(from_us(due)),
+        "config": _config_facts(json.loads(told) if told and holder else {}, refused),
         "entries": entries,
         "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ())])),
         "rejected": [facts for state, facts in problems if state == "rejected"],
@@ -69,6 +77,12 @@ def gather_status(config: Config, store: Store) -> dict[str, Any]:
         "feeds": feeds,
         "advice": [text for text in (site_id_warning(config, site_id),) if text],
     }
+
+
+def _config_facts(told: dict[str, Any], refused: Sequence[Problem]) -> dict[str, Any]:
+    """What is wrong with the config file, and the keys that take effect with the next start of the service."""
+    now = [problem_facts(problem) for problem in refused]
+    return {"refused": now or told.get("refused", []), "restart": told.get("restart", [])}
 
 
 def read_summaries(config: Config, connection: Any) -> tuple[FeedSummary, ...]:
@@ -91,6 +105,9 @@ def feed_facts(config: Config, feed: FeedSummary) -> dict[str, Any]:
 def draw_status(facts: dict[str, Any]) -> RenderableType:
     """The status for a terminal."""
     parts: list[RenderableType] = [_status_head(facts)]
+    if problems := facts["config"]["refused"]:
+        parts.append(Text("\nConfig refused, the last good one stays in force", style="bold red"))
+        parts += [Padding(Text(one["text"], overflow="fold"), (0, 0, 0, 2), expand=False) for one in problems]
     for name, color in (("rejected", "red"), ("unfinished", "yellow"), ("warnings", "yellow")):
         if facts[name]:
             parts.append(Text(f"\n{name.capitalize()} ({len(facts[name])})", style=f"bold {color}"))
@@ -113,6 +130,10 @@ def _status_head(facts: dict[str, Any]) -> Table:
         head.add_row("Last cycle", f"{_ago(last['at'])}, {last['seconds']:.2f} s")
         head.add_row("", ", ".join(f"{name} {last[name]}" for name in ("scanned", "new", "changed", "removed")))
     head.add_row("Next cycle", _upcoming(facts))
+    if facts["next_due"]:
+        head.add_row("Next due", _ago(facts["next_due"]))
+    if waiting := facts["config"]["restart"]:
+        head.add_row("[yellow]Config[/]", f"{', '.join(waiting)}: with the next start")
     head.add_row(
         "Entries",
         f"{entries['published']} published, {entries['waiting']} waiting for their time, {entries['hidden']} hidden",

@@ -577,7 +577,8 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
     call("build")
     facts = json.loads(call("status", "--json")[1])
     assert list(facts) == (
-        "site_id running last_cycle next_cycle entries problems rejected unfinished warnings feeds advice".split()
+        "site_id running last_cycle next_cycle next_due config entries problems rejected unfinished warnings feeds"
+        " advice".split()
     )
     assert list(facts["last_cycle"]) == (
         "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published".split()

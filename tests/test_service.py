@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ import pytest
 from commands import DEADLINE_S, Running, Shop, eventually
 
 from aggregator import cli
+from aggregator.config import Config, load_config
+from aggregator.errors import StoreError
+from aggregator.service import LiveConfig
+from aggregator.service.live import ConfigState
 
 MANY = 3000
 STOPS_WITHIN_S = 5.0
@@ -26,7 +30,8 @@ BROKEN = "---\ntitle: Bad\npublished: yes please\n---\n"
 PATCHED = """
 import sys, time
 from pathlib import Path
-from aggregator import cli, service
+from aggregator import cli
+from aggregator.service import cycles
 from aggregator.pipeline import Pipeline
 sys.argv[1:] = ["run"]
 real = Pipeline.update_store
@@ -88,7 +93,7 @@ def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
     assert service.get("all/rss.xml", If_None_Match=first.headers["etag"]).status == 304
     assert service.get("readyz").status == 200
     health = service.get("healthz")
-    assert (health.status, sorted(health.json())) == (200, ["last_success", "next_cycle", "status"])
+    assert (health.status, sorted(health.json())) == (200, ["config", "last_success", "next_cycle", "status"])
     assert "scanned 1, new 1, changed 0, removed 0, rejected 0, feeds written 2" in service.log
 
 
@@ -252,13 +257,347 @@ def test_an_unexpected_error_ends_the_cycle_and_shows(shop: Shop) -> None:
 
 def test_a_cycle_that_hangs_does_not_hold_the_stop(shop: Shop) -> None:
     shop.record("a.md", "Story")
-    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); service.STOP_S = 0.3; time.sleep(60)"))
+    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); cycles.STOP_S = 0.3; time.sleep(60)"))
     eventually((shop.root / "hangs").exists)
     code, seconds = service.end()
     assert (code, seconds < STOPS_WITHIN_S) == (0, True)
     assert "the cycle does not stop" in service.log
     done = shop.run("build")
     assert (done.returncode, done.stderr, shop.titles()) == (0, "", ["Story"])
+
+
+# a config that changes while it runs
+
+
+def save(shop: Shop, how: str, **tables: str) -> None:
+    """Saves a config of these tables, `feed` and `more` as they stand, as people and programs do."""
+    more = tables.pop("more", "")
+    before = shop.config.read_text()
+    shop.configure(**{"schedule": 'every = "1h"'} | tables)
+    text = f"{shop.config.read_text()}{more}\n"
+    if how == "in place":
+        shop.config.write_text(text)
+        return
+    if how == "renamed":
+        other = shop.config.with_suffix(".tmp")
+        other.write_text(text)
+        shop.config.write_text(before)
+        other.replace(shop.config)
+        return
+    folder = shop.config.parent
+    version = f"..{len(list(folder.iterdir()))}"
+    (folder / version).mkdir()
+    (folder / version / shop.config.name).write_text(text)
+    (folder / "..tmp").symlink_to(version)
+    (folder / "..tmp").replace(folder / "..data")
+    if not shop.config.is_symlink():
+        shop.config.unlink()
+        shop.config.symlink_to(f"..data/{shop.config.name}")
+
+
+def cycles_of(shop: Shop) -> list[int]:
+    """When the cycles that are on record began, in µs."""
+    connection = sqlite3.connect(f"file:{shop.data}/aggregator.db?mode=ro", uri=True)
+    found = [row[0] for row in connection.execute("SELECT started_at FROM cycle ORDER BY id")]
+    connection.close()
+    return found
+
+
+PICKS = '[[feed]]\nslug = "picks"\ntopics.any = ["AI"]\n'
+
+
+def test_a_saved_config_takes_effect_however_it_is_saved(shop: Shop) -> None:
+    shop.record("a.md", "About AI", topics=["AI"])
+    shop.record("b.md", "About cars", topics=["Cars"])
+    service = shop.start("run")
+    service.wait_until_done()
+    cars = service.get("cars/rss.xml").headers["etag"]
+    save(shop, "in place", more=PICKS)
+    eventually(lambda: service.titles("picks") == ["About AI"], within_s=5)
+    save(shop, "renamed", more=PICKS.replace("AI", "Cars"))
+    eventually(lambda: service.titles("picks") == ["About cars"], within_s=5)
+    for topic in ("AI", "Cars"):  # the first swap puts links in the place of the file
+        save(shop, "swapped", more=PICKS.replace("AI", topic))
+        eventually(lambda topic=topic: service.titles("picks") == [f"About {'AI' if topic == 'AI' else 'cars'}"])
+    save(shop, "swapped", more=PICKS.replace("picks", "chosen") + 'moved_from = ["picks"]')
+    eventually(lambda: service.titles("chosen") == ["About AI"], within_s=5)
+    assert service.get("picks/rss.xml").body == service.get("chosen/rss.xml").body, "it leads there"
+    assert service.get("cars/rss.xml").headers["etag"] == cars, "what nobody changed stays as it is"
+    assert service.get("healthz").json()["config"] == "ok"
+    assert "aggregator.toml takes effect: feed" in service.log
+
+
+def test_a_broken_config_is_refused_and_the_last_good_one_stays(shop: Shop) -> None:
+    shop.record("a.md", "About AI", topics=["AI"])
+    save(shop, "in place", more=PICKS)
+    service = shop.start("run")
+    service.wait_until_done()
+    save(shop, "renamed", output="limt = 3", more=PICKS + 'title = "Unclosed\n')
+    eventually(lambda: service.get("healthz").json()["config"] == "refused")
+    line = "config/aggregator.toml:14:18: a text without its closing quote (close it on the same line)"
+    assert service.get("healthz").status == 200
+    facts = shop.json("status")
+    assert [one["text"] for one in facts["config"]["refused"]] == [line]
+    assert {feed["slug"] for feed in facts["feeds"]} == {"all", "ai", "picks"}
+    shown = shop.run("status")
+    assert (shown.returncode, "Config refused" in shown.stdout, line in shown.stdout) == (0, True, True)
+    shop.record("b.md", "Still read", topics=["AI"])
+    eventually(lambda: "Still read" in service.titles("picks"))
+    shop.config.write_text(shop.config.read_text() + "# the same problem\n")
+    service.process.send_signal(signal.SIGHUP)
+    save(shop, "renamed", output="limt = 3", more=PICKS)
+    eventually(lambda: "'limt'" in service.log)
+    assert service.log.count(f"ERROR {line}") == 1
+    assert [one["line"] for one in shop.json("status")["config"]["refused"]] == [10]
+    save(shop, "renamed", more=PICKS)
+    eventually(lambda: service.get("healthz").json()["config"] == "ok")
+    assert "aggregator.toml can be used again" in service.log
+    eventually(lambda: shop.json("status")["config"] == {"refused": [], "restart": []})
+    assert "Traceback" not in service.log
+
+
+def test_a_config_that_says_the_same_makes_no_work(shop: Shop) -> None:
+    shop.record("a.md", "Story")
+    service = shop.start("run")
+    service.wait_until_done()
+    done = len(cycles_of(shop))
+    shop.config.write_text(f"# a comment\n\n{shop.config.read_text()}")
+    service.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "aggregator.toml was read again: what is in force stays as it is" in service.log)
+    assert len(cycles_of(shop)) == done
+    assert "takes effect" not in service.log
+
+
+def test_what_was_opened_once_waits_for_the_next_start(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    save(shop, "renamed", serve="port = 1", store='url = "sqlite:///../other/aggregator.db"', output="limit = 7")
+    eventually(lambda: service.get("healthz").json()["config"] == "restart")
+    assert not (shop.root / "other").exists()
+    for key in ("serve.port", "store.url"):
+        assert service.log.count(f"{key} takes effect with the next start") == 1
+    assert "takes effect: output" in service.log
+    save(shop, "renamed", serve="port = 1")
+    eventually(lambda: shop.json("status")["config"]["restart"] == ["serve.port"])
+    assert "serve.port: with the next start" in shop.run("status").stdout
+    assert service.get("healthz").status == 200
+
+
+def test_an_id_that_the_store_contradicts_is_refused(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    save(shop, "renamed", site='id = "other.example.org"')
+    problem = eventually(lambda: shop.json("status")["config"]["refused"])
+    assert "the ids in the store are made from 'feeds.example.org'" in problem[0]["text"]
+    save(shop, "renamed", site='id = "feeds.example.org"\ntitle = "Renamed"')
+    eventually(lambda: service.get("all/feed.json").json()["title"] == "Renamed")
+
+
+def test_folders_and_schedule_change_while_it_runs(shop: Shop) -> None:
+    shop.record("a.md", "Story")
+    service = shop.start("run")
+    service.wait_until_done()
+    (shop.root / "second").mkdir()
+    (shop.root / "second" / "a.md").write_text("---\ntitle: Story\n---\n")
+    (shop.root / "second" / "b.md").write_text("---\ntitle: Second\n---\n")
+    save(
+        shop, "renamed", records='path = "../second"', output='path = "../public"', schedule='cron = "30 5 * * *"',
+    )  # fmt: skip
+    eventually(lambda: service.titles() == ["Second", "Story"], within_s=5)
+    assert (shop.root / "public" / "all" / "rss.xml").exists()
+    assert datetime.fromisoformat(eventually(lambda: shop.json("status")["next_cycle"])).minute == 30
+    (shop.root / "second" / "c.md").write_text("---\ntitle: Third\n---\n")
+    eventually(lambda: "Third" in service.titles(), within_s=5)
+    save(shop, "renamed", records='path = "../second"', schedule='every = "1s"\nwatch = false')
+    (shop.root / "second" / "d.md").write_text("---\ntitle: Fourth\n---\n")
+    eventually(lambda: "Fourth" in service.titles(), within_s=8)
+
+
+def test_a_config_saved_in_a_long_cycle_does_not_wait_for_its_end(shop: Shop) -> None:
+    wait = "while Path('long').exists() and not arguments[0]._stop.is_set(): time.sleep(0.01)"
+    shop.record("a.md", "Story")
+    service = shop.start(program=PATCHED.format(patch=wait))
+    service.wait_until_done()
+    (shop.root / "long").touch()
+    shop.record("b.md", "Second")
+    save(shop, "renamed", site='id = "feeds.example.org"\ntitle = "Renamed"')
+    eventually(lambda: "takes effect: site" in service.log)
+    (shop.root / "long").unlink()
+    eventually(lambda: service.get("all/feed.json").json()["title"] == "Renamed")
+    eventually(lambda: "Second" in service.titles(), within_s=5)
+
+
+def test_a_hangup_ends_it_only_when_its_terminal_is_gone(shop: Shop) -> None:
+    ours, theirs = os.openpty()
+    name = os.ttyname(theirs)
+    program = f"""
+import os, sys
+terminal = os.open({name!r}, os.O_RDWR)  # the leader of a session gets the first one that it opens
+os.dup2(terminal, 0)
+os.close(terminal)
+from aggregator import cli
+sys.argv[1:] = ["run"]
+cli.main()
+"""
+    service = shop.start(program=program)
+    os.close(theirs)
+    service.wait_until_done()
+    service.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "was read again" in service.log)
+    os.close(ours)
+    assert service.process.wait(DEADLINE_S) == 0
+    assert "stopped" in service.log
+
+
+def live_config(shop: Shop, accept: Callable[[Config], None] = lambda _config: None) -> LiveConfig:
+    return LiveConfig(load_config(shop.config, env={}), shop.config, {}, accept)
+
+
+def test_a_file_that_is_gone_for_a_moment_is_not_missed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = live_config(shop)
+    text = shop.config.read_text()
+    shop.config.unlink()
+    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    shop.config.write_text(text)
+    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    shop.config.unlink()
+    monkeypatch.setattr("aggregator.service.live.AWAY_S", 0)
+    assert (live.look(), live.look()) == (None, None)
+    assert [str(problem) for problem in live.state.refused] == [f"{shop.config}: the file is gone (bring it back)"]
+    shop.config.write_text(text)
+    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+
+
+def test_a_file_that_is_still_written_is_not_read(shop: Shop) -> None:
+    live = live_config(shop)
+    text = f"{shop.config.read_text()}[output]\nlimit = 7\npages = false\n"
+    half = text.index("pages")
+    shop.config.write_text(text[:half])
+    assert live.look() is None
+    shop.config.write_text(text)
+    assert live.look() is None
+    taken = live.look()
+    assert taken is not None
+    assert (taken.output.limit, taken.output.pages) == (7, False)
+    assert live.look() is None
+
+
+def test_an_empty_file_is_what_a_full_disk_leaves(shop: Shop) -> None:
+    live = live_config(shop)
+    shop.config.write_text("")
+    assert live.look(again=True) is None
+    assert "the file is empty" in str(live.state.refused[0])
+    shop.config.write_text("# nothing but defaults\n")
+    taken = live.look(again=True)
+    assert taken is not None
+    assert taken.site.id is None
+
+
+def test_a_store_that_is_away_for_a_moment_refuses_nothing(shop: Shop) -> None:
+    answers: list[Exception | None] = [StoreError("away"), None]
+
+    def accept(_config: Config) -> None:
+        if answer := answers.pop(0):
+            raise answer
+
+    live = live_config(shop, accept)
+    shop.config.write_text(f"{shop.config.read_text()}[output]\nlimit = 7\n")
+    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    taken = live.look()
+    assert taken is not None
+    assert taken.output.limit == 7
+
+
+def test_overrides_of_the_environment_hold(shop: Shop) -> None:
+    env = {"AGGREGATOR_OUTPUT__LIMIT": "3"}
+    live = LiveConfig(load_config(shop.config, env=env), shop.config, env, lambda _config: None)
+    shop.config.write_text(f"{shop.config.read_text()}[output]\nlimit = 7\n")
+    assert live.look(again=True) is None
+    assert live.config.output.limit == 3
+
+
+# time
+
+
+def test_a_record_that_became_due_while_it_was_down_comes_out_at_its_start(shop: Shop) -> None:
+    shop.record("z.md", "Now")
+    due = datetime.now(UTC) + timedelta(seconds=3)
+    shop.record("a.md", "Due", publishedDateTime=due.isoformat())
+    assert shop.run("build").returncode == 0
+    assert shop.titles() == ["Now"]
+    facts = shop.json("status")
+    assert facts["next_due"] == due.isoformat(timespec="seconds").replace("+00:00", "Z")
+    eventually(lambda: datetime.now(UTC) > due)
+    service = shop.start("run")
+    service.wait_until_done()
+    assert service.titles() == ["Due", "Now"]
+    assert shop.json("status")["next_due"] is None
+
+
+def test_an_entry_leaves_when_it_expires(shop: Shop) -> None:
+    shop.configure(schedule='every = "1h"', records='fields.expires_at = ["until"]')
+    end = datetime.now(UTC) + timedelta(seconds=4)
+    shop.record("a.md", "Offer", until=end.isoformat())
+    service = shop.start("run")
+    service.wait_until_done()
+    assert service.titles() == ["Offer"]
+    eventually(lambda: service.titles() == [], within_s=8)
+    assert timedelta() <= datetime.now(UTC) - end < timedelta(seconds=2)
+
+
+def test_many_that_are_due_at_many_moments_come_in_few_cycles(shop: Shop) -> None:
+    shop.record("z.md", "Now")
+    start = datetime.now(UTC) + timedelta(seconds=4)
+    for index in range(300):
+        due = start + timedelta(milliseconds=10 * index)
+        shop.record(f"{index:03}.md", topics=["Soon"], publishedDateTime=due.isoformat())
+    service = shop.start("run")
+    service.wait_until_done()
+    last = start + timedelta(milliseconds=2990)
+    assert datetime.now(UTC) < start, "the machine is too slow for this test"
+    before = len(cycles_of(shop))
+    eventually(lambda: service.titles() and service.titles()[0] == "299.md", within_s=15)
+    assert datetime.now(UTC) - last < timedelta(seconds=2)
+    assert len(cycles_of(shop)) - before <= 6
+
+
+JUMP = """
+import sys, time
+from datetime import datetime, timedelta
+from pathlib import Path
+from aggregator import cli
+from aggregator.service import cycles
+class Clock(datetime):
+    @classmethod
+    def now(cls, zone=None):
+        return super().now(zone) + timedelta(hours=float(Path('hours').read_text()))
+cycles.datetime = Clock
+sys.argv[1:] = ["run"]
+cli.main()
+"""
+
+
+def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_noticed(shop: Shop) -> None:
+    shop.configure(schedule='cron = "30 5 1 1 *"')
+    (shop.root / "hours").write_text("0")
+    shop.record("z.md", "Now")
+    shop.record("a.md", "Later", publishedDateTime=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    service = shop.start(program=JUMP)
+    service.wait_until_done()
+    done = len(cycles_of(shop))
+    set_clock(shop, 2)
+    eventually(lambda: service.titles() == ["Later", "Now"], within_s=5)
+    set_clock(shop, -2)
+    eventually(lambda: service.log.count("the clock was set") == 2)
+    shop.record("b.md", "New")
+    eventually(lambda: "New" in service.titles(), within_s=5)
+    assert len(cycles_of(shop)) >= done + 2
+
+
+def set_clock(shop: Shop, hours: int) -> None:
+    other = shop.root / "hours.tmp"
+    other.write_text(str(hours))
+    other.replace(shop.root / "hours")
 
 
 # how it ends

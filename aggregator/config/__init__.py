@@ -7,9 +7,9 @@
 `problems` puts what is wrong into words.
 """
 
-from aggregator.config.load import Config, default_config, load_config
+from aggregator.config.load import Config, default_config, load_config, usable_config
 from aggregator.config.moves import Moves
 from aggregator.config.sample import init_text
 from aggregator.config.schema import config_schema
 
-__all__ = ["Config", "Moves", "config_schema", "default_config", "init_text", "load_config"]
+__all__ = ["Config", "Moves", "config_schema", "default_config", "init_text", "load_config", "usable_config"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -103,6 +105,19 @@ def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
     return _load(_read_text(path), path, env, found=True)
 
 
+def usable_config(path: Path, *, env: Mapping[str, str]) -> Config:
+    """What can be used of a file that `load_config` refuses: to look at what a service does that goes on with the last
+    good one. Raises the same ConfigError when the place of the store is among what is wrong."""
+    text = _read_text(path)
+    data = _readable_tables(text)
+    apply_environment(data, env)
+    file, findings = _validate(data, path.absolute().parent)
+    stated = re.search(r"^\s*\[store\]", text, re.MULTILINE)
+    if any(finding.path[0] == "store" for finding in findings) or (stated and "store" not in data):
+        return load_config(path, env=env)
+    return _config(file, path, ())
+
+
 def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
     """What `load_config` gives for an empty file at `path`, where there is none."""
     return _load("", path, env, found=False)
@@ -140,6 +155,16 @@ def _load(text: str, path: Path, env: Mapping[str, str], *, found: bool) -> Conf
     if any(problem.level == "error" for problem in problems):
         raise ConfigError(tuple(problems))
     return _config(file, path if found else None, tuple(problems))
+
+
+def _readable_tables(text: str) -> dict[str, Any]:
+    """The tables of a text that is not TOML as a whole: those that go with the ones before them."""
+    kept = ""
+    for table in re.split(r"^(?=[ \t]*\[)", text, flags=re.MULTILINE):
+        with suppress(ValueError):
+            tomllib.loads(kept + table)
+            kept += table
+    return tomllib.loads(kept)
 
 
 def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[Finding]]:

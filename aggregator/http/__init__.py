@@ -7,7 +7,7 @@ A snapshot never changes: the service makes a new one after each cycle and assig
 request sees the folder either before or after, never between.
 """
 
-from aggregator.http.app import FeedsApp
+from aggregator.http.app import FeedsApp, SwitchedApp
 from aggregator.http.server import FeedsServer, bind_socket, make_server
 from aggregator.http.snapshot import EMPTY_SNAPSHOT, ServedFile, Snapshot, load_snapshot
 
@@ -17,6 +17,7 @@ __all__ = [
     "FeedsServer",
     "ServedFile",
     "Snapshot",
+    "SwitchedApp",
     "bind_socket",
     "load_snapshot",
     "make_server",

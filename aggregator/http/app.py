@@ -175,6 +175,26 @@ class FeedsApp:
         )
 
 
+class SwitchedApp:
+    """Answers as `current` does, which `switch` replaces while requests run: each is answered by one of them alone."""
+
+    def __init__(self, app: FeedsApp) -> None:
+        self.current = app
+
+    @property
+    def private_ports(self) -> set[int]:
+        """Those of every app that it answers as."""
+        return self.current.private_ports
+
+    def switch(self, app: FeedsApp) -> None:
+        """From now on answers as `app` does."""
+        app.private_ports = self.private_ports
+        self.current = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.current(scope, receive, send)
+
+
 def _report(probe: Probe) -> Response:
     fine, facts = probe()
     return _page(200 if fine else 503, b"application/json", json.dumps(facts).encode(), _NO_STORE)

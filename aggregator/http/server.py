@@ -12,7 +12,7 @@ from ipaddress import ip_address
 import uvicorn
 
 from aggregator.errors import AggregatorError
-from aggregator.http.app import FeedsApp
+from aggregator.http.app import FeedsApp, SwitchedApp
 
 _STOP_WITHIN_S = 3
 _BACKLOG = 2048
@@ -66,7 +66,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
-def make_server(app: FeedsApp, sock: socket.socket) -> FeedsServer:
+def make_server(app: FeedsApp | SwitchedApp, sock: socket.socket) -> FeedsServer:
     """A server for `app` on a socket of `bind_socket`; its private pages are on only if that is loopback."""
     host, port, *_ = sock.getsockname()
     if ip_address(host).is_loopback:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from aggregator.content import content_json
-from aggregator.errors import StoreError
+from aggregator.errors import StoreMismatchError
 from aggregator.model import KnownFile, Problem, Record, Rejection, Source, SourceFile, Unchanged, duplicate_id
 from aggregator.store.membership import Placing, close_memberships, place_entries
 from aggregator.store.tables import (
@@ -86,7 +86,7 @@ def _ask_for_all_again(writer: Writer, source: Source) -> None:
 def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     """The sources with records in the store that the config no longer names.
 
-    Raises StoreError when it also names one that the store has never seen: that is a source with another name, under
+    Raises StoreMismatchError when it also names one that the store has never seen: that is a source with another name, under
     which every record would be another, and its subscribers would get it again.
     """
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FILE_GONE).exists()
@@ -97,7 +97,7 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
         )
     if dropped and not seen.issuperset(names):
         told = f"name = {dropped[0]!r}" if dropped[0] else "no name"
-        raise StoreError(
+        raise StoreMismatchError(
             f"the store holds records of a source with {told}, which the config does not have: under another name they"
             f" would all get new ids (give [records] {told} again; if the source is to go, first take it out alone)"
         )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from aggregator.errors import StoreError
+from aggregator.errors import StoreMismatchError
 from aggregator.model import FeedPolicy, Rule
 from aggregator.naming import IdMint
 from aggregator.rules import FeedRules
@@ -78,7 +78,7 @@ class Writer:
 def open_site(store: Store, stated_id: str | None, default_id: str) -> str:
     """The id that this site's ids are minted from, kept from the first time on.
 
-    Raises StoreError when the config states another.
+    Raises StoreMismatchError when the config states another.
     """
     with store.write() as connection:
         for key, value in (("site_id", stated_id or default_id), ("store_id", uuid.uuid4().hex)):
@@ -86,7 +86,7 @@ def open_site(store: Store, stated_id: str | None, default_id: str) -> str:
                 connection.execute(insert(meta).values(key=key, value=value))
         kept = connection.scalar(select(meta.c.value).where(meta.c.key == "site_id"))
     if stated_id is not None and stated_id != kept:
-        raise StoreError(
+        raise StoreMismatchError(
             f"site.id is {stated_id!r} but the ids in the store are made from {kept!r}: every subscriber would get"
             f" everything again (write id = {kept!r} below [site])"
         )

@@ -1,0 +1,321 @@
+"""The worker that runs cycles, and what asks it for one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from aggregator.check import place_problem
+from aggregator.config import Config
+from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, StoreError
+from aggregator.http import FeedsServer, SwitchedApp, load_snapshot
+from aggregator.model import CycleResult
+from aggregator.pipeline import Pipeline
+from aggregator.service.health import Health
+from aggregator.service.live import ConfigState, LiveConfig
+from aggregator.service.serving import make_app, run_server
+from aggregator.service.watch import Either, FolderWatch
+from aggregator.store import (
+    Store,
+    Writer,
+    count_unsettled,
+    file_problems,
+    open_site,
+    refuse_other_sources,
+    to_us,
+    write_meta,
+)
+
+SCAN_JOB, DUE_JOB, RETRY_JOB = "scan", "due", "retry"
+RETRY_S = 60
+"""How long after a cycle that failed another is tried, whatever the schedule."""
+LATE_S = 60
+"""How long after its time a cycle may end before /healthz says it is late, its own usual length aside."""
+STOP_S = 4.0
+"""How long after a stop was asked for the cycle that runs may still take."""
+DUE_WITHIN_S = 0.9
+"""How long after its time an entry may come out, so that those that are due soon after it come in the same cycle."""
+LOOK_S = 0.25
+"""Time between two looks at the config file and at the clock."""
+CLOCK_STEP_S = 0.5
+"""By how much the clock must have been set for triggers to be set anew."""
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Runs until it is told to stop, by a signal or by `stop`; the store's lease is held by the caller. `path` is where
+    the config's file is, or may come to be."""
+
+    def __init__(self, config: Config, store: Store, site_id: str, stop: threading.Event, path: Path) -> None:
+        self._config, self._store, self._site_id = config, store, site_id
+        self._stop = stop
+        self._interrupted = Either(stop)
+        self._requested = threading.Event()
+        self._live = LiveConfig(config, path, os.environ, self._accept)
+        self._state_told: ConfigState | None = None
+        self._read_again, self._clock_set = threading.Event(), threading.Event()
+        self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
+        self._trigger = make_trigger(config)
+        self._scheduler = BackgroundScheduler(
+            timezone=config.site.timezone,
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._pipeline = Pipeline(config, store, site_id, stop=self._interrupted)
+        self.health = Health()
+        self.app = SwitchedApp(make_app(config, self.health.report, self.health.ready))
+        self._served = config
+        self.health.has_documents = bool(self.app.current.snapshot.files)
+        self._told: frozenset[str] = frozenset()
+        self._changed = threading.Event()
+        self._watch: FolderWatch | None = None
+        self._walked_at = 0.0
+        self._complete = self._settled = False
+
+    def run(self, server: FeedsServer) -> bool:
+        """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
+        worker = threading.Thread(target=self._work, name="cycles")
+        worker.start()
+        try:
+            self._start_triggers()
+            asked_at = run_server(server, self._stop, self._hang_up)
+        finally:
+            self._stop.set()
+            self._requested.set()
+            if self._scheduler.running:
+                self._scheduler.shutdown(wait=False)
+        worker.join(max(0.0, asked_at + STOP_S - time.monotonic()))
+        if worker.is_alive():
+            _log.error("the cycle does not stop; what is stored stands, the next start goes on from there")
+        else:
+            _log.info("stopped")
+        return not worker.is_alive()
+
+    # what asks for a cycle
+
+    def _start_triggers(self) -> None:
+        self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_job(
+            self._requested.set, self._trigger, id=SCAN_JOB, replace_existing=True, next_run_time=datetime.now(UTC)
+        )
+        self._scheduler.start()
+        self._start_watch()
+        threading.Thread(target=self._follow, name="follow", daemon=True).start()
+
+    def _start_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.end()
+        self._watch = None
+        if self._config.schedule.watch:
+            self._watch = FolderWatch(self._config.sources, self._stop, self._note_change)
+            self._watch.start()
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        self._requested.set()
+
+    def _hang_up(self) -> bool:
+        """Whether SIGHUP is the end: its terminal is gone. Else somebody asks for the config to be read."""
+        if any(not os.isatty(number) for number in self._terminals):
+            return True
+        self._read_again.set()
+        return False
+
+    def _follow(self) -> None:
+        """Looks at the config file and at the clock until the stop."""
+        offset = _clock_offset()
+        while not self._stop.is_set():
+            again = self._read_again.wait(LOOK_S)
+            self._read_again.clear()
+            try:
+                self._follow_config(again=again)
+            except Exception:  # noqa: BLE001 - the last good config works, and the next look may
+                _log.exception("the config could not be looked at")
+            if abs(_clock_offset() - offset) > CLOCK_STEP_S:
+                # timers count seconds: they would sleep through a time that the clock has jumped over
+                _log.info("the clock was set, or the machine slept: %+.1f s", _clock_offset() - offset)
+                offset = _clock_offset()
+                self._clock_set.set()
+                self._requested.set()
+
+    def _follow_config(self, *, again: bool) -> None:
+        if self._live.look(again=again) is not None:
+            self._interrupted.set()  # a cycle may take long; what it stored stands
+            self._requested.set()
+        state = self._live.state
+        self.health.config = "refused" if state.refused else "restart" if state.waiting else "ok"
+        if state != self._state_told:
+            with suppress(StoreError), self._store.write() as connection:
+                write_meta(connection, "config_state", json.dumps(state.facts()))
+                self._state_told = state
+
+    def _accept(self, config: Config) -> None:
+        """Raises StoreMismatchError for a config that the next start would refuse for what the store has."""
+        open_site(self._store, config.site.id, self._site_id)
+        writer = Writer(self._store, datetime.now(UTC), config.feed_policy(), self._site_id)
+        refuse_other_sources(writer, [source.name for source in config.sources])
+
+    # the worker
+
+    def _work(self) -> None:
+        """One cycle for any number of requests that came during the last one, with the config in force by then."""
+        while True:
+            self._requested.wait()
+            self._requested.clear()
+            self._interrupted.clear()
+            if self._stop.is_set():
+                return
+            try:
+                if self._live.config is not self._config:
+                    self._adopt(self._live.config)
+                elif self._clock_set.is_set():
+                    self._set_schedule()
+                self._cycle()
+            except StoppedError as stopped:
+                self._settled = False  # it may have been about to look at what changed
+                _log.info("%s", stopped)
+            except LeaseLostError as error:
+                self._fail(str(error))
+                self._take_lease_back()
+            except AggregatorError as error:
+                self._fail(str(error))
+            except Exception as error:  # noqa: BLE001 - it stops the cycle, not the service, and shows
+                if self._stop.is_set():  # such as readers of files that met the same signal
+                    _log.info("stopped in the middle of a cycle (%s)", type(error).__name__)
+                    return
+                _log.exception("the cycle ended unexpectedly")
+                self._fail(f"unexpected {type(error).__name__}")
+
+    def _adopt(self, config: Config) -> None:
+        """From the next cycle on this is the config. What is served follows when that cycle has published."""
+        before, self._config = self._config, config
+        self._pipeline = Pipeline(config, self._store, self._site_id, stop=self._interrupted)
+        if config.schedule != before.schedule or config.site.timezone != before.site.timezone:
+            self._set_schedule()
+        if config.sources != before.sources:
+            self._settled = False
+        if config.sources != before.sources or config.schedule.watch != before.schedule.watch:
+            self._start_watch()
+
+    def _set_schedule(self) -> None:
+        """Counts from now."""
+        self._clock_set.clear()
+        self._trigger = make_trigger(self._config)
+        self._scheduler.reschedule_job(SCAN_JOB, trigger=self._trigger)
+
+    def _cycle(self) -> None:
+        now = datetime.now(UTC)
+        walk = self._must_walk()
+        result = self._pipeline.run(now, walk=walk)
+        if walk:
+            self._note_walk(result)
+        if result.published:
+            self._serve_published()
+        upcoming = self._trigger.get_next_fire_time(None, datetime.now(UTC))
+        if result.published and self._complete:
+            self.health.succeed(now, upcoming, LATE_S + 2 * result.seconds)
+        else:
+            self.health.fail()
+            self._try_again_soon()
+        self._log_result(result)
+        if result.due is not None:
+            soonest = now + timedelta(seconds=DUE_WITHIN_S - result.seconds)
+            self._request_at(max(result.due, soonest), DUE_JOB)
+        with self._store.write() as connection:
+            write_meta(connection, "next_cycle", str(to_us(upcoming)) if upcoming else "")
+
+    def _serve_published(self) -> None:
+        """Shows what is in the output folder now; with a new config, its redirects and the rest from the same moment
+        on."""
+        app, folder = self.app.current, self._config.output.path
+        if self._served is self._config:
+            app.snapshot = load_snapshot(folder, app.snapshot)
+        else:
+            self.app.switch(make_app(self._config, self.health.report, self.health.ready, previous=app.snapshot))
+            self._served = self._config
+        self.health.has_documents = bool(self.app.current.snapshot.files)
+
+    def _must_walk(self) -> bool:
+        """Whether the folders must be looked at now: something there changed, nobody watches, it is time, or the last
+        walk left something open, such as a file that was still being written."""
+        changed = self._changed.is_set()
+        self._changed.clear()  # before the walk: what changes during it is seen by the next
+        rested = time.monotonic() - self._walked_at < self._config.schedule.rescan.total_seconds()
+        watched = self._watch is not None and self._watch.is_on
+        return changed or not watched or not self._settled or not rested
+
+    def _note_walk(self, result: CycleResult) -> None:
+        self._walked_at = time.monotonic()
+        self._complete = result.complete
+        with self._store.read() as connection:
+            self._settled = not result.problems and not count_unsettled(connection)
+
+    def _try_again_soon(self) -> None:
+        """What is due must not wait for a schedule that may be a day away."""
+        self._request_at(datetime.now(UTC) + timedelta(seconds=RETRY_S), RETRY_JOB)
+
+    def _request_at(self, moment: datetime, job: str) -> None:
+        self._scheduler.add_job(self._requested.set, "date", run_date=moment, id=job, replace_existing=True)
+
+    def _fail(self, reason: str) -> None:
+        self._settled = False
+        self._try_again_soon()
+        self.health.fail()
+        _log.error("the cycle failed: %s", reason)
+
+    def _take_lease_back(self) -> None:
+        try:
+            self._store.lease.acquire(0)
+        except StoreError as error:
+            _log.error("%s; this service only serves until it is free", error)
+
+    def _log_result(self, result: CycleResult) -> None:
+        level = (
+            logging.INFO if result.files_written or result.new or result.changed or result.removed else logging.DEBUG
+        )
+        _log.log(
+            level,
+            "scanned %d, new %d, changed %d, removed %d, rejected %d, feeds written %d, %.2f s",
+            result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
+            result.seconds,
+        )  # fmt: skip
+        with self._store.read() as connection:
+            told = frozenset(result.problems) | frozenset(
+                str(place_problem(self._config.sources, one.source, one.problem))
+                for one in file_problems(connection)
+                if one.state == "rejected"
+            )
+        for line in sorted(told - self._told):
+            _log.warning("%s", line)
+        for line in sorted(self._told - told):
+            _log.info("no longer so: %s", line)
+        self._told = told
+
+
+def make_trigger(config: Config) -> BaseTrigger:
+    """When scans are due."""
+    if config.schedule.cron:
+        return CronTrigger.from_crontab(config.schedule.cron, timezone=config.site.timezone)
+    return IntervalTrigger(seconds=config.schedule.every.total_seconds(), timezone=config.site.timezone)
+
+
+def _clock_offset() -> float:
+    """By how much the clock is ahead of one that nobody sets and that stands still while the machine sleeps, in s."""
+    return datetime.now(UTC).timestamp() - time.monotonic()
+
+
+def _log_job(event: JobEvent) -> None:
+    error = getattr(event, "exception", None)
+    _log.error("the scheduler could not ask for a cycle (event %s): %s", event.code, error or "it was late")
