@@ -45,6 +45,19 @@ First steps:
 """
 
 
+EXPLAIN_EPILOG = """\b
+Examples:
+  aggregator explain 2024/05/chips.md
+  aggregator explain https://example.org/chips
+  aggregator explain urn:uuid:… --json
+"""
+PREVIEW_EPILOG = """\b
+Examples:
+  aggregator preview ai
+  aggregator preview ai --config new.toml    what a new config would change
+"""
+
+
 def main() -> None:
     """Runs the command line and exits with its code."""
     for stream in (sys.stdout, sys.stderr):
@@ -239,27 +252,71 @@ def feeds(config_path: Path | None, as_json: bool) -> None:
     tell(facts, as_json, lambda: draw(reports.draw_feeds(facts)))
 
 
+@commands.command(short_help="Show what a feed would hold now, also under another config.", epilog=PREVIEW_EPILOG)
+@config_option
+@json_option
+@click.argument("slug")
+def preview(config_path: Path | None, as_json: bool, slug: str) -> None:
+    """Show the entries that the feed SLUG would hold now, and what would go in (+) and out (-).
+
+    With --config NEW: under that config, compared with what the feed shows today. Only reads. Records that changed
+    since the last cycle are as they were then; for those there is: aggregator build --dry-run
+    """
+    from aggregator import answers
+    from aggregator.preview import preview_feed
+
+    config = load(config_path)
+    with reading_store(config) as store:
+        trial = preview_feed(config, store, slug, datetime.now(UTC))
+    tell(answers.trial_facts(trial), as_json, lambda: draw(answers.draw_trial(trial)))
+
+
+@commands.command(short_help="Say of one record what was read, where it is, and why.", epilog=EXPLAIN_EPILOG)
+@config_option
+@json_option
+@click.argument("record", metavar="PATH|URL|ID")
+def explain(config_path: Path | None, as_json: bool, record: str) -> None:
+    """Say of one record what was read and from which field, whether it is published, in which feeds it is, by which
+    clause, and what became of it.
+
+    PATH is looked up in each records folder, then from here. URL is its link, with or without tracking parameters. Only
+    reads, also while the service runs.
+    """
+    from aggregator import answers
+    from aggregator.explain import explain_record
+
+    config = load(config_path)
+    with reading_store(config) as store:
+        found = explain_record(config, store, record, datetime.now(UTC))
+    tell(answers.explanation_facts(found), as_json, lambda: draw(answers.draw_explanation(found)))
+
+
 @commands.command(short_help="Print the JSON Schema of the config file.")
 @click.option("--config", type=click.Path(), expose_value=False, help="Not read: the schema is that of every config.")
 def schema() -> None:
     """Print the JSON Schema of the config file, for the completion of editors."""
     from aggregator.config import config_schema
 
-    click.echo(json.dumps(config_schema(), indent=2))
+    click.echo(schema_text(config_schema()))
 
 
 @commands.command(short_help="Write a commented config and make its folders.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="File to write, below DIR.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
 def init(folder: Path, config_path: Path | None) -> None:
-    """Write a commented config/aggregator.toml into DIR (default: here) and make the folders it names."""
-    from aggregator.config import init_text, load_config
+    """Write a commented config/aggregator.toml into DIR (default: here) and make the folders it names.
+
+    Its JSON Schema is written beside it, as aggregator.schema.json, for editors that complete keys (Taplo, Even Better
+    TOML). After an upgrade: aggregator schema > config/aggregator.schema.json
+    """
+    from aggregator.config import SCHEMA_NAME, config_schema, init_text, load_config
 
     path = folder / (config_path or DEFAULT_CONFIG)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(init_text(str(uuid.uuid4())))
+        path.with_name(SCHEMA_NAME).write_text(schema_text(config_schema()) + "\n", encoding="utf-8")
         config = load_config(path, env={})
         made = [Path(source.root) for source in config.sources] + [config.output.path]
         for place in made:
@@ -274,6 +331,11 @@ def init(folder: Path, config_path: Path | None) -> None:
     command = f"aggregator run --config {shlex.quote(str(path))}" if config_path else "aggregator run"
     where = "" if folder == Path(".") or config_path else f"cd {shlex.quote(str(folder))} && "
     click.echo(f"Next: put records into {os.path.relpath(made[0])}/, then: {where}{command}")
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """A JSON Schema as it is printed and written."""
+    return json.dumps(schema, indent=2)
 
 
 def load(path: Path | None) -> Config:

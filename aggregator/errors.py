@@ -7,6 +7,7 @@ AggregatorError
 │   ├── StoreNewerError  a newer program made its schema
 │   ├── StoreMismatchError  the config contradicts what it has
 │   └── LeaseLostError   ours was taken over; the cycle must stop
+├── NotFoundError        there is no record or feed of that name (exit 2)
 ├── PublishError         the output folder cannot be written
 ├── RenderError          a feed cannot be written as a document
 └── StoppedError         a stop was asked for in the middle of a cycle
@@ -58,6 +59,10 @@ class StoreMismatchError(StoreError):
 
 class LeaseLostError(StoreError):
     """The lease of this process was taken over by another."""
+
+
+class NotFoundError(AggregatorError):
+    """What was asked about is not there; its text says where it was looked for."""
 
 
 class PublishError(AggregatorError):

@@ -24,6 +24,7 @@ from hashlib import blake2b
 from aggregator.model import Problem, Record, Rejection, Source, SourceFile, Unchanged
 from aggregator.naming import kept_mtime, unescape_path
 from aggregator.parse import parse_record
+from aggregator.parse.trace import FieldTrace, trace_record
 
 BATCH = 500
 READ_STEP = 16_384
@@ -89,6 +90,19 @@ def ingest_file(source: Source, root: str, file: SourceFile, known: bytes | None
         problem = Problem(file.path, 0, 0, f"the file is over {source.max_bytes:,} bytes", None, todo)
         return Rejection(file, digest, problem)
     return _parse_file(raw, file, source, digest)
+
+
+def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tuple[FieldTrace, ...]]:
+    """What the file at `path` says now, and which key gave each field; (None, ()) if there is no such file."""
+    root, file = os.path.realpath(source.root), SourceFile(source.name, path, 0, 0)
+    outcome = ingest_file(source, root, file, None)
+    if not isinstance(outcome, Record | Rejection):
+        return None, ()
+    try:
+        raw, _ = _read_file(os.path.join(root, unescape_path(path)), file, source.max_bytes)
+        return outcome, () if len(raw) > source.max_bytes else trace_record(raw, file, source)
+    except Exception:  # noqa: BLE001 - the outcome says already what is wrong with the file
+        return outcome, ()
 
 
 def _parse_file(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:

@@ -70,6 +70,10 @@ COMMANDS = (
     ("status", "--json"),
     ("feeds",),
     ("feeds", "--json"),
+    ("preview", "all"),
+    ("preview", "ai", "--json"),
+    *(("explain", name, *more) for name in RECORDS for more in ((), ("--json",))),
+    ("explain", "https://example.org/o"),
 )
 
 

@@ -29,6 +29,8 @@ COMMANDS = {
     "check": {"--config", "--json", "--format"},
     "status": {"--config", "--json"},
     "feeds": {"--config", "--json"},
+    "preview": {"--config", "--json"},
+    "explain": {"--config", "--json"},
     "schema": {"--config"},
     "init": {"--config"},
 }
@@ -197,7 +199,41 @@ def test_init_makes_what_build_and_run_need(tmp_path: Path) -> None:
 def test_init_writes_where_config_says(shop: Shop, call: Call) -> None:
     assert call("init", "there", "--config", "site.toml")[0] == 0
     assert (shop.root / "there" / "site.toml").is_file()
+    schema = (shop.root / "there" / "aggregator.schema.json").read_text()
+    assert schema == call("schema")[1], "the sample names it in its first line, for editors"
+    assert (shop.root / "there" / "site.toml").read_text().startswith("#:schema ./aggregator.schema.json\n")
     assert call("check", "--config", "there/site.toml")[0] in (0, 2)
+
+
+def test_explain_and_preview_answer_people_and_programs(shop: Shop, call: Call) -> None:
+    shop.configure(**{"[feed]": 'slug = "good"\nmin_quality = 60'})
+    shop.record("a.md", "Story", topics=["AI"], quality=50)
+    call("build")
+    code, out, err = call("explain", "a.md")
+    assert (code, err) == (0, "")
+    assert re.search(r"out +good +min_quality +config/aggregator\.toml:\d+", out)
+    code, out, _ = call("explain", "a.md", "--json")
+    told = json.loads(out)
+    assert {"id", "path", "published", "feeds", "history"} <= told.keys()
+    assert {"value", "reason", "line"} <= told["published"].keys()
+    assert all({"slug", "in", "clause", "file", "line"} <= one.keys() for one in told["feeds"])
+    assert all({"at", "what", "feed", "clause"} <= one.keys() for one in told["history"])
+    new = shop.root / "new.toml"
+    new.write_text(shop.config.read_text().replace("60", "40") + '[store]\nurl = "sqlite:///data/aggregator.db"\n')
+    code, out, err = call("preview", "good", "--config", "new.toml")
+    assert (code, err) == (0, "")
+    assert re.search(r"^\+ .*Story", out, re.MULTILINE)
+    told = json.loads(call("preview", "good", "--config", "new.toml", "--json")[1])
+    assert ([one["title"] for one in told["in"]], told["out"], len(told["entries"])) == (["Story"], [], 1)
+
+
+def test_explain_and_preview_of_what_is_not_there_are_usage_errors(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    assert call("explain", "a.md")[0] == 2
+    call("build")
+    assert call("explain", "b.md")[:2] == (2, "")
+    assert "no such file in incoming" in call("explain", "b.md")[2]
+    assert call("preview", "al")[2] == "error: there is no feed 'al' (did you mean 'all'?)\n"
 
 
 def test_schema_is_json(call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -16,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from aggregator.config import Config, Moves, config_schema, default_config, init_text, load_config
+from aggregator.config import SCHEMA_NAME, Config, Moves, config_schema, default_config, init_text, load_config
 from aggregator.config.cron import read_cron, shortest_gap_minutes
 from aggregator.config.locate import Locator
 from aggregator.config.schema import FIELDS, PRESETS
@@ -835,6 +836,14 @@ def test_an_override_of_several_sources_is_refused(problems: Any) -> None:
 def test_the_sample_in_the_repository_is_what_init_writes() -> None:
     written = (CHECKOUT / "config" / "aggregator.toml").read_text(encoding="utf-8")
     assert written == init_text(tomllib.loads(written)["site"]["id"])
+
+
+def test_the_schema_that_the_sample_names_lies_beside_it() -> None:
+    named = (CHECKOUT / "config" / SCHEMA_NAME).read_text(encoding="utf-8")
+    assert init_text("x").startswith(f"#:schema ./{SCHEMA_NAME}\n")
+    assert json.loads(named) == json.loads(json.dumps(config_schema())), (
+        "write it anew: aggregator schema > config/aggregator.schema.json"
+    )
 
 
 def test_the_sample_loads_without_a_warning_and_changes_no_default(load: Any) -> None:

@@ -3,13 +3,24 @@
     text -> tables -> + environment -> schema -> checks across keys -> Config
     (load)            (environment)    (schema)  (checks)             (load)
 
-`moves` says where feeds were before, `values` and `cron` read single values, `locate` finds the line of a key,
-`problems` puts what is wrong into words.
+`moves` says where feeds were before, `values` and `cron` read single values, `locate` finds the line of a key, `places`
+those of a config that is in force, `problems` puts what is wrong into words.
 """
 
 from aggregator.config.load import Config, default_config, load_config, usable_config
 from aggregator.config.moves import Moves
-from aggregator.config.sample import init_text
+from aggregator.config.places import ConfigPlaces
+from aggregator.config.sample import SCHEMA_NAME, init_text
 from aggregator.config.schema import config_schema
 
-__all__ = ["Config", "Moves", "config_schema", "default_config", "init_text", "load_config", "usable_config"]
+__all__ = [
+    "SCHEMA_NAME",
+    "Config",
+    "ConfigPlaces",
+    "Moves",
+    "config_schema",
+    "default_config",
+    "init_text",
+    "load_config",
+    "usable_config",
+]

@@ -6,7 +6,8 @@ import json
 
 _SAMPLE_ID = '"feeds.example.org"'
 
-_SAMPLE = r"""# What aggregator reads, when, and what it publishes.
+_SAMPLE = r"""#:schema ./aggregator.schema.json
+# What aggregator reads, when, and what it publishes.
 #
 # A line without a "#" is in force and has its default, except site.id; remove it, and nothing changes.
 # Relative paths start at the folder of this file. Durations: "90s", "10m", "24h", "30d", "1h30m".
@@ -107,6 +108,10 @@ min_entries = 1                           # and that has at least so many entrie
 [ingest]
 # workers = 2                             # processes that read many files; 0 for none
 """
+
+
+SCHEMA_NAME = "aggregator.schema.json"
+"""What the sample calls the JSON Schema beside it, which editors complete its keys by."""
 
 
 def init_text(site_id: str) -> str:

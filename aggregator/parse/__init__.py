@@ -31,7 +31,9 @@ PARSER_VERSION = "3"
 """Changes when the same bytes give another Record, so that an upgrade reads every file again."""
 
 
-def parse_record(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
+def parse_record(
+    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields] = Fields
+) -> Record | Rejection:
     """What the bytes of `file` say. A Rejection is `unfinished` when the front matter has no end; the caller knows
     whether that may still come."""
     try:
@@ -41,7 +43,7 @@ def parse_record(raw: bytes, file: SourceFile, source: Source, digest: bytes) ->
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.todo)
         return Rejection(file, digest, problem, unfinished=error.unclosed, hides=_is_flag(error.key, source))
-    fields = Fields(matter.values, dict(source.fields), file.path, source.timezone, source.layout)
+    fields = make_fields(matter.values, dict(source.fields), file.path, source.timezone, source.layout)
     for miss in matter.misses:
         what = f"a key that nothing reads; was '{miss.meant}' meant?"
         fields.warnings.append(Problem(file.path, miss.line, miss.column, what, None, "mend its spelling", "warning"))

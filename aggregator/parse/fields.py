@@ -200,16 +200,8 @@ class Fields:
 
     def topics(self) -> tuple[str, ...]:
         """Names in the order given, each once: of the first alternative present, whose keys add up."""
-        for alternative in self._keys.get("topics", ()):
-            names, present = [], False
-            for key in alternative.split(PLUS):
-                value = self._dig(key)
-                if value is not None and not _is_null(value.value):
-                    present = True
-                    names += self._names(key, value)
-            if present:
-                return self.unique_topics(names[:MAX_TOPICS])
-        return ()
+        names = [name for key, value in self._added("topics") for name in self._names(key, value)]
+        return self.unique_topics(names[:MAX_TOPICS])
 
     def _names(self, key: str, value: Value, *, quiet: bool = False) -> list[str]:
         """The names that a list or a text holds; a text is one name, in Jekyll the words of a key in the plural."""
@@ -319,6 +311,15 @@ class Fields:
             if value is not None and not _is_null(value.value):
                 found.append((key, value))
         return found
+
+    def _added(self, field: str) -> list[tuple[str, Value]]:
+        """The keys of the first alternative of `field` that is present, and their values."""
+        for alternative in self._keys.get(field, ()):
+            found = [(key, self._dig(key)) for key in alternative.split(PLUS)]
+            present = [(key, value) for key, value in found if value is not None and not _is_null(value.value)]
+            if present:
+                return present
+        return []
 
     def _find(self, field: str, *, null: bool = False) -> tuple[str, Value | None]:
         """The first key of `field` that is present, and its value; with `null`, null counts as present."""

@@ -31,9 +31,9 @@ from aggregator.store import (
     Store,
     Writer,
     count_unsettled,
+    dropped_sources,
     file_problems,
     open_site,
-    refuse_other_sources,
     to_us,
     write_meta,
 )
@@ -165,7 +165,7 @@ class Service:
         """Raises StoreMismatchError for a config that the next start would refuse for what the store has."""
         open_site(self._store, config.site.id, self._site_id)
         writer = Writer(self._store, datetime.now(UTC), config.feed_policy(), self._site_id)
-        refuse_other_sources(writer, [source.name for source in config.sources])
+        dropped_sources(writer, [source.name for source in config.sources])
 
     # the worker
 

@@ -5,6 +5,8 @@ tables      the tables                             writer      what one cycle kn
 records     outcomes -> rows                       lifecycle   renames, withdrawals, releases
 membership  entries in and out of feeds            reader      feeds as they are shown
 feeds       which there are, and their versions    archives    sealed pages of what has left them
+history     what became of entries                 inquiry     what is known of one record
+trial       a feed as another config makes it      policy      what windows were cut by last
 status      what is told to people
 """
 
@@ -21,6 +23,18 @@ from aggregator.store.feeds import (
     summarise_feeds,
     topic_terms,
 )
+from aggregator.store.history import Event, feed_slugs
+from aggregator.store.inquiry import (
+    Membership,
+    StoredEntry,
+    StoredRecord,
+    find_by_id,
+    find_by_text,
+    known_paths,
+    read_memberships,
+    read_stored,
+    rule_texts,
+)
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.lifecycle import (
     count_known,
@@ -31,6 +45,7 @@ from aggregator.store.lifecycle import (
     withdraw_expired,
     withdraw_vanished,
 )
+from aggregator.store.policy import kept_policy
 from aggregator.store.reader import FeedReader, Space
 from aggregator.store.records import dropped_sources, known_files, mark_missing, open_source, store_outcomes
 from aggregator.store.status import (
@@ -46,15 +61,21 @@ from aggregator.store.status import (
     set_source_problem,
     source_problems,
 )
+from aggregator.store.trial import FeedTrial, try_feed
 from aggregator.store.writer import Writer, from_us, open_site, read_meta, to_us, write_meta
 
 __all__ = [
+    "Event",
     "FeedReader",
+    "FeedTrial",
     "FileProblem",
     "LastCycle",
     "Lease",
+    "Membership",
     "Space",
     "Store",
+    "StoredEntry",
+    "StoredRecord",
     "Writer",
     "copy_store",
     "count_entries",
@@ -62,12 +83,17 @@ __all__ = [
     "count_rejected",
     "count_unsettled",
     "dropped_sources",
+    "feed_slugs",
     "feed_versions",
     "file_problems",
+    "find_by_id",
+    "find_by_text",
     "free_duplicates",
     "from_us",
     "index_version",
+    "kept_policy",
     "known_files",
+    "known_paths",
     "last_cycle",
     "mark_missing",
     "next_due",
@@ -80,11 +106,14 @@ __all__ = [
     "prepare_feeds",
     "read_feeds",
     "read_holder",
+    "read_memberships",
     "read_meta",
     "read_pages",
+    "read_stored",
     "record_cycle",
     "record_failure",
     "release_entries",
+    "rule_texts",
     "set_source_problem",
     "settle_feeds",
     "settle_index",
@@ -93,6 +122,7 @@ __all__ = [
     "summarise_feeds",
     "to_us",
     "topic_terms",
+    "try_feed",
     "withdraw_expired",
     "withdraw_vanished",
     "write_meta",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from aggregator.model import ArchivePage, Feed, FeedPolicy
-from aggregator.store.membership import WITHDRAWN
+from aggregator.store.history import WITHDRAWN
 from aggregator.store.reader import STAY_FACTOR, FeedReader, Shown, TopicTerms, json_digest
 from aggregator.store.tables import AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.writer import Writer

@@ -12,7 +12,9 @@ from aggregator.model import Feed, FeedPolicy, FeedSummary
 from aggregator.naming import topic_slug
 from aggregator.store.archives import is_complete, seal_backfills, seal_outside, settle_pages
 from aggregator.store.engine import Store
-from aggregator.store.membership import WITHDRAWN, new_feed
+from aggregator.store.history import WITHDRAWN
+from aggregator.store.membership import new_feed
+from aggregator.store.policy import keep_policy
 from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
 from aggregator.store.tables import AnyRow, feed, feed_entry
 from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
@@ -43,6 +45,7 @@ def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
         if read_meta(connection, "shape") != shape:
             connection.execute(update(feed).values(touched=True))
             write_meta(connection, "shape", shape)
+            keep_policy(connection, writer.policy)
 
 
 def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> None:

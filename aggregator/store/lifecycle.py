@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 
 from aggregator.content import read_content
 from aggregator.model import Source
+from aggregator.store.history import EXPIRED, FLAG, VANISHED, tell_released
 from aggregator.store.membership import Placing, place_entries
-from aggregator.store.records import shown_update, update_entries, withdraw_entries
+from aggregator.store.records import facts_of, shown_update, update_entries, withdraw_entries
 from aggregator.store.tables import (
     ENTRY_HIDDEN,
     ENTRY_OUT,
@@ -112,12 +113,13 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
     files = {pair[0].id: (pair[0].file_path, pair[1].file_path) for pair in pairs}
     entries = [(rows[old.id], rows[new.id]) for old, new in pairs]
     moves = []
-    withdrawn = []
+    withdrawn = {}
     for old, new in entries:
         values = {name: getattr(new, name) for name in _CARRIED}
         if old.state == ENTRY_OUT:
             if values["state"] != ENTRY_WAITING:
-                withdrawn.append(old.id)
+                lapsed = new.expires_at is not None and new.expires_at <= writer.now
+                withdrawn[old.id] = EXPIRED if lapsed else FLAG
             values["state"] = ENTRY_OUT
         elif old.state == values["state"] == ENTRY_WAITING and old.embargo_at == values["dated_at"]:
             values["embargo_at"] = old.embargo_at
@@ -145,6 +147,7 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
                 new.quality,
                 new.heat,
                 shown=old.visible_hash != new.visible_hash,
+                before=facts_of(old),
             )
             for old, new in entries
             if old.state == ENTRY_OUT
@@ -273,7 +276,8 @@ def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> Non
             ).all()
             if not rows:
                 return
-            withdraw_entries(connection, writer, [row.entry_id for row in rows if row.state == ENTRY_OUT])
+            out = [row.entry_id for row in rows if row.state == ENTRY_OUT]
+            withdraw_entries(connection, writer, dict.fromkeys(out, VANISHED))
             waiting = [row.entry_id for row in rows if row.state == ENTRY_WAITING]
             connection.execute(update(entry).where(entry.c.id.in_(waiting)).values(state=ENTRY_HIDDEN))
             paths = [row.path for row in rows if row.entry_id is not None]
@@ -305,7 +309,7 @@ def withdraw_expired(writer: Writer) -> None:
             )
             if not expired:
                 return
-            withdraw_entries(connection, writer, expired)
+            withdraw_entries(connection, writer, dict.fromkeys(expired, EXPIRED))
 
 
 def release_entries(writer: Writer, source: Source, *, first_scan: bool, stopped: Callable[[], None]) -> None:
@@ -375,6 +379,7 @@ def _release(connection: Connection, writer: Writer, rows: list[AnyRow] | Any, u
         placings.append(Placing(row.id, released, published, content, row.quality, row.heat, first=first, shown=True))
     update_entries(connection, changes)
     place_entries(connection, writer, placings)
+    tell_released(connection, writer, [row.id for row in rows if row.released_at is not None])
 
 
 def _release_time(writer: Writer, row: AnyRow, undated: _UndatedRank | None) -> int:

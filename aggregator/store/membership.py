@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from aggregator.model import Content
+from aggregator.model import Content, Facts
 from aggregator.rules import FeedRules, fold, read_facts
+from aggregator.store.history import JOINED, LEFT, WITHDRAWN, Event, add_events
 from aggregator.store.tables import NEVER, AnyRow, archive_page, feed, feed_entry
 from aggregator.store.writer import Writer, add_to_sizes
-
-WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
     """An entry that is out and what rules read of it. `first`: it was never in a feed; `shown`: readers can see that it
-    changed."""
+    changed; `before`: what rules read of it before the change, if that is why it is placed."""
 
     entry_id: int
     released_at: int
@@ -29,6 +28,7 @@ class Placing:
     heat: float
     first: bool = False
     shown: bool = False
+    before: Facts | None = None
 
 
 def place_entries(connection: Connection, writer: Writer, placings: Collection[Placing]) -> None:
@@ -64,6 +64,7 @@ class _Moves:
         self._leaves: list[dict[str, object]] = []
         self._pages: set[tuple[int, int]] = set()
         self._sizes: Counter[int] = Counter()
+        self._events: list[tuple[int, Event]] = []
 
     def add(self, placing: Placing, rows: Mapping[int, AnyRow]) -> None:
         """One entry, with its memberships in the feeds that may change, by feed."""
@@ -71,15 +72,22 @@ class _Moves:
         wanted = self._rules.matching_feeds(facts)
         for feed_id in sorted(wanted - rows.keys()):
             self._joins.append(self._joining(placing, feed_id))
+            if not placing.first and not self._own_times:
+                self._tell_joined(placing, feed_id, None)
             self._sizes[feed_id] += 1
         for feed_id, row in rows.items():
             key: dict[str, object] = {"of_entry": placing.entry_id, "of_feed": feed_id}
             inside = row.left_at is None
             if feed_id not in wanted and (inside or row.left_by == WITHDRAWN):
                 # an entry that was withdrawn is back on the site, so that it is no longer what keeps it out of here
-                self._leaves.append(key | {"clause": self._rules.clause_against(facts, feed_id)})
+                clause = self._rules.clause_against(facts, feed_id)
+                self._leaves.append(key | {"clause": clause})
+                self._events.append((placing.entry_id, Event(self._writer.now, LEFT, feed_id, clause)))
             elif feed_id in wanted and not inside:
                 self._returns.append(key)
+                self._events.append((placing.entry_id, Event(row.joined_at, JOINED, feed_id)))
+                if row.left_by != WITHDRAWN:
+                    self._tell_joined(placing, feed_id, row.left_by)
             elif not (inside and placing.shown):
                 continue
             self._sizes[feed_id] += (feed_id in wanted) - inside
@@ -104,6 +112,12 @@ class _Moves:
             "joined_at": writer.now,
         }
 
+    def _tell_joined(self, placing: Placing, feed_id: int, kept_out_by: str | None) -> None:
+        """Tells that an entry joins a feed, by the clause that it did not meet before."""
+        if placing.before is not None and not self._own_times:
+            kept_out_by = self._rules.clause_against(placing.before, feed_id)
+        self._events.append((placing.entry_id, Event(self._writer.now, JOINED, feed_id, kept_out_by)))
+
     def write(self, connection: Connection) -> None:
         """Changes the rows, and marks feeds and pages touched."""
         if self._joins:
@@ -113,6 +127,7 @@ class _Moves:
         _update_memberships(connection, self._leaves, left_at=now, left_by=bindparam("clause"))
         _touch_pages(connection, self._pages)
         add_to_sizes(connection, self._sizes)
+        add_events(connection, self._events)
 
 
 def close_memberships(connection: Connection, writer: Writer, entry_ids: Collection[int]) -> None:
@@ -151,7 +166,9 @@ def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dic
     }
 
 
-_MEMBERSHIP = tuple(getattr(feed_entry.c, name) for name in ("entry_id", "feed_id", "page", "left_at", "left_by"))
+_MEMBERSHIP = tuple(
+    getattr(feed_entry.c, name) for name in ("entry_id", "feed_id", "page", "joined_at", "left_at", "left_by")
+)
 
 
 def _memberships(connection: Connection, entry_ids: Collection[int]) -> dict[int, dict[int, AnyRow]]:

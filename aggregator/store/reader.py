@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, select
 from aggregator.content import read_content
 from aggregator.model import ArchivePage, Content, Entry, Feed, FeedPolicy, FeedSpec, Site, Topic, Withdrawal
 from aggregator.naming import IdMint, topic_key, topic_slug
-from aggregator.store.membership import WITHDRAWN
+from aggregator.store.history import WITHDRAWN
 from aggregator.store.tables import AnyRow, body, entry, feed_entry
 from aggregator.store.writer import ALL_FEED, from_us, span_us
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from aggregator.content import content_json
+from aggregator.content import content_json, read_content
 from aggregator.errors import StoreMismatchError
-from aggregator.model import KnownFile, Problem, Record, Rejection, Source, SourceFile, Unchanged, duplicate_id
+from aggregator.model import Facts, KnownFile, Problem, Record, Rejection, Source, SourceFile, Unchanged, duplicate_id
+from aggregator.rules import read_facts
+from aggregator.store.history import EXPIRED, FLAG, UNUSABLE, tell_withdrawn
 from aggregator.store.membership import Placing, close_memberships, place_entries
 from aggregator.store.tables import (
     ENTRY_HIDDEN,
@@ -86,8 +88,8 @@ def _ask_for_all_again(writer: Writer, source: Source) -> None:
 def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     """The sources with records in the store that the config no longer names.
 
-    Raises StoreMismatchError when it also names one that the store has never seen: that is a source with another name, under
-    which every record would be another, and its subscribers would get it again.
+    Raises StoreMismatchError when it also names one that the store has never seen: that is a source with another name,
+    under which every record would be another, and its subscribers would get it again.
     """
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FILE_GONE).exists()
     with writer.store.read() as connection:
@@ -157,7 +159,7 @@ class _Batch:
         self.updates: list[dict[str, Any]] = []
         self.bodies: dict[int, str] = {}
         self.placings: list[Placing] = []
-        self.withdrawals: list[int] = []
+        self.withdrawals: dict[int, str] = {}
         self.hides: list[int] = []
 
     def store(self, outcomes: Sequence[Record | Rejection | Unchanged]) -> None:
@@ -186,22 +188,22 @@ class _Batch:
         # an unfinished file has no digest, so that it is read again until it has an end or is too old
         digest = b"" if outcome.unfinished else outcome.digest
         self._file(outcome.file, digest, state, entry_id, _problems((outcome.problem,)))
-        self._stay_or_hide(row, hides=outcome.hides)
+        self._stay_or_hide(row, UNUSABLE if outcome.hides else None)
 
     def _refuse_duplicate(self, record: Record, row: AnyRow | None, rival: str) -> None:
         problem = duplicate_id(record, rival)
         entry_id = row.id if row else None
         wanted = record.explicit_id
         self._file(record.file, record.digest, FILE_DUPLICATE, entry_id, _problems((problem,)), wanted)
-        self._stay_or_hide(row, hides=not record.public)
+        self._stay_or_hide(row, None if record.public else FLAG)
 
-    def _stay_or_hide(self, row: AnyRow | None, *, hides: bool) -> None:
+    def _stay_or_hide(self, row: AnyRow | None, hidden_by: str | None) -> None:
         """An entry whose file says nothing usable stays out as it was, unless its flags say or may say otherwise; one
         that waits for its time must not come out by a date that no longer stands."""
         if row is None or row.id is None:
             return
-        if row.entry_state == ENTRY_OUT and hides:
-            self.withdrawals.append(row.id)
+        if row.entry_state == ENTRY_OUT and hidden_by is not None:
+            self.withdrawals[row.id] = hidden_by
         elif row.entry_state == ENTRY_WAITING:
             self.hides.append(row.id)
 
@@ -237,7 +239,7 @@ class _Batch:
                 )
         elif row.entry_state == ENTRY_OUT:
             values["state"] = ENTRY_OUT
-            self.withdrawals.append(row.id)
+            self.withdrawals[row.id] = EXPIRED if record.public else FLAG
         if shown or record.selection_hash != row.selection_hash:
             self.writer.changed += 1
         self.updates.append(values)
@@ -273,13 +275,23 @@ class _Batch:
     def _flush(self) -> None:
         if self.inserts:
             self.connection.execute(insert(entry), self.inserts)
+        placings = self._with_facts_before()
         update_entries(self.connection, self.updates)
         self._flush_bodies()
         upsert(self.connection, file, self.files)
-        place_entries(self.connection, self.writer, self.placings)
+        place_entries(self.connection, self.writer, placings)
         withdraw_entries(self.connection, self.writer, self.withdrawals)
         if self.hides:
             self.connection.execute(update(entry).where(entry.c.id.in_(self.hides)).values(state=ENTRY_HIDDEN))
+
+    def _with_facts_before(self) -> list[Placing]:
+        """The placings, each with what rules read of its entry until now."""
+        if not self.placings:
+            return []
+        columns = (entry.c.id, entry.c.content, entry.c.quality, entry.c.heat)
+        mine = entry.c.id.in_([placing.entry_id for placing in self.placings])
+        rows = {row.id: row for row in self.connection.execute(select(*columns).where(mine))}
+        return [replace(placing, before=facts_of(rows[placing.entry_id])) for placing in self.placings]
 
     def _flush_bodies(self) -> None:
         """Keeps the bodies of records while a feed shows bodies; a record without one has no row."""
@@ -366,15 +378,19 @@ def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> Non
         )
 
 
-def withdraw_entries(connection: Connection, writer: Writer, entry_ids: Collection[int]) -> None:
-    """Takes entries that are out off the whole site."""
-    if not entry_ids:
+def facts_of(row: AnyRow) -> Facts:
+    """What rules read of the entry of `row`."""
+    return read_facts(read_content(row.content), row.quality, row.heat)
+
+
+def withdraw_entries(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> None:
+    """Takes entries that are out off the whole site, by their keys, each for its reason."""
+    if not reasons:
         return
-    connection.execute(
-        update(entry).where(entry.c.id.in_(entry_ids)).values(state=ENTRY_HIDDEN, withdrawn_at=writer.now)
-    )
-    close_memberships(connection, writer, entry_ids)
-    writer.removed += len(entry_ids)
+    connection.execute(update(entry).where(entry.c.id.in_(reasons)).values(state=ENTRY_HIDDEN, withdrawn_at=writer.now))
+    close_memberships(connection, writer, reasons.keys())
+    tell_withdrawn(connection, writer, reasons)
+    writer.removed += len(reasons)
 
 
 def shown_update(

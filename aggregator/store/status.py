@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from aggregator.model import CycleResult, Problem, Source
+from aggregator.store.history import prune_events
 from aggregator.store.tables import (
     ENTRY_HIDDEN,
     ENTRY_OUT,
@@ -71,6 +72,7 @@ def _insert_cycle(writer: Writer, seconds: float, counts: dict[str, Any], error:
     old = writer.now - span_us(KEEP_CYCLES)
     with writer.write() as connection:
         connection.execute(delete(cycle).where(cycle.c.started_at < old))
+        prune_events(connection, writer)
         connection.execute(
             insert(cycle).values(started_at=writer.now, seconds=seconds, counts=json.dumps(counts), error=error)
         )

@@ -239,6 +239,20 @@ body = Table(
 )
 """The body of an entry, sanitised; only of those that have one, and only while a feed shows bodies."""
 
+event = Table(
+    "event",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("entry_id", _Key, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("feed_id", _Key),
+    Column("clause", Text),
+)
+"""What became of an entry after its first release, see `store.history`. `what`: withdrawn, released, joined or left.
+`clause`: why it was withdrawn, or what kept it out of the feed before it joined or keeps it out since it left."""
+Index("event_entry", event.c.entry_id)
+
 cycle = Table(
     "cycle",
     metadata,

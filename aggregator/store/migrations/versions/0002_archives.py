@@ -1,4 +1,4 @@
-"""Archive pages, bodies, and feeds with a rule of their own."""
+"""Archive pages, bodies, feeds with a rule of their own, and what became of entries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,3 +36,13 @@ def upgrade() -> None:
     sa.Column('html', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('entry_id')
     )
+    op.create_table('event',
+    sa.Column('id', KEY, nullable=False),
+    sa.Column('entry_id', KEY, nullable=False),
+    sa.Column('at', sa.BigInteger(), nullable=False),
+    sa.Column('what', sa.Text(), nullable=False),
+    sa.Column('feed_id', KEY, nullable=True),
+    sa.Column('clause', sa.Text(), nullable=True),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_index('event_entry', 'event', ['entry_id'])

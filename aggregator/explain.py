@@ -1,0 +1,419 @@
+"""Explain: what was read of one record, whether it is published, which feeds it is in, and why. Only reads.
+
+path, id or link -> the record (the store) + what its file says now (ingest) -> verdicts, each with file and line
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from aggregator.check import shown_path
+from aggregator.config import Config, ConfigPlaces
+from aggregator.errors import NotFoundError
+from aggregator.ingest import trace_file
+from aggregator.model import Clause, Content, FeedSpec, Problem, Record, Rejection, Rule
+from aggregator.naming import escape_name, topic_key, unescape_path
+from aggregator.parse.clean import http_url
+from aggregator.parse.fields import FLAGS
+from aggregator.parse.trace import FieldTrace
+from aggregator.pipeline import Pipeline
+from aggregator.rules import failing_clause, rule_text
+from aggregator.store import (
+    Event,
+    Membership,
+    Store,
+    StoredEntry,
+    StoredRecord,
+    feed_slugs,
+    feed_versions,
+    find_by_id,
+    find_by_text,
+    from_us,
+    known_paths,
+    read_feeds,
+    read_memberships,
+    read_meta,
+    read_stored,
+    rule_texts,
+    to_us,
+    topic_terms,
+)
+
+ALL = "all"
+MAX_MATCHES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a record is published and why. `cause` is one word for programs; `file` and `line` are where the cause
+    can be changed, None where it stands nowhere."""
+
+    value: bool
+    cause: str
+    reason: str
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedVerdict:
+    """Whether an entry is in a feed, and by which clause: the first that keeps it out, or one that takes it in.
+
+    `shown` says that it is in the document, `page` which archive page it is sealed in. `pending`: the rule is not in
+    force yet, so this is what the next cycle will find.
+    """
+
+    slug: str
+    inside: bool
+    clause: str | None
+    file: str | None
+    line: int | None
+    shown: bool = False
+    page: int | None = None
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line of the history of an entry: stored, released, withdrawn, or joined or left a feed."""
+
+    at: datetime
+    what: str
+    feed: str | None
+    clause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that there is to say of one record. `others` are the paths of records that were meant as well, perhaps."""
+
+    id: str | None
+    path: str
+    title: str
+    published: Verdict
+    fields: tuple[FieldTrace, ...]
+    problems: tuple[str, ...]
+    feeds: tuple[FeedVerdict, ...]
+    history: tuple[Happening, ...]
+    others: tuple[str, ...]
+
+
+def explain_record(config: Config, store: Store, asked: str, now: datetime) -> Explanation:
+    """What there is to say of the record at a path, with an id or with a link. Raises NotFoundError."""
+    sources = {source.name: source for source in config.sources}
+    with store.read() as connection:
+        found = [place for place in _find(config, connection, asked) if place[0] in sources]
+        if not found:
+            raise NotFoundError(_nowhere(config, asked))
+        stored = read_stored(connection, *found[0])
+        outcome, traces = trace_file(sources[stored.source], stored.path)
+        judge = _Judge(config, stored, outcome, traces, to_us(now))
+        published = judge.published()
+        entry = stored.entry
+        memberships = read_memberships(connection, entry.key) if entry else []
+        in_force = rule_texts(connection, [spec.slug for spec in config.feeds])
+        feeds = list(judge.feeds(published, memberships, in_force))
+        happenings = _tell(connection, entry.history) if entry else ()
+    content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None
+    return Explanation(
+        id=entry.id if entry else None,
+        path=judge.path,
+        title=content.title if content else "",
+        published=published,
+        fields=traces,
+        problems=judge.problems(),
+        feeds=_with_windows(config, store, entry, feeds),
+        history=happenings,
+        others=tuple(shown_path(sources[name].root, path) for name, path in found[1:]),
+    )
+
+
+# finding
+
+
+def _find(config: Config, connection: Any, asked: str) -> list[tuple[str, str]]:
+    """Source and path of what is meant, each once: by path, else by id, else by link."""
+    for found in (_by_path(config, connection, asked), find_by_id(connection, asked), _by_link(connection, asked)):
+        if found:
+            return list(dict.fromkeys(found))
+    return []
+
+
+def _by_path(config: Config, connection: Any, asked: str) -> list[tuple[str, str]]:
+    """Files that are there, or were: looked up in each records folder, then from the working directory."""
+    near = os.path.normpath(asked)
+    places = []
+    if not os.path.isabs(near) and not near.startswith(".."):
+        places += [(source, near) for source in config.sources]
+    full = os.path.abspath(asked)
+    for source in config.sources:
+        below = os.path.relpath(full, os.path.abspath(source.root))
+        if not below.startswith(".."):
+            places.append((source, below))
+    there = []
+    for source, path in places:
+        escaped = "/".join(map(escape_name, path.split(os.sep)))
+        if os.path.isfile(os.path.join(source.root, path)) or known_paths(connection, [(source.name, escaped)]):
+            there.append((source.name, escaped))
+    return there
+
+
+def _by_link(connection: Any, asked: str) -> list[tuple[str, str]]:
+    """Entries with this link or original link; if there is none, with one that differs by what only tracks readers."""
+    link = http_url(asked)
+    if link is None:
+        return []
+    exact = (place for place, content in _holding(connection, link) if link in (content.link, content.original_link))
+    if found := list(islice(exact, MAX_MATCHES)):
+        return found
+    plain = plain_link(link)
+    stem = urlunsplit(urlsplit(link)._replace(query="", fragment=""))
+    alike = (
+        place
+        for place, content in _holding(connection, stem)
+        if plain in (plain_link(content.link or ""), plain_link(content.original_link or ""))
+    )
+    return list(islice(alike, MAX_MATCHES))
+
+
+def _holding(connection: Any, text: str) -> Iterator[tuple[tuple[str, str], Content]]:
+    for source, path, content in find_by_text(connection, text):
+        yield (source, path), content
+
+
+def plain_link(link: str) -> str:
+    """The link without fragment and tracking parameters, its host in lower case."""
+    parts = urlsplit(link)
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _tracks(name)]
+    return urlunsplit(parts._replace(netloc=parts.netloc.lower(), query=urlencode(kept), fragment=""))
+
+
+def _tracks(name: str) -> bool:
+    return name.startswith("utm_") or name in ("fbclid", "gclid", "msclkid", "mc_cid", "mc_eid", "igshid")
+
+
+def _nowhere(config: Config, asked: str) -> str:
+    folders = ", ".join(shown_path(source.root, "") for source in config.sources)
+    return (
+        f"{asked!r} is no record: there is no such file in {folders} or from here, and no record in the store has it as"
+        " its id or link (a new file is known after the next cycle)"
+    )
+
+
+# judging
+
+
+class _Judge:
+    """What is true of one record, and the places that make it so."""
+
+    def __init__(
+        self,
+        config: Config,
+        stored: StoredRecord,
+        outcome: Record | Rejection | None,
+        traces: tuple[FieldTrace, ...],
+        now_us: int,
+    ) -> None:
+        self._config, self._stored, self._outcome, self._now = config, stored, outcome, now_us
+        self._traces = {trace.field: trace for trace in traces}
+        self._places = ConfigPlaces(config)
+        self._source = next(source for source in config.sources if source.name == stored.source)
+        self.path = shown_path(self._source.root, stored.path)
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the file as it is now, as `check` says it."""
+        if isinstance(self._outcome, Rejection):
+            return (str(replace(self._outcome.problem, path=self.path)),)
+        warnings = self._outcome.warnings if self._outcome else ()
+        return tuple(str(replace(problem, path=self.path)) for problem in warnings)
+
+    def published(self) -> Verdict:
+        """Whether feeds show the record, and why."""
+        stored, entry = self._stored, self._stored.entry
+        out = entry is not None and entry.state == "out"
+        if self._outcome is None:
+            return self._of_gone_file(out=out)
+        if stored.file_state is None:
+            return self._of_new_file()
+        if stored.file_state == "gone" or self._has_changed():
+            reason = "the file is another than the last cycle read; the next one decides"
+            return Verdict(out, "changed", reason, self.path)
+        if stored.file_state != "read" and stored.problem is not None:
+            return self._of_unusable_file(*stored.problem, out=out)
+        if not isinstance(self._outcome, Record) or entry is None:
+            return Verdict(out, "waiting", "the next cycle reads it again", self.path)
+        return self._of_record(self._outcome, entry, out=out)
+
+    def _has_changed(self) -> bool:
+        known = self._stored.digest
+        return self._outcome is not None and bool(known) and known != self._outcome.digest
+
+    def _of_gone_file(self, *, out: bool) -> Verdict:
+        since = f" since {_moment(self._stored.gone_at)}" if self._stored.gone_at is not None else ""
+        if out and self._stored.held:
+            reason = (
+                f"its file is gone{since}, but with so many others that this waits (aggregator build --accept-removals)"
+            )
+            return Verdict(True, "held", reason, self.path)
+        if out:
+            return Verdict(True, "vanished", "its file is gone; the next cycle withdraws it", self.path)
+        return Verdict(False, "vanished", f"its file is gone{since}", self.path)
+
+    def _of_new_file(self) -> Verdict:
+        if isinstance(self._outcome, Rejection):
+            problem = self._outcome.problem
+            return Verdict(False, "rejected", _said(problem.what, problem.value, problem.todo), self.path, problem.line)
+        name = os.path.basename(unescape_path(self._stored.path))
+        hidden = any(part.startswith(".") for part in self._stored.path.split("/"))
+        if hidden or not any(fnmatch.fnmatchcase(name, pattern) for pattern in self._source.include):
+            return self._in_config("include", "include", "its name is none that is read; see include in [records]")
+        return Verdict(False, "new", "no cycle has read it yet (run: aggregator build)", self.path)
+
+    def _of_unusable_file(self, line: int, what: str, value: str | None, todo: str, *, out: bool) -> Verdict:
+        cause = self._stored.file_state or "rejected"
+        if cause == "duplicate":
+            line = line or self._line("id") or 0
+        reason = _said(what, value, todo)
+        if out:
+            reason = f"it is as it was before, because its file gives no record now: {reason}"
+        return Verdict(out, cause, reason, self.path, line or None)
+
+    def _of_record(self, record: Record, entry: StoredEntry, *, out: bool) -> Verdict:
+        if not record.public:
+            return self._of_flag(value=out)
+        if entry.expires_at is not None and entry.expires_at <= self._now:
+            reason = f"it expired {_moment(entry.expires_at)}" + ("; the next cycle withdraws it" if out else "")
+            return Verdict(out, "expired", reason, self.path, self._line("expires_at"))
+        if not out and entry.dated_at is not None and entry.dated_at > self._now:
+            reason = f"its date is to come: {_moment(entry.dated_at)}"
+            return Verdict(False, "future", reason, self.path, self._line("published_at"))
+        if not out:
+            return Verdict(False, "waiting", "the next cycle releases it", self.path)
+        return self._of_flag(value=True)
+
+    def _of_flag(self, *, value: bool) -> Verdict:
+        """The flag that publishes or hides a record, or what stands in for one."""
+        published = self._traces.get("published")
+        hiding = [self._traces[name] for name in FLAGS[1:] if name in self._traces and self._traces[name].value]
+        if published is not None and published.value is False:
+            hiding.insert(0, published)
+        if hiding and not value:
+            flag = hiding[0]
+        elif published is not None and published.value is not None:
+            flag = published
+        elif self._source.default_published or not value:
+            return self._in_config(
+                "default_published",
+                "default_published",
+                f"no flag in the record, and default_published is {str(self._source.default_published).lower()}",
+                value=value,
+            )
+        else:
+            return Verdict(value, "hidden", "its place in the folder says so", self.path)
+        return Verdict(value, flag.field, f"'{flag.key}' is {str(flag.value).lower()}", self.path, flag.line)
+
+    def _in_config(self, cause: str, key: str, reason: str, *, value: bool = False) -> Verdict:
+        return Verdict(value, cause, reason, self._places.file, self._places.record_key(self._source.name, key))
+
+    def _line(self, field: str) -> int | None:
+        return self._traces[field].line if field in self._traces else None
+
+    # feeds
+
+    def feeds(
+        self, published: Verdict, memberships: list[Membership], in_force: Mapping[str, str | None]
+    ) -> Iterator[FeedVerdict]:
+        """`all`, the feeds of topics that the entry is in, and every feed of the config."""
+        why = published.cause, published.file, published.line
+        yield FeedVerdict(ALL, published.value, *why)
+        for one in memberships:
+            if one.topic is not None and not one.ruled and one.slug is not None and one.left_by is None:
+                yield FeedVerdict(one.slug, True, "topic", *self._topic_place(one.topic), page=one.page)
+        ruled = {one.slug: one for one in memberships if one.ruled}
+        for spec in self._config.feeds:
+            if not published.value or self._stored.entry is None:
+                yield FeedVerdict(spec.slug, False, *why)
+            else:
+                pending = in_force.get(spec.slug) != rule_text(spec.rule)
+                yield self._of_rule(
+                    spec, self._stored.entry, None if pending else ruled.get(spec.slug), pending=pending
+                )
+
+    def _of_rule(
+        self, spec: FeedSpec, entry: StoredEntry, membership: Membership | None, *, pending: bool
+    ) -> FeedVerdict:
+        clause = failing_clause(entry.facts, spec.rule)
+        inside = clause is None if pending else membership is not None and membership.left_by is None
+        if inside:
+            clause = taking_clause(spec.rule)
+        elif clause is None and membership is not None:
+            clause = membership.left_by
+        line = self._places.clause(spec.slug, clause or "slug")
+        page = membership.page if membership else None
+        return FeedVerdict(spec.slug, inside, clause, self._places.file, line, page=page, pending=pending)
+
+    def _topic_place(self, topic: str) -> tuple[str | None, int | None]:
+        """Where the topic is stated: in the record, or for all records of its source."""
+        if topic in {topic_key(name) for name in self._source.topics} and "topics" not in self._traces:
+            return self._places.file, self._places.record_key(self._source.name, "topics")
+        return self.path, self._line("topics")
+
+
+def taking_clause(rule: Rule) -> str | None:
+    """The first clause that takes entries in; of a rule that only keeps some out, the first of those; None without."""
+    found = []
+    for field in fields(rule):
+        value = getattr(rule, field.name)
+        if isinstance(value, Clause):
+            found += [f"{field.name}.{test}" for test in ("any", "all", "none") if getattr(value, test)]
+        elif value != field.default and not isinstance(value, str):
+            found.append(field.name)
+    return next((clause for clause in found if not clause.endswith(".none")), next(iter(found), None))
+
+
+def _with_windows(
+    config: Config, store: Store, entry: StoredEntry | None, feeds: list[FeedVerdict]
+) -> tuple[FeedVerdict, ...]:
+    """The verdicts, those of feeds that the entry is in with whether it is in the document."""
+    if entry is None:
+        return tuple(feeds)
+    policy = config.feed_policy()
+    with store.read() as connection:
+        reader = Pipeline(config, store, read_meta(connection, "site_id") or "").reader
+        published = feed_versions(connection, policy)
+        slugs = [one.slug for one in feeds if one.inside and not one.pending and one.slug in published]
+        pages = {one.slug: one.page for one in read_memberships(connection, entry.key)}
+        terms = topic_terms(store, policy)
+        shown = {
+            feed.slug
+            for feed in read_feeds(connection, reader, terms, slugs)
+            if any(one.id == entry.id for one in feed.entries)
+        }
+    return tuple(
+        replace(one, shown=one.slug in shown, page=pages.get(one.slug) if one.inside else None) for one in feeds
+    )
+
+
+def _tell(connection: Any, history: tuple[Event, ...]) -> tuple[Happening, ...]:
+    """The history with the names of feeds."""
+    slugs = feed_slugs(connection, [one.feed_id for one in history if one.feed_id is not None])
+    return tuple(
+        Happening(from_us(one.at), one.what, slugs.get(one.feed_id) if one.feed_id is not None else None, one.clause)
+        for one in history
+    )
+
+
+def _said(what: str, value: str | None, todo: str) -> str:
+    """A problem without its place."""
+    return str(Problem("", 0, 0, what, value, todo)).removeprefix(": ")
+
+
+def _moment(us: int | None) -> str:
+    return "" if us is None else from_us(us).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")

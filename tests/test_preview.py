@@ -1,0 +1,189 @@
+"""Preview: what a feed would hold now, and what another config would put in and take out, without writing."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from conftest import SiteFolder, at
+
+from aggregator.answers import trial_facts
+from aggregator.config import load_config
+from aggregator.errors import NotFoundError
+from aggregator.preview import preview_feed
+from aggregator.store import trial
+from aggregator.store.tables import metadata
+
+NOON, LATER = "2024-05-01 12:00", "2024-05-01 13:00"
+AI = '[[feed]]\nslug = "picks"\ntopics.any = ["AI"]\n'
+
+
+def preview(site: SiteFolder, slug: str, config: str | None = None, now: str = LATER) -> dict[str, Any]:
+    """The facts of --json, under the config of the site or another one for the same store."""
+    loaded = site.load_config()
+    if config is not None:
+        head = site.config_file.read_text().partition("\n\n")[0]
+        other = site.config_file.with_name("new.toml")
+        other.write_text(f"{head}\n\n{config}")
+        loaded = load_config(other, env={})
+    return trial_facts(preview_feed(loaded, site.store, slug, at(now)))
+
+
+def titles(entries: list[dict[str, Any]]) -> list[str]:
+    return [one["title"] for one in entries]
+
+
+def fill(site: SiteFolder) -> None:
+    """Six records, the newest last."""
+    rows: list[dict[str, Any]] = [
+        {"topics": ["AI"], "quality": 90},
+        {"topics": ["AI", "Maps"], "quality": 50},
+        {"topics": ["Maps"], "quality": 70, "provider": "P", "webUrl": "https://example.org/2"},
+        {"topics": ["Cars"]},
+        {"topics": ["AI", "Cars"], "quality": 80},
+        {"topics": []},
+    ]
+    for number, fields in enumerate(rows):
+        site.record(f"{number}.md", publishedDateTime=f"2024-05-01T0{number}:00:00Z", **fields)
+
+
+@pytest.mark.parametrize("slug", ["all", "maps", "picks"])
+def test_a_preview_under_the_config_in_force_is_what_is_shown(site: SiteFolder, slug: str) -> None:
+    site.configure(AI + "limit = 2\n")
+    fill(site)
+    site.run(NOON)
+    told = preview(site, slug)
+    assert titles(told["entries"]) == site.titles(slug)
+    assert (told["in"], told["out"]) == ([], [])
+
+
+def test_an_entry_is_told_with_what_readers_ask_for(site: SiteFolder) -> None:
+    fill(site)
+    site.run(NOON)
+    assert preview(site, "maps")["entries"][0] == {
+        "id": site.ids()["2.md"],
+        "title": "2.md",
+        "released": "2024-05-01T02:00:00Z",
+        "published": "2024-05-01T02:00:00Z",
+        "provider": "P",
+        "link": "https://example.org/2",
+        "topics": ["Maps"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "entries", "joins", "leaves"),
+    [
+        (AI, ["4.md", "1.md", "0.md"], [], []),
+        (AI.replace("AI", "Maps"), ["2.md", "1.md"], ["2.md"], ["4.md", "0.md"]),
+        (AI + "min_quality = 60\n", ["4.md", "0.md"], [], ["1.md"]),
+        (AI + "limit = 1\n[output]\nmin_stay = '1s'\n", ["4.md"], [], ["1.md", "0.md"]),
+        ('[[feed]]\nslug = "other"\n', [], [], ["4.md", "1.md", "0.md"]),
+        ('[[feed]]\nslug = "picks"\n', ["5.md", "4.md", "3.md", "2.md", "1.md", "0.md"], ["5.md", "3.md", "2.md"], []),
+    ],
+)
+def test_another_config_tells_what_goes_in_and_out(
+    site: SiteFolder, config: str, entries: list[str], joins: list[str], leaves: list[str]
+) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    told = preview(site, "picks", config)
+    assert (titles(told["entries"]), titles(told["in"]), titles(told["out"])) == (entries, joins, leaves)
+
+
+def test_what_is_shown_today_is_as_the_config_in_force_cuts_it_not_the_new_one(site: SiteFolder) -> None:
+    site.configure(AI + "limit = 1\n[output]\nmin_stay = '1s'\n")
+    fill(site)
+    site.run(NOON)
+    assert site.titles("picks") == ["4.md"]
+    told = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
+    assert (titles(told["in"]), titles(told["out"])) == (["1.md", "0.md"], [])
+
+
+def test_an_edited_config_is_previewed_before_it_is_in_force(site: SiteFolder) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    site.configure(AI.replace("AI", "Cars"))
+    assert titles(preview(site, "picks")["in"]) == ["3.md"]
+
+
+def test_a_feed_that_is_new_takes_the_place_of_a_topic_or_moves_is_previewed(site: SiteFolder) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    new = preview(site, "fresh", '[[feed]]\nslug = "fresh"\nmin_quality = 80\n')
+    assert (titles(new["in"]), new["out"]) == (["4.md", "0.md"], [])
+    over = preview(site, "maps", '[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
+    assert (titles(over["entries"]), titles(over["out"])) == (["1.md"], ["2.md"])
+    moved = preview(site, "moved", '[[feed]]\nslug = "moved"\ntopics.any = ["AI"]\nmoved_from = ["picks"]\n')
+    assert (titles(moved["entries"]), moved["in"], moved["out"]) == (["4.md", "1.md", "0.md"], [], [])
+
+
+def test_a_feed_that_goes_back_to_its_topic_is_previewed(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
+    fill(site)
+    site.run(NOON)
+    assert titles(preview(site, "maps", "")["in"]) == ["2.md"]
+    assert titles(preview(site, "maps", "[topics]\nauto = false\n")["out"]) == ["1.md"]
+
+
+def test_an_unknown_feed_names_those_that_are_near(site: SiteFolder) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    with pytest.raises(NotFoundError, match="did you mean 'picks'"):
+        preview(site, "pick")
+    with pytest.raises(NotFoundError, match="aggregator feeds"):
+        preview(site, "zzz")
+
+
+def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
+    def rows() -> list[Any]:
+        with site.store.read() as connection:
+            return [connection.execute(one.select()).all() for one in metadata.sorted_tables if one.name != "lease"]
+
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    before, documents = rows(), site.snapshot()
+    site.store.lease.release()
+    preview(site, "picks", AI.replace("AI", "Maps"))
+    assert rows() == before
+    assert site.snapshot() == documents
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "BATCH", 7)
+    chance = random.Random(seed)
+
+    def a_config() -> str:
+        topics = chance.sample(["AI", "Maps", "Cars", "News"], chance.randint(1, 3))
+        lines = [f'topics.any = ["{topics[0]}"]', f"limit = {chance.randint(1, 12)}"]
+        lines += [f'topics.none = ["{topics[1]}"]'] if len(topics) > 1 else []
+        lines += [f"min_quality = {chance.randint(0, 90)}"] if chance.random() < 0.5 else []
+        return "\n".join(['[output]\nmin_stay = "3h"\n[[feed]]\nslug = "picks"', *lines, ""])
+
+    config = a_config()
+    site.configure(config)
+    for hour in range(3):
+        for number in range(12):
+            topics = chance.sample(["AI", "Maps", "Cars", "News"], chance.randint(0, 3))
+            fields = {"topics": topics, "quality": chance.randint(0, 100)}
+            site.record(
+                f"{hour}{number}.md", publishedDateTime=f"2024-05-01T{chance.randint(0, 9):02}:00:00Z", **fields
+            )
+        site.run(f"2024-05-01 {10 + hour}:00")
+        other = a_config()
+        shown = site.titles("picks")
+        moment = f"2024-05-01 {10 + hour}:30"
+        told = preview(site, "picks", other, moment)
+        site.configure(other)
+        site.run(moment)
+        after = site.titles("picks")
+        assert titles(told["entries"]) == after
+        assert titles(told["in"]) == [one for one in after if one not in shown]
+        assert titles(told["out"]) == [one for one in shown if one not in after]
