@@ -51,14 +51,19 @@ def find_place(sources: Sequence[Source], path: str) -> Place | None:
     return None
 
 
-def check_records(places: Sequence[Place], workers: int, count: Callable[[int], None]) -> Iterator[Finding]:
-    """The problems of all records at or below `places`; `count` is told how many records were read."""
+def check_records(
+    places: Sequence[Place], workers: int, count: Callable[[int], None], see: Callable[[Record], None]
+) -> Iterator[Finding]:
+    """The problems of all records at or below `places`; `count` is told how many files were read, `see` is shown each
+    record that can be."""
     holders: dict[str, str] = {}
     for place in places:
         try:
             for outcomes in ingest_files(place.source, _list_files(place), workers=workers):
                 count(len(outcomes))
                 for outcome in outcomes:
+                    if isinstance(outcome, Record):
+                        see(outcome)
                     yield from _judge(place.source, outcome, holders)
         except FolderError as error:
             what = f"the records folder cannot be read: {error}"

@@ -17,6 +17,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -242,11 +243,24 @@ def status(config_path: Path | None, as_json: bool) -> None:
 @commands.command(short_help="List every feed and its address.")
 @config_option
 @json_option
-def feeds(config_path: Path | None, as_json: bool) -> None:
-    """List every feed: slug, title, entries, newest entry, address."""
+@click.option(
+    "--pin", is_flag=True, help="Print [topics.slugs] for the config, so that addresses stay without a store."
+)
+def feeds(config_path: Path | None, as_json: bool, pin: bool) -> None:
+    """List every feed: slug, title, entries, newest entry, address.
+
+    With --pin, print the slugs of topics as the table of the config that keeps them.
+    """
     from aggregator import reports
 
     config = load(config_path)
+    if pin:
+        with reading_store(config) as store, store.read() as connection:
+            slugs, unnamed = reports.read_pins(config, connection)
+        if unnamed:
+            say(f"left out, because the config cannot hold their names: the topics of {', '.join(unnamed)}")
+        tell(slugs, as_json, lambda: echo_lines(reports.pin_lines(slugs)))
+        return
     with reading_store(config) as store, store.read() as connection:
         facts = [reports.feed_facts(config, one) for one in reports.read_summaries(config, connection)]
     tell(facts, as_json, lambda: draw(reports.draw_feeds(facts)))
@@ -447,8 +461,9 @@ def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> t
 
 
 def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding], int]:
-    """The problems of records, and how many records were read."""
-    from aggregator.check import Place, check_records, find_place
+    """The problems of records and, where all are checked, of topics; and how many records were read."""
+    from aggregator.check import Finding, Place, check_records, find_place, shown_path
+    from aggregator.survey import Survey
 
     places = []
     for path in paths:
@@ -457,8 +472,14 @@ def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding]
             raise click.UsageError(f"{path!r} is in no records folder")
         places.append(place)
     counted: list[int] = []
-    found = check_records(places or [Place(source, "") for source in config.sources], config.workers, counted.append)
-    return list(found), sum(counted)
+    survey = Survey(config)
+    everything = [Place(source, "") for source in config.sources]
+    found = list(check_records(places or everything, config.workers, counted.append, survey.see))
+    if not places:
+        warnings = (replace(one, path=shown_path(one.path, "")) for one in survey.problems())
+        ordered = sorted(warnings, key=lambda one: (one.path, one.line, one.column))
+        found += [Finding(one, "warning") for one in ordered]
+    return found, sum(counted)
 
 
 def tell_findings(findings: list[Finding], records: int, as_json: bool, style: str) -> None:

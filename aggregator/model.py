@@ -7,7 +7,7 @@ All are frozen. Times are aware UTC `datetime`; formats belong to `render`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -313,7 +313,8 @@ NO_CLAUSE = Clause()
 class Rule:
     """What a feed takes: the entries that meet every clause; all of them without any. Values are folded as topics are.
 
-    `default_language` is what an entry without a language counts as, where the rule asks for languages.
+    `default_language` is what an entry without a language counts as, where the rule asks for languages. The values of
+    `text` are phrases as `phrases.read_phrase` gives them.
     """
 
     topics: Clause = NO_CLAUSE
@@ -324,11 +325,15 @@ class Rule:
     default_language: str = ""
     min_quality: float | None = None
     min_heat: float | None = None
+    text: Clause = NO_CLAUSE
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What rules read of an entry, folded as topics are; `quality` and `heat` are -1 when not scored."""
+    """What rules read of an entry, folded as topics are; `quality` and `heat` are -1 when not scored.
+
+    `texts` are title and summary as they are: few rules read them, and folding is dear.
+    """
 
     topics: frozenset[str]
     category: str
@@ -338,6 +343,54 @@ class Facts:
     language: str
     quality: float
     heat: float
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TopicTables:
+    """What the config says of topics, each by its key (`naming.topic_key`).
+
+    `alias` leads from another spelling to the topic itself, `parents` from a topic to the one that it belongs to; there
+    are no circles. `names` are the spellings of the config for the topics that both lead to. `titles` and
+    `descriptions` are those of topics' feeds, `slugs` their addresses. No key but those of `alias` is one of `alias`.
+    """
+
+    alias: Mapping[str, str] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    slugs: Mapping[str, str] = field(default_factory=dict)
+
+    def topic(self, key: str) -> str:
+        """The topic that a spelling stands for."""
+        return self.alias.get(key, key)
+
+    def lineage(self, key: str) -> tuple[str, ...]:
+        """The topic that a spelling stands for, and those that it belongs to, the nearest first."""
+        found = [self.alias.get(key, key)]
+        while (parent := self.parents.get(found[-1])) is not None:
+            found.append(parent)
+        return tuple(found)
+
+    def named(self, names: Iterable[str], fold: Callable[[str], str]) -> dict[str, str]:
+        """What an entry that states these names calls its topics, by their keys, in its order and each once."""
+        found: dict[str, str] = {}
+        for name in names:
+            key = fold(name)
+            topic = self.alias.get(key, key)
+            found.setdefault(topic, name if topic == key else self.names[topic])
+        return found
+
+    def all_of(self, keys: Iterable[str]) -> frozenset[str]:
+        """The topics that an entry is in which states these."""
+        if not self.alias and not self.parents:
+            return frozenset(keys)
+        return frozenset(one for key in keys for one in self.lineage(key))
+
+
+NO_TABLES = TopicTables()
+"""Every topic is what records call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +427,7 @@ class FeedPolicy:
 
     An entry older than `late` when it comes is not put on top; a withdrawal is told for `tombstones`. A topic gets a
     feed of its own if `auto`, with its `min_entries`-th entry. With `archive`, what leaves a feed stays in its pages.
-    `specs` are the feeds of the config, by slug.
+    `specs` are the feeds of the config, by slug, `tables` what it says of topics.
     """
 
     limit: int
@@ -385,6 +438,7 @@ class FeedPolicy:
     min_entries: int
     archive: bool = False
     specs: Mapping[str, FeedSpec] = field(default_factory=dict)
+    tables: TopicTables = NO_TABLES
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aggregator.check import Finding, place_problem
-from aggregator.config import Config
+from aggregator.config import Config, can_pin, toml_text
 from aggregator.model import FILE_NAMES, CycleResult, FeedMoves, FeedSummary, Problem
 from aggregator.site import site_id_warning
 from aggregator.store import (
@@ -28,6 +28,7 @@ from aggregator.store import (
     from_us,
     last_cycle,
     next_due,
+    pinnable_slugs,
     read_holder,
     read_meta,
     source_problems,
@@ -100,6 +101,17 @@ def feed_facts(config: Config, feed: FeedSummary) -> dict[str, Any]:
         "updated": _stamp(feed.updated),
         "address": f"{config.site.base_url}{feed.slug}/{FILE_NAMES[config.output.formats[0]]}",
     }
+
+
+def read_pins(config: Config, connection: Any) -> tuple[dict[str, str], list[str]]:
+    """The slugs of topics' feeds by the topics' names, in order; and those of topics that the config cannot name."""
+    slugs = pinnable_slugs(connection, config.feed_policy())
+    return {name: slug for name, slug in slugs if can_pin(name)}, [slug for name, slug in slugs if not can_pin(name)]
+
+
+def pin_lines(slugs: Mapping[str, str]) -> list[str]:
+    """The table of the config that keeps these slugs."""
+    return ["[topics.slugs]", *(f"{toml_text(name)} = {toml_text(slug)}" for name, slug in slugs.items())]
 
 
 def draw_status(facts: dict[str, Any]) -> RenderableType:

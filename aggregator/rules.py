@@ -8,18 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 
-from aggregator.model import NO_CLAUSE, Clause, Content, Facts, Rule
+from aggregator.model import NO_CLAUSE, NO_TABLES, Clause, Content, Facts, Rule, TopicTables
 from aggregator.naming import topic_key
+from aggregator.phrases import says
 
 fold = lru_cache(maxsize=8192)(topic_key)
 """The form in which texts of rules and of entries are compared: that of topics. Most of them come again and again."""
 
 
-def read_facts(content: Content, quality: float, heat: float) -> Facts:
-    """What rules read of an entry."""
+def read_facts(content: Content, quality: float, heat: float, tables: TopicTables = NO_TABLES) -> Facts:
+    """What rules read of an entry: its topics by the names that `tables` give them, and those that these belong to."""
     provider = content.provider
     return Facts(
-        topics=frozenset(map(fold, content.topics)),
+        topics=tables.all_of(map(fold, content.topics)),
         category=fold(content.category),
         type=fold(content.type),
         provider=fold(provider.name) if provider else "",
@@ -27,6 +28,7 @@ def read_facts(content: Content, quality: float, heat: float) -> Facts:
         language=fold(content.language),
         quality=quality,
         heat=heat,
+        texts=(content.title, content.summary),
     )
 
 
@@ -56,7 +58,11 @@ def failing_clause(facts: Facts, rule: Rule) -> str | None:
             return f"{field}.{test}"
     if _is_below(facts.quality, rule.min_quality):
         return "min_quality"
-    return "min_heat" if _is_below(facts.heat, rule.min_heat) else None
+    if _is_below(facts.heat, rule.min_heat):
+        return "min_heat"
+    if rule.text is not NO_CLAUSE and (test := _failing_test(rule.text, partial(says, facts.texts))):
+        return f"text.{test}"
+    return None
 
 
 def rule_text(rule: Rule) -> str:

@@ -28,7 +28,7 @@ COMMANDS = {
     "build": {"--config", "--json", "--now", "--strict", "--dry-run", "--accept-removals"},
     "check": {"--config", "--json", "--format"},
     "status": {"--config", "--json"},
-    "feeds": {"--config", "--json"},
+    "feeds": {"--config", "--json", "--pin"},
     "preview": {"--config", "--json"},
     "explain": {"--config", "--json"},
     "schema": {"--config"},
@@ -678,3 +678,82 @@ def test_feeds_lists_slug_title_entries_newest_and_address(shop: Shop, call: Cal
     assert row.split("  ")[0].strip() == "power-apps"
     assert "2024-05-01 10:00:00" in row
     assert "http://127.0.0.1:8000/power-apps/rss.xml" in row
+
+
+# topics
+
+
+def test_check_warns_of_topics_and_feeds_that_are_likely_mistakes(shop: Shop, call: Call) -> None:
+    shop.configure()
+    with shop.config.open("a") as config:
+        config.write(
+            '[topics.alias]\n"A.I." = "AI"\n"Agents" = "AI agents"\n[topics.titles]\nMapps = "M"\n'
+            '[[feed]]\nslug = "x"\ntopics = { any = ["AI", "Power App"], none = ["Carz"] }\n'
+            '[[feed]]\nslug = "y"\ntopics.any = ["ai agents"]\n'
+        )
+    shop.record("a.md", topics=["A.I.", "Power Apps", "C", "Version 1"])
+    shop.record("b.md", topics=["Power-Apps", "C#", "Version 2"], published=True)
+    shop.record("c.md", topics=["Power Apps", "C"], published=False)
+    first = len(shop.config.read_text().splitlines()) - 10
+    code, out, err = call("check")
+    assert (code, err) == (0, "3 records: 0 errors, 9 warnings, 0 unfinished\n")
+    assert out.splitlines() == [
+        f"config/aggregator.toml:{first + 2}:1: warning: no record has the topic: 'Agents' (check its spelling)",
+        f"config/aggregator.toml:{first + 2}:12: warning: no record has the topic: 'AI agents' (check its spelling)",
+        f"config/aggregator.toml:{first + 4}:1: warning: no record has the topic: 'Mapps' (check its spelling)",
+        (
+            f"config/aggregator.toml:{first + 7}:25: warning: no record has the topic: 'Power App' "
+            '(did you mean "Power Apps"?)'
+        ),
+        f"config/aggregator.toml:{first + 7}:47: warning: no record has the topic: 'Carz' (check its spelling)",
+        (
+            f"config/aggregator.toml:{first + 9}:8: warning: no published record is in the feed: 'y' "
+            "(check its clauses; without a record that meets them all it stays empty)"
+        ),
+        f"config/aggregator.toml:{first + 10}:15: warning: no record has the topic: 'ai agents' (check its spelling)",
+        (
+            "incoming/b.md:3:1: warning: a topic one letter apart from \"Power Apps\", which 2 have: 'Power-Apps' "
+            '(write the same, or add "Power-Apps" = "Power Apps" below [topics.alias])'
+        ),
+        (
+            "incoming/b.md:3:1: warning: the slug c of a topic is that of \"C\", so its own gets a suffix: 'C#' "
+            '(choose one: "C#" = … below [topics.slugs])'
+        ),
+    ]
+
+
+def test_check_warns_of_topics_whose_slugs_are_alike_unless_they_are_pinned(shop: Shop, call: Call) -> None:
+    shop.configure()
+    shop.record("a.md", topics=["C", "All"], published=True)
+    shop.record("b.md", topics=["C#"], published=True)
+    shop.record("c.md", topics=["C++"], published=False)
+    assert call("check")[1].splitlines() == [
+        (
+            "incoming/a.md:3:1: warning: the slug all of a topic is reserved, so its own gets a suffix: 'All' "
+            '(choose one: "All" = … below [topics.slugs])'
+        ),
+        (
+            "incoming/b.md:3:1: warning: the slug c of a topic is that of \"C\", so its own gets a suffix: 'C#' "
+            '(choose one: "C#" = … below [topics.slugs])'
+        ),
+    ]
+    with shop.config.open("a") as config:
+        config.write('[topics.slugs]\n"C#" = "c-sharp"\nall = "everything"\n')
+    assert call("check")[1] == ""
+    assert call("check", "b.md")[1] == ""
+
+
+def test_pin_prints_a_table_that_the_config_takes(shop: Shop, call: Call) -> None:
+    shop.configure()
+    shop.record("a.md", topics=["C#", 'Say "hi"', "日本語"])
+    assert call("build")[0] == 0
+    code, out, err = call("feeds", "--pin")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:3] == ["[topics.slugs]", '"C#" = "c"', '"Say \\"hi\\"" = "say-hi"']
+    before = shop.files(shop.output)
+    with shop.config.open("a") as config:
+        config.write(out)
+    assert call("build")[0] == 0
+    assert shop.files(shop.output) == before
+    assert call("feeds", "--pin")[1] == out
+    assert json.loads(call("feeds", "--pin", "--json")[1])["C#"] == "c"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.model import Clause, Content, Facts, Provider, Rule
+from aggregator.config.schema import TopicsTable
+from aggregator.config.topics import read_tables
+from aggregator.model import Clause, Content, Facts, Provider, Rule, TopicTables
 from aggregator.rules import FeedRules, failing_clause, matches, read_facts, rule_text, topic_rule
 
 ENTRY = Facts(
@@ -21,6 +24,7 @@ ENTRY = Facts(
     language="en-gb",
     quality=70.0,
     heat=-1.0,
+    texts=("A new GPU", "Faster than the TPU v5."),
 )
 
 
@@ -62,6 +66,14 @@ def clause(**tests: list[str]) -> Clause:
         ({"min_quality": 70.5}, "min_quality"),
         ({"min_heat": 0.0}, "min_heat"),
         ({"topics": clause(any=["maps"]), "min_quality": 99.0}, "topics.any"),
+        ({"text": clause(any=["gpu", "npu"])}, None),
+        ({"text": clause(any=["npu", "re:TPU v[0-9]"])}, None),
+        ({"text": clause(any=["gpus", "re:TPU v[6-9]"])}, "text.any"),
+        ({"text": clause(all=["gpu", "faster than"])}, None),
+        ({"text": clause(all=["gpu", "slower"])}, "text.all"),
+        ({"text": clause(none=["npu"])}, None),
+        ({"text": clause(none=["re:^faster"])}, "text.none"),
+        ({"text": clause(none=["gpu"]), "min_heat": 1.0}, "min_heat"),
     ],
 )
 def test_the_first_clause_that_keeps_an_entry_out_is_named(rule: dict[str, Any], failing: str | None) -> None:
@@ -103,9 +115,28 @@ def test_what_rules_read_is_alike_but_for_case_white_space_and_composition() -> 
     )
     facts = read_facts(content, 1.0, 2.0)
     assert facts == Facts(
-        frozenset({"power apps", "caf\xe9"}), "science", "article", "the verge", "theverge.com", "en-gb", 1.0, 2.0
+        frozenset({"power apps", "caf\xe9"}),
+        "science",
+        "article",
+        "the verge",
+        "theverge.com",
+        "en-gb",
+        1.0,
+        2.0,
+        ("T", ""),
     )
     assert read_facts(replace(content, provider=None), -1, -1).provider == ""
+
+
+def test_topics_are_read_by_their_tables() -> None:
+    tables = TopicTables(
+        alias={"a.i.": "ai", "ml": "ai"}, parents={"edge ai": "ai", "ai": "science"}, names={"ai": "AI", "science": "S"}
+    )
+    assert tables.all_of(["a.i.", "maps"]) == {"ai", "science", "maps"}
+    assert tables.all_of(["edge ai"]) == {"edge ai", "ai", "science"}
+    assert tables.all_of(["science"]) == {"science"}
+    assert tables.named(["ML", "Maps", "Ai"], str.lower) == {"ai": "AI", "maps": "Maps"}
+    assert tables.named(["Ai", "ML"], str.lower) == {"ai": "Ai"}
 
 
 # a reading of the rules of its own
@@ -114,6 +145,7 @@ WORDS = st.sampled_from(["ai", "maps", "en", "en-gb", "example.org", "news.examp
 SETS = st.frozensets(WORDS, max_size=3)
 CLAUSES = st.builds(Clause, any=SETS, all=SETS, none=SETS) | st.just(Clause())
 SCORES = st.sampled_from([-1.0, 0.0, 50.0, 70.0])
+PHRASES = st.frozensets(st.sampled_from(["gpu", "new gpu", "re:g.u", "re:^new"]), max_size=2)
 LEAST = st.none() | st.sampled_from([0.0, 50.0, 60.0])
 RULES = st.builds(
     Rule,
@@ -125,6 +157,7 @@ RULES = st.builds(
     default_language=st.sampled_from(["", "en", "en-gb"]),
     min_quality=LEAST,
     min_heat=LEAST,
+    text=st.builds(Clause, any=PHRASES, all=PHRASES, none=PHRASES) | st.just(Clause()),
 )
 ENTRIES = st.builds(
     Facts,
@@ -136,6 +169,7 @@ ENTRIES = st.builds(
     language=st.sampled_from(["", "en", "en-gb", "de"]),
     quality=SCORES,
     heat=SCORES,
+    texts=st.tuples(*2 * [st.lists(st.sampled_from(["New", "gpu", "GPUs", "gnu"]), max_size=3).map(" ".join)]),
 )
 
 
@@ -147,6 +181,12 @@ def stands_for(field: str, facts: Facts, default_language: str) -> set[str]:
         labels = facts.provider_domain.split(".")
         above = {".".join(labels[start:]) for start in range(len(labels) - 1)}
         return {facts.provider, facts.provider_domain, *above} - {""}
+    if field == "text":
+        texts = [text.lower().split() for text in facts.texts]
+        words = {word for text in texts for word in text}
+        pairs = {" ".join(pair) for text in texts for pair in pairwise(text)}
+        found = {"re:g.u"} if words & {"gpu", "gpus", "gnu"} else set()
+        return words | pairs | found | ({"re:^new"} if any(text[:1] == ["new"] for text in texts) else set())
     if field == "language":
         subtags = (facts.language or default_language).split("-")
         return {"-".join(subtags[:end]) for end in range(1, len(subtags) + 1)} - {""}
@@ -155,7 +195,7 @@ def stands_for(field: str, facts: Facts, default_language: str) -> set[str]:
 
 def belongs(facts: Facts, rule: Rule) -> bool:
     """The contract's sentence, with sets."""
-    for field in ("topics", "category", "type", "provider", "language"):
+    for field in ("topics", "category", "type", "provider", "language", "text"):
         wanted, names = getattr(rule, field), stands_for(field, facts, rule.default_language)
         if (wanted.any and not wanted.any & names) or wanted.all - names or wanted.none & names:
             return False
@@ -181,6 +221,42 @@ def test_the_index_of_topics_narrows_and_never_decides(
     assert index.matching_feeds(facts) == tried_all
     for feed in {*rules, *topic_feeds.values()} - tried_all:
         assert index.clause_against(facts, feed) == (failing_clause(facts, rules[feed]) if feed in rules else "topic")
+
+
+# likewise of the tables of topics, from sentences: "X is another spelling of Y", "X belongs to Y"
+
+SPELLINGS = ["ai", "ml", "maps", "science", "edge"]
+
+
+@st.composite
+def topic_tables(draw: st.DrawFn) -> tuple[TopicsTable, dict[str, str], dict[str, str]]:
+    """Tables without circles, because every topic leads only to one that comes later; and what they say."""
+    order = draw(st.permutations(SPELLINGS))
+    links = {one: draw(st.sampled_from(order[at + 1 :])) for at, one in enumerate(order[:-1]) if draw(st.booleans())}
+    alias = {one: other for one, other in links.items() if draw(st.booleans())}
+    parent = {one: other for one, other in links.items() if one not in alias}
+    return TopicsTable(alias={one.upper(): other for one, other in alias.items()}, parent=parent), alias, parent
+
+
+def _end(alias: dict[str, str], one: str) -> str:
+    return _end(alias, alias[one]) if one in alias else one
+
+
+@given(topic_tables(), st.lists(st.sampled_from(SPELLINGS), unique=True))
+def test_an_entry_is_in_what_its_topics_stand_for_and_all_that_these_belong_to(
+    given_tables: tuple[TopicsTable, dict[str, str], dict[str, str]], stated: list[str]
+) -> None:
+    table, alias, parent = given_tables
+    inside, before = set(stated), set()
+    while inside != before:
+        before = set(inside)
+        inside |= {links[one] for links in (alias, parent) for one in inside if one in links}
+    inside -= alias.keys()
+    tables = read_tables(table)
+    assert tables.all_of(stated) == inside
+    shown = tables.named(stated, str.lower)
+    assert set(shown) <= inside
+    assert set(shown) == {one for one in stated if one not in alias} | {_end(alias, one) for one in stated}
 
 
 @given(RULES, RULES)

@@ -4,7 +4,7 @@
     (load)            (environment)    (schema)  (checks)             (load)
 
 `moves` says where feeds were before, `values` and `cron` read single values, `locate` finds the line of a key, `places`
-those of a config that is in force, `problems` puts what is wrong into words.
+those of a config that is in force, `problems` puts what is wrong into words, `topics` reads the tables of topics.
 """
 
 from aggregator.config.load import Config, default_config, load_config, usable_config
@@ -12,15 +12,20 @@ from aggregator.config.moves import Moves
 from aggregator.config.places import ConfigPlaces
 from aggregator.config.sample import SCHEMA_NAME, init_text
 from aggregator.config.schema import config_schema
+from aggregator.config.topics import can_pin, find_feeds, find_mentions, toml_text
 
 __all__ = [
     "SCHEMA_NAME",
     "Config",
     "ConfigPlaces",
     "Moves",
+    "can_pin",
     "config_schema",
     "default_config",
+    "find_feeds",
+    "find_mentions",
     "init_text",
     "load_config",
+    "toml_text",
     "usable_config",
 ]

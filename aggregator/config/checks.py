@@ -11,6 +11,7 @@ from aggregator.config.locate import KeyPath
 from aggregator.config.moves import PAGE, plain_path, told_format
 from aggregator.config.problems import Finding
 from aggregator.config.schema import File
+from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
 from aggregator.model import FILE_NAMES
 from aggregator.naming import RESERVED_SLUGS
@@ -29,18 +30,12 @@ class _Gap(NamedTuple):
 
 
 _GAPS = (
-    _Gap(("topics", "slugs"), "'[topics.slugs]'", "remove it; slugs are made from the names of topics"),
-    _Gap(("topics", "alias"), "'[topics.alias]'", "remove it; write one name in the records"),
-    _Gap(("topics", "parent"), "'[topics.parent]'", "remove it; give records both topics"),
-    _Gap(("topics", "titles"), "'[topics.titles]'", "remove it; titles are the names of topics"),
-    _Gap(("topics", "descriptions"), "'[topics.descriptions]'", "remove it"),
     _Gap(("websub", "hub"), "'hub'", "remove it; readers poll"),
     _Gap(("serve", "admin_port"), "'admin_port'", "remove the line, or leave it for a later version", level="warning"),
 )
 
 
 _FEED_GAPS = (
-    _Gap(("text",), "'text'", "remove it; topics, category, type, provider and language can say what is in"),
     _Gap(("max_age",), "'max_age'", "remove it; limit says how much a feed shows"),
     _Gap(("per_provider",), "'per_provider'", "remove it; provider = { none = […] } keeps one out"),
     _Gap(("order",), "order 'published'", "remove it; entries stand in the order in which they came out", "published"),
@@ -72,6 +67,7 @@ def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
     yield from _repeated(("records", "name"), [source.name for source in file.records], "the name of a source")
     yield from _repeated(("feed", "slug"), [feed.slug for feed in file.feed], "the slug of a feed")
     yield from _address_conflicts(file)
+    yield from find_topic_conflicts(file)
     yield from _folder_conflicts(file, config_path)
 
 

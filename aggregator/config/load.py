@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,10 +32,24 @@ from aggregator.config.schema import (
     ServeTable,
     SiteTable,
     StoreTable,
+    TextTable,
     TopicsTable,
 )
+from aggregator.config.topics import read_tables
 from aggregator.errors import ConfigError
-from aggregator.model import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Problem, Rule, Site, Source
+from aggregator.model import (
+    NO_CLAUSE,
+    Clause,
+    FeedPolicy,
+    FeedSpec,
+    OutputOptions,
+    Problem,
+    Rule,
+    Site,
+    Source,
+    TopicTables,
+)
+from aggregator.phrases import read_phrase
 from aggregator.rules import fold
 
 _LEAST_TTL_MINUTES = 15
@@ -52,6 +66,7 @@ class Config:
     output: OutputTable
     serve: ServeTable
     topics: TopicsTable
+    tables: TopicTables
     feeds: tuple[FeedSpec, ...]
     ingest: IngestTable
     path: Path | None
@@ -93,6 +108,7 @@ class Config:
             min_entries=self.topics.min_entries,
             archive=self.output.archive,
             specs={spec.slug: spec for spec in self.feeds},
+            tables=self.tables,
         )
 
     def moves(self) -> Moves:
@@ -191,7 +207,8 @@ def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
 
 
 def _config(file: File, path: Path | None, warnings: tuple[Problem, ...]) -> Config:
-    feeds = tuple(_spec(table, file.site) for table in file.feed)
+    tables = read_tables(file.topics)
+    feeds = tuple(_spec(table, file.site, tables) for table in file.feed)
     body_base = file.site.base_url if any(spec.full for spec in feeds) else None
     return Config(
         site=file.site,
@@ -201,6 +218,7 @@ def _config(file: File, path: Path | None, warnings: tuple[Problem, ...]) -> Con
         output=file.output,
         serve=file.serve,
         topics=file.topics,
+        tables=tables,
         feeds=feeds,
         ingest=file.ingest,
         path=path,
@@ -229,24 +247,24 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
     )
 
 
-def _spec(table: FeedTable, site: SiteTable) -> FeedSpec:
+def _spec(table: FeedTable, site: SiteTable, tables: TopicTables) -> FeedSpec:
     return FeedSpec(
         slug=table.slug,
         title=table.title or "",
         description=table.description or "",
         image=table.image or "",
         language=table.language if isinstance(table.language, str) else "",
-        rule=_rule(table, site),
+        rule=_rule(table, site, tables),
         full=table.content == "full",
         limit=table.limit,
         moved_from=table.moved_from,
     )
 
 
-def _rule(table: FeedTable, site: SiteTable) -> Rule:
+def _rule(table: FeedTable, site: SiteTable, tables: TopicTables) -> Rule:
     language = table.language if isinstance(table.language, ClauseTable) else None
     return Rule(
-        topics=_clause(table.topics),
+        topics=_clause(table.topics, lambda name: tables.topic(fold(name))),
         category=_clause(table.category),
         type=_clause(table.type),
         provider=_clause(table.provider),
@@ -254,10 +272,11 @@ def _rule(table: FeedTable, site: SiteTable) -> Rule:
         default_language=fold(site.language) if language else "",
         min_quality=table.min_quality,
         min_heat=table.min_heat,
+        text=_clause(table.text, read_phrase),
     )
 
 
-def _clause(table: ClauseTable | None) -> Clause:
+def _clause(table: ClauseTable | TextTable | None, read: Callable[[str], str] = fold) -> Clause:
     if table is None:
         return NO_CLAUSE
-    return Clause(*(frozenset(map(fold, values or ())) for values in (table.any, table.all, table.none)))
+    return Clause(*(frozenset(map(read, values or ())) for values in (table.any, table.all, table.none)))

@@ -72,6 +72,17 @@ port = 8000
 auto = true                               # a feed for every topic that a published record has
 min_entries = 1                           # and that has at least so many entries
 
+# [topics.slugs]                          # addresses of topics' feeds; `aggregator feeds --pin` prints those there are
+# "C#" = "c-sharp"
+# [topics.alias]                          # another spelling of a topic: both are one, with one feed
+# "A.I." = "AI"
+# [topics.parent]                         # entries of the first topic are also in the feed of the second
+# "Canvas apps" = "Power Apps"
+# [topics.titles]                         # of topics' feeds
+# "AI" = "Artificial intelligence"
+# [topics.descriptions]
+# "AI" = "All about artificial intelligence"
+
 # [[feed]]                                # a feed with a rule of its own, as many as you like
 # slug = "ai-hardware"                    # its address; that of a topic's feed puts it in the place of that feed
 # title = "AI hardware"
@@ -85,22 +96,12 @@ min_entries = 1                           # and that has at least so many entrie
 # moved_from = ["old-slug", "tags/ai/index.xml"]   # old addresses that go on working
 # order = "released"
 # duplicates = "keep"
-# text = { any = ["GPU", "re:TPU v[0-9]"] }   # not in this version yet, and refused by it, as are the next two,
-# max_age = "90d"                         # order = "published" and duplicates = "merge"
+# text = { any = ["GPU", "re:TPU v[0-9]"] }   # words or phrases in title and summary, or expressions
+# max_age = "90d"                         # not in this version yet, and refused by it, as are the next one,
+#                                         # order = "published" and duplicates = "merge"
 # per_provider = 3
 
 # Not in this version yet, and refused by it:
-#
-# [topics.slugs]
-# "C#" = "c-sharp"                        # the address of a topic's feed
-# [topics.alias]
-# "A.I." = "AI"                           # another spelling of a topic
-# [topics.parent]
-# "Canvas apps" = "Power Apps"            # its entries are also in the feed of the other
-# [topics.titles]
-# "AI" = "Artificial intelligence"
-# [topics.descriptions]
-# "AI" = "All about artificial intelligence"
 #
 # [websub]
 # hub = "https://hub.example.org/"        # is told when a feed changes

@@ -145,6 +145,11 @@ def _text_schema(**more: Any) -> WithJsonSchema:
 Text = Annotated[str, AfterValidator(values.need_text)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 SomeTexts = Annotated[Texts, AfterValidator(values.need_some)]
+Phrases = Annotated[
+    tuple[Annotated[str, AfterValidator(values.need_phrase)], ...],
+    Field(strict=False),
+    AfterValidator(values.need_some),
+]
 Keys = Annotated[
     tuple[Text, ...],
     BeforeValidator(values.as_list),
@@ -278,9 +283,9 @@ class TopicsTable(Table):
 
     auto: bool = _key(True, "A feed for every topic that a published record has")
     min_entries: Count = _key(1, "Entries that a topic needs before it has a feed")
-    slugs: dict[Text, Slug] = _key({}, "Slug of a topic")
-    alias: dict[Text, Text] = _key({}, "Another name of a topic")
-    parent: dict[Text, Text] = _key({}, "Topic that a topic belongs to")
+    slugs: dict[Text, Slug] = _key({}, "Slug of a topic's feed; aggregator feeds --pin prints those that were given")
+    alias: dict[Text, Text] = _key({}, "Another spelling of a topic, and the topic: one topic, one feed")
+    parent: dict[Text, Text] = _key({}, "Topic that a topic belongs to: its entries are also in the feed of that one")
     titles: dict[Text, Text] = _key({}, "Title of a topic's feed")
     descriptions: dict[Text, Text] = _key({}, "Description of a topic's feed")
 
@@ -291,6 +296,14 @@ class ClauseTable(Table):
     any: SomeTexts | None = _key(None, "At least one of these", ["AI"])
     all: SomeTexts | None = _key(None, "All of these", ["AI"])
     none: SomeTexts | None = _key(None, "Not one of these", ["AI"])
+
+
+class TextTable(Table):
+    """What title and summary of an entry must say."""
+
+    any: Phrases | None = _key(None, "At least one of these", ["GPU", "re:TPU v[0-9]"])
+    all: Phrases | None = _key(None, "All of these", ["GPU"])
+    none: Phrases | None = _key(None, "Not one of these", ["GPU"])
 
 
 # One key of the contract has two meanings, told apart by what is written.
@@ -314,7 +327,7 @@ class FeedTable(Table):
     category: ClauseTable | None = _key(None, "Categories of its entries")
     type: ClauseTable | None = _key(None, "Types of its entries")
     provider: ClauseTable | None = _key(None, "Providers of its entries")
-    text: ClauseTable | None = _key(None, "Words or phrases in title and summary, or expressions that begin with re:")
+    text: TextTable | None = _key(None, "Words or phrases in title and summary, or expressions that begin with re:")
     min_quality: Score | None = _key(None, "Least quality", 70)
     min_heat: Score | None = _key(None, "Least heat", 70)
     max_age: Interval | None = _key(None, "Greatest age", "90d")

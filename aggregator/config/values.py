@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from aggregator.naming import MAX_SLUG, RESERVED_SLUGS
+from aggregator.phrases import expression_error, read_phrase
 
 T = TypeVar("T")
 
@@ -78,6 +79,17 @@ def need_text(value: str) -> str:
         raise BadValueError("is empty", "write a text or remove the line")
     if _UNSHOWABLE.search(value):
         raise BadValueError("holds a character that cannot be shown", "write it as one line of plain text")
+    return value
+
+
+def need_phrase(value: str) -> str:
+    """The word or phrase, or the expression that re2 takes."""
+    need_text(value)
+    if wrong := expression_error(read_phrase(value)):
+        raise BadValueError(
+            f"holds an expression that cannot be used ({wrong})",
+            "write it as https://github.com/google/re2/wiki/Syntax says, or without re: to look for words",
+        )
     return value
 
 

@@ -7,7 +7,7 @@ membership  entries in and out of feeds            reader      feeds as they are
 feeds       which there are, and their versions    archives    sealed pages of what has left them
 history     what became of entries                 inquiry     what is known of one record
 trial       a feed as another config makes it      policy      what windows were cut by last
-status      what is told to people
+topics      what the config's tables change        status      what is told to people
 """
 
 from aggregator.store.archives import page_versions, read_pages
@@ -61,6 +61,7 @@ from aggregator.store.status import (
     set_source_problem,
     source_problems,
 )
+from aggregator.store.topics import pinnable_slugs
 from aggregator.store.trial import FeedTrial, try_feed
 from aggregator.store.writer import Writer, from_us, open_site, read_meta, to_us, write_meta
 
@@ -103,6 +104,7 @@ __all__ = [
     "open_store",
     "page_versions",
     "pair_renames",
+    "pinnable_slugs",
     "prepare_feeds",
     "read_feeds",
     "read_holder",

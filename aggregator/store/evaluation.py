@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Select, insert, or_, select, update
 from aggregator.content import read_content
 from aggregator.model import FeedSpec, Rule
 from aggregator.rules import FeedRules, rule_text
-from aggregator.store.membership import Placing, new_feed, try_entries
+from aggregator.store.membership import Placing, meet_topics, new_feed, try_entries
 from aggregator.store.tables import ENTRY_OUT, AnyRow, entry, feed
+from aggregator.store.topics import asks_for, free_id, ids_in_use, keep_links, moved_topics, name_topics
 from aggregator.store.writer import ALL_FEED, Writer
 
 BATCH = 1000
@@ -35,21 +36,30 @@ def open_feeds(writer: Writer, specs: Collection[FeedSpec], stopped: Callable[[]
     raises between two of them costs no more than trying again.
     """
     opening = _Opening(writer, specs)
-    if opening.added or opening.changed:
+    tables = writer.policy.tables
+    if opening.added or opening.changed or opening.moved:
         with writer.write() as connection:
+            if opening.moved:
+                keep_links(connection, tables, opening.moved)
             for feed_id, values in opening.changed.items():
                 connection.execute(update(feed).where(feed.c.id == feed_id).values(values))
             if opening.added:
+                used = ids_in_use(connection)
+                for row in opening.added:
+                    row["minted_from"] = free_id(row["born_slug"] or row["slug"], used)
                 connection.execute(insert(feed), opening.added)
-    if opening.settled:
+    if opening.settled or opening.moved:
         _try_all(writer, opening, stopped)
         with writer.write() as connection:
             for feed_id, values in opening.settled.items():
                 free = _free_slug(connection, feed_id, values)
                 connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
-    if opening.added or opening.changed:
+            if opening.moved:
+                keep_links(connection, tables)
+    if opening.added or opening.changed or opening.settled or opening.moved:
         writer.read_feeds()
     writer.use_rules(opening.rules, opening.old_slugs)
+    name_topics(writer, [spec.slug for spec in specs])
 
 
 class _Opening:
@@ -57,6 +67,7 @@ class _Opening:
 
     `added` and `changed` are rows and values of rows, by key, from before entries are tried; `settled` those from after
     it, of the feeds whose rule is not in force. `rules` are those of the config, `returning` feeds by their topics.
+    `moved` are topics that other entries are in than before, by the tables of topics.
     """
 
     def __init__(self, writer: Writer, specs: Collection[FeedSpec]) -> None:
@@ -68,7 +79,9 @@ class _Opening:
         self.settled: dict[int, dict[str, Any]] = {}
         self.rules: dict[int, Rule] = {}
         self.returning: dict[str, int] = {}
+        self._tables = writer.policy.tables
         with writer.store.read() as connection:
+            self.moved = moved_topics(connection, self._tables)
             rows = {row.slug: row for row in connection.execute(self._concerned())}
         for spec in specs:
             self._open(spec, rows)
@@ -85,6 +98,7 @@ class _Opening:
         """Gives a feed its row, which is no longer among `rows` then."""
         row = rows.pop(self._slug_until_now(spec, rows), None)
         text = rule_text(spec.rule)
+        in_force = row is not None and row.rule == text and not asks_for(spec.rule, self.moved)
         if row is None:
             feed_id = self._writer.new_feed_id()
             born = {"born_slug": next(iter(spec.old_slugs), None), "rule": IN_DOUBT}
@@ -92,9 +106,9 @@ class _Opening:
             self.added.append(made | {"slug": spec.slug} | born)
         else:
             feed_id = row.id
-            self._change(row, self._stated(spec, row) | ({} if row.rule == text else {"rule": IN_DOUBT}))
+            self._change(row, self._stated(spec, row) | ({} if in_force else {"rule": IN_DOUBT}))
         self.rules[feed_id] = spec.rule
-        if row is None or row.rule != text:
+        if not in_force:
             self._settle(feed_id, row, {"rule": text})
 
     def _slug_until_now(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> str:
@@ -107,8 +121,7 @@ class _Opening:
         known += [slug for slug, row in free.items() if row.born_slug in names]
         return known[0] if known else spec.slug
 
-    @staticmethod
-    def _stated(spec: FeedSpec, row: AnyRow) -> dict[str, Any]:
+    def _stated(self, spec: FeedSpec, row: AnyRow) -> dict[str, Any]:
         """What the row of a feed says of it, rule aside."""
         topic_title = row.topic_title or (row.title if row.topic is not None else None)
         born = row.born_slug or (row.slug if row.slug != spec.slug else None)
@@ -116,7 +129,7 @@ class _Opening:
             "slug": spec.slug,
             "born_slug": None if born == spec.slug else born,
             "topic_title": topic_title,
-            "title": spec.title or topic_title or spec.slug,
+            "title": spec.title or self._tables.titles.get(row.topic) or topic_title or spec.slug,
         }
 
     def _close(self, row: AnyRow) -> None:
@@ -128,9 +141,17 @@ class _Opening:
             self._change(row, {"rule": None})
         else:
             self.returning[row.topic] = row.id
-            home = row.born_slug or row.slug
-            slug = None if home in self._slugs | self.old_slugs else home
-            values = {"rule": None, "slug": slug, "born_slug": None, "title": row.topic_title, "topic_title": None}
+            pins, titles = self._tables.slugs, self._tables.titles
+            home = pins.get(row.topic) or row.born_slug or row.slug
+            others = self._slugs | self.old_slugs | ({*pins.values()} - {pins.get(row.topic)})
+            own = row.topic_title
+            values = {
+                "rule": None,
+                "slug": None if home in others else home,
+                "born_slug": None,
+                "title": titles.get(row.topic, own),
+                "topic_title": own if row.topic in titles else None,
+            }
             self._change(row, {"rule": IN_DOUBT})
             self._settle(row.id, row, values)
 
@@ -146,8 +167,9 @@ class _Opening:
 
 
 def _try_all(writer: Writer, opening: _Opening, stopped: Callable[[], None]) -> None:
-    """Tries every entry that is out against the rules that are not in force."""
-    rules = FeedRules({key: rule for key, rule in opening.rules.items() if key in opening.settled}, opening.returning)
+    """Tries every entry that is out against the rules that are not in force, and for the topics that moved."""
+    topics = dict(opening.returning)
+    rules = FeedRules({key: rule for key, rule in opening.rules.items() if key in opening.settled}, topics)
     last = -1
     while True:
         stopped()
@@ -155,7 +177,12 @@ def _try_all(writer: Writer, opening: _Opening, stopped: Callable[[], None]) -> 
             rows = connection.execute(
                 select(entry).where(entry.c.state == ENTRY_OUT, entry.c.id > last).order_by(entry.c.id).limit(BATCH)
             ).all()
-            try_entries(connection, writer, [_placing(row) for row in rows], rules, opening.settled)
+            placings = [_placing(row) for row in rows]
+            if opening.moved:
+                meet_topics(connection, writer, placings)
+                known = ((key, writer.rules.topic_feeds.get(key)) for key in opening.moved)
+                topics.update((key, feed_id) for key, feed_id in known if feed_id and feed_id not in opening.rules)
+            try_entries(connection, writer, placings, rules, {*opening.settled, *topics.values()})
         if len(rows) < BATCH:
             return
         last = rows[-1].id

@@ -17,6 +17,7 @@ from aggregator.store.membership import new_feed
 from aggregator.store.policy import keep_policy
 from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
 from aggregator.store.tables import AnyRow, feed, feed_entry
+from aggregator.store.topics import free_id, ids_in_use
 from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
 
 CHUNK = 100
@@ -99,25 +100,34 @@ def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: Any
 def _give_slugs(writer: Writer, stated: Collection[str]) -> None:
     """Slugs for the topics that have enough entries now, in order of names; one once given stays.
 
-    A topic whose slug is `stated` for a feed of the config gets no feed: that one stands for it.
+    A topic whose slug is `stated` for a feed of the config gets no feed: that one stands for it. A pin goes before.
     """
+    pins = writer.policy.tables.slugs
     enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= writer.policy.min_entries)
     with writer.write() as connection:
         rows = connection.execute(select(feed.c.id, feed.c.topic).where(*enough).order_by(feed.c.topic)).all()
-        rows = [row for row in rows if topic_slug(row.topic, ()) not in stated]
+        rows = [row for row in rows if row.topic in pins or topic_slug(row.topic, ()) not in stated]
         if not rows:
             return
-        _free_slugs(connection, {topic_slug(row.topic, ()) for row in rows})
-        taken = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))), *stated, *writer.old_slugs}
+        _free_slugs(connection, {pins.get(row.topic) or topic_slug(row.topic, ()) for row in rows})
+        given = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
+        taken = {*given, *stated, *writer.old_slugs, *pins.values()}
+        used = ids_in_use(connection)
         changes = []
         for row in rows:
-            slug = topic_slug(row.topic, taken)
+            slug = topic_slug(row.topic, taken) if pins.get(row.topic) in {None, *given} else pins[row.topic]
             taken.add(slug)
-            changes.append({"feed_id": row.id, "given": slug})
+            changes.append({"feed_id": row.id, "given": slug, "minted": free_id(slug, used)})
         connection.execute(
             update(feed)
             .where(feed.c.id == bindparam("feed_id"))
-            .values(slug=bindparam("given"), touched=True, changed_at=writer.now, updated_at=writer.now),
+            .values(
+                slug=bindparam("given"),
+                minted_from=bindparam("minted"),
+                touched=True,
+                changed_at=writer.now,
+                updated_at=writer.now,
+            ),
             changes,
         )
         if writer.policy.min_entries > 1:
@@ -146,7 +156,7 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
 def topic_terms(store: Store, policy: FeedPolicy) -> TopicTerms:
     """What entries call their topics now."""
     with store.read() as connection:
-        return TopicTerms(topic_slugs(connection, policy), frozenset(policy.specs))
+        return TopicTerms(topic_slugs(connection, policy), frozenset(policy.specs), policy.tables.slugs)
 
 
 def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
@@ -174,7 +184,7 @@ def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str)
         FeedSummary(
             row.slug,
             row.title,
-            describe(row, policy.specs.get(row.slug), site_title),
+            describe(row, policy, site_title),
             row.size,
             None if row.newest_at is None else from_us(row.newest_at),
             from_us(row.updated_at),

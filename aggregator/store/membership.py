@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -33,7 +33,7 @@ class Placing:
 
 def place_entries(connection: Connection, writer: Writer, placings: Collection[Placing]) -> None:
     """Puts entries into the feeds that they belong in now and out of the others, and marks those feeds touched."""
-    _meet_topics(connection, writer, (name for placing in placings for name in placing.content.topics))
+    meet_topics(connection, writer, placings)
     memberships = _memberships(connection, [placing.entry_id for placing in placings if not placing.first])
     moves = _Moves(writer, writer.rules)
     for placing in placings:
@@ -68,7 +68,7 @@ class _Moves:
 
     def add(self, placing: Placing, rows: Mapping[int, AnyRow]) -> None:
         """One entry, with its memberships in the feeds that may change, by feed."""
-        facts = read_facts(placing.content, placing.quality, placing.heat)
+        facts = read_facts(placing.content, placing.quality, placing.heat, self._writer.policy.tables)
         wanted = self._rules.matching_feeds(facts)
         for feed_id in sorted(wanted - rows.keys()):
             self._joins.append(self._joining(placing, feed_id))
@@ -142,13 +142,19 @@ def close_memberships(connection: Connection, writer: Writer, entry_ids: Collect
     add_to_sizes(connection, sizes)
 
 
-def _meet_topics(connection: Connection, writer: Writer, names: Iterable[str]) -> None:
-    """Gives topics that are new their rows, named as they are spelled here."""
-    for name in names:
-        key = fold(name)
-        if key not in writer.rules.topic_feeds and key not in writer.covered:
-            writer.rules.topic_feeds[key] = feed_id = writer.new_feed_id()
-            connection.execute(insert(feed).values(**new_feed(writer, feed_id, key, name)))
+def meet_topics(connection: Connection, writer: Writer, placings: Collection[Placing]) -> None:
+    """Gives topics that are new their rows, named as they are spelled here, or else in the config."""
+    tables = writer.policy.tables
+    for placing in placings:
+        named = tables.named(placing.content.topics, fold)
+        for key in named:
+            for topic in tables.lineage(key):
+                if topic not in writer.rules.topic_feeds and topic not in writer.covered:
+                    writer.rules.topic_feeds[topic] = feed_id = writer.new_feed_id()
+                    name = named.get(topic) or tables.names[topic]
+                    title = tables.titles.get(topic, name)
+                    row = new_feed(writer, feed_id, topic, title) | {"topic_title": None if title == name else name}
+                    connection.execute(insert(feed).values(row))
 
 
 def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dict[str, object]:

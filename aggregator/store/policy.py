@@ -14,10 +14,12 @@ from aggregator.store.writer import read_meta, span_us, write_meta
 
 KEY = "policy"
 _SPAN = "us"
+_KEPT_ELSEWHERE = ("rule", "specs", "tables")
 
 
 def keep_policy(connection: Connection, policy: FeedPolicy) -> None:
-    """Keeps what windows are cut by from now on. Rules are not in it: they are kept with their feeds."""
+    """Keeps what windows are cut by from now on. Rules are not in it: they are kept with
+    their feeds; nor are tables of topics."""
     specs = {slug: _plain(spec) for slug, spec in policy.specs.items()}
     write_meta(connection, KEY, json.dumps(_plain(policy) | {"specs": specs}))
 
@@ -34,7 +36,7 @@ def kept_policy(connection: Connection, default: FeedPolicy) -> FeedPolicy:
 
 def _plain(value: Any) -> dict[str, Any]:
     """The fields of a policy or a feed, as JSON can hold them."""
-    told = {one.name: getattr(value, one.name) for one in fields(value) if one.name not in ("rule", "specs")}
+    told = {one.name: getattr(value, one.name) for one in fields(value) if one.name not in _KEPT_ELSEWHERE}
     return {name: {_SPAN: span_us(one)} if isinstance(one, timedelta) else one for name, one in told.items()}
 
 

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from sqlalchemy import Connection, bindparam, select
 
 from aggregator.content import read_content
-from aggregator.model import ArchivePage, Content, Entry, Feed, FeedPolicy, FeedSpec, Site, Topic, Withdrawal
+from aggregator.model import ArchivePage, Content, Entry, Feed, FeedPolicy, Site, Topic, Withdrawal
 from aggregator.naming import IdMint, topic_key, topic_slug
 from aggregator.store.history import WITHDRAWN
 from aggregator.store.tables import AnyRow, body, entry, feed_entry
@@ -92,17 +92,18 @@ class Shown:
 
 
 class TopicTerms:
-    """What entries call their topics: the slug of the topic's feed, else one that no feed has."""
+    """What entries call their topics: the slug of the topic's feed, else its pin, else one that no feed has."""
 
-    def __init__(self, slugs: Mapping[str, str], stated: frozenset[str]) -> None:
+    def __init__(self, slugs: Mapping[str, str], stated: frozenset[str], pins: Mapping[str, str]) -> None:
         self.published = frozenset(slugs.values()) | stated
-        self._terms, self._stated = dict(slugs), stated
+        self._terms, self._stated = {**pins, **slugs}, stated
+        self._taken = self.published.union(pins.values())
 
     def term(self, key: str) -> str:
         """The term of the topic with this key; a feed of the config with its slug stands for its feed."""
         if key not in self._terms:
             plain = topic_slug(key, ())
-            self._terms[key] = plain if plain in self._stated else topic_slug(key, self.published)
+            self._terms[key] = plain if plain in self._stated else topic_slug(key, self._taken)
         return self._terms[key]
 
 
@@ -111,7 +112,7 @@ class FeedReader:
 
     def __init__(self, policy: FeedPolicy, site_id: str, site: Site, space: Space) -> None:
         self.policy, self._mint, self._site, self.space = policy, IdMint(site_id), site, space
-        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, tuple[str, ...]]] = OrderedDict()
+        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, Mapping[str, str]]] = OrderedDict()
         self._settled: dict[str, Feed] = {}
 
     def limit(self, row: AnyRow) -> int:
@@ -149,9 +150,9 @@ class FeedReader:
         spec = self.policy.specs.get(row.slug)
         return Feed(
             slug=row.slug,
-            id=self._mint.feed_id(row.born_slug or row.slug),
+            id=self._mint.feed_id(row.minted_from or row.born_slug or row.slug),
             title=row.title,
-            description=describe(row, spec, self._site.title),
+            description=describe(row, self.policy, self._site.title),
             language=(spec.language if spec else "") or self._site.language,
             updated=from_us(row.updated_at),
             full=spec is not None and spec.full,
@@ -215,8 +216,8 @@ class FeedReader:
 
     def _read_contents(
         self, connection: Connection, rows: Sequence[AnyRow]
-    ) -> dict[int, tuple[Content, tuple[str, ...]]]:
-        """The content and topic keys of each entry."""
+    ) -> dict[int, tuple[Content, Mapping[str, str]]]:
+        """The content of each entry, and what it calls its topics, by their keys."""
         found = {}
         unread = {}
         for row in rows:
@@ -229,16 +230,18 @@ class FeedReader:
         if unread:
             for row in connection.execute(_CONTENTS, {"ids": list(unread)}):
                 content = read_content(row.content)
-                found[row.id] = self._contents[unread[row.id]] = (content, tuple(map(topic_key, content.topics)))
+                named = self.policy.tables.named(content.topics, topic_key)
+                found[row.id] = self._contents[unread[row.id]] = (content, named)
         while len(self._contents) > MAX_CACHED:
             self._contents.popitem(last=False)
         return found
 
 
-def describe(row: AnyRow, spec: FeedSpec | None, site_title: str) -> str:
+def describe(row: AnyRow, policy: FeedPolicy, site_title: str) -> str:
     """The description of the feed of `row`."""
-    if spec and spec.description:
-        return spec.description
+    spec = policy.specs.get(row.slug)
+    if stated := (spec.description if spec else "") or policy.tables.descriptions.get(row.topic, ""):
+        return stated
     return f"Everything from {site_title}" if row.id == ALL_FEED else f"{row.title} from {site_title}"
 
 
@@ -250,7 +253,11 @@ def feed_digest(shown: Shown, terms: TopicTerms) -> bytes:
             row.visible_hash.hex(),
             one.updated.isoformat(),
             one.published.isoformat() if one.published else None,
-            [[topic.slug, topic.slug in terms.published] for topic in one.topics],
+            [
+                [topic.slug, topic.slug in terms.published, *([] if topic.name in stated else [topic.name])]
+                for stated in (one.content.topics,)
+                for topic in one.topics
+            ],
         ]
         for row, one in zip(shown.rows, shown.feed.entries, strict=True)
     ]
@@ -265,11 +272,11 @@ def json_digest(value: object) -> bytes:
     return blake2b(json.dumps(value).encode(), digest_size=16).digest()
 
 
-def _make_entry(row: AnyRow, content: Content, keys: tuple[str, ...], terms: TopicTerms, body_html: str) -> Entry:
+def _make_entry(row: AnyRow, content: Content, named: Mapping[str, str], terms: TopicTerms, body_html: str) -> Entry:
     return Entry(
         id=row.uid,
         published=None if row.published_at is None else from_us(row.published_at),
         updated=from_us(row.updated_at),
-        topics=tuple(Topic(terms.term(key), name) for key, name in zip(keys, content.topics, strict=True)),
+        topics=tuple(Topic(terms.term(key), name) for key, name in named.items()),
         content=replace(content, body_html=body_html) if body_html else content,
     )

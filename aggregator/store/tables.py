@@ -158,6 +158,7 @@ feed = Table(
     Column("rule", Text),
     Column("topic_title", Text),
     Column("born_slug", _Bytewise),
+    Column("minted_from", _Bytewise),
     Column("fits", Integer),
     Column("pages", Integer, nullable=False, server_default="0"),
 )
@@ -166,7 +167,8 @@ entries. `size`: entries in it. `touched`: something in it changed since `shown_
 its window was last cut at; `fits`: how many entries its documents have room for, where that is fewer. `pages`: how
 many archive pages it has. `rule`: what a rule of the config said when every entry was last tried against it, empty
 while that goes on, none where no such rule is in force. `topic_title`: what the feed of a topic is called again when
-the config gives it back. `born_slug`: the slug that its Atom id is minted from, where the feed has moved since."""
+the config gives it back, or names it no more. `born_slug`: the slug that its Atom id is minted from, where the feed has
+moved since. `minted_from`: what it is minted from where that is neither, because a pin moved this feed or another."""
 Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
 
 feed_entry = Table(

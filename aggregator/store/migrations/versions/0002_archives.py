@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column('feed', sa.Column('rule', sa.Text(), nullable=True))
     op.add_column('feed', sa.Column('topic_title', sa.Text(), nullable=True))
     op.add_column('feed', sa.Column('born_slug', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=True))
+    op.add_column('feed', sa.Column('minted_from', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=True))
     op.add_column('feed', sa.Column('fits', sa.Integer(), nullable=True))
     op.add_column('feed', sa.Column('pages', sa.Integer(), server_default='0', nullable=False))
     op.create_index('feed_entry_unsealed', 'feed_entry', ['feed_id', 'released_at'], sqlite_where=UNSEALED, postgresql_where=UNSEALED)

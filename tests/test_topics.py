@@ -1,0 +1,360 @@
+"""Tables of topics, from outside: other spellings, topics that belong to others, what feeds are called and where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import SITE_ID, SiteFolder, at
+from lxml import etree
+from sqlalchemy import select
+
+from aggregator.config.topics import toml_text
+from aggregator.errors import StoppedError
+from aggregator.naming import IdMint, topic_slug
+from aggregator.store import Writer, evaluation, open_feeds, pinnable_slugs
+from aggregator.store.tables import entry, feed, feed_entry
+
+NOON = "2024-05-01 12:00"
+LATER = "2024-05-01 13:00"
+LATER_STILL = "2024-05-01 14:00"
+LAST = "2024-05-01 15:00"
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+def fill(site: SiteFolder, *topics: list[str]) -> None:
+    """Records with these topics, the newest last."""
+    for number, names in enumerate(topics):
+        site.record(f"{number}.md", topics=names, publishedDateTime=f"2024-05-01T0{number}:00:00Z")
+
+
+def tags(site: SiteFolder, slug: str = "all") -> dict[str, list[str]]:
+    """What the entries of a feed call their topics, by title."""
+    return {item["title"]: item.get("tags", []) for item in site.feed(slug)["items"]}
+
+
+def slugs(site: SiteFolder) -> set[str]:
+    """The folders of feeds."""
+    return {path.partition("/")[0] for path in site.documents() if path.endswith("/feed.json")} - {"all"}
+
+
+def atom_id(site: SiteFolder, slug: str) -> str | None:
+    """The Atom id of a feed."""
+    return etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}id")
+
+
+def left_by(site: SiteFolder, topic: str) -> dict[str, str]:
+    """What put entries out of the feed of a topic, by their paths."""
+    joined = select(entry.c.path, feed_entry.c.left_by).join(feed_entry, feed_entry.c.entry_id == entry.c.id)
+    chosen = joined.join(feed, feed.c.id == feed_entry.c.feed_id).where(feed.c.topic == topic)
+    with site.store.read() as connection:
+        return {row.path: row.left_by for row in connection.execute(chosen) if row.left_by}
+
+
+# other spellings
+
+
+def test_another_spelling_is_the_topic_itself_in_feeds_categories_and_rules(site: SiteFolder) -> None:
+    site.configure('[topics.alias]\n"A.I." = "AI"\n"ml" = "a.i."\n[[feed]]\nslug = "x"\ntopics.any = ["ML"]\n')
+    fill(site, ["A.I."], ["ai", "A.I.", "Maps"], ["ML"], ["Maps"])
+    site.run(NOON)
+    assert slugs(site) == {"ai", "maps", "x"}
+    assert site.titles("ai") == site.titles("x") == ["2.md", "1.md", "0.md"]
+    assert tags(site) == {"3.md": ["Maps"], "2.md": ["AI"], "1.md": ["ai", "Maps"], "0.md": ["AI"]}
+    assert site.feed("ai")["title"] == "AI"
+    assert b'term="ai"' in (site.output / "all" / "atom.xml").read_bytes()
+
+
+def test_a_spelling_that_had_a_feed_keeps_it_empty_and_gets_its_entries_back(site: SiteFolder) -> None:
+    fill(site, ["A.I."], ["AI"], ["A.I.", "AI"])
+    site.run(NOON)
+    ids = site.ids("a-i")
+    before = site.documents()
+    site.configure('[topics.alias]\n"A.I." = "AI"\n')
+    site.run(LATER)
+    assert (site.titles("a-i"), site.titles("ai")) == ([], ["2.md", "1.md", "0.md"])
+    assert tags(site) == {"2.md": ["AI"], "1.md": ["AI"], "0.md": ["AI"]}
+    assert left_by(site, "a.i.") == {"0.md": "topic", "2.md": "topic"}
+    again = site.snapshot()
+    site.run(LATER_STILL)
+    assert site.snapshot() == again
+    site.configure()
+    site.run(LAST)
+    assert (site.ids("a-i"), site.titles("ai")) == (ids, ["2.md", "1.md"])
+    assert site.documents().keys() == before.keys()
+
+
+def test_a_spelling_never_gets_a_feed_of_its_own(site: SiteFolder) -> None:
+    site.configure('[topics]\nmin_entries = 2\n[topics.alias]\n"A.I." = "AI"\n')
+    fill(site, ["A.I."], ["A.I."], ["A.I."])
+    site.run(NOON)
+    site.record("9.md", topics=["A.I."], publishedDateTime="2024-05-01T12:30:00Z")
+    site.run(LATER)
+    assert slugs(site) == {"ai"}
+    assert len(site.titles("ai")) == 4
+
+
+def test_an_entry_that_its_new_spelling_brings_into_a_feed_keeps_its_time(site: SiteFolder) -> None:
+    fill(site, ["A.I."], ["AI"])
+    site.run(NOON)
+    site.configure('[topics.alias]\n"A.I." = "AI"\n')
+    site.run(LATER)
+    assert site.titles("ai") == ["1.md", "0.md"]
+
+
+def test_the_spelling_of_the_config_is_followed(site: SiteFolder) -> None:
+    site.configure('[topics.alias]\n"A.I." = "AI"\n')
+    fill(site, ["A.I."])
+    site.run(NOON)
+    site.configure('[topics.alias]\n"A.I." = "Ai"\n')
+    site.run(LATER)
+    assert tags(site) == {"0.md": ["Ai"]}
+
+
+# topics that belong to others
+
+
+def test_entries_of_a_topic_are_in_the_feeds_of_all_that_it_belongs_to(site: SiteFolder) -> None:
+    tables = '[topics.parent]\n"Canvas apps" = "Power Apps"\n"Power Apps" = "Microsoft"\n'
+    rules = '[[feed]]\nslug = "x"\ntopics = { all = ["microsoft"], none = ["Power Apps"] }\n'
+    site.configure(tables + rules)
+    fill(site, ["Canvas apps"], ["Power Apps"], ["Microsoft"], ["Maps"])
+    site.run(NOON)
+    assert site.titles("canvas-apps") == ["0.md"]
+    assert site.titles("power-apps") == ["1.md", "0.md"]
+    assert site.titles("microsoft") == ["2.md", "1.md", "0.md"]
+    assert site.titles("x") == ["2.md"]
+    assert tags(site)["0.md"] == ["Canvas apps"]
+
+
+def test_a_change_of_parents_moves_the_entries_and_tries_the_rules_again(site: SiteFolder) -> None:
+    rule = '[[feed]]\nslug = "x"\ntopics.any = ["Power Apps"]\n'
+    site.configure(rule)
+    fill(site, ["Canvas apps"], ["Power Apps"], ["Maps"])
+    site.run(NOON)
+    assert site.titles("x") == ["1.md"]
+    site.configure(rule + '[topics.parent]\n"Canvas apps" = "Power Apps"\nMaps = "Places"\n')
+    site.run(LATER)
+    assert site.titles("x") == site.titles("power-apps") == ["1.md", "0.md"]
+    assert (site.titles("places"), site.feed("places")["title"]) == (["2.md"], "Places")
+    site.configure(rule + '[topics.parent]\nMaps = "Canvas apps"\n')
+    site.run(LATER_STILL)
+    assert site.titles("x") == site.titles("power-apps") == ["1.md"]
+    assert (site.titles("places"), site.titles("canvas-apps")) == ([], ["2.md", "0.md"])
+
+
+def test_a_parent_whose_place_another_feed_has_is_covered_by_it(site: SiteFolder) -> None:
+    tables = '[topics.parent]\n"Canvas apps" = "Power Apps"\n'
+    fill(site, ["Canvas apps"], ["Power Apps"])
+    site.run(NOON)
+    site.configure(tables + '[[feed]]\nslug = "power-apps"\nmin_quality = 50\n')
+    site.run(LATER)
+    assert site.titles("power-apps") == []
+    site.configure(tables)
+    site.run(LATER_STILL)
+    assert site.titles("power-apps") == ["1.md", "0.md"]
+
+
+def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", 2)
+    fill(site, ["A.I."], ["AI"], ["A.I."], ["AI"], ["A.I."])
+    site.run(NOON)
+    before = site.documents()
+    site.configure('[topics.alias]\n"A.I." = "AI"\n')
+    steps = iter(range(2))
+
+    def stop_soon() -> None:
+        if next(steps, None) is None:
+            raise StoppedError("enough")
+
+    with pytest.raises(StoppedError):
+        open_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), (), stop_soon)
+    site.configure()
+    site.run(LATER)
+    assert site.documents().keys() == before.keys()
+    assert (site.titles("a-i"), site.titles("ai")) == (["4.md", "2.md", "0.md"], ["3.md", "1.md"])
+
+
+def test_no_entry_is_tried_while_the_tables_stay(site: SiteFolder) -> None:
+    one = '[topics.alias]\nx = "AI"\ny = "AI"\n[topics.parent]\nAI = "Science"\n[topics.titles]\nAI = "All"\n'
+    site.configure(one)
+    fill(site, ["AI"], ["x"])
+    site.run(NOON)
+    site.configure('[topics.parent]\nai = "Science"\n[topics.alias]\nY = "ai"\nX = "AI"\n[topics.titles]\nAI = "All"\n')
+
+    def forbid() -> None:
+        raise AssertionError("an entry is tried")
+
+    open_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), (), forbid)
+
+
+# what feeds are called
+
+
+def test_titles_and_descriptions_are_those_of_the_tables_while_these_say_so(site: SiteFolder) -> None:
+    fill(site, ["AI"], ["Maps"])
+    site.run(NOON)
+    before = site.documents()
+    updated = etree.parse(site.output / "ai" / "atom.xml").findtext(f"{ATOM}updated")
+    site.configure('[topics.titles]\nai = "Artificial intelligence"\n[topics.descriptions]\nAI = "All about it"\n')
+    site.run(LATER)
+    assert (site.feed("ai")["title"], site.feed("ai")["description"]) == ("Artificial intelligence", "All about it")
+    assert tags(site)["0.md"] == ["AI"]
+    now = etree.parse(site.output / "ai" / "atom.xml").findtext(f"{ATOM}updated")
+    assert updated != now == "2024-05-01T13:00:00+00:00"
+    assert site.documents()["maps/atom.xml"] == before["maps/atom.xml"]
+    site.configure()
+    site.run(LATER_STILL)
+    assert site.documents()["ai/feed.json"] == before["ai/feed.json"]
+
+
+def test_a_topic_that_comes_later_is_called_as_the_table_says(site: SiteFolder) -> None:
+    site.configure('[topics.titles]\nAI = "All of it"\n')
+    fill(site, ["ai"])
+    site.run(NOON)
+    assert site.feed("ai")["title"] == "All of it"
+    site.configure()
+    site.run(LATER)
+    assert site.feed("ai")["title"] == "ai"
+
+
+def test_a_feed_in_the_place_of_a_topic_has_its_title_unless_it_states_one(site: SiteFolder) -> None:
+    tables = '[topics.titles]\nAI = "All of it"\n'
+    fill(site, ["AI"])
+    site.run(NOON)
+    for config, title in (
+        (tables + '[[feed]]\nslug = "ai"\n', "All of it"),
+        (tables + '[[feed]]\nslug = "ai"\ntitle = "Mine"\n', "Mine"),
+        (tables, "All of it"),
+        ("", "AI"),
+    ):
+        site.configure(config)
+        site.run(LATER)
+        assert site.feed("ai")["title"] == title
+
+
+# where they are
+
+
+def test_a_pinned_slug_is_the_address_from_the_start(site: SiteFolder) -> None:
+    site.configure('[topics.slugs]\n"C#" = "c-sharp"\n')
+    fill(site, ["C#"], ["C"])
+    site.run(NOON)
+    assert slugs(site) == {"c-sharp", "c"}
+    assert (site.feed("c-sharp")["title"], site.feed("c")["title"]) == ("C#", "C")
+    assert atom_id(site, "c-sharp") == IdMint(SITE_ID).feed_id("c-sharp")
+    assert b'term="c-sharp"' in (site.output / "all" / "atom.xml").read_bytes()
+
+
+def test_a_pin_moves_a_feed_with_its_id_and_stays_when_the_line_goes(site: SiteFolder) -> None:
+    fill(site, ["C#"])
+    site.run(NOON)
+    known = atom_id(site, "c")
+    site.configure('[topics.slugs]\n"c#" = "c-sharp"\n')
+    site.run(LATER)
+    assert (slugs(site), atom_id(site, "c-sharp")) == ({"c-sharp"}, known)
+    site.record("9.md", topics=["C"], publishedDateTime="2024-05-01T13:30:00Z")
+    site.run(LATER_STILL)
+    assert site.titles("c") == ["9.md"]
+    assert atom_id(site, "c") != known
+    before = site.snapshot()
+    site.configure()
+    site.run(LAST)
+    assert site.snapshot() == before
+
+
+def test_a_pin_takes_the_slug_of_another_topic_which_keeps_its_id(site: SiteFolder) -> None:
+    fill(site, ["C"])
+    site.run(NOON)
+    known = atom_id(site, "c")
+    site.configure('[topics.slugs]\n"C#" = "c"\n')
+    site.record("9.md", topics=["C#"], publishedDateTime="2024-05-01T12:30:00Z")
+    site.run(LATER)
+    other = topic_slug("c", {"c"})
+    assert (site.titles("c"), site.titles(other)) == (["9.md"], ["0.md"])
+    assert atom_id(site, other) == known
+    assert atom_id(site, "c") != known
+
+
+def test_two_pins_that_change_places_take_their_ids_along(site: SiteFolder) -> None:
+    fill(site, ["A"], ["B"])
+    site.run(NOON)
+    ids = {slug: atom_id(site, slug) for slug in "ab"}
+    site.configure('[topics.slugs]\nA = "b"\nB = "a"\n')
+    site.run(LATER)
+    assert (site.titles("a"), site.titles("b")) == (["1.md"], ["0.md"])
+    assert (atom_id(site, "a"), atom_id(site, "b")) == (ids["b"], ids["a"])
+
+
+def test_a_topic_gets_its_pinned_slug_back_from_a_feed_that_had_its_place(site: SiteFolder) -> None:
+    pins = '[topics.slugs]\n"C#" = "c-sharp"\n'
+    fill(site, ["C#"])
+    site.run(NOON)
+    known = atom_id(site, "c")
+    site.configure(pins)
+    site.run(LATER)
+    site.configure('[[feed]]\nslug = "c-sharp"\nmin_quality = 9\n')
+    site.run(LATER_STILL)
+    assert (site.titles("c-sharp"), atom_id(site, "c-sharp")) == ([], known)
+    site.configure(pins)
+    site.run(LAST)
+    assert (site.titles("c-sharp"), atom_id(site, "c-sharp")) == (["0.md"], known)
+
+
+def test_a_pin_takes_the_slug_of_a_feed_that_the_config_names_no_more(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "x"\n')
+    fill(site, ["AI"])
+    site.run(NOON)
+    site.configure('[topics.slugs]\nAI = "x"\n')
+    site.run(LATER)
+    assert (slugs(site), site.feed("x")["title"]) == ({"x"}, "AI")
+
+
+def pins_of(site: SiteFolder) -> str:
+    """The table that keeps the slugs of topics."""
+    with site.store.read() as connection:
+        pairs = pinnable_slugs(connection, site.pipeline.policy)
+    return "\n".join(["[topics.slugs]", *(f"{toml_text(name)} = {toml_text(slug)}" for name, slug in pairs), ""])
+
+
+def test_pins_of_the_slugs_there_are_change_nothing_and_keep_them_without_the_store(
+    site: SiteFolder, make_site: Any, make_store_url: Any
+) -> None:
+    tables = '[topics.alias]\n"A.I." = "AI"\n[topics.titles]\n"C#" = "See sharp"\n'
+    fill(site, ["A.I.", 'Say "hi" \\ ok'], ["C#", "=[x]"], ["C", "日本語", "All"], ["C++"])
+    site.run(NOON)
+    site.configure(tables + '[[feed]]\nslug = "c"\n')
+    site.run(LATER)
+    before = site.snapshot()
+    printed = pins_of(site)
+    site.configure(tables + '[[feed]]\nslug = "c"\n' + printed)
+    site.run(LATER_STILL)
+    assert site.snapshot() == before
+    assert pins_of(site) == printed
+    site.configure(tables + '[[feed]]\nslug = "c"\n' + printed, url=make_store_url("sqlite"))
+    site.run(LAST)
+    assert slugs(site) == {path.partition("/")[0] for path in before if path.endswith("/feed.json")} - {"all", "a-i"}
+
+
+# the words of entries
+
+
+def test_a_feed_of_words_follows_title_and_summary(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "x"\ntext = { any = ["GPU", "re:TPU v[0-9]"], none = ["rumour"] }\n')
+    for path, fields in {
+        "0.md": {"title": "A new gpu"},
+        "1.md": {"title": "Chips", "excerpt": "The TPU V5 is here"},
+        "2.md": {"title": "GPUs"},
+        "3.md": {"title": "GPU", "excerpt": "A Rumour."},
+    }.items():
+        site.record(path, publishedDateTime=f"2024-05-01T0{path[0]}:00:00Z", **fields)
+    site.run(NOON)
+    assert site.titles("x") == ["Chips", "A new gpu"]
+    site.record("1.md", title="Chips", excerpt="The TPU is here", publishedDateTime="2024-05-01T01:00:00Z")
+    site.run(LATER)
+    assert site.titles("x") == ["A new gpu"]
+    site.configure('[[feed]]\nslug = "x"\ntext.any = ["GPUs"]\n')
+    site.run(LATER_STILL)
+    assert site.titles("x") == ["GPUs"]
