@@ -125,6 +125,8 @@ def run(config_path: Path | None) -> None:
     from aggregator.service import Service
     from aggregator.site import port_warning, site_id_warning
 
+    if not os.isatty(0) and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service takes it; it reads the config then anyway
     config = load(config_path)
     start_logging()
     socket = bind_socket(config.serve.host, config.serve.port)

@@ -17,7 +17,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from aggregator.config import SCHEMA_NAME, Config, Moves, config_schema, default_config, init_text, load_config
+from aggregator.config import (
+    SCHEMA_NAME,
+    Config,
+    Moves,
+    config_schema,
+    default_config,
+    init_text,
+    load_config,
+    usable_config,
+)
 from aggregator.config.cron import read_cron, shortest_gap_minutes
 from aggregator.config.locate import Locator
 from aggregator.config.schema import FIELDS, PRESETS
@@ -1260,3 +1269,33 @@ def test_whatever_toml_says_it_is_a_config_or_problems_with_places(
             assert problem.line or "folder" in problem.what
             assert problem.what
             assert problem.todo
+
+
+# what can be used of a config that is refused
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '[[feed]]\nslug = "a"\ntitle = "Unclosed\n',
+        "[output]\nlimit = = 3\n",
+        "[output]\nlimit = 0\nlimt = 3\n[unknown]\n",
+        "[[feed]]\n",
+        "[output]\n[output]\n",
+    ],
+)
+def test_the_store_is_found_beside_what_is_wrong(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "aggregator.toml"
+    path.write_text(f'{broken}[store]\nurl = "sqlite:///kept.db"\n[site]\ntitle = "Kept"\n')
+    with pytest.raises(ConfigError):
+        load_config(path, env={})
+    usable = usable_config(path, env={})
+    assert (usable.store.url, usable.site.title) == (f"sqlite:///{tmp_path}/kept.db", "Kept")
+
+
+@pytest.mark.parametrize("broken", ["[store]\nurl = 3\n", "[store]\nurl = \n", '[store]\nurl = "mysql://x"\n'])
+def test_a_store_that_cannot_be_told_is_not_guessed(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "aggregator.toml"
+    path.write_text(broken)
+    with pytest.raises(ConfigError, match="2:"):
+        usable_config(path, env={})

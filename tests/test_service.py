@@ -449,6 +449,23 @@ cli.main()
     assert "stopped" in service.log
 
 
+def test_a_hangup_while_it_waits_for_the_store_does_not_end_it(shop: Shop) -> None:
+    first = shop.start("run")
+    first.wait_until_done()
+    with subprocess.Popen(
+        shop.command("run"), cwd=shop.root, env=shop.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as second:  # fmt: skip
+        assert second.stderr is not None
+        assert second.stdout is not None
+        assert second.stderr.readline().startswith("waiting for ")
+        second.send_signal(signal.SIGHUP)
+        first.end()
+        assert second.stdout.readline().startswith("Serving ")
+        second.terminate()
+        assert second.wait(DEADLINE_S) == 0
+
+
 def live_config(shop: Shop, accept: Callable[[Config], None] = lambda _config: None) -> LiveConfig:
     return LiveConfig(load_config(shop.config, env={}), shop.config, {}, accept)
 
