@@ -17,9 +17,10 @@ import pytest
 from commands import DEADLINE_S, Running, Shop, eventually
 
 from aggregator import cli
-from aggregator.config import Config, load_config
+from aggregator.config import Config, default_config, load_config
 from aggregator.errors import StoreError
-from aggregator.service import LiveConfig
+from aggregator.http import SwitchedApp, bind_socket, make_server
+from aggregator.service import LiveConfig, make_app
 from aggregator.service.live import ConfigState
 
 MANY = 3000
@@ -508,6 +509,41 @@ def test_an_empty_file_is_what_a_full_disk_leaves(shop: Shop) -> None:
     taken = live.look(again=True)
     assert taken is not None
     assert taken.site.id is None
+
+
+def test_a_file_that_appears_where_there_was_none_takes_effect(shop: Shop) -> None:
+    text = shop.config.read_text()
+    shop.config.unlink()
+    live = LiveConfig(default_config(shop.config, env={}), shop.config, {}, lambda _config: None)
+    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    shop.config.write_text(f"{text}[output]\nlimit = 7\n")
+    assert live.look() is None
+    taken = live.look()
+    assert taken is not None
+    assert taken.output.limit == 7
+
+
+def test_a_switched_app_is_private_on_the_same_ports(shop: Shop) -> None:
+    config = load_config(shop.config, env={})
+    first, second = (make_app(config, lambda: (True, {}), lambda: (True, {})) for _ in range(2))
+    app = SwitchedApp(first)
+    with bind_socket("127.0.0.1", 0) as socket:
+        make_server(app, socket)
+        app.switch(second)
+        assert second.private_ports == {socket.getsockname()[1]}
+
+
+def test_a_config_changes_over_postgresql_too(shop: Shop, postgres_url: Callable[[], str]) -> None:
+    store = f'url = "{postgres_url()}"'
+    shop.record("a.md", "About AI", topics=["AI"])
+    save(shop, "renamed", store=store)
+    service = shop.start("run")
+    service.wait_until_done()
+    save(shop, "renamed", store=store, more=PICKS)
+    eventually(lambda: service.titles("picks") == ["About AI"])
+    save(shop, "renamed", store=store, more="[[feed]")
+    eventually(lambda: service.get("healthz").json()["config"] == "refused")
+    assert "a header without its closing bracket" in shop.json("status")["config"]["refused"][0]["text"]
 
 
 def test_a_store_that_is_away_for_a_moment_refuses_nothing(shop: Shop) -> None:
