@@ -9,22 +9,22 @@ import fnmatch
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from aggregator.check import shown_path
 from aggregator.config import Config, ConfigPlaces
 from aggregator.errors import NotFoundError
 from aggregator.ingest import trace_file
-from aggregator.model import Clause, Content, FeedSpec, Problem, Record, Rejection, Rule
-from aggregator.naming import escape_name, topic_key, unescape_path
+from aggregator.model import Clause, Content, Feed, FeedSpec, Problem, Record, Rejection, Rule
+from aggregator.naming import canonical_link, escape_name, topic_key, unescape_path
 from aggregator.parse.clean import http_url
 from aggregator.parse.fields import FLAGS
 from aggregator.parse.trace import FieldTrace
 from aggregator.pipeline import Pipeline
-from aggregator.rules import failing_clause, rule_text
+from aggregator.rules import failing_clause, fold, rule_text
 from aggregator.store import (
     Event,
     Membership,
@@ -112,7 +112,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
         found = [place for place in _find(config, connection, asked) if place[0] in sources]
         if not found:
             raise NotFoundError(_nowhere(config, asked))
-        stored = read_stored(connection, *found[0])
+        stored = read_stored(connection, *found[0], config.tables)
         outcome, traces = trace_file(sources[stored.source], stored.path)
         judge = _Judge(config, stored, outcome, traces, to_us(now))
         published = judge.published()
@@ -129,7 +129,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
         published=published,
         fields=traces,
         problems=judge.problems(),
-        feeds=_with_windows(config, store, entry, feeds),
+        feeds=_with_windows(config, store, entry, feeds, to_us(now)),
         history=happenings,
         others=tuple(shown_path(sources[name].root, path) for name, path in found[1:]),
     )
@@ -173,12 +173,12 @@ def _by_link(connection: Any, asked: str) -> list[tuple[str, str]]:
     exact = (place for place, content in _holding(connection, link) if link in (content.link, content.original_link))
     if found := list(islice(exact, MAX_MATCHES)):
         return found
-    plain = plain_link(link)
+    plain = canonical_link(link)
     stem = urlunsplit(urlsplit(link)._replace(query="", fragment=""))
     alike = (
         place
         for place, content in _holding(connection, stem)
-        if plain in (plain_link(content.link or ""), plain_link(content.original_link or ""))
+        if plain in map(canonical_link, filter(None, (content.link, content.original_link)))
     )
     return list(islice(alike, MAX_MATCHES))
 
@@ -186,17 +186,6 @@ def _by_link(connection: Any, asked: str) -> list[tuple[str, str]]:
 def _holding(connection: Any, text: str) -> Iterator[tuple[tuple[str, str], Content]]:
     for source, path, content in find_by_text(connection, text):
         yield (source, path), content
-
-
-def plain_link(link: str) -> str:
-    """The link without fragment and tracking parameters, its host in lower case."""
-    parts = urlsplit(link)
-    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _tracks(name)]
-    return urlunsplit(parts._replace(netloc=parts.netloc.lower(), query=urlencode(kept), fragment=""))
-
-
-def _tracks(name: str) -> bool:
-    return name.startswith("utm_") or name in ("fbclid", "gclid", "msclkid", "mc_cid", "mc_eid", "igshid")
 
 
 def _nowhere(config: Config, asked: str) -> str:
@@ -379,26 +368,47 @@ def taking_clause(rule: Rule) -> str | None:
 
 
 def _with_windows(
-    config: Config, store: Store, entry: StoredEntry | None, feeds: list[FeedVerdict]
+    config: Config, store: Store, entry: StoredEntry | None, feeds: list[FeedVerdict], now_us: int
 ) -> tuple[FeedVerdict, ...]:
-    """The verdicts, those of feeds that the entry is in with whether it is in the document."""
+    """The verdicts, those of feeds that the entry is in with whether it is in the document. A clause that cuts the
+    window alone, `max_age` or `per_provider`, keeps it out too, though it stays in the archive."""
     if entry is None:
         return tuple(feeds)
-    policy = config.feed_policy()
+    policy, places = config.feed_policy(), ConfigPlaces(config)
     with store.read() as connection:
         reader = Pipeline(config, store, read_meta(connection, "site_id") or "").reader
         published = feed_versions(connection, policy)
         slugs = [one.slug for one in feeds if one.inside and not one.pending and one.slug in published]
         pages = {one.slug: one.page for one in read_memberships(connection, entry.key)}
-        terms = topic_terms(store, policy)
-        shown = {
-            feed.slug
-            for feed in read_feeds(connection, reader, terms, slugs)
-            if any(one.id == entry.id for one in feed.entries)
-        }
-    return tuple(
-        replace(one, shown=one.slug in shown, page=pages.get(one.slug) if one.inside else None) for one in feeds
-    )
+        shown = {feed.slug: feed for feed in read_feeds(connection, reader, topic_terms(store, policy), slugs)}
+    judged = []
+    for one in feeds:
+        feed, spec = shown.get(one.slug), policy.specs.get(one.slug)
+        is_shown = feed is not None and any(other.id == entry.id for other in feed.entries)
+        page = pages.get(one.slug) if one.inside else None
+        cut = _cutting_clause(spec, entry, feed, now_us) if one.inside and spec and feed and not is_shown else None
+        if spec is not None and cut is not None:
+            line = places.clause(spec.slug, cut)
+            judged.append(replace(one, inside=False, clause=cut, file=places.file, line=line, page=page, shown=False))
+        else:
+            judged.append(replace(one, shown=is_shown, page=page))
+    return tuple(judged)
+
+
+def _cutting_clause(spec: FeedSpec, entry: StoredEntry, feed: Feed, now_us: int) -> str | None:
+    """The clause by which the document of a feed leaves out an entry that its rule takes."""
+    dated = entry.published_at if entry.published_at is not None else entry.released_at
+    if spec.max_age is not None and dated is not None and dated <= now_us - spec.max_age // timedelta(microseconds=1):
+        return "max_age"
+    name = _provider(entry.content)
+    if spec.per_provider is not None and name:
+        same = sum(_provider(other.content) == name for other in feed.entries)
+        return "per_provider" if same >= spec.per_provider else None
+    return None
+
+
+def _provider(content: Content) -> str:
+    return fold(content.provider.name or content.provider.domain) if content.provider else ""
 
 
 def _tell(connection: Any, history: tuple[Event, ...]) -> tuple[Happening, ...]:

@@ -314,7 +314,8 @@ class Rule:
     """What a feed takes: the entries that meet every clause; all of them without any. Values are folded as topics are.
 
     `default_language` is what an entry without a language counts as, where the rule asks for languages. The values of
-    `text` are phrases as `phrases.read_phrase` gives them.
+    `text` are phrases as `phrases.read_phrase` gives them. `order` is the date that an entry has its place by. With
+    `duplicates` merged, the first released of the entries with one canonical link stands for all that the clauses take.
     """
 
     topics: Clause = NO_CLAUSE
@@ -326,6 +327,8 @@ class Rule:
     min_quality: float | None = None
     min_heat: float | None = None
     text: Clause = NO_CLAUSE
+    order: Literal["released", "published"] = "released"
+    duplicates: Literal["keep", "merge"] = "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,7 +400,8 @@ NO_TABLES = TopicTables()
 class FeedSpec:
     """A feed of the config, as it says. Texts are empty and `limit` is None where it says nothing.
 
-    `full` puts bodies into the documents. `moved_from` are old slugs, and old paths of the output folder.
+    `full` puts bodies into the documents. `moved_from` are old slugs, and old paths of the output folder. Its documents
+    hold no entry of `max_age` or more since its publication, and at most `per_provider` of one provider.
     """
 
     slug: str
@@ -409,6 +413,8 @@ class FeedSpec:
     full: bool
     limit: int | None
     moved_from: tuple[str, ...]
+    max_age: timedelta | None = None
+    per_provider: int | None = None
 
     @property
     def old_slugs(self) -> tuple[str, ...]:

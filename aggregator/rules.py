@@ -124,6 +124,10 @@ class FeedRules:
         self.topic_feeds = topic_feeds
         self._by_topic: dict[str, list[int]] = defaultdict(list)
         self._others = [feed for feed, rule in rules.items() if not rule.topics.any]
+        self.merging = frozenset(feed for feed, rule in rules.items() if rule.duplicates == "merge")
+        """Feeds in which one entry of a canonical link stands for the others."""
+        self.by_date = frozenset(feed for feed, rule in rules.items() if rule.order == "published")
+        """Feeds in which entries have their place by their date of publication."""
         for feed, rule in rules.items():
             for key in rule.topics.any:
                 self._by_topic[key].append(feed)

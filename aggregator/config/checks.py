@@ -16,46 +16,26 @@ from aggregator.config.values import sqlite_file
 from aggregator.model import FILE_NAMES
 from aggregator.naming import RESERVED_SLUGS
 
-_ANY = object()
-
 
 class _Gap(NamedTuple):
-    """A key, or one value of it, that is valid and has no code yet."""
+    """A key that is valid and has no code yet."""
 
     path: KeyPath
-    what: str
     todo: str
-    value: object = _ANY
-    level: Literal["error", "warning"] = "error"
+    level: Literal["error", "warning"]
 
 
 _GAPS = (
-    _Gap(("websub", "hub"), "'hub'", "remove it; readers poll"),
-    _Gap(("serve", "admin_port"), "'admin_port'", "remove the line, or leave it for a later version", level="warning"),
+    _Gap(("websub", "hub"), "remove it; readers poll", "error"),
+    _Gap(("serve", "admin_port"), "remove the line, or leave it for a later version", "warning"),
 )
-
-
-_FEED_GAPS = (
-    _Gap(("max_age",), "'max_age'", "remove it; limit says how much a feed shows"),
-    _Gap(("per_provider",), "'per_provider'", "remove it; provider = { none = […] } keeps one out"),
-    _Gap(("order",), "order 'published'", "remove it; entries stand in the order in which they came out", "published"),
-    _Gap(("duplicates",), "duplicates 'merge'", "remove it; every record is an entry of its own", "merge"),
-)
-"""Likewise of every [[feed]]."""
 
 
 def find_gaps(data: dict[str, Any]) -> Iterator[Finding]:
     """What the file, as read and not yet valid, asks for and this version does not have."""
-    feeds = data.get("feed")
-    of_feeds = (
-        gap._replace(path=("feed", index, *gap.path))
-        for index in range(len(feeds) if isinstance(feeds, list) else 0)
-        for gap in _FEED_GAPS
-    )
-    for path, what, todo, unsupported, level in (*_GAPS, *of_feeds):
-        value = _at(data, path)
-        if value == unsupported or (unsupported is _ANY and value):
-            yield Finding(path, f"{what} is not supported by this version yet", todo, level=level)
+    for path, todo, level in _GAPS:
+        if _at(data, path):
+            yield Finding(path, f"'{path[-1]}' is not supported by this version yet", todo, level=level)
 
 
 def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:

@@ -258,6 +258,8 @@ def _spec(table: FeedTable, site: SiteTable, tables: TopicTables) -> FeedSpec:
         full=table.content == "full",
         limit=table.limit,
         moved_from=table.moved_from,
+        max_age=table.max_age,
+        per_provider=table.per_provider,
     )
 
 
@@ -273,6 +275,8 @@ def _rule(table: FeedTable, site: SiteTable, tables: TopicTables) -> Rule:
         min_quality=table.min_quality,
         min_heat=table.min_heat,
         text=_clause(table.text, read_phrase),
+        order=table.order,
+        duplicates=table.duplicates,
     )
 
 

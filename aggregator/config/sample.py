@@ -94,12 +94,11 @@ min_entries = 1                           # and that has at least so many entrie
 # content = "summary"                     # or "full"
 # limit = 30
 # moved_from = ["old-slug", "tags/ai/index.xml"]   # old addresses that go on working
-# order = "released"
-# duplicates = "keep"
 # text = { any = ["GPU", "re:TPU v[0-9]"] }   # words or phrases in title and summary, or expressions
-# max_age = "90d"                         # not in this version yet, and refused by it, as are the next one,
-#                                         # order = "published" and duplicates = "merge"
-# per_provider = 3
+# max_age = "90d"                         # an entry leaves at this age
+# per_provider = 3                        # at most so many of one provider are shown at a time
+# order = "released"                      # by when entries came out here; or "published", by their own date
+# duplicates = "keep"                     # or "merge": one entry for one canonical link
 
 # Not in this version yet, and refused by it:
 #

@@ -330,11 +330,13 @@ class FeedTable(Table):
     text: TextTable | None = _key(None, "Words or phrases in title and summary, or expressions that begin with re:")
     min_quality: Score | None = _key(None, "Least quality", 70)
     min_heat: Score | None = _key(None, "Least heat", 70)
-    max_age: Interval | None = _key(None, "Greatest age", "90d")
+    max_age: Interval | None = _key(None, "Age at which an entry leaves, from its date of publication", "90d")
     content: Literal["summary", "full"] = _key("summary", "What an entry holds")
-    per_provider: Count | None = _key(None, "Most entries of one provider", 3)
+    per_provider: Count | None = _key(None, "Most entries of one provider shown at a time", 3)
     limit: Limit | None = _key(None, "Entries of this feed; output.limit if not given", 30)
-    order: Literal["released", "published"] = _key("released", "What entries are sorted by")
+    order: Literal["released", "published"] = _key(
+        "released", "What entries are chosen and sorted by: when they came out here, or their date"
+    )
     duplicates: Literal["keep", "merge"] = _key("keep", "merge makes one entry of one canonical link")
     moved_from: Annotated[tuple[OldAddress, ...], Field(strict=False)] = _key(
         [], "Old slugs or paths that go on working", ["old-slug"]

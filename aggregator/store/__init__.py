@@ -7,7 +7,8 @@ membership  entries in and out of feeds            reader      feeds as they are
 feeds       which there are, and their versions    archives    sealed pages of what has left them
 history     what became of entries                 inquiry     what is known of one record
 trial       a feed as another config makes it      policy      what windows were cut by last
-topics      what the config's tables change        status      what is told to people
+topics      what the config's tables change        evaluation  rules of the config, new or changed
+duplicates  one entry that stands for a link       status      what is told to people
 """
 
 from aggregator.store.archives import page_versions, read_pages

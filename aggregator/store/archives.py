@@ -13,12 +13,12 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from aggregator.model import ArchivePage, Feed, FeedPolicy
 from aggregator.store.history import WITHDRAWN
-from aggregator.store.reader import STAY_FACTOR, FeedReader, Shown, TopicTerms, json_digest
+from aggregator.store.reader import STAY_FACTOR, FeedReader, Merged, Shown, TopicTerms, digested, json_digest
 from aggregator.store.tables import AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.writer import Writer
 
 CHUNK = 100
-SEALED_AT_ONCE = 5000
+SEALED_AT_ONCE = 2000
 """Entries that one transaction seals at most, the last of a feed aside."""
 
 _UNSEALED = (
@@ -108,7 +108,8 @@ def _has_backfill(writer: Writer, feed_id: int) -> bool:
 def settle_pages(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> None:
     """Gives a new version to every touched page that shows something new."""
     touched = (
-        select(archive_page)
+        select(archive_page, feed.c.slug, feed.c.id)
+        .join(feed, feed.c.id == archive_page.c.feed_id)
         .where(archive_page.c.touched)
         .order_by(archive_page.c.feed_id, archive_page.c.number)
         .limit(CHUNK)
@@ -127,7 +128,7 @@ def settle_pages(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
 def _settle_page(connection: Connection, reader: FeedReader, page: AnyRow) -> None:
     rows = reader.page_rows(connection, page)
     values: dict[str, object] = {"touched": False}
-    if (digest := _page_digest(rows)) != page.shown_hash:
+    if (digest := _page_digest(rows, reader.read_merged(connection, page, rows))) != page.shown_hash:
         key = {"feed_id": page.feed_id, "number": page.number}
         times = [page.updated_at, *connection.scalars(_LAST_WITHDRAWAL, key), *(row.updated_at for row in rows)]
         values |= {"version": page.version + 1, "shown_hash": digest, "updated_at": max(times)}
@@ -137,7 +138,7 @@ def _settle_page(connection: Connection, reader: FeedReader, page: AnyRow) -> No
 
 def page_versions(connection: Connection, policy: FeedPolicy, slugs: Container[str]) -> Iterator[tuple[str, int, str]]:
     """Slug, number and version of every archive page of these feeds, oldest content first: entries that stand in pages
-    of several feeds come close together."""
+    of several feeds come close together. A page with bodies is another than one without."""
     if not policy.archive:
         return
     rows = connection.execute(
@@ -147,7 +148,8 @@ def page_versions(connection: Connection, policy: FeedPolicy, slugs: Container[s
     )
     for slug, number, version, shown_hash in rows:
         if slug in slugs:
-            yield slug, number, f"{version}-{shown_hash.hex()[:12]}"
+            spec = policy.specs.get(slug)
+            yield slug, number, f"{version}-{shown_hash.hex()[:12]}{'-full' if spec is not None and spec.full else ''}"
 
 
 def read_pages(
@@ -181,7 +183,7 @@ def _seal(
 ) -> int:
     """Seals `rows`, oldest first, behind the `pages` there are; returns how many there are then."""
     sealed, places = [], []
-    for group in _groups(connection, reader, row, rows, terms):
+    for group, merged in _groups(connection, reader, row, rows, terms):
         pages += 1
         places += [{"of_feed": row.id, "of_entry": one.id, "number": pages} for one in group]
         sealed.append(
@@ -190,7 +192,7 @@ def _seal(
                 "number": pages,
                 "touched": False,
                 "version": 1,
-                "shown_hash": _page_digest(group[::-1]),
+                "shown_hash": _page_digest(group[::-1], merged),
                 "updated_at": max(max(one.updated_at, one.released_at) for one in group),
             }
         )
@@ -202,17 +204,20 @@ def _seal(
 
 def _groups(
     connection: Connection, reader: FeedReader, row: AnyRow, rows: Sequence[AnyRow], terms: TopicTerms
-) -> Iterator[Sequence[AnyRow]]:
-    """The rows in groups of which each fits into one page."""
+) -> Iterator[tuple[Sequence[AnyRow], Merged]]:
+    """The rows in groups of which each fits into one page, and what they stand for."""
     limit, heading = reader.limit(row), reader.heading(row)
     for start in range(0, len(rows), limit):
         group = rows[start : start + limit]
-        entries = reader.read_entries(connection, group, terms, full=heading.full)
+        merged = reader.read_merged(connection, row, group)
+        entries = reader.read_entries(connection, group, terms, merged, full=heading.full)
         for size in reader.space.split(heading, entries, limit):
-            yield group[:size]
+            yield group[:size], merged
             group = group[size:]
 
 
-def _page_digest(rows: Sequence[AnyRow]) -> bytes:
+def _page_digest(rows: Sequence[AnyRow], merged: Merged) -> bytes:
     """A digest of what a page with these entries shows, newest first."""
-    return json_digest([[row.uid, row.visible_hash.hex(), row.updated_at, row.published_at] for row in rows])
+    return json_digest(
+        [[row.uid, row.visible_hash.hex(), row.updated_at, row.published_at, *digested(merged, row)] for row in rows]
+    )

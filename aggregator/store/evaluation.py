@@ -96,7 +96,10 @@ class _Opening:
 
     def _open(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> None:
         """Gives a feed its row, which is no longer among `rows` then."""
-        row = rows.pop(self._slug_until_now(spec, rows), None)
+        known = self._slug_until_now(spec, rows)
+        row = rows.pop(known, None)
+        if known != spec.slug and (dropped := rows.pop(spec.slug, None)) is not None:
+            self._change(dropped, {"slug": None})  # a feed of that name that is no more
         text = rule_text(spec.rule)
         in_force = row is not None and row.rule == text and not asks_for(spec.rule, self.moved)
         if row is None:
@@ -115,9 +118,10 @@ class _Opening:
         """The slug that the feed has in the store: its own, the one it moves from, or one that it had in between."""
         free = {slug: row for slug, row in rows.items() if slug not in self._slugs}
         names = (spec.slug, *spec.old_slugs)
-        if spec.slug in rows:
+        if spec.slug in rows and (_is_live(rows[spec.slug]) or not any(map(_is_live, map(free.get, spec.old_slugs)))):
             return spec.slug
-        known = [name for name in names if name in free]
+        known = [name for name in spec.old_slugs if _is_live(free.get(name))]
+        known += [name for name in names if name in free]
         known += [slug for slug, row in free.items() if row.born_slug in names]
         return known[0] if known else spec.slug
 
@@ -164,6 +168,11 @@ class _Opening:
     def _settle(self, feed_id: int, row: AnyRow | None, values: dict[str, Any]) -> None:
         updated = max(self._writer.now, row.updated_at if row else 0)
         self.settled[feed_id] = values | {"touched": True, "updated_at": updated}
+
+
+def _is_live(row: AnyRow | None) -> bool:
+    """Whether a row is that of a feed that there is: of the config, or of a topic."""
+    return row is not None and (row.rule is not None or row.topic is not None)
 
 
 def _try_all(writer: Writer, opening: _Opening, stopped: Callable[[], None]) -> None:

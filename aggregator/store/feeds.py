@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, or_
 
 from aggregator.model import Feed, FeedPolicy, FeedSummary
 from aggregator.naming import topic_slug
-from aggregator.store.archives import is_complete, seal_backfills, seal_outside, settle_pages
+from aggregator.store.archives import SEALED_AT_ONCE, is_complete, seal_backfills, seal_outside, settle_pages
 from aggregator.store.engine import Store
 from aggregator.store.history import WITHDRAWN
 from aggregator.store.membership import new_feed
@@ -32,7 +32,7 @@ _LAST_WITHDRAWAL = (
 
 
 def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
-    """Makes the feed `all` in a new store, and marks the feeds touched that a change of config concerns.
+    """Makes the feed `all` in a new store, and marks the feeds touched that a change of config or an age concerns.
 
     `shape` names what of the config decides what feeds show.
     """
@@ -47,6 +47,8 @@ def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
             connection.execute(update(feed).values(touched=True))
             write_meta(connection, "shape", shape)
             keep_policy(connection, writer.policy)
+        stale = (feed.c.stale_at <= writer.now, ~feed.c.touched)
+        connection.execute(update(feed).where(*stale).values(touched=True))
 
 
 def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> None:
@@ -63,21 +65,30 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
             rows = connection.execute(
                 select(feed).where(feed.c.touched, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
             ).all()
+            more, sealed = len(rows) == CHUNK, 0
             for row in rows:
-                _settle(connection, writer, reader, row, terms)
-        if len(rows) < CHUNK:
+                sealed += _settle(connection, writer, reader, row, terms)
+                if sealed >= SEALED_AT_ONCE:  # the others stay touched, or this would take too long
+                    more = True
+                    break
+        if not more:
             break
     if writer.policy.archive:
         settle_pages(writer, reader, stopped)
 
 
-def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms) -> None:
-    """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed."""
-    shown = reader.read(connection, row, row.changed_at, terms)
-    values: dict[str, Any] = {"touched": False, "newest_at": shown.newest_at}
+def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms) -> int:
+    """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed,
+    save when it makes an entry too old. Returns how many entries were sealed for that, at most."""
+    at = row.changed_at
+    shown = reader.read(connection, row, at, terms)
+    if shown.stale_at is not None and shown.stale_at <= writer.now:
+        at = writer.now
+        shown = reader.read(connection, row, at, terms)
+    values: dict[str, Any] = {"touched": False, "changed_at": at, "fits": shown.fits}
     archive = writer.policy.archive
     if feed_digest(shown, terms) != row.shown_hash or (archive and not is_complete(connection, row, shown)):
-        if row.changed_at != writer.now:
+        if at != writer.now:
             shown = reader.read(connection, row, writer.now, terms)
         if archive:
             values["pages"] = seal_outside(connection, reader, row, shown, terms)
@@ -94,7 +105,9 @@ def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: Any
             "updated_at": to_us(max(times)),
         }
         reader.keep(replace(shown.feed, version=row.version + 1, updated=max(times)))
+    values |= {"newest_at": shown.newest_at, "stale_at": shown.stale_at}
     connection.execute(update(feed).where(feed.c.id == row.id).values(values))
+    return (values.get("pages", row.pages) - row.pages) * reader.limit(row)
 
 
 def _give_slugs(writer: Writer, stated: Collection[str]) -> None:

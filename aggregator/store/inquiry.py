@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, or_, select, union
 
 from aggregator.content import read_content
-from aggregator.model import Content, Facts
+from aggregator.model import Content, Facts, TopicTables
 from aggregator.store.history import Event, read_history
 from aggregator.store.records import facts_of
 from aggregator.store.tables import (
@@ -50,6 +50,8 @@ class StoredEntry:
     content: Content
     facts: Facts
     dated_at: int | None
+    published_at: int | None
+    released_at: int | None
     expires_at: int | None
     withdrawn_at: int | None
     history: tuple[Event, ...]
@@ -123,7 +125,7 @@ def find_by_text(connection: Connection, text: str) -> Iterator[tuple[str, str, 
         yield row.source, row.path, read_content(row.content)
 
 
-def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
+def read_stored(connection: Connection, source: str, path: str, tables: TopicTables) -> StoredRecord:
     """What is known of the record at a path."""
     seen = connection.execute(select(file).where(file.c.source == source, file.c.path == path)).first()
     mine: ColumnElement[bool] = (entry.c.source == source) & (entry.c.path == path)
@@ -142,19 +144,21 @@ def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
         problem=None if first is None else (first[0], first[2], first[3], first[4]),
         gone_at=None if seen is None else seen.gone_at,
         held=held is not None,
-        entry=None if row is None else _stored_entry(connection, row),
+        entry=None if row is None else _stored_entry(connection, row, tables),
     )
 
 
-def _stored_entry(connection: Connection, row: AnyRow) -> StoredEntry:
+def _stored_entry(connection: Connection, row: AnyRow, tables: TopicTables) -> StoredEntry:
     states = {ENTRY_OUT: "out", ENTRY_WAITING: "waiting"}
     return StoredEntry(
         key=row.id,
         id=row.uid,
         state=states.get(row.state, "hidden"),
         content=read_content(row.content),
-        facts=facts_of(row),
+        facts=facts_of(row, tables),
         dated_at=row.dated_at,
+        published_at=row.published_at,
+        released_at=row.released_at,
         expires_at=row.expires_at,
         withdrawn_at=row.withdrawn_at,
         history=tuple(read_history(connection, row)),

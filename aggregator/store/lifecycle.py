@@ -22,6 +22,7 @@ from aggregator.store.tables import (
     AnyRow,
     body,
     entry,
+    feed,
     file,
 )
 from aggregator.store.tables import source as source_table
@@ -147,7 +148,7 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
                 new.quality,
                 new.heat,
                 shown=old.visible_hash != new.visible_hash,
-                before=facts_of(old),
+                before=facts_of(old, writer.policy.tables),
             )
             for old, new in entries
             if old.state == ENTRY_OUT
@@ -394,7 +395,7 @@ def _release_time(writer: Writer, row: AnyRow, undated: _UndatedRank | None) -> 
 
 
 def next_due(connection: Connection, now: int) -> int | None:
-    """When the next entry is due or expires by itself, in µs."""
+    """When the next entry is due, expires or is too old for a feed by itself, in µs."""
     times = (
         connection.scalar(
             select(func.min(entry.c.dated_at)).where(entry.c.state == ENTRY_WAITING, entry.c.dated_at > now)
@@ -404,5 +405,6 @@ def next_due(connection: Connection, now: int) -> int | None:
                 entry.c.state == ENTRY_OUT, entry.c.expires_at.is_not(None), entry.c.expires_at > now
             )
         ),
+        connection.scalar(select(func.min(feed.c.stale_at)).where(feed.c.stale_at > now)),
     )
     return min((at for at in times if at is not None), default=None)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from aggregator.model import Content, Facts
 from aggregator.rules import FeedRules, fold, read_facts
+from aggregator.store.duplicates import DUPLICATES, links_of, note_links, read_groups
 from aggregator.store.history import JOINED, LEFT, WITHDRAWN, Event, add_events
 from aggregator.store.tables import NEVER, AnyRow, archive_page, feed, feed_entry
 from aggregator.store.writer import Writer, add_to_sizes
@@ -40,6 +41,7 @@ def place_entries(connection: Connection, writer: Writer, placings: Collection[P
         rows = memberships.get(placing.entry_id, {})
         moves.add(placing, {feed_id: row for feed_id, row in rows.items() if feed_id not in writer.idle})
     moves.write(connection)
+    _merge_placed(connection, writer, placings, writer.rules.merging)
 
 
 def try_entries(
@@ -52,6 +54,7 @@ def try_entries(
         rows = memberships.get(placing.entry_id, {})
         moves.add(placing, {feed_id: row for feed_id, row in rows.items() if feed_id in feeds})
     moves.write(connection)
+    _merge_placed(connection, writer, placings, rules.merging)
 
 
 class _Moves:
@@ -62,6 +65,7 @@ class _Moves:
         self._joins: list[dict[str, object]] = []
         self._returns: list[dict[str, object]] = []
         self._leaves: list[dict[str, object]] = []
+        self._places: list[dict[str, object]] = []
         self._pages: set[tuple[int, int]] = set()
         self._sizes: Counter[int] = Counter()
         self._events: list[tuple[int, Event]] = []
@@ -78,17 +82,20 @@ class _Moves:
         for feed_id, row in rows.items():
             key: dict[str, object] = {"of_entry": placing.entry_id, "of_feed": feed_id}
             inside = row.left_at is None
-            if feed_id not in wanted and (inside or row.left_by == WITHDRAWN):
+            moved = feed_id in wanted and self._move_place(placing, row)
+            if feed_id not in wanted and (inside or row.left_by in (WITHDRAWN, DUPLICATES)):
                 # an entry that was withdrawn is back on the site, so that it is no longer what keeps it out of here
                 clause = self._rules.clause_against(facts, feed_id)
                 self._leaves.append(key | {"clause": clause})
                 self._events.append((placing.entry_id, Event(self._writer.now, LEFT, feed_id, clause)))
+            elif feed_id in wanted and row.left_by == DUPLICATES and feed_id in self._rules.merging:
+                continue  # whether it comes back, all that share its link decide
             elif feed_id in wanted and not inside:
                 self._returns.append(key)
                 self._events.append((placing.entry_id, Event(row.joined_at, JOINED, feed_id)))
                 if row.left_by != WITHDRAWN:
                     self._tell_joined(placing, feed_id, row.left_by)
-            elif not (inside and placing.shown):
+            elif not (inside and (placing.shown or moved)):
                 continue
             self._sizes[feed_id] += (feed_id in wanted) - inside
             if row.page is not None:
@@ -100,10 +107,10 @@ class _Moves:
         In a feed that stands already, an entry that was out before and is not old comes on top, or its subscribers
         would never see it; a rule that is new changes the time of no entry.
         """
-        writer, released = self._writer, placing.released_at
-        stands = feed_id in writer.standing and not self._own_times
+        writer, released = self._writer, self._own_time(placing, feed_id)
+        stands = feed_id in writer.standing and feed_id not in self._rules.by_date and not self._own_times
         if stands and not placing.first and released >= writer.now - writer.late:
-            released = writer.now
+            released = max(released, writer.now)
         return {
             "entry_id": placing.entry_id,
             "feed_id": feed_id,
@@ -118,6 +125,20 @@ class _Moves:
             kept_out_by = self._rules.clause_against(placing.before, feed_id)
         self._events.append((placing.entry_id, Event(self._writer.now, JOINED, feed_id, kept_out_by)))
 
+    def _own_time(self, placing: Placing, feed_id: int) -> int:
+        """The place that an entry has in a feed by itself: its date where those order the feed, else its release."""
+        if feed_id in self._rules.by_date and placing.published_at is not None:
+            return placing.published_at
+        return placing.released_at
+
+    def _move_place(self, placing: Placing, row: AnyRow) -> bool:
+        """Moves an entry that has another place than the order of the feed gives it; what came on top stays there."""
+        place = self._own_time(placing, row.feed_id)
+        if row.released_at == place or (row.feed_id not in self._rules.by_date and row.released_at > place):
+            return False
+        self._places.append({"of_entry": placing.entry_id, "of_feed": row.feed_id, "place": place})
+        return True
+
     def write(self, connection: Connection) -> None:
         """Changes the rows, and marks feeds and pages touched."""
         if self._joins:
@@ -125,6 +146,7 @@ class _Moves:
         now = self._writer.now
         _update_memberships(connection, self._returns, left_at=None, left_by=None, joined_at=now)
         _update_memberships(connection, self._leaves, left_at=now, left_by=bindparam("clause"))
+        _update_memberships(connection, self._places, released_at=bindparam("place"))
         _touch_pages(connection, self._pages)
         add_to_sizes(connection, self._sizes)
         add_events(connection, self._events)
@@ -140,6 +162,42 @@ def close_memberships(connection: Connection, writer: Writer, entry_ids: Collect
     sizes = Counter({row.feed_id: 0 for row in closing})
     sizes.subtract(row.feed_id for row in closing)
     add_to_sizes(connection, sizes)
+    if writer.rules.merging:
+        _merge(connection, writer, writer.rules.merging, links_of(connection, entry_ids))
+
+
+def _merge_placed(
+    connection: Connection, writer: Writer, placings: Collection[Placing], feeds: Collection[int]
+) -> None:
+    """Has one entry stand for each link that these entries have, or had when they were placed last."""
+    if feeds and placings:
+        links = note_links(connection, {placing.entry_id: placing.content.link for placing in placings})
+        _merge(connection, writer, feeds, links)
+
+
+def _merge(connection: Connection, writer: Writer, feeds: Collection[int], links: Collection[bytes]) -> None:
+    """Has the first released of each of these links stand in each of the feeds, and closes the others."""
+    returns: list[dict[str, object]] = []
+    leaves: list[dict[str, object]] = []
+    pages: set[tuple[int, int]] = set()
+    sizes: Counter[int] = Counter()
+    events: list[tuple[int, Event]] = []
+    for group in read_groups(connection, feeds, links) if links else ():
+        for row in group:
+            stands, inside = row is group[0], row.left_at is None
+            if stands != inside:
+                key: dict[str, object] = {"of_entry": row.entry_id, "of_feed": row.feed_id}
+                (returns if stands else leaves).append(key)
+                what = JOINED if stands else LEFT
+                events.append((row.entry_id, Event(writer.now, what, row.feed_id, DUPLICATES)))
+            if row.page is not None and (stands or inside):
+                pages.add((row.feed_id, row.page))
+            sizes[row.feed_id] += stands - inside
+    _update_memberships(connection, returns, left_at=None, left_by=None, joined_at=writer.now)
+    _update_memberships(connection, leaves, left_at=writer.now, left_by=DUPLICATES)
+    _touch_pages(connection, pages)
+    add_to_sizes(connection, sizes)
+    add_events(connection, events)
 
 
 def meet_topics(connection: Connection, writer: Writer, placings: Collection[Placing]) -> None:
@@ -173,7 +231,8 @@ def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dic
 
 
 _MEMBERSHIP = tuple(
-    getattr(feed_entry.c, name) for name in ("entry_id", "feed_id", "page", "joined_at", "left_at", "left_by")
+    getattr(feed_entry.c, name)
+    for name in ("entry_id", "feed_id", "released_at", "page", "joined_at", "left_at", "left_by")
 )
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from aggregator.content import read_content
-from aggregator.model import ArchivePage, Content, Entry, Feed, FeedPolicy, Site, Topic, Withdrawal
+from aggregator.model import ArchivePage, Content, Entry, Feed, FeedPolicy, FeedSpec, Related, Site, Topic, Withdrawal
 from aggregator.naming import IdMint, topic_key, topic_slug
+from aggregator.rules import fold
+from aggregator.store.duplicates import read_others
 from aggregator.store.history import WITHDRAWN
-from aggregator.store.tables import AnyRow, body, entry, feed_entry
+from aggregator.store.tables import NEVER, AnyRow, body, entry, feed_entry
 from aggregator.store.writer import ALL_FEED, from_us, span_us
 
 STAY_FACTOR = 4
 """How many times `limit` the window may be while its entries are new."""
+LOOK_BACK = 20
+"""How many times `limit` the entries are that are looked at where only some of a provider are shown."""
+MOST_LOOKED_AT = 10_000
+"""And how many at most, unless the window itself may be larger: no transaction may take long."""
+CHUNK = 1000
 MAX_CACHED = 20_000
 MAX_SETTLED = 500
 
@@ -30,6 +37,7 @@ _SHOWN = (
     entry.c.visible_hash,
     entry.c.published_at,
     entry.c.updated_at,
+    entry.c.released_at.label("out_at"),
 )
 _NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
 _WINDOW = (
@@ -39,6 +47,12 @@ _WINDOW = (
     .order_by(*_NEWEST_FIRST)
     .limit(bindparam("most"))
     .offset(bindparam("after"))
+)
+_YOUNG_WINDOW = _WINDOW.where(
+    # no entry has its place before its date, so that the index ends the search
+    feed_entry.c.released_at > bindparam("since"),
+    or_(feed_entry.c.published_at > bindparam("since"), feed_entry.c.published_at == NEVER),
+    or_(feed_entry.c.published_at != NEVER, entry.c.released_at > bindparam("since")),
 )
 _PAGE = (
     select(*_SHOWN)
@@ -77,18 +91,27 @@ class Space:
     split: Callable[[Feed, tuple[Entry, ...], int], Sequence[int]]
 
 
+Merged = Mapping[int, tuple[Related, ...]]
+"""What entries show of those that they stand for, by key: links that they have not themselves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a feed shows at one moment: the rows of its entries, and how many there is room for where that is fewer."""
+    """What a feed shows at one moment: the rows of its entries, and how many there is room for where that is fewer.
+
+    `stale_at` is when the first of them will be too old, in µs.
+    """
 
     feed: Feed
     rows: Sequence[AnyRow]
     fits: int | None
+    merged: Merged
+    stale_at: int | None
 
     @property
     def newest_at(self) -> int | None:
         """Its newest release, in µs."""
-        return self.rows[0].released_at if self.rows else None
+        return max((max(row.released_at, row.out_at) for row in self.rows), default=None)
 
 
 class TopicTerms:
@@ -117,27 +140,34 @@ class FeedReader:
 
     def limit(self, row: AnyRow) -> int:
         """How many entries a feed has, and an archive page of it."""
-        spec = self.policy.specs.get(row.slug)
+        spec = self._spec(row)
         return (spec.limit if spec else None) or self.policy.limit
+
+    def _spec(self, row: AnyRow) -> FeedSpec | None:
+        return self.policy.specs.get(row.slug)
 
     def read(self, connection: Connection, row: AnyRow, at: int, terms: TopicTerms) -> Shown:
         """The feed of `row` with its window cut at `at` (µs) and to the room there is; `terms` names the topics of its
         entries."""
         rows = self._read_window(connection, row, at)
-        feed_now = self._read_feed(connection, row, rows, at, terms)
+        merged = self.read_merged(connection, row, rows)
+        feed_now = self._read_feed(connection, row, rows, at, terms, merged)
+        fits = None
         if (count := self.space.count(feed_now)) < len(rows):
-            return Shown(replace(feed_now, entries=feed_now.entries[:count]), rows[:count], count)
-        return Shown(feed_now, rows, None)
+            feed_now, rows, fits = replace(feed_now, entries=feed_now.entries[:count]), rows[:count], count
+        return Shown(feed_now, rows, fits, merged, self._stale_at(row, rows))
 
     def read_settled(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Feed:
         """The feed of `row` as it was settled last."""
         rows = self._read_window(connection, row, row.changed_at)[: row.fits]
-        return self._read_feed(connection, row, rows, row.changed_at, terms)
+        merged = self.read_merged(connection, row, rows)
+        return self._read_feed(connection, row, rows, row.changed_at, terms, merged)
 
     def read_page(self, connection: Connection, row: AnyRow, page: AnyRow, terms: TopicTerms) -> ArchivePage:
         """One archive page of the feed of `row`."""
         rows = self.page_rows(connection, page)
-        entries = self.read_entries(connection, rows, terms, full=self.heading(row).full)
+        merged = self.read_merged(connection, row, rows)
+        entries = self.read_entries(connection, rows, terms, merged, full=self.heading(row).full)
         return ArchivePage(page.number, from_us(page.updated_at), entries)
 
     @staticmethod
@@ -147,7 +177,7 @@ class FeedReader:
 
     def heading(self, row: AnyRow) -> Feed:
         """The feed of `row` without anything in it."""
-        spec = self.policy.specs.get(row.slug)
+        spec = self._spec(row)
         return Feed(
             slug=row.slug,
             id=self._mint.feed_id(row.minted_from or row.born_slug or row.slug),
@@ -164,15 +194,29 @@ class FeedReader:
         )
 
     def read_entries(
-        self, connection: Connection, rows: Sequence[AnyRow], terms: TopicTerms, *, full: bool
+        self, connection: Connection, rows: Sequence[AnyRow], terms: TopicTerms, merged: Merged, *, full: bool
     ) -> tuple[Entry, ...]:
-        """The entries of `rows`, with their bodies if `full`."""
+        """The entries of `rows`, with the links of those that they stand for, and with their bodies if `full`."""
         contents = self._read_contents(connection, rows)
         bodies: dict[int, str] = {}
         if full and rows:
             found = connection.execute(_BODIES, {"ids": [row.id for row in rows]})
             bodies = {one.entry_id: one.html for one in found}
-        return tuple(_make_entry(row, *contents[row.id], terms, bodies.get(row.id, "")) for row in rows)
+        entries = (_make_entry(row, *contents[row.id], terms, bodies.get(row.id, "")) for row in rows)
+        return tuple(_with_related(one, merged.get(row.id, ())) for row, one in zip(rows, entries, strict=True))
+
+    def read_merged(self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow]) -> Merged:
+        """What the entries of `rows` stand for in the feed of `row`."""
+        spec = self._spec(row)
+        if spec is None or spec.rule.duplicates == "keep":
+            return {}
+        others = read_others(connection, row.id, [one.id for one in rows])
+        known = [one for one in rows if one.id in others]
+        contents = self._read_contents(connection, [*known, *(one for group in others.values() for one in group)])
+        return {
+            key: _related_links(contents[key][0], [contents[one.id][0] for one in group])
+            for key, group in others.items()
+        }
 
     def forget(self) -> None:
         """Drops what `keep` was given: of a settling that was rolled back, say, whose versions will be given again."""
@@ -189,25 +233,73 @@ class FeedReader:
         return settled if settled is not None and settled.version == version else None
 
     def _read_feed(
-        self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow], at: int, terms: TopicTerms
+        self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow], at: int, terms: TopicTerms, merged: Merged
     ) -> Feed:
         heading = self.heading(row)
         return replace(
             heading,
-            entries=self.read_entries(connection, rows, terms, full=heading.full),
+            entries=self.read_entries(connection, rows, terms, merged, full=heading.full),
             withdrawn=self._read_withdrawn(connection, row, at),
         )
 
     def _read_window(self, connection: Connection, row: AnyRow, at: int) -> Sequence[AnyRow]:
-        """The newest `limit` entries and, beyond, those released within `min_stay` before `at`."""
-        limit = self.limit(row)
-        rows: Sequence[AnyRow] = connection.execute(_WINDOW, {"feed_id": row.id, "most": limit, "after": 0}).all()
+        """The newest `limit` entries and, beyond, those released within `min_stay` before `at`; of one provider no more
+        than the feed shows, however new."""
+        limit, spec = self.limit(row), self._spec(row)
+        by_date = spec is not None and spec.rule.order == "published"
+        of_one = spec.per_provider if spec is not None else None
         stay_since = at - span_us(self.policy.min_stay)
-        if len(rows) == limit and rows[-1].released_at > stay_since:
-            beyond = {"feed_id": row.id, "most": (STAY_FACTOR - 1) * limit, "after": limit}
-            more = connection.execute(_WINDOW, beyond)
-            return [*rows, *(one for one in more if one.released_at > stay_since)]
+        rows: list[AnyRow] = []
+        counts: Counter[str] = Counter()
+        for place, (one, provider) in enumerate(self._candidates(connection, row, at), 1):
+            is_new = (one.out_at if by_date else one.released_at) > stay_since
+            if (len(rows) < limit or is_new) and not (provider and counts[provider] == of_one):
+                rows.append(one)
+                counts[provider] += 1
+            # in order of dates, what has just come may stand below what came long ago
+            last = place >= STAY_FACTOR * limit if by_date else not is_new
+            if len(rows) >= limit and (last or len(rows) == STAY_FACTOR * limit):
+                break
         return rows
+
+    def _candidates(self, connection: Connection, row: AnyRow, at: int) -> Iterator[tuple[AnyRow, str]]:
+        """The newest entries, none too old, each with its provider where the feed shows only some of one."""
+        limit, spec = self.limit(row), self._spec(row)
+        most = STAY_FACTOR * limit
+        if spec is None or spec.per_provider is None:
+            for rows in self._newest(connection, row, at, (limit, most)):
+                yield from ((one, "") for one in rows)
+            return
+        farthest = max(most, min(LOOK_BACK * limit, MOST_LOOKED_AT))
+        for rows in self._newest(connection, row, at, (limit, most, farthest)):
+            for start in range(0, len(rows), CHUNK):
+                chunk = rows[start : start + CHUNK]
+                contents = self._read_contents(connection, chunk)
+                yield from ((one, _provider_key(contents[one.id][0])) for one in chunk)
+
+    def _newest(self, connection: Connection, row: AnyRow, at: int, steps: Sequence[int]) -> Iterator[Sequence[AnyRow]]:
+        """The newest entries that are young enough, read when they are asked for, up to each of these numbers."""
+        spec = self._spec(row)
+        asked, statement = {"feed_id": row.id}, _WINDOW
+        if spec is not None and spec.max_age is not None:
+            asked["since"] = at - span_us(spec.max_age)
+            statement = _YOUNG_WINDOW
+        after = 0
+        for step in steps:
+            most = step - after
+            rows = connection.execute(statement, asked | {"most": most, "after": after}).all()
+            yield rows
+            if len(rows) < most:
+                return
+            after += most
+
+    def _stale_at(self, row: AnyRow, rows: Sequence[AnyRow]) -> int | None:
+        """When the first of the entries will be too old for the feed, in µs."""
+        spec = self._spec(row)
+        if spec is None or spec.max_age is None or not rows:
+            return None
+        oldest = min(one.out_at if one.published_at is None else one.published_at for one in rows)
+        return int(oldest + span_us(spec.max_age))
 
     def _read_withdrawn(self, connection: Connection, row: AnyRow, at: int) -> tuple[Withdrawal, ...]:
         since = at - span_us(self.policy.tombstones)
@@ -258,6 +350,7 @@ def feed_digest(shown: Shown, terms: TopicTerms) -> bytes:
                 for stated in (one.content.topics,)
                 for topic in one.topics
             ],
+            *digested(shown.merged, row),
         ]
         for row, one in zip(shown.rows, shown.feed.entries, strict=True)
     ]
@@ -265,6 +358,11 @@ def feed_digest(shown: Shown, terms: TopicTerms) -> bytes:
     heading = shown.feed
     facts = [heading.title, heading.description, heading.language, heading.image, heading.full, heading.pages]
     return json_digest([facts, entries, withdrawn])
+
+
+def digested(merged: Merged, row: AnyRow) -> list[list[str]]:
+    """What a digest of the entry of `row` has of those that it stands for."""
+    return [[one.url, one.title] for one in merged.get(row.id, ())]
 
 
 def json_digest(value: object) -> bytes:
@@ -280,3 +378,23 @@ def _make_entry(row: AnyRow, content: Content, named: Mapping[str, str], terms: 
         topics=tuple(Topic(terms.term(key), name) for key, name in named.items()),
         content=replace(content, body_html=body_html) if body_html else content,
     )
+
+
+def _with_related(one: Entry, others: tuple[Related, ...]) -> Entry:
+    return replace(one, content=replace(one.content, related=(*one.content.related, *others))) if others else one
+
+
+def _related_links(content: Content, others: Sequence[Content]) -> tuple[Related, ...]:
+    """The links of the others that a content has not itself, each once."""
+    known = {content.link, *(one.url for one in content.related)}
+    found: dict[str, str] = {}
+    for one in others:
+        if one.link is not None and one.link not in known:
+            found.setdefault(one.link, one.title)
+    return tuple(Related(link, title) for link, title in found.items())
+
+
+def _provider_key(content: Content) -> str:
+    """What tells providers apart; empty for none."""
+    provider = content.provider
+    return fold(provider.name or provider.domain) if provider else ""

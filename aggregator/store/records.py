@@ -11,7 +11,18 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from aggregator.content import content_json, read_content
 from aggregator.errors import StoreMismatchError
-from aggregator.model import Facts, KnownFile, Problem, Record, Rejection, Source, SourceFile, Unchanged, duplicate_id
+from aggregator.model import (
+    Facts,
+    KnownFile,
+    Problem,
+    Record,
+    Rejection,
+    Source,
+    SourceFile,
+    TopicTables,
+    Unchanged,
+    duplicate_id,
+)
 from aggregator.rules import read_facts
 from aggregator.store.history import EXPIRED, FLAG, UNUSABLE, tell_withdrawn
 from aggregator.store.membership import Placing, close_memberships, place_entries
@@ -291,7 +302,10 @@ class _Batch:
         columns = (entry.c.id, entry.c.content, entry.c.quality, entry.c.heat)
         mine = entry.c.id.in_([placing.entry_id for placing in self.placings])
         rows = {row.id: row for row in self.connection.execute(select(*columns).where(mine))}
-        return [replace(placing, before=facts_of(rows[placing.entry_id])) for placing in self.placings]
+        return [
+            replace(placing, before=facts_of(rows[placing.entry_id], self.writer.policy.tables))
+            for placing in self.placings
+        ]
 
     def _flush_bodies(self) -> None:
         """Keeps the bodies of records while a feed shows bodies; a record without one has no row."""
@@ -378,9 +392,9 @@ def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> Non
         )
 
 
-def facts_of(row: AnyRow) -> Facts:
+def facts_of(row: AnyRow, tables: TopicTables) -> Facts:
     """What rules read of the entry of `row`."""
-    return read_facts(read_content(row.content), row.quality, row.heat)
+    return read_facts(read_content(row.content), row.quality, row.heat, tables)
 
 
 def withdraw_entries(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> None:

@@ -122,10 +122,12 @@ entry = Table(
     Column("returned_at", BigInteger),
     Column("withdrawn_at", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
+    Column("link_key", LargeBinary),
 )
 """One record for good. `uid` is the id that subscribers see. `dated_at` is the date as the file has it now,
 `published_at` the one it was released with; `embargo_at` the due time of one stored before it; `edited_at` the last
-change of title, excerpt or body; `returned_at` the last release after a withdrawal; `updated_at` what feeds show."""
+change of title, excerpt or body; `returned_at` the last release after a withdrawal; `updated_at` what feeds show;
+`link_key` stands for the canonical link that it was last placed in feeds with, and is kept while a feed merges."""
 Index(
     "entry_explicit_id",
     entry.c.explicit_id,
@@ -140,6 +142,12 @@ Index(
     postgresql_where=text("state = 2 AND expires_at IS NOT NULL"),
 )
 Index("entry_stored", entry.c.stored_at)
+Index(
+    "entry_link",
+    entry.c.link_key,
+    sqlite_where=entry.c.link_key.is_not(None),
+    postgresql_where=entry.c.link_key.is_not(None),
+)
 
 feed = Table(
     "feed",
@@ -161,15 +169,23 @@ feed = Table(
     Column("minted_from", _Bytewise),
     Column("fits", Integer),
     Column("pages", Integer, nullable=False, server_default="0"),
+    Column("stale_at", BigInteger),
 )
 """`all`, every topic, and the feeds of the config. `topic` is its key, none for others; `slug` comes with enough
 entries. `size`: entries in it. `touched`: something in it changed since `shown_hash` was made; `changed_at`: the time
 its window was last cut at; `fits`: how many entries its documents have room for, where that is fewer. `pages`: how
-many archive pages it has. `rule`: what a rule of the config said when every entry was last tried against it, empty
-while that goes on, none where no such rule is in force. `topic_title`: what the feed of a topic is called again when
-the config gives it back, or names it no more. `born_slug`: the slug that its Atom id is minted from, where the feed has
-moved since. `minted_from`: what it is minted from where that is neither, because a pin moved this feed or another."""
+many archive pages it has. `stale_at`: when the first entry of its documents will be too old for it. `rule`: what a rule
+of the config said when every entry was last tried against it, empty while that goes on, none where no such rule is in
+force. `topic_title`: what the feed of a topic is called again when the config gives it back, or names it no more.
+`born_slug`: the slug that its Atom id is minted from, where the feed has moved since. `minted_from`: what it is minted
+from where that is neither, because a pin moved this feed or another."""
 Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
+Index(
+    "feed_stale",
+    feed.c.stale_at,
+    sqlite_where=feed.c.stale_at.is_not(None),
+    postgresql_where=feed.c.stale_at.is_not(None),
+)
 
 feed_entry = Table(
     "feed_entry",
@@ -185,7 +201,8 @@ feed_entry = Table(
     sqlite_with_rowid=False,
 )
 """Membership: never deleted, only closed. `page`: the archive page that it is sealed in, for good. `joined_at`: when it
-last came in. `left_by`: `withdrawn`, or the clause that put it out."""
+last came in. `left_by`: `withdrawn`, the clause that put it out, or `duplicates` while another of its canonical link
+stands for it."""
 _open = text("left_at IS NULL")
 Index(
     "feed_entry_window",

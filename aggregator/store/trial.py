@@ -7,16 +7,18 @@ batches; the newest that it takes go into a small store of their own, so that th
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select
+from sqlalchemy import Connection, and_, insert, select, update
 
+from aggregator.content import read_content
 from aggregator.model import Entry, FeedSpec, Rule
-from aggregator.naming import topic_slug
+from aggregator.naming import link_key, topic_slug
 from aggregator.rules import matches, rule_text, topic_rule
+from aggregator.store.duplicates import DUPLICATES
 from aggregator.store.engine import Store, open_store
 from aggregator.store.feeds import topic_terms
 from aggregator.store.reader import FeedReader, Shown, TopicTerms, feed_digest
@@ -126,22 +128,78 @@ def _try_rule(
     keep = LOOK_BACK * ((spec.limit if spec else None) or reader.policy.limit)
     size = 0
     newest: list[tuple[int, int, str, int]] = []
+    links = _Links() if rule.duplicates == "merge" else None
+    tables = reader.policy.tables
+    if links is not None:
+        for row in _entries_out(connection, made["id"]):
+            if matches(facts_of(row, tables), rule):
+                links.meet(row)
     for row in _entries_out(connection, made["id"]):
-        if matches(facts_of(row), rule):
+        if matches(facts_of(row, tables), rule) and (links is None or links.stands(row)):
             size += 1
-            released = row.released_at if row.placed_at is None else row.placed_at
-            one = (released, NEVER if row.published_at is None else row.published_at, row.uid, row.id)
+            published = NEVER if row.published_at is None else row.published_at
             put = heapq.heappush if len(newest) < keep else heapq.heappushpop
-            put(newest, one)
+            put(newest, (_place(row, rule), published, row.uid, row.id))
     trial = open_store(f"sqlite:///{folder / 'trial.db'}", create=True)
     try:
         with trial.engine.begin() as ours:
             ours.execute(insert(feed), made)
             _copy_entries(connection, ours, made["id"], newest, now)
+            if links is not None:
+                _copy_merged(connection, ours, made["id"], links.merged({key for *_, key in newest}), now)
         with trial.read() as ours:
             return size, reader.read(ours, ours.execute(select(feed)).one(), now, terms)
     finally:
         trial.close()
+
+
+def _place(row: AnyRow, rule: Rule) -> int:
+    """The time that an entry has its place by."""
+    if rule.order == "published" and row.published_at is not None:
+        return int(row.published_at)
+    return int(row.released_at if row.placed_at is None else row.placed_at)
+
+
+class _Links:
+    """Which of the entries with one link stands for them, in a rule that merges: the first released."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, tuple[int, int]] = {}
+        self._others: list[tuple[bytes, int]] = []
+
+    def meet(self, row: AnyRow) -> None:
+        """Takes note of an entry."""
+        if (key := link_key(read_content(row.content).link)) is not None:
+            mine = (row.released_at, row.id)
+            first = self._first.setdefault(key, mine)
+            if first != mine:
+                self._first[key] = min(first, mine)
+                self._others.append((key, max(first, mine)[1]))
+
+    def stands(self, row: AnyRow) -> bool:
+        """Whether an entry stands for its link."""
+        key = link_key(read_content(row.content).link)
+        return key is None or self._first[key][1] == row.id
+
+    def merged(self, standing: Container[int]) -> dict[int, bytes]:
+        """The link of each entry that one of `standing` stands for, and of those themselves."""
+        shared = {key for key, _ in self._others if self._first[key][1] in standing}
+        found = {entry_id: key for key, entry_id in self._others if key in shared}
+        return found | {self._first[key][1]: key for key in shared}
+
+
+def _copy_merged(theirs: Connection, ours: Connection, feed_id: int, links: dict[int, bytes], now: int) -> None:
+    """Puts the entries that others stand for into the feed of the trial, as it would have them: closed."""
+    here = set(ours.scalars(select(entry.c.id)))
+    for start in range(0, len(links), BATCH):
+        chunk = dict(list(links.items())[start : start + BATCH])
+        for row in theirs.execute(select(entry).where(entry.c.id.in_(chunk))).mappings().all():
+            if row["id"] in here:
+                ours.execute(update(entry).where(entry.c.id == row["id"]).values(link_key=chunk[row["id"]]))
+                continue
+            closed = {"left_at": now, "left_by": DUPLICATES, "joined_at": now, "published_at": NEVER}
+            ours.execute(insert(entry), dict(row) | {"link_key": chunk[row["id"]]})
+            ours.execute(insert(feed_entry), closed | {"entry_id": row["id"], "feed_id": feed_id, "released_at": now})
 
 
 def _entries_out(connection: Connection, feed_id: int) -> Iterator[AnyRow]:

@@ -19,6 +19,10 @@ def upgrade() -> None:
     op.add_column('feed', sa.Column('minted_from', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=True))
     op.add_column('feed', sa.Column('fits', sa.Integer(), nullable=True))
     op.add_column('feed', sa.Column('pages', sa.Integer(), server_default='0', nullable=False))
+    op.add_column('feed', sa.Column('stale_at', sa.BigInteger(), nullable=True))
+    op.create_index('feed_stale', 'feed', ['stale_at'], sqlite_where=sa.text('stale_at IS NOT NULL'), postgresql_where=sa.text('stale_at IS NOT NULL'))
+    op.add_column('entry', sa.Column('link_key', sa.LargeBinary(), nullable=True))
+    op.create_index('entry_link', 'entry', ['link_key'], sqlite_where=sa.text('link_key IS NOT NULL'), postgresql_where=sa.text('link_key IS NOT NULL'))
     op.create_index('feed_entry_unsealed', 'feed_entry', ['feed_id', 'released_at'], sqlite_where=UNSEALED, postgresql_where=UNSEALED)
     op.create_index('feed_entry_page', 'feed_entry', ['feed_id', 'page'], sqlite_where=SEALED, postgresql_where=SEALED)
     op.create_table('archive_page',

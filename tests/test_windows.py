@@ -1,0 +1,615 @@
+"""What a feed shows of its members: by age, by provider, by date, and one entry for one link. From outside."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from commands import Shop, eventually
+from conftest import SiteFolder, at
+from sqlalchemy import select, text
+from test_archives import pages, walk
+
+from aggregator.naming import canonical_link, link_key
+from aggregator.store import evaluation
+from aggregator.store.tables import entry, feed, feed_entry
+
+NOON = at("2024-05-01 12:00")
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+SHORT = '[output]\nlimit = 50\nmin_stay = "0s"\n'
+
+
+def table(*lines: str, slug: str = "picks") -> str:
+    """A [[feed]] of the config."""
+    return "\n".join(["[[feed]]", f'slug = "{slug}"', *lines, ""])
+
+
+def add(site: SiteFolder, name: str, date: datetime | None = None, /, **fields: Any) -> None:
+    """A record; a provider is given by its name."""
+    if date is not None:
+        fields["publishedDateTime"] = date.isoformat()
+    if isinstance(fields.get("provider"), str):
+        fields["provider"] = {"name": fields["provider"]}
+    site.record(name, **fields)
+
+
+def by_path(site: SiteFolder, slug: str = "picks") -> dict[str, str | None]:
+    """The members that a feed has or had: None while inside, else what put them out."""
+    with site.store.read() as connection:
+        rows = connection.execute(
+            select(entry.c.path, feed_entry.c.left_at, feed_entry.c.left_by)
+            .join(feed_entry, feed_entry.c.entry_id == entry.c.id)
+            .join(feed, feed.c.id == feed_entry.c.feed_id)
+            .where(feed.c.slug == slug)
+        )
+        return {row.path: None if row.left_at is None else row.left_by for row in rows}
+
+
+def inside(site: SiteFolder, slug: str = "picks") -> set[str]:
+    """The paths of the entries that are in a feed."""
+    return {path for path, left_by in by_path(site, slug).items() if left_by is None}
+
+
+def related(site: SiteFolder, slug: str = "picks") -> dict[str, list[str]]:
+    """The related links of a feed's entries, by title."""
+    return {
+        item["title"]: [one["url"] for one in item.get("_aggregator", {}).get("related", [])]
+        for item in site.feed(slug)["items"]
+    }
+
+
+# max_age
+
+
+@pytest.mark.parametrize(("age", "shown"), [("1d", []), ("2d", ["a"]), ("4d", ["b", "a"]), ("60d", ["c", "b", "a"])])
+def test_entries_are_shown_until_they_have_the_age(site: SiteFolder, age: str, shown: list[str]) -> None:
+    site.configure(SHORT + table(f'max_age = "{age}"'))
+    for name, days in (("a", 1), ("b", 3), ("c", 50)):
+        add(site, name + ".md", NOON - days * DAY, title=name)
+    site.run(NOON)
+    assert sorted(site.titles("picks"), reverse=True) == shown
+    assert set(walk(site.documents(), "picks/atom.xml")) == set(site.ids().values())
+
+
+def test_an_entry_leaves_at_its_age_to_the_second_and_a_cycle_is_asked_for_then(site: SiteFolder) -> None:
+    site.configure(SHORT + table('max_age = "2d"'))
+    add(site, "a.md", NOON - DAY)
+    add(site, "b.md", NOON - HOUR)
+    assert site.run(NOON).due == NOON + DAY
+    before = site.documents()
+    assert site.run(NOON + DAY - timedelta(seconds=1)).files_written == 0
+    result = site.pipeline.run(NOON + DAY, walk=False)
+    assert result.due == NOON + 2 * DAY - HOUR
+    assert site.titles("picks") == ["b.md"]
+    assert site.titles() == ["b.md", "a.md"]
+    after = site.documents()
+    # index.html says how many entries a feed has and when its newest came: neither changes
+    assert {path for path, body in after.items() if before.get(path) != body} == {
+        "picks/atom.xml", "picks/feed.json", "picks/index.html", "picks/rss.xml", "picks/archive/0001.xml"
+    }  # fmt: skip
+    assert len(walk(after, "picks/atom.xml")) == 2
+    assert site.pipeline.run(NOON + 2 * DAY - HOUR, walk=False).due is None
+    assert site.titles("picks") == []
+    assert inside(site) == {"a.md", "b.md"}
+    assert site.run(NOON + 9 * DAY).files_written == 0
+
+
+def test_an_undated_entry_ages_from_its_release_and_a_late_one_from_its_date(site: SiteFolder) -> None:
+    site.configure(SHORT + table('max_age = "2d"'))
+    site.run(NOON)
+    add(site, "undated.md")
+    add(site, "late.md", NOON - DAY)
+    add(site, "old.md", NOON - 3 * DAY)
+    site.run(NOON + HOUR)
+    assert sorted(site.titles("picks")) == ["late.md", "undated.md"]
+    site.run(NOON + DAY)
+    assert site.titles("picks") == ["undated.md"]
+    site.run(NOON + 2 * DAY + HOUR)
+    assert site.titles("picks") == []
+
+
+def test_what_steps_into_the_place_of_an_old_entry_was_there_before(site: SiteFolder) -> None:
+    site.configure(SHORT + table('max_age = "3d"', "limit = 2"))
+    site.run(NOON)
+    add(site, "first.md", NOON)
+    site.run(NOON + HOUR)
+    add(site, "second.md", NOON + HOUR)
+    site.run(NOON + 2 * HOUR)
+    add(site, "late.md", NOON - 2 * DAY)
+    site.run(NOON + 3 * HOUR)
+    assert site.titles("picks") == ["late.md", "second.md"]
+    sealed = pages(site, "picks")
+    site.run(NOON + DAY)
+    assert site.titles("picks") == ["second.md", "first.md"]
+    after = pages(site, "picks")
+    assert {path: after[path] for path in sealed} == sealed
+    assert len(walk(site.documents(), "picks/atom.xml")) == 3
+
+
+def test_a_shorter_age_counts_from_now_though_the_feed_has_not_changed_for_long(site: SiteFolder) -> None:
+    site.configure(SHORT + table('max_age = "90d"'))
+    add(site, "a.md", NOON)
+    add(site, "b.md", NOON - 5 * DAY)
+    site.run(NOON)
+    site.configure(SHORT + table('max_age = "10d"'))
+    assert site.run(NOON + 7 * DAY).due == NOON + 10 * DAY
+    assert site.titles("picks") == ["a.md"]
+    site.configure(SHORT + table('max_age = "20d"'))
+    assert site.run(NOON + 8 * DAY).due == NOON + 15 * DAY
+    assert site.titles("picks") == ["a.md", "b.md"]
+    site.configure(SHORT + table())
+    assert site.run(NOON + 30 * DAY).due is None
+    assert site.titles("picks") == ["a.md", "b.md"]
+
+
+def test_a_feed_that_is_gone_from_the_config_asks_for_no_cycle(site: SiteFolder) -> None:
+    site.configure(SHORT + table('max_age = "2d"'))
+    add(site, "a.md", NOON)
+    assert site.run(NOON).due == NOON + 2 * DAY
+    site.configure(SHORT)
+    assert site.run(NOON + HOUR).due is None
+
+
+def test_an_entry_leaves_a_running_service_by_itself_at_its_age(tmp_path: Any) -> None:
+    shop = Shop(tmp_path / "shop")
+    shop.root.mkdir()
+    shop.configure(schedule='every = "1h"', output='min_stay = "0s"\n' + table('max_age = "1h"'))
+    leaves = datetime.now(UTC) + timedelta(seconds=4)
+    shop.record("a.md", "Old", publishedDateTime=(leaves - HOUR).isoformat())
+    shop.record("b.md", "Young", publishedDateTime=(leaves - HOUR / 2).isoformat())
+    try:
+        service = shop.start("run")
+        service.wait_until_done()
+        assert service.titles("picks") == ["Young", "Old"]
+        eventually(lambda: service.titles("picks") == ["Young"], within_s=8)
+        assert timedelta() <= datetime.now(UTC) - leaves < timedelta(seconds=2)
+        assert service.titles() == ["Young", "Old"]
+    finally:
+        shop.close()
+
+
+# per_provider
+
+
+def providers(site: SiteFolder, *names: str | None, start: datetime = NOON) -> None:
+    """A record of each provider, an hour apart, the newest last; each is called by its place."""
+    for number, name in enumerate(names):
+        more: dict[str, Any] = {} if name is None else {"provider": name}
+        add(site, f"{start:%d}-{number}.md", start + number * HOUR, title=str(number), **more)
+
+
+@pytest.mark.parametrize(
+    ("most", "names", "shown"),
+    [
+        (1, "a a b a b", "4 3"),
+        (2, "a a b a b", "4 3 2 1"),
+        (2, "a a a a b", "4 3 2"),
+        (1, "a A b", "2 1"),
+        (1, "- - a -", "3 2 1 0"),
+        (3, "a a a", "2 1 0"),
+    ],
+)
+def test_so_many_of_one_provider_are_shown_the_newest_of_each(
+    site: SiteFolder, most: int, names: str, shown: str
+) -> None:
+    site.configure(SHORT + table(f"per_provider = {most}"))
+    providers(site, *(None if name == "-" else name for name in names.split()))
+    site.run(NOON + DAY)
+    assert site.titles("picks") == shown.split()
+    assert len(walk(site.documents(), "picks/atom.xml")) == len(names.split())
+
+
+def test_providers_without_a_name_are_told_apart_by_domain(site: SiteFolder) -> None:
+    site.configure(SHORT + table("per_provider = 1"))
+    for number, domain in enumerate(("one.example", "one.example", "two.example")):
+        add(site, f"{number}.md", NOON + number * HOUR, provider={"domain": domain})
+    site.run(NOON + DAY)
+    assert site.titles("picks") == ["2.md", "1.md"]
+
+
+def test_it_looks_back_twenty_times_the_limit_for_other_providers(site: SiteFolder) -> None:
+    site.configure(SHORT + table("per_provider = 1", "limit = 2"))
+    providers(site, "c", "b", *["a"] * 39)
+    site.run(NOON + 9 * DAY)
+    assert site.titles("picks") == ["40", "1"]
+    providers(site, "a", start=NOON + 5 * DAY)
+    site.run(NOON + 9 * DAY)
+    assert site.titles("picks") == ["0"]
+    assert len(walk(site.documents(), "picks/atom.xml")) == 42
+
+
+def test_a_provider_that_is_full_stays_so_though_its_entries_are_new(site: SiteFolder) -> None:
+    site.configure(table("per_provider = 2", "limit = 3"))
+    site.run(NOON)
+    providers(site, *"aaabcdef")
+    site.run(NOON + 9 * HOUR)
+    assert site.titles("picks") == ["7", "6", "5", "4", "3", "2", "1"]
+
+
+def test_a_full_provider_pushes_its_oldest_out_into_a_page_and_no_page_is_written_again(site: SiteFolder) -> None:
+    site.configure(SHORT + table("per_provider = 2", "limit = 5"))
+    providers(site, *"abab")
+    site.run(NOON + DAY)
+    sealed: dict[str, bytes] = {}
+    for number in range(6):
+        providers(site, "a", start=NOON + (number + 2) * DAY)
+        site.run(NOON + (number + 2) * DAY)
+        documents = site.documents()
+        assert len(site.titles("picks")) == 4
+        assert len(walk(documents, "picks/atom.xml")) == 5 + number
+        assert {path: documents[path] for path in sealed} == sealed
+        sealed = pages(site, "picks")
+    site.configure(SHORT + table("limit = 5"))
+    site.run(NOON + 9 * DAY)
+    assert len(site.titles("picks")) == 5
+    assert {path: body for path, body in pages(site, "picks").items() if path in sealed} == sealed
+
+
+# order
+
+
+def test_entries_stand_and_are_chosen_by_their_date(site: SiteFolder) -> None:
+    site.configure(SHORT + table('order = "published"', "limit = 3"))
+    site.run(NOON)
+    for name, days in (("a", 3), ("b", 1), ("c", 9), ("d", 2)):
+        add(site, f"{name}.md", NOON - days * DAY, title=name)
+        site.run(NOON + HOUR)
+    add(site, "e.md", title="e")
+    site.run(NOON + 2 * HOUR)
+    assert site.titles("picks") == ["e", "b", "d"]
+    assert site.titles() == ["e", "b", "d", "a", "c"]
+    assert len(walk(site.documents(), "picks/atom.xml")) == 5
+
+
+def test_the_order_changes_with_the_config_there_and_back_also_of_what_was_withdrawn(site: SiteFolder) -> None:
+    site.run(NOON)
+    for number, days in enumerate((1, 9, 4)):
+        add(site, f"{number}.md", NOON - days * DAY)
+        site.run(NOON + number * HOUR)
+    released = [f"{number}.md" for number in (2, 1, 0)]
+    site.configure(SHORT + table())
+    site.run(NOON + 4 * HOUR)
+    assert site.titles("picks") == released
+    add(site, "2.md", NOON - 4 * DAY, published=False)
+    site.run(NOON + 5 * HOUR)
+    site.configure(SHORT + table('order = "published"'))
+    site.run(NOON + 6 * HOUR)
+    add(site, "2.md", NOON - 4 * DAY)
+    site.run(NOON + 7 * HOUR)
+    assert site.titles("picks") == ["0.md", "2.md", "1.md"]
+    add(site, "1.md", NOON - 9 * DAY, published=False)
+    site.run(NOON + 8 * HOUR)
+    site.configure(SHORT + table())
+    site.run(NOON + 9 * HOUR)
+    add(site, "1.md", NOON - 9 * DAY)
+    site.run(NOON + 10 * HOUR)
+    assert site.titles("picks") == released
+
+
+def test_what_has_just_come_is_shown_below_the_limit_while_it_is_new(site: SiteFolder) -> None:
+    site.configure(table('order = "published"', "limit = 2"))
+    for number in range(7):
+        add(site, f"{number}.md", NOON - (10 - number) * DAY)
+    site.run(NOON)
+    assert site.titles("picks") == ["6.md", "5.md"]
+    add(site, "late.md", NOON - 6.5 * DAY)
+    add(site, "later.md", NOON - 20 * DAY)
+    site.run(NOON + HOUR)
+    assert site.titles("picks") == ["6.md", "5.md", "late.md"]
+    add(site, "new.md", NOON + 2 * DAY)
+    site.run(NOON + 2 * DAY)
+    assert site.titles("picks") == ["new.md", "6.md"]
+    assert len(walk(site.documents(), "picks/atom.xml")) == 10
+
+
+# duplicates
+
+VARIANTS = (
+    "https://www.example.org/story?id=7",
+    "http://example.org/story/?id=7#comments",
+    "https://Example.org:443/story?utm_source=x&id=7&fbclid=1",
+)
+OTHER = "https://example.org/story?id=8"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *VARIANTS,
+        "https://example.org/story?id=7&UTM_Medium=mail",
+        "https://example.org/st%6Fry?&id=7",
+        "https://example.org./story/?id=7&mc_cid=3&gclid=",
+    ],
+)
+def test_links_are_one_that_differ_in_nothing_that_matters(url: str) -> None:
+    assert canonical_link(url) == "example.org/story?id=7"
+    assert link_key(url) == link_key(VARIANTS[0])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        OTHER,
+        "https://example.org/Story?id=7",
+        "https://news.example.org/story?id=7",
+        "https://example.org:8443/story?id=7",
+        "https://example.org/story?id=7&page=2",
+        "https://example.org/story?page=2&id=7",
+        "https://example.org/story#!/7",
+        "https://example.org/story%2F?id=7",
+        "https://[bad/story?id=7",
+    ],
+)
+def test_links_are_two_that_may_lead_to_two_pages(url: str) -> None:
+    assert link_key(url) != link_key(VARIANTS[0])
+    assert canonical_link("https://e.example/?a=1&b=2") != canonical_link("https://e.example/?b=2&a=1")
+    assert link_key(None) is None
+
+
+MERGE = SHORT + table('duplicates = "merge"')
+
+
+def test_the_first_released_stands_and_shows_the_links_of_the_others(site: SiteFolder) -> None:
+    site.configure(MERGE)
+    site.run(NOON)
+    for number, link in enumerate((*VARIANTS, VARIANTS[0], OTHER)):
+        add(site, f"{number}.md", NOON + number * HOUR, webUrl=link)
+        site.run(NOON + number * HOUR)
+        assert len(related(site)["0.md"]) == min(number, 2)
+    add(site, "5.md")
+    add(site, "6.md")
+    site.run(NOON + 9 * HOUR)
+    assert site.titles("picks") == ["6.md", "5.md", "4.md", "0.md"]
+    assert related(site)["0.md"] == [link.replace("Example", "example") for link in VARIANTS[1:]]
+    assert len(site.titles()) == 7
+    assert not any(related(site, "all").values())
+    assert by_path(site)["1.md"] == "duplicates"
+    assert site.run(NOON + DAY).files_written == 0
+
+
+def test_the_next_stands_when_the_first_is_withdrawn_leaves_or_gets_another_link(site: SiteFolder) -> None:
+    site.configure(SHORT + table('duplicates = "merge"', 'topics.any = ["AI"]'))
+    site.run(NOON)
+    for number, link in enumerate(VARIANTS):
+        add(site, f"{number}.md", NOON + number * HOUR, webUrl=link, topics=["AI"])
+        site.run(NOON + number * HOUR)
+    assert inside(site) == {"0.md"}
+    add(site, "0.md", NOON, webUrl=VARIANTS[0], topics=["AI"], published=False)
+    site.run(NOON + 4 * HOUR)
+    assert inside(site) == {"1.md"}
+    assert len(related(site)["1.md"]) == 1
+    add(site, "1.md", NOON + HOUR, webUrl=VARIANTS[1], topics=["Maps"])
+    site.run(NOON + 5 * HOUR)
+    assert inside(site) == {"2.md"}
+    assert related(site) == {"2.md": []}
+    assert by_path(site) == {"0.md": "withdrawn", "1.md": "topics.any", "2.md": None}
+    add(site, "0.md", NOON, webUrl=VARIANTS[0], topics=["AI"])
+    add(site, "1.md", NOON + HOUR, webUrl=OTHER, topics=["AI"])
+    site.run(NOON + 6 * HOUR)
+    assert inside(site) == {"0.md", "1.md"}
+    add(site, "0.md", NOON, webUrl=OTHER, topics=["AI"])
+    site.run(NOON + 7 * HOUR)
+    assert inside(site) == {"0.md", "2.md"}
+    site.remove("0.md")
+    site.run(NOON + 8 * HOUR)
+    assert inside(site) == {"1.md", "2.md"}
+
+
+def test_an_edit_of_an_entry_that_another_stands_for_shows_in_that_one_and_in_its_page(site: SiteFolder) -> None:
+    site.configure(SHORT + table('duplicates = "merge"', "limit = 2"))
+    add(site, "a.md", NOON, webUrl=VARIANTS[0])
+    for number in range(3):
+        add(site, f"{number}.md", NOON + (1 + number) * HOUR, webUrl=f"https://e.example/{number}")
+    site.run(NOON + DAY)
+    assert site.titles("picks") == ["2.md", "1.md"]
+    before = site.documents()
+    add(site, "b.md", NOON + 4 * HOUR, webUrl=VARIANTS[1])
+    site.run(NOON + DAY)
+    after = site.documents()
+    changed = {path for path, body in after.items() if path.startswith("picks/") and before.get(path) != body}
+    assert changed == {"picks/archive/0001.xml"}
+    assert b'rel="related"' in after["picks/archive/0001.xml"]
+    add(site, "b.md", NOON + 4 * HOUR, webUrl=VARIANTS[1], title="Told anew")
+    site.run(NOON + DAY)
+    assert b"Told anew" in site.documents()["picks/archive/0001.xml"]
+    add(site, "b.md", NOON + 4 * HOUR, webUrl=VARIANTS[1], title="Told anew", quality=3)
+    assert site.run(NOON + DAY).files_written == 0
+    site.remove("b.md")
+    site.run(NOON + DAY)
+    assert site.documents()["picks/archive/0001.xml"] == before["picks/archive/0001.xml"]
+
+
+def test_merging_can_be_switched_on_and_off(site: SiteFolder) -> None:
+    for number, link in enumerate((*VARIANTS, OTHER)):
+        add(site, f"{number}.md", NOON + number * HOUR, webUrl=link)
+    site.configure(SHORT + table())
+    site.run(NOON + DAY)
+    assert len(inside(site)) == 4
+    before = site.documents()
+    site.configure(MERGE)
+    site.run(NOON + DAY)
+    assert inside(site) == {"0.md", "3.md"}
+    assert site.documents()["all/atom.xml"] == before["all/atom.xml"]
+    site.configure(SHORT + table())
+    site.run(NOON + DAY)
+    after = site.documents()
+    assert [site.titles("picks"), related(site)["0.md"]] == [["3.md", "2.md", "1.md", "0.md"], []]
+    assert after["all/atom.xml"] == before["all/atom.xml"]
+
+
+def test_a_site_that_merges_nothing_keeps_no_links(site: SiteFolder) -> None:
+    add(site, "a.md", NOON, webUrl=OTHER)
+    site.configure(SHORT + table())
+    site.run(NOON)
+    with site.store.read() as connection:
+        assert connection.scalars(select(entry.c.link_key)).all() == [None]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_history_leaves_standing_what_a_reading_of_the_records_says(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", 3)
+    chance = random.Random(seed)
+    story = dict.fromkeys(VARIANTS, "7") | {OTHER: "8", "https://example.org/9": "9"}
+    rule = 'topics.any = ["AI"]'
+    merging = [SHORT + table(rule, 'duplicates = "merge"', more, "limit = 3") for more in ("", "min_quality = 50")]
+    config = merging[0]
+    site.configure(config)
+    records: dict[str, dict[str, Any]] = {}
+    now = NOON
+    for _ in range(25):
+        now += HOUR
+        for _ in range(chance.randrange(4)):
+            path = f"{chance.randrange(9)}.md"
+            if path in records and chance.random() < 0.2:
+                del records[path]
+                site.remove(path)
+                continue
+            records[path] = {
+                "webUrl": chance.choice([*story, None]),
+                "topics": chance.choice([["AI"], ["AI"], ["Maps"]]),
+                "published": chance.random() < 0.85,
+                "quality": chance.choice([40, 60]),
+                "title": f"{path} {chance.randrange(3)}",
+                "publishedDateTime": (NOON + chance.randrange(8) * HOUR).isoformat(),
+            }
+            site.record(path, **{key: value for key, value in records[path].items() if value is not None})
+        if chance.random() < 0.2:
+            config = chance.choice([*merging, config.replace("merge", "keep")])
+            site.configure(config)
+        site.run(now)
+        assert inside(site) == standing(site, records, story, config)
+        everything = walk(site.documents(), "picks/atom.xml")
+        assert len(everything) == len(inside(site))
+    copy = config.replace('slug = "picks"', 'slug = "copy"')
+    site.configure(config + copy.removeprefix(SHORT))
+    site.run(now + HOUR)
+    assert inside(site, "copy") == inside(site)
+    assert related(site, "copy") == related(site)
+
+
+def standing(site: SiteFolder, records: dict[str, dict[str, Any]], story: dict[str, str], config: str) -> set[str]:
+    """The paths that the feed must hold: of each story the first released that the rule takes."""
+    with site.store.read() as connection:
+        rows = connection.execute(text("SELECT path, released_at, id FROM entry WHERE state = 2 ORDER BY 2, 3")).all()
+    found: dict[str, str] = {}
+    for row in rows:
+        one = records[row.path]
+        if "AI" not in one["topics"] or ("min_quality" in config and one["quality"] < 50):
+            continue
+        link = one["webUrl"]
+        found.setdefault(story[link] if link and "merge" in config else row.path, row.path)
+    return set(found.values())
+
+
+# all together, against a reading of our own
+
+
+@dataclass
+class Story:
+    """A record as the test remembers it."""
+
+    published: datetime | None
+    released: datetime
+    provider: str | None
+    out: bool = True
+
+    @property
+    def date(self) -> datetime:
+        return self.published or self.released
+
+
+def reading(stories: dict[str, Story], now: datetime, keys: dict[str, Any]) -> list[str]:
+    """The names that a feed with these keys shows at a time, where no entry has a right to stay."""
+    place = {name: one.date if keys.get("order") else one.released for name, one in stories.items() if one.out}
+    names = sorted(place, key=lambda name: (place[name], stories[name].published or datetime.min.replace(tzinfo=UTC)))
+    if age := keys.get("max_age"):
+        names = [name for name in names if stories[name].date + age * DAY > now]
+    counts: Counter[str | None] = Counter()
+    shown: list[str] = []
+    for name in names[::-1][: 20 * keys["limit"]]:
+        provider = stories[name].provider
+        if len(shown) < keys["limit"] and (provider is None or counts[provider] < keys.get("per_provider", 99)):
+            counts[provider] += 1
+            shown.append(name)
+    return shown
+
+
+KEYS: list[dict[str, Any]] = [
+    {"limit": 4, "max_age": 3},
+    {"limit": 4, "per_provider": 1},
+    {"limit": 3, "order": "published"},
+    {"limit": 5, "max_age": 5, "per_provider": 2, "order": "published"},
+]
+
+
+def written(keys: dict[str, Any]) -> str:
+    """The table of a feed with these keys."""
+    values = {"order": '"{}"', "max_age": '"{}d"'}
+    return SHORT + table(*(f"{key} = {values.get(key, '{}').format(value)}" for key, value in keys.items()))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_history_shows_what_a_reading_says_and_no_page_is_written_for_it(site: SiteFolder, seed: int) -> None:
+    chance = random.Random(seed)
+    keys = KEYS[seed]
+    site.configure(written(keys))
+    site.run(NOON)
+    now, stories, names = NOON, dict[str, Story](), iter(range(1000))
+    sealed: dict[str, bytes] = {}
+    for _ in range(40):
+        now += chance.choice([HOUR, 7 * HOUR, 2 * DAY])
+        edited = False
+        for number in range(chance.choice([0, 0, 1, 1, 3])):
+            name = f"{next(names):03}"
+            age = chance.choice([timedelta(), timedelta(), 2 * DAY, 6 * DAY, 60 * DAY])
+            undated = number == 0 and chance.random() < 0.2
+            published = None if undated else now - age - timedelta(seconds=int(name))
+            provider = chance.choice(["One", "Two", "Three", None])
+            add(site, f"{name}.md", published, title=name, **({"provider": provider} if provider else {}))
+            late = published is not None and published < now - 30 * DAY
+            stories[name] = Story(published, published if late and published else now, provider)
+        if stories and chance.random() < 0.2:
+            name = chance.choice(sorted(stories))
+            one = stories[name]
+            one.out, edited = not one.out, True
+            more = {"provider": one.provider} if one.provider else {}
+            add(site, f"{name}.md", one.published, title=name, published=one.out, **more)
+        if chance.random() < 0.15:
+            keys = chance.choice(KEYS)
+            edited |= True
+            site.configure(written(keys))
+        site.run(now)
+        documents = site.documents()
+        assert site.titles("picks") == reading(stories, now, keys)
+        assert len(walk(documents, "picks/atom.xml")) == sum(one.out for one in stories.values())
+        if not edited:
+            assert {path: documents[path] for path in sealed} == sealed
+        sealed = pages(site, "picks")
+
+
+def test_a_changed_limit_age_or_count_leaves_every_page_as_it_is(site: SiteFolder) -> None:
+    site.configure(written({"limit": 3}))
+    for number in range(20):
+        add(site, f"{number}.md", NOON + number * HOUR, provider="aabbc"[number % 5])
+    site.run(NOON + DAY)
+    sealed = pages(site, "picks")
+    changes: list[Callable[[], dict[str, Any]]] = [
+        lambda: {"limit": 5, "max_age": 1},
+        lambda: {"limit": 5, "per_provider": 1},
+        lambda: {"limit": 2},
+    ]
+    for number, keys in enumerate(changes):
+        site.configure(written(keys()))
+        site.run(NOON + DAY + number * HOUR)
+        now = pages(site, "picks")
+        assert {path: now[path] for path in sealed} == sealed
+        assert len(walk(site.documents(), "picks/atom.xml")) == 20
+        sealed = now
