@@ -41,7 +41,8 @@ def open_feeds(writer: Writer, specs: Collection[FeedSpec], stopped: Callable[[]
         with writer.write() as connection:
             if opening.moved:
                 keep_links(connection, tables, opening.moved)
-            for feed_id, values in opening.changed.items():
+            # slugs that are given up first: no two feeds have the same, not for a moment
+            for feed_id, values in sorted(opening.changed.items(), key=lambda one: one[1].get("slug", "") is not None):
                 connection.execute(update(feed).where(feed.c.id == feed_id).values(values))
             if opening.added:
                 used = ids_in_use(connection)
@@ -96,10 +97,7 @@ class _Opening:
 
     def _open(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> None:
         """Gives a feed its row, which is no longer among `rows` then."""
-        known = self._slug_until_now(spec, rows)
-        row = rows.pop(known, None)
-        if known != spec.slug and (dropped := rows.pop(spec.slug, None)) is not None:
-            self._change(dropped, {"slug": None})  # a feed of that name that is no more
+        row = rows.pop(self._slug_until_now(spec, rows), None)
         text = rule_text(spec.rule)
         in_force = row is not None and row.rule == text and not asks_for(spec.rule, self.moved)
         if row is None:
@@ -118,9 +116,9 @@ class _Opening:
         """The slug that the feed has in the store: its own, the one it moves from, or one that it had in between."""
         free = {slug: row for slug, row in rows.items() if slug not in self._slugs}
         names = (spec.slug, *spec.old_slugs)
-        if spec.slug in rows and (_is_live(rows[spec.slug]) or not any(map(_is_live, map(free.get, spec.old_slugs)))):
+        known = [name for name in spec.old_slugs if name in free and free[name].rule is not None]
+        if spec.slug in rows and not (known and _is_retired(rows[spec.slug])):
             return spec.slug
-        known = [name for name in spec.old_slugs if _is_live(free.get(name))]
         known += [name for name in names if name in free]
         known += [slug for slug, row in free.items() if row.born_slug in names]
         return known[0] if known else spec.slug
@@ -139,8 +137,8 @@ class _Opening:
     def _close(self, row: AnyRow) -> None:
         """What becomes of a feed that the config does not name: it is its topic's again, or no more."""
         if row.rule is None:
-            if row.topic is not None and row.slug in self.old_slugs:
-                self._change(row, {"slug": None})  # its address leads to another feed
+            if row.slug in self._slugs or (row.topic is not None and row.slug in self.old_slugs):
+                self._change(row, {"slug": None})  # its address is that of another feed, or leads to one
         elif row.topic is None:
             self._change(row, {"rule": None})
         else:
@@ -170,9 +168,9 @@ class _Opening:
         self.settled[feed_id] = values | {"touched": True, "updated_at": updated}
 
 
-def _is_live(row: AnyRow | None) -> bool:
-    """Whether a row is that of a feed that there is: of the config, or of a topic."""
-    return row is not None and (row.rule is not None or row.topic is not None)
+def _is_retired(row: AnyRow) -> bool:
+    """Whether a feed was of the config and is no more."""
+    return row.topic is None and row.rule is None
 
 
 def _try_all(writer: Writer, opening: _Opening, stopped: Callable[[], None]) -> None:

@@ -107,7 +107,7 @@ def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: Any
         reader.keep(replace(shown.feed, version=row.version + 1, updated=max(times)))
     values |= {"newest_at": shown.newest_at, "stale_at": shown.stale_at}
     connection.execute(update(feed).where(feed.c.id == row.id).values(values))
-    return (values.get("pages", row.pages) - row.pages) * reader.limit(row)
+    return int(values.get("pages", row.pages) - row.pages) * reader.limit(row)
 
 
 def _give_slugs(writer: Writer, stated: Collection[str]) -> None:

@@ -39,9 +39,12 @@ def pair_renames(writer: Writer, source: Source) -> None:
     """Gives the entries of vanished files to new files with the same bytes or, failing that, the same content.
 
     Several candidates pair in order of path. New is what came within `removal_grace` and was never released, so a
-    cycle that was cut short goes on where it stopped.
+    cycle that was cut short goes on where it stopped, however long ago that was.
     """
-    since = writer.now - span_us(source.removal_grace)
+    undecided = (file.c.source == source.name, file.c.state != FILE_GONE, file.c.gone_at.is_not(None))
+    with writer.store.read() as connection:
+        first_gone = connection.scalar(select(func.min(file.c.gone_at)).where(*undecided))
+    since = (writer.now if first_gone is None else min(first_gone, writer.now)) - span_us(source.removal_grace)
     for mark in (file.c.digest, entry.c.content_hash):
         with writer.store.read() as connection:
             if connection.execute(_vanished(source, since, file.c.path).limit(1)).first() is None:
