@@ -609,7 +609,6 @@ def test_options_elsewhere_only_says_what_is_allowed(client: httpx.Client, targe
         (b"/all", "all/"),
         (b"/all?x=1&y=%2F", "all/?x=1&y=%2F"),
         (b"/bare", "bare/"),
-        (b"/all/archive", "archive/"),
         (b"/ai/rss.xml", "../all/rss.xml"),
         (b"/ai/rss.xml?utm=1", "../all/rss.xml?utm=1"),
         (b"/ai/", "../all/"),

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aggregator.http.negotiation import accepts_html, matches_etag, parse_http_date, prefers_gzip
-from aggregator.http.snapshot import CORS, NOSNIFF, Headers, ServedFile, Snapshot, is_feed, read_hand_put
+from aggregator.http.snapshot import CORS, NOSNIFF, Headers, ServedFile, Snapshot, is_feed, read_from_disk
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -145,7 +145,7 @@ class FeedsApp:
             return await asyncio.to_thread(page)
         if self._folder is not None and path.startswith("/"):
             name = path[1:] if path[-1] != "/" else f"{path[1:]}index.html"
-            file = await asyncio.to_thread(read_hand_put, self._folder, name)
+            file = await asyncio.to_thread(read_from_disk, self._folder, name)
             if file is not None:
                 return await self._answer_file(scope, file)
         return _not_found(scope)

@@ -93,7 +93,8 @@ class ServedFile:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the manifest named when it was read, by URL path: `/all/rss.xml`, and `/all/` for its index.html.
+    """What the manifest named when it was read, by URL path: `/all/rss.xml`, and `/all/` for its index.html. Archive
+    pages are not in it.
 
     `folders` are the paths that want a slash, `gone` those that will not come back.
     """
@@ -135,10 +136,12 @@ def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
     return _build_snapshot(os.path.realpath(folder), manifest, previous, stamp)
 
 
-def read_hand_put(folder: Path, path: str) -> ServedFile | None:
-    """A file that the manifest does not name, straight from disk; None unless it may be served. Blocks."""
-    found = _read_inside(os.path.realpath(folder), path, HAND_PUT_MAX_BYTES)
-    return ServedFile(path, *found, may_vary=False) if found else None
+def read_from_disk(folder: Path, path: str) -> ServedFile | None:
+    """A file that is not kept in memory: an archive page, or one put there by hand; None unless it may be served.
+    Blocks."""
+    page = is_archive_page(path)
+    found = _read_inside(os.path.realpath(folder), path, None if page else HAND_PUT_MAX_BYTES)
+    return ServedFile(path, *found, may_vary=page) if found else None
 
 
 def content_type(path: str) -> str:
@@ -146,13 +149,18 @@ def content_type(path: str) -> str:
     pure = PurePosixPath(path)
     if known := _FEED_TYPES.get(pure.name):
         return known
-    if pure.suffix == ".xml" and pure.parent.name == "archive":
+    if is_archive_page(path):
         return _FEED_TYPES["atom.xml"]
     guessed, encoding = _TYPES.guess_type(pure.name, strict=False)
     if guessed is None or encoding:
         return "application/octet-stream"
     # XML says its own encoding, which a charset here would overrule.
     return f"{guessed}; charset=utf-8" if guessed.startswith("text/") and guessed != "text/xml" else guessed
+
+
+def is_archive_page(path: str) -> bool:
+    """Whether it is a page of a feed's archive: of those there may be very many, and they are seldom asked for."""
+    return path.endswith(".xml") and path.rpartition("/")[0].rpartition("/")[2] == "archive"
 
 
 def is_feed(path: str) -> bool:
@@ -181,6 +189,8 @@ def _parse_manifest(raw: bytes) -> _Manifest:
 def _build_snapshot(root: str, manifest: _Manifest, previous: Snapshot, stamp: tuple[int, int, int]) -> Snapshot:
     files: dict[str, ServedFile] = {}
     for path, digest in manifest.digests.items():
+        if is_archive_page(path):
+            continue
         file = previous.files.get(f"/{path}")
         if file is None or file.digest != digest:
             found = _read_inside(root, path, None)
