@@ -126,7 +126,7 @@ def _draw_feeds(found: Explanation) -> RenderableType:
     table.add_column(overflow="fold")
     for one in found.feeds:
         answer = "[green]in[/]" if one.inside else "[red]out[/]"
-        words, place = [one.clause or "no clause"], (one.file, one.line)
+        words, place = [one.clause or "no clause", *one.also], (one.file, one.line)
         if one.pending:
             words.append("from the next cycle on")
         elif one.inside and not one.shown:

@@ -212,7 +212,7 @@ def check(config_path: Path | None, as_json: bool, style: str, paths: tuple[str,
         config = load(config_path)
     except ConfigError as error:
         tell_findings([Finding(problem, problem.level) for problem in error.problems], 0, as_json, style)
-        raise
+        sys.exit(UNUSABLE)
     findings, records = find_problems(config, paths)
     tell_findings(findings, records, as_json, style)
     if warning := site_id_warning(config, None):
@@ -471,7 +471,7 @@ def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding]
     for path in paths:
         place = find_place(config.sources, path)
         if place is None:
-            raise click.UsageError(f"{path!r} is in no records folder")
+            raise click.UsageError(f"{path!r} is {'in no records folder' if os.path.exists(path) else 'not there'}")
         places.append(place)
     counted: list[int] = []
     survey = Survey(config)

@@ -24,7 +24,7 @@ from aggregator.parse.clean import http_url
 from aggregator.parse.fields import FLAGS
 from aggregator.parse.trace import FieldTrace
 from aggregator.pipeline import Pipeline
-from aggregator.rules import failing_clause, fold, rule_text
+from aggregator.rules import failing_clauses, fold, read_facts, rule_text
 from aggregator.store import (
     Event,
     Membership,
@@ -43,6 +43,7 @@ from aggregator.store import (
     read_stored,
     rule_texts,
     to_us,
+    topic_slugs,
     topic_terms,
 )
 
@@ -66,8 +67,8 @@ class Verdict:
 class FeedVerdict:
     """Whether an entry is in a feed, and by which clause: the first that keeps it out, or one that takes it in.
 
-    `shown` says that it is in the document, `page` which archive page it is sealed in. `pending`: the rule is not in
-    force yet, so this is what the next cycle will find.
+    `also` are the other clauses that keep it out. `shown` says that it is in the document, `page` which archive page it
+    is sealed in. `pending`: the rule is not in force yet, so this is what the next cycle will find.
     """
 
     slug: str
@@ -78,6 +79,7 @@ class FeedVerdict:
     shown: bool = False
     page: int | None = None
     pending: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,11 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
         entry = stored.entry
         memberships = read_memberships(connection, entry.key) if entry else []
         in_force = rule_texts(connection, [spec.slug for spec in config.feeds])
-        feeds = list(judge.feeds(published, memberships, in_force))
+        topics = topic_slugs(connection, config.feed_policy())
+        feeds = list(judge.feeds(published, memberships, in_force, topics))
         happenings = _tell(connection, entry.history) if entry else ()
     content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None
+    judged = _with_windows(config, store, entry, feeds, to_us(now))
     return Explanation(
         id=entry.id if entry else None,
         path=judge.path,
@@ -129,8 +133,8 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
         published=published,
         fields=traces,
         problems=judge.problems(),
-        feeds=_with_windows(config, store, entry, feeds, to_us(now)),
-        history=happenings,
+        feeds=judged,
+        history=_with_ages(config, entry, judged, happenings),
         others=tuple(shown_path(sources[name].root, path) for name, path in found[1:]),
     )
 
@@ -317,11 +321,20 @@ class _Judge:
     # feeds
 
     def feeds(
-        self, published: Verdict, memberships: list[Membership], in_force: Mapping[str, str | None]
+        self,
+        published: Verdict,
+        memberships: list[Membership],
+        in_force: Mapping[str, str | None],
+        topics: Mapping[str, str],
     ) -> Iterator[FeedVerdict]:
-        """`all`, the feeds of topics that the entry is in, and every feed of the config."""
+        """`all`, the feeds of its topics, and every feed of the config; `topics` are the slugs of those by topic."""
         why = published.cause, published.file, published.line
         yield FeedVerdict(ALL, published.value, *why)
+        if not published.value and isinstance(self._outcome, Record):
+            facts = read_facts(self._outcome.content, -1, -1, self._config.tables)
+            stated = {spec.slug for spec in self._config.feeds}
+            for slug in sorted({topics[key] for key in facts.topics if key in topics} - stated):
+                yield FeedVerdict(slug, False, *why)
         for one in memberships:
             if one.topic is not None and not one.ruled and one.slug is not None and one.left_by is None:
                 yield FeedVerdict(one.slug, True, "topic", *self._topic_place(one.topic), page=one.page)
@@ -338,15 +351,16 @@ class _Judge:
     def _of_rule(
         self, spec: FeedSpec, entry: StoredEntry, membership: Membership | None, *, pending: bool
     ) -> FeedVerdict:
-        clause = failing_clause(entry.facts, spec.rule)
-        inside = clause is None if pending else membership is not None and membership.left_by is None
+        failing = tuple(failing_clauses(entry.facts, spec.rule))
+        inside = not failing if pending else membership is not None and membership.left_by is None
         if inside:
             clause = taking_clause(spec.rule)
-        elif clause is None and membership is not None:
-            clause = membership.left_by
+        else:
+            clause = failing[0] if failing else membership.left_by if membership else None
         line = self._places.clause(spec.slug, clause or "slug")
         page = membership.page if membership else None
-        return FeedVerdict(spec.slug, inside, clause, self._places.file, line, page=page, pending=pending)
+        also = () if inside else failing[1:]
+        return FeedVerdict(spec.slug, inside, clause, self._places.file, line, page=page, pending=pending, also=also)
 
     def _topic_place(self, topic: str) -> tuple[str | None, int | None]:
         """Where the topic is stated: in the record, or for all records of its source."""
@@ -405,6 +419,20 @@ def _cutting_clause(spec: FeedSpec, entry: StoredEntry, feed: Feed, now_us: int)
         same = sum(_provider(other.content) == name for other in feed.entries)
         return "per_provider" if same >= spec.per_provider else None
     return None
+
+
+def _with_ages(
+    config: Config, entry: StoredEntry | None, feeds: tuple[FeedVerdict, ...], history: tuple[Happening, ...]
+) -> tuple[Happening, ...]:
+    """The history, and when the entry became too old for feeds: that follows from its date, so nothing keeps it."""
+    ages = {spec.slug: spec.max_age for spec in config.feeds if spec.max_age is not None}
+    told = list(history)
+    for one in feeds:
+        if entry is not None and one.clause == "max_age" and not one.inside:
+            dated = entry.published_at if entry.published_at is not None else entry.released_at
+            joined = [other.at for other in history if other.what == "joined" and other.feed == one.slug]
+            told.append(Happening(max([from_us(dated or 0) + ages[one.slug], *joined]), "left", one.slug, "max_age"))
+    return tuple(sorted(told, key=lambda other: other.at))
 
 
 def _provider(content: Content) -> str:

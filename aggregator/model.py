@@ -150,7 +150,7 @@ class Record:
     `public` is what its flags say; dates are judged later. The hashes are 16 bytes each: `content_hash` over the
     visible fields as the file states them (finds renames), `visible_hash` over all that a reader can see but dates,
     `selection_hash` over what only rules read, `text_hash` over title, summary and body (moves `updated`).
-    `quality` and `heat` are -1 when not scored.
+    `quality` and `heat` are -1 when not scored. `id_place` is line and column of the explicit id.
     """
 
     file: SourceFile
@@ -168,12 +168,13 @@ class Record:
     selection_hash: bytes
     text_hash: bytes
     warnings: tuple[Problem, ...]
+    id_place: tuple[int, int] = (0, 0)
 
 
 def duplicate_id(record: Record, holder: str) -> Problem:
     """The refusal of a record that states the explicit id of the one at `holder`."""
     what, todo = f"'id' is that of {holder} already", "give one of them another id"
-    return Problem(record.file.path, 0, 0, what, record.explicit_id, todo)
+    return Problem(record.file.path, *record.id_place, what, record.explicit_id, todo)
 
 
 @dataclass(frozen=True, slots=True)

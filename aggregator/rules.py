@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 
@@ -45,6 +45,11 @@ def matches(facts: Facts, rule: Rule) -> bool:
 
 def failing_clause(facts: Facts, rule: Rule) -> str | None:
     """The first clause that keeps an entry out, such as `topics.any` or `min_quality`; None if it is in."""
+    return next(failing_clauses(facts, rule), None)
+
+
+def failing_clauses(facts: Facts, rule: Rule) -> Iterator[str]:
+    """Every clause that keeps an entry out; those that cost most to try come last."""
     if rule.default_language and not facts.language:
         facts = replace(facts, language=rule.default_language)
     for field, clause, has in (
@@ -54,15 +59,14 @@ def failing_clause(facts: Facts, rule: Rule) -> str | None:
         ("provider", rule.provider, _has_provider),
         ("language", rule.language, _has_language),
     ):
-        if clause is not NO_CLAUSE and (test := _failing_test(clause, partial(has, facts))):
-            return f"{field}.{test}"
+        if clause is not NO_CLAUSE:
+            yield from _failing_tests(field, clause, partial(has, facts))
     if _is_below(facts.quality, rule.min_quality):
-        return "min_quality"
+        yield "min_quality"
     if _is_below(facts.heat, rule.min_heat):
-        return "min_heat"
-    if rule.text is not NO_CLAUSE and (test := _failing_test(rule.text, partial(says, facts.texts))):
-        return f"text.{test}"
-    return None
+        yield "min_heat"
+    if rule.text is not NO_CLAUSE:
+        yield from _failing_tests("text", rule.text, partial(says, facts.texts))
 
 
 def rule_text(rule: Rule) -> str:
@@ -78,12 +82,13 @@ def rule_text(rule: Rule) -> str:
     return json.dumps(stated, ensure_ascii=False, sort_keys=True)
 
 
-def _failing_test(clause: Clause, has: Callable[[str], bool]) -> str | None:
+def _failing_tests(field: str, clause: Clause, has: Callable[[str], bool]) -> Iterator[str]:
     if clause.any and not any(map(has, clause.any)):
-        return "any"
-    if clause.all and not all(map(has, clause.all)):
-        return "all"
-    return "none" if clause.none and any(map(has, clause.none)) else None
+        yield f"{field}.any"
+    if not all(map(has, clause.all)):
+        yield f"{field}.all"
+    if any(map(has, clause.none)):
+        yield f"{field}.none"
 
 
 def _has_topic(facts: Facts, value: str) -> bool:

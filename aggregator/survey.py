@@ -65,7 +65,8 @@ class Survey:
             key = fold(name)
             if key in self._stated if spelling else self._tables.topic(key) in met:
                 continue
-            near = get_close_matches(key, self._stated, n=1, cutoff=0.75)
+            others = [one for one in self._stated if one != self._tables.topic(key)]  # not what it is a spelling of
+            near = get_close_matches(key, others, n=1, cutoff=0.75)
             todo = f"did you mean {toml_text(self._places[near[0]][2])}?" if near else "check its spelling"
             yield self._in_config(line, column, "no record has the topic", name, todo)
 

@@ -469,3 +469,43 @@ def _edited(text: str, edit: dict[str, str | None]) -> str:
     kept = [line for line in text.splitlines() if line.partition(":")[0] not in edit]
     stated = [f"{key}: {value}" for key, value in edit.items() if value is not None]
     return "\n".join([kept[0], *stated, *kept[1:]]) + "\n"
+
+
+def test_all_clauses_that_keep_an_entry_out_are_told_and_the_feeds_of_topics_of_a_hidden_record(
+    site: SiteFolder,
+) -> None:
+    site.configure(
+        '[[feed]]\nslug = "gpu"\nprovider = { none = ["Gossip"] }\nmin_quality = 10\ntext = { any = ["GPU"] }\n'
+    )
+    site.record("a.md", topics=["AI"], provider="Gossip", title="Chips")
+    site.record("draft.md", topics=["AI", "New"], draft=True)
+    site.run(NOON)
+    told = next(one for one in explain(site, "a.md")["feeds"] if one["slug"] == "gpu")
+    assert [told["clause"], *told["also"]] == ["provider.none", "min_quality", "text.any"]
+    assert feeds(site, "draft.md") == {"all": (False, "draft"), "ai": (False, "draft"), "gpu": (False, "draft")}
+
+
+def test_what_one_cycle_did_is_told_in_its_order(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "one"\nduplicates = "merge"\n')
+    for name in ("a.md", "b.md"):
+        site.record(name, webUrl="https://e.example/same", publishedDateTime="2024-01-01T00:00:00Z")
+    site.run(NOON)
+    assert [(what, feed, clause) for _, what, feed, clause in happened(site, "b.md")][-3:] == [
+        ("joined", "all", None),
+        ("joined", "one", None),
+        ("left", "one", "duplicates"),
+    ]
+
+
+def test_the_history_says_when_an_entry_became_too_old_for_a_feed(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "young"\nmax_age = "10d"\n')
+    site.record("a.md", publishedDateTime="2024-05-01T00:00:00Z")
+    site.run("2024-05-02 00:00")
+    site.run("2024-05-12 00:00")
+    told = explain(site, "a.md", "2024-05-12T00:00:00Z")
+    assert [(one["at"], one["what"], one["feed"], one["clause"]) for one in told["history"]][-1] == (
+        "2024-05-11T00:00:00Z",
+        "left",
+        "young",
+        "max_age",
+    )

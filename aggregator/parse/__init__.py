@@ -90,6 +90,7 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
         selection_hash=_hash(quality, heat, public, _stamp(published), _stamp(stated.expires)),
         text_hash=text_hash,
         warnings=tuple(fields.warnings),
+        id_place=fields.place("id") if explicit_id is not None else (0, 0),
     )
 
 

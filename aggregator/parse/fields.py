@@ -160,6 +160,11 @@ class Fields:
         _, value = self._find("excerpt_separator")
         return value.value if value is not None and isinstance(value.value, str) else None
 
+    def place(self, field: str) -> tuple[int, int]:
+        """Line and column of the key that `field` is read from, 0 where there is none."""
+        _, value = self._find(field)
+        return (value.line, value.column) if value is not None else (0, 0)
+
     def score(self, field: str) -> float:
         """A finite number, -1 when there is none."""
         key, value = self._find(field)

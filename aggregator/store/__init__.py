@@ -22,6 +22,7 @@ from aggregator.store.feeds import (
     settle_feeds,
     settle_index,
     summarise_feeds,
+    topic_slugs,
     topic_terms,
 )
 from aggregator.store.history import Event, feed_slugs
@@ -124,6 +125,7 @@ __all__ = [
     "store_outcomes",
     "summarise_feeds",
     "to_us",
+    "topic_slugs",
     "topic_terms",
     "try_feed",
     "withdraw_expired",

@@ -39,6 +39,10 @@ class Event:
     clause: str | None = None
 
 
+_SEQUENCE = (STORED, RELEASED, JOINED, LEFT, WITHDRAWN)
+"""What comes first of what one cycle did."""
+
+
 def add_events(connection: Connection, events: Iterable[tuple[int, Event]]) -> None:
     """Keeps what became of entries, each with the key of its entry."""
     rows = [
@@ -86,7 +90,7 @@ def read_history(connection: Connection, row: AnyRow) -> list[Event]:
     for one in told:
         once.setdefault((one.at, one.what, one.feed_id), one)
     # an order of their own: the first release counts from the date of a record, which may be long before it was read
-    return sorted([*found, *once.values()], key=lambda one: one.at)
+    return sorted([*found, *once.values()], key=lambda one: (one.at, _SEQUENCE.index(one.what)))
 
 
 def feed_slugs(connection: Connection, feed_ids: Iterable[int]) -> dict[int, str]:
