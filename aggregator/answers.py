@@ -129,8 +129,10 @@ def _draw_feeds(found: Explanation) -> RenderableType:
         words, place = [one.clause or "no clause", *one.also], (one.file, one.line)
         if one.pending:
             words.append("from the next cycle on")
+        elif one.page and not one.shown and (one.inside or one.clause in ("max_age", "per_provider")):
+            words.append(f"in the archive, page {one.page}")
         elif one.inside and not one.shown:
-            words.append(f"in the archive, page {one.page}" if one.page else "beyond what the feed shows")
+            words.append("beyond what the feed shows")
         table.add_row(answer, one.slug, ", ".join(words), "" if place == known else escape(_place(*place)))
     return Padding(table, (0, 0, 0, 2))
 

@@ -275,7 +275,8 @@ def feeds(config_path: Path | None, as_json: bool, pin: bool) -> None:
 def preview(config_path: Path | None, as_json: bool, slug: str) -> None:
     """Show the entries that the feed SLUG would hold now, and what would go in (+) and out (-).
 
-    With --config NEW: under that config, compared with what the feed shows today. Only reads. Records that changed
+    With --config NEW: under that config, compared with what the feed shows today; put it beside the one in force,
+    because relative paths start at its folder. Only reads. Records that changed
     since the last cycle are as they were then; for those there is: aggregator build --dry-run
     """
     from aggregator import answers

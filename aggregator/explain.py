@@ -115,7 +115,10 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
         if not found:
             raise NotFoundError(_nowhere(config, asked))
         stored = read_stored(connection, *found[0], config.tables)
-        outcome, traces = trace_file(sources[stored.source], stored.path)
+        source = sources[stored.source]
+        outcome, _ = trace_file(source, stored.path)
+        # what the file itself says: topics of its source stand in the config
+        _, traces = trace_file(replace(source, topics=()), stored.path)
         judge = _Judge(config, stored, outcome, traces, to_us(now))
         published = judge.published()
         entry = stored.entry
@@ -364,7 +367,9 @@ class _Judge:
 
     def _topic_place(self, topic: str) -> tuple[str | None, int | None]:
         """Where the topic is stated: in the record, or for all records of its source."""
-        if topic in {topic_key(name) for name in self._source.topics} and "topics" not in self._traces:
+        tables, stated = self._config.tables, self._traces.get("topics")
+        own = tables.all_of(map(topic_key, stated.value or ())) if stated is not None else frozenset()
+        if topic not in own and topic in tables.all_of(map(topic_key, self._source.topics)):
             return self._places.file, self._places.record_key(self._source.name, "topics")
         return self.path, self._line("topics")
 

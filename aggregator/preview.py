@@ -25,11 +25,10 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
         kept = kept_policy(connection, pipeline.policy)
         slugs = {*feed_versions(connection, kept), *feed_versions(connection, pipeline.policy), *pipeline.policy.specs}
     today = FeedReader(kept, site_id, config.site_facts(), pipeline.reader.space)
-    if slug in slugs:
-        with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
-            trial = try_feed(store, today, pipeline.reader, slug, to_us(now), Path(folder))
-        if trial is not None:
-            return trial
+    with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
+        trial = try_feed(store, today, pipeline.reader, slug, to_us(now), Path(folder))
+    if trial is not None:
+        return trial
     near = get_close_matches(slug, sorted(slugs), n=3)
     todo = f"did you mean {' or '.join(map(repr, near))}?" if near else "see them with: aggregator feeds"
     raise NotFoundError(f"there is no feed {slug!r} ({todo})")

@@ -509,3 +509,13 @@ def test_the_history_says_when_an_entry_became_too_old_for_a_feed(site: SiteFold
         "young",
         "max_age",
     )
+
+
+def test_a_topic_of_the_source_is_told_where_the_config_says_it(site: SiteFolder) -> None:
+    site.configure(f'[records]\npath = "{site.incoming}"\ntopics = ["Everywhere"]\n')
+    site.record("a.md", topics=["AI"])
+    site.run(NOON)
+    told = {one["slug"]: one for one in explain(site, "a.md")["feeds"]}
+    assert told["ai"]["file"].endswith("a.md")
+    assert told["everywhere"]["file"].endswith("aggregator.toml")
+    assert next(one for one in explain(site, "a.md")["fields"] if one["field"] == "topics")["value"] == ["AI"]

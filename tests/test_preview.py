@@ -185,3 +185,30 @@ def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monk
         assert titles(told["entries"]) == after
         assert titles(told["in"]) == [one for one in after if one not in shown]
         assert titles(told["out"]) == [one for one in shown if one not in after]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        '[topics.parent]\n"Maps" = "Geography"\n',
+        '[topics.alias]\n"Maps" = "Geography"\n',
+        '[topics.alias]\n"Cars" = "Maps"\n',
+        AI + 'max_age = "10h"\n',
+        AI + 'order = "published"\nper_provider = 1\n',
+        '[[feed]]\nslug = "picks"\nduplicates = "merge"\n',
+        '[[feed]]\nslug = "picks"\ntext = { any = ["4.md", "re:[02]"] }\n',
+    ],
+)
+def test_tables_words_windows_and_merging_are_previewed_as_the_next_cycle_makes_them(
+    site: SiteFolder, rules: str
+) -> None:
+    fill(site)
+    for number in (7, 8):
+        site.record(f"{number}.md", webUrl="https://example.org/2?utm_source=x", topics=["Maps"])
+    site.run(NOON)
+    slug = "picks" if "picks" in rules else "geography" if "Geography" in rules else "maps"
+    told = preview(site, slug, rules)
+    site.configure(rules)
+    site.run(LATER)
+    assert titles(told["entries"]) == site.titles(slug)
+    assert titles(told["entries"])

@@ -147,8 +147,8 @@ def test_a_rejected_record_is_told_once_and_read_again_when_it_changes(shop: Sho
     eventually(lambda: service.titles() == ["Whole"])
     shop.record("bad.md", "Mended")
     eventually(lambda: "Mended" in service.titles())
+    eventually(lambda: service.log.count(f"INFO no longer so: {line}") == 1)
     assert service.log.count(f"WARNING {line}") == 1
-    assert service.log.count(f"INFO no longer so: {line}") == 1
     facts = shop.json("status")
     assert (facts["rejected"], facts["unfinished"]) == ([], [])
 
@@ -322,7 +322,7 @@ def test_a_saved_config_takes_effect_however_it_is_saved(shop: Shop) -> None:
         eventually(lambda topic=topic: service.titles("picks") == [f"About {'AI' if topic == 'AI' else 'cars'}"])
     save(shop, "swapped", more=PICKS.replace("picks", "chosen") + 'moved_from = ["picks"]')
     eventually(lambda: service.titles("chosen") == ["About AI"])
-    assert service.get("picks/rss.xml").body == service.get("chosen/rss.xml").body, "it leads there"
+    eventually(lambda: service.get("picks/rss.xml").body == service.get("chosen/rss.xml").body)
     assert service.get("cars/rss.xml").headers["etag"] == cars, "what nobody changed stays as it is"
     assert service.get("healthz").json()["config"] == "ok"
     assert "aggregator.toml takes effect: feed" in service.log
@@ -576,7 +576,7 @@ def test_a_record_that_became_due_while_it_was_down_comes_out_at_its_start(shop:
     shop.record("z.md", "Now")
     due = datetime.now(UTC) + timedelta(seconds=3)
     shop.record("a.md", "Due", publishedDateTime=due.isoformat())
-    assert shop.run("build").returncode == 0
+    assert shop.run("build", "--now", (due - timedelta(hours=1)).isoformat()).returncode == 0
     assert shop.titles() == ["Now"]
     facts = shop.json("status")
     assert facts["next_due"] == due.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, insert, select, update
 
 from aggregator.content import read_content
-from aggregator.model import Entry, FeedSpec, Rule
+from aggregator.model import Entry, FeedPolicy, FeedSpec, Rule
 from aggregator.naming import link_key, topic_slug
 from aggregator.rules import matches, rule_text, topic_rule
 from aggregator.store.duplicates import DUPLICATES
@@ -24,6 +24,7 @@ from aggregator.store.feeds import topic_terms
 from aggregator.store.reader import FeedReader, Shown, TopicTerms, feed_digest
 from aggregator.store.records import facts_of
 from aggregator.store.tables import ENTRY_OUT, NEVER, AnyRow, body, entry, feed, feed_entry
+from aggregator.store.topics import asks_for, moved_topics
 from aggregator.store.writer import ALL_FEED
 
 BATCH = 1000
@@ -55,18 +56,20 @@ def try_feed(
     terms = topic_terms(store, reader.policy)
     with store.read() as connection:
         row = _find(connection, slug, spec)
-        if row is None and spec is None:
+        topic = _coming_topic(reader.policy, slug) if row is None and spec is None else None
+        if row is None and spec is None and topic is None:
             return None
         before = today.read_settled(connection, row, terms).entries if row is not None and row.version else ()
-        rule = _next_rule(reader, row, spec)
+        rule = topic_rule(topic) if topic is not None else _next_rule(reader, row, spec)
+        moved = moved_topics(connection, reader.policy.tables)
         if rule is None and (heir := _heir(connection, reader, slug)) is not None:
             size, shown = heir.size, reader.read(connection, heir, now, terms)
         elif rule is None:
             return FeedTrial(slug, row.title if row is not None else slug, 0, before, (), ())
-        elif row is not None and row.rule == (rule_text(spec.rule) if spec else None):
+        elif row is not None and row.rule == (rule_text(spec.rule) if spec else None) and not asks_for(rule, moved):
             size, shown = row.size, _shown(connection, reader, row, now, terms)
         else:
-            size, shown = _try_rule(connection, reader, _next_row(row, spec, now), rule, now, terms, folder)
+            size, shown = _try_rule(connection, reader, _next_row(row, spec, slug, now), rule, now, terms, folder)
     released = tuple(one.released_at for one in shown.rows)
     return FeedTrial(slug, shown.feed.title, size, before, shown.feed.entries, released)
 
@@ -98,10 +101,17 @@ def _heir(connection: Connection, reader: FeedReader, slug: str) -> AnyRow | Non
     return next((row for row in rows if topic_slug(row.topic) == slug), None)
 
 
-def _next_row(row: AnyRow | None, spec: FeedSpec | None, now: int) -> dict[str, Any]:
+def _coming_topic(policy: FeedPolicy, slug: str) -> str | None:
+    """The topic that tables of the config bring up and whose feed would have this slug."""
+    tables = policy.tables
+    coming = (key for key in sorted(tables.names) if policy.auto and slug == (tables.slugs.get(key) or topic_slug(key)))
+    return next(coming, None)
+
+
+def _next_row(row: AnyRow | None, spec: FeedSpec | None, slug: str, now: int) -> dict[str, Any]:
     """The row of the feed as it would be."""
     made: dict[str, Any] = {"id": ALL_FEED + 1, "topic": None, "size": 0, "touched": False, "version": 0, "pages": 0}
-    made |= {"shown_hash": b"", "changed_at": now, "updated_at": now}
+    made |= {"shown_hash": b"", "changed_at": now, "updated_at": now, "slug": slug, "title": slug}
     if row is not None:
         made |= {column.name: getattr(row, column.name) for column in feed.c}
     title = spec.title or made.get("topic_title") or spec.slug if spec else made.get("topic_title")
