@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,7 +15,7 @@ from conftest import SiteFolder, at
 from lxml import etree
 
 from aggregator.errors import StoppedError
-from aggregator.store import archives
+from aggregator.store import archives, feeds
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
@@ -360,3 +362,75 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: Si
         site.run("2026-03-02 12:01")
     assert len(walk(site.documents(), "all/atom.xml")) == 150
     assert len(walk(site.documents(), "ai/atom.xml")) == 150
+
+
+def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    # feeds may share a transaction, which therefore goes over by one feed at most
+    for module in (archives, feeds):
+        monkeypatch.setattr(module, "SEALED_AT_ONCE", 50)
+    site.configure(SMALL)
+    for number in range(45):
+        date = (NOON + timedelta(minutes=number)).isoformat()
+        site.record(f"{number:03}.md", publishedDateTime=date, topics=[f"T{topic}" for topic in range(20)])
+    sealed = Counter[Any]()
+    seal = archives._seal
+
+    def count(connection: Any, reader: Any, row: Any, pages: int, rows: Any, terms: Any) -> int:
+        sealed[connection.get_transaction()] += len(rows)
+        return seal(connection, reader, row, pages, rows, terms)
+
+    monkeypatch.setattr(archives, "_seal", count)
+    site.run("2026-03-02 12:00")
+    assert sealed.total() >= 21 * 35
+    assert max(sealed.values()) <= 100
+
+
+# what a deleted output folder gets back
+
+LONG = "All that there is to say about it. " * 60
+
+
+def test_a_document_that_a_backfill_left_alone_is_written_again_as_it_was(site: SiteFolder) -> None:
+    site.configure(SMALL + '\narchive = false\nmax_bytes = "12KB"')
+    add(site, range(10, 12), excerpt=LONG)
+    site.run("2026-03-02 12:00")
+    for number in range(5):
+        site.record(f"old-{number}.md", publishedDateTime=f"2020-01-0{5 - number}T00:00:00Z", excerpt=LONG)
+        site.run(f"2026-03-02 13:0{number}")
+    before = site.documents()
+    shutil.rmtree(site.output)
+    site.run("2026-03-02 14:00")
+    assert site.documents() == before
+
+
+def test_a_document_behind_which_sealed_entries_came_back_is_written_again_as_it_was(site: SiteFolder) -> None:
+    site.configure(SMALL + '\nmax_bytes = "12KB"\n[[feed]]\nslug = "good"\nmin_quality = 50\n')
+    add(site, range(8), excerpt=LONG, quality=60)
+    site.run("2026-03-02 12:00")
+    shown = {int(title[:3]) for title in site.titles("good")}
+    sealed = set(range(8)) - shown
+    assert sealed
+    add(site, sealed, excerpt=LONG, quality=10)
+    site.run("2026-03-02 13:00")
+    add(site, [max(shown)], excerpt=f"{LONG}!", quality=60)
+    site.run("2026-03-02 14:00")
+    add(site, sealed, excerpt=LONG, quality=60)
+    site.run("2026-03-02 15:00")
+    before = site.documents()
+    shutil.rmtree(site.output)
+    site.run("2026-03-02 16:00")
+    assert site.documents() == before
+
+
+def test_a_page_is_measured_when_it_is_sealed_and_keeps_its_entries_when_they_grow(site: SiteFolder) -> None:
+    site.configure(SMALL + '\nmax_bytes = "12KB"')
+    add(site, range(35))
+    site.run("2026-03-02 12:00")
+    before = pages(site)
+    add(site, range(10), excerpt="long " * 2000)
+    site.run("2026-03-02 13:00")
+    after = pages(site)
+    assert {path: entry_ids(body) for path, body in after.items()} == {
+        path: entry_ids(body) for path, body in before.items()
+    }
+    assert len(after["all/archive/0001.xml"]) > 12_000

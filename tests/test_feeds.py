@@ -267,6 +267,20 @@ def test_a_feed_that_moves_keeps_its_id_and_its_entries(site: SiteFolder) -> Non
     assert len(rows_of(site, feed.c.id)) == len(row)
 
 
+def test_a_feed_moves_to_a_slug_that_a_removed_feed_had_and_stays_what_it_is(site: SiteFolder) -> None:
+    fill(site)
+    old = table("old", 'topics.any = ["AI"]')
+    site.configure(table("new", "min_quality = 90") + old)
+    site.run(NOON)
+    site.configure(old)
+    site.run(LATER)
+    ids, atom_id = site.ids("old"), etree.parse(site.output / "old" / "atom.xml").findtext(f"{ATOM}id")
+    site.configure(table("new", 'topics.any = ["AI"]', 'moved_from = ["old"]'))
+    site.run(LATER_STILL)
+    assert etree.parse(site.output / "new" / "atom.xml").findtext(f"{ATOM}id") == atom_id
+    assert site.ids("new") == ids
+
+
 def test_the_old_files_go_on_with_the_bytes_of_the_new_ones(site: SiteFolder) -> None:
     site.configure(table("old", 'topics.any = ["AI"]'))
     fill(site)

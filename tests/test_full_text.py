@@ -128,6 +128,20 @@ def test_a_renamed_file_keeps_its_body_and_a_sealed_page_has_bodies_too(site: Si
     assert len(stored_bodies(site)) == 5
 
 
+@pytest.mark.parametrize(("before", "after"), [("summary", "full"), ("full", "summary")])
+def test_pages_follow_their_feed_to_full_text_and_back_while_another_feed_is_full(
+    site: SiteFolder, before: str, after: str
+) -> None:
+    other = '[[feed]]\nslug = "other"\ncontent = "{}"\n'
+    for number in range(5):
+        put(site, f"{number}.md", f"Body {number}.", publishedDateTime=f"2026-05-{10 + number}T00:00:00Z")
+    for moment, content in (("2026-05-21 12:00", before), ("2026-05-21 13:00", after)):
+        site.configure(FULL + other.format(content))
+        site.run(moment)
+        for path, text in (("atom.xml", b"Body 4."), ("archive/0001.xml", b"Body 0.")):
+            assert (text in (site.output / "other" / path).read_bytes()) == (content == "full")
+
+
 @pytest.mark.parametrize(
     ("fields", "address"),
     [

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import SiteFolder
 
-from aggregator.errors import StoreError
+from aggregator.errors import StoppedError, StoreError
 from aggregator.store import copy_store
 
 NOON = "2024-05-01 12:00"
@@ -173,3 +173,20 @@ def test_a_copy_that_takes_the_place_of_a_draft_is_counted_once(small: SiteFolde
     small.run("2024-05-01 12:02")
     small.remove("draft.md")
     assert small.run("2024-05-01 12:03").new == 0
+
+
+def test_a_file_that_was_renamed_in_a_cycle_that_stopped_keeps_its_id_however_late_the_next_is(
+    small: SiteFolder,
+) -> None:
+    ids = small.ids()
+    (small.incoming / "a.md").rename(small.incoming / "moved.md")
+
+    def stop(*_args: object, **_keys: object) -> None:
+        raise StoppedError("stopped")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aggregator.pipeline.pair_renames", stop)
+        with pytest.raises(StoppedError):
+            small.run("2024-05-01 12:01")
+    small.run("2024-05-03 12:00")
+    assert small.ids() == ids
