@@ -1,0 +1,104 @@
+"""A store of the first schema goes on where it was, under the program of today."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from conftest import SiteFolder, at
+from sqlalchemy import LargeBinary, MetaData, create_engine, text
+from test_archives import pages, walk
+
+FIRST = Path(__file__).parent / "data" / "store-0001.json"
+"""The rows that commit fad80ac stored when it ran `live` over `CONFIG`, by table; hashes are in hex."""
+CONFIG = '[output]\nlimit = 5\nmin_stay = "0s"\n'
+NOON = at("2026-03-01 12:00")
+HOUR = timedelta(hours=1)
+
+
+def live(site: SiteFolder) -> list[Callable[[], Any]]:
+    """What a newsroom does hour by hour: an import, an edit and a draft, a withdrawal, a topic that is left."""
+
+    def put(number: int, **fields: Any) -> None:
+        date = (NOON - timedelta(days=number)).isoformat()
+        site.record(
+            f"{number:02}.md", **{"publishedDateTime": date, "topics": ["AI", "Maps"][: 1 + number % 2]} | fields
+        )
+
+    return [
+        lambda: [put(number) for number in range(18)],
+        lambda: (put(4, excerpt="More"), put(18, published=False), put(19, publishedDateTime="2026-04-01T00:00:00Z")),
+        lambda: (site.remove("07.md"), put(2, published=False), put(20, id="mine", quality=7)),
+        lambda: (put(1, topics=["AI"]), put(2, published=True), site.write("broken.md", "---\ntitle: [\n---\n")),
+    ]
+
+
+@pytest.fixture
+def upgraded(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
+    """A site over a store of the first schema, each kind of database in turn, with the files that it knows."""
+    engine = create_engine(store_url)
+    with engine.begin() as connection:
+        config = AlembicConfig()
+        config.set_main_option("script_location", "aggregator.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        metadata = MetaData()
+        metadata.reflect(connection)
+        for name, rows in json.loads(FIRST.read_bytes()).items():
+            table = metadata.tables[name]
+            hashes = {column.name for column in table.columns if isinstance(column.type, LargeBinary)}
+            connection.execute(
+                table.insert(),
+                [{key: bytes.fromhex(one) if key in hashes else one for key, one in row.items()} for row in rows],
+            )
+    engine.dispose()
+    site = make_site(store_url, CONFIG)
+    for happen in live(site):
+        happen()
+    return site
+
+
+def first(table: str) -> list[dict[str, Any]]:
+    """The rows of a table as the first program left them."""
+    return list(json.loads(FIRST.read_bytes())[table])
+
+
+def now(site: SiteFolder, table: str) -> list[dict[str, Any]]:
+    """The same columns of a table as they are now."""
+    columns = ", ".join(first(table)[0])
+    with site.store.read() as connection:
+        rows = connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1, 2")).mappings().all()
+    return [{key: one.hex() if isinstance(one, bytes) else one for key, one in row.items()} for row in rows]
+
+
+def without(rows: list[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in columns} for row in rows]
+
+
+def test_an_upgraded_store_keeps_ids_and_times_and_publishes_everything(upgraded: SiteFolder) -> None:
+    result = upgraded.run(NOON + 4 * HOUR)
+    assert (result.published, result.new, result.changed, result.removed) == (True, 0, 0, 0)
+    assert now(upgraded, "entry") == first("entry")
+    assert without(now(upgraded, "feed_entry"), "page") == without(first("feed_entry"), "page")
+    uids = {row["id"]: row["uid"] for row in first("entry")}
+    documents = upgraded.documents()
+    for feed in first("feed"):
+        inside = [row for row in first("feed_entry") if row["feed_id"] == feed["id"] and row["left_at"] is None]
+        assert walk(documents, f"{feed['slug']}/atom.xml") == {uids[row["entry_id"]] for row in inside}
+        assert pages(upgraded, feed["slug"])
+        assert len(upgraded.titles(feed["slug"])) == 5
+
+
+def test_the_second_cycle_over_an_upgraded_store_writes_nothing(upgraded: SiteFolder) -> None:
+    upgraded.run(NOON + 4 * HOUR)
+    before, stored = upgraded.snapshot(), [now(upgraded, table) for table in ("entry", "feed", "feed_entry", "file")]
+    upgraded.close()
+    assert upgraded.run(NOON + 5 * HOUR).files_written == 0
+    assert upgraded.snapshot() == before
+    assert [now(upgraded, table) for table in ("entry", "feed", "feed_entry", "file")] == stored
