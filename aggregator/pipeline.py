@@ -19,7 +19,7 @@ from hashlib import blake2b
 from aggregator.config import Config
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.ingest import ingest_batch, ingest_files
-from aggregator.model import CycleResult, Document, FeedMoves, Rule, Source, SourceFile
+from aggregator.model import CycleResult, Document, Entry, Feed, FeedMoves, Rule, Source, SourceFile
 from aggregator.parse import PARSER_VERSION
 from aggregator.publish import NOTHING, Published, Wanted, publish_feeds, read_manifest
 from aggregator.render import (
@@ -106,11 +106,22 @@ class Pipeline:
         self.reader = FeedReader(self.policy, site_id, self._site, self._space())
 
     def _space(self) -> Space:
+        """What fits, as render measures it; what cannot be rendered counts as fitting, and is told when it is."""
         site, options = self._site, self._options
-        return Space(
-            count=lambda feed: count_fitting(feed, site, options),
-            split=lambda feed, entries, limit: split_fitting(feed, entries, site, options, limit),
-        )
+
+        def count(feed: Feed) -> int:
+            try:
+                return count_fitting(feed, site, options)
+            except RenderError:
+                return len(feed.entries)
+
+        def split(feed: Feed, entries: tuple[Entry, ...], limit: int) -> list[int]:
+            try:
+                return split_fitting(feed, entries, site, options, limit)
+            except RenderError:
+                return [min(limit, len(entries) - start) for start in range(0, len(entries), limit)]
+
+        return Space(count, split)
 
     def run(self, now: datetime, *, accept_removals: bool = False, walk: bool = True) -> CycleResult:
         """One cycle at the content's time `now`; without `walk` no folder is looked at, and only time can change what
