@@ -40,6 +40,12 @@ GAP = "is not supported by this version yet"
 
 
 @pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short path, because messages show 80 characters of a value."""
+    return tmp_path_factory.mktemp("c")
+
+
+@pytest.fixture
 def load(tmp_path: Path) -> Any:
     """Load a text as the config file of a site in `tmp_path`."""
     path = tmp_path / "config" / "aggregator.toml"
