@@ -147,7 +147,8 @@ class Content:
 class Record:
     """What one file says, normalised.
 
-    `public` is what its flags say; dates are judged later. The hashes are 16 bytes each: `content_hash` over the
+    `public` is what its flags say; dates are judged later. `content_json` is the content less its body, as
+    `content.content_json` has it. The hashes are 16 bytes each: `content_hash` over the
     visible fields as the file states them (finds renames), `visible_hash` over all that a reader can see but dates,
     `selection_hash` over what only rules read, `text_hash` over title, summary and body (moves `updated`).
     `quality` and `heat` are -1 when not scored. `id_place` is line and column of the explicit id.
@@ -158,6 +159,7 @@ class Record:
     explicit_id: str | None
     public: bool
     content: Content
+    content_json: str
     published: datetime | None
     updated: datetime | None
     expires: datetime | None

@@ -69,17 +69,20 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
     public = public and not hidden
     text_hash = _hash(content.title, content.summary, xml_text(body))
     stated_hash = text_hash if stated.content.title else _hash("", content.summary, xml_text(body))
+    stated_json = content_json(stated.content)
+    stored_json = shown_json = stated_json if content is stated.content else content_json(content)
     if source.body_base is not None:
         body_html = render_body(without_tags(body, source.layout), content.link or source.body_base)
-        content = replace(content, body_html=body_html) if body_html else content
-    stated_json = content_json(stated.content)
-    shown_json = stated_json if content is stated.content else content_json(content)
+        if body_html:
+            content = replace(content, body_html=body_html)
+            shown_json = content_json(content)
     return Record(
         file=file,
         digest=digest,
         explicit_id=explicit_id,
         public=public,
         content=content,
+        content_json=stored_json,
         published=published,
         updated=stated.updated,
         expires=stated.expires,

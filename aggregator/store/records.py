@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from aggregator.content import content_json, read_content
+from aggregator.content import read_content
 from aggregator.errors import StoreMismatchError
 from aggregator.model import (
     Facts,
@@ -448,7 +448,7 @@ def _stated(writer: Writer, record: Record) -> dict[str, Any]:
         "path": record.file.path,
         "explicit_id": record.explicit_id,
         "state": ENTRY_WAITING if waits else ENTRY_HIDDEN,
-        "content": content_json(replace(record.content, body_html="")),
+        "content": record.content_json,
         "content_hash": record.content_hash,
         "visible_hash": record.visible_hash,
         "selection_hash": record.selection_hash,
