@@ -74,8 +74,7 @@ class Source:
     language: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """A file seen in a folder: a stat, nothing read yet. `path` is relative, POSIX, escaped (`naming.escape_name`)."""
 
     source: str
@@ -173,7 +172,34 @@ class Record:
     id_place: tuple[int, int] = (0, 0)
 
 
-def duplicate_id(record: Record, holder: str) -> Problem:
+class RecordRow(NamedTuple):
+    """A Record as it is stored, and as it goes from one process to another: its content is its JSON.
+
+    `topics` and `link` are those of the content.
+    """
+
+    file: SourceFile
+    digest: bytes
+    explicit_id: str | None
+    public: bool
+    content_json: str
+    body_html: str
+    topics: tuple[str, ...]
+    link: str | None
+    published: datetime | None
+    updated: datetime | None
+    expires: datetime | None
+    quality: float
+    heat: float
+    content_hash: bytes
+    visible_hash: bytes
+    selection_hash: bytes
+    text_hash: bytes
+    warnings: tuple[Problem, ...]
+    id_place: tuple[int, int]
+
+
+def duplicate_id(record: Record | RecordRow, holder: str) -> Problem:
     """The refusal of a record that states the explicit id of the one at `holder`."""
     what, todo = f"'id' is that of {holder} already", "give one of them another id"
     return Problem(record.file.path, *record.id_place, what, record.explicit_id, todo)

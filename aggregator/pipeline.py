@@ -18,7 +18,7 @@ from hashlib import blake2b
 
 from aggregator.config import Config
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
-from aggregator.ingest import ingest_batch, ingest_files
+from aggregator.ingest import ingest_row_batch, ingest_rows
 from aggregator.model import CycleResult, Document, Entry, Feed, FeedMoves, Rule, Source, SourceFile
 from aggregator.parse import PARSER_VERSION
 from aggregator.publish import NOTHING, Published, Wanted, publish_feeds, read_manifest
@@ -46,6 +46,7 @@ from aggregator.store import (
     free_duplicates,
     from_us,
     index_version,
+    is_unseen,
     known_files,
     mark_missing,
     next_due,
@@ -221,13 +222,13 @@ class Pipeline:
                 )
 
     def _scan(self, writer: Writer, source: Source, problems: list[str], *, first: bool) -> _Scanned:
-        known = count_known(writer, source)
+        known, unseen = count_known(writer, source), first and is_unseen(writer, source)
         walk = _Walk(self, writer, source)
         problem = None
         try:
-            for outcomes in ingest_files(source, walk.differing(), workers=self.config.workers):
+            for outcomes in ingest_rows(source, walk.differing(), workers=self.config.workers):
                 self.check_stop()
-                store_outcomes(writer, source, outcomes, time.time_ns())
+                store_outcomes(writer, source, outcomes, time.time_ns(), unseen=unseen)
             walk.flush()
         except FolderError as error:
             problem = f"{source.root}: the records folder cannot be read: {error} (bring it back; see [records] path)"
@@ -239,7 +240,7 @@ class Pipeline:
         """Reads again the files that were refused for an id that has become free."""
         if freed := free_duplicates(writer, source):
             batch = [(SourceFile(source.name, path, 0, 0), None) for path in freed]
-            store_outcomes(writer, source, ingest_batch(source, batch), time.time_ns())
+            store_outcomes(writer, source, ingest_row_batch(source, batch), time.time_ns())
 
     def _shape(self) -> str:
         """Names what of the config decides what feeds show, rules aside."""

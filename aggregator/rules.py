@@ -128,7 +128,8 @@ class FeedRules:
         self._rules = rules
         self.topic_feeds = topic_feeds
         self._by_topic: dict[str, list[int]] = defaultdict(list)
-        self._others = [feed for feed, rule in rules.items() if not rule.topics.any]
+        self._all = frozenset(feed for feed, rule in rules.items() if rule == Rule())
+        self._others = [feed for feed, rule in rules.items() if not rule.topics.any and feed not in self._all]
         self.merging = frozenset(feed for feed, rule in rules.items() if rule.duplicates == "merge")
         """Feeds in which one entry of a canonical link stands for the others."""
         self.by_date = frozenset(feed for feed, rule in rules.items() if rule.order == "published")
@@ -137,16 +138,17 @@ class FeedRules:
             for key in rule.topics.any:
                 self._by_topic[key].append(feed)
 
-    def matching_feeds(self, facts: Facts) -> frozenset[int]:
-        """The feeds that an entry is in."""
+    def matching_feeds(self, topics: frozenset[str], facts: Callable[[], Facts]) -> set[int]:
+        """The feeds that an entry of these topics is in; `facts` is asked for the rest only if a rule reads it."""
+        found = {self.topic_feeds[key] for key in topics if key in self.topic_feeds}
+        found |= self._all
         tried = {*self._others}
-        for key in facts.topics:
-            tried.update(self._by_topic.get(key, ()))
-        found = {feed for feed in tried if matches(facts, self._rules[feed])}
-        found |= {
-            self.topic_feeds[key] for key in facts.topics if key in self.topic_feeds and matches(facts, topic_rule(key))
-        }
-        return frozenset(found)
+        if self._by_topic:
+            tried.update(feed for key in topics for feed in self._by_topic.get(key, ()))
+        if tried:
+            known = facts()
+            found.update(feed for feed in tried if matches(known, self._rules[feed]))
+        return found
 
     def clause_against(self, facts: Facts, feed: int) -> str:
         """What keeps an entry out of a feed that it is not in: a clause of its rule, or `topic`."""

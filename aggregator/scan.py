@@ -100,7 +100,7 @@ def walk_folder(source: Source) -> Iterator[SourceFile | Unreadable]:
         item = next(stack[-1], None)
         if item is None:
             stack.pop()
-        elif not isinstance(item, tuple):
+        elif isinstance(item, SourceFile | Unreadable):
             yield item
         else:
             try:

@@ -49,7 +49,7 @@ from aggregator.store.lifecycle import (
 )
 from aggregator.store.policy import kept_policy
 from aggregator.store.reader import FeedReader, Space
-from aggregator.store.records import dropped_sources, known_files, mark_missing, open_source, store_outcomes
+from aggregator.store.records import dropped_sources, is_unseen, known_files, mark_missing, open_source, store_outcomes
 from aggregator.store.status import (
     FileProblem,
     LastCycle,
@@ -94,6 +94,7 @@ __all__ = [
     "free_duplicates",
     "from_us",
     "index_version",
+    "is_unseen",
     "kept_policy",
     "known_files",
     "known_paths",

@@ -196,8 +196,8 @@ def _try_all(writer: Writer, opening: _Opening, stopped: Callable[[], None]) -> 
 
 
 def _placing(row: AnyRow) -> Placing:
-    content = read_content(row.content)
-    return Placing(row.id, row.released_at, row.published_at, content, row.quality, row.heat)
+    topics = read_content(row.content).topics
+    return Placing(row.id, row.released_at, row.published_at, row.content, topics, row.quality, row.heat)
 
 
 def _free_slug(connection: Connection, feed_id: int, values: dict[str, Any]) -> dict[str, Any]:

@@ -147,7 +147,8 @@ def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyR
                 old.id,
                 old.released_at,
                 old.published_at,
-                read_content(new.content),
+                new.content,
+                read_content(new.content).topics,
                 new.quality,
                 new.heat,
                 shown=old.visible_hash != new.visible_hash,
@@ -379,8 +380,10 @@ def _release(connection: Connection, writer: Writer, rows: list[AnyRow] | Any, u
                 "updated_at": updated,
             }
         )
-        content = read_content(row.content)
-        placings.append(Placing(row.id, released, published, content, row.quality, row.heat, first=first, shown=True))
+        topics = read_content(row.content).topics
+        placings.append(
+            Placing(row.id, released, published, row.content, topics, row.quality, row.heat, first=first, shown=True)
+        )
     update_entries(connection, changes)
     place_entries(connection, writer, placings)
     tell_released(connection, writer, [row.id for row in rows if row.released_at is not None])

@@ -5,26 +5,34 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from aggregator.model import Content, Facts
+from aggregator.content import read_content
+from aggregator.model import Facts, TopicTables
 from aggregator.rules import FeedRules, fold, read_facts
 from aggregator.store.duplicates import DUPLICATES, links_of, note_links, read_groups
 from aggregator.store.history import JOINED, LEFT, WITHDRAWN, Event, add_events
 from aggregator.store.tables import NEVER, AnyRow, archive_page, feed, feed_entry
-from aggregator.store.writer import Writer, add_to_sizes
+from aggregator.store.writer import Writer, add_to_sizes, execute_many
+
+_JOIN = insert(feed_entry)
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """An entry that is out and what rules read of it. `first`: it was never in a feed; `shown`: readers can see that it
-    changed; `before`: what rules read of it before the change, if that is why it is placed."""
+    """An entry that is out and what rules read of it, its content as it is stored.
+
+    `first`: it was never in a feed; `shown`: readers can see that it changed; `before`: what rules read of it before
+    the change, if that is why it is placed.
+    """
 
     entry_id: int
     released_at: int
     published_at: int | None
-    content: Content
+    content: str
+    topics: tuple[str, ...]
     quality: float
     heat: float
     first: bool = False
@@ -72,8 +80,8 @@ class _Moves:
 
     def add(self, placing: Placing, rows: Mapping[int, AnyRow]) -> None:
         """One entry, with its memberships in the feeds that may change, by feed."""
-        facts = read_facts(placing.content, placing.quality, placing.heat, self._writer.policy.tables)
-        wanted = self._rules.matching_feeds(facts)
+        tables = self._writer.policy.tables
+        wanted = self._rules.matching_feeds(tables.all_of(map(fold, placing.topics)), partial(_facts, placing, tables))
         for feed_id in sorted(wanted - rows.keys()):
             self._joins.append(self._joining(placing, feed_id))
             if not placing.first and not self._own_times:
@@ -85,7 +93,7 @@ class _Moves:
             moved = feed_id in wanted and self._move_place(placing, row)
             if feed_id not in wanted and (inside or row.left_by in (WITHDRAWN, DUPLICATES)):
                 # an entry that was withdrawn is back on the site, so that it is no longer what keeps it out of here
-                clause = self._rules.clause_against(facts, feed_id)
+                clause = self._rules.clause_against(_facts(placing, tables), feed_id)
                 self._leaves.append(key | {"clause": clause})
                 self._events.append((placing.entry_id, Event(self._writer.now, LEFT, feed_id, clause)))
             elif feed_id in wanted and row.left_by == DUPLICATES and feed_id in self._rules.merging:
@@ -141,8 +149,7 @@ class _Moves:
 
     def write(self, connection: Connection) -> None:
         """Changes the rows, and marks feeds and pages touched."""
-        if self._joins:
-            connection.execute(insert(feed_entry), self._joins)
+        execute_many(connection, _JOIN, self._joins)
         now = self._writer.now
         _update_memberships(connection, self._returns, left_at=None, left_by=None, joined_at=now)
         _update_memberships(connection, self._leaves, left_at=now, left_by=bindparam("clause"))
@@ -171,7 +178,7 @@ def _merge_placed(
 ) -> None:
     """Has one entry stand for each link that these entries have, or had when they were placed last."""
     if feeds and placings:
-        links = note_links(connection, {placing.entry_id: placing.content.link for placing in placings})
+        links = note_links(connection, {placing.entry_id: read_content(placing.content).link for placing in placings})
         _merge(connection, writer, feeds, links)
 
 
@@ -202,9 +209,11 @@ def _merge(connection: Connection, writer: Writer, feeds: Collection[int], links
 
 def meet_topics(connection: Connection, writer: Writer, placings: Collection[Placing]) -> None:
     """Gives topics that are new their rows, named as they are spelled here, or else in the config."""
-    tables = writer.policy.tables
+    tables, known = writer.policy.tables, writer.rules.topic_feeds.keys() | writer.covered
     for placing in placings:
-        named = tables.named(placing.content.topics, fold)
+        if known.issuperset(tables.all_of(map(fold, placing.topics))):
+            continue
+        named = tables.named(placing.topics, fold)
         for key in named:
             for topic in tables.lineage(key):
                 if topic not in writer.rules.topic_feeds and topic not in writer.covered:
@@ -213,6 +222,7 @@ def meet_topics(connection: Connection, writer: Writer, placings: Collection[Pla
                     title = tables.titles.get(topic, name)
                     row = new_feed(writer, feed_id, topic, title) | {"topic_title": None if title == name else name}
                     connection.execute(insert(feed).values(row))
+                    known.add(topic)
 
 
 def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dict[str, object]:
@@ -228,6 +238,10 @@ def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dic
         "changed_at": writer.now,
         "updated_at": writer.now,
     }
+
+
+def _facts(placing: Placing, tables: TopicTables) -> Facts:
+    return read_facts(read_content(placing.content), placing.quality, placing.heat, tables)
 
 
 _MEMBERSHIP = tuple(

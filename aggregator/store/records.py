@@ -15,7 +15,7 @@ from aggregator.model import (
     Facts,
     KnownFile,
     Problem,
-    Record,
+    RecordRow,
     Rejection,
     Source,
     SourceFile,
@@ -41,10 +41,12 @@ from aggregator.store.tables import (
     file,
 )
 from aggregator.store.tables import source as source_table
-from aggregator.store.writer import Writer, to_us_or_none, upsert
+from aggregator.store.writer import Writer, execute_many, to_us_or_none, upsert
 
 PAGE = 5000
 RACY_NS = 2_000_000_000
+Outcome = RecordRow | Rejection | Unchanged
+_NEW_ENTRY, _NEW_FILE = insert(entry), insert(file)
 
 _KNOWN = (
     file.c.path,
@@ -152,29 +154,44 @@ def mark_missing(writer: Writer, source: Source, paths: Sequence[str]) -> None:
         )
 
 
+def is_unseen(writer: Writer, source: Source) -> bool:
+    """Whether no file of a source is known yet, nor ever was."""
+    with writer.store.read() as connection:
+        return connection.execute(select(file.c.path).where(file.c.source == source.name).limit(1)).first() is None
+
+
 def store_outcomes(
-    writer: Writer, source: Source, outcomes: Sequence[Record | Rejection | Unchanged], read_at_ns: int
+    writer: Writer, source: Source, outcomes: Sequence[Outcome], read_at_ns: int, *, unseen: bool = False
 ) -> None:
-    """Stores one batch in one transaction; entries that are out move or leave their feeds in it."""
+    """Stores one batch in one transaction; entries that are out move or leave their feeds in it.
+
+    With `unseen`, this is the first scan and no file of the source was known when it began: whatever has a date that has
+    come is released at once, since it can be no vanished one under another name.
+    """
     with writer.write() as connection:
-        _Batch(connection, writer, source, read_at_ns).store(outcomes)
+        _Batch(connection, writer, source, read_at_ns, unseen=unseen).store(outcomes)
 
 
 class _Batch:
     """The rows that one batch adds and changes."""
 
-    def __init__(self, connection: Connection, writer: Writer, source: Source, read_at_ns: int) -> None:
+    def __init__(
+        self, connection: Connection, writer: Writer, source: Source, read_at_ns: int, *, unseen: bool
+    ) -> None:
         self.connection, self.writer, self.source, self.read_at_ns = connection, writer, source, read_at_ns
+        self.unseen = unseen
         self.files: list[dict[str, object]] = []
         self.inserts: list[dict[str, object]] = []
         self.updates: list[dict[str, Any]] = []
         self.bodies: dict[int, str] = {}
         self.placings: list[Placing] = []
+        self.releases: list[Placing] = []
         self.withdrawals: dict[int, str] = {}
         self.hides: list[int] = []
 
-    def store(self, outcomes: Sequence[Record | Rejection | Unchanged]) -> None:
-        known = _known_rows(self.connection, self.source.name, [outcome.file.path for outcome in outcomes])
+    def store(self, outcomes: Sequence[Outcome]) -> None:
+        paths = [] if self.unseen else [outcome.file.path for outcome in outcomes]
+        known = _known_rows(self.connection, self.source.name, paths)
         holders = _Holders(self.connection, self.writer, self.source.name, outcomes, known)
         for outcome in outcomes:
             row = known.get(outcome.file.path)
@@ -201,7 +218,7 @@ class _Batch:
         self._file(outcome.file, digest, state, entry_id, _problems((outcome.problem,)))
         self._stay_or_hide(row, UNUSABLE if outcome.hides else None)
 
-    def _refuse_duplicate(self, record: Record, row: AnyRow | None, rival: str) -> None:
+    def _refuse_duplicate(self, record: RecordRow, row: AnyRow | None, rival: str) -> None:
         problem = duplicate_id(record, rival)
         entry_id = row.id if row else None
         wanted = record.explicit_id
@@ -218,23 +235,35 @@ class _Batch:
         elif row.entry_state == ENTRY_WAITING:
             self.hides.append(row.id)
 
-    def _accept(self, record: Record, row: AnyRow | None, holders: _Holders) -> None:
+    def _accept(self, record: RecordRow, row: AnyRow | None, holders: _Holders) -> None:
         if row is None or row.id is None:
             entry_id = self.writer.new_entry_id()
-            self.inserts.append(_new_entry(self.writer, record, entry_id, holders.mint(record, entry_id)))
+            values = _new_entry(self.writer, record, entry_id, holders.mint(record, entry_id))
+            if self.unseen and _is_due(values, self.writer.now):
+                self._release(record, values)
+            self.inserts.append(values)
             self.writer.new += 1
-            self.bodies[entry_id] = record.content.body_html
+            self.bodies[entry_id] = record.body_html
         else:
             entry_id = row.id
             self._update(record, row)
         problems = _problems(record.warnings) if record.warnings else None
         self._file(record.file, record.digest, FILE_READ, entry_id, problems)
 
-    def _update(self, record: Record, row: AnyRow) -> None:
+    def _release(self, record: RecordRow, values: dict[str, Any]) -> None:
+        dated = values["dated_at"]
+        values |= {"state": ENTRY_OUT, "released_at": dated, "published_at": dated}
+        self.releases.append(
+            Placing(
+                values["id"], dated, dated, record.content_json, record.topics, record.quality, record.heat, first=True
+            )
+        )
+
+    def _update(self, record: RecordRow, row: AnyRow) -> None:
         values = _changed_entry(self.writer, record, row)
         shown = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
         if record.visible_hash != row.visible_hash:
-            self.bodies[row.id] = record.content.body_html
+            self.bodies[row.id] = record.body_html
         if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_OUT:
             if shown or record.selection_hash != row.selection_hash:
                 self.placings.append(
@@ -242,7 +271,8 @@ class _Batch:
                         row.id,
                         row.released_at,
                         row.published_at,
-                        record.content,
+                        record.content_json,
+                        record.topics,
                         record.quality,
                         record.heat,
                         shown=shown,
@@ -284,13 +314,15 @@ class _Batch:
         )
 
     def _flush(self) -> None:
-        if self.inserts:
-            self.connection.execute(insert(entry), self.inserts)
+        execute_many(self.connection, _NEW_ENTRY, self.inserts)
         placings = self._with_facts_before()
         update_entries(self.connection, self.updates)
         self._flush_bodies()
-        upsert(self.connection, file, self.files)
-        place_entries(self.connection, self.writer, placings)
+        if self.unseen:
+            execute_many(self.connection, _NEW_FILE, self.files)
+        else:
+            upsert(self.connection, file, self.files)
+        place_entries(self.connection, self.writer, [*placings, *self.releases])
         withdraw_entries(self.connection, self.writer, self.withdrawals)
         if self.hides:
             self.connection.execute(update(entry).where(entry.c.id.in_(self.hides)).values(state=ENTRY_HIDDEN))
@@ -324,16 +356,15 @@ class _Holders:
         connection: Connection,
         writer: Writer,
         source: str,
-        outcomes: Sequence[Record | Rejection | Unchanged],
+        outcomes: Sequence[Outcome],
         known: dict[str, AnyRow],
     ) -> None:
         self._connection, self._writer, self._source = connection, writer, source
-        records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
+        records = [outcome for outcome in outcomes if isinstance(outcome, RecordRow)]
         explicit = {record.explicit_id for record in records if record.explicit_id is not None}
         new = (record for record in records if getattr(known.get(record.file.path), "id", None) is None)
-        asked = {self._first_choice(record) for record in new} | {
-            writer.mint.explicit_entry_id(one) for one in explicit
-        }
+        self._choices = {record.file.path: self._first_choice(record) for record in new}
+        asked = {*self._choices.values(), *map(writer.mint.explicit_entry_id, explicit)}
         found = select(
             entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path, file.c.gone_at
         ).outerjoin(file, file.c.entry_id == entry.c.id)
@@ -346,7 +377,7 @@ class _Holders:
             row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
         }
 
-    def rival(self, record: Record, row: AnyRow | None) -> str | None:
+    def rival(self, record: RecordRow, row: AnyRow | None) -> str | None:
         """The place of the entry, another than that of `row`, that has the explicit id of `record`."""
         if record.explicit_id is None:
             return None
@@ -360,9 +391,9 @@ class _Holders:
             self._explicit[record.explicit_id] = (own, _place(self._source, record.file.path))
         return None
 
-    def mint(self, record: Record, entry_id: int) -> str:
+    def mint(self, record: RecordRow, entry_id: int) -> str:
         """The id of a new entry, now held by it."""
-        uid = self._first_choice(record)
+        uid = self._choices[record.file.path]
         take = 1
         while uid in self._uids or (take > 1 and self._is_taken(uid)):
             take += 1
@@ -373,7 +404,7 @@ class _Holders:
             self._explicit[record.explicit_id] = place
         return uid
 
-    def _first_choice(self, record: Record) -> str:
+    def _first_choice(self, record: RecordRow) -> str:
         if record.explicit_id is not None:
             return self._writer.mint.explicit_entry_id(record.explicit_id)
         return self._writer.mint.path_entry_id(self._source, record.file.path)
@@ -414,7 +445,7 @@ def shown_update(
     return max((at for at in (published_at, stated, edited, returned) if at is not None), default=stored)
 
 
-def _new_entry(writer: Writer, record: Record, entry_id: int, uid: str) -> dict[str, object]:
+def _new_entry(writer: Writer, record: RecordRow, entry_id: int, uid: str) -> dict[str, Any]:
     values = _stated(writer, record)
     stated = values["stated_update_at"]
     return values | {
@@ -422,10 +453,17 @@ def _new_entry(writer: Writer, record: Record, entry_id: int, uid: str) -> dict[
         "uid": uid,
         "stored_at": writer.now,
         "updated_at": shown_update(values["dated_at"], stated, None, None, writer.now),
+        "released_at": None,
+        "published_at": None,
     }
 
 
-def _changed_entry(writer: Writer, record: Record, row: AnyRow) -> dict[str, object]:
+def _is_due(values: Mapping[str, Any], now: int) -> bool:
+    """Whether a new entry comes out by its date, which is no later than `now`."""
+    return values["state"] == ENTRY_WAITING and values["dated_at"] is not None and values["dated_at"] <= now
+
+
+def _changed_entry(writer: Writer, record: RecordRow, row: AnyRow) -> dict[str, object]:
     values = _stated(writer, record)
     if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_WAITING:
         # once out, a date that moves changes nothing; only flags and an expiry do
@@ -439,7 +477,7 @@ def _changed_entry(writer: Writer, record: Record, row: AnyRow) -> dict[str, obj
     return values | {"entry_key": row.id, "edited_at": edited, "updated_at": updated}
 
 
-def _stated(writer: Writer, record: Record) -> dict[str, Any]:
+def _stated(writer: Writer, record: RecordRow) -> dict[str, Any]:
     """The columns that follow from the record alone and the time; `state` is WAITING or HIDDEN."""
     dated, expires = to_us_or_none(record.published), to_us_or_none(record.expires)
     waits = record.public and (expires is None or expires > writer.now)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Insert, Table, Update, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aggregator.errors import StoreMismatchError
@@ -19,6 +22,11 @@ from aggregator.store.tables import entry, feed, meta
 
 ALL_FEED = 1
 """The row of the feed `all`."""
+_ADD_TO_SIZE = (
+    update(feed)
+    .where(feed.c.id == bindparam("feed_id"))
+    .values(size=feed.c.size + bindparam("delta"), touched=literal_column("true"))
+)
 
 
 class Writer:
@@ -105,24 +113,47 @@ def write_meta(connection: Connection, key: str, value: str) -> None:
 
 def upsert(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
     """Inserts rows, or replaces those with the same primary key; all rows have the same columns."""
-    if not rows:
-        return
-    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = build(table)
+    if rows:
+        execute_many(connection, _upserting(table, tuple(rows[0]), connection.dialect.name), rows)
+
+
+@lru_cache(maxsize=16)
+def _upserting(table: Table, names: tuple[str, ...], dialect: str) -> Insert:
+    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     keys = [column.name for column in table.primary_key]
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    changed = {name: statement.excluded[name] for name in names if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def execute_many(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
+    """Runs a statement once for each row: what `Connection.execute` does, at a fraction of what a row costs there.
+
+    All rows have the same names, those of columns or of the statement's `bindparam`. Values go to the driver as they
+    are. The statement must be one that is kept, since it is looked up by what it is.
+    """
+    if rows:
+        dialect: Any = type(connection.dialect)
+        sql, values = _compiled(statement, tuple(rows[0]), dialect)
+        connection.exec_driver_sql(sql, [values(row) for row in rows])
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    statement: Insert | Update, names: tuple[str, ...], dialect: Callable[..., Any]
+) -> tuple[str, Callable[[dict[str, Any]], tuple[Any, ...]]]:
+    """The statement in the words of the driver, and what makes its positional values of a row."""
+    positional = dialect(paramstyle="qmark" if dialect().name == "sqlite" else "format")
+    compiled = statement.compile(dialect=positional, column_keys=[*names] if isinstance(statement, Insert) else None)
+    places = compiled.positiontup or []
+    constants = {name: value for name, value in compiled.params.items() if name not in names}
+    pick = itemgetter(*places)
+    return str(compiled), (lambda row: pick(row | constants)) if constants else pick
 
 
 def add_to_sizes(connection: Connection, deltas: dict[int, int]) -> None:
     """Adds to the number of entries of feeds and marks them touched."""
-    if deltas:
-        connection.execute(
-            update(feed)
-            .where(feed.c.id == bindparam("feed_id"))
-            .values(size=feed.c.size + bindparam("delta"), touched=True),
-            [{"feed_id": feed_id, "delta": delta} for feed_id, delta in sorted(deltas.items())],
-        )
+    rows = [{"feed_id": feed_id, "delta": delta} for feed_id, delta in sorted(deltas.items())]
+    execute_many(connection, _ADD_TO_SIZE, rows)
 
 
 def to_us(moment: datetime) -> int:
