@@ -48,8 +48,8 @@ def ingest_files(
 ) -> Iterator[list[Outcome]]:
     """The outcomes of `files` (each with its stored digest or None), in their order, in batches.
 
-    Many files are read by `workers` processes, few ones here; 0 or 1 is always here. A file that is gone by now gives
-    no outcome.
+    Many files are read by `workers` processes, of which this is one when it has nothing else to do; few ones are read
+    here. A file that is gone by now gives no outcome.
     """
     return _read_files(ingest_batch, source, files, workers)
 
@@ -74,16 +74,24 @@ def _read_files(
             yield read(source, batch)
         return
     context = multiprocessing.get_context("spawn")  # the service has threads, so never fork
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool:
+    with ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_follow_parent) as pool:
         waiting: deque[Future[list[Read]]] = deque()
-        try:
-            for batch in itertools.chain(head, batches):
+
+        def hand_out() -> None:
+            while sum(not one.done() for one in waiting) < 2 * (workers - 1) and (batch := next(batches, None)):
                 with _signals_held():
                     waiting.append(pool.submit(read, source, batch))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
+
+        try:
+            hand_out()
+            for batch in head:  # while the others start
+                yield read(source, batch)
+                hand_out()
             while waiting:
+                if not waiting[0].done() and len(waiting) < 4 * workers and (batch := next(batches, None)):
+                    waiting.append(_done(read(source, batch)))
                 yield waiting.popleft().result()
+                hand_out()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -184,6 +192,12 @@ def _read_file(path: str, file: SourceFile, max_bytes: int) -> tuple[bytes, Sour
     if (status.st_size, kept_mtime(status)) != (file.size, file.mtime_ns):
         file = file._replace(size=status.st_size, mtime_ns=kept_mtime(status))
     return raw, file
+
+
+def _done(outcomes: list[Read]) -> Future[list[Read]]:
+    future: Future[list[Read]] = Future()
+    future.set_result(outcomes)
+    return future
 
 
 def _follow_parent() -> None:

@@ -53,6 +53,7 @@ from aggregator.phrases import read_phrase
 from aggregator.rules import fold
 
 _LEAST_TTL_MINUTES = 15
+_MOST_WORKERS = 4  # more have nothing to do: all that they read is stored by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ class Config:
 
     @property
     def workers(self) -> int:
-        """How many processes may read files: as many as there are cores, if the file names no number."""
-        return (os.cpu_count() or 1) if self.ingest.workers is None else self.ingest.workers
+        """How many processes may read files: if the file names no number, as many as there are cores, up to 4."""
+        return min(os.cpu_count() or 1, _MOST_WORKERS) if self.ingest.workers is None else self.ingest.workers
 
     def site_facts(self) -> Site:
         """What every document says of the site."""

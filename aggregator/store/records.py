@@ -165,8 +165,8 @@ def store_outcomes(
 ) -> None:
     """Stores one batch in one transaction; entries that are out move or leave their feeds in it.
 
-    With `unseen`, this is the first scan and no file of the source was known when it began: whatever has a date that has
-    come is released at once, since it can be no vanished one under another name.
+    With `unseen`, this is the first scan, and no file of the source was known when it began: whatever has a date that
+    has come is released at once, since it can be no vanished one under another name.
     """
     with writer.write() as connection:
         _Batch(connection, writer, source, read_at_ns, unseen=unseen).store(outcomes)
