@@ -78,9 +78,9 @@ def _read_files(
         waiting: deque[Future[list[Read]]] = deque()
 
         def hand_out() -> None:
-            while sum(not one.done() for one in waiting) < 2 * (workers - 1) and (batch := next(batches, None)):
+            while sum(not one.done() for one in waiting) < 2 * (workers - 1) and (following := next(batches, None)):
                 with _signals_held():
-                    waiting.append(pool.submit(read, source, batch))
+                    waiting.append(pool.submit(read, source, following))
 
         try:
             hand_out()
@@ -88,8 +88,8 @@ def _read_files(
                 yield read(source, batch)
                 hand_out()
             while waiting:
-                if not waiting[0].done() and len(waiting) < 4 * workers and (batch := next(batches, None)):
-                    waiting.append(_done(read(source, batch)))
+                if not waiting[0].done() and len(waiting) < 4 * workers and (following := next(batches, None)):
+                    waiting.append(_done(read(source, following)))
                 yield waiting.popleft().result()
                 hand_out()
         finally:
