@@ -19,7 +19,6 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects import postgresql
 
 AnyRow = Row[*tuple[Any, ...]]
 """A row whose columns a function names itself."""
@@ -36,7 +35,7 @@ ENTRY_HIDDEN, ENTRY_WAITING, ENTRY_OUT = range(3)
 metadata = MetaData()
 
 _Key = BigInteger().with_variant(Integer, "sqlite")
-_Bytewise = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_Bytewise = Text().with_variant(Text(collation="C"), "postgresql")
 
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 """Facts of the whole store: its id, the site's id, what the last cycle was configured with."""

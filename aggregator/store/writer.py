@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from aggregator.errors import StoreMismatchError
 from aggregator.model import FeedPolicy, Rule
@@ -107,11 +107,21 @@ def upsert(connection: Connection, table: Table, rows: list[dict[str, object]]) 
     """Inserts rows, or replaces those with the same primary key; all rows have the same columns."""
     if not rows:
         return
-    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = build(table)
+    statement = dialect_insert(connection, table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def dialect_insert(connection: Connection, table: Table) -> Any:
+    """The INSERT of the database in use, which knows ON CONFLICT; the other's is not imported."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def add_to_sizes(connection: Connection, deltas: dict[int, int]) -> None:
