@@ -1,4 +1,5 @@
-"""The tables; `indexes` has their indexes. Times are integers, µs since 1970 in UTC; texts that are compared or sorted are in byte order."""
+"""The tables; their indexes are in `indexes`. Times are integers, µs since 1970 in UTC; texts that are compared or
+sorted are in byte order."""
 
 from __future__ import annotations
 
