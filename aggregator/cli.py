@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 something was found wrong, 2 usage, config, port or store,
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
 import json
@@ -62,6 +63,7 @@ Examples:
 def main() -> None:
     """Runs the command line and exits with its code."""
     gc.set_threshold(GC_THRESHOLD)
+    atexit.register(gc.freeze)  # what is left goes with the process; nothing is gained by looking through it
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character is no reason to fail
             stream.reconfigure(errors="backslashreplace")

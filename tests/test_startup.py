@@ -43,7 +43,9 @@ def test_a_build_with_nothing_to_do_neither_reads_nor_renders(shop: Shop) -> Non
 def test_a_check_opens_no_store(shop: Shop) -> None:
     imported = imported_by(shop, "check")
     assert "frontmatter" in imported
-    assert imported & (RENDERING | SERVICE | SELDOM | {"sqlalchemy", "aggregator.store", "aggregator.pipeline"}) == set()
+    assert (
+        imported & (RENDERING | SERVICE | SELDOM | {"sqlalchemy", "aggregator.store", "aggregator.pipeline"}) == set()
+    )
 
 
 def test_a_look_at_the_store_reads_no_record(shop: Shop) -> None:
