@@ -124,6 +124,8 @@ def run(config_path: Path | None) -> None:
     A changed config takes effect when it is saved, or is refused and said to be; SIGHUP asks for it to be read too.
     Ends cleanly on Ctrl-C or SIGTERM. Logs go to stderr.
     """
+    import aggregator.parse
+    import aggregator.render  # noqa: F401 - the first change must not wait for these two
     from aggregator.http import bind_socket, make_server
     from aggregator.service import Service
     from aggregator.site import port_warning, site_id_warning
