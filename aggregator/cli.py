@@ -5,16 +5,15 @@ Exit codes: 0 fine, 1 something was found wrong, 2 usage, config, port or store,
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
-import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = Path("config/aggregator.toml")
 BUILD_WAIT_S = 30.0
+GC_THRESHOLD = 50_000
+"""New objects between collections. Almost all of those that imports make stay, and looking through them takes time."""
 FOUND_WRONG, UNUSABLE, INTERRUPTED = 1, 2, 130
 
 EPILOG = """\b
@@ -61,6 +62,8 @@ Examples:
 
 def main() -> None:
     """Runs the command line and exits with its code."""
+    gc.set_threshold(GC_THRESHOLD)
+    atexit.register(gc.freeze)  # what is left goes with the process; nothing is gained by looking through it
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character is no reason to fail
             stream.reconfigure(errors="backslashreplace")
@@ -121,6 +124,8 @@ def run(config_path: Path | None) -> None:
     A changed config takes effect when it is saved, or is refused and said to be; SIGHUP asks for it to be read too.
     Ends cleanly on Ctrl-C or SIGTERM. Logs go to stderr.
     """
+    import aggregator.parse
+    import aggregator.render  # noqa: F401 - the first change must not wait for these two
     from aggregator.http import bind_socket, make_server
     from aggregator.service import Service
     from aggregator.site import port_warning, site_id_warning
@@ -230,7 +235,7 @@ def status(config_path: Path | None, as_json: bool) -> None:
 
     Works on a config that is refused too, while a service goes on with the last good one.
     """
-    from aggregator import reports
+    from aggregator import overview
 
     try:
         config = load(config_path)
@@ -238,8 +243,8 @@ def status(config_path: Path | None, as_json: bool) -> None:
         facts = gather_beside(config_path or DEFAULT_CONFIG, error)
     else:
         with reading_store(config) as store:
-            facts = reports.gather_status(config, store)
-    tell(facts, as_json, lambda: draw(reports.draw_status(facts)))
+            facts = overview.gather_status(config, store)
+    tell(facts, as_json, lambda: draw(overview.draw_status(facts)))
 
 
 @commands.command(short_help="List every feed and its address.")
@@ -253,19 +258,19 @@ def feeds(config_path: Path | None, as_json: bool, pin: bool) -> None:
 
     With --pin, print the slugs of topics as the table of the config that keeps them.
     """
-    from aggregator import reports
+    from aggregator import overview
 
     config = load(config_path)
     if pin:
         with reading_store(config) as store, store.read() as connection:
-            slugs, unnamed = reports.read_pins(config, connection)
+            slugs, unnamed = overview.read_pins(config, connection)
         if unnamed:
             say(f"left out, because the config cannot hold their names: the topics of {', '.join(unnamed)}")
-        tell(slugs, as_json, lambda: echo_lines(reports.pin_lines(slugs)))
+        tell(slugs, as_json, lambda: echo_lines(overview.pin_lines(slugs)))
         return
     with reading_store(config) as store, store.read() as connection:
-        facts = [reports.feed_facts(config, one) for one in reports.read_summaries(config, connection)]
-    tell(facts, as_json, lambda: draw(reports.draw_feeds(facts)))
+        facts = [overview.feed_facts(config, one) for one in overview.read_summaries(config, connection)]
+    tell(facts, as_json, lambda: draw(overview.draw_feeds(facts)))
 
 
 @commands.command(short_help="Show what a feed would hold now, also under another config.", epilog=PREVIEW_EPILOG)
@@ -326,6 +331,9 @@ def init(folder: Path, config_path: Path | None) -> None:
     Its JSON Schema is written beside it, as aggregator.schema.json, for editors that complete keys (Taplo, Even Better
     TOML). After an upgrade: aggregator schema > config/aggregator.schema.json
     """
+    import shlex
+    import uuid
+
     from aggregator.config import SCHEMA_NAME, config_schema, init_text, load_config
 
     path = folder / (config_path or DEFAULT_CONFIG)
@@ -417,12 +425,12 @@ def reading_store(config: Config) -> Iterator[Store]:
 
 def gather_beside(path: Path, refused: ConfigError) -> dict[str, Any]:
     """The status while a service goes on without what its config says now. Raises `refused` again when none runs."""
-    from aggregator import reports
+    from aggregator import overview
     from aggregator.config import usable_config
 
     config = usable_config(path, env=os.environ)
     with suppress(StoreError), reading_store(config) as store:
-        facts = reports.gather_status(config, store, refused.problems)
+        facts = overview.gather_status(config, store, refused.problems)
         if facts["running"]:
             return facts
     raise refused
@@ -447,6 +455,8 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> tuple[list[FeedMoves], bool]:
     """What a build would change, tried on a copy of the store, and whether it would meet anything wrong, which is said
     on stderr."""
+    import tempfile
+
     from aggregator.pipeline import rehearse
     from aggregator.site import default_site_id
     from aggregator.store import copy_store, open_site

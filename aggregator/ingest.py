@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import multiprocessing
 import os
 import signal
 import stat
@@ -16,17 +15,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aggregator.model import Problem, Record, RecordRow, Rejection, Source, SourceFile, Unchanged
 from aggregator.naming import kept_mtime, unescape_path
-from aggregator.parse import parse_record
-from aggregator.parse.trace import FieldTrace, trace_record
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from aggregator.parse.trace import FieldTrace
+
+PARSER_VERSION = "3"
+"""Changes when the same bytes give another Record, so that an upgrade reads every file again."""
 BATCH = 1000
 READ_STEP = 16_384
 POOL_FROM = 2 * BATCH
@@ -73,6 +76,9 @@ def _read_files(
         for batch in itertools.chain(head, batches):
             yield read(source, batch)
         return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     context = multiprocessing.get_context("spawn")  # the service has threads, so never fork
     with ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_follow_parent) as pool:
         waiting: deque[Future[list[Read]]] = deque()
@@ -129,6 +135,8 @@ def ingest_file(source: Source, root: str, file: SourceFile, known: bytes | None
 
 def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tuple[FieldTrace, ...]]:
     """What the file at `path` says now, and which key gave each field; (None, ()) if there is no such file."""
+    from aggregator.parse.trace import trace_record
+
     root, file = os.path.realpath(source.root), SourceFile(source.name, path, 0, 0)
     outcome = ingest_file(source, root, file, None)
     if not isinstance(outcome, Record | Rejection):
@@ -141,6 +149,8 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tu
 
 
 def _parse_file(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
+    from aggregator.parse import parse_record
+
     try:
         outcome = parse_record(raw, file, source, digest)
     except Exception as error:  # noqa: BLE001 - one record never stops a cycle; its text may not be shown
@@ -195,6 +205,8 @@ def _read_file(path: str, file: SourceFile, max_bytes: int) -> tuple[bytes, Sour
 
 
 def _done(outcomes: list[Read]) -> Future[list[Read]]:
+    from concurrent.futures import Future
+
     future: Future[list[Read]] = Future()
     future.set_result(outcomes)
     return future
@@ -202,9 +214,10 @@ def _done(outcomes: list[Read]) -> Future[list[Read]]:
 
 def _follow_parent() -> None:
     """Ends a reading process with the one that it works for, however that ends."""
+    from multiprocessing import parent_process
 
     def follow() -> None:
-        parent = multiprocessing.parent_process()
+        parent = parent_process()
         if parent is not None:
             parent.join()
             os._exit(1)

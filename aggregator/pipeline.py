@@ -17,22 +17,11 @@ from functools import partial
 from hashlib import blake2b
 
 from aggregator.config import Config
+from aggregator.documents import FINGERPRINT, archive_path, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
-from aggregator.ingest import ingest_row_batch, ingest_rows
+from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
 from aggregator.model import CycleResult, Document, Entry, Feed, FeedMoves, Rule, Source, SourceFile
-from aggregator.parse import PARSER_VERSION
 from aggregator.publish import NOTHING, Published, Wanted, publish_feeds, read_manifest
-from aggregator.render import (
-    FINGERPRINT,
-    archive_path,
-    count_fitting,
-    feed_paths,
-    index_paths,
-    render_archive_page,
-    render_feed,
-    render_index,
-    split_fitting,
-)
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder
 from aggregator.store import (
     FeedReader,
@@ -111,12 +100,16 @@ class Pipeline:
         site, options = self._site, self._options
 
         def count(feed: Feed) -> int:
+            from aggregator.render import count_fitting
+
             try:
                 return count_fitting(feed, site, options)
             except RenderError:
                 return len(feed.entries)
 
         def split(feed: Feed, entries: tuple[Entry, ...], limit: int) -> list[int]:
+            from aggregator.render import split_fitting
+
             try:
                 return split_fitting(feed, entries, site, options, limit)
             except RenderError:
@@ -281,6 +274,8 @@ class Pipeline:
     ) -> Iterator[tuple[str, Iterable[Document]]]:
         """The documents of the dirty archive pages, feeds and list of feeds; what cannot be written is a problem and
         keeps the documents it has."""
+        from aggregator.render import render_archive_page, render_feed, render_index
+
         sealed = [name for name in dirty if name in pages]
         slugs = [name for name in dirty if name != INDEX and name not in pages]
         terms = topic_terms(self.store, self.policy)

@@ -1,40 +1,15 @@
-"""What commands tell: facts from the store, and the lines and tables that people read. Prints nothing itself."""
+"""What commands tell of a cycle and of a check: facts for --json, and lines that people read. Prints nothing itself."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from aggregator.model import CycleResult, FeedMoves, Problem
 
-from aggregator.check import Finding, place_problem
-from aggregator.config import Config, can_pin, toml_text
-from aggregator.model import FILE_NAMES, CycleResult, FeedMoves, FeedSummary, Problem
-from aggregator.site import site_id_warning
-from aggregator.store import (
-    FileProblem,
-    LastCycle,
-    Store,
-    count_entries,
-    file_problems,
-    from_us,
-    last_cycle,
-    next_due,
-    pinnable_slugs,
-    read_holder,
-    read_meta,
-    source_problems,
-    summarise_feeds,
-    to_us,
-)
+if TYPE_CHECKING:
+    from aggregator.check import Finding
 
 
 def summary_line(result: CycleResult) -> str:
@@ -47,155 +22,7 @@ def summary_line(result: CycleResult) -> str:
 
 def result_facts(result: CycleResult) -> dict[str, Any]:
     """One cycle for --json."""
-    return asdict(result) | {"seconds": round(result.seconds, 3), "due": _stamp(result.due)}
-
-
-def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ()) -> dict[str, Any]:
-    """All that `status` says, for --json. `refused` is what is wrong with the config file as it is now."""
-    with store.read() as connection:
-        told = read_meta(connection, "config_state")
-        due = next_due(connection, to_us(datetime.now(UTC)))
-        site_id = read_meta(connection, "site_id")
-        last = last_cycle(connection)
-        upcoming = read_meta(connection, "next_cycle")
-        holder = read_holder(connection)
-        problems = [_problem_facts(config, one) for one in file_problems(connection)]
-        entries = count_entries(connection)
-        feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
-        sources = source_problems(connection)
-    return {
-        "site_id": site_id,
-        "running": holder,
-        "last_cycle": None if last is None else _cycle_facts(last),
-        "next_cycle": _stamp(from_us(int(upcoming))) if upcoming and holder else None,
-        "next_due": None if due is None else _stamp(from_us(due)),
-        "config": _config_facts(json.loads(told) if told and holder else {}, refused),
-        "entries": entries,
-        "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ())])),
-        "rejected": [facts for state, facts in problems if state == "rejected"],
-        "unfinished": [facts for state, facts in problems if state == "unfinished"],
-        "warnings": [facts for state, facts in problems if state == "warning"],
-        "feeds": feeds,
-        "advice": [text for text in (site_id_warning(config, site_id),) if text],
-    }
-
-
-def _config_facts(told: dict[str, Any], refused: Sequence[Problem]) -> dict[str, Any]:
-    """What is wrong with the config file, and the keys that take effect with the next start of the service."""
-    now = [problem_facts(problem) for problem in refused]
-    return {"refused": now or told.get("refused", []), "restart": told.get("restart", [])}
-
-
-def read_summaries(config: Config, connection: Any) -> tuple[FeedSummary, ...]:
-    """The published feeds, in order."""
-    return summarise_feeds(connection, config.feed_policy(), config.site.title)
-
-
-def feed_facts(config: Config, feed: FeedSummary) -> dict[str, Any]:
-    """One feed for --json."""
-    return {
-        "slug": feed.slug,
-        "title": feed.title,
-        "entries": feed.entries,
-        "newest": _stamp(feed.newest),
-        "updated": _stamp(feed.updated),
-        "address": f"{config.site.base_url}{feed.slug}/{FILE_NAMES[config.output.formats[0]]}",
-    }
-
-
-def read_pins(config: Config, connection: Any) -> tuple[dict[str, str], list[str]]:
-    """The slugs of topics' feeds by the topics' names, in order; and those of topics that the config cannot name."""
-    slugs = pinnable_slugs(connection, config.feed_policy())
-    return {name: slug for name, slug in slugs if can_pin(name)}, [slug for name, slug in slugs if not can_pin(name)]
-
-
-def pin_lines(slugs: Mapping[str, str]) -> list[str]:
-    """The table of the config that keeps these slugs."""
-    return ["[topics.slugs]", *(f"{toml_text(name)} = {toml_text(slug)}" for name, slug in slugs.items())]
-
-
-def draw_status(facts: dict[str, Any]) -> RenderableType:
-    """The status for a terminal."""
-    parts: list[RenderableType] = [_status_head(facts)]
-    if problems := facts["config"]["refused"]:
-        parts.append(Text("\nConfig refused, the last good one stays in force", style="bold red"))
-        parts += [Padding(Text(one["text"], overflow="fold"), (0, 0, 0, 2), expand=False) for one in problems]
-    for name, color in (("rejected", "red"), ("unfinished", "yellow"), ("warnings", "yellow")):
-        if facts[name]:
-            parts.append(Text(f"\n{name.capitalize()} ({len(facts[name])})", style=f"bold {color}"))
-            parts += [_problem_line(line) for line in facts[name]]
-    parts += [Text("\nFeeds", style="bold"), _draw_ages(facts["feeds"])]
-    return Group(*parts)
-
-
-def _status_head(facts: dict[str, Any]) -> Table:
-    head = Table.grid(padding=(0, 2))
-    head.add_column(style="bold", no_wrap=True)
-    head.add_column(overflow="fold")
-    last, entries = facts["last_cycle"], facts["entries"]
-    head.add_row("Service", escape(facts["running"]) if facts["running"] else "not running")
-    if last is None:
-        head.add_row("Last cycle", "none yet")
-    elif last["error"]:
-        head.add_row("Last cycle", f"[red]failed[/] {_ago(last['at'])}: {escape(last['error'])}")
-    else:
-        head.add_row("Last cycle", f"{_ago(last['at'])}, {last['seconds']:.2f} s")
-        head.add_row("", ", ".join(f"{name} {last[name]}" for name in ("scanned", "new", "changed", "removed")))
-    head.add_row("Next cycle", _upcoming(facts))
-    if facts["next_due"]:
-        head.add_row("Next due", _ago(facts["next_due"]))
-    if waiting := facts["config"]["restart"]:
-        head.add_row("[yellow]Config[/]", f"{', '.join(waiting)}: with the next start")
-    head.add_row(
-        "Entries",
-        f"{entries['published']} published, {entries['waiting']} waiting for their time, {entries['hidden']} hidden",
-    )
-    for problem in facts["problems"] + facts["advice"]:
-        head.add_row("[yellow]Note[/]", escape(problem))
-    return head
-
-
-def _problem_line(facts: dict[str, Any]) -> Padding:
-    stale = "  [its entry is still published, as it was before]" if facts["stale"] else ""
-    return Padding(Text(f"{facts['text']}{stale}", overflow="fold"), (0, 0, 0, 2), expand=False)
-
-
-def _upcoming(facts: dict[str, Any]) -> str:
-    if not facts["running"]:
-        return "when it is started"
-    if not facts["next_cycle"]:
-        return "not known yet"
-    return _ago(facts["next_cycle"]) if facts["next_cycle"] > (_stamp(datetime.now(UTC)) or "") else "now"
-
-
-def draw_feeds(feeds: list[dict[str, Any]]) -> Table:
-    """The table of feeds for a terminal."""
-    table = _feed_table()
-    table.add_column("address", overflow="fold")
-    for feed in feeds:
-        table.add_row(*_feed_cells(feed), escape(feed["address"]))
-    return table
-
-
-def _draw_ages(feeds: list[dict[str, Any]]) -> Table:
-    table = _feed_table()
-    table.add_column("changed", no_wrap=True)
-    for feed in feeds:
-        table.add_row(*_feed_cells(feed), _distance(feed["updated"]))
-    return table
-
-
-def _feed_table() -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("slug", overflow="fold")
-    table.add_column("title", overflow="fold")
-    table.add_column("entries", justify="right", no_wrap=True)
-    table.add_column("newest entry", no_wrap=True)
-    return table
-
-
-def _feed_cells(feed: dict[str, Any]) -> tuple[str, str, str, str]:
-    return feed["slug"], escape(feed["title"]), str(feed["entries"]), _day(feed["newest"])
+    return asdict(result) | {"seconds": round(result.seconds, 3), "due": stamp(result.due)}
 
 
 def moves_lines(moves: list[FeedMoves]) -> list[str]:
@@ -247,20 +74,6 @@ def problem_facts(problem: Problem) -> dict[str, Any]:
     return asdict(problem) | {"text": str(problem)}
 
 
-def _problem_facts(config: Config, found: FileProblem) -> tuple[str, dict[str, Any]]:
-    problem = place_problem(config.sources, found.source, found.problem)
-    if found.state != "rejected":
-        problem = replace(problem, level="warning")
-    return found.state, problem_facts(problem) | {"stale": found.stale}
-
-
-def _cycle_facts(last: LastCycle) -> dict[str, Any]:
-    """The last cycle; what it counts is null if it failed."""
-    counted = [one.name for one in fields(CycleResult) if one.name not in ("seconds", "due")]
-    told = {"at": _stamp(from_us(last.started_at)), "seconds": round(last.seconds, 3), "error": last.error}
-    return told | dict.fromkeys(counted) | last.counts
-
-
 def _counted(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
@@ -273,27 +86,6 @@ def _github_value(text: str) -> str:
     return _github_text(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _stamp(moment: datetime | None) -> str | None:
+def stamp(moment: datetime | None) -> str | None:
+    """A moment as --json has it, None for None."""
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _day(stamp: str | None) -> str:
-    return stamp.replace("T", " ").removesuffix("Z") if stamp else "–"
-
-
-def _ago(stamp: str) -> str:
-    """A moment with its distance from now, such as `2026-05-20 07:10:00 (3 min ago)`."""
-    return f"{_day(stamp)} ({_distance(stamp)})"
-
-
-def _distance(stamp: str) -> str:
-    """How far a moment is from now, such as `3 min ago`."""
-    away = datetime.now(UTC) - datetime.fromisoformat(stamp)
-    size = abs(away)
-    for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
-        if size >= unit:
-            length = f"{size // unit} {name}"
-            break
-    else:
-        length = f"{size.seconds} s"
-    return f"{length} ago" if away >= timedelta() else f"in {length}"

@@ -23,7 +23,8 @@ from sqlalchemy import text, update
 
 from aggregator.errors import LeaseLostError, StoppedError, StoreHeldError, StoreNewerError
 from aggregator.store import Store, open_store
-from aggregator.store.tables import lease, metadata
+from aggregator.store.indexes import metadata
+from aggregator.store.tables import lease
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"

@@ -17,6 +17,7 @@ from aggregator import ingest
 from aggregator.config.schema import PRESETS
 from aggregator.ingest import Outcome, ingest_batch, ingest_files
 from aggregator.model import Record, Rejection, Source, SourceFile, Unchanged
+from aggregator.parse import parse_record
 from aggregator.scan import Differs, scan_folder
 
 GOOD = "---\ntitle: T\n---\nbody\n"
@@ -157,14 +158,14 @@ def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
 ) -> None:
     write(tmp_path / "a.md")
     write(tmp_path / "b.md")
-    real = ingest.parse_record
+    real = parse_record
 
     def parse(raw: bytes, file: SourceFile, *rest: object) -> Record | Rejection:
         if file.path == "a.md":
             raise KeyError(CANARY)
         return real(raw, file, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ingest, "parse_record", parse)
+    monkeypatch.setattr("aggregator.parse.parse_record", parse)
     (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
 
     assert [type(one) for one in outcomes] == [Rejection, Record]

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator import render
+from aggregator.documents import archive_path, feed_paths, index_paths
 from aggregator.errors import RenderError
 from aggregator.model import (
     ArchivePage,
@@ -178,9 +179,9 @@ def test_rendering_leaves_the_locale_alone(monkeypatch: pytest.MonkeyPatch) -> N
 def test_paths_are_known_before_rendering() -> None:
     for options in (OPTIONS, OutputOptions(("atom",), pages=False, max_bytes=9999)):
         documents = render.render_feed(make_feed(), SITE, options)
-        assert tuple(document.path for document in documents) == render.feed_paths("ai", options)
+        assert tuple(document.path for document in documents) == feed_paths("ai", options)
         documents = render.render_index((), SITE, options)
-        assert tuple(document.path for document in documents) == render.index_paths(options)
+        assert tuple(document.path for document in documents) == index_paths(options)
 
 
 def test_each_document_has_its_media_type() -> None:
@@ -356,8 +357,8 @@ def test_an_entry_is_the_same_in_the_feed_and_in_its_archive() -> None:
 
 
 def test_numbers_of_archive_pages_have_four_digits_or_more() -> None:
-    assert render.archive_path("ai", 7) == "ai/archive/0007.xml"
-    assert render.archive_path("ai", 12_345) == "ai/archive/12345.xml"
+    assert archive_path("ai", 7) == "ai/archive/0007.xml"
+    assert archive_path("ai", 12_345) == "ai/archive/12345.xml"
 
 
 # Entries

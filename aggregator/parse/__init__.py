@@ -27,9 +27,6 @@ from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.layout import Place, page_address, path_date, read_place
 from aggregator.parse.matter import FrontMatterError, Limits, Wanted
 
-PARSER_VERSION = "3"
-"""Changes when the same bytes give another Record, so that an upgrade reads every file again."""
-
 
 def parse_record(
     raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields] = Fields

@@ -15,15 +15,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
+from aggregator.documents import archive_path
 from aggregator.model import FILE_NAMES, ArchivePage, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
 from aggregator.render import atom, jsonfeed, opml, pages, rss, xmlfeed
 from aggregator.render.parts import (
     MEDIA_TYPES,
-    PAGE,
     Frame,
     Rendered,
     Scope,
-    archive_path,
     document,
     filled,
     fitting,
@@ -33,11 +32,7 @@ from aggregator.render.parts import (
 from aggregator.render.weight import LONGEST_BASE_URL, escaped_bytes, weight
 
 __all__ = [
-    "FINGERPRINT",
-    "archive_path",
     "count_fitting",
-    "feed_paths",
-    "index_paths",
     "render_archive_page",
     "render_feed",
     "render_index",
@@ -45,9 +40,6 @@ __all__ = [
 ]
 
 Titled = TypeVar("Titled", Feed, FeedSummary)
-
-# The version of the shape of the output: a new one has every document written again.
-FINGERPRINT = "2"
 
 KEPT_BYTES = 40_000_000
 KEPT_FRAMES = 2048
@@ -148,17 +140,6 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
     feeds = tuple(sorted(map(_titled, feeds), key=lambda feed: feed.slug != pages.ALL))
     documents = (opml.render_opml(feeds, site, options),)
     return (*documents, pages.render_index_page(feeds, site, options)) if options.pages else documents
-
-
-def feed_paths(slug: str, options: OutputOptions) -> tuple[str, ...]:
-    """The paths of the documents that `render_feed` makes."""
-    names = [FILE_NAMES[form] for form in options.formats] + [PAGE] * options.pages
-    return tuple(f"{slug}/{name}" for name in names)
-
-
-def index_paths(options: OutputOptions) -> tuple[str, ...]:
-    """The paths of the documents that `render_index` makes."""
-    return (opml.FILE_NAME, PAGE) if options.pages else (opml.FILE_NAME,)
 
 
 def _frame_bytes(feed: Feed, site: Site, options: OutputOptions) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from aggregator.documents import FEED_LIST
 from aggregator.model import Document, FeedSummary, OutputOptions, Site
 from aggregator.render import xmlfeed
 from aggregator.render.parts import document, feed_url, page_url
-
-FILE_NAME = "opml.xml"
 
 
 def render_opml(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
@@ -26,4 +25,4 @@ def render_opml(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptio
         for feed in feeds:
             addresses = {"xmlUrl": feed_url(feed.slug, form, site), "htmlUrl": page_url(feed.slug, site, options)}
             xmlfeed.element("outline", body, type="rss", text=feed.title, title=feed.title, **addresses)
-        return document(FILE_NAME, "text/x-opml", xmlfeed.written(root))
+        return document(FEED_LIST, "text/x-opml", xmlfeed.written(root))

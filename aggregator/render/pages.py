@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from aggregator.documents import FEED_LIST, PAGE
 from aggregator.model import FILE_NAMES, Document, Entry, Feed, FeedSummary, OutputOptions, Site
-from aggregator.render import opml
 from aggregator.render.parts import (
     MEDIA_TYPES,
-    PAGE,
     Rendered,
     Scope,
     document,
@@ -58,7 +57,7 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
     everything = next((feed for feed in feeds if feed.slug == ALL), None)
     body = _template("index").render(
         site=site,
-        opml=f"{site.base_url}{opml.FILE_NAME}",
+        opml=f"{site.base_url}{FEED_LIST}",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
         feeds=[feed for feed in feeds if feed is not everything],

@@ -13,6 +13,7 @@ from operator import attrgetter
 from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+from aggregator.documents import archive_path
 from aggregator.model import FILE_NAMES, Content, Document, Entry, Feed, Format, OutputOptions, Provider, Site
 
 S = TypeVar("S")
@@ -25,7 +26,6 @@ MEDIA_TYPES: dict[Format, str] = {
     "atom": "application/atom+xml",
     "json": "application/feed+json",
 }
-PAGE = "index.html"
 ENTRY_BYTES = 2000
 """What an entry takes in memory besides its body, give or take."""
 
@@ -169,11 +169,6 @@ def feed_url(slug: str, form: Format, site: Site) -> str:
 def page_url(slug: str, site: Site, options: OutputOptions) -> str:
     """The address of the feed's page, or of the site when there are no pages."""
     return f"{site.base_url}{slug}/" if options.pages else site.base_url
-
-
-def archive_path(slug: str, number: int) -> str:
-    """The path of a page of a feed's archive."""
-    return f"{slug}/archive/{number:04}.xml"
 
 
 def feed_links(feed: Feed, site: Site, options: OutputOptions, form: Format) -> Iterator[dict[str, str]]:

@@ -1,7 +1,7 @@
 """The store: records in, changes of feeds out. Everything is SQLAlchemy Core, on SQLite and PostgreSQL alike.
 
 engine      opening, transactions, schema          lease       one writer at a time
-tables      the tables                             writer      what one cycle knows
+tables      the tables; `indexes` theirs           writer      what one cycle knows
 records     outcomes -> rows                       lifecycle   renames, withdrawals, releases
 membership  entries in and out of feeds            reader      feeds as they are shown
 feeds       which there are, and their versions    archives    sealed pages of what has left them

@@ -1,4 +1,5 @@
-"""The tables. Times are integers, µs since 1970 in UTC; texts that are compared or sorted are in byte order."""
+"""The tables; their indexes are in `indexes`. Times are integers, µs since 1970 in UTC; texts that are compared or
+sorted are in byte order."""
 
 from __future__ import annotations
 
@@ -9,7 +10,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Float,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -17,9 +17,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    text,
 )
-from sqlalchemy.dialects import postgresql
 
 AnyRow = Row[*tuple[Any, ...]]
 """A row whose columns a function names itself."""
@@ -36,7 +34,7 @@ ENTRY_HIDDEN, ENTRY_WAITING, ENTRY_OUT = range(3)
 metadata = MetaData()
 
 _Key = BigInteger().with_variant(Integer, "sqlite")
-_Bytewise = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_Bytewise = Text().with_variant(Text(collation="C"), "postgresql")
 
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 """Facts of the whole store: its id, the site's id, what the last cycle was configured with."""
@@ -80,20 +78,6 @@ file = Table(
 )
 """What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
 duplicate asks for. `problems`: JSON array of [line, column, what, value, todo, level]."""
-Index("file_entry", file.c.entry_id)
-Index(
-    "file_gone",
-    file.c.source,
-    file.c.gone_at,
-    sqlite_where=file.c.gone_at.is_not(None),
-    postgresql_where=file.c.gone_at.is_not(None),
-)
-Index(
-    "file_problem",
-    file.c.state,
-    sqlite_where=text("problems IS NOT NULL"),
-    postgresql_where=text("problems IS NOT NULL"),
-)
 
 entry = Table(
     "entry",
@@ -128,26 +112,6 @@ entry = Table(
 `published_at` the one it was released with; `embargo_at` the due time of one stored before it; `edited_at` the last
 change of title, excerpt or body; `returned_at` the last release after a withdrawal; `updated_at` what feeds show;
 `link_key` stands for the canonical link that it was last placed in feeds with, and is kept while a feed merges."""
-Index(
-    "entry_explicit_id",
-    entry.c.explicit_id,
-    sqlite_where=entry.c.explicit_id.is_not(None),
-    postgresql_where=entry.c.explicit_id.is_not(None),
-)
-Index("entry_waiting", entry.c.source, entry.c.path, sqlite_where=text("state = 1"), postgresql_where=text("state = 1"))
-Index(
-    "entry_expiry",
-    entry.c.expires_at,
-    sqlite_where=text("state = 2 AND expires_at IS NOT NULL"),
-    postgresql_where=text("state = 2 AND expires_at IS NOT NULL"),
-)
-Index("entry_stored", entry.c.stored_at)
-Index(
-    "entry_link",
-    entry.c.link_key,
-    sqlite_where=entry.c.link_key.is_not(None),
-    postgresql_where=entry.c.link_key.is_not(None),
-)
 
 feed = Table(
     "feed",
@@ -179,13 +143,6 @@ of the config said when every entry was last tried against it, empty while that 
 force. `topic_title`: what the feed of a topic is called again when the config gives it back, or names it no more.
 `born_slug`: the slug that its Atom id is minted from, where the feed has moved since. `minted_from`: what it is minted
 from where that is neither, because a pin moved this feed or another."""
-Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
-Index(
-    "feed_stale",
-    feed.c.stale_at,
-    sqlite_where=feed.c.stale_at.is_not(None),
-    postgresql_where=feed.c.stale_at.is_not(None),
-)
 
 feed_entry = Table(
     "feed_entry",
@@ -203,33 +160,6 @@ feed_entry = Table(
 """Membership: never deleted, only closed. `page`: the archive page that it is sealed in, for good. `joined_at`: when it
 last came in. `left_by`: `withdrawn`, the clause that put it out, or `duplicates` while another of its canonical link
 stands for it."""
-_open = text("left_at IS NULL")
-Index(
-    "feed_entry_window",
-    feed_entry.c.feed_id,
-    feed_entry.c.released_at.desc(),
-    feed_entry.c.published_at.desc(),
-    sqlite_where=_open,
-    postgresql_where=_open,
-)
-_unsealed = text("left_at IS NULL AND page IS NULL")
-Index(
-    "feed_entry_unsealed",
-    feed_entry.c.feed_id,
-    feed_entry.c.released_at,
-    sqlite_where=_unsealed,
-    postgresql_where=_unsealed,
-)
-_sealed = text("page IS NOT NULL")
-Index("feed_entry_page", feed_entry.c.feed_id, feed_entry.c.page, sqlite_where=_sealed, postgresql_where=_sealed)
-_withdrawn = text("left_by = 'withdrawn'")
-Index(
-    "feed_entry_withdrawn",
-    feed_entry.c.feed_id,
-    feed_entry.c.left_at,
-    sqlite_where=_withdrawn,
-    postgresql_where=_withdrawn,
-)
 
 archive_page = Table(
     "archive_page",
@@ -243,12 +173,6 @@ archive_page = Table(
     sqlite_with_rowid=False,
 )
 """A sealed page of a feed; what is in it says `feed_entry`. The other columns are as those of `feed`."""
-Index(
-    "archive_page_touched",
-    archive_page.c.touched,
-    sqlite_where=text("touched"),
-    postgresql_where=text("touched"),
-)
 
 body = Table(
     "body",
@@ -270,7 +194,6 @@ event = Table(
 )
 """What became of an entry after its first release, see `store.history`. `what`: withdrawn, released, joined or left.
 `clause`: why it was withdrawn, or what kept it out of the feed before it joined or keeps it out since it left."""
-Index("event_entry", event.c.entry_id)
 
 cycle = Table(
     "cycle",

@@ -11,7 +11,6 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, Update, bindparam, func, insert, literal_column, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from aggregator.errors import StoreMismatchError
 from aggregator.model import FeedPolicy, Rule
@@ -114,15 +113,16 @@ def write_meta(connection: Connection, key: str, value: str) -> None:
 def upsert(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
     """Inserts rows, or replaces those with the same primary key; all rows have the same columns."""
     if rows:
-        execute_many(connection, _upserting(table, tuple(rows[0]), connection.dialect.name), rows)
+        execute_many(connection, _upserting(connection.dialect.name, table, tuple(rows[0])), rows)
 
 
 @lru_cache(maxsize=16)
-def _upserting(table: Table, names: tuple[str, ...], dialect: str) -> Insert:
-    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+def _upserting(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
+    statement = dialect_insert(dialect, table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in names if name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    upserting: Insert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    return upserting
 
 
 def execute_many(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
@@ -148,6 +148,17 @@ def _compiled(
     constants = {name: value for name, value in compiled.params.items() if name not in names}
     pick = itemgetter(*places)
     return str(compiled), (lambda row: pick(row | constants)) if constants else pick
+
+
+def dialect_insert(dialect: str, table: Table) -> Any:
+    """The INSERT of the database in use, which knows ON CONFLICT; the other's is not imported."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def add_to_sizes(connection: Connection, deltas: dict[int, int]) -> None:

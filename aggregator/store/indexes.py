@@ -1,0 +1,86 @@
+"""The indexes of the tables, for migrations and their tests. No statement names one, and to make one imports all that
+SQLAlchemy knows of either database."""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, text
+
+from aggregator.store.tables import archive_page, entry, event, feed, feed_entry, file, metadata
+
+__all__ = ["metadata"]
+
+Index("file_entry", file.c.entry_id)
+Index(
+    "file_gone",
+    file.c.source,
+    file.c.gone_at,
+    sqlite_where=file.c.gone_at.is_not(None),
+    postgresql_where=file.c.gone_at.is_not(None),
+)
+Index(
+    "file_problem",
+    file.c.state,
+    sqlite_where=text("problems IS NOT NULL"),
+    postgresql_where=text("problems IS NOT NULL"),
+)
+Index(
+    "entry_explicit_id",
+    entry.c.explicit_id,
+    sqlite_where=entry.c.explicit_id.is_not(None),
+    postgresql_where=entry.c.explicit_id.is_not(None),
+)
+Index("entry_waiting", entry.c.source, entry.c.path, sqlite_where=text("state = 1"), postgresql_where=text("state = 1"))
+Index(
+    "entry_expiry",
+    entry.c.expires_at,
+    sqlite_where=text("state = 2 AND expires_at IS NOT NULL"),
+    postgresql_where=text("state = 2 AND expires_at IS NOT NULL"),
+)
+Index("entry_stored", entry.c.stored_at)
+Index(
+    "entry_link",
+    entry.c.link_key,
+    sqlite_where=entry.c.link_key.is_not(None),
+    postgresql_where=entry.c.link_key.is_not(None),
+)
+Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
+Index(
+    "feed_stale",
+    feed.c.stale_at,
+    sqlite_where=feed.c.stale_at.is_not(None),
+    postgresql_where=feed.c.stale_at.is_not(None),
+)
+_open = text("left_at IS NULL")
+Index(
+    "feed_entry_window",
+    feed_entry.c.feed_id,
+    feed_entry.c.released_at.desc(),
+    feed_entry.c.published_at.desc(),
+    sqlite_where=_open,
+    postgresql_where=_open,
+)
+_unsealed = text("left_at IS NULL AND page IS NULL")
+Index(
+    "feed_entry_unsealed",
+    feed_entry.c.feed_id,
+    feed_entry.c.released_at,
+    sqlite_where=_unsealed,
+    postgresql_where=_unsealed,
+)
+_sealed = text("page IS NOT NULL")
+Index("feed_entry_page", feed_entry.c.feed_id, feed_entry.c.page, sqlite_where=_sealed, postgresql_where=_sealed)
+_withdrawn = text("left_by = 'withdrawn'")
+Index(
+    "feed_entry_withdrawn",
+    feed_entry.c.feed_id,
+    feed_entry.c.left_at,
+    sqlite_where=_withdrawn,
+    postgresql_where=_withdrawn,
+)
+Index(
+    "archive_page_touched",
+    archive_page.c.touched,
+    sqlite_where=text("touched"),
+    postgresql_where=text("touched"),
+)
+Index("event_entry", event.c.entry_id)

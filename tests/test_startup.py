@@ -1,0 +1,68 @@
+"""What a command imports: nothing that it does not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Shop
+
+POSTGRESQL = {"sqlalchemy.dialects.postgresql", "psycopg"}
+SERVICE = {"apscheduler", "watchfiles", "uvicorn", "uvloop", "httptools", "aggregator.service", "aggregator.http"}
+READING = {"yaml", "frontmatter", "markdown_it", "nh3", "aggregator.parse"}
+RENDERING = {"feedgen", "lxml", "jinja2", "markupsafe", "aggregator.render"}
+SELDOM = {"alembic", "sqlalchemy.orm", "rich", "re2", "multiprocessing"}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path)
+    made.configure()
+    made.record("a.md", topics=["AI"], publishedDateTime="2024-05-01T12:00:00Z")
+    yield made
+    made.close()
+
+
+def imported_by(shop: Shop, *arguments: str) -> set[str]:
+    """The modules that a command imports, and the packages that they are in."""
+    done = shop.run(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.returncode == 0, done.stderr
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_a_build_with_nothing_to_do_neither_reads_nor_renders(shop: Shop) -> None:
+    assert {"alembic", "feedgen", "yaml"} <= imported_by(shop, "build")
+    imported = imported_by(shop, "build")
+    assert "sqlalchemy.dialects.sqlite" in imported
+    assert imported & (READING | RENDERING | SERVICE | POSTGRESQL | SELDOM) == set()
+
+
+def test_a_check_opens_no_store(shop: Shop) -> None:
+    imported = imported_by(shop, "check")
+    assert "frontmatter" in imported
+    assert (
+        imported & (RENDERING | SERVICE | SELDOM | {"sqlalchemy", "aggregator.store", "aggregator.pipeline"}) == set()
+    )
+
+
+def test_a_look_at_the_store_reads_no_record(shop: Shop) -> None:
+    shop.run("build")
+    unneeded = READING | RENDERING | SERVICE | POSTGRESQL | SELDOM - {"rich"}
+    assert imported_by(shop, "status") & unneeded == set()
+    assert imported_by(shop, "feeds") & unneeded == set()
+
+
+def test_help_and_version_import_no_more_than_the_commands(shop: Shop) -> None:
+    for option in ("--help", "--version"):
+        ours = {name for name in imported_by(shop, option) if name.startswith("aggregator.")}
+        assert ours == {"aggregator.cli", "aggregator.errors"}
+
+
+@pytest.mark.parametrize("main", ["aggregator.__main__", "aggregator.ingest"])
+def test_a_process_that_reads_files_starts_without_the_rest_of_the_program(main: str) -> None:
+    program = f"import sys, {main}; print(*sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert not {"click", "sqlalchemy", "pydantic", "aggregator.cli", "yaml"} & set(imported.split())
