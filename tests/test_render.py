@@ -608,8 +608,8 @@ def counted(room: int) -> tuple[Rendered[str, str, bytes], list[str]]:
 def test_an_entry_is_rendered_once_for_each_scope_and_kind() -> None:
     kept, made = counted(10**6)
     for _ in range(2):
-        assert kept.get(make_entry(), "en", ("rss", "atom")) == [b"rss", b"atom"]
-        assert kept.get(make_entry(), "en", ("atom", "json")) == [b"atom", b"json"]
+        assert {"rss": b"rss", "atom": b"atom"}.items() <= kept.get(make_entry(), "en", ("rss", "atom")).items()
+        assert {"atom": b"atom", "json": b"json"}.items() <= kept.get(make_entry(), "en", ("atom", "json")).items()
         kept.get(make_entry(), "de", ("atom",))
     assert made == ["1 en rss Title", "1 en atom Title", "1 en json Title", "1 de atom Title"]
 

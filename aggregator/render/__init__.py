@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
+from aggregator.errors import RenderError
 from aggregator.model import FILE_NAMES, ArchivePage, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
-from aggregator.render import atom, jsonfeed, opml, pages, rss, xmlfeed
+from aggregator.render import atom, jsonfeed, opml, pages, rss
 from aggregator.render.parts import (
     MEDIA_TYPES,
     PAGE,
@@ -218,13 +219,15 @@ def _undated(heading: Feed) -> Feed:
 def _columns(entries: Sequence[Entry], scope: Scope, forms: tuple[Format, ...]) -> list[list[bytes]]:
     """The entries in each of the formats."""
     rows = [_RENDERED.get(entry, scope, forms) for entry in entries]
-    return [[row[number] for row in rows] for number in range(len(forms))]
+    return [[row[form] for row in rows] for form in forms]
 
 
 def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Format]) -> dict[Format, bytes]:
     entry = presentable_entry(entry)
-    with xmlfeed.render_errors(f"entry {entry.id}"):
+    try:
         return {form: _WRITERS[form].render_entry(entry, scope) for form in forms}
+    except ValueError as error:
+        raise RenderError(f"entry {entry.id} cannot be written: {error}") from error
 
 
 _RENDERED = Rendered(_render_entry, KEPT_BYTES)

@@ -40,13 +40,10 @@ def render_feed_page(
 ) -> Document:
     """The page of a feed; `linked` are the slugs that have a page to link to."""
     scope = Scope(site.base_url, feed.language, full=False)
-    articles = [
-        article
-        for entry in entries
-        for article in _RENDERED.get(
-            entry, _Place(scope, tuple(topic.slug for topic in entry.topics if topic.slug in linked)), (PAGE,)
-        )
-    ]
+    articles = []
+    for entry in entries:
+        place = _Place(scope, tuple([topic.slug for topic in entry.topics if topic.slug in linked]))
+        articles.append(_RENDERED.get(entry, place, (PAGE,))[PAGE])
     body = _template("feed").render(
         site=site, feed=feed, alternates=_alternates(feed.slug, feed.title, site, options), articles=articles
     )
