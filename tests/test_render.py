@@ -37,7 +37,7 @@ from aggregator.model import (
     Withdrawal,
 )
 from aggregator.render.parts import ENTRY_BYTES, Rendered
-from aggregator.render.weight import LONGEST_BASE_URL, LONGEST_SLUG, weight
+from aggregator.render.weight import LONGEST_BASE_URL, LONGEST_SLUG, weigh_entries
 
 SITE = Site("Notes", "https://feeds.example/", "en", "", "https://feeds.example/icon.png", "© Notes", 15)
 OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000)
@@ -712,11 +712,11 @@ def test_no_entry_is_larger_than_its_weight(content: Content, special: str, name
     for site in (replace(SITE, base_url=base_url), SITE):
         empty = render_all(replace(feed, entries=()), site)
         whole = render_all(feed, site)
-        bound = weight(entry.id, names, content, full=full)
+        bound = weigh_entries((entry,), full=full)
         for name in FORMAT_NAMES:
             assert len(whole[name].body) - len(empty[name].body) <= bound
-            assert len(empty[name].body) <= render._frame_bytes(feed, site, OPTIONS)
-        assert len(archive(3, feed=feed).body) <= render._frame_bytes(feed, SITE, OPTIONS)
+            assert len(empty[name].body) <= render._most_bytes(feed, site, OPTIONS)
+        assert len(archive(3, feed=feed).body) <= render._most_bytes(feed, SITE, OPTIONS)
 
 
 @pytest.mark.parametrize("character", list("&<>\"'\\\r\n\u00e9\u4e2d\U0001f600"))
@@ -739,18 +739,18 @@ def test_a_weight_counts_each_text_as_often_as_a_format_repeats_it(character: st
     empty = render_all(make_feed(full=full))
     for entry in entries:
         documents = render_all(make_feed(entry, full=full))
-        bound = weight(entry.id, [topic.name for topic in entry.topics], entry.content, full=full)
+        bound = weigh_entries((entry,), full=full)
         assert max(len(documents[name].body) - len(empty[name].body) for name in FORMAT_NAMES) <= bound
 
 
 def test_a_usual_entry_weighs_little() -> None:
     content = replace(RICH, summary="a usual summary of some words " * 10)
-    assert weight("urn:uuid:1", ("AI", "Edge AI"), content) < 10_000
+    assert weigh_entries((make_entry(content=content),), full=False) < 10_000
 
 
 def test_weights_do_not_count_where_the_address_of_the_site_is_longer_than_they_hold_for() -> None:
     site = replace(SITE, base_url=f"https://{'x' * LONGEST_BASE_URL}/")
-    assert render._frame_bytes(make_feed(), site, OPTIONS) > OPTIONS.max_bytes
+    assert render._most_bytes(make_feed(), site, OPTIONS) > OPTIONS.max_bytes
     assert render.count_fitting(make_feed(make_entry()), site, OPTIONS) == 1
 
 

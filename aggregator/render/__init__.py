@@ -31,7 +31,7 @@ from aggregator.render.parts import (
     presentable,
     presentable_entry,
 )
-from aggregator.render.weight import LONGEST_BASE_URL, escaped_bytes, weight
+from aggregator.render.weight import LONGEST_BASE_URL, escaped_bytes, weigh_entries, weigh_frame
 
 __all__ = [
     "FINGERPRINT",
@@ -108,7 +108,7 @@ def count_fitting(feed: Feed, site: Site, options: OutputOptions) -> int:
 
     Raises RenderError.
     """
-    if _frame_bytes(feed, site, options) + _weigh(feed.entries, full=feed.full) <= options.max_bytes:
+    if _most_bytes(feed, site, options) + weigh_entries(feed.entries, full=feed.full) <= options.max_bytes:
         return len(feed.entries)
     site, heading = presentable(site), replace(_heading(feed), pages=_LAST_PAGE)
     columns = _columns(feed.entries, _scope(heading, site), options.formats)
@@ -124,15 +124,15 @@ def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: Out
 
     A page takes as many as fit into `options.max_bytes`, at most `limit` and at least one. Raises RenderError.
     """
-    room = options.max_bytes - _frame_bytes(feed, site, options)
+    room = options.max_bytes - _most_bytes(feed, site, options)
     site, heading = presentable(site), _heading(feed)
     scope = _scope(heading, site)
-    page = _page_frame(_undated(heading), site, options)
     sizes: list[int] = []
     start = 0
     while start < len(entries):
         group = entries[start : start + limit]
-        if _weigh(group, full=feed.full) > room:
+        if weigh_entries(group, full=feed.full) > room:
+            page = _page_frame(_undated(heading), site, options)
             (column,) = _columns(group, scope, ("atom",))
             group = group[: max(1, fitting(column, page.separator, page.room(options.max_bytes)))]
         sizes.append(len(group))
@@ -162,16 +162,12 @@ def index_paths(options: OutputOptions) -> tuple[str, ...]:
     return (opml.FILE_NAME, PAGE) if options.pages else (opml.FILE_NAME,)
 
 
-def _frame_bytes(feed: Feed, site: Site, options: OutputOptions) -> int:
-    """The bytes of the largest document of the feed or its archive without entries and tombstones.
+def _most_bytes(feed: Feed, site: Site, options: OutputOptions) -> int:
+    """The most bytes that a document of the feed or its archive takes without entries and tombstones.
 
-    More than `options.max_bytes` if `weight` does not hold for the site. Raises RenderError.
+    More than `options.max_bytes` if the weights of entries do not hold for the site.
     """
-    site, heading = presentable(site), replace(_heading(feed), pages=_LAST_PAGE)
-    if escaped_bytes(site.base_url) > LONGEST_BASE_URL:
-        return options.max_bytes + 1
-    frames = [_page_frame(_undated(heading), site, options), *_frames(heading, site, options)]
-    return max(len(frame.head) + len(frame.tail) for frame in frames)
+    return options.max_bytes + 1 if escaped_bytes(site.base_url) > LONGEST_BASE_URL else weigh_frame(feed, site)
 
 
 def _heading(feed: Feed) -> Feed:
@@ -231,7 +227,3 @@ def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Format]) -> dict[F
 
 
 _RENDERED = Rendered(_render_entry, KEPT_BYTES)
-
-
-def _weigh(entries: Sequence[Entry], *, full: bool) -> int:
-    return sum(weight(one.id, [topic.name for topic in one.topics], one.content, full=full) for one in entries)

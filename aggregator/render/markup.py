@@ -6,7 +6,7 @@ print before they come here (`parts.presentable`), so only what has a meaning in
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 from aggregator.model import Content, Image
@@ -65,6 +65,8 @@ def _size(image: Image) -> str:
 
 def rfc3339_date(time: datetime) -> str:
     """The time as in "2020-05-20T12:00:00+00:00"; raises ValueError if it has no zone."""
+    if time.tzinfo is UTC:
+        return f"{_day(time.toordinal())[0]}T{time.time().isoformat()}+00:00"
     if time.tzinfo is None:
         raise ValueError(f"the time has no zone: {time}")
     return time.isoformat()
@@ -78,10 +80,12 @@ def rfc822_date(time: datetime) -> str:
     if time.tzinfo is None:
         raise ValueError(f"the time has no zone: {time}")
     time = time.astimezone(UTC)
-    return f"{_day_in_words(time.toordinal())} {time.time().isoformat('seconds')} +0000"
+    return f"{_day(time.toordinal())[1]} {time.time().isoformat('seconds')} +0000"
 
 
 @lru_cache(maxsize=KEPT_DAYS)
-def _day_in_words(ordinal: int) -> str:
-    words = datetime.fromordinal(ordinal).ctime()  # as in "Wed May 20 00:00:00 2020"
-    return f"{words[:3]}, {words[8:10].replace(' ', '0')} {words[4:7]} {words[-4:]}"
+def _day(ordinal: int) -> tuple[str, str]:
+    """The day as in "2020-05-20" and as in "Wed, 20 May 2020"."""
+    day = date.fromordinal(ordinal)
+    name, month, *_ = day.ctime().split()  # as in "Wed May 20 00:00:00 2020", in every locale
+    return day.isoformat(), f"{name}, {day.day:02} {month} {day.year:04}"

@@ -57,24 +57,24 @@ class Frame(NamedTuple):
 
 def presentable(value: T) -> T:
     """The value with every text in it cut to XML 1.0 characters and every time to seconds, however deep they are."""
-    return value if _is_plain((value,)) else cast("T", _presentable(value))
+    return value if _is_plain(value) else cast("T", _presentable(value))
 
 
-def _is_plain(parts: Iterable[Any]) -> bool:
+def _is_plain(value: Any) -> bool:
     """Whether a quick look shows that all is presentable: what Python calls printable is a part of what XML allows."""
-    for part in parts:
+    parts = [value]
+    for part in parts:  # and those of the parts, which come behind them
         kind: Any = type(part)
         if kind is str:
             if not part.isprintable():
                 return False
+        elif kind is tuple:
+            parts += part
         elif kind is datetime:
             if part.microsecond:
                 return False
-        elif kind is tuple:
-            if part and not _is_plain(part):
-                return False
-        elif (read := _reader_of(kind)) and not _is_plain(read(part)):
-            return False
+        elif read := _reader_of(kind):
+            parts += read(part)
     return True
 
 
@@ -107,9 +107,6 @@ def presentable_entry(entry: Entry) -> Entry:
     return replace(entry, content=replace(entry.content, title=entry.content.link or entry.id))
 
 
-_UNKNOWN: tuple[None, Mapping[Any, Any], int] = (None, {}, 0)
-
-
 class Rendered(Generic[S, K, T]):
     """Entries as they were rendered, each in a scope and in some kinds: one stands in several feeds and outlives many
     of their versions.
@@ -121,13 +118,14 @@ class Rendered(Generic[S, K, T]):
     def __init__(self, render: Callable[[Entry, S, Sequence[K]], Mapping[K, T]], max_bytes: int) -> None:
         self._render, self._room = render, max_bytes
         self._kept: OrderedDict[tuple[str, S], tuple[Entry | None, Mapping[K, T], int]] = OrderedDict()
+        self._unknown: tuple[None, Mapping[K, T], int] = (None, {}, 0)
         self._lock = Lock()
 
     def get(self, entry: Entry, scope: S, kinds: Sequence[K]) -> Mapping[K, T]:
         """The entry in each of the kinds, and maybe in others; raises what its rendering does."""
         key = (entry.id, scope)
         with self._lock:
-            known, made, _ = self._kept.get(key, _UNKNOWN)
+            known, made, _ = self._kept.get(key, self._unknown)
             if known is not entry and known != entry:
                 made = {}
             if missing := [kind for kind in kinds if kind not in made]:
@@ -146,7 +144,7 @@ class Rendered(Generic[S, K, T]):
             self._forget(next(iter(self._kept)))
 
     def _forget(self, key: tuple[str, S]) -> None:
-        *_, size = self._kept.pop(key, _UNKNOWN)
+        *_, size = self._kept.pop(key, self._unknown)
         self._room += size
 
 
