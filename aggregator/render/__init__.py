@@ -220,6 +220,8 @@ def _columns(entries: Sequence[Entry], scope: Scope, forms: tuple[Format, ...]) 
 
 def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Format]) -> dict[Format, bytes]:
     entry = presentable_entry(entry)
+    if not entry.id:
+        raise RenderError(f"an entry without an id cannot be written: {entry.content.title!r}")
     try:
         return {form: _WRITERS[form].render_entry(entry, scope) for form in forms}
     except ValueError as error:
