@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 from aggregator.errors import RenderError
 from aggregator.model import FILE_NAMES, ArchivePage, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
 from aggregator.render import atom, jsonfeed, opml, pages, rss
+from aggregator.render.markup import Common, write_common
 from aggregator.render.parts import (
     MEDIA_TYPES,
     PAGE,
@@ -61,7 +62,7 @@ _LAST_PAGE = 10**8
 class _Writer(NamedTuple):
     render_frame: Callable[[Feed, Site, OutputOptions], Frame]
     updated_element: Callable[[datetime], bytes]
-    render_entry: Callable[[Entry, Scope], bytes]
+    render_entry: Callable[[Entry, Scope, Common], bytes]
 
 
 _WRITERS: dict[Format, _Writer] = {
@@ -223,7 +224,8 @@ def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Format]) -> dict[F
     if not entry.id:
         raise RenderError(f"an entry without an id cannot be written: {entry.content.title!r}")
     try:
-        return {form: _WRITERS[form].render_entry(entry, scope) for form in forms}
+        common = write_common(entry)
+        return {form: _WRITERS[form].render_entry(entry, scope, common) for form in forms}
     except ValueError as error:
         raise RenderError(f"entry {entry.id} cannot be written: {error}") from error
 

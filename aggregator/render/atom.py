@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from aggregator.model import ArchivePage, Content, Entry, Feed, OutputOptions, Site, Withdrawal
 from aggregator.render import xmlfeed
-from aggregator.render.markup import attribute, empty, escaped, media, quoted, rfc3339_date, stated
+from aggregator.render.markup import Common, attribute, empty, escaped, quoted, stated
 from aggregator.render.parts import (
+    KEPT_PROVIDERS,
     KEPT_TOPICS,
     Frame,
     Scope,
@@ -20,13 +21,11 @@ from aggregator.render.parts import (
     feed_links,
     foreign_language,
     presentable,
-    provider_of,
     provider_url,
 )
 
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
 KEPT_TOMBSTONES = 4096
-KEPT_PROVIDERS = 1024
 
 
 def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
@@ -70,14 +69,12 @@ def _tombstone(withdrawal: Withdrawal) -> bytes:
     return f"{empty('at:deleted-entry', **facts)}\n".encode()
 
 
-def render_entry(entry: Entry, scope: Scope) -> bytes:
-    """The entry as a line of bytes; raises ValueError for a time without a zone."""
-    content, provider = entry.content, provider_of(entry.content)
+def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
+    """The entry as a line of bytes."""
+    content, provider = entry.content, common.provider
     parts = (
         f"<entry{attribute('xml:lang', foreign_language(content, scope))}>",
-        stated("id", entry.id),
-        stated("title", content.title),
-        f"<updated>{rfc3339_date(entry.updated)}</updated>",
+        f"<id>{common.id}</id><title>{common.title}</title><updated>{common.updated}</updated>",
         _author(provider.name, provider_url(provider)) if provider else "",
         # RFC 4287 4.1.2: "atom:entry elements that contain no child atom:content element MUST contain at least one
         # atom:link element with a rel attribute value of "alternate"."
@@ -87,11 +84,11 @@ def render_entry(entry: Entry, scope: Scope) -> bytes:
         *[_category("topic", topic.slug, topic.name, scope.base_url) for topic in entry.topics],
         _category("category", content.category, "", scope.base_url) if content.category else "",
         _category("type", content.type, "", scope.base_url) if content.type else "",
-        f"<published>{rfc3339_date(entry.published)}</published>" if entry.published else "",
+        stated("published", common.published),
         _other_links(content),
-        media(content),
+        f"{common.media}</entry>\n",
     )
-    return f"{''.join(parts)}</entry>\n".encode()
+    return "".join(parts).encode()
 
 
 def _text(tag: str, text: str, kind: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from aggregator.model import Content, Entry, Feed, OutputOptions, Site
-from aggregator.render.markup import rfc3339_date
+from aggregator.render.markup import Common
 from aggregator.render.parts import (
     Frame,
     Scope,
@@ -16,7 +16,6 @@ from aggregator.render.parts import (
     feed_url,
     foreign_language,
     page_url,
-    provider_of,
     provider_url,
 )
 
@@ -47,9 +46,9 @@ def updated_element(_: datetime) -> bytes:
     return b""
 
 
-def render_entry(entry: Entry, scope: Scope) -> bytes:
-    """The item as bytes; raises ValueError for a time without a zone."""
-    content, provider = entry.content, provider_of(entry.content)
+def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
+    """The item as bytes."""
+    content, provider = entry.content, common.provider
     item = {
         "id": entry.id,
         "url": content.link,
@@ -59,8 +58,8 @@ def render_entry(entry: Entry, scope: Scope) -> bytes:
         "content_html": content_html(content, scope) if scope.full else None,
         "content_text": None if scope.full else content.summary,
         "image": content.images[0].url if content.images else None,
-        "date_published": rfc3339_date(entry.published) if entry.published else None,
-        "date_modified": rfc3339_date(entry.updated) if entry.updated != entry.published else None,
+        "date_published": common.published,
+        "date_modified": common.updated if entry.updated != entry.published else None,
         "authors": [_stated(name=provider.name, url=provider_url(provider))] if provider else None,
         "tags": [topic.name for topic in entry.topics],
         "language": foreign_language(content, scope),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
-from aggregator.model import Content, Image
+from aggregator.model import Content, Entry, Image, Provider
+from aggregator.render.parts import provider_of
 
 KEPT_DAYS = 1024
 
@@ -45,7 +47,31 @@ def empty(tag: str, /, **attributes: str) -> str:
     return f"<{tag}{''.join([attribute(name, value) for name, value in attributes.items()])}/>"
 
 
-def media(content: Content) -> str:
+class Common(NamedTuple):
+    """What more than one format writes of an entry: times by RFC 3339, `published` empty if unknown, and XML."""
+
+    provider: Provider | None
+    published: str
+    updated: str
+    id: str
+    title: str
+    media: str
+
+
+def write_common(entry: Entry) -> Common:
+    """The common parts of an entry; raises ValueError for a time without a zone."""
+    content = entry.content
+    return Common(
+        provider=provider_of(content),
+        published=rfc3339_date(entry.published) if entry.published else "",
+        updated=rfc3339_date(entry.updated),
+        id=escaped(entry.id),
+        title=escaped(content.title),
+        media=_media(content),
+    )
+
+
+def _media(content: Content) -> str:
     """Media RSS straight in the entry: pictures that are no variants of one need no media:group."""
     parts = []
     for number, image in enumerate(content.images):

@@ -27,7 +27,8 @@ MEDIA_TYPES: dict[Format, str] = {
 }
 PAGE = "index.html"
 KEPT_TOPICS = 4096
-"""Of how many topics each format keeps what it says of one."""
+"""Of how many topics each format keeps what it says of one, and of KEPT_PROVIDERS providers likewise."""
+KEPT_PROVIDERS = 1024
 ENTRY_BYTES = 2000
 """What an entry takes in memory besides its body, give or take."""
 
@@ -115,28 +116,26 @@ class Rendered(Generic[S, K, T]):
     state.
     """
 
-    def __init__(self, render: Callable[[Entry, S, Sequence[K]], Mapping[K, T]], max_bytes: int) -> None:
+    def __init__(self, render: Callable[[Entry, S, Sequence[K]], dict[K, T]], max_bytes: int) -> None:
         self._render, self._room = render, max_bytes
-        self._kept: OrderedDict[tuple[str, S], tuple[Entry | None, Mapping[K, T], int]] = OrderedDict()
-        self._unknown: tuple[None, Mapping[K, T], int] = (None, {}, 0)
+        self._kept: OrderedDict[tuple[str, S], tuple[Entry, dict[K, T], int]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, entry: Entry, scope: S, kinds: Sequence[K]) -> Mapping[K, T]:
         """The entry in each of the kinds, and maybe in others; raises what its rendering does."""
         key = (entry.id, scope)
         with self._lock:
-            known, made, _ = self._kept.get(key, self._unknown)
-            if known is not entry and known != entry:
-                made = {}
+            known = self._kept.get(key)
+            made = known[1] if known and (known[0] is entry or known[0] == entry) else {}
             if missing := [kind for kind in kinds if kind not in made]:
-                made = {**made, **self._render(entry, scope, missing)}
+                made = made | self._render(entry, scope, missing)
                 self._forget(key)
                 self._keep(key, entry, made)
             else:
                 self._kept.move_to_end(key)
         return made
 
-    def _keep(self, key: tuple[str, S], entry: Entry, made: Mapping[K, T]) -> None:
+    def _keep(self, key: tuple[str, S], entry: Entry, made: dict[K, T]) -> None:
         size = ENTRY_BYTES + len(entry.content.body_html) + sum(map(len, made.values()))
         self._kept[key] = entry, made, size
         self._room -= size
@@ -144,8 +143,8 @@ class Rendered(Generic[S, K, T]):
             self._forget(next(iter(self._kept)))
 
     def _forget(self, key: tuple[str, S]) -> None:
-        *_, size = self._kept.pop(key, self._unknown)
-        self._room += size
+        if known := self._kept.pop(key, None):
+            self._room += known[2]
 
 
 def fitting(pieces: Iterable[bytes], separator: bytes, room: int) -> int:

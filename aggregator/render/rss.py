@@ -8,8 +8,9 @@ from typing import Any
 
 from aggregator.model import Entry, Feed, OutputOptions, Site
 from aggregator.render import xmlfeed
-from aggregator.render.markup import escaped, escaped_twice, media, quoted, rfc822_date, rfc3339_date, stated
+from aggregator.render.markup import Common, escaped, escaped_twice, quoted, rfc822_date, stated
 from aggregator.render.parts import (
+    KEPT_PROVIDERS,
     KEPT_TOPICS,
     Frame,
     Scope,
@@ -18,7 +19,6 @@ from aggregator.render.parts import (
     feed_links,
     foreign_language,
     page_url,
-    provider_of,
 )
 from aggregator.render.xmlfeed import ATOM, DC
 
@@ -61,27 +61,30 @@ def updated_element(time: datetime) -> bytes:
     return f"<lastBuildDate>{rfc822_date(time)}</lastBuildDate>".encode()
 
 
-def render_entry(entry: Entry, scope: Scope) -> bytes:
+def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
     """The item as a line of bytes; raises ValueError for a time without a zone."""
-    content, provider = entry.content, provider_of(entry.content)
+    content = entry.content
     parts = (
-        stated("title", content.title),
+        f"<item><title>{common.title}</title>",
         stated("link", content.link or ""),
         # Readers take a description for HTML, so plain text is escaped as that too.
         f"<description>{escaped_twice(content.summary)}</description>" if content.summary else "",
-        f'<guid isPermaLink="false">{escaped(entry.id)}</guid>',
+        f'<guid isPermaLink="false">{common.id}</guid>',
         *[_category(topic.name, scope.base_url) for topic in entry.topics],
         f"<pubDate>{rfc822_date(entry.published)}</pubDate>" if entry.published else "",
         stated("content:encoded", content_html(content, scope)) if scope.full else "",
         # RSS knows no date of change.
-        f"<atom:updated>{rfc3339_date(entry.updated)}</atom:updated>",
-        # RSS wants an e-mail address in `author`.
-        stated("dc:creator", provider.name) if provider else "",
-        stated("dc:type", content.type),
-        stated("dc:language", foreign_language(content, scope)),
-        media(content),
+        f"<atom:updated>{common.updated}</atom:updated>",
+        _dublin_core(common.provider.name if common.provider else "", content.type, foreign_language(content, scope)),
+        f"{common.media}</item>\n",
     )
-    return f"<item>{''.join(parts)}</item>\n".encode()
+    return "".join(parts).encode()
+
+
+@lru_cache(maxsize=KEPT_PROVIDERS)
+def _dublin_core(creator: str, kind: str, language: str) -> str:
+    # RSS wants an e-mail address in `author`.
+    return stated("dc:creator", creator) + stated("dc:type", kind) + stated("dc:language", language)
 
 
 @lru_cache(maxsize=KEPT_TOPICS)
