@@ -30,9 +30,9 @@ _SPECIAL = "&<>\"'\\\t\n\r"
 
 def weigh_frame(feed: Feed, site: Site) -> int:
     """The most bytes that a document of the feed or its archive takes without entries and tombstones."""
-    own = (feed.slug, feed.id, feed.title, feed.description, feed.language, feed.image)
-    shared = (site.title, site.base_url, site.author, site.icon, site.copyright, site.hub_url)
-    return _FRAME + _FRAME_REPEATS * _PLAIN * len("".join(own + shared))
+    own = f"{feed.slug}{feed.id}{feed.title}{feed.description}{feed.language}{feed.image}"
+    shared = f"{site.title}{site.base_url}{site.author}{site.icon}{site.copyright}{site.hub_url}"
+    return _FRAME + _FRAME_REPEATS * _PLAIN * (len(own) + len(shared))
 
 
 def weigh_entries(entries: Iterable[Entry], *, full: bool) -> int:
