@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aggregator.model import Content, Entry, Feed, Site
 
@@ -35,7 +35,7 @@ def weigh_frame(feed: Feed, site: Site) -> int:
     return _FRAME + _FRAME_REPEATS * _PLAIN * (len(own) + len(shared))
 
 
-def weigh_entries(entries: Iterable[Entry], *, full: bool) -> int:
+def weigh_entries(entries: Sequence[Entry], *, full: bool) -> int:
     """The most bytes that the entries take in a document of any format, the separators behind them included.
 
     It holds for a `base_url` of at most LONGEST_BASE_URL bytes and, unless `full`, for documents without bodies. A text
