@@ -16,8 +16,10 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from aggregator.documents import archive_path
+from aggregator.errors import RenderError
 from aggregator.model import FILE_NAMES, ArchivePage, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
-from aggregator.render import atom, jsonfeed, opml, pages, rss, xmlfeed
+from aggregator.render import atom, jsonfeed, opml, pages, rss
+from aggregator.render.markup import Common, write_common
 from aggregator.render.parts import (
     MEDIA_TYPES,
     Frame,
@@ -29,7 +31,7 @@ from aggregator.render.parts import (
     presentable,
     presentable_entry,
 )
-from aggregator.render.weight import LONGEST_BASE_URL, escaped_bytes, weight
+from aggregator.render.weight import LONGEST_BASE_URL, escaped_bytes, weigh_entries, weigh_frame
 
 __all__ = [
     "count_fitting",
@@ -52,7 +54,7 @@ _LAST_PAGE = 10**8
 class _Writer(NamedTuple):
     render_frame: Callable[[Feed, Site, OutputOptions], Frame]
     updated_element: Callable[[datetime], bytes]
-    render_entry: Callable[[Entry, Scope], bytes]
+    render_entry: Callable[[Entry, Scope, Common], bytes]
 
 
 _WRITERS: dict[Format, _Writer] = {
@@ -99,7 +101,7 @@ def count_fitting(feed: Feed, site: Site, options: OutputOptions) -> int:
 
     Raises RenderError.
     """
-    if _frame_bytes(feed, site, options) + _weigh(feed.entries, full=feed.full) <= options.max_bytes:
+    if _most_bytes(feed, site, options) + weigh_entries(feed.entries, full=feed.full) <= options.max_bytes:
         return len(feed.entries)
     site, heading = presentable(site), replace(_heading(feed), pages=_LAST_PAGE)
     columns = _columns(feed.entries, _scope(heading, site), options.formats)
@@ -115,15 +117,15 @@ def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: Out
 
     A page takes as many as fit into `options.max_bytes`, at most `limit` and at least one. Raises RenderError.
     """
-    room = options.max_bytes - _frame_bytes(feed, site, options)
+    room = options.max_bytes - _most_bytes(feed, site, options)
     site, heading = presentable(site), _heading(feed)
     scope = _scope(heading, site)
-    page = _page_frame(_undated(heading), site, options)
     sizes: list[int] = []
     start = 0
     while start < len(entries):
         group = entries[start : start + limit]
-        if _weigh(group, full=feed.full) > room:
+        if weigh_entries(group, full=feed.full) > room:
+            page = _page_frame(_undated(heading), site, options)
             (column,) = _columns(group, scope, ("atom",))
             group = group[: max(1, fitting(column, page.separator, page.room(options.max_bytes)))]
         sizes.append(len(group))
@@ -142,16 +144,12 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
     return (*documents, pages.render_index_page(feeds, site, options)) if options.pages else documents
 
 
-def _frame_bytes(feed: Feed, site: Site, options: OutputOptions) -> int:
-    """The bytes of the largest document of the feed or its archive without entries and tombstones.
+def _most_bytes(feed: Feed, site: Site, options: OutputOptions) -> int:
+    """The most bytes that a document of the feed or its archive takes without entries and tombstones.
 
-    More than `options.max_bytes` if `weight` does not hold for the site. Raises RenderError.
+    More than `options.max_bytes` if the weights of entries do not hold for the site.
     """
-    site, heading = presentable(site), replace(_heading(feed), pages=_LAST_PAGE)
-    if escaped_bytes(site.base_url) > LONGEST_BASE_URL:
-        return options.max_bytes + 1
-    frames = [_page_frame(_undated(heading), site, options), *_frames(heading, site, options)]
-    return max(len(frame.head) + len(frame.tail) for frame in frames)
+    return options.max_bytes + 1 if escaped_bytes(site.base_url) > LONGEST_BASE_URL else weigh_frame(feed, site)
 
 
 def _heading(feed: Feed) -> Feed:
@@ -199,17 +197,18 @@ def _undated(heading: Feed) -> Feed:
 def _columns(entries: Sequence[Entry], scope: Scope, forms: tuple[Format, ...]) -> list[list[bytes]]:
     """The entries in each of the formats."""
     rows = [_RENDERED.get(entry, scope, forms) for entry in entries]
-    return [[row[number] for row in rows] for number in range(len(forms))]
+    return [[row[form] for row in rows] for form in forms]
 
 
 def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Format]) -> dict[Format, bytes]:
     entry = presentable_entry(entry)
-    with xmlfeed.render_errors(f"entry {entry.id}"):
-        return {form: _WRITERS[form].render_entry(entry, scope) for form in forms}
+    if not entry.id:
+        raise RenderError(f"an entry without an id cannot be written: {entry.content.title!r}")
+    try:
+        common = write_common(entry)
+        return {form: _WRITERS[form].render_entry(entry, scope, common) for form in forms}
+    except ValueError as error:
+        raise RenderError(f"entry {entry.id} cannot be written: {error}") from error
 
 
 _RENDERED = Rendered(_render_entry, KEPT_BYTES)
-
-
-def _weigh(entries: Sequence[Entry], *, full: bool) -> int:
-    return sum(weight(one.id, [topic.name for topic in one.topics], one.content, full=full) for one in entries)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
 from aggregator.model import ArchivePage, Content, Entry, Feed, OutputOptions, Site, Withdrawal
 from aggregator.render import xmlfeed
+from aggregator.render.markup import Common, attribute, empty, escaped, quoted, stated
 from aggregator.render.parts import (
+    KEPT_PROVIDERS,
+    KEPT_TOPICS,
     Frame,
     Scope,
     archive_links,
@@ -18,10 +21,8 @@ from aggregator.render.parts import (
     feed_links,
     foreign_language,
     presentable,
-    provider_of,
     provider_url,
 )
-from aggregator.render.xmlfeed import addition
 
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
 KEPT_TOMBSTONES = 4096
@@ -65,41 +66,49 @@ def render_tombstones(withdrawn: Iterable[Withdrawal]) -> list[bytes]:
 def _tombstone(withdrawal: Withdrawal) -> bytes:
     withdrawal = presentable(withdrawal)
     facts = {"xmlns:at": TOMBSTONES, "ref": withdrawal.id, "when": withdrawal.at.isoformat()}
-    return f"{addition('at:deleted-entry', **facts)}\n".encode()
+    return f"{empty('at:deleted-entry', **facts)}\n".encode()
 
 
-def render_entry(entry: Entry, scope: Scope) -> bytes:
-    """The entry as bytes; raises what feedgen and lxml do."""
-    content = entry.content
-    made = xmlfeed.new_entry(entry)
-    if content.summary:
-        made.summary(content.summary, type="text")
-    # RFC 4287 4.1.2: "atom:entry elements that contain no child atom:content element MUST contain at least one
-    # atom:link element with a rel attribute value of "alternate"."
-    if scope.full or not content.link:
-        made.content(content_html(content, scope), type="html")
-    if provider := provider_of(content):
-        made.author(name=provider.name, uri=provider_url(provider))
-    made.category(_categories(entry, scope))
-    element = made.atom_entry()
-    # feedgen loses rel and title of an entry's links (python-feedgen#135), so it is given the alternate one alone.
-    for link in element.iterfind("link"):
-        link.set("rel", "alternate")
-    return xmlfeed.fragment(element, _additions(content), foreign_language(content, scope))
+def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
+    """The entry as a line of bytes."""
+    content, provider = entry.content, common.provider
+    parts = (
+        f"<entry{attribute('xml:lang', foreign_language(content, scope))}>",
+        f"<id>{common.id}</id><title>{common.title}</title><updated>{common.updated}</updated>",
+        _author(provider.name, provider_url(provider)) if provider else "",
+        # RFC 4287 4.1.2: "atom:entry elements that contain no child atom:content element MUST contain at least one
+        # atom:link element with a rel attribute value of "alternate"."
+        _text("content", content_html(content, scope), "html") if scope.full or not content.link else "",
+        f'<link href={quoted(content.link)} rel="alternate"/>' if content.link else "",
+        _text("summary", content.summary, "text") if content.summary else "",
+        *[_category("topic", topic.slug, topic.name, scope.base_url) for topic in entry.topics],
+        _category("category", content.category, "", scope.base_url) if content.category else "",
+        _category("type", content.type, "", scope.base_url) if content.type else "",
+        stated("published", common.published),
+        _other_links(content),
+        f"{common.media}</entry>\n",
+    )
+    return "".join(parts).encode()
 
 
-def _categories(entry: Entry, scope: Scope) -> list[dict[str, str]]:
-    content = entry.content
-    topics = [{"term": topic.slug, "scheme": f"{scope.base_url}#topic", "label": topic.name} for topic in entry.topics]
-    others = (("category", content.category), ("type", content.type))
-    return topics + [{"term": term, "scheme": f"{scope.base_url}#{name}"} for name, term in others if term]
+def _text(tag: str, text: str, kind: str) -> str:
+    """A text construct (RFC 4287 section 3.1), or content of such a type."""
+    return f'<{tag} type="{kind}">{escaped(text)}</{tag}>' if text else f'<{tag} type="{kind}"/>'
 
 
-def _additions(content: Content) -> Iterator[str]:
-    if content.original_link:
-        yield addition("link", rel="via", href=content.original_link)
-    for story in content.related:
-        yield addition("link", rel="related", href=story.url, title=story.title)
-    if content.video_url:
-        yield addition("link", rel="related", href=content.video_url)
-    yield from xmlfeed.media_additions(content)
+@lru_cache(maxsize=KEPT_PROVIDERS)
+def _author(name: str, uri: str) -> str:
+    return f"<author>{stated('name', name)}{stated('uri', uri)}</author>"
+
+
+@lru_cache(maxsize=KEPT_TOPICS)
+def _category(scheme: str, term: str, label: str, base_url: str) -> str:
+    # RFC 4287 4.2.2.1: "Category elements MUST have a "term" attribute", even an empty one.
+    return f"<category term={quoted(term)} scheme={quoted(f'{base_url}#{scheme}')}{attribute('label', label)}/>"
+
+
+def _other_links(content: Content) -> str:
+    via = empty("link", rel="via", href=content.original_link) if content.original_link else ""
+    related = [empty("link", rel="related", href=story.url, title=story.title) for story in content.related]
+    video = empty("link", rel="related", href=content.video_url) if content.video_url else ""
+    return f"{via}{''.join(related)}{video}"

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from aggregator.model import Content, Entry, Feed, OutputOptions, Site
+from aggregator.render.markup import Common
 from aggregator.render.parts import (
     Frame,
     Scope,
@@ -15,7 +16,6 @@ from aggregator.render.parts import (
     feed_url,
     foreign_language,
     page_url,
-    provider_of,
     provider_url,
 )
 
@@ -46,27 +46,27 @@ def updated_element(_: datetime) -> bytes:
     return b""
 
 
-def render_entry(entry: Entry, scope: Scope) -> bytes:
+def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
     """The item as bytes."""
-    content = entry.content
-    # "One or both of content_html and content_text must be present", so even an empty one is.
-    body = {"content_html": content_html(content, scope)} if scope.full else {"content_text": content.summary}
-    provider = provider_of(content)
-    published = entry.published.isoformat() if entry.published else None
-    item = (
-        _stated(id=entry.id, url=content.link, title=content.title, summary=content.summary)
-        | body
-        | _stated(
-            image=content.images[0].url if content.images else None,
-            date_published=published,
-            date_modified=entry.updated.isoformat() if entry.updated != entry.published else None,
-            authors=[_stated(name=provider.name, url=provider_url(provider))] if provider else None,
-            tags=[topic.name for topic in entry.topics],
-            language=foreign_language(content, scope),
-            _aggregator=_extension(content),
-        )
-    )
-    return _encode(item).encode()
+    content, provider = entry.content, common.provider
+    item = {
+        "id": entry.id,
+        "url": content.link,
+        "title": content.title,
+        "summary": content.summary,
+        # "One or both of content_html and content_text must be present", so even an empty one is.
+        "content_html": content_html(content, scope) if scope.full else None,
+        "content_text": None if scope.full else content.summary,
+        "image": content.images[0].url if content.images else None,
+        "date_published": common.published,
+        "date_modified": common.updated if entry.updated != entry.published else None,
+        "authors": [_stated(name=provider.name, url=provider_url(provider))] if provider else None,
+        "tags": [topic.name for topic in entry.topics],
+        "language": foreign_language(content, scope),
+        "_aggregator": _extension(content),
+    }
+    always = "content_html" if scope.full else "content_text"
+    return _encode({name: value for name, value in item.items() if value or name == always}).encode()
 
 
 def _extension(content: Content) -> dict[str, Any]:

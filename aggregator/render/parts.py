@@ -26,6 +26,9 @@ MEDIA_TYPES: dict[Format, str] = {
     "atom": "application/atom+xml",
     "json": "application/feed+json",
 }
+KEPT_TOPICS = 4096
+"""Of how many topics each format keeps what it says of one, and of KEPT_PROVIDERS providers likewise."""
+KEPT_PROVIDERS = 1024
 ENTRY_BYTES = 2000
 """What an entry takes in memory besides its body, give or take."""
 
@@ -55,13 +58,30 @@ class Frame(NamedTuple):
 
 def presentable(value: T) -> T:
     """The value with every text in it cut to XML 1.0 characters and every time to seconds, however deep they are."""
-    return cast("T", _presentable(value))
+    return value if _is_plain(value) else cast("T", _presentable(value))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a quick look shows that all is presentable: what Python calls printable is a part of what XML allows."""
+    parts = [value]
+    for part in parts:  # and those of the parts, which come behind them
+        kind: Any = type(part)
+        if kind is str:
+            if not part.isprintable():
+                return False
+        elif kind is tuple:
+            parts += part
+        elif kind is datetime:
+            if part.microsecond:
+                return False
+        elif read := _reader_of(kind):
+            parts += read(part)
+    return True
 
 
 def _presentable(value: Any) -> Any:
     kind: Any = type(value)
     if kind is str:
-        # What Python calls printable is a part of what XML allows, and the test for it is quick.
         return value if value.isprintable() else _NOT_XML.sub("", value)
     if kind is datetime:
         return value.replace(microsecond=0) if value.microsecond else value
@@ -96,40 +116,35 @@ class Rendered(Generic[S, K, T]):
     state.
     """
 
-    def __init__(self, render: Callable[[Entry, S, Sequence[K]], Mapping[K, T]], max_bytes: int) -> None:
+    def __init__(self, render: Callable[[Entry, S, Sequence[K]], dict[K, T]], max_bytes: int) -> None:
         self._render, self._room = render, max_bytes
-        self._kept: OrderedDict[tuple[str, S], tuple[Entry, dict[K, T]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, S], tuple[Entry, dict[K, T], int]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, entry: Entry, scope: S, kinds: Sequence[K]) -> list[T]:
-        """The entry in each of the kinds; raises what its rendering does."""
+    def get(self, entry: Entry, scope: S, kinds: Sequence[K]) -> Mapping[K, T]:
+        """The entry in each of the kinds, and maybe in others; raises what its rendering does."""
         key = (entry.id, scope)
         with self._lock:
-            known, made = self._kept.get(key, (entry, {}))
-            if known is not entry and known != entry:
-                made = {}
+            known = self._kept.get(key)
+            made = known[1] if known and (known[0] is entry or known[0] == entry) else {}
             if missing := [kind for kind in kinds if kind not in made]:
-                made = {**made, **self._render(entry, scope, missing)}
+                made = made | self._render(entry, scope, missing)
                 self._forget(key)
                 self._keep(key, entry, made)
             else:
                 self._kept.move_to_end(key)
-        return [made[kind] for kind in kinds]
+        return made
 
     def _keep(self, key: tuple[str, S], entry: Entry, made: dict[K, T]) -> None:
-        self._kept[key] = entry, made
-        self._room -= _size_of(entry, made)
+        size = ENTRY_BYTES + len(entry.content.body_html) + sum(map(len, made.values()))
+        self._kept[key] = entry, made, size
+        self._room -= size
         while self._room < 0:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, key: tuple[str, S]) -> None:
         if known := self._kept.pop(key, None):
-            self._room += _size_of(*known)
-
-
-def _size_of(entry: Entry, made: Mapping[K, T]) -> int:
-    """Some bytes that an entry and what was made of it take in memory."""
-    return ENTRY_BYTES + len(entry.content.body_html) + sum(map(len, made.values()))
+            self._room += known[2]
 
 
 def fitting(pieces: Iterable[bytes], separator: bytes, room: int) -> int:
@@ -149,10 +164,11 @@ def filled(frame: Frame, entries: Iterable[bytes], tombstones: Iterable[bytes], 
 
     The grammar of RFC 4287 has an entry behind all that is none.
     """
-    body = frame.separator.join(entries)
-    stones = list(tombstones)
-    count = fitting(stones, b"", frame.room(max_bytes) - len(body))
-    return b"".join((frame.head, *stones[:count], body, frame.tail))
+    pieces, stones = list(entries) or [b""], list(tombstones)
+    room = frame.room(max_bytes) - sum(map(len, pieces)) - len(frame.separator) * (len(pieces) - 1)
+    pieces[0] = b"".join((frame.head, *stones[: fitting(stones, b"", room)], pieces[0]))
+    pieces[-1] += frame.tail
+    return frame.separator.join(pieces)
 
 
 def document(path: str, media_type: str, body: bytes) -> Document:

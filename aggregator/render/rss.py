@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
-from html import escape
+from functools import lru_cache
 from typing import Any
 
 from aggregator.model import Entry, Feed, OutputOptions, Site
 from aggregator.render import xmlfeed
+from aggregator.render.markup import Common, escaped, escaped_twice, quoted, rfc822_date, stated
 from aggregator.render.parts import (
+    KEPT_PROVIDERS,
+    KEPT_TOPICS,
     Frame,
     Scope,
     author_name,
@@ -17,9 +19,8 @@ from aggregator.render.parts import (
     feed_links,
     foreign_language,
     page_url,
-    provider_of,
 )
-from aggregator.render.xmlfeed import ATOM, DC, addition
+from aggregator.render.xmlfeed import ATOM, DC
 
 _NO_PICTURE = (".avif", ".ico", ".svg", ".webp")
 
@@ -57,31 +58,35 @@ def _picture(feed: Feed, site: Site) -> str:
 
 def updated_element(time: datetime) -> bytes:
     """The element that says when the feed changed."""
-    return f"<lastBuildDate>{xmlfeed.rfc822_date(time)}</lastBuildDate>".encode()
+    return f"<lastBuildDate>{rfc822_date(time)}</lastBuildDate>".encode()
 
 
-def render_entry(entry: Entry, scope: Scope) -> bytes:
-    """The item as bytes; raises what feedgen and lxml do."""
-    item = xmlfeed.new_entry(entry)
-    if entry.content.summary:
-        # Readers take a description for HTML, so plain text is escaped here and once more by lxml.
-        item.description(escape(entry.content.summary, quote=False))
-    item.category([{"term": topic.name, "scheme": f"{scope.base_url}#topic"} for topic in entry.topics])
-    return xmlfeed.fragment(item.rss_entry(), _additions(entry, scope))
-
-
-def _additions(entry: Entry, scope: Scope) -> Iterator[str]:
+def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
+    """The item as a line of bytes; raises ValueError for a time without a zone."""
     content = entry.content
-    if scope.full and (html := content_html(content, scope)):
-        # feedgen would put it into `description` where there is no summary.
-        yield addition("content:encoded", html)
-    # RSS knows no date of change.
-    yield addition("atom:updated", entry.updated.isoformat())
-    if provider := provider_of(content):
-        # RSS wants an e-mail address in `author`, and feedgen leaves a name without one out.
-        yield addition("dc:creator", provider.name)
-    if content.type:
-        yield addition("dc:type", content.type)
-    if language := foreign_language(content, scope):
-        yield addition("dc:language", language)
-    yield from xmlfeed.media_additions(content)
+    parts = (
+        f"<item><title>{common.title}</title>",
+        stated("link", content.link or ""),
+        # Readers take a description for HTML, so plain text is escaped as that too.
+        f"<description>{escaped_twice(content.summary)}</description>" if content.summary else "",
+        f'<guid isPermaLink="false">{common.id}</guid>',
+        *[_category(topic.name, scope.base_url) for topic in entry.topics],
+        f"<pubDate>{rfc822_date(entry.published)}</pubDate>" if entry.published else "",
+        stated("content:encoded", content_html(content, scope)) if scope.full else "",
+        # RSS knows no date of change.
+        f"<atom:updated>{common.updated}</atom:updated>",
+        _dublin_core(common.provider.name if common.provider else "", content.type, foreign_language(content, scope)),
+        f"{common.media}</item>\n",
+    )
+    return "".join(parts).encode()
+
+
+@lru_cache(maxsize=KEPT_PROVIDERS)
+def _dublin_core(creator: str, kind: str, language: str) -> str:
+    # RSS wants an e-mail address in `author`.
+    return stated("dc:creator", creator) + stated("dc:type", kind) + stated("dc:language", language)
+
+
+@lru_cache(maxsize=KEPT_TOPICS)
+def _category(name: str, base_url: str) -> str:
+    return f"<category domain={quoted(f'{base_url}#topic')}>{escaped(name)}</category>"
