@@ -66,7 +66,7 @@ _RFC_2822 = re.compile(
 
 def xml_text(text: str) -> str:
     """The text with XML 1.0 characters only; a lone surrogate becomes U+FFFD, another forbidden one goes."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable() or not _NOT_XML.search(text):
         return text
     return _NOT_XML.sub("", _SURROGATE.sub("\ufffd", text))
 
@@ -81,12 +81,14 @@ def plain_text(text: str) -> str:
         text = _MARKUP.sub(_gap, text)
     if "&" in text:
         text = xml_text(unescape(text))
-    return _SPACE.sub(" ", text).strip()
+    if "  " in text or not text.isprintable():
+        text = _SPACE.sub(" ", text)
+    return text.strip()
 
 
 def unescape(text: str) -> str:
     """The text with its entities decoded once."""
-    return html.unescape(_LONG_NUMBER.sub("\ufffd", text))  # which the library would hand to int() as it is
+    return text if "&" not in text else html.unescape(_LONG_NUMBER.sub("\ufffd", text))  # which the library would hand to int() as it is
 
 
 def _gap(markup: re.Match[str]) -> str:
@@ -97,7 +99,7 @@ def _gap(markup: re.Match[str]) -> str:
 def http_url(text: str) -> str | None:
     """The absolute http(s) address in `text` as a URI of RFC 3986 (other characters percent-encoded), or None."""
     text = text.strip()
-    if _PLAIN_URL.fullmatch(text) and not _BAD_PERCENT.search(text):
+    if _PLAIN_URL.fullmatch(text) and not ("%" in text and _BAD_PERCENT.search(text)):
         return text
     text = _URL_NOISE.sub("", text)
     try:
