@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from aggregator.content import content_json, json_text
 from aggregator.model import Content, Problem, Record, Rejection, Source, SourceFile
-from aggregator.parse.body import render_body
 from aggregator.parse.clean import http_url, xml_text
 from aggregator.parse.excerpt import excerpt_text, without_tags
 from aggregator.parse.fields import FLAGS, PLUS, BareFields, Fields, InDoubtError, UnusableError
@@ -89,11 +88,14 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
     stated_json = content_json(stated.content)
     stored_json = shown_json = stated_json if content is stated.content else content_json(content)
     if source.body_base is not None:
+        from aggregator.parse.body import render_body  # its expressions take long to compile
+
         body_html = render_body(without_tags(body, source.layout), content.link or source.body_base)
         if body_html:
             content = replace(content, body_html=body_html)
             shown_json = content_json(content)
-    stated_part = json_text(stated_json)
+    stated_part, stated_stamp = json_text(stated_json), _stamp(stated.published)
+    published_stamp = stated_stamp if published is stated.published else _stamp(published)
     return Record(
         file=file,
         digest=digest,
@@ -106,10 +108,10 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
         expires=stated.expires,
         quality=quality,
         heat=heat,
-        content_hash=_hash(stated_part, _stamp(stated.published), _stamp(stated.updated), f'"{stated_hash.hex()}"'),
+        content_hash=_hash(stated_part, stated_stamp, _stamp(stated.updated), f'"{stated_hash.hex()}"'),
         visible_hash=_hash(stated_part if shown_json is stated_json else json_text(shown_json)),
         selection_hash=_hash(
-            repr(quality), repr(heat), "true" if public else "false", _stamp(published), _stamp(stated.expires)
+            repr(quality), repr(heat), "true" if public else "false", published_stamp, _stamp(stated.expires)
         ),
         text_hash=text_hash,
         warnings=tuple(fields.warnings),

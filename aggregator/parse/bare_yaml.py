@@ -16,26 +16,30 @@ try:
 except ImportError:  # there is no wheel for this machine
     loads = None  # type: ignore[assignment]
 
-_UNPRINTED = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What PyYAML refuses, takes for the end of a line or drops; and tabs, on which the two differ."""
+MAX_DEPTH = 128
+"""Levels that may be allowed to a text: yaml-rs recurses, and ends the process some thousand levels down."""
+_ASCII_TEXT = bytes((0x0A, *range(0x20, 0x7F)))
+_OTHER_TEXT = re.compile("[\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
+"""Characters that PyYAML neither refuses nor drops, nor takes for the end of a line; and no tabs: the two differ."""
 _DOUBTS = (
-    re.compile(r"\n(?:---|\.\.\.|%|[ -]*+[:?][ \n])"),  # documents, directives, keys that are stated or empty
+    re.compile(r"\n(?:---|\.\.\.|%|[ -]*+(?:[:?][ \n]|<<))"),  # documents, directives, stated, empty and merge keys
     re.compile(r"&(?:(?<=[\n :?,\[{-] &)|(?<=[\n:,\[{]&))\S"),  # anchors; without one there is no alias
-    re.compile(r"!(?:(?<=[\n :?,\[{-] !)|(?<=[\n:,\[{]!))\S"),  # tags
+    re.compile(r"!(?:(?<=[\n :?,\[{-] !)|(?<=[\n:,\[{]!))"),  # tags
+    *(re.compile(rf"{sign}[-+0-9]*+ *+(?:#[^\n]*+)?\n\s*+\Z") for sign in (r"\|", ">")),  # an empty text at the end
     # integers that are not spelled as Python would, or not where they can be seen
     re.compile(r":[ \n]++(?:0[0-9A-Za-z_]|-0|\+|-?[0-9]*_|#)"),
 )
 _ITEM = r"""(?:[A-Za-z0-9][^\n\[\]{},:#'"\\&*!|>%@`?]*|"[^"\\\n]*"|'[^'\n]*')"""
-_FLOWS = tuple(
+# lists and maps in brackets that are more than texts in one line
+_DOUBTS += tuple(
     re.compile(rf"{opening}(?:(?<=[\n :-] {opening})|(?<=\n{opening}))(?!(?:{item}(?:, *{item})*)?{closing} *\n)")
     for opening, item, closing in ((r"\[", _ITEM, r"\]"), (r"\{", rf"\w+: +{_ITEM}", r"\}"))
 )
-"""Lists and maps in brackets that are more than texts in one line."""
 
 
 def read_bare_yaml(fm: str, wanted: Wanted, limits: Limits) -> Matter | None:
     """The wanted keys of the YAML map `fm`, without places; None if `read_yaml` has to read it."""
-    if loads is None or not within_limits(fm, limits) or _is_doubtful(fm):
+    if loads is None or limits.depth > MAX_DEPTH or not within_limits(fm, limits) or _is_doubtful(fm):
         return None
     try:
         root = loads(fm, parse_datetime=False)
@@ -51,9 +55,11 @@ def read_bare_yaml(fm: str, wanted: Wanted, limits: Limits) -> Matter | None:
 
 def _is_doubtful(fm: str) -> bool:
     """Whether the two may differ on the text."""
+    others = fm.encode().translate(None, _ASCII_TEXT)
+    if others and not _OTHER_TEXT.fullmatch(others.decode()):
+        return True
     lines = f"\n{fm}"
-    return (
-        not (fm.replace("\n", "").isprintable() or not _UNPRINTED.search(fm))
-        or "<<" in fm
-        or any(doubt.search(lines) for doubt in (*_DOUBTS, *_FLOWS))
-    )
+    for doubt in _DOUBTS:  # no generator: this is done for each file
+        if doubt.search(lines):
+            return True
+    return False

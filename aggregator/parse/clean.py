@@ -5,14 +5,13 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, date, datetime, time
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 # XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SPACE = re.compile("[\t\n\v\f\r \x85\xa0\u2028\u2029]+")
+_SPACE = re.compile("[\t\n\v\f\r\x85\xa0\u2028\u2029][\t\n\v\f\r \x85\xa0\u2028\u2029]*| [\t\n\v\f\r \x85\xa0\u2028\u2029]+")
 
 _ELEMENTS = (
     "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br button"
@@ -172,6 +171,8 @@ def _parse_date(text: str) -> datetime | None:
                 zone = "+00:00"
             return datetime.fromisoformat(f"{day}T{(clock or '00:00').replace(',', '.')}{zone or ''}")
         if _RFC_2822.fullmatch(text):
+            from email.utils import parsedate_to_datetime  # which imports sockets
+
             return parsedate_to_datetime(text)
     except ValueError:
         return None

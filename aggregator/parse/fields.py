@@ -36,6 +36,7 @@ _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 """A time that is the same whether YAML or we read it."""
+_NO_TEXTS = frozenset("true True TRUE false False FALSE null Null NULL".split())
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
@@ -323,8 +324,12 @@ class Fields:
         return UnusableError(Problem(self._path, found.line, found.column, what, shown, todo))
 
     def _each(self, field: str) -> list[tuple[str, Value]]:
-        found = [(key, self._dig(key)) for key in self._present.get(field, ())]
-        return [(key, value) for key, value in found if value is not None and not _is_null(value.value)]
+        found = []
+        for key in self._present.get(field, ()):
+            value = self._values.get(key) or self._dig(key)
+            if value is not None and not _is_null(value.value):
+                found.append((key, value))
+        return found
 
     def _added(self, field: str) -> list[tuple[str, Value]]:
         """The keys of the first alternative of `field` that is present, and their values."""
@@ -338,14 +343,14 @@ class Fields:
     def _find(self, field: str, *, null: bool = False) -> tuple[str, Value | None]:
         """The first key of `field` that is present, and its value; with `null`, null counts as present."""
         for key in self._present.get(field, ()):
-            value = self._dig(key)
+            value = self._values.get(key) or self._dig(key)
             if value is not None and (null or not _is_null(value.value)):
                 return key, value
         return field, None
 
     def _dig(self, key: str) -> Value | None:
-        if key in self._values or "." not in key:
-            return self._values.get(key)
+        if key in self._values:
+            return self._values[key]
         first, *rest = key.split(".")
         top = self._values.get(first)
         if top is None or not rest:
@@ -376,6 +381,11 @@ class BareFields(Fields):
 
     def unusable(self, field: str, what: str, todo: str, value: str | None = "") -> NoReturn:
         raise InDoubtError
+
+    def _dig(self, key: str) -> Value | None:
+        if any(part in _NO_TEXTS or not part[:1].isalpha() for part in key.split(".")[1:]):
+            raise InDoubtError  # below the top, the spelling of a key is lost too
+        return super()._dig(key)
 
     def _warn(self, value: Value, what: str, todo: str, *, shown: bool = True) -> NoReturn:
         raise InDoubtError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -121,7 +121,7 @@ def within_limits(fm: str, limits: Limits) -> bool:
     return columns >= 0 and 2 * signs + 2 <= limits.nodes and not _over_columns(columns).search(f"\n{fm}")
 
 
-@cache
+@lru_cache(maxsize=64)
 def _over_columns(columns: int) -> re.Pattern[str]:
     """What finds a line with more columns than that before its first word."""
     return re.compile(rf"\n[ \t?:-]{{{columns + 1}}}")
