@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from json.encoder import encode_basestring_ascii as json_text
+from json.encoder import encode_basestring_ascii
 
 from aggregator.model import Content, Image, Provider, Related
+
+json_text = encode_basestring_ascii
+"""The JSON of a text."""
 
 
 def content_json(content: Content) -> str:

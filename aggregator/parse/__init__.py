@@ -1,7 +1,7 @@
 """Parse: the bytes of one file -> a Record, or why there is none. Pure.
 
     bytes -> text -> front matter + body (front_matter) -> fields, each cleaned (clean, fields) -> Record
-                     yaml_matter, toml_matter, json_matter
+                     bare_yaml, yaml_matter, toml_matter, json_matter
     path, start of the body -> what a system says there (layout, excerpt)
                        body -> HTML, sanitised, if a feed shows it (body)
 
@@ -21,7 +21,7 @@ from aggregator.content import content_json, json_text
 from aggregator.model import Content, Problem, Record, Rejection, Source, SourceFile
 from aggregator.parse.clean import http_url, xml_text
 from aggregator.parse.excerpt import excerpt_text, without_tags
-from aggregator.parse.fields import FLAGS, PLUS, BareFields, Fields, InDoubtError, UnusableError
+from aggregator.parse.fields import FLAGS, PLUS, Fields, InDoubtError, UnusableError
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.layout import Place, page_address, path_date, read_place
 from aggregator.parse.matter import FrontMatterError, Limits, Wanted
@@ -37,28 +37,26 @@ def parse_record(
     whether that may still come. Places are known to `make_fields`, if it is given."""
     if make_fields is None:
         try:
-            return _parse(raw, file, source, digest, BareFields)
+            return _parse(raw, file, source, digest, Fields, bare=True)
         except InDoubtError:
             make_fields = Fields
-    return _parse(raw, file, source, digest, make_fields)
+    return _parse(raw, file, source, digest, make_fields, bare=False)
 
 
 def _parse(
-    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields]
+    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields], *, bare: bool
 ) -> Record | Rejection:
-    """What the bytes of `file` say; InDoubtError if BareFields cannot tell."""
+    """What the bytes of `file` say; with `bare`, InDoubtError if that cannot be told from bare values."""
     keys, wanted = _keys(source.fields, source.layout == "hugo")
     limits = Limits(source.max_depth, source.max_nodes)
     try:
         text = _decode(raw)
-        matter, body = read_front_matter(text, wanted, limits, bare=make_fields is BareFields)
+        matter, body = read_front_matter(text, wanted, limits, bare=bare)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.todo)
         return Rejection(file, digest, problem, unfinished=error.unclosed, hides=_is_flag(error.key, source))
-    if make_fields is BareFields and not matter.bare:
-        make_fields = Fields
     present = _present(source.fields, tuple(matter.values))
-    fields = make_fields(matter.values, keys, file.path, source.timezone, source.layout, present)
+    fields = make_fields(matter.values, keys, file.path, source.timezone, source.layout, present, bare=matter.bare)
     for miss in matter.misses:
         what = f"a key that nothing reads; was '{miss.meant}' meant?"
         fields.warnings.append(Problem(file.path, miss.line, miss.column, what, None, "mend its spelling", "warning"))
@@ -199,9 +197,7 @@ def _decode(raw: bytes) -> str:
 
 
 @lru_cache(maxsize=32)
-def _keys(
-    fields: tuple[tuple[str, tuple[str, ...]], ...], fold: bool
-) -> tuple[Mapping[str, tuple[str, ...]], Wanted]:
+def _keys(fields: tuple[tuple[str, tuple[str, ...]], ...], fold: bool) -> tuple[Mapping[str, tuple[str, ...]], Wanted]:
     """The keys of each field, and the top-level keys that any of them reads."""
     keys = [part for _, keys in fields for key in keys for part in key.split(PLUS)]
     return dict(fields), Wanted([*keys, *(key.split(".", 1)[0] for key in keys)], fold=fold)

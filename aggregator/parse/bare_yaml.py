@@ -1,7 +1,7 @@
 """Plain YAML, read quickly -> the keys that are asked for, as bare values. The home of yaml-rs.
 
 yaml-rs reads YAML 1.2, and neither places nor spellings come out of it. So it reads only texts that it is known to
-read as `yaml_matter` does, and gives up on any other; `fields.BareFields` gives up where a spelling would count.
+read as `yaml_matter` does, and gives up on any other; `fields` gives up where a place or a spelling would count.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def read_bare_yaml(fm: str, wanted: Wanted, limits: Limits) -> Matter | None:
         root = loads(fm, parse_datetime=False)
     except Exception:  # noqa: BLE001 - PyYAML says it better, or reads it
         return None
-    names = wanted.names_of(tuple(root)) if isinstance(root, dict) else None
-    if names is None:
+    if not isinstance(root, dict) or (names := wanted.names_of(tuple(root))) is None:
         return None
     matter = Matter(wanted, bare=True)
     matter.values = {name: Value(value, 0, 0) for name, value in zip(names, root.values(), strict=True) if name}
@@ -59,7 +58,4 @@ def _is_doubtful(fm: str) -> bool:
     if others and not _OTHER_TEXT.fullmatch(others.decode()):
         return True
     lines = f"\n{fm}"
-    for doubt in _DOUBTS:  # no generator: this is done for each file
-        if doubt.search(lines):
-            return True
-    return False
+    return any(doubt.search(lines) for doubt in _DOUBTS)

@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 # XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SPACE = re.compile("[\t\n\v\f\r\x85\xa0\u2028\u2029][\t\n\v\f\r \x85\xa0\u2028\u2029]*| [\t\n\v\f\r \x85\xa0\u2028\u2029]+")
+_SPACE = re.compile(
+    "[\t\n\v\f\r\x85\xa0\u2028\u2029][\t\n\v\f\r \x85\xa0\u2028\u2029]*| [\t\n\v\f\r \x85\xa0\u2028\u2029]+"
+)
 
 _ELEMENTS = (
     "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br button"
@@ -87,7 +89,9 @@ def plain_text(text: str) -> str:
 
 def unescape(text: str) -> str:
     """The text with its entities decoded once."""
-    return text if "&" not in text else html.unescape(_LONG_NUMBER.sub("\ufffd", text))  # which the library would hand to int() as it is
+    return (
+        text if "&" not in text else html.unescape(_LONG_NUMBER.sub("\ufffd", text))
+    )  # which the library would hand to int() as it is
 
 
 def _gap(markup: re.Match[str]) -> str:

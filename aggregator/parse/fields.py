@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar, NoReturn, TypeGuard
+from typing import Any, TypeGuard
 from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
@@ -36,7 +37,8 @@ _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 """A time that is the same whether YAML or we read it."""
-_NO_TEXTS = frozenset("true True TRUE false False FALSE null Null NULL".split())
+_NAME = re.compile(r"(?!(?:true|false|null)\Z)[a-z][\w-]*", re.IGNORECASE)
+"""A key that is a text in any YAML."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
@@ -56,11 +58,9 @@ class InDoubtError(Exception):
 class Fields:
     """The fields of one record; reading one may add to `warnings` or raise UnusableError.
 
-    `present` is `keys`, maybe less those that `values` has not.
+    `present` is `keys`, maybe less those that `values` has not. With `bare` values, InDoubtError is raised when a place
+    or a spelling counts, as in all that there is to say.
     """
-
-    _kind: ClassVar[type[Fields]]
-    """What the fields of records inside of this one are."""
 
     def __init__(
         self,
@@ -70,10 +70,12 @@ class Fields:
         zone: ZoneInfo,
         layout: Layout = "plain",
         present: Mapping[str, Sequence[str]] | None = None,
+        *,
+        bare: bool = False,
     ) -> None:
         self.warnings: list[Problem] = []
         self._values, self._keys, self._path, self._zone, self._layout = values, keys, path, zone, layout
-        self._present = keys if present is None else present
+        self._present, self._bare = keys if present is None else present, bare
 
     def public(self, default: bool) -> bool:
         """What the flags say: `published`, else `default`, and none of `draft`, `deleted`, `removed`."""
@@ -131,6 +133,8 @@ class Fields:
         return found[0]
 
     def _time(self, stated: object) -> tuple[datetime, bool] | None:
+        if self._bare:
+            return _sure_time(stated), True
         return utc_time(stated, self._zone, loose=self._layout != "plain")
 
     def optional_date(self, field: str) -> datetime | None:
@@ -146,6 +150,7 @@ class Fields:
         key, value = self._find("id")
         if value is None:
             return None
+        self._need_places()
         stated = value.value
         if isinstance(stated, Scalar):
             usable = isinstance(stated.value, int) and not isinstance(stated.value, bool)
@@ -305,7 +310,7 @@ class Fields:
         found: dict[str, Related] = {}
         for one in items:
             values = {key: Value(item, 0, 0) for key, item in one.items() if isinstance(key, str)}
-            nested = self._kind(values, self._keys, self._path, self._zone)
+            nested = Fields(values, self._keys, self._path, self._zone, bare=self._bare)
             try:
                 shown = nested.public(default=True)
             except UnusableError:
@@ -317,6 +322,7 @@ class Fields:
 
     def unusable(self, field: str, what: str, todo: str, value: str | None = "") -> UnusableError:
         """The refusal of the record for `field`; its value is shown if it is short and plain."""
+        self._need_places()
         _, found = self._find(field, null=True)
         if found is None:
             return UnusableError(Problem(self._path, 1, 1, what, None, todo))
@@ -355,6 +361,8 @@ class Fields:
         top = self._values.get(first)
         if top is None or not rest:
             return None
+        if not all(map(_NAME.fullmatch, rest)):
+            self._need_places()  # and spellings, which keys below the top have lost too
         value: Any = top.value
         for part in rest:
             if not isinstance(value, dict) or part not in value:
@@ -362,44 +370,22 @@ class Fields:
             value = value[part]
         return Value(value, top.line, top.column)
 
+    def _need_places(self) -> None:
+        if self._bare:
+            raise InDoubtError
+
     def _warn(self, value: Value, what: str, todo: str, *, shown: bool = True) -> None:
+        self._need_places()
         text = _shown(value.value) if shown else None
         self.warnings.append(Problem(self._path, value.line, value.column, what, text, todo, "warning"))
 
 
-Fields._kind = Fields
-
-
-class BareFields(Fields):
-    """The fields of bare values; reading one raises InDoubtError when its place or spelling counts, as in all that
-    there is to say."""
-
-    def explicit_id(self) -> None:
-        """None, or in doubt: an id needs a place."""
-        if self._find("id")[1] is not None:
-            raise InDoubtError
-
-    def unusable(self, field: str, what: str, todo: str, value: str | None = "") -> NoReturn:
-        raise InDoubtError
-
-    def _dig(self, key: str) -> Value | None:
-        if any(part in _NO_TEXTS or not part[:1].isalpha() for part in key.split(".")[1:]):
-            raise InDoubtError  # below the top, the spelling of a key is lost too
-        return super()._dig(key)
-
-    def _warn(self, value: Value, what: str, todo: str, *, shown: bool = True) -> NoReturn:
-        raise InDoubtError
-
-    def _time(self, stated: object) -> tuple[datetime, bool] | None:
-        if not (isinstance(stated, str) and _SURE_TIME.fullmatch(stated)):
-            raise InDoubtError
-        try:
-            return datetime.fromisoformat(stated), True
-        except ValueError:
-            raise InDoubtError from None
-
-
-BareFields._kind = BareFields
+def _sure_time(stated: object) -> datetime:
+    """The time that a bare value names, if all agree on it."""
+    if isinstance(stated, str) and _SURE_TIME.fullmatch(stated):
+        with suppress(ValueError):
+            return datetime.fromisoformat(stated)
+    raise InDoubtError
 
 
 def _is_short(topic: str) -> bool:

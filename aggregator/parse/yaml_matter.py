@@ -113,8 +113,10 @@ def _check_limits(fm: str, limits: Limits, first_line: int) -> None:
 
 
 def within_limits(fm: str, limits: Limits) -> bool:
-    """Whether a text without anchors, of lines that end in LF, cannot pass the limits by its look alone: two levels take
-    a bracket or a column before the first word, and no value is without a sign of its own."""
+    """Whether a text without anchors, of lines that end in LF, cannot pass the limits by its look alone.
+
+    Two levels take a bracket or a column before the first word, and no value is without a sign of its own.
+    """
     brackets = fm.count("[") + fm.count("{")
     signs = len(fm) if 2 * len(fm) <= limits.nodes else brackets + sum(map(fm.count, ",:?-\n"))
     columns = (limits.depth - 2) // 2 - brackets
