@@ -2,8 +2,8 @@
 
     python -m pytest benchmarks/test_parse.py
 
-The records are those of `bench/gen_corpus.py` of the shared folder, which AGGREGATOR_SHARED names. Each round parses all
-of them, so the time of a record is that of a round divided by RECORDS.
+The records are those of `bench/gen_corpus.py` in the shared folder, which AGGREGATOR_SHARED names. Each round parses
+all of them, so the time of a record is that of a round divided by RECORDS.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ SCALARS = (
     ' https://example.org/ http://x.example:80/ "https://x.example/%zz" <b>x</b> &amp; A&B'
 ).split()
 SIGNS = (
-    "\n|\n\n| |  |\t|: |:|- |-|? |[|]|{|}|,|'|\"|#| #|>|2|+|&a |*a|!x |!!int |<<: |%|@|`|\\|~|0|\n---\n|\n...\n|\n--- "
+    "\n|\n\n| |  |\t|: |:|- |-|? |[|]|{|}|,|'|\"|#| #|>|2|+|&a |*a|!x |!!int |<<: |%|@|`|& |\\|~|0|\n---\n|\n...\n|\n--- "
     "|\n%YAML 1.1\n|\0|\x0b|\x7f|\x85|\u2028|\xa0|\ufeff|\ufffe|\u200b|é|日本|\r|\r\n|\n- |\n  - |\n    |\n|\n#c\n|_|+|: |\n"
 ).split("|")
 KEYS = (

@@ -23,7 +23,7 @@ _OTHER_TEXT = re.compile("[\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U0
 """Characters that PyYAML neither refuses nor drops, nor takes for the end of a line; and no tabs: the two differ."""
 _DOUBTS = (
     re.compile(r"\n(?:---|\.\.\.|%|[ -]*+(?:[:?][ \n]|<<))"),  # documents, directives, stated, empty and merge keys
-    re.compile(r"&(?:(?<=[\n :?,\[{-] &)|(?<=[\n:,\[{]&))\S"),  # anchors; without one there is no alias
+    re.compile(r"&(?:(?<=[\n :?,\[{-] &)|(?<=[\n:,\[{]&))"),  # anchors; without one there is no alias
     re.compile(r"!(?:(?<=[\n :?,\[{-] !)|(?<=[\n:,\[{]!))"),  # tags
     *(re.compile(rf"{sign}[-+0-9]*+ *+(?:#[^\n]*+)?\n\s*+\Z") for sign in (r"\|", ">")),  # an empty text at the end
     # integers that are not spelled as Python would, or not where they can be seen

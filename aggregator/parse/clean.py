@@ -77,21 +77,21 @@ def plain_text(text: str) -> str:
 
     A `<` that opens no HTML element is text: `List<T>` stays as it is.
     """
+    if text.isprintable() and not ("<" in text or "&" in text or "  " in text):
+        return text.strip()
     text = xml_text(text)
     if "<" in text:
         text = _MARKUP.sub(_gap, text)
     if "&" in text:
         text = xml_text(unescape(text))
-    if "  " in text or not text.isprintable():
-        text = _SPACE.sub(" ", text)
-    return text.strip()
+    return _SPACE.sub(" ", text).strip()
 
 
 def unescape(text: str) -> str:
     """The text with its entities decoded once."""
-    return (
-        text if "&" not in text else html.unescape(_LONG_NUMBER.sub("\ufffd", text))
-    )  # which the library would hand to int() as it is
+    if "&" not in text:
+        return text
+    return html.unescape(_LONG_NUMBER.sub("\ufffd", text))  # which the library would hand to int() as it is
 
 
 def _gap(markup: re.Match[str]) -> str:

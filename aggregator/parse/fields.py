@@ -355,11 +355,11 @@ class Fields:
         return field, None
 
     def _dig(self, key: str) -> Value | None:
-        if key in self._values:
-            return self._values[key]
+        if key in self._values or "." not in key:
+            return self._values.get(key)
         first, *rest = key.split(".")
         top = self._values.get(first)
-        if top is None or not rest:
+        if top is None:
             return None
         if not all(map(_NAME.fullmatch, rest)):
             self._need_places()  # and spellings, which keys below the top have lost too
