@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring_ascii
 
 from aggregator.model import Content, Image, Provider, Related
+
+json_text = encode_basestring_ascii
+"""The JSON of a text."""
 
 
 def content_json(content: Content) -> str:
     """The content as the JSON array it is hashed and stored as; stable across Python versions."""
     provider = content.provider
-    return json.dumps(
-        [
-            content.title,
-            content.summary,
-            content.body_html,
-            content.link,
-            content.original_link,
-            [provider.name, provider.domain] if provider else None,
-            content.topics,
-            content.category,
-            content.type,
-            content.language,
-            [[image.url, image.width, image.height] for image in content.images],
-            content.video_url,
-            [[related.url, related.title] for related in content.related],
-        ],
-        ensure_ascii=True,
-        separators=(",", ":"),
+    parts = (
+        json_text(content.title),
+        json_text(content.summary),
+        json_text(content.body_html),
+        _text_or_null(content.link),
+        _text_or_null(content.original_link),
+        f"[{json_text(provider.name)},{json_text(provider.domain)}]" if provider else "null",
+        f"[{','.join(map(json_text, content.topics))}]",
+        json_text(content.category),
+        json_text(content.type),
+        json_text(content.language),
+        f"[{','.join(f'[{json_text(one.url)},{one.width},{one.height}]' for one in content.images)}]",
+        _text_or_null(content.video_url),
+        f"[{','.join(f'[{json_text(one.url)},{json_text(one.title)}]' for one in content.related)}]",
     )
+    return f"[{','.join(parts)}]"
+
+
+def _text_or_null(text: str | None) -> str:
+    return "null" if text is None else json_text(text)
 
 
 def read_content(stored: str) -> Content:

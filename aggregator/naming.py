@@ -34,6 +34,8 @@ _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 def topic_key(name: str) -> str:
     """The identity of a topic: NFC, white space collapsed, case folded."""
+    if name.isascii():
+        return " ".join(name.split()).lower()
     return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
 
 

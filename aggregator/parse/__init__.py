@@ -1,7 +1,7 @@
 """Parse: the bytes of one file -> a Record, or why there is none. Pure.
 
     bytes -> text -> front matter + body (front_matter) -> fields, each cleaned (clean, fields) -> Record
-                     yaml_matter, toml_matter, json_matter
+                     bare_yaml, yaml_matter, toml_matter, json_matter
     path, start of the body -> what a system says there (layout, excerpt)
                        body -> HTML, sanitised, if a feed shows it (body)
 
@@ -10,37 +10,50 @@ The fields and their rules are those of the field map; a key that is not mapped 
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from aggregator.content import content_json
+from aggregator.content import content_json, json_text
 from aggregator.model import Content, Problem, Record, Rejection, Source, SourceFile
-from aggregator.parse.body import render_body
 from aggregator.parse.clean import http_url, xml_text
 from aggregator.parse.excerpt import excerpt_text, without_tags
-from aggregator.parse.fields import FLAGS, PLUS, Fields, UnusableError
+from aggregator.parse.fields import FLAGS, PLUS, Fields, InDoubtError, UnusableError
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.layout import Place, page_address, path_date, read_place
 from aggregator.parse.matter import FrontMatterError, Limits, Wanted
 
 
 def parse_record(
-    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields] = Fields
+    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields] | None = None
 ) -> Record | Rejection:
     """What the bytes of `file` say. A Rejection is `unfinished` when the front matter has no end; the caller knows
-    whether that may still come."""
+    whether that may still come. Places are known to `make_fields`, if it is given."""
+    if make_fields is None:
+        try:
+            return _parse(raw, file, source, digest, Fields, bare=True)
+        except InDoubtError:
+            make_fields = Fields
+    return _parse(raw, file, source, digest, make_fields, bare=False)
+
+
+def _parse(
+    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields], *, bare: bool
+) -> Record | Rejection:
+    """What the bytes of `file` say; with `bare`, InDoubtError if that cannot be told from bare values."""
+    keys, wanted = _keys(source.fields, source.layout == "hugo")
+    limits = Limits(source.max_depth, source.max_nodes)
     try:
         text = _decode(raw)
-        limits = Limits(source.max_depth, source.max_nodes)
-        matter, body = read_front_matter(text, _wanted_keys(source.fields, source.layout == "hugo"), limits)
+        matter, body = read_front_matter(text, wanted, limits, bare=bare)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.todo)
         return Rejection(file, digest, problem, unfinished=error.unclosed, hides=_is_flag(error.key, source))
-    fields = make_fields(matter.values, dict(source.fields), file.path, source.timezone, source.layout)
+    present = _present(source.fields, tuple(matter.values))
+    fields = make_fields(matter.values, keys, file.path, source.timezone, source.layout, present, bare=matter.bare)
     for miss in matter.misses:
         what = f"a key that nothing reads; was '{miss.meant}' meant?"
         fields.warnings.append(Problem(file.path, miss.line, miss.column, what, None, "mend its spelling", "warning"))
@@ -64,15 +77,20 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
     public = public and not hidden
-    text_hash = _hash(content.title, content.summary, xml_text(body))
-    stated_hash = text_hash if stated.content.title else _hash("", content.summary, xml_text(body))
+    texts = f"{json_text(content.summary)}, {json_text(xml_text(body))}"
+    text_hash = _hash(json_text(content.title), texts)
+    stated_hash = text_hash if stated.content.title else _hash('""', texts)
     stated_json = content_json(stated.content)
     stored_json = shown_json = stated_json if content is stated.content else content_json(content)
     if source.body_base is not None:
+        from aggregator.parse.body import render_body  # its expressions take long to compile
+
         body_html = render_body(without_tags(body, source.layout), content.link or source.body_base)
         if body_html:
             content = replace(content, body_html=body_html)
             shown_json = content_json(content)
+    stated_part, stated_stamp = json_text(stated_json), _stamp(stated.published)
+    published_stamp = stated_stamp if published is stated.published else _stamp(published)
     return Record(
         file=file,
         digest=digest,
@@ -85,9 +103,11 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
         expires=stated.expires,
         quality=quality,
         heat=heat,
-        content_hash=_hash(stated_json, _stamp(stated.published), _stamp(stated.updated), stated_hash.hex()),
-        visible_hash=_hash(shown_json),
-        selection_hash=_hash(quality, heat, public, _stamp(published), _stamp(stated.expires)),
+        content_hash=_hash(stated_part, stated_stamp, _stamp(stated.updated), f'"{stated_hash.hex()}"'),
+        visible_hash=_hash(stated_part if shown_json is stated_json else json_text(shown_json)),
+        selection_hash=_hash(
+            repr(quality), repr(heat), "true" if public else "false", published_stamp, _stamp(stated.expires)
+        ),
         text_hash=text_hash,
         warnings=tuple(fields.warnings),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
@@ -174,10 +194,22 @@ def _decode(raw: bytes) -> str:
 
 
 @lru_cache(maxsize=32)
-def _wanted_keys(fields: tuple[tuple[str, tuple[str, ...]], ...], fold: bool) -> Wanted:
-    """The top-level keys that any field reads."""
+def _keys(fields: tuple[tuple[str, tuple[str, ...]], ...], fold: bool) -> tuple[Mapping[str, tuple[str, ...]], Wanted]:
+    """The keys of each field, and the top-level keys that any of them reads."""
     keys = [part for _, keys in fields for key in keys for part in key.split(PLUS)]
-    return Wanted([*keys, *(key.split(".", 1)[0] for key in keys)], fold=fold)
+    return dict(fields), Wanted([*keys, *(key.split(".", 1)[0] for key in keys)], fold=fold)
+
+
+@lru_cache(maxsize=256)
+def _present(fields: tuple[tuple[str, tuple[str, ...]], ...], names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    """The keys of each field that front matter with these top-level names may have; fields without one are left out."""
+    there = {
+        field: tuple(
+            key for key in keys if any(part in names or part.split(".", 1)[0] in names for part in key.split(PLUS))
+        )
+        for field, keys in fields
+    }
+    return {field: keys for field, keys in there.items() if keys}
 
 
 def _is_flag(key: str | None, source: Source) -> bool:
@@ -185,10 +217,11 @@ def _is_flag(key: str | None, source: Source) -> bool:
     return any(key in keys for field, keys in source.fields if field in FLAGS)
 
 
-def _stamp(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+def _stamp(moment: datetime | None) -> str:
+    """The JSON of a time."""
+    return f'"{moment.isoformat()}"' if moment else "null"
 
 
-def _hash(*parts: str | float | bool | None) -> bytes:
-    """A 16-byte digest, the same on every Python."""
-    return blake2b(json.dumps(parts, ensure_ascii=True).encode(), digest_size=16).digest()
+def _hash(*parts: str) -> bytes:
+    """A 16-byte digest of an array of what is JSON already, the same on every Python."""
+    return blake2b(f"[{', '.join(parts)}]".encode(), digest_size=16).digest()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, date, datetime, time
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 # XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SPACE = re.compile("[\t\n\v\f\r \x85\xa0\u2028\u2029]+")
+_SPACE = re.compile(
+    "[\t\n\v\f\r\x85\xa0\u2028\u2029][\t\n\v\f\r \x85\xa0\u2028\u2029]*| [\t\n\v\f\r \x85\xa0\u2028\u2029]+"
+)
 
 _ELEMENTS = (
     "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br button"
@@ -66,7 +67,7 @@ _RFC_2822 = re.compile(
 
 def xml_text(text: str) -> str:
     """The text with XML 1.0 characters only; a lone surrogate becomes U+FFFD, another forbidden one goes."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable() or not _NOT_XML.search(text):
         return text
     return _NOT_XML.sub("", _SURROGATE.sub("\ufffd", text))
 
@@ -76,6 +77,8 @@ def plain_text(text: str) -> str:
 
     A `<` that opens no HTML element is text: `List<T>` stays as it is.
     """
+    if text.isprintable() and not ("<" in text or "&" in text or "  " in text):
+        return text.strip()
     text = xml_text(text)
     if "<" in text:
         text = _MARKUP.sub(_gap, text)
@@ -86,6 +89,8 @@ def plain_text(text: str) -> str:
 
 def unescape(text: str) -> str:
     """The text with its entities decoded once."""
+    if "&" not in text:
+        return text
     return html.unescape(_LONG_NUMBER.sub("\ufffd", text))  # which the library would hand to int() as it is
 
 
@@ -97,7 +102,7 @@ def _gap(markup: re.Match[str]) -> str:
 def http_url(text: str) -> str | None:
     """The absolute http(s) address in `text` as a URI of RFC 3986 (other characters percent-encoded), or None."""
     text = text.strip()
-    if _PLAIN_URL.fullmatch(text) and not _BAD_PERCENT.search(text):
+    if _PLAIN_URL.fullmatch(text) and not ("%" in text and _BAD_PERCENT.search(text)):
         return text
     text = _URL_NOISE.sub("", text)
     try:
@@ -170,6 +175,8 @@ def _parse_date(text: str) -> datetime | None:
                 zone = "+00:00"
             return datetime.fromisoformat(f"{day}T{(clock or '00:00').replace(',', '.')}{zone or ''}")
         if _RFC_2822.fullmatch(text):
+            from email.utils import parsedate_to_datetime  # which imports sockets
+
             return parsedate_to_datetime(text)
     except ValueError:
         return None

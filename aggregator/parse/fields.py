@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
@@ -27,11 +28,17 @@ MAX_TOPICS, MAX_TOPIC_BYTES = 100, 200
 MAX_NAMES = 10
 """Authors of a record that are named."""
 MAX_SHOWN = 200
+MAX_NUMBER = 10**15
+"""No score is so large."""
 PLUS = " + "
 """Between keys of topics that add up."""
 _IMAGE_KEYS = ("url", "path", "src", "image")
 _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
+_SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+"""A time that is the same whether YAML or we read it."""
+_NAME = re.compile(r"(?!(?:true|false|null)\Z)[a-z][\w-]*", re.IGNORECASE)
+"""A key that is a text in any YAML."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
@@ -44,8 +51,16 @@ class UnusableError(Exception):
         self.problem = problem
 
 
+class InDoubtError(Exception):
+    """Bare values do not tell enough."""
+
+
 class Fields:
-    """The fields of one record; reading one may add to `warnings` or raise UnusableError."""
+    """The fields of one record; reading one may add to `warnings` or raise UnusableError.
+
+    `present` is `keys`, maybe less those that `values` has not. With `bare` values, InDoubtError is raised when a place
+    or a spelling counts, as in all that there is to say.
+    """
 
     def __init__(
         self,
@@ -54,9 +69,13 @@ class Fields:
         path: str,
         zone: ZoneInfo,
         layout: Layout = "plain",
+        present: Mapping[str, Sequence[str]] | None = None,
+        *,
+        bare: bool = False,
     ) -> None:
         self.warnings: list[Problem] = []
         self._values, self._keys, self._path, self._zone, self._layout = values, keys, path, zone, layout
+        self._present, self._bare = keys if present is None else present, bare
 
     def public(self, default: bool) -> bool:
         """What the flags say: `published`, else `default`, and none of `draft`, `deleted`, `removed`."""
@@ -66,7 +85,7 @@ class Fields:
             key, value = self._find(field, null=True)
             if value is None:
                 continue
-            flag = value.value.value if isinstance(value.value, Scalar) else value.value
+            flag = _meaning(value.value)
             if not isinstance(flag, bool):
                 if key in self._keys.get("published_at", ()) and self._time(flag):
                     continue  # Hugo has one key for both
@@ -80,7 +99,7 @@ class Fields:
     def text(self, field: str) -> str:
         """Plain text of the first key that has any, or an empty string."""
         for key, value in self._each(field):
-            if isinstance(value.value, str):
+            if _is_text(value.value):
                 if text := plain_text(value.value):
                     return text
             else:
@@ -90,7 +109,7 @@ class Fields:
     def url(self, field: str) -> str | None:
         """The first key that holds an absolute http(s) address."""
         for key, value in self._each(field):
-            if isinstance(value.value, str) and (url := http_url(value.value)):
+            if _is_text(value.value) and (url := http_url(value.value)):
                 return url
             if value.value != "":
                 self._warn(value, f"'{key}' is no http(s) address", "write it in full, with https://")
@@ -104,8 +123,7 @@ class Fields:
             key, value = next(others, (key, None))
         if value is None:
             return None
-        stated = value.value.value if isinstance(value.value, Scalar) else value.value
-        found = self._time(stated)
+        found = self._time(_meaning(value.value))
         if found is None:
             what, shown = f"'{key}' is not a date", _shown(value.value)
             problem = Problem(self._path, value.line, value.column, what, shown, "write it as 2026-05-20T07:10:00Z")
@@ -115,6 +133,8 @@ class Fields:
         return found[0]
 
     def _time(self, stated: object) -> tuple[datetime, bool] | None:
+        if self._bare:
+            return _sure_time(stated), True
         return utc_time(stated, self._zone, loose=self._layout != "plain")
 
     def optional_date(self, field: str) -> datetime | None:
@@ -130,6 +150,7 @@ class Fields:
         key, value = self._find("id")
         if value is None:
             return None
+        self._need_places()
         stated = value.value
         if isinstance(stated, Scalar):
             usable = isinstance(stated.value, int) and not isinstance(stated.value, bool)
@@ -147,7 +168,7 @@ class Fields:
     def stated_path(self) -> str | None:
         """The place of the page on its site that the record states: an http(s) address, or a path without query."""
         for _, value in self._each("path"):
-            if isinstance(value.value, str):
+            if _is_text(value.value):
                 stated = value.value.strip()
                 if url := http_url(stated):
                     return url
@@ -158,7 +179,7 @@ class Fields:
     def excerpt_separator(self) -> str | None:
         """What ends the excerpt at the start of the body; empty: there is none."""
         _, value = self._find("excerpt_separator")
-        return value.value if value is not None and isinstance(value.value, str) else None
+        return value.value if value is not None and _is_text(value.value) else None
 
     def place(self, field: str) -> tuple[int, int]:
         """Line and column of the key that `field` is read from, 0 where there is none."""
@@ -185,9 +206,9 @@ class Fields:
         stated = value.value if several else [value.value]
         one_map = stated[0] if len(stated) == 1 and isinstance(stated[0], dict) else {}
         names = [one.get("name") if isinstance(one, dict) else one for one in stated]
-        clean_names = [plain_text(name) for name in names if isinstance(name, str) and not _is_null(name)]
+        clean_names = [plain_text(name) for name in names if _is_text(name) and not _is_null(name)]
         name, domain = ", ".join(filter(None, clean_names[:MAX_NAMES])), one_map.get("domain")
-        clean_domain = host_name(domain) if isinstance(domain, str) and not _is_null(domain) else ""
+        clean_domain = host_name(domain) if _is_text(domain) and not _is_null(domain) else ""
         if not name and not clean_domain:
             if stated:
                 self._warn(value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
@@ -210,12 +231,12 @@ class Fields:
 
     def _names(self, key: str, value: Value, *, quiet: bool = False) -> list[str]:
         """The names that a list or a text holds; a text is one name, in Jekyll the words of a key in the plural."""
-        words = self._layout == "jekyll" and isinstance(value.value, str) and key not in ("category", "tag")
+        words = self._layout == "jekyll" and _is_text(value.value) and key not in ("category", "tag")
         stated = value.value if isinstance(value.value, list) else _words(value.value) if words else [value.value]
         if self._layout != "plain":  # which leave out what is null
             stated = [name for name in stated if not _is_null(name)]
-        names = [plain_text(name) for name in stated if isinstance(name, str) and not _is_null(name)]
-        short = [name for name in names if len(topic_key(name).encode()) <= MAX_TOPIC_BYTES]
+        names = [plain_text(name) for name in stated if _is_text(name) and not _is_null(name)]
+        short = [name for name in names if _is_short(name)]
         if quiet:
             return short
         if len(names) < len(stated):
@@ -241,7 +262,7 @@ class Fields:
         key, value = self._find("language")
         if value is None:
             return ""
-        if isinstance(value.value, str) and _LANGUAGE.fullmatch(value.value.strip()):
+        if _is_text(value.value) and _LANGUAGE.fullmatch(value.value.strip()):
             return value.value.strip().replace("_", "-")
         self._warn(value, f"'{key}' is no language", "write a tag such as en or pt-BR")
         return ""
@@ -258,7 +279,7 @@ class Fields:
         for one in stated:
             image = one if isinstance(one, dict) else {"url": one}
             address = next((image[name] for name in _IMAGE_KEYS if name in image), None)
-            if isinstance(address, str) and (url := _absolute(address, base)):
+            if _is_text(address) and (url := _absolute(address, base)):
                 found.setdefault(url, Image(url, _pixels(image.get("width")), _pixels(image.get("height"))))
             elif address != "" and not (self._layout != "plain" and _is_relative(address)):
                 bad = True
@@ -271,7 +292,7 @@ class Fields:
         key, value = self._find("video")
         if value is None:
             return None
-        match = _IFRAME_SRC.search(value.value) if isinstance(value.value, str) else None
+        match = _IFRAME_SRC.search(value.value) if _is_text(value.value) else None
         if match and (url := player_url(next(group for group in match.groups() if group is not None))):
             return url
         self._warn(value, f"'{key}' is no iframe of a known player", "leave it out", shown=False)
@@ -288,10 +309,8 @@ class Fields:
             self._warn(value, f"'{key}' holds what is no record", "write a list of maps", shown=False)
         found: dict[str, Related] = {}
         for one in items:
-            nested = Fields(
-                {key: Value(item, 0, 0) for key, item in one.items() if isinstance(key, str)},
-                self._keys, self._path, self._zone,
-            )  # fmt: skip
+            values = {key: Value(item, 0, 0) for key, item in one.items() if isinstance(key, str)}
+            nested = Fields(values, self._keys, self._path, self._zone, bare=self._bare)
             try:
                 shown = nested.public(default=True)
             except UnusableError:
@@ -303,6 +322,7 @@ class Fields:
 
     def unusable(self, field: str, what: str, todo: str, value: str | None = "") -> UnusableError:
         """The refusal of the record for `field`; its value is shown if it is short and plain."""
+        self._need_places()
         _, found = self._find(field, null=True)
         if found is None:
             return UnusableError(Problem(self._path, 1, 1, what, None, todo))
@@ -311,15 +331,15 @@ class Fields:
 
     def _each(self, field: str) -> list[tuple[str, Value]]:
         found = []
-        for key in self._keys.get(field, ()):
-            value = self._dig(key)
+        for key in self._present.get(field, ()):
+            value = self._values.get(key) or self._dig(key)
             if value is not None and not _is_null(value.value):
                 found.append((key, value))
         return found
 
     def _added(self, field: str) -> list[tuple[str, Value]]:
         """The keys of the first alternative of `field` that is present, and their values."""
-        for alternative in self._keys.get(field, ()):
+        for alternative in self._present.get(field, ()):
             found = [(key, self._dig(key)) for key in alternative.split(PLUS)]
             present = [(key, value) for key, value in found if value is not None and not _is_null(value.value)]
             if present:
@@ -328,19 +348,21 @@ class Fields:
 
     def _find(self, field: str, *, null: bool = False) -> tuple[str, Value | None]:
         """The first key of `field` that is present, and its value; with `null`, null counts as present."""
-        for key in self._keys.get(field, ()):
-            value = self._dig(key)
+        for key in self._present.get(field, ()):
+            value = self._values.get(key) or self._dig(key)
             if value is not None and (null or not _is_null(value.value)):
                 return key, value
         return field, None
 
     def _dig(self, key: str) -> Value | None:
-        if key in self._values:
-            return self._values[key]
+        if key in self._values or "." not in key:
+            return self._values.get(key)
         first, *rest = key.split(".")
         top = self._values.get(first)
-        if top is None or not rest:
+        if top is None:
             return None
+        if not all(map(_NAME.fullmatch, rest)):
+            self._need_places()  # and spellings, which keys below the top have lost too
         value: Any = top.value
         for part in rest:
             if not isinstance(value, dict) or part not in value:
@@ -348,9 +370,26 @@ class Fields:
             value = value[part]
         return Value(value, top.line, top.column)
 
+    def _need_places(self) -> None:
+        if self._bare:
+            raise InDoubtError
+
     def _warn(self, value: Value, what: str, todo: str, *, shown: bool = True) -> None:
+        self._need_places()
         text = _shown(value.value) if shown else None
         self.warnings.append(Problem(self._path, value.line, value.column, what, text, todo, "warning"))
+
+
+def _sure_time(stated: object) -> datetime:
+    """The time that a bare value names, if all agree on it."""
+    if isinstance(stated, str) and _SURE_TIME.fullmatch(stated):
+        with suppress(ValueError):
+            return datetime.fromisoformat(stated)
+    raise InDoubtError
+
+
+def _is_short(topic: str) -> bool:
+    return (topic.isascii() and len(topic) <= MAX_TOPIC_BYTES) or len(topic_key(topic).encode()) <= MAX_TOPIC_BYTES
 
 
 def _words(text: str) -> list[str]:
@@ -378,7 +417,19 @@ def _mend_flag(value: object) -> str:
 
 
 def _is_flag(value: Value) -> bool:
-    return isinstance(value.value, Scalar) and isinstance(value.value.value, bool)
+    return isinstance(_meaning(value.value), bool)
+
+
+def _meaning(value: object) -> object:
+    """What a value means, aside from how the file spells it."""
+    return value.value if isinstance(value, Scalar) else value
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether a value can be read as a text, as the spelling of any scalar can."""
+    if isinstance(value, int | float):  # a bare one, whose spelling is lost
+        raise InDoubtError
+    return isinstance(value, str)
 
 
 def _is_null(value: object) -> bool:
@@ -396,9 +447,13 @@ def _shown(value: object) -> str:
 
 def _number(value: object) -> float | None:
     """A number by its spelling, since YAML 1.1 reads 012 as ten and 1:30 as ninety."""
+    if isinstance(value, float):  # a bare one may be spelled 1e5, which is text in YAML 1.1
+        raise InDoubtError
+    if type(value) is int:
+        return float(value) if abs(value) < MAX_NUMBER else None
     if isinstance(value, Scalar) and _NUMBER.fullmatch(value):
         number = float(value)
-        return number if abs(number) < 1e15 else None
+        return number if abs(number) < MAX_NUMBER else None
     return None
 
 

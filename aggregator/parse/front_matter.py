@@ -13,6 +13,7 @@ from functools import partial
 import frontmatter
 from frontmatter.default_handlers import BaseHandler
 
+from aggregator.parse.bare_yaml import read_bare_yaml
 from aggregator.parse.json_matter import end_of_object, read_json
 from aggregator.parse.matter import FrontMatterError, Limits, Matter, Wanted
 from aggregator.parse.toml_matter import read_toml
@@ -28,9 +29,12 @@ _READERS: dict[str, Callable[[str, int, Wanted, Limits], Matter]] = {
 }
 
 
-def read_front_matter(text: str, wanted: Wanted, limits: Limits) -> tuple[Matter, str]:
-    """What the front matter of `text` says in the keys that are `wanted`, and the body. Raises FrontMatterError."""
-    handler = _Handler(wanted, limits, _leading_lines(text) + 1)
+def read_front_matter(text: str, wanted: Wanted, limits: Limits, *, bare: bool = False) -> tuple[Matter, str]:
+    """What the front matter of `text` says in the keys that are `wanted`, and the body. Raises FrontMatterError.
+
+    With `bare`, values may be bare, which is quicker.
+    """
+    handler = _Handler(wanted, limits, _leading_lines(text) + 1, bare=bare)
     _, body = frontmatter.parse(text, handler=handler)
     return handler.matter, body
 
@@ -40,8 +44,8 @@ class _Handler(BaseHandler):
 
     matter: Matter
 
-    def __init__(self, wanted: Wanted, limits: Limits, opening_line: int) -> None:
-        self._wanted, self._limits = wanted, limits
+    def __init__(self, wanted: Wanted, limits: Limits, opening_line: int, *, bare: bool) -> None:
+        self._wanted, self._limits, self._bare = wanted, limits, bare
         self._line = opening_line
         self._read: Callable[[str, int, Wanted, Limits], Matter] = read_yaml
 
@@ -67,7 +71,8 @@ class _Handler(BaseHandler):
 
     def load(self, fm: str) -> dict[str, object]:
         """Nothing: what the front matter says is kept in `matter`, whose keys are no arguments of the library."""
-        self.matter = self._read(fm, self._line + 1, self._wanted, self._limits)
+        bare = read_bare_yaml(fm, self._wanted, self._limits) if self._bare and self._read is read_yaml else None
+        self.matter = bare or self._read(fm, self._line + 1, self._wanted, self._limits)
         return {}
 
     def _unclosed(self, fence: str) -> FrontMatterError:

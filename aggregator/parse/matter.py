@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 
 class FrontMatterError(Exception):
@@ -24,6 +24,10 @@ class FrontMatterError(Exception):
         super().__init__(what)
         self.line, self.column, self.what, self.todo = line, column, what, todo
         self.unclosed, self.key = unclosed, key
+
+
+MAX_PLAIN_KEYS = 100
+"""Keys of a map that is read quickly."""
 
 
 class Scalar(str):
@@ -42,8 +46,7 @@ class Opaque:
     """What stands for a value that cannot be made, such as that of a YAML tag that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A top-level value and where it begins: texts are str, other scalars Scalar, the rest dicts and lists of them.
 
     Keys of dicts are as the file spells them.
@@ -54,8 +57,7 @@ class Value:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How deep front matter may nest, and how many values it may hold with aliases written out."""
 
     depth: int
@@ -84,6 +86,11 @@ class Wanted:
         """How `key` compares with others."""
         return key.lower() if self.fold else key
 
+    def names_of(self, keys: tuple[object, ...]) -> tuple[str, ...] | None:
+        """For each of the keys of a map the name it is asked for by, or an empty string; None if there is something to
+        say about one, or they are not as many texts."""
+        return _names_of(self, keys) if len(keys) <= MAX_PLAIN_KEYS else None
+
     def near(self, key: str) -> str | None:
         """The key that was probably meant by one that is not asked for."""
         return _near_key(key, self._asked)
@@ -92,11 +99,13 @@ class Wanted:
 class Matter:
     """What one file says in its front matter: `values` by the keys asked for, and `misses`, keys that are nearly one.
 
-    Readers fill it; `line` and `column` count from 1.
+    Readers fill it; `line` and `column` count from 1. Values that are `bare` have neither places nor spellings: what is
+    not text is a bool, an int, a float or None.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, *, bare: bool = False) -> None:
         self.values: dict[str, Value] = {}
+        self.bare = bare
         self._wanted = wanted
         self._misses: list[NearMiss] = []
 
@@ -143,6 +152,16 @@ class Lines:
     def at(self, offset: int) -> tuple[int, int]:
         """Line and column, from 1."""
         return self._first + self._text.count("\n", 0, offset), offset - self._text.rfind("\n", 0, offset)
+
+
+@lru_cache(maxsize=256)  # files have few sets of keys between them
+def _names_of(wanted: Wanted, keys: tuple[object, ...]) -> tuple[str, ...] | None:
+    texts = [key for key in keys if isinstance(key, str)]
+    names = tuple(wanted.names.get(wanted.plain(key), "") for key in texts)
+    meant = (wanted.near(key) for key, name in zip(texts, names, strict=True) if not name)
+    if len(set(map(wanted.plain, texts))) < len(keys) or any(one and one not in names for one in meant):
+        return None
+    return names
 
 
 @lru_cache(maxsize=1024)

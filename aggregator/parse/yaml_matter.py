@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import yaml
 
 from aggregator.parse.matter import FrontMatterError, Limits, Matter, Opaque, Scalar, Value, Wanted, too_deep, too_much
 
-_PREFIX = re.compile(r"^[ \t?:-]+", re.MULTILINE)
 _OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&\S", re.MULTILINE)
 _SAYINGS = (
@@ -101,20 +101,32 @@ def _refusal(first_line: int, line: int, column: int, problem: str) -> FrontMatt
 def _check_limits(fm: str, limits: Limits, first_line: int) -> None:
     """Refuses what nests too deep or holds too much, before any recursion meets it.
 
-    The parser's events come one by one without recursion. Most files cannot pass the limits by their look alone and are
-    not counted: two levels take a bracket or a column before the first word, and no value is without a sign of its own.
+    The parser's events come one by one without recursion; most files need not be counted.
     """
-    brackets = fm.count("[") + fm.count("{")
-    columns = max(map(len, _PREFIX.findall(fm)), default=0)
-    signs = len(fm) if 2 * len(fm) <= limits.nodes else brackets + sum(map(fm.count, ",:?-\n"))
-    small = 2 * (brackets + columns) + 2 <= limits.depth and 2 * signs + 2 <= limits.nodes
     plain = not ("&" in fm and _ANCHOR.search(fm)) and (fm.isascii() or not _OTHER_BREAK.search(fm))
-    if small and plain:
+    if plain and within_limits(fm, limits):
         return
     try:
         _count_nodes(yaml.parse(fm, _Loader), limits, first_line)
     except yaml.YAMLError:
         return  # the loader meets it again and says where
+
+
+def within_limits(fm: str, limits: Limits) -> bool:
+    """Whether a text without anchors, of lines that end in LF, cannot pass the limits by its look alone.
+
+    Two levels take a bracket or a column before the first word, and no value is without a sign of its own.
+    """
+    brackets = fm.count("[") + fm.count("{")
+    signs = len(fm) if 2 * len(fm) <= limits.nodes else brackets + sum(map(fm.count, ",:?-\n"))
+    columns = (limits.depth - 2) // 2 - brackets
+    return columns >= 0 and 2 * signs + 2 <= limits.nodes and not _over_columns(columns).search(f"\n{fm}")
+
+
+@lru_cache(maxsize=64)
+def _over_columns(columns: int) -> re.Pattern[str]:
+    """What finds a line with more columns than that before its first word."""
+    return re.compile(rf"\n[ \t?:-]{{{columns + 1}}}")
 
 
 def _count_nodes(events: Iterable[yaml.Event], limits: Limits, first_line: int) -> None:

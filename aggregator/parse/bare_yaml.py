@@ -1,0 +1,61 @@
+"""Plain YAML, read quickly -> the keys that are asked for, as bare values. The home of yaml-rs.
+
+yaml-rs reads YAML 1.2, and neither places nor spellings come out of it. So it reads only texts that it is known to
+read as `yaml_matter` does, and gives up on any other; `fields` gives up where a place or a spelling would count.
+"""
+
+from __future__ import annotations
+
+import re
+
+from aggregator.parse.matter import Limits, Matter, Value, Wanted
+from aggregator.parse.yaml_matter import within_limits
+
+try:
+    from yaml_rs import loads
+except ImportError:  # there is no wheel for this machine
+    loads = None  # type: ignore[assignment]
+
+MAX_DEPTH = 128
+"""Levels that may be allowed to a text: yaml-rs recurses, and ends the process some thousand levels down."""
+_ASCII_TEXT = bytes((0x0A, *range(0x20, 0x7F)))
+_OTHER_TEXT = re.compile("[\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
+"""Characters that PyYAML neither refuses nor drops, nor takes for the end of a line; and no tabs: the two differ."""
+_DOUBTS = (
+    re.compile(r"\n(?:---|\.\.\.|%|[ -]*+(?:[:?][ \n]|<<))"),  # documents, directives, stated, empty and merge keys
+    re.compile(r"&(?:(?<=[\n :?,\[{-] &)|(?<=[\n:,\[{]&))"),  # anchors; without one there is no alias
+    re.compile(r"!(?:(?<=[\n :?,\[{-] !)|(?<=[\n:,\[{]!))"),  # tags
+    *(re.compile(rf"{sign}[-+0-9]*+ *+(?:#[^\n]*+)?\n\s*+\Z") for sign in (r"\|", ">")),  # an empty text at the end
+    # integers that are not spelled as Python would, or not where they can be seen
+    re.compile(r":[ \n]++(?:0[0-9A-Za-z_]|-0|\+|-?[0-9]*_|#)"),
+)
+_ITEM = r"""(?:[A-Za-z0-9][^\n\[\]{},:#'"\\&*!|>%@`?]*|"[^"\\\n]*"|'[^'\n]*')"""
+# lists and maps in brackets that are more than texts in one line
+_DOUBTS += tuple(
+    re.compile(rf"{opening}(?:(?<=[\n :-] {opening})|(?<=\n{opening}))(?!(?:{item}(?:, *{item})*)?{closing} *\n)")
+    for opening, item, closing in ((r"\[", _ITEM, r"\]"), (r"\{", rf"\w+: +{_ITEM}", r"\}"))
+)
+
+
+def read_bare_yaml(fm: str, wanted: Wanted, limits: Limits) -> Matter | None:
+    """The wanted keys of the YAML map `fm`, without places; None if `read_yaml` has to read it."""
+    if loads is None or limits.depth > MAX_DEPTH or not within_limits(fm, limits) or _is_doubtful(fm):
+        return None
+    try:
+        root = loads(fm, parse_datetime=False)
+    except Exception:  # noqa: BLE001 - PyYAML says it better, or reads it
+        return None
+    if not isinstance(root, dict) or (names := wanted.names_of(tuple(root))) is None:
+        return None
+    matter = Matter(wanted, bare=True)
+    matter.values = {name: Value(value, 0, 0) for name, value in zip(names, root.values(), strict=True) if name}
+    return matter
+
+
+def _is_doubtful(fm: str) -> bool:
+    """Whether the two may differ on the text."""
+    others = fm.encode().translate(None, _ASCII_TEXT)
+    if others and not _OTHER_TEXT.fullmatch(others.decode()):
+        return True
+    lines = f"\n{fm}"
+    return any(doubt.search(lines) for doubt in _DOUBTS)
