@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import count_entries, measure_builds, measure_cold
+from benchmarks.builds import Site, count_entries, measure_builds, measure_cold
 from benchmarks.corpus import make_corpus
 from benchmarks.machine import describe_machine
 from benchmarks.micro import measure_micro
@@ -34,7 +34,8 @@ MILLION = 1_000_000
 """From this size on there is nothing beside us: Hugo would take tens of GB."""
 IDLE_SIZE = 10_000
 STAGE_SIZES = (1_000, 10_000)
-DOCUMENT, TRIAL, FIGURES = ROOT / "docs" / "performance.md", ROOT / "build" / "performance.md", ROOT / "build" / "bench.json"
+DOCUMENT = ROOT / "docs" / "performance.md"
+TRIAL, FIGURES = ROOT / "build" / "performance.md", ROOT / "build" / "bench.json"
 ONE_PROCESS = "[ingest]\nworkers = 0\n"
 
 
@@ -101,7 +102,7 @@ class Bench:
             "stages": lambda: {size: self.stages(size) for size in STAGE_SIZES if size <= max(self.beside)},
             "walks": lambda: {size: self.walks(size) for size in self.largest},
             "arrivals": lambda: {size: self.arrivals(size) for size in self.largest},
-            "idle": lambda: {IDLE_SIZE: self.idle(min(IDLE_SIZE, max(self.beside)))},
+            "idle": lambda: {size: self.idle(size) for size in [min(IDLE_SIZE, max(self.beside))]},
             "micro": measure_micro,
         }
         figures |= {case: measures[case]() for case in CASES if case in options.cases}
@@ -116,7 +117,11 @@ class Bench:
         self.tell(f"{size:,} records: builds, {rounds} rounds in turn with Hugo")
         records = self.records(size, "ours")
         hugo = HugoSite(self.folder / f"hugo-{size}", records)
-        sites = {"lean": self.ours(size, "lean"), "defaults": self.ours(size, "defaults"), "Hugo": hugo}
+        sites: dict[str, Site] = {
+            "lean": self.ours(size, "lean"),
+            "defaults": self.ours(size, "defaults"),
+            "Hugo": hugo,
+        }
         costs = measure_builds(sites, records, rounds)
         counts = count_entries(sites)
         self.tell(f"  each holds {counts['lean']}")
@@ -126,8 +131,8 @@ class Bench:
         """The profile of a cold build, in one process and as it runs."""
         self.tell(f"{size:,} records: where the time of a cold build goes")
         rounds = self.options.rounds or 3
-        alone = self.ours(size, "profiled", options=ONE_PROCESS)
-        return {"one process": profile_build(alone, rounds), "as it runs": profile_build(self.ours(size, "lean"), rounds)}
+        alone, usual = self.ours(size, "alone", options=ONE_PROCESS), self.ours(size, "lean")
+        return {"one process": profile_build(alone, rounds), "as it runs": profile_build(usual, rounds)}
 
     def walks(self, size: int) -> dict[str, object]:
         """A quiet cycle beside the floor."""

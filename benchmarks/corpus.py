@@ -1,13 +1,14 @@
 """Records to measure with: of the size, the kinds and the keys that real ones have, in words of no meaning.
 
-200 topics, one to four a record, the i-th drawn in proportion to 1/i; 85 % published; folders by year and month. A record
-depends on its number alone, so a corpus of 1,000 is the beginning of one of 10,000, and the same on every machine.
+200 topics, one to four a record, the i-th drawn in proportion to 1/i; 85 % published; folders by year and month. What
+a record says depends on its number alone: a corpus of 1,000 is the beginning of one of 10,000, the same on every machine.
 """
 
 from __future__ import annotations
 
 import base64
 import itertools
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,10 +128,12 @@ class _Draft:
             yield from ("category: news", f"quality: {draw.randint(20, 99)}")
         yield from (f"heat: {draw.randint(20, 99)}", "")
         if self.kind == "video":
-            frame = f'<iframe width=\\"800\\" height=\\"500\\" frameborder=\\"0\\" src=\\"https://www.{self.domain}/embed'
+            source = f"https://www.{self.domain}/embed/{draw.randrange(10**9)}"
             allowed = "accelerometer; autoplay; encrypted-media; gyroscope; picture-in-picture"
-            yield f'featuredContent: "{frame}/{draw.randrange(10**9)}\\" allow=\\"{allowed}\\" allowfullscreen></iframe>"'
-            yield ""
+            frame = (
+                f'<iframe width="800" height="500" frameborder="0" src="{source}" allow="{allowed}" allowfullscreen>'
+            )
+            yield from (f"featuredContent: {json.dumps(frame + '</iframe>')}", "")
         if self.kind == "download":
             file = f"https://files.{self.domain}/{self.slug(4)}/{draw.randrange(10**6)}/{self.slug(2)}.zip"
             yield from ("actions:", f'  - url: "{file}"', '    type: "download"', '    title: "Download the source"')
@@ -151,8 +154,15 @@ class _Draft:
 
     def _images(self) -> Iterator[str]:
         if self.draw.random() < 0.963:
-            yield from ("images:", f"  - url: https://img.{self.domain}/{self.slug(2)}/{self.draw.randrange(10**9)}.jpg")
-            yield from ("    width: 1280", "    height: 720", "    isCached: true", "")
+            picture = f"{self.slug(2)}/{self.draw.randrange(10**9)}.jpg"
+            yield from (
+                "images:",
+                f"  - url: https://img.{self.domain}/{picture}",
+                "    width: 1280",
+                "    height: 720",
+                "    isCached: true",
+                "",
+            )
         if self.draw.random() < 0.99:
             opaque = base64.b64encode(self.draw.randbytes(self.draw.randint(288, 352))).decode()
             yield f'secured: "{opaque};{opaque[:22]}=="'

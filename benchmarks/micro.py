@@ -26,7 +26,7 @@ def measure_micro() -> list[Micro]:
     """All of them, in the order of their modules; their own table is printed."""
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "micro.json"
-        command = [sys.executable, "-m", "pytest", "benchmarks", "-q", "-o", "addopts=", "-p", "no:xdist"]
+        command = [sys.executable, "-m", "pytest", "benchmarks", "-q"]
         options = ["--benchmark-columns=min,median,max,rounds", "--benchmark-sort=fullname", f"--benchmark-json={told}"]
         subprocess.run([*command, *options], cwd=ROOT, check=True)
         found = json.loads(told.read_text(encoding="utf-8"))["benchmarks"]

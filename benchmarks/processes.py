@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Self
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_S = 0.02
@@ -60,7 +61,7 @@ class Running:
         self._ended = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         self._sampler.start()
         return self
 

@@ -1,4 +1,5 @@
-"""The service while it watches: how long a new record takes to its feed, beside `hugo --watch`, and what idling costs."""
+"""The service while it watches: how long a new record takes to its feed, beside `hugo --watch`, and what it
+takes when nothing happens."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class OurSite:
         """Whether the service has had its first cycle."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz", timeout=5) as answer:
-                return answer.status == 200
+                return bool(answer.status == 200)
         except OSError:
             return False
 

@@ -1,6 +1,4 @@
-"""Where the time of a cold build goes, by stage.
-
-    python -m benchmarks.stages CONFIG     # prints the seconds of each stage as JSON
+"""Where the time of a cold build goes, by stage; `python -m benchmarks.stages CONFIG` prints the seconds as JSON.
 
 The build is the command's own, looked at a thousand times a second from a timer signal: what has passed since the last
 look goes to the stage that the main thread is in. That costs a per cent or two, and a stage of many small calls no more
@@ -18,7 +16,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass
 from types import FrameType
 
@@ -61,7 +58,7 @@ def profile_build(site: OurSite, rounds: int) -> Profile:
     profiles = []
     for _ in range(rounds):
         site.clear()
-        command = [sys.executable, "-m", "benchmarks.stages", site.config]
+        command = [sys.executable, "-m", "benchmarks.stages", str(site.config)]
         environment = os.environ | {STARTED: str(time.monotonic())}
         ended = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
         profiles.append(Profile(**json.loads(ended.stdout)))
@@ -72,7 +69,7 @@ class Looker:
     """Adds up, while it is on, the seconds that pass in each stage."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._last = float(os.environ[STARTED])
 
     def start(self) -> None:
@@ -127,7 +124,7 @@ def main(config_path: str) -> Profile:
                 raise
     looker.end()
     readers = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Profile(dict(looker.seconds), looker.seconds.total(), readers.ru_utime + readers.ru_stime)
+    return Profile(looker.seconds, sum(looker.seconds.values()), readers.ru_utime + readers.ru_stime)
 
 
 if __name__ == "__main__":

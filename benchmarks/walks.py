@@ -1,6 +1,6 @@
 """A cycle in which nothing changed, in a process that runs on, beside the floor: to list and stat the same files.
 
-    python -m benchmarks.walks CONFIG ROUNDS     # prints what it measured as JSON, for a site that was built before
+`python -m benchmarks.walks CONFIG ROUNDS` prints what it measured as JSON, of a site that was built before.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Walks:
 
 def measure_walks(site: OurSite, rounds: int) -> Walks:
     """The medians over a site that was built, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.walks", site.config, str(rounds)]
+    command = [sys.executable, "-m", "benchmarks.walks", str(site.config), str(rounds)]
     ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return Walks(**json.loads(ended.stdout))
 
