@@ -80,10 +80,13 @@ class Bench:
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder, self.options = folder, options
-        self.beside = [size for size in options.sizes if size < MILLION]
         self.copied: set[Path] = set()
-        self.largest = [size for size in (max(self.beside, default=0), MILLION) if size in options.sizes]
+        beside = max((size for size in options.sizes if size < MILLION), default=0)
+        """The largest number of records that Hugo has too."""
+        self.largest = [size for size in (beside, MILLION) if size in options.sizes]
         """Where a quiet walk and one new record are measured."""
+        self.profiled = [size for size in STAGE_SIZES if size <= beside]
+        self.idling = [min(IDLE_SIZE, beside)] if beside else []
 
     def run(self) -> dict[str, Any]:
         """Everything that was measured, by case and size."""
@@ -99,10 +102,10 @@ class Bench:
         }
         measures: dict[str, Callable[[], object]] = {
             "builds": lambda: {size: self.builds(size) for size in options.sizes},
-            "stages": lambda: {size: self.stages(size) for size in STAGE_SIZES if size <= max(self.beside)},
+            "stages": lambda: {size: self.stages(size) for size in self.profiled},
             "walks": lambda: {size: self.walks(size) for size in self.largest},
             "arrivals": lambda: {size: self.arrivals(size) for size in self.largest},
-            "idle": lambda: {size: self.idle(size) for size in [min(IDLE_SIZE, max(self.beside))]},
+            "idle": lambda: {size: self.idle(size) for size in self.idling},
             "micro": measure_micro,
         }
         figures |= {case: measures[case]() for case in CASES if case in options.cases}
@@ -138,7 +141,8 @@ class Bench:
         """A quiet cycle beside the floor."""
         self.tell(f"{size:,} records: nothing changed, in the service")
         names = ("lean",) if size >= MILLION else ("lean", "defaults")
-        return {name: measure_walks(self.built(size, name), 9) for name in names}
+        rounds = 3 if size >= MILLION else 9
+        return {name: measure_walks(self.built(size, name), rounds) for name in names}
 
     def arrivals(self, size: int) -> dict[str, object]:
         """One new record, ours beside Hugo's."""

@@ -1,7 +1,7 @@
 """Records to measure with: of the size, the kinds and the keys that real ones have, in words of no meaning.
 
 200 topics, one to four a record, the i-th drawn in proportion to 1/i; 85 % published; folders by year and month. What
-a record says depends on its number alone: a corpus of 1,000 is the beginning of one of 10,000, the same on every machine.
+a record says depends on its number alone: a corpus of 1,000 is the beginning of one of 10,000, on every machine.
 """
 
 from __future__ import annotations

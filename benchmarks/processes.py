@@ -7,13 +7,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Self
 
 ROOT = Path(__file__).parents[1]
-SAMPLE_S = 0.02
+SAMPLE_S, STOP_S = 0.02, 30.0
 TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 
@@ -56,8 +57,9 @@ class Running:
     def __init__(self, command: Sequence[str | Path], log: Path | None = None) -> None:
         self.peak_mb = self.waited_cpu_s = 0.0
         self._before_s = _children_cpu_s()
-        output = subprocess.PIPE if log is None else log.open("wb")
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        with ExitStack() as stack:
+            output = subprocess.PIPE if log is None else stack.enter_context(log.open("wb"))
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         self._ended = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
 
@@ -69,7 +71,11 @@ class Running:
         self._ended.set()
         self._sampler.join()
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.waited_cpu_s = _children_cpu_s() - self._before_s
 
     def cpu_s(self) -> float:

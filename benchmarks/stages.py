@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from types import FrameType
 
@@ -23,6 +24,7 @@ from benchmarks.processes import ROOT
 from benchmarks.sites import OurSite
 
 LOOK_S = 0.001
+PLACES = 4
 STARTED = "BENCHMARK_STARTED"
 """Names, in the environment, when the process was asked for, on the clock of time.monotonic."""
 START, WALK, READ, PARSE, HAND_OVER = "start-up", "walk", "read and hash", "parse", "hand-over"
@@ -46,9 +48,10 @@ _IMPORTS = ("importlib._bootstrap", "_frozen_importlib")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Seconds by stage, their sum, and the CPU of the processes that read files."""
+    """Seconds by stage, and in each by function, their sum, and the CPU of the processes that read files."""
 
     stages: dict[str, float]
+    places: dict[str, dict[str, float]]
     total_s: float
     workers_cpu_s: float
 
@@ -69,44 +72,50 @@ class Looker:
     """Adds up, while it is on, the seconds that pass in each stage."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self.seconds: dict[str, dict[str, float]] = {stage: defaultdict(float) for stage in STAGES}
         self._last = float(os.environ[STARTED])
 
     def start(self) -> None:
         """From here on, and before it the start of the process, which no look can be in."""
-        self._add(START)
+        self._add(START, "the interpreter")
         signal.signal(signal.SIGALRM, self._look)
         signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
 
     def end(self) -> None:
         """Looks no more."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        self._add(OTHER)
+        self._add(OTHER, "")
 
     def _look(self, _signal: int, frame: FrameType | None) -> None:
-        self._add(stage_of(frame))
+        self._add(*place_of(frame))
 
-    def _add(self, stage: str) -> None:
+    def _add(self, stage: str, place: str) -> None:
         now = time.monotonic()
-        self.seconds[stage] += now - self._last
+        self.seconds[stage][place] += now - self._last
         self._last = now
 
 
-def stage_of(frame: FrameType | None) -> str:
-    """The stage of the innermost function that belongs to one, or of the one that it is done for as a whole."""
-    found = OTHER
+def place_of(frame: FrameType | None) -> tuple[str, str]:
+    """The stage of the innermost function that belongs to one, or of the one that it is done for as a whole, and that
+    function."""
+    found, place = OTHER, ""
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
         if module.startswith(_IMPORTS):
-            return START
+            return START, "imports"
         package = ".".join(module.split(".")[:2])
         stage = MODULES.get(package, OTHER)
         if stage is not OTHER:
             stage = FUNCTIONS.get(frame.f_code.co_name, stage)
+            place = place or f"{module.removeprefix('aggregator.')}.{frame.f_code.co_qualname}"
         if found is OTHER or stage in _WHOLE:
             found = stage
         frame = frame.f_back
-    return found
+    return found, place
+
+
+def _largest(places: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(places.items(), key=lambda place: -place[1])[:PLACES])
 
 
 def main(config_path: str) -> Profile:
@@ -124,7 +133,9 @@ def main(config_path: str) -> Profile:
                 raise
     looker.end()
     readers = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Profile(looker.seconds, sum(looker.seconds.values()), readers.ru_utime + readers.ru_stime)
+    stages = {stage: sum(places.values()) for stage, places in looker.seconds.items()}
+    places = {stage: _largest(places) for stage, places in looker.seconds.items()}
+    return Profile(stages, places, sum(stages.values()), readers.ru_utime + readers.ru_stime)
 
 
 if __name__ == "__main__":
