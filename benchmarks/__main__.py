@@ -32,7 +32,8 @@ CASES = ("builds", "stages", "walks", "arrivals", "idle", "micro")
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000
 """From this size on there is nothing beside us: Hugo would take tens of GB."""
-IDLE_SIZE = 10_000
+IDLE_SIZE, IDLE_S = 10_000, 60.0
+TRIALS = 200
 STAGE_SIZES = (1_000, 10_000)
 DOCUMENT = ROOT / "docs" / "performance.md"
 TRIAL, FIGURES = ROOT / "build" / "performance.md", ROOT / "build" / "bench.json"
@@ -63,8 +64,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), help="records; default: %(default)s")
     parser.add_argument("--million", action="store_true", help="also 1,000,000 records, ours alone")
     parser.add_argument("--rounds", type=int, help="of each build; default: 5, 3 from 100,000 records on")
-    parser.add_argument("--trials", type=int, default=200, help="of one new record; default: %(default)s")
-    parser.add_argument("--idle", type=float, default=60, metavar="S", help="seconds; default: %(default)s")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="of one new record; default: %(default)s")
+    parser.add_argument("--idle", type=float, default=IDLE_S, metavar="S", help="seconds; default: %(default)s")
     parser.add_argument("--folder", type=Path, help="where corpora and sites are kept; default: a temporary one")
     parser.add_argument("--report", action="store_true", help="measure nothing, write the report of the last run again")
     options = parser.parse_args()
@@ -91,7 +92,8 @@ class Bench:
     def run(self) -> dict[str, Any]:
         """Everything that was measured, by case and size."""
         options, started = self.options, time.monotonic()
-        whole = set(SIZES) <= set(options.sizes) and set(CASES) == set(options.cases)
+        all_of_it = set(SIZES) <= set(options.sizes) and set(CASES) == set(options.cases)
+        whole = all_of_it and options.rounds is None and options.trials >= TRIALS and options.idle >= IDLE_S
         figures: dict[str, Any] = {
             "machine": describe_machine(),
             "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
