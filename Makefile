@@ -31,9 +31,11 @@ check: $(VENV)/check.stamp ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/bench.stamp ## measure a feed beside plain feedgen, and builds against Hugo in the same run
+# SIZES="1000 10000": these records alone; BENCH_MILLION=1: a million too; BENCH_DIR: where records are kept
+bench: $(VENV)/bench.stamp ## measure beside Hugo in the same run, and write docs/performance.md
 	$(BIN)/python benchmarks/bench_feed.py
-	$(BIN)/python benchmarks/bench_builds.py
+	$(BIN)/python -m benchmarks $(if $(SIZES),--sizes $(SIZES)) $(if $(BENCH_MILLION),--million) \
+		$(if $(BENCH_DIR),--folder $(BENCH_DIR))
 
 clean: ## remove what was made
 	rm -rf $(VENV) build dist *.egg-info

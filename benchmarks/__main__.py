@@ -1,0 +1,229 @@
+"""Runs the benchmarks: all that docs/performance.md says comes from one run of this."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.builds import Site, count_entries, measure_builds, measure_cold
+from benchmarks.corpus import make_corpus
+from benchmarks.machine import describe_machine
+from benchmarks.micro import measure_micro
+from benchmarks.processes import ROOT, run_measured
+from benchmarks.report import render_report
+from benchmarks.service import measure_arrivals, measure_idle
+from benchmarks.sites import DEFAULTS, LEAN, HugoSite, OurSite
+from benchmarks.stages import profile_build
+from benchmarks.walks import measure_walks
+
+CASES = ("builds", "stages", "walks", "arrivals", "idle", "micro")
+SIZES = (1_000, 10_000, 100_000)
+MILLION = 1_000_000
+"""From this size on there is nothing beside us: Hugo would take tens of GB."""
+IDLE_SIZE, IDLE_S = 10_000, 60.0
+TRIALS = 200
+STAGE_SIZES = (1_000, 10_000)
+DOCUMENT = ROOT / "docs" / "performance.md"
+TRIAL, FIGURES = ROOT / "build" / "performance.md", ROOT / "build" / "bench.json"
+ONE_PROCESS = "[ingest]\nworkers = 0\n"
+
+
+def main() -> None:
+    """Measures what is asked for; writes the report of a whole run."""
+    options = read_options()
+    if options.report:
+        figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+    else:
+        with bench_folder(options.folder) as folder:
+            figures = json.loads(json.dumps(Bench(folder, options).run(), default=_plain))
+        FIGURES.parent.mkdir(exist_ok=True)
+        FIGURES.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    report = render_report(figures)
+    # what was tried in parts must not stand for a whole run
+    target = DOCUMENT if figures["whole"] else TRIAL
+    target.write_text(report, encoding="utf-8")
+    print(f"\n{report}\nwritten to {target.relative_to(ROOT)}")
+
+
+def read_options() -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures aggregator beside Hugo.")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
+    parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), help="records; default: %(default)s")
+    parser.add_argument("--million", action="store_true", help="also 1,000,000 records, ours alone")
+    parser.add_argument("--rounds", type=int, help="of each build; default: 5, 3 from 100,000 records on")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="of one new record; default: %(default)s")
+    parser.add_argument("--idle", type=float, default=IDLE_S, metavar="S", help="seconds; default: %(default)s")
+    parser.add_argument("--folder", type=Path, help="where corpora and sites are kept; default: a temporary one")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write the report of the last run again")
+    options = parser.parse_args()
+    if wrong := set(options.cases) - set(CASES):
+        parser.error(f"no such case: {', '.join(sorted(wrong))} (there are {', '.join(CASES)})")
+    options.cases = options.cases or list(CASES)
+    options.sizes = sorted({*options.sizes, *([MILLION] if options.million else [])})
+    return options
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder, self.options = folder, options
+        self.copied: set[Path] = set()
+        beside = max((size for size in options.sizes if size < MILLION), default=0)
+        """The largest number of records that Hugo has too."""
+        self.largest = [size for size in (beside, MILLION) if size in options.sizes]
+        """Where a quiet walk and one new record are measured."""
+        self.profiled = [size for size in STAGE_SIZES if size <= beside]
+        self.idling = [min(IDLE_SIZE, beside)] if beside else []
+
+    def run(self) -> dict[str, Any]:
+        """Everything that was measured, by case and size."""
+        options, started = self.options, time.monotonic()
+        all_of_it = set(SIZES) <= set(options.sizes) and set(CASES) == set(options.cases)
+        whole = all_of_it and options.rounds is None and options.trials >= TRIALS and options.idle >= IDLE_S
+        figures: dict[str, Any] = {
+            "machine": describe_machine(),
+            "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+            "whole": whole,
+            "trials": options.trials,
+            "idle_s": options.idle,
+        }
+        measures: dict[str, Callable[[], object]] = {
+            "builds": lambda: {size: self.builds(size) for size in options.sizes},
+            "stages": lambda: {size: self.stages(size) for size in self.profiled},
+            "walks": lambda: {size: self.walks(size) for size in self.largest},
+            "arrivals": lambda: {size: self.arrivals(size) for size in self.largest},
+            "idle": lambda: {size: self.idle(size) for size in self.idling},
+            "micro": measure_micro,
+        }
+        figures |= {case: measures[case]() for case in CASES if case in options.cases}
+        return figures | {"minutes": (time.monotonic() - started) / 60}
+
+    def builds(self, size: int) -> dict[str, object]:
+        """Medians by case and site, and what the sites hold."""
+        if size >= MILLION:
+            self.tell(f"{size:,} records: one cold build of ours")
+            return {"costs": {"cold": {"lean": measure_cold(self.ours(size, "lean"))}}}
+        rounds = self.options.rounds or (5 if size < SIZES[-1] else 3)
+        self.tell(f"{size:,} records: builds, {rounds} rounds in turn with Hugo")
+        records = self.records(size, "ours")
+        hugo = HugoSite(self.folder / f"hugo-{size}", records)
+        sites: dict[str, Site] = {
+            "lean": self.ours(size, "lean"),
+            "defaults": self.ours(size, "defaults"),
+            "Hugo": hugo,
+        }
+        costs = measure_builds(sites, records, rounds)
+        counts = count_entries(sites)
+        self.tell(f"  each holds {counts['lean']}")
+        return {"costs": costs, "counts": counts, "rounds": rounds}
+
+    def stages(self, size: int) -> dict[str, object]:
+        """The profile of a cold build, in one process and as it runs."""
+        self.tell(f"{size:,} records: where the time of a cold build goes")
+        rounds = self.options.rounds or 3
+        alone, usual = self.ours(size, "alone", options=ONE_PROCESS), self.ours(size, "lean")
+        return {"one process": profile_build(alone, rounds), "as it runs": profile_build(usual, rounds)}
+
+    def walks(self, size: int) -> dict[str, object]:
+        """A quiet cycle beside the floor."""
+        self.tell(f"{size:,} records: nothing changed, in the service")
+        names = ("lean",) if size >= MILLION else ("lean", "defaults")
+        rounds = 3 if size >= MILLION else 9
+        return {name: measure_walks(self.built(size, name), rounds) for name in names}
+
+    def arrivals(self, size: int) -> dict[str, object]:
+        """One new record, ours beside Hugo's."""
+        trials = self.options.trials
+        self.tell(f"{size:,} records: one new record, {trials} trials")
+        if size >= MILLION:
+            return dict(measure_arrivals({"lean": self.built(size, "lean")}, {"lean": trials}))
+        lean = self.built(size, "lean")
+        hugo = HugoSite(self.folder / f"hugo-watched-{size}", self.records(size, "hugo"))
+        found = measure_arrivals({"lean": lean, "Hugo": hugo}, {"lean": trials, "Hugo": max(1, min(7, trials // 5))})
+        few = max(1, trials // 4)
+        return {**found, **measure_arrivals({"defaults": self.built(size, "defaults")}, {"defaults": few})}
+
+    def idle(self, size: int) -> dict[str, float]:
+        """Shares of a core."""
+        self.tell(f"{size:,} records: nothing to do for {self.options.idle:g} s")
+        return {name: measure_idle(self.built(size, name), self.options.idle) for name in ("lean", "defaults")}
+
+    # what is measured
+
+    def corpus(self, size: int) -> Path:
+        """The records as they were made, when they are first asked for."""
+        folder = self.folder / f"corpus-{size}"
+        if not folder.exists():
+            self.tell(f"{size:,} records: making them")
+            making = folder.with_suffix(".making")
+            shutil.rmtree(making, ignore_errors=True)
+            make_corpus(size, making).rename(folder)
+        return folder
+
+    def records(self, size: int, whose: str) -> Path:
+        """The same in a folder that may change during this run, as links."""
+        folder = self.folder / f"records-{whose}-{size}"
+        if folder not in self.copied:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(self.corpus(size), folder, copy_function=os.link)
+            self.copied.add(folder)
+        return folder
+
+    def ours(self, size: int, name: str, *, options: str = "") -> OurSite:
+        """A site of ours."""
+        output = DEFAULTS if name == "defaults" else LEAN
+        records = self.records(size, "ours")
+        return OurSite(self.folder / f"{name}-{size}", records, output, options=options, port=free_port())
+
+    def built(self, size: int, name: str) -> OurSite:
+        """The same with all its feeds."""
+        site = self.ours(size, name)
+        run_measured(site.build_command())
+        return site
+
+    def tell(self, what: str) -> None:
+        """Says what goes on."""
+        print(what, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def bench_folder(kept: Path | None) -> Iterator[Path]:
+    """The folder of corpora and sites; a temporary one unless one is named."""
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as made:
+        yield Path(made)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _plain(value: object) -> Mapping[str, object]:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"not a figure: {value!r}")
+
+
+if __name__ == "__main__":
+    main()

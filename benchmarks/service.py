@@ -1,0 +1,123 @@
+"""The service while it watches: how long a new record takes to its feed, beside `hugo --watch`, and what it
+takes when nothing happens."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+from benchmarks.corpus import make_record
+from benchmarks.processes import Running
+from benchmarks.sites import HugoSite, OurSite
+
+POLL_S = 0.001
+START_S, ARRIVE_S = 3600.0, 300.0
+"""How long to wait for the first build, and for one record."""
+WARM_UP = 3
+NEW_FROM = 20_000_000
+SETTLE_S = 15.0
+
+numbers = count(NEW_FROM)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The seconds of each trial, and the most memory that the program had, its first build included, in MB."""
+
+    seconds: list[float]
+    peak_mb: float
+
+
+class NotArrivedError(Exception):
+    """What was waited for did not come."""
+
+
+def measure_arrivals(sites: Mapping[str, OurSite | HugoSite], trials: Mapping[str, int]) -> dict[str, Arrivals]:
+    """From the rename that puts a record into the folder to its entry in the RSS document of its first topic.
+
+    All programs run at the same time, each over a folder of its own, and trials are spread evenly: while one has a new
+    record, the others have nothing to do.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sites}
+    with watching(sites) as running:
+        for site in sites.values():
+            for _ in range(WARM_UP):
+                arrival_s(site)
+        for name in _spread(trials):
+            time.sleep(random.uniform(0.25, 0.5))
+            seconds[name].append(arrival_s(sites[name]))
+    return {name: Arrivals(taken, running[name].peak_mb) for name, taken in seconds.items()}
+
+
+def measure_idle(site: OurSite, span_s: float) -> float:
+    """The share of one core that the service takes while nothing happens."""
+    with watching({"idle": site}) as running:
+        time.sleep(min(SETTLE_S, span_s))
+        before, started = running["idle"].cpu_s(), time.perf_counter()
+        time.sleep(span_s)
+        return (running["idle"].cpu_s() - before) / (time.perf_counter() - started)
+
+
+@contextmanager
+def watching(sites: Mapping[str, OurSite | HugoSite]) -> Iterator[dict[str, Running]]:
+    """The programs, running, from the end of their first builds on."""
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(Running(site.run_command(), site.log)) for name, site in sites.items()}
+        for name, site in sites.items():
+            _wait_until_ready(site, running[name])
+        yield running
+
+
+def arrival_s(site: OurSite | HugoSite) -> float:
+    """The seconds that one new record takes; the file appears as a whole, by a rename."""
+    record = make_record(next(numbers), new_at=datetime.now(UTC))
+    arriving, target = site.folder / "arriving", site.records / record.path
+    arriving.write_text(record.text, encoding="utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    feed, sign = site.feed_of(record.topics[0]), f"<link>{record.link}<".encode()
+    started = time.perf_counter()
+    os.replace(arriving, target)
+    return _found_at(feed, sign, started + ARRIVE_S) - started
+
+
+def _found_at(path: Path, sign: bytes, deadline: float) -> float:
+    """When the file says that; it is read only when its stat is another."""
+    seen = None
+    while (now := time.perf_counter()) < deadline:
+        stamp = _stamp(path)
+        if stamp != seen and stamp is not None:
+            seen = stamp
+            if sign in path.read_bytes():
+                return time.perf_counter()
+        time.sleep(POLL_S)
+    raise NotArrivedError(f"{path} does not say {sign!r} by {now - deadline + ARRIVE_S:.0f} s")
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _wait_until_ready(site: OurSite | HugoSite, running: Running) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and running.process.poll() is None:
+        if site.is_ready():
+            return
+        time.sleep(0.1)
+    raise NotArrivedError(site.log.read_text(encoding="utf-8", errors="replace")[-2000:])
+
+
+def _spread(trials: Mapping[str, int]) -> list[str]:
+    """The names, as often as each is to be tried, evenly."""
+    places = [((trial + 0.5) / many, name) for name, many in trials.items() for trial in range(many)]
+    return [name for _, name in sorted(places)]

