@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 Format = Literal["rss", "atom", "json"]
@@ -84,15 +84,9 @@ class SourceFile:
     mtime_ns: int
 
 
-class KnownFile(NamedTuple):
-    """What the store knows of a path. `recheck` asks for a reading though the stat agrees; `gone`: it was not there."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    digest: bytes
-    recheck: bool
-    gone: bool
+KnownFile = tuple[str, int | None, int | None]
+"""What the store knows of a file: path, size and mtime in ns; no size where it is to be read though its stat agrees, no
+mtime where it was not there. A plain tuple, because of most files all that is ever asked is whether it is the same."""
 
 
 @dataclass(frozen=True, slots=True)

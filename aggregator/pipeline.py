@@ -46,6 +46,7 @@ from aggregator.store import (
     free_duplicates,
     from_us,
     index_version,
+    known_digests,
     known_files,
     mark_missing,
     next_due,
@@ -349,9 +350,13 @@ class _Walk:
 
     def differing(self) -> Iterator[tuple[SourceFile, bytes | None]]:
         """The files to read, each with the digest of what is stored."""
+        differing = []
         for item in scan_folder(self._source, known_files(self._writer, self._source), self._count):
             if isinstance(item, Differs):
-                yield item.file, item.digest
+                differing.append(item)
+                if len(differing) == MARK_BATCH:
+                    yield from self._with_digests(differing)
+                    differing = []
             elif isinstance(item, Missing):
                 self._missing.append(item.path)
                 if len(self._missing) >= MARK_BATCH:
@@ -359,6 +364,12 @@ class _Walk:
             elif isinstance(item, Unreadable):
                 place = os.path.join(self._source.root, item.path)
                 self.unreadable.append(f"{place}: cannot be read: {item.reason} (what is known of it stays)")
+        yield from self._with_digests(differing)
+
+    def _with_digests(self, differing: list[Differs]) -> Iterator[tuple[SourceFile, bytes | None]]:
+        paths = [one.file.path for one in differing if one.known]
+        digests = known_digests(self._writer, self._source, paths) if paths else {}
+        return ((one.file, digests.get(one.file.path)) for one in differing)
 
     def flush(self) -> None:
         """Notes the missing files met so far."""
@@ -366,11 +377,10 @@ class _Walk:
             mark_missing(self._writer, self._source, self._missing)
             self._missing.clear()
 
-    def _count(self) -> None:
-        self.files += 1
-        if self.files % 256 == 0:
-            self._pipeline.progress("files", self.files, None)
-            self._pipeline.check_stop()
+    def _count(self, files: int) -> None:
+        self.files += files
+        self._pipeline.progress("files", self.files, None)
+        self._pipeline.check_stop()
 
 
 def _fingerprint(*parts: str) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -38,13 +37,17 @@ def paths(root: Path, include: tuple[str, ...] = MD) -> list[str]:
     return [item.path for item in walk_folder(source(root, include))]
 
 
-def known(path: str, file: os.stat_result | None = None, **changes: Any) -> KnownFile:
+def known(
+    path: str, file: os.stat_result | None = None, *, recheck: bool = False, gone: bool = False, **changes: int
+) -> KnownFile:
     size, mtime = (file.st_size, file.st_mtime_ns) if file else (1, 1)
-    return KnownFile(path, size, mtime, b"d", recheck=False, gone=False)._replace(**changes)
+    size, mtime = changes.get("size", size), changes.get("mtime_ns", mtime)
+    return path, None if recheck or gone else size, None if gone else mtime
 
 
-def differences(root: Path, *files: KnownFile) -> list[Differs | Missing | Unreadable]:
-    return list(scan_folder(source(root), iter(files), lambda: None))
+def differences(root: Path, *files: KnownFile, page: int = 3) -> list[Differs | Missing | Unreadable]:
+    pages = (list(files[start : start + page]) for start in range(0, len(files), page))
+    return list(scan_folder(source(root), pages, lambda _files: None))
 
 
 # What the walk yields
@@ -172,7 +175,7 @@ def test_folder_that_cannot_be_listed_raises_before_anything_else(tmp_path: Path
         root.symlink_to("nothing")
 
     with pytest.raises(FolderError):
-        next(scan_folder(source(root), iter([known("a.md")]), lambda: None))
+        next(scan_folder(source(root), iter([[known("a.md")]]), lambda _files: None))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, refused: Path, error: OSError) -> None:
@@ -206,41 +209,23 @@ def test_folder_that_vanishes_during_the_walk_is_missing(tmp_path: Path, monkeyp
     assert differences(tmp_path, known("b/c.md")) == [Missing("b/c.md")]
 
 
-@dataclass
-class StubbornEntry:
-    """An entry of a folder whose stat fails, as on a file system that has lost its server."""
-
-    entry: os.DirEntry[str]
-    error: OSError
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.entry, name)
-
-    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        return self.entry.is_dir(follow_symlinks=follow_symlinks)
-
-    def stat(self, **_: bool) -> os.stat_result:
-        raise self.error
-
-
-class Entries(list[Any]):
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
 def fail_stats(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    real = os.scandir
-    monkeypatch.setattr(scan.os, "scandir", lambda path: Entries(StubbornEntry(one, error) for one in real(path)))
+    """Make the stats of records fail, as on a file system that has lost its server."""
+    real = os.stat
+
+    def failing(path: Any, **how: Any) -> os.stat_result:
+        if str(path).endswith(".md"):
+            raise error
+        return real(path, **how)
+
+    monkeypatch.setattr(scan.os, "stat", failing)
 
 
 def test_file_that_gives_no_stat_is_to_be_read_and_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "a.md")
     fail_stats(monkeypatch, PermissionError(13, "Permission denied"))
 
-    assert differences(tmp_path, known("a.md")) == [Differs(SourceFile("s", "a.md", -1, 0), b"d")]
+    assert differences(tmp_path, known("a.md")) == [Differs(SourceFile("s", "a.md", -1, 0), known=True)]
 
 
 def test_file_that_vanishes_before_its_stat_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +248,7 @@ def test_file_differs_by_size_mtime_recheck_or_return(tmp_path: Path, changes: d
 
     found = differences(tmp_path, file)
 
-    assert [item.digest for item in found if isinstance(item, Differs)] == [b"d"] * differs
+    assert [item.known for item in found if isinstance(item, Differs)] == [True] * differs
     assert len(found) == differs
 
 
@@ -276,12 +261,11 @@ def test_gone_file_that_is_still_gone_is_not_told_again(tmp_path: Path) -> None:
 
 def test_every_file_is_counted(tmp_path: Path) -> None:
     write(tmp_path, "a.md", "b/c.md", "d.txt")
-    seen: list[None] = []
-    count: Callable[[], None] = lambda: seen.append(None)  # noqa: E731 - a counter of one line
+    seen: list[int] = []
 
-    list(scan_folder(source(tmp_path), iter([known("a.md", (tmp_path / "a.md").stat())]), count))
+    list(scan_folder(source(tmp_path), iter([[known("a.md", (tmp_path / "a.md").stat())]]), seen.append))
 
-    assert len(seen) == 2
+    assert sum(seen) == 2
 
 
 NAMES = st.one_of(
@@ -329,10 +313,12 @@ def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: 
         same = set(data.draw(st.lists(st.sampled_from(stored), unique=True))) if stored else set()
         files = [known(path, here.get(path) if path in same else None) for path in sorted(stored, key=str.encode)]
 
-        found = list(scan_folder(source(root), iter(files), lambda: None))
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(scan, "BATCH", data.draw(st.integers(1, 4)))
+            found = differences(Path(root), *files, page=data.draw(st.integers(1, 5)))
 
-    differs = {item.file.path: item.digest for item in found if isinstance(item, Differs)}
-    assert differs == {path: b"d" if path in stored else None for path in here if path not in same}
+    differs = {item.file.path: item.known for item in found if isinstance(item, Differs)}
+    assert differs == {path: path in stored for path in here if path not in same}
     missing = {item.path for item in found if isinstance(item, Missing)}
     assert missing == set(stored) - set(here)
     order = [item.file.path if isinstance(item, Differs) else item.path for item in found]
@@ -343,12 +329,12 @@ def test_scan_holds_neither_side_in_memory(tmp_path: Path) -> None:
     write(tmp_path, "m.md")
     taken: list[str] = []
 
-    def stored() -> Iterator[KnownFile]:
+    def stored() -> Iterator[list[KnownFile]]:
         for number in range(100):
             taken.append(f"a{number:03}")
-            yield known(f"a{number:03}")
+            yield [known(f"a{number:03}")]
 
-    join = scan_folder(source(tmp_path), stored(), lambda: None)
+    join = scan_folder(source(tmp_path), stored(), lambda _files: None)
     first = next(join)
 
     assert first == Missing("a000")

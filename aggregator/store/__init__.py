@@ -49,7 +49,14 @@ from aggregator.store.lifecycle import (
 )
 from aggregator.store.policy import kept_policy
 from aggregator.store.reader import FeedReader, Space
-from aggregator.store.records import dropped_sources, known_files, mark_missing, open_source, store_outcomes
+from aggregator.store.records import (
+    dropped_sources,
+    known_digests,
+    known_files,
+    mark_missing,
+    open_source,
+    store_outcomes,
+)
 from aggregator.store.status import (
     FileProblem,
     LastCycle,
@@ -95,6 +102,7 @@ __all__ = [
     "from_us",
     "index_version",
     "kept_policy",
+    "known_digests",
     "known_files",
     "known_paths",
     "last_cycle",

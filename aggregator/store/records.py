@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from aggregator.content import read_content
 from aggregator.errors import StoreMismatchError
@@ -24,6 +24,7 @@ from aggregator.model import (
     duplicate_id,
 )
 from aggregator.rules import read_facts
+from aggregator.store.engine import plain_rows
 from aggregator.store.history import EXPIRED, FLAG, UNUSABLE, tell_withdrawn
 from aggregator.store.membership import Placing, close_memberships, place_entries
 from aggregator.store.tables import (
@@ -117,31 +118,29 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     return dropped
 
 
-def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:
-    """What is known of the files of a source, in byte order of paths, read page by page."""
+def known_files(writer: Writer, source: Source) -> Iterator[list[KnownFile]]:
+    """What is known of the files of a source, in byte order of paths, page by page."""
+    gone = file.c.gone_at.is_not(None)
+    size, mtime_ns = case((file.c.recheck | gone, None), else_=file.c.size), case((~gone, file.c.mtime_ns))
+    pages = select(file.c.path, size, mtime_ns).where(file.c.source == source.name).order_by(file.c.path).limit(PAGE)
     last = ""
     while True:
         with writer.store.read() as connection:
-            rows = connection.execute(
-                select(
-                    file.c.path,
-                    file.c.size,
-                    file.c.mtime_ns,
-                    file.c.digest,
-                    file.c.recheck,
-                    file.c.gone_at,
-                    file.c.state,
-                )
-                .where(file.c.source == source.name, file.c.path > last)
-                .order_by(file.c.path)
-                .limit(PAGE)
-            ).all()
-        for path, size, mtime_ns, digest, recheck, gone_at, state in rows:
-            # a withdrawn record is judged anew when its file comes back, whatever it says
-            yield KnownFile(path, size, mtime_ns, b"" if state == FILE_GONE else digest, recheck, gone_at is not None)
-        if len(rows) < PAGE:
+            page = plain_rows(connection, pages.where(file.c.path > last))
+        if page:
+            yield page
+        if len(page) < PAGE:
             return
-        last = rows[-1].path
+        last = page[-1][0]
+
+
+def known_digests(writer: Writer, source: Source, paths: Collection[str]) -> dict[str, bytes]:
+    """The digests of the bytes that are stored, of those of `paths` that are known."""
+    # a withdrawn record is judged anew when its file comes back, whatever it says
+    digest = case((file.c.state == FILE_GONE, b""), else_=file.c.digest)
+    with writer.store.read() as connection:
+        asked = select(file.c.path, digest).where(file.c.source == source.name, file.c.path.in_(paths))
+        return dict(connection.execute(asked).tuples())
 
 
 def mark_missing(writer: Writer, source: Source, paths: Sequence[str]) -> None:
