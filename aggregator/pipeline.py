@@ -35,12 +35,14 @@ from aggregator.render import (
 )
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder
 from aggregator.store import (
+    MASS_REMOVAL,
     FeedReader,
     Space,
     Store,
     Writer,
     count_known,
     count_rejected,
+    count_vanished,
     dropped_sources,
     feed_versions,
     free_duplicates,
@@ -143,7 +145,8 @@ class Pipeline:
 
     def _run(self, writer: Writer, started: float, *, accept_removals: bool, walk: bool) -> CycleResult:
         problems: list[str] = []
-        scanned = self.update_store(writer, problems, accept_removals=accept_removals, walk=walk)
+        with writer.together():
+            scanned = self.update_store(writer, problems, accept_removals=accept_removals, walk=walk)
         published = self._publish(problems, known=not any(one.first and one.missing for one in scanned))
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
@@ -222,16 +225,26 @@ class Pipeline:
                 )
 
     def _scan(self, writer: Writer, source: Source, problems: list[str], *, first: bool) -> _Scanned:
-        known = count_known(writer, source)
         walk = _Walk(self, writer, source)
         problem = None
+        known = waiting = None
+        writer.commit()
         try:
             for outcomes in ingest_files(source, walk.differing(), workers=self.config.workers):
                 self.check_stop()
-                store_outcomes(writer, source, outcomes, time.time_ns())
+                if waiting is not None:
+                    known = count_known(writer, source) if known is None else known
+                    store_outcomes(writer, source, *waiting)
+                    writer.commit()
+                waiting = outcomes, time.time_ns()
             walk.flush()
         except FolderError as error:
             problem = f"{source.root}: the records folder cannot be read: {error} (bring it back; see [records] path)"
+        if known is None:  # nothing is stored yet; only where many are gone it is asked how many there were
+            asked = problem is not None or count_vanished(writer, source) >= MASS_REMOVAL
+            known = count_known(writer, source) if asked else 0
+        if waiting is not None:
+            store_outcomes(writer, source, *waiting)
         set_source_problem(writer, source, problem)
         problems.extend([problem] if problem else walk.unreadable)
         return _Scanned(source, walk.files, known, first, missing=problem is not None)
@@ -361,6 +374,7 @@ class _Walk:
                 self._missing.append(item.path)
                 if len(self._missing) >= MARK_BATCH:
                     self.flush()
+                    self._writer.commit()  # the walk may take long
             elif isinstance(item, Unreadable):
                 place = os.path.join(self._source.root, item.path)
                 self.unreadable.append(f"{place}: cannot be read: {item.reason} (what is known of it stays)")

@@ -39,7 +39,9 @@ from aggregator.store.inquiry import (
 )
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.lifecycle import (
+    MASS_REMOVAL,
     count_known,
+    count_vanished,
     free_duplicates,
     next_due,
     pair_renames,
@@ -75,6 +77,7 @@ from aggregator.store.trial import FeedTrial, try_feed
 from aggregator.store.writer import Writer, from_us, open_site, read_meta, to_us, write_meta
 
 __all__ = [
+    "MASS_REMOVAL",
     "Event",
     "FeedReader",
     "FeedTrial",
@@ -92,6 +95,7 @@ __all__ = [
     "count_known",
     "count_rejected",
     "count_unsettled",
+    "count_vanished",
     "dropped_sources",
     "feed_slugs",
     "feed_versions",

@@ -79,7 +79,7 @@ def seal_backfills(writer: Writer, reader: FeedReader, terms: TopicTerms, stoppe
 
     With so many newer ones in the feed, these are in no document.
     """
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         large = (feed.c.touched, feed.c.slug.is_not(None), feed.c.size > SEALED_AT_ONCE)
         feed_ids = list(connection.scalars(select(feed.c.id).where(*large).order_by(feed.c.id)))
     for feed_id in feed_ids:
@@ -99,7 +99,7 @@ def seal_backfills(writer: Writer, reader: FeedReader, terms: TopicTerms, stoppe
 
 def _has_backfill(writer: Writer, feed_id: int) -> bool:
     """Whether so much is unsealed that one transaction should not seal it; asked without one, which costs a sync."""
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         return (
             len(connection.execute(_UNSEALED_KEYS.limit(SEALED_AT_ONCE), {"feed_id": feed_id}).all()) == SEALED_AT_ONCE
         )
@@ -114,7 +114,7 @@ def settle_pages(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
         .order_by(archive_page.c.feed_id, archive_page.c.number)
         .limit(CHUNK)
     )
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         more = connection.execute(touched).first() is not None
     while more:
         stopped()

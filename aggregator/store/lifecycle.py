@@ -42,11 +42,11 @@ def pair_renames(writer: Writer, source: Source) -> None:
     cycle that was cut short goes on where it stopped, however long ago that was.
     """
     undecided = (file.c.source == source.name, file.c.state != FILE_GONE, file.c.gone_at.is_not(None))
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         first_gone = connection.scalar(select(func.min(file.c.gone_at)).where(*undecided))
     since = (writer.now if first_gone is None else min(first_gone, writer.now)) - span_us(source.removal_grace)
     for mark in (file.c.digest, entry.c.content_hash):
-        with writer.store.read() as connection:
+        with writer.read() as connection:
             if connection.execute(_vanished(source, since, file.c.path).limit(1)).first() is None:
                 return
             pairs = list(_pairs(connection, source, since, mark))
@@ -175,21 +175,29 @@ def free_duplicates(writer: Writer, source: Source) -> list[str]:
     The entry of a vanished file goes to the refused one with the same bytes, else to the first by path; a file that has
     an entry keeps it.
     """
-    with writer.write() as connection:
+    with writer.read() as connection:
         rows = connection.execute(_vanished_holders(source)).all()
-        heirs: dict[int, AnyRow] = {}
-        for row in rows:
-            if row.entry_id is None and (row.held not in heirs or row.moved > heirs[row.held].moved):
-                heirs[row.held] = row
-        for row in heirs.values():
-            connection.execute(delete(file).where(file.c.source == row.from_source, file.c.path == row.from_path))
-            connection.execute(
-                update(file)
-                .where(file.c.source == source.name, file.c.path == row.path)
-                .values(entry_id=row.held, state=FILE_READ, digest=b"", wanted_id=None, recheck=True)
-            )
-        known = [row.path for row in rows if row.entry_id is not None]
+    heirs: dict[int, AnyRow] = {}
+    for row in rows:
+        if row.entry_id is None and (row.held not in heirs or row.moved > heirs[row.held].moved):
+            heirs[row.held] = row
+    if heirs:
+        with writer.write() as connection:
+            for row in heirs.values():
+                _inherit(connection, source, row)
+    known = [row.path for row in rows if row.entry_id is not None]
+    with writer.read() as connection:
         return sorted({*known, *(row.path for row in heirs.values()), *_unclaimed(connection, writer, source)})
+
+
+def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
+    """Gives a refused file the entry of the vanished one that held its id."""
+    connection.execute(delete(file).where(file.c.source == row.from_source, file.c.path == row.from_path))
+    connection.execute(
+        update(file)
+        .where(file.c.source == source.name, file.c.path == row.path)
+        .values(entry_id=row.held, state=FILE_READ, digest=b"", wanted_id=None, recheck=True)
+    )
 
 
 _REFUSED = (file.c.state == FILE_DUPLICATE, file.c.problems.is_not(None), file.c.gone_at.is_(None))
@@ -229,10 +237,17 @@ def _unclaimed(connection: Connection, writer: Writer, source: Source) -> list[s
     return [path for uid, path in wanted.items() if uid not in taken]
 
 
+def count_vanished(writer: Writer, source: Source) -> int:
+    """How many files of a source are gone and not withdrawn yet."""
+    vanished = (file.c.source == source.name, file.c.state != FILE_GONE, file.c.gone_at.is_not(None))
+    with writer.read() as connection:
+        return connection.scalar(select(func.count()).select_from(file).where(*vanished)) or 0
+
+
 def count_known(writer: Writer, source: Source) -> int:
-    """How many files of a source are known and not withdrawn."""
+    """How many files of a source are known and not withdrawn. Reads them all."""
     known = (file.c.source == source.name, file.c.state != FILE_GONE)
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         return connection.scalar(select(func.count()).select_from(file).where(*known)) or 0
 
 
@@ -242,27 +257,25 @@ def withdraw_vanished(writer: Writer, source: Source, known: int, *, accept: boo
     They wait when the folder is missing or more than half of the `known` files, and at least 20, are gone at once,
     until a scan `removal_grace` later agrees or `accept` says so.
     """
-    here = (file.c.source == source.name, file.c.state != FILE_GONE)
-    with writer.write() as connection:
-        gone = known
-        if not folder_missing:
-            vanished = select(func.count()).select_from(file).where(*here, file.c.gone_at.is_not(None))
-            gone = connection.scalar(vanished) or 0
+    gone = known if folder_missing else count_vanished(writer, source)
+    with writer.read() as connection:
         held_since = connection.scalar(select(source_table.c.held_since).where(source_table.c.name == source.name))
-        if gone and not accept and (folder_missing or (gone >= MASS_REMOVAL and 2 * gone > known)):
-            since = writer.now if held_since is None else held_since
-            if writer.now - since < span_us(source.removal_grace):
-                _set_held(connection, source, since)
-                return gone
-        if held_since is not None:
-            _set_held(connection, source, None)
+    if gone and not accept and (folder_missing or (gone >= MASS_REMOVAL and 2 * gone > known)):
+        since = writer.now if held_since is None else held_since
+        if writer.now - since < span_us(source.removal_grace):
+            if held_since is None:
+                _set_held(writer, source, since)
+            return gone
+    if held_since is not None:
+        _set_held(writer, source, None)
     if gone:
         _accept_removals(writer, source, everything=folder_missing)
     return 0
 
 
-def _set_held(connection: Connection, source: Source, since: int | None) -> None:
-    connection.execute(update(source_table).where(source_table.c.name == source.name).values(held_since=since))
+def _set_held(writer: Writer, source: Source, since: int | None) -> None:
+    with writer.write() as connection:
+        connection.execute(update(source_table).where(source_table.c.name == source.name).values(held_since=since))
 
 
 def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> None:
@@ -301,18 +314,18 @@ def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> Non
 
 def withdraw_expired(writer: Writer) -> None:
     """Withdraws the entries whose expiry has come."""
+    over = (
+        select(entry.c.id)
+        .where(entry.c.state == ENTRY_OUT, entry.c.expires_at <= writer.now)
+        .order_by(entry.c.expires_at, entry.c.id)
+        .limit(CHUNK)
+    )
     while True:
+        with writer.read() as connection:
+            expired = list(connection.scalars(over))
+        if not expired:
+            return
         with writer.write() as connection:
-            expired = list(
-                connection.scalars(
-                    select(entry.c.id)
-                    .where(entry.c.state == ENTRY_OUT, entry.c.expires_at <= writer.now)
-                    .order_by(entry.c.expires_at, entry.c.id)
-                    .limit(CHUNK)
-                )
-            )
-            if not expired:
-                return
             withdraw_entries(connection, writer, dict.fromkeys(expired, EXPIRED))
 
 
@@ -327,12 +340,13 @@ def release_entries(writer: Writer, source: Source, *, first_scan: bool, stopped
     undated = _UndatedRank(writer, source) if first_scan else None
     while True:
         stopped()
-        with writer.write() as connection:
+        with writer.read() as connection:
             rows = connection.execute(select(entry).where(*due).order_by(entry.c.path).limit(CHUNK)).all()
-            if rows:
+        if rows:
+            with writer.write() as connection:
                 _release(connection, writer, rows, undated)
-            if len(rows) < CHUNK:
-                break
+        if len(rows) < CHUNK:
+            break
     if first_scan:
         with writer.write() as connection:
             connection.execute(update(source_table).where(source_table.c.name == source.name).values(scanned=True))
@@ -343,7 +357,7 @@ class _UndatedRank:
 
     def __init__(self, writer: Writer, source: Source) -> None:
         theirs = (entry.c.source == source.name, entry.c.state != ENTRY_HIDDEN)
-        with writer.store.read() as connection:
+        with writer.read() as connection:
             oldest = connection.scalar(
                 select(func.min(entry.c.dated_at)).where(*theirs, entry.c.dated_at <= writer.now)
             )

@@ -73,11 +73,12 @@ def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
 
     `parsed_with` names all that the reading of its files depends on: when that changed, every file is read again.
     """
-    with writer.write() as connection:
+    with writer.read() as connection:
         row = connection.execute(select(source_table).where(source_table.c.name == source.name)).first()
-        if row is None:
+    if row is None:
+        with writer.write() as connection:
             connection.execute(insert(source_table).values(name=source.name, parsed_with=parsed_with, scanned=False))
-            return False
+        return False
     if row.parsed_with != parsed_with:
         _ask_for_all_again(writer, source)
         with writer.write() as connection:
@@ -104,7 +105,7 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     under which every record would be another, and its subscribers would get it again.
     """
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FILE_GONE).exists()
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         seen = set(connection.scalars(select(source_table.c.name)))
         dropped = sorted(
             connection.scalars(select(source_table.c.name).where(source_table.c.name.not_in(names), theirs))
@@ -137,10 +138,10 @@ def known_files(writer: Writer, source: Source) -> Iterator[list[KnownFile]]:
 def known_digests(writer: Writer, source: Source, paths: Collection[str]) -> dict[str, bytes]:
     """The digests of the bytes that are stored, of those of `paths` that are known."""
     # a withdrawn record is judged anew when its file comes back, whatever it says
-    digest = case((file.c.state == FILE_GONE, b""), else_=file.c.digest)
+    digest = case((file.c.state == FILE_GONE, b""), else_=file.c.digest).label("digest")
     with writer.store.read() as connection:
         asked = select(file.c.path, digest).where(file.c.source == source.name, file.c.path.in_(paths))
-        return dict(connection.execute(asked).tuples())
+        return {row.path: row.digest for row in connection.execute(asked)}
 
 
 def mark_missing(writer: Writer, source: Source, paths: Sequence[str]) -> None:

@@ -86,8 +86,12 @@ def last_cycle(connection: Connection) -> LastCycle | None:
 
 def set_source_problem(writer: Writer, source: Source, problem: str | None) -> None:
     """Keeps why a source could not be scanned, or that it could."""
-    with writer.write() as connection:
-        connection.execute(update(source_table).where(source_table.c.name == source.name).values(problem=problem))
+    mine = source_table.c.name == source.name
+    with writer.read() as connection:
+        told = connection.scalar(select(source_table.c.problem).where(mine))
+    if problem != told:
+        with writer.write() as connection:
+            connection.execute(update(source_table).where(mine).values(problem=problem))
 
 
 def source_problems(connection: Connection) -> list[str]:
