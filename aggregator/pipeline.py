@@ -21,7 +21,7 @@ from aggregator.errors import AggregatorError, LeaseLostError, PublishError, Ren
 from aggregator.ingest import ingest_batch, ingest_files
 from aggregator.model import CycleResult, Document, Entry, Feed, FeedMoves, Rule, Source, SourceFile
 from aggregator.parse import PARSER_VERSION
-from aggregator.publish import NOTHING, Published, Wanted, publish_feeds, read_manifest
+from aggregator.publish import NOTHING, OutputFolder, Published, Wanted
 from aggregator.render import (
     FINGERPRINT,
     archive_path,
@@ -76,6 +76,8 @@ from aggregator.store import (
 INDEX = ""
 """The name, among feeds, of the list of feeds."""
 MARK_BATCH = 500
+LOOK_S = 60
+"""How long the output folder may lack a file, in seconds, before a cycle that walks no folder looks for it."""
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -105,6 +107,9 @@ class Pipeline:
         self.config, self.store, self._site_id = config, store, site_id
         self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
         self._moves = config.moves()
+        self._output = OutputFolder(config.output.path)
+        self._held: Mapping[str, str] | None = None
+        self._looked_at = 0.0
         self._stop, self.progress = stop or threading.Event(), progress
         self.reader = FeedReader(self.policy, site_id, self._site, self._space())
 
@@ -145,9 +150,11 @@ class Pipeline:
 
     def _run(self, writer: Writer, started: float, *, accept_removals: bool, walk: bool) -> CycleResult:
         problems: list[str] = []
+        held, self._held = self._held, None  # until this cycle has published
         with writer.together():
             scanned = self.update_store(writer, problems, accept_removals=accept_removals, walk=walk)
-        published = self._publish(problems, known=not any(one.first and one.missing for one in scanned))
+        known = not any(one.first and one.missing for one in scanned)
+        published = self._publish(problems, None if walk else held, known=known)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
         result = CycleResult(
@@ -260,34 +267,48 @@ class Pipeline:
         specs = [replace(spec, rule=Rule(), moved_from=()) for spec in self.policy.specs.values()]
         return _fingerprint(repr(replace(self.policy, specs={})), repr(specs), repr(self._site), repr(self._options))
 
-    def _publish(self, problems: list[str], *, known: bool) -> Published | None:
+    def _publish(self, problems: list[str], held: Mapping[str, str] | None, *, known: bool) -> Published | None:
         """Renders and writes what differs; None if that cannot be. A new store that has not seen its records yet
-        replaces no one's feeds."""
-        folder = self.config.output.path
+        replaces no one's feeds.
+
+        `held` are the versions of the feeds and of their list that the folder was left with, if it was left well. As
+        long as the feeds are the same, only what changed since is looked at, and the whole folder once in a while.
+        """
         with self.store.read() as connection:
-            versions = feed_versions(connection, self.policy)
-            wanted = {
-                slug: Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
-                for slug, version in versions.items()
-            }
-            wanted[INDEX] = Wanted(index_version(connection), index_paths(self._options))
+            versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
+            left_well = held is not None and held.keys() == versions.keys() and self._output.is_as_left()
+            whole = not left_well or time.monotonic() - self._looked_at > LOOK_S
+            before = {} if whole or held is None else held
+            wanted = {slug: self._wanted(slug, one) for slug, one in versions.items() if one != before.get(slug)}
             pages = {}
-            for slug, number, version in page_versions(connection, self.policy, versions):
+            changed = None if whole else self.reader.changed_pages
+            for slug, number, version in page_versions(connection, self.policy, versions, changed):
                 path = archive_path(slug, number)
                 pages[path] = (slug, number)
                 wanted[path] = Wanted(version, self._moves.paths((path,)))
             store_id = read_meta(connection, "store_id") or ""
-        if not known and read_manifest(folder).store not in (NOTHING.store, store_id):
+        if not known and self._output.manifest().store not in (NOTHING.store, store_id):
             return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
+        told = len(problems)
         try:
             render = partial(self._render, pages=pages, problems=problems)
-            published = publish_feeds(folder, store_id, fingerprint, wanted, render, self.check_stop)
-            problems.extend(published.problems)
-            return published
+            published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, whole=whole)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
+        problems.extend(published.problems)
+        if len(problems) == told:
+            self._held = versions
+        if whole:
+            self._looked_at = time.monotonic()
+        return published
+
+    def _wanted(self, slug: str, version: str) -> Wanted:
+        """What the folder is to hold of a feed or of the list of feeds."""
+        if slug == INDEX:
+            return Wanted(version, index_paths(self._options))
+        return Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
 
     def _render(
         self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
