@@ -15,7 +15,7 @@ from aggregator.model import ArchivePage, Feed, FeedPolicy
 from aggregator.store.engine import plain_rows
 from aggregator.store.history import WITHDRAWN
 from aggregator.store.reader import STAY_FACTOR, FeedReader, Merged, Shown, TopicTerms, digested, json_digest
-from aggregator.store.tables import AnyRow, archive_page, entry, feed, feed_entry
+from aggregator.store.tables import FEED_TOUCHED, PAGE_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.writer import Writer
 
 CHUNK = 100
@@ -81,7 +81,7 @@ def seal_backfills(writer: Writer, reader: FeedReader, terms: TopicTerms, stoppe
     With so many newer ones in the feed, these are in no document.
     """
     with writer.read() as connection:
-        large = (feed.c.touched, feed.c.slug.is_not(None), feed.c.size > SEALED_AT_ONCE)
+        large = (FEED_TOUCHED, feed.c.slug.is_not(None), feed.c.size > SEALED_AT_ONCE)
         feed_ids = list(connection.scalars(select(feed.c.id).where(*large).order_by(feed.c.id)))
     for feed_id in feed_ids:
         while _has_backfill(writer, feed_id):
@@ -111,7 +111,7 @@ def settle_pages(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
     touched = (
         select(archive_page, feed.c.slug, feed.c.id)
         .join(feed, feed.c.id == archive_page.c.feed_id)
-        .where(archive_page.c.touched)
+        .where(PAGE_TOUCHED)
         .order_by(archive_page.c.feed_id, archive_page.c.number)
         .limit(CHUNK)
     )

@@ -16,7 +16,7 @@ from aggregator.store.history import WITHDRAWN
 from aggregator.store.membership import new_feed
 from aggregator.store.policy import keep_policy
 from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
-from aggregator.store.tables import AnyRow, feed, feed_entry
+from aggregator.store.tables import FEED_TOUCHED, AnyRow, feed, feed_entry
 from aggregator.store.topics import free_id, ids_in_use
 from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
 
@@ -65,7 +65,7 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
         terms = read_terms(connection, writer.policy)
     if writer.policy.archive:
         seal_backfills(writer, reader, terms, stopped)
-    touched = select(feed).where(feed.c.touched, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
+    touched = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
     while True:
         stopped()
         with writer.read() as connection:
@@ -78,6 +78,8 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
                 sealed += _settle(connection, writer, reader, row, terms)
                 if sealed >= SEALED_AT_ONCE:  # the others stay touched, or this would take too long
                     break
+        if sealed >= SEALED_AT_ONCE:
+            writer.commit()
     if writer.policy.archive:
         settle_pages(writer, reader, stopped)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, TextClause, bindparam, delete, func, or_, select, update
 
 from aggregator.content import read_content
 from aggregator.model import Source
@@ -19,6 +19,7 @@ from aggregator.store.tables import (
     FILE_DUPLICATE,
     FILE_GONE,
     FILE_READ,
+    FILE_VANISHED,
     AnyRow,
     body,
     entry,
@@ -41,9 +42,8 @@ def pair_renames(writer: Writer, source: Source) -> None:
     Several candidates pair in order of path. New is what came within `removal_grace` and was never released, so a
     cycle that was cut short goes on where it stopped, however long ago that was.
     """
-    undecided = (file.c.source == source.name, file.c.state != FILE_GONE, file.c.gone_at.is_not(None))
     with writer.read() as connection:
-        first_gone = connection.scalar(select(func.min(file.c.gone_at)).where(*undecided))
+        first_gone = connection.scalar(select(func.min(file.c.gone_at)).where(*_undecided(source)))
     since = (writer.now if first_gone is None else min(first_gone, writer.now)) - span_us(source.removal_grace)
     for mark in (file.c.digest, entry.c.content_hash):
         with writer.read() as connection:
@@ -55,6 +55,11 @@ def pair_renames(writer: Writer, source: Source) -> None:
                 _move_entries(connection, writer, pairs[start : start + MOVES])
         writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
         writer.changed += len(pairs)
+
+
+def _undecided(source: Source) -> tuple[ColumnElement[bool], TextClause]:
+    """Files that are gone and not withdrawn yet. By the plain name of a source, SQLite would read all that it has."""
+    return file.c.source.concat("") == source.name, FILE_VANISHED
 
 
 def _vanished(source: Source, since: int, *columns: Any) -> Select[Any]:
@@ -75,10 +80,9 @@ def _pairs(
         select(*wanted)
         .join(file, entry.c.id == file.c.entry_id)
         .where(
-            file.c.source == source.name,
+            file.c.source.concat("") == source.name,  # see _undecided
             file.c.gone_at.is_(None),
-            entry.c.stored_at >= since,
-            entry.c.released_at.is_(None),
+            file.c.entry_id.in_(select(entry.c.id).where(entry.c.stored_at >= since, entry.c.released_at.is_(None))),
             mark != b"",  # that of a file that was not read to its end
             mark.in_(_vanished(source, since, mark)),
         )
@@ -239,9 +243,8 @@ def _unclaimed(connection: Connection, writer: Writer, source: Source) -> list[s
 
 def count_vanished(writer: Writer, source: Source) -> int:
     """How many files of a source are gone and not withdrawn yet."""
-    vanished = (file.c.source == source.name, file.c.state != FILE_GONE, file.c.gone_at.is_not(None))
     with writer.read() as connection:
-        return connection.scalar(select(func.count()).select_from(file).where(*vanished)) or 0
+        return connection.scalar(select(func.count()).select_from(file).where(*_undecided(source))) or 0
 
 
 def count_known(writer: Writer, source: Source) -> int:
@@ -279,9 +282,7 @@ def _set_held(writer: Writer, source: Source, since: int | None) -> None:
 
 
 def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> None:
-    gone = [file.c.source == source.name, file.c.state != FILE_GONE]
-    if not everything:
-        gone.append(file.c.gone_at.is_not(None))
+    gone = (file.c.source == source.name, file.c.state != FILE_GONE) if everything else _undecided(source)
     while True:
         with writer.write() as connection:
             rows = connection.execute(

@@ -107,9 +107,9 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FILE_GONE).exists()
     with writer.read() as connection:
         seen = set(connection.scalars(select(source_table.c.name)))
-        dropped = sorted(
-            connection.scalars(select(source_table.c.name).where(source_table.c.name.not_in(names), theirs))
-        )
+        others = seen.difference(names)
+        asked = select(source_table.c.name).where(source_table.c.name.in_(others), theirs)
+        dropped = sorted(connection.scalars(asked)) if others else []
     if dropped and not seen.issuperset(names):
         told = f"name = {dropped[0]!r}" if dropped[0] else "no name"
         raise StoreMismatchError(

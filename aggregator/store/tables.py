@@ -17,6 +17,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     text,
 )
 from sqlalchemy.dialects import postgresql
@@ -88,6 +89,10 @@ Index(
     sqlite_where=file.c.gone_at.is_not(None),
     postgresql_where=file.c.gone_at.is_not(None),
 )
+FILE_VANISHED = text("file.gone_at IS NOT NULL AND file.state <> 4")
+"""A file is gone and not withdrawn yet; a text, because SQLite takes an index of some rows only for its very words."""
+_vanished = text("gone_at IS NOT NULL AND state <> 4")
+Index("file_vanished", file.c.source, file.c.path, sqlite_where=_vanished, postgresql_where=_vanished)
 Index(
     "file_problem",
     file.c.state,
@@ -179,6 +184,8 @@ of the config said when every entry was last tried against it, empty while that 
 force. `topic_title`: what the feed of a topic is called again when the config gives it back, or names it no more.
 `born_slug`: the slug that its Atom id is minted from, where the feed has moved since. `minted_from`: what it is minted
 from where that is neither, because a pin moved this feed or another."""
+FEED_TOUCHED = and_(feed.c.touched, text("feed.touched"))
+"""A feed is touched, in the words of the index too, see FILE_VANISHED."""
 Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
 Index(
     "feed_stale",
@@ -243,6 +250,8 @@ archive_page = Table(
     sqlite_with_rowid=False,
 )
 """A sealed page of a feed; what is in it says `feed_entry`. The other columns are as those of `feed`."""
+PAGE_TOUCHED = and_(archive_page.c.touched, text("archive_page.touched"))
+"""A page is touched, in the words of the index too, see FILE_VANISHED."""
 Index(
     "archive_page_touched",
     archive_page.c.touched,
