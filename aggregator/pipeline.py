@@ -110,6 +110,7 @@ class Pipeline:
         self._output = OutputFolder(config.output.path)
         self._held: Mapping[str, str] | None = None
         self._looked_at = 0.0
+        self._listed = False
         self._stop, self.progress = stop or threading.Event(), progress
         self.reader = FeedReader(self.policy, site_id, self._site, self._space())
 
@@ -200,8 +201,10 @@ class Pipeline:
         for source, seen in seen_before.items():
             if seen or source not in unseen:
                 release_entries(writer, source, first_scan=not seen, stopped=self.check_stop)
-        settle_feeds(writer, self.reader, self.check_stop)
-        settle_index(writer, title, pages=self._options.pages)
+        listed, self._listed = self._listed, False
+        if settle_feeds(writer, self.reader, self.check_stop) or not listed:
+            settle_index(writer, title, pages=self._options.pages)
+        self._listed = True
         return scanned
 
     def _judge_files(self, writer: Writer, one: _Scanned, problems: list[str], *, accept_removals: bool) -> None:

@@ -56,8 +56,9 @@ def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
         connection.execute(update(feed).where(*stale).values(touched=True))
 
 
-def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> None:
-    """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new."""
+def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> bool:
+    """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new;
+    returns whether any was touched."""
     reader.forget()
     if writer.policy.auto:
         _give_slugs(writer, writer.policy.specs)
@@ -65,6 +66,7 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
         terms = read_terms(connection, writer.policy)
     if writer.policy.archive:
         seal_backfills(writer, reader, terms, stopped)
+    settled = False
     touched = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
     while True:
         stopped()
@@ -72,7 +74,7 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
             rows = connection.execute(touched).all()
         if not rows:
             break
-        sealed = 0
+        settled, sealed = True, 0
         with writer.write() as connection:
             for row in rows:
                 sealed += _settle(connection, writer, reader, row, terms)
@@ -82,6 +84,7 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
             writer.commit()
     if writer.policy.archive:
         settle_pages(writer, reader, stopped)
+    return settled
 
 
 def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -17,12 +17,15 @@ from aggregator.model import FeedPolicy, Rule
 from aggregator.naming import IdMint
 from aggregator.rules import FeedRules
 from aggregator.store.engine import Store
-from aggregator.store.tables import entry, feed, meta
+from aggregator.store.tables import AnyRow, entry, feed, meta
 
 ALL_FEED = 1
 """The row of the feed `all`."""
 JOIN_S = 0.2
 """How old a transaction may be for another step to go into it; none may take 2 s."""
+
+
+_FEEDS = select(feed.c.id, feed.c.slug, feed.c.topic, feed.c.rule)
 
 
 class Writer:
@@ -40,16 +43,19 @@ class Writer:
         self._transaction = ExitStack()
         with self.read() as connection:
             self._next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
-            self._next_feed = (connection.scalar(select(func.max(feed.c.id))) or ALL_FEED) + 1
-            self.standing = frozenset(connection.scalars(select(feed.c.id).where(feed.c.slug.is_not(None))))
-            """Feeds that were there before this cycle."""
-        self.read_feeds()
+            rows = connection.execute(_FEEDS).all()
+        self._next_feed = max((row.id for row in rows), default=ALL_FEED) + 1
+        self.standing = frozenset(row.id for row in rows if row.slug is not None)
+        """Feeds that were there before this cycle."""
+        self._meet_feeds(rows)
 
     def read_feeds(self) -> None:
         """Learns which feeds there are. Those of the config stand `idle` until `use_rules` has their rules."""
         with self.read() as connection:
-            rows = connection.execute(select(feed.c.id, feed.c.topic, feed.c.rule).where(feed.c.id != ALL_FEED)).all()
-        stated = [row for row in rows if row.topic is None or row.rule is not None]
+            self._meet_feeds(connection.execute(_FEEDS).all())
+
+    def _meet_feeds(self, rows: Sequence[AnyRow]) -> None:
+        stated = [row for row in rows if row.id != ALL_FEED and (row.topic is None or row.rule is not None)]
         self.idle = frozenset(row.id for row in stated)
         """Feeds that nothing goes in or out of, because their rule is not known, or no more."""
         self.covered = frozenset(row.topic for row in stated if row.topic is not None)
