@@ -15,7 +15,8 @@ import stat
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from aggregator.model import KnownFile, Source, SourceFile
 from aggregator.naming import escape_name, kept_mtime, unescape_path
@@ -145,16 +146,15 @@ def _compare(source: Source, found: list[_Found], stored: _Stored) -> Iterator[D
             stored.advance()
 
 
-@dataclass(slots=True)
-class _Listing:
+class _Listing(NamedTuple):
     """The escaped names in one folder, sorted: those of `files`, and of `folders` with a slash, or without one where
-    the path is too long. `odd` are the files that are links, or stand escaped."""
+    the path is too long. `odd` are the files that stand escaped, and what is no file, such as a link."""
 
     place: str
     prefix: str
-    files: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    odd: set[str] = field(default_factory=set)
+    files: list[str]
+    folders: list[str]
+    odd: set[str]
 
 
 def _walk(source: Source) -> Iterator[list[_Found] | Unreadable]:
@@ -182,7 +182,7 @@ def _walk(source: Source) -> Iterator[list[_Found] | Unreadable]:
 
 
 def _list_folder(place: str, prefix: str, wanted: Callable[[str], object]) -> _Listing:
-    listing = _Listing(place, prefix)
+    files, folders, odd = [], [], set()
     room = MAX_PATH // 4 - len(prefix)  # characters that are surely no more bytes than there may be
     with os.scandir(place) as entries:
         for entry in entries:
@@ -190,17 +190,16 @@ def _list_folder(place: str, prefix: str, wanted: Callable[[str], object]) -> _L
             if name[0] == ".":
                 continue
             escaped = name if "%" not in name and name.isascii() else escape_name(name)
-            if entry.is_dir(follow_symlinks=False):
-                listing.folders.append(escaped + "/")
+            is_file = entry.is_file(follow_symlinks=False)
+            if not is_file and entry.is_dir(follow_symlinks=False):
+                folders.append(escaped + "/")
             elif len(name) > room and len((prefix + escaped).encode()) > MAX_PATH:
-                listing.folders.append(escaped)
+                folders.append(escaped)
             elif wanted(name):
-                listing.files.append(escaped)
-                if escaped is not name or entry.is_symlink():
-                    listing.odd.add(escaped)
-    listing.files.sort()
-    listing.folders.sort()
-    return listing
+                files.append(escaped)
+                if escaped is not name or not is_file:
+                    odd.add(escaped)
+    return _Listing(place, prefix, sorted(files), sorted(folders), odd)
 
 
 def _walk_listing(listing: _Listing, root: str) -> Iterator[list[_Found] | Unreadable | tuple[str, str]]:
@@ -230,20 +229,21 @@ def _stat_files(listing: _Listing, names: list[str], root: str) -> list[_Found]:
     """
     found = []
     prefix, odd = listing.prefix, listing.odd
+    read_stat, is_regular = os.stat, stat.S_ISREG  # looked up once, and not for each of very many
     with _opened(listing.place) as (above, folder):
         for name in names:
             try:
-                if name in odd:
+                if odd and name in odd:
                     status = _stat_odd(os.path.join(listing.place, unescape_path(name)), root)
                 else:
-                    status = os.stat(above + name, dir_fd=folder, follow_symlinks=False)
+                    status = read_stat(above + name, dir_fd=folder, follow_symlinks=False)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 if error.errno != errno.ELOOP:
                     found.append((prefix + name, *_NO_STAT))
                 continue
-            if stat.S_ISREG(status.st_mode):
+            if is_regular(status.st_mode):
                 found.append((prefix + name, status.st_size, kept_mtime(status)))
     return found
 
