@@ -11,11 +11,13 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from aggregator.model import KnownFile, Source, SourceFile
-from aggregator.naming import escape_name, kept_mtime
+from aggregator.naming import escape_name, kept_mtime, unescape_path
 
 _NO_STAT = (-1, 0)
 
@@ -58,7 +60,48 @@ def scan_folder(
 
     `known` must come in that order. `count` is called for every file seen. Raises FolderError before anything else.
     """
-    walk = walk_folder(source)
+    return _join(walk_folder(source), known, count)
+
+
+def scan_paths(
+    source: Source, paths: Collection[str], known: Callable[[str], Iterator[KnownFile]], count: Callable[[], None]
+) -> Iterator[Differs | Missing | Unreadable]:
+    """What `scan_folder` would tell of `paths` (escaped) and, where there are or were folders, of all below them.
+
+    `known` gives what is known at and below one path, in byte order. Raises FolderError before anything else.
+    """
+    wanted = _name_filter(source.include)
+    root = os.path.realpath(source.root)
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise FolderError(error.strerror or type(error).__name__) from error
+    for path in sorted(_outermost(paths)):
+        yield from _join(_walk_path(source.name, root, path, wanted), known(path), count)
+
+
+def path_locator(source: Source) -> Callable[[str], str | None]:
+    """Where something happened, by the real path of it: "" for the folder itself, else a path for `scan_paths`; None
+    where no scan would look, such as a file that `source` does not include."""
+    wanted = _name_filter(source.include)
+    root = os.path.realpath(source.root)
+    start = root.rstrip(os.sep) + os.sep
+
+    def locate(place: str) -> str | None:
+        if not place.startswith(start):
+            return "" if place == root else None
+        names = place[len(start) :].split(os.sep)
+        if any(name.startswith(".") for name in names) or not (wanted(names[-1]) or _may_be_folder(place)):
+            return None
+        return "/".join(map(escape_name, names))
+
+    return locate
+
+
+def _join(
+    walk: Iterator[SourceFile | Unreadable], known: Iterator[KnownFile], count: Callable[[], None]
+) -> Iterator[Differs | Missing | Unreadable]:
+    """The merge join of what is there and what is known."""
     old = next(known, None)
     for found in walk:
         if isinstance(found, Unreadable):
@@ -93,9 +136,40 @@ def walk_folder(source: Source) -> Iterator[SourceFile | Unreadable]:
     wanted = _name_filter(source.include)
     root = os.path.realpath(source.root)
     try:
-        stack = [iter(_list_folder(source.name, root, root, "", wanted))]
+        top = _list_folder(source.name, root, root, "", wanted)
     except OSError as error:
         raise FolderError(error.strerror or type(error).__name__) from error
+    yield from _descend(source.name, root, top, wanted)
+
+
+def _walk_path(source: str, root: str, path: str, wanted: Callable[[str], object]) -> Iterator[SourceFile | Unreadable]:
+    """What `walk_folder` would yield at `path`, or below it if that is a folder."""
+    place = os.path.join(root, unescape_path(path))
+    folder, name = os.path.split(place)
+    if any(part.startswith(".") for part in path.split("/")) or os.path.realpath(folder) != folder:
+        return
+    try:
+        is_folder = stat.S_ISDIR(os.lstat(place).st_mode)
+        if sys.platform != "linux" and name not in os.listdir(folder):  # where `A` opens `a`, there are not two files
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield Unreadable(path, error.strerror or type(error).__name__)
+        return
+    if is_folder:
+        yield from _descend(source, root, [(place, path + "/")], wanted)
+    elif len(path.encode()) > MAX_PATH:
+        yield _too_long(path)
+    elif wanted(name) and (seen := _stat_record(Path(place), root)) is not None:
+        yield SourceFile(source, path, *seen)
+
+
+def _descend(
+    source: str, root: str, top: list[SourceFile | Unreadable | tuple[str, str]], wanted: Callable[[str], object]
+) -> Iterator[SourceFile | Unreadable]:
+    """The files and unreadable folders of a listing, and of all that is below it."""
+    stack = [iter(top)]
     while stack:
         item = next(stack[-1], None)
         if item is None:
@@ -104,7 +178,7 @@ def walk_folder(source: Source) -> Iterator[SourceFile | Unreadable]:
             yield item
         else:
             try:
-                stack.append(iter(_list_folder(source.name, root, item[0], item[1], wanted)))
+                stack.append(iter(_list_folder(source, root, item[0], item[1], wanted)))
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -125,7 +199,7 @@ def _list_folder(
             if entry.is_dir(follow_symlinks=False):
                 found.append((path + "/", (entry.path, path + "/")))
             elif len(path) > MAX_PATH // 4 and len(path.encode()) > MAX_PATH:
-                found.append((path, Unreadable(path, f"its path is over {MAX_PATH} bytes")))
+                found.append((path, _too_long(path)))
             elif wanted(name):
                 seen = _stat_record(entry, root)
                 if seen is not None:
@@ -134,14 +208,14 @@ def _list_folder(
     return [item for _, item in found]
 
 
-def _stat_record(entry: os.DirEntry[str], root: str) -> tuple[int, int] | None:
+def _stat_record(entry: os.DirEntry[str] | Path, root: str) -> tuple[int, int] | None:
     """Size and mtime of a regular file, through a link only if it ends inside `root`; None for all else.
 
     A file that is there and gives no stat has impossible ones, so that it is read, which says what is wrong with it.
     """
     try:
         if entry.is_symlink():
-            target = os.path.realpath(entry.path)
+            target = os.path.realpath(entry)
             if not target.startswith(root.rstrip(os.sep) + os.sep):
                 return None
             status = os.stat(target)
@@ -152,6 +226,26 @@ def _stat_record(entry: os.DirEntry[str], root: str) -> tuple[int, int] | None:
     except OSError as error:
         return None if error.errno == errno.ELOOP else _NO_STAT
     return (status.st_size, kept_mtime(status)) if stat.S_ISREG(status.st_mode) else None
+
+
+def _too_long(path: str) -> Unreadable:
+    return Unreadable(path, f"its path is over {MAX_PATH} bytes")
+
+
+def _outermost(paths: Collection[str]) -> Iterator[str]:
+    """The paths that no other one leads to."""
+    for path in paths:
+        parts = path.split("/")
+        if not any("/".join(parts[:size]) in paths for size in range(1, len(parts))):
+            yield path
+
+
+def _may_be_folder(place: str) -> bool:
+    """Whether a folder is there, or may have been."""
+    try:
+        return stat.S_ISDIR(os.lstat(place).st_mode)
+    except OSError:
+        return True
 
 
 def _missing(known: KnownFile) -> Iterator[Missing]:

@@ -49,19 +49,19 @@ from aggregator.store.lifecycle import (
 )
 from aggregator.store.policy import kept_policy
 from aggregator.store.reader import FeedReader, Space
-from aggregator.store.records import dropped_sources, known_files, mark_missing, open_source, store_outcomes
+from aggregator.store.records import dropped_sources, known_at, known_files, mark_missing, open_source, store_outcomes
 from aggregator.store.status import (
     FileProblem,
     LastCycle,
     count_entries,
     count_rejected,
-    count_unsettled,
     file_problems,
     last_cycle,
     record_cycle,
     record_failure,
     set_source_problem,
     source_problems,
+    unread_files,
 )
 from aggregator.store.topics import pinnable_slugs
 from aggregator.store.trial import FeedTrial, try_feed
@@ -84,7 +84,6 @@ __all__ = [
     "count_entries",
     "count_known",
     "count_rejected",
-    "count_unsettled",
     "dropped_sources",
     "feed_slugs",
     "feed_versions",
@@ -95,6 +94,7 @@ __all__ = [
     "from_us",
     "index_version",
     "kept_policy",
+    "known_at",
     "known_files",
     "known_paths",
     "last_cycle",
@@ -128,6 +128,7 @@ __all__ = [
     "topic_slugs",
     "topic_terms",
     "try_feed",
+    "unread_files",
     "withdraw_expired",
     "withdraw_vanished",
     "write_meta",

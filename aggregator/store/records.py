@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
 from aggregator.content import read_content
 from aggregator.errors import StoreMismatchError
@@ -119,7 +119,17 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
 
 def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:
     """What is known of the files of a source, in byte order of paths, read page by page."""
-    last = ""
+    return _known_between(writer, source, "")
+
+
+def known_at(writer: Writer, source: Source, path: str) -> Iterator[KnownFile]:
+    """What is known of the file at `path` and of those in a folder of that name, in byte order of paths."""
+    yield from _known_between(writer, source, "", file.c.path == path)
+    yield from _known_between(writer, source, f"{path}/", file.c.path < f"{path}0")  # 0 comes after the slash
+
+
+def _known_between(writer: Writer, source: Source, last: str, *more: ColumnElement[bool]) -> Iterator[KnownFile]:
+    """What is known of the files after `last`, as far as `more` is so."""
     while True:
         with writer.store.read() as connection:
             rows = connection.execute(
@@ -132,7 +142,7 @@ def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:
                     file.c.gone_at,
                     file.c.state,
                 )
-                .where(file.c.source == source.name, file.c.path > last)
+                .where(file.c.source == source.name, file.c.path > last, *more)
                 .order_by(file.c.path)
                 .limit(PAGE)
             ).all()
