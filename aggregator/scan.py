@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import heapq
 import os
 import re
 import stat
@@ -66,7 +67,8 @@ def scan_folder(
 def scan_paths(
     source: Source, paths: Collection[str], known: Callable[[str], Iterator[KnownFile]], count: Callable[[], None]
 ) -> Iterator[Differs | Missing | Unreadable]:
-    """What `scan_folder` would tell of `paths` (escaped) and, where there are or were folders, of all below them.
+    """What `scan_folder` would tell of `paths` (escaped) and, where there are or were folders, of all below them, in its
+    order.
 
     `known` gives what is known at and below one path, in byte order. Raises FolderError before anything else.
     """
@@ -76,8 +78,8 @@ def scan_paths(
         os.scandir(root).close()
     except OSError as error:
         raise FolderError(error.strerror or type(error).__name__) from error
-    for path in sorted(_outermost(paths)):
-        yield from _join(_walk_path(source.name, root, path, wanted), known(path), count)
+    parts = [_join(_walk_path(source.name, root, path, wanted), known(path), count) for path in _outermost(set(paths))]
+    yield from heapq.merge(*parts, key=_path_of)
 
 
 def path_locator(source: Source) -> Callable[[str], str | None]:
@@ -232,7 +234,11 @@ def _too_long(path: str) -> Unreadable:
     return Unreadable(path, f"its path is over {MAX_PATH} bytes")
 
 
-def _outermost(paths: Collection[str]) -> Iterator[str]:
+def _path_of(item: Differs | Missing | Unreadable) -> str:
+    return item.file.path if isinstance(item, Differs) else item.path
+
+
+def _outermost(paths: set[str]) -> Iterator[str]:
     """The paths that no other one leads to."""
     for path in paths:
         parts = path.split("/")
