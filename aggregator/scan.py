@@ -67,10 +67,10 @@ def scan_folder(
 def scan_paths(
     source: Source, paths: Collection[str], known: Callable[[str], Iterator[KnownFile]], count: Callable[[], None]
 ) -> Iterator[Differs | Missing | Unreadable]:
-    """What `scan_folder` would tell of `paths` (escaped) and, where there are or were folders, of all below them, in its
-    order.
+    """What `scan_folder` would tell of `paths` (escaped) and, where there are or were folders, of all below them.
 
-    `known` gives what is known at and below one path, in byte order. Raises FolderError before anything else.
+    The order is the same. `known` gives what is known at and below one path, in byte order. Raises FolderError before
+    anything else.
     """
     wanted = _name_filter(source.include)
     root = os.path.realpath(source.root)

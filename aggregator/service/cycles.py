@@ -90,6 +90,8 @@ class Service:
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
         worker = threading.Thread(target=self._work, name="cycles")
+        self._start_watch()
+        self._look(None)
         worker.start()
         try:
             self._start_triggers()
@@ -110,11 +112,8 @@ class Service:
 
     def _start_triggers(self) -> None:
         self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
-        self._scheduler.add_job(
-            self._scan, self._trigger, id=SCAN_JOB, replace_existing=True, next_run_time=datetime.now(UTC)
-        )
+        self._scheduler.add_job(self._scan, self._trigger, id=SCAN_JOB, replace_existing=True)
         self._scheduler.start()
-        self._start_watch()
         threading.Thread(target=self._follow, name="follow", daemon=True).start()
 
     def _start_watch(self) -> None:

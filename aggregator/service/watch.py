@@ -5,22 +5,28 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
-from watchfiles import watch
-from watchfiles.main import FileChange
+from watchfiles._rust_notify import RustNotify
+from watchfiles.main import _default_force_polling
 
 from aggregator.model import Source
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 
-STEP_MS, DEBOUNCE_MS = 10, 100
-"""How long nothing more must come before changes are told, and how long they are gathered at most."""
-LOOK_MS = 1000
-"""Time between two looks whether the folders are still the same, and whether this is the end."""
+STEP_MS, IDLE_STEP_MS = 5, 50
+"""Time between two looks for changes, which are told when the next one finds no more: a wake-up each, so fewer of them
+when there was no change for long."""
+BUSY_S = 60.0
+"""How long after a change others are likely."""
+DEBOUNCE_MS = 100
+"""How long changes that do not end are gathered."""
+LOOK_MS, POLL_MS = 1000, 300
+"""Time between two looks whether the folders are still the same; and at all files where nothing else is possible."""
 MANY = 2000
 """Changes at once for which a walk is asked: it costs no more, and the system may have lost some of so many."""
-RETRY_S = 2.0
+RETRY_S, START_S = 2.0, 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -66,8 +72,9 @@ class FolderWatch:
         return self._watching.is_set()
 
     def start(self) -> None:
-        """Watches in a thread of its own."""
+        """Watches in a thread of its own, from now on if that is soon."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        self._watching.wait(START_S)
 
     def end(self) -> None:
         """Tells nothing any more within a second."""
@@ -89,29 +96,26 @@ class FolderWatch:
         """Watches until the end, or until another folder stands in a folder's place: the old one tells nothing."""
         watched = self._folder_identities()
         locators = [(source.name, path_locator(source)) for source in self._sources]
-        changes = watch(
-            *(os.path.realpath(source.root) for source in self._sources),
-            watch_filter=None,
-            step=STEP_MS,
-            debounce=DEBOUNCE_MS,
-            rust_timeout=LOOK_MS,
-            yield_on_timeout=True,
-            stop_event=self._ended,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        )
-        first, folders = True, set[FileChange]()
+        roots = [os.path.realpath(source.root) for source in self._sources]
         try:
-            for changed in changes:
-                # nobody tells what changed before the watch was on
-                paths = None if first or len(changed) > MANY else _locate(changed | folders, locators)
-                if paths is None or paths:
-                    self._changed(paths)
+            with RustNotify(roots, False, _default_force_polling(None), POLL_MS, True, True) as notify:
+                self._changed(None)  # nobody tells what changed before the watch was on
                 self._watching.set()
-                # nor what came into a new folder before that was watched too: it is looked at once more
-                first, folders = False, {one for one in changed if os.path.isdir(one[1])}
-                if self._folder_identities() != watched:
-                    return
+                folders = set[str]()
+                changed_at = time.monotonic()
+                while self._folder_identities() == watched:
+                    step = STEP_MS if time.monotonic() - changed_at < BUSY_S else IDLE_STEP_MS
+                    told = notify.watch(DEBOUNCE_MS, step, LOOK_MS, self._ended)
+                    if told in ("stop", "signal"):
+                        return
+                    changed = {path for _, path in told} if isinstance(told, set) else set()
+                    if changed:
+                        changed_at = time.monotonic()
+                    paths = None if len(changed) > MANY else _locate(changed | folders, locators)
+                    if paths is None or paths:
+                        self._changed(paths)
+                    # nor what came into a new folder before that was watched too: it is looked at once more
+                    folders = {path for path in changed if os.path.isdir(path)}
         finally:
             self._watching.clear()
 
@@ -132,10 +136,10 @@ class Either(threading.Event):
         return super().is_set() or self._other.is_set()
 
 
-def _locate(changed: Iterable[FileChange], locators: Sequence[tuple[str, Callable[[str], str | None]]]) -> Paths | None:
-    """Where a scan has to look for these changes; None is everywhere, because a whole folder is concerned."""
+def _locate(places: Iterable[str], locators: Sequence[tuple[str, Callable[[str], str | None]]]) -> Paths | None:
+    """Where a scan has to look for changes at these places; None is everywhere, because a whole source is concerned."""
     found: dict[str, set[str]] = {}
-    for _, place in changed:
+    for place in places:
         for source, locate in locators:
             path = locate(place)
             if path == "":
