@@ -9,7 +9,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,7 +33,7 @@ from aggregator.render import (
     render_index,
     split_fitting,
 )
-from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder
+from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.store import (
     MASS_REMOVAL,
     FeedReader,
@@ -48,6 +48,7 @@ from aggregator.store import (
     free_duplicates,
     from_us,
     index_version,
+    known_at,
     known_digests,
     known_files,
     mark_missing,
@@ -79,11 +80,13 @@ MARK_BATCH = 500
 LOOK_S = 60
 """How long the output folder may lack a file, in seconds, before a cycle that walks no folder looks for it."""
 Progress = Callable[[str, int, int | None], None]
+Paths = Mapping[str, Collection[str]]
+"""Where to look, by the names of sources: escaped paths of files and folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Scanned:
-    """What the walk of one source found: how many files, or that the folder is `missing`; `known` before it."""
+    """What a look at one source found: how many files, or that the folder is `missing`; `known` before it."""
 
     source: Source
     files: int
@@ -132,14 +135,17 @@ class Pipeline:
 
         return Space(count, split)
 
-    def run(self, now: datetime, *, accept_removals: bool = False, walk: bool = True) -> CycleResult:
-        """One cycle at the content's time `now`; without `walk` no folder is looked at, and only time can change what
-        is out. Raises StoppedError between two transactions when stopped, and StoreError; what went wrong with a source
-        or the output folder is in the result."""
+    def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
+        """One cycle at the content's time `now`. With `paths` only these are looked at, in sources that were walked
+        before; with an empty map no folder is, and only time can change what is out.
+
+        Raises StoppedError between two transactions when stopped, and StoreError; what went wrong with a source or the
+        output folder is in the result.
+        """
         started = time.monotonic()
         writer = Writer(self.store, now, self.policy, self._site_id)
         try:
-            return self._run(writer, started, accept_removals=accept_removals, walk=walk)
+            return self._run(writer, started, accept_removals=accept_removals, paths=paths)
         except (StoppedError, LeaseLostError):
             raise
         except Exception as error:
@@ -149,13 +155,13 @@ class Pipeline:
                 record_failure(writer, time.monotonic() - started, reason)
             raise
 
-    def _run(self, writer: Writer, started: float, *, accept_removals: bool, walk: bool) -> CycleResult:
+    def _run(self, writer: Writer, started: float, *, accept_removals: bool, paths: Paths | None) -> CycleResult:
         problems: list[str] = []
         held, self._held = self._held, None  # until this cycle has published
         with writer.together():
-            scanned = self.update_store(writer, problems, accept_removals=accept_removals, walk=walk)
+            scanned = self.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
         known = not any(one.first and one.missing for one in scanned)
-        published = self._publish(problems, None if walk else held, known=known)
+        published = self._publish(problems, None if paths is None else held, known=known)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
         result = CycleResult(
@@ -172,12 +178,12 @@ class Pipeline:
             published=published is not None,
             due=None if due is None else from_us(due),
         )
-        if walk or result.removed or result.files_written or problems:
+        if scanned or result.removed or result.files_written or problems:
             record_cycle(writer, result)
         return result
 
     def update_store(
-        self, writer: Writer, problems: list[str], *, accept_removals: bool, walk: bool = True
+        self, writer: Writer, problems: list[str], *, accept_removals: bool, paths: Paths | None = None
     ) -> list[_Scanned]:
         """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
         title = self._site.title
@@ -188,16 +194,20 @@ class Pipeline:
             source: open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
             for source in self.config.sources
         }
-        scanned = []
-        if walk:
-            scanned = [self._scan(writer, source, problems, first=not seen) for source, seen in seen_before.items()]
+        scanned = [
+            self._scan(
+                writer, source, problems, first=not seen, paths=None if paths is None else paths.get(source.name, ())
+            )
+            for source, seen in seen_before.items()
+            if paths is None or (paths and seen)
+        ]
         for one in scanned:
             self.check_stop()
             self._judge_files(writer, one, problems, accept_removals=accept_removals)
-        if walk:
+        if paths is None:
             self._withdraw_dropped(writer, dropped, problems, accept_removals=accept_removals)
         withdraw_expired(writer)
-        unseen = {one.source for one in scanned if one.missing} if walk else set(self.config.sources)
+        unseen = {one.source for one in scanned if one.missing} if paths is None else set(self.config.sources)
         for source, seen in seen_before.items():
             if seen or source not in unseen:
                 release_entries(writer, source, first_scan=not seen, stopped=self.check_stop)
@@ -234,8 +244,10 @@ class Pipeline:
                     f" {minutes:g} min (if it is meant, stop the service and run: aggregator build --accept-removals)"
                 )
 
-    def _scan(self, writer: Writer, source: Source, problems: list[str], *, first: bool) -> _Scanned:
-        walk = _Walk(self, writer, source)
+    def _scan(
+        self, writer: Writer, source: Source, problems: list[str], *, first: bool, paths: Collection[str] | None
+    ) -> _Scanned:
+        walk = _Walk(self, writer, source, paths)
         problem = None
         known = waiting = None
         writer.commit()
@@ -377,10 +389,10 @@ def rehearse(
 
 
 class _Walk:
-    """One walk over a source: yields what to read, notes what is missing in batches on the way."""
+    """One look at a source, or at `paths` of it: yields what to read, notes what is missing in batches on the way."""
 
-    def __init__(self, pipeline: Pipeline, writer: Writer, source: Source) -> None:
-        self._pipeline, self._writer, self._source = pipeline, writer, source
+    def __init__(self, pipeline: Pipeline, writer: Writer, source: Source, paths: Collection[str] | None) -> None:
+        self._pipeline, self._writer, self._source, self._paths = pipeline, writer, source, paths
         self.files = 0
         self.unreadable: list[str] = []
         self._missing: list[str] = []
@@ -388,7 +400,7 @@ class _Walk:
     def differing(self) -> Iterator[tuple[SourceFile, bytes | None]]:
         """The files to read, each with the digest of what is stored."""
         differing = []
-        for item in scan_folder(self._source, known_files(self._writer, self._source), self._count):
+        for item in self._scan():
             if isinstance(item, Differs):
                 differing.append(item)
                 if len(differing) == MARK_BATCH:
@@ -408,6 +420,11 @@ class _Walk:
         paths = [one.file.path for one in differing if one.known]
         digests = known_digests(self._writer, self._source, paths) if paths else {}
         return ((one.file, digests.get(one.file.path)) for one in differing)
+
+    def _scan(self) -> Iterator[Differs | Missing | Unreadable]:
+        if self._paths is None:
+            return scan_folder(self._source, known_files(self._writer, self._source), self._count)
+        return scan_paths(self._source, self._paths, partial(known_at, self._writer, self._source), self._count)
 
     def flush(self) -> None:
         """Notes the missing files met so far."""

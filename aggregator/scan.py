@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import heapq
 import os
 import re
 import stat
+import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -67,8 +69,57 @@ def scan_folder(
     `known` must come in that order, in lists of any length. `count` is told how many files were seen. Raises
     FolderError before anything else.
     """
+    return _join(source, _walk(source), known, count)
+
+
+def scan_paths(
+    source: Source,
+    paths: Collection[str],
+    known: Callable[[str], Iterator[list[KnownFile]]],
+    count: Callable[[int], None],
+) -> Iterator[Differs | Missing | Unreadable]:
+    """What `scan_folder` would tell of `paths` (escaped) and, where there are or were folders, of all below them.
+
+    The order is the same. `known` gives what is known at and below one path, in byte order. Raises FolderError before
+    anything else.
+    """
+    wanted = _name_filter(source.include)
+    root = os.path.realpath(source.root)
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise FolderError(error.strerror or type(error).__name__) from error
+    parts = [_join(source, _walk_path(root, path, wanted), known(path), count) for path in _outermost(set(paths))]
+    yield from heapq.merge(*parts, key=_path_of)
+
+
+def path_locator(source: Source) -> Callable[[str], str | None]:
+    """Where something happened, by the real path of it: "" for the folder itself, else a path for `scan_paths`; None
+    where no scan would look, such as a file that `source` does not include."""
+    wanted = _name_filter(source.include)
+    root = os.path.realpath(source.root)
+    start = root.rstrip(os.sep) + os.sep
+
+    def locate(place: str) -> str | None:
+        if not place.startswith(start):
+            return "" if place == root else None
+        names = place[len(start) :].split(os.sep)
+        if any(name.startswith(".") for name in names) or not (wanted(names[-1]) or _may_be_folder(place)):
+            return None
+        return "/".join(map(escape_name, names))
+
+    return locate
+
+
+def _join(
+    source: Source,
+    walk: Iterator[list[_Found] | Unreadable],
+    known: Iterator[list[KnownFile]],
+    count: Callable[[int], None],
+) -> Iterator[Differs | Missing | Unreadable]:
+    """The merge join of what is there and what is known."""
     stored = _Stored(known)
-    for found in _walk(source):
+    for found in walk:
         if isinstance(found, Unreadable):
             yield found
             yield from stored.missing_before(found.path)
@@ -163,9 +214,42 @@ def _walk(source: Source) -> Iterator[list[_Found] | Unreadable]:
     wanted = _name_filter(source.include)
     root = os.path.realpath(source.root)
     try:
-        stack = [_walk_listing(_list_folder(root, "", wanted), root)]
+        top = _list_folder(root, "", wanted)
     except OSError as error:
         raise FolderError(error.strerror or type(error).__name__) from error
+    yield from _descend(_walk_listing(top, root), root, wanted)
+
+
+def _walk_path(root: str, path: str, wanted: Callable[[str], object]) -> Iterator[list[_Found] | Unreadable]:
+    """What a walk would yield at `path`, or below it if that is a folder."""
+    place = os.path.join(root, unescape_path(path))
+    folder, name = os.path.split(place)
+    if any(part.startswith(".") for part in path.split("/")) or os.path.realpath(folder) != folder:
+        return
+    try:
+        is_folder = stat.S_ISDIR(os.lstat(place).st_mode)
+        if sys.platform != "linux" and name not in os.listdir(folder):  # where `A` opens `a`, there are not two files
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield Unreadable(path, error.strerror or type(error).__name__)
+        return
+    above, _, escaped = path.rpartition("/")
+    if is_folder:
+        yield from _descend(iter([(place, path + "/")]), root, wanted)
+    elif len(path.encode()) > MAX_PATH:
+        yield _too_long(path)
+    elif wanted(name):
+        listing = _Listing(folder, above and above + "/", [escaped], [], {escaped})
+        yield from _stat_batches(listing, 0, 1, root)
+
+
+def _descend(
+    top: Iterator[list[_Found] | Unreadable | tuple[str, str]], root: str, wanted: Callable[[str], object]
+) -> Iterator[list[_Found] | Unreadable]:
+    """The files and unreadable folders of a listing, and of all that is below it."""
+    stack = [top]
     while stack:
         item = next(stack[-1], None)
         if item is None:
@@ -212,7 +296,7 @@ def _walk_listing(listing: _Listing, root: str) -> Iterator[list[_Found] | Unrea
         if name[-1] == "/":
             yield os.path.join(listing.place, unescape_path(name[:-1])), path
         else:
-            yield Unreadable(path, f"its path is over {MAX_PATH} bytes")
+            yield _too_long(path)
     yield from _stat_batches(listing, start, len(listing.files), root)
 
 
@@ -272,6 +356,30 @@ def _opened(place: str) -> Iterator[tuple[str, int | None]]:
     finally:
         if folder is not None:
             os.close(folder)
+
+
+def _too_long(path: str) -> Unreadable:
+    return Unreadable(path, f"its path is over {MAX_PATH} bytes")
+
+
+def _outermost(paths: set[str]) -> Iterator[str]:
+    """The paths that no other one leads to."""
+    for path in paths:
+        parts = path.split("/")
+        if not any("/".join(parts[:size]) in paths for size in range(1, len(parts))):
+            yield path
+
+
+def _path_of(item: Differs | Missing | Unreadable) -> str:
+    return item.file.path if isinstance(item, Differs) else item.path
+
+
+def _may_be_folder(place: str) -> bool:
+    """Whether a folder is there, or may have been."""
+    try:
+        return stat.S_ISDIR(os.lstat(place).st_mode)
+    except OSError:
+        return True
 
 
 def _name_filter(patterns: tuple[str, ...]) -> Callable[[str], object]:

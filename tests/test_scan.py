@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from aggregator import scan
 from aggregator.model import Source, SourceFile
 from aggregator.naming import escape_name
-from aggregator.scan import Differs, FolderError, KnownFile, Missing, Unreadable, scan_folder, walk_folder
+from aggregator.scan import Differs, FolderError, KnownFile, Missing, Unreadable, scan_folder, scan_paths, walk_folder
 
 MD = ("*.md",)
 
@@ -48,6 +48,13 @@ def known(
 def differences(root: Path, *files: KnownFile, page: int = 3) -> list[Differs | Missing | Unreadable]:
     pages = (list(files[start : start + page]) for start in range(0, len(files), page))
     return list(scan_folder(source(root), pages, lambda _files: None))
+
+
+def differences_at(root: Path, paths: set[str], *files: KnownFile) -> list[Differs | Missing | Unreadable]:
+    def known_at(path: str) -> Iterator[list[KnownFile]]:
+        return iter([[file for file in files if file[0] == path or file[0].startswith(f"{path}/")]])
+
+    return list(scan_paths(source(root), paths, known_at, lambda _files: None))
 
 
 # What the walk yields
@@ -268,6 +275,50 @@ def test_every_file_is_counted(tmp_path: Path) -> None:
     assert sum(seen) == 2
 
 
+# Single paths
+
+
+def test_only_the_paths_are_looked_at_and_all_below_them(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "b/c.md", "b/d/e.md", "b-.md", "f.md")
+    files = [known(path) for path in ("b/c.md", "b/gone.md", "f.md", "gone/g.md", "gone2.md")]
+
+    found = differences_at(tmp_path, {"a.md", "b", "b/d/e.md", "gone", "never"}, *files)
+
+    assert [item.file.path for item in found if isinstance(item, Differs)] == ["a.md", "b/c.md", "b/d/e.md"]
+    assert [item.path for item in found if isinstance(item, Missing)] == ["b/gone.md", "gone/g.md"]
+
+
+@pytest.mark.parametrize(
+    "path", ["outside.md", "folder/a.md", "real.txt", ".a.md", ".b/a.md", "fifo.md", "file.md/a.md"]
+)
+def test_a_path_that_no_walk_meets_is_missing(tmp_path: Path, path: str) -> None:
+    root = tmp_path / "in"
+    write(tmp_path, "in/real.txt", "in/file.md", "in/.a.md", "in/.b/a.md", "in/d/a.md", "out.md")
+    (root / "outside.md").symlink_to("../out.md")
+    (root / "folder").symlink_to("d")
+    os.mkfifo(root / "fifo.md")
+
+    assert differences_at(root, {path}, known(path)) == [Missing(path)]
+
+
+def test_a_path_that_cannot_be_looked_at_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.lstat
+
+    def lstat(path: str | Path, **options: Any) -> os.stat_result:
+        if Path(path).name == "a.md":
+            raise PermissionError(13, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+
+    assert differences_at(tmp_path, {"b/a.md"}, known("b/a.md")) == [Unreadable("b/a.md", "Permission denied")]
+
+
+def test_paths_of_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:
+    with pytest.raises(FolderError):
+        differences_at(tmp_path / "x", {"a.md"}, known("a.md"))
+
+
 NAMES = st.one_of(
     st.sampled_from([b"a", b"a.", b"a-", b"a0", b"a/b", b"A", b"%", b"%25", b"%FF", b"\xff", b"\xc3", b"\xc3\xa9", b"e\xcc\x81",
                      b"\n", b" ", b"[", b"?", b"*", b"\xf0\x9f\x98\x80", b"\xef\xbf\xae", b"\xed\xa0\x80", b".a", b"a.md"]),
@@ -323,6 +374,29 @@ def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: 
     assert missing == set(stored) - set(here)
     order = [item.file.path if isinstance(item, Differs) else item.path for item in found]
     assert order == sorted(order, key=str.encode)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TREES, TREES, st.data())
+def test_looking_at_paths_is_the_part_of_a_scan_below_them(
+    now: set[Any], before: set[Any], data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as old_root, tempfile.TemporaryDirectory() as root:
+        build(old_root, before)
+        build(root, now)
+        candidates = sorted(set(plain_reading(root)) | set(plain_reading(old_root)), key=str.encode)
+        places = sorted({"/".join(path.split("/")[:size]) for path in candidates for size in range(1, 5)})
+        chosen = set(data.draw(st.lists(st.sampled_from(places)))) if places else set()
+        stored = [known(path) for path in sorted(plain_reading(old_root), key=str.encode)]
+
+        whole = differences(Path(root), *stored)
+        found = differences_at(Path(root), chosen, *stored)
+
+    def is_chosen(item: Differs | Missing | Unreadable) -> bool:
+        path = item.file.path if isinstance(item, Differs) else item.path
+        return any(path == one or path.startswith(f"{one}/") for one in chosen)
+
+    assert found == [item for item in whole if is_chosen(item)]
 
 
 def test_scan_holds_neither_side_in_memory(tmp_path: Path) -> None:

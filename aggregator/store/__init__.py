@@ -53,6 +53,7 @@ from aggregator.store.policy import kept_policy
 from aggregator.store.reader import FeedReader, Space
 from aggregator.store.records import (
     dropped_sources,
+    known_at,
     known_digests,
     known_files,
     mark_missing,
@@ -64,13 +65,13 @@ from aggregator.store.status import (
     LastCycle,
     count_entries,
     count_rejected,
-    count_unsettled,
     file_problems,
     last_cycle,
     record_cycle,
     record_failure,
     set_source_problem,
     source_problems,
+    unread_files,
 )
 from aggregator.store.topics import pinnable_slugs
 from aggregator.store.trial import FeedTrial, try_feed
@@ -94,7 +95,6 @@ __all__ = [
     "count_entries",
     "count_known",
     "count_rejected",
-    "count_unsettled",
     "count_vanished",
     "dropped_sources",
     "feed_slugs",
@@ -106,6 +106,7 @@ __all__ = [
     "from_us",
     "index_version",
     "kept_policy",
+    "known_at",
     "known_digests",
     "known_files",
     "known_paths",
@@ -140,6 +141,7 @@ __all__ = [
     "topic_slugs",
     "topic_terms",
     "try_feed",
+    "unread_files",
     "withdraw_expired",
     "withdraw_vanished",
     "write_meta",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, insert, select, update
 
 from aggregator.content import read_content
 from aggregator.errors import StoreMismatchError
@@ -121,10 +121,21 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
 
 def known_files(writer: Writer, source: Source) -> Iterator[list[KnownFile]]:
     """What is known of the files of a source, in byte order of paths, page by page."""
+    return _known_between(writer, source, "")
+
+
+def known_at(writer: Writer, source: Source, path: str) -> Iterator[list[KnownFile]]:
+    """What is known of the file at `path` and of those in a folder of that name, in byte order of paths."""
+    yield from _known_between(writer, source, "", file.c.path == path)
+    yield from _known_between(writer, source, f"{path}/", file.c.path < f"{path}0")  # 0 comes after the slash
+
+
+def _known_between(writer: Writer, source: Source, last: str, *more: ColumnElement[bool]) -> Iterator[list[KnownFile]]:
+    """What is known of the files after `last`, as far as `more` is so."""
     gone = file.c.gone_at.is_not(None)
     size, mtime_ns = case((file.c.recheck | gone, None), else_=file.c.size), case((~gone, file.c.mtime_ns))
-    pages = select(file.c.path, size, mtime_ns).where(file.c.source == source.name).order_by(file.c.path).limit(PAGE)
-    last = ""
+    mine = (file.c.source == source.name, *more)
+    pages = select(file.c.path, size, mtime_ns).where(*mine).order_by(file.c.path).limit(PAGE)
     while True:
         with writer.store.read() as connection:
             page = plain_rows(connection, pages.where(file.c.path > last))
