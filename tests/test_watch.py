@@ -7,6 +7,7 @@ import queue
 import random
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 from aggregator.service import watch
 from aggregator.service.watch import Changes, FolderWatch
+from aggregator.store import unread_files
 
 STEPS = 16
 
@@ -106,6 +108,19 @@ def test_paths_come_to_what_walks_come_to(
         follower.follow(history)
         assert follower.site.documents() == history.site.documents(), f"after step {step}"
     assert written > STEPS
+
+
+def test_files_that_could_not_be_read_to_their_end_are_looked_at_without_a_change(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.write("bad.md", "---\npublished: yes please\n---\n")
+    site.write("d/half.md", "---\ntitle: Half", mtime_ns=time.time_ns())
+    site.run("2024-05-01 12:00")
+    with site.store.read() as connection:
+        assert unread_files(connection, limit=9) == [("", "d/half.md")]
+    os.utime(site.incoming / "d/half.md", ns=(0, 0))
+    assert site.run("2024-05-01 12:01", paths={"": ["d/half.md"]}).rejected == 2
+    with site.store.read() as connection:
+        assert unread_files(connection, limit=9) == []
 
 
 # where a change is looked for
