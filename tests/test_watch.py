@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import queue
 import random
 import shutil
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +19,9 @@ from test_scan import source
 
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
-from aggregator.service.watch import Changes
+from aggregator.service import watch
+from aggregator.service.watch import Changes, FolderWatch
+from aggregator.store import unread_files
 
 STEPS = 16
 
@@ -80,16 +85,17 @@ def change_folders(history: History, chance: random.Random) -> None:
             record.path = record.path.replace(old.name, new.name, 1)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("backend", "seed"), [("sqlite", 1), ("sqlite", 2), ("postgresql", 3)])
 def test_paths_come_to_what_walks_come_to(
+    backend: str,
     seed: int,
     make_site: Callable[..., SiteFolder],
     make_store_url: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    history = History(make_site(make_store_url("sqlite")), seed)
-    follower = Follower(make_site(make_store_url("sqlite")), history.site, seed)
+    history = History(make_site(make_store_url(backend)), seed)
+    follower = Follower(make_site(make_store_url(backend)), history.site, seed)
     chance = random.Random(seed)
     written = 0
     for step in range(STEPS):
@@ -102,6 +108,19 @@ def test_paths_come_to_what_walks_come_to(
         follower.follow(history)
         assert follower.site.documents() == history.site.documents(), f"after step {step}"
     assert written > STEPS
+
+
+def test_files_that_could_not_be_read_to_their_end_are_looked_at_without_a_change(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.write("bad.md", "---\npublished: yes please\n---\n")
+    site.write("d/half.md", "---\ntitle: Half", mtime_ns=time.time_ns())
+    site.run("2024-05-01 12:00")
+    with site.store.read() as connection:
+        assert unread_files(connection, limit=9) == [("", "d/half.md")]
+    os.utime(site.incoming / "d/half.md", ns=(0, 0))
+    assert site.run("2024-05-01 12:01", paths={"": ["d/half.md"]}).rejected == 2
+    with site.store.read() as connection:
+        assert unread_files(connection, limit=9) == []
 
 
 # where a change is looked for
@@ -145,3 +164,74 @@ def test_changes_are_taken_once_and_a_walk_stands_for_all() -> None:
     changes.add(None)
     assert changes.take() is None
     assert changes.take() == {}
+
+
+# a folder that is watched
+
+
+class Told:
+    """A folder that is watched, and what is told of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.outside = root / "in", root / "out"
+        self.root.mkdir()
+        self.outside.mkdir()
+        self._told: queue.Queue[Paths | None] = queue.Queue()
+        self.stop = threading.Event()
+        FolderWatch([source(self.root)], self.stop, self._told.put).start()
+
+    def next(self) -> set[str] | None:
+        """The paths that are told next, None for a walk."""
+        paths = self._told.get(timeout=20)
+        return None if paths is None else set(paths["s"])
+
+    def move_in(self, *paths: str) -> None:
+        """Puts files in place by a rename each, which is one event."""
+        for path in paths:
+            (self.outside / "x").touch()
+            (self.outside / "x").rename(self.root / path)
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Told]:
+    made = Told(tmp_path)
+    assert made.next() is None  # what came before the watch
+    yield made
+    made.stop.set()
+
+
+def test_a_change_is_told_by_its_path(told: Told) -> None:
+    told.move_in("a.md")
+    assert told.next() == {"a.md"}
+    told.move_in(".b.md", "b.txt")
+    (told.root / "a.md").rename(told.root / "c.md")
+    assert told.next() == {"a.md", "c.md"}
+
+
+def test_a_new_folder_is_looked_at_once_more(told: Told) -> None:
+    (told.root / "d").mkdir()
+    assert [told.next(), told.next()] == [{"d"}, {"d"}]
+    told.move_in("d/a.md")
+    assert told.next() == {"d/a.md"}
+
+
+def test_many_changes_at_once_and_one_of_the_whole_folder_ask_for_a_walk(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "STEP_MS", 500)
+    monkeypatch.setattr(watch, "MANY", 3)
+    told.move_in("a.md")
+    assert told.next() == {"a.md"}
+    told.move_in("b.md", "c.md", "d.md", "e.md")
+    assert told.next() is None
+    told.root.chmod(0o700)
+    assert told.next() is None
+
+
+def test_another_folder_in_its_place_is_walked(told: Told) -> None:
+    told.root.rename(told.outside / "away")
+    told.root.mkdir()
+    assert told.next() is None
+    told.move_in("a.md")
+    while told.next() is None:  # the last of them once the new folder is watched
+        told.move_in("a.md")

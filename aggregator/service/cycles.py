@@ -86,6 +86,7 @@ class Service:
         self._complete = self._settled = False
         self._walk_problems: tuple[str, ...] = ()
         self._unread: Paths = {}
+        self._next_cycle_told: str | None = None
 
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
@@ -245,8 +246,13 @@ class Service:
         if result.due is not None:
             soonest = now + timedelta(seconds=DUE_WITHIN_S - result.seconds)
             self._request_at(max(result.due, soonest), DUE_JOB)
-        with self._store.write() as connection:
-            write_meta(connection, "next_cycle", str(to_us(upcoming)) if upcoming else "")
+        self._tell_next_cycle(str(to_us(upcoming)) if upcoming else "")
+
+    def _tell_next_cycle(self, told: str) -> None:
+        if told != self._next_cycle_told:
+            with self._store.write() as connection:
+                write_meta(connection, "next_cycle", told)
+            self._next_cycle_told = told
 
     def _serve_published(self) -> None:
         """Shows what is in the output folder now; with a new config, its redirects and the rest from the same moment

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from watchfiles._rust_notify import RustNotify
 from watchfiles.main import _default_force_polling
@@ -97,27 +97,35 @@ class FolderWatch:
         watched = self._folder_identities()
         locators = [(source.name, path_locator(source)) for source in self._sources]
         roots = [os.path.realpath(source.root) for source in self._sources]
-        try:
-            with RustNotify(roots, False, _default_force_polling(None), POLL_MS, True, True) as notify:
-                self._changed(None)  # nobody tells what changed before the watch was on
-                self._watching.set()
+        with RustNotify(roots, False, _default_force_polling(None), POLL_MS, True, True) as notify:
+            self._changed(None)  # nobody tells what changed before the watch was on
+            self._watching.set()
+            try:
                 folders = set[str]()
-                changed_at = time.monotonic()
-                while self._folder_identities() == watched:
-                    step = STEP_MS if time.monotonic() - changed_at < BUSY_S else IDLE_STEP_MS
-                    told = notify.watch(DEBOUNCE_MS, step, LOOK_MS, self._ended)
-                    if told in ("stop", "signal"):
-                        return
-                    changed = {path for _, path in told} if isinstance(told, set) else set()
-                    if changed:
-                        changed_at = time.monotonic()
+                for changed in self._batches(notify):
                     paths = None if len(changed) > MANY else _locate(changed | folders, locators)
                     if paths is None or paths:
                         self._changed(paths)
                     # nor what came into a new folder before that was watched too: it is looked at once more
-                    folders = {path for path in changed if os.path.isdir(path)}
-        finally:
-            self._watching.clear()
+                    folders = {place for place in changed if os.path.isdir(place)}
+                    if self._folder_identities() != watched:
+                        return
+            finally:
+                self._watching.clear()
+
+    def _batches(self, notify: RustNotify) -> Iterator[set[str]]:
+        """The places that changed, and none at all once in LOOK_MS, until the end."""
+        changed_at = time.monotonic()
+        while True:
+            step = STEP_MS if time.monotonic() - changed_at < BUSY_S else IDLE_STEP_MS
+            told = notify.watch(DEBOUNCE_MS, step, LOOK_MS, self._ended)
+            if told == "timeout":
+                yield set()
+            elif isinstance(told, str):  # the end
+                return
+            else:
+                changed_at = time.monotonic()
+                yield {place for _, place in told}
 
     def _folder_identities(self) -> list[tuple[int, int]]:
         found = [os.stat(source.root) for source in self._sources]
