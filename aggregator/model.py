@@ -83,15 +83,9 @@ class SourceFile(NamedTuple):
     mtime_ns: int
 
 
-class KnownFile(NamedTuple):
-    """What the store knows of a path. `recheck` asks for a reading though the stat agrees; `gone`: it was not there."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    digest: bytes
-    recheck: bool
-    gone: bool
+KnownFile = tuple[str, int | None, int | None]
+"""What the store knows of a file: path, size and mtime in ns; no size where it is to be read though its stat agrees, no
+mtime where it was not there. A plain tuple, because of most files all that is ever asked is whether it is the same."""
 
 
 @dataclass(frozen=True, slots=True)

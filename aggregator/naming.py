@@ -25,6 +25,7 @@ _TRACKING = re.compile(
     r"|li_fat_id|xtor|cmpid|ref_(src|url)",
     re.IGNORECASE,
 )
+_OLDEST_NS, _NEWEST_NS = -(2**63), 2**63 - 1
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -70,7 +71,8 @@ def unescape_path(path: str) -> str:
 
 def kept_mtime(status: os.stat_result) -> int:
     """The mtime in ns as 64 bits can hold it: a file may be dated beyond the year 2262."""
-    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+    mtime_ns = status.st_mtime_ns
+    return mtime_ns if _OLDEST_NS <= mtime_ns <= _NEWEST_NS else max(_OLDEST_NS, min(mtime_ns, _NEWEST_NS))
 
 
 def canonical_link(url: str) -> str:

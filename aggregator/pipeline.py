@@ -9,7 +9,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,21 +21,25 @@ from aggregator.documents import FINGERPRINT, archive_path, feed_paths, index_pa
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
 from aggregator.model import CycleResult, Document, Entry, Feed, FeedMoves, Rule, Source, SourceFile
-from aggregator.publish import NOTHING, Published, Wanted, publish_feeds, read_manifest
-from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder
+from aggregator.publish import NOTHING, OutputFolder, Published, Wanted
+from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.store import (
+    MASS_REMOVAL,
     FeedReader,
     Space,
     Store,
     Writer,
     count_known,
     count_rejected,
+    count_vanished,
     dropped_sources,
     feed_versions,
     free_duplicates,
     from_us,
     index_version,
     is_unseen,
+    known_at,
+    known_digests,
     known_files,
     mark_missing,
     next_due,
@@ -63,12 +67,16 @@ from aggregator.store import (
 INDEX = ""
 """The name, among feeds, of the list of feeds."""
 MARK_BATCH = 500
+LOOK_S = 60
+"""How long the output folder may lack a file, in seconds, before a cycle that walks no folder looks for it."""
 Progress = Callable[[str, int, int | None], None]
+Paths = Mapping[str, Collection[str]]
+"""Where to look, by the names of sources: escaped paths of files and folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Scanned:
-    """What the walk of one source found: how many files, or that the folder is `missing`; `known` before it."""
+    """What a look at one source found: how many files, or that the folder is `missing`; `known` before it."""
 
     source: Source
     files: int
@@ -92,6 +100,10 @@ class Pipeline:
         self.config, self.store, self._site_id = config, store, site_id
         self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
         self._moves = config.moves()
+        self._output = OutputFolder(config.output.path)
+        self._held: Mapping[str, str] | None = None
+        self._looked_at = 0.0
+        self._listed = False
         self._stop, self.progress = stop or threading.Event(), progress
         self.reader = FeedReader(self.policy, site_id, self._site, self._space())
 
@@ -117,14 +129,17 @@ class Pipeline:
 
         return Space(count, split)
 
-    def run(self, now: datetime, *, accept_removals: bool = False, walk: bool = True) -> CycleResult:
-        """One cycle at the content's time `now`; without `walk` no folder is looked at, and only time can change what
-        is out. Raises StoppedError between two transactions when stopped, and StoreError; what went wrong with a source
-        or the output folder is in the result."""
+    def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
+        """One cycle at the content's time `now`. With `paths` only these are looked at, in sources that were walked
+        before; with an empty map no folder is, and only time can change what is out.
+
+        Raises StoppedError between two transactions when stopped, and StoreError; what went wrong with a source or the
+        output folder is in the result.
+        """
         started = time.monotonic()
         writer = Writer(self.store, now, self.policy, self._site_id)
         try:
-            return self._run(writer, started, accept_removals=accept_removals, walk=walk)
+            return self._run(writer, started, accept_removals=accept_removals, paths=paths)
         except (StoppedError, LeaseLostError):
             raise
         except Exception as error:
@@ -134,10 +149,13 @@ class Pipeline:
                 record_failure(writer, time.monotonic() - started, reason)
             raise
 
-    def _run(self, writer: Writer, started: float, *, accept_removals: bool, walk: bool) -> CycleResult:
+    def _run(self, writer: Writer, started: float, *, accept_removals: bool, paths: Paths | None) -> CycleResult:
         problems: list[str] = []
-        scanned = self.update_store(writer, problems, accept_removals=accept_removals, walk=walk)
-        published = self._publish(problems, known=not any(one.first and one.missing for one in scanned))
+        held, self._held = self._held, None  # until this cycle has published
+        with writer.together():
+            scanned = self.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
+        known = not any(one.first and one.missing for one in scanned)
+        published = self._publish(problems, None if paths is None else held, known=known)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
         result = CycleResult(
@@ -154,12 +172,12 @@ class Pipeline:
             published=published is not None,
             due=None if due is None else from_us(due),
         )
-        if walk or result.removed or result.files_written or problems:
+        if scanned or result.removed or result.files_written or problems:
             record_cycle(writer, result)
         return result
 
     def update_store(
-        self, writer: Writer, problems: list[str], *, accept_removals: bool, walk: bool = True
+        self, writer: Writer, problems: list[str], *, accept_removals: bool, paths: Paths | None = None
     ) -> list[_Scanned]:
         """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
         title = self._site.title
@@ -170,21 +188,27 @@ class Pipeline:
             source: open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
             for source in self.config.sources
         }
-        scanned = []
-        if walk:
-            scanned = [self._scan(writer, source, problems, first=not seen) for source, seen in seen_before.items()]
+        scanned = [
+            self._scan(
+                writer, source, problems, first=not seen, paths=None if paths is None else paths.get(source.name, ())
+            )
+            for source, seen in seen_before.items()
+            if paths is None or (paths and seen)
+        ]
         for one in scanned:
             self.check_stop()
             self._judge_files(writer, one, problems, accept_removals=accept_removals)
-        if walk:
+        if paths is None:
             self._withdraw_dropped(writer, dropped, problems, accept_removals=accept_removals)
         withdraw_expired(writer)
-        unseen = {one.source for one in scanned if one.missing} if walk else set(self.config.sources)
+        unseen = {one.source for one in scanned if one.missing} if paths is None else set(self.config.sources)
         for source, seen in seen_before.items():
             if seen or source not in unseen:
                 release_entries(writer, source, first_scan=not seen, stopped=self.check_stop)
-        settle_feeds(writer, self.reader, self.check_stop)
-        settle_index(writer, title, pages=self._options.pages)
+        listed, self._listed = self._listed, False
+        if settle_feeds(writer, self.reader, self.check_stop) or not listed:
+            settle_index(writer, title, pages=self._options.pages)
+        self._listed = True
         return scanned
 
     def _judge_files(self, writer: Writer, one: _Scanned, problems: list[str], *, accept_removals: bool) -> None:
@@ -214,17 +238,30 @@ class Pipeline:
                     f" {minutes:g} min (if it is meant, stop the service and run: aggregator build --accept-removals)"
                 )
 
-    def _scan(self, writer: Writer, source: Source, problems: list[str], *, first: bool) -> _Scanned:
-        known, unseen = count_known(writer, source), first and is_unseen(writer, source)
-        walk = _Walk(self, writer, source)
+    def _scan(
+        self, writer: Writer, source: Source, problems: list[str], *, first: bool, paths: Collection[str] | None
+    ) -> _Scanned:
+        walk = _Walk(self, writer, source, paths)
+        unseen = first and is_unseen(writer, source)
         problem = None
+        known = waiting = None
+        writer.commit()
         try:
             for outcomes in ingest_rows(source, walk.differing(), workers=self.config.workers):
                 self.check_stop()
-                store_outcomes(writer, source, outcomes, time.time_ns(), unseen=unseen)
+                if waiting is not None:
+                    known = count_known(writer, source) if known is None else known
+                    store_outcomes(writer, source, *waiting, unseen=unseen)
+                    writer.commit()
+                waiting = outcomes, time.time_ns()
             walk.flush()
         except FolderError as error:
             problem = f"{source.root}: the records folder cannot be read: {error} (bring it back; see [records] path)"
+        if known is None:  # nothing is stored yet; only where many are gone it is asked how many there were
+            asked = problem is not None or count_vanished(writer, source) >= MASS_REMOVAL
+            known = count_known(writer, source) if asked else 0
+        if waiting is not None:
+            store_outcomes(writer, source, *waiting, unseen=unseen)
         set_source_problem(writer, source, problem)
         problems.extend([problem] if problem else walk.unreadable)
         return _Scanned(source, walk.files, known, first, missing=problem is not None)
@@ -240,34 +277,48 @@ class Pipeline:
         specs = [replace(spec, rule=Rule(), moved_from=()) for spec in self.policy.specs.values()]
         return _fingerprint(repr(replace(self.policy, specs={})), repr(specs), repr(self._site), repr(self._options))
 
-    def _publish(self, problems: list[str], *, known: bool) -> Published | None:
+    def _publish(self, problems: list[str], held: Mapping[str, str] | None, *, known: bool) -> Published | None:
         """Renders and writes what differs; None if that cannot be. A new store that has not seen its records yet
-        replaces no one's feeds."""
-        folder = self.config.output.path
+        replaces no one's feeds.
+
+        `held` are the versions of the feeds and of their list that the folder was left with, if it was left well. As
+        long as the feeds are the same, only what changed since is looked at, and the whole folder once in a while.
+        """
         with self.store.read() as connection:
-            versions = feed_versions(connection, self.policy)
-            wanted = {
-                slug: Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
-                for slug, version in versions.items()
-            }
-            wanted[INDEX] = Wanted(index_version(connection), index_paths(self._options))
+            versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
+            left_well = held is not None and held.keys() == versions.keys() and self._output.is_as_left()
+            whole = not left_well or time.monotonic() - self._looked_at > LOOK_S
+            before = {} if whole or held is None else held
+            wanted = {slug: self._wanted(slug, one) for slug, one in versions.items() if one != before.get(slug)}
             pages = {}
-            for slug, number, version in page_versions(connection, self.policy, versions):
+            changed = None if whole else self.reader.changed_pages
+            for slug, number, version in page_versions(connection, self.policy, versions, changed):
                 path = archive_path(slug, number)
                 pages[path] = (slug, number)
                 wanted[path] = Wanted(version, self._moves.paths((path,)))
             store_id = read_meta(connection, "store_id") or ""
-        if not known and read_manifest(folder).store not in (NOTHING.store, store_id):
+        if not known and self._output.manifest().store not in (NOTHING.store, store_id):
             return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
+        told = len(problems)
         try:
             render = partial(self._render, pages=pages, problems=problems)
-            published = publish_feeds(folder, store_id, fingerprint, wanted, render, self.check_stop)
-            problems.extend(published.problems)
-            return published
+            published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, whole=whole)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
+        problems.extend(published.problems)
+        if len(problems) == told:
+            self._held = versions
+        if whole:
+            self._looked_at = time.monotonic()
+        return published
+
+    def _wanted(self, slug: str, version: str) -> Wanted:
+        """What the folder is to hold of a feed or of the list of feeds."""
+        if slug == INDEX:
+            return Wanted(version, index_paths(self._options))
+        return Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
 
     def _render(
         self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
@@ -335,26 +386,42 @@ def rehearse(
 
 
 class _Walk:
-    """One walk over a source: yields what to read, notes what is missing in batches on the way."""
+    """One look at a source, or at `paths` of it: yields what to read, notes what is missing in batches on the way."""
 
-    def __init__(self, pipeline: Pipeline, writer: Writer, source: Source) -> None:
-        self._pipeline, self._writer, self._source = pipeline, writer, source
+    def __init__(self, pipeline: Pipeline, writer: Writer, source: Source, paths: Collection[str] | None) -> None:
+        self._pipeline, self._writer, self._source, self._paths = pipeline, writer, source, paths
         self.files = 0
         self.unreadable: list[str] = []
         self._missing: list[str] = []
 
     def differing(self) -> Iterator[tuple[SourceFile, bytes | None]]:
         """The files to read, each with the digest of what is stored."""
-        for item in scan_folder(self._source, known_files(self._writer, self._source), self._count):
+        differing = []
+        for item in self._scan():
             if isinstance(item, Differs):
-                yield item.file, item.digest
+                differing.append(item)
+                if len(differing) == MARK_BATCH:
+                    yield from self._with_digests(differing)
+                    differing = []
             elif isinstance(item, Missing):
                 self._missing.append(item.path)
                 if len(self._missing) >= MARK_BATCH:
                     self.flush()
+                    self._writer.commit()  # the walk may take long
             elif isinstance(item, Unreadable):
                 place = os.path.join(self._source.root, item.path)
                 self.unreadable.append(f"{place}: cannot be read: {item.reason} (what is known of it stays)")
+        yield from self._with_digests(differing)
+
+    def _with_digests(self, differing: list[Differs]) -> Iterator[tuple[SourceFile, bytes | None]]:
+        paths = [one.file.path for one in differing if one.known]
+        digests = known_digests(self._writer, self._source, paths) if paths else {}
+        return ((one.file, digests.get(one.file.path)) for one in differing)
+
+    def _scan(self) -> Iterator[Differs | Missing | Unreadable]:
+        if self._paths is None:
+            return scan_folder(self._source, known_files(self._writer, self._source), self._count)
+        return scan_paths(self._source, self._paths, partial(known_at, self._writer, self._source), self._count)
 
     def flush(self) -> None:
         """Notes the missing files met so far."""
@@ -362,11 +429,10 @@ class _Walk:
             mark_missing(self._writer, self._source, self._missing)
             self._missing.clear()
 
-    def _count(self) -> None:
-        self.files += 1
-        if self.files % 256 == 0:
-            self._pipeline.progress("files", self.files, None)
-            self._pipeline.check_stop()
+    def _count(self, files: int) -> None:
+        self.files += files
+        self._pipeline.progress("files", self.files, None)
+        self._pipeline.check_stop()
 
 
 def _fingerprint(*parts: str) -> str:

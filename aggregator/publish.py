@@ -3,7 +3,8 @@
     compare -> write all to temporary files -> sync -> rename all -> delete what no longer belongs -> manifest
 
 What the folder holds is told by `.aggregator/manifest.json`, written last. Ours is what it names and any path that is
-about to be written; all else is left alone.
+about to be written; all else is left alone. A process remembers what it read and wrote there, for as long as the file
+is the same by its stat.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -67,13 +69,17 @@ class Published:
 
 
 NOTHING = Manifest("", "", {}, ())
+_MANIFEST = ".aggregator/manifest.json"
+_Stamp = tuple[int, int, int]
+"""What tells a file from another one at its path: inode, mtime in ns, size."""
+_json = partial(json.dumps, ensure_ascii=False)
 Render = Callable[[list[str]], Iterator[tuple[str, Iterable[Document]]]]
 
 
 def read_manifest(folder: Path) -> Manifest:
     """What the folder says it holds; NOTHING if it says nothing that can be read."""
     try:
-        told = json.loads((folder / ".aggregator" / "manifest.json").read_bytes())
+        told = json.loads((folder / _MANIFEST).read_bytes())
         if told["format"] != FORMAT:
             return NOTHING
         files = {
@@ -86,27 +92,84 @@ def read_manifest(folder: Path) -> Manifest:
         return NOTHING
 
 
-def publish_feeds(
-    folder: Path,
-    store_id: str,
-    fingerprint: str,
-    wanted: Mapping[str, Wanted],
-    render: Render,
-    stopped: Callable[[], None],
-) -> Published:
-    """Brings the folder to what is `wanted`; `render` is asked for the documents of the feeds that differ.
+class OutputFolder:
+    """The folder that feeds are published in, and what it is known to hold."""
 
-    A file whose bytes are right is not written again. Raises PublishError when the folder cannot be written, and what
-    `stopped` raises, before the first visible change.
-    """
-    try:
-        (folder / ".aggregator").mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".aggregator" / "lock", timeout=LOCK_WAIT_S):
-            return _Publication(folder, store_id, fingerprint, wanted, stopped).run(render)
-    except Timeout:
-        raise PublishError(f"another process is writing to {folder} for over {LOCK_WAIT_S} s") from None
-    except OSError as error:
-        raise PublishError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from error
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._manifest = NOTHING
+        self._stamp: _Stamp | None = None
+        self._texts: dict[str, tuple[Line, str]] = {}
+
+    def manifest(self) -> Manifest:
+        """What the folder says it holds, read again only where the file is another."""
+        if not self.is_as_left():
+            self._stamp = self._read_stamp()
+            self._manifest = read_manifest(self.path)
+        return self._manifest
+
+    def is_as_left(self) -> bool:
+        """Whether nobody has written what the folder says it holds since it was read or written here."""
+        return self._stamp is not None and self._stamp == self._read_stamp()
+
+    def publish(
+        self,
+        store_id: str,
+        fingerprint: str,
+        wanted: Mapping[str, Wanted],
+        render: Render,
+        stopped: Callable[[], None],
+        *,
+        whole: bool,
+    ) -> Published:
+        """Brings the folder to what is `wanted`; `render` is asked for the documents of the feeds that differ.
+
+        `wanted` is all that the folder is to hold if `whole`, which also looks for files that are missing or belong no
+        more; else it is what differs, and all else is as it should be. A file whose bytes are right is not written
+        again. Raises PublishError when the folder cannot be written, and what `stopped` raises, before the first
+        visible change.
+        """
+        if not (whole or wanted):
+            return Published()
+        folder = self.path
+        try:
+            (folder / ".aggregator").mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".aggregator" / "lock", timeout=LOCK_WAIT_S):
+                return _Publication(self, store_id, fingerprint, wanted, stopped, whole=whole).run(render)
+        except Timeout:
+            raise PublishError(f"another process is writing to {folder} for over {LOCK_WAIT_S} s") from None
+        except OSError as error:
+            raise PublishError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from error
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Says from now on that the folder holds this."""
+        target = self.path / _MANIFEST
+        waiting = target.with_name("manifest.new")
+        waiting.write_bytes(self._encode(manifest))
+        _sync(waiting)
+        os.replace(waiting, target)
+        self._manifest, self._stamp = manifest, self._read_stamp()
+
+    def _encode(self, manifest: Manifest) -> bytes:
+        """The manifest as JSON, of which most lines are as they were."""
+        texts = {}
+        for path, line in sorted(manifest.files.items()):
+            known = self._texts.get(path)
+            if known is None or known[0] is not line:
+                told = {"feed": line.feed, "version": line.version, "digest": line.digest}
+                known = line, f"{_json(path)}: {_json(told)}"
+            texts[path] = known
+        self._texts = texts
+        files = ", ".join([text for _, text in texts.values()])
+        heading = _json({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint})
+        return f'{heading[:-1]}, "files": {{{files}}}, "gone": {_json(manifest.gone)}}}'.encode()
+
+    def _read_stamp(self) -> _Stamp | None:
+        try:
+            status = os.stat(self.path / _MANIFEST)
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 class _Publication:
@@ -114,16 +177,19 @@ class _Publication:
 
     def __init__(
         self,
-        folder: Path,
+        output: OutputFolder,
         store_id: str,
         fingerprint: str,
         wanted: Mapping[str, Wanted],
         stopped: Callable[[], None],
+        *,
+        whole: bool,
     ) -> None:
-        self.folder, self.wanted, self.stopped = folder, wanted, stopped
+        self.output, self.wanted, self.stopped, self.whole = output, wanted, stopped, whole
         self.store_id, self.fingerprint = store_id, fingerprint
-        self.manifest = read_manifest(folder)
-        self.staging = folder / ".aggregator" / "staging"
+        self.manifest = output.manifest()
+        self.folder = output.path
+        self.staging = self.folder / ".aggregator" / "staging"
         self.lines = dict(self.manifest.files)
         self.staged: list[tuple[Path, Path]] = []
         self.published = Published()
@@ -146,21 +212,22 @@ class _Publication:
                 self._put_in_place()
             finally:
                 shutil.rmtree(self.staging, ignore_errors=True)
-        self._delete_leftovers()
-        if dirty or self.published.deleted:
-            self._write_manifest()
+        if self.whole:
+            self._delete_leftovers()
+        self._write_manifest()
         return self.published
 
     def _dirty_feeds(self) -> list[str]:
         anew = (self.manifest.store, self.manifest.fingerprint) != (self.store_id, self.fingerprint)
-        return [feed for feed, want in self.wanted.items() if anew or self._is_dirty(feed, want)]
+        root = os.path.join(self.folder, "")
+        return [feed for feed, want in self.wanted.items() if anew or self._is_dirty(feed, want, root)]
 
-    def _is_dirty(self, feed: str, want: Wanted) -> bool:
+    def _is_dirty(self, feed: str, want: Wanted, root: str) -> bool:
         for path in want.paths:
             line = self.lines.get(path)
             if line is None or line.feed != feed or line.version != want.version:
                 return True
-            if not (self.folder / path).is_file():
+            if self.whole and not os.path.isfile(root + path):
                 return True
         return False
 
@@ -196,7 +263,7 @@ class _Publication:
     def _put_in_place(self) -> None:
         if not self.staged:
             return
-        with ThreadPoolExecutor(SYNC_THREADS) as pool:
+        with ThreadPoolExecutor(min(SYNC_THREADS, len(self.staged))) as pool:
             list(pool.map(_sync, (waiting for waiting, _ in self.staged)))
         folders = {target.parent for _, target in self.staged}
         for folder in sorted(folders):
@@ -219,25 +286,10 @@ class _Publication:
                     break
 
     def _write_manifest(self) -> None:
-        gone = sorted((set(self.manifest.gone) | set(self.published.deleted)) - self.lines.keys())[:MAX_GONE]
-        told = {
-            "format": FORMAT,
-            "store": self.store_id,
-            "fingerprint": self.fingerprint,
-            "files": {
-                path: {"feed": line.feed, "version": line.version, "digest": line.digest}
-                for path, line in sorted(self.lines.items())
-            },
-            "gone": gone,
-        }
-        body = json.dumps(told, ensure_ascii=False).encode()
-        target = self.folder / ".aggregator" / "manifest.json"
-        if _holds(target, body):
-            return
-        waiting = target.with_name("manifest.new")
-        waiting.write_bytes(body)
-        _sync(waiting)
-        os.replace(waiting, target)
+        gone = sorted({*self.manifest.gone, *self.published.deleted} - self.lines.keys())[:MAX_GONE]
+        manifest = Manifest(self.store_id, self.fingerprint, self.lines, tuple(gone))
+        if manifest != self.manifest:
+            self.output.write_manifest(manifest)
 
 
 def _is_inside(path: str) -> bool:

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 
 from aggregator.config import Config, load_config
 from aggregator.model import CycleResult
-from aggregator.pipeline import Pipeline
+from aggregator.pipeline import Paths, Pipeline
 from aggregator.store import Store, file_problems, open_site, open_store
 
 BACKENDS = ("sqlite", "postgresql")
@@ -151,10 +151,10 @@ class SiteFolder:
         """To whoever listens by then."""
         self.progress(stage, done, total)
 
-    def run(self, now: datetime | str, *, accept_removals: bool = False) -> CycleResult:
+    def run(self, now: datetime | str, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
         """One cycle at the content's time `now`."""
         moment = at(now) if isinstance(now, str) else now
-        return self.pipeline.run(moment, accept_removals=accept_removals)
+        return self.pipeline.run(moment, accept_removals=accept_removals, paths=paths)
 
     def close(self) -> None:
         """Ends what a process would end: the next cycle opens the store again."""

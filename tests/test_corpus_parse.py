@@ -37,7 +37,7 @@ def source(root: Path) -> Source:
 def outcomes(folder: str) -> list[object]:
     here = source(CORPUS / folder)
     files = [
-        (item.file, None) for item in scan_folder(here, iter(()), lambda: None) if isinstance(item, Differs)
+        (item.file, None) for item in scan_folder(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]  # fmt: skip
     return [one for batch in ingest_files(here, files, workers=0) for one in batch]
 

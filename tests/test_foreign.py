@@ -83,7 +83,9 @@ def lines(outcome: Record | Rejection) -> list[str]:
 
 def corpus(folder: str, preset: Preset) -> list[Record]:
     here = source_of(preset, root=str(CORPUS / folder))
-    files = [(item.file, None) for item in scan_folder(here, iter(()), lambda: None) if isinstance(item, Differs)]
+    files = [
+        (item.file, None) for item in scan_folder(here, iter(()), lambda _files: None) if isinstance(item, Differs)
+    ]
     found = [one for batch in ingest_files(here, files, workers=0) for one in batch]
     assert [one for one in found if not isinstance(one, Record)] == []
     return [one for one in found if isinstance(one, Record)]

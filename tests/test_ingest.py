@@ -31,7 +31,7 @@ def source(root: Path, *, max_bytes: int = 1_000_000) -> Source:
 
 
 def files_of(root: Path) -> list[tuple[SourceFile, bytes | None]]:
-    found = scan_folder(source(root), iter(()), lambda: None)
+    found = scan_folder(source(root), iter(()), lambda _files: None)
     return [(item.file, item.digest) for item in found if isinstance(item, Differs)]
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from aggregator import scan
 from aggregator.model import Source, SourceFile
 from aggregator.naming import escape_name
-from aggregator.scan import Differs, FolderError, KnownFile, Missing, Unreadable, scan_folder, walk_folder
+from aggregator.scan import Differs, FolderError, KnownFile, Missing, Unreadable, scan_folder, scan_paths, walk_folder
 
 MD = ("*.md",)
 
@@ -38,13 +37,24 @@ def paths(root: Path, include: tuple[str, ...] = MD) -> list[str]:
     return [item.path for item in walk_folder(source(root, include))]
 
 
-def known(path: str, file: os.stat_result | None = None, **changes: Any) -> KnownFile:
+def known(
+    path: str, file: os.stat_result | None = None, *, recheck: bool = False, gone: bool = False, **changes: int
+) -> KnownFile:
     size, mtime = (file.st_size, file.st_mtime_ns) if file else (1, 1)
-    return KnownFile(path, size, mtime, b"d", recheck=False, gone=False)._replace(**changes)
+    size, mtime = changes.get("size", size), changes.get("mtime_ns", mtime)
+    return path, None if recheck or gone else size, None if gone else mtime
 
 
-def differences(root: Path, *files: KnownFile) -> list[Differs | Missing | Unreadable]:
-    return list(scan_folder(source(root), iter(files), lambda: None))
+def differences(root: Path, *files: KnownFile, page: int = 3) -> list[Differs | Missing | Unreadable]:
+    pages = (list(files[start : start + page]) for start in range(0, len(files), page))
+    return list(scan_folder(source(root), pages, lambda _files: None))
+
+
+def differences_at(root: Path, paths: set[str], *files: KnownFile) -> list[Differs | Missing | Unreadable]:
+    def known_at(path: str) -> Iterator[list[KnownFile]]:
+        return iter([[file for file in files if file[0] == path or file[0].startswith(f"{path}/")]])
+
+    return list(scan_paths(source(root), paths, known_at, lambda _files: None))
 
 
 # What the walk yields
@@ -172,7 +182,7 @@ def test_folder_that_cannot_be_listed_raises_before_anything_else(tmp_path: Path
         root.symlink_to("nothing")
 
     with pytest.raises(FolderError):
-        next(scan_folder(source(root), iter([known("a.md")]), lambda: None))
+        next(scan_folder(source(root), iter([[known("a.md")]]), lambda _files: None))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, refused: Path, error: OSError) -> None:
@@ -206,41 +216,23 @@ def test_folder_that_vanishes_during_the_walk_is_missing(tmp_path: Path, monkeyp
     assert differences(tmp_path, known("b/c.md")) == [Missing("b/c.md")]
 
 
-@dataclass
-class StubbornEntry:
-    """An entry of a folder whose stat fails, as on a file system that has lost its server."""
-
-    entry: os.DirEntry[str]
-    error: OSError
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.entry, name)
-
-    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        return self.entry.is_dir(follow_symlinks=follow_symlinks)
-
-    def stat(self, **_: bool) -> os.stat_result:
-        raise self.error
-
-
-class Entries(list[Any]):
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
 def fail_stats(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    real = os.scandir
-    monkeypatch.setattr(scan.os, "scandir", lambda path: Entries(StubbornEntry(one, error) for one in real(path)))
+    """Make the stats of records fail, as on a file system that has lost its server."""
+    real = os.stat
+
+    def failing(path: Any, **how: Any) -> os.stat_result:
+        if str(path).endswith(".md"):
+            raise error
+        return real(path, **how)
+
+    monkeypatch.setattr(scan.os, "stat", failing)
 
 
 def test_file_that_gives_no_stat_is_to_be_read_and_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "a.md")
     fail_stats(monkeypatch, PermissionError(13, "Permission denied"))
 
-    assert differences(tmp_path, known("a.md")) == [Differs(SourceFile("s", "a.md", -1, 0), b"d")]
+    assert differences(tmp_path, known("a.md")) == [Differs(SourceFile("s", "a.md", -1, 0), known=True)]
 
 
 def test_file_that_vanishes_before_its_stat_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +255,7 @@ def test_file_differs_by_size_mtime_recheck_or_return(tmp_path: Path, changes: d
 
     found = differences(tmp_path, file)
 
-    assert [item.digest for item in found if isinstance(item, Differs)] == [b"d"] * differs
+    assert [item.known for item in found if isinstance(item, Differs)] == [True] * differs
     assert len(found) == differs
 
 
@@ -276,12 +268,55 @@ def test_gone_file_that_is_still_gone_is_not_told_again(tmp_path: Path) -> None:
 
 def test_every_file_is_counted(tmp_path: Path) -> None:
     write(tmp_path, "a.md", "b/c.md", "d.txt")
-    seen: list[None] = []
-    count: Callable[[], None] = lambda: seen.append(None)  # noqa: E731 - a counter of one line
+    seen: list[int] = []
 
-    list(scan_folder(source(tmp_path), iter([known("a.md", (tmp_path / "a.md").stat())]), count))
+    list(scan_folder(source(tmp_path), iter([[known("a.md", (tmp_path / "a.md").stat())]]), seen.append))
 
-    assert len(seen) == 2
+    assert sum(seen) == 2
+
+
+# Single paths
+
+
+def test_only_the_paths_are_looked_at_and_all_below_them(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "b/c.md", "b/d/e.md", "b-.md", "f.md")
+    files = [known(path) for path in ("b/c.md", "b/gone.md", "f.md", "gone/g.md", "gone2.md")]
+
+    found = differences_at(tmp_path, {"a.md", "b", "b/d/e.md", "gone", "never"}, *files)
+
+    assert [item.file.path for item in found if isinstance(item, Differs)] == ["a.md", "b/c.md", "b/d/e.md"]
+    assert [item.path for item in found if isinstance(item, Missing)] == ["b/gone.md", "gone/g.md"]
+
+
+@pytest.mark.parametrize(
+    "path", ["outside.md", "folder/a.md", "real.txt", ".a.md", ".b/a.md", "fifo.md", "file.md/a.md"]
+)
+def test_a_path_that_no_walk_meets_is_missing(tmp_path: Path, path: str) -> None:
+    root = tmp_path / "in"
+    write(tmp_path, "in/real.txt", "in/file.md", "in/.a.md", "in/.b/a.md", "in/d/a.md", "out.md")
+    (root / "outside.md").symlink_to("../out.md")
+    (root / "folder").symlink_to("d")
+    os.mkfifo(root / "fifo.md")
+
+    assert differences_at(root, {path}, known(path)) == [Missing(path)]
+
+
+def test_a_path_that_cannot_be_looked_at_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.lstat
+
+    def lstat(path: str | Path, **options: Any) -> os.stat_result:
+        if Path(path).name == "a.md":
+            raise PermissionError(13, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+
+    assert differences_at(tmp_path, {"b/a.md"}, known("b/a.md")) == [Unreadable("b/a.md", "Permission denied")]
+
+
+def test_paths_of_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:
+    with pytest.raises(FolderError):
+        differences_at(tmp_path / "x", {"a.md"}, known("a.md"))
 
 
 NAMES = st.one_of(
@@ -329,26 +364,51 @@ def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: 
         same = set(data.draw(st.lists(st.sampled_from(stored), unique=True))) if stored else set()
         files = [known(path, here.get(path) if path in same else None) for path in sorted(stored, key=str.encode)]
 
-        found = list(scan_folder(source(root), iter(files), lambda: None))
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(scan, "BATCH", data.draw(st.integers(1, 4)))
+            found = differences(Path(root), *files, page=data.draw(st.integers(1, 5)))
 
-    differs = {item.file.path: item.digest for item in found if isinstance(item, Differs)}
-    assert differs == {path: b"d" if path in stored else None for path in here if path not in same}
+    differs = {item.file.path: item.known for item in found if isinstance(item, Differs)}
+    assert differs == {path: path in stored for path in here if path not in same}
     missing = {item.path for item in found if isinstance(item, Missing)}
     assert missing == set(stored) - set(here)
     order = [item.file.path if isinstance(item, Differs) else item.path for item in found]
     assert order == sorted(order, key=str.encode)
 
 
+@settings(max_examples=60, deadline=None)
+@given(TREES, TREES, st.data())
+def test_looking_at_paths_is_the_part_of_a_scan_below_them(
+    now: set[Any], before: set[Any], data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as old_root, tempfile.TemporaryDirectory() as root:
+        build(old_root, before)
+        build(root, now)
+        candidates = sorted(set(plain_reading(root)) | set(plain_reading(old_root)), key=str.encode)
+        places = sorted({"/".join(path.split("/")[:size]) for path in candidates for size in range(1, 5)})
+        chosen = set(data.draw(st.lists(st.sampled_from(places)))) if places else set()
+        stored = [known(path) for path in sorted(plain_reading(old_root), key=str.encode)]
+
+        whole = differences(Path(root), *stored)
+        found = differences_at(Path(root), chosen, *stored)
+
+    def is_chosen(item: Differs | Missing | Unreadable) -> bool:
+        path = item.file.path if isinstance(item, Differs) else item.path
+        return any(path == one or path.startswith(f"{one}/") for one in chosen)
+
+    assert found == [item for item in whole if is_chosen(item)]
+
+
 def test_scan_holds_neither_side_in_memory(tmp_path: Path) -> None:
     write(tmp_path, "m.md")
     taken: list[str] = []
 
-    def stored() -> Iterator[KnownFile]:
+    def stored() -> Iterator[list[KnownFile]]:
         for number in range(100):
             taken.append(f"a{number:03}")
-            yield known(f"a{number:03}")
+            yield [known(f"a{number:03}")]
 
-    join = scan_folder(source(tmp_path), stored(), lambda: None)
+    join = scan_folder(source(tmp_path), stored(), lambda _files: None)
     first = next(join)
 
     assert first == Missing("a000")

@@ -84,7 +84,7 @@ def test_an_entry_leaves_at_its_age_to_the_second_and_a_cycle_is_asked_for_then(
     assert site.run(NOON).due == NOON + DAY
     before = site.documents()
     assert site.run(NOON + DAY - timedelta(seconds=1)).files_written == 0
-    result = site.pipeline.run(NOON + DAY, walk=False)
+    result = site.pipeline.run(NOON + DAY, paths={})
     assert result.due == NOON + 2 * DAY - HOUR
     assert site.titles("picks") == ["b.md"]
     assert site.titles() == ["b.md", "a.md"]
@@ -94,7 +94,7 @@ def test_an_entry_leaves_at_its_age_to_the_second_and_a_cycle_is_asked_for_then(
         "picks/atom.xml", "picks/feed.json", "picks/index.html", "picks/rss.xml", "picks/archive/0001.xml"
     }  # fmt: skip
     assert len(walk(after, "picks/atom.xml")) == 2
-    assert site.pipeline.run(NOON + 2 * DAY - HOUR, walk=False).due is None
+    assert site.pipeline.run(NOON + 2 * DAY - HOUR, paths={}).due is None
     assert site.titles("picks") == []
     assert inside(site) == {"a.md", "b.md"}
     assert site.run(NOON + 9 * DAY).files_written == 0

@@ -22,23 +22,23 @@ from aggregator.config import Config
 from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, StoreError
 from aggregator.http import FeedsServer, SwitchedApp, load_snapshot
 from aggregator.model import CycleResult
-from aggregator.pipeline import Pipeline
+from aggregator.pipeline import Paths, Pipeline
 from aggregator.service.health import Health
 from aggregator.service.live import ConfigState, LiveConfig
 from aggregator.service.serving import make_app, run_server
-from aggregator.service.watch import Either, FolderWatch
+from aggregator.service.watch import Changes, Either, FolderWatch
 from aggregator.store import (
     Store,
     Writer,
-    count_unsettled,
     dropped_sources,
     file_problems,
     open_site,
     to_us,
+    unread_files,
     write_meta,
 )
 
-SCAN_JOB, DUE_JOB, RETRY_JOB = "scan", "due", "retry"
+SCAN_JOB, WALK_JOB, DUE_JOB, RETRY_JOB = "scan", "walk", "due", "retry"
 RETRY_S = 60
 """How long after a cycle that failed another is tried, whatever the schedule."""
 LATE_S = 60
@@ -47,6 +47,8 @@ STOP_S = 4.0
 """How long after a stop was asked for the cycle that runs may still take."""
 DUE_WITHIN_S = 0.9
 """How long after its time an entry may come out, so that those that are due soon after it come in the same cycle."""
+MAX_UNREAD = 1000
+"""How many files that could not be read to their end are looked at on schedule; a walk looks at all."""
 LOOK_S = 0.25
 """Time between two looks at the config file and at the clock."""
 CLOCK_STEP_S = 0.5
@@ -79,14 +81,18 @@ class Service:
         self._served = config
         self.health.has_documents = bool(self.app.current.snapshot.files)
         self._told: frozenset[str] = frozenset()
-        self._changed = threading.Event()
+        self._changes = Changes()
         self._watch: FolderWatch | None = None
-        self._walked_at = 0.0
         self._complete = self._settled = False
+        self._walk_problems: tuple[str, ...] = ()
+        self._unread: Paths = {}
+        self._next_cycle_told: str | None = None
 
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
         worker = threading.Thread(target=self._work, name="cycles")
+        self._start_watch()
+        self._look(None)
         worker.start()
         try:
             self._start_triggers()
@@ -107,11 +113,8 @@ class Service:
 
     def _start_triggers(self) -> None:
         self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
-        self._scheduler.add_job(
-            self._requested.set, self._trigger, id=SCAN_JOB, replace_existing=True, next_run_time=datetime.now(UTC)
-        )
+        self._scheduler.add_job(self._scan, self._trigger, id=SCAN_JOB, replace_existing=True)
         self._scheduler.start()
-        self._start_watch()
         threading.Thread(target=self._follow, name="follow", daemon=True).start()
 
     def _start_watch(self) -> None:
@@ -119,12 +122,23 @@ class Service:
             self._watch.end()
         self._watch = None
         if self._config.schedule.watch:
-            self._watch = FolderWatch(self._config.sources, self._stop, self._note_change)
+            self._watch = FolderWatch(self._config.sources, self._stop, self._look)
             self._watch.start()
+            rescan = IntervalTrigger(seconds=self._config.schedule.rescan.total_seconds())
+            self._scheduler.add_job(self._look, rescan, [None], id=WALK_JOB, replace_existing=True)
+        elif self._scheduler.get_job(WALK_JOB):
+            self._scheduler.remove_job(WALK_JOB)
 
-    def _note_change(self) -> None:
-        self._changed.set()
+    def _look(self, paths: Paths | None) -> None:
+        """Asks for a cycle that looks at these paths, None is a walk."""
+        self._changes.add(paths)
         self._requested.set()
+
+    def _scan(self) -> None:
+        """Asks for what is to be done on schedule: a walk if nobody watches or the last one left something open, else a
+        look at the files that could not be read to their end."""
+        watched = self._watch is not None and self._watch.is_on
+        self._look(self._unread if watched and self._settled else None)
 
     def _hang_up(self) -> bool:
         """Whether SIGHUP is the end: its terminal is gone. Else somebody asks for the config to be read."""
@@ -184,7 +198,7 @@ class Service:
                     self._set_schedule()
                 self._cycle()
             except StoppedError as stopped:
-                self._settled = False  # it may have been about to look at what changed
+                self._changes.add(None)  # it may have been about to look at what changed
                 _log.info("%s", stopped)
             except LeaseLostError as error:
                 self._fail(str(error))
@@ -205,8 +219,8 @@ class Service:
         if config.schedule != before.schedule or config.site.timezone != before.site.timezone:
             self._set_schedule()
         if config.sources != before.sources:
-            self._settled = False
-        if config.sources != before.sources or config.schedule.watch != before.schedule.watch:
+            self._changes.add(None)
+        if config.sources != before.sources or config.schedule != before.schedule:
             self._start_watch()
 
     def _set_schedule(self) -> None:
@@ -217,12 +231,11 @@ class Service:
 
     def _cycle(self) -> None:
         now = datetime.now(UTC)
-        walk = self._must_walk()
-        result = self._pipeline.run(now, walk=walk)
-        if walk:
-            self._note_walk(result)
+        paths = self._changes.take()  # before the look: what changes during it is seen by the next
+        result = self._pipeline.run(now, paths=paths)
         if result.published:
             self._serve_published()
+        self._note_look(result, walked=paths is None)
         upcoming = self._trigger.get_next_fire_time(None, datetime.now(UTC))
         if result.published and self._complete:
             self.health.succeed(now, upcoming, LATE_S + 2 * result.seconds)
@@ -233,8 +246,13 @@ class Service:
         if result.due is not None:
             soonest = now + timedelta(seconds=DUE_WITHIN_S - result.seconds)
             self._request_at(max(result.due, soonest), DUE_JOB)
-        with self._store.write() as connection:
-            write_meta(connection, "next_cycle", str(to_us(upcoming)) if upcoming else "")
+        self._tell_next_cycle(str(to_us(upcoming)) if upcoming else "")
+
+    def _tell_next_cycle(self, told: str) -> None:
+        if told != self._next_cycle_told:
+            with self._store.write() as connection:
+                write_meta(connection, "next_cycle", told)
+            self._next_cycle_told = told
 
     def _serve_published(self) -> None:
         """Shows what is in the output folder now; with a new config, its redirects and the rest from the same moment
@@ -247,20 +265,17 @@ class Service:
             self._served = self._config
         self.health.has_documents = bool(self.app.current.snapshot.files)
 
-    def _must_walk(self) -> bool:
-        """Whether the folders must be looked at now: something there changed, nobody watches, it is time, or the last
-        walk left something open, such as a file that was still being written."""
-        changed = self._changed.is_set()
-        self._changed.clear()  # before the walk: what changes during it is seen by the next
-        rested = time.monotonic() - self._walked_at < self._config.schedule.rescan.total_seconds()
-        watched = self._watch is not None and self._watch.is_on
-        return changed or not watched or not self._settled or not rested
-
-    def _note_walk(self, result: CycleResult) -> None:
-        self._walked_at = time.monotonic()
-        self._complete = result.complete
+    def _note_look(self, result: CycleResult, *, walked: bool) -> None:
+        """Keeps what a look at the folders left open."""
+        if walked:
+            self._complete, self._settled, self._walk_problems = True, True, result.problems
+        self._complete = self._complete and result.complete
+        self._settled = self._settled and not result.problems
+        unread: dict[str, list[str]] = {}
         with self._store.read() as connection:
-            self._settled = not result.problems and not count_unsettled(connection)
+            for source, path in unread_files(connection, limit=MAX_UNREAD):
+                unread.setdefault(source, []).append(path)
+        self._unread = unread
 
     def _try_again_soon(self) -> None:
         """What is due must not wait for a schedule that may be a day away."""
@@ -270,7 +285,7 @@ class Service:
         self._scheduler.add_job(self._requested.set, "date", run_date=moment, id=job, replace_existing=True)
 
     def _fail(self, reason: str) -> None:
-        self._settled = False
+        self._changes.add(None)
         self._try_again_soon()
         self.health.fail()
         _log.error("the cycle failed: %s", reason)
@@ -292,7 +307,7 @@ class Service:
             result.seconds,
         )  # fmt: skip
         with self._store.read() as connection:
-            told = frozenset(result.problems) | frozenset(
+            told = frozenset((*self._walk_problems, *result.problems)) | frozenset(
                 str(place_problem(self._config.sources, one.source, one.problem))
                 for one in file_problems(connection)
                 if one.state == "rejected"

@@ -1,28 +1,67 @@
-"""The records folders, watched."""
+"""The records folders, watched: what changed, path by path."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from watchfiles import Change, watch
+from watchfiles._rust_notify import RustNotify
+from watchfiles.main import _default_force_polling
 
 from aggregator.model import Source
+from aggregator.pipeline import Paths
+from aggregator.scan import path_locator
 
-STEP_MS, DEBOUNCE_MS = 50, 400
-RETRY_S = 2.0
+STEP_MS, IDLE_STEP_MS = 5, 50
+"""Time between two looks for changes, which are told when the next one finds no more: a wake-up each, so fewer of them
+when there was no change for long."""
+BUSY_S = 60.0
+"""How long after a change others are likely."""
+DEBOUNCE_MS = 100
+"""How long changes that do not end are gathered."""
+LOOK_MS, POLL_MS = 1000, 300
+"""Time between two looks whether the folders are still the same; and at all files where nothing else is possible."""
+MANY = 2000
+"""Changes at once for which a walk is asked: it costs no more, and the system may have lost some of so many."""
+RETRY_S, START_S = 2.0, 0.5
 
 _log = logging.getLogger(__name__)
 
 
-class FolderWatch:
-    """Calls `changed` when something in a records folder changes, from `start` to `end` or until `stop`; a folder that
-    is away is tried again."""
+class Changes:
+    """Where something changed, or may have, since that was last asked."""
 
-    def __init__(self, sources: Sequence[Source], stop: threading.Event, changed: Callable[[], None]) -> None:
-        self._roots = [source.root for source in sources]
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paths: dict[str, set[str]] = {}
+        self._anywhere = False
+
+    def add(self, paths: Paths | None) -> None:
+        """Notes paths, or with None that it may have been anywhere."""
+        with self._lock:
+            self._anywhere = self._anywhere or paths is None
+            for source, found in (paths or {}).items():
+                self._paths.setdefault(source, set()).update(found)
+
+    def take(self) -> Paths | None:
+        """All of it, once; None for anywhere."""
+        with self._lock:
+            found = None if self._anywhere else self._paths
+            self._paths, self._anywhere = {}, False
+            return found
+
+
+class FolderWatch:
+    """Calls `changed` with what changes in the records folders, None for anything, from `start` to `end` or until
+    `stop`; a folder that is away is tried again."""
+
+    def __init__(
+        self, sources: Sequence[Source], stop: threading.Event, changed: Callable[[Paths | None], None]
+    ) -> None:
+        self._sources = sources
         self._ended = Either(stop)
         self._changed = changed
         self._watching = threading.Event()
@@ -33,8 +72,9 @@ class FolderWatch:
         return self._watching.is_set()
 
     def start(self) -> None:
-        """Watches in a thread of its own."""
+        """Watches in a thread of its own, from now on if that is soon."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        self._watching.wait(START_S)
 
     def end(self) -> None:
         """Tells nothing any more within a second."""
@@ -55,32 +95,40 @@ class FolderWatch:
     def _watch_folders(self) -> None:
         """Watches until the end, or until another folder stands in a folder's place: the old one tells nothing."""
         watched = self._folder_identities()
-        roots = [os.path.realpath(root) for root in self._roots]
-        changes = watch(
-            *roots,
-            watch_filter=_is_visible(roots),
-            step=STEP_MS,
-            debounce=DEBOUNCE_MS,
-            rust_timeout=1000,
-            yield_on_timeout=True,
-            stop_event=self._ended,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        )
-        first = True  # nobody tells what changed before the watch was on
-        try:
-            for changed in changes:
-                if changed or first:
-                    self._changed()
-                self._watching.set()
-                first = False
-                if self._folder_identities() != watched:
-                    return
-        finally:
-            self._watching.clear()
+        locators = [(source.name, path_locator(source)) for source in self._sources]
+        roots = [os.path.realpath(source.root) for source in self._sources]
+        with RustNotify(roots, False, _default_force_polling(None), POLL_MS, True, True) as notify:
+            self._changed(None)  # nobody tells what changed before the watch was on
+            self._watching.set()
+            try:
+                folders = set[str]()
+                for changed in self._batches(notify):
+                    paths = None if len(changed) > MANY else _locate(changed | folders, locators)
+                    if paths is None or paths:
+                        self._changed(paths)
+                    # nor what came into a new folder before that was watched too: it is looked at once more
+                    folders = {place for place in changed if os.path.isdir(place)}
+                    if self._folder_identities() != watched:
+                        return
+            finally:
+                self._watching.clear()
+
+    def _batches(self, notify: RustNotify) -> Iterator[set[str]]:
+        """The places that changed, and none at all once in LOOK_MS, until the end."""
+        changed_at = time.monotonic()
+        while True:
+            step = STEP_MS if time.monotonic() - changed_at < BUSY_S else IDLE_STEP_MS
+            told = notify.watch(DEBOUNCE_MS, step, LOOK_MS, self._ended)
+            if told == "timeout":
+                yield set()
+            elif isinstance(told, str):  # the end
+                return
+            else:
+                changed_at = time.monotonic()
+                yield {place for _, place in told}
 
     def _folder_identities(self) -> list[tuple[int, int]]:
-        found = [os.stat(root) for root in self._roots]
+        found = [os.stat(source.root) for source in self._sources]
         return [(status.st_dev, status.st_ino) for status in found]
 
 
@@ -96,14 +144,14 @@ class Either(threading.Event):
         return super().is_set() or self._other.is_set()
 
 
-def _is_visible(roots: list[str]) -> Callable[[Change, str], bool]:
-    """A filter of watched paths: none of whose names below a root begins with a dot."""
-    prefixes = tuple(root.rstrip(os.sep) + os.sep for root in roots)
-
-    def is_visible(_change: Change, path: str) -> bool:
-        for prefix in prefixes:
-            if path.startswith(prefix):
-                return not any(name.startswith(".") for name in path[len(prefix) :].split(os.sep))
-        return True
-
-    return is_visible
+def _locate(places: Iterable[str], locators: Sequence[tuple[str, Callable[[str], str | None]]]) -> Paths | None:
+    """Where a scan has to look for changes at these places; None is everywhere, because a whole source is concerned."""
+    found: dict[str, set[str]] = {}
+    for place in places:
+        for source, locate in locators:
+            path = locate(place)
+            if path == "":
+                return None
+            if path is not None:
+                found.setdefault(source, set()).add(path)
+    return found

@@ -39,7 +39,9 @@ from aggregator.store.inquiry import (
 )
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.lifecycle import (
+    MASS_REMOVAL,
     count_known,
+    count_vanished,
     free_duplicates,
     next_due,
     pair_renames,
@@ -49,25 +51,35 @@ from aggregator.store.lifecycle import (
 )
 from aggregator.store.policy import kept_policy
 from aggregator.store.reader import FeedReader, Space
-from aggregator.store.records import dropped_sources, is_unseen, known_files, mark_missing, open_source, store_outcomes
+from aggregator.store.records import (
+    dropped_sources,
+    is_unseen,
+    known_at,
+    known_digests,
+    known_files,
+    mark_missing,
+    open_source,
+    store_outcomes,
+)
 from aggregator.store.status import (
     FileProblem,
     LastCycle,
     count_entries,
     count_rejected,
-    count_unsettled,
     file_problems,
     last_cycle,
     record_cycle,
     record_failure,
     set_source_problem,
     source_problems,
+    unread_files,
 )
 from aggregator.store.topics import pinnable_slugs
 from aggregator.store.trial import FeedTrial, try_feed
 from aggregator.store.writer import Writer, from_us, open_site, read_meta, to_us, write_meta
 
 __all__ = [
+    "MASS_REMOVAL",
     "Event",
     "FeedReader",
     "FeedTrial",
@@ -84,7 +96,7 @@ __all__ = [
     "count_entries",
     "count_known",
     "count_rejected",
-    "count_unsettled",
+    "count_vanished",
     "dropped_sources",
     "feed_slugs",
     "feed_versions",
@@ -96,6 +108,8 @@ __all__ = [
     "index_version",
     "is_unseen",
     "kept_policy",
+    "known_at",
+    "known_digests",
     "known_files",
     "known_paths",
     "last_cycle",
@@ -129,6 +143,7 @@ __all__ = [
     "topic_slugs",
     "topic_terms",
     "try_feed",
+    "unread_files",
     "withdraw_expired",
     "withdraw_vanished",
     "write_meta",

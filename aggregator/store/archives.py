@@ -7,14 +7,15 @@ so that they are full; what never was in the document, a backfill, gets pages of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from aggregator.model import ArchivePage, Feed, FeedPolicy
+from aggregator.store.engine import plain_rows
 from aggregator.store.history import WITHDRAWN
 from aggregator.store.reader import STAY_FACTOR, FeedReader, Merged, Shown, TopicTerms, digested, json_digest
-from aggregator.store.tables import AnyRow, archive_page, entry, feed, feed_entry
+from aggregator.store.tables import FEED_TOUCHED, PAGE_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.writer import Writer
 
 CHUNK = 100
@@ -79,8 +80,8 @@ def seal_backfills(writer: Writer, reader: FeedReader, terms: TopicTerms, stoppe
 
     With so many newer ones in the feed, these are in no document.
     """
-    with writer.store.read() as connection:
-        large = (feed.c.touched, feed.c.slug.is_not(None), feed.c.size > SEALED_AT_ONCE)
+    with writer.read() as connection:
+        large = (FEED_TOUCHED, feed.c.slug.is_not(None), feed.c.size > SEALED_AT_ONCE)
         feed_ids = list(connection.scalars(select(feed.c.id).where(*large).order_by(feed.c.id)))
     for feed_id in feed_ids:
         while _has_backfill(writer, feed_id):
@@ -99,7 +100,7 @@ def seal_backfills(writer: Writer, reader: FeedReader, terms: TopicTerms, stoppe
 
 def _has_backfill(writer: Writer, feed_id: int) -> bool:
     """Whether so much is unsealed that one transaction should not seal it; asked without one, which costs a sync."""
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         return (
             len(connection.execute(_UNSEALED_KEYS.limit(SEALED_AT_ONCE), {"feed_id": feed_id}).all()) == SEALED_AT_ONCE
         )
@@ -110,11 +111,11 @@ def settle_pages(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
     touched = (
         select(archive_page, feed.c.slug, feed.c.id)
         .join(feed, feed.c.id == archive_page.c.feed_id)
-        .where(archive_page.c.touched)
+        .where(PAGE_TOUCHED)
         .order_by(archive_page.c.feed_id, archive_page.c.number)
         .limit(CHUNK)
     )
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         more = connection.execute(touched).first() is not None
     while more:
         stopped()
@@ -132,22 +133,29 @@ def _settle_page(connection: Connection, reader: FeedReader, page: AnyRow) -> No
         key = {"feed_id": page.feed_id, "number": page.number}
         times = [page.updated_at, *connection.scalars(_LAST_WITHDRAWAL, key), *(row.updated_at for row in rows)]
         values |= {"version": page.version + 1, "shown_hash": digest, "updated_at": max(times)}
+        reader.changed_pages.add((page.slug, page.number))
     mine = (archive_page.c.feed_id == page.feed_id, archive_page.c.number == page.number)
     connection.execute(update(archive_page).where(*mine).values(values))
 
 
-def page_versions(connection: Connection, policy: FeedPolicy, slugs: Container[str]) -> Iterator[tuple[str, int, str]]:
-    """Slug, number and version of every archive page of these feeds, oldest content first: entries that stand in pages
-    of several feeds come close together. A page with bodies is another than one without."""
-    if not policy.archive:
+def page_versions(
+    connection: Connection, policy: FeedPolicy, slugs: Container[str], only: Collection[tuple[str, int]] | None = None
+) -> Iterator[tuple[str, int, str]]:
+    """Slug, number and version of every archive page of these feeds, or of `only` these, by slug and number, oldest
+    content first: entries that stand in pages of several feeds come close together. A page with bodies is another than
+    one without."""
+    if not policy.archive or (only is not None and not only):
         return
-    rows = connection.execute(
+    asked = (
         select(feed.c.slug, archive_page.c.number, archive_page.c.version, archive_page.c.shown_hash)
         .join(feed, feed.c.id == archive_page.c.feed_id)
         .order_by(archive_page.c.updated_at, archive_page.c.feed_id, archive_page.c.number)
     )
-    for slug, number, version, shown_hash in rows:
-        if slug in slugs:
+    if only is not None and len(only) <= CHUNK:
+        numbers = {number for _, number in only}
+        asked = asked.where(feed.c.slug.in_({slug for slug, _ in only}), archive_page.c.number.in_(numbers))
+    for slug, number, version, shown_hash in plain_rows(connection, asked):
+        if slug in slugs and (only is None or (slug, number) in only):
             spec = policy.specs.get(slug)
             yield slug, number, f"{version}-{shown_hash.hex()[:12]}{'-full' if spec is not None and spec.full else ''}"
 
@@ -185,6 +193,7 @@ def _seal(
     sealed, places = [], []
     for group, merged in _groups(connection, reader, row, rows, terms):
         pages += 1
+        reader.changed_pages.add((row.slug, pages))
         places += [{"of_feed": row.id, "of_entry": one.id, "number": pages} for one in group]
         sealed.append(
             {

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.tables import metadata
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration; a store that says another is migrated, or refused if this program does not know it."""
 
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
@@ -54,6 +54,12 @@ class Store:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
+
+
+def plain_rows(connection: Connection, statement: Select[Any]) -> list[Any]:
+    """The rows as the driver gives them, tuples: for very many, of types that the driver itself knows."""
+    cursor = connection.execute(statement).cursor
+    return [] if cursor is None else list(cursor.fetchall())
 
 
 def open_store(url: str, *, create: bool) -> Store:

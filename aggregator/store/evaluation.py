@@ -81,7 +81,7 @@ class _Opening:
         self.rules: dict[int, Rule] = {}
         self.returning: dict[str, int] = {}
         self._tables = writer.policy.tables
-        with writer.store.read() as connection:
+        with writer.read() as connection:
             self.moved = moved_topics(connection, self._tables)
             rows = {row.slug: row for row in connection.execute(self._concerned())}
         for spec in specs:

@@ -16,7 +16,7 @@ from aggregator.store.history import WITHDRAWN
 from aggregator.store.membership import new_feed
 from aggregator.store.policy import keep_policy
 from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
-from aggregator.store.tables import AnyRow, feed, feed_entry
+from aggregator.store.tables import FEED_TOUCHED, AnyRow, feed, feed_entry
 from aggregator.store.topics import free_id, ids_in_use
 from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
 
@@ -36,45 +36,55 @@ def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
 
     `shape` names what of the config decides what feeds show.
     """
-    with writer.write() as connection:
+    stale = (feed.c.stale_at <= writer.now, ~feed.c.touched)
+    with writer.read() as connection:
         row = connection.execute(select(feed.c.title, feed.c.updated_at).where(feed.c.id == ALL_FEED)).first()
+        reshaped = read_meta(connection, "shape") != shape
+        aged = connection.execute(select(feed.c.id).where(*stale).limit(1)).first() is not None
+    if not (row is None or row.title != title or reshaped or aged):
+        return
+    with writer.write() as connection:
         if row is None:
             connection.execute(insert(feed).values(**new_feed(writer, ALL_FEED, None, title), slug=ALL))
         elif row.title != title:
             values = {"title": title, "touched": True, "updated_at": max(row.updated_at, writer.now)}
             connection.execute(update(feed).where(feed.c.id == ALL_FEED).values(values))
-        if read_meta(connection, "shape") != shape:
+        if reshaped:
             connection.execute(update(feed).values(touched=True))
             write_meta(connection, "shape", shape)
             keep_policy(connection, writer.policy)
-        stale = (feed.c.stale_at <= writer.now, ~feed.c.touched)
         connection.execute(update(feed).where(*stale).values(touched=True))
 
 
-def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> None:
-    """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new."""
+def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> bool:
+    """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new;
+    returns whether any was touched."""
     reader.forget()
     if writer.policy.auto:
         _give_slugs(writer, writer.policy.specs)
-    terms = topic_terms(writer.store, writer.policy)
+    with writer.read() as connection:
+        terms = read_terms(connection, writer.policy)
     if writer.policy.archive:
         seal_backfills(writer, reader, terms, stopped)
+    settled = False
+    touched = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
     while True:
         stopped()
+        with writer.read() as connection:
+            rows = connection.execute(touched).all()
+        if not rows:
+            break
+        settled, sealed = True, 0
         with writer.write() as connection:
-            rows = connection.execute(
-                select(feed).where(feed.c.touched, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
-            ).all()
-            more, sealed = len(rows) == CHUNK, 0
             for row in rows:
                 sealed += _settle(connection, writer, reader, row, terms)
                 if sealed >= SEALED_AT_ONCE:  # the others stay touched, or this would take too long
-                    more = True
                     break
-        if not more:
-            break
+        if sealed >= SEALED_AT_ONCE:
+            writer.commit()
     if writer.policy.archive:
         settle_pages(writer, reader, stopped)
+    return settled
 
 
 def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms) -> int:
@@ -117,11 +127,12 @@ def _give_slugs(writer: Writer, stated: Collection[str]) -> None:
     """
     pins = writer.policy.tables.slugs
     enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= writer.policy.min_entries)
-    with writer.write() as connection:
+    with writer.read() as connection:
         rows = connection.execute(select(feed.c.id, feed.c.topic).where(*enough).order_by(feed.c.topic)).all()
-        rows = [row for row in rows if row.topic in pins or topic_slug(row.topic, ()) not in stated]
-        if not rows:
-            return
+    rows = [row for row in rows if row.topic in pins or topic_slug(row.topic, ()) not in stated]
+    if not rows:
+        return
+    with writer.write() as connection:
         _free_slugs(connection, {pins.get(row.topic) or topic_slug(row.topic, ()) for row in rows})
         given = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
         taken = {*given, *stated, *writer.old_slugs, *pins.values()}
@@ -169,7 +180,12 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
 def topic_terms(store: Store, policy: FeedPolicy) -> TopicTerms:
     """What entries call their topics now."""
     with store.read() as connection:
-        return TopicTerms(topic_slugs(connection, policy), frozenset(policy.specs), policy.tables.slugs)
+        return read_terms(connection, policy)
+
+
+def read_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
+    """What entries call their topics, as this transaction sees them."""
+    return TopicTerms(topic_slugs(connection, policy), frozenset(policy.specs), policy.tables.slugs)
 
 
 def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
@@ -208,15 +224,15 @@ def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str)
 
 def settle_index(writer: Writer, site_title: str, *, pages: bool) -> None:
     """Gives the list of feeds a new version when what it shows has changed."""
-    with writer.write() as connection:
+    with writer.read() as connection:
         summaries = summarise_feeds(connection, writer.policy, site_title)
-        shown = [
-            [one.slug, one.title, one.description, *([one.entries, str(one.newest)] if pages else [])]
-            for one in summaries
-        ]
-        digest = json_digest(shown).hex()
         version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
-        if digest != before:
+    shown = [
+        [one.slug, one.title, one.description, *([one.entries, str(one.newest)] if pages else [])] for one in summaries
+    ]
+    digest = json_digest(shown).hex()
+    if digest != before:
+        with writer.write() as connection:
             write_meta(connection, "index", f"{int(version) + 1} {digest}")
 
 

@@ -17,6 +17,8 @@ Index(
     sqlite_where=file.c.gone_at.is_not(None),
     postgresql_where=file.c.gone_at.is_not(None),
 )
+_vanished = text("gone_at IS NOT NULL AND state <> 4")
+Index("file_vanished", file.c.source, file.c.path, sqlite_where=_vanished, postgresql_where=_vanished)
 Index(
     "file_problem",
     file.c.state,

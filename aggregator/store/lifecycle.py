@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, TextClause, bindparam, delete, func, or_, select, update
 
 from aggregator.content import read_content
 from aggregator.model import Source
@@ -19,6 +19,7 @@ from aggregator.store.tables import (
     FILE_DUPLICATE,
     FILE_GONE,
     FILE_READ,
+    FILE_VANISHED,
     AnyRow,
     body,
     entry,
@@ -41,12 +42,11 @@ def pair_renames(writer: Writer, source: Source) -> None:
     Several candidates pair in order of path. New is what came within `removal_grace` and was never released, so a
     cycle that was cut short goes on where it stopped, however long ago that was.
     """
-    undecided = (file.c.source == source.name, file.c.state != FILE_GONE, file.c.gone_at.is_not(None))
-    with writer.store.read() as connection:
-        first_gone = connection.scalar(select(func.min(file.c.gone_at)).where(*undecided))
+    with writer.read() as connection:
+        first_gone = connection.scalar(select(func.min(file.c.gone_at)).where(*_undecided(source)))
     since = (writer.now if first_gone is None else min(first_gone, writer.now)) - span_us(source.removal_grace)
     for mark in (file.c.digest, entry.c.content_hash):
-        with writer.store.read() as connection:
+        with writer.read() as connection:
             if connection.execute(_vanished(source, since, file.c.path).limit(1)).first() is None:
                 return
             pairs = list(_pairs(connection, source, since, mark))
@@ -55,6 +55,11 @@ def pair_renames(writer: Writer, source: Source) -> None:
                 _move_entries(connection, writer, pairs[start : start + MOVES])
         writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
         writer.changed += len(pairs)
+
+
+def _undecided(source: Source) -> tuple[ColumnElement[bool], TextClause]:
+    """Files that are gone and not withdrawn yet. By the plain name of a source, SQLite would read all that it has."""
+    return file.c.source.concat("") == source.name, FILE_VANISHED
 
 
 def _vanished(source: Source, since: int, *columns: Any) -> Select[Any]:
@@ -75,10 +80,9 @@ def _pairs(
         select(*wanted)
         .join(file, entry.c.id == file.c.entry_id)
         .where(
-            file.c.source == source.name,
+            file.c.source.concat("") == source.name,  # see _undecided
             file.c.gone_at.is_(None),
-            entry.c.stored_at >= since,
-            entry.c.released_at.is_(None),
+            file.c.entry_id.in_(select(entry.c.id).where(entry.c.stored_at >= since, entry.c.released_at.is_(None))),
             mark != b"",  # that of a file that was not read to its end
             mark.in_(_vanished(source, since, mark)),
         )
@@ -176,21 +180,29 @@ def free_duplicates(writer: Writer, source: Source) -> list[str]:
     The entry of a vanished file goes to the refused one with the same bytes, else to the first by path; a file that has
     an entry keeps it.
     """
-    with writer.write() as connection:
+    with writer.read() as connection:
         rows = connection.execute(_vanished_holders(source)).all()
-        heirs: dict[int, AnyRow] = {}
-        for row in rows:
-            if row.entry_id is None and (row.held not in heirs or row.moved > heirs[row.held].moved):
-                heirs[row.held] = row
-        for row in heirs.values():
-            connection.execute(delete(file).where(file.c.source == row.from_source, file.c.path == row.from_path))
-            connection.execute(
-                update(file)
-                .where(file.c.source == source.name, file.c.path == row.path)
-                .values(entry_id=row.held, state=FILE_READ, digest=b"", wanted_id=None, recheck=True)
-            )
-        known = [row.path for row in rows if row.entry_id is not None]
+    heirs: dict[int, AnyRow] = {}
+    for row in rows:
+        if row.entry_id is None and (row.held not in heirs or row.moved > heirs[row.held].moved):
+            heirs[row.held] = row
+    if heirs:
+        with writer.write() as connection:
+            for row in heirs.values():
+                _inherit(connection, source, row)
+    known = [row.path for row in rows if row.entry_id is not None]
+    with writer.read() as connection:
         return sorted({*known, *(row.path for row in heirs.values()), *_unclaimed(connection, writer, source)})
+
+
+def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
+    """Gives a refused file the entry of the vanished one that held its id."""
+    connection.execute(delete(file).where(file.c.source == row.from_source, file.c.path == row.from_path))
+    connection.execute(
+        update(file)
+        .where(file.c.source == source.name, file.c.path == row.path)
+        .values(entry_id=row.held, state=FILE_READ, digest=b"", wanted_id=None, recheck=True)
+    )
 
 
 _REFUSED = (file.c.state == FILE_DUPLICATE, file.c.problems.is_not(None), file.c.gone_at.is_(None))
@@ -230,10 +242,16 @@ def _unclaimed(connection: Connection, writer: Writer, source: Source) -> list[s
     return [path for uid, path in wanted.items() if uid not in taken]
 
 
+def count_vanished(writer: Writer, source: Source) -> int:
+    """How many files of a source are gone and not withdrawn yet."""
+    with writer.read() as connection:
+        return connection.scalar(select(func.count()).select_from(file).where(*_undecided(source))) or 0
+
+
 def count_known(writer: Writer, source: Source) -> int:
-    """How many files of a source are known and not withdrawn."""
+    """How many files of a source are known and not withdrawn. Reads them all."""
     known = (file.c.source == source.name, file.c.state != FILE_GONE)
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         return connection.scalar(select(func.count()).select_from(file).where(*known)) or 0
 
 
@@ -243,33 +261,29 @@ def withdraw_vanished(writer: Writer, source: Source, known: int, *, accept: boo
     They wait when the folder is missing or more than half of the `known` files, and at least 20, are gone at once,
     until a scan `removal_grace` later agrees or `accept` says so.
     """
-    here = (file.c.source == source.name, file.c.state != FILE_GONE)
-    with writer.write() as connection:
-        gone = known
-        if not folder_missing:
-            vanished = select(func.count()).select_from(file).where(*here, file.c.gone_at.is_not(None))
-            gone = connection.scalar(vanished) or 0
+    gone = known if folder_missing else count_vanished(writer, source)
+    with writer.read() as connection:
         held_since = connection.scalar(select(source_table.c.held_since).where(source_table.c.name == source.name))
-        if gone and not accept and (folder_missing or (gone >= MASS_REMOVAL and 2 * gone > known)):
-            since = writer.now if held_since is None else held_since
-            if writer.now - since < span_us(source.removal_grace):
-                _set_held(connection, source, since)
-                return gone
-        if held_since is not None:
-            _set_held(connection, source, None)
+    if gone and not accept and (folder_missing or (gone >= MASS_REMOVAL and 2 * gone > known)):
+        since = writer.now if held_since is None else held_since
+        if writer.now - since < span_us(source.removal_grace):
+            if held_since is None:
+                _set_held(writer, source, since)
+            return gone
+    if held_since is not None:
+        _set_held(writer, source, None)
     if gone:
         _accept_removals(writer, source, everything=folder_missing)
     return 0
 
 
-def _set_held(connection: Connection, source: Source, since: int | None) -> None:
-    connection.execute(update(source_table).where(source_table.c.name == source.name).values(held_since=since))
+def _set_held(writer: Writer, source: Source, since: int | None) -> None:
+    with writer.write() as connection:
+        connection.execute(update(source_table).where(source_table.c.name == source.name).values(held_since=since))
 
 
 def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> None:
-    gone = [file.c.source == source.name, file.c.state != FILE_GONE]
-    if not everything:
-        gone.append(file.c.gone_at.is_not(None))
+    gone = (file.c.source == source.name, file.c.state != FILE_GONE) if everything else _undecided(source)
     while True:
         with writer.write() as connection:
             rows = connection.execute(
@@ -302,18 +316,18 @@ def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> Non
 
 def withdraw_expired(writer: Writer) -> None:
     """Withdraws the entries whose expiry has come."""
+    over = (
+        select(entry.c.id)
+        .where(entry.c.state == ENTRY_OUT, entry.c.expires_at <= writer.now)
+        .order_by(entry.c.expires_at, entry.c.id)
+        .limit(CHUNK)
+    )
     while True:
+        with writer.read() as connection:
+            expired = list(connection.scalars(over))
+        if not expired:
+            return
         with writer.write() as connection:
-            expired = list(
-                connection.scalars(
-                    select(entry.c.id)
-                    .where(entry.c.state == ENTRY_OUT, entry.c.expires_at <= writer.now)
-                    .order_by(entry.c.expires_at, entry.c.id)
-                    .limit(CHUNK)
-                )
-            )
-            if not expired:
-                return
             withdraw_entries(connection, writer, dict.fromkeys(expired, EXPIRED))
 
 
@@ -328,12 +342,13 @@ def release_entries(writer: Writer, source: Source, *, first_scan: bool, stopped
     undated = _UndatedRank(writer, source) if first_scan else None
     while True:
         stopped()
-        with writer.write() as connection:
+        with writer.read() as connection:
             rows = connection.execute(select(entry).where(*due).order_by(entry.c.path).limit(CHUNK)).all()
-            if rows:
+        if rows:
+            with writer.write() as connection:
                 _release(connection, writer, rows, undated)
-            if len(rows) < CHUNK:
-                break
+        if len(rows) < CHUNK:
+            break
     if first_scan:
         with writer.write() as connection:
             connection.execute(update(source_table).where(source_table.c.name == source.name).values(scanned=True))
@@ -344,7 +359,7 @@ class _UndatedRank:
 
     def __init__(self, writer: Writer, source: Source) -> None:
         theirs = (entry.c.source == source.name, entry.c.state != ENTRY_HIDDEN)
-        with writer.store.read() as connection:
+        with writer.read() as connection:
             oldest = connection.scalar(
                 select(func.min(entry.c.dated_at)).where(*theirs, entry.c.dated_at <= writer.now)
             )

@@ -137,6 +137,8 @@ class FeedReader:
         self.policy, self._mint, self._site, self.space = policy, IdMint(site_id), site, space
         self._contents: OrderedDict[tuple[int, bytes], tuple[Content, Mapping[str, str]]] = OrderedDict()
         self._settled: dict[str, Feed] = {}
+        self.changed_pages: set[tuple[str, int]] = set()
+        """Slug and number of the archive pages that are new, or show something new, since `forget`."""
 
     def limit(self, row: AnyRow) -> int:
         """How many entries a feed has, and an archive page of it."""
@@ -221,6 +223,7 @@ class FeedReader:
     def forget(self) -> None:
         """Drops what `keep` was given: of a settling that was rolled back, say, whose versions will be given again."""
         self._settled.clear()
+        self.changed_pages.clear()
 
     def keep(self, settled: Feed) -> None:
         """Remembers a feed that was read to be settled and is about to be rendered."""

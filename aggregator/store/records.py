@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, insert, select, update
 
 from aggregator.content import read_content
 from aggregator.errors import StoreMismatchError
@@ -24,6 +24,7 @@ from aggregator.model import (
     duplicate_id,
 )
 from aggregator.rules import read_facts
+from aggregator.store.engine import plain_rows
 from aggregator.store.history import EXPIRED, FLAG, UNUSABLE, tell_withdrawn
 from aggregator.store.membership import Placing, close_memberships, place_entries
 from aggregator.store.tables import (
@@ -74,11 +75,12 @@ def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
 
     `parsed_with` names all that the reading of its files depends on: when that changed, every file is read again.
     """
-    with writer.write() as connection:
+    with writer.read() as connection:
         row = connection.execute(select(source_table).where(source_table.c.name == source.name)).first()
-        if row is None:
+    if row is None:
+        with writer.write() as connection:
             connection.execute(insert(source_table).values(name=source.name, parsed_with=parsed_with, scanned=False))
-            return False
+        return False
     if row.parsed_with != parsed_with:
         _ask_for_all_again(writer, source)
         with writer.write() as connection:
@@ -105,11 +107,11 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     under which every record would be another, and its subscribers would get it again.
     """
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FILE_GONE).exists()
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         seen = set(connection.scalars(select(source_table.c.name)))
-        dropped = sorted(
-            connection.scalars(select(source_table.c.name).where(source_table.c.name.not_in(names), theirs))
-        )
+        others = seen.difference(names)
+        asked = select(source_table.c.name).where(source_table.c.name.in_(others), theirs)
+        dropped = sorted(connection.scalars(asked)) if others else []
     if dropped and not seen.issuperset(names):
         told = f"name = {dropped[0]!r}" if dropped[0] else "no name"
         raise StoreMismatchError(
@@ -119,31 +121,40 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     return dropped
 
 
-def known_files(writer: Writer, source: Source) -> Iterator[KnownFile]:
-    """What is known of the files of a source, in byte order of paths, read page by page."""
-    last = ""
+def known_files(writer: Writer, source: Source) -> Iterator[list[KnownFile]]:
+    """What is known of the files of a source, in byte order of paths, page by page."""
+    return _known_between(writer, source, "")
+
+
+def known_at(writer: Writer, source: Source, path: str) -> Iterator[list[KnownFile]]:
+    """What is known of the file at `path` and of those in a folder of that name, in byte order of paths."""
+    yield from _known_between(writer, source, "", file.c.path == path)
+    yield from _known_between(writer, source, f"{path}/", file.c.path < f"{path}0")  # 0 comes after the slash
+
+
+def _known_between(writer: Writer, source: Source, last: str, *more: ColumnElement[bool]) -> Iterator[list[KnownFile]]:
+    """What is known of the files after `last`, as far as `more` is so."""
+    gone = file.c.gone_at.is_not(None)
+    size, mtime_ns = case((file.c.recheck | gone, None), else_=file.c.size), case((~gone, file.c.mtime_ns))
+    mine = (file.c.source == source.name, *more)
+    pages = select(file.c.path, size, mtime_ns).where(*mine).order_by(file.c.path).limit(PAGE)
     while True:
         with writer.store.read() as connection:
-            rows = connection.execute(
-                select(
-                    file.c.path,
-                    file.c.size,
-                    file.c.mtime_ns,
-                    file.c.digest,
-                    file.c.recheck,
-                    file.c.gone_at,
-                    file.c.state,
-                )
-                .where(file.c.source == source.name, file.c.path > last)
-                .order_by(file.c.path)
-                .limit(PAGE)
-            ).all()
-        for path, size, mtime_ns, digest, recheck, gone_at, state in rows:
-            # a withdrawn record is judged anew when its file comes back, whatever it says
-            yield KnownFile(path, size, mtime_ns, b"" if state == FILE_GONE else digest, recheck, gone_at is not None)
-        if len(rows) < PAGE:
+            page = plain_rows(connection, pages.where(file.c.path > last))
+        if page:
+            yield page
+        if len(page) < PAGE:
             return
-        last = rows[-1].path
+        last = page[-1][0]
+
+
+def known_digests(writer: Writer, source: Source, paths: Collection[str]) -> dict[str, bytes]:
+    """The digests of the bytes that are stored, of those of `paths` that are known."""
+    # a withdrawn record is judged anew when its file comes back, whatever it says
+    digest = case((file.c.state == FILE_GONE, b""), else_=file.c.digest).label("digest")
+    with writer.store.read() as connection:
+        asked = select(file.c.path, digest).where(file.c.source == source.name, file.c.path.in_(paths))
+        return {row.path: row.digest for row in connection.execute(asked)}
 
 
 def mark_missing(writer: Writer, source: Source, paths: Sequence[str]) -> None:
@@ -156,7 +167,7 @@ def mark_missing(writer: Writer, source: Source, paths: Sequence[str]) -> None:
 
 def is_unseen(writer: Writer, source: Source) -> bool:
     """Whether no file of a source is known yet, nor ever was."""
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         return connection.execute(select(file.c.path).where(file.c.source == source.name).limit(1)).first() is None
 
 

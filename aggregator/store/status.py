@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from aggregator.model import CycleResult, Problem, Source
 from aggregator.store.history import prune_events
@@ -16,7 +16,6 @@ from aggregator.store.tables import (
     ENTRY_OUT,
     ENTRY_WAITING,
     FILE_DUPLICATE,
-    FILE_GONE,
     FILE_READ,
     FILE_REJECTED,
     FILE_UNFINISHED,
@@ -86,8 +85,12 @@ def last_cycle(connection: Connection) -> LastCycle | None:
 
 def set_source_problem(writer: Writer, source: Source, problem: str | None) -> None:
     """Keeps why a source could not be scanned, or that it could."""
-    with writer.write() as connection:
-        connection.execute(update(source_table).where(source_table.c.name == source.name).values(problem=problem))
+    mine = source_table.c.name == source.name
+    with writer.read() as connection:
+        told = connection.scalar(select(source_table.c.problem).where(mine))
+    if problem != told:
+        with writer.write() as connection:
+            connection.execute(update(source_table).where(mine).values(problem=problem))
 
 
 def source_problems(connection: Connection) -> list[str]:
@@ -126,10 +129,15 @@ def count_rejected(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(file).where(rejected, file.c.problems.is_not(None))) or 0
 
 
-def count_unsettled(connection: Connection) -> int:
-    """How many files the next walk reads again though they look the same, or misses still."""
-    unsettled = or_(file.c.recheck, and_(file.c.gone_at.is_not(None), file.c.state != FILE_GONE))
-    return connection.scalar(select(func.count()).select_from(file).where(unsettled)) or 0
+def unread_files(connection: Connection, *, limit: int) -> list[tuple[str, str]]:
+    """Source and path of files that could not be read to their end, to be tried again though they look the same."""
+    rows = connection.execute(
+        select(file.c.source, file.c.path)
+        .where(file.c.state.in_((FILE_UNFINISHED, FILE_REJECTED)), file.c.problems.is_not(None), file.c.digest == b"")
+        .order_by(file.c.source, file.c.path)
+        .limit(limit)
+    )
+    return [(row.source, row.path) for row in rows]
 
 
 def count_entries(connection: Connection) -> dict[str, int]:

@@ -17,6 +17,8 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
+    text,
 )
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -78,6 +80,8 @@ file = Table(
 )
 """What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
 duplicate asks for. `problems`: JSON array of [line, column, what, value, todo, level]."""
+FILE_VANISHED = text("file.gone_at IS NOT NULL AND file.state <> 4")
+"""A file is gone and not withdrawn yet; a text, because SQLite takes an index of some rows only for its very words."""
 
 entry = Table(
     "entry",
@@ -143,6 +147,8 @@ of the config said when every entry was last tried against it, empty while that 
 force. `topic_title`: what the feed of a topic is called again when the config gives it back, or names it no more.
 `born_slug`: the slug that its Atom id is minted from, where the feed has moved since. `minted_from`: what it is minted
 from where that is neither, because a pin moved this feed or another."""
+FEED_TOUCHED = and_(feed.c.touched, text("feed.touched"))
+"""A feed is touched, in the words of the index too, see FILE_VANISHED."""
 
 feed_entry = Table(
     "feed_entry",
@@ -173,6 +179,8 @@ archive_page = Table(
     sqlite_with_rowid=False,
 )
 """A sealed page of a feed; what is in it says `feed_entry`. The other columns are as those of `feed`."""
+PAGE_TOUCHED = and_(archive_page.c.touched, text("archive_page.touched"))
+"""A page is touched, in the words of the index too, see FILE_VANISHED."""
 
 body = Table(
     "body",

@@ -48,7 +48,7 @@ def name_topics(writer: Writer, stated: Collection[str]) -> None:
     """
     tables = writer.policy.tables
     names = json_digest([sorted(tables.titles.items()), sorted(tables.slugs.items())]).hex()
-    with writer.store.read() as connection:
+    with writer.read() as connection:
         known = read_meta(connection, _NAMES)
     if names == known or (known is None and not tables.titles and not tables.slugs):
         return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
@@ -17,10 +19,14 @@ from aggregator.model import FeedPolicy, Rule
 from aggregator.naming import IdMint
 from aggregator.rules import FeedRules
 from aggregator.store.engine import Store
-from aggregator.store.tables import entry, feed, meta
+from aggregator.store.tables import AnyRow, entry, feed, meta
 
 ALL_FEED = 1
 """The row of the feed `all`."""
+JOIN_S = 0.2
+"""How old a transaction may be for another step to go into it; none may take 2 s."""
+
+_FEEDS = select(feed.c.id, feed.c.slug, feed.c.topic, feed.c.rule)
 _ADD_TO_SIZE = (
     update(feed)
     .where(feed.c.id == bindparam("feed_id"))
@@ -38,18 +44,24 @@ class Writer:
         self.late = span_us(policy.late)
         self.mint = IdMint(site_id)
         self.new = self.changed = self.removed = 0
-        with store.read() as connection:
+        self._joined, self._writing, self._since = False, False, 0.0
+        self._connection: Connection | None = None
+        self._transaction = ExitStack()
+        with self.read() as connection:
             self._next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
-            self._next_feed = (connection.scalar(select(func.max(feed.c.id))) or ALL_FEED) + 1
-            self.standing = frozenset(connection.scalars(select(feed.c.id).where(feed.c.slug.is_not(None))))
-            """Feeds that were there before this cycle."""
-        self.read_feeds()
+            rows = connection.execute(_FEEDS).all()
+        self._next_feed = max((row.id for row in rows), default=ALL_FEED) + 1
+        self.standing = frozenset(row.id for row in rows if row.slug is not None)
+        """Feeds that were there before this cycle."""
+        self._meet_feeds(rows)
 
     def read_feeds(self) -> None:
         """Learns which feeds there are. Those of the config stand `idle` until `use_rules` has their rules."""
-        with self.store.read() as connection:
-            rows = connection.execute(select(feed.c.id, feed.c.topic, feed.c.rule).where(feed.c.id != ALL_FEED)).all()
-        stated = [row for row in rows if row.topic is None or row.rule is not None]
+        with self.read() as connection:
+            self._meet_feeds(connection.execute(_FEEDS).all())
+
+    def _meet_feeds(self, rows: Sequence[AnyRow]) -> None:
+        stated = [row for row in rows if row.id != ALL_FEED and (row.topic is None or row.rule is not None)]
         self.idle = frozenset(row.id for row in stated)
         """Feeds that nothing goes in or out of, because their rule is not known, or no more."""
         self.covered = frozenset(row.topic for row in stated if row.topic is not None)
@@ -66,10 +78,54 @@ class Writer:
         self.old_slugs = old_slugs
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is read and written inside shares transactions, for as long as `JOIN_S`: each costs a sync.
+
+        What is written in one `with write()` is still one step: all of it is stored or nothing. An error in a step
+        takes back those before it in its transaction, which the next cycle takes again.
+        """
+        self._joined = True
+        try:
+            yield
+        finally:
+            self._joined = False
+            self.commit()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees all that was written before."""
+        with self._share(writing=False) as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction under the lease."""
-        with self.store.write() as connection:
+        with self._share(writing=True) as connection:
             yield connection
+        if self._connection is not None and time.monotonic() - self._since > JOIN_S:
+            self.commit()
+
+    def commit(self) -> None:
+        """Ends the transaction that is shared, if there is one: before what takes long and needs none."""
+        self._connection = None
+        self._transaction.close()
+
+    @contextmanager
+    def _share(self, *, writing: bool) -> Iterator[Connection]:
+        alone = not self._joined and self._connection is None
+        if self._connection is None or (writing and not self._writing):
+            self.commit()
+            opening = self.store.write() if writing else self.store.read()
+            self._connection = self._transaction.enter_context(opening)
+            self._writing, self._since = writing, time.monotonic()
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection = None
+            self._transaction.__exit__(*sys.exc_info())
+            raise
+        if alone:
+            self.commit()
 
     def new_entry_id(self) -> int:
         """The next key of an entry."""

@@ -1,0 +1,107 @@
+"""No cycle reads a table of records from end to end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import SiteFolder, at
+from sqlalchemy import event
+
+CONFIG = """
+[output]
+limit = 3
+[[feed]]
+slug = "good"
+min_quality = 50
+"""
+NOON, LATER, LATEST = at("2026-03-01 12:00"), at("2026-03-01 13:00"), at("2026-03-01 13:01")
+LARGE = ("file", "entry", "feed_entry", "body", "archive_page")
+WALK = re.compile(r"FROM file\s+WHERE file\.source = \S+ AND file\.path > |ORDER BY archive_page\.updated_at")
+"""What a walk asks: what is known of all files, page by page, and which archive pages the folder is to hold."""
+
+
+def fill(site: SiteFolder) -> None:
+    for number in range(30):
+        site.record(f"{number:02}.md", publishedDateTime="2026-02-01T08:00:00Z", topics=["AI"], quality=number)
+    site.record("later.md", publishedDateTime="2026-04-01T08:00:00Z")
+    site.record("short.md", publishedDateTime="2026-02-01T08:00:00Z", expires="2026-03-01T12:30:00Z")
+    site.write("broken.md", "---\ntitle: [\n---\n")
+
+
+def statements(site: SiteFolder, run: Callable[[], Any]) -> dict[str, Any]:
+    """What `run` asks the store, each with values for it."""
+    asked: dict[str, Any] = {}
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
+        if re.match(r"\s*(SELECT|UPDATE|DELETE)", statement) and not WALK.search(statement):
+            asked.setdefault(statement, values[0] if many else values)
+
+    event.listen(site.store.engine, "before_cursor_execute", note)
+    run()
+    event.remove(site.store.engine, "before_cursor_execute", note)
+    return asked
+
+
+def reads_whole_table(site: SiteFolder, statement: str, values: Any) -> str | None:
+    """The step of the plan of a statement that reads a large table from end to end, if there is one."""
+    postgres = site.store.engine.dialect.name == "postgresql"
+    with site.store.read() as connection:
+        if postgres:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # small tables are read whole otherwise
+        told = connection.exec_driver_sql(f"{'EXPLAIN' if postgres else 'EXPLAIN QUERY PLAN'} {statement}", values)
+        plan = [str(row[-1]) for row in told]
+    tables = "|".join(LARGE)
+    whole = re.compile(
+        rf"Seq Scan on ({tables})\b"
+        if postgres
+        # an index of a few rows may be read whole; all rows of a source are most of the table
+        else rf"SCAN ({tables})$|SCAN ({tables}) USING (COVERING )?INDEX sqlite|SEARCH file USING PRIMARY KEY \(source=\?\)$"
+    )
+    return next((step for step in plan if whole.search(step)), None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _site: None,
+        lambda site: site.record("new.md", topics=["AI"], publishedDateTime="2026-03-01T12:00:00Z"),
+        lambda site: site.record("01.md", topics=["Maps"], publishedDateTime="2026-02-01T08:00:00Z"),
+        lambda site: site.remove("02.md"),
+        lambda site: (site.remove("03.md"), site.record("003.md", publishedDateTime="2026-02-01T08:00:00Z")),
+    ],
+    ids=["quiet", "new", "edited", "gone", "moved"],
+)
+def test_every_question_of_a_cycle_is_a_read_of_an_index(site: SiteFolder, change: Callable[[SiteFolder], Any]) -> None:
+    site.configure(CONFIG)
+    fill(site)
+    site.run(NOON)
+    site.run(LATER)
+    change(site)
+    asked = statements(site, lambda: site.run(LATEST))
+    assert len(asked) > 15
+    found = {statement: reads_whole_table(site, statement, values) for statement, values in asked.items()}
+    assert {statement: step for statement, step in found.items() if step} == {}
+
+
+def test_a_quiet_cycle_writes_once(site: SiteFolder) -> None:
+    fill(site)
+    site.run(NOON)
+    site.run(LATER)
+    begun = []
+    event.listen(site.store.engine, "begin", lambda connection: begun.append(connection.get_execution_options()))
+    site.run(LATEST)
+    assert [options for options in begun if options.get("begin") == "IMMEDIATE"] == [{"begin": "IMMEDIATE"}]
+
+
+def test_a_cycle_with_one_new_record_writes_twice(site: SiteFolder) -> None:
+    fill(site)
+    site.run(NOON)
+    site.run(LATER)
+    site.record("new.md", topics=["AI"], publishedDateTime="2026-03-01T12:00:00Z")
+    begun = []
+    event.listen(site.store.engine, "begin", lambda connection: begun.append(connection.get_execution_options()))
+    assert site.run(LATEST).new == 1
+    assert [options for options in begun if options.get("begin") == "IMMEDIATE"] == [{"begin": "IMMEDIATE"}] * 2
