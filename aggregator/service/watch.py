@@ -115,7 +115,7 @@ class FolderWatch:
 
     def _batches(self, notify: RustNotify) -> Iterator[set[str]]:
         """The places that changed, and none at all once in LOOK_MS, until the end."""
-        changed_at = time.monotonic()
+        changed_at = time.monotonic() - BUSY_S
         while True:
             step = STEP_MS if time.monotonic() - changed_at < BUSY_S else IDLE_STEP_MS
             told = notify.watch(DEBOUNCE_MS, step, LOOK_MS, self._ended)
