@@ -128,7 +128,7 @@ class _Draft:
             yield from ("category: news", f"quality: {draw.randint(20, 99)}")
         yield from (f"heat: {draw.randint(20, 99)}", "")
         if self.kind == "video":
-            source = f"https://www.{self.domain}/embed/{draw.randrange(10**9)}"
+            source = f"https://www.youtube-nocookie.com/embed/{draw.randrange(10**9)}"
             allowed = "accelerometer; autoplay; encrypted-media; gyroscope; picture-in-picture"
             frame = (
                 f'<iframe width="800" height="500" frameborder="0" src="{source}" allow="{allowed}" allowfullscreen>'

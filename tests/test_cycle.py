@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from conftest import SITE_ID, SiteFolder, record_text
 from lxml import etree
-from sqlalchemy import text, update
+from sqlalchemy import Connection, text, update
 
 from aggregator.errors import LeaseLostError, StoppedError, StoreHeldError, StoreNewerError
 from aggregator.store import Store, open_store
+from aggregator.store.engine import migrate
 from aggregator.store.indexes import metadata
 from aggregator.store.tables import lease
 
@@ -826,9 +828,27 @@ def test_a_store_with_a_newer_schema_is_refused(store_url: str, create: bool) ->
         open_store(store_url, create=create)
 
 
-def test_migrations_and_tables_agree(store_url: str) -> None:
+def test_migrations_come_to_the_tables_of_a_new_store(store_url: str) -> None:
     store = open_store(store_url, create=True)
-    with store.engine.connect() as connection:
+    with store.engine.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
+        made = describe_schema(connection)
+        metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE alembic_version"))
+        migrate(connection, "head")
+        assert describe_schema(connection) == made
     store.close()
+
+
+def describe_schema(connection: Connection) -> set[tuple[str, ...]]:
+    """What the database says of its tables, columns and indexes; the order of columns is that of their history."""
+    if connection.dialect.name == "postgresql":
+        columns = text(
+            "SELECT table_name, column_name, data_type, is_nullable, collation_name, column_default"
+            " FROM information_schema.columns WHERE table_schema = current_schema()"
+        )
+        indexes = text("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = current_schema()")
+        return {tuple(map(str, row)) for asked in (columns, indexes) for row in connection.execute(asked)}
+    rows = connection.execute(text("SELECT tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    return {(table, *sorted(re.split(r"[,\s()]+", sql.replace('"', "")))) for table, sql in rows}

@@ -151,7 +151,7 @@ def _check_schema(engine: Engine, *, create: bool) -> None:
         raise StoreMissingError("the store is not ready yet (run: aggregator build)")
     if not create:
         raise StoreError("the store is not ready yet (run: aggregator build)")
-    _migrate(engine)
+    _bring_up(engine)
 
 
 def _schema_version(connection: Connection) -> str | None:
@@ -160,18 +160,37 @@ def _schema_version(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _migrate(engine: Engine) -> None:
+def _bring_up(engine: Engine) -> None:
+    """Makes the tables of a new store, or migrates those of an older one; a lock keeps others from it meanwhile."""
+    with engine.connect() as connection, connection.execution_options(begin="IMMEDIATE").begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        version = _schema_version(connection)
+        if version is None:
+            _make_tables(connection)
+        elif version != SCHEMA:
+            migrate(connection, "head")
+
+
+def _make_tables(connection: Connection) -> None:
+    """All tables and indexes as the migrations come to, in a tenth of their time, most of which is Alembic's import."""
+    from aggregator.store.indexes import metadata as indexed
+
+    indexed.create_all(connection, checkfirst=False)
+    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
+    connection.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA})
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Brings the tables up to a migration, inside the transaction of `connection`."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "aggregator.store:migrations")
-    with engine.connect() as connection, connection.execution_options(begin="IMMEDIATE").begin():
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        if _schema_version(connection) != SCHEMA:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 @contextmanager
