@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, literal_column, or_, select, update
 
 from aggregator.model import Feed, FeedPolicy, FeedSummary
 from aggregator.naming import topic_slug
@@ -18,11 +18,17 @@ from aggregator.store.policy import keep_policy
 from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
 from aggregator.store.tables import FEED_TOUCHED, AnyRow, feed, feed_entry
 from aggregator.store.topics import free_id, ids_in_use
-from aggregator.store.writer import ALL_FEED, Writer, from_us, read_meta, to_us, write_meta
+from aggregator.store.writer import ALL_FEED, Writer, execute_many, from_us, read_meta, to_us, write_meta
 
 CHUNK = 100
 ALL = "all"
 
+_SETTLED_COLUMNS = "version shown_hash changed_at updated_at newest_at fits pages stale_at".split()
+_SETTLED = (
+    update(feed)
+    .where(feed.c.id == bindparam("feed_id"))
+    .values({name: bindparam(name) for name in _SETTLED_COLUMNS} | {"touched": literal_column("false")})
+)
 _LAST_WITHDRAWAL = (
     select(feed_entry.c.left_at)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_by == WITHDRAWN)
@@ -75,11 +81,14 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
         if not rows:
             break
         settled, sealed = True, 0
+        changes = []
         with writer.write() as connection:
             for row in rows:
-                sealed += _settle(connection, writer, reader, row, terms)
+                changes.append(_settle(connection, writer, reader, row, terms))
+                sealed += (changes[-1]["pages"] - row.pages) * reader.limit(row)
                 if sealed >= SEALED_AT_ONCE:  # the others stay touched, or this would take too long
                     break
+            execute_many(connection, _SETTLED, changes)
         if sealed >= SEALED_AT_ONCE:
             writer.commit()
     if writer.policy.archive:
@@ -87,37 +96,40 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
     return settled
 
 
-def _settle(connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms) -> int:
+def _settle(
+    connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms
+) -> dict[str, Any]:
     """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed,
-    save when it makes an entry too old. Returns how many entries were sealed for that, at most."""
+    save when it makes an entry too old. Returns the row's values for `_SETTLED`."""
     at = row.changed_at
     shown = reader.read(connection, row, at, terms)
     if shown.stale_at is not None and shown.stale_at <= writer.now:
         at = writer.now
         shown = reader.read(connection, row, at, terms)
-    values: dict[str, Any] = {"touched": False, "changed_at": at, "fits": shown.fits}
-    archive = writer.policy.archive
-    if feed_digest(shown, terms) != row.shown_hash or (archive and not is_complete(connection, row, shown)):
-        if at != writer.now:
+    values = {"feed_id": row.id} | {name: getattr(row, name) for name in _SETTLED_COLUMNS}
+    values |= {"changed_at": at}
+    archive, digest = writer.policy.archive, feed_digest(shown, terms)
+    if digest != row.shown_hash or (archive and not is_complete(connection, row, shown)):
+        read_again = at != writer.now
+        if read_again:
             shown = reader.read(connection, row, writer.now, terms)
         if archive:
             values["pages"] = seal_outside(connection, reader, row, shown, terms)
             shown = replace(shown, feed=replace(shown.feed, pages=values["pages"]))
+        if read_again or values["pages"] != row.pages:
+            digest = feed_digest(shown, terms)
         times = [from_us(row.updated_at), *(one.updated for one in shown.feed.entries)]
         times += [from_us(at) for at in connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id})]
         if shown.newest_at is not None:
             times.append(from_us(shown.newest_at))
         values |= {
             "version": row.version + 1,
-            "shown_hash": feed_digest(shown, terms),
-            "fits": shown.fits,
+            "shown_hash": digest,
             "changed_at": writer.now,
             "updated_at": to_us(max(times)),
         }
         reader.keep(replace(shown.feed, version=row.version + 1, updated=max(times)))
-    values |= {"newest_at": shown.newest_at, "stale_at": shown.stale_at}
-    connection.execute(update(feed).where(feed.c.id == row.id).values(values))
-    return int(values.get("pages", row.pages) - row.pages) * reader.limit(row)
+    return values | {"fits": shown.fits, "newest_at": shown.newest_at, "stale_at": shown.stale_at}
 
 
 def _give_slugs(writer: Writer, stated: Collection[str]) -> None:
