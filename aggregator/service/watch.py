@@ -15,7 +15,7 @@ from aggregator.model import Source
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 
-STEP_MS, IDLE_STEP_MS = 5, 50
+STEP_MS, IDLE_STEP_MS = 5, 100
 """Time between two looks for changes, which are told when the next one finds no more: a wake-up each, so fewer of them
 when there was no change for long."""
 BUSY_S = 60.0
