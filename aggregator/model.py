@@ -88,16 +88,14 @@ KnownFile = tuple[str, int | None, int | None]
 mtime where it was not there. A plain tuple, because of most files all that is ever asked is whether it is the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(NamedTuple):
     """Who published the original; `domain` is a bare host name or empty."""
 
     name: str
     domain: str
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """An absolute http(s) address; `width` and `height` in pixels, 0 is unknown."""
 
     url: str
@@ -105,16 +103,14 @@ class Image:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(NamedTuple):
     """A link to another story."""
 
     url: str
     title: str
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """All of a record that a reader can see, except dates: cleaned, plain text unless named `_html`.
 
     `link` is the address of the story, `original_link` where it came from when that differs. Texts hold XML 1.0
@@ -136,8 +132,7 @@ class Content:
     related: tuple[Related, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What one file says, normalised.
 
     `public` is what its flags say; dates are judged later. `content_json` is the content less its body, as
@@ -223,16 +218,14 @@ class Unchanged:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(NamedTuple):
     """One topic of an entry, as feeds name it: `slug` is the term, `name` the label."""
 
     slug: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the documents of a feed say of one entry."""
 
     id: str

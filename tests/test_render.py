@@ -50,8 +50,7 @@ OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000
 FORMAT_NAMES = ("rss.xml", "atom.xml", "feed.json")
 NOON = datetime(2020, 5, 20, 12, tzinfo=UTC)
 PLAIN = Content("Title", "a < b & c", "", "https://a.example/1?x=1&y=2", None, None, (), "", "", "", (), None, ())
-RICH = replace(
-    PLAIN,
+RICH = PLAIN._replace(
     body_html="<p>Body</p>",
     original_link="https://b.example/1",
     provider=Provider("ZDNet", "zdnet.example"),
@@ -67,7 +66,7 @@ TOPICS = (Topic("ai", "AI"), Topic("edge-ai", "Edge AI"))
 
 def make_entry(number: int = 1, content: Content = PLAIN, **changes: Any) -> Entry:
     made = Entry(f"urn:uuid:{number}", NOON - timedelta(hours=number), NOON, TOPICS, content)
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 def make_feed(*entries: Entry, **changes: Any) -> Feed:
@@ -147,8 +146,8 @@ ENTRIES = {
     "plain": make_entry(),
     "rich": make_entry(content=RICH),
     "without a date": make_entry(published=None),
-    "without a link": make_entry(content=replace(RICH, link=None)),
-    "without a summary": make_entry(content=replace(RICH, summary="")),
+    "without a link": make_entry(content=RICH._replace(link=None)),
+    "without a summary": make_entry(content=RICH._replace(summary="")),
     "with microseconds": make_entry(published=NOON.replace(microsecond=999_999)),
     "without topics": make_entry(topics=()),
 }
@@ -437,7 +436,7 @@ def test_entry_without_a_link_carries_its_content_in_atom() -> None:
         (True, "", summary),
         (False, "<p>Body</p>", summary),
     ):
-        content = replace(PLAIN, link=None, body_html=body)
+        content = PLAIN._replace(link=None, body_html=body)
         documents = render_all(replace(make_feed(make_entry(content=content)), full=full))
         assert parse(documents["atom.xml"].body).entries[0].content[0].value == expected
         assert "<link>" not in documents["rss.xml"].body.decode().partition("<item>")[2]
@@ -460,7 +459,7 @@ def test_full_feed_ends_each_content_with_the_related_stories() -> None:
 
 def test_a_body_is_the_same_in_each_format() -> None:
     body = "<p>]]> &amp; &lt;b&gt; &quot;\u05d0\u4e2d\U0001f600\U0001f1ee\U0001f1f1\t\"'</p>\n<pre>a\n  b</pre>"
-    documents = render_all(make_feed(make_entry(content=replace(PLAIN, body_html=body)), full=True))
+    documents = render_all(make_feed(make_entry(content=PLAIN._replace(body_html=body)), full=True))
     for name, tag in (("rss.xml", "content:encoded"), ("atom.xml", "content")):
         (element,) = minidom.parseString(documents[name].body).getElementsByTagName(tag)
         assert element.firstChild is not None
@@ -504,7 +503,7 @@ def test_tombstones_stand_before_all_entries_and_bring_their_namespace() -> None
 
 
 def test_an_entry_without_any_text_says_so_alike_in_all_formats() -> None:
-    entry = make_entry(content=replace(PLAIN, summary="", link=None))
+    entry = make_entry(content=PLAIN._replace(summary="", link=None))
     for full in (False, True):
         documents = render_all(make_feed(entry, full=full))
         expected = seen_in_json(documents["feed.json"].body)
@@ -627,7 +626,7 @@ def test_an_entry_is_rendered_once_for_each_scope_and_kind() -> None:
 
 def test_a_changed_entry_is_rendered_again_and_others_are_not() -> None:
     kept, made = counted(10**6)
-    changed = make_entry(content=replace(PLAIN, title="New"))
+    changed = make_entry(content=PLAIN._replace(title="New"))
     for entry in (make_entry(), make_entry(2), changed, make_entry(2), changed):
         kept.get(entry, "en", ("rss",))
     assert made == ["1 en rss Title", "2 en rss Title", "1 en rss New"]
@@ -638,7 +637,7 @@ def test_what_was_not_used_for_longest_is_dropped_where_memory_ends() -> None:
     for number in (1, 2, 1, 3, 1, 2):
         kept.get(make_entry(number), "en", ("rss",))
     assert made == ["1 en rss Title", "2 en rss Title", "3 en rss Title", "2 en rss Title"]
-    long = make_entry(4, content=replace(PLAIN, body_html="b" * 3 * ENTRY_BYTES))
+    long = make_entry(4, content=PLAIN._replace(body_html="b" * 3 * ENTRY_BYTES))
     kept.get(long, "en", ("rss",))
     kept.get(long, "en", ("rss",))
     assert made[4:] == ["4 en rss Title"] * 2
@@ -851,15 +850,15 @@ def test_no_entry_is_larger_than_its_weight(content: Content, special: str, name
 def test_a_weight_counts_each_text_as_often_as_a_format_repeats_it(character: str, full: bool) -> None:
     long = character * 2000
     contents = [
-        replace(PLAIN, title=long),
-        replace(PLAIN, title="", link=long),
-        replace(PLAIN, images=(Image(long, 0, 0),)),
-        replace(PLAIN, related=(Related(long, ""),)),
-        replace(PLAIN, related=(Related("u", long),)),
-        replace(PLAIN, provider=Provider(long, "")),
-        replace(PLAIN, provider=Provider("p", long)),
-        *(replace(PLAIN, **{name: long}) for name in ("summary", "body_html", "original_link", "video_url")),
-        *(replace(PLAIN, **{name: long}) for name in ("category", "type", "language")),
+        PLAIN._replace(title=long),
+        PLAIN._replace(title="", link=long),
+        PLAIN._replace(images=(Image(long, 0, 0),)),
+        PLAIN._replace(related=(Related(long, ""),)),
+        PLAIN._replace(related=(Related("u", long),)),
+        PLAIN._replace(provider=Provider(long, "")),
+        PLAIN._replace(provider=Provider("p", long)),
+        *(PLAIN._replace(**{name: long}) for name in ("summary", "body_html", "original_link", "video_url")),
+        *(PLAIN._replace(**{name: long}) for name in ("category", "type", "language")),
     ]
     entries = [make_entry(content=content, topics=()) for content in contents]
     entries += [make_entry(topics=(Topic("t", long),)), make_entry(id=long)]
@@ -871,7 +870,7 @@ def test_a_weight_counts_each_text_as_often_as_a_format_repeats_it(character: st
 
 
 def test_a_usual_entry_weighs_little() -> None:
-    content = replace(RICH, summary="a usual summary of some words " * 10)
+    content = RICH._replace(summary="a usual summary of some words " * 10)
     assert weigh_entries((make_entry(content=content),), full=False) < 10_000
 
 
@@ -884,7 +883,7 @@ def test_weights_do_not_count_where_the_address_of_the_site_is_longer_than_they_
 @settings(max_examples=150, deadline=None)
 @given(text=ANY_TEXT)
 def test_every_format_reads_back_the_same_text(text: str) -> None:
-    entry = make_entry(content=replace(PLAIN, title=f"T{text}T", summary=f"S{text}S"))
+    entry = make_entry(content=PLAIN._replace(title=f"T{text}T", summary=f"S{text}S"))
     documents = render_all(make_feed(entry))
     item = json.loads(documents["feed.json"].body)["items"][0]
     kept = re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
@@ -902,7 +901,7 @@ def test_every_format_reads_back_the_same_text(text: str) -> None:
 
 def test_white_space_and_quotes_in_attributes_and_additions_are_read_back() -> None:
     text = "a\tb\nc\rd\"e'f<&>"
-    content = replace(PLAIN, related=(Related(PLAIN.link or "", text),), provider=Provider(text, ""), type=text)
+    content = PLAIN._replace(related=(Related(PLAIN.link or "", text),), provider=Provider(text, ""), type=text)
     documents = render_all(make_feed(make_entry(content=content)))
     links = minidom.parseString(documents["atom.xml"].body).getElementsByTagName("link")
     assert [link.getAttribute("title") for link in links if link.getAttribute("rel") == "related"] == [text]
@@ -912,7 +911,7 @@ def test_white_space_and_quotes_in_attributes_and_additions_are_read_back() -> N
 
 
 def test_an_entry_whose_title_holds_nothing_printable_is_called_by_its_address() -> None:
-    documents = render_all(make_feed(make_entry(content=replace(PLAIN, title="\x00"))))
+    documents = render_all(make_feed(make_entry(content=PLAIN._replace(title="\x00"))))
     assert seen_in_xml(documents["rss.xml"].body)[0][2] == PLAIN.link
 
 

@@ -125,7 +125,7 @@ def test_what_rules_read_is_alike_but_for_case_white_space_and_composition() -> 
         2.0,
         ("T", ""),
     )
-    assert read_facts(replace(content, provider=None), -1, -1).provider == ""
+    assert read_facts(content._replace(provider=None), -1, -1).provider == ""
 
 
 def test_topics_are_read_by_their_tables() -> None:

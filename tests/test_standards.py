@@ -611,11 +611,11 @@ SITE = Site("Notes", BASE_URL, "en", "Ann", "https://notes.example/i.png", "© N
 BARE = Content("Title", "", "", None, None, None, (), "", "", "", (), None, ())
 CONTENTS = (
     BARE,
-    replace(BARE, link="https://a.example/1"),
-    replace(BARE, summary="a < b"),
-    replace(BARE, body_html='<p>Text, <a href="https://a.example/">a link</a></p>'),
-    replace(BARE, link="https://a.example/1", summary="a < b", body_html="<p>Text</p>", language="de"),
-    replace(BARE, related=(Related("https://c.example/1", "More"),), video_url="https://v.example/1"),
+    BARE._replace(link="https://a.example/1"),
+    BARE._replace(summary="a < b"),
+    BARE._replace(body_html='<p>Text, <a href="https://a.example/">a link</a></p>'),
+    BARE._replace(link="https://a.example/1", summary="a < b", body_html="<p>Text</p>", language="de"),
+    BARE._replace(related=(Related("https://c.example/1", "More"),), video_url="https://v.example/1"),
 )
 
 

@@ -11,7 +11,6 @@ The fields and their rules are those of the field map; a key that is not mapped 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -87,7 +86,7 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
 
         body_html = render_body(without_tags(body, source.layout), content.link or source.body_base)
         if body_html:
-            content = replace(content, body_html=body_html)
+            content = content._replace(body_html=body_html)
             shown_json = content_json(content)
     stated_part, stated_stamp = json_text(stated_json), _stamp(stated.published)
     published_stamp = stated_stamp if published is stated.published else _stamp(published)
@@ -173,7 +172,7 @@ def _add_place(fields: Fields, stated: _Stated, place: Place, source: Source) ->
         added["images"] = fields.images(str(link))
     if source.layout == "hugo" and published is None:
         published = stated.updated
-    return published, replace(content, **added) if added else content  # type: ignore[arg-type]
+    return published, content._replace(**added)  # type: ignore[arg-type]
 
 
 def _local(moment: datetime | None, source: Source) -> datetime | None:

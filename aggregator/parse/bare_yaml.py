@@ -21,20 +21,22 @@ MAX_DEPTH = 128
 _ASCII_TEXT = bytes((0x0A, *range(0x20, 0x7F)))
 _OTHER_TEXT = re.compile("[\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
 """Characters that PyYAML neither refuses nor drops, nor takes for the end of a line; and no tabs: the two differ."""
-_DOUBTS = (
-    re.compile(r"\n(?:---|\.\.\.|%|[ -]*+(?:[:?][ \n]|<<))"),  # documents, directives, stated, empty and merge keys
-    re.compile(r"&(?:(?<=[\n :?,\[{-] &)|(?<=[\n:,\[{]&))"),  # anchors; without one there is no alias
-    re.compile(r"!(?:(?<=[\n :?,\[{-] !)|(?<=[\n:,\[{]!))"),  # tags
-    *(re.compile(rf"{sign}[-+0-9]*+ *+(?:#[^\n]*+)?\n\s*+\Z") for sign in (r"\|", ">")),  # an empty text at the end
+_DOUBTS = [
+    ("\n", r"\n(?:---|\.\.\.|%|[ -]*+(?:[:?][ \n]|<<))"),  # documents, directives, stated, empty and merge keys
+    ("&", r"&(?:(?<=[\n :?,\[{-] &)|(?<=[\n:,\[{]&))"),  # anchors; without one there is no alias
+    ("!", r"!(?:(?<=[\n :?,\[{-] !)|(?<=[\n:,\[{]!))"),  # tags
+    *((sign, rf"\{sign}[-+0-9]*+ *+(?:#[^\n]*+)?\n\s*+\Z") for sign in "|>"),  # an empty text at the end
     # integers that are not spelled as Python would, or not where they can be seen
-    re.compile(r":[ \n]++(?:0[0-9A-Za-z_]|-0|\+|-?[0-9]*_|#)"),
-)
+    (":", r":[ \n]++(?:0[0-9A-Za-z_]|-0|\+|-?[0-9]*_|#)"),
+]
+"""What the two may differ on, each with a sign that it cannot do without: to look for one costs next to nothing."""
 _ITEM = r"""(?:[A-Za-z0-9][^\n\[\]{},:#'"\\&*!|>%@`?]*|"[^"\\\n]*"|'[^'\n]*')"""
 # lists and maps in brackets that are more than texts in one line
-_DOUBTS += tuple(
-    re.compile(rf"{opening}(?:(?<=[\n :-] {opening})|(?<=\n{opening}))(?!(?:{item}(?:, *{item})*)?{closing} *\n)")
-    for opening, item, closing in ((r"\[", _ITEM, r"\]"), (r"\{", rf"\w+: +{_ITEM}", r"\}"))
+_DOUBTS += (
+    (sign, rf"\{sign}(?:(?<=[\n :-] \{sign})|(?<=\n\{sign}))(?!(?:{item}(?:, *{item})*)?\{closing} *\n)")
+    for sign, item, closing in (("[", _ITEM, "]"), ("{", rf"\w+: +{_ITEM}", "}"))
 )
+_SIGNED = tuple((sign, re.compile(doubt)) for sign, doubt in _DOUBTS)
 
 
 def read_bare_yaml(fm: str, wanted: Wanted, limits: Limits) -> Matter | None:
@@ -58,4 +60,4 @@ def _is_doubtful(fm: str) -> bool:
     if others and not _OTHER_TEXT.fullmatch(others.decode()):
         return True
     lines = f"\n{fm}"
-    return any(doubt.search(lines) for doubt in _DOUBTS)
+    return any(sign in lines and doubt.search(lines) for sign, doubt in _SIGNED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from html import escape
@@ -69,11 +69,11 @@ def _is_plain(value: Any) -> bool:
         if kind is str:
             if not part.isprintable():
                 return False
-        elif kind is tuple:
-            parts += part
         elif kind is datetime:
             if part.microsecond:
                 return False
+        elif issubclass(kind, tuple):
+            parts += part
         elif read := _reader_of(kind):
             parts += read(part)
     return True
@@ -85,8 +85,9 @@ def _presentable(value: Any) -> Any:
         return value if value.isprintable() else _NOT_XML.sub("", value)
     if kind is datetime:
         return value.replace(microsecond=0) if value.microsecond else value
-    if kind is tuple:
-        return tuple(map(_presentable, value)) if value else value
+    if issubclass(kind, tuple):
+        made = tuple(map(_presentable, value))
+        return value if made == value else made if kind is tuple else kind(*made)
     if read := _reader_of(kind):
         parts = read(value)
         made = tuple(map(_presentable, parts))
@@ -105,7 +106,7 @@ def presentable_entry(entry: Entry) -> Entry:
     entry = presentable(entry)
     if entry.content.title.strip():
         return entry
-    return replace(entry, content=replace(entry.content, title=entry.content.link or entry.id))
+    return entry._replace(content=entry.content._replace(title=entry.content.link or entry.id))
 
 
 class Rendered(Generic[S, K, T]):

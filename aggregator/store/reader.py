@@ -379,12 +379,12 @@ def _make_entry(row: AnyRow, content: Content, named: Mapping[str, str], terms: 
         published=None if row.published_at is None else from_us(row.published_at),
         updated=from_us(row.updated_at),
         topics=tuple(Topic(terms.term(key), name) for key, name in named.items()),
-        content=replace(content, body_html=body_html) if body_html else content,
+        content=content._replace(body_html=body_html) if body_html else content,
     )
 
 
 def _with_related(one: Entry, others: tuple[Related, ...]) -> Entry:
-    return replace(one, content=replace(one.content, related=(*one.content.related, *others))) if others else one
+    return one._replace(content=one.content._replace(related=(*one.content.related, *others))) if others else one
 
 
 def _related_links(content: Content, others: Sequence[Content]) -> tuple[Related, ...]:
