@@ -32,7 +32,7 @@ def source(root: Path, *, max_bytes: int = 1_000_000) -> Source:
 
 def files_of(root: Path) -> list[tuple[SourceFile, bytes | None]]:
     found = scan_folder(source(root), iter(()), lambda _files: None)
-    return [(item.file, item.digest) for item in found if isinstance(item, Differs)]
+    return [(item.file, None) for item in found if isinstance(item, Differs)]
 
 
 def ingest_one(path: Path, *, known: bytes | None = None, max_bytes: int = 1_000_000) -> Outcome:

@@ -829,8 +829,8 @@ SPECIAL_TEXT = st.builds(
 def test_no_entry_is_larger_than_its_weight(content: Content, special: str, names: list[str], full: bool) -> None:
     base_url = "https://feeds.example/" + "x" * (LONGEST_BASE_URL - 22)
     story, image = Related(special, ""), Image(special, 10**9, 10**9)
-    content = replace(
-        content, summary=special, body_html=special, related=(story, *content.related), images=(image,) * 3
+    content = content._replace(
+        summary=special, body_html=special, related=(story, *content.related), images=(image,) * 3
     )
     topics = tuple(Topic("s" * LONGEST_SLUG, name) for name in names)
     entry = make_entry(content=content, topics=topics, id=f"urn:{special}")
