@@ -17,7 +17,7 @@ from aggregator.store.history import JOINED, LEFT, WITHDRAWN, Event, add_events
 from aggregator.store.tables import NEVER, AnyRow, archive_page, feed, feed_entry
 from aggregator.store.writer import Writer, add_to_sizes, execute_many
 
-_JOIN = insert(feed_entry)
+_JOIN, _NEW_FEED = insert(feed_entry), insert(feed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +210,7 @@ def _merge(connection: Connection, writer: Writer, feeds: Collection[int], links
 def meet_topics(connection: Connection, writer: Writer, placings: Collection[Placing]) -> None:
     """Gives topics that are new their rows, named as they are spelled here, or else in the config."""
     tables, known = writer.policy.tables, writer.rules.topic_feeds.keys() | writer.covered
+    met: list[dict[str, object]] = []
     for placing in placings:
         if known.issuperset(tables.all_of(map(fold, placing.topics))):
             continue
@@ -221,8 +222,9 @@ def meet_topics(connection: Connection, writer: Writer, placings: Collection[Pla
                     name = named.get(topic) or tables.names[topic]
                     title = tables.titles.get(topic, name)
                     row = new_feed(writer, feed_id, topic, title) | {"topic_title": None if title == name else name}
-                    connection.execute(insert(feed).values(row))
+                    met.append(row)
                     known.add(topic)
+    execute_many(connection, _NEW_FEED, met)
 
 
 def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dict[str, object]:
