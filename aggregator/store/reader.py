@@ -6,6 +6,7 @@ import json
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 
 from sqlalchemy import Connection, bindparam, or_, select
@@ -95,6 +96,10 @@ Merged = Mapping[int, tuple[Related, ...]]
 """What entries show of those that they stand for, by key: links that they have not themselves."""
 
 
+Named = tuple[tuple[str, str], ...]
+"""The topics of an entry: the key of each, and what the entry calls it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a feed shows at one moment: the rows of its entries, and how many there is room for where that is fewer.
@@ -121,6 +126,7 @@ class TopicTerms:
         self.published = frozenset(slugs.values()) | stated
         self._terms, self._stated = {**pins, **slugs}, stated
         self._taken = self.published.union(pins.values())
+        self._topics: dict[tuple[str, str], Topic] = {}
 
     def term(self, key: str) -> str:
         """The term of the topic with this key; a feed of the config with its slug stands for its feed."""
@@ -129,13 +135,22 @@ class TopicTerms:
             self._terms[key] = plain if plain in self._stated else topic_slug(key, self._taken)
         return self._terms[key]
 
+    def topic(self, named: tuple[str, str]) -> Topic:
+        """The topic with this key as an entry shows it that calls it by this name."""
+        known = self._topics.get(named)
+        if known is None:
+            key, name = named
+            known = self._topics[named] = Topic(self.term(key), name)
+        return known
+
 
 class FeedReader:
     """Reads feeds as they are shown; keeps the contents it has read, which most feeds share and few cycles change."""
 
     def __init__(self, policy: FeedPolicy, site_id: str, site: Site, space: Space) -> None:
         self.policy, self._mint, self._site, self.space = policy, IdMint(site_id), site, space
-        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, Mapping[str, str]]] = OrderedDict()
+        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, Named]] = OrderedDict()
+        self._name = lru_cache(MAX_CACHED)(self._name_topics)
         self._settled: dict[str, Feed] = {}
         self.changed_pages: set[tuple[str, int]] = set()
         """Slug and number of the archive pages that are new, or show something new, since `forget`."""
@@ -204,8 +219,10 @@ class FeedReader:
         if full and rows:
             found = connection.execute(_BODIES, {"ids": [row.id for row in rows]})
             bodies = {one.entry_id: one.html for one in found}
-        entries = (_make_entry(row, *contents[row.id], terms, bodies.get(row.id, "")) for row in rows)
-        return tuple(_with_related(one, merged.get(row.id, ())) for row, one in zip(rows, entries, strict=True))
+        entries = [_make_entry(row, *contents[row.id], terms, bodies.get(row.id, "")) for row in rows]
+        if merged:
+            entries = [_with_related(one, merged.get(row.id, ())) for row, one in zip(rows, entries, strict=True)]
+        return tuple(entries)
 
     def read_merged(self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow]) -> Merged:
         """What the entries of `rows` stand for in the feed of `row`."""
@@ -219,6 +236,9 @@ class FeedReader:
             key: _related_links(contents[key][0], [contents[one.id][0] for one in group])
             for key, group in others.items()
         }
+
+    def _name_topics(self, stated: tuple[str, ...]) -> Named:
+        return tuple(self.policy.tables.named(stated, topic_key).items())
 
     def forget(self) -> None:
         """Drops what `keep` was given: of a settling that was rolled back, say, whose versions will be given again."""
@@ -309,10 +329,8 @@ class FeedReader:
         asked = {"feed_id": row.id, "since": since, "most": STAY_FACTOR * self.limit(row)}
         return tuple(Withdrawal(one.uid, from_us(one.left_at)) for one in connection.execute(_WITHDRAWN, asked))
 
-    def _read_contents(
-        self, connection: Connection, rows: Sequence[AnyRow]
-    ) -> dict[int, tuple[Content, Mapping[str, str]]]:
-        """The content of each entry, and what it calls its topics, by their keys."""
+    def _read_contents(self, connection: Connection, rows: Sequence[AnyRow]) -> dict[int, tuple[Content, Named]]:
+        """The content of each entry, and what it calls its topics."""
         found = {}
         unread = {}
         for row in rows:
@@ -325,7 +343,7 @@ class FeedReader:
         if unread:
             for row in connection.execute(_CONTENTS, {"ids": list(unread)}):
                 content = read_content(row.content)
-                named = self.policy.tables.named(content.topics, topic_key)
+                named = self._name(content.topics)
                 found[row.id] = self._contents[unread[row.id]] = (content, named)
         while len(self._contents) > MAX_CACHED:
             self._contents.popitem(last=False)
@@ -346,12 +364,11 @@ def feed_digest(shown: Shown, terms: TopicTerms) -> bytes:
         [
             one.id,
             row.visible_hash.hex(),
-            one.updated.isoformat(),
-            one.published.isoformat() if one.published else None,
+            updated := one.updated.isoformat(),
+            None if one.published is None else updated if one.published is one.updated else one.published.isoformat(),
             [
-                [topic.slug, topic.slug in terms.published, *([] if topic.name in stated else [topic.name])]
-                for stated in (one.content.topics,)
-                for topic in one.topics
+                [slug, slug in terms.published] if name in one.content.topics else [slug, slug in terms.published, name]
+                for slug, name in one.topics
             ],
             *digested(shown.merged, row),
         ]
@@ -373,12 +390,14 @@ def json_digest(value: object) -> bytes:
     return blake2b(json.dumps(value).encode(), digest_size=16).digest()
 
 
-def _make_entry(row: AnyRow, content: Content, named: Mapping[str, str], terms: TopicTerms, body_html: str) -> Entry:
+def _make_entry(row: AnyRow, content: Content, named: Named, terms: TopicTerms, body_html: str) -> Entry:
+    published_at, updated_at = row.published_at, row.updated_at
+    updated = from_us(updated_at)
     return Entry(
         id=row.uid,
-        published=None if row.published_at is None else from_us(row.published_at),
-        updated=from_us(row.updated_at),
-        topics=tuple(Topic(terms.term(key), name) for key, name in named.items()),
+        published=None if published_at is None else updated if published_at == updated_at else from_us(published_at),
+        updated=updated,
+        topics=tuple([terms.topic(one) for one in named]),
         content=content._replace(body_html=body_html) if body_html else content,
     )
 
