@@ -77,13 +77,22 @@ def plain_text(text: str) -> str:
 
     A `<` that opens no HTML element is text: `List<T>` stays as it is.
     """
-    if text.isprintable() and not ("<" in text or "&" in text or "  " in text):
-        return text.strip()
-    text = xml_text(text)
+    if text.isprintable():
+        if not ("<" in text or "&" in text):
+            return _one_spaced(text) if "  " in text else text.strip()
+    else:
+        text = xml_text(text)
     if "<" in text:
         text = _MARKUP.sub(_gap, text)
     if "&" in text:
         text = xml_text(unescape(text))
+    return _one_spaced(text)
+
+
+def _one_spaced(text: str) -> str:
+    """The text with its white space collapsed."""
+    if text.isprintable():  # the space is the only white one of the characters that are
+        return " ".join(text.split())
     return _SPACE.sub(" ", text).strip()
 
 
@@ -129,7 +138,10 @@ def player_url(src: str) -> str | None:
     """The address of a player whose host is in PLAYER_HOSTS, from the `src` of its iframe as it is written there."""
     address = unescape(src).strip()
     url = http_url(f"https:{address}" if address.startswith("//") else address)
-    return url if url and urlsplit(url).hostname in PLAYER_HOSTS else None
+    if not url:
+        return None
+    plain_host = url.split("/", 3)[2]
+    return url if plain_host in PLAYER_HOSTS or urlsplit(url).hostname in PLAYER_HOSTS else None
 
 
 def host_name(text: str) -> str:

@@ -30,6 +30,8 @@ MAX_NAMES = 10
 MAX_SHOWN = 200
 MAX_NUMBER = 10**15
 """No score is so large."""
+MAX_PIXELS = 100_000
+"""No image is so wide or high."""
 PLUS = " + "
 """Between keys of topics that add up."""
 _IMAGE_KEYS = ("url", "path", "src", "image")
@@ -458,5 +460,7 @@ def _number(value: object) -> float | None:
 
 
 def _pixels(value: object) -> int:
+    if type(value) is int:
+        return value if 0 < value < MAX_PIXELS else 0
     number = _number(value) or 0
-    return int(number) if 0 < number < 100_000 and number == int(number) else 0
+    return int(number) if 0 < number < MAX_PIXELS and number == int(number) else 0
