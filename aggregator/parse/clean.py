@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -148,8 +149,12 @@ def host_name(text: str) -> str:
     """The bare host name in `text` in lower case, or an empty string."""
     bare = text.strip().lower().rstrip("/")
     bare = bare.split("://", 1)[-1]
-    if len(bare) > _MAX_HOST:
-        return ""
+    return _checked_host(bare) if len(bare) <= _MAX_HOST else ""
+
+
+@lru_cache(maxsize=1024)  # stories have few publishers between them
+def _checked_host(bare: str) -> str:
+    """The host name in ASCII, an empty string if it is none."""
     try:
         bare = bare if bare.isascii() else bare.encode("idna").decode()
     except UnicodeError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeGuard
@@ -385,8 +384,10 @@ class Fields:
 def _sure_time(stated: object) -> datetime:
     """The time that a bare value names, if all agree on it."""
     if isinstance(stated, str) and _SURE_TIME.fullmatch(stated):
-        with suppress(ValueError):
+        try:
             return datetime.fromisoformat(stated)
+        except ValueError:
+            raise InDoubtError from None
     raise InDoubtError
 
 
