@@ -25,9 +25,9 @@ def content_json(content: Content) -> str:
         json_text(content.category),
         json_text(content.type),
         json_text(content.language),
-        f"[{','.join(f'[{json_text(one.url)},{one.width},{one.height}]' for one in content.images)}]",
+        f"[{','.join([f'[{json_text(url)},{width},{height}]' for url, width, height in content.images])}]",
         _text_or_null(content.video_url),
-        f"[{','.join(f'[{json_text(one.url)},{json_text(one.title)}]' for one in content.related)}]",
+        f"[{','.join([f'[{json_text(url)},{json_text(title)}]' for url, title in content.related])}]",
     )
     return f"[{','.join(parts)}]"
 

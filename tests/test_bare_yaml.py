@@ -19,6 +19,7 @@ from aggregator.content import content_json
 from aggregator.model import Content, Image, Provider, Record, Rejection, Related, Source, SourceFile
 from aggregator.parse import bare_yaml, front_matter, parse_record
 from aggregator.parse.fields import Fields
+from aggregator.parse.matter import Limits, Wanted
 
 SOURCES = [
     SOURCE,
@@ -157,6 +158,30 @@ def test_a_plain_record_is_read_without_pyyaml(no_pyyaml: None) -> None:
     assert (outcome.quality, outcome.content.topics) == (85, ("Power Apps", "C#"))
     assert outcome.content.images[0] == Image("https://example.org/a.png", 1280, 720)
     assert [one.title for one in outcome.content.related] == ["Another one", "On two lines"]
+
+
+QUOTED = 'title: "T"\nexcerpt: "With \\"chapters\\": 00:00, it\'s [!a] of: !b, &#8216;c&amp;"\n'
+
+
+@pytest.mark.skipif(bare_yaml.loads is None, reason="there is no yaml-rs for this machine")
+def test_what_stands_in_double_quotes_is_no_doubt(no_pyyaml: None) -> None:
+    outcome = parse_record(f"---\n{QUOTED}---\n".encode(), SourceFile("", "a.md", 1, 0), SOURCE, b"")
+
+    assert isinstance(outcome, Record)
+    assert outcome.content.summary == 'With "chapters": 00:00, it\'s [!a] of: !b, \u2018c&'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'title: "a\nexcerpt: " !b "\n',
+        "title: 'a\nexcerpt: \"' !b \"\n",
+        'title: ["a\nexcerpt: ", &b c, "\n"]\n',
+        'title: T\nexcerpt: "a: !b"\nheat: 010\n',
+    ],
+)
+def test_a_longer_text_hides_no_doubt(text: str) -> None:
+    assert bare_yaml.read_bare_yaml(text, Wanted(["title", "excerpt"], fold=False), Limits(32, 1000)) is None
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda one: one.layout)

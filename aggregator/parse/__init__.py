@@ -10,6 +10,7 @@ The fields and their rules are those of the field map; a key that is not mapped 
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -183,7 +184,7 @@ def _local(moment: datetime | None, source: Source) -> datetime | None:
 def _decode(raw: bytes) -> str:
     """The text of a file: UTF-8 with or without a byte order mark, lines ended by LF."""
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig" if raw.startswith(BOM_UTF8) else "utf-8")  # which is built in
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)

@@ -36,6 +36,8 @@ _DOUBTS += (
     (sign, rf"\{sign}(?:(?<=[\n :-] \{sign})|(?<=\n\{sign}))(?!(?:{item}(?:, *{item})*)?\{closing} *\n)")
     for sign, item, closing in (("[", _ITEM, "]"), ("{", rf"\w+: +{_ITEM}", "}"))
 )
+_QUOTED = re.compile(r"""(\n[ -]*+[A-Za-z]\w*+: +)"(?:[^"\\\n]|\\[^\n])*+"(?=\n)""", re.ASCII)
+"""A text in double quotes that fills the rest of its line."""
 _SIGNED = tuple((sign, re.compile(doubt)) for sign, doubt in _DOUBTS)
 
 
@@ -60,4 +62,11 @@ def _is_doubtful(fm: str) -> bool:
     if others and not _OTHER_TEXT.fullmatch(others.decode()):
         return True
     lines = f"\n{fm}"
+    if not _has_doubt(lines):
+        return False
+    rest = _QUOTED.sub(r"\1x", lines)  # where no other quote is, these are no part of a longer text
+    return '"' in rest or "'" in rest or _has_doubt(rest)
+
+
+def _has_doubt(lines: str) -> bool:
     return any(sign in lines and doubt.search(lines) for sign, doubt in _SIGNED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -77,13 +78,22 @@ def plain_text(text: str) -> str:
 
     A `<` that opens no HTML element is text: `List<T>` stays as it is.
     """
-    if text.isprintable() and not ("<" in text or "&" in text or "  " in text):
-        return text.strip()
-    text = xml_text(text)
+    if text.isprintable():
+        if not ("<" in text or "&" in text):
+            return _one_spaced(text) if "  " in text else text.strip()
+    else:
+        text = xml_text(text)
     if "<" in text:
         text = _MARKUP.sub(_gap, text)
     if "&" in text:
         text = xml_text(unescape(text))
+    return _one_spaced(text)
+
+
+def _one_spaced(text: str) -> str:
+    """The text with its white space collapsed."""
+    if text.isprintable():  # the space is the only white one of the characters that are
+        return " ".join(text.split())
     return _SPACE.sub(" ", text).strip()
 
 
@@ -129,15 +139,22 @@ def player_url(src: str) -> str | None:
     """The address of a player whose host is in PLAYER_HOSTS, from the `src` of its iframe as it is written there."""
     address = unescape(src).strip()
     url = http_url(f"https:{address}" if address.startswith("//") else address)
-    return url if url and urlsplit(url).hostname in PLAYER_HOSTS else None
+    if not url:
+        return None
+    plain_host = url.split("/", 3)[2]
+    return url if plain_host in PLAYER_HOSTS or urlsplit(url).hostname in PLAYER_HOSTS else None
 
 
 def host_name(text: str) -> str:
     """The bare host name in `text` in lower case, or an empty string."""
     bare = text.strip().lower().rstrip("/")
     bare = bare.split("://", 1)[-1]
-    if len(bare) > _MAX_HOST:
-        return ""
+    return _checked_host(bare) if len(bare) <= _MAX_HOST else ""
+
+
+@lru_cache(maxsize=1024)  # stories have few publishers between them
+def _checked_host(bare: str) -> str:
+    """The host name in ASCII, an empty string if it is none."""
     try:
         bare = bare if bare.isascii() else bare.encode("idna").decode()
     except UnicodeError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeGuard
@@ -30,6 +29,8 @@ MAX_NAMES = 10
 MAX_SHOWN = 200
 MAX_NUMBER = 10**15
 """No score is so large."""
+MAX_PIXELS = 100_000
+"""No image is so wide or high."""
 PLUS = " + "
 """Between keys of topics that add up."""
 _IMAGE_KEYS = ("url", "path", "src", "image")
@@ -383,8 +384,10 @@ class Fields:
 def _sure_time(stated: object) -> datetime:
     """The time that a bare value names, if all agree on it."""
     if isinstance(stated, str) and _SURE_TIME.fullmatch(stated):
-        with suppress(ValueError):
+        try:
             return datetime.fromisoformat(stated)
+        except ValueError:
+            raise InDoubtError from None
     raise InDoubtError
 
 
@@ -458,5 +461,7 @@ def _number(value: object) -> float | None:
 
 
 def _pixels(value: object) -> int:
+    if type(value) is int:
+        return value if 0 < value < MAX_PIXELS else 0
     number = _number(value) or 0
-    return int(number) if 0 < number < 100_000 and number == int(number) else 0
+    return int(number) if 0 < number < MAX_PIXELS and number == int(number) else 0
