@@ -84,7 +84,11 @@ def _read_files(
         waiting: deque[Future[list[Read]]] = deque()
 
         def hand_out() -> None:
-            while sum(not one.done() for one in waiting) < 2 * (workers - 1) and (following := next(batches, None)):
+            while (
+                len(waiting) < 4 * workers
+                and sum(not one.done() for one in waiting) < 2 * (workers - 1)
+                and (following := next(batches, None))
+            ):
                 with _signals_held():
                     waiting.append(pool.submit(read, source, following))
 

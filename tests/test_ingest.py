@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -231,6 +233,36 @@ def test_processes_end_when_the_reader_stops_early(many: Path) -> None:
 
     assert next(outcomes)[0].file.path == "0000.md"
     outcomes.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+class ReadAtOnce(Executor):
+    """Processes that are always quicker than who takes what they read."""
+
+    def __init__(self, *_args: object, **_options: object) -> None:
+        pass
+
+    def submit(self, read: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        future = Future[Any]()
+        future.set_result(read(*args, **options))
+        return future
+
+
+def test_no_more_batches_wait_however_slowly_they_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", ReadAtOnce)
+    monkeypatch.setattr(ingest, "BATCH", 1)
+    monkeypatch.setattr(ingest, "POOL_FROM", 2)
+    write(tmp_path / "a.md")
+    taken: list[int] = []
+
+    def files() -> Iterator[tuple[SourceFile, None]]:
+        for number in range(300):
+            taken.append(number)
+            yield SourceFile("", "a.md", 1, 1), None
+
+    ahead = [len(taken) - given for given, _ in enumerate(ingest_files(source(tmp_path), files(), workers=3))]
+
+    assert len(ahead) == 300
+    assert max(ahead) <= ingest.POOL_FROM + 4 * 3
 
 
 def test_files_are_taken_as_they_are_needed(tmp_path: Path) -> None:
