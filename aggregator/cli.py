@@ -125,7 +125,7 @@ def run(config_path: Path | None) -> None:
     Ends cleanly on Ctrl-C or SIGTERM. Logs go to stderr.
     """
     import aggregator.parse
-    import aggregator.render  # noqa: F401 - the first change must not wait for these two
+    import aggregator.render.pages  # noqa: F401 - the first change must not wait for these two
     from aggregator.http import bind_socket, make_server
     from aggregator.service import Service
     from aggregator.site import port_warning, site_id_warning

@@ -8,6 +8,8 @@ from aggregator.model import FILE_NAMES, OutputOptions
 FINGERPRINT = "2"
 """The version of the shape of the output: a new one has every document written again."""
 
+ALL = "all"
+"""The slug of the feed of everything."""
 PAGE = "index.html"
 FEED_LIST = "opml.xml"
 

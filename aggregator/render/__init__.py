@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from aggregator.documents import archive_path
+from aggregator.documents import ALL, archive_path
 from aggregator.errors import RenderError
 from aggregator.model import FILE_NAMES, ArchivePage, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
-from aggregator.render import atom, jsonfeed, opml, pages, rss
+from aggregator.render import atom, jsonfeed, opml, rss
 from aggregator.render.markup import Common, write_common
 from aggregator.render.parts import (
     MEDIA_TYPES,
@@ -80,6 +80,8 @@ def render_feed(
         body = filled(frame, entries, tombstones, options.max_bytes)
         documents.append(document(f"{feed.slug}/{FILE_NAMES[form]}", MEDIA_TYPES[form], body))
     if options.pages:
+        from aggregator.render import pages  # its templates take long to import
+
         documents.append(pages.render_feed_page(heading, feed.entries, site, options, linked))
     return tuple(documents)
 
@@ -139,9 +141,13 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
     Raises RenderError.
     """
     site = presentable(site)
-    feeds = tuple(sorted(map(_titled, feeds), key=lambda feed: feed.slug != pages.ALL))
+    feeds = tuple(sorted(map(_titled, feeds), key=lambda feed: feed.slug != ALL))
     documents = (opml.render_opml(feeds, site, options),)
-    return (*documents, pages.render_index_page(feeds, site, options)) if options.pages else documents
+    if not options.pages:
+        return documents
+    from aggregator.render import pages
+
+    return (*documents, pages.render_index_page(feeds, site, options))
 
 
 def _most_bytes(feed: Feed, site: Site, options: OutputOptions) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from aggregator.documents import FEED_LIST, PAGE
+from aggregator.documents import ALL, FEED_LIST, PAGE
 from aggregator.model import FILE_NAMES, Document, Entry, Feed, FeedSummary, Image, OutputOptions, Site, Topic
 from aggregator.render.parts import (
     KEPT_TOPICS,
@@ -31,7 +31,6 @@ _MONTHS = [
     *("July", "August", "September", "October", "November", "December"),
 ]
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
-ALL = "all"
 KEPT_BYTES = 20_000_000
 
 
