@@ -219,6 +219,16 @@ def test_health_follows_the_folder_of_records(shop: Shop, away: str) -> None:
     eventually(lambda: "Watched again" in service.titles(), within_s=8)
 
 
+def test_a_folder_that_was_away_is_looked_at_again_though_nobody_watches(shop: Shop) -> None:
+    shop.configure(schedule='every = "1h"\nwatch = false')
+    shop.record("a.md", "Story")
+    shop.incoming.rename(shop.root / "elsewhere")
+    service = shop.start(program=PATCHED.format(patch="cycles.RETRY_S = 0.3"))
+    eventually(lambda: "cannot be read" in service.log)
+    (shop.root / "elsewhere").rename(shop.incoming)
+    eventually(lambda: service.titles() == ["Story"], within_s=8)
+
+
 def test_another_folder_in_the_place_of_the_first_is_watched(shop: Shop) -> None:
     """As a deployment swaps a link."""
     for name in ("one", "two"):

@@ -245,7 +245,7 @@ class Service:
         self._log_result(result)
         if result.due is not None:
             soonest = now + timedelta(seconds=DUE_WITHIN_S - result.seconds)
-            self._request_at(max(result.due, soonest), DUE_JOB)
+            self._look_at(max(result.due, soonest), DUE_JOB, {})
         self._tell_next_cycle(str(to_us(upcoming)) if upcoming else "")
 
     def _tell_next_cycle(self, told: str) -> None:
@@ -279,10 +279,13 @@ class Service:
 
     def _try_again_soon(self) -> None:
         """What is due must not wait for a schedule that may be a day away."""
-        self._request_at(datetime.now(UTC) + timedelta(seconds=RETRY_S), RETRY_JOB)
+        # a folder that could not be read is looked at again, whoever watches; all else is in the store
+        paths: Paths | None = {} if self._complete else None
+        self._look_at(datetime.now(UTC) + timedelta(seconds=RETRY_S), RETRY_JOB, paths)
 
-    def _request_at(self, moment: datetime, job: str) -> None:
-        self._scheduler.add_job(self._requested.set, "date", run_date=moment, id=job, replace_existing=True)
+    def _look_at(self, moment: datetime, job: str, paths: Paths | None) -> None:
+        """Asks for a cycle at a moment, in place of what was asked for by that name before."""
+        self._scheduler.add_job(self._look, "date", [paths], run_date=moment, id=job, replace_existing=True)
 
     def _fail(self, reason: str) -> None:
         self._changes.add(None)
