@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from conftest import SiteFolder
 from histories import History
 from test_scan import source
+from watchfiles import Change
+from watchfiles._rust_notify import RustNotify
 
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
@@ -235,3 +238,22 @@ def test_another_folder_in_its_place_is_walked(told: Told) -> None:
     told.move_in("a.md")
     while told.next() is None:  # the last of them once the new folder is watched
         told.move_in("a.md")
+
+
+class ScriptedNotify:
+    """Tells what it is given, then the end."""
+
+    def __init__(self, *told: set[tuple[int, str]]) -> None:
+        self._told = iter(told)
+
+    def watch(self, *_: object) -> set[tuple[int, str]] | str:
+        return next(self._told, "stop")
+
+
+@pytest.mark.parametrize(("gone", "batches"), [(19, [19, 30]), (20, [50])])
+def test_many_files_that_go_one_after_the_other_are_told_together(gone: int, batches: list[int]) -> None:
+    first = {(Change.deleted.value, f"/in/{number}.md") for number in range(gone)}
+    then = {(Change.deleted.value, f"/in/{number}.md") for number in range(gone, gone + 30)}
+    notify = cast("RustNotify", ScriptedNotify(first, then))
+    watching = FolderWatch([], threading.Event(), lambda _: None)
+    assert [len(places) for places in watching._batches(notify)] == batches

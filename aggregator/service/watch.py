@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from watchfiles import Change
 from watchfiles._rust_notify import RustNotify
 from watchfiles.main import _default_force_polling
 
 from aggregator.model import Source
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
+from aggregator.store import MASS_REMOVAL
 
 STEP_MS, IDLE_STEP_MS = 5, 100
 """Time between two looks for changes, which are told when the next one finds no more: a wake-up each, so fewer of them
@@ -22,6 +24,8 @@ BUSY_S = 60.0
 """How long after a change others are likely."""
 DEBOUNCE_MS = 100
 """How long changes that do not end are gathered."""
+REMOVAL_STEP_MS, REMOVAL_MS = 1000, 10_000
+"""The same when many files went at once: whether to doubt that it is meant can only be judged of all of them."""
 LOOK_MS, POLL_MS = 1000, 300
 """Time between two looks whether the folders are still the same; and at all files where nothing else is possible."""
 MANY = 2000
@@ -125,6 +129,9 @@ class FolderWatch:
                 return
             else:
                 changed_at = time.monotonic()
+                if sum(change == Change.deleted for change, _ in told) >= MASS_REMOVAL:
+                    more = notify.watch(REMOVAL_MS, REMOVAL_STEP_MS, REMOVAL_STEP_MS, self._ended)
+                    told |= set() if isinstance(more, str) else more
                 yield {place for _, place in told}
 
     def _folder_identities(self) -> list[tuple[int, int]]:
