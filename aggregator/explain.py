@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from aggregator.check import shown_path
 from aggregator.config import Config, ConfigPlaces
+from aggregator.documents import ALL
 from aggregator.errors import NotFoundError
 from aggregator.ingest import trace_file
 from aggregator.model import Clause, Content, Feed, FeedSpec, Problem, Record, Rejection, Rule
@@ -47,7 +48,6 @@ from aggregator.store import (
     topic_terms,
 )
 
-ALL = "all"
 MAX_MATCHES = 20
 
 

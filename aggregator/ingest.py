@@ -175,7 +175,6 @@ def _as_row(record: Record) -> RecordRow:
         record.content_json,
         record.content.body_html,
         record.content.topics,
-        record.content.link,
         record.published,
         record.updated,
         record.expires,

@@ -136,9 +136,9 @@ class Record(NamedTuple):
     """What one file says, normalised.
 
     `public` is what its flags say; dates are judged later. `content_json` is the content less its body, as
-    `content.content_json` has it. The hashes are 16 bytes each: `content_hash` over the
-    visible fields as the file states them (finds renames), `visible_hash` over all that a reader can see but dates,
-    `selection_hash` over what only rules read, `text_hash` over title, summary and body (moves `updated`).
+    `content.content_json` has it. The hashes are 16 bytes each: `content_hash` over the visible fields as the file
+    states them (finds renames), `visible_hash` over all that a reader can see but dates, `selection_hash` over what
+    only rules read, `text_hash` over title, summary and body (moves `updated`).
     `quality` and `heat` are -1 when not scored. `id_place` is line and column of the explicit id.
     """
 
@@ -162,10 +162,8 @@ class Record(NamedTuple):
 
 
 class RecordRow(NamedTuple):
-    """A Record as it is stored, and as it goes from one process to another: its content is its JSON.
-
-    `topics` and `link` are those of the content.
-    """
+    """A Record as it is stored, and as it goes from one process to another: of its content only the JSON, the body and
+    the topics."""
 
     file: SourceFile
     digest: bytes
@@ -174,7 +172,6 @@ class RecordRow(NamedTuple):
     content_json: str
     body_html: str
     topics: tuple[str, ...]
-    link: str | None
     published: datetime | None
     updated: datetime | None
     expires: datetime | None

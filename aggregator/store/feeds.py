@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, literal_column, or_, select, update
 
+from aggregator.documents import ALL
 from aggregator.model import Feed, FeedPolicy, FeedSummary
 from aggregator.naming import topic_slug
 from aggregator.store.archives import SEALED_AT_ONCE, is_complete, seal_backfills, seal_outside, settle_pages
@@ -21,7 +22,6 @@ from aggregator.store.topics import free_id, ids_in_use
 from aggregator.store.writer import ALL_FEED, Writer, execute_many, from_us, read_meta, to_us, write_meta
 
 CHUNK = 100
-ALL = "all"
 
 _SETTLED_COLUMNS = "version shown_hash changed_at updated_at newest_at fits pages stale_at".split()
 _SETTLED = (
