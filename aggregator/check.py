@@ -1,20 +1,29 @@
-"""Check: records as the next cycle would read them. Needs no store and writes nothing.
+"""Check: records as the next cycle would read them, and what only a run would meet. Writes nothing.
 
 Also how people are shown where a problem is.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+from aggregator.config import Config, ConfigPlaces, toml_text
 from aggregator.ingest import Outcome, ingest_files
 from aggregator.model import Problem, Record, Rejection, Source, SourceFile, duplicate_id
 from aggregator.naming import escape_name, unescape_path
 from aggregator.scan import FolderError, Unreadable, walk_folder
+from aggregator.site import CONFIG_KEY, missing_config, port_warning
 
+LIKE_RECORDS = ("*.md", "*.markdown", "*.mdown", "*.mkd", "*.html", "*.htm", "*.adoc", "*.org", "*.rst", "*.textile")
+"""Names that static site generators know as pages."""
+FENCES = (b"---\n", b"---\r", b"+++\n", b"+++\r")
+"""How a page begins that has front matter."""
 Kind = Literal["error", "warning", "unfinished"]
 
 
@@ -58,16 +67,72 @@ def check_records(
     record that can be."""
     holders: dict[str, str] = {}
     for place in places:
+        unreadable: list[Unreadable] = []
         try:
-            for outcomes in ingest_files(place.source, _list_files(place), workers=workers):
+            for outcomes in ingest_files(place.source, _list_files(place, unreadable), workers=workers):
                 count(len(outcomes))
                 for outcome in outcomes:
                     if isinstance(outcome, Record):
                         see(outcome)
                     yield from _judge(place.source, outcome, holders)
+            for one in unreadable:
+                where = shown_path(place.source.root, one.path.rstrip("/"))
+                what = f"cannot be read: {one.reason}"
+                yield Finding(Problem(where, 0, 0, what, None, "no record below it is seen; check its rights"), "error")
         except FolderError as error:
             what = f"the records folder cannot be read: {error}"
             yield Finding(Problem(shown_path(place.source.root, ""), 0, 0, what, None, "see [records] path"), "error")
+
+
+def check_site(config: Config, kept: Mapping[str, str], usual_path: Path) -> Iterator[Finding]:
+    """What a run would refuse or warn of: another id than the store's, defaults in the place of a config, a port that
+    the documents do not name. `kept` is what the store knows of the site, `usual_path` where a config is looked for."""
+    places = ConfigPlaces(config)
+
+    def find(table: str, key: str, what: str, value: str | None, todo: str, kind: Kind) -> Finding:
+        line = places.line((table, key)) or 0
+        level: Literal["error", "warning"] = "error" if kind == "error" else "warning"
+        return Finding(Problem(places.file or str(usual_path), line, 1 if line else 0, what, value, todo, level), kind)
+
+    site_id = kept.get("site_id")
+    if site_id is not None and config.site.id not in (None, site_id):
+        what = f"'id' is another than that of the store, {site_id!r}: a run is refused, all ids would change"
+        yield find("site", "id", what, config.site.id, f"write id = {toml_text(site_id)}", "error")
+    if refusal := missing_config(config, kept.get(CONFIG_KEY)):
+        yield find("site", "id", refusal, None, "", "error")
+    if warning := port_warning(config, config.serve.port):
+        yield find("serve", "port", warning, None, "", "warning")
+
+
+def find_skipped(config: Config) -> Iterator[Finding]:
+    """The kinds of files that look like records and are not read because of their names, in each records folder."""
+    places = ConfigPlaces(config)
+    for source in config.sources:
+        skipped: dict[str, list[str]] = defaultdict(list)
+        try:
+            for found in walk_folder(replace(source, include=LIKE_RECORDS)):
+                if isinstance(found, SourceFile) and _looks_skipped(source, found):
+                    skipped[os.path.splitext(found.path)[1]].append(found.path)
+        except FolderError:
+            continue  # it is told by `check_records`
+        line = places.record_key(source.name, "include") or 0
+        for suffix, paths in sorted(skipped.items()):
+            what = f"files that begin like records are not read, {len(paths)} in all"
+            todo = f'add "*{suffix}" to include of [records] if they are records'
+            problem = Problem(shown_path(source.root, min(paths)), 0, 0, what, f"*{suffix}", todo, "warning")
+            if places.file is not None:
+                problem = replace(problem, path=places.file, line=line, column=1 if line else 0)
+            yield Finding(problem, "warning")
+
+
+def folder_problem(source: Source) -> str | None:
+    """Why the folder of a source cannot be read, as a cycle says it; None if it can."""
+    try:
+        os.scandir(os.path.realpath(source.root)).close()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return f"{source.root}: the records folder cannot be read: {reason} (bring it back; see [records] path)"
+    return None
 
 
 def place_problem(sources: Sequence[Source], name: str, problem: Problem) -> Problem:
@@ -91,7 +156,20 @@ def shown_path(root: str, path: str) -> str:
     return full if near.startswith("..") else near
 
 
-def _list_files(place: Place) -> Iterator[tuple[SourceFile, None]]:
+def _looks_skipped(source: Source, file: SourceFile) -> bool:
+    """Whether a file begins as records do, and has a name that is not read."""
+    name = os.path.basename(unescape_path(file.path))
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in source.include):
+        return False
+    try:
+        with open(os.path.join(source.root, unescape_path(file.path)), "rb") as opened:
+            return opened.read(4) in FENCES
+    except OSError:
+        return False
+
+
+def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[SourceFile, None]]:
+    """The files at or below a place; what cannot be read there is added to `unreadable`."""
     full = os.path.join(place.source.root, unescape_path(place.path))
     if os.path.isfile(full):
         status = os.stat(full)
@@ -99,7 +177,10 @@ def _list_files(place: Place) -> Iterator[tuple[SourceFile, None]]:
         return
     below = f"{place.path}/" if place.path else ""
     for found in walk_folder(place.source):
-        if not isinstance(found, Unreadable) and found.path.startswith(below):
+        if isinstance(found, Unreadable):
+            if found.path.startswith(below) or below.startswith(found.path):
+                unreadable.append(found)
+        elif found.path.startswith(below):
             yield found, None
 
 

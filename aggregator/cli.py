@@ -1,4 +1,4 @@
-"""The commands. The only place that prints: data on stdout, messages on stderr.
+"""The commands. They alone print: data on stdout, messages on stderr.
 
 Exit codes: 0 fine, 1 something was found wrong, 2 usage, config, port or store, 130 interrupted.
 """
@@ -24,7 +24,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aggregator import __version__
-from aggregator.errors import AggregatorError, ConfigError, StoppedError, StoreError, StoreHeldError
+from aggregator.errors import (
+    AggregatorError,
+    ConfigError,
+    StoppedError,
+    StoreError,
+    StoreHeldError,
+    StoreMismatchError,
+    StoreMissingError,
+)
+from aggregator.printing import draw, echo, echo_lines, lost_data, open_streams, say
+from aggregator.shown import json_text, visible_facts
 
 if TYPE_CHECKING:
     from aggregator.check import Finding
@@ -64,22 +74,20 @@ def main() -> None:
     """Runs the command line and exits with its code."""
     gc.set_threshold(GC_THRESHOLD)
     atexit.register(gc.freeze)  # what is left goes with the process; nothing is gained by looking through it
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character is no reason to fail
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
     try:
         commands(standalone_mode=False)
     except click.exceptions.Exit as finished:
         sys.exit(finished.exit_code)
     except click.ClickException as error:
-        error.show()
+        usage = io.StringIO()
+        error.show(usage)
+        for line in usage.getvalue().splitlines():
+            say(line)
         sys.exit(UNUSABLE)
     except (click.Abort, KeyboardInterrupt, StoppedError) as stopped:
         say(str(stopped) or "interrupted")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FOUND_WRONG)
     except AggregatorError as error:
         for line in str(error).splitlines():
             say(line if isinstance(error, ConfigError) else f"error: {line}")
@@ -101,24 +109,50 @@ class _Moment(click.ParamType[datetime]):
         return moment.astimezone(UTC)
 
 
-config_option = click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help=f"Config file.  [default: {DEFAULT_CONFIG}]"
-)
+def _or_before(context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
+    """The config that is named after the command, else before it, else in the environment."""
+    return value or context.find_root().params["config_path"]
+
+
+def _config_option(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    kind = click.Path(path_type=Path)
+    return click.option("-c", "--config", "config_path", type=kind, callback=_or_before, help=text)
+
+
+config_option = _config_option(f"Config file.  [default: {DEFAULT_CONFIG}]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log what is done in detail, too.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Log only what is wrong.")
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="aggregator")
-def commands() -> None:
+@click.option(
+    "-c",
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    envvar="AGGREGATOR_CONFIG",
+    help="Config file, before or after the command; or name it in AGGREGATOR_CONFIG.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="aggregator")
+def commands(config_path: Path | None) -> None:  # noqa: ARG001 - the commands read it from the context
     """Turns a folder of record files into RSS, Atom and JSON feeds that people subscribe to.
 
     A record is a text file with front matter. Every topic that a published record has gets a feed.
     """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise AggregatorError(
+            f"the working folder cannot be used: {error.strerror} (change to one that is there, such as: cd /)"
+        ) from None
 
 
 @commands.command(short_help="Run the service: scan, write the feeds, serve them.")
 @config_option
-def run(config_path: Path | None) -> None:
+@verbose_option
+@quiet_option
+def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """Run the service: scan on schedule and on changes, write the feeds, serve them over HTTP.
 
     A changed config takes effect when it is saved, or is refused and said to be; SIGHUP asks for it to be read too.
@@ -133,7 +167,7 @@ def run(config_path: Path | None) -> None:
     if not os.isatty(0) and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service takes it; it reads the config then anyway
     config = load(config_path)
-    start_logging()
+    start_logging(verbose=verbose, quiet=quiet)
     socket = bind_socket(config.serve.host, config.serve.port)
     stop = threading.Event()
     with socket, writing_store(config, stop) as (store, site_id):
@@ -141,23 +175,25 @@ def run(config_path: Path | None) -> None:
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)
-        click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
+        echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
         if not service.run(make_server(service.app, socket)):
             os._exit(0)  # a thread that hangs cannot be ended; the store is as after a loss of power, and free
 
 
 @commands.command(short_help="Serve an output folder that another process writes.")
 @config_option
-def serve(config_path: Path | None) -> None:
+@verbose_option
+@quiet_option
+def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """Serve an output folder that another process writes, and nothing else."""
     from aggregator.http import bind_socket, make_server
     from aggregator.service import serve_folder
 
     config = load(config_path)
-    start_logging()
+    start_logging(verbose=verbose, quiet=quiet)
     stop = threading.Event()
     with bind_socket(config.serve.host, config.serve.port) as socket, stopped_by_signals(stop):
-        click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
+        echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
 
         def server_of(app: FeedsApp) -> FeedsServer:
             return make_server(app, socket)
@@ -169,7 +205,7 @@ def serve(config_path: Path | None) -> None:
 @config_option
 @json_option
 @click.option("--now", type=_Moment(), help="The content's time instead of the clock's, for a build to repeat.")
-@click.option("--strict", is_flag=True, help="Exit 1 if a record is rejected or a folder cannot be read.")
+@click.option("--strict", is_flag=True, help="Exit 1 if a record is rejected or anything else is wrong, too.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would go in and out of each feed.")
 @click.option("--accept-removals", is_flag=True, help="Withdraw vanished records at once, however many.")
 def build(
@@ -177,25 +213,29 @@ def build(
 ) -> None:
     """Run one cycle and exit: for cron, CI and static hosting.
 
-    Waits up to 30 s while a service or another build holds the store.
+    Waits up to 30 s while a service or another build holds the store. Exits 1 if a folder of records could not be read
+    or a feed could not be written.
     """
     from aggregator import reports
+    from aggregator.check import folder_problem
     from aggregator.pipeline import Pipeline
 
     config = load(config_path)
     if dry_run:
         moves, wrong = rehearse_build(config, now or datetime.now(UTC), accept_removals=accept_removals)
-        tell(reports.moves_facts(moves), as_json, lambda: echo_lines(reports.moves_lines(moves)))
+        tell(reports.moves_facts(moves), as_json, lambda _: echo_lines(reports.moves_lines(moves)))
         if not moves:
             say("no feed would change its entries")
-        sys.exit(FOUND_WRONG if strict and wrong else 0)
+        unread = any(map(folder_problem, config.sources))
+        sys.exit(FOUND_WRONG if unread or (strict and wrong) else 0)
     stop = threading.Event()
     with writing_store(config, stop) as (store, site_id), shown_progress() as progress:
         pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
         result = pipeline.run(now or datetime.now(UTC), accept_removals=accept_removals)
         rejected = say_problems(config, store, result.problems, site_id)
-    tell(reports.result_facts(result), as_json, lambda: click.echo(reports.summary_line(result)))
-    if not result.published or (strict and (rejected or result.problems)):
+    print_facts(reports.result_facts(result), as_json, lambda _: echo(reports.summary_line(result)))
+    failed = not (result.published and result.complete) or result.unwritten or result.unreadable
+    if failed or (strict and (rejected or result.problems)):
         sys.exit(FOUND_WRONG)
 
 
@@ -218,9 +258,10 @@ def check(config_path: Path | None, as_json: bool, style: str, paths: tuple[str,
     except ConfigError as error:
         tell_findings([Finding(problem, problem.level) for problem in error.problems], 0, as_json, style)
         sys.exit(UNUSABLE)
-    findings, records = find_problems(config, paths)
+    kept = read_kept(config)
+    findings, records = find_problems(config, paths, kept)
     tell_findings(findings, records, as_json, style)
-    if warning := site_id_warning(config, None):
+    if warning := site_id_warning(config, kept.get("site_id")):
         say(warning)
     say(reports.count_line(records, [found.kind for found in findings]))
     if any(found.kind == "error" for found in findings):
@@ -231,20 +272,23 @@ def check(config_path: Path | None, as_json: bool, style: str, paths: tuple[str,
 @config_option
 @json_option
 def status(config_path: Path | None, as_json: bool) -> None:
-    """Show the last and next cycle, counts, rejected records with reasons, and the feeds.
+    """Show the last and next cycle, counts, feeds, rejected records with reasons, and at the end what is wrong.
 
-    Works on a config that is refused too, while a service goes on with the last good one.
+    Works on a config that is refused too, while a service goes on with the last good one. Exits 1 while a folder of
+    records cannot be read, the config is refused, the last cycle failed or feeds cannot be written.
     """
     from aggregator import overview
 
     try:
         config = load(config_path)
     except ConfigError as error:
-        facts = gather_beside(config_path or DEFAULT_CONFIG, error)
+        config, facts = gather_beside(config_path or DEFAULT_CONFIG, error)
     else:
         with reading_store(config) as store:
             facts = overview.gather_status(config, store)
-    tell(facts, as_json, lambda: draw(overview.draw_status(facts)))
+    tell(facts, as_json, lambda shown: draw(overview.draw_status(shown, config.site.timezone)))
+    if facts["wrong"]:
+        sys.exit(FOUND_WRONG)
 
 
 @commands.command(short_help="List every feed and its address.")
@@ -266,11 +310,11 @@ def feeds(config_path: Path | None, as_json: bool, pin: bool) -> None:
             slugs, unnamed = overview.read_pins(config, connection)
         if unnamed:
             say(f"left out, because the config cannot hold their names: the topics of {', '.join(unnamed)}")
-        tell(slugs, as_json, lambda: echo_lines(overview.pin_lines(slugs)))
+        tell(slugs, as_json, lambda _: echo_lines(overview.pin_lines(slugs)))
         return
     with reading_store(config) as store, store.read() as connection:
         facts = [overview.feed_facts(config, one) for one in overview.read_summaries(config, connection)]
-    tell(facts, as_json, lambda: draw(overview.draw_feeds(facts)))
+    tell(facts, as_json, lambda shown: draw(overview.draw_feeds(shown, config.site.timezone)))
 
 
 @commands.command(short_help="Show what a feed would hold now, also under another config.", epilog=PREVIEW_EPILOG)
@@ -290,7 +334,7 @@ def preview(config_path: Path | None, as_json: bool, slug: str) -> None:
     config = load(config_path)
     with reading_store(config) as store:
         trial = preview_feed(config, store, slug, datetime.now(UTC))
-    tell(answers.trial_facts(trial), as_json, lambda: draw(answers.draw_trial(trial)))
+    tell(answers.trial_facts(trial), as_json, lambda shown: draw(answers.draw_trial(shown, config.site.timezone)))
 
 
 @commands.command(short_help="Say of one record what was read, where it is, and why.", epilog=EXPLAIN_EPILOG)
@@ -310,37 +354,43 @@ def explain(config_path: Path | None, as_json: bool, record: str) -> None:
     config = load(config_path)
     with reading_store(config) as store:
         found = explain_record(config, store, record, datetime.now(UTC))
-    tell(answers.explanation_facts(found), as_json, lambda: draw(answers.draw_explanation(found)))
+    facts = answers.explanation_facts(found)
+    tell(facts, as_json, lambda shown: draw(answers.draw_explanation(shown, config.site.timezone)))
 
 
 @commands.command(short_help="Print the JSON Schema of the config file.")
-@click.option("--config", type=click.Path(), expose_value=False, help="Not read: the schema is that of every config.")
+@click.option(
+    "-c", "--config", type=click.Path(), expose_value=False, help="Not read: the schema is that of every config."
+)
 def schema() -> None:
     """Print the JSON Schema of the config file, for the completion of editors."""
     from aggregator.config import config_schema
 
-    click.echo(schema_text(config_schema()))
+    echo(schema_text(config_schema()))
+    end_if_lost()
 
 
 @commands.command(short_help="Write a commented config and make its folders.")
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="File to write, below DIR.")
+@_config_option("File to write, below DIR.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
 def init(folder: Path, config_path: Path | None) -> None:
     """Write a commented config/aggregator.toml into DIR (default: here) and make the folders it names.
 
+    The site gets a new id, or keeps the id of the store that is there already.
     Its JSON Schema is written beside it, as aggregator.schema.json, for editors that complete keys (Taplo, Even Better
     TOML). After an upgrade: aggregator schema > config/aggregator.schema.json
     """
     import shlex
     import uuid
 
-    from aggregator.config import SCHEMA_NAME, config_schema, init_text, load_config
+    from aggregator.config import SCHEMA_NAME, config_schema, default_config, init_text, load_config
 
     path = folder / (config_path or DEFAULT_CONFIG)
+    kept = read_kept(default_config(path, env=os.environ)).get("site_id")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(init_text(str(uuid.uuid4())))
+            file.write(init_text(kept or str(uuid.uuid4())))
         path.with_name(SCHEMA_NAME).write_text(schema_text(config_schema()) + "\n", encoding="utf-8")
         config = load_config(path, env={})
         made = [Path(source.root) for source in config.sources] + [config.output.path]
@@ -350,12 +400,12 @@ def init(folder: Path, config_path: Path | None) -> None:
         raise AggregatorError(f"{path} is there already (edit it, or remove it first)") from None
     except OSError as error:
         raise AggregatorError(f"{error.filename} cannot be written: {error.strerror}") from None
-    click.echo(f"Wrote {path}")
-    for place in made:
-        click.echo(f"Made  {os.path.relpath(place)}/")
+    lines = [f"Wrote {path}", *(f"Made  {os.path.relpath(place)}/" for place in made)]
+    if kept:
+        lines.append(f"The ids of entries are made from {kept!r}, as in the store that is there")
     command = f"aggregator run --config {shlex.quote(str(path))}" if config_path else "aggregator run"
     where = "" if folder == Path(".") or config_path else f"cd {shlex.quote(str(folder))} && "
-    click.echo(f"Next: put records into {os.path.relpath(made[0])}/, then: {where}{command}")
+    echo_lines([*lines, f"Next: put records into {os.path.relpath(made[0])}/, then: {where}{command}"])
 
 
 def schema_text(schema: dict[str, Any]) -> str:
@@ -367,12 +417,12 @@ def load(path: Path | None) -> Config:
     """The config at `path`, or at its usual place; without one there, the defaults if there is a folder of records."""
     from aggregator.config import default_config, load_config
 
-    if path is not None or DEFAULT_CONFIG.exists():
+    if path is not None or _may_be_there(DEFAULT_CONFIG):
         config = load_config(path or DEFAULT_CONFIG, env=os.environ)
     else:
         config = default_config(DEFAULT_CONFIG, env=os.environ)
         root = Path(config.sources[0].root)
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise AggregatorError(
                 f"there is neither {DEFAULT_CONFIG} nor a folder {os.path.relpath(root)}/ here"
                 " (make one with: aggregator init; or name a config with --config)"
@@ -383,18 +433,65 @@ def load(path: Path | None) -> Config:
     return config
 
 
+def _may_be_there(path: Path) -> bool:
+    """Whether a path is in use: also by a link that leads nowhere, or in a folder that cannot be looked into."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def read_kept(config: Config) -> dict[str, str]:
+    """What the store knows of the site, as far as it can be told: its id, the config that it was last written with."""
+    from aggregator.config import sqlite_file
+    from aggregator.site import CONFIG_KEY
+
+    database = sqlite_file(config.store.url)
+    if database is not None and not os.path.lexists(database):
+        return {}  # and nothing of the store needs to be imported
+    from aggregator.store import read_meta
+
+    try:
+        with reading_store(config) as store, store.read() as connection:
+            found = {key: read_meta(connection, key) for key in ("site_id", CONFIG_KEY)}
+    except StoreMissingError:
+        return {}
+    except StoreError as error:
+        say(f"what the store knows was not compared: {error}")
+        return {}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def open_configured(config: Config, store: Store) -> str:
+    """The id of the site, which the store has by then, as it has the path of the config. Raises StoreMismatchError."""
+    from aggregator.site import CONFIG_KEY, default_site_id, missing_config, stated_config
+    from aggregator.store import open_site, read_meta, write_meta
+
+    with store.read() as connection:
+        kept = read_meta(connection, CONFIG_KEY)
+    if refusal := missing_config(config, kept):
+        raise StoreMismatchError(refusal)
+    site_id = open_site(store, config.site.id, default_site_id(config))
+    if kept != stated_config(config):
+        with store.write() as connection:
+            write_meta(connection, CONFIG_KEY, stated_config(config))
+    return site_id
+
+
 @contextmanager
 def writing_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store, str]]:
     """The store, ours to write, and the site's id. Until the end SIGTERM and SIGINT set `stop`."""
-    from aggregator.site import default_site_id
-    from aggregator.store import open_site, open_store
+    from aggregator.store import open_store
 
     with stopped_by_signals(stop):
         store = open_store(config.store.url, create=True)
         try:
             take_lease(store, stop)
             try:
-                yield store, open_site(store, config.site.id, default_site_id(config))
+                yield store, open_configured(config, store)
             finally:
                 store.lease.release()
         finally:
@@ -423,7 +520,7 @@ def reading_store(config: Config) -> Iterator[Store]:
         store.close()
 
 
-def gather_beside(path: Path, refused: ConfigError) -> dict[str, Any]:
+def gather_beside(path: Path, refused: ConfigError) -> tuple[Config, dict[str, Any]]:
     """The status while a service goes on without what its config says now. Raises `refused` again when none runs."""
     from aggregator import overview
     from aggregator.config import usable_config
@@ -432,7 +529,7 @@ def gather_beside(path: Path, refused: ConfigError) -> dict[str, Any]:
     with suppress(StoreError), reading_store(config) as store:
         facts = overview.gather_status(config, store, refused.problems)
         if facts["running"]:
-            return facts
+            return config, facts
     raise refused
 
 
@@ -458,14 +555,13 @@ def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> t
     import tempfile
 
     from aggregator.pipeline import rehearse
-    from aggregator.site import default_site_id
-    from aggregator.store import copy_store, open_site
+    from aggregator.store import copy_store
 
     with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
         copy = copy_store(config.store.url, Path(folder))
         try:
             copy.lease.acquire(0)
-            site_id = open_site(copy, config.site.id, default_site_id(config))
+            site_id = open_configured(config, copy)
             moves, problems = rehearse(config, copy, site_id, now, accept_removals=accept_removals)
             return moves, bool(say_problems(config, copy, problems, site_id) or problems)
         finally:
@@ -473,9 +569,10 @@ def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> t
             copy.close()
 
 
-def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding], int]:
-    """The problems of records and, where all are checked, of topics; and how many records were read."""
-    from aggregator.check import Finding, Place, check_records, find_place, shown_path
+def find_problems(config: Config, paths: tuple[str, ...], kept: dict[str, str]) -> tuple[list[Finding], int]:
+    """The problems of records and, where all are checked, of the site, of topics and of files that are not read; and
+    how many records were read. `kept` is what the store knows of the site."""
+    from aggregator.check import Finding, Place, check_records, check_site, find_place, find_skipped, shown_path
     from aggregator.survey import Survey
 
     places = []
@@ -487,8 +584,10 @@ def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding]
     counted: list[int] = []
     survey = Survey(config)
     everything = [Place(source, "") for source in config.sources]
-    found = list(check_records(places or everything, config.workers, counted.append, survey.see))
+    found = [] if places else list(check_site(config, kept, DEFAULT_CONFIG))
+    found += check_records(places or everything, config.workers, counted.append, survey.see)
     if not places:
+        found += find_skipped(config)
         warnings = (replace(one, path=shown_path(one.path, "")) for one in survey.problems())
         ordered = sorted(warnings, key=lambda one: (one.path, one.line, one.column))
         found += [Finding(one, "warning") for one in ordered]
@@ -499,7 +598,7 @@ def tell_findings(findings: list[Finding], records: int, as_json: bool, style: s
     """Prints what a check found."""
     from aggregator import reports
 
-    def echo_findings() -> None:
+    def echo_findings(_facts: Any) -> None:
         echo_lines([reports.github_line(one.problem) if style == "github" else str(one) for one in findings])
 
     tell({"records": records, "problems": [reports.finding_facts(one) for one in findings]}, as_json, echo_findings)
@@ -545,9 +644,10 @@ def shown_progress() -> Iterator[Progress]:
         yield show
 
 
-def start_logging() -> None:
+def start_logging(*, verbose: bool, quiet: bool) -> None:
     """Logs on stderr, one line each."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     for name in ("alembic", "apscheduler", "watchfiles"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -558,33 +658,22 @@ def address_of(name: tuple[Any, ...]) -> str:
     return f"http://{host}:{name[1]}/"
 
 
-def tell(facts: object, as_json: bool, print_text: Callable[[], None]) -> None:
-    """Prints data on stdout, as JSON or for people."""
+def tell(facts: Any, as_json: bool, print_text: Callable[[Any], None]) -> None:
+    """Prints what a command was asked for, as `print_facts` does; ends with 1 if it could not be written."""
+    print_facts(facts, as_json, print_text)
+    end_if_lost()
+
+
+def end_if_lost() -> None:
+    """Ends with 1 if what was printed on stdout could not be written."""
+    if reason := lost_data():
+        say(f"error: what was asked for could not be written to stdout: {reason}")
+        sys.exit(FOUND_WRONG)
+
+
+def print_facts(facts: Any, as_json: bool, print_text: Callable[[Any], None]) -> None:
+    """Prints data on stdout, as JSON or for people: `print_text` gets the facts with all texts made visible."""
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        echo(json_text(facts))
     else:
-        print_text()
-
-
-def draw(drawing: Any) -> None:
-    """Prints tables, as wide as the terminal, or as they need where there is none."""
-    from rich.console import Console
-
-    if sys.stdout.isatty():
-        Console(highlight=False).print(drawing)
-        return
-    console = Console(width=200, highlight=False)
-    with console.capture() as capture:
-        console.print(drawing)
-    echo_lines([line.rstrip() for line in capture.get().splitlines()])
-
-
-def echo_lines(lines: list[str]) -> None:
-    """Prints lines of data."""
-    for line in lines:
-        click.echo(line)
-
-
-def say(message: str) -> None:
-    """A message on stderr."""
-    click.echo(message, err=True)
+        print_text(visible_facts(facts))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -26,6 +27,7 @@ from aggregator.parse.fields import FLAGS
 from aggregator.parse.trace import FieldTrace
 from aggregator.pipeline import Pipeline
 from aggregator.rules import failing_clauses, fold, read_facts, rule_text
+from aggregator.shown import shown_time
 from aggregator.store import (
     Event,
     Membership,
@@ -49,6 +51,8 @@ from aggregator.store import (
 )
 
 MAX_MATCHES = 20
+_RAW_BYTES = re.compile("[\ud800-\udfff]")
+"""How os.fsdecode has bytes that are no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +120,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
             raise NotFoundError(_nowhere(config, asked))
         stored = read_stored(connection, *found[0], config.tables)
         source = sources[stored.source]
-        outcome, _ = trace_file(source, stored.path)
-        # what the file itself says: topics of its source stand in the config
-        _, traces = trace_file(replace(source, topics=()), stored.path)
+        outcome, traces = trace_file(source, stored.path)
         judge = _Judge(config, stored, outcome, traces, to_us(now))
         published = judge.published()
         entry = stored.entry
@@ -134,7 +136,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
         path=judge.path,
         title=content.title if content else "",
         published=published,
-        fields=traces,
+        fields=judge.placed(traces),
         problems=judge.problems(),
         feeds=judged,
         history=_with_ages(config, entry, judged, happenings),
@@ -147,8 +149,11 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
 
 def _find(config: Config, connection: Any, asked: str) -> list[tuple[str, str]]:
     """Source and path of what is meant, each once: by path, else by id, else by link."""
-    for found in (_by_path(config, connection, asked), find_by_id(connection, asked), _by_link(connection, asked)):
-        if found:
+    ways: list[Callable[[Config, Any, str], list[tuple[str, str]]]] = [_by_path]
+    if not _RAW_BYTES.search(asked):  # which a file name may have, and no id and no link
+        ways += [_by_id, _by_link]
+    for find in ways:
+        if found := find(config, connection, asked):
             return list(dict.fromkeys(found))
     return []
 
@@ -172,7 +177,11 @@ def _by_path(config: Config, connection: Any, asked: str) -> list[tuple[str, str
     return there
 
 
-def _by_link(connection: Any, asked: str) -> list[tuple[str, str]]:
+def _by_id(_config: Config, connection: Any, asked: str) -> list[tuple[str, str]]:
+    return find_by_id(connection, asked)
+
+
+def _by_link(_config: Config, connection: Any, asked: str) -> list[tuple[str, str]]:
     """Entries with this link or original link; if there is none, with one that differs by what only tracks readers."""
     link = http_url(asked)
     if link is None:
@@ -218,7 +227,9 @@ class _Judge:
         now_us: int,
     ) -> None:
         self._config, self._stored, self._outcome, self._now = config, stored, outcome, now_us
-        self._traces = {trace.field: trace for trace in traces}
+        self._traces = {trace.field: trace for trace in traces if trace.origin == "record"}
+        stated = (trace.value or () for trace in traces if trace.field == "topics" and trace.origin != "config")
+        self._topics = {config.tables.topic(topic_key(name)) for names in stated for name in names}
         self._places = ConfigPlaces(config)
         self._source = next(source for source in config.sources if source.name == stored.source)
         self.path = shown_path(self._source.root, stored.path)
@@ -229,6 +240,15 @@ class _Judge:
             return (str(replace(self._outcome.problem, path=self.path)),)
         warnings = self._outcome.warnings if self._outcome else ()
         return tuple(str(replace(problem, path=self.path)) for problem in warnings)
+
+    def placed(self, traces: tuple[FieldTrace, ...]) -> tuple[FieldTrace, ...]:
+        """The traces with the files that they name, and the lines of the config."""
+        return tuple(
+            replace(one, file=self._places.file, line=self._places.record_key(self._source.name, one.key or ""))
+            if one.origin == "config"
+            else replace(one, file=self.path)
+            for one in traces
+        )
 
     def published(self) -> Verdict:
         """Whether feeds show the record, and why."""
@@ -252,7 +272,7 @@ class _Judge:
         return self._outcome is not None and bool(known) and known != self._outcome.digest
 
     def _of_gone_file(self, *, out: bool) -> Verdict:
-        since = f" since {_moment(self._stored.gone_at)}" if self._stored.gone_at is not None else ""
+        since = f" since {self._moment(self._stored.gone_at)}" if self._stored.gone_at is not None else ""
         if out and self._stored.held:
             reason = (
                 f"its file is gone{since}, but with so many others that this waits (aggregator build --accept-removals)"
@@ -285,10 +305,10 @@ class _Judge:
         if not record.public:
             return self._of_flag(value=out)
         if entry.expires_at is not None and entry.expires_at <= self._now:
-            reason = f"it expired {_moment(entry.expires_at)}" + ("; the next cycle withdraws it" if out else "")
+            reason = f"it expired {self._moment(entry.expires_at)}" + ("; the next cycle withdraws it" if out else "")
             return Verdict(out, "expired", reason, self.path, self._line("expires_at"))
         if not out and entry.dated_at is not None and entry.dated_at > self._now:
-            reason = f"its date is to come: {_moment(entry.dated_at)}"
+            reason = f"its date is to come: {self._moment(entry.dated_at)}"
             return Verdict(False, "future", reason, self.path, self._line("published_at"))
         if not out:
             return Verdict(False, "waiting", "the next cycle releases it", self.path)
@@ -301,22 +321,26 @@ class _Judge:
         if published is not None and published.value is False:
             hiding.insert(0, published)
         if hiding and not value:
-            flag = hiding[0]
-        elif published is not None and published.value is not None:
-            flag = published
-        elif self._source.default_published or not value:
-            return self._in_config(
-                "default_published",
-                "default_published",
-                f"no flag in the record, and default_published is {str(self._source.default_published).lower()}",
-                value=value,
-            )
-        else:
+            return self._by_flag(hiding[0], value=value)
+        if published is not None and published.value is not None:
+            return self._by_flag(published, value=value)
+        if value and not self._source.default_published:
             return Verdict(value, "hidden", "its place in the folder says so", self.path)
-        return Verdict(value, flag.field, f"'{flag.key}' is {str(flag.value).lower()}", self.path, flag.line)
+        default = f"default_published is {str(self._source.default_published).lower()}"
+        clear = [self._traces[name] for name in FLAGS[1:] if name in self._traces]
+        if clear and value:
+            return self._by_flag(clear[0], value=value, more=f", no 'published' is there, and {default}")
+        flags = f"'{clear[0].key}' is false, no 'published' is there" if clear else "no flag in the record"
+        return self._in_config("default_published", "default_published", f"{flags}, and {default}", value=value)
+
+    def _by_flag(self, flag: FieldTrace, *, value: bool, more: str = "") -> Verdict:
+        return Verdict(value, flag.field, f"'{flag.key}' is {str(flag.value).lower()}{more}", self.path, flag.line)
 
     def _in_config(self, cause: str, key: str, reason: str, *, value: bool = False) -> Verdict:
         return Verdict(value, cause, reason, self._places.file, self._places.record_key(self._source.name, key))
+
+    def _moment(self, us: int) -> str:
+        return shown_time(from_us(us), self._config.site.timezone)
 
     def _line(self, field: str) -> int | None:
         return self._traces[field].line if field in self._traces else None
@@ -338,9 +362,11 @@ class _Judge:
             stated = {spec.slug for spec in self._config.feeds}
             for slug in sorted({topics[key] for key in facts.topics if key in topics} - stated):
                 yield FeedVerdict(slug, False, *why)
+        # the feed of a topic may have become one of the config that the next cycle will fill
+        replaced = {spec.slug for spec in self._config.feeds}
         for one in memberships:
-            if one.topic is not None and not one.ruled and one.slug is not None and one.left_by is None:
-                yield FeedVerdict(one.slug, True, "topic", *self._topic_place(one.topic), page=one.page)
+            if one.topic is not None and not one.ruled and one.left_by is None and one.slug not in {None, *replaced}:
+                yield FeedVerdict(str(one.slug), True, *self._topic_clause(one.topic), page=one.page)
         ruled = {one.slug: one for one in memberships if one.ruled}
         for spec in self._config.feeds:
             if not published.value or self._stored.entry is None:
@@ -365,13 +391,17 @@ class _Judge:
         also = () if inside else failing[1:]
         return FeedVerdict(spec.slug, inside, clause, self._places.file, line, page=page, pending=pending, also=also)
 
-    def _topic_place(self, topic: str) -> tuple[str | None, int | None]:
-        """Where the topic is stated: in the record, or for all records of its source."""
-        tables, stated = self._config.tables, self._traces.get("topics")
-        own = tables.all_of(map(topic_key, stated.value or ())) if stated is not None else frozenset()
-        if topic not in own and topic in tables.all_of(map(topic_key, self._source.topics)):
-            return self._places.file, self._places.record_key(self._source.name, "topics")
-        return self.path, self._line("topics")
+    def _topic_clause(self, topic: str) -> tuple[str, str | None, int | None]:
+        """What puts the entry into the feed of a topic, and where that is stated: the topic in the record or for all
+        records of its source, or a topic that belongs to it."""
+        tables, own = self._config.tables, self._topics
+        added = {tables.topic(topic_key(name)) for name in self._source.topics}
+        children = [child for child, parent in tables.parents.items() if parent == topic]
+        if topic not in own | added and (child := next(iter(tables.all_of(own | added) & {*children}), None)):
+            return "topics.parent", self._places.file, self._places.topic("parent", child)
+        if topic not in own and topic in added:
+            return "topic", self._places.file, self._places.record_key(self._source.name, "topics")
+        return "topic", self.path, self._line("topics")
 
 
 def taking_clause(rule: Rule) -> str | None:
@@ -456,7 +486,3 @@ def _tell(connection: Any, history: tuple[Event, ...]) -> tuple[Happening, ...]:
 def _said(what: str, value: str | None, todo: str) -> str:
     """A problem without its place."""
     return str(Problem("", 0, 0, what, value, todo)).removeprefix(": ")
-
-
-def _moment(us: int | None) -> str:
-    return "" if us is None else from_us(us).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from aggregator.shown import visible
+
 Format = Literal["rss", "atom", "json"]
 Layout = Literal["plain", "jekyll", "hugo"]
 """What a system says of a record beside its front matter: in the names of files and folders, in the body."""
@@ -36,15 +38,12 @@ class Problem:
     level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        # a file may be called anything, also what would end a line or command a terminal
-        place = self.path if self.path.isprintable() else self.path.encode("unicode_escape").decode()
-        if self.line:
-            place += f":{self.line}:{self.column or 1}"
+        place = f"{self.path}:{self.line}:{self.column or 1}" if self.line else self.path
         text = f"{place}: {self.what}"
         if self.value is not None:
             shown = self.value if len(self.value) <= 80 else self.value[:79] + "…"
             text += f": {shown!r}"
-        return f"{text} ({self.todo})" if self.todo else text
+        return visible(f"{text} ({self.todo})" if self.todo else text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,7 +473,8 @@ class CycleResult:
     """What one cycle did, in numbers; `problems` are those of whole sources and of publishing.
 
     `due` is when the next entry becomes public or expires by itself; `complete` is False when a records folder
-    could not be scanned, `published` when the output folder could not be brought up to date.
+    could not be scanned, `published` when the output folder could not be brought up to date. `unwritten` feeds could
+    not be written, and `unreadable` folders inside the records folders could not be read.
     """
 
     scanned: int
@@ -489,6 +489,8 @@ class CycleResult:
     complete: bool
     published: bool
     due: datetime | None
+    unwritten: int = 0
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)

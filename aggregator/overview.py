@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from rich import box
@@ -15,11 +15,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from aggregator.check import place_problem
+from aggregator.check import folder_problem, place_problem
 from aggregator.config import Config, can_pin, toml_text
 from aggregator.model import FILE_NAMES, CycleResult, FeedSummary, Problem
-from aggregator.reports import problem_facts, stamp
-from aggregator.site import site_id_warning
+from aggregator.reports import problem_facts
+from aggregator.shown import shown_time, stamp
+from aggregator.site import CONFIG_KEY, missing_config, site_id_warning
 from aggregator.store import (
     FileProblem,
     LastCycle,
@@ -39,9 +40,13 @@ from aggregator.store import (
 
 
 def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ()) -> dict[str, Any]:
-    """All that `status` says, for --json. `refused` is what is wrong with the config file as it is now."""
+    """All that `status` says, for --json. `refused` is what is wrong with the config file as it is now.
+
+    `wrong` is what keeps records or feeds back as a whole; while it says anything, `status` ends with 1.
+    """
     with store.read() as connection:
         told = read_meta(connection, "config_state")
+        without_config = missing_config(config, read_meta(connection, CONFIG_KEY))
         due = next_due(connection, to_us(datetime.now(UTC)))
         site_id = read_meta(connection, "site_id")
         last = last_cycle(connection)
@@ -51,13 +56,16 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         entries = count_entries(connection)
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
+    sources += [text for text in map(folder_problem, config.sources) if text]
+    config_facts = _config_facts(json.loads(told) if told and holder else {}, refused)
+    wrong = [*filter(None, [without_config]), *sources, *_wrong(last, config_facts)]
     return {
         "site_id": site_id,
         "running": holder,
         "last_cycle": None if last is None else _cycle_facts(last),
         "next_cycle": stamp(from_us(int(upcoming))) if upcoming and holder else None,
         "next_due": None if due is None else stamp(from_us(due)),
-        "config": _config_facts(json.loads(told) if told and holder else {}, refused),
+        "config": config_facts,
         "entries": entries,
         "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ())])),
         "rejected": [facts for state, facts in problems if state == "rejected"],
@@ -65,7 +73,21 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         "warnings": [facts for state, facts in problems if state == "warning"],
         "feeds": feeds,
         "advice": [text for text in (site_id_warning(config, site_id),) if text],
+        "wrong": list(dict.fromkeys(wrong)),
     }
+
+
+def _wrong(last: LastCycle | None, config: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the last cycle and with the config."""
+    if last is not None:
+        if last.error:
+            yield f"the last cycle failed: {last.error}"
+        elif last.counts.get("unwritten") or last.counts.get("published") is False:
+            yield "feeds could not be written in the last cycle"
+        if last.counts.get("unreadable"):
+            yield "folders of records could not be read in the last cycle"
+    if config["refused"]:
+        yield "the config is refused, the last good one stays in force"
 
 
 def _config_facts(told: dict[str, Any], refused: Sequence[Problem]) -> dict[str, Any]:
@@ -102,21 +124,28 @@ def pin_lines(slugs: Mapping[str, str]) -> list[str]:
     return ["[topics.slugs]", *(f"{toml_text(name)} = {toml_text(slug)}" for name, slug in slugs.items())]
 
 
-def draw_status(facts: dict[str, Any]) -> RenderableType:
-    """The status for a terminal."""
-    parts: list[RenderableType] = [_status_head(facts)]
-    if problems := facts["config"]["refused"]:
-        parts.append(Text("\nConfig refused, the last good one stays in force", style="bold red"))
-        parts += [Padding(Text(one["text"], overflow="fold"), (0, 0, 0, 2), expand=False) for one in problems]
-    for name, color in (("rejected", "red"), ("unfinished", "yellow"), ("warnings", "yellow")):
-        if facts[name]:
-            parts.append(Text(f"\n{name.capitalize()} ({len(facts[name])})", style=f"bold {color}"))
-            parts += [_problem_line(line) for line in facts[name]]
-    parts += [Text("\nFeeds", style="bold"), _draw_ages(facts["feeds"])]
+def draw_status(facts: dict[str, Any], zone: tzinfo) -> RenderableType:
+    """The status for a terminal: what is wrong comes last, the gravest at the end, where the eye is."""
+    parts: list[RenderableType] = [_status_head(facts, zone), Text("\nFeeds", style="bold")]
+    parts.append(_draw_ages(facts["feeds"], zone))
+    for name, color in (("warnings", "yellow"), ("unfinished", "yellow"), ("rejected", "red")):
+        parts += _section(name.capitalize(), [_problem_text(one) for one in facts[name]], color)
+    notes = [text for text in facts["problems"] + facts["advice"] if text not in facts["wrong"]]
+    parts += _section("Notes", notes, "yellow")
+    parts += _section("Config refused", [one["text"] for one in facts["config"]["refused"]], "red")
+    parts += _section("Wrong", facts["wrong"], "red")
     return Group(*parts)
 
 
-def _status_head(facts: dict[str, Any]) -> Table:
+def _section(name: str, lines: Sequence[str], color: str) -> list[RenderableType]:
+    """A heading with the number of lines, and the lines; nothing without any."""
+    if not lines:
+        return []
+    heading = Text(f"\n{name} ({len(lines)})", style=f"bold {color}")
+    return [heading, *(Padding(Text(line, overflow="fold"), (0, 0, 0, 2), expand=False) for line in lines)]
+
+
+def _status_head(facts: dict[str, Any], zone: tzinfo) -> Table:
     head = Table.grid(padding=(0, 2))
     head.add_column(style="bold", no_wrap=True)
     head.add_column(overflow="fold")
@@ -125,51 +154,49 @@ def _status_head(facts: dict[str, Any]) -> Table:
     if last is None:
         head.add_row("Last cycle", "none yet")
     elif last["error"]:
-        head.add_row("Last cycle", f"[red]failed[/] {_ago(last['at'])}: {escape(last['error'])}")
+        head.add_row("Last cycle", f"[red]failed[/] {_ago(last['at'], zone)}")
     else:
-        head.add_row("Last cycle", f"{_ago(last['at'])}, {last['seconds']:.2f} s")
+        head.add_row("Last cycle", f"{_ago(last['at'], zone)}, {last['seconds']:.2f} s")
         head.add_row("", ", ".join(f"{name} {last[name]}" for name in ("scanned", "new", "changed", "removed")))
-    head.add_row("Next cycle", _upcoming(facts))
+    head.add_row("Next cycle", _upcoming(facts, zone))
     if facts["next_due"]:
-        head.add_row("Next due", _ago(facts["next_due"]))
+        head.add_row("Next due", _ago(facts["next_due"], zone))
     if waiting := facts["config"]["restart"]:
         head.add_row("[yellow]Config[/]", f"{', '.join(waiting)}: with the next start")
     head.add_row(
         "Entries",
         f"{entries['published']} published, {entries['waiting']} waiting for their time, {entries['hidden']} hidden",
     )
-    for problem in facts["problems"] + facts["advice"]:
-        head.add_row("[yellow]Note[/]", escape(problem))
     return head
 
 
-def _problem_line(facts: dict[str, Any]) -> Padding:
+def _problem_text(facts: dict[str, Any]) -> str:
     stale = "  [its entry is still published, as it was before]" if facts["stale"] else ""
-    return Padding(Text(f"{facts['text']}{stale}", overflow="fold"), (0, 0, 0, 2), expand=False)
+    return f"{facts['text']}{stale}"
 
 
-def _upcoming(facts: dict[str, Any]) -> str:
+def _upcoming(facts: dict[str, Any], zone: tzinfo) -> str:
     if not facts["running"]:
         return "when it is started"
     if not facts["next_cycle"]:
         return "not known yet"
-    return _ago(facts["next_cycle"]) if facts["next_cycle"] > (stamp(datetime.now(UTC)) or "") else "now"
+    return _ago(facts["next_cycle"], zone) if facts["next_cycle"] > (stamp(datetime.now(UTC)) or "") else "now"
 
 
-def draw_feeds(feeds: list[dict[str, Any]]) -> Table:
+def draw_feeds(feeds: list[dict[str, Any]], zone: tzinfo) -> Table:
     """The table of feeds for a terminal."""
     table = _feed_table()
     table.add_column("address", overflow="fold")
     for feed in feeds:
-        table.add_row(*_feed_cells(feed), escape(feed["address"]))
+        table.add_row(*_feed_cells(feed, zone), escape(feed["address"]))
     return table
 
 
-def _draw_ages(feeds: list[dict[str, Any]]) -> Table:
+def _draw_ages(feeds: list[dict[str, Any]], zone: tzinfo) -> Table:
     table = _feed_table()
     table.add_column("changed", no_wrap=True)
     for feed in feeds:
-        table.add_row(*_feed_cells(feed), _distance(feed["updated"]))
+        table.add_row(*_feed_cells(feed, zone), _distance(feed["updated"]))
     return table
 
 
@@ -182,8 +209,9 @@ def _feed_table() -> Table:
     return table
 
 
-def _feed_cells(feed: dict[str, Any]) -> tuple[str, str, str, str]:
-    return feed["slug"], escape(feed["title"]), str(feed["entries"]), _day(feed["newest"])
+def _feed_cells(feed: dict[str, Any], zone: tzinfo) -> tuple[str, str, str, str]:
+    newest = shown_time(datetime.fromisoformat(feed["newest"]), zone) if feed["newest"] else "–"
+    return feed["slug"], escape(feed["title"]), str(feed["entries"]), newest
 
 
 def _problem_facts(config: Config, found: FileProblem) -> tuple[str, dict[str, Any]]:
@@ -200,13 +228,9 @@ def _cycle_facts(last: LastCycle) -> dict[str, Any]:
     return told | dict.fromkeys(counted) | last.counts
 
 
-def _day(stamp: str | None) -> str:
-    return stamp.replace("T", " ").removesuffix("Z") if stamp else "–"
-
-
-def _ago(stamp: str) -> str:
-    """A moment with its distance from now, such as `2026-05-20 07:10:00 (3 min ago)`."""
-    return f"{_day(stamp)} ({_distance(stamp)})"
+def _ago(stamp: str, zone: tzinfo) -> str:
+    """A moment with its distance from now, such as `2026-05-20 07:10:00+00:00 (3 min ago)`."""
+    return f"{shown_time(datetime.fromisoformat(stamp), zone)} ({_distance(stamp)})"
 
 
 def _distance(stamp: str) -> str:

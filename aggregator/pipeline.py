@@ -76,13 +76,15 @@ Paths = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True, slots=True)
 class _Scanned:
-    """What a look at one source found: how many files, or that the folder is `missing`; `known` before it."""
+    """What a look at one source found: how many files, or that the folder is `missing`; `known` before it; how many
+    folders inside it are `unreadable`."""
 
     source: Source
     files: int
     known: int
     first: bool
     missing: bool
+    unreadable: int
 
 
 class Pipeline:
@@ -155,6 +157,7 @@ class Pipeline:
         with writer.together():
             scanned = self.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
         known = not any(one.first and one.missing for one in scanned)
+        found = len(problems)
         published = self._publish(problems, None if paths is None else held, known=known)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
@@ -171,6 +174,8 @@ class Pipeline:
             complete=not any(one.missing for one in scanned),
             published=published is not None,
             due=None if due is None else from_us(due),
+            unwritten=len(problems) - found,
+            unreadable=sum(one.unreadable for one in scanned),
         )
         if scanned or result.removed or result.files_written or problems:
             record_cycle(writer, result)
@@ -264,7 +269,7 @@ class Pipeline:
             store_outcomes(writer, source, *waiting, unseen=unseen)
         set_source_problem(writer, source, problem)
         problems.extend([problem] if problem else walk.unreadable)
-        return _Scanned(source, walk.files, known, first, missing=problem is not None)
+        return _Scanned(source, walk.files, known, first, missing=problem is not None, unreadable=len(walk.unreadable))
 
     def _read_freed(self, writer: Writer, source: Source) -> None:
         """Reads again the files that were refused for an id that has become free."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aggregator.model import CycleResult, FeedMoves, Problem
+from aggregator.shown import stamp, visible
 
 if TYPE_CHECKING:
     from aggregator.check import Finding
@@ -64,7 +64,7 @@ def finding_facts(found: Finding) -> dict[str, Any]:
 def github_line(problem: Problem) -> str:
     """A problem as an annotation of a GitHub workflow."""
     level = "error" if problem.level == "error" else "warning"
-    place = f"file={_github_value(problem.path)},line={problem.line or 1},col={problem.column or 1}"
+    place = f"file={_github_value(visible(problem.path))},line={problem.line or 1},col={problem.column or 1}"
     text = str(replace(problem, path="", line=0)).removeprefix(": ")
     return f"::{level} {place}::{_github_text(text)}"
 
@@ -84,8 +84,3 @@ def _github_text(text: str) -> str:
 
 def _github_value(text: str) -> str:
     return _github_text(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def stamp(moment: datetime | None) -> str | None:
-    """A moment as --json has it, None for None."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""The site's id: what ids are made from until it is named in the config, and the warning while it is not."""
+"""What the config says of the site and what the store knows of it: where they differ, and what to write."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 from aggregator.config import Config
 
+CONFIG_KEY = "config"
+"""Where the store keeps the path of the config that it was last written with; empty: with the defaults."""
+
 
 def default_site_id(config: Config) -> str:
     """The host of `base_url`."""
@@ -14,7 +17,7 @@ def default_site_id(config: Config) -> str:
 
 
 def site_id_warning(config: Config, kept: str | None) -> str | None:
-    """What to add to the config while the id that is in force stands only in the store, if that is a risk.
+    """What to add to the config while the id that is in force is only in the store, if that is a risk.
 
     `kept` is the id in the store, None before the first id is made.
     """
@@ -32,13 +35,31 @@ def site_id_warning(config: Config, kept: str | None) -> str | None:
 
 
 def port_warning(config: Config, port: int) -> str | None:
-    """What to change when the documents name an address of this machine that is not the one served."""
+    """What to change when the documents name a URL of this machine that is not the one served. Port 0 is any port."""
     told = urlsplit(config.site.base_url)
-    if not _is_loopback(told.hostname or "") or (told.port or 80) == port:
+    if not port or not _is_loopback(told.hostname or "") or (told.port or 80) == port:
         return None
     return (
-        f"the feeds name addresses below {config.site.base_url}, but the port served is {port}"
+        f"the feeds name URLs below {config.site.base_url}, but the port served is {port}"
         f' (write below [site]: base_url = "http://{told.hostname}:{port}/")'
+    )
+
+
+def stated_config(config: Config) -> str:
+    """What the store keeps of the config that it is written with."""
+    return str(config.path.absolute()) if config.path is not None else ""
+
+
+def missing_config(config: Config, kept: str | None) -> str | None:
+    """Why the defaults may not be taken, if they are: the store was written with a config, whose feeds would go.
+
+    `kept` is what the store says, None if it does not know.
+    """
+    if config.path is not None or not kept:
+        return None
+    return (
+        f"the store was last written with the config {kept}, which was not found: with the defaults, the feeds that it"
+        " names would be withdrawn (put it back, name it with --config, or write a new one with: aggregator init)"
     )
 
 

@@ -53,25 +53,34 @@ class Survey:
         if self._config.path is not None:
             text = self._config.path.read_text(encoding="utf-8-sig")
             yield from self._unknown_topics(text)
-            yield from self._empty_feeds(text)
+            yield from self._feeds(text)
         misspelt: set[str] = set()
         yield from self._topics_alike(misspelt)
         if self._config.topics.auto:
             yield from self._slugs_alike(misspelt)
 
     def _unknown_topics(self, text: str) -> Iterator[Problem]:
+        stated = {self._tables.topic(key) for key in self._stated}
         met = {topic for key in self._stated for topic in self._tables.lineage(key)}
         for name, line, column, spelling in find_mentions(text):
             key = fold(name)
-            if key in self._stated if spelling else self._tables.topic(key) in met:
+            topic = self._tables.topic(key)
+            if key in self._stated if spelling else topic in stated:
                 continue
-            others = [one for one in self._stated if one != self._tables.topic(key)]  # not what it is a spelling of
+            others = [one for one in self._stated if one != topic]  # not what it is a spelling of
             near = get_close_matches(key, others, n=1, cutoff=0.75)
+            if topic in met and not near:  # the records of others are in it, and it is like none of them
+                continue
             todo = f"did you mean {toml_text(self._places[near[0]][2])}?" if near else "check its spelling"
             yield self._in_config(line, column, "no record has the topic", name, todo)
 
-    def _empty_feeds(self, text: str) -> Iterator[Problem]:
+    def _feeds(self, text: str) -> Iterator[Problem]:
+        """Feeds of the config that no record is in, and those in the place of a topic's feed."""
+        topics = {self._tables.slugs.get(key, topic_slug(key)): key for key in sorted(self._topics, reverse=True)}
         for slug, line, column in find_feeds(text):
+            if self._config.topics.auto and slug in topics:
+                what = f"the feed takes the place of the feed of the topic {toml_text(self._name(topics[slug]))}"
+                yield self._in_config(line, column, what, slug, "choose another slug to have both")
             if slug in self._empty:
                 todo = "check its clauses; without a record that meets them all it stays empty"
                 yield self._in_config(line, column, "no published record is in the feed", slug, todo)

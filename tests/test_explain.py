@@ -57,7 +57,7 @@ def test_each_field_is_told_with_its_key_its_line_and_its_value_as_it_is_underst
     )
     site.run(NOON)
     told = explain(site, "a.md")
-    assert [tuple(one.values()) for one in told["fields"]] == [
+    assert [tuple(one.values())[:4] for one in told["fields"] if one["origin"] == "record"] == [
         ("title", "name", "A & B", 2),
         ("summary", "excerpt", "Sum", 4),
         ("published_at", "publishedDateTime", "2024-05-01T08:00:00Z", 5),

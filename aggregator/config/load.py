@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -52,6 +54,13 @@ from aggregator.model import (
 from aggregator.phrases import read_phrase
 from aggregator.rules import fold
 
+MAX_CONFIG_BYTES = 8_000_000
+"""A config that pins ten thousand topics has a tenth of it."""
+MAX_DEPTH = 32
+"""Tables and arrays inside one another. The program itself reads six."""
+_KEY_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
+_DEEP_KEY = re.compile(rf"(?<![\w-]){_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART}){{{MAX_DEPTH}}}")
+"""A dotted key of so many parts that `tomllib`, which takes the square of their number, may take minutes."""
 _LEAST_TTL_MINUTES = 15
 _MOST_WORKERS = 4  # more have nothing to do: all that they read is stored by one
 
@@ -126,7 +135,8 @@ def usable_config(path: Path, *, env: Mapping[str, str]) -> Config:
     """What can be used of a file that `load_config` refuses: to look at what a service does that goes on with the last
     good one. Raises the same ConfigError when the place of the store is among what is wrong."""
     text = _read_text(path)
-    data = _readable_tables(text)
+    if _DEEP_KEY.search(text) or _is_deep(data := _readable_tables(text)):
+        raise ConfigError((_deep_problem(path),))
     apply_environment(data, env)
     file, findings = _validate(data, path.absolute().parent)
     stated = re.search(r"^\s*\[store\]", text, re.MULTILINE)
@@ -142,10 +152,13 @@ def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
 
 def _read_text(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        content = _read_regular(path)
     except FileNotFoundError:
         todo = "write one with `aggregator init`, or name another with --config"
-        raise ConfigError((Problem(str(path), 0, 0, "there is no such file", todo=todo),)) from None
+        what = "there is no such file"
+        if path.is_symlink():
+            what, todo = "the link leads to no file", "remove it, or put the file there"
+        raise ConfigError((Problem(str(path), 0, 0, what, todo=todo),)) from None
     except OSError as error:
         what = f"the file cannot be read: {error.strerror}"
         raise ConfigError((Problem(str(path), 0, 0, what, todo="make it a file that can be read"),)) from None
@@ -158,11 +171,30 @@ def _read_text(path: Path) -> str:
         raise ConfigError((problem,)) from None
 
 
+def _read_regular(path: Path) -> bytes:
+    """The bytes of a regular file: a pipe would be waited for, and a device may have no end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        content = file.read(MAX_CONFIG_BYTES + 1)
+    if len(content) > MAX_CONFIG_BYTES:
+        raise OSError(errno.EFBIG, f"it is over {MAX_CONFIG_BYTES:,} bytes")
+    return content
+
+
 def _load(text: str, path: Path, env: Mapping[str, str], *, found: bool) -> Config:
+    deep = ConfigError((_deep_problem(path),))
+    if _DEEP_KEY.search(text):
+        raise deep
     try:
         data = tomllib.loads(text)
+    except RecursionError:
+        raise deep from None
     except ValueError as error:  # also what int() says of a number with thousands of digits
         raise ConfigError((syntax_problem(error, file=str(path), text=text),)) from None
+    if _is_deep(data):
+        raise deep
     variables, problems = apply_environment(data, env)
     absolute = path.absolute()
     file, findings = _validate(data, absolute.parent)
@@ -174,11 +206,26 @@ def _load(text: str, path: Path, env: Mapping[str, str], *, found: bool) -> Conf
     return _config(file, path if found else None, tuple(problems))
 
 
+def _is_deep(data: dict[str, Any]) -> bool:
+    """Whether values are nested deeper than MAX_DEPTH: what reads them further on takes a part of the stack for each
+    level."""
+    level: list[Any] = [data]
+    for _ in range(MAX_DEPTH):
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+    return bool(level)
+
+
+def _deep_problem(path: Path) -> Problem:
+    what = f"tables or arrays are nested over {MAX_DEPTH} deep"
+    return Problem(str(path), 0, 0, what, todo="write the keys that `aggregator init` shows")
+
+
 def _readable_tables(text: str) -> dict[str, Any]:
     """The tables of a text that is not TOML as a whole: those that go with the ones before them."""
     kept = ""
     for table in re.split(r"^(?=[ \t]*\[)", text, flags=re.MULTILINE):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             tomllib.loads(kept + table)
             kept += table
     return tomllib.loads(kept)

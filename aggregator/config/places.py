@@ -6,6 +6,7 @@ import tomllib
 
 from aggregator.config.load import Config
 from aggregator.config.locate import KeyPath, Locator
+from aggregator.rules import fold
 
 
 class ConfigPlaces:
@@ -14,6 +15,8 @@ class ConfigPlaces:
     def __init__(self, config: Config) -> None:
         self.file = str(config.path) if config.path is not None else None
         self._feeds = {spec.slug: index for index, spec in enumerate(config.feeds)}
+        self._tables = config.topics
+        self._topic = config.tables.topic
         self._sources = {source.name: index for index, source in enumerate(config.sources)}
         try:
             text = config.path.read_text("utf-8-sig") if config.path is not None else ""
@@ -33,3 +36,9 @@ class ConfigPlaces:
     def record_key(self, source: str, key: str) -> int | None:
         """The line of a key of the [records] of this name."""
         return self.line(("records", self._sources.get(source, 0), key))
+
+    def topic(self, table: str, topic: str) -> int | None:
+        """The line of a topic, by its key, in one of the tables below [topics]."""
+        stated = getattr(self._tables, table)
+        name = next((name for name in stated if self._topic(fold(name)) == topic), topic)
+        return self.line(("topics", table, name))
