@@ -26,7 +26,8 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
         slugs = {*feed_versions(connection, kept), *feed_versions(connection, pipeline.policy), *pipeline.policy.specs}
     today = FeedReader(kept, site_id, config.site_facts(), pipeline.reader.space)
     with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
-        trial = try_feed(store, today, pipeline.reader, slug, to_us(now), Path(folder))
+        # no slug has other characters, and a database may not take them
+        trial = try_feed(store, today, pipeline.reader, slug, to_us(now), Path(folder)) if slug.isascii() else None
     if trial is not None:
         return trial
     near = get_close_matches(slug, sorted(slugs), n=3)

@@ -759,3 +759,280 @@ def test_pin_prints_a_table_that_the_config_takes(shop: Shop, call: Call) -> Non
     assert shop.files(shop.output) == before
     assert call("feeds", "--pin")[1] == out
     assert json.loads(call("feeds", "--pin", "--json")[1])["C#"] == "c"
+
+
+# which config
+
+
+def test_the_config_is_named_before_or_after_the_command_or_in_the_environment(
+    shop: Shop, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("before", "after", "variable"):
+        (shop.root / f"{name}.toml").write_text(f'[nope]\nname = "{name}"\n')
+    monkeypatch.setenv("AGGREGATOR_CONFIG", "variable.toml")
+    for arguments, named in (
+        (("check",), "variable"),
+        (("-c", "before.toml", "check"), "before"),
+        (("--config", "before.toml", "check"), "before"),
+        (("check", "-c", "after.toml"), "after"),
+        (("-c", "before.toml", "check", "--config", "after.toml"), "after"),
+    ):
+        code, out, _ = call(*arguments)
+        assert (code, out.partition(":")[0]) == (2, f"{named}.toml"), arguments
+    monkeypatch.setenv("AGGREGATOR_CONFIG", "")
+    assert call("check")[0] == 0, "an empty variable names none"
+    assert call("-V")[1] == call("--version")[1]
+
+
+def test_a_link_that_leads_nowhere_is_no_reason_to_take_the_defaults(shop: Shop, call: Call) -> None:
+    shop.config.unlink()
+    shop.config.symlink_to("gone.toml")
+    for command in ("build", "status", "check", "run"):
+        code, out, err = call(command)
+        assert code == 2
+        assert (out if command == "check" else err) == (
+            "config/aggregator.toml: the link leads to no file (remove it, or put the file there)\n"
+        )
+    assert not shop.output.exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "huge", "array", "table", "key", "header"])
+def test_a_config_that_is_no_config_is_2_at_once(shop: Shop, call: Call, kind: str) -> None:
+    shop.config.unlink()
+    deep = 10_000
+    if kind == "pipe":
+        os.mkfifo(shop.config)
+    elif kind == "device":
+        shop.config.symlink_to("/dev/zero")
+    elif kind == "folder":
+        shop.config.mkdir()
+    elif kind == "huge":
+        with shop.config.open("wb") as file:
+            file.truncate(100_000_000)
+    else:
+        shop.config.write_text({
+            "array": f"title = {'[' * deep}{']' * deep}",
+            "table": f"[site]\ntitle = {'{a = ' * deep}1{'}' * deep}",
+            "key": f"[site]\n{'.'.join(['a'] * 10 * deep)} = 1",
+            "header": f"[{' . '.join(['a'] * deep)}]\nb = 1",
+        }[kind])  # fmt: skip
+    began = time.monotonic()
+    for command in ("build", "status"):
+        code, out, err = call(command)
+        assert (code, out) == (2, "")
+        assert re.fullmatch(r"config/aggregator\.toml: .* \(.*\)\n", err), err
+    assert time.monotonic() - began < 10
+
+
+def test_a_working_folder_that_is_gone_is_2_and_says_what_to_do(shop: Shop) -> None:
+    for arguments in (("build",), ("check",), ("init",), ("build", "-c", str(shop.config))):
+        line = f"mkdir gone && cd gone && rmdir ../gone && exec {' '.join(shop.command(*arguments))}"
+        environment = shop.environment(PYTHONPATH=str(Path(cli.__file__).parent.parent))
+        done = subprocess.run(
+            ["sh", "-c", line], check=False, cwd=shop.root, env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: the working folder cannot be used: "), done.stderr
+
+
+def test_a_store_that_was_written_with_a_config_refuses_the_defaults(shop: Shop, call: Call) -> None:
+    with shop.config.open("a") as config:
+        config.write('[[feed]]\nslug = "good"\nmin_quality = 60\n')
+    shop.record("a.md", "Story", quality=70)
+    assert call("build")[0] == 0
+    before = shop.files(shop.output)
+    shop.config.rename(shop.root / "kept.toml")
+    for command in (("build",), ("build", "--dry-run")):
+        code, out, err = call(*command)
+        assert (code, out) == (2, "")
+        assert f"the config {shop.config}, which was not found" in err
+    assert call("check")[0] == 1
+    code, out, _ = call("status")
+    assert (code, f"{shop.config}, which was not found" in " ".join(out.split())) == (1, True)
+    assert shop.files(shop.output) == before
+    (shop.root / "kept.toml").rename(shop.config)
+    assert call("build")[0] == 0
+    assert shop.titles("good") == ["Story"]
+
+
+def test_init_takes_the_id_of_the_store_over(shop: Shop, call: Call) -> None:
+    shop.config.unlink()
+    shop.record("a.md", "Story")
+    assert call("build")[0] == 0
+    items = shop.items()
+    code, out, err = call("init")
+    assert (code, err) == (0, "")
+    assert "'127.0.0.1'" in out
+    assert 'id = "127.0.0.1"' in shop.config.read_text()
+    assert call("build")[0] == 0
+    assert shop.items() == items
+    assert call("init", "elsewhere")[0] == 0
+    assert 'id = "127.0.0.1"' not in (shop.root / "elsewhere/config/aggregator.toml").read_text()
+
+
+# what is wrong, and its exit code
+
+
+def test_a_build_that_could_not_write_a_feed_is_1(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["About"])
+    (shop.output / "about" / "index.html").mkdir(parents=True)
+    (shop.output / "about" / "index.html" / "mine").write_text("by hand")
+    code, out, err = call("build")
+    assert (code, SUMMARY.fullmatch(out) is not None) == (1, True), err
+    assert json.loads(call("build", "--json")[1])["unwritten"] >= 1
+    code, out, _ = call("status")
+    assert (code, out.splitlines()[-1].strip()) == (1, "feeds could not be written in the last cycle")
+
+
+def test_a_folder_inside_that_cannot_be_read_is_told_by_build_and_check(shop: Shop, call: Call) -> None:
+    shop.record("a.md", "Story")
+    deep = shop.incoming
+    for _ in range(7):
+        deep = deep / ("d" * 240)
+        os.mkdir(deep)
+    (deep / "x.md").write_text("---\ntitle: Deep\n---\n")
+    code, out, err = call("check")
+    assert (code, "cannot be read: its path is over 1500 bytes" in out) == (1, True)
+    assert "1 record: 1 error" in err
+    assert call("build")[0] == 1
+    code, out, _ = call("status")
+    assert (code, out.splitlines()[-1].strip()) == (1, "folders of records could not be read in the last cycle")
+    assert shop.titles() == ["Story"]
+
+
+def test_status_is_1_while_the_records_folder_is_missing_and_says_so_last(shop: Shop, call: Call) -> None:
+    shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
+    assert call("build")[0] == 0
+    assert call("status")[0] == 0
+    (shop.incoming / "bad.md").unlink()
+    shop.incoming.rmdir()
+    for build in (False, True):
+        if build:
+            assert call("build")[0] == 1
+        code, out, _ = call("status")
+        assert code == 1
+        assert "the records folder cannot be read: No such file or directory" in out.splitlines()[-1]
+        assert len(json.loads(call("status", "--json")[1])["wrong"]) == 1
+    shop.incoming.mkdir()
+    assert call("build", "--accept-removals")[0] == 0
+    assert call("status")[0] == 0
+
+
+def test_status_is_1_after_a_cycle_that_failed(shop: Shop, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aggregator.errors import StoreError
+    from aggregator.pipeline import Pipeline
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    assert call("build")[0] == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Pipeline, "update_store", fail)
+        assert call("build")[0] == 2
+    code, out, _ = call("status")
+    assert (code, out.splitlines()[-1].strip()) == (1, "the last cycle failed: the disk is full")
+
+
+def test_status_lists_what_is_wrong_after_the_feeds(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    call("build")
+    out = call("status")[1]
+    order = ["Last cycle", "Feeds", "Warnings (1)", "Unfinished (1)", "Rejected (1)"]
+    assert sorted(order, key=out.index) == order
+
+
+def test_people_read_times_with_their_offset(shop: Shop, call: Call) -> None:
+    shop.configure(site='id = "feeds.example.org"\ntimezone = "Europe/Berlin"')
+    shop.record("a.md", topics=["AI"], publishedDateTime="2024-05-01T10:00:00Z")
+    shop.record("later.md", publishedDateTime="2031-01-01T10:00:00Z")
+    call("build", "--now", NOW)
+    for arguments in (("feeds",), ("status",), ("explain", "a.md"), ("preview", "ai")):
+        assert "2024-05-01 12:00:00+02:00" in call(*arguments)[1], arguments
+    assert "2031-01-01 11:00:00+01:00" in call("explain", "later.md")[1]
+    for arguments in (("feeds",), ("status",), ("explain", "a.md"), ("preview", "ai"), ("explain", "later.md")):
+        out = call(*arguments)[1]
+        assert re.findall(r"\d\d:\d\d:\d\d(?![+-]\d\d:\d\d|Z)", out) == [], arguments
+
+
+# what check finds
+
+
+def test_check_tells_of_another_id_and_another_port(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    call("build")
+    shop.configure(site='id = "other.example.org"', serve="port = 8001")
+    code, out, _ = call("check")
+    assert code == 1
+    assert out.splitlines() == [
+        (
+            "config/aggregator.toml:2:1: 'id' is another than that of the store, 'feeds.example.org': a run is refused,"
+            " all ids would change: 'other.example.org' (write id = \"feeds.example.org\")"
+        ),
+        (
+            "config/aggregator.toml:4:1: warning: the feeds name URLs below http://127.0.0.1:8000/, but the port served"
+            ' is 8001 (write below [site]: base_url = "http://127.0.0.1:8001/")'
+        ),
+    ]
+    assert call("check", "a.md")[0] == 0, "a single record has nothing to do with it"
+    shop.configure(site='id = "feeds.example.org"\nbase_url = "http://127.0.0.1:8001/"', serve="port = 8001")
+    assert call("check")[:2] == (0, "")
+
+
+def test_check_warns_with_the_id_that_the_store_has(shop: Shop, call: Call) -> None:
+    shop.configure(site='base_url = "https://old.example.org/"')
+    shop.record("a.md")
+    assert call("build")[2] == ""
+    shop.configure(site='base_url = "https://new.example.org/"')
+    for command in ("check", "status", "build"):
+        code, out, err = call(command)
+        assert (code, 'id = "old.example.org"' in " ".join((out + err).split())) == (0, True), command
+
+
+def test_a_check_goes_on_without_a_store_that_cannot_be_opened(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    shop.data.mkdir()
+    (shop.data / "aggregator.db").write_text("no database at all, but long enough to be looked at as one" * 20)
+    code, out, err = call("check")
+    assert (code, out) == (0, "")
+    assert "what the store knows was not compared" in err
+
+
+def test_check_tells_of_files_that_look_like_records_and_are_not_read(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    shop.record("b.html")
+    shop.record("sub/c.html")
+    shop.write("plain.html", "<p>no record</p>")
+    shop.write(".hidden.html", "---\ntitle: Hidden\n---\n")
+    code, out, _ = call("check")
+    assert (code, out) == (
+        0,
+        "config/aggregator.toml: warning: files that begin like records are not read, 2 in all: '*.html'"
+        ' (add "*.html" to include of [records] if they are records)\n',
+    )
+    shop.configure(records='include = ["*.md", "*.html"]')
+    assert "begin like records" not in call("check")[1]
+
+
+def test_check_tells_of_a_misspelt_parent_and_not_of_one_that_only_holds_others(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["Canvas apps"])
+    shop.record("b.md", topics=["Power Apps"])
+    with shop.config.open("a") as config:
+        config.write('[topics.parent]\n"Canvas apps" = "Power Aps"\n"Power Apps" = "Microsoft"\n')
+    out = call("check")[1].splitlines()
+    assert [line.partition("warning: ")[2] for line in out] == [
+        "no record has the topic: 'Power Aps' (did you mean \"Power Apps\"?)"
+    ]
+
+
+def test_check_tells_of_a_feed_that_takes_the_place_of_a_topics_feed(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["Edge AI"], quality=70)
+    text = shop.config.read_text()
+    shop.config.write_text(text + '[[feed]]\nslug = "edge-ai"\nmin_quality = 60\n')
+    line = len(shop.config.read_text().splitlines()) - 1
+    assert call("check")[:2] == (
+        0,
+        f"config/aggregator.toml:{line}:8: warning: the feed takes the place of the feed of the topic \"Edge AI\":"
+        " 'edge-ai' (choose another slug to have both)\n",
+    )
+    shop.config.write_text(shop.config.read_text() + "[topics]\nauto = false\n")
+    assert call("check")[:2] == (0, "")

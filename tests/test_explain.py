@@ -519,3 +519,99 @@ def test_a_topic_of_the_source_is_told_where_the_config_says_it(site: SiteFolder
     assert told["ai"]["file"].endswith("a.md")
     assert told["everywhere"]["file"].endswith("aggregator.toml")
     assert next(one for one in explain(site, "a.md")["fields"] if one["field"] == "topics")["value"] == ["AI"]
+
+
+# where fields come from
+
+
+def origins(site: SiteFolder, asked: str) -> set[tuple[str, str | None, str, str]]:
+    """Of each field that front matter does not state: field, key, value, origin."""
+    told = explain(site, asked)["fields"]
+    assert all((one["file"] or "").endswith(".toml" if one["origin"] == "config" else ".md") for one in told)
+    return {
+        (one["field"], one["key"], json.dumps(one["value"]), one["origin"]) for one in told if one["origin"] != "record"
+    }
+
+
+def test_fields_that_no_key_states_are_told_with_where_they_come_from(site: SiteFolder) -> None:
+    site.configure(
+        '[records]\npreset = "jekyll"\ntopics = ["Everywhere"]\n'
+        'link_template = "https://example.org/{year}/{slug}/"\ndefault_published = true\n'
+    )
+    site.write("tech/_posts/2024-04-30-a-title.md", "---\ntags: [AI]\nslug: short\n---\nThe *first* words.\n")
+    site.run(NOON)
+    assert origins(site, "tech/_posts/2024-04-30-a-title.md") == {
+        ("title", None, '"A Title"', "path"),
+        ("summary", None, '"The first words."', "body"),
+        ("link", "link_template", '"https://example.org/2024/short/"', "config"),
+        ("published_at", None, '"2024-04-30T00:00:00Z"', "path"),
+        ("topics", None, '["tech"]', "path"),
+        ("topics", "topics", '["Everywhere"]', "config"),
+        ("published", "default_published", "true", "config"),
+    }
+    told = explain(site, "tech/_posts/2024-04-30-a-title.md")["fields"]
+    stated = {one["field"]: (one["value"], one["line"]) for one in told if one["origin"] == "record"}
+    assert stated == {"topics": (["AI"], 2), "slug": ("short", 3)}
+    lines = site.config_file.read_text().splitlines()
+    placed = {one["key"]: lines[one["line"] - 1].partition(" ")[0] for one in told if one["origin"] == "config"}
+    assert placed == {key: key for key in ("link_template", "topics", "default_published")}
+
+
+def test_a_link_and_a_date_that_another_key_gives_are_told_with_that_key(site: SiteFolder) -> None:
+    site.configure('[records]\npreset = "hugo"\n')
+    site.write(
+        "posts/name.de.md",
+        "---\ntitle: T\nurl: https://example.org/2024/there/\nlastmod: 2024-04-02T00:00:00Z\n---\nText.\n",
+    )
+    site.run(NOON)
+    told = {one["field"]: (one["key"], one["value"], one["line"]) for one in explain(site, "posts/name.de.md")["fields"]}
+    assert told["link"] == ("url", "https://example.org/2024/there/", 3)
+    assert told["path"] == ("url", "https://example.org/2024/there/", 3)
+    assert told["published_at"] == ("lastmod", "2024-04-02T00:00:00Z", 4)
+    assert told["language"] == (None, "de", None)
+
+
+def test_a_flag_that_is_clear_is_a_flag(site: SiteFolder) -> None:
+    site.record("a.md", draft=False)
+    site.run(NOON)
+    told = explain(site, "a.md")["published"]
+    assert (told["value"], told["cause"], told["line"]) == (True, "draft", 3)
+    assert told["reason"] == "'draft' is false, no 'published' is there, and default_published is true"
+    site.configure("[records]\ndefault_published = false\n")
+    site.run(LATER)
+    told = explain(site, "a.md")["published"]
+    assert (told["value"], told["cause"]) == (False, "default_published")
+    assert told["reason"] == "'draft' is false, no 'published' is there, and default_published is false"
+
+
+def test_the_feed_of_a_parent_is_told_with_the_line_that_makes_it_one(site: SiteFolder) -> None:
+    site.configure('[topics.parent]\n"Canvas  Apps" = "Power Apps"\n"Power Apps" = "Microsoft"\n')
+    site.record("a.md", topics=["Canvas apps"])
+    site.record("b.md", topics=["Canvas apps", "Power Apps"])
+    site.run(NOON)
+    lines = ["", *site.config_file.read_text().splitlines()]
+    told = {one["slug"]: one for one in explain(site, "a.md")["feeds"]}
+    assert {slug: one["clause"] for slug, one in told.items()} == {
+        "all": "default_published",
+        "canvas-apps": "topic",
+        "power-apps": "topics.parent",
+        "microsoft": "topics.parent",
+    }
+    assert lines[told["power-apps"]["line"]] == '"Canvas  Apps" = "Power Apps"'
+    assert lines[told["microsoft"]["line"]] == '"Power Apps" = "Microsoft"'
+    assert told["microsoft"]["file"] == str(site.config_file)
+    told = {one["slug"]: one for one in explain(site, "b.md")["feeds"]}
+    assert (told["power-apps"]["clause"], told["power-apps"]["line"]) == ("topic", 3)
+
+
+def test_each_feed_is_named_once(site: SiteFolder) -> None:
+    site.record("a.md", topics=["AI"], quality=70)
+    site.run(NOON)
+    site.configure('[[feed]]\nslug = "ai"\nmin_quality = 60\n')
+    told = explain(site, "a.md")["feeds"]
+    assert [(one["slug"], one["clause"], one["pending"]) for one in told] == [
+        ("all", "default_published", False),
+        ("ai", "min_quality", True),
+    ]
+    site.run(LATER)
+    assert [one["slug"] for one in explain(site, "a.md")["feeds"]] == ["all", "ai"]
