@@ -234,7 +234,7 @@ def build(
         result = pipeline.run(now or datetime.now(UTC), accept_removals=accept_removals)
         rejected = say_problems(config, store, result.problems, site_id)
     print_facts(reports.result_facts(result), as_json, lambda _: echo(reports.summary_line(result)))
-    failed = not (result.published and result.complete) or result.unwritten or result.unreadable
+    failed = not result.published or result.unwritten or result.unreadable
     if failed or (strict and (rejected or result.problems)):
         sys.exit(FOUND_WRONG)
 

@@ -474,7 +474,7 @@ class CycleResult:
 
     `due` is when the next entry becomes public or expires by itself; `complete` is False when a records folder
     could not be scanned, `published` when the output folder could not be brought up to date. `unwritten` feeds could
-    not be written, and `unreadable` folders inside the records folders could not be read.
+    not be written although others could, `unreadable` folders of records not be read.
     """
 
     scanned: int
@@ -488,9 +488,9 @@ class CycleResult:
     problems: tuple[str, ...]
     complete: bool
     published: bool
+    unwritten: int
+    unreadable: int
     due: datetime | None
-    unwritten: int = 0
-    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)

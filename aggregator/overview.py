@@ -59,6 +59,8 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
     sources += [text for text in map(folder_problem, config.sources) if text]
     config_facts = _config_facts(json.loads(told) if told and holder else {}, refused)
     wrong = [*filter(None, [without_config]), *sources, *_wrong(last, config_facts)]
+    if last is not None and last.counts.get("unreadable") and not sources:
+        wrong.append("folders of records could not be read in the last cycle")
     return {
         "site_id": site_id,
         "running": holder,
@@ -84,8 +86,6 @@ def _wrong(last: LastCycle | None, config: dict[str, Any]) -> Iterator[str]:
             yield f"the last cycle failed: {last.error}"
         elif last.counts.get("unwritten") or last.counts.get("published") is False:
             yield "feeds could not be written in the last cycle"
-        if last.counts.get("unreadable"):
-            yield "folders of records could not be read in the last cycle"
     if config["refused"]:
         yield "the config is refused, the last good one stays in force"
 

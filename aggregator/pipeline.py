@@ -173,9 +173,9 @@ class Pipeline:
             problems=tuple(problems),
             complete=not any(one.missing for one in scanned),
             published=published is not None,
-            due=None if due is None else from_us(due),
             unwritten=len(problems) - found,
-            unreadable=sum(one.unreadable for one in scanned),
+            unreadable=sum(one.missing + one.unreadable for one in scanned),
+            due=None if due is None else from_us(due),
         )
         if scanned or result.removed or result.files_written or problems:
             record_cycle(writer, result)

@@ -109,6 +109,30 @@ def test_no_command_writes_or_says_what_is_not_public(
     assert "Secured" in shop.titles()
 
 
+def test_a_record_that_was_good_before_tells_nothing_of_what_is_not_public(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(shop.root)
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["aggregator", *arguments])
+        with suppress(SystemExit):
+            cli.main()
+        return "".join(capfd.readouterr())
+
+    for name in RECORDS:
+        shop.write(name, f"---\ntitle: Good {name}\ntopics: [AI]\n---\nText.\n")
+    call("build")
+    for name, text in RECORDS.items():
+        shop.write(name, text, mtime=1_700_000_001)
+    printed = [call("build")]
+    printed += [call("status", *more) for more in ((), ("--json",))]
+    printed += [call("explain", name, *more) for name in RECORDS for more in ((), ("--json",))]
+    assert "its entry is still published" in printed[1]
+    assert "as it was before" in "".join(printed), "some records must be stale"
+    assert_nowhere(shop, *printed)
+
+
 def test_the_service_writes_and_logs_nothing_that_is_not_public(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()

@@ -317,8 +317,8 @@ def test_the_summary_is_the_only_data_and_has_its_shape(shop: Shop, call: Call) 
 
 def test_json_of_build_has_stable_keys(shop: Shop, call: Call) -> None:
     shop.record("a.md")
-    names = "scanned new changed removed rejected feeds_written files_written seconds problems complete published due"
-    names += " unwritten unreadable"
+    names = "scanned new changed removed rejected feeds_written files_written seconds problems complete published"
+    names += " unwritten unreadable due"
     assert list(json.loads(call("build", "--json")[1])) == names.split()
 
 
@@ -1006,8 +1006,10 @@ def test_check_tells_of_files_that_look_like_records_and_are_not_read(shop: Shop
     code, out, _ = call("check")
     assert (code, out) == (
         0,
-        "config/aggregator.toml: warning: files that begin like records are not read, 2 in all: '*.html'"
-        ' (add "*.html" to include of [records] if they are records)\n',
+        (
+            "config/aggregator.toml: warning: files that begin like records are not read, 2 in all: '*.html'"
+            ' (add "*.html" to include of [records] if they are records)\n'
+        ),
     )
     shop.configure(records='include = ["*.md", "*.html"]')
     assert "begin like records" not in call("check")[1]
@@ -1031,8 +1033,10 @@ def test_check_tells_of_a_feed_that_takes_the_place_of_a_topics_feed(shop: Shop,
     line = len(shop.config.read_text().splitlines()) - 1
     assert call("check")[:2] == (
         0,
-        f"config/aggregator.toml:{line}:8: warning: the feed takes the place of the feed of the topic \"Edge AI\":"
-        " 'edge-ai' (choose another slug to have both)\n",
+        (
+            f'config/aggregator.toml:{line}:8: warning: the feed takes the place of the feed of the topic "Edge AI":'
+            " 'edge-ai' (choose another slug to have both)\n"
+        ),
     )
     shop.config.write_text(shop.config.read_text() + "[topics]\nauto = false\n")
     assert call("check")[:2] == (0, "")

@@ -564,7 +564,9 @@ def test_a_link_and_a_date_that_another_key_gives_are_told_with_that_key(site: S
         "---\ntitle: T\nurl: https://example.org/2024/there/\nlastmod: 2024-04-02T00:00:00Z\n---\nText.\n",
     )
     site.run(NOON)
-    told = {one["field"]: (one["key"], one["value"], one["line"]) for one in explain(site, "posts/name.de.md")["fields"]}
+    told = {
+        one["field"]: (one["key"], one["value"], one["line"]) for one in explain(site, "posts/name.de.md")["fields"]
+    }
     assert told["link"] == ("url", "https://example.org/2024/there/", 3)
     assert told["path"] == ("url", "https://example.org/2024/there/", 3)
     assert told["published_at"] == ("lastmod", "2024-04-02T00:00:00Z", 4)

@@ -130,7 +130,13 @@ def run_shell(shop: Shop, *arguments: str, streams: str) -> subprocess.Completed
     """A command in a shell, with these redirections."""
     line = f"{shlex.join(shop.command(*arguments))} {streams}"
     return subprocess.run(
-        ["sh", "-c", line], check=False, cwd=shop.root, env=shop.environment(), capture_output=True, text=True, timeout=60
+        ["sh", "-c", line],
+        check=False,
+        cwd=shop.root,
+        env=shop.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -191,7 +197,7 @@ def test_a_service_starts_and_ends_though_nothing_takes_what_it_says(shop: Shop)
         "runpy.run_module('aggregator', run_name='__main__')\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], cwd=shop.root, env=shop.environment()) as service:
-        eventually(lambda: (shop.output / "all" / "feed.json").exists())
+        eventually((shop.output / "all" / "feed.json").exists)
         service.terminate()
         assert service.wait(20) == 0
     assert shop.titles() == ["Story"]

@@ -193,6 +193,20 @@ def test_no_entry_is_tried_while_the_tables_stay(site: SiteFolder) -> None:
 # what feeds are called
 
 
+def test_a_feed_that_nothing_describes_says_what_it_is_and_where_from(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "good"\ntitle = "Good ones"\n')
+    fill(site, ["AI"])
+    site.run(NOON)
+    for slug, expected in (
+        ("all", "Everything from Feeds"),
+        ("ai", "AI from Feeds"),
+        ("good", "Good ones from Feeds"),
+    ):
+        assert site.feed(slug)["description"] == expected
+        assert etree.parse(site.output / slug / "rss.xml").findtext("channel/description") == expected
+        assert etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}subtitle") == expected
+
+
 def test_titles_and_descriptions_are_those_of_the_tables_while_these_say_so(site: SiteFolder) -> None:
     fill(site, ["AI"], ["Maps"])
     site.run(NOON)
