@@ -69,9 +69,8 @@ class Survey:
                 continue
             others = [one for one in self._stated if one != topic]  # not what it is a spelling of
             near = get_close_matches(key, others, n=1, cutoff=0.75)
-            if (
-                topic in met and not near and not spelling
-            ):  # the records of others are in it, and it is like none of them
+            holds_others = topic in met and not spelling  # such as a parent that no record names itself
+            if holds_others and not near:
                 continue
             todo = f"did you mean {toml_text(self._places[near[0]][2])}?" if near else "check its spelling"
             yield self._in_config(line, column, "no record has the topic", name, todo)

@@ -201,3 +201,17 @@ def test_a_service_starts_and_ends_though_nothing_takes_what_it_says(shop: Shop)
         service.terminate()
         assert service.wait(20) == 0
     assert shop.titles() == ["Story"]
+
+
+def test_a_service_logs_as_much_as_is_asked_for(shop: Shop) -> None:
+    shop.configure(serve="port = 0", schedule='every = "1s"\nwatch = false')
+    shop.record("a.md", "Story")
+    quiet = shop.start("run", "--quiet")
+    quiet.wait_until_done()
+    shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
+    eventually(lambda: "WARNING" in quiet.log)
+    assert quiet.end()[0] == 0
+    assert not re.search("INFO|DEBUG", quiet.log)
+    detailed = shop.start("run", "-v")
+    eventually(lambda: re.search("INFO(.|\n)*DEBUG scanned", detailed.log))
+    assert detailed.end()[0] == 0
