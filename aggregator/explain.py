@@ -228,8 +228,11 @@ class _Judge:
     ) -> None:
         self._config, self._stored, self._outcome, self._now = config, stored, outcome, now_us
         self._traces = {trace.field: trace for trace in traces if trace.origin == "record"}
-        stated = (trace.value or () for trace in traces if trace.field == "topics" and trace.origin != "config")
-        self._topics = {config.tables.topic(topic_key(name)) for names in stated for name in names}
+        self._topic_lines: dict[str, int | None] = {}
+        for trace in traces:
+            if trace.field == "topics" and trace.origin != "config":
+                for name in trace.value or ():
+                    self._topic_lines.setdefault(config.tables.topic(topic_key(name)), trace.line)
         self._places = ConfigPlaces(config)
         self._source = next(source for source in config.sources if source.name == stored.source)
         self.path = shown_path(self._source.root, stored.path)
@@ -394,14 +397,14 @@ class _Judge:
     def _topic_clause(self, topic: str) -> tuple[str, str | None, int | None]:
         """What puts the entry into the feed of a topic, and where that is stated: the topic in the record or for all
         records of its source, or a topic that belongs to it."""
-        tables, own = self._config.tables, self._topics
+        tables, own = self._config.tables, self._topic_lines.keys()
         added = {tables.topic(topic_key(name)) for name in self._source.topics}
-        children = [child for child, parent in tables.parents.items() if parent == topic]
-        if topic not in own | added and (child := next(iter(tables.all_of(own | added) & {*children}), None)):
+        children = {child for child, parent in tables.parents.items() if parent == topic}
+        if topic not in own | added and (child := min(tables.all_of(own | added) & children, default=None)):
             return "topics.parent", self._places.file, self._places.topic("parent", child)
         if topic not in own and topic in added:
             return "topic", self._places.file, self._places.record_key(self._source.name, "topics")
-        return "topic", self.path, self._line("topics")
+        return "topic", self.path, self._topic_lines.get(topic)
 
 
 def taking_clause(rule: Rule) -> str | None:

@@ -56,7 +56,8 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         entries = count_entries(connection)
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
-    sources += [text for text in map(folder_problem, config.sources) if text]
+    if holder is None:  # else the service looks, maybe from another machine
+        sources += [text for text in map(folder_problem, config.sources) if text]
     config_facts = _config_facts(json.loads(told) if told and holder else {}, refused)
     wrong = [*filter(None, [without_config]), *sources, *_wrong(last, config_facts)]
     if last is not None and last.counts.get("unreadable") and not sources:

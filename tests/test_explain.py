@@ -550,6 +550,8 @@ def test_fields_that_no_key_states_are_told_with_where_they_come_from(site: Site
         ("published", "default_published", "true", "config"),
     }
     told = explain(site, "tech/_posts/2024-04-30-a-title.md")["fields"]
+    lines = {one["slug"]: one["line"] for one in explain(site, "tech/_posts/2024-04-30-a-title.md")["feeds"]}
+    assert (lines["ai"], lines["tech"]) == (2, None)
     stated = {one["field"]: (one["value"], one["line"]) for one in told if one["origin"] == "record"}
     assert stated == {"topics": (["AI"], 2), "slug": ("short", 3)}
     lines = site.config_file.read_text().splitlines()

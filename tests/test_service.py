@@ -351,7 +351,7 @@ def test_a_broken_config_is_refused_and_the_last_good_one_stays(shop: Shop) -> N
     assert [one["text"] for one in facts["config"]["refused"]] == [line]
     assert {feed["slug"] for feed in facts["feeds"]} == {"all", "ai", "picks"}
     shown = shop.run("status")
-    assert (shown.returncode, "Config refused" in shown.stdout, line in shown.stdout) == (0, True, True)
+    assert (shown.returncode, "Config refused" in shown.stdout, line in shown.stdout) == (1, True, True)
     shop.record("b.md", "Still read", topics=["AI"])
     eventually(lambda: "Still read" in service.titles("picks"))
     shop.config.write_text(shop.config.read_text() + "# the same problem\n")

@@ -8,7 +8,6 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -223,12 +222,17 @@ def _deep_problem(path: Path) -> Problem:
 
 def _readable_tables(text: str) -> dict[str, Any]:
     """The tables of a text that is not TOML as a whole: those that go with the ones before them."""
-    kept = ""
-    for table in re.split(r"^(?=[ \t]*\[)", text, flags=re.MULTILINE):
-        with suppress(ValueError, RecursionError):
-            tomllib.loads(kept + table)
-            kept += table
-    return tomllib.loads(kept)
+    return tomllib.loads(_keep_readable("", re.split(r"^(?=[ \t]*\[)", text, flags=re.MULTILINE)))
+
+
+def _keep_readable(kept: str, tables: list[str]) -> str:
+    """`kept`, and after it the tables that can be read with what is before them: all at once, or half by half."""
+    try:
+        tomllib.loads(both := kept + "".join(tables))
+        return both
+    except (ValueError, RecursionError):
+        half = len(tables) // 2
+        return _keep_readable(_keep_readable(kept, tables[:half]), tables[half:]) if half else kept
 
 
 def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[Finding]]:
