@@ -195,7 +195,7 @@ def build(
         result = pipeline.run(now or datetime.now(UTC), accept_removals=accept_removals)
         rejected = say_problems(config, store, result.problems, site_id)
     tell(reports.result_facts(result), as_json, lambda: click.echo(reports.summary_line(result)))
-    if not result.published or (strict and (rejected or result.problems)):
+    if not result.published or result.unwritten or (strict and (rejected or result.problems)):
         sys.exit(FOUND_WRONG)
 
 

@@ -474,7 +474,8 @@ class CycleResult:
     """What one cycle did, in numbers; `problems` are those of whole sources and of publishing.
 
     `due` is when the next entry becomes public or expires by itself; `complete` is False when a records folder
-    could not be scanned, `published` when the output folder could not be brought up to date.
+    could not be scanned, `published` when the output folder could not be brought up to date. `unwritten` feeds could
+    not be written although others could, `unreadable` records folders not be read.
     """
 
     scanned: int
@@ -488,6 +489,8 @@ class CycleResult:
     problems: tuple[str, ...]
     complete: bool
     published: bool
+    unwritten: int
+    unreadable: int
     due: datetime | None
 
 

@@ -170,6 +170,8 @@ class Pipeline:
             problems=tuple(problems),
             complete=not any(one.missing for one in scanned),
             published=published is not None,
+            unwritten=len({name.partition("/")[0] for name in published.unwritten}) if published else 0,
+            unreadable=sum(one.missing for one in scanned),
             due=None if due is None else from_us(due),
         )
         if scanned or result.removed or result.files_written or problems:
@@ -297,17 +299,19 @@ class Pipeline:
                 pages[path] = (slug, number)
                 wanted[path] = Wanted(version, self._moves.paths((path,)))
             store_id = read_meta(connection, "store_id") or ""
-        if not known and self._output.manifest().store not in (NOTHING.store, store_id):
-            return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         told = len(problems)
+        unrendered: set[str] = set()
         try:
-            render = partial(self._render, pages=pages, problems=problems)
+            if not known and self._output.manifest().store not in (NOTHING.store, store_id):
+                return Published()
+            render = partial(self._render, pages=pages, problems=problems, unrendered=unrendered)
             published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, whole=whole)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
         problems.extend(published.problems)
+        published.unwritten |= unrendered
         if len(problems) == told:
             self._held = versions
         if whole:
@@ -321,10 +325,10 @@ class Pipeline:
         return Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
 
     def _render(
-        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
+        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str], unrendered: set[str]
     ) -> Iterator[tuple[str, Iterable[Document]]]:
-        """The documents of the dirty archive pages, feeds and list of feeds; what cannot be written is a problem and
-        keeps the documents it has."""
+        """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem,
+        is added to `unrendered`, and keeps the documents it has."""
         from aggregator.render import render_archive_page, render_feed, render_index
 
         sealed = [name for name in dirty if name in pages]
@@ -339,6 +343,7 @@ class Pipeline:
                     yield name, self._moves.documents((page_document,))
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
+                    unrendered.add(name)
                 self.progress("archive pages", done, len(sealed))
             for done, feed in enumerate(read_feeds(connection, self.reader, terms, slugs), 1):
                 try:
@@ -346,6 +351,7 @@ class Pipeline:
                     yield feed.slug, self._moves.documents(documents)
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
+                    unrendered.add(feed.slug)
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
                 summaries = summarise_feeds(connection, self.policy, self._site.title)
