@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import Shop
+from commands import Shop, eventually
 from conftest import SiteFolder
 
 from aggregator.model import CycleResult
@@ -434,3 +434,30 @@ def test_a_tree_has_no_path_that_leads_out_of_it(tmp_path: Path, path: str) -> N
     with Tree.open(tmp_path / "tree") as tree, pytest.raises(OSError) as caught:  # noqa: PT011 - its number says it
         tree.read(path)
     assert caught.value.errno in (errno.EXDEV, errno.ENOENT, errno.EISDIR)
+
+
+# the service
+
+
+def test_a_service_says_when_a_feed_cannot_be_written_and_when_it_can_again(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.configure(schedule='every = "1s"')
+    page = shop.output / "about" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("Our own")
+    shop.record("a.md", topics=["About"])
+    told = f"{page} is in the way of about/index.html"
+    try:
+        service = shop.start("run")
+        eventually(lambda: told in service.log)
+        assert service.titles("about") == ["a.md"]
+        assert service.get("about/").body == b"Our own"
+        shop.record("b.md", topics=["About"])
+        eventually(lambda: len(service.titles("about")) == 2)
+        assert service.log.count(told) == 1
+        page.unlink()
+        eventually(lambda: f"no longer so: {told}" in service.log)
+        assert b"Our own" not in service.get("about/").body
+        assert page.exists()
+    finally:
+        shop.close()
