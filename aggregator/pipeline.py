@@ -301,17 +301,15 @@ class Pipeline:
             store_id = read_meta(connection, "store_id") or ""
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         told = len(problems)
-        unrendered: set[str] = set()
         try:
             if not known and self._output.manifest().store not in (NOTHING.store, store_id):
                 return Published()
-            render = partial(self._render, pages=pages, problems=problems, unrendered=unrendered)
+            render = partial(self._render, pages=pages, problems=problems)
             published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, whole=whole)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
         problems.extend(published.problems)
-        published.unwritten |= unrendered
         if len(problems) == told:
             self._held = versions
         if whole:
@@ -325,10 +323,10 @@ class Pipeline:
         return Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
 
     def _render(
-        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str], unrendered: set[str]
+        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
     ) -> Iterator[tuple[str, Iterable[Document]]]:
-        """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem,
-        is added to `unrendered`, and keeps the documents it has."""
+        """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
+        left out."""
         from aggregator.render import render_archive_page, render_feed, render_index
 
         sealed = [name for name in dirty if name in pages]
@@ -343,7 +341,6 @@ class Pipeline:
                     yield name, self._moves.documents((page_document,))
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
-                    unrendered.add(name)
                 self.progress("archive pages", done, len(sealed))
             for done, feed in enumerate(read_feeds(connection, self.reader, terms, slugs), 1):
                 try:
@@ -351,7 +348,6 @@ class Pipeline:
                     yield feed.slug, self._moves.documents(documents)
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
-                    unrendered.add(feed.slug)
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
                 summaries = summarise_feeds(connection, self.policy, self._site.title)

@@ -20,7 +20,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -157,7 +157,7 @@ class OutputFolder:
         `wanted` is all that the folder is to hold if `whole`, which also looks for files that are missing or belong no
         more; else it is what differs, and all else is as it should be. A file whose bytes are right is not written
         again. Raises PublishError when the folder as a whole cannot be written, and what `stopped` raises, before the
-        first visible change.
+        first visible change. A feed that `render` leaves out keeps its documents.
         """
         if not (whole or wanted):
             return Published()
@@ -225,8 +225,8 @@ class _Publication:
         self.store_id, self.fingerprint = store_id, fingerprint
         self.manifest = output.manifest()
         self.lines = dict(self.manifest.files)
-        self.begun = _read_journal(tree)
-        self.has_journal = bool(self.begun)
+        self.journal = _read_journal(tree)
+        self.begun = {path: set(digests) for path, digests in self.journal.items()}
         for path, digests in output.remembered.items():
             self.begun.setdefault(path, set()).update(digests)
         self.staged: list[_Staged] = []
@@ -281,12 +281,17 @@ class _Publication:
         self.tree.make_folder(staging)
         try:
             with self.tree.subtree(staging) as waiting:
+                missing = set(dirty)
                 for feed, documents in render(dirty):
                     self.stopped()
+                    missing.discard(feed)
                     for document in documents:
                         self._stage(feed, document, waiting)
                 self.stopped()
                 self._put_in_place(waiting)
+                for feed in missing:
+                    for path in self.wanted[feed].paths:
+                        self._miss(feed, path)
         finally:
             self.tree.remove_all(staging)
 
@@ -338,23 +343,27 @@ class _Publication:
 
     def _write_journal(self) -> None:
         """Notes what is about to be written where the manifest names nothing."""
-        new = [one for one in self.staged if one.path not in self.manifest.files]
-        for one in new:
-            self.begun.setdefault(one.path, set()).add(one.line.digest)
-        if new:
-            self._keep_journal()
+        for one in self.staged:
+            if one.path not in self.manifest.files:
+                self.begun.setdefault(one.path, set()).add(one.line.digest)
+        self._keep_journal()
 
     def _keep_journal(self) -> None:
-        files = {path: sorted(digests) for path, digests in sorted(self.begun.items())}
-        self.tree.replace(_JOURNAL, _json({"format": FORMAT, "files": files}).encode())
-        self.has_journal = True
+        if self.begun == self.journal:
+            return
+        if self.begun:
+            files = {path: sorted(digests) for path, digests in sorted(self.begun.items())}
+            self.tree.replace(_JOURNAL, _json({"format": FORMAT, "files": files}).encode())
+        else:
+            self.tree.remove(_JOURNAL)
+        self.journal = {path: set(digests) for path, digests in self.begun.items()}
 
     def _place(self, one: _Staged, waiting: Tree) -> None:
         """Renames a document to its place. After one that cannot be written no other comes into its folder: what
         leaves a feed must be in its archive by then."""
         feed, path = one.line.feed, one.path
         if _top(path) in self.failed:
-            self.published.unwritten.add(feed)
+            self._miss(feed, path)
             return
         try:
             self.tree.make_folder(path.rpartition("/")[0])
@@ -371,14 +380,20 @@ class _Publication:
 
     def _leave_out(self, feed: str, path: str, hindrance: str) -> None:
         self.in_the_way.setdefault(hindrance, path)
-        self.published.unwritten.add(feed)
+        self._miss(feed, path)
 
     def _fail(self, feed: str, path: str, aim: str, error: OSError) -> None:
         if error.errno in (errno.ENOTDIR, errno.ELOOP) and (hindrance := self._find_hindrance(path)):
             self._leave_out(feed, path, hindrance)
             return
         self.failed.setdefault(_top(path), _reason(self.output.path / path, aim, error))
+        self._miss(feed, path)
+
+    def _miss(self, feed: str, path: str) -> None:
+        """Has the document made again next time, also if its feed has the version that the folder holds by then."""
         self.published.unwritten.add(feed)
+        if line := self.lines.get(path):
+            self.lines[path] = replace(line, version="")
 
     def _find_hindrance(self, path: str) -> str | None:
         """What is no folder on the way to a path."""
@@ -414,9 +429,8 @@ class _Publication:
         manifest = Manifest(self.store_id, self.fingerprint, self.lines, tuple(gone))
         if manifest != self.manifest:
             self.output.write_manifest(manifest, self.tree)
-        if self.has_journal:
-            self.begun = {path: digests for path, digests in self.begun.items() if path not in self.lines}
-            self._keep_journal() if self.begun else self.tree.remove(_JOURNAL)
+        self.begun = {path: digests for path, digests in self.begun.items() if path not in self.lines}
+        self._keep_journal()
 
     def _tell_problems(self) -> None:
         root = self.output.path

@@ -11,15 +11,19 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import Shop, eventually
 from conftest import SiteFolder
 
-from aggregator.model import CycleResult
+from aggregator import render
+from aggregator.errors import RenderError
+from aggregator.model import CycleResult, Document, Feed
+from aggregator.publish import OutputFolder, Wanted
 from aggregator.tree import Tree
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
@@ -161,6 +165,47 @@ def test_a_feed_waits_for_a_page_of_its_archive_that_cannot_be_written(shared: S
     with other_user():
         assert shared.run(DAY).unwritten == 0
     assert all("still more" in title for title in shared.titles("ai"))
+
+
+def test_a_feed_that_missed_a_new_form_of_its_documents_gets_it_when_it_can(shared: SiteFolder) -> None:
+    """Though its version stays, as when the program is upgraded."""
+    folder = OutputFolder(shared.root / "documents")
+
+    def publish(form: str) -> int:
+        def render(dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
+            return ((feed, [Document(f"{feed}/rss.xml", "", form.encode())]) for feed in dirty)
+
+        wanted = {feed: Wanted("1", (f"{feed}/rss.xml",)) for feed in ("a", "b")}
+        with other_user():
+            return len(folder.publish("store", form, wanted, render, lambda: None, whole=True).written)
+
+    assert publish("old") == 2
+    deny(folder.path / "a")
+    assert publish("new") == 1
+    allow(folder.path / "a")
+    assert publish("new") == 1
+    assert (folder.path / "a" / "rss.xml").read_bytes() == b"new"
+    assert publish("new") == 0
+
+
+def test_a_feed_that_cannot_be_rendered_keeps_its_documents_and_is_counted(
+    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render_feed = render.render_feed
+
+    def fail(feed: Feed, *options: Any, **more: Any) -> Any:
+        if feed.slug == "energy":
+            raise RenderError("energy cannot be written")
+        return render_feed(feed, *options, **more)
+
+    before = plain.documents()
+    fill(plain, "Edited")
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "render_feed", fail)
+        assert plain.run(LATER).unwritten == 1
+    assert plain.documents()["energy/rss.xml"] == before["energy/rss.xml"]
+    assert plain.run(DAY).unwritten == 0
+    assert plain.titles("energy") == ["Edited 2", "Edited 1"]
 
 
 def test_a_file_that_cannot_be_deleted_is_told_and_goes_when_it_can(shared: SiteFolder) -> None:
