@@ -474,7 +474,7 @@ class CycleResult:
 
     `due` is when the next entry becomes public or expires by itself; `complete` is False when a records folder
     could not be scanned, `published` when the output folder could not be brought up to date. `unwritten` feeds could
-    not be written although others could, `unreadable` folders of records not be read.
+    not be written although others could, `unreadable` records folders not be read.
     """
 
     scanned: int

@@ -157,7 +157,6 @@ class Pipeline:
         with writer.together():
             scanned = self.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
         known = not any(one.first and one.missing for one in scanned)
-        found = len(problems)
         published = self._publish(problems, None if paths is None else held, known=known)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
@@ -173,7 +172,7 @@ class Pipeline:
             problems=tuple(problems),
             complete=not any(one.missing for one in scanned),
             published=published is not None,
-            unwritten=len(problems) - found,
+            unwritten=len({name.partition("/")[0] for name in published.unwritten}) if published else 0,
             unreadable=sum(one.missing + one.unreadable for one in scanned),
             due=None if due is None else from_us(due),
         )
@@ -302,16 +301,18 @@ class Pipeline:
                 pages[path] = (slug, number)
                 wanted[path] = Wanted(version, self._moves.paths((path,)))
             store_id = read_meta(connection, "store_id") or ""
-        if not known and self._output.manifest().store not in (NOTHING.store, store_id):
-            return Published()
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         told = len(problems)
         try:
-            render = partial(self._render, pages=pages, problems=problems)
+            if not known and self._output.manifest().store not in (NOTHING.store, store_id):
+                return Published()
+            unrendered: set[str] = set()
+            render = partial(self._render, pages=pages, problems=problems, unrendered=unrendered)
             published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, whole=whole)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
+        published.unwritten |= unrendered
         problems.extend(published.problems)
         if len(problems) == told:
             self._held = versions
@@ -326,10 +327,10 @@ class Pipeline:
         return Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
 
     def _render(
-        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
+        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str], unrendered: set[str]
     ) -> Iterator[tuple[str, Iterable[Document]]]:
-        """The documents of the dirty archive pages, feeds and list of feeds; what cannot be written is a problem and
-        keeps the documents it has."""
+        """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
+        left out."""
         from aggregator.render import render_archive_page, render_feed, render_index
 
         sealed = [name for name in dirty if name in pages]
@@ -343,6 +344,7 @@ class Pipeline:
                     page_document = render_archive_page(feed, page, self._site, self._options)
                     yield name, self._moves.documents((page_document,))
                 except RenderError as error:
+                    unrendered.add(name)
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("archive pages", done, len(sealed))
             for done, feed in enumerate(read_feeds(connection, self.reader, terms, slugs), 1):
@@ -350,6 +352,7 @@ class Pipeline:
                     documents = render_feed(feed, self._site, self._options, linked=terms.published)
                     yield feed.slug, self._moves.documents(documents)
                 except RenderError as error:
+                    unrendered.add(feed.slug)
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:

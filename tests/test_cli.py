@@ -446,6 +446,22 @@ def test_an_output_folder_that_cannot_be_written_is_1(shop: Shop, call: Call) ->
     assert (code, "cannot be written" in err) == (1, True)
 
 
+def test_a_feed_that_cannot_be_written_is_1_and_in_the_status_until_it_can(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["About", "AI"])
+    page = shop.output / "about" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("Our own")
+    code, out, err = call("build")
+    assert (code, f"{page} is in the way of about/index.html" in err) == (1, True)
+    assert SUMMARY.fullmatch(out)
+    assert shop.titles("ai") == shop.titles("about") == ["a.md"]
+    assert json.loads(call("build", "--json")[1])["unwritten"] == 1
+    assert "is in the way of about/index.html" in " ".join(call("status")[1].split())
+    page.unlink()
+    assert call("build")[0] == 0
+    assert "is in the way" not in call("status")[1]
+
+
 def test_a_bar_shows_progress_on_a_terminal_only(shop: Shop) -> None:
     shop.many(600)
     main, side = pty.openpty()

@@ -386,10 +386,10 @@ def test_a_crash_between_the_files_and_the_manifest_rewrites_nothing_that_is_rig
     fill(site, 5, title="Another title")
     replace_file = os.replace
 
-    def crash(origin: Any, target: Any) -> None:
+    def crash(origin: Any, target: Any, **folders: int) -> None:
         if Path(target).name == "manifest.json":
             raise KeyboardInterrupt
-        replace_file(origin, target)
+        replace_file(origin, target, **folders)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", crash)

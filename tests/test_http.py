@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
@@ -25,6 +27,7 @@ from hypothesis import strategies as st
 from aggregator.errors import AggregatorError
 from aggregator.http import EMPTY_SNAPSHOT, FeedsApp, bind_socket, load_snapshot, make_server
 from aggregator.http.negotiation import accepts_html, matches_etag, parse_http_date, prefers_gzip
+from aggregator.http.snapshot import read_from_disk
 
 WRITTEN = 1_700_000_000
 WRITTEN_DATE = formatdate(WRITTEN, usegmt=True)
@@ -236,6 +239,53 @@ def test_a_date_in_the_future_is_never_a_last_modified(own: Path) -> None:
     os.utime(own / "a/rss.xml", (2**33, 2**33))
     file = load_snapshot(own, None).files["/a/rss.xml"]
     assert WRITTEN < file.last_modified < 2**33
+    with running(make_app(own)) as client:
+        assert "last-modified" not in client.get("/a/rss.xml").headers
+
+
+@pytest.mark.parametrize("put", ["published", "by hand"])
+def test_what_changed_just_now_has_no_date_and_a_date_is_no_validator(
+    own: Path, monkeypatch: pytest.MonkeyPatch, put: str
+) -> None:
+    """A reader without tags that asked between two changes within a second would never see the second one."""
+    changed = 1_700_000_100.1
+    path = "a/rss.xml" if put == "published" else "robots.txt"
+    (own / path).write_bytes(RSS)
+    os.utime(own / path, ns=(int(changed * 1e9),) * 2)
+    end_of_second = formatdate(1_700_000_101, usegmt=True)
+    with running(make_app(own)) as client:
+        for later, dated in ((0, False), (0.9, False), (1.8, False), (1.9, True), (86400, True)):
+            monkeypatch.setattr("aggregator.http.app.time", lambda moment=changed + later: moment)
+            response = client.get(f"/{path}")
+            assert response.headers.get("last-modified") == (end_of_second if dated else None)
+            response = client.get(f"/{path}", headers={"if-modified-since": end_of_second})
+            assert response.status_code == (304 if dated else 200)
+            assert client.get(f"/{path}", headers={"if-none-match": response.headers["etag"]}).status_code == 304
+            within = formatdate(1_700_000_100, usegmt=True)
+            assert client.get(f"/{path}", headers={"if-modified-since": within}).status_code == 200
+
+
+def test_a_document_that_takes_the_place_of_another_is_newer_than_any_answer_before(own: Path) -> None:
+    """Although its file was made long before the other one was last sent."""
+    app = make_app(own)
+    publish(own, {"a/rss.xml": b"<rss>other</rss>"})
+    before = int(time.time())
+    app.snapshot = load_snapshot(own, app.snapshot)
+    assert app.snapshot.files["/a/rss.xml"].last_modified > before
+    assert load_snapshot(own, None).files["/a/rss.xml"].last_modified == WRITTEN
+
+
+def test_no_last_modified_is_later_than_the_date_of_the_answer(own: Path) -> None:
+    app = make_app(own)
+    with running(app) as client:
+        for number in range(50):
+            publish(own, {"a/rss.xml": b"%d" % number})
+            os.utime(own / "a/rss.xml")
+            app.snapshot = load_snapshot(own, app.snapshot)
+            headers = client.get("/a/rss.xml").headers
+            date = parse_http_date(headers.get("last-modified", formatdate(0, usegmt=True)).encode())
+            assert date is not None
+            assert date <= (parse_http_date(headers["date"].encode()) or 0)
 
 
 # Conditional requests
@@ -332,6 +382,17 @@ def test_a_date_of_the_right_shape_is_read_without_an_error(value: bytes) -> Non
 
 
 # Compression
+
+
+@pytest.mark.parametrize("parse", [prefers_gzip, accepts_html, parse_http_date])
+def test_a_value_longer_than_any_client_needs_is_neither_read_nor_kept(parse: Any) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert not parse(b"gzip, text/html, %d" % number + b"," * 100_000)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_gzip_is_the_same_bytes_packed(client: httpx.Client) -> None:
@@ -476,6 +537,21 @@ def test_a_manifest_that_cannot_be_used_keeps_what_was_read_and_warns_once(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+def test_a_manifest_that_cannot_be_read_is_told_when_it_begins_and_ends(
+    own: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    first = load_snapshot(own, None)
+    (own / ".aggregator").rename(own / ".elsewhere")
+    (own / ".aggregator").symlink_to(own / ".elsewhere")
+    second = load_snapshot(own, first)
+    assert load_snapshot(own, load_snapshot(own, second)).files == first.files
+    (own / ".aggregator").unlink()
+    (own / ".elsewhere").rename(own / ".aggregator")
+    assert load_snapshot(own, second).files == first.files
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
 def test_a_manifest_cannot_name_a_file_outside_the_folder(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     publish(tmp_path / "output", {"../secret.txt": b"secret", "a/rss.xml": RSS})
@@ -522,6 +598,28 @@ def test_a_file_put_there_by_hand_is_served_with_validators(client: httpx.Client
 @pytest.mark.parametrize(("path", "file"), [("/page/", "page/index.html"), ("/caf%C3%A9.txt", "caf\xe9.txt")])
 def test_a_page_put_there_by_hand_is_found_by_its_address(client: httpx.Client, path: str, file: str) -> None:
     assert client.get(path).content == HAND_PUT[file]
+
+
+def test_a_folder_that_becomes_a_link_after_the_look_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "output"
+    write(folder / "real/page.html", b"inside")
+    write(tmp_path / "outside/page.html", b"secret")
+    (folder / "page").symlink_to(folder / "real")
+    assert read_from_disk(folder, "page/page.html") is not None
+    resolve = os.path.realpath
+
+    def exchange(path: Any, **options: Any) -> str:
+        found = resolve(path, **options)
+        if found.endswith("page.html"):
+            (folder / "real").rename(folder / "was")
+            (folder / "real").symlink_to(tmp_path / "outside")
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", exchange)
+    assert read_from_disk(folder, "page/page.html") is None
+    assert (folder / "was").exists()
 
 
 def test_a_link_is_followed_while_it_ends_inside_the_folder(client: httpx.Client) -> None:

@@ -6,6 +6,7 @@ import html
 import json
 import locale
 import re
+import tracemalloc
 from calendar import timegm
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -867,6 +868,25 @@ def test_a_weight_counts_each_text_as_often_as_a_format_repeats_it(character: st
         documents = render_all(make_feed(entry, full=full))
         bound = weigh_entries((entry,), full=full)
         assert max(len(documents[name].body) - len(empty[name].body) for name in FORMAT_NAMES) <= bound
+
+
+def test_long_names_are_not_kept_in_memory() -> None:
+    """Whatever records say, and however many there are."""
+    scope = Scope("https://feeds.example.org/", "en", full=False)
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            name = f"{number} {'x' * 100_000}"
+            provider = Provider(name, "example.org")
+            content = PLAIN._replace(category=name, type=name, provider=provider, body_html=name)
+            entry = make_entry(number, content=content)
+            common = write_common(entry)
+            assert name.encode() in atom.render_entry(entry, scope, common)
+            assert name.encode() in rss.render_entry(entry, scope, common)
+            assert weigh_entries((entry,), full=False) > len(name)
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_usual_entry_weighs_little() -> None:

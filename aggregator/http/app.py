@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from time import time
 from typing import Any
 from urllib.parse import quote
 
@@ -123,15 +124,17 @@ class FeedsApp:
         variant = file.identity
         if file.compressible and encodings and prefers_gzip(encodings):
             variant = file.gzip if file.gzip is not None else await asyncio.to_thread(file.compress)
+        dated = file.is_dated(time())
+        date = file.date if dated else ()
         # Section 13.1.2 compares with the representation that would be sent now. A reader that holds the other
         # encoding therefore gets the whole file once; to say 304 would name a tag that it does not hold.
         if tags:
             unchanged = matches_etag(tags, variant.etag)
         else:
-            unchanged = bool(since) and (parse_http_date(since) or -1) >= file.last_modified
+            unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
         if unchanged:
-            return 304, variant.unchanged + self._caching, b""
-        return 200, variant.ok + self._caching, variant.body
+            return 304, variant.unchanged + date + self._caching, b""
+        return 200, variant.ok + date + self._caching, variant.body
 
     async def _answer_beside(self, scope: Scope, path: str) -> Response:
         """For everything that is not a published file."""

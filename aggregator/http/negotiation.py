@@ -1,6 +1,7 @@
 """What a request asks for, read from its header fields (RFC 9110 sections 12 and 13). Pure.
 
-Clients send the same few values over and over, so what is parsed is remembered.
+Clients send the same few values over and over, so what is parsed is remembered; a value that is longer than any of
+theirs is not, nor is it parsed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from calendar import timegm
 from email.utils import parsedate_tz
 from functools import lru_cache
 
+MAX_ACCEPT_BYTES = 1024
+MAX_DATE_BYTES = 64
+_KEPT = 128
 _QVALUE = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
 _ENTITY_TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _TIME = r"\d\d:\d\d:\d\d"
@@ -20,9 +24,16 @@ _HTTP_DATE = re.compile(
 )
 
 
-@lru_cache(maxsize=128)
 def prefers_gzip(accept_encoding: bytes) -> bool:
-    """Whether gzip is acceptable and not ranked below identity (RFC 9110 section 12.5.3)."""
+    """Whether gzip is acceptable and not ranked below identity (RFC 9110 section 12.5.3).
+
+    A field that is too long to be read is as good as none, which allows identity.
+    """
+    return len(accept_encoding) <= MAX_ACCEPT_BYTES and _prefers_gzip(accept_encoding)
+
+
+@lru_cache(maxsize=_KEPT)
+def _prefers_gzip(accept_encoding: bytes) -> bool:
     weights = _weights(accept_encoding)
     other = weights.get(b"*", 0.0)
     # Section 8.4.1.3: x-gzip is the same as gzip.
@@ -32,7 +43,7 @@ def prefers_gzip(accept_encoding: bytes) -> bool:
 
 def accepts_html(accept: bytes) -> bool:
     """Whether the client names HTML itself; `*/*` alone is a program, which is better off with plain text."""
-    return _weights(accept).get(b"text/html", 0.0) > 0
+    return len(accept) <= MAX_ACCEPT_BYTES and _weights(accept).get(b"text/html", 0.0) > 0
 
 
 def matches_etag(if_none_match: bytes, etag: bytes) -> bool:
@@ -40,9 +51,13 @@ def matches_etag(if_none_match: bytes, etag: bytes) -> bool:
     return if_none_match == etag or if_none_match.strip() == b"*" or etag in _ENTITY_TAG.findall(if_none_match)
 
 
-@lru_cache(maxsize=128)
 def parse_http_date(value: bytes) -> int | None:
     """Seconds since 1970 of one of the three forms of RFC 9110 section 5.6.7; None for anything else."""
+    return _parse_http_date(value) if len(value) <= MAX_DATE_BYTES else None
+
+
+@lru_cache(maxsize=_KEPT)
+def _parse_http_date(value: bytes) -> int | None:
     text = value.decode("latin-1").strip()
     fields = parsedate_tz(text) if _HTTP_DATE.fullmatch(text) else None
     return timegm(fields[:9]) if fields else None

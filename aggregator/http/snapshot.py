@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import logging
@@ -9,7 +10,8 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from hashlib import blake2b
@@ -17,6 +19,8 @@ from mimetypes import MimeTypes
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
+
+from aggregator.paths import open_beneath
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -36,14 +40,14 @@ _FEED_TYPES = {
 }
 # An instance knows the types of the standard library only, whatever the machine's own tables say.
 _TYPES = MimeTypes()
-# A pipe put into the folder must not hold a thread; the flags do not exist everywhere.
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | os.O_NONBLOCK  # a pipe put into the folder must not hold a thread
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One encoding of a file: `ok` are the header fields of a 200, `unchanged` those of a 304, without caching."""
+    """One encoding of a file: `ok` are the header fields of a 200, `unchanged` those of a 304, without caching and
+    without a date."""
 
     etag: bytes
     ok: Headers
@@ -54,19 +58,26 @@ class Variant:
 class ServedFile:
     """One file with everything that its answers need; only `gzip` comes later, on first demand.
 
-    `last_modified` is in seconds. A file that `may_vary` says so also while it is too small to be `compressible`.
+    A file that `may_vary` says so also while it is too small to be `compressible`. `last_modified`, in seconds, is the
+    end of the second in which it changed: that of `mtime_ns`, or this one if it `replaces` what was served until now.
+
+    RFC 9110 section 8.8.2.2: a date tells two versions apart only if none was sent with it in the second that it
+    covers. So for a second after `last_modified` the answers have no date, and no date is taken for a validator; two
+    versions of one path then never have the same. One second is enough, where a cache has to allow a minute, because
+    only one clock is involved, ours. It also keeps the date from being later than the answer's own (section 8.8.2.1),
+    which the server takes up to half a second before.
     """
 
-    __slots__ = ("_common", "_lock", "_type", "compressible", "digest", "gzip", "identity", "last_modified")
+    __slots__ = ("_common", "_lock", "_type", "compressible", "date", "digest", "gzip", "identity", "last_modified")
 
-    def __init__(self, path: str, body: bytes, mtime: int, *, may_vary: bool) -> None:
+    def __init__(self, path: str, body: bytes, mtime_ns: int, *, may_vary: bool, replaces: bool = False) -> None:
         self.digest = blake2b(body, digest_size=16).hexdigest()
-        # RFC 9110 section 8.8.2.1: never later than the answer's own Date.
-        self.last_modified = min(mtime, int(time.time()))
+        next_second = int(time.time()) + 1
+        self.last_modified = next_second if replaces else min(-(-mtime_ns // 10**9), next_second)
+        self.date: Headers = ((b"last-modified", formatdate(self.last_modified, usegmt=True).encode()),)
         self.compressible = may_vary and len(body) >= GZIP_MIN_BYTES
         self._type = content_type(path).encode()
         self._common = (
-            (b"last-modified", formatdate(self.last_modified, usegmt=True).encode()),
             NOSNIFF,
             *([_VARY] if may_vary else []),
             *([CORS] if is_feed(path) else []),
@@ -74,6 +85,10 @@ class ServedFile:
         self._lock = threading.Lock()
         self.identity = self._variant(body, "")
         self.gzip: Variant | None = None
+
+    def is_dated(self, now: float) -> bool:
+        """Whether its date may be sent and compared with."""
+        return now >= self.last_modified + 1
 
     def compress(self) -> Variant:
         """The gzip variant, made once; takes milliseconds, so not for the event loop."""
@@ -96,16 +111,25 @@ class Snapshot:
     """What the manifest named when it was read, by URL path: `/all/rss.xml`, and `/all/` for its index.html. Archive
     pages are not in it.
 
-    `folders` are the paths that want a slash, `gone` those that will not come back.
+    `folders` are the paths that want a slash, `gone` those that will not come back. `problem` is why the manifest
+    cannot be used now.
     """
 
     files: Mapping[str, ServedFile] = field(default_factory=lambda: MappingProxyType({}))
     folders: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
     stamp: tuple[int, int, int] | None = None
+    problem: str = ""
 
 
 EMPTY_SNAPSHOT = Snapshot()
+
+
+class _Root(NamedTuple):
+    """The folder, without a link in its path, and open."""
+
+    path: str
+    descriptor: int
 
 
 class _Manifest(NamedTuple):
@@ -120,28 +144,33 @@ def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
     read keeps the files of `previous`, and is not tried again until it changes.
     """
     previous = previous or EMPTY_SNAPSHOT
-    stamp = previous.stamp
+    stamp = None
     try:
-        with open(folder / MANIFEST, "rb") as file:
+        with _opened(folder) as root, open(open_beneath(root.descriptor, MANIFEST, _READ), "rb") as file:
             status = os.fstat(file.fileno())
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp == previous.stamp:
                 return previous
             manifest = _parse_manifest(file.read())
+            if previous.problem:
+                _logger.info("%s can be used again", folder / MANIFEST)
+            return _build_snapshot(root, manifest, previous, stamp)
     except FileNotFoundError:  # a folder that is away, such as a disk, is not an empty one
         return EMPTY_SNAPSHOT if folder.is_dir() or not previous.files else replace(previous, stamp=None)
     except (OSError, ValueError) as error:
-        _logger.warning("%s cannot be used, what was read before is served on: %s", folder / MANIFEST, error)
-        return replace(previous, stamp=stamp)
-    return _build_snapshot(os.path.realpath(folder), manifest, previous, stamp)
+        if (problem := str(error)) != previous.problem:
+            _logger.warning("%s cannot be used, what was read before is served on: %s", folder / MANIFEST, problem)
+        return replace(previous, stamp=stamp, problem=problem)
 
 
 def read_from_disk(folder: Path, path: str) -> ServedFile | None:
     """A file that is not kept in memory: an archive page, or one put there by hand; None unless it may be served.
     Blocks."""
     page = is_archive_page(path)
-    found = _read_inside(os.path.realpath(folder), path, None if page else HAND_PUT_MAX_BYTES)
-    return ServedFile(path, *found, may_vary=page) if found else None
+    with suppress(OSError), _opened(folder) as root:
+        found = _read_inside(root, path, None if page else HAND_PUT_MAX_BYTES)
+        return ServedFile(path, *found, may_vary=page) if found else None
+    return None
 
 
 def content_type(path: str) -> str:
@@ -186,7 +215,7 @@ def _parse_manifest(raw: bytes) -> _Manifest:
         raise ValueError(f"it is not a manifest ({error!r})") from error
 
 
-def _build_snapshot(root: str, manifest: _Manifest, previous: Snapshot, stamp: tuple[int, int, int]) -> Snapshot:
+def _build_snapshot(root: _Root, manifest: _Manifest, previous: Snapshot, stamp: tuple[int, int, int]) -> Snapshot:
     files: dict[str, ServedFile] = {}
     for path, digest in manifest.digests.items():
         if is_archive_page(path):
@@ -196,7 +225,9 @@ def _build_snapshot(root: str, manifest: _Manifest, previous: Snapshot, stamp: t
             found = _read_inside(root, path, None)
             if found is None:
                 continue
-            file = ServedFile(path, *found, may_vary=True)
+            served = ServedFile(path, *found, may_vary=True, replaces=file is not None)
+            if file is None or file.digest != served.digest:
+                file = served
         files.update(dict.fromkeys(addresses(path), file))
     gone = {url for path in manifest.gone for url in addresses(path)}
     return Snapshot(MappingProxyType(files), _folders(files), frozenset(gone), stamp)
@@ -213,25 +244,44 @@ def _folders(urls: Iterable[str]) -> frozenset[str]:
     return frozenset(folders)
 
 
-def _read_inside(root: str, path: str, max_bytes: int | None) -> tuple[bytes, int] | None:
-    """Bytes and mtime of a regular file that ends inside `root`, a resolved path, with its links followed.
+@contextmanager
+def _opened(folder: Path) -> Iterator[_Root]:
+    """The folder, which itself may be a link."""
+    path = os.path.realpath(folder)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield _Root(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_inside(root: _Root, path: str, max_bytes: int | None) -> tuple[bytes, int] | None:
+    """Bytes and mtime in ns of a regular file inside the folder; links are followed as long as they end there.
 
     None if there is none, it is hidden (also where a link leads to), too large or may not be read.
     """
     if not _is_plain(path.split("/")):
         return None
     try:
-        real = os.path.realpath(os.path.join(root, path), strict=True)
-        inside = os.path.relpath(real, root).split(os.sep)
-        if not _is_plain(inside):  # ".." begins with a dot too
-            return None
-        with open(os.open(real, _OPEN_FLAGS), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or (max_bytes is not None and status.st_size > max_bytes):
-                return None
-            return file.read(), int(status.st_mtime)
+        try:
+            return _read_regular(root, path, max_bytes)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+        # What the link leads to now is opened as a path without links: what comes in between is not followed.
+        target = os.path.relpath(os.path.realpath(os.path.join(root.path, path), strict=True), root.path)
+        # ".." begins with a dot too
+        return _read_regular(root, target, max_bytes) if _is_plain(target.split(os.sep)) else None
     except OSError:
         return None
+
+
+def _read_regular(root: _Root, path: str, max_bytes: int | None) -> tuple[bytes, int] | None:
+    with open(open_beneath(root.descriptor, path, _READ), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or (max_bytes is not None and status.st_size > max_bytes):
+            return None
+        return file.read(), status.st_mtime_ns
 
 
 def _is_plain(parts: list[str]) -> bool:

@@ -20,6 +20,7 @@ from aggregator.render.parts import (
     content_html,
     feed_links,
     foreign_language,
+    kept,
     presentable,
     provider_url,
 )
@@ -96,12 +97,12 @@ def _text(tag: str, text: str, kind: str) -> str:
     return f'<{tag} type="{kind}">{escaped(text)}</{tag}>' if text else f'<{tag} type="{kind}"/>'
 
 
-@lru_cache(maxsize=KEPT_PROVIDERS)
+@kept(KEPT_PROVIDERS)
 def _author(name: str, uri: str) -> str:
     return f"<author>{stated('name', name)}{stated('uri', uri)}</author>"
 
 
-@lru_cache(maxsize=KEPT_TOPICS)
+@kept(KEPT_TOPICS)
 def _category(scheme: str, term: str, label: str, base_url: str) -> str:
     # RFC 4287 4.2.2.1: "Category elements MUST have a "term" attribute", even an empty one.
     return f"<category term={quoted(term)} scheme={quoted(f'{base_url}#{scheme}')}{attribute('label', label)}/>"

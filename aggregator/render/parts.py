@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache, wraps
 from html import escape
 from operator import attrgetter
 from threading import Lock
@@ -29,6 +29,8 @@ MEDIA_TYPES: dict[Format, str] = {
 KEPT_TOPICS = 4096
 """Of how many topics each format keeps what it says of one, and of KEPT_PROVIDERS providers likewise."""
 KEPT_PROVIDERS = 1024
+LONGEST_KEPT = 500
+"""Of how many characters texts may be for what is made of them to be kept."""
 ENTRY_BYTES = 2000
 """What an entry takes in memory besides its body, give or take."""
 
@@ -54,6 +56,21 @@ class Frame(NamedTuple):
     def room(self, max_bytes: int) -> int:
         """How many bytes the entries may take."""
         return max_bytes - len(self.head) - len(self.tail)
+
+
+def kept(count: int) -> Callable[[Callable[..., str]], Callable[..., str]]:
+    """Keeps what a function makes of texts, `count` times, unless they are long: a record may say anything."""
+
+    def keep(make: Callable[..., str]) -> Callable[..., str]:
+        known = lru_cache(maxsize=count)(make)
+
+        @wraps(make)
+        def made(*texts: str) -> str:
+            return known(*texts) if sum(map(len, texts)) <= LONGEST_KEPT else make(*texts)
+
+        return made
+
+    return keep
 
 
 def presentable(value: T) -> T:

@@ -18,6 +18,7 @@ from aggregator.render.parts import (
     content_html,
     feed_links,
     foreign_language,
+    kept,
     page_url,
 )
 from aggregator.render.xmlfeed import ATOM, DC
@@ -81,7 +82,7 @@ def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
     return "".join(parts).encode()
 
 
-@lru_cache(maxsize=KEPT_PROVIDERS)
+@kept(KEPT_PROVIDERS)
 def _dublin_core(creator: str, kind: str, language: str) -> str:
     # RSS wants an e-mail address in `author`.
     return stated("dc:creator", creator) + stated("dc:type", kind) + stated("dc:language", language)

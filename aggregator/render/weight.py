@@ -12,6 +12,8 @@ LONGEST_SLUG = 160
 """Characters of the longest slug that a weight holds for; ASCII letters, digits and hyphens."""
 
 KEPT_WEIGHTS = 10_000
+LONGEST_KEPT = 30_000
+"""Bytes and characters of an entry and its body that is kept with its weight; longer ones would fill the memory."""
 _WEIGHED: dict[str, tuple[Content, int]] = {}
 
 # What is written around the texts, in bytes: tags, names of members, dates, and one address of a category each.
@@ -51,10 +53,11 @@ def _weigh_summary(entry: Entry) -> int:
     known = _WEIGHED.get(entry.id)
     if known and known[0] is entry.content:
         return known[1]
-    if len(_WEIGHED) >= KEPT_WEIGHTS:
-        _WEIGHED.clear()
     made = _weigh(entry, ())
-    _WEIGHED[entry.id] = entry.content, made
+    if made + len(entry.content.body_html) <= LONGEST_KEPT:
+        if len(_WEIGHED) >= KEPT_WEIGHTS:
+            _WEIGHED.clear()
+        _WEIGHED[entry.id] = entry.content, made
     return made
 
 

@@ -239,6 +239,8 @@ class Service:
         upcoming = self._trigger.get_next_fire_time(None, datetime.now(UTC))
         if result.published and self._complete:
             self.health.succeed(now, upcoming, LATE_S + 2 * result.seconds)
+            if result.unwritten:
+                self._try_again_soon()
         else:
             self.health.fail()
             self._try_again_soon()

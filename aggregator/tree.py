@@ -1,0 +1,175 @@
+"""A folder that is written through its descriptor, so that no link inside it leads a read or a write elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aggregator.paths import open_beneath
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# a pipe in the place of a file must not hold the process
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Tree:
+    """An open folder. Paths are relative to it and POSIX; no link below it is followed.
+
+    All methods raise OSError. The descriptor of the folder that was used last stays open, because the documents of a
+    feed come one after another.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._root = descriptor
+        self._last: tuple[str, int | None] = ("", descriptor)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The folder at a path, which may be a link: where the tree is, the operator decides."""
+        return cls(os.open(path, _FOLDER))
+
+    def subtree(self, path: str) -> Tree:
+        """A folder of this one, as a tree of its own."""
+        return Tree(open_beneath(self._root, path, _FOLDER))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._forget()
+        os.close(self._root)
+
+    def kind(self, path: str) -> int | None:
+        """What is at the path, as `stat.S_IFMT` says it; None if nothing is."""
+        folder, _, name = path.rpartition("/")
+        try:
+            return stat.S_IFMT(os.stat(name, dir_fd=self._folder(folder), follow_symlinks=False).st_mode)
+        except FileNotFoundError:
+            return None
+
+    def read(self, path: str, *, size: int | None = None) -> bytes | None:
+        """The bytes of a regular file; None if it is none, or of another size than `size`."""
+        folder, name = _split(path)
+        return _read(name, self._folder(folder), size)
+
+    def write(self, path: str, body: bytes, *, sync: bool = False) -> None:
+        """Writes a new file; FileExistsError if anything has its name."""
+        folder, name = _split(path)
+        descriptor = os.open(name, _NEW, 0o666, dir_fd=self._folder(folder))
+        with open(descriptor, "wb", buffering=0) as file:
+            rest = memoryview(body)
+            while rest:
+                rest = rest[file.write(rest) :]
+            if sync:
+                os.fsync(descriptor)
+
+    def sync(self, path: str) -> None:
+        """Waits until what was written to a file is on the disk; may run in several threads for one folder."""
+        descriptor = open_beneath(self._root, path, _READ)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, path: str, body: bytes) -> None:
+        """Writes a file so that its path names all of the old bytes or all of the new, also after a crash."""
+        folder, name = _split(path)
+        waiting = f"{folder}/.{name}.new" if folder else f".{name}.new"
+        self.remove(waiting)  # what a crash left
+        try:
+            self.write(waiting, body, sync=True)
+            at = self._folder(folder)
+            os.replace(f".{name}.new", name, src_dir_fd=at, dst_dir_fd=at)
+        except OSError:
+            with suppress(OSError):
+                self.remove(waiting)
+            raise
+
+    def take(self, other: Tree, name: str, path: str) -> None:
+        """Puts a file of another tree in the place of what is at the path; from another file system, a copy of it."""
+        folder, target = _split(path)
+        try:
+            # so that two versions whose files were made in one second, and shown long apart, differ in their mtime
+            os.utime(name, dir_fd=other._root)
+            os.replace(name, target, src_dir_fd=other._root, dst_dir_fd=self._folder(folder))
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self.replace(path, _read(name, other._root, None) or b"")
+
+    def make_folder(self, path: str) -> None:
+        """Makes a folder and those above it, as far as they are missing."""
+        if self._last[1] is None:
+            self._forget()
+        try:
+            self._folder(path)
+        except FileNotFoundError:
+            above, name = _split(path)
+            self.make_folder(above)
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=self._folder(above))
+
+    def remove(self, path: str) -> None:
+        """Deletes a file or a link, if it is there."""
+        folder, name = _split(path)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._folder(folder))
+
+    def remove_all(self, path: str) -> None:
+        """Deletes a folder with all that is in it, or what is in its place, as far as that works."""
+        folder, name = _split(path)
+        with suppress(OSError):
+            shutil.rmtree(name, ignore_errors=True, dir_fd=self._folder(folder))
+            self.remove(path)
+
+    def remove_folder(self, path: str) -> None:
+        """Deletes an empty folder."""
+        above, name = _split(path)
+        os.rmdir(name, dir_fd=self._folder(above))
+
+    def _folder(self, path: str) -> int:
+        """The descriptor of a folder, open until another one is asked for. That one is missing is remembered too."""
+        known, descriptor = self._last
+        if path == known and descriptor is not None:
+            return descriptor
+        if path != known:
+            self._forget()
+            if not path:
+                return self._root
+            try:
+                descriptor = open_beneath(self._root, path, _FOLDER)
+            except FileNotFoundError:
+                descriptor = None
+            self._last = path, descriptor
+        if descriptor is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return descriptor
+
+    def _forget(self) -> None:
+        if self._last[0] and self._last[1] is not None:
+            os.close(self._last[1])
+        self._last = "", self._root
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The folder of a path, "" for the tree itself, and the name in it."""
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def _read(name: str, folder: int, size: int | None) -> bytes | None:
+    descriptor = os.open(name, _READ, dir_fd=folder)
+    with open(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or size not in (None, status.st_size):
+            return None
+        return file.read()
