@@ -487,7 +487,7 @@ def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding]
     counted: list[int] = []
     survey = Survey(config)
     everything = [Place(source, "") for source in config.sources]
-    found = list(check_records(places or everything, config.workers, counted.append, survey.see))
+    found = list(check_records(places or everything, config.workers, datetime.now(UTC), counted.append, survey.see))
     if not places:
         warnings = (replace(one, path=shown_path(one.path, "")) for one in survey.problems())
         ordered = sorted(warnings, key=lambda one: (one.path, one.line, one.column))

@@ -9,7 +9,8 @@ from typing import Any
 
 from aggregator.model import Record, Source, SourceFile
 from aggregator.parse import parse_record
-from aggregator.parse.fields import FLAGS, PLUS, Fields
+from aggregator.parse.fields import Fields
+from aggregator.parse.keys import FLAGS, PLUS
 from aggregator.parse.matter import Scalar, Value
 
 
