@@ -10,12 +10,13 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from aggregator.config import Config, ConfigPlaces, toml_text
 from aggregator.ingest import Outcome, ingest_files
-from aggregator.model import Problem, Record, Rejection, Source, SourceFile, duplicate_id
+from aggregator.model import Problem, Record, Rejection, Source, SourceFile, duplicate_id, late_update
 from aggregator.naming import escape_name, unescape_path
 from aggregator.scan import FolderError, Unreadable, walk_folder
 from aggregator.site import CONFIG_KEY, missing_config, port_warning
@@ -61,10 +62,10 @@ def find_place(sources: Sequence[Source], path: str) -> Place | None:
 
 
 def check_records(
-    places: Sequence[Place], workers: int, count: Callable[[int], None], see: Callable[[Record], None]
+    places: Sequence[Place], workers: int, now: datetime, count: Callable[[int], None], see: Callable[[Record], None]
 ) -> Iterator[Finding]:
-    """The problems of all records at or below `places`; `count` is told how many files were read, `see` is shown each
-    record that can be."""
+    """The problems that the records at or below `places` have at the time `now`; calls `count` with how many files were
+    read, and `see` with each record."""
     holders: dict[str, str] = {}
     for place in places:
         unreadable: list[Unreadable] = []
@@ -74,7 +75,7 @@ def check_records(
                 for outcome in outcomes:
                     if isinstance(outcome, Record):
                         see(outcome)
-                    yield from _judge(place.source, outcome, holders)
+                    yield from _judge(place.source, outcome, holders, now)
             for one in unreadable:
                 where = shown_path(place.source.root, one.path.rstrip("/"))
                 what = f"cannot be read: {one.reason}"
@@ -184,7 +185,7 @@ def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[So
             yield found, None
 
 
-def _judge(source: Source, outcome: Outcome, holders: dict[str, str]) -> Iterator[Finding]:
+def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datetime) -> Iterator[Finding]:
     def find(problem: Problem, kind: Kind) -> Finding:
         return Finding(place_problem((source,), source.name, problem), kind)
 
@@ -193,7 +194,8 @@ def _judge(source: Source, outcome: Outcome, holders: dict[str, str]) -> Iterato
     elif isinstance(outcome, Rejection):
         yield find(outcome.problem, "error")
     elif isinstance(outcome, Record):
-        for problem in outcome.warnings:
+        late = late_update(outcome, now)
+        for problem in (*outcome.warnings, *((late,) if late else ())):
             yield find(problem, "warning")
         if outcome.explicit_id is not None:
             holder = holders.setdefault(outcome.explicit_id, outcome.file.path)

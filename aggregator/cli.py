@@ -570,7 +570,7 @@ def find_problems(config: Config, paths: tuple[str, ...], kept: dict[str, str]) 
     survey = Survey(config)
     everything = [Place(source, "") for source in config.sources]
     found = [] if places else list(check_site(config, kept, DEFAULT_CONFIG))
-    found += check_records(places or everything, config.workers, counted.append, survey.see)
+    found += check_records(places or everything, config.workers, datetime.now(UTC), counted.append, survey.see)
     if not places:
         found += find_skipped(config)
         warnings = (replace(one, path=shown_path(one.path, "")) for one in survey.problems())

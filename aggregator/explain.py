@@ -23,7 +23,7 @@ from aggregator.ingest import trace_file
 from aggregator.model import Clause, Content, Feed, FeedSpec, Problem, Record, Rejection, Rule
 from aggregator.naming import canonical_link, escape_name, topic_key, unescape_path
 from aggregator.parse.clean import http_url
-from aggregator.parse.fields import FLAGS
+from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
 from aggregator.pipeline import Pipeline
 from aggregator.rules import failing_clauses, fold, read_facts, rule_text

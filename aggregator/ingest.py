@@ -17,10 +17,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
-from aggregator.model import Problem, Record, RecordRow, Rejection, Source, SourceFile, Unchanged
+from aggregator.model import Problem, Record, RecordRow, Rejection, Source, SourceFile, Unchanged, late_update
 from aggregator.naming import kept_mtime, unescape_path
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from aggregator.parse.trace import FieldTrace
 
-PARSER_VERSION = "3"
+PARSER_VERSION = "4"
 """Changes when the same bytes give another Record, so that an upgrade reads every file again."""
 BATCH = 1000
 READ_STEP = 16_384
@@ -154,9 +155,12 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tu
 
 def _parse_file(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
     from aggregator.parse import parse_record
+    from aggregator.parse.fields import Fields
 
     try:
         outcome = parse_record(raw, file, source, digest)
+        if isinstance(outcome, Record) and late_update(outcome, datetime.now(UTC)) and not outcome.updated_place[0]:
+            outcome = parse_record(raw, file, source, digest, Fields)  # which knows places
     except Exception as error:  # noqa: BLE001 - one record never stops a cycle; its text may not be shown
         what = f"cannot be read: {type(error).__name__}"
         return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "report it, with the file"))
@@ -186,6 +190,7 @@ def _as_row(record: Record) -> RecordRow:
         record.text_hash,
         record.warnings,
         record.id_place,
+        record.updated_place,
     )
 
 

@@ -138,7 +138,8 @@ class Record(NamedTuple):
     `content.content_json` has it. The hashes are 16 bytes each: `content_hash` over the visible fields as the file
     states them (finds renames), `visible_hash` over all that a reader can see but dates, `selection_hash` over what
     only rules read, `text_hash` over title, summary and body (moves `updated`).
-    `quality` and `heat` are -1 when not scored. `id_place` is line and column of the explicit id.
+    `quality` and `heat` are -1 when not scored. `id_place` and `updated_place` are line and column of the
+    explicit id and of the date of the last change, 0 where they are not known.
     """
 
     file: SourceFile
@@ -158,6 +159,7 @@ class Record(NamedTuple):
     text_hash: bytes
     warnings: tuple[Problem, ...]
     id_place: tuple[int, int] = (0, 0)
+    updated_place: tuple[int, int] = (0, 0)
 
 
 class RecordRow(NamedTuple):
@@ -182,12 +184,22 @@ class RecordRow(NamedTuple):
     text_hash: bytes
     warnings: tuple[Problem, ...]
     id_place: tuple[int, int]
+    updated_place: tuple[int, int]
 
 
 def duplicate_id(record: Record | RecordRow, holder: str) -> Problem:
     """The refusal of a record that states the explicit id of the one at `holder`."""
     what, todo = f"'id' is that of {holder} already", "give one of them another id"
     return Problem(record.file.path, *record.id_place, what, record.explicit_id, todo)
+
+
+def late_update(record: Record | RecordRow, now: datetime) -> Problem | None:
+    """The warning of a record that states an update later than `now`: there was none, so it does not count."""
+    if record.updated is None or record.updated <= now:
+        return None
+    stated = f"{record.updated:%Y-%m-%dT%H:%M:%SZ}"
+    what = "the stated time of the last change is in the future and does not count"
+    return Problem(record.file.path, *record.updated_place, what, stated, "correct it", "warning")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,19 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Container
+from functools import cache
+from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
 RESERVED_SLUGS = frozenset("all archive assets status healthz readyz metrics index opml theme".split())
 MAX_SLUG = 80
 """Characters of a slug before a suffix; a folder's name has a limit that a topic's name has not."""
+MAX_MARKS = 30
+"""Combining marks in a row that a text may have, as in the Stream-Safe Text Format (UAX #15, section 13). To normalise
+takes time quadratic in the length of such a run."""
 
+_DENSE = re.compile(f"[\u0300-\U0010ffff]{{{MAX_MARKS + 1}}}")
+"""What a run that is too long cannot do without: no combining mark comes before U+0300."""
 # What senders of newsletters, advertisers and counters of visits append to addresses, without another page behind it.
 _TRACKING = re.compile(
     r"(utm|mtm)_\w+|(fb|g|d|ms|y|tw|tt|ys)clid|gclsrc|[gw]braid|_g[al]|mc_[ce]id|_hs(enc|mi)|hsctatracking|igsh(id)?"
@@ -37,13 +44,28 @@ def topic_key(name: str) -> str:
     """The identity of a topic: NFC, white space collapsed, case folded."""
     if name.isascii():
         return " ".join(name.split()).lower()
-    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
+    return " ".join(normal_form(name).split()).casefold()
+
+
+def normal_form(text: str, form: Literal["NFC", "NFKD"] = "NFC") -> str:
+    """The text in a normal form, with at most MAX_MARKS combining marks in a row, so that the time is linear.
+
+    Nothing else in the program may normalise a text.
+    """
+    return text if text.isascii() else few_marks(unicodedata.normalize(form, few_marks(text)))
+
+
+def few_marks(text: str) -> str:
+    """The text less what of a run of combining marks goes over MAX_MARKS."""
+    if text.isascii() or not _DENSE.search(text):
+        return text
+    return _long_runs().sub(r"\1", text)
 
 
 def topic_slug(key: str, taken: Container[str] = ()) -> str:
     """The slug of the topic with this key; one that is reserved or in `taken` gets a suffix from the key's SHA-256."""
     # marks and letters that ASCII has not are left out, all else between words is a hyphen
-    plain = (one for one in unicodedata.normalize("NFKD", key) if one.isascii() or not _is_letter(one))
+    plain = (one for one in normal_form(key, "NFKD") if one.isascii() or not _is_letter(one))
     slug = _NOT_SLUG.sub("-", "".join(plain).lower()).strip("-")[:MAX_SLUG].rstrip("-")
     digest = hashlib.sha256(key.encode()).hexdigest()
     if not slug:
@@ -122,7 +144,7 @@ class IdMint:
 
     def path_entry_id(self, source: str, path: str, take: int = 1) -> str:
         """The id of the record at `path` (escaped, POSIX); `take` above 1 when an earlier record holds that id."""
-        key = f"path:{source}/{path if path.isascii() else unicodedata.normalize('NFC', path)}"
+        key = f"path:{source}/{normal_form(path)}"
         return self.entry_id(key if take == 1 else f"{key}~{take}")
 
     def feed_id(self, slug: str) -> str:
@@ -133,6 +155,20 @@ class IdMint:
 def _plain_escape(found: re.Match[str]) -> str:
     letter = chr(int(found[0][1:], 16))
     return letter if letter in _UNRESERVED else found[0].upper()
+
+
+@cache
+def _long_runs() -> re.Pattern[str]:
+    """What finds more than MAX_MARKS combining marks in a row, the first of them as its group.
+
+    Marks are also characters that a normal form begins with one, such as U+0F73. Few sites have a text that needs it.
+    """
+    marks = "".join(mark for mark in map(chr, range(0x300, 0x20000)) if _is_mark(mark))
+    return re.compile(f"([{marks}]{{{MAX_MARKS}}})[{marks}]++")
+
+
+def _is_mark(char: str) -> bool:
+    return unicodedata.combining(unicodedata.normalize("NFKD", char)[0]) != 0
 
 
 def _is_letter(one: str) -> bool:

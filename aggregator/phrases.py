@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from itertools import chain
 
-from aggregator.naming import topic_key
+from aggregator.naming import normal_form, topic_key
 
 EXPRESSION = "re:"
 """What an expression begins with; anything else is a word or a phrase."""
@@ -48,7 +48,7 @@ _BOUNDS = tuple(chain.from_iterable((first, last + 1) for first, last in _UNSPAC
 def read_phrase(written: str) -> str:
     """What was written as clauses hold it: a phrase folded as topics are, an expression with `re:` in front."""
     if written[: len(EXPRESSION)].casefold() == EXPRESSION:
-        return EXPRESSION + unicodedata.normalize("NFC", written[len(EXPRESSION) :].strip())
+        return EXPRESSION + normal_form(written[len(EXPRESSION) :].strip())
     return topic_key(written)
 
 
@@ -86,7 +86,7 @@ def _read_folded(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def _read_plain(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(" ".join(unicodedata.normalize("NFC", text).split()) for text in texts)
+    return tuple(" ".join(normal_form(text).split()) for text in texts)
 
 
 def _has_whole(text: str, phrase: str) -> bool:

@@ -277,9 +277,12 @@ class Pipeline:
             store_outcomes(writer, source, ingest_row_batch(source, batch), time.time_ns())
 
     def _shape(self) -> str:
-        """Names what of the config decides what feeds show, rules aside."""
+        """Names what of the config decides what feeds show, rules aside. An upgrade that reads all files again looks at
+        all feeds again too."""
         specs = [replace(spec, rule=Rule(), moved_from=()) for spec in self.policy.specs.values()]
-        return _fingerprint(repr(replace(self.policy, specs={})), repr(specs), repr(self._site), repr(self._options))
+        return _fingerprint(
+            PARSER_VERSION, repr(replace(self.policy, specs={})), repr(specs), repr(self._site), repr(self._options)
+        )
 
     def _publish(self, problems: list[str], held: Mapping[str, str] | None, *, known: bool) -> Published | None:
         """Renders and writes what differs; None if that cannot be. A new store that has not seen its records yet

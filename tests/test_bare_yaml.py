@@ -181,7 +181,7 @@ def test_what_stands_in_double_quotes_is_no_doubt(no_pyyaml: None) -> None:
     ],
 )
 def test_a_longer_text_hides_no_doubt(text: str) -> None:
-    assert bare_yaml.read_bare_yaml(text, Wanted(["title", "excerpt"], fold=False), Limits(32, 1000)) is None
+    assert bare_yaml.read_bare_yaml(text, Wanted(["title", "excerpt"]), Limits(32, 1000)) is None
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda one: one.layout)

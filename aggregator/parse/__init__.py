@@ -11,7 +11,7 @@ The fields and their rules are those of the field map; a key that is not mapped 
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -19,12 +19,14 @@ from typing import NamedTuple
 
 from aggregator.content import content_json, json_text
 from aggregator.model import Content, Problem, Record, Rejection, Source, SourceFile
+from aggregator.parse.bounds import MAX_SUMMARY
 from aggregator.parse.clean import http_url, xml_text
 from aggregator.parse.excerpt import excerpt_text, without_tags
-from aggregator.parse.fields import FLAGS, PLUS, Fields, InDoubtError, UnusableError
+from aggregator.parse.fields import Fields, InDoubtError, UnusableError
 from aggregator.parse.front_matter import read_front_matter
+from aggregator.parse.keys import DATES, FLAGS, PLUS, read_keys
 from aggregator.parse.layout import Place, page_address, path_date, read_place
-from aggregator.parse.matter import FrontMatterError, Limits, Wanted
+from aggregator.parse.matter import FrontMatterError, Limits
 
 
 def parse_record(
@@ -44,24 +46,29 @@ def _parse(
     raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields], *, bare: bool
 ) -> Record | Rejection:
     """What the bytes of `file` say; with `bare`, InDoubtError if that cannot be told from bare values."""
-    keys, wanted = _keys(source.fields, source.layout == "hugo")
+    keys, wanted = read_keys(source.fields)
     limits = Limits(source.max_depth, source.max_nodes)
     try:
         text = _decode(raw)
         matter, body = read_front_matter(text, wanted, limits, bare=bare)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.todo)
-        return Rejection(file, digest, problem, unfinished=error.unclosed, hides=_is_flag(error.key, source))
+        return Rejection(file, digest, problem, unfinished=error.unclosed, hides=_is_flag(error.key, keys))
     present = _present(source.fields, tuple(matter.values))
-    fields = make_fields(matter.values, keys, file.path, source.timezone, source.layout, present, bare=matter.bare)
-    for miss in matter.misses:
-        what = f"a key that nothing reads; was '{miss.meant}' meant?"
-        fields.warnings.append(Problem(file.path, miss.line, miss.column, what, None, "mend its spelling", "warning"))
+    fields = make_fields(
+        matter.values, keys, wanted, file.path, source.timezone, source.layout, present, bare=matter.bare
+    )
+    misses = matter.misses
     try:
+        if misses:
+            fields.judge_misses(misses, FLAGS)
         public = fields.public(source.default_published)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=True)
     try:
+        if misses:
+            fields.judge_misses(misses, DATES)
+            fields.warn_of_misses(misses)
         return _make_record(fields, body, file, source, digest, public=public)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
@@ -111,6 +118,7 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
         text_hash=text_hash,
         warnings=tuple(fields.warnings),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
+        updated_place=stated.updated_place,
     )
 
 
@@ -121,6 +129,7 @@ class _Stated(NamedTuple):
     published: datetime | None
     expires: datetime | None
     updated: datetime | None
+    updated_place: tuple[int, int]
     path: str | None
 
 
@@ -132,7 +141,7 @@ def _read_stated(fields: Fields, body: str, source: Source) -> _Stated:
     address = http_url(path) if path else None
     content = Content(
         title=title,
-        summary=fields.text("summary") or excerpt_text(body, source.layout, fields.excerpt_separator()),
+        summary=fields.text("summary", MAX_SUMMARY) or excerpt_text(body, source.layout, fields.excerpt_separator()),
         body_html="",
         link=link or address,
         original_link=original if original != link else None,
@@ -146,10 +155,10 @@ def _read_stated(fields: Fields, body: str, source: Source) -> _Stated:
         related=fields.related(),
     )
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
-    updated = fields.optional_date("updated_at")
+    updated, updated_place = fields.updated()
     if published is None and path:
         published = _local(path_date(path), source)
-    return _Stated(content, published, expires, updated, None if address else path)
+    return _Stated(content, published, expires, updated, updated_place, None if address else path)
 
 
 def _add_place(fields: Fields, stated: _Stated, place: Place, source: Source) -> tuple[datetime | None, Content]:
@@ -193,13 +202,6 @@ def _decode(raw: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-@lru_cache(maxsize=32)
-def _keys(fields: tuple[tuple[str, tuple[str, ...]], ...], fold: bool) -> tuple[Mapping[str, tuple[str, ...]], Wanted]:
-    """The keys of each field, and the top-level keys that any of them reads."""
-    keys = [part for _, keys in fields for key in keys for part in key.split(PLUS)]
-    return dict(fields), Wanted([*keys, *(key.split(".", 1)[0] for key in keys)], fold=fold)
-
-
 @lru_cache(maxsize=256)
 def _present(fields: tuple[tuple[str, tuple[str, ...]], ...], names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     """The keys of each field that front matter with these top-level names may have; fields without one are left out."""
@@ -207,14 +209,14 @@ def _present(fields: tuple[tuple[str, tuple[str, ...]], ...], names: tuple[str, 
         field: tuple(
             key for key in keys if any(part in names or part.split(".", 1)[0] in names for part in key.split(PLUS))
         )
-        for field, keys in fields
+        for field, keys in read_keys(fields)[0].items()
     }
     return {field: keys for field, keys in there.items() if keys}
 
 
-def _is_flag(key: str | None, source: Source) -> bool:
-    """Whether `key` is one that can hide a record."""
-    return any(key in keys for field, keys in source.fields if field in FLAGS)
+def _is_flag(key: str | None, keys: Mapping[str, Sequence[str]]) -> bool:
+    """Whether `key` is a flag that can hide a record."""
+    return any(key in keys.get(field, ()) for field in FLAGS)
 
 
 def _stamp(moment: datetime | None) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
-from aggregator.parse.clean import http_url, plain_text, player_url, unescape, xml_text
+from aggregator.parse.clean import absolute_url, plain_text, player_url, unescape, xml_text
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -104,7 +104,8 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_CANDIDATE = re.compile(r"[\s,]*+(\S++)(?:(?<=,)|([^,]*+))")
+_BEFORE_CANDIDATE, _CANDIDATE_URL = re.compile(r"[\s,]*+"), re.compile(r"\S++")
+_DESCRIPTOR = re.compile(r"(?:[^,(]++|\([^)]*+\)?+)*+")
 _DENSITY = re.compile(r"[0-9]+(?:\.[0-9]+)?[wx]")
 _BLANK_LINES = re.compile(r"\n[\t ]*+\n\s*+")
 
@@ -313,21 +314,37 @@ class _Attributes:
         return self._absolute(value) or (_mail_url(value) if element == "a" else None)
 
     def _absolute(self, address: str) -> str | None:
-        """The http(s) address that a reference of RFC 3986 means."""
+        """The http(s) URL that a reference means."""
         self._left -= 1
-        try:
-            return http_url(urljoin(self._base or "https:", address.strip())) if self._left >= 0 else None
-        except ValueError:  # such as a host with half a bracket
-            return None
+        return absolute_url(address, self._base or "https:") if self._left >= 0 else None
 
     def _sources(self, srcset: str) -> str:
         """The candidates of a `srcset` (HTML, 4.8.4.2.1) that have an address."""
         found = []
-        for candidate in islice(_CANDIDATE.finditer(srcset), self._left):
-            url, density = self._absolute(candidate[1].rstrip(",")), (candidate[2] or "").strip()
+        for address, density in islice(_candidates(srcset), self._left):
+            url = self._absolute(address)
             if url and (not density or _DENSITY.fullmatch(density)):
                 found.append(f"{url} {density}".strip())
         return ", ".join(found)
+
+
+def _candidates(srcset: str) -> Iterator[tuple[str, str]]:
+    """The URLs of a `srcset` and their descriptors, as HTML has them (4.8.4.2.1): one way, never back, so that the time
+    is linear."""
+    at = _before_candidate(srcset, 0)
+    while at < len(srcset):
+        url = _CANDIDATE_URL.match(srcset, at)[0]  # type: ignore[index]  # what begins with no space and no comma
+        at += len(url)
+        descriptor = ""
+        if not url.endswith(","):
+            descriptor = _DESCRIPTOR.match(srcset, at)[0]  # type: ignore[index]  # which may be empty
+            at += len(descriptor)
+        yield url.rstrip(","), descriptor.strip()
+        at = _before_candidate(srcset, at)
+
+
+def _before_candidate(srcset: str, at: int) -> int:
+    return _BEFORE_CANDIDATE.match(srcset, at).end()  # type: ignore[union-attr]  # which may be empty
 
 
 def _mail_url(address: str) -> str | None:

@@ -6,8 +6,11 @@ import html
 import re
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 from zoneinfo import ZoneInfo
+
+from aggregator.naming import few_marks
+from aggregator.parse.bounds import MAX_DATE, MAX_URL
 
 # XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -110,11 +113,13 @@ def _gap(markup: re.Match[str]) -> str:
 
 
 def http_url(text: str) -> str | None:
-    """The absolute http(s) address in `text` as a URI of RFC 3986 (other characters percent-encoded), or None."""
+    """The absolute http(s) URL in `text` as a URI of RFC 3986 (other characters percent-encoded), or None."""
     text = text.strip()
+    if len(text) > MAX_URL:
+        return None
     if _PLAIN_URL.fullmatch(text) and not ("%" in text and _BAD_PERCENT.search(text)):
         return text
-    text = _URL_NOISE.sub("", text)
+    text = few_marks(_URL_NOISE.sub("", text))  # which urlsplit normalises
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -135,9 +140,20 @@ def http_url(text: str) -> str | None:
     return f"{parts.scheme}://{place}{escaped}"
 
 
+def absolute_url(reference: str, base: str) -> str | None:
+    """The http(s) URL that a reference means which is found at the absolute URL `base` (RFC 3986, 5.2), or None."""
+    reference = reference.strip()
+    if len(reference) > MAX_URL:
+        return None
+    try:
+        return http_url(urljoin(base, few_marks(reference)))
+    except ValueError:  # such as a host with half a bracket
+        return None
+
+
 def player_url(src: str) -> str | None:
     """The address of a player whose host is in PLAYER_HOSTS, from the `src` of its iframe as it is written there."""
-    address = unescape(src).strip()
+    address = unescape(src[:MAX_URL]).strip()
     url = http_url(f"https:{address}" if address.startswith("//") else address)
     if not url:
         return None
@@ -170,7 +186,7 @@ def utc_time(value: object, zone: ZoneInfo, *, loose: bool = False) -> tuple[dat
     `zone`.
     """
     if isinstance(value, str):
-        text = value.strip()
+        text = value.strip() if len(value) <= MAX_DATE else ""
         value = _parse_date(text) or (_parse_loose_date(text) if loose else None)
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
@@ -182,6 +198,11 @@ def utc_time(value: object, zone: ZoneInfo, *, loose: bool = False) -> tuple[dat
     except (OverflowError, ValueError):
         return None
     return (moment, zoned) if moment.year > 1 else None
+
+
+def is_no_time(value: object) -> bool:
+    """Whether a date means that there is none in Hugo and Jekyll: an empty text, and Go's year 1."""
+    return value == "" or (isinstance(value, str | date) and str(value).startswith("0001-01-01"))
 
 
 def _parse_date(text: str) -> datetime | None:

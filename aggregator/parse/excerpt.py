@@ -6,6 +6,7 @@ import re
 from itertools import islice
 
 from aggregator.model import Layout
+from aggregator.parse.bounds import MAX_SUMMARY, cut_text
 from aggregator.parse.clean import plain_text
 
 MAX_BLOCKS = 20
@@ -59,9 +60,9 @@ def without_tags(text: str, layout: Layout) -> str:
 def _text(excerpt: str, body: str, layout: Layout) -> str:
     excerpt = without_tags(excerpt[:MAX_EXCERPT], layout)
     if not _MARKUP.search(excerpt):
-        return plain_text(excerpt)
+        return cut_text(plain_text(excerpt), MAX_SUMMARY)
     from aggregator.parse.body import render_body  # its expressions take long to compile
 
     # references are defined anywhere, most often at the end
     definitions = "\n".join(_DEFINITION.findall(body)) if "[" in excerpt else ""
-    return plain_text(render_body(f"{excerpt}\n\n{definitions}", None))
+    return cut_text(plain_text(render_body(f"{excerpt}\n\n{definitions}", None)), MAX_SUMMARY)

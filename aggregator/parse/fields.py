@@ -11,29 +11,47 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeGuard
-from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
 from aggregator.model import Image, Layout, Problem, Provider, Related
-from aggregator.naming import topic_key
-from aggregator.parse.clean import host_name, http_url, plain_text, player_url, utc_time, xml_text
-from aggregator.parse.matter import Opaque, Scalar, Value
+from aggregator.naming import MAX_MARKS, few_marks, topic_key
+from aggregator.parse.bounds import (
+    MAX_DIGITS,
+    MAX_ID,
+    MAX_IMAGES,
+    MAX_ITEMS,
+    MAX_LANGUAGE,
+    MAX_NAMES,
+    MAX_RAW,
+    MAX_RELATED,
+    MAX_TEXT,
+    MAX_TOPIC_BYTES,
+    MAX_TOPICS,
+    MAX_URL,
+    cut_text,
+)
+from aggregator.parse.clean import (
+    absolute_url,
+    host_name,
+    http_url,
+    is_no_time,
+    plain_text,
+    player_url,
+    utc_time,
+    xml_text,
+)
+from aggregator.parse.keys import FLAGS, PLUS, FieldKeys
+from aggregator.parse.matter import Matter, NearMiss, Opaque, Scalar, Value, Wanted
 
-FLAGS = ("published", "draft", "deleted", "removed")
-MAX_ID = 1000
-"""Bytes of an explicit id."""
-MAX_TOPICS, MAX_TOPIC_BYTES = 100, 200
-"""Topics of a record that are read, and how long one may be: each has a feed of its own."""
-MAX_NAMES = 10
-"""Authors of a record that are named."""
 MAX_SHOWN = 200
 MAX_NUMBER = 10**15
 """No score is so large."""
 MAX_PIXELS = 100_000
 """No image is so wide or high."""
-PLUS = " + "
-"""Between keys of topics that add up."""
+_FLAG_WORDS = frozenset("true false yes no on off".split())
 _IMAGE_KEYS = ("url", "path", "src", "image")
+_FULL_IMAGE, _FULL_PROVIDER = frozenset(("url", "width", "height")), frozenset(("name", "domain"))
+"""Keys that leave nothing to look for in another case."""
 _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
@@ -66,7 +84,8 @@ class Fields:
     def __init__(
         self,
         values: Mapping[str, Value],
-        keys: Mapping[str, Sequence[str]],
+        keys: FieldKeys,
+        wanted: Wanted,
         path: str,
         zone: ZoneInfo,
         layout: Layout = "plain",
@@ -75,8 +94,31 @@ class Fields:
         bare: bool = False,
     ) -> None:
         self.warnings: list[Problem] = []
-        self._values, self._keys, self._path, self._zone, self._layout = values, keys, path, zone, layout
+        self._values, self._keys, self._wanted, self._path = values, keys, wanted, path
+        self._zone, self._layout = zone, layout
         self._present, self._bare = keys if present is None else present, bare
+
+    def judge_misses(self, misses: Iterable[NearMiss], fields: Iterable[str]) -> None:
+        """Refuses the record for a key that is nearly one of these fields, which can hide it, and has such a value."""
+        for miss in misses:
+            for key in miss.hiding:
+                if any(key in self._keys.get(field, ()) and self._fits(field, miss.value) for field in fields):
+                    what = f"a key that nothing reads is one letter away from '{key}', which can hide the record"
+                    todo = f"write '{key}', or give the key another name"
+                    raise UnusableError(Problem(self._path, miss.line, miss.column, what, None, todo))
+
+    def _fits(self, field: str, value: object) -> bool:
+        """Whether a value is of the kind that the field has: a flag, or a date."""
+        if field in FLAGS:
+            return _is_flag(value) or (isinstance(value, str) and value.strip().lower() in _FLAG_WORDS)
+        return self._time(_meaning(value)) is not None
+
+    def warn_of_misses(self, misses: Iterable[NearMiss]) -> None:
+        """Warns of keys that are nearly one of ours."""
+        for miss in misses:
+            if miss.meant:
+                what, todo = f"a key that nothing reads; was '{miss.meant}' meant?", "mend its spelling"
+                self.warnings.append(Problem(self._path, miss.line, miss.column, what, None, todo, "warning"))
 
     def public(self, default: bool) -> bool:
         """What the flags say: `published`, else `default`, and none of `draft`, `deleted`, `removed`."""
@@ -88,7 +130,7 @@ class Fields:
                 continue
             flag = _meaning(value.value)
             if not isinstance(flag, bool):
-                if key in self._keys.get("published_at", ()) and self._time(flag):
+                if key in self._keys.get("published_at", ()) and (self._is_absent(flag) or self._time(flag)):
                     continue  # Hugo has one key for both
                 raise self.unusable(field, f"'{key}' is not true or false", _mend_flag(value.value))
             if field == "published":
@@ -97,54 +139,80 @@ class Fields:
                 hidden = hidden or flag
         return published and not hidden
 
-    def text(self, field: str) -> str:
-        """Plain text of the first key that has any, or an empty string."""
+    def text(self, field: str, most: int = MAX_TEXT) -> str:
+        """Plain text of the first key that has any, at most so many characters of it, or an empty string."""
         for key, value in self._each(field):
-            if _is_text(value.value):
-                if text := plain_text(value.value):
+            stated = value.value
+            if _is_text(stated):
+                text = plain_text(stated[:MAX_RAW])
+                if len(stated) > most or not text.isascii():
+                    text = self._cut(key, value, text, most, whole=len(stated) <= MAX_RAW)
+                if text:
                     return text
             else:
                 self._warn(value, f"'{key}' is not a text", "write one text")
         return ""
 
+    def _cut(self, key: str, value: Value, text: str, most: int, *, whole: bool) -> str:
+        """The plain text of a value within its bounds; `whole`: it is all that the value states."""
+        cut = cut_text(text, most)
+        if len(text) > most or not whole:
+            self._warn(value, f"'{key}' is over {most:,} characters and is cut", "make it shorter", shown=False)
+        elif cut != text:
+            what = f"'{key}' has over {MAX_MARKS} combining marks in a row, which are left out"
+            self._warn(value, what, "remove them", shown=False)
+        return cut
+
     def url(self, field: str) -> str | None:
-        """The first key that holds an absolute http(s) address."""
+        """The first key that holds an absolute http(s) URL."""
         for key, value in self._each(field):
             if _is_text(value.value) and (url := http_url(value.value)):
                 return url
             if value.value != "":
-                self._warn(value, f"'{key}' is no http(s) address", "write it in full, with https://")
+                long = isinstance(value.value, str) and len(value.value) > MAX_URL
+                todo = f"make it at most {MAX_URL:,} characters" if long else "write it in full, with https://"
+                self._warn(value, f"'{key}' is no http(s) address", todo)
         return None
 
     def required_date(self, field: str) -> datetime | None:
         """A date that, if it is there, must be one."""
-        key, value = self._find(field)
-        if value is not None and key in self._keys.get("published", ()) and _is_flag(value):
-            others = (one for one in self._each(field) if not _is_flag(one[1]))
-            key, value = next(others, (key, None))
-        if value is None:
+        found = self._date(field)
+        return found[0] if found else None
+
+    def updated(self) -> tuple[datetime | None, tuple[int, int]]:
+        """The date of the last change and its place; it is left out when it is none."""
+        try:
+            found = self._date("updated_at")
+        except UnusableError as error:
+            self.warnings.append(replace(error.problem, level="warning"))
+            found = None
+        return (found[0], (found[1].line, found[1].column)) if found else (None, (0, 0))
+
+    def _date(self, field: str) -> tuple[datetime, Value] | None:
+        if field not in self._present:
             return None
-        found = self._time(_meaning(value.value))
-        if found is None:
-            what, shown = f"'{key}' is not a date", _shown(value.value)
-            problem = Problem(self._path, value.line, value.column, what, shown, "write it as 2026-05-20T07:10:00Z")
-            raise UnusableError(problem)
-        if not found[1]:
-            self._warn(value, f"'{key}' names no zone, {self._zone.key} is taken", "add Z or +02:00")
-        return found[0]
+        for key, value in self._each(field):
+            stated = _meaning(value.value)
+            if self._is_absent(stated) or (isinstance(stated, bool) and key in self._keys.get("published", ())):
+                continue  # Hugo has one key for the flag and the date
+            found = self._time(stated)
+            if found is None:
+                what, shown = f"'{key}' is not a date", _shown(value.value)
+                problem = Problem(self._path, value.line, value.column, what, shown, "write it as 2026-05-20T07:10:00Z")
+                raise UnusableError(problem)
+            if not found[1] and self._layout == "plain":  # the other systems' records seldom name one
+                self._warn(value, f"'{key}' names no zone, {self._zone.key} is taken", "add Z or +02:00")
+            return found[0], value
+        return None
+
+    def _is_absent(self, stated: object) -> bool:
+        """Whether a date is one that Hugo and Jekyll take for none."""
+        return self._layout != "plain" and is_no_time(stated)
 
     def _time(self, stated: object) -> tuple[datetime, bool] | None:
         if self._bare:
             return _sure_time(stated), True
         return utc_time(stated, self._zone, loose=self._layout != "plain")
-
-    def optional_date(self, field: str) -> datetime | None:
-        """A date that is left out when it is none."""
-        try:
-            return self.required_date(field)
-        except UnusableError as error:
-            self.warnings.append(replace(error.problem, level="warning"))
-            return None
 
     def explicit_id(self) -> str | None:
         """The id that the record states for itself."""
@@ -168,12 +236,14 @@ class Fields:
 
     def stated_path(self) -> str | None:
         """The place of the page on its site that the record states: an http(s) address, or a path without query."""
-        for _, value in self._each("path"):
+        for key, value in self._each("path"):
             if _is_text(value.value):
                 stated = value.value.strip()
                 if url := http_url(stated):
                     return url
-                if stated and not set(":?#\\ ") & set(stated) and ("/" in stated or self._layout == "hugo"):
+                if len(stated) > MAX_URL:
+                    self._warn(value, f"'{key}' is over {MAX_URL:,} characters", "make it shorter", shown=False)
+                elif stated and not set(":?#\\ ") & set(stated) and ("/" in stated or self._layout == "hugo"):
                     return xml_text(stated)
         return None
 
@@ -205,10 +275,16 @@ class Fields:
             return None
         several = self._layout != "plain" and isinstance(value.value, list)
         stated = value.value if several else [value.value]
-        one_map = stated[0] if len(stated) == 1 and isinstance(stated[0], dict) else {}
-        names = [one.get("name") if isinstance(one, dict) else one for one in stated]
-        clean_names = [plain_text(name) for name in names if _is_text(name) and not _is_null(name)]
+        maps = [
+            (one if one.keys() >= _FULL_PROVIDER else _folded(one)) if isinstance(one, dict) else {"name": one}
+            for one in stated[:MAX_ITEMS]
+        ]
+        one_map = maps[0] if len(maps) == 1 else {}
+        names = [one.get("name") for one in maps]
+        clean_names = [plain_text(name[:MAX_RAW]) for name in names if _is_text(name) and not _is_null(name)]
         name, domain = ", ".join(filter(None, clean_names[:MAX_NAMES])), one_map.get("domain")
+        if len(name) > MAX_TEXT or not name.isascii():
+            name = self._cut(key, value, name, MAX_TEXT, whole=True)
         clean_domain = host_name(domain) if _is_text(domain) and not _is_null(domain) else ""
         if not name and not clean_domain:
             if stated:
@@ -227,24 +303,36 @@ class Fields:
 
     def topics(self) -> tuple[str, ...]:
         """Names in the order given, each once: of the first alternative present, whose keys add up."""
-        names = [name for key, value in self._added("topics") for name in self._names(key, value)]
+        found = self._added("topics")
+        if len(found) == 1:
+            return self.unique_topics(self._names(*found[0])[:MAX_TOPICS])
+        several = [self._names(key, value) for key, value in found]
+        names = [name for one in several for name in one]
+        if len(names) > MAX_TOPICS >= max(map(len, several)):
+            self._warn_of_topics(*found[-1])
         return self.unique_topics(names[:MAX_TOPICS])
+
+    def _warn_of_topics(self, key: str, value: Value) -> None:
+        what = f"'{key}' holds more than {MAX_TOPICS} topics, or one over {MAX_TOPIC_BYTES} bytes"
+        self._warn(value, what, "name fewer, and shorter ones", shown=False)
 
     def _names(self, key: str, value: Value, *, quiet: bool = False) -> list[str]:
         """The names that a list or a text holds; a text is one name, in Jekyll the words of a key in the plural."""
         words = self._layout == "jekyll" and _is_text(value.value) and key not in ("category", "tag")
-        stated = value.value if isinstance(value.value, list) else _words(value.value) if words else [value.value]
+        stated = value.value if isinstance(value.value, list) else [value.value]
+        if words:
+            stated = _words(value.value[:MAX_RAW])
         if self._layout != "plain":  # which leave out what is null
             stated = [name for name in stated if not _is_null(name)]
-        names = [plain_text(name) for name in stated if _is_text(name) and not _is_null(name)]
+        over = len(stated) > MAX_ITEMS
+        names = [plain_text(name[:MAX_RAW]) for name in stated[:MAX_ITEMS] if _is_text(name) and not _is_null(name)]
         short = [name for name in names if _is_short(name)]
         if quiet:
             return short
-        if len(names) < len(stated):
+        if len(names) < min(len(stated), MAX_ITEMS):
             self._warn(value, f"'{key}' holds what is no text", "write a list of texts", shown=False)
-        if len(short) < len(names) or len(short) > MAX_TOPICS:
-            what = f"'{key}' holds more than {MAX_TOPICS} topics, or one over {MAX_TOPIC_BYTES} bytes"
-            self._warn(value, what, "name fewer, and shorter ones", shown=False)
+        if len(short) < len(names) or len(short) > MAX_TOPICS or over:
+            self._warn_of_topics(key, value)
         if not words and isinstance(value.value, str) and "," in value.value:
             self._warn(value, f"'{key}' is one text, so one topic", "write a list: [One, Another]")
         return short
@@ -263,8 +351,9 @@ class Fields:
         key, value = self._find("language")
         if value is None:
             return ""
-        if _is_text(value.value) and _LANGUAGE.fullmatch(value.value.strip()):
-            return value.value.strip().replace("_", "-")
+        stated = value.value.strip() if _is_text(value.value) else ""
+        if len(stated) <= MAX_LANGUAGE and _LANGUAGE.fullmatch(stated):
+            return stated.replace("_", "-")
         self._warn(value, f"'{key}' is no language", "write a tag such as en or pt-BR")
         return ""
 
@@ -276,16 +365,21 @@ class Fields:
             return ()
         stated = value.value if isinstance(value.value, list) else [value.value]
         found: dict[str, Image] = {}
-        bad = False
-        for one in stated:
-            image = one if isinstance(one, dict) else {"url": one}
+        bad, over = False, len(stated) > MAX_ITEMS
+        for one in stated[:MAX_ITEMS]:
+            image = (one if one.keys() >= _FULL_IMAGE else _folded(one)) if isinstance(one, dict) else {"url": one}
             address = next((image[name] for name in _IMAGE_KEYS if name in image), None)
-            if _is_text(address) and (url := _absolute(address, base)):
+            if _is_text(address) and (url := absolute_url(address, base) if base else http_url(address)):
+                if len(found) == MAX_IMAGES and url not in found:
+                    over = True
+                    break
                 found.setdefault(url, Image(url, _pixels(image.get("width")), _pixels(image.get("height"))))
             elif address != "" and not (self._layout != "plain" and _is_relative(address)):
                 bad = True
         if bad and base is None:
             self._warn(value, f"'{key}' holds what is no http(s) address", "write url: in full", shown=False)
+        if over and base is None:
+            self._warn(value, f"'{key}' holds more than {MAX_IMAGES} images", "name fewer", shown=False)
         return tuple(found.values())
 
     def video_url(self) -> str | None:
@@ -293,7 +387,7 @@ class Fields:
         key, value = self._find("video")
         if value is None:
             return None
-        match = _IFRAME_SRC.search(value.value) if _is_text(value.value) else None
+        match = _IFRAME_SRC.search(value.value[:MAX_RAW]) if _is_text(value.value) else None
         if match and (url := player_url(next(group for group in match.groups() if group is not None))):
             return url
         self._warn(value, f"'{key}' is no iframe of a known player", "leave it out", shown=False)
@@ -305,21 +399,51 @@ class Fields:
         if value is None:
             return ()
         stated = value.value if isinstance(value.value, list) else [value.value]
-        items = [one for one in stated if isinstance(one, dict)]
-        if len(items) < len(stated):
+        items = [one for one in stated[:MAX_ITEMS] if isinstance(one, dict)]
+        if len(items) < len(stated[:MAX_ITEMS]):
             self._warn(value, f"'{key}' holds what is no record", "write a list of maps", shown=False)
         found: dict[str, Related] = {}
-        for one in items:
-            values = {key: Value(item, 0, 0) for key, item in one.items() if isinstance(key, str)}
-            nested = Fields(values, self._keys, self._path, self._zone, bare=self._bare)
-            try:
-                shown = nested.public(default=True)
-            except UnusableError:
-                shown = False
-            url, title = nested.url("link"), nested.text("title")
-            if shown and url and title:
-                found.setdefault(url, Related(url, title))
-        return tuple(found.values())
+        for link in filter(None, map(self._related, items)):
+            found.setdefault(link.url, link)
+        if len(found) > MAX_RELATED or len(stated) > MAX_ITEMS:
+            self._warn(value, f"'{key}' holds more than {MAX_RELATED} links", "name fewer", shown=False)
+        return tuple(found.values())[:MAX_RELATED]
+
+    def _related(self, one: Mapping[Any, Any]) -> Related | None:
+        """The link that a map gives, if it is complete and not hidden."""
+        names = self._wanted.names_of(tuple(one)) or self._names_in_doubt(one)
+        if names is None:
+            return None
+        values = {name: Value(item, 0, 0) for name, item in zip(names, one.values(), strict=True) if name}
+        nested = Fields(values, self._keys, self._wanted, self._path, self._zone, bare=self._bare)
+        try:
+            if not nested.public(default=True):
+                return None
+        except UnusableError:
+            return None
+        url, title = nested.url("link"), nested.text("title")
+        return Related(url, title) if url and title else None
+
+    def _names_in_doubt(self, one: Mapping[Any, Any]) -> tuple[str, ...] | None:
+        """The names of the keys of a map, empty where nothing reads one. None if the map may be hidden: it gives a key
+        twice, in two cases, or has one that is nearly a flag."""
+        self._need_places()  # and spellings, which keys below the top have lost too
+        matter = Matter(self._wanted)
+        names = []
+        for key, item in one.items():
+            name = matter.asked(key) if isinstance(key, str) else None
+            if name in matter.values:
+                return None
+            if name:
+                matter.values[name] = Value(item, 0, 0)
+            elif isinstance(key, str) and (near := self._wanted.near(key)):
+                matter.miss(near, item, 0, 0)
+            names.append(name or "")
+        try:
+            self.judge_misses(matter.misses, FLAGS)
+        except UnusableError:
+            return None
+        return tuple(names)
 
     def unusable(self, field: str, what: str, todo: str, value: str | None = "") -> UnusableError:
         """The refusal of the record for `field`; its value is shown if it is short and plain."""
@@ -366,9 +490,13 @@ class Fields:
             self._need_places()  # and spellings, which keys below the top have lost too
         value: Any = top.value
         for part in rest:
-            if not isinstance(value, dict) or part not in value:
+            if not isinstance(value, dict):
                 return None
-            value = value[part]
+            folded = part.lower()
+            items = [item for name, item in value.items() if isinstance(name, str) and name.lower() == folded]
+            if not items:
+                return None
+            value = items[0] if len(items) == 1 else Opaque()  # a key twice, in two cases
         return Value(value, top.line, top.column)
 
     def _need_places(self) -> None:
@@ -392,20 +520,19 @@ def _sure_time(stated: object) -> datetime:
 
 
 def _is_short(topic: str) -> bool:
-    return (topic.isascii() and len(topic) <= MAX_TOPIC_BYTES) or len(topic_key(topic).encode()) <= MAX_TOPIC_BYTES
+    if topic.isascii():
+        return len(topic) <= MAX_TOPIC_BYTES
+    return few_marks(topic) == topic and len(topic_key(topic).encode()) <= MAX_TOPIC_BYTES
+
+
+def _folded(one: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """A map inside a value with the keys that are read of it in lower case."""
+    return {key.lower(): item for key, item in one.items() if isinstance(key, str)}
 
 
 def _words(text: str) -> list[str]:
     """The words of a text; where it has commas, what is between them."""
     return text.split(",") if "," in text else text.split()
-
-
-def _absolute(address: str, base: str | None) -> str | None:
-    """The http(s) address that a reference means."""
-    try:
-        return http_url(urljoin(base, address.strip()) if base else address)
-    except ValueError:  # such as a host with half a bracket
-        return None
 
 
 def _is_relative(address: object) -> bool:
@@ -419,8 +546,8 @@ def _mend_flag(value: object) -> str:
     return "write true or false, without quotes" if quoted else "write true or false"
 
 
-def _is_flag(value: Value) -> bool:
-    return isinstance(_meaning(value.value), bool)
+def _is_flag(value: object) -> bool:
+    return isinstance(_meaning(value), bool)
 
 
 def _meaning(value: object) -> object:
@@ -430,9 +557,11 @@ def _meaning(value: object) -> object:
 
 def _is_text(value: object) -> TypeGuard[str]:
     """Whether a value can be read as a text, as the spelling of any scalar can."""
+    if isinstance(value, str):
+        return True
     if isinstance(value, int | float):  # a bare one, whose spelling is lost
         raise InDoubtError
-    return isinstance(value, str)
+    return False
 
 
 def _is_null(value: object) -> bool:
@@ -454,7 +583,7 @@ def _number(value: object) -> float | None:
         raise InDoubtError
     if type(value) is int:
         return float(value) if abs(value) < MAX_NUMBER else None
-    if isinstance(value, Scalar) and _NUMBER.fullmatch(value):
+    if isinstance(value, Scalar) and len(value) <= MAX_DIGITS and _NUMBER.fullmatch(value):
         number = float(value)
         return number if abs(number) < MAX_NUMBER else None
     return None

@@ -73,19 +73,22 @@ def read_json(fm: str, first_line: int, wanted: Wanted, limits: Limits) -> Matte
     matter = Matter(wanted)
     seen = set()
     for (key, value), (key_at, value_at) in zip(root, places, strict=True):
-        plain = matter.plain(key)
+        plain = key.lower()
         if plain in seen:
             raise matter.twice(key, *lines.at(key_at))
         seen.add(plain)
         if name := matter.asked(key):
-            try:
-                made = _make_value(value)
-            except RecursionError:
-                made = Opaque()
-            matter.values[name] = Value(made, *lines.at(value_at))
-        elif meant := wanted.near(key):
-            matter.miss(meant, *lines.at(key_at))
+            matter.values[name] = Value(_read_value(value), *lines.at(value_at))
+        elif near := wanted.near(key):
+            matter.miss(near, _read_value(value) if near.hiding else None, *lines.at(key_at))
     return matter
+
+
+def _read_value(value: Any) -> Any:
+    try:
+        return _make_value(value)
+    except RecursionError:
+        return Opaque()
 
 
 def _scan(fm: str, lines: Lines, limits: Limits) -> list[tuple[int, int]]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from urllib.parse import quote
 
 from aggregator.model import Layout
-from aggregator.naming import unescape_path
+from aggregator.naming import normal_form, unescape_path
 from aggregator.parse.clean import http_url, xml_text
 
 _DATED = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:[-_ ](.+))?", re.DOTALL)
@@ -130,4 +129,4 @@ def _plain_name(name: str) -> str:
 
 
 def _quoted(path: str) -> str:
-    return quote(unicodedata.normalize("NFC", path), safe=_SAFE)
+    return quote(normal_form(path), safe=_SAFE)

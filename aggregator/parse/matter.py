@@ -6,8 +6,7 @@ Only the keys that are asked for are ever made into values: what is not public l
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
@@ -28,6 +27,8 @@ class FrontMatterError(Exception):
 
 MAX_PLAIN_KEYS = 100
 """Keys of a map that is read quickly."""
+MAX_NEAR_KEY = 40
+"""Characters of a key that is compared with ours."""
 
 
 class Scalar(str):
@@ -64,36 +65,46 @@ class Limits(NamedTuple):
     nodes: int
 
 
-@dataclass(frozen=True, slots=True)
-class NearMiss:
-    """Where a key stands that nothing reads, but that looks like `meant`, which is not there. It is never named."""
+class Near(NamedTuple):
+    """What a key that nothing reads is nearly: `meant` is the key that it looks like, if there is one; `hiding` are the
+    keys one edit away that can hide a record."""
 
-    meant: str
+    meant: str | None
+    hiding: tuple[str, ...]
+
+
+class NearMiss(NamedTuple):
+    """A key that nothing reads and that is nearly one of ours. It is never named, and its value never shown.
+
+    `hiding` are keys that can hide a record, which the record lacks; `value` is for them alone.
+    """
+
+    meant: str | None
+    hiding: tuple[str, ...]
+    value: Any
     line: int
     column: int
 
 
 class Wanted:
-    """The top-level keys that are asked for; with `fold`, in whatever case a file spells them."""
+    """The top-level keys that are asked for, in any case; those of `hiding` can hide a record."""
 
-    def __init__(self, keys: Iterable[str], *, fold: bool) -> None:
-        self.fold = fold
-        self.names = {self.plain(key): key for key in keys}
-        """The keys as they are asked for, by how they compare."""
+    def __init__(self, keys: Iterable[str], hiding: Iterable[str] = ()) -> None:
+        self.names: dict[str, str] = {}
+        """The keys as they are asked for, by how they compare; of several spellings the first."""
+        for key in keys:
+            self.names.setdefault(key.lower(), key)
         self._asked = frozenset(self.names.values())
-
-    def plain(self, key: str) -> str:
-        """How `key` compares with others."""
-        return key.lower() if self.fold else key
+        self._hiding = frozenset(hiding)
 
     def names_of(self, keys: tuple[object, ...]) -> tuple[str, ...] | None:
         """For each of the keys of a map the name it is asked for by, or an empty string; None if there is something to
         say about one, or they are not as many texts."""
         return _names_of(self, keys) if len(keys) <= MAX_PLAIN_KEYS else None
 
-    def near(self, key: str) -> str | None:
-        """The key that was probably meant by one that is not asked for."""
-        return _near_key(key, self._asked)
+    def near(self, key: str) -> Near | None:
+        """What a key that is not asked for is nearly, if it is nearly one that is."""
+        return _near_key(key, self._asked, self._hiding)
 
 
 class Matter:
@@ -111,26 +122,25 @@ class Matter:
 
     @property
     def misses(self) -> list[NearMiss]:
-        """Where keys stand that may be misspelt, less those whose right spelling is there too."""
-        return [miss for miss in self._misses if miss.meant not in self.values]
+        """The keys that may be misspelt, less those whose right spelling is there too."""
+        if not self._misses:
+            return self._misses
+        lacked = (_lacked(miss, self.values) for miss in self._misses)
+        return [miss for miss in lacked if miss.meant or miss.hiding]
 
     def asked(self, key: str) -> str | None:
         """The name that `key` is asked for by, if it is."""
-        return self._wanted.names.get(self._wanted.plain(key))
+        return self._wanted.names.get(key.lower())
 
-    def miss(self, meant: str, line: int, column: int) -> None:
+    def miss(self, near: Near, value: Any, line: int, column: int) -> None:
         """Notes a key that is not asked for and nearly one that is."""
-        self._misses.append(NearMiss(meant, line, column))
+        self._misses.append(NearMiss(near.meant, near.hiding, value, line, column))
 
     def twice(self, key: str, line: int, column: int) -> FrontMatterError:
         """The refusal of a key that stands twice; it is named only if it is asked for."""
         known = self.asked(key)
         what = f"the key '{known}' stands twice" if known else "a key stands twice"
         return FrontMatterError(line, column, what, "keep one of them", key=known)
-
-    def plain(self, key: str) -> str:
-        """How `key` compares with others."""
-        return self._wanted.plain(key)
 
 
 def too_deep(line: int, column: int) -> FrontMatterError:
@@ -157,20 +167,39 @@ class Lines:
 @lru_cache(maxsize=256)  # files have few sets of keys between them
 def _names_of(wanted: Wanted, keys: tuple[object, ...]) -> tuple[str, ...] | None:
     texts = [key for key in keys if isinstance(key, str)]
-    names = tuple(wanted.names.get(wanted.plain(key), "") for key in texts)
-    meant = (wanted.near(key) for key, name in zip(texts, names, strict=True) if not name)
-    if len(set(map(wanted.plain, texts))) < len(keys) or any(one and one not in names for one in meant):
-        return None
-    return names
+    names = tuple(wanted.names.get(key.lower(), "") for key in texts)
+    near = (wanted.near(key) for key, name in zip(texts, names, strict=True) if not name)
+    doubtful = any(one and {one.meant, *one.hiding}.difference(names, (None,)) for one in near)
+    return None if doubtful or len({key.lower() for key in texts}) < len(keys) else names
+
+
+def _lacked(miss: NearMiss, values: Container[str | None]) -> NearMiss:
+    """The miss less what is there in its right spelling."""
+    meant = None if miss.meant in values else miss.meant
+    return miss._replace(meant=meant, hiding=tuple(key for key in miss.hiding if key not in values))
 
 
 @lru_cache(maxsize=1024)
-def _near_key(key: str, keys: frozenset[str]) -> str | None:
-    """The key that was probably meant: the same but for case, `-` and `_`, or but for a letter or so."""
+def _near_key(key: str, keys: frozenset[str], hiding: frozenset[str]) -> Near | None:
+    """What was probably meant: the same but for case, `-` and `_`, or but for a letter or so."""
+    stated = _plain_key(key[:MAX_NEAR_KEY])
     plain = {_plain_key(one): one for one in sorted(keys)}
-    near = difflib.get_close_matches(_plain_key(key[:40]), plain, n=1, cutoff=0.87)
-    return plain[near[0]] if near else None
+    near = difflib.get_close_matches(stated, plain, n=1, cutoff=0.87)
+    hiding_near = tuple(one for one in sorted(hiding) if _one_edit_apart(stated, _plain_key(one)))
+    return Near(plain[near[0]] if near else None, hiding_near) if near or hiding_near else None
 
 
 def _plain_key(key: str) -> str:
     return key.casefold().replace("_", "").replace("-", "")
+
+
+def _one_edit_apart(one: str, other: str) -> bool:
+    """Whether a letter that is added, left out or another, or two that changed places, make one word the other."""
+    if abs(len(one) - len(other)) > 1:
+        return False
+    same = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+    if same is None:  # one goes on where the other ends, or they are the same
+        return True
+    rest, other_rest = one[same:], other[same:]
+    swapped = rest[1::-1] + rest[2:]
+    return other_rest in (rest[1:], swapped) or other_rest[1:] in (rest, rest[1:])

@@ -52,16 +52,24 @@ def read_toml(fm: str, first_line: int, wanted: Wanted, limits: Limits) -> Matte
             raise FrontMatterError(first_line, 1, what, todo) from None
         place = first_line + fault.line - 1, fault.column
         raise FrontMatterError(*place, f"front matter is not valid TOML: {fault.what}", fault.todo) from None
+    seen = set()
     for key, value in root.items():
+        plain, at = key.lower(), places.get(key, 0)
+        if plain in seen:  # such as [Provider] below [provider], which are two tables in TOML
+            raise matter.twice(key, *lines.at(at))
+        seen.add(plain)
         if name := matter.asked(key):
-            try:
-                made = _make_value(value)
-            except RecursionError:
-                made = Opaque()
-            matter.values[name] = Value(made, *lines.at(places.get(key, 0)))
-        elif meant := wanted.near(key):
-            matter.miss(meant, *lines.at(places.get(key, 0)))
+            matter.values[name] = Value(_read_value(value), *lines.at(at))
+        elif near := wanted.near(key):
+            matter.miss(near, _read_value(value) if near.hiding else None, *lines.at(at))
     return matter
+
+
+def _read_value(value: Any) -> Any:
+    try:
+        return _make_value(value)
+    except RecursionError:
+        return Opaque()
 
 
 class _Key(NamedTuple):
@@ -111,7 +119,7 @@ class _Scan:
 
     def _note(self, key: _Key, at: int) -> None:
         """Notes a pair of the top level that begins at `at`."""
-        plain = self._matter.plain(key.name)
+        plain = key.name.lower()
         if key.parts == 1 and plain in self._seen:
             raise self._matter.twice(key.name, *self._lines.at(at))
         self._seen.add(plain)

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from aggregator.model import Record, Source, SourceFile
 from aggregator.parse import parse_record
-from aggregator.parse.fields import FLAGS, PLUS, Fields
+from aggregator.parse.fields import Fields
+from aggregator.parse.keys import FLAGS, PLUS
 from aggregator.parse.layout import Place, path_date, read_place
 from aggregator.parse.matter import Scalar, Value
 from aggregator.shown import stamp

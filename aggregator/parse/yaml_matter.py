@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from aggregator.parse.bounds import MAX_DIGITS
 from aggregator.parse.matter import FrontMatterError, Limits, Matter, Opaque, Scalar, Value, Wanted, too_deep, too_much
 
 _OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
@@ -60,31 +61,35 @@ def _pick(loader: _Loader, root: yaml.Node, first_line: int, wanted: Wanted) -> 
     if not isinstance(root, yaml.MappingNode):
         raise FrontMatterError(first_line, 1, "front matter is not a map of keys", "write 'key: value' lines")
     matter = Matter(wanted)
-    names, fold = wanted.names, wanted.fold  # no calls: this is most of what a record costs beside YAML itself
-    _refuse_twice(root, first_line, matter, fold=fold)
+    names = wanted.names  # no calls: this is most of what a record costs beside YAML itself
+    _refuse_twice(root, first_line, matter)
     loader.flatten_mapping(root)
     for key, node in root.value:
         if not isinstance(key, yaml.ScalarNode):
             continue
-        if name := names.get(key.value.lower() if fold else key.value):
-            try:
-                value = _make_value(loader, node)
-            except (yaml.constructor.ConstructorError, RecursionError):
-                value = Opaque()
+        if name := names.get(key.value.lower()):
             mark = node.start_mark
-            matter.values[name] = Value(value, first_line + mark.line, mark.column + 1)
-        elif meant := wanted.near(key.value):
+            matter.values[name] = Value(_read_value(loader, node), first_line + mark.line, mark.column + 1)
+        elif near := wanted.near(key.value):
             mark = key.start_mark
-            matter.miss(meant, first_line + mark.line, mark.column + 1)
+            value = _read_value(loader, node) if near.hiding else None
+            matter.miss(near, value, first_line + mark.line, mark.column + 1)
     return matter
 
 
-def _refuse_twice(root: yaml.MappingNode, first_line: int, matter: Matter, *, fold: bool) -> None:
+def _read_value(loader: _Loader, node: yaml.Node) -> Any:
+    try:
+        return _make_value(loader, node)
+    except (yaml.constructor.ConstructorError, RecursionError):
+        return Opaque()
+
+
+def _refuse_twice(root: yaml.MappingNode, first_line: int, matter: Matter) -> None:
     """YAML 1.2 3.2.1.1: keys MUST be unique; the loader takes the last one in silence."""
     seen = set()
     for key, _ in root.value:
         if isinstance(key, yaml.ScalarNode):
-            plain = key.value.lower() if fold else key.value
+            plain = key.value.lower()
             if plain in seen:
                 raise matter.twice(key.value, first_line + key.start_mark.line, key.start_mark.column + 1)
             seen.add(plain)
@@ -191,6 +196,8 @@ def _make_scalar(loader: _Loader, node: yaml.ScalarNode) -> str | Opaque:
     make = _MAKERS.get(node.tag)
     if make is None:
         return Opaque()
+    if len(node.value) > MAX_DIGITS:
+        return str(node.value)
     try:
         return Scalar(node.value, make(loader, node))
     except (ValueError, LookupError, AttributeError, OverflowError):

@@ -17,7 +17,8 @@ from aggregator.store.history import WITHDRAWN
 from aggregator.store.membership import new_feed
 from aggregator.store.policy import keep_policy
 from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
-from aggregator.store.tables import FEED_TOUCHED, AnyRow, feed, feed_entry
+from aggregator.store.records import shown_update, update_entries
+from aggregator.store.tables import FEED_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.topics import free_id, ids_in_use
 from aggregator.store.writer import ALL_FEED, Writer, execute_many, from_us, read_meta, to_us, write_meta
 
@@ -59,7 +60,27 @@ def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
             connection.execute(update(feed).values(touched=True))
             write_meta(connection, "shape", shape)
             keep_policy(connection, writer.policy)
+            _forget_late_updates(connection, writer)
         connection.execute(update(feed).where(*stale).values(touched=True))
+
+
+def _forget_late_updates(connection: Connection, writer: Writer) -> None:
+    """Takes back, once in the life of a store, updates that are still to come: older versions believed a record that
+    stated such a time, and its feeds kept it for good."""
+    if read_meta(connection, "late_updates") is not None:
+        return
+    write_meta(connection, "late_updates", "forgotten")
+    columns = "id dated_at released_at published_at edited_at returned_at stored_at".split()
+    late = (entry.c.stated_update_at > writer.now, entry.c.updated_at > writer.now)
+    changes = []
+    for row in connection.execute(select(*(entry.c[name] for name in columns)).where(*late)):
+        published = row.dated_at if row.released_at is None else row.published_at
+        updated = shown_update(published, None, row.edited_at, row.returned_at, row.stored_at)
+        changes.append({"entry_key": row.id, "stated_update_at": None, "updated_at": updated})
+    update_entries(connection, changes)
+    for table in (feed, archive_page):  # without a hash of what they showed, they are shown anew
+        changed = update(table).where(table.c.updated_at > writer.now)
+        connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", touched=True))
 
 
 def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> bool:

@@ -22,6 +22,7 @@ from aggregator.model import (
     TopicTables,
     Unchanged,
     duplicate_id,
+    late_update,
 )
 from aggregator.rules import read_facts
 from aggregator.store.engine import plain_rows
@@ -42,7 +43,7 @@ from aggregator.store.tables import (
     file,
 )
 from aggregator.store.tables import source as source_table
-from aggregator.store.writer import Writer, execute_many, to_us_or_none, upsert
+from aggregator.store.writer import Writer, execute_many, from_us, to_us_or_none, upsert
 
 PAGE = 5000
 RACY_NS = 2_000_000_000
@@ -190,7 +191,7 @@ class _Batch:
         self, connection: Connection, writer: Writer, source: Source, read_at_ns: int, *, unseen: bool
     ) -> None:
         self.connection, self.writer, self.source, self.read_at_ns = connection, writer, source, read_at_ns
-        self.unseen = unseen
+        self.unseen, self.now = unseen, from_us(writer.now)
         self.files: list[dict[str, object]] = []
         self.inserts: list[dict[str, object]] = []
         self.updates: list[dict[str, Any]] = []
@@ -258,7 +259,9 @@ class _Batch:
         else:
             entry_id = row.id
             self._update(record, row)
-        problems = _problems(record.warnings) if record.warnings else None
+        late = late_update(record, self.now)
+        warnings = (*record.warnings, late) if late else record.warnings
+        problems = _problems(warnings) if warnings else None
         self._file(record.file, record.digest, FILE_READ, entry_id, problems)
 
     def _release(self, record: RecordRow, values: dict[str, Any]) -> None:
@@ -491,6 +494,7 @@ def _changed_entry(writer: Writer, record: RecordRow, row: AnyRow) -> dict[str, 
 def _stated(writer: Writer, record: RecordRow) -> dict[str, Any]:
     """The columns that follow from the record alone and the time; `state` is WAITING or HIDDEN."""
     dated, expires = to_us_or_none(record.published), to_us_or_none(record.expires)
+    stated_update = to_us_or_none(record.updated)
     waits = record.public and (expires is None or expires > writer.now)
     return {
         "source": record.file.source,
@@ -505,7 +509,7 @@ def _stated(writer: Writer, record: RecordRow) -> dict[str, Any]:
         "quality": record.quality,
         "heat": record.heat,
         "dated_at": dated,
-        "stated_update_at": to_us_or_none(record.updated),
+        "stated_update_at": None if stated_update is None or stated_update > writer.now else stated_update,
         "expires_at": expires,
         "embargo_at": dated if waits and dated is not None and dated > writer.now else None,
     }
