@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from aggregator.model import Record, Source, SourceFile
 from aggregator.parse import parse_record
+from aggregator.parse.bounds import MAX_TEXT
 from aggregator.parse.fields import Fields
 from aggregator.parse.keys import FLAGS, PLUS
 from aggregator.parse.layout import Place, path_date, read_place
@@ -58,8 +59,8 @@ class _Watched(Fields):
             self.seen[field] = key, value
         return key, value
 
-    def text(self, field: str) -> str:
-        self.own[field] = found = super().text(field)
+    def text(self, field: str, most: int = MAX_TEXT) -> str:
+        self.own[field] = found = super().text(field, most)
         return found
 
     def url(self, field: str) -> str | None:
