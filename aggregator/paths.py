@@ -1,0 +1,149 @@
+"""Paths below a folder, opened part by part from its descriptor.
+
+What is opened is what was checked: a link in any part is refused by the system itself, so no exchange of files or
+folders by rename, however quick, leads out of the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+HAS_DIR_FD = {os.open, os.stat} <= os.supports_dir_fd and os.scandir in os.supports_fd
+"""Whether the system opens files relative to a folder; where it does not (Windows), `Folder` checks and then opens."""
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_KEPT = 32
+
+
+def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0o666) -> int:
+    """A descriptor of what is at `path`, relative to the folder `root_fd`.
+
+    Raises OSError: ELOOP or ENOTDIR where a part is a link, EXDEV where `path` is absolute or goes up.
+    """
+    with _parent(root_fd, path) as (folder, name):
+        return os.open(name, flags | _NO_LINK, mode, dir_fd=folder)
+
+
+def stat_beneath(root_fd: int, path: str) -> os.stat_result:
+    """The stat of what is at `path`, relative to the folder `root_fd`: of a link itself, never of its target.
+
+    Raises the same errors as `open_beneath`.
+    """
+    with _parent(root_fd, path) as (folder, name):
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+class Folder:
+    """A folder, held open to open what is below it. Paths are relative and have slashes; "" is the folder itself.
+
+    Keeps open the way to what was opened last, because neighbours are mostly opened one after another.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.realpath(root)
+        self._fd = os.open(self.root, _FOLDER) if HAS_DIR_FD else None
+        self._way: list[tuple[str, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._shorten("/")
+        if self._fd is not None:
+            os.close(self._fd)
+
+    def enter(self, path: str) -> tuple[str, int | None]:
+        """How to name what is in the folder at `path`: what goes before a name, and its `dir_fd`.
+
+        Both hold until the next call of a method. Raises OSError if a part of `path` is a link or no folder.
+        """
+        if self._fd is None:
+            return os.path.join(self._checked(path), ""), None
+        self._shorten(path)
+        above, folder = self._way[-1] if self._way else ("", self._fd)
+        for part in _parts(path[len(above) :].lstrip("/")) if path != above else ():
+            above = f"{above}/{part}" if above else part
+            folder = os.open(part, _FOLDER | _NO_LINK, dir_fd=folder)
+            self._way.append((above, folder))
+            if len(self._way) > _KEPT:
+                os.close(self._way.pop(-2)[1])
+        return "", folder
+
+    def list(self, path: str) -> Iterator[os.DirEntry[str]]:
+        """What is in the folder at `path`, to be taken before the next call of a method."""
+        before, folder = self.enter(path)
+        with os.scandir(before if folder is None else folder) as entries:
+            yield from entries
+
+    def open(self, path: str, flags: int) -> int:
+        """A descriptor of the file at `path`. Raises OSError (ELOOP) if that is a link."""
+        above, _, name = path.rpartition("/")
+        before, folder = self.enter(above)
+        if folder is None and stat.S_ISLNK(os.lstat(before + name).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return os.open(before + name, flags | _NO_LINK, dir_fd=folder)
+
+    def stat(self, path: str) -> os.stat_result:
+        """The stat of what is at `path`: of a link itself, never of its target. What `enter` gave still holds."""
+        if self._fd is not None:
+            return stat_beneath(self._fd, path)
+        above, _, name = path.rpartition("/")
+        return os.lstat(os.path.join(self._checked(above), name))
+
+    def resolve(self, path: str, is_wanted: Callable[[str], object]) -> str:
+        """Where the link at `path` ends, as a path below this folder that has no links.
+
+        Raises FileNotFoundError if that is outside, or if no scan would read it: a part of it begins with a dot, or its
+        name is not wanted.
+        """
+        target = os.path.realpath(os.path.join(self.root, path))
+        start = os.path.join(self.root, "")
+        parts = target[len(start) :].split(os.sep)
+        if not target.startswith(start) or any(part.startswith(".") for part in parts) or not is_wanted(parts[-1]):
+            raise FileNotFoundError(errno.ENOENT, "not a record of the folder", path)
+        return "/".join(parts)
+
+    def _shorten(self, path: str) -> None:
+        """Closes what is kept of the way but does not lead to `path`."""
+        while self._way and path != self._way[-1][0] and not path.startswith(f"{self._way[-1][0]}/"):
+            os.close(self._way.pop()[1])
+
+    def _checked(self, path: str) -> str:
+        """The full path of a folder, if no part of it is a link now."""
+        full = os.path.join(self.root, *_parts(path)) if path else self.root
+        if os.path.realpath(full) != full:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        return full
+
+
+@contextmanager
+def _parent(root_fd: int, path: str) -> Iterator[tuple[int, str]]:
+    """The descriptor of the folder that `path` is in, and its name there."""
+    *folders, name = _parts(path)
+    folder = root_fd
+    try:
+        for part in folders:
+            above, folder = folder, os.open(part, _FOLDER | _NO_LINK, dir_fd=folder)
+            if above != root_fd:
+                os.close(above)
+        yield folder, name
+    finally:
+        if folder != root_fd:
+            with suppress(OSError):
+                os.close(folder)
+
+
+def _parts(path: str) -> list[str]:
+    parts = path.split("/")
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise OSError(errno.EXDEV, "not a path below the folder", path)
+    return parts
