@@ -10,16 +10,22 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
 HAS_DIR_FD = {os.open, os.stat} <= os.supports_dir_fd and os.scandir in os.supports_fd
 """Whether the system opens files relative to a folder; where it does not (Windows), `Folder` checks and then opens."""
 
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""The errors of a path that leads to nothing, or to nothing without a link."""
+
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_PASSED = _FOLDER | getattr(os, "O_PATH", 0) | _NO_LINK
+"""Opens a folder on the way, which need not be readable."""
 _KEPT = 32
+"""Folders on the way to the last file that stay open."""
 
 
 def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0o666) -> int:
@@ -37,7 +43,7 @@ def stat_beneath(root_fd: int, path: str) -> os.stat_result:
     Raises the same errors as `open_beneath`.
     """
     with _parent(root_fd, path) as (folder, name):
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return os.lstat(name, dir_fd=folder)
 
 
 class Folder:
@@ -64,7 +70,7 @@ class Folder:
     def enter(self, path: str) -> tuple[str, int | None]:
         """How to name what is in the folder at `path`: what goes before a name, and its `dir_fd`.
 
-        Both hold until the next call of a method. Raises OSError if a part of `path` is a link or no folder.
+        Both hold until the next call of a method but `stat`. Raises NotADirectoryError if a part of `path` is a link.
         """
         if self._fd is None:
             return os.path.join(self._checked(path), ""), None
@@ -72,17 +78,16 @@ class Folder:
         above, folder = self._way[-1] if self._way else ("", self._fd)
         for part in _parts(path[len(above) :].lstrip("/")) if path != above else ():
             above = f"{above}/{part}" if above else part
-            folder = os.open(part, _FOLDER | _NO_LINK, dir_fd=folder)
+            folder = _open_folder(part, folder)
             self._way.append((above, folder))
             if len(self._way) > _KEPT:
                 os.close(self._way.pop(-2)[1])
         return "", folder
 
-    def list(self, path: str) -> Iterator[os.DirEntry[str]]:
-        """What is in the folder at `path`, to be taken before the next call of a method."""
+    def list(self, path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """What is in the folder at `path`."""
         before, folder = self.enter(path)
-        with os.scandir(before if folder is None else folder) as entries:
-            yield from entries
+        return os.scandir(before if folder is None else folder)
 
     def open(self, path: str, flags: int) -> int:
         """A descriptor of the file at `path`. Raises OSError (ELOOP) if that is a link."""
@@ -93,7 +98,7 @@ class Folder:
         return os.open(before + name, flags | _NO_LINK, dir_fd=folder)
 
     def stat(self, path: str) -> os.stat_result:
-        """The stat of what is at `path`: of a link itself, never of its target. What `enter` gave still holds."""
+        """The stat of what is at `path`: of a link itself, never of its target."""
         if self._fd is not None:
             return stat_beneath(self._fd, path)
         above, _, name = path.rpartition("/")
@@ -132,7 +137,7 @@ def _parent(root_fd: int, path: str) -> Iterator[tuple[int, str]]:
     folder = root_fd
     try:
         for part in folders:
-            above, folder = folder, os.open(part, _FOLDER | _NO_LINK, dir_fd=folder)
+            above, folder = folder, os.open(part, _PASSED, dir_fd=folder)
             if above != root_fd:
                 os.close(above)
         yield folder, name
@@ -140,6 +145,15 @@ def _parent(root_fd: int, path: str) -> Iterator[tuple[int, str]]:
         if folder != root_fd:
             with suppress(OSError):
                 os.close(folder)
+
+
+def _open_folder(name: str, above: int) -> int:
+    try:
+        return os.open(name, _FOLDER | _NO_LINK, dir_fd=above)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # what a link gives here outside Linux; in `open` it stands for the file itself
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from error
+        raise
 
 
 def _parts(path: str) -> list[str]:

@@ -77,7 +77,8 @@ def test_a_folder_opens_neighbours_and_refuses_links(root: Path, folder: Folder)
     (root / "a/b/link.md").symlink_to("c.md")
     with folder:
         assert read(folder.open("a/b/c.md", os.O_RDONLY)) == SAFE
-        assert sorted(entry.name for entry in folder.list("a")) == ["b", "link"]
+        with folder.list("a") as entries:
+            assert sorted(entry.name for entry in entries) == ["b", "link"]
         assert folder.stat("a/b/c.md").st_size == len(SAFE)
         for path in ("a/link/c.md", "a/b/link.md", "a/nothing/c.md"):
             with pytest.raises(OSError, match=r"links|director"):
@@ -93,7 +94,8 @@ def test_every_descriptor_is_closed(root: Path) -> None:
     with Folder(str(root)) as folder:
         assert read(folder.open(f"{deep}/e.md", os.O_RDONLY)) == SAFE
         assert len(os.listdir("/dev/fd")) < len(before) + 40
-        assert [entry.name for entry in folder.list("d/d")] == ["d"]
+        with folder.list("d/d") as entries:
+            assert [entry.name for entry in entries] == ["d"]
         with pytest.raises(FileNotFoundError):
             folder.open("d/d/none/e.md", os.O_RDONLY)
     assert os.listdir("/dev/fd") == before
