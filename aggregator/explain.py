@@ -257,8 +257,9 @@ class _Judge:
         """Whether feeds show the record, and why."""
         stored, entry = self._stored, self._stored.entry
         out = entry is not None and entry.state == "out"
-        if self._outcome is None:
-            return self._of_gone_file(out=out)
+        unread = self._of_gone_file(out=out) if self._outcome is None else self._of_unread_name(out=out)
+        if unread is not None:
+            return unread
         if stored.file_state is None:
             return self._of_new_file()
         if stored.file_state == "gone" or self._has_changed():
@@ -275,6 +276,11 @@ class _Judge:
         return self._outcome is not None and bool(known) and known != self._outcome.digest
 
     def _of_gone_file(self, *, out: bool) -> Verdict:
+        if self._stored.file_state is None and os.path.islink(
+            os.path.join(self._source.root, unescape_path(self._stored.path))
+        ):
+            reason = "it is a link to a file that is not read: outside the folder, or with a name that no scan reads"
+            return Verdict(False, "link", reason, self.path)
         since = f" since {self._moment(self._stored.gone_at)}" if self._stored.gone_at is not None else ""
         if out and self._stored.held:
             reason = (
@@ -289,11 +295,20 @@ class _Judge:
         if isinstance(self._outcome, Rejection):
             problem = self._outcome.problem
             return Verdict(False, "rejected", _said(problem.what, problem.value, problem.todo), self.path, problem.line)
+        return Verdict(False, "new", "no cycle has read it yet (run: aggregator build)", self.path)
+
+    def _of_unread_name(self, *, out: bool) -> Verdict | None:
+        """Why no scan reads a file of this name; None if scans do."""
         name = os.path.basename(unescape_path(self._stored.path))
+        end = "; the next cycle withdraws it" if out else ""
         hidden = any(part.startswith(".") for part in self._stored.path.split("/"))
         if hidden or not any(fnmatch.fnmatchcase(name, pattern) for pattern in self._source.include):
-            return self._in_config("include", "include", "its name is none that is read; see include in [records]")
-        return Verdict(False, "new", "no cycle has read it yet (run: aggregator build)", self.path)
+            reason = "its name is none that is read; see include in [records]"
+            return self._in_config("include", "include", reason + end, value=out)
+        for pattern in self._source.exclude:
+            if fnmatch.fnmatchcase(name, pattern):
+                return self._in_config("exclude", "exclude", f"its name is excluded by {pattern!r}{end}", value=out)
+        return None
 
     def _of_unusable_file(self, line: int, what: str, value: str | None, todo: str, *, out: bool) -> Verdict:
         cause = self._stored.file_state or "rejected"

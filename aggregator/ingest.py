@@ -6,23 +6,25 @@ nothing but the files it is given.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import itertools
+import logging
 import os
-import signal
 import stat
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
 from aggregator.model import Problem, Record, RecordRow, Rejection, Source, SourceFile, Unchanged, late_update
-from aggregator.naming import kept_mtime, unescape_path
+from aggregator.naming import kept_stat, record_filter, unescape_path
+from aggregator.paths import ABSENT, Folder
+from aggregator.processes import Worker, WorkerLostError, WorkerPool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -35,6 +37,11 @@ BATCH = 1000
 READ_STEP = 16_384
 POOL_FROM = 2 * BATCH
 """Files that make a pool of processes worth its start."""
+LARGE = 65_536
+"""Bytes of a file that is parsed in a process of its own, under a deadline: the time that parsing takes may grow faster
+than the text, and C code cannot be interrupted."""
+PARSE_CPU_S, PARSE_CLOCK_S = 5, 15
+"""The deadline: seconds of work, and on the clock, because the machine may be busy with other things."""
 UNFINISHED_S = 60
 """How long a file without its closing fence counts as still being written."""
 
@@ -44,6 +51,11 @@ Row = RecordRow | Rejection | Unchanged
 Read = TypeVar("Read", Outcome, Row)
 Batch = Sequence[tuple[SourceFile, bytes | None]]
 """Files, each with its stored digest or None."""
+Result = TypeVar("Result")
+_log = logging.getLogger(__name__)
+_apart = Worker()
+"""The process that parses large files, for as long as there are files to read."""
+atexit.register(_apart.close)
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -73,38 +85,64 @@ def _read_files(
 ) -> Iterator[list[Read]]:
     batches = _batched(files)
     head = list(itertools.islice(batches, POOL_FROM // BATCH))
-    if workers < 2 or len(head) < POOL_FROM // BATCH:
-        for batch in itertools.chain(head, batches):
-            yield read(source, batch)
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    context = multiprocessing.get_context("spawn")  # the service has threads, so never fork
-    with ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_follow_parent) as pool:
-        waiting: deque[Future[list[Read]]] = deque()
-
-        def hand_out() -> None:
-            while (
-                len(waiting) < 4 * workers
-                and sum(not one.done() for one in waiting) < 2 * (workers - 1)
-                and (following := next(batches, None))
-            ):
-                with _signals_held():
-                    waiting.append(pool.submit(read, source, following))
-
-        try:
-            hand_out()
-            for batch in head:  # while the others start
+    try:
+        if workers < 2 or len(head) < POOL_FROM // BATCH:
+            for batch in itertools.chain(head, batches):
                 yield read(source, batch)
-                hand_out()
-            while waiting:
-                if not waiting[0].done() and len(waiting) < 4 * workers and (following := next(batches, None)):
-                    waiting.append(_done(read(source, following)))
-                yield waiting.popleft().result()
-                hand_out()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        else:
+            yield from _read_with_pool(read, source, head, batches, workers)
+    finally:
+        _apart.close()
+
+
+def _read_with_pool(
+    read: Callable[[Source, Batch], list[Read]],
+    source: Source,
+    head: list[Batch],
+    batches: Iterator[Batch],
+    workers: int,
+) -> Iterator[list[Read]]:
+    """The outcomes of `head` and `batches`. Where processes cannot be started or are lost, all is read here."""
+    pool, alone = WorkerPool(workers - 1), False
+    waiting: deque[tuple[Batch, Future[list[Read]]]] = deque()
+
+    def hand_out() -> None:
+        while (
+            not alone
+            and len(waiting) < 4 * workers
+            and sum(not future.done() for _, future in waiting) < 2 * (workers - 1)
+            and (following := next(batches, None))
+        ):
+            waiting.append((following, pool.submit(read, source, following)))
+
+    try:
+        hand_out()
+        for batch in head:  # while the others start
+            yield read(source, batch)
+            hand_out()
+        while True:
+            is_free = not waiting or not waiting[0][1].done()
+            if is_free and len(waiting) < 4 * workers and (following := next(batches, None)):
+                waiting.append((following, _done(read(source, following))))
+            if not waiting:
+                return
+            batch, future = waiting.popleft()
+            try:
+                outcomes = future.result()
+            except (WorkerLostError, OSError, RuntimeError) as error:
+                alone = True
+                _warn_alone(str(error))
+                outcomes = read(source, batch)
+            yield outcomes
+            hand_out()
+    finally:
+        pool.close()
+
+
+@cache
+def _warn_alone(reason: str) -> None:
+    """Says once that no other process helps."""
+    _log.warning("no other process can help to read files: %s (they are read in this one, which takes longer)", reason)
 
 
 def ingest_row_batch(source: Source, batch: Batch) -> list[Row]:
@@ -114,20 +152,21 @@ def ingest_row_batch(source: Source, batch: Batch) -> list[Row]:
 
 def ingest_batch(source: Source, batch: Batch) -> list[Outcome]:
     """The outcomes of one batch."""
-    root = os.path.realpath(source.root)
-    outcomes = (ingest_file(source, root, file, digest) for file, digest in batch)
-    return [outcome for outcome in outcomes if outcome is not None]
+    try:
+        folder = Folder(source.root)
+    except OSError as error:
+        return [] if error.errno in ABSENT else [_unreadable(file, error) for file, _ in batch]
+    with folder:
+        outcomes = (ingest_file(source, folder, file, digest) for file, digest in batch)
+        return [outcome for outcome in outcomes if outcome is not None]
 
 
-def ingest_file(source: Source, root: str, file: SourceFile, known: bytes | None) -> Outcome | None:
+def ingest_file(source: Source, folder: Folder, file: SourceFile, known: bytes | None) -> Outcome | None:
     """What one file says; None if it is gone. `known` is the digest of the bytes that are stored."""
     try:
-        raw, file = _read_file(os.path.join(root, unescape_path(file.path)), file, source.max_bytes)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        raw, file = _read_file(source, folder, file)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        return Rejection(file, b"", Problem(file.path, 0, 0, f"cannot be read: {reason}", None, "check its rights"))
+        return None if error.errno in ABSENT else _unreadable(file, error)
     digest = blake2b(raw, digest_size=16).digest()
     if digest == known:
         return Unchanged(file, digest)
@@ -135,22 +174,42 @@ def ingest_file(source: Source, root: str, file: SourceFile, known: bytes | None
         todo = "make it shorter or raise records.max_bytes"
         problem = Problem(file.path, 0, 0, f"the file is over {source.max_bytes:,} bytes", None, todo)
         return Rejection(file, digest, problem)
-    return _parse_file(raw, file, source, digest)
+    try:
+        return _run_bounded(_parse_file, raw, file, source, digest)
+    except WorkerLostError as error:
+        what = f"takes over {PARSE_CPU_S} seconds to read" if error.timed_out else "cannot be read: the parser crashed"
+        return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "make it shorter or simpler"))
 
 
 def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tuple[FieldTrace, ...]]:
     """What the file at `path` says now, and which key gave each field; (None, ()) if there is no such file."""
     from aggregator.parse.trace import trace_record
 
-    root, file = os.path.realpath(source.root), SourceFile(source.name, path, 0, 0)
-    outcome = ingest_file(source, root, file, None)
+    file = SourceFile(source.name, path, 0, 0)
+    outcome = next(iter(ingest_batch(source, [(file, None)])), None)
     if not isinstance(outcome, Record | Rejection):
         return None, ()
     try:
-        raw, _ = _read_file(os.path.join(root, unescape_path(path)), file, source.max_bytes)
-        return outcome, () if len(raw) > source.max_bytes else trace_record(raw, file, source)
+        with Folder(source.root) as folder:
+            raw, _ = _read_file(source, folder, file)
+        return outcome, () if len(raw) > source.max_bytes else _run_bounded(trace_record, raw, file, source)
     except Exception:  # noqa: BLE001 - the outcome says already what is wrong with the file
         return outcome, ()
+
+
+def _run_bounded(function: Callable[..., Result], raw: bytes, *args: object) -> Result:
+    """What `function` makes of the bytes of a file; of a large one under a deadline. Raises WorkerLostError then."""
+    if len(raw) > LARGE:
+        try:
+            return _apart.call(function, raw, *args, cpu_s=PARSE_CPU_S, clock_s=PARSE_CLOCK_S)
+        except OSError as error:
+            _warn_alone(str(error))
+    return function(raw, *args)
+
+
+def _unreadable(file: SourceFile, error: OSError) -> Rejection:
+    reason = error.strerror or type(error).__name__
+    return Rejection(file, b"", Problem(file.path, 0, 0, f"cannot be read: {reason}", None, "check its rights"))
 
 
 def _parse_file(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
@@ -194,9 +253,10 @@ def _as_row(record: Record) -> RecordRow:
     )
 
 
-def _read_file(path: str, file: SourceFile, max_bytes: int) -> tuple[bytes, SourceFile]:
+def _read_file(source: Source, folder: Folder, file: SourceFile) -> tuple[bytes, SourceFile]:
     """The bytes of a regular file, one more than `max_bytes` at most, and the stat that belongs to them."""
-    descriptor = os.open(path, _OPEN_FLAGS)
+    max_bytes = source.max_bytes
+    descriptor = _open_file(source, folder, unescape_path(file.path))
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -207,9 +267,18 @@ def _read_file(path: str, file: SourceFile, max_bytes: int) -> tuple[bytes, Sour
             raw += more
     finally:
         os.close(descriptor)
-    if (status.st_size, kept_mtime(status)) != (file.size, file.mtime_ns):
-        file = file._replace(size=status.st_size, mtime_ns=kept_mtime(status))
-    return raw, file
+    seen = kept_stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return raw, file if seen == file[2:] else SourceFile(file.source, file.path, *seen)
+
+
+def _open_file(source: Source, folder: Folder, path: str) -> int:
+    """A descriptor of the file at `path`, or of the file that a link there ends at, if a scan reads that."""
+    try:
+        return folder.open(path, _OPEN_FLAGS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    return folder.open(folder.resolve(path, record_filter(source.include, source.exclude)), _OPEN_FLAGS)
 
 
 def _done(outcomes: list[Read]) -> Future[list[Read]]:
@@ -218,32 +287,6 @@ def _done(outcomes: list[Read]) -> Future[list[Read]]:
     future: Future[list[Read]] = Future()
     future.set_result(outcomes)
     return future
-
-
-def _follow_parent() -> None:
-    """Ends a reading process with the one that it works for, however that ends."""
-    from multiprocessing import parent_process
-
-    def follow() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Holds signals back while a reading process may start: it inherits that, and leaves them to its parent."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _batched(files: Iterable[tuple[SourceFile, bytes | None]]) -> Iterator[Batch]:

@@ -71,6 +71,7 @@ class Source:
     body_base: str | None = None
     layout: Layout = "plain"
     language: str = ""
+    exclude: tuple[str, ...] = ()
 
 
 class SourceFile(NamedTuple):
@@ -80,11 +81,14 @@ class SourceFile(NamedTuple):
     path: str
     size: int
     mtime_ns: int
+    ctime_ns: int = 0
+    inode: int = 0
 
 
-KnownFile = tuple[str, int | None, int | None]
-"""What the store knows of a file: path, size and mtime in ns; no size where it is to be read though its stat agrees, no
-mtime where it was not there. A plain tuple, because of most files all that is ever asked is whether it is the same."""
+KnownFile = tuple[str, int | None, int | None, int | None, int | None]
+"""What the store knows of a file: path, size, mtime and ctime in ns, and inode. No size where the file is to be read
+though its stat agrees, no mtime where it was missing. A plain tuple, because of most files all that is ever asked is
+whether it is the same."""
 
 
 class Provider(NamedTuple):

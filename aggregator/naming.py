@@ -6,12 +6,13 @@ Pure. The rules are the contract's ("Slugs") and the field map's ("Identity").
 from __future__ import annotations
 
 import codecs
+import fnmatch
 import hashlib
 import os
 import re
 import unicodedata
 import uuid
-from collections.abc import Container
+from collections.abc import Callable, Container
 from functools import cache
 from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -32,7 +33,7 @@ _TRACKING = re.compile(
     r"|li_fat_id|xtor|cmpid|ref_(src|url)",
     re.IGNORECASE,
 )
-_OLDEST_NS, _NEWEST_NS = -(2**63), 2**63 - 1
+_OLDEST_NS, _NEWEST = -(2**63), 2**63 - 1
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -91,10 +92,25 @@ def unescape_path(path: str) -> str:
     return os.fsdecode(unquote_to_bytes(path)) if "%" in path else path
 
 
-def kept_mtime(status: os.stat_result) -> int:
-    """The mtime in ns as 64 bits can hold it: a file may be dated beyond the year 2262."""
-    mtime_ns = status.st_mtime_ns
-    return mtime_ns if _OLDEST_NS <= mtime_ns <= _NEWEST_NS else max(_OLDEST_NS, min(mtime_ns, _NEWEST_NS))
+def kept_stat(size: int, mtime_ns: int, ctime_ns: int, inode: int) -> tuple[int, int, int, int]:
+    """The same numbers as 64 bits can hold them: a file may be dated beyond the year 2262."""
+    if _OLDEST_NS <= mtime_ns <= _NEWEST and _OLDEST_NS <= ctime_ns <= _NEWEST and inode <= _NEWEST:
+        return size, mtime_ns, ctime_ns, inode
+    mtime_ns, ctime_ns = (max(_OLDEST_NS, min(one, _NEWEST)) for one in (mtime_ns, ctime_ns))
+    return size, mtime_ns, ctime_ns, inode & _NEWEST
+
+
+def record_filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], object]:
+    """A test of whether a file of this name is a record, by shell patterns."""
+    # plain `*.ext`, the usual case, is a suffix test
+    if all(pattern[:2] == "*." and not set("*?[") & set(pattern[1:]) for pattern in include):
+        is_included = _any_suffix(tuple(pattern[1:] for pattern in include))
+    else:
+        is_included = _any_pattern(include)
+    if not exclude:
+        return is_included
+    is_excluded = _any_pattern(exclude)
+    return lambda name: is_included(name) and not is_excluded(name)
 
 
 def canonical_link(url: str) -> str:
@@ -150,6 +166,14 @@ class IdMint:
     def feed_id(self, slug: str) -> str:
         """The Atom id of a feed, the same when the feed's address changes."""
         return self.entry_id(f"feed:{slug}")
+
+
+def _any_suffix(suffixes: tuple[str, ...]) -> Callable[[str], object]:
+    return lambda name: name.endswith(suffixes)
+
+
+def _any_pattern(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match
 
 
 def _plain_escape(found: re.Match[str]) -> str:

@@ -7,31 +7,27 @@ Both come in batches, and batches that are equal are done with: most of a walk i
 
 from __future__ import annotations
 
-import errno
-import fnmatch
 import heapq
 import os
-import re
 import stat
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from aggregator.model import KnownFile, Source, SourceFile
-from aggregator.naming import escape_name, kept_mtime, unescape_path
+from aggregator.naming import escape_name, kept_stat, record_filter, unescape_path
+from aggregator.paths import ABSENT, Folder
 
 BATCH = 1000
 """Files that are statted, and compared, at a time."""
 MAX_PATH = 1500
 """Bytes of an escaped path; PostgreSQL indexes no key over some 2,700."""
 
-_NO_STAT = (-1, 0)
-_HAS_DIR_FD = os.stat in os.supports_dir_fd
-_Found = tuple[str, int, int]
-"""The escaped path of a file, its size and its mtime in ns."""
+_NO_STAT = (-1, 0, 0, 0)
+_Found = tuple[str, int, int, int, int]
+"""The escaped path of a file, its size, its mtime and ctime in ns, and its inode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +76,22 @@ def scan_paths(
 ) -> Iterator[Differs | Missing | Unreadable]:
     """What `scan_folder` would tell of `paths` (escaped) and, where there are or were folders, of all below them.
 
-    The order is the same. `known` gives what is known at and below one path, in byte order. Raises FolderError before
-    anything else.
+    A file at one of `paths` differs whatever its stat says. The order is the same. `known` gives what is known at and
+    below one path, in byte order. Raises FolderError before anything else.
     """
-    wanted = _name_filter(source.include)
-    root = os.path.realpath(source.root)
-    try:
-        os.scandir(root).close()
-    except OSError as error:
-        raise FolderError(error.strerror or type(error).__name__) from error
-    parts = [_join(source, _walk_path(root, path, wanted), known(path), count) for path in _outermost(set(paths))]
-    yield from heapq.merge(*parts, key=_path_of)
+    wanted = record_filter(source.include, source.exclude)
+    with _open_root(source) as folder:
+        parts = [
+            _join(source, _walk_path(folder, path, wanted), _without_size(known(path), path), count)
+            for path in _outermost(set(paths))
+        ]
+        yield from heapq.merge(*parts, key=_path_of)
 
 
 def path_locator(source: Source) -> Callable[[str], str | None]:
     """Where something happened, by the real path of it: "" for the folder itself, else a path for `scan_paths`; None
     where no scan would look, such as a file that `source` does not include."""
-    wanted = _name_filter(source.include)
+    wanted = record_filter(source.include, source.exclude)
     root = os.path.realpath(source.root)
     start = root.rstrip(os.sep) + os.sep
 
@@ -134,14 +129,14 @@ def _join(
 def walk_folder(source: Source) -> Iterator[SourceFile | Unreadable]:
     """Every record file of `source`, in byte order of escaped paths, and the folders that cannot be read.
 
-    Names that begin with a dot are skipped, linked folders are not walked, a linked file counts only if it ends inside
-    the folder. Raises FolderError if the folder itself cannot be listed.
+    Names that begin with a dot are skipped, linked folders are not walked, a linked file counts only if it ends at a
+    file inside the folder that would count itself. Raises FolderError if the folder itself cannot be listed.
     """
     for found in _walk(source):
         if isinstance(found, Unreadable):
             yield found
         else:
-            yield from (SourceFile(source.name, *one) for one in found)
+            yield from (SourceFile(source.name, path, *kept_stat(*numbers)) for path, *numbers in found)
 
 
 class _Stored:
@@ -187,19 +182,21 @@ class _Stored:
 
 def _compare(source: Source, found: list[_Found], stored: _Stored) -> Iterator[Differs | Missing]:
     """What differs, file by file."""
-    for one in found:
-        yield from stored.missing_before(one[0])
+    for path, *numbers in found:
+        yield from stored.missing_before(path)
         old = stored.next()
-        known = old is not None and old[0] == one[0]
-        if old != one:
-            yield Differs(SourceFile(source.name, *one), known)
+        known = old is not None and old[0] == path
+        kept = kept_stat(*numbers)
+        if old != (path, *kept):
+            yield Differs(SourceFile(source.name, path, *kept), known)
         if known:
             stored.advance()
 
 
 class _Listing(NamedTuple):
     """The escaped names in one folder, sorted: those of `files`, and of `folders` with a slash, or without one where
-    the path is too long. `odd` are the files that stand escaped, and what is no file, such as a link."""
+    the path is too long. `odd` are the files that stand escaped, and what is no file, such as a link. `place` is the
+    path of the folder below the source's, `prefix` the same escaped, with a slash at its end."""
 
     place: str
     prefix: str
@@ -208,45 +205,53 @@ class _Listing(NamedTuple):
     odd: set[str]
 
 
+def _open_root(source: Source) -> Folder:
+    """The folder of `source`. Raises FolderError."""
+    try:
+        return Folder(source.root)
+    except OSError as error:
+        raise FolderError(error.strerror or type(error).__name__) from error
+
+
 def _walk(source: Source) -> Iterator[list[_Found] | Unreadable]:
     """Every record file in byte order of paths, in batches that are never empty, and the folders that cannot be read.
     Raises FolderError."""
-    wanted = _name_filter(source.include)
-    root = os.path.realpath(source.root)
-    try:
-        top = _list_folder(root, "", wanted)
-    except OSError as error:
-        raise FolderError(error.strerror or type(error).__name__) from error
-    yield from _descend(_walk_listing(top, root), root, wanted)
+    wanted = record_filter(source.include, source.exclude)
+    with _open_root(source) as folder:
+        try:
+            top = _list_folder(folder, "", "", wanted)
+        except OSError as error:
+            raise FolderError(error.strerror or type(error).__name__) from error
+        yield from _descend(_walk_listing(folder, top, wanted), folder, wanted)
 
 
-def _walk_path(root: str, path: str, wanted: Callable[[str], object]) -> Iterator[list[_Found] | Unreadable]:
+def _walk_path(folder: Folder, path: str, wanted: Callable[[str], object]) -> Iterator[list[_Found] | Unreadable]:
     """What a walk would yield at `path`, or below it if that is a folder."""
-    place = os.path.join(root, unescape_path(path))
-    folder, name = os.path.split(place)
-    if any(part.startswith(".") for part in path.split("/")) or os.path.realpath(folder) != folder:
+    place = unescape_path(path)
+    above, _, name = place.rpartition("/")
+    if any(part.startswith(".") for part in path.split("/")):
         return
     try:
-        is_folder = stat.S_ISDIR(os.lstat(place).st_mode)
-        if sys.platform != "linux" and name not in os.listdir(folder):  # where `A` opens `a`, there are not two files
-            return
-    except (FileNotFoundError, NotADirectoryError):
-        return
+        is_folder = stat.S_ISDIR(folder.stat(place).st_mode)
+        if sys.platform != "linux":  # where `A` opens `a`, there are not two files
+            with folder.list(above) as entries:
+                if all(entry.name != name for entry in entries):
+                    return
     except OSError as error:
-        yield Unreadable(path, error.strerror or type(error).__name__)
+        if error.errno not in ABSENT:
+            yield Unreadable(path, error.strerror or type(error).__name__)
         return
-    above, _, escaped = path.rpartition("/")
     if is_folder:
-        yield from _descend(iter([(place, path + "/")]), root, wanted)
+        yield from _descend(iter([(place, path + "/")]), folder, wanted)
     elif len(path.encode()) > MAX_PATH:
         yield _too_long(path)
     elif wanted(name):
-        listing = _Listing(folder, above and above + "/", [escaped], [], {escaped})
-        yield from _stat_batches(listing, 0, 1, root)
+        prefix, slash, escaped = path.rpartition("/")
+        yield from _stat_batches(folder, _Listing(above, prefix + slash, [escaped], [], {escaped}), 0, 1, wanted)
 
 
 def _descend(
-    top: Iterator[list[_Found] | Unreadable | tuple[str, str]], root: str, wanted: Callable[[str], object]
+    top: Iterator[list[_Found] | Unreadable | tuple[str, str]], folder: Folder, wanted: Callable[[str], object]
 ) -> Iterator[list[_Found] | Unreadable]:
     """The files and unreadable folders of a listing, and of all that is below it."""
     stack = [top]
@@ -258,17 +263,16 @@ def _descend(
             yield item
         else:
             try:
-                stack.append(_walk_listing(_list_folder(*item, wanted), root))
-            except FileNotFoundError:
-                continue
+                stack.append(_walk_listing(folder, _list_folder(folder, *item, wanted), wanted))
             except OSError as error:
-                yield Unreadable(item[1], error.strerror or type(error).__name__)
+                if error.errno not in ABSENT:  # by now it may be gone, or a link
+                    yield Unreadable(item[1], error.strerror or type(error).__name__)
 
 
-def _list_folder(place: str, prefix: str, wanted: Callable[[str], object]) -> _Listing:
+def _list_folder(folder: Folder, place: str, prefix: str, wanted: Callable[[str], object]) -> _Listing:
     files, folders, odd = [], [], set()
     room = MAX_PATH // 4 - len(prefix)  # characters that are surely no more bytes than there may be
-    with os.scandir(place) as entries:
+    with folder.list(place) as entries:
         for entry in entries:
             name = entry.name
             if name[0] == ".":
@@ -286,76 +290,69 @@ def _list_folder(place: str, prefix: str, wanted: Callable[[str], object]) -> _L
     return _Listing(place, prefix, sorted(files), sorted(folders), odd)
 
 
-def _walk_listing(listing: _Listing, root: str) -> Iterator[list[_Found] | Unreadable | tuple[str, str]]:
+def _walk_listing(
+    folder: Folder, listing: _Listing, wanted: Callable[[str], object]
+) -> Iterator[list[_Found] | Unreadable | tuple[str, str]]:
     """The files of one folder in batches, and in their places its sub-folders as (path to open, escaped prefix)."""
     start = 0
+    above = listing.place and f"{listing.place}/"
     for name in listing.folders:
         end = bisect_left(listing.files, name, start)
-        yield from _stat_batches(listing, start, end, root)
+        yield from _stat_batches(folder, listing, start, end, wanted)
         path, start = listing.prefix + name, end
         if name[-1] == "/":
-            yield os.path.join(listing.place, unescape_path(name[:-1])), path
+            yield above + unescape_path(name[:-1]), path
         else:
             yield _too_long(path)
-    yield from _stat_batches(listing, start, len(listing.files), root)
+    yield from _stat_batches(folder, listing, start, len(listing.files), wanted)
 
 
-def _stat_batches(listing: _Listing, start: int, end: int, root: str) -> Iterator[list[_Found]]:
+def _stat_batches(
+    folder: Folder, listing: _Listing, start: int, end: int, wanted: Callable[[str], object]
+) -> Iterator[list[_Found]]:
     for first in range(start, end, BATCH):
-        if found := _stat_files(listing, listing.files[first : min(end, first + BATCH)], root):
+        if found := _stat_files(folder, listing, listing.files[first : min(end, first + BATCH)], wanted):
             yield found
 
 
-def _stat_files(listing: _Listing, names: list[str], root: str) -> list[_Found]:
-    """The regular files of these names, links among them only where they end inside `root`.
+def _stat_files(folder: Folder, listing: _Listing, names: list[str], wanted: Callable[[str], object]) -> list[_Found]:
+    """The regular files of these names, links among them only where they end at one that a scan reads.
 
     A file that is there and gives no stat has an impossible one, so that it is read, which says what is wrong with it.
     """
-    found = []
+    found: list[_Found] = []
     prefix, odd = listing.prefix, listing.odd
-    read_stat, is_regular = os.stat, stat.S_ISREG  # looked up once, and not for each of very many
-    with _opened(listing.place) as (above, folder):
-        for name in names:
-            try:
-                if odd and name in odd:
-                    status = _stat_odd(os.path.join(listing.place, unescape_path(name)), root)
-                else:
-                    status = read_stat(above + name, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                if error.errno != errno.ELOOP:
-                    found.append((prefix + name, *_NO_STAT))
-                continue
-            if is_regular(status.st_mode):
-                found.append((prefix + name, status.st_size, kept_mtime(status)))
+    read_stat, is_regular, add = os.lstat, stat.S_ISREG, found.append  # looked up once, and not for each of very many
+    try:
+        before, opened = folder.enter(listing.place)
+    except OSError as error:
+        return [] if error.errno in ABSENT else [(prefix + name, *_NO_STAT) for name in names]
+    for name in names:
+        try:
+            if odd and name in odd:
+                status = _stat_odd(folder, listing.place, unescape_path(name), wanted)
+            else:
+                status = read_stat(before + name, dir_fd=opened)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                add((prefix + name, *_NO_STAT))
+            continue
+        if is_regular(status.st_mode):
+            add((prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
     return found
 
 
-def _stat_odd(path: str, root: str) -> os.stat_result:
-    """The stat of a file, through a link only if it ends inside `root`."""
-    status = os.lstat(path)
-    if not stat.S_ISLNK(status.st_mode):
-        return status
-    target = os.path.realpath(path)
-    if not target.startswith(root.rstrip(os.sep) + os.sep):
-        raise FileNotFoundError(errno.ENOENT, "not in the folder", path)
-    return os.stat(target)
+def _stat_odd(folder: Folder, above: str, name: str, wanted: Callable[[str], object]) -> os.stat_result:
+    """The stat of a file, or of the file that a link ends at."""
+    path = f"{above}/{name}" if above else name
+    status = folder.stat(path)
+    return folder.stat(folder.resolve(path, wanted)) if stat.S_ISLNK(status.st_mode) else status
 
 
-@contextmanager
-def _opened(place: str) -> Iterator[tuple[str, int | None]]:
-    """What to stat names of a folder with: what goes before them, and a descriptor to look them up from, which saves
-    the way there."""
-    folder = None
-    if _HAS_DIR_FD:
-        with suppress(OSError):  # the stats say what is wrong
-            folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield os.path.join(place, "") if folder is None else "", folder
-    finally:
-        if folder is not None:
-            os.close(folder)
+def _without_size(pages: Iterator[list[KnownFile]], path: str) -> Iterator[list[KnownFile]]:
+    """What is known, so that the file at `path` is read again."""
+    for page in pages:
+        yield [(path, None, *row[2:]) if row[0] == path else row for row in page]
 
 
 def _too_long(path: str) -> Unreadable:
@@ -380,11 +377,3 @@ def _may_be_folder(place: str) -> bool:
         return stat.S_ISDIR(os.lstat(place).st_mode)
     except OSError:
         return True
-
-
-def _name_filter(patterns: tuple[str, ...]) -> Callable[[str], object]:
-    """A test of a file name against shell patterns; plain `*.ext` ones, the usual case, are a suffix test."""
-    if all(pattern[:2] == "*." and not set("*?[") & set(pattern[1:]) for pattern in patterns):
-        suffixes = tuple(pattern[1:] for pattern in patterns)
-        return lambda name: name.endswith(suffixes)
-    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match

@@ -139,6 +139,29 @@ def test_files_that_are_new_changed_gone_or_not_looked_at_say_so(site: SiteFolde
     assert cause(site, "a.md") == (False, "draft", 3)
 
 
+def test_a_name_that_is_excluded_says_by_what(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.record("b.sync-conflict-1.md")
+    site.run(NOON)
+    site.configure('[records]\nexclude = ["*.sync-conflict-*"]\n')
+    told = explain(site, "b.sync-conflict-1.md")["published"]
+    assert (told["value"], told["cause"]) == (True, "exclude")
+    assert told["reason"] == "its name is excluded by '*.sync-conflict-*'; the next cycle withdraws it"
+    assert site.config_file.read_text().splitlines()[told["line"] - 1].startswith("exclude")
+    site.run(LATER)
+    assert site.titles("all") == ["a.md"]
+    told = explain(site, "b.sync-conflict-1.md")["published"]
+    assert (told["value"], told["reason"]) == (False, "its name is excluded by '*.sync-conflict-*'")
+
+
+def test_a_link_to_a_file_that_is_not_read_says_so(site: SiteFolder) -> None:
+    site.record(".private/secret.md")
+    (site.incoming / "x.md").symlink_to(".private/secret.md")
+    site.run(NOON)
+    assert site.titles("all") == []
+    assert cause(site, "x.md") == (False, "link", None)
+
+
 def test_an_entry_whose_file_became_unusable_is_out_as_before_and_says_why(site: SiteFolder) -> None:
     site.record("a.md")
     site.run(NOON)

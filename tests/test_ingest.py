@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import slow
 
 from aggregator import ingest
 from aggregator.config.schema import PRESETS
-from aggregator.ingest import Outcome, ingest_batch, ingest_files
+from aggregator.ingest import Outcome, ingest_batch, ingest_files, ingest_rows, trace_file
 from aggregator.model import Record, Rejection, Source, SourceFile, Unchanged
 from aggregator.parse import parse_record
+from aggregator.processes import WorkerPool
 from aggregator.scan import Differs, scan_folder
 
 GOOD = "---\ntitle: T\n---\nbody\n"
@@ -235,20 +238,143 @@ def test_processes_end_when_the_reader_stops_early(many: Path) -> None:
     outcomes.close()  # type: ignore[attr-defined]  # it is a generator
 
 
-class ReadAtOnce(Executor):
+class ReadAtOnce(WorkerPool):
     """Processes that are always quicker than who takes what they read."""
 
-    def __init__(self, *_args: object, **_options: object) -> None:
-        pass
-
-    def submit(self, read: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+    def submit(self, read: Callable[..., Any], /, *args: Any) -> Future[Any]:
         future = Future[Any]()
-        future.set_result(read(*args, **options))
+        future.set_result(read(*args))
         return future
 
 
+@pytest.fixture
+def warnings_once() -> Iterator[None]:
+    """What is said once in the life of a process can be said again."""
+    ingest._warn_alone.cache_clear()
+    yield
+    ingest._warn_alone.cache_clear()
+
+
+@pytest.mark.usefixtures("warnings_once")
+def test_where_no_process_can_be_started_all_is_read_here_and_that_is_said_once(
+    many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_args: object, **_options: object) -> Any:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    (many / "large.md").write_text(GOOD + "x" * ingest.LARGE)
+    try:
+        outcomes = list(ingest_rows(source(many), files_of(many), workers=2))
+    finally:
+        (many / "large.md").unlink()
+
+    assert [len(batch) for batch in outcomes] == [1000, 1000, 501]
+    assert len([text for text in caplog.messages if "no other process can help" in text]) == 1
+
+
+@pytest.mark.usefixtures("warnings_once")
+def test_where_no_thread_can_be_started_all_is_read_here(
+    many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    outcomes = list(ingest_rows(source(many), files_of(many), workers=2))
+
+    assert [len(batch) for batch in outcomes] == [1000, 1000, 500]
+    assert "can't start new thread" in caplog.text
+
+
+@pytest.mark.usefixtures("warnings_once")
+def test_batches_of_a_process_that_is_lost_are_read_here(
+    many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ingest, "BATCH", 100)
+    monkeypatch.setenv("TEST_PROCESS", str(os.getpid()))
+    files = files_of(many)
+    lost = list(ingest._read_files(slow.read_here_alone, source(many), files, 3))
+
+    assert lost == list(ingest_rows(source(many), files, workers=0))
+    assert "ended with -9" in caplog.text
+
+
+# Files that take too long, or crash what parses them
+
+LARGE_TEXT = GOOD + "x" * ingest.LARGE
+
+
+def write_hostile(root: Path) -> None:
+    """Large files, two of which cannot be parsed."""
+    for name, text in {"a": "", "b": "SLOW", "c": "", "d": "CRASHING", "e": ""}.items():
+        write(root / f"{name}.md", LARGE_TEXT + text)
+
+
+def told(outcomes: list[Any]) -> dict[str, str | None]:
+    """The problems by path."""
+    return {one.file.path: str(one.problem) if isinstance(one, Rejection) else None for one in outcomes}
+
+
+HOSTILE = {
+    "a.md": None,
+    "b.md": "b.md: takes over 1 seconds to read (make it shorter or simpler)",
+    "c.md": None,
+    "d.md": "d.md: cannot be read: the parser crashed (make it shorter or simpler)",
+    "e.md": None,
+}
+
+
+def test_a_file_that_takes_too_long_is_rejected_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_hostile(tmp_path)
+    monkeypatch.setattr(ingest, "_parse_file", slow.parse)
+    monkeypatch.setattr(ingest, "PARSE_CPU_S", 1)
+
+    (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
+
+    assert told(outcomes) == HOSTILE
+    slow_one = outcomes[1]
+    assert slow_one.digest == digest(LARGE_TEXT + "SLOW")
+    again = ingest_one(tmp_path / "b.md", known=slow_one.digest)
+    assert isinstance(again, Unchanged)  # not tried again until it changes
+
+
+def test_a_deadline_in_a_process_of_the_pool_does_not_end_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_hostile(tmp_path)
+    for name in ("0.md", "1.md"):
+        write(tmp_path / name)
+    monkeypatch.setattr(ingest, "BATCH", 1)
+    monkeypatch.setattr(ingest, "POOL_FROM", 2)
+
+    outcomes = [
+        one for batch in ingest._read_files(slow.read, source(tmp_path), files_of(tmp_path), 2) for one in batch
+    ]
+
+    assert told(outcomes) == {"0.md": None, "1.md": None, **HOSTILE}
+
+
+def test_a_large_file_is_traced_as_a_small_one(tmp_path: Path) -> None:
+    write(tmp_path / "a.md", LARGE_TEXT)
+    write(tmp_path / "b.md")
+
+    (large, traces), (_, expected) = (trace_file(source(tmp_path), name) for name in ("a.md", "b.md"))
+
+    assert isinstance(large, Record)
+    assert [(one.field, one.value) for one in traces] == [(one.field, one.value) for one in expected]
+    ingest._apart.close()
+
+
+def test_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.md", GOOD + "x" * (ingest.LARGE - len(GOOD)))
+    monkeypatch.setattr("subprocess.Popen", None)
+
+    assert isinstance(ingest_one(tmp_path / "a.md"), Record)
+
+
 def test_no_more_batches_wait_however_slowly_they_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", ReadAtOnce)
+    monkeypatch.setattr(ingest, "WorkerPool", ReadAtOnce)
     monkeypatch.setattr(ingest, "BATCH", 1)
     monkeypatch.setattr(ingest, "POOL_FROM", 2)
     write(tmp_path / "a.md")

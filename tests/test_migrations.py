@@ -86,6 +86,9 @@ def test_an_upgraded_store_keeps_ids_and_times_and_publishes_everything(upgraded
     assert (result.published, result.new, result.changed, result.removed) == (True, 0, 0, 0)
     assert now(upgraded, "entry") == first("entry")
     assert without(now(upgraded, "feed_entry"), "page") == without(first("feed_entry"), "page")
+    with upgraded.store.read() as connection:
+        unread = connection.scalar(text("SELECT count(*) FROM file WHERE gone_at IS NULL AND inode IS NULL"))
+    assert unread == 0
     uids = {row["id"]: row["uid"] for row in first("entry")}
     documents = upgraded.documents()
     for feed in first("feed"):

@@ -15,16 +15,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator import paths as paths_module
 from aggregator import scan
 from aggregator.model import Source, SourceFile
 from aggregator.naming import escape_name
-from aggregator.scan import Differs, FolderError, KnownFile, Missing, Unreadable, scan_folder, scan_paths, walk_folder
+from aggregator.scan import (
+    Differs,
+    FolderError,
+    KnownFile,
+    Missing,
+    Unreadable,
+    path_locator,
+    scan_folder,
+    scan_paths,
+    walk_folder,
+)
 
 MD = ("*.md",)
 
 
-def source(root: Path | str, include: tuple[str, ...] = MD) -> Source:
-    return Source("s", str(root), include, (), True, 10, 4, 100, timedelta(0), (), None, ZoneInfo("UTC"))
+def source(root: Path | str, include: tuple[str, ...] = MD, exclude: tuple[str, ...] = ()) -> Source:
+    return Source(
+        "s", str(root), include, (), True, 10, 4, 100, timedelta(0), (), None, ZoneInfo("UTC"), exclude=exclude
+    )
 
 
 def write(root: Path, *paths: str) -> None:
@@ -40,9 +53,12 @@ def paths(root: Path, include: tuple[str, ...] = MD) -> list[str]:
 def known(
     path: str, file: os.stat_result | None = None, *, recheck: bool = False, gone: bool = False, **changes: int
 ) -> KnownFile:
-    size, mtime = (file.st_size, file.st_mtime_ns) if file else (1, 1)
+    size, mtime, ctime, inode = (1, 1, 1, 1)
+    if file:
+        size, mtime, ctime, inode = file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino
     size, mtime = changes.get("size", size), changes.get("mtime_ns", mtime)
-    return path, None if recheck or gone else size, None if gone else mtime
+    ctime, inode = changes.get("ctime_ns", ctime), changes.get("inode", inode)
+    return path, None if recheck or gone else size, None if gone else mtime, ctime, inode
 
 
 def differences(root: Path, *files: KnownFile, page: int = 3) -> list[Differs | Missing | Unreadable]:
@@ -70,11 +86,14 @@ def test_walk_yields_files_in_byte_order_with_folders_sorted_as_name_and_slash(t
     assert len(found) == 9
 
 
-def test_walk_states_source_size_and_mtime(tmp_path: Path) -> None:
+def test_walk_states_source_size_times_and_inode(tmp_path: Path) -> None:
     write(tmp_path, "a.md")
     os.utime(tmp_path / "a.md", ns=(1, 123_456_789))
+    status = (tmp_path / "a.md").stat()
 
-    assert list(walk_folder(source(tmp_path))) == [SourceFile("s", "a.md", 1, 123_456_789)]
+    (found,) = walk_folder(source(tmp_path))
+
+    assert found == SourceFile("s", "a.md", 1, 123_456_789, status.st_ctime_ns, status.st_ino)
 
 
 def test_names_that_begin_with_a_dot_are_skipped(tmp_path: Path) -> None:
@@ -104,6 +123,17 @@ def test_include_patterns_choose_names(tmp_path: Path, include: tuple[str, ...],
     assert paths(tmp_path, include) == found
 
 
+def test_excluded_names_are_no_records_in_any_folder(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "a.sync-conflict-20260101.md", "b/c.md", "b/c.sync-conflict-20260101.md", "README.md")
+    here = source(tmp_path, exclude=("*.sync-conflict-*", "README.*"))
+
+    assert [item.path for item in walk_folder(here)] == ["a.md", "b/c.md"]
+    found = scan_paths(here, {"README.md"}, lambda _: iter([[known("README.md")]]), lambda _files: None)
+    assert list(found) == [Missing("README.md")]
+    locate = path_locator(here)
+    assert [locate(str(tmp_path / name)) for name in ("README.md", "a.md")] == [None, "a.md"]
+
+
 def test_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
     for name in (b"\xff.md", b"a%b.md", b"x\ny.md"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("x")
@@ -116,14 +146,26 @@ def test_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
 
 def test_linked_file_is_read_only_if_it_ends_inside_the_folder(tmp_path: Path) -> None:
     root = tmp_path / "in"
-    write(tmp_path, "in/real.txt", "in-other/out.md", "out.md")
-    (root / "inside.md").symlink_to("real.txt")
+    write(tmp_path, "in/d/real.md", "in-other/out.md", "out.md")
+    (root / "inside.md").symlink_to("d/real.md")
     (root / "twice.md").symlink_to("inside.md")
     (root / "outside.md").symlink_to("../out.md")
     (root / "beside.md").symlink_to("../in-other/out.md")
-    (root / "through.md").symlink_to("../in/real.txt")
+    (root / "through.md").symlink_to("../in/d/real.md")
 
-    assert paths(root) == ["inside.md", "through.md", "twice.md"]
+    assert paths(root) == ["d/real.md", "inside.md", "through.md", "twice.md"]
+
+
+@pytest.mark.parametrize("target", [".private/secret.md", ".secret.md", "real.txt", "d/draft.md", "d", "fifo.md"])
+def test_link_to_what_a_scan_would_not_read_is_skipped(tmp_path: Path, target: str) -> None:
+    write(tmp_path, ".private/secret.md", ".secret.md", "real.txt", "d/draft.md", "d/e.md")
+    os.mkfifo(tmp_path / "fifo.md")
+    (tmp_path / "x.md").symlink_to(target)
+    here = source(tmp_path, exclude=("draft*",))
+
+    assert [item.path for item in walk_folder(here)] == ["d/e.md"]
+    found = scan_paths(here, {"x.md"}, lambda _: iter([[known("x.md")]]), lambda _files: None)
+    assert list(found) == [Missing("x.md")]
 
 
 def test_folder_of_the_source_may_be_a_link(tmp_path: Path) -> None:
@@ -189,12 +231,12 @@ def refuse(monkeypatch: pytest.MonkeyPatch, refused: Path, error: OSError) -> No
     """Make one folder fail to be listed: for root, no rights do."""
     real = os.scandir
 
-    def scandir(path: str) -> Any:
-        if Path(path) == refused:
+    def scandir(folder: int) -> Any:
+        if os.path.samestat(os.stat(folder), os.stat(refused)):
             raise error
-        return real(path)
+        return real(folder)
 
-    monkeypatch.setattr(scan.os, "scandir", scandir)
+    monkeypatch.setattr(paths_module.os, "scandir", scandir)
 
 
 def test_what_is_known_of_an_unreadable_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,21 +260,21 @@ def test_folder_that_vanishes_during_the_walk_is_missing(tmp_path: Path, monkeyp
 
 def fail_stats(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     """Make the stats of records fail, as on a file system that has lost its server."""
-    real = os.stat
+    real = os.lstat
 
     def failing(path: Any, **how: Any) -> os.stat_result:
         if str(path).endswith(".md"):
             raise error
         return real(path, **how)
 
-    monkeypatch.setattr(scan.os, "stat", failing)
+    monkeypatch.setattr(scan.os, "lstat", failing)
 
 
 def test_file_that_gives_no_stat_is_to_be_read_and_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "a.md")
     fail_stats(monkeypatch, PermissionError(13, "Permission denied"))
 
-    assert differences(tmp_path, known("a.md")) == [Differs(SourceFile("s", "a.md", -1, 0), known=True)]
+    assert differences(tmp_path, known("a.md")) == [Differs(SourceFile("s", "a.md", -1, 0, 0, 0), known=True)]
 
 
 def test_file_that_vanishes_before_its_stat_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,9 +289,15 @@ def test_file_that_vanishes_before_its_stat_is_missing(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("changes", "differs"),
-    [({}, False), ({"size": 2}, True), ({"mtime_ns": 2}, True), ({"recheck": True}, True), ({"gone": True}, True)],
+    [
+        ({}, False),
+        *(({part: 2}, True) for part in ("size", "mtime_ns", "ctime_ns", "inode")),
+        *(({part: None}, True) for part in ("ctime_ns", "inode")),
+        ({"recheck": True}, True),
+        ({"gone": True}, True),
+    ],
 )
-def test_file_differs_by_size_mtime_recheck_or_return(tmp_path: Path, changes: dict[str, Any], differs: bool) -> None:
+def test_file_differs_by_its_stat_recheck_or_return(tmp_path: Path, changes: dict[str, Any], differs: bool) -> None:
     write(tmp_path, "a.md")
     file = known("a.md", (tmp_path / "a.md").stat(), **changes)
 
@@ -302,16 +350,20 @@ def test_a_path_that_no_walk_meets_is_missing(tmp_path: Path, path: str) -> None
 
 
 def test_a_path_that_cannot_be_looked_at_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.lstat
-
-    def lstat(path: str | Path, **options: Any) -> os.stat_result:
-        if Path(path).name == "a.md":
-            raise PermissionError(13, "Permission denied")
-        return real(path, **options)
-
-    monkeypatch.setattr(os, "lstat", lstat)
+    (tmp_path / "b").mkdir()
+    fail_stats(monkeypatch, PermissionError(13, "Permission denied"))
 
     assert differences_at(tmp_path, {"b/a.md"}, known("b/a.md")) == [Unreadable("b/a.md", "Permission denied")]
+
+
+def test_a_file_at_one_of_the_paths_is_read_whatever_its_stat_and_those_below_by_it(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "b/c.md")
+    files = [known(path, (tmp_path / path).stat()) for path in ("a.md", "b/c.md")]
+
+    assert differences(tmp_path, *files) == []
+    assert [
+        item.file.path for item in differences_at(tmp_path, {"a.md", "b"}, *files) if isinstance(item, Differs)
+    ] == ["a.md"]
 
 
 def test_paths_of_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:

@@ -296,6 +296,7 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         body_base=body_base,
         layout="plain" if table.preset == "smartable" else table.preset,
         language=site.language,
+        exclude=table.exclude,
     )
 
 

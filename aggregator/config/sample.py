@@ -27,6 +27,7 @@ timezone = "UTC"                          # of dates that name no zone, and of c
 [records]                                 # where the records are
 path = "../incoming"                      # with all folders in it; names that begin with a dot are left out
 include = ["*.md", "*.markdown"]          # which files are records
+# exclude = ["*.sync-conflict-*"]         # and which of these are none
 preset = "smartable"                      # which keys hold which field; or "jekyll", or "hugo" (and Zola)
 default_published = true                  # what a record is that does not say whether it is published
 max_bytes = "1MB"                         # a larger file is rejected,

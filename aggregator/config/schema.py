@@ -217,6 +217,7 @@ class RecordsTable(Table):
     name: SourceName | None = _key(None, "Name of this source; one source may have none", "news")
     path: FilePath = _key("../incoming", "Folder of the records, scanned recursively")
     include: SomeTexts = _key(["*.md", "*.markdown"], "Patterns of the names of record files")
+    exclude: Texts = _key([], "Patterns of the names of files that are no records all the same", ["*.sync-conflict-*"])
     preset: Preset = _key("smartable", "Which front matter keys hold which field")
     default_published: bool = _key(True, "What a record without the flag is")
     max_bytes: Size = _key("1MB", "Largest file")

@@ -5,9 +5,11 @@ SQLite and PostgreSQL differ here and nowhere else (and in the clock of `lease`)
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.tables import metadata
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The newest migration; a store that says another is migrated, or refused if this program does not know it."""
 
+_log = logging.getLogger(__name__)
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
 
 
@@ -110,7 +113,8 @@ def _make_engine(url: str, *, create: bool) -> Engine:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             database = Path(parsed.database)
             if create:
-                database.parent.mkdir(parents=True, exist_ok=True)
+                database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_private(database)
             elif not database.exists():
                 raise StoreMissingError(f"there is no store yet at {database} (run: aggregator build)")
         engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=parsed.get_backend_name() != "sqlite")
@@ -124,6 +128,19 @@ def _make_engine(url: str, *, create: bool) -> Engine:
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(database: Path) -> None:
+    """Makes the file if need be, for our user alone, because drafts are in it; SQLite gives its other files the same
+    rights. Of one that is ours, everybody else loses theirs; that a group has some, an operator must have meant."""
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for path in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
+        with suppress(OSError):
+            status = path.stat()
+            if hasattr(os, "geteuid") and status.st_uid == os.geteuid() and status.st_mode & 0o007:
+                path.chmod(0o600)
+                _log.warning("%s could be read by everybody on this machine; now only its owner can (mode 0600)", path)
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:

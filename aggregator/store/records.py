@@ -47,6 +47,9 @@ from aggregator.store.writer import Writer, execute_many, from_us, to_us_or_none
 
 PAGE = 5000
 RACY_NS = 2_000_000_000
+"""The coarsest clock of a file system that dates files."""
+TICK_NS = 50_000_000
+"""The coarsest clock of a kernel that dates changes; small, because every file of a copied folder was just changed."""
 Outcome = RecordRow | Rejection | Unchanged
 _NEW_ENTRY, _NEW_FILE = insert(entry), insert(file)
 
@@ -138,7 +141,12 @@ def _known_between(writer: Writer, source: Source, last: str, *more: ColumnEleme
     gone = file.c.gone_at.is_not(None)
     size, mtime_ns = case((file.c.recheck | gone, None), else_=file.c.size), case((~gone, file.c.mtime_ns))
     mine = (file.c.source == source.name, *more)
-    pages = select(file.c.path, size, mtime_ns).where(*mine).order_by(file.c.path).limit(PAGE)
+    pages = (
+        select(file.c.path, size, mtime_ns, file.c.ctime_ns, file.c.inode)
+        .where(*mine)
+        .order_by(file.c.path)
+        .limit(PAGE)
+    )
     while True:
         with writer.store.read() as connection:
             page = plain_rows(connection, pages.where(file.c.path > last))
@@ -310,13 +318,19 @@ class _Batch:
     ) -> None:
         # a file that changed just before it was read may change again within the same tick of its clock; one without
         # a digest has not been read to its end
-        recheck = not digest or abs(self.read_at_ns - seen.mtime_ns) < RACY_NS
+        recheck = (
+            not digest
+            or abs(self.read_at_ns - seen.mtime_ns) < RACY_NS
+            or abs(self.read_at_ns - seen.ctime_ns) < TICK_NS
+        )
         self.files.append(
             {
                 "source": seen.source,
                 "path": seen.path,
                 "size": seen.size,
                 "mtime_ns": seen.mtime_ns,
+                "ctime_ns": seen.ctime_ns,
+                "inode": seen.inode,
                 "digest": digest,
                 "state": state,
                 "recheck": recheck,

@@ -76,10 +76,13 @@ file = Table(
     Column("entry_id", _Key),
     Column("wanted_id", _Bytewise),
     Column("problems", Text),
+    Column("ctime_ns", BigInteger),
+    Column("inode", BigInteger),
     sqlite_with_rowid=False,
 )
 """What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
-duplicate asks for. `problems`: JSON array of [line, column, what, value, todo, level]."""
+duplicate asks for. `problems`: JSON array of [line, column, what, value, todo, level]. `ctime_ns` and `inode`: none in
+rows of versions before 0004, whose files are all read again."""
 FILE_VANISHED = text("file.gone_at IS NOT NULL AND file.state <> 4")
 """A file is gone and not withdrawn yet; a text, because SQLite takes an index of some rows only for its very words."""
 

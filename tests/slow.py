@@ -1,0 +1,40 @@
+"""Functions for worker processes, which find them by the name of this module."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from aggregator import ingest
+from aggregator.ingest import Batch, Row
+from aggregator.model import Record, Rejection, Source, SourceFile
+
+SLOW, CRASHING = b"SLOW", b"CRASHING"
+_parse_file = ingest._parse_file
+
+
+def hang() -> None:
+    """Some minutes of work in one call of C that holds the GIL and handles no signal."""
+    pow(3, 1 << 34)
+
+
+def parse(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
+    """What parsing makes of a file, as if there were texts that take it minutes, or that crash it."""
+    if SLOW in raw:
+        hang()
+    if CRASHING in raw:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _parse_file(raw, file, source, digest)
+
+
+def read(source: Source, batch: Batch) -> list[Row]:
+    """A batch whose large files are parsed as above."""
+    ingest._parse_file, ingest.PARSE_CPU_S = parse, 1
+    return ingest.ingest_row_batch(source, batch)
+
+
+def read_here_alone(source: Source, batch: Batch) -> list[Row]:
+    """A batch, but every process other than that of the test is ended by the system before it has read it."""
+    if os.getpid() != int(os.environ["TEST_PROCESS"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ingest.ingest_row_batch(source, batch)

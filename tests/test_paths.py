@@ -1,0 +1,157 @@
+"""Paths below a folder: what is opened there, and that no link leads out of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from aggregator import paths
+from aggregator.paths import Folder, open_beneath, stat_beneath
+
+SAFE = b"inside"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "in/a/b").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in/a/b/c.md").write_bytes(SAFE)
+    (tmp_path / "out/c.md").write_bytes(b"outside")
+    return tmp_path / "in"
+
+
+def read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 100)
+    finally:
+        os.close(descriptor)
+
+
+def read_beneath(root: Path, path: str) -> bytes:
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        return read(open_beneath(folder, path, os.O_RDONLY))
+    finally:
+        os.close(folder)
+
+
+def test_a_file_is_opened_and_made_below_the_folder(root: Path) -> None:
+    folder = os.open(root, os.O_RDONLY)
+    os.close(open_beneath(folder, "a/new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    status = stat_beneath(folder, "a/new")
+    os.close(folder)
+
+    assert read_beneath(root, "a/b/c.md") == SAFE
+    assert status.st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("link", "target"), [("a/x.md", "b/c.md"), ("x", "a/b"), ("a/x", "../../out")])
+def test_no_part_may_be_a_link(root: Path, link: str, target: str) -> None:
+    (root / link).symlink_to(target)
+    path = link if link.endswith(".md") else f"{link}/c.md"
+
+    with pytest.raises(OSError, match=r"links|director") as refused:
+        read_beneath(root, path)
+    assert refused.value.errno in (errno.ELOOP, errno.ENOTDIR)
+
+
+@pytest.mark.parametrize("path", ["../out/c.md", "/etc/passwd", "a/../a/b/c.md", "./a", "a//b", ""])
+def test_only_plain_relative_paths_are_opened(root: Path, path: str) -> None:
+    with pytest.raises(OSError, match="below the folder"):
+        read_beneath(root, path)
+
+
+@pytest.fixture(params=[True, False], ids=["descriptors", "paths"])
+def folder(root: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """The folder with descriptors, and as where the system has none."""
+    monkeypatch.setattr(paths, "HAS_DIR_FD", request.param)
+    return Folder(str(root))
+
+
+def test_a_folder_opens_neighbours_and_refuses_links(root: Path, folder: Folder) -> None:
+    (root / "a/link").symlink_to("b")
+    (root / "a/b/link.md").symlink_to("c.md")
+    with folder:
+        assert read(folder.open("a/b/c.md", os.O_RDONLY)) == SAFE
+        with folder.list("a") as entries:
+            assert sorted(entry.name for entry in entries) == ["b", "link"]
+        assert folder.stat("a/b/c.md").st_size == len(SAFE)
+        for path in ("a/link/c.md", "a/b/link.md", "a/nothing/c.md"):
+            with pytest.raises(OSError, match=r"links|director"):
+                folder.open(path, os.O_RDONLY)
+        assert read(folder.open("a/b/c.md", os.O_RDONLY)) == SAFE
+
+
+def test_every_descriptor_is_closed(root: Path) -> None:
+    deep = "/".join("d" * 100)
+    (root / deep).mkdir(parents=True)
+    (root / deep / "e.md").write_bytes(SAFE)
+    before = os.listdir("/dev/fd")
+    with Folder(str(root)) as folder:
+        assert read(folder.open(f"{deep}/e.md", os.O_RDONLY)) == SAFE
+        assert len(os.listdir("/dev/fd")) < len(before) + 40
+        with folder.list("d/d") as entries:
+            assert [entry.name for entry in entries] == ["d"]
+        with pytest.raises(FileNotFoundError):
+            folder.open("d/d/none/e.md", os.O_RDONLY)
+    assert os.listdir("/dev/fd") == before
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("a/b/c.md", "a/b/c.md"),
+        ("../in/a/b/c.md", "a/b/c.md"),
+        ("../out/c.md", None),
+        (".hidden/c.md", None),
+        (".c.md", None),
+        ("a/b/c.txt", None),
+        ("..", None),
+    ],
+)
+def test_a_link_ends_at_a_file_that_a_scan_would_read(root: Path, target: str, found: str | None) -> None:
+    (root / "x.md").symlink_to(target)
+    with Folder(str(root)) as folder:
+        if found:
+            assert folder.resolve("x.md", lambda name: name.endswith(".md")) == found
+        else:
+            with pytest.raises(FileNotFoundError):
+                folder.resolve("x.md", lambda name: name.endswith(".md"))
+
+
+@pytest.mark.parametrize("exchanged", ["a/b/c.md", "a/b", "a"])
+def test_an_exchange_with_a_link_never_leads_out(root: Path, exchanged: str) -> None:
+    outside = root.parent / "out"
+    (outside / "b").mkdir()
+    (outside / "b/c.md").write_bytes(b"outside")
+    target = {"a/b/c.md": "out/c.md", "a/b": "out", "a": "out"}[exchanged]
+    place, link, kept = root / exchanged, root.parent / "link", root.parent / "kept"
+    link.symlink_to(root.parent / target)
+    ended = threading.Event()
+
+    def exchange() -> None:
+        while not ended.is_set():
+            place.rename(kept)
+            link.rename(place)
+            place.rename(link)
+            kept.rename(place)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    seen = set()
+    try:
+        for _ in range(3000):
+            try:
+                with Folder(str(root)) as folder:
+                    seen.add(read(folder.open("a/b/c.md", os.O_RDONLY)))
+            except OSError as error:
+                seen.add(errno.errorcode[error.errno or 0])
+    finally:
+        ended.set()
+        thread.join()
+    assert SAFE in seen
+    assert seen <= {SAFE, "ENOENT", "ENOTDIR", "ELOOP"}

@@ -1,0 +1,76 @@
+"""Processes that work for this one: what they return, and how they end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import slow
+
+from aggregator.processes import Worker, WorkerFailedError, WorkerLostError
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    yield made
+    made.close()
+
+
+def test_a_process_answers_many_calls_and_is_started_once(worker: Worker) -> None:
+    assert [worker.call(len, "x" * size) for size in (0, 1, 1_000_000)] == [0, 1, 1_000_000]
+    assert worker.call(os.getpid) == worker.call(os.getpid) != os.getpid()
+
+
+@pytest.mark.parametrize(("function", "arguments"), [(slow.hang, ()), (time.sleep, (60,))])
+def test_work_and_sleep_end_at_their_deadline_and_the_process_is_replaced(
+    worker: Worker, function: object, arguments: tuple[object, ...]
+) -> None:
+    first = worker.call(os.getpid)
+    with pytest.raises(WorkerLostError) as lost:
+        worker.call(function, *arguments, cpu_s=0.2, clock_s=2)  # type: ignore[arg-type]
+    assert lost.value.timed_out
+    assert worker.call(os.getpid) != first
+
+
+def test_a_process_that_somebody_killed_is_replaced(worker: Worker) -> None:
+    first = worker.call(os.getpid)
+    os.kill(first, 9)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    assert worker.call(os.getpid) != first
+
+
+def test_of_an_error_only_its_kind_comes_back(worker: Worker) -> None:
+    with pytest.raises(WorkerFailedError) as failed:
+        worker.call(int, "Zq7canaryZq7")
+    assert str(failed.value) == "ValueError"
+
+
+def test_a_process_ends_with_its_parent_however_that_ends() -> None:
+    code = (
+        "import os, sys, time; sys.path[:] = sys.argv[1:]; from aggregator.processes import Worker; w = Worker();"
+        " print(w.call(os.getpid), flush=True); os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-P", "-c", code, str(TESTS), *sys.path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+    deadline = time.monotonic() + 20
+    while is_running(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_running(process: int) -> bool:
+    """Whether it is there and no zombie that waits for whoever adopted it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
