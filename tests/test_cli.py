@@ -317,7 +317,8 @@ def test_the_summary_is_the_only_data_and_has_its_shape(shop: Shop, call: Call) 
 
 def test_json_of_build_has_stable_keys(shop: Shop, call: Call) -> None:
     shop.record("a.md")
-    names = "scanned new changed removed rejected feeds_written files_written seconds problems complete published due"
+    names = "scanned new changed removed rejected feeds_written files_written seconds problems complete published"
+    names += " unwritten unreadable due"
     assert list(json.loads(call("build", "--json")[1])) == names.split()
 
 
@@ -634,7 +635,8 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
         " advice".split()
     )
     assert list(facts["last_cycle"]) == (
-        "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published".split()
+        "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published"
+        " unwritten unreadable".split()
     )
     assert facts["entries"] == {"published": 2, "waiting": 0, "hidden": 0}
     assert (facts["running"], facts["next_cycle"]) == (None, None)
