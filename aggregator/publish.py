@@ -383,6 +383,9 @@ class _Publication:
         self._miss(feed, path)
 
     def _fail(self, feed: str, path: str, aim: str, error: OSError) -> None:
+        """Leaves out a document for what is wrong with its place; raises the error again if it says nothing of that."""
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise error
         if error.errno in (errno.ENOTDIR, errno.ELOOP) and (hindrance := self._find_hindrance(path)):
             self._leave_out(feed, path, hindrance)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -21,7 +22,7 @@ from commands import Shop, eventually
 from conftest import SiteFolder
 
 from aggregator import render
-from aggregator.errors import RenderError
+from aggregator.errors import PublishError, RenderError
 from aggregator.model import CycleResult, Document, Feed
 from aggregator.publish import OutputFolder, Wanted
 from aggregator.tree import Tree
@@ -186,6 +187,23 @@ def test_a_feed_that_missed_a_new_form_of_its_documents_gets_it_when_it_can(shar
     assert publish("new") == 1
     assert (folder.path / "a" / "rss.xml").read_bytes() == b"new"
     assert publish("new") == 0
+
+
+def test_a_shortage_of_open_files_is_no_fault_of_a_folder(tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path / "documents")
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def render(dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
+        for feed in dirty:
+            documents = [Document(f"{feed}/rss.xml", "", b"")]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+            yield feed, documents
+
+    try:
+        with pytest.raises(PublishError, match="Too many open files"):
+            folder.publish("s", "f", {"a": Wanted("1", ("a/rss.xml",))}, render, lambda: None, whole=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 def test_a_feed_that_cannot_be_rendered_keeps_its_documents_and_is_counted(
