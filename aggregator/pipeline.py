@@ -309,13 +309,11 @@ class Pipeline:
         try:
             if not known and self._output.manifest().store not in (NOTHING.store, store_id):
                 return Published()
-            unrendered: set[str] = set()
-            render = partial(self._render, pages=pages, problems=problems, unrendered=unrendered)
+            render = partial(self._render, pages=pages, problems=problems)
             published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, whole=whole)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
-        published.unwritten |= unrendered
         problems.extend(published.problems)
         if len(problems) == told:
             self._held = versions
@@ -330,7 +328,7 @@ class Pipeline:
         return Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
 
     def _render(
-        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str], unrendered: set[str]
+        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
     ) -> Iterator[tuple[str, Iterable[Document]]]:
         """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
         left out."""
@@ -347,7 +345,6 @@ class Pipeline:
                     page_document = render_archive_page(feed, page, self._site, self._options)
                     yield name, self._moves.documents((page_document,))
                 except RenderError as error:
-                    unrendered.add(name)
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("archive pages", done, len(sealed))
             for done, feed in enumerate(read_feeds(connection, self.reader, terms, slugs), 1):
@@ -355,7 +352,6 @@ class Pipeline:
                     documents = render_feed(feed, self._site, self._options, linked=terms.published)
                     yield feed.slug, self._moves.documents(documents)
                 except RenderError as error:
-                    unrendered.add(feed.slug)
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
