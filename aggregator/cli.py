@@ -25,6 +25,7 @@ import click
 
 from aggregator import __version__
 from aggregator.errors import AggregatorError, ConfigError, StoppedError, StoreError, StoreHeldError
+from aggregator.logs import open_standard_streams, start_logging
 
 if TYPE_CHECKING:
     from aggregator.check import Finding
@@ -62,6 +63,7 @@ Examples:
 
 def main() -> None:
     """Runs the command line and exits with its code."""
+    open_standard_streams()
     gc.set_threshold(GC_THRESHOLD)
     atexit.register(gc.freeze)  # what is left goes with the process; nothing is gained by looking through it
     for stream in (sys.stdout, sys.stderr):
@@ -127,13 +129,14 @@ def run(config_path: Path | None) -> None:
     import aggregator.parse
     import aggregator.render.pages  # noqa: F401 - the first change must not wait for these two
     from aggregator.http import bind_socket, make_server
-    from aggregator.service import Service
+    from aggregator.service import Service, raise_file_limit
     from aggregator.site import port_warning, site_id_warning
 
     if not os.isatty(0) and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service takes it; it reads the config then anyway
     config = load(config_path)
-    start_logging()
+    start_logging(config.site.timezone)
+    raise_file_limit()
     socket = bind_socket(config.serve.host, config.serve.port)
     stop = threading.Event()
     with socket, writing_store(config, stop) as (store, site_id):
@@ -141,7 +144,7 @@ def run(config_path: Path | None) -> None:
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)
-        click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
+        say_address(socket.getsockname())
         if not service.run(make_server(service.app, socket)):
             os._exit(0)  # a thread that hangs cannot be ended; the store is as after a loss of power, and free
 
@@ -151,13 +154,14 @@ def run(config_path: Path | None) -> None:
 def serve(config_path: Path | None) -> None:
     """Serve an output folder that another process writes, and nothing else."""
     from aggregator.http import bind_socket, make_server
-    from aggregator.service import serve_folder
+    from aggregator.service import raise_file_limit, serve_folder
 
     config = load(config_path)
-    start_logging()
+    start_logging(config.site.timezone)
+    raise_file_limit()
     stop = threading.Event()
     with bind_socket(config.serve.host, config.serve.port) as socket, stopped_by_signals(stop):
-        click.echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
+        say_address(socket.getsockname())
 
         def server_of(app: FeedsApp) -> FeedsServer:
             return make_server(app, socket)
@@ -545,11 +549,10 @@ def shown_progress() -> Iterator[Progress]:
         yield show
 
 
-def start_logging() -> None:
-    """Logs on stderr, one line each."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    for name in ("alembic", "apscheduler", "watchfiles"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def say_address(name: tuple[Any, ...]) -> None:
+    """Prints where the service answers; nobody need be there to read it."""
+    with suppress(OSError):
+        click.echo(f"Serving {address_of(name)} (Ctrl-C ends it)")
 
 
 def address_of(name: tuple[Any, ...]) -> str:

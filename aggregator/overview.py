@@ -42,6 +42,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
     """All that `status` says, for --json. `refused` is what is wrong with the config file as it is now."""
     with store.read() as connection:
         told = read_meta(connection, "config_state")
+        troubles = read_meta(connection, "service_problems")
         due = next_due(connection, to_us(datetime.now(UTC)))
         site_id = read_meta(connection, "site_id")
         last = last_cycle(connection)
@@ -51,6 +52,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         entries = count_entries(connection)
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
+    known = [*sources, *(last.counts.get("problems", ()) if last else ())]
     return {
         "site_id": site_id,
         "running": holder,
@@ -59,7 +61,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         "next_due": None if due is None else stamp(from_us(due)),
         "config": _config_facts(json.loads(told) if told and holder else {}, refused),
         "entries": entries,
-        "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ())])),
+        "problems": list(dict.fromkeys([*known, *(json.loads(troubles) if troubles and holder else ())])),
         "rejected": [facts for state, facts in problems if state == "rejected"],
         "unfinished": [facts for state, facts in problems if state == "unfinished"],
         "warnings": [facts for state, facts in problems if state == "warning"],

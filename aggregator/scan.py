@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from aggregator.errors import ShortageError
 from aggregator.model import KnownFile, Source, SourceFile
 from aggregator.naming import escape_name, kept_mtime, unescape_path
 
@@ -262,6 +263,7 @@ def _descend(
             except FileNotFoundError:
                 continue
             except OSError as error:
+                ShortageError.check(error)
                 yield Unreadable(item[1], error.strerror or type(error).__name__)
 
 
