@@ -36,7 +36,7 @@ from aggregator.config.schema import (
     TopicsTable,
 )
 from aggregator.config.topics import read_tables
-from aggregator.errors import ConfigError
+from aggregator.errors import ConfigError, ShortageError
 from aggregator.model import (
     NO_CLAUSE,
     Clause,
@@ -147,6 +147,7 @@ def _read_text(path: Path) -> str:
         todo = "write one with `aggregator init`, or name another with --config"
         raise ConfigError((Problem(str(path), 0, 0, "there is no such file", todo=todo),)) from None
     except OSError as error:
+        ShortageError.check(error)
         what = f"the file cannot be read: {error.strerror}"
         raise ConfigError((Problem(str(path), 0, 0, what, todo="make it a file that can be read"),)) from None
     try:

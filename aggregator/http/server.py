@@ -90,7 +90,7 @@ class _Connection(HttpToolsProtocol):
         self._all = connections
         self._bytes = 0  # of this message, or of the next one's head
         self._in_head, self._has_ended_head = True, False
-        self._refused = False
+        self._is_too_large = self._refused = False
         self._unsent = self._stalls = 0
 
     @property
@@ -132,13 +132,17 @@ class _Connection(HttpToolsProtocol):
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """Raises ValueError, which is a 400, for a request that does not say once which host it is for (RFC 9112
-        section 3.2)."""
+        """Raises ValueError, which the parser passes on to `send_400_response`, for a head that is too large, and for
+        a request that does not say once which host it is for (RFC 9112 section 3.2)."""
         self._in_head, self._has_ended_head = False, True
-        hosts = 0
-        for name, _ in self.headers:
+        hosts, size = 0, len(self.url)
+        for name, value in self.headers:
+            size += len(name) + len(value) + 4  # ": " and the end of the line
             if name == b"host":
                 hosts += 1
+        self._is_too_large = size > MAX_HEAD_BYTES
+        if self._is_too_large:
+            raise ValueError("too large")
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
             raise ValueError("not one Host")
         if self.url[:1] != b"/":
@@ -149,6 +153,12 @@ class _Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._all.move(self, self.loop.time())
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._is_too_large:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing: Java's client offers HTTP/2 with each request, and gets its answer."""
@@ -237,7 +247,7 @@ def make_server(app: FeedsApp | SwitchedApp, sock: socket.socket) -> FeedsServer
         proxy_headers=False,
         server_header=False,
         date_header=True,
-        backlog=min(_BACKLOG, limit // 8),  # so many may be accepted at once before one of them is counted
+        backlog=max(128, min(_BACKLOG, limit // 8)),  # so many may be accepted before the first of them is counted
         timeout_graceful_shutdown=_STOP_WITHIN_S,
     )
     return FeedsServer(config, sock, connections)
