@@ -189,6 +189,75 @@ class Reached(Running):
             return []
 
 
+# folders that are not watched
+
+
+def start_without_rights(shop: Shop) -> Running:
+    """The service as a user whom the rights of files bind, as they do not bind root."""
+    if os.geteuid():
+        return shop.start("run")
+    if not shutil.which("setpriv"):
+        pytest.skip("root can be denied nothing without setpriv (util-linux)")
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    return shop.start(program=f"import os; os.execvp('setpriv', {[*bound, *shop.command('run')]!r})")
+
+
+@pytest.fixture
+def closed(shop: Shop) -> Iterator[Path]:
+    """A folder that may not be read."""
+    folder = shop.incoming / "closed"
+    folder.mkdir()
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o755)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="only Linux says what is watched")
+def test_a_folder_that_may_not_be_read_leaves_the_others_watched_and_is_watched_when_it_may(
+    shop: Shop, closed: Path
+) -> None:
+    shop.record("open/first.md", "First")
+    service = start_without_rights(shop)
+    service.wait_until_done()
+    warning = f"not every folder of records is watched: {closed} may not be read (all are scanned on schedule)"
+    eventually(lambda: f"WARNING {warning}" in service.log)
+    health = service.get("healthz")
+    assert (health.status, health.json()["warnings"]) == (200, [warning])
+    eventually(lambda: warning in shop.json("status")["problems"])
+    shop.record("open/b.md", "Beside it")
+    eventually(lambda: "Beside it" in service.titles(), within_s=5)
+    closed.chmod(0o755)
+    eventually(lambda: f"INFO no longer so: {warning}" in service.log)
+    shop.record("closed/c.md", "In it")
+    eventually(lambda: "In it" in service.titles(), within_s=5)
+    assert "warnings" not in service.get("healthz").json()
+    eventually(lambda: warning not in shop.json("status")["problems"])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="only Linux says what is watched")
+def test_folders_that_are_opened_once_they_are_filled_are_watched(shop: Shop) -> None:
+    """As `cp -a` makes them."""
+    service = start_without_rights(shop)
+    service.wait_until_done()
+    for number in range(10):
+        folder = shop.incoming / f"copied{number}"
+        folder.mkdir(0)
+        if not os.geteuid():
+            shop.record(f"copied{number}/a.md", f"Copied {number}")
+        folder.chmod(0o755)
+    later = {f"Later {number}" for number in range(10)}
+
+    def all_seen() -> bool:
+        for number in range(10):
+            shop.record(f"copied{number}/b.md", f"Later {number}")
+        return later <= set(service.titles())
+
+    eventually(all_seen)
+    for number in range(10):
+        shop.record(f"copied{number}/c.md", f"Last {number}")
+    eventually(lambda: {f"Last {number}" for number in range(10)} <= set(service.titles()), within_s=5)
+
+
 # the time zone of the machine
 
 
