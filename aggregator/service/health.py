@@ -44,9 +44,12 @@ class Health:
         """Notes what is wrong with a subject, and logs it; False if that was known."""
         trouble = _Trouble(reason, grave)
         with self._lock:
-            if self._troubles.get(subject) == trouble:
+            before = self._troubles.get(subject)
+            if before == trouble:
                 return False
             self._troubles[subject] = trouble
+        if before is not None:
+            _log.info("no longer so: %s", before.reason)
         _log.log(logging.ERROR if grave else logging.WARNING, "%s", reason)
         return True
 

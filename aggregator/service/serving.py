@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from aggregator import __version__
 from aggregator.config import Config
 from aggregator.http import FeedsApp, FeedsServer, Snapshot, load_snapshot
 from aggregator.service.process import start_thread, watch_threads
@@ -25,7 +26,8 @@ def serve_folder(config: Config, stop: threading.Event, server_of: Callable[[Fee
 
     def is_filled() -> tuple[bool, dict[str, Any]]:
         filled = bool(app.snapshot.files)
-        return filled, {"status": "ok" if filled else "empty"}
+        facts = {"status": "ok" if filled else "empty", "version": __version__}
+        return filled, facts if filled else facts | {"reason": "the output folder holds no feeds yet"}
 
     app = make_app(config, is_filled, is_filled)
 

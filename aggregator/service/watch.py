@@ -100,7 +100,7 @@ class FolderWatch:
         while not self._ended.is_set():
             try:
                 self._watch_folders()
-            except (OSError, RuntimeError) as error:
+            except Exception as error:  # noqa: BLE001 - it is noted, and tried again
                 self._note_missed(f"a records folder cannot be watched now: {error} (it is still scanned on schedule)")
                 self._ended.wait(RETRY_S)
 
