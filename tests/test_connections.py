@@ -155,7 +155,7 @@ def test_the_connection_that_was_idle_for_longest_makes_room(app: FeedsApp) -> N
 
 
 def test_there_are_fewer_connections_than_files_that_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    for soft, limit in ((1024, 768), (256, 192), (resource.RLIM_INFINITY, 10_000), (1_000_000, 10_000)):
+    for soft, limit in ((1024, 736), (256, 160), (40, 1), (resource.RLIM_INFINITY, 10_000), (1_000_000, 10_000)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert server._connection_limit() == limit
 

@@ -28,6 +28,7 @@ _STOP_WITHIN_S = 3
 _TICK_S = 0.5
 _BACKLOG = 2048
 _MAX_CONNECTIONS = 10_000
+_OWN_FILES = 32  # that the service has open at any time
 MAX_HEAD_BYTES = 32 * 1024
 _MAX_BODY_BYTES = 1024 * 1024  # none is wanted: the answer is there before it
 _WAIT_S = 10.0  # for a request, from the opening or the last answer to the end of the head; and for any byte to go out
@@ -166,8 +167,9 @@ class _Connection(HttpToolsProtocol):
     def _refuse(self) -> None:
         self._refused = True
         text = b"The head of the request is too large.\n"
+        date = b"".join(b"%s: %s\r\n" % field for field in self.server_state.default_headers)
         fields = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[431] + fields % len(text) + text)
+        self.transport.write(STATUS_LINE[431] + date + fields % len(text) + text)
         self.transport.write_eof()
 
 
@@ -254,11 +256,15 @@ def make_server(app: FeedsApp | SwitchedApp, sock: socket.socket) -> FeedsServer
 
 
 def _connection_limit() -> int:
-    """How many connections may be open: three quarters of the files that the process may open, so that publishing and
-    the store can always open theirs."""
+    """How many connections may be open: less than three quarters of the files that the process may open, so that
+    publishing and the store can always open theirs."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return _MAX_CONNECTIONS
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(_MAX_CONNECTIONS, soft * 3 // 4))
+    return (
+        _MAX_CONNECTIONS
+        if soft == resource.RLIM_INFINITY
+        else max(1, min(_MAX_CONNECTIONS, soft * 3 // 4 - _OWN_FILES))
+    )
