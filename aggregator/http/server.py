@@ -130,7 +130,7 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._in_head, self._bytes = True, 0
 
     def on_headers_complete(self) -> None:
         """Raises ValueError, which the parser passes on to `send_400_response`, for a head that is too large, and for
@@ -263,8 +263,6 @@ def _connection_limit() -> int:
     except ImportError:  # Windows has no such limit
         return _MAX_CONNECTIONS
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (
-        _MAX_CONNECTIONS
-        if soft == resource.RLIM_INFINITY
-        else max(1, min(_MAX_CONNECTIONS, soft * 3 // 4 - _OWN_FILES))
-    )
+    if soft == resource.RLIM_INFINITY:
+        return _MAX_CONNECTIONS
+    return max(1, min(_MAX_CONNECTIONS, soft * 3 // 4 - _OWN_FILES))
