@@ -130,7 +130,7 @@ def assert_held(self, connection):
     import threading
     if threading.current_thread().name == "lease" and not Path("seen").exists():
         Path("seen").touch()
-        raise lease.LeaseLostError("lost")
+        raise ValueError("whatever")
     return real(self, connection)
 lease.Lease.assert_held = assert_held
 cli.main()
@@ -138,10 +138,7 @@ cli.main()
     service = shop.start(program=RUN + program)
     service.wait_until_done()
     eventually((shop.root / "seen").exists)
-    threads = Path(f"/proc/{service.process.pid}/task")
-    if threads.exists():
-        assert "lease" not in service.log
-    assert service.health() == "ok"
+    assert "lease" not in service.log
     shop.record("b.md", "New")
     eventually(lambda: "New" in service.titles())
 

@@ -103,8 +103,8 @@ class Lease:
             try:
                 with self._begin() as connection:
                     self.assert_held(connection)
-            except StoreError:
-                continue  # another process has it, or the database is away: the next transaction of a cycle says so
+            except Exception:  # noqa: BLE001, S112 - another process has it, or the database is away: a cycle says so
+                continue
 
 
 def read_holder(connection: Connection) -> str | None:
