@@ -33,6 +33,7 @@ from aggregator.errors import (
     StoreMismatchError,
     StoreMissingError,
 )
+from aggregator.logs import start_logging
 from aggregator.printing import draw, echo, echo_lines, lost_data, open_streams, say
 from aggregator.shown import json_text, visible_facts
 
@@ -161,13 +162,14 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     import aggregator.parse
     import aggregator.render.pages  # noqa: F401 - the first change must not wait for these two
     from aggregator.http import bind_socket, make_server
-    from aggregator.service import Service
+    from aggregator.service import Service, raise_file_limit
     from aggregator.site import port_warning, site_id_warning
 
     if not os.isatty(0) and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service takes it; it reads the config then anyway
     config = load(config_path)
-    start_logging(verbose=verbose, quiet=quiet)
+    start_logging(config.site.timezone, _log_level(verbose=verbose, quiet=quiet))
+    raise_file_limit()
     socket = bind_socket(config.serve.host, config.serve.port)
     stop = threading.Event()
     with socket, writing_store(config, stop) as (store, site_id):
@@ -187,10 +189,11 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
 def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """Serve an output folder that another process writes, and nothing else."""
     from aggregator.http import bind_socket, make_server
-    from aggregator.service import serve_folder
+    from aggregator.service import raise_file_limit, serve_folder
 
     config = load(config_path)
-    start_logging(verbose=verbose, quiet=quiet)
+    start_logging(config.site.timezone, _log_level(verbose=verbose, quiet=quiet))
+    raise_file_limit()
     stop = threading.Event()
     with bind_socket(config.serve.host, config.serve.port) as socket, stopped_by_signals(stop):
         echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
@@ -644,12 +647,8 @@ def shown_progress() -> Iterator[Progress]:
         yield show
 
 
-def start_logging(*, verbose: bool, quiet: bool) -> None:
-    """Logs on stderr, one line each."""
-    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    for name in ("alembic", "apscheduler", "watchfiles"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def _log_level(*, verbose: bool, quiet: bool) -> int:
+    return logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
 
 
 def address_of(name: tuple[Any, ...]) -> str:

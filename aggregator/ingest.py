@@ -20,6 +20,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
+from aggregator.errors import ShortageError
 from aggregator.model import Problem, Record, RecordRow, Rejection, Source, SourceFile, Unchanged
 from aggregator.naming import kept_mtime, unescape_path
 
@@ -125,6 +126,7 @@ def ingest_file(source: Source, root: str, file: SourceFile, known: bytes | None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        ShortageError.check(error)
         reason = error.strerror or type(error).__name__
         return Rejection(file, b"", Problem(file.path, 0, 0, f"cannot be read: {reason}", None, "check its rights"))
     digest = blake2b(raw, digest_size=16).digest()

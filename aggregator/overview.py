@@ -47,6 +47,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
     with store.read() as connection:
         told = read_meta(connection, "config_state")
         without_config = missing_config(config, read_meta(connection, CONFIG_KEY))
+        troubles = read_meta(connection, "service_problems")
         due = next_due(connection, to_us(datetime.now(UTC)))
         site_id = read_meta(connection, "site_id")
         last = last_cycle(connection)
@@ -58,6 +59,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         sources = source_problems(connection)
     if holder is None:  # else the service looks, maybe from another machine
         sources += [text for text in map(folder_problem, config.sources) if text]
+    known = [*sources, *(last.counts.get("problems", ()) if last else ())]
     config_facts = _config_facts(json.loads(told) if told and holder else {}, refused)
     wrong = [*filter(None, [without_config]), *sources, *_wrong(last, config_facts)]
     if last is not None and last.counts.get("unreadable") and not sources:
@@ -70,7 +72,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         "next_due": None if due is None else stamp(from_us(due)),
         "config": config_facts,
         "entries": entries,
-        "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ())])),
+        "problems": list(dict.fromkeys([*known, *(json.loads(troubles) if troubles and holder else ())])),
         "rejected": [facts for state, facts in problems if state == "rejected"],
         "unfinished": [facts for state, facts in problems if state == "unfinished"],
         "warnings": [facts for state, facts in problems if state == "warning"],

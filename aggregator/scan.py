@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from aggregator.errors import ShortageError
 from aggregator.model import KnownFile, Source, SourceFile
 from aggregator.naming import escape_name, kept_mtime, unescape_path
 
@@ -88,6 +89,7 @@ def scan_paths(
     try:
         os.scandir(root).close()
     except OSError as error:
+        ShortageError.check(error)
         raise FolderError(error.strerror or type(error).__name__) from error
     parts = [_join(source, _walk_path(root, path, wanted), known(path), count) for path in _outermost(set(paths))]
     yield from heapq.merge(*parts, key=_path_of)
@@ -216,6 +218,7 @@ def _walk(source: Source) -> Iterator[list[_Found] | Unreadable]:
     try:
         top = _list_folder(root, "", wanted)
     except OSError as error:
+        ShortageError.check(error)
         raise FolderError(error.strerror or type(error).__name__) from error
     yield from _descend(_walk_listing(top, root), root, wanted)
 
@@ -233,6 +236,7 @@ def _walk_path(root: str, path: str, wanted: Callable[[str], object]) -> Iterato
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
+        ShortageError.check(error)
         yield Unreadable(path, error.strerror or type(error).__name__)
         return
     above, _, escaped = path.rpartition("/")
@@ -262,6 +266,7 @@ def _descend(
             except FileNotFoundError:
                 continue
             except OSError as error:
+                ShortageError.check(error)
                 yield Unreadable(item[1], error.strerror or type(error).__name__)
 
 

@@ -37,7 +37,7 @@ from aggregator.config.schema import (
     TopicsTable,
 )
 from aggregator.config.topics import read_tables
-from aggregator.errors import ConfigError
+from aggregator.errors import ConfigError, ShortageError
 from aggregator.model import (
     NO_CLAUSE,
     Clause,
@@ -159,6 +159,7 @@ def _read_text(path: Path) -> str:
             what, todo = "the link leads to no file", "remove it, or put the file there"
         raise ConfigError((Problem(str(path), 0, 0, what, todo=todo),)) from None
     except OSError as error:
+        ShortageError.check(error)
         what = f"the file cannot be read: {error.strerror}"
         raise ConfigError((Problem(str(path), 0, 0, what, todo="make it a file that can be read"),)) from None
     try:

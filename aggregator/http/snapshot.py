@@ -18,6 +18,8 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
 
+from aggregator.errors import ShortageError
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MANIFEST = ".aggregator/manifest.json"
@@ -117,7 +119,7 @@ def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
     """The folder as its manifest names it; `previous` itself while the manifest is the same file.
 
     Reads only what differs from `previous`. A named file that is missing is left out. A manifest that cannot be
-    read keeps the files of `previous`, and is not tried again until it changes.
+    read keeps the files of `previous`, and is not tried again until it changes. Raises ShortageError.
     """
     previous = previous or EMPTY_SNAPSHOT
     stamp = previous.stamp
@@ -131,6 +133,8 @@ def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
     except FileNotFoundError:  # a folder that is away, such as a disk, is not an empty one
         return EMPTY_SNAPSHOT if folder.is_dir() or not previous.files else replace(previous, stamp=None)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            ShortageError.check(error)
         _logger.warning("%s cannot be used, what was read before is served on: %s", folder / MANIFEST, error)
         return replace(previous, stamp=stamp)
     return _build_snapshot(os.path.realpath(folder), manifest, previous, stamp)
@@ -230,7 +234,8 @@ def _read_inside(root: str, path: str, max_bytes: int | None) -> tuple[bytes, in
             if not stat.S_ISREG(status.st_mode) or (max_bytes is not None and status.st_size > max_bytes):
                 return None
             return file.read(), int(status.st_mtime)
-    except OSError:
+    except OSError as error:
+        ShortageError.check(error)
         return None
 
 

@@ -5,6 +5,7 @@ SQLite and PostgreSQL differ here and nowhere else (and in the clock of `lease`)
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +31,13 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.lease = Lease(self._begin)
+        self._path = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._identity = _file_identity(self._path)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads."""
+        self.check_in_place()
         with _wrapped(), self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -44,16 +48,39 @@ class Store:
             self.lease.assert_held(connection)
             yield connection
 
+    def check_in_place(self) -> None:
+        """Raises StoreError when SQLite's file is gone or another one is in its place.
+
+        What is open would go on working, on a file that nobody can find, while another process makes a new store.
+        """
+        found = _file_identity(self._path)
+        if found != self._identity:
+            what = "is gone" if found is None else "is not the one that was opened"
+            raise StoreError(
+                f"the store's file {what}: {self._path} (bring the file back; or, for the one that is there, or a new"
+                " one, start the service again)"
+            )
+
     def close(self) -> None:
         """Lets go of every connection."""
         self.engine.dispose()
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
+        self.check_in_place()
         with _wrapped(), self.engine.connect() as connection:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
+
+
+def _file_identity(path: str | None) -> tuple[int, int] | None:
+    """Which file is at `path`; None for none, and where it cannot be seen."""
+    try:
+        status = os.stat(path or "")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def plain_rows(connection: Connection, statement: Select[Any]) -> list[Any]:
