@@ -20,8 +20,9 @@ PROGRAM = """
 import logging, sys
 from datetime import UTC
 from zoneinfo import ZoneInfo
-from aggregator.logs import start_logging, open_standard_streams
-open_standard_streams()
+from aggregator.logs import start_logging
+from aggregator.printing import open_streams
+open_streams()
 start_logging(ZoneInfo("Asia/Kolkata"))
 log = logging.getLogger("aggregator.x")
 {program}
