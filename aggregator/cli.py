@@ -30,7 +30,6 @@ from aggregator.errors import (
     StoppedError,
     StoreError,
     StoreHeldError,
-    StoreMismatchError,
     StoreMissingError,
 )
 from aggregator.logs import start_logging
@@ -468,25 +467,10 @@ def read_kept(config: Config) -> dict[str, str]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def open_configured(config: Config, store: Store) -> str:
-    """The id of the site, which the store has by then, as it has the path of the config. Raises StoreMismatchError."""
-    from aggregator.site import CONFIG_KEY, default_site_id, missing_config, stated_config
-    from aggregator.store import open_site, read_meta, write_meta
-
-    with store.read() as connection:
-        kept = read_meta(connection, CONFIG_KEY)
-    if refusal := missing_config(config, kept):
-        raise StoreMismatchError(refusal)
-    site_id = open_site(store, config.site.id, default_site_id(config))
-    if kept != stated_config(config):
-        with store.write() as connection:
-            write_meta(connection, CONFIG_KEY, stated_config(config))
-    return site_id
-
-
 @contextmanager
 def writing_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store, str]]:
     """The store, ours to write, and the site's id. Until the end SIGTERM and SIGINT set `stop`."""
+    from aggregator.site import open_configured
     from aggregator.store import open_store
 
     with stopped_by_signals(stop):
@@ -558,6 +542,7 @@ def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> t
     import tempfile
 
     from aggregator.pipeline import rehearse
+    from aggregator.site import open_configured
     from aggregator.store import copy_store
 
     with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator.config import Config
+from aggregator.errors import StoreMismatchError
+
+if TYPE_CHECKING:
+    from aggregator.store import Store
 
 CONFIG_KEY = "config"
 """Where the store keeps the path of the config that it was last written with; empty: with the defaults."""
@@ -45,9 +50,19 @@ def port_warning(config: Config, port: int) -> str | None:
     )
 
 
-def stated_config(config: Config) -> str:
-    """What the store keeps of the config that it is written with."""
-    return str(config.path.absolute()) if config.path is not None else ""
+def open_configured(config: Config, store: Store) -> str:
+    """The id of the site, which the store has by then, as it has the path of the config. Raises StoreMismatchError."""
+    from aggregator.store import open_site, read_meta, write_meta
+
+    with store.read() as connection:
+        kept = read_meta(connection, CONFIG_KEY)
+    if refusal := missing_config(config, kept):
+        raise StoreMismatchError(refusal)
+    site_id = open_site(store, config.site.id, default_site_id(config))
+    if kept != (stated := str(config.path.absolute()) if config.path is not None else ""):
+        with store.write() as connection:
+            write_meta(connection, CONFIG_KEY, stated)
+    return site_id
 
 
 def missing_config(config: Config, kept: str | None) -> str | None:
