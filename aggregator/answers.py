@@ -16,7 +16,8 @@ from rich.text import Text
 from aggregator.explain import Explanation, FeedVerdict, Happening
 from aggregator.model import Entry
 from aggregator.parse.trace import FieldTrace
-from aggregator.store import FeedTrial, from_us
+from aggregator.preview import FeedTrial
+from aggregator.store import from_us
 
 SHOWN_VALUE = 300
 """Characters of a value on a terminal; JSON has all of them."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aggregator.check import Finding
     from aggregator.config import Config
     from aggregator.http import FeedsApp, FeedsServer
-    from aggregator.model import FeedMoves
+    from aggregator.model import FeedMoves, UrlChange
     from aggregator.pipeline import Progress
     from aggregator.store import Store
 
@@ -184,8 +184,8 @@ def build(
 
     config = load(config_path)
     if dry_run:
-        moves, wrong = rehearse_build(config, now or datetime.now(UTC), accept_removals=accept_removals)
-        tell(reports.moves_facts(moves), as_json, lambda: echo_lines(reports.moves_lines(moves)))
+        moves, urls, wrong = rehearse_build(config, now or datetime.now(UTC), accept_removals=accept_removals)
+        tell(reports.moves_facts(moves, urls), as_json, lambda: echo_lines(reports.moves_lines(moves, urls)))
         if not moves:
             say("no feed would change its entries")
         sys.exit(FOUND_WRONG if strict and wrong else 0)
@@ -193,7 +193,7 @@ def build(
     with writing_store(config, stop) as (store, site_id), shown_progress() as progress:
         pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
         result = pipeline.run(now or datetime.now(UTC), accept_removals=accept_removals)
-        rejected = say_problems(config, store, result.problems, site_id)
+        rejected = say_problems(config, store, (*result.problems, *result.notices), site_id)
     tell(reports.result_facts(result), as_json, lambda: click.echo(reports.summary_line(result)))
     if not result.published or (strict and (rejected or result.problems)):
         sys.exit(FOUND_WRONG)
@@ -452,30 +452,23 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> tuple[list[FeedMoves], bool]:
-    """What a build would change, tried on a copy of the store, and whether it would meet anything wrong, which is said
-    on stderr."""
-    import tempfile
+def rehearse_build(
+    config: Config, now: datetime, *, accept_removals: bool
+) -> tuple[list[FeedMoves], tuple[UrlChange, ...], bool]:
+    """What a build would change in feeds and URLs, and whether it would meet anything wrong, which is said on
+    stderr."""
+    from aggregator.preview import rehearse
 
-    from aggregator.pipeline import rehearse
-    from aggregator.site import default_site_id
-    from aggregator.store import copy_store, open_site
-
-    with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
-        copy = copy_store(config.store.url, Path(folder))
-        try:
-            copy.lease.acquire(0)
-            site_id = open_site(copy, config.site.id, default_site_id(config))
-            moves, problems = rehearse(config, copy, site_id, now, accept_removals=accept_removals)
-            return moves, bool(say_problems(config, copy, problems, site_id) or problems)
-        finally:
-            copy.lease.release()
-            copy.close()
+    with rehearse(config, now, scan=True, accept_removals=accept_removals) as rehearsal:
+        problems = rehearsal.problems
+        rejected = say_problems(config, rehearsal.store, (*problems, *rehearsal.notices), rehearsal.site_id)
+        return rehearsal.moves(), rehearsal.urls(), bool(rejected or problems)
 
 
 def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding], int]:
     """The problems of records and, where all are checked, of topics; and how many records were read."""
     from aggregator.check import Finding, Place, check_records, find_place, shown_path
+    from aggregator.preview import lost_urls
     from aggregator.survey import Survey
 
     places = []
@@ -491,6 +484,7 @@ def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding]
     if not places:
         warnings = (replace(one, path=shown_path(one.path, "")) for one in survey.problems())
         ordered = sorted(warnings, key=lambda one: (one.path, one.line, one.column))
+        ordered += lost_urls(config, datetime.now(UTC))
         found += [Finding(one, "warning") for one in ordered]
     return found, sum(counted)
 

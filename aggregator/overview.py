@@ -22,6 +22,7 @@ from aggregator.reports import problem_facts, stamp
 from aggregator.site import site_id_warning
 from aggregator.store import (
     FileProblem,
+    InForce,
     LastCycle,
     Store,
     count_entries,
@@ -32,6 +33,7 @@ from aggregator.store import (
     pinnable_slugs,
     read_holder,
     read_meta,
+    read_notices,
     source_problems,
     summarise_feeds,
     to_us,
@@ -51,6 +53,8 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         entries = count_entries(connection)
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
+        in_force = InForce(config.feed_policy(), config.output_options())
+        notices = read_notices(connection, in_force, to_us(datetime.now(UTC)))
     return {
         "site_id": site_id,
         "running": holder,
@@ -59,7 +63,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         "next_due": None if due is None else stamp(from_us(due)),
         "config": _config_facts(json.loads(told) if told and holder else {}, refused),
         "entries": entries,
-        "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ())])),
+        "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ()), *notices])),
         "rejected": [facts for state, facts in problems if state == "rejected"],
         "unfinished": [facts for state, facts in problems if state == "unfinished"],
         "warnings": [facts for state, facts in problems if state == "warning"],

@@ -12,7 +12,7 @@ from aggregator.answers import trial_facts
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError
 from aggregator.preview import preview_feed
-from aggregator.store import trial
+from aggregator.store import evaluation
 from aggregator.store.tables import metadata
 
 NOON, LATER = "2024-05-01 12:00", "2024-05-01 13:00"
@@ -157,7 +157,7 @@ def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "BATCH", 7)
+    monkeypatch.setattr(evaluation, "BATCH", 7)
     chance = random.Random(seed)
 
     def a_config() -> str:

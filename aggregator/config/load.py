@@ -107,14 +107,16 @@ class Config:
             tombstones=self.output.tombstones,
             auto=self.topics.auto,
             min_entries=self.topics.min_entries,
+            max_feeds=self.topics.max_feeds,
+            keep_empty=self.topics.keep_empty,
             archive=self.output.archive,
             specs={spec.slug: spec for spec in self.feeds},
             tables=self.tables,
         )
 
-    def moves(self) -> Moves:
-        """Where feeds were before."""
-        return Moves(self.feeds, self.output_options())
+    def moves(self, topics: Mapping[str, str] | None = None) -> Moves:
+        """Where feeds were before; `topics` are the old slugs of topics, and where they lead."""
+        return Moves(self.feeds, self.output_options(), topics)
 
 
 def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
