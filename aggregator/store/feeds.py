@@ -128,8 +128,8 @@ def _settle(
             "updated_at": to_us(max(times)),
         }
         reader.keep(replace(shown.feed, version=row.version + 1, updated=max(times)))
-    if row.topic is not None and row.rule is None:
-        values["unused_since"] = None if row.size else row.unused_since or writer.now
+    unused = row.topic is not None and row.rule is None and not row.size
+    values["unused_since"] = row.unused_since or writer.now if unused else None
     return values | {"left_out": shown.left_out.stored(), "newest_at": shown.newest_at, "stale_at": shown.stale_at}
 
 

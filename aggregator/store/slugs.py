@@ -66,8 +66,13 @@ def topic_moves(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     published = connection.execute(published_feeds(policy, feed.c.topic, feed.c.slug)).all()
     now = {row.topic: row.slug for row in published if row.topic is not None}
     in_use = {row.slug for row in published}.union(policy.specs, *(spec.old_slugs for spec in policy.specs.values()))
-    leads = {slug: now.get(policy.tables.topic(topic)) for slug, topic in topics.items() if slug not in in_use}
-    return {slug: target for slug, target in leads.items() if target is not None}
+    moves = {}
+    for slug, owner in topics.items():
+        topic = policy.tables.topic(owner)
+        target = now.get(topic) or topic_slug(topic)  # a feed of the config with that slug stands for the topic's
+        if slug not in in_use and target in in_use:
+            moves[slug] = target
+    return moves
 
 
 def retire_aliases(writer: Writer) -> None:
@@ -84,7 +89,7 @@ def retire_empty(writer: Writer) -> list[str]:
     """Takes the slugs of topics that have had no entry for `keep_empty`; returns those slugs."""
     since = writer.now - span_us(writer.policy.keep_empty)
     with writer.read() as connection:
-        rows = connection.execute(_identified().where(*OF_TOPIC, feed.c.unused_since <= since)).all()
+        rows = connection.execute(_identified().where(*OF_TOPIC, feed.c.unused_since <= since, feed.c.size == 0)).all()
     _retire(writer, rows)
     return [row.slug for row in rows]
 
