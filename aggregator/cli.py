@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aggregator.check import Finding
     from aggregator.config import Config
     from aggregator.http import FeedsApp, FeedsServer
-    from aggregator.model import FeedMoves, UrlChange
+    from aggregator.model import FeedMoves, Problem, UrlChange
     from aggregator.pipeline import Progress
     from aggregator.store import Store
 
@@ -170,7 +170,11 @@ def serve(config_path: Path | None) -> None:
 @json_option
 @click.option("--now", type=_Moment(), help="The content's time instead of the clock's, for a build to repeat.")
 @click.option("--strict", is_flag=True, help="Exit 1 if a record is rejected or a folder cannot be read.")
-@click.option("--dry-run", is_flag=True, help="Write nothing; print what would go in and out of each feed.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing; print what would go in and out of each feed, and URLs that would go.",
+)
 @click.option("--accept-removals", is_flag=True, help="Withdraw vanished records at once, however many.")
 def build(
     config_path: Path | None, as_json: bool, now: datetime | None, strict: bool, dry_run: bool, accept_removals: bool
@@ -468,7 +472,6 @@ def rehearse_build(
 def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding], int]:
     """The problems of records and, where all are checked, of topics; and how many records were read."""
     from aggregator.check import Finding, Place, check_records, find_place, shown_path
-    from aggregator.preview import lost_urls
     from aggregator.survey import Survey
 
     places = []
@@ -484,9 +487,18 @@ def find_problems(config: Config, paths: tuple[str, ...]) -> tuple[list[Finding]
     if not places:
         warnings = (replace(one, path=shown_path(one.path, "")) for one in survey.problems())
         ordered = sorted(warnings, key=lambda one: (one.path, one.line, one.column))
-        ordered += lost_urls(config, datetime.now(UTC))
+        ordered += find_lost_urls(config)
         found += [Finding(one, "warning") for one in ordered]
     return found, sum(counted)
+
+
+def find_lost_urls(config: Config) -> list[Problem]:
+    """A warning for each URL that the config would take away from subscribers."""
+    if not config.may_have_store:
+        return []
+    from aggregator.preview import lost_urls
+
+    return lost_urls(config, datetime.now(UTC))
 
 
 def tell_findings(findings: list[Finding], records: int, as_json: bool, style: str) -> None:

@@ -199,7 +199,7 @@ def _problem_facts(config: Config, found: FileProblem) -> tuple[str, dict[str, A
 
 def _cycle_facts(last: LastCycle) -> dict[str, Any]:
     """The last cycle; what it counts is null if it failed."""
-    counted = [one.name for one in fields(CycleResult) if one.name not in ("seconds", "due")]
+    counted = [one.name for one in fields(CycleResult) if one.name not in ("seconds", "due", "notices")]
     told = {"at": stamp(from_us(last.started_at)), "seconds": round(last.seconds, 3), "error": last.error}
     return told | dict.fromkeys(counted) | last.counts
 

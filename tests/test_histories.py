@@ -96,6 +96,7 @@ class Watch:
         self.pages: dict[str, Page] = {}
         self.empty: dict[str, datetime] = {}
         self.topics: set[str] = set()
+        self.had: set[str] = set()
         self.whole = True
 
     def check(self, documents: dict[str, bytes]) -> None:
@@ -149,9 +150,10 @@ class Watch:
                 self.empty.pop(slug, None)
             elif history.topics["auto"]:
                 assert history.now - self.empty.setdefault(slug, history.now) < keep, slug
-        came = (slugs & own) - self.topics
-        assert not came or len(slugs & own) <= history.topics["max_feeds"] or not self.whole
         self.topics = slugs & own
+        came = self.topics - self.had
+        assert not came or len(self.topics) <= history.topics["max_feeds"] or not self.whole, came
+        self.had |= self.topics
 
     def _check_feed(self, documents: dict[str, bytes], slug: str, seen: dict[str, str]) -> None:
         ids, *others = [ids_in(path, documents[path]) for path in (f"{slug}/{name}" for name in FORMATS)]

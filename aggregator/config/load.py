@@ -36,6 +36,7 @@ from aggregator.config.schema import (
     TopicsTable,
 )
 from aggregator.config.topics import read_tables
+from aggregator.config.values import sqlite_file
 from aggregator.errors import ConfigError
 from aggregator.model import (
     NO_CLAUSE,
@@ -77,6 +78,12 @@ class Config:
     def workers(self) -> int:
         """How many processes may read files: if the file names no number, as many as there are cores, up to 4."""
         return min(os.cpu_count() or 1, _MOST_WORKERS) if self.ingest.workers is None else self.ingest.workers
+
+    @property
+    def may_have_store(self) -> bool:
+        """Whether there may be a store already; of a file it is known."""
+        file = sqlite_file(self.store.url)
+        return file is None or os.path.exists(file)
 
     def site_facts(self) -> Site:
         """What every document says of the site."""

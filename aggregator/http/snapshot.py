@@ -184,7 +184,7 @@ def _parse_manifest(raw: bytes) -> _Manifest:
         if manifest["format"] != MANIFEST_FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}, not {MANIFEST_FORMAT}")
         digests = {str(path): str(line["digest"]) for path, line in manifest["files"].items()}
-        feeds = ((str(path), str(line["feed"])) for path, line in manifest["files"].items())
+        feeds = ((str(path), str(line.get("feed", ""))) for path, line in manifest["files"].items())
         moved = {path: new for path, feed in feeds if (new := _new_path(path, feed)) in digests and new != path}
         return _Manifest(digests, [str(path) for path in manifest["gone"]], moved)
     except (KeyError, TypeError, AttributeError) as error:
