@@ -98,12 +98,14 @@ class Snapshot:
     """What the manifest named when it was read, by URL path: `/all/rss.xml`, and `/all/` for its index.html. Archive
     pages are not in it.
 
-    `folders` are the paths that want a slash, `gone` those that will not come back.
+    `folders` are the paths that want a slash, `gone` those that will not come back. `moved` leads from copies at the
+    old slug of a feed to the paths of the folder where they are now.
     """
 
     files: Mapping[str, ServedFile] = field(default_factory=lambda: MappingProxyType({}))
     folders: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
+    moved: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     stamp: tuple[int, int, int] | None = None
 
 
@@ -113,6 +115,7 @@ EMPTY_SNAPSHOT = Snapshot()
 class _Manifest(NamedTuple):
     digests: dict[str, str]
     gone: list[str]
+    moved: dict[str, str]
 
 
 def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
@@ -185,9 +188,16 @@ def _parse_manifest(raw: bytes) -> _Manifest:
         if manifest["format"] != MANIFEST_FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}, not {MANIFEST_FORMAT}")
         digests = {str(path): str(line["digest"]) for path, line in manifest["files"].items()}
-        return _Manifest(digests, [str(path) for path in manifest["gone"]])
+        feeds = ((str(path), str(line.get("feed", ""))) for path, line in manifest["files"].items())
+        moved = {path: new for path, feed in feeds if (new := _new_path(path, feed)) in digests and new != path}
+        return _Manifest(digests, [str(path) for path in manifest["gone"]], moved)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is not a manifest ({error!r})") from error
+
+
+def _new_path(path: str, feed: str) -> str:
+    """Where a document of this feed, or of a page of its archive, is when it has not moved."""
+    return f"{feed.partition('/')[0]}/{path.partition('/')[2]}"
 
 
 def _build_snapshot(root: str, manifest: _Manifest, previous: Snapshot, stamp: tuple[int, int, int]) -> Snapshot:
@@ -203,7 +213,10 @@ def _build_snapshot(root: str, manifest: _Manifest, previous: Snapshot, stamp: t
             file = ServedFile(path, *found, may_vary=True)
         files.update(dict.fromkeys(addresses(path), file))
     gone = {url for path in manifest.gone for url in addresses(path)}
-    return Snapshot(MappingProxyType(files), _folders(files), frozenset(gone), stamp)
+    moved: dict[str, str] = {}
+    for path, new in manifest.moved.items():
+        moved.update(dict.fromkeys(addresses(path), new.removesuffix("index.html")))
+    return Snapshot(MappingProxyType(files), _folders(files), frozenset(gone), MappingProxyType(moved), stamp)
 
 
 def _folders(urls: Iterable[str]) -> frozenset[str]:

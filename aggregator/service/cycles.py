@@ -359,7 +359,7 @@ class Service:
             result.seconds,
         )  # fmt: skip
         with self._store.read() as connection:
-            told = frozenset((*self._walk_problems, *result.problems)) | frozenset(
+            told = frozenset((*self._walk_problems, *result.problems, *result.notices)) | frozenset(
                 str(place_problem(self._config.sources, one.source, one.problem))
                 for one in file_problems(connection)
                 if one.state == "rejected"

@@ -19,7 +19,7 @@ from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.tables import metadata
 
-SCHEMA = "0003"
+SCHEMA = "0006"
 """The newest migration; a store that says another is migrated, or refused if this program does not know it."""
 
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
@@ -116,6 +116,26 @@ def copy_store(url: str, folder: Path) -> Store:
     except BaseException:
         copy.close()
         raise
+    try:
+        (_back_up if origin.engine.dialect.name == "sqlite" else _copy_rows)(origin, copy)
+    except BaseException:
+        copy.close()
+        raise
+    finally:
+        origin.close()
+    return copy
+
+
+def _back_up(origin: Store, copy: Store) -> None:
+    """Copies a SQLite file page by page; who holds the lease of the original holds none of the copy."""
+    with _wrapped(), origin.engine.connect() as theirs, copy.engine.connect() as ours:
+        source: Any = theirs.connection.driver_connection
+        source.backup(ours.connection.driver_connection)
+    with copy.engine.begin() as ours:
+        ours.execute(metadata.tables["lease"].delete())
+
+
+def _copy_rows(origin: Store, copy: Store) -> None:
     with origin.read() as theirs, copy.engine.begin() as ours:
         for table in metadata.sorted_tables:
             if table.name == "lease":
@@ -123,8 +143,6 @@ def copy_store(url: str, folder: Path) -> Store:
             rows = theirs.execution_options(yield_per=1000).execute(table.select())
             for batch in rows.mappings().partitions():
                 ours.execute(table.insert(), [dict(row) for row in batch])
-    origin.close()
-    return copy
 
 
 def _make_engine(url: str, *, create: bool) -> Engine:
