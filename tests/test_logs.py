@@ -85,7 +85,7 @@ def test_a_full_disk_costs_messages_alone() -> None:
 
 
 def test_a_closed_stream_costs_messages_alone_and_no_file_gets_its_number() -> None:
-    program = "log.warning('x')\nprint(open(__import__('os').devnull).fileno() > 2, sys.stderr)"
+    program = "log.warning('x')\nprint(open(__import__('os').devnull).fileno() > 2, sys.stderr.fileno())"
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, PROGRAM.format(program=program)],
         check=False,
@@ -93,7 +93,7 @@ def test_a_closed_stream_costs_messages_alone_and_no_file_gets_its_number() -> N
         text=True,
         timeout=20,
     )
-    assert (done.returncode, done.stdout) == (0, "True None\n")
+    assert (done.returncode, done.stdout) == (0, "True 2\n")
 
 
 def test_a_pipe_that_nobody_reads_holds_nobody_up_and_says_later_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
