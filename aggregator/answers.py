@@ -15,8 +15,9 @@ from rich.text import Text
 
 from aggregator.explain import Explanation, FeedVerdict
 from aggregator.model import Entry
+from aggregator.preview import FeedTrial
 from aggregator.shown import shown_time, stamp
-from aggregator.store import FeedTrial, from_us
+from aggregator.store import from_us
 
 SHOWN_VALUE = 300
 """Characters of a value on a terminal; JSON has all of them."""

@@ -32,6 +32,7 @@ from aggregator.errors import (
     StoreHeldError,
     StoreMissingError,
 )
+from aggregator.logs import start_logging
 from aggregator.printing import draw, echo, echo_lines, lost_data, open_streams, say
 from aggregator.shown import json_text, visible_facts
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from aggregator.check import Finding
     from aggregator.config import Config
     from aggregator.http import FeedsApp, FeedsServer
-    from aggregator.model import FeedMoves
+    from aggregator.model import FeedMoves, Problem, UrlChange
     from aggregator.pipeline import Progress
     from aggregator.store import Store
 
@@ -160,13 +161,14 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     import aggregator.parse
     import aggregator.render.pages  # noqa: F401 - the first change must not wait for these two
     from aggregator.http import bind_socket, make_server
-    from aggregator.service import Service
+    from aggregator.service import Service, raise_file_limit
     from aggregator.site import port_warning, site_id_warning
 
     if not os.isatty(0) and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service takes it; it reads the config then anyway
     config = load(config_path)
-    start_logging(verbose=verbose, quiet=quiet)
+    start_logging(config.site.timezone, _log_level(verbose=verbose, quiet=quiet))
+    raise_file_limit()
     socket = bind_socket(config.serve.host, config.serve.port)
     stop = threading.Event()
     with socket, writing_store(config, stop) as (store, site_id):
@@ -186,10 +188,11 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
 def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """Serve an output folder that another process writes, and nothing else."""
     from aggregator.http import bind_socket, make_server
-    from aggregator.service import serve_folder
+    from aggregator.service import raise_file_limit, serve_folder
 
     config = load(config_path)
-    start_logging(verbose=verbose, quiet=quiet)
+    start_logging(config.site.timezone, _log_level(verbose=verbose, quiet=quiet))
+    raise_file_limit()
     stop = threading.Event()
     with bind_socket(config.serve.host, config.serve.port) as socket, stopped_by_signals(stop):
         echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
@@ -205,7 +208,11 @@ def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
 @json_option
 @click.option("--now", type=_Moment(), help="The content's time instead of the clock's, for a build to repeat.")
 @click.option("--strict", is_flag=True, help="Exit 1 if a record is rejected or anything else is wrong, too.")
-@click.option("--dry-run", is_flag=True, help="Write nothing; print what would go in and out of each feed.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing; print what would go in and out of each feed, and URLs that would go.",
+)
 @click.option("--accept-removals", is_flag=True, help="Withdraw vanished records at once, however many.")
 def build(
     config_path: Path | None, as_json: bool, now: datetime | None, strict: bool, dry_run: bool, accept_removals: bool
@@ -221,8 +228,9 @@ def build(
 
     config = load(config_path)
     if dry_run:
-        moves, wrong = rehearse_build(config, now or datetime.now(UTC), accept_removals=accept_removals)
-        tell(reports.moves_facts(moves), as_json, lambda _: echo_lines(reports.moves_lines(moves)))
+        moves, urls, wrong = rehearse_build(config, now or datetime.now(UTC), accept_removals=accept_removals)
+        facts = reports.moves_facts(moves, urls)
+        tell(facts, as_json, lambda _: echo_lines(reports.moves_lines(moves, urls)))
         if not moves:
             say("no feed would change its entries")
         unread = any(map(folder_problem, config.sources))
@@ -231,7 +239,7 @@ def build(
     with writing_store(config, stop) as (store, site_id), shown_progress() as progress:
         pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
         result = pipeline.run(now or datetime.now(UTC), accept_removals=accept_removals)
-        rejected = say_problems(config, store, result.problems, site_id)
+        rejected = say_problems(config, store, (*result.problems, *result.notices), site_id)
     print_facts(reports.result_facts(result), as_json, lambda _: echo(reports.summary_line(result)))
     failed = not result.published or result.unwritten or result.unreadable
     if failed or (strict and (rejected or result.problems)):
@@ -445,12 +453,9 @@ def _may_be_there(path: Path) -> bool:
 
 def read_kept(config: Config) -> dict[str, str]:
     """What the store knows of the site, as far as it can be told: its id, the config that it was last written with."""
-    from aggregator.config import sqlite_file
-    from aggregator.site import CONFIG_KEY
-
-    database = sqlite_file(config.store.url)
-    if database is not None and not os.path.lexists(database):
+    if not config.may_have_store:
         return {}  # and nothing of the store needs to be imported
+    from aggregator.site import CONFIG_KEY
     from aggregator.store import read_meta
 
     try:
@@ -533,25 +538,17 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def rehearse_build(config: Config, now: datetime, *, accept_removals: bool) -> tuple[list[FeedMoves], bool]:
-    """What a build would change, tried on a copy of the store, and whether it would meet anything wrong, which is said
-    on stderr."""
-    import tempfile
+def rehearse_build(
+    config: Config, now: datetime, *, accept_removals: bool
+) -> tuple[list[FeedMoves], tuple[UrlChange, ...], bool]:
+    """What a build would change in feeds and URLs, and whether it would meet anything wrong, which is said on
+    stderr."""
+    from aggregator.preview import rehearse
 
-    from aggregator.pipeline import rehearse
-    from aggregator.site import open_configured
-    from aggregator.store import copy_store
-
-    with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
-        copy = copy_store(config.store.url, Path(folder))
-        try:
-            copy.lease.acquire(0)
-            site_id = open_configured(config, copy)
-            moves, problems = rehearse(config, copy, site_id, now, accept_removals=accept_removals)
-            return moves, bool(say_problems(config, copy, problems, site_id) or problems)
-        finally:
-            copy.lease.release()
-            copy.close()
+    with rehearse(config, now, scan=True, accept_removals=accept_removals) as rehearsal:
+        problems = rehearsal.problems
+        rejected = say_problems(config, rehearsal.store, (*problems, *rehearsal.notices), rehearsal.site_id)
+        return rehearsal.moves(), rehearsal.urls(), bool(rejected or problems)
 
 
 def find_problems(config: Config, paths: tuple[str, ...], kept: dict[str, str]) -> tuple[list[Finding], int]:
@@ -575,8 +572,18 @@ def find_problems(config: Config, paths: tuple[str, ...], kept: dict[str, str]) 
         found += find_skipped(config)
         warnings = (replace(one, path=shown_path(one.path, "")) for one in survey.problems())
         ordered = sorted(warnings, key=lambda one: (one.path, one.line, one.column))
+        ordered += find_lost_urls(config)
         found += [Finding(one, "warning") for one in ordered]
     return found, sum(counted)
+
+
+def find_lost_urls(config: Config) -> list[Problem]:
+    """A warning for each URL that the config would take away from subscribers."""
+    if not config.may_have_store:
+        return []
+    from aggregator.preview import lost_urls
+
+    return lost_urls(config, datetime.now(UTC))
 
 
 def tell_findings(findings: list[Finding], records: int, as_json: bool, style: str) -> None:
@@ -629,12 +636,8 @@ def shown_progress() -> Iterator[Progress]:
         yield show
 
 
-def start_logging(*, verbose: bool, quiet: bool) -> None:
-    """Logs on stderr, one line each."""
-    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    for name in ("alembic", "apscheduler", "watchfiles"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def _log_level(*, verbose: bool, quiet: bool) -> int:
+    return logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
 
 
 def address_of(name: tuple[Any, ...]) -> str:

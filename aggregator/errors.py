@@ -10,11 +10,13 @@ AggregatorError
 ├── NotFoundError        there is no record or feed of that name (exit 2)
 ├── PublishError         the output folder cannot be written
 ├── RenderError          a feed cannot be written as a document
+├── ShortageError        the system has no more files or memory to give; nothing is wrong with what was read
 └── StoppedError         a stop was asked for in the middle of a cycle
 """
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +73,16 @@ class PublishError(AggregatorError):
 
 class RenderError(AggregatorError):
     """A feed cannot be written as a document."""
+
+
+class ShortageError(AggregatorError):
+    """The system has no more of what reading needs; what was to be read is as good as before."""
+
+    @classmethod
+    def check(cls, error: OSError) -> None:
+        """Raises a ShortageError when `error` says nothing of the file that was to be read."""
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise cls(f"the system refuses: {error.strerror} (raise its limits)") from error
 
 
 class StoppedError(AggregatorError):

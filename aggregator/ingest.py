@@ -21,6 +21,7 @@ from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
+from aggregator.errors import ShortageError
 from aggregator.model import Problem, Record, RecordRow, Rejection, Source, SourceFile, Unchanged, late_update
 from aggregator.naming import kept_stat, record_filter, unescape_path
 from aggregator.paths import ABSENT, Folder
@@ -208,6 +209,7 @@ def _run_bounded(function: Callable[..., Result], raw: bytes, *args: object) -> 
 
 
 def _unreadable(file: SourceFile, error: OSError) -> Rejection:
+    ShortageError.check(error)
     reason = error.strerror or type(error).__name__
     return Rejection(file, b"", Problem(file.path, 0, 0, f"cannot be read: {reason}", None, "check its rights"))
 

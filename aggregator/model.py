@@ -278,6 +278,23 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
+class Fitting:
+    """Which entries of a feed fit into its documents, by their places among them.
+
+    `left_out` have no room, and of these `too_large` would not fit into a document of their own. Of `shortened` the
+    summary is shown, because an entry with that full text would not fit into a document of its own.
+    """
+
+    left_out: frozenset[int] = frozenset()
+    too_large: frozenset[int] = frozenset()
+    shortened: frozenset[int] = frozenset()
+
+
+ALL_FIT = Fitting()
+"""Every entry is shown as it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivePage:
     """A page of what a feed held (RFC 5005 section 4): sealed, so it changes only when an entry in it does or goes.
 
@@ -291,7 +308,7 @@ class ArchivePage:
 
 @dataclass(frozen=True, slots=True)
 class FeedSummary:
-    """One line of the list of feeds. `newest` is when its newest entry was released."""
+    """One line of the list of feeds. `newest` is the own date of its first entry, None for none."""
 
     slug: str
     title: str
@@ -460,7 +477,8 @@ class FeedPolicy:
     """What every feed holds: the newest `limit` entries and, up to four times that, those released within `min_stay`.
 
     An entry older than `late` when it comes is not put on top; a withdrawal is told for `tombstones`. A topic gets a
-    feed of its own if `auto`, with its `min_entries`-th entry. With `archive`, what leaves a feed stays in its pages.
+    feed of its own if `auto`, with its `min_entries`-th entry, and `max_feeds` topics at most have one; it goes when it
+    has had no entry for `keep_empty`. With `archive`, what leaves a feed stays in its pages.
     `specs` are the feeds of the config, by slug, `tables` what it says of topics.
     """
 
@@ -470,6 +488,8 @@ class FeedPolicy:
     tombstones: timedelta
     auto: bool
     min_entries: int
+    max_feeds: int
+    keep_empty: timedelta
     archive: bool = False
     specs: Mapping[str, FeedSpec] = field(default_factory=dict)
     tables: TopicTables = NO_TABLES
@@ -488,9 +508,10 @@ class Document:
 class CycleResult:
     """What one cycle did, in numbers; `problems` are those of whole sources and of publishing.
 
-    `due` is when the next entry becomes public or expires by itself; `complete` is False when a records folder
-    could not be scanned, `published` when the output folder could not be brought up to date. `unwritten` feeds could
-    not be written although others could, `unreadable` records folders not be read.
+    `notices` are what else people should know of: no cycle is tried again for it. `due` is when the next entry becomes
+    public or expires by itself; `complete` is False when a records folder could not be scanned, `published` when the
+    output folder could not be brought up to date. `unwritten` feeds could not be written although others could,
+    `unreadable` records folders not be read.
     """
 
     scanned: int
@@ -507,6 +528,17 @@ class CycleResult:
     unwritten: int
     unreadable: int
     due: datetime | None
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UrlChange:
+    """What becomes of a URL below the base URL, or of one in every feed (`*/feed.json`): it leads to `target` (301), or
+    is gone (410); `keep` says what in the config would keep it."""
+
+    url: str
+    target: str | None
+    keep: str
 
 
 @dataclass(frozen=True, slots=True)

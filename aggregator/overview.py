@@ -23,6 +23,7 @@ from aggregator.shown import shown_time, stamp
 from aggregator.site import CONFIG_KEY, missing_config, site_id_warning
 from aggregator.store import (
     FileProblem,
+    InForce,
     LastCycle,
     Store,
     count_entries,
@@ -33,6 +34,7 @@ from aggregator.store import (
     pinnable_slugs,
     read_holder,
     read_meta,
+    read_notices,
     source_problems,
     summarise_feeds,
     to_us,
@@ -47,6 +49,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
     with store.read() as connection:
         told = read_meta(connection, "config_state")
         without_config = missing_config(config, read_meta(connection, CONFIG_KEY))
+        troubles = read_meta(connection, "service_problems")
         due = next_due(connection, to_us(datetime.now(UTC)))
         site_id = read_meta(connection, "site_id")
         last = last_cycle(connection)
@@ -56,8 +59,11 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         entries = count_entries(connection)
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
+        in_force = InForce(config.feed_policy(), config.output_options())
+        notices = read_notices(connection, in_force, to_us(datetime.now(UTC)))
     if holder is None:  # else the service looks, maybe from another machine
         sources += [text for text in map(folder_problem, config.sources) if text]
+    known = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]
     config_facts = _config_facts(json.loads(told) if told and holder else {}, refused)
     wrong = [*filter(None, [without_config]), *sources, *_wrong(last, config_facts)]
     if last is not None and last.counts.get("unreadable") and not sources:
@@ -70,7 +76,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         "next_due": None if due is None else stamp(from_us(due)),
         "config": config_facts,
         "entries": entries,
-        "problems": list(dict.fromkeys([*sources, *(last.counts.get("problems", ()) if last else ())])),
+        "problems": list(dict.fromkeys([*known, *(json.loads(troubles) if troubles and holder else ())])),
         "rejected": [facts for state, facts in problems if state == "rejected"],
         "unfinished": [facts for state, facts in problems if state == "unfinished"],
         "warnings": [facts for state, facts in problems if state == "warning"],
@@ -224,7 +230,7 @@ def _problem_facts(config: Config, found: FileProblem) -> tuple[str, dict[str, A
 
 def _cycle_facts(last: LastCycle) -> dict[str, Any]:
     """The last cycle; what it counts is null if it failed."""
-    counted = [one.name for one in fields(CycleResult) if one.name not in ("seconds", "due")]
+    counted = [one.name for one in fields(CycleResult) if one.name not in ("seconds", "due", "notices")]
     told = {"at": stamp(from_us(last.started_at)), "seconds": round(last.seconds, 3), "error": last.error}
     return told | dict.fromkeys(counted) | last.counts
 

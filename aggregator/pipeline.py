@@ -20,12 +20,13 @@ from aggregator.config import Config
 from aggregator.documents import FINGERPRINT, archive_path, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
-from aggregator.model import CycleResult, Document, Entry, Feed, FeedMoves, Rule, Source, SourceFile
+from aggregator.model import ALL_FIT, CycleResult, Document, Entry, Feed, Fitting, Rule, Source, SourceFile
 from aggregator.publish import NOTHING, OutputFolder, Published, Wanted
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.store import (
     MASS_REMOVAL,
     FeedReader,
+    InForce,
     Space,
     Store,
     Writer,
@@ -37,12 +38,14 @@ from aggregator.store import (
     free_duplicates,
     from_us,
     index_version,
+    is_in_force,
     is_unseen,
     known_at,
     known_digests,
     known_files,
     mark_missing,
     next_due,
+    note_config,
     open_feeds,
     open_source,
     page_versions,
@@ -50,6 +53,7 @@ from aggregator.store import (
     prepare_feeds,
     read_feeds,
     read_meta,
+    read_notices,
     read_pages,
     record_cycle,
     record_failure,
@@ -59,7 +63,9 @@ from aggregator.store import (
     settle_index,
     store_outcomes,
     summarise_feeds,
+    topic_moves,
     topic_terms,
+    urls_before,
     withdraw_expired,
     withdraw_vanished,
 )
@@ -99,9 +105,10 @@ class Pipeline:
         stop: threading.Event | None = None,
         progress: Progress = lambda _stage, _done, _total: None,
     ) -> None:
-        self.config, self.store, self._site_id = config, store, site_id
+        self.config, self.store, self.site_id = config, store, site_id
         self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
-        self._moves = config.moves()
+        self.in_force = InForce(self.policy, self._options)
+        self._moves, self._topic_moves = config.moves(), dict[str, str]()
         self._output = OutputFolder(config.output.path)
         self._held: Mapping[str, str] | None = None
         self._looked_at = 0.0
@@ -113,13 +120,23 @@ class Pipeline:
         """What fits, as render measures it; what cannot be rendered counts as fitting, and is told when it is."""
         site, options = self._site, self._options
 
-        def count(feed: Feed) -> int:
-            from aggregator.render import count_fitting
+        def fit(feed: Feed) -> Fitting:
+            from aggregator.render import fit_entries
 
             try:
-                return count_fitting(feed, site, options)
+                return fit_entries(feed, site, options)
             except RenderError:
-                return len(feed.entries)
+                return ALL_FIT
+
+        def shorten(feed: Feed, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+            if not feed.full:
+                return entries
+            from aggregator.render import shorten_entries
+
+            try:
+                return shorten_entries(feed, entries, site, options)
+            except RenderError:
+                return entries
 
         def split(feed: Feed, entries: tuple[Entry, ...], limit: int) -> list[int]:
             from aggregator.render import split_fitting
@@ -129,7 +146,7 @@ class Pipeline:
             except RenderError:
                 return [min(limit, len(entries) - start) for start in range(0, len(entries), limit)]
 
-        return Space(count, split)
+        return Space(fit, shorten, split)
 
     def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
         """One cycle at the content's time `now`. With `paths` only these are looked at, in sources that were walked
@@ -139,7 +156,7 @@ class Pipeline:
         output folder is in the result.
         """
         started = time.monotonic()
-        writer = Writer(self.store, now, self.policy, self._site_id)
+        writer = Writer(self.store, now, self.policy, self.site_id)
         try:
             return self._run(writer, started, accept_removals=accept_removals, paths=paths)
         except (StoppedError, LeaseLostError):
@@ -160,6 +177,7 @@ class Pipeline:
         published = self._publish(problems, None if paths is None else held, known=known)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
+            notices = read_notices(connection, self.in_force, writer.now, writer.without_feed)
         result = CycleResult(
             scanned=sum(one.files for one in scanned),
             new=writer.new,
@@ -175,6 +193,7 @@ class Pipeline:
             unwritten=len({name.partition("/")[0] for name in published.unwritten}) if published else 0,
             unreadable=sum(one.missing + one.unreadable for one in scanned),
             due=None if due is None else from_us(due),
+            notices=tuple(notices),
         )
         if scanned or result.removed or result.files_written or problems:
             record_cycle(writer, result)
@@ -185,6 +204,7 @@ class Pipeline:
     ) -> list[_Scanned]:
         """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
         title = self._site.title
+        before = urls_before(writer, self.in_force)
         prepare_feeds(writer, title, self._shape())
         open_feeds(writer, tuple(self.policy.specs.values()), self.check_stop)
         dropped = dropped_sources(writer, [source.name for source in self.config.sources])
@@ -213,6 +233,8 @@ class Pipeline:
         if settle_feeds(writer, self.reader, self.check_stop) or not listed:
             settle_index(writer, title, pages=self._options.pages)
         self._listed = True
+        if before is not None:
+            note_config(writer, before, self.in_force)
         return scanned
 
     def _judge_files(self, writer: Writer, one: _Scanned, problems: list[str], *, accept_removals: bool) -> None:
@@ -293,6 +315,7 @@ class Pipeline:
         """
         with self.store.read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
+            held = self._meet_moves(topic_moves(connection, self.policy), held)
             left_well = held is not None and held.keys() == versions.keys() and self._output.is_as_left()
             whole = not left_well or time.monotonic() - self._looked_at > LOOK_S
             before = {} if whole or held is None else held
@@ -320,6 +343,13 @@ class Pipeline:
         if whole:
             self._looked_at = time.monotonic()
         return published
+
+    def _meet_moves(self, moves: dict[str, str], held: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """Learns where old slugs of topics lead; then what the folder `held` is not all that it is to hold."""
+        if moves == self._topic_moves:
+            return held
+        self._moves, self._topic_moves = self.config.moves(moves), moves
+        return None
 
     def _wanted(self, slug: str, version: str) -> Wanted:
         """What the folder is to hold of a feed or of the list of feeds."""
@@ -358,38 +388,15 @@ class Pipeline:
                 summaries = summarise_feeds(connection, self.policy, self._site.title)
                 yield INDEX, render_index(summaries, self._site, self._options)
 
-    def shown_titles(self) -> dict[str, dict[str, str]]:
-        """The titles of the entries that each published feed shows, by slug and id."""
-        terms = topic_terms(self.store, self.policy)
+    def is_in_force(self) -> bool:
+        """Whether the last cycle published by the same config."""
         with self.store.read() as connection:
-            slugs = sorted(feed_versions(connection, self.policy))
-            feeds = read_feeds(connection, self.reader, terms, slugs)
-            return {feed.slug: {entry.id: entry.content.title for entry in feed.entries} for feed in feeds}
+            return is_in_force(connection, self.in_force.text) and read_meta(connection, "shape") == self._shape()
 
     def check_stop(self) -> None:
         """Raises StoppedError once a stop is asked for."""
         if self._stop.is_set():
             raise StoppedError("stopped in the middle of a cycle; what is stored stands, the next cycle goes on")
-
-
-def rehearse(
-    config: Config, store: Store, site_id: str, now: datetime, *, accept_removals: bool
-) -> tuple[list[FeedMoves], tuple[str, ...]]:
-    """What a cycle at `now` would change in each feed, and what would be wrong with sources. Works on `store` for good,
-    so give it a copy."""
-    problems: list[str] = []
-    pipeline = Pipeline(config, store, site_id)
-    before = pipeline.shown_titles()
-    pipeline.update_store(Writer(store, now, pipeline.policy, site_id), problems, accept_removals=accept_removals)
-    after = pipeline.shown_titles()
-    moves = []
-    for slug in sorted(before.keys() | after.keys()):
-        old, new = before.get(slug, {}), after.get(slug, {})
-        joins = tuple((uid, title) for uid, title in new.items() if uid not in old)
-        leaves = tuple((uid, title) for uid, title in old.items() if uid not in new)
-        if joins or leaves or slug not in before:
-            moves.append(FeedMoves(slug, joins, leaves))
-    return moves, tuple(problems)
 
 
 class _Walk:

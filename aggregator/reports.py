@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from aggregator.model import CycleResult, FeedMoves, Problem
+from aggregator.model import CycleResult, FeedMoves, Problem, UrlChange
 from aggregator.shown import stamp, visible
 
 if TYPE_CHECKING:
@@ -25,17 +26,19 @@ def result_facts(result: CycleResult) -> dict[str, Any]:
     return asdict(result) | {"seconds": round(result.seconds, 3), "due": stamp(result.due)}
 
 
-def moves_lines(moves: list[FeedMoves]) -> list[str]:
-    """What a cycle would put in (+) and take out (-), feed by feed."""
+def moves_lines(moves: list[FeedMoves], urls: Sequence[UrlChange]) -> list[str]:
+    """What a cycle would put in (+) and take out (-), feed by feed, and the URLs that would go or move."""
     lines = []
     for feed in moves:
         lines.append(f"{feed.slug}: {len(feed.joins)} in, {len(feed.leaves)} out")
         lines += [f"  + {title}  {uid}" for uid, title in feed.joins]
         lines += [f"  - {title}  {uid}" for uid, title in feed.leaves]
+    for one in urls:
+        lines.append(f"/{one.url}: 301 to /{one.target}" if one.target else f"/{one.url}: 410 (keep it {one.keep})")
     return lines
 
 
-def moves_facts(moves: list[FeedMoves]) -> dict[str, Any]:
+def moves_facts(moves: list[FeedMoves], urls: Sequence[UrlChange]) -> dict[str, Any]:
     """The same for --json."""
     return {
         "feeds": [
@@ -45,7 +48,8 @@ def moves_facts(moves: list[FeedMoves]) -> dict[str, Any]:
                 "out": [{"id": uid, "title": title} for uid, title in feed.leaves],
             }
             for feed in moves
-        ]
+        ],
+        "urls": [{"url": one.url, "status": 301 if one.target else 410} | asdict(one) for one in urls],
     }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from aggregator.errors import ShortageError
 from aggregator.model import KnownFile, Source, SourceFile
 from aggregator.naming import escape_name, kept_stat, record_filter, unescape_path
 from aggregator.paths import ABSENT, Folder
@@ -210,6 +211,7 @@ def _open_root(source: Source) -> Folder:
     try:
         return Folder(source.root)
     except OSError as error:
+        ShortageError.check(error)
         raise FolderError(error.strerror or type(error).__name__) from error
 
 
@@ -221,6 +223,7 @@ def _walk(source: Source) -> Iterator[list[_Found] | Unreadable]:
         try:
             top = _list_folder(folder, "", "", wanted)
         except OSError as error:
+            ShortageError.check(error)
             raise FolderError(error.strerror or type(error).__name__) from error
         yield from _descend(_walk_listing(folder, top, wanted), folder, wanted)
 
@@ -238,6 +241,7 @@ def _walk_path(folder: Folder, path: str, wanted: Callable[[str], object]) -> It
                 if all(entry.name != name for entry in entries):
                     return
     except OSError as error:
+        ShortageError.check(error)
         if error.errno not in ABSENT:
             yield Unreadable(path, error.strerror or type(error).__name__)
         return
@@ -265,6 +269,7 @@ def _descend(
             try:
                 stack.append(_walk_listing(folder, _list_folder(folder, *item, wanted), wanted))
             except OSError as error:
+                ShortageError.check(error)
                 if error.errno not in ABSENT:  # by now it may be gone, or a link
                     yield Unreadable(item[1], error.strerror or type(error).__name__)
 

@@ -12,7 +12,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from aggregator.model import Entry, Feed, Format, OutputOptions
-from aggregator.render import count_fitting, render_feed
+from aggregator.render import fit_entries, render_feed
 from benchmarks.bench_feed import ENTRIES, SITE, floor, fresh, make_entry, make_feed, plain_feedgen
 
 LEAN = OutputOptions(("rss", "atom"), pages=False, max_bytes=1_000_000)
@@ -68,7 +68,7 @@ def test_all_formats_and_page_all_new(benchmark: BenchmarkFixture) -> None:
 
 @pytest.mark.parametrize("new", [0, 1, ENTRIES])
 def test_counting_what_fits(benchmark: BenchmarkFixture, new: int) -> None:
-    measure(benchmark, lambda entries: count_fitting(make_feed(entries), SITE, LEAN), new=new)
+    measure(benchmark, lambda entries: fit_entries(make_feed(entries), SITE, LEAN), new=new)
 
 
 def test_first_frames_of_a_feed(benchmark: BenchmarkFixture) -> None:

@@ -19,6 +19,7 @@ PROVIDERS = ["One", "Two", None]
 LIMITS = [2, 3, 5, 9]
 SIZES = {"10KB": 10_000, "12KB": 12_000, "20KB": 20_000, "1MB": 1_000_000}
 DAY = timedelta(days=1)
+SPANS = {"1h": timedelta(hours=1), "2d": 2 * DAY, "30d": 30 * DAY}
 
 
 @dataclass
@@ -74,7 +75,8 @@ class History:
         self.now = at("2026-03-01 12:00")
         self.records: dict[str, Record] = {}
         self.output: dict[str, Any] = {"limit": 5, "min_stay": "0s", "archive": True, "max_bytes": "1MB"}
-        self.topics: dict[str, Any] = {"auto": True, "min_entries": 1}
+        self.topics: dict[str, Any] = {"auto": True, "min_entries": 1, "max_feeds": 10_000, "keep_empty": "30d"}
+        self.alias: dict[str, str] = {}
         self.feeds: dict[str, dict[str, Any]] = {}
         self.moves: list[tuple[str, str]] = []
         self.led_away: set[str] = set()
@@ -200,6 +202,9 @@ class History:
             lambda: self.output.update(tombstones=chance.choice(("0s", "1h", "30d"))),
             lambda: self.topics.update(auto=not self.topics["auto"]),
             lambda: self.topics.update(min_entries=chance.choice((1, 3, 10))),
+            lambda: self.topics.update(max_feeds=chance.choice((1, 3, 10_000))),
+            lambda: self.topics.update(keep_empty=chance.choice(("1h", "2d", "30d"))),
+            self._switch_alias,
         ]  # fmt: skip
         for _ in range(chance.choice((1, 1, 2, 3))):
             chance.choice(acts)()
@@ -253,9 +258,13 @@ class History:
             table["content"] = "summary" if table.get("content") == "full" else "full"
             self.relooked = True
 
+    def _switch_alias(self) -> None:
+        self.alias = {} if self.alias else {"Rail": "AI"}
+        self.relooked = True
+
     def configure(self) -> None:
         """Writes the config."""
-        tables = [("[output]", self.output), ("[topics]", self.topics)]
+        tables = [("[output]", self.output), ("[topics]", self.topics), ("[topics.alias]", self.alias)]
         tables += [("[[feed]]", table) for table in self.feeds.values()]
         lines = []
         for head, table in tables:
@@ -276,13 +285,32 @@ class History:
         if slug == "all":
             return set(out)
         if table := self.table(slug):
-            return {token for token, one in out.items() if _takes(table, one)}
+            return {token for token, one in out.items() if self._takes(table, one)}
         topic = next((topic for topic, its in self.slugs().items() if its == slug), None)
-        return {token for token, one in out.items() if topic in one.topics} if topic else None
+        return {token for token, one in out.items() if topic in self.topics_of(one)} if topic else None
+
+    def topics_of(self, record: Record) -> set[str]:
+        """The topics of a record, as the config calls them."""
+        return {self.alias.get(topic, topic) for topic in record.topics}
 
     def slugs(self) -> dict[str, str]:
         """The slugs of topics, of those that are known to have theirs."""
-        return {topic: slug for topic, slug in TOPICS.items() if slug and slug not in self.led_away}
+        known = {topic: slug for topic, slug in TOPICS.items() if slug and slug not in self.led_away}
+        return {topic: slug for topic, slug in known.items() if topic not in self.alias}
+
+    def _takes(self, table: dict[str, Any], record: Record) -> bool:
+        alias = {old.lower(): new.lower() for old, new in self.alias.items()}
+        topics = {topic.lower() for topic in self.topics_of(record)}
+        for key, have in (("topics", topics), ("type", {record.type})):
+            clause = {
+                name: {alias.get(value.lower(), value.lower()) for value in values}
+                for name, values in table.get(key, {}).items()
+            }
+            if "any" in clause and not have & clause["any"]:
+                return False
+            if not clause.get("all", set()) <= have or have & clause.get("none", set()):
+                return False
+        return bool(record.quality >= table.get("min_quality", -1))
 
     def kin(self, tokens: set[str]) -> set[str]:
         """These and all that ever had a link of theirs."""
@@ -294,17 +322,6 @@ class History:
         ages = {int(table["max_age"][:-1]) * DAY for table in self.feeds.values() if "max_age" in table}
         times = [one.date + age for one in self.records.values() for age in {timedelta(), *ages}]
         return min((time for time in times if time > self.now), default=None)
-
-
-def _takes(table: dict[str, Any], record: Record) -> bool:
-    topics = {topic.lower() for topic in record.topics}
-    for key, have in (("topics", topics), ("type", {record.type})):
-        clause = {name: {value.lower() for value in values} for name, values in table.get(key, {}).items()}
-        if "any" in clause and not have & clause["any"]:
-            return False
-        if not clause.get("all", set()) <= have or have & clause.get("none", set()):
-            return False
-    return record.quality >= table.get("min_quality", -1)
 
 
 def _toml(value: Any) -> str:

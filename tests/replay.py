@@ -23,6 +23,7 @@ MIN_STAY = timedelta(hours=24)
 LATE = timedelta(days=30)
 TOMBSTONES = timedelta(days=30)
 GRACE = timedelta(minutes=10)
+KEEP_EMPTY = timedelta(days=2)
 MASS = 20
 STAY_FACTOR = 4
 CONFIG = f"""
@@ -31,6 +32,8 @@ limit = {LIMIT}
 min_stay = "24h"
 late = "30d"
 tombstones = "30d"
+[topics]
+keep_empty = "2d"
 """
 ALL = ""
 """The key, among topics, of the feed of every record."""
@@ -210,7 +213,8 @@ class Page:
 
 @dataclass(slots=True)
 class Feed:
-    """A feed that stands; `cut` is when its window was last cut, `shown` what came of that, `document` its entries."""
+    """A feed; `cut` is when its window was last cut, `shown` what came of that, `document` its entries. It is `gone` for
+    as long as its topic has no entry, some time after `empty` says when that began."""
 
     slug: str
     title: str
@@ -220,6 +224,8 @@ class Feed:
     view: FeedView | None = None
     document: list[Entry] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
+    empty: datetime | None = None
+    gone: bool = False
 
 
 class Reading:
@@ -392,7 +398,7 @@ class Reading:
 
     def _settle(self) -> tuple[FeedView, ...]:
         """Puts entries into feeds, makes new feeds, and gives what all of them show."""
-        standing = frozenset(self.feeds)
+        standing = frozenset(key for key, feed in self.feeds.items() if not feed.gone)
         for entry in self.entries:
             first = not entry.joined
             for key in entry.feeds - entry.joined.keys() if entry.out else ():
@@ -402,8 +408,10 @@ class Reading:
             entry.member_of = entry.feeds if entry.out else frozenset()
         self._make_feeds()
         for key, feed in self.feeds.items():
-            self._show(key, feed)
-        views = [feed.view for feed in self.feeds.values() if feed.view]
+            self._keep_or_drop(key, feed)
+            if not feed.gone:
+                self._show(key, feed)
+        views = [feed.view for feed in self.feeds.values() if feed.view and not feed.gone]
         return tuple(sorted(views, key=lambda one: (one.slug != "all", one.title.casefold(), one.slug)))
 
     def _make_feeds(self) -> None:
@@ -418,6 +426,17 @@ class Reading:
         for key in sorted(titles):
             slug = "all" if key == ALL else topic_slug(key, {feed.slug for feed in self.feeds.values()})
             self.feeds[key] = Feed(slug, titles[key], self.now, self.now)
+
+    def _keep_or_drop(self, key: str, feed: Feed) -> None:
+        """The feed of a topic goes when it has had no entry for some time, and comes back as it was."""
+        if key == ALL or any(key in one.member_of for one in self.entries):
+            feed.empty = None
+            if feed.gone:
+                feed.gone, feed.cut, feed.updated = False, self.now, self.now
+        elif feed.empty is None and not feed.gone:
+            feed.empty = self.now
+        elif feed.empty is not None and feed.empty <= self.now - KEEP_EMPTY:
+            feed.empty, feed.gone = None, True
 
     def _show(self, key: str, feed: Feed) -> None:
         """Time alone changes no feed: its window is cut anew only when it shows something else anyway."""
@@ -437,7 +456,7 @@ class Reading:
             feed.updated = max([*times, *(at for _, at in shown[1])])
         for page in feed.pages:
             self._show_page(key, page)
-        newest = members[0].joined[key] if members else None
+        newest = members[0].published if members else None
         pages = tuple(page.view for page in feed.pages)
         feed.view = FeedView(feed.slug, feed.title, *shown, feed.updated, len(members), newest, pages)
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import unicodedata
 import uuid
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from lxml import etree
 from sqlalchemy import Connection, text, update
 
 from aggregator.errors import LeaseLostError, StoppedError, StoreHeldError, StoreNewerError
-from aggregator.store import Store, open_store
+from aggregator.store import Store, open_store, read_holder
 from aggregator.store.engine import migrate
 from aggregator.store.indexes import metadata
 from aggregator.store.tables import lease
@@ -788,18 +789,24 @@ def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(store_url: str) ->
     store.close()
 
 
-@pytest.mark.parametrize("ended", [True, False])
-def test_the_lease_of_another_machine_is_taken_when_it_has_ended(store_url: str, ended: bool) -> None:
+@pytest.mark.parametrize(
+    ("ends_in_s", "valid"), [(-1, False), (8, True), (12, False), (10 * 86_400, False), (10**11, False)]
+)
+def test_the_lease_of_another_machine_is_taken_when_it_has_ended_or_cannot_be_right(
+    store_url: str, ends_in_s: int, valid: bool
+) -> None:
     store = open_store(store_url, create=True)
-    until_ms = 1_000 if ended else 10**14
+    until_ms = int(time.time() + ends_in_s) * 1000
     with store.engine.begin() as connection:
         connection.execute(lease.insert().values(id=1, token="theirs", holder=ANOTHER_MACHINE, until_ms=until_ms))
-    if ended:
-        store.lease.acquire(0)
-        store.lease.release()
-    else:
+    with store.read() as connection:
+        assert read_holder(connection) == ("process 1 on elsewhere (aggregator run)" if valid else None)
+    if valid:
         with pytest.raises(StoreHeldError, match="process 1 on elsewhere"):
             store.lease.acquire(0)
+    else:
+        store.lease.acquire(0)
+        store.lease.release()
     store.close()
 
 

@@ -10,12 +10,12 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 import pytest
 from conftest import SiteFolder
-from histories import DAY, LIMITS, SIZES, History
+from histories import DAY, LIMITS, SIZES, SPANS, TOPICS, History
 from lxml import etree
 from sqlalchemy import select
 
@@ -94,6 +94,9 @@ class Watch:
         self.updated: dict[str, str] = {}
         self.retold: set[str] = set()
         self.pages: dict[str, Page] = {}
+        self.empty: dict[str, datetime] = {}
+        self.topics: set[str] = set()
+        self.had: set[str] = set()
         self.whole = True
 
     def check(self, documents: dict[str, bytes]) -> None:
@@ -107,7 +110,10 @@ class Watch:
         seen: dict[str, str] = {}
         slugs = {path.split("/")[0] for path in documents if path.endswith("/atom.xml")}
         moved = {old: table["slug"] for table in history.feeds.values() for old in table.get("moved_from", [])}
+        if history.alias and not history.table("rail"):
+            moved["rail"] = "ai"
         assert self._wanted() <= slugs | moved.keys()
+        self._check_topics(slugs)
         for slug in sorted(slugs):
             if slug in moved:
                 assert _under(documents, slug) == _under(documents, moved[slug])
@@ -124,10 +130,30 @@ class Watch:
         wanted = {"all", *(table["slug"] for table in history.feeds.values())}
         if history.topics["auto"]:
             out = [history.records[token] for token in history.members("all") or ()]
-            sizes = Counter(topic for one in out for topic in one.topics)
-            least = history.topics["min_entries"]
-            wanted |= {slug for topic, slug in history.slugs().items() if sizes[topic] >= least}
+            sizes = Counter(topic for one in out for topic in history.topics_of(one))
+            least, enough = history.topics["min_entries"], history.topics["max_feeds"] < len(TOPICS)
+            wanted |= {
+                slug
+                for topic, slug in history.slugs().items()
+                if sizes[topic] >= least and (slug in self.topics or not enough)
+            }
         return wanted
+
+    def _check_topics(self, slugs: set[str]) -> None:
+        """The feed of a topic that has had no entry for long is gone, and no more than the most have one."""
+        history = self.history
+        own = {slug for slug in history.slugs().values() if not history.table(slug)}
+        keep = SPANS[history.topics["keep_empty"]]
+        self.empty = {slug: since for slug, since in self.empty.items() if slug in own}
+        for slug in own:
+            if slug not in slugs or history.members(slug):
+                self.empty.pop(slug, None)
+            elif history.topics["auto"]:
+                assert history.now - self.empty.setdefault(slug, history.now) < keep, slug
+        self.topics = slugs & own
+        came = self.topics - self.had
+        assert not came or len(self.topics) <= history.topics["max_feeds"] or not self.whole, came
+        self.had |= self.topics
 
     def _check_feed(self, documents: dict[str, bytes], slug: str, seen: dict[str, str]) -> None:
         ids, *others = [ids_in(path, documents[path]) for path in (f"{slug}/{name}" for name in FORMATS)]
@@ -263,7 +289,7 @@ class Chronicle:
             history.now += timedelta(minutes=1)
         self._run()
         self.watch.check(self.site.documents())
-        if chance.random() < 0.3:
+        if chance.random() < 0.3 and not self.watch.empty:
             self._wait()
         if chance.random() < 0.08:
             self._heal()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SiteFolder, at
+from test_http import fine, running
 
+from aggregator import preview as module
 from aggregator.answers import trial_facts
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError
-from aggregator.preview import preview_feed
-from aggregator.store import trial
+from aggregator.preview import lost_urls, preview_feed, rehearse
+from aggregator.service import make_app
+from aggregator.store import evaluation
 from aggregator.store.tables import metadata
 
 NOON, LATER = "2024-05-01 12:00", "2024-05-01 13:00"
@@ -157,7 +161,7 @@ def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "BATCH", 7)
+    monkeypatch.setattr(evaluation, "BATCH", 7)
     chance = random.Random(seed)
 
     def a_config() -> str:
@@ -212,3 +216,136 @@ def test_tables_words_windows_and_merging_are_previewed_as_the_next_cycle_makes_
     site.run(LATER)
     assert titles(told["entries"]) == site.titles(slug)
     assert titles(told["entries"])
+
+
+# what would become of feeds and URLs
+
+
+def rehearsed(site: SiteFolder, now: str = LATER, *, scan: bool = True) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """What a rehearsal of the next cycle tells: entries in and out by feed, and where each URL would lead."""
+    with rehearse(site.load_config(), at(now), scan=scan) as rehearsal:
+        moves = {
+            one.slug: ([title for _, title in one.joins], [title for _, title in one.leaves])
+            for one in rehearsal.moves()
+        }
+        return moves, {one.url: one.target for one in rehearsal.urls()}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moves", "urls"),
+    [
+        (AI + "limit = 3\n", AI + "limit = 1\n", {"picks": ([], ["1.md", "0.md"])}, {}),
+        (AI + "limit = 1\n", AI + "limit = 3\n", {"picks": (["1.md", "0.md"], [])}, {}),
+        (AI, AI.replace("AI", "Cars"), {"picks": (["3.md"], ["1.md", "0.md"])}, {}),
+        (AI, AI + 'order = "published"\n', {}, {}),
+        (AI, AI.replace("picks", "best"), None, {"picks/": None}),
+        (AI, AI.replace("picks", "best") + 'moved_from = ["picks"]\n', {}, {"picks/": "best/"}),
+        (AI, "", {"picks": ([], ["4.md", "1.md", "0.md"])}, {"picks/": None}),
+        (AI, AI + '[topics.slugs]\nMaps = "geo"\n', {}, {"maps/": "geo/"}),
+        (AI, AI + '[topics.alias]\nMaps = "Cars"\n', {"cars": (["2.md", "1.md"], [])}, {"maps/": "cars/"}),
+        (AI, AI + "[topics]\nauto = false\n", None, {"ai/": None, "cars/": None, "maps/": None}),
+        (AI, AI + '[output]\nmin_stay = "1s"\nformats = ["atom", "rss"]\n', {}, {"*/feed.json": None}),
+        (AI + 'moved_from = ["old", "x/y.xml"]\n', AI, {}, {"old/": None, "x/y.xml": None}),
+    ],
+)
+def test_a_rehearsal_tells_what_the_next_cycle_does_to_entries_and_urls(
+    site: SiteFolder, before: str, after: str, moves: dict[str, Any] | None, urls: dict[str, str | None]
+) -> None:
+    head = '[output]\nmin_stay = "1s"\n'
+    site.configure(before + head)
+    fill(site)
+    site.run(NOON)
+    site.configure(after if head[:8] in after else after + head)
+    shown = site.documents()
+    told = rehearsed(site)
+    assert told[1] == urls
+    if moves is not None:
+        assert told[0] == moves
+    site.run(LATER)
+    with running(make_app(site.load_config(), fine, fine)) as client:
+        for path in shown:
+            status = client.get(f"/{path}").status_code
+            target = urls.get(f"{path.partition('/')[0]}/", urls.get(f"*/{path.rpartition('/')[2]}", ""))
+            if path.startswith(("old/", "x/")):
+                target = None
+            assert status == {"": 200, None: 410}.get(target, 301), path
+    assert rehearsed(site, "2024-05-01 14:00") == ({}, {})
+
+
+def test_a_rehearsal_under_the_config_in_force_tells_of_the_records_that_changed(site: SiteFolder) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    site.remove("4.md")
+    site.record("7.md", topics=["New"], publishedDateTime="2024-05-01T11:00:00Z")
+    moves, urls = rehearsed(site)
+    assert moves["picks"] == moves["ai"] == ([], ["4.md"])
+    assert (moves["new"], moves["all"]) == ((["7.md"], []), (["7.md"], ["4.md"]))
+    assert urls == {}
+    assert rehearsed(site, scan=False) == ({}, {})
+
+
+def test_a_preview_of_a_feed_that_moves_is_that_of_the_next_cycle(site: SiteFolder) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    moved = AI.replace("picks", "best") + 'moved_from = ["picks"]\n'
+    for slug in ("best", "picks"):
+        told = preview(site, slug, moved)
+        assert (told["slug"], titles(told["entries"])) == ("best", ["4.md", "1.md", "0.md"])
+        assert (told["in"], told["out"]) == ([], [])
+    pinned = preview(site, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
+    assert (titles(pinned["entries"]), pinned["in"], pinned["out"]) == (["2.md", "1.md"], [], [])
+    new = preview(site, "best", AI.replace("picks", "best"))
+    assert titles(new["in"]) == ["4.md", "1.md", "0.md"]
+
+
+def test_a_preview_under_the_config_in_force_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    monkeypatch.setattr(module, "copy_store", lambda *_: pytest.fail("the store is copied"))
+    assert titles(preview(site, "picks")["entries"]) == site.titles("picks")
+
+
+# URLs that a config takes away
+
+
+def test_a_url_that_the_config_takes_away_is_said_before_and_after_until_it_works_again(site: SiteFolder) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    site.configure(AI.replace("picks", "best"))
+    line = 'keep it with moved_from = ["picks"] in the [[feed]] "best"'
+    (warning,) = lost_urls(site.load_config(), at(LATER))
+    assert str(warning) == (f"{site.config_file}: subscribers of this URL would get 410: '/picks/' ({line})")
+    assert warning.level == "warning"
+    said = (f"/picks/ answers 410 since the config of 2024-05-01 13:00 UTC ({line})",)
+    assert site.run(LATER).notices == said
+    assert lost_urls(site.load_config(), at(LATER)) == []
+    site.close()
+    assert site.run("2024-05-02 13:00").notices == said
+    assert site.run("2024-06-01 13:00").notices == ()
+    site.configure(AI.replace("picks", "best") + 'moved_from = ["picks"]\n')
+    assert site.run("2024-06-01 14:00").notices == ()
+
+
+def test_a_url_that_is_kept_after_all_is_said_no_more(site: SiteFolder) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    site.configure()
+    (notice,) = site.run(LATER).notices
+    assert 'moved_from = ["picks"] in the [[feed]] that follows it' in notice
+    site.configure(AI.replace("picks", "other") + 'moved_from = ["picks"]\n')
+    assert site.run("2024-05-01 14:00").notices == ()
+
+
+def test_without_a_store_or_with_the_config_in_force_no_url_is_lost(site: SiteFolder, tmp_path: Path) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    assert lost_urls(site.load_config(), at(LATER)) == []
+    site.configure(AI, url=f"sqlite:///{tmp_path / 'none.db'}")
+    assert lost_urls(site.load_config(), at(LATER)) == []
+    assert not (tmp_path / "none.db").exists()

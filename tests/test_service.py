@@ -94,7 +94,10 @@ def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
     assert service.get("all/rss.xml", If_None_Match=first.headers["etag"]).status == 304
     assert service.get("readyz").status == 200
     health = service.get("healthz")
-    assert (health.status, sorted(health.json())) == (200, ["config", "last_success", "next_cycle", "status"])
+    assert (health.status, sorted(health.json())) == (
+        200,
+        ["config", "last_success", "next_cycle", "status", "version"],
+    )
     assert "scanned 1, new 1, changed 0, removed 0, rejected 0, feeds written 2" in service.log
 
 

@@ -60,7 +60,13 @@ def test_a_look_at_the_store_reads_no_record(shop: Shop) -> None:
 def test_help_and_version_import_no_more_than_the_commands(shop: Shop) -> None:
     for option in ("--help", "--version"):
         ours = {name for name in imported_by(shop, option) if name.startswith("aggregator.")}
-        assert ours == {"aggregator.cli", "aggregator.errors", "aggregator.printing", "aggregator.shown"}
+        assert ours == {
+            "aggregator.cli",
+            "aggregator.errors",
+            "aggregator.logs",
+            "aggregator.printing",
+            "aggregator.shown",
+        }
 
 
 @pytest.mark.parametrize("main", ["aggregator.__main__", "aggregator.ingest"])

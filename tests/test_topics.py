@@ -38,6 +38,15 @@ def slugs(site: SiteFolder) -> set[str]:
     return {path.partition("/")[0] for path in site.documents() if path.endswith("/feed.json")} - {"all"}
 
 
+def same_documents(site: SiteFolder, old: str, new: str) -> bool:
+    """Whether what is at the old slug is what is at the new one."""
+    found = [
+        {path.removeprefix(slug): body for path, body in site.documents().items() if path.startswith(f"{slug}/")}
+        for slug in (old, new)
+    ]
+    return found[0] == found[1] != {}
+
+
 def atom_id(site: SiteFolder, slug: str) -> str | None:
     """The Atom id of a feed."""
     return etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}id")
@@ -65,14 +74,21 @@ def test_another_spelling_is_the_topic_itself_in_feeds_categories_and_rules(site
     assert b'term="ai"' in (site.output / "all" / "atom.xml").read_bytes()
 
 
-def test_a_spelling_that_had_a_feed_keeps_it_empty_and_gets_its_entries_back(site: SiteFolder) -> None:
+def listed(site: SiteFolder) -> set[str]:
+    """The slugs of the feeds that the list of feeds names."""
+    return {one.split("/")[-2] for one in etree.parse(site.output / "opml.xml").xpath("//outline/@xmlUrl")} - {"all"}
+
+
+def test_the_feed_of_a_spelling_leads_to_its_topic_and_gets_its_entries_back(site: SiteFolder) -> None:
     fill(site, ["A.I."], ["AI"], ["A.I.", "AI"])
     site.run(NOON)
-    ids = site.ids("a-i")
+    ids, known = site.ids("a-i"), atom_id(site, "a-i")
     before = site.documents()
     site.configure('[topics.alias]\n"A.I." = "AI"\n')
     site.run(LATER)
-    assert (site.titles("a-i"), site.titles("ai")) == ([], ["2.md", "1.md", "0.md"])
+    assert site.titles("ai") == ["2.md", "1.md", "0.md"]
+    assert listed(site) == {"ai"}
+    assert same_documents(site, "a-i", "ai")
     assert tags(site) == {"2.md": ["AI"], "1.md": ["AI"], "0.md": ["AI"]}
     assert left_by(site, "a.i.") == {"0.md": "topic", "2.md": "topic"}
     again = site.snapshot()
@@ -81,6 +97,7 @@ def test_a_spelling_that_had_a_feed_keeps_it_empty_and_gets_its_entries_back(sit
     site.configure()
     site.run(LAST)
     assert (site.ids("a-i"), site.titles("ai")) == (ids, ["2.md", "1.md"])
+    assert (atom_id(site, "a-i"), listed(site)) == (known, {"ai", "a-i"})
     assert site.documents().keys() == before.keys()
 
 
@@ -268,11 +285,13 @@ def test_a_pin_moves_a_feed_with_its_id_and_stays_when_the_line_goes(site: SiteF
     known = atom_id(site, "c")
     site.configure('[topics.slugs]\n"c#" = "c-sharp"\n')
     site.run(LATER)
-    assert (slugs(site), atom_id(site, "c-sharp")) == ({"c-sharp"}, known)
+    assert atom_id(site, "c-sharp") == known
+    assert same_documents(site, "c", "c-sharp")
+    assert listed(site) == {"c-sharp"}
     site.record("9.md", topics=["C"], publishedDateTime="2024-05-01T13:30:00Z")
     site.run(LATER_STILL)
-    assert site.titles("c") == ["9.md"]
-    assert atom_id(site, "c") != known
+    assert site.titles(topic_slug("c", {"c"})) == ["9.md"]  # no other topic gets a slug that leads to this one
+    assert atom_id(site, topic_slug("c", {"c"})) != known
     before = site.snapshot()
     site.configure()
     site.run(LAST)
@@ -323,7 +342,8 @@ def test_a_pin_takes_the_slug_of_a_feed_that_the_config_names_no_more(site: Site
     site.run(NOON)
     site.configure('[topics.slugs]\nAI = "x"\n')
     site.run(LATER)
-    assert (slugs(site), site.feed("x")["title"]) == ({"x"}, "AI")
+    assert (listed(site), site.feed("x")["title"]) == ({"x"}, "AI")
+    assert same_documents(site, "ai", "x")
 
 
 def pins_of(site: SiteFolder) -> str:

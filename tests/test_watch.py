@@ -181,7 +181,8 @@ class Told:
         self.outside.mkdir()
         self._told: queue.Queue[Paths | None] = queue.Queue()
         self.stop = threading.Event()
-        FolderWatch([source(self.root)], self.stop, self._told.put).start()
+        self.missed: list[str | None] = []
+        FolderWatch([source(self.root)], self.stop, self._told.put, self.missed.append).start()
 
     def next(self) -> set[str] | None:
         """The paths that are told next, None for a walk."""
@@ -255,5 +256,5 @@ def test_many_files_that_go_one_after_the_other_are_told_together(gone: int, bat
     first = {(Change.deleted.value, f"/in/{number}.md") for number in range(gone)}
     then = {(Change.deleted.value, f"/in/{number}.md") for number in range(gone, gone + 30)}
     notify = cast("RustNotify", ScriptedNotify(first, then))
-    watching = FolderWatch([], threading.Event(), lambda _: None)
+    watching = FolderWatch([], threading.Event(), lambda _: None, lambda _: None)
     assert [len(places) for places in watching._batches(notify)] == batches

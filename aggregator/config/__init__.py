@@ -13,7 +13,6 @@ from aggregator.config.places import ConfigPlaces
 from aggregator.config.sample import SCHEMA_NAME, init_text
 from aggregator.config.schema import config_schema
 from aggregator.config.topics import can_pin, find_feeds, find_mentions, toml_text
-from aggregator.config.values import sqlite_file
 
 __all__ = [
     "SCHEMA_NAME",
@@ -27,7 +26,6 @@ __all__ = [
     "find_mentions",
     "init_text",
     "load_config",
-    "sqlite_file",
     "toml_text",
     "usable_config",
 ]

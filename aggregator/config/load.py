@@ -37,7 +37,8 @@ from aggregator.config.schema import (
     TopicsTable,
 )
 from aggregator.config.topics import read_tables
-from aggregator.errors import ConfigError
+from aggregator.config.values import sqlite_file
+from aggregator.errors import ConfigError, ShortageError
 from aggregator.model import (
     NO_CLAUSE,
     Clause,
@@ -86,6 +87,12 @@ class Config:
         """How many processes may read files: if the file names no number, as many as there are cores, up to 4."""
         return min(os.cpu_count() or 1, _MOST_WORKERS) if self.ingest.workers is None else self.ingest.workers
 
+    @property
+    def may_have_store(self) -> bool:
+        """Whether there may be a store already; of a file it is known."""
+        file = sqlite_file(self.store.url)
+        return file is None or os.path.exists(file)
+
     def site_facts(self) -> Site:
         """What every document says of the site."""
         if self.schedule.cron:
@@ -115,14 +122,16 @@ class Config:
             tombstones=self.output.tombstones,
             auto=self.topics.auto,
             min_entries=self.topics.min_entries,
+            max_feeds=self.topics.max_feeds,
+            keep_empty=self.topics.keep_empty,
             archive=self.output.archive,
             specs={spec.slug: spec for spec in self.feeds},
             tables=self.tables,
         )
 
-    def moves(self) -> Moves:
-        """Where feeds were before."""
-        return Moves(self.feeds, self.output_options())
+    def moves(self, topics: Mapping[str, str] | None = None) -> Moves:
+        """Where feeds were before; `topics` are the old slugs of topics, and where they lead."""
+        return Moves(self.feeds, self.output_options(), topics)
 
 
 def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
@@ -159,6 +168,7 @@ def _read_text(path: Path) -> str:
             what, todo = "the link leads to no file", "remove it, or put the file there"
         raise ConfigError((Problem(str(path), 0, 0, what, todo=todo),)) from None
     except OSError as error:
+        ShortageError.check(error)
         what = f"the file cannot be read: {error.strerror}"
         raise ConfigError((Problem(str(path), 0, 0, what, todo="make it a file that can be read"),)) from None
     try:

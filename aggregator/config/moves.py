@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from aggregator.model import FILE_NAMES, Document, FeedSpec, Format, OutputOptions
@@ -14,22 +14,25 @@ _FEED_NAMES = {"feed", "rss"}
 
 
 class Moves:
-    """Where the feeds of the config were before.
+    """Where feeds were before: as the config says, and by `topics`, old slugs of topics and the slugs of their feeds.
 
     `folders` maps old slugs to new ones: every document of the feed was below it. `addresses` maps single old paths to
     new ones, both relative to the output folder; one that ends with a slash is that of a page.
     """
 
-    def __init__(self, specs: Iterable[FeedSpec], options: OutputOptions) -> None:
-        self.folders: dict[str, str] = {}
+    def __init__(
+        self, specs: Iterable[FeedSpec], options: OutputOptions, topics: Mapping[str, str] | None = None
+    ) -> None:
+        self.folders: dict[str, str] = dict(topics or {})
         self.addresses: dict[str, str] = {}
-        self._old_slugs: dict[str, tuple[str, ...]] = {}
+        self._old_slugs: dict[str, list[str]] = defaultdict(list)
         self._copies: dict[str, list[str]] = defaultdict(list)
         for spec in specs:
-            self._old_slugs[spec.slug] = spec.old_slugs
             self.folders.update(dict.fromkeys(spec.old_slugs, spec.slug))
             for old in spec.old_paths:
                 self._move(spec.slug, old, options)
+        for old, slug in self.folders.items():
+            self._old_slugs[slug].append(old)
 
     def paths(self, paths: Iterable[str]) -> tuple[str, ...]:
         """The paths of documents, and after each the old ones where its bytes go on."""

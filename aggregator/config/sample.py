@@ -72,6 +72,8 @@ port = 8000
 [topics]
 auto = true                               # a feed for every topic that a published record has
 min_entries = 1                           # and that has at least so many entries
+max_feeds = 10000                         # topics beyond these get none, and a warning names them
+keep_empty = "30d"                        # how long such a feed stays when it has no entry any more
 
 # [topics.slugs]                          # addresses of topics' feeds; `aggregator feeds --pin` prints those there are
 # "C#" = "c-sharp"

@@ -284,6 +284,8 @@ class TopicsTable(Table):
 
     auto: bool = _key(True, "A feed for every topic that a published record has")
     min_entries: Count = _key(1, "Entries that a topic needs before it has a feed")
+    max_feeds: Count = _key(10_000, "Most topics that have a feed; those beyond get none")
+    keep_empty: Duration = _key("30d", "How long the feed of a topic stays when it has no entry any more")
     slugs: dict[Text, Slug] = _key({}, "Slug of a topic's feed; aggregator feeds --pin prints those that were given")
     alias: dict[Text, Text] = _key({}, "Another spelling of a topic, and the topic: one topic, one feed")
     parent: dict[Text, Text] = _key({}, "Topic that a topic belongs to: its entries are also in the feed of that one")

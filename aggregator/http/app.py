@@ -159,6 +159,8 @@ class FeedsApp:
             slug, _, name = path[1:].partition("/")
             if slug in self._moved_folders:
                 return _location(path, f"{self._moved_folders[slug]}/{name}")
+        if (target := self.snapshot.moved.get(path)) is not None:
+            return _location(path, target)
         return self._moved.get(path)
 
     def _redirect(self, scope: Scope, location: bytes) -> Response:

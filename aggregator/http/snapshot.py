@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
 
+from aggregator.errors import ShortageError
 from aggregator.paths import open_beneath
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -111,13 +112,14 @@ class Snapshot:
     """What the manifest named when it was read, by URL path: `/all/rss.xml`, and `/all/` for its index.html. Archive
     pages are not in it.
 
-    `folders` are the paths that want a slash, `gone` those that will not come back. `problem` is why the manifest
-    cannot be used now.
+    `folders` are the paths that want a slash, `gone` those that will not come back. `moved` leads from copies at the
+    old slug of a feed to the paths of the folder where they are now. `problem` is why the manifest cannot be used now.
     """
 
     files: Mapping[str, ServedFile] = field(default_factory=lambda: MappingProxyType({}))
     folders: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
+    moved: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     stamp: tuple[int, int, int] | None = None
     problem: str = ""
 
@@ -135,13 +137,14 @@ class _Root(NamedTuple):
 class _Manifest(NamedTuple):
     digests: dict[str, str]
     gone: list[str]
+    moved: dict[str, str]
 
 
 def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
     """The folder as its manifest names it; `previous` itself while the manifest is the same file.
 
     Reads only what differs from `previous`. A named file that is missing is left out. A manifest that cannot be
-    read keeps the files of `previous`, and is not tried again until it changes.
+    read keeps the files of `previous`, and is not tried again until it changes. Raises ShortageError.
     """
     previous = previous or EMPTY_SNAPSHOT
     stamp = None
@@ -158,6 +161,8 @@ def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
     except FileNotFoundError:  # a folder that is away, such as a disk, is not an empty one
         return EMPTY_SNAPSHOT if folder.is_dir() or not previous.files else replace(previous, stamp=None)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            ShortageError.check(error)
         if (problem := str(error)) != previous.problem:
             _logger.warning("%s cannot be used, what was read before is served on: %s", folder / MANIFEST, problem)
         return replace(previous, stamp=stamp, problem=problem)
@@ -210,9 +215,16 @@ def _parse_manifest(raw: bytes) -> _Manifest:
         if manifest["format"] != MANIFEST_FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}, not {MANIFEST_FORMAT}")
         digests = {str(path): str(line["digest"]) for path, line in manifest["files"].items()}
-        return _Manifest(digests, [str(path) for path in manifest["gone"]])
+        feeds = ((str(path), str(line.get("feed", ""))) for path, line in manifest["files"].items())
+        moved = {path: new for path, feed in feeds if (new := _new_path(path, feed)) in digests and new != path}
+        return _Manifest(digests, [str(path) for path in manifest["gone"]], moved)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is not a manifest ({error!r})") from error
+
+
+def _new_path(path: str, feed: str) -> str:
+    """Where a document of this feed, or of a page of its archive, is when it has not moved."""
+    return f"{feed.partition('/')[0]}/{path.partition('/')[2]}"
 
 
 def _build_snapshot(root: _Root, manifest: _Manifest, previous: Snapshot, stamp: tuple[int, int, int]) -> Snapshot:
@@ -230,7 +242,10 @@ def _build_snapshot(root: _Root, manifest: _Manifest, previous: Snapshot, stamp:
                 file = served
         files.update(dict.fromkeys(addresses(path), file))
     gone = {url for path in manifest.gone for url in addresses(path)}
-    return Snapshot(MappingProxyType(files), _folders(files), frozenset(gone), stamp)
+    moved: dict[str, str] = {}
+    for path, new in manifest.moved.items():
+        moved.update(dict.fromkeys(addresses(path), new.removesuffix("index.html")))
+    return Snapshot(MappingProxyType(files), _folders(files), frozenset(gone), MappingProxyType(moved), stamp)
 
 
 def _folders(urls: Iterable[str]) -> frozenset[str]:
@@ -272,7 +287,8 @@ def _read_inside(root: _Root, path: str, max_bytes: int | None) -> tuple[bytes, 
         target = os.path.relpath(os.path.realpath(os.path.join(root.path, path), strict=True), root.path)
         # ".." begins with a dot too
         return _read_regular(root, target, max_bytes) if _is_plain(target.split(os.sep)) else None
-    except OSError:
+    except OSError as error:
+        ShortageError.check(error)
         return None
 
 

@@ -17,7 +17,19 @@ from typing import NamedTuple, TypeVar
 
 from aggregator.documents import ALL, archive_path
 from aggregator.errors import RenderError
-from aggregator.model import FILE_NAMES, ArchivePage, Document, Entry, Feed, FeedSummary, Format, OutputOptions, Site
+from aggregator.model import (
+    ALL_FIT,
+    FILE_NAMES,
+    ArchivePage,
+    Document,
+    Entry,
+    Feed,
+    FeedSummary,
+    Fitting,
+    Format,
+    OutputOptions,
+    Site,
+)
 from aggregator.render import atom, jsonfeed, opml, rss
 from aggregator.render.markup import Common, write_common
 from aggregator.render.parts import (
@@ -34,10 +46,11 @@ from aggregator.render.parts import (
 from aggregator.render.weight import LONGEST_BASE_URL, escaped_bytes, weigh_entries, weigh_frame
 
 __all__ = [
-    "count_fitting",
+    "fit_entries",
     "render_archive_page",
     "render_feed",
     "render_index",
+    "shorten_entries",
     "split_fitting",
 ]
 
@@ -69,7 +82,7 @@ def render_feed(
 ) -> tuple[Document, ...]:
     """The documents of one feed, as `feed_paths` lists them; raises RenderError.
 
-    All hold all of its entries; `count_fitting` says before how many those should be. `linked` are the slugs that have
+    All hold all of its entries; `fit_entries` says before which those should be. `linked` are the slugs that have
     a page.
     """
     site, heading = presentable(site), _heading(feed)
@@ -98,20 +111,47 @@ def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: Outp
     return document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
 
 
-def count_fitting(feed: Feed, site: Site, options: OutputOptions) -> int:
-    """How many of the feed's entries, from the first on, fit into `options.max_bytes` in every format.
+def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
+    """Which of the feed's entries fit into `options.max_bytes` in every format: each in turn that has room left.
 
     Raises RenderError.
     """
     if _most_bytes(feed, site, options) + weigh_entries(feed.entries, full=feed.full) <= options.max_bytes:
-        return len(feed.entries)
+        return ALL_FIT
     site, heading = presentable(site), replace(_heading(feed), pages=_LAST_PAGE)
-    columns = _columns(feed.entries, _scope(heading, site), options.formats)
-    counts = [
-        fitting(entries, frame.separator, frame.room(options.max_bytes))
-        for frame, entries in zip(_frames(heading, site, options), columns, strict=True)
-    ]
-    return min(counts, default=len(feed.entries))
+    frames, scope = _frames(heading, site, options), _scope(heading, site)
+    whole = [frame.room(options.max_bytes) + len(frame.separator) for frame in frames]
+    left = whole
+    left_out, too_large, shortened = set(), set(), set()
+    for place, entry in enumerate(feed.entries):
+        sizes = _sizes(entry, scope, options.formats, frames)
+        if scope.full and entry.content.body_html and not _has_room(sizes, whole):
+            shortened.add(place)
+            sizes = _sizes(_without_body(entry), scope, options.formats, frames)
+        if _has_room(sizes, left):
+            left = [room - size for room, size in zip(left, sizes, strict=True)]
+            continue
+        left_out.add(place)
+        if not _has_room(sizes, whole):
+            too_large.add(place)
+    return Fitting(frozenset(left_out), frozenset(too_large), frozenset(shortened - left_out))
+
+
+def shorten_entries(feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions) -> tuple[Entry, ...]:
+    """The entries, without the full text of those that would not fit into a page of the feed's archive with it.
+
+    Raises RenderError.
+    """
+    room = options.max_bytes - _most_bytes(feed, site, options)
+    if not feed.full or weigh_entries(entries, full=True) <= room:
+        return tuple(entries)
+    site, heading = presentable(site), _heading(feed)
+    page, scope = _page_frame(_undated(heading), site, options), _scope(heading, site)
+    whole = page.room(options.max_bytes)
+    (column,) = _columns(entries, scope, ("atom",))
+    return tuple(
+        entry if len(text) <= whole else _without_body(entry) for entry, text in zip(entries, column, strict=True)
+    )
 
 
 def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, limit: int) -> list[int]:
@@ -148,6 +188,20 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
     from aggregator.render import pages
 
     return (*documents, pages.render_index_page(feeds, site, options))
+
+
+def _sizes(entry: Entry, scope: Scope, forms: tuple[Format, ...], frames: Sequence[Frame]) -> list[int]:
+    """The bytes of the entry in each of the formats, with the separator behind it."""
+    row = _RENDERED.get(entry, scope, forms)
+    return [len(row[form]) + len(frame.separator) for form, frame in zip(forms, frames, strict=True)]
+
+
+def _has_room(sizes: Sequence[int], rooms: Sequence[int]) -> bool:
+    return all(size <= room for size, room in zip(sizes, rooms, strict=True))
+
+
+def _without_body(entry: Entry) -> Entry:
+    return entry._replace(content=entry.content._replace(body_html=""))
 
 
 def _most_bytes(feed: Feed, site: Site, options: OutputOptions) -> int:

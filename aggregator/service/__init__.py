@@ -7,11 +7,12 @@ ask for a cycle; one worker runs them.
     the clock   ─┘     LiveConfig ─┘
 
 `cycles` has the worker and what asks it, `live` the config file, `watch` the records folders, `health` what probes are
-told, `serving` HTTP.
+told, `serving` HTTP, `process` what ends it all when a thread dies.
 """
 
 from aggregator.service.cycles import Service
 from aggregator.service.live import LiveConfig
+from aggregator.service.process import raise_file_limit
 from aggregator.service.serving import make_app, serve_folder
 
-__all__ = ["LiveConfig", "Service", "make_app", "serve_folder"]
+__all__ = ["LiveConfig", "Service", "make_app", "raise_file_limit", "serve_folder"]

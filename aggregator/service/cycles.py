@@ -15,6 +15,7 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_J
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from aggregator.check import place_problem
@@ -23,8 +24,10 @@ from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, Sto
 from aggregator.http import FeedsServer, SwitchedApp, load_snapshot
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
+from aggregator.service import health
 from aggregator.service.health import Health
-from aggregator.service.live import ConfigState, LiveConfig
+from aggregator.service.live import LiveConfig
+from aggregator.service.process import end_process, flush_log, start_thread, watch_threads
 from aggregator.service.serving import make_app, run_server
 from aggregator.service.watch import Changes, Either, FolderWatch
 from aggregator.store import (
@@ -38,9 +41,10 @@ from aggregator.store import (
     write_meta,
 )
 
-SCAN_JOB, WALK_JOB, DUE_JOB, RETRY_JOB = "scan", "walk", "due", "retry"
-RETRY_S = 60
-"""How long after a cycle that failed another is tried, whatever the schedule."""
+SCAN_JOB, WALK_JOB, DUE_JOB = "scan", "walk", "due"
+RETRY_FIRST_S, RETRY_S = 1.0, 60.0
+"""How long after a cycle that failed another is tried, whatever the schedule: twice as long each time, up to the
+second."""
 LATE_S = 60
 """How long after its time a cycle may end before /healthz says it is late, its own usual length aside."""
 STOP_S = 4.0
@@ -67,7 +71,7 @@ class Service:
         self._interrupted = Either(stop)
         self._requested = threading.Event()
         self._live = LiveConfig(config, path, os.environ, self._accept)
-        self._state_told: ConfigState | None = None
+        self._state_told: tuple[str, str] | None = None
         self._read_again, self._clock_set = threading.Event(), threading.Event()
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
         self._trigger = make_trigger(config)
@@ -87,16 +91,18 @@ class Service:
         self._walk_problems: tuple[str, ...] = ()
         self._unread: Paths = {}
         self._next_cycle_told: str | None = None
+        self._retry_s: float | None = None
+        self._lease_lost = False
 
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
-        worker = threading.Thread(target=self._work, name="cycles")
+        watch_threads()
         self._start_watch()
         self._look(None)
-        worker.start()
+        worker = start_thread("cycles", self._work, self._stop.is_set, daemon=False)
         try:
             self._start_triggers()
-            asked_at = run_server(server, self._stop, self._hang_up)
+            asked_at = self._serve(server)
         finally:
             self._stop.set()
             self._requested.set()
@@ -105,9 +111,20 @@ class Service:
         worker.join(max(0.0, asked_at + STOP_S - time.monotonic()))
         if worker.is_alive():
             _log.error("the cycle does not stop; what is stored stands, the next start goes on from there")
+            flush_log()
         else:
             _log.info("stopped")
         return not worker.is_alive()
+
+    def _serve(self, server: FeedsServer) -> float:
+        try:
+            asked_at = run_server(server, self._stop, self._hang_up)
+        except Exception:  # noqa: BLE001 - the process ends
+            _log.exception("HTTP died")
+            end_process("nothing is served any more")
+        if not self._stop.is_set():
+            end_process("HTTP is over")
+        return asked_at
 
     # what asks for a cycle
 
@@ -115,16 +132,19 @@ class Service:
         self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         self._scheduler.add_job(self._scan, self._trigger, id=SCAN_JOB, replace_existing=True)
         self._scheduler.start()
-        threading.Thread(target=self._follow, name="follow", daemon=True).start()
+        start_thread("follow", self._follow, self._stop.is_set)
 
     def _start_watch(self) -> None:
         if self._watch is not None:
             self._watch.end()
+            self._note_unwatched(None)
         self._watch = None
         if self._config.schedule.watch:
-            self._watch = FolderWatch(self._config.sources, self._stop, self._look)
+            self._watch = FolderWatch(self._config.sources, self._stop, self._look, self._note_unwatched)
             self._watch.start()
-            rescan = IntervalTrigger(seconds=self._config.schedule.rescan.total_seconds())
+            # without a zone it would ask for the machine's, which need not be a zone that Python knows
+            zone = self._config.site.timezone
+            rescan = IntervalTrigger(seconds=self._config.schedule.rescan.total_seconds(), timezone=zone)
             self._scheduler.add_job(self._look, rescan, [None], id=WALK_JOB, replace_existing=True)
         elif self._scheduler.get_job(WALK_JOB):
             self._scheduler.remove_job(WALK_JOB)
@@ -137,7 +157,7 @@ class Service:
     def _scan(self) -> None:
         """Asks for what is to be done on schedule: a walk if nobody watches or the last one left something open, else a
         look at the files that could not be read to their end."""
-        watched = self._watch is not None and self._watch.is_on
+        watched = self._watch is not None and self._watch.is_complete
         self._look(self._unread if watched and self._settled else None)
 
     def _hang_up(self) -> bool:
@@ -155,8 +175,14 @@ class Service:
             self._read_again.clear()
             try:
                 self._follow_config(again=again)
-            except Exception:  # noqa: BLE001 - the last good config works, and the next look may
-                _log.exception("the config could not be looked at")
+                self._follow_store()
+                self.health.look()
+                self._tell_state()
+                self.health.end(health.FOLLOW)
+            except Exception as error:  # noqa: BLE001 - the last good config works, and the next look may
+                reason = f"the config file and the store cannot be looked at: unexpected {type(error).__name__}"
+                if self.health.begin(health.FOLLOW, reason, grave=False):
+                    _log.exception("unexpected")
             if abs(_clock_offset() - offset) > CLOCK_STEP_S:
                 # timers count seconds: they would sleep through a time that the clock has jumped over
                 _log.info("the clock was set, or the machine slept: %+.1f s", _clock_offset() - offset)
@@ -170,10 +196,31 @@ class Service:
             self._requested.set()
         state = self._live.state
         self.health.config = "refused" if state.refused else "restart" if state.waiting else "ok"
+
+    def _follow_store(self) -> None:
+        try:
+            self._store.check_in_place()
+        except StoreError as error:
+            self.health.begin(health.STORE, str(error), grave=True)
+        else:
+            if self.health.end(health.STORE):
+                self._requested.set()
+
+    def _tell_state(self) -> None:
+        """Keeps for `status` what is wrong, when that changes."""
+        state = json.dumps(self._live.state.facts()), json.dumps(self.health.problems())
         if state != self._state_told:
             with suppress(StoreError), self._store.write() as connection:
-                write_meta(connection, "config_state", json.dumps(state.facts()))
+                write_meta(connection, "config_state", state[0])
+                write_meta(connection, "service_problems", state[1])
                 self._state_told = state
+
+    def _note_unwatched(self, reason: str | None) -> None:
+        """What the watch does not see, None when it sees everything."""
+        if reason is None:
+            self.health.end(health.WATCH)
+        else:
+            self.health.begin(health.WATCH, reason, grave=False)
 
     def _accept(self, config: Config) -> None:
         """Raises StoreMismatchError for a config that the next start would refuse for what the store has."""
@@ -184,33 +231,34 @@ class Service:
     # the worker
 
     def _work(self) -> None:
-        """One cycle for any number of requests that came during the last one, with the config in force by then."""
+        """One cycle for any number of requests that came during the last one, with the config in force by then; after
+        one that failed also without a request, when it is time to try again."""
         while True:
-            self._requested.wait()
+            self._requested.wait(self._retry_s)
             self._requested.clear()
             self._interrupted.clear()
             if self._stop.is_set():
                 return
             try:
-                if self._live.config is not self._config:
-                    self._adopt(self._live.config)
-                elif self._clock_set.is_set():
-                    self._set_schedule()
-                self._cycle()
+                self._run_cycle()
             except StoppedError as stopped:
                 self._changes.add(None)  # it may have been about to look at what changed
                 _log.info("%s", stopped)
-            except LeaseLostError as error:
-                self._fail(str(error))
-                self._take_lease_back()
-            except AggregatorError as error:
-                self._fail(str(error))
             except Exception as error:  # noqa: BLE001 - it stops the cycle, not the service, and shows
                 if self._stop.is_set():  # such as readers of files that met the same signal
                     _log.info("stopped in the middle of a cycle (%s)", type(error).__name__)
                     return
-                _log.exception("the cycle ended unexpectedly")
-                self._fail(f"unexpected {type(error).__name__}")
+                self._fail(error)
+
+    def _run_cycle(self) -> None:
+        if self._lease_lost:
+            self._store.lease.acquire(0)
+            self._lease_lost = False
+        if self._live.config is not self._config:
+            self._adopt(self._live.config)
+        elif self._clock_set.is_set():
+            self._set_schedule()
+        self._cycle()
 
     def _adopt(self, config: Config) -> None:
         """From the next cycle on this is the config. What is served follows when that cycle has published."""
@@ -240,10 +288,14 @@ class Service:
         if result.published and self._complete:
             self.health.succeed(now, upcoming, LATE_S + 2 * result.seconds)
             if result.unwritten:
-                self._try_again_soon()
+                self._try_again_soon({})
+            else:
+                self._retry_s = None
         else:
-            self.health.fail()
-            self._try_again_soon()
+            what = "the output folder cannot be written" if self._complete else "a records folder cannot be read"
+            self.health.begin(health.CYCLE, f"{what} (aggregator status says more)", grave=True)
+            # a folder that could not be read is looked at again, whoever watches; all else is in the store
+            self._try_again_soon({} if self._complete else None)
         self._log_result(result)
         if result.due is not None:
             soonest = now + timedelta(seconds=DUE_WITHIN_S - result.seconds)
@@ -279,27 +331,25 @@ class Service:
                 unread.setdefault(source, []).append(path)
         self._unread = unread
 
-    def _try_again_soon(self) -> None:
-        """What is due must not wait for a schedule that may be a day away."""
-        # a folder that could not be read is looked at again, whoever watches; all else is in the store
-        paths: Paths | None = {} if self._complete else None
-        self._look_at(datetime.now(UTC) + timedelta(seconds=RETRY_S), RETRY_JOB, paths)
+    def _try_again_soon(self, paths: Paths | None) -> None:
+        """What is due must not wait for a schedule that may be a day away. Takes nothing that a system may be short of:
+        no file, no thread, no module."""
+        self._changes.add(paths)
+        self._retry_s = min(RETRY_S, RETRY_FIRST_S if self._retry_s is None else 2 * self._retry_s)
 
     def _look_at(self, moment: datetime, job: str, paths: Paths | None) -> None:
         """Asks for a cycle at a moment, in place of what was asked for by that name before."""
-        self._scheduler.add_job(self._look, "date", [paths], run_date=moment, id=job, replace_existing=True)
+        trigger = DateTrigger(moment, timezone=self._config.site.timezone)
+        self._scheduler.add_job(self._look, trigger, [paths], id=job, replace_existing=True)
 
-    def _fail(self, reason: str) -> None:
-        self._changes.add(None)
-        self._try_again_soon()
-        self.health.fail()
-        _log.error("the cycle failed: %s", reason)
-
-    def _take_lease_back(self) -> None:
-        try:
-            self._store.lease.acquire(0)
-        except StoreError as error:
-            _log.error("%s; this service only serves until it is free", error)
+    def _fail(self, error: Exception) -> None:
+        self._try_again_soon(None)
+        self._lease_lost = self._lease_lost or isinstance(error, LeaseLostError)
+        expected = isinstance(error, AggregatorError)
+        # what an unexpected error says may be what a record says
+        reason = f"the cycle failed: {error if expected else f'unexpected {type(error).__name__}'}"
+        if self.health.begin(health.CYCLE, reason, grave=True) and not expected:
+            _log.error("the cycle ended unexpectedly", exc_info=error)
 
     def _log_result(self, result: CycleResult) -> None:
         level = (
@@ -312,7 +362,7 @@ class Service:
             result.seconds,
         )  # fmt: skip
         with self._store.read() as connection:
-            told = frozenset((*self._walk_problems, *result.problems)) | frozenset(
+            told = frozenset((*self._walk_problems, *result.problems, *result.notices)) | frozenset(
                 str(place_problem(self._config.sources, one.source, one.problem))
                 for one in file_problems(connection)
                 if one.state == "rejected"

@@ -1,11 +1,28 @@
-"""Whether scans succeed on time, for /healthz."""
+"""What the service knows to be wrong, for /healthz, the log and `status`; and whether cycles succeed on time."""
 
 from __future__ import annotations
 
+import logging
 import math
+import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from aggregator import __version__
+
+CYCLE, LATE, STORE, WATCH, FOLLOW = "cycle", "late", "store", "watch", "follow"
+"""What something can be wrong with."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Something that is wrong now; `grave` when the feeds cannot be right until it is over."""
+
+    reason: str
+    grave: bool
 
 
 class Health:
@@ -17,41 +34,80 @@ class Health:
         """Whether the config file is in force, is refused, or names something that waits for the next start. Says
         nothing of health: the last good config works, and a supervisor that ended the service for a slip in the file
         would find that it cannot start again."""
+        self._lock = threading.Lock()
+        self._troubles: dict[str, _Trouble] = {}
         self._last_success: datetime | None = None
         self._upcoming: datetime | None = None
         self._late_after = math.inf
-        self._failing = False
+
+    def begin(self, subject: str, reason: str, *, grave: bool) -> bool:
+        """Notes what is wrong with a subject, and logs it; False if that was known."""
+        trouble = _Trouble(reason, grave)
+        with self._lock:
+            before = self._troubles.get(subject)
+            if before == trouble:
+                return False
+            self._troubles[subject] = trouble
+        if before is not None:
+            _log.info("no longer so: %s", before.reason)
+        _log.log(logging.ERROR if grave else logging.WARNING, "%s", reason)
+        return True
+
+    def end(self, subject: str) -> bool:
+        """Notes that nothing is wrong with a subject, and logs it; False if that was known."""
+        with self._lock:
+            trouble = self._troubles.pop(subject, None)
+        if trouble is not None:
+            _log.info("no longer so: %s", trouble.reason)
+        return trouble is not None
 
     def succeed(self, at: datetime, upcoming: datetime | None, late_s: float) -> None:
         """A cycle that began at `at` succeeded; the next is `upcoming` and must have `late_s` after that."""
-        self._last_success, self._upcoming, self._failing = at, upcoming, False
+        self._last_success, self._upcoming = at, upcoming
+        self._late_after = math.inf
         if upcoming is not None:  # measured by no clock that can be set
             self._late_after = time.monotonic() + (upcoming - datetime.now(UTC)).total_seconds() + late_s
+        self.end(CYCLE)
+        self.end(LATE)
 
-    def fail(self) -> None:
-        """A cycle did not succeed."""
-        self._failing = True
+    def look(self) -> None:
+        """Notes when the next cycle is late. To be called now and then."""
+        if time.monotonic() > self._late_after:
+            self.begin(LATE, f"no cycle has succeeded since {_text(self._last_success)}", grave=True)
+
+    def problems(self) -> list[str]:
+        """What is wrong, cycles that fail aside, which the store keeps by itself."""
+        return [trouble.reason for subject, trouble in self._listed() if subject != CYCLE]
 
     def report(self) -> tuple[bool, dict[str, Any]]:
         """Whether all is well, and the facts."""
-        late = time.monotonic() > self._late_after
-        if self._failing:
-            status = "failing"
-        elif self._last_success is None:
-            status = "starting"
+        self.look()
+        troubles = self._listed()
+        grave = [(subject, one.reason) for subject, one in troubles if one.grave]
+        if grave:
+            status = "late" if [subject for subject, _ in grave] == [LATE] else "failing"
         else:
-            status = "late" if late else "ok"
-        facts = {
+            status = "starting" if self._last_success is None else "ok"
+        facts: dict[str, Any] = {
             "status": status,
+            "version": __version__,
             "last_success": _text(self._last_success),
             "next_cycle": _text(self._upcoming),
             "config": self.config,
         }
+        if grave or status == "starting":
+            facts["reason"] = "; ".join(reason for _, reason in grave) or "the first cycle is not done yet"
+        if warnings := [one.reason for _, one in troubles if not one.grave]:
+            facts["warnings"] = warnings
         return status == "ok", facts
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether there is anything to serve."""
         return self.has_documents, {"status": "ready" if self.has_documents else "starting"}
+
+    def _listed(self) -> list[tuple[str, _Trouble]]:
+        with self._lock:
+            return list(self._troubles.items())
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.config import Config, load_config
-from aggregator.errors import ConfigError, StoreError, StoreMismatchError
+from aggregator.errors import ConfigError, ShortageError, StoreError, StoreMismatchError
 from aggregator.model import Problem
 
 AWAY_S = 3.0
@@ -76,8 +76,8 @@ class LiveConfig:
                 self._read = stamp
                 self._refuse(error.problems)
             return None
-        except StoreError as error:
-            _log.debug("the config waits for the store: %s", error)
+        except (StoreError, ShortageError) as error:
+            _log.debug("the config waits: %s", error)
             return None
         self._read = stamp
         return self._take(config, again=again)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 import time
@@ -10,11 +11,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from aggregator import __version__
 from aggregator.config import Config
 from aggregator.http import FeedsApp, FeedsServer, Snapshot, load_snapshot
+from aggregator.service.process import start_thread, watch_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+_log = logging.getLogger(__name__)
 
 
 def serve_folder(config: Config, stop: threading.Event, server_of: Callable[[FeedsApp], FeedsServer]) -> None:
@@ -22,16 +26,24 @@ def serve_folder(config: Config, stop: threading.Event, server_of: Callable[[Fee
 
     def is_filled() -> tuple[bool, dict[str, Any]]:
         filled = bool(app.snapshot.files)
-        return filled, {"status": "ok" if filled else "empty"}
+        facts = {"status": "ok" if filled else "empty", "version": __version__}
+        return filled, facts if filled else facts | {"reason": "the output folder holds no feeds yet"}
 
     app = make_app(config, is_filled, is_filled)
 
     def follow() -> None:
+        failed = ""
         while not stop.wait(1.0):
-            app.snapshot = load_snapshot(config.output.path, app.snapshot)
+            try:
+                app.snapshot = load_snapshot(config.output.path, app.snapshot)
+                failed = ""
+            except Exception as error:  # noqa: BLE001 - what was read before is served on, and the next look may do
+                if str(error) != failed:
+                    _log.exception("the output folder cannot be looked at, what was read before is served on")
+                failed = str(error)
 
-    follower = threading.Thread(target=follow, name="follow", daemon=True)
-    follower.start()
+    watch_threads()
+    start_thread("follow", follow, stop.is_set)
     try:
         run_server(server_of(app), stop)
     finally:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from watchfiles import Change
 from watchfiles._rust_notify import RustNotify
@@ -15,6 +18,7 @@ from watchfiles.main import _default_force_polling
 from aggregator.model import Source
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
+from aggregator.service.process import start_thread
 from aggregator.store import MASS_REMOVAL
 
 STEP_MS, IDLE_STEP_MS = 5, 100
@@ -31,8 +35,11 @@ LOOK_MS, POLL_MS = 1000, 300
 MANY = 2000
 """Changes at once for which a walk is asked: it costs no more, and the system may have lost some of so many."""
 RETRY_S, START_S = 2.0, 0.5
-
-_log = logging.getLogger(__name__)
+AGAIN_S = 15.0
+"""How long after not everything could be watched it is tried again, at least; as often as that costs little."""
+SURE_S = 0.5
+"""How long after a folder came it is certain that the system was asked to watch it."""
+_WATCHES = re.compile(r"^inotify wd:\S+ ino:(\w+)", re.MULTILINE)
 
 
 class Changes:
@@ -60,24 +67,29 @@ class Changes:
 
 class FolderWatch:
     """Calls `changed` with what changes in the records folders, None for anything, from `start` to `end` or until
-    `stop`; a folder that is away is tried again."""
+    `stop`; a folder that is away is tried again. Calls `missed` with what is not watched, None when everything is."""
 
     def __init__(
-        self, sources: Sequence[Source], stop: threading.Event, changed: Callable[[Paths | None], None]
+        self,
+        sources: Sequence[Source],
+        stop: threading.Event,
+        changed: Callable[[Paths | None], None],
+        missed: Callable[[str | None], None],
     ) -> None:
         self._sources = sources
         self._ended = Either(stop)
-        self._changed = changed
+        self._changed, self._tell_missed = changed, missed
         self._watching = threading.Event()
+        self._missed: str | None = None
 
     @property
-    def is_on(self) -> bool:
-        """Whether a change would be told now."""
-        return self._watching.is_set()
+    def is_complete(self) -> bool:
+        """Whether a change would be told now, wherever it is."""
+        return self._watching.is_set() and self._missed is None
 
     def start(self) -> None:
         """Watches in a thread of its own, from now on if that is soon."""
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        start_thread("watch", self._watch, self._ended.is_set)
         self._watching.wait(START_S)
 
     def end(self) -> None:
@@ -85,24 +97,31 @@ class FolderWatch:
         self._ended.set()
 
     def _watch(self) -> None:
-        away = False
         while not self._ended.is_set():
             try:
                 self._watch_folders()
-                away = False
-            except (OSError, RuntimeError) as error:
-                if not away:
-                    _log.warning("a records folder cannot be watched now: %s (it is still scanned on schedule)", error)
-                away = True
+            except Exception as error:  # noqa: BLE001 - it is noted, and tried again
+                self._note_missed(f"a records folder cannot be watched now: {error} (it is still scanned on schedule)")
                 self._ended.wait(RETRY_S)
 
+    def _note_missed(self, missed: str | None) -> None:
+        self._missed = missed
+        if not self._ended.is_set():
+            self._tell_missed(missed)
+
     def _watch_folders(self) -> None:
-        """Watches until the end, or until another folder stands in a folder's place: the old one tells nothing."""
+        """Watches until the end, until another folder stands in a folder's place, because the old one tells nothing, or
+        until it is time to try to watch what is not watched yet."""
         watched = self._folder_identities()
         locators = [(source.name, path_locator(source)) for source in self._sources]
         roots = [os.path.realpath(source.root) for source in self._sources]
-        with RustNotify(roots, False, _default_force_polling(None), POLL_MS, True, True) as notify:
-            self._changed(None)  # nobody tells what changed before the watch was on
+        started = time.monotonic()
+        notify, missed = _open_watch(roots)
+        again = _Again(roots, missed, time.monotonic() - started)
+        with notify:
+            if not (missed and self._missed):  # else scans on schedule go on
+                self._changed(None)  # nobody tells what changed before the watch was on
+            self._note_missed(missed)
             self._watching.set()
             try:
                 folders = set[str]()
@@ -112,7 +131,7 @@ class FolderWatch:
                         self._changed(paths)
                     # nor what came into a new folder before that was watched too: it is looked at once more
                     folders = {place for place in changed if os.path.isdir(place)}
-                    if self._folder_identities() != watched:
+                    if again.is_due(folders) or self._folder_identities() != watched:
                         return
             finally:
                 self._watching.clear()
@@ -137,6 +156,77 @@ class FolderWatch:
     def _folder_identities(self) -> list[tuple[int, int]]:
         found = [os.stat(source.root) for source in self._sources]
         return [(status.st_dev, status.st_ino) for status in found]
+
+
+class _Again:
+    """When to begin anew, because a folder is not watched: the library adds those that come by itself, and says nothing
+    when it cannot, as with a folder that may be read only after it was filled (`cp -a`)."""
+
+    def __init__(self, roots: list[str], missed: str | None, cost_s: float) -> None:
+        self._roots = roots
+        now = time.monotonic()
+        self._not_before = now + max(RETRY_S, 20 * cost_s)
+        self._at = now + max(AGAIN_S, 100 * cost_s) if missed else math.inf
+        self._partial = missed is not None
+        self._suspects: dict[str, float] = {}
+
+    def is_due(self, folders: set[str]) -> bool:
+        """Whether it is time, now that something changed at these folders."""
+        now = time.monotonic()
+        self._suspects |= dict.fromkeys(folders, now)
+        if now >= self._at:
+            return True
+        if not self._suspects or now < self._not_before:
+            return False
+        sure = [folder for folder, since in self._suspects.items() if now - since >= SURE_S]
+        for folder in sure:
+            del self._suspects[folder]
+        return bool(sure) and self._are_unwatched(sure)
+
+    def _are_unwatched(self, folders: Iterable[str]) -> bool:
+        """Whether one of the folders, or one below them, is not watched and could be; False where one cannot tell."""
+        watched = _watched_inodes()
+        with suppress(OSError):
+            if all(os.stat(root).st_ino in watched for root in self._roots):
+                below = (place for folder in folders for place, _, _ in os.walk(folder))
+                everything = {*folders, *below}
+                return any(
+                    os.stat(place).st_ino not in watched and not (self._partial and not os.access(place, os.R_OK))
+                    for place in everything
+                    if os.path.isdir(place)
+                )
+        return False
+
+
+def _open_watch(roots: list[str]) -> tuple[RustNotify, str | None]:
+    """A watch of the folders, and what it does not see: asked to ignore what cannot be watched, the library also
+    leaves out all that it would have come to after that."""
+    polling = _default_force_polling(None)
+    try:
+        return RustNotify(roots, False, polling, POLL_MS, True, False), None
+    except PermissionError:
+        closed = list[str]()
+        walks = [os.walk(root, onerror=lambda error: closed.append(str(error.filename))) for root in roots]
+        readable = [place for walk in walks for place, _, _ in walk]
+        more = f" and {len(closed) - 1} more" if len(closed) > 1 else ""
+        missed = f"{closed[0] if closed else roots[0]}{more} may not be read"
+        notify = RustNotify([*roots, *readable], False, polling, POLL_MS, True, True)
+    except OSError as error:
+        missed = f"{error}; on Linux see fs.inotify.max_user_watches"
+        notify = RustNotify(roots, False, polling, POLL_MS, True, True)
+    return notify, f"not every folder of records is watched: {missed} (all are scanned on schedule)"
+
+
+def _watched_inodes() -> set[int]:
+    """What this process watches (proc(5), fdinfo); nothing where there is no inotify."""
+    found = set[int]()
+    with suppress(OSError):
+        for number in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{number}") == "anon_inode:inotify":
+                    text = Path(f"/proc/self/fdinfo/{number}").read_text()
+                    found.update(int(inode, 16) for inode in _WATCHES.findall(text))
+    return found
 
 
 class Either(threading.Event):

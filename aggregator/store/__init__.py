@@ -6,9 +6,11 @@ records     outcomes -> rows                       lifecycle   renames, withdraw
 membership  entries in and out of feeds            reader      feeds as they are shown
 feeds       which there are, and their versions    archives    sealed pages of what has left them
 history     what became of entries                 inquiry     what is known of one record
-trial       a feed as another config makes it      policy      what windows were cut by last
+slugs       slugs of topics, now and before        policy      the config in force
 topics      what the config's tables change        evaluation  rules of the config, new or changed
-duplicates  one entry that stands for a link       status      what is told to people
+duplicates  one entry that stands for a link       room        what documents have no room for
+urls        what a config takes away or moves      notices     what people should know of
+status      cycles, problems, counts
 """
 
 from aggregator.store.archives import page_versions, read_pages
@@ -16,6 +18,7 @@ from aggregator.store.engine import Store, copy_store, open_store
 from aggregator.store.evaluation import open_feeds
 from aggregator.store.feeds import (
     feed_versions,
+    find_feeds,
     index_version,
     prepare_feeds,
     read_feeds,
@@ -49,8 +52,9 @@ from aggregator.store.lifecycle import (
     withdraw_expired,
     withdraw_vanished,
 )
-from aggregator.store.policy import kept_policy
-from aggregator.store.reader import FeedReader, Space
+from aggregator.store.notices import read_notices
+from aggregator.store.policy import InForce, is_in_force, read_in_force
+from aggregator.store.reader import FeedReader, Shown, Space, TopicTerms
 from aggregator.store.records import (
     dropped_sources,
     is_unseen,
@@ -61,6 +65,7 @@ from aggregator.store.records import (
     open_source,
     store_outcomes,
 )
+from aggregator.store.slugs import topic_moves
 from aggregator.store.status import (
     FileProblem,
     LastCycle,
@@ -75,23 +80,27 @@ from aggregator.store.status import (
     unread_files,
 )
 from aggregator.store.topics import pinnable_slugs
-from aggregator.store.trial import FeedTrial, try_feed
+from aggregator.store.urls import Urls, compare_urls, note_config, read_urls, urls_before
 from aggregator.store.writer import Writer, from_us, open_site, read_meta, to_us, write_meta
 
 __all__ = [
     "MASS_REMOVAL",
     "Event",
     "FeedReader",
-    "FeedTrial",
     "FileProblem",
+    "InForce",
     "LastCycle",
     "Lease",
     "Membership",
+    "Shown",
     "Space",
     "Store",
     "StoredEntry",
     "StoredRecord",
+    "TopicTerms",
+    "Urls",
     "Writer",
+    "compare_urls",
     "copy_store",
     "count_entries",
     "count_known",
@@ -103,11 +112,12 @@ __all__ = [
     "file_problems",
     "find_by_id",
     "find_by_text",
+    "find_feeds",
     "free_duplicates",
     "from_us",
     "index_version",
+    "is_in_force",
     "is_unseen",
-    "kept_policy",
     "known_at",
     "known_digests",
     "known_files",
@@ -115,6 +125,7 @@ __all__ = [
     "last_cycle",
     "mark_missing",
     "next_due",
+    "note_config",
     "open_feeds",
     "open_site",
     "open_source",
@@ -125,10 +136,13 @@ __all__ = [
     "prepare_feeds",
     "read_feeds",
     "read_holder",
+    "read_in_force",
     "read_memberships",
     "read_meta",
+    "read_notices",
     "read_pages",
     "read_stored",
+    "read_urls",
     "record_cycle",
     "record_failure",
     "release_entries",
@@ -140,10 +154,11 @@ __all__ = [
     "store_outcomes",
     "summarise_feeds",
     "to_us",
+    "topic_moves",
     "topic_slugs",
     "topic_terms",
-    "try_feed",
     "unread_files",
+    "urls_before",
     "withdraw_expired",
     "withdraw_vanished",
     "write_meta",

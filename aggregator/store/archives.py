@@ -220,6 +220,7 @@ def _groups(
         group = rows[start : start + limit]
         merged = reader.read_merged(connection, row, group)
         entries = reader.read_entries(connection, group, terms, merged, full=heading.full)
+        entries = reader.space.shorten(heading, entries)
         for size in reader.space.split(heading, entries, limit):
             yield group[:size], merged
             group = group[size:]

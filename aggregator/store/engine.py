@@ -20,7 +20,7 @@ from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.tables import metadata
 
-SCHEMA = "0004"
+SCHEMA = "0006"
 """The newest migration; a store that says another is migrated, or refused if this program does not know it."""
 
 _log = logging.getLogger(__name__)
@@ -33,10 +33,13 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.lease = Lease(self._begin)
+        self._path = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._identity = _file_identity(self._path)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads."""
+        self.check_in_place()
         with _wrapped(), self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -47,16 +50,39 @@ class Store:
             self.lease.assert_held(connection)
             yield connection
 
+    def check_in_place(self) -> None:
+        """Raises StoreError when SQLite's file is gone or another one is in its place.
+
+        What is open would go on working, on a file that nobody can find, while another process makes a new store.
+        """
+        found = _file_identity(self._path)
+        if found != self._identity:
+            what = "is gone" if found is None else "is not the one that was opened"
+            raise StoreError(
+                f"the store's file {what}: {self._path} (bring the file back; or, for the one that is there, or a new"
+                " one, start the service again)"
+            )
+
     def close(self) -> None:
         """Lets go of every connection."""
         self.engine.dispose()
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
+        self.check_in_place()
         with _wrapped(), self.engine.connect() as connection:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
+
+
+def _file_identity(path: str | None) -> tuple[int, int] | None:
+    """Which file is at `path`; None for none, and where it cannot be seen."""
+    try:
+        status = os.stat(path or "")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def plain_rows(connection: Connection, statement: Select[Any]) -> list[Any]:
@@ -92,6 +118,26 @@ def copy_store(url: str, folder: Path) -> Store:
     except BaseException:
         copy.close()
         raise
+    try:
+        (_back_up if origin.engine.dialect.name == "sqlite" else _copy_rows)(origin, copy)
+    except BaseException:
+        copy.close()
+        raise
+    finally:
+        origin.close()
+    return copy
+
+
+def _back_up(origin: Store, copy: Store) -> None:
+    """Copies a SQLite file page by page; who holds the lease of the original holds none of the copy."""
+    with _wrapped(), origin.engine.connect() as theirs, copy.engine.connect() as ours:
+        source: Any = theirs.connection.driver_connection
+        source.backup(ours.connection.driver_connection)
+    with copy.engine.begin() as ours:
+        ours.execute(metadata.tables["lease"].delete())
+
+
+def _copy_rows(origin: Store, copy: Store) -> None:
     with origin.read() as theirs, copy.engine.begin() as ours:
         for table in metadata.sorted_tables:
             if table.name == "lease":
@@ -99,8 +145,6 @@ def copy_store(url: str, folder: Path) -> Store:
             rows = theirs.execution_options(yield_per=1000).execute(table.select())
             for batch in rows.mappings().partitions():
                 ours.execute(table.insert(), [dict(row) for row in batch])
-    origin.close()
-    return copy
 
 
 def _make_engine(url: str, *, create: bool) -> Engine:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
 from aggregator.documents import ALL
 from aggregator.model import Feed, FeedPolicy, FeedSummary
@@ -15,16 +15,16 @@ from aggregator.store.archives import SEALED_AT_ONCE, is_complete, seal_backfill
 from aggregator.store.engine import Store
 from aggregator.store.history import WITHDRAWN
 from aggregator.store.membership import new_feed
-from aggregator.store.policy import keep_policy
 from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
 from aggregator.store.records import shown_update, update_entries
+from aggregator.store.slugs import OF_TOPIC, forget_old_slugs, published_feeds, read_old_slugs, retire_empty
 from aggregator.store.tables import FEED_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.topics import free_id, ids_in_use
 from aggregator.store.writer import ALL_FEED, Writer, execute_many, from_us, read_meta, to_us, write_meta
 
 CHUNK = 100
 
-_SETTLED_COLUMNS = "version shown_hash changed_at updated_at newest_at fits pages stale_at".split()
+_SETTLED_COLUMNS = "version shown_hash changed_at updated_at newest_at left_out pages stale_at unused_since".split()
 _SETTLED = (
     update(feed)
     .where(feed.c.id == bindparam("feed_id"))
@@ -59,7 +59,6 @@ def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
         if reshaped:
             connection.execute(update(feed).values(touched=True))
             write_meta(connection, "shape", shape)
-            keep_policy(connection, writer.policy)
             _forget_late_updates(connection, writer)
         connection.execute(update(feed).where(*stale).values(touched=True))
 
@@ -87,13 +86,13 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
     """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new;
     returns whether any was touched."""
     reader.forget()
+    settled = bool(retire_empty(writer))
     if writer.policy.auto:
-        _give_slugs(writer, writer.policy.specs)
+        _give_slugs(writer)
     with writer.read() as connection:
         terms = read_terms(connection, writer.policy)
     if writer.policy.archive:
         seal_backfills(writer, reader, terms, stopped)
-    settled = False
     touched = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
     while True:
         stopped()
@@ -141,8 +140,8 @@ def _settle(
             digest = feed_digest(shown, terms)
         times = [from_us(row.updated_at), *(one.updated for one in shown.feed.entries)]
         times += [from_us(at) for at in connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id})]
-        if shown.newest_at is not None:
-            times.append(from_us(shown.newest_at))
+        if shown.last_release is not None:
+            times.append(from_us(shown.last_release))
         values |= {
             "version": row.version + 1,
             "shown_hash": digest,
@@ -150,31 +149,38 @@ def _settle(
             "updated_at": to_us(max(times)),
         }
         reader.keep(replace(shown.feed, version=row.version + 1, updated=max(times)))
-    return values | {"fits": shown.fits, "newest_at": shown.newest_at, "stale_at": shown.stale_at}
+    unused = row.topic is not None and row.rule is None and not row.size
+    values["unused_since"] = row.unused_since or writer.now if unused else None
+    return values | {"left_out": shown.left_out.stored(), "newest_at": shown.newest_at, "stale_at": shown.stale_at}
 
 
-def _give_slugs(writer: Writer, stated: Collection[str]) -> None:
-    """Slugs for the topics that have enough entries now, in order of names; one once given stays.
+def _give_slugs(writer: Writer) -> None:
+    """Slugs for the topics that have enough entries now, in order of names, pins first; one once given stays.
 
-    A topic whose slug is `stated` for a feed of the config gets no feed: that one stands for it. A pin goes before.
+    No more than `max_feeds` topics have a feed: `writer` knows which of those with enough entries have none.
     """
     pins = writer.policy.tables.slugs
-    enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= writer.policy.min_entries)
     with writer.read() as connection:
-        rows = connection.execute(select(feed.c.id, feed.c.topic).where(*enough).order_by(feed.c.topic)).all()
-    rows = [row for row in rows if row.topic in pins or topic_slug(row.topic, ()) not in stated]
+        waiting = _waiting_topics(connection, writer.policy)
+        room = writer.policy.max_feeds - _count_topic_feeds(connection) if waiting else 0
+    waiting.sort(key=lambda row: row.topic not in pins)
+    rows, writer.without_feed = waiting[: max(room, 0)], [row.title for row in waiting[max(room, 0) :]]
     if not rows:
         return
     with writer.write() as connection:
         _free_slugs(connection, {pins.get(row.topic) or topic_slug(row.topic, ()) for row in rows})
         given = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
-        taken = {*given, *stated, *writer.old_slugs, *pins.values()}
-        used = ids_in_use(connection)
+        taken = {*given, *writer.policy.specs, *writer.old_slugs, *pins.values()}
+        used, old = ids_in_use(connection), read_old_slugs(connection)
         changes = []
         for row in rows:
-            slug = topic_slug(row.topic, taken) if pins.get(row.topic) in {None, *given} else pins[row.topic]
+            pin = pins.get(row.topic)
+            slug = pin or ""
+            if pin is None or pin in given:
+                slug = old.choose(row.topic, taken, writer.policy.tables.alias)
             taken.add(slug)
-            changes.append({"feed_id": row.id, "given": slug, "minted": free_id(slug, used)})
+            minted = free_id(slug, used) if row.minted_from is None else row.minted_from
+            changes.append({"feed_id": row.id, "given": slug, "minted": None if minted == slug else minted})
         connection.execute(
             update(feed)
             .where(feed.c.id == bindparam("feed_id"))
@@ -187,8 +193,31 @@ def _give_slugs(writer: Writer, stated: Collection[str]) -> None:
             ),
             changes,
         )
+        if old.topics:
+            forget_old_slugs(connection, [one["given"] for one in changes])
         if writer.policy.min_entries > 1:
             _touch_companions(connection, [row.id for row in rows])
+
+
+def topics_without_feed(connection: Connection, policy: FeedPolicy) -> list[str]:
+    """The names of topics that have enough entries and no feed, because too many have one."""
+    return [row.title for row in _waiting_topics(connection, policy)] if policy.auto else []
+
+
+def _waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
+    """Topics that have enough entries and no feed, by name.
+
+    A topic whose slug is that of a feed of the config is none of them: that one stands for its feed. A pin goes before.
+    """
+    pins = policy.tables.slugs
+    enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
+    columns = (feed.c.id, feed.c.topic, feed.c.title, feed.c.minted_from)
+    rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
+    return [row for row in rows if row.topic in pins or topic_slug(row.topic, ()) not in policy.specs]
+
+
+def _count_topic_feeds(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(feed).where(*OF_TOPIC)) or 0
 
 
 def _free_slugs(connection: Connection, wanted: Collection[str]) -> None:
@@ -206,7 +235,7 @@ def _touch_companions(connection: Connection, feed_ids: list[int]) -> None:
 
 def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     """The slug of every topic whose feed is published, by topic key."""
-    rows = connection.execute(_published(policy, feed.c.topic, feed.c.slug).where(feed.c.topic.is_not(None)))
+    rows = connection.execute(published_feeds(policy, feed.c.topic, feed.c.slug).where(feed.c.topic.is_not(None)))
     return {row.topic: row.slug for row in rows}
 
 
@@ -224,7 +253,7 @@ def read_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
 def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     """The version of every feed that is published, by slug, with a mark of what it shows: a store that was set back and
     went on has the same numbers again, for something else."""
-    rows = connection.execute(_published(policy, feed.c.slug, feed.c.version, feed.c.shown_hash))
+    rows = connection.execute(published_feeds(policy, feed.c.slug, feed.c.version, feed.c.shown_hash))
     return {row.slug: f"{row.version}-{row.shown_hash.hex()[:12]}" for row in rows}
 
 
@@ -235,12 +264,17 @@ def read_feeds(connection: Connection, reader: FeedReader, terms: TopicTerms, sl
         rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(chunk)))}
         for slug in chunk:
             row = rows[slug]
-            yield reader.take(slug, row.version) or reader.read_settled(connection, row, terms)
+            yield reader.take(slug, row.version) or reader.read_settled(connection, row, terms).feed
+
+
+def find_feeds(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
+    """The rows of the feeds that are published, by slug."""
+    return {row.slug: row for row in connection.execute(published_feeds(policy, feed))}
 
 
 def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then the others by title."""
-    rows = connection.execute(_published(policy, feed)).all()
+    rows = connection.execute(published_feeds(policy, feed)).all()
     ordered = sorted(rows, key=lambda row: (row.id != ALL_FEED, row.title.casefold(), row.slug))
     return tuple(
         FeedSummary(
@@ -273,11 +307,3 @@ def index_version(connection: Connection) -> str:
     """The version of the list of feeds, with a mark of what it shows."""
     version, _, digest = (read_meta(connection, "index") or "0 ").partition(" ")
     return f"{version}-{digest[:12]}"
-
-
-def _published(policy: FeedPolicy, *columns: Any) -> Select[Any]:
-    """The feeds that people may subscribe to: `all`, those of the config and, if wanted, those of topics."""
-    kinds: list[ColumnElement[bool]] = [feed.c.id == ALL_FEED, feed.c.rule.is_not(None)]
-    if policy.auto:
-        kinds.append(feed.c.topic.is_not(None))
-    return select(*columns).where(feed.c.slug.is_not(None), or_(*kinds)).order_by(feed.c.slug)

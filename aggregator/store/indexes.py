@@ -52,6 +52,9 @@ Index(
     sqlite_where=feed.c.stale_at.is_not(None),
     postgresql_where=feed.c.stale_at.is_not(None),
 )
+_unused, _left_out = text("unused_since IS NOT NULL"), text("left_out IS NOT NULL")
+Index("feed_unused", feed.c.unused_since, sqlite_where=_unused, postgresql_where=_unused)
+Index("feed_left_out", feed.c.id, sqlite_where=_left_out, postgresql_where=_left_out)
 _open = text("left_at IS NULL")
 Index(
     "feed_entry_window",

@@ -12,11 +12,25 @@ from hashlib import blake2b
 from sqlalchemy import Connection, bindparam, or_, select
 
 from aggregator.content import read_content
-from aggregator.model import ArchivePage, Content, Entry, Feed, FeedPolicy, FeedSpec, Related, Site, Topic, Withdrawal
+from aggregator.model import (
+    ALL_FIT,
+    ArchivePage,
+    Content,
+    Entry,
+    Feed,
+    FeedPolicy,
+    FeedSpec,
+    Fitting,
+    Related,
+    Site,
+    Topic,
+    Withdrawal,
+)
 from aggregator.naming import IdMint, topic_key, topic_slug
 from aggregator.rules import fold
 from aggregator.store.duplicates import read_others
 from aggregator.store.history import WITHDRAWN
+from aggregator.store.room import FULL_ROOM, LeftOut, read_left_out
 from aggregator.store.tables import NEVER, AnyRow, body, entry, feed_entry
 from aggregator.store.writer import ALL_FEED, from_us, span_us
 
@@ -84,11 +98,12 @@ _BODIES = select(body.c.entry_id, body.c.html).where(body.c.entry_id.in_(bindpar
 class Space:
     """How much room documents have, which render knows and the store asks.
 
-    `count` says how many of a feed's entries fit into each of its documents, `split` how many of some entries go into
-    each archive page, at most `limit`.
+    `fit` says which of a feed's entries fit into each of its documents, `split` how many of some entries go into each
+    archive page, at most `limit`, and `shorten` gives those entries as its pages show them.
     """
 
-    count: Callable[[Feed], int]
+    fit: Callable[[Feed], Fitting]
+    shorten: Callable[[Feed, tuple[Entry, ...]], tuple[Entry, ...]]
     split: Callable[[Feed, tuple[Entry, ...], int], Sequence[int]]
 
 
@@ -102,21 +117,26 @@ Named = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a feed shows at one moment: the rows of its entries, and how many there is room for where that is fewer.
+    """What a feed shows at one moment: the rows of its entries, and which of its window there is no room for.
 
     `stale_at` is when the first of them will be too old, in µs.
     """
 
     feed: Feed
     rows: Sequence[AnyRow]
-    fits: int | None
+    left_out: LeftOut
     merged: Merged
     stale_at: int | None
 
     @property
-    def newest_at(self) -> int | None:
+    def last_release(self) -> int | None:
         """Its newest release, in µs."""
         return max((max(row.released_at, row.out_at) for row in self.rows), default=None)
+
+    @property
+    def newest_at(self) -> int | None:
+        """The own date of its first entry, in µs."""
+        return self.rows[0].published_at if self.rows else None
 
 
 class TopicTerms:
@@ -169,22 +189,34 @@ class FeedReader:
         rows = self._read_window(connection, row, at)
         merged = self.read_merged(connection, row, rows)
         feed_now = self._read_feed(connection, row, rows, at, terms, merged)
-        fits = None
-        if (count := self.space.count(feed_now)) < len(rows):
-            feed_now, rows, fits = replace(feed_now, entries=feed_now.entries[:count]), rows[:count], count
-        return Shown(feed_now, rows, fits, merged, self._stale_at(row, rows))
+        left_out = FULL_ROOM
+        if (fitting := self.space.fit(feed_now)) is not ALL_FIT:
+            left_out = LeftOut.of(fitting, [one.id for one in rows])
+        return self._cut(row, rows, feed_now, left_out, merged)
 
-    def read_settled(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Feed:
+    def read_settled(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Shown:
         """The feed of `row` as it was settled last."""
-        rows = self._read_window(connection, row, row.changed_at)[: row.fits]
+        rows = self._read_window(connection, row, row.changed_at)
         merged = self.read_merged(connection, row, rows)
-        return self._read_feed(connection, row, rows, row.changed_at, terms, merged)
+        feed_then = self._read_feed(connection, row, rows, row.changed_at, terms, merged)
+        return self._cut(row, rows, feed_then, read_left_out(row.left_out), merged)
+
+    def _cut(self, row: AnyRow, rows: Sequence[AnyRow], whole: Feed, left_out: LeftOut, merged: Merged) -> Shown:
+        """The feed without what its documents have no room for."""
+        if left_out is not FULL_ROOM:
+            pairs = [pair for pair in zip(rows, whole.entries, strict=True) if pair[0].id not in left_out.entries]
+            rows = [one for one, _ in pairs]
+            entries = [_without_body(one) if row.id in left_out.shortened else one for row, one in pairs]
+            whole = replace(whole, entries=tuple(entries))
+        return Shown(whole, rows, left_out, merged, self._stale_at(row, rows))
 
     def read_page(self, connection: Connection, row: AnyRow, page: AnyRow, terms: TopicTerms) -> ArchivePage:
         """One archive page of the feed of `row`."""
         rows = self.page_rows(connection, page)
         merged = self.read_merged(connection, row, rows)
-        entries = self.read_entries(connection, rows, terms, merged, full=self.heading(row).full)
+        heading = self.heading(row)
+        entries = self.read_entries(connection, rows, terms, merged, full=heading.full)
+        entries = self.space.shorten(heading, entries)
         return ArchivePage(page.number, from_us(page.updated_at), entries)
 
     @staticmethod
@@ -377,7 +409,8 @@ def feed_digest(shown: Shown, terms: TopicTerms) -> bytes:
     withdrawn = [[one.id, one.at.isoformat()] for one in shown.feed.withdrawn]
     heading = shown.feed
     facts = [heading.title, heading.description, heading.language, heading.image, heading.full, heading.pages]
-    return json_digest([facts, entries, withdrawn])
+    shortened = [sorted(shown.left_out.shortened)] if shown.left_out.shortened else []
+    return json_digest([facts, entries, withdrawn, *shortened])
 
 
 def digested(merged: Merged, row: AnyRow) -> list[list[str]]:
@@ -400,6 +433,10 @@ def _make_entry(row: AnyRow, content: Content, named: Named, terms: TopicTerms, 
         topics=tuple([terms.topic(one) for one in named]),
         content=content._replace(body_html=body_html) if body_html else content,
     )
+
+
+def _without_body(one: Entry) -> Entry:
+    return one._replace(content=one.content._replace(body_html=""))
 
 
 def _with_related(one: Entry, others: tuple[Related, ...]) -> Entry:

@@ -58,7 +58,7 @@ class LastCycle:
 
 def record_cycle(writer: Writer, result: CycleResult) -> None:
     """Keeps what a cycle did, and drops those of long ago."""
-    counts = {name: value for name, value in asdict(result).items() if name not in ("seconds", "due")}
+    counts = {name: value for name, value in asdict(result).items() if name not in ("seconds", "due", "notices")}
     _insert_cycle(writer, result.seconds, counts, None)
 
 

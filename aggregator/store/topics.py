@@ -12,8 +12,8 @@ from collections.abc import Collection
 from sqlalchemy import Connection, bindparam, or_, select, update
 
 from aggregator.model import FeedPolicy, Rule, TopicTables
-from aggregator.naming import topic_slug
 from aggregator.store.reader import json_digest
+from aggregator.store.slugs import OF_TOPIC, forget_old_slugs, note_old_slugs, read_old_slugs, retire_aliases
 from aggregator.store.tables import feed
 from aggregator.store.writer import ALL_FEED, Writer, read_meta, write_meta
 
@@ -41,11 +41,13 @@ def asks_for(rule: Rule, topics: Collection[str]) -> bool:
 
 
 def name_topics(writer: Writer, stated: Collection[str]) -> None:
-    """Gives the feeds of topics the titles and slugs of the tables, if these have changed.
+    """Gives the feeds of topics the titles and slugs of the tables, if these have changed, and takes the slugs of
+    topics that are other spellings.
 
     A pinned slug goes before the one that was given, of this topic and of any other; the feed keeps its id. `stated`
     are the slugs of the config's own feeds.
     """
+    retire_aliases(writer)
     tables = writer.policy.tables
     names = json_digest([sorted(tables.titles.items()), sorted(tables.slugs.items())]).hex()
     with writer.read() as connection:
@@ -82,11 +84,12 @@ def _give_pins(connection: Connection, writer: Writer, stated: Collection[str]) 
     connection.execute(update(feed).where(feed.c.id.in_([row.id for row in moving])).values(slug=None))
     taken = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))), *pinned, *stated}
     taken |= writer.old_slugs
+    moving = [row for row in moving if row.topic is not None]  # the others are feeds that the config names no more
+    note_old_slugs(connection, writer, moving)
+    old = read_old_slugs(connection)
     changes = []
     for row in moving:
-        if row.topic is None:
-            continue  # of a feed that the config names no more
-        slug = pins.get(row.topic) or topic_slug(row.topic, taken)
+        slug = pins.get(row.topic) or old.choose(row.topic, taken, writer.policy.tables.alias)
         taken.add(slug)
         minted = row.minted_from or row.born_slug or row.slug
         changes.append({"feed_id": row.id, "given": slug, "minted": None if minted == slug else minted})
@@ -97,6 +100,7 @@ def _give_pins(connection: Connection, writer: Writer, stated: Collection[str]) 
             .values(slug=bindparam("given"), minted_from=bindparam("minted"), born_slug=None, touched=True),
             changes,
         )
+        forget_old_slugs(connection, [one["given"] for one in changes])
 
 
 def ids_in_use(connection: Connection) -> set[str]:
@@ -121,6 +125,5 @@ def pinnable_slugs(connection: Connection, policy: FeedPolicy) -> list[tuple[str
     if not policy.auto:
         return []
     columns = (feed.c.topic, feed.c.slug, feed.c.title, feed.c.topic_title)
-    theirs = (feed.c.topic.is_not(None), feed.c.slug.is_not(None), feed.c.rule.is_(None))
-    rows = connection.execute(select(*columns).where(*theirs).order_by(feed.c.slug))
+    rows = connection.execute(select(*columns).where(*OF_TOPIC).order_by(feed.c.slug))
     return [(row.topic_title or row.title, row.slug) for row in rows if row.topic not in policy.tables.alias]

@@ -44,6 +44,8 @@ class Writer:
         self.late = span_us(policy.late)
         self.mint = IdMint(site_id)
         self.new = self.changed = self.removed = 0
+        self.without_feed: Sequence[str] = ()
+        """Names of topics that have enough entries for a feed and none, because too many have one."""
         self._joined, self._writing, self._since = False, False, 0.0
         self._connection: Connection | None = None
         self._transaction = ExitStack()

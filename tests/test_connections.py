@@ -1,0 +1,259 @@
+"""What clients can do to others by how they connect and ask: a real server on loopback, and raw sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from test_http import RSS, make_app, publish, running
+
+from aggregator.http import server
+from aggregator.http.app import FeedsApp
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSE = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture
+def app() -> FeedsApp:
+    return make_app(None)
+
+
+@pytest.fixture
+def client(app: FeedsApp) -> Iterator[httpx.Client]:
+    with running(app) as client:
+        yield client
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines that a test can wait for."""
+    monkeypatch.setattr(server, "_WAIT_S", 0.3)
+    monkeypatch.setattr(server, "_TICK_S", 0.05)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server for few connections."""
+    monkeypatch.setattr(server, "_MAX_CONNECTIONS", 20)
+
+
+def connect(client: httpx.Client) -> socket.socket:
+    return socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=10)
+
+
+def read_all(sock: socket.socket) -> bytes:
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def ask(client: httpx.Client, request: bytes) -> bytes:
+    """All that comes back until the server closes."""
+    with connect(client) as sock:
+        sock.sendall(request)
+        return read_all(sock)
+
+
+def status(client: httpx.Client, request: bytes) -> int:
+    return int(ask(client, request).split(b" ", 2)[1])
+
+
+# deadlines
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-", GET + b"GET"])
+def test_a_client_that_sends_no_whole_head_is_cut_off(client: httpx.Client, sent: bytes) -> None:
+    with connect(client) as sock:
+        sock.sendall(sent)
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionResetError):
+            read_all(sock)
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "head",
+    [b"GET / HTTP/1.1\r\nHost: x\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"],
+)
+def test_a_client_that_sends_byte_for_byte_is_cut_off_too(client: httpx.Client, head: bytes) -> None:
+    with connect(client) as sock:
+        sock.sendall(head)
+        began = time.monotonic()
+        sock.settimeout(0.02)
+        while is_open(sock):
+            assert time.monotonic() - began < 3
+
+
+def is_open(sock: socket.socket) -> bool:
+    """Whether one more byte goes out, and the server has not closed after what it says."""
+    try:
+        sock.sendall(b"a")
+        return sock.recv(65536) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_client_that_reads_slowly_gets_all_and_one_that_reads_nothing_is_cut_off(tmp_path_factory) -> None:
+    folder = tmp_path_factory.mktemp("large")
+    publish(folder, {"a/feed.json": b"x" * 12_000_000})
+    with running(make_app(folder)) as client, connect(client) as slow, connect(client) as stuck:
+        for sock in (slow, stuck):
+            sock.sendall(b"GET /a/feed.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" * 2)
+        size, began = 0, time.monotonic()
+        while data := slow.recv(200_000):
+            size += len(data)
+            if time.monotonic() - began < 1.5:
+                threading.Event().wait(0.05)
+        assert size > 12_000_000
+        assert len(read_all_or_reset(stuck)) < 12_000_000
+
+
+def read_all_or_reset(sock: socket.socket) -> bytes:
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while data := sock.recv(65536):
+            found += data
+    return found
+
+
+# numbers
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-"])
+def test_others_get_answers_while_clients_hold_more_connections_than_there_may_be(app: FeedsApp, sent: bytes) -> None:
+    with running(app) as client, contextlib.ExitStack() as held:
+        for _ in range(100):
+            sock = held.enter_context(connect(client))
+            sock.sendall(sent)
+        for _ in range(5):
+            assert status(client, CLOSE) == 200
+
+
+@pytest.mark.usefixtures("few")
+def test_the_connection_that_was_idle_for_longest_makes_room(app: FeedsApp) -> None:
+    with running(app) as client, contextlib.ExitStack() as held:
+        socks = [held.enter_context(connect(client)) for _ in range(20)]
+        for sock in reversed(socks):  # the last one that came is the one that waits for longest
+            sock.sendall(GET)
+            assert sock.recv(12) == b"HTTP/1.1 200"
+        held.enter_context(connect(client)).sendall(GET)
+        with contextlib.suppress(ConnectionResetError):
+            read_all(socks[-1])
+        socks[0].sendall(GET)
+        assert b"HTTP/1.1 200" in socks[0].recv(65536) + socks[0].recv(65536)
+
+
+def test_there_are_fewer_connections_than_files_that_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    for soft, limit in ((1024, 736), (256, 160), (40, 1), (resource.RLIM_INFINITY, 10_000), (1_000_000, 10_000)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert server._connection_limit() == limit
+
+
+# the size of a head
+
+
+@pytest.mark.parametrize(("size", "expected"), [(32_000, 200), (33_000, 431), (66_000, 431), (1_000_000, 431)])
+@pytest.mark.parametrize("kind", ["one field", "many fields", "target"])
+def test_a_head_has_32_kilobytes_at_most(client: httpx.Client, size: int, expected: int, kind: str) -> None:
+    target, fields = b"/healthz", b""
+    if kind == "one field":
+        fields = b"X: " + b"a" * size + b"\r\n"
+    elif kind == "many fields":
+        fields = b"Abcdef: gh\r\n" * (size // 12)
+    else:
+        target += b"?" + b"a" * size
+    request = b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + fields + b"\r\n"
+    assert status(client, request) == expected
+
+
+def test_a_head_of_60_megabytes_holds_nobody_up(client: httpx.Client) -> None:
+    slowest = 0.0
+    with connect(client) as sock:
+        sending = threading.Thread(target=sock.sendall, args=(b"GET / HTTP/1.1\r\nX: " + b"a" * 60_000_000,))
+        sending.start()
+        while sending.is_alive():
+            began = time.monotonic()
+            assert status(client, CLOSE) == 200
+            slowest = max(slowest, time.monotonic() - began)
+        assert sock.recv(12) == b"HTTP/1.1 431"
+    assert slowest < 2
+
+
+def test_many_requests_at_once_are_no_large_head(client: httpx.Client) -> None:
+    answers = ask(client, GET * 2000 + CLOSE)
+    assert answers.count(b"HTTP/1.1 200") == 2001
+
+
+@pytest.mark.parametrize("body", [b"a" * 2_000_000, b"5\r\naaaaa\r\n0\r\nX: " + b"a" * 2_000_000])
+def test_a_body_that_nobody_asked_for_is_not_read_for_ever(client: httpx.Client, body: bytes) -> None:
+    length = b"Transfer-Encoding: chunked" if body.startswith(b"5") else b"Content-Length: %d" % len(body)
+    with connect(client) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 405"
+        with contextlib.suppress(OSError):
+            sock.sendall(body)
+        assert len(read_all_or_reset(sock)) < 1000
+
+
+# what a request says of its host
+
+
+@pytest.mark.parametrize(
+    ("request_line", "hosts", "expected"),
+    [
+        (b"GET /healthz HTTP/1.1", [b"x"], 200),
+        (b"GET /healthz HTTP/1.1", [], 400),
+        (b"GET /healthz HTTP/1.1", [b"x", b"x"], 400),
+        (b"GET /healthz HTTP/1.0", [], 200),
+        (b"GET /healthz HTTP/1.0", [b"x", b"y"], 400),
+        (b"GET http://x/healthz HTTP/1.1", [b"x"], 200),
+        (b"GET HTTP://x:80/healthz?a=b HTTP/1.1", [b"x"], 200),
+        (b"GET http://x HTTP/1.1", [b"x"], 404),
+        (b"GET http://x?q HTTP/1.1", [b"x"], 404),
+        (b"GET http://x/healthz HTTP/1.1", [], 400),
+        (b"GET x:/healthz HTTP/1.1", [b"x"], 400),
+    ],
+)
+def test_a_request_says_once_which_host_it_is_for(
+    client: httpx.Client, request_line: bytes, hosts: list[bytes], expected: int
+) -> None:
+    fields = b"".join(b"Host: " + host + b"\r\n" for host in hosts)
+    assert status(client, request_line + b"\r\n" + fields + b"Connection: close\r\n\r\n") == expected
+
+
+def test_a_target_in_absolute_form_is_the_same_document(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("site")
+    publish(folder, {"all/rss.xml": RSS, "index.html": b"home"})
+    with running(make_app(folder)) as client:
+        host = f"{client.base_url.host}:{client.base_url.port}".encode()
+        for path, body in ((b"/all/rss.xml", RSS), (b"/", b"home"), (b"", b"home")):
+            request = b"GET http://" + host + path + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
+            assert ask(client, request).endswith(body)
+
+
+# what libraries of clients send
+
+
+def test_an_offer_of_http_2_is_answered_each_time_and_not_logged(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer = GET.replace(
+        b"\r\n\r\n", b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n"
+    )
+    with connect(client) as sock:
+        for _ in range(3):
+            sock.sendall(offer)
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+    assert status(client, b"\x16\x03\x01\x02\x00\x01\x00") == 400  # how TLS begins
+    assert caplog.records == []

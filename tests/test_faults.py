@@ -1,0 +1,326 @@
+"""The service under faults of its machine and its clients: it goes on, or it ends and says why."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Running, Shop, eventually
+
+FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+RUN = "import sys; sys.argv[1:] = ['run']\nfrom aggregator import cli\n"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path / "shop")
+    made.root.mkdir()
+    made.configure(schedule='every = "1h"')
+    made.record("a.md", "Story")
+    yield made
+    made.close()
+
+
+def connect(service: Running) -> socket.socket:
+    host, _, port = service.address.removeprefix("http://").rstrip("/").partition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def files_of(service: Running) -> int:
+    return len(os.listdir(f"/proc/{service.process.pid}/fd"))
+
+
+# files
+
+linux_only = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux has prlimit and /proc")
+
+
+@linux_only
+def test_a_time_without_files_costs_nothing_but_the_time(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    before = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (10, before[1]))
+    shop.record("b.md", "New")
+    eventually(lambda: "the cycle failed: the system refuses: Too many open files" in service.log)
+    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, before)
+    eventually(lambda: "New" in service.titles())
+    eventually(lambda: service.health() == "ok")
+    assert service.get("healthz").json()["config"] == "ok"
+    assert shop.json("status")["rejected"] == []
+    assert service.log.count("Traceback") == 0
+
+
+@linux_only
+def test_the_service_may_open_as_many_files_as_the_system_lets_it(shop: Shop) -> None:
+    service = shop.start(program=FILES.format(soft=200, hard=1000) + RUN + "cli.main()")
+    assert resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE) == (1000, 1000)
+
+
+@linux_only
+def test_idle_connections_take_no_files_from_publishing(shop: Shop) -> None:
+    service = shop.start(program=FILES.format(soft=256, hard=256) + RUN + "cli.main()")
+    service.wait_until_done()
+    with contextlib.ExitStack() as held:
+        for _ in range(400):
+            held.enter_context(connect(service))
+        shop.record("b.md", "New")
+        eventually(lambda: "New" in service.titles(), within_s=5)
+        assert service.get("healthz").status == 200
+        assert files_of(service) < 256
+
+
+# threads
+
+DIES = """
+from aggregator.service import {module} as patched
+def die(*_, **__):
+    raise {error}
+patched.{name} = die
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "thread"),
+    [
+        ("cycles", "Service._run_cycle", "cycles"),
+        ("watch", "FolderWatch._watch_folders", "watch"),
+        ("cycles", "_clock_offset", "follow"),
+        ("cycles", "run_server", "HTTP"),
+    ],
+)
+def test_a_thread_that_dies_ends_the_process_and_says_why(shop: Shop, module: str, name: str, thread: str) -> None:
+    error = "SystemExit('of old age')" if thread != "HTTP" else "ValueError('of old age')"
+    service = shop.start(program=RUN + DIES.format(module=module, name=name, error=error))
+    assert service.process.wait(20) == 1
+    assert "of old age" in service.log
+    assert f"'{thread}'" in service.log or f"{thread} died" in service.log
+    assert shop.run("build").returncode == 0, "the lease is free"
+
+
+def test_a_thread_of_a_library_that_dies_ends_the_process_too(shop: Shop) -> None:
+    program = """
+import apscheduler.schedulers.background as patched
+def die(self):
+    raise ValueError("of old age")
+patched.BackgroundScheduler._main_loop = die
+cli.main()
+"""
+    service = shop.start(program=RUN + program)
+    assert service.process.wait(20) == 1
+    assert "ValueError: of old age" in service.log
+    assert "the thread 'APScheduler' is over; the service ends" in service.log
+
+
+def test_the_renewal_of_the_lease_outlives_any_error(shop: Shop) -> None:
+    program = """
+from aggregator.store import lease
+lease.RENEW_S = 0.05
+real = lease.Lease.assert_held
+def assert_held(self, connection):
+    from pathlib import Path
+    import threading
+    if threading.current_thread().name == "lease" and not Path("seen").exists():
+        Path("seen").touch()
+        raise ValueError("whatever")
+    return real(self, connection)
+lease.Lease.assert_held = assert_held
+cli.main()
+"""
+    service = shop.start(program=RUN + program)
+    service.wait_until_done()
+    eventually((shop.root / "seen").exists)
+    assert "lease" not in service.log
+    shop.record("b.md", "New")
+    eventually(lambda: "New" in service.titles())
+
+
+# streams
+
+
+@pytest.mark.parametrize("streams", [">>/dev/full 2>&1", "2>&-", ">&- 2>&- <&-", "2>&1 | sleep 60"])
+def test_streams_that_take_nothing_cost_messages_alone(shop: Shop, streams: str) -> None:
+    if "/dev/full" in streams and not os.path.exists("/dev/full"):
+        pytest.skip("only Linux has /dev/full")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shop.configure(
+        schedule='every = "1h"', serve=f"port = {port}", site=f'id = "x"\nbase_url = "http://127.0.0.1:{port}/"'
+    )
+    for number in range(300):  # a message each, more than a pipe takes
+        shop.write(f"{'bad' * 60}{number}.md", "---\ntitle: Bad\npublished: yes please\n---\n")
+    shell = subprocess.Popen(
+        ["sh", "-c", f'"$@" {streams}', "sh", *shop.command("run")],
+        cwd=shop.root,
+        env=shop.environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    shop._running.append(shell)
+    service = Reached(f"http://127.0.0.1:{port}/")
+    eventually(lambda: "Story" in service.titles())
+    shop.record("b.md", "New")
+    eventually(lambda: "New" in service.titles())
+    assert service.health() == "ok"
+
+
+class Reached(Running):
+    """A service whose output goes elsewhere."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def titles(self, slug: str = "all") -> list[str]:
+        try:
+            return super().titles(slug)
+        except OSError:  # it does not listen yet
+            return []
+
+
+# folders that are not watched
+
+
+def start_without_rights(shop: Shop) -> Running:
+    """The service as a user whom the rights of files bind, as they do not bind root."""
+    if os.geteuid():
+        return shop.start("run")
+    if not shutil.which("setpriv"):
+        pytest.skip("root can be denied nothing without setpriv (util-linux)")
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    return shop.start(program=f"import os; os.execvp('setpriv', {[*bound, *shop.command('run')]!r})")
+
+
+@pytest.fixture
+def closed(shop: Shop) -> Iterator[Path]:
+    """A folder that may not be read."""
+    folder = shop.incoming / "closed"
+    folder.mkdir()
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o755)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="only Linux says what is watched")
+def test_a_folder_that_may_not_be_read_leaves_the_others_watched_and_is_watched_when_it_may(
+    shop: Shop, closed: Path
+) -> None:
+    shop.record("open/first.md", "First")
+    service = start_without_rights(shop)
+    service.wait_until_done()
+    warning = f"not every folder of records is watched: {closed} may not be read (all are scanned on schedule)"
+    eventually(lambda: f"WARNING {warning}" in service.log)
+    health = service.get("healthz")
+    assert (health.status, health.json()["warnings"]) == (200, [warning])
+    eventually(lambda: warning in shop.json("status")["problems"])
+    shop.record("open/b.md", "Beside it")
+    eventually(lambda: "Beside it" in service.titles(), within_s=5)
+    closed.chmod(0o755)
+    eventually(lambda: f"INFO no longer so: {warning}" in service.log)
+    shop.record("closed/c.md", "In it")
+    eventually(lambda: "In it" in service.titles(), within_s=5)
+    assert "warnings" not in service.get("healthz").json()
+    eventually(lambda: warning not in shop.json("status")["problems"])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="only Linux says what is watched")
+def test_a_folder_that_is_opened_once_it_is_filled_is_watched(shop: Shop) -> None:
+    """As `cp -a` makes it."""
+    service = start_without_rights(shop)
+    service.wait_until_done()
+    folder = shop.incoming / "copied"
+    folder.mkdir(0)
+    eventually(lambda: f"{folder}/: cannot be read" in service.log)
+    folder.chmod(0o755)
+    for number in range(5):  # the first ones are seen for the change of its rights
+        shop.record(f"copied/{number}.md", f"Copied {number}")
+        eventually(lambda title=f"Copied {number}": title in service.titles(), within_s=8)
+
+
+# the time zone of the machine
+
+
+@pytest.mark.parametrize("zone", ["UTC+3", "XYZ-5:30", "Nowhere/City", ":", "CET-1CEST,M3.5.0,M10.5.0/3"])
+def test_the_zone_of_the_machine_says_nothing(shop: Shop, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    shop.configure(schedule='every = "1h"', site='id = "x"\ntimezone = "Asia/Kolkata"')
+    service = shop.start("run")
+    service.wait_until_done()
+    assert "Traceback" not in service.log
+    assert "+05:30 INFO scanned 1" in service.log
+
+
+# the store
+
+
+def test_a_store_that_is_taken_away_is_noticed_and_used_again_when_it_is_back(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    away = shop.root / "away"
+    shop.data.rename(away)
+    eventually(lambda: service.get("healthz").status == 503, within_s=5)
+    health = service.get("healthz").json()
+    assert (health["status"], "the store's file is gone" in health["reason"]) == ("failing", True)
+    shop.record("b.md", "New")
+    eventually(lambda: "the cycle failed: the store's file is gone" in service.log)
+    assert service.titles() == ["Story"], "what was published is served on"
+    assert not shop.data.exists(), "nobody makes a new one"
+    away.rename(shop.data)
+    eventually(lambda: "New" in service.titles())
+    eventually(lambda: service.get("healthz").status == 200)
+    assert "no longer so: the store's file is gone" in service.log
+
+
+def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    shutil.rmtree(shop.data)
+    assert shop.run("build").returncode == 0
+    eventually(lambda: "is not the one that was opened" in service.log, within_s=5)
+    assert service.get("healthz").status == 503
+    shop.record("b.md", "New")
+    eventually(lambda: "the cycle failed: the store's file is not the one that was opened" in service.log)
+    assert service.titles() == ["Story"]
+    assert service.end()[0] == 0
+    after = shop.start("run")
+    after.wait_until_done()
+    assert set(after.titles()) == {"New", "Story"}
+
+
+# what is known to be wrong
+
+
+def test_a_service_that_is_late_says_so_until_it_is_not(shop: Shop) -> None:
+    shop.configure(schedule='every = "1s"\nwatch = false')
+    program = """
+import time
+from pathlib import Path
+from aggregator.service import cycles
+cycles.LATE_S = 0.2
+real = cycles.Service._run_cycle
+def run_cycle(self):
+    while Path("wait").exists():
+        time.sleep(0.05)
+    real(self)
+cycles.Service._run_cycle = run_cycle
+cli.main()
+"""
+    service = shop.start(program=RUN + program)
+    service.wait_until_done()
+    (shop.root / "wait").touch()
+    eventually(lambda: "ERROR no cycle has succeeded since" in service.log)
+    health = service.get("healthz")
+    assert (health.status, health.json()["status"]) == (503, "late")
+    assert health.json()["reason"].startswith("no cycle has succeeded since")
+    assert any("no cycle has succeeded since" in line for line in shop.json("status")["problems"])
+    (shop.root / "wait").unlink()
+    eventually(lambda: "no longer so: no cycle has succeeded since" in service.log)
+    eventually(lambda: service.health() == "ok")

@@ -1,0 +1,149 @@
+"""The log under streams that fail, block or flood."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zoneinfo import ZoneInfo
+
+import pytest
+from commands import eventually
+
+from aggregator import logs
+from aggregator.logs import StreamWriter
+
+PROGRAM = """
+import logging, sys
+from datetime import UTC
+from zoneinfo import ZoneInfo
+from aggregator.logs import start_logging
+from aggregator.printing import open_streams
+open_streams()
+start_logging(ZoneInfo("Asia/Kolkata"))
+log = logging.getLogger("aggregator.x")
+{program}
+"""
+
+
+def run_program(program: str, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(program=program)],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        timeout=20,
+    )
+
+
+@contextmanager
+def logging_to(descriptor: int, logger: str = "somewhere") -> Iterator[logging.Logger]:
+    """A logger of its own that writes to the descriptor."""
+    writer = StreamWriter(descriptor)
+    writer.setFormatter(logs._LineFormatter(ZoneInfo("UTC")))
+    writer.addFilter(logs._RateLimit(writer.count_lost))
+    log = logging.getLogger(logger)
+    log.addHandler(writer)
+    try:
+        yield log
+    finally:
+        log.removeHandler(writer)
+
+
+def test_a_line_has_its_time_with_the_offset_of_the_site() -> None:
+    done = run_program("log.warning('of %s', 'interest')")
+    assert done.stderr.endswith("+05:30 WARNING of interest\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_control_characters_of_a_message_are_escaped_and_a_traceback_keeps_its_lines() -> None:
+    done = run_program(
+        "log.warning('a\\x1b[31m\\nb\\u202ec')\ntry:\n    1 / 0\nexcept Exception:\n    log.exception('bad')"
+    )
+    first, *rest = done.stderr.splitlines()
+    assert first.endswith(r"WARNING a\x1b[31m\nb\u202ec")
+    assert rest[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_what_was_logged_last_is_written_before_the_end() -> None:
+    done = run_program("for number in range(5000): log.warning('line %d', number)")
+    assert done.stderr.splitlines()[-1].endswith("line 4999")
+    assert len(done.stderr.splitlines()) == 5000
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+def test_a_full_disk_costs_messages_alone() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        assert run_program("log.warning('x')\nprint('done')", full).stdout == "done\n"
+    finally:
+        os.close(full)
+
+
+def test_a_closed_stream_costs_messages_alone_and_no_file_gets_its_number() -> None:
+    program = "log.warning('x')\nprint(open(__import__('os').devnull).fileno() > 2, sys.stderr.fileno())"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, PROGRAM.format(program=program)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stdout) == (0, "True 2\n")
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody_up_and_says_later_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_WAITING_BYTES", 50_000)
+    reading, writing = os.pipe()
+    with logging_to(writing) as log, open(reading) as pipe:
+        for _ in range(20_000):
+            log.warning("%s", "x" * 50)
+        lines = iter(pipe.readline, "")
+        told = next(line for line in lines if "left out" in line)
+        lost = int(told.split()[3])
+        assert 10_000 < lost < 20_000
+        log.warning("after")
+        assert next(line for line in lines if "after" in line)
+    os.close(writing)
+
+
+def test_a_stream_that_does_not_wait_gets_every_line() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with logging_to(writing) as log, open(reading) as pipe:
+        for _ in range(3000):
+            log.warning("%s", "x" * 50)
+        assert sum(1 for _ in zip(range(3000), pipe, strict=False)) == 3000
+    os.close(writing)
+
+
+def test_requests_that_fail_log_some_lines_a_second_and_their_number() -> None:
+    reading, writing = os.pipe()
+    with logging_to(writing, "aggregator.http.app") as log, open(reading) as pipe:
+        for _ in range(1000):
+            log.error("failed")
+        lines = [pipe.readline() for _ in range(logs.LINES_A_SECOND)]
+        assert all("failed" in line for line in lines)
+        told = 0
+        for line in iter(pipe.readline, ""):
+            told += int(line.split()[3])
+            if told == 1000 - logs.LINES_A_SECOND:
+                break
+    os.close(writing)
+
+
+def test_flushing_a_stream_that_takes_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "FLUSH_S", 0.05)
+    reading, writing = os.pipe()
+    with logging_to(writing) as log:
+        log.warning("%s", "x" * 15_000)
+        for _ in range(10):
+            log.warning("%s", "x" * 15_000)
+        log.handlers[0].flush()
+    os.close(reading)  # ends the write that waits
+    eventually(lambda: not log.handlers)
+    os.close(writing)
