@@ -39,8 +39,10 @@ def read_urls(connection: Connection, config: InForce) -> Urls:
     """The URLs that work under this config, as the store has its feeds now."""
     policy, options = config.policy, config.options
     stated = {old: spec.slug for spec in policy.specs.values() for old in spec.moved_from}
+    published = connection.scalars(published_feeds(policy, feed.c.slug))
     return Urls(
-        slugs=frozenset(connection.scalars(published_feeds(policy, feed.c.slug))),
+        # those of the config also where a cycle that was stopped took one away already
+        slugs=frozenset(published).union(policy.specs),
         names=_names(options),
         moved=topic_moves(connection, policy) | stated,
     )
