@@ -34,7 +34,6 @@ from aggregator.store import (
     open_store,
     read_in_force,
     read_meta,
-    read_notices,
     read_urls,
     topic_terms,
 )
@@ -72,11 +71,9 @@ class _Moment:
 class Rehearsal:
     """What a cycle changed in `store`, a copy; `problems` and `notices` are those of that cycle."""
 
-    def __init__(
-        self, pipeline: Pipeline, before: _Moment, after: _Moment, problems: Sequence[str], notices: Sequence[str]
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, before: _Moment, after: _Moment, problems: Sequence[str]) -> None:
         self.store, self.site_id = pipeline.store, pipeline.site_id
-        self.problems, self.notices = tuple(problems), tuple(notices)
+        self.problems, self.notices = tuple(problems), tuple(pipeline.notices)
         self._before, self._after = before, after
         self._by_id = {row.id: row for row in before.rows.values()}
 
@@ -141,9 +138,8 @@ def rehearse(config: Config, now: datetime, *, scan: bool, accept_removals: bool
                 paths: Paths | None = None if scan else {}
                 pipeline.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
                 with copy.read() as later:
-                    notices = read_notices(later, pipeline.in_force, writer.now, writer.without_feed)
                     after = _Moment(later, pipeline.in_force, pipeline.reader, copy)
-                    yield Rehearsal(pipeline, before, after, problems, notices)
+                    yield Rehearsal(pipeline, before, after, problems)
         finally:
             copy.lease.release()
             copy.close()
@@ -157,7 +153,7 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
     if pipeline.is_in_force():
         with store.read() as connection:
             today = _Moment(connection, pipeline.in_force, pipeline.reader, store)
-            rehearsal = Rehearsal(pipeline, today, today, (), ())
+            rehearsal = Rehearsal(pipeline, today, today, ())
             trial, slugs = rehearsal.feed(slug), rehearsal.slugs
     else:
         with rehearse(config, now, scan=False) as rehearsal:
