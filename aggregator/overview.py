@@ -54,7 +54,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
         in_force = InForce(config.feed_policy(), config.output_options())
-        notices = read_notices(connection, in_force, to_us(datetime.now(UTC)))
+        notices = read_notices(connection, in_force, config.sources, to_us(datetime.now(UTC)))
     return {
         "site_id": site_id,
         "running": holder,

@@ -235,7 +235,9 @@ class Pipeline:
             note_config(writer, before, self.in_force)
         if scanned or not listed:
             with writer.read() as connection:
-                self.notices = read_notices(connection, self.in_force, writer.now, writer.without_feed)
+                self.notices = read_notices(
+                    connection, self.in_force, self.config.sources, writer.now, writer.without_feed
+                )
         self._listed = True
         return scanned
 

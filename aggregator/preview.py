@@ -69,7 +69,7 @@ class _Moment:
 
 
 class Rehearsal:
-    """What a cycle changed in `store`, a copy; `problems` and `notices` are those of that cycle."""
+    """What a cycle changed in `store`, a copy, with the `problems` and `notices` of that cycle."""
 
     def __init__(self, pipeline: Pipeline, before: _Moment, after: _Moment, problems: Sequence[str]) -> None:
         self.store, self.site_id = pipeline.store, pipeline.site_id
@@ -105,7 +105,7 @@ class Rehearsal:
         return found
 
     def feed(self, slug: str) -> FeedTrial | None:
-        """A feed before and after, by its slug or one that leads to it; None if there is none."""
+        """A feed before and after, by its slug or an old slug that leads to it; None for no feed."""
         row = self._after.rows.get(slug) or self._after.rows.get(self._after.urls.moved.get(slug, ""))
         old = self._was(slug if row is None else row.slug)
         before, after = self._before.show(old), self._after.show(row)
@@ -116,7 +116,7 @@ class Rehearsal:
         return FeedTrial(row.slug, after.feed.title, row.size, was, after.feed.entries, released)
 
     def _was(self, slug: str) -> Any:
-        """The row that the feed with this slug had: of the feed that was there, else of the one that moves there."""
+        """The row from before: of the feed that had this slug, else of the feed that moves there."""
         row = self._after.rows.get(slug)
         return self._before.rows.get(slug) or (self._by_id.get(row.id) if row is not None else None)
 
