@@ -211,7 +211,7 @@ def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Write nothing; print what would go in and out of each feed, and URLs that would go.",
+    help="Write nothing; print what would change in feeds and URLs.",
 )
 @click.option("--accept-removals", is_flag=True, help="Withdraw vanished records at once, however many.")
 def build(

@@ -60,7 +60,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
         in_force = InForce(config.feed_policy(), config.output_options())
-        notices = read_notices(connection, in_force, to_us(datetime.now(UTC)))
+        notices = read_notices(connection, in_force, config.sources, to_us(datetime.now(UTC)))
     if holder is None:  # else the service looks, maybe from another machine
         sources += [text for text in map(folder_problem, config.sources) if text]
     known = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]

@@ -58,6 +58,7 @@ from aggregator.store import (
     record_cycle,
     record_failure,
     release_entries,
+    retire_empty,
     set_source_problem,
     settle_feeds,
     settle_index,
@@ -109,6 +110,8 @@ class Pipeline:
         self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
         self.in_force = InForce(self.policy, self._options)
         self._moves, self._topic_moves = config.moves(), dict[str, str]()
+        self.notices: list[str] = []
+        """What people should know of what is published, as the last cycle that looked at records found it."""
         self._output = OutputFolder(config.output.path)
         self._held: Mapping[str, str] | None = None
         self._looked_at = 0.0
@@ -177,7 +180,6 @@ class Pipeline:
         published = self._publish(problems, None if paths is None else held, known=known)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
-            notices = read_notices(connection, self.in_force, writer.now, writer.without_feed)
         result = CycleResult(
             scanned=sum(one.files for one in scanned),
             new=writer.new,
@@ -193,7 +195,7 @@ class Pipeline:
             unwritten=len({name.partition("/")[0] for name in published.unwritten}) if published else 0,
             unreadable=sum(one.missing + one.unreadable for one in scanned),
             due=None if due is None else from_us(due),
-            notices=tuple(notices),
+            notices=tuple(self.notices),
         )
         if scanned or result.removed or result.files_written or problems:
             record_cycle(writer, result)
@@ -203,9 +205,8 @@ class Pipeline:
         self, writer: Writer, problems: list[str], *, accept_removals: bool, paths: Paths | None = None
     ) -> list[_Scanned]:
         """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
-        title = self._site.title
-        before = urls_before(writer, self.in_force)
-        prepare_feeds(writer, title, self._shape())
+        before = None if self._listed else urls_before(writer, self.in_force)
+        prepare_feeds(writer, self._site.title, self._shape())
         open_feeds(writer, tuple(self.policy.specs.values()), self.check_stop)
         dropped = dropped_sources(writer, [source.name for source in self.config.sources])
         seen_before = {
@@ -229,13 +230,27 @@ class Pipeline:
         for source, seen in seen_before.items():
             if seen or source not in unseen:
                 release_entries(writer, source, first_scan=not seen, stopped=self.check_stop)
+        retired = paths is None and retire_empty(writer)
         listed, self._listed = self._listed, False
-        if settle_feeds(writer, self.reader, self.check_stop) or not listed:
-            settle_index(writer, title, pages=self._options.pages)
-        self._listed = True
+        if settle_feeds(writer, self.reader, self.check_stop) or retired or not listed:
+            settle_index(writer, self._site.title, pages=self._options.pages)
+            self._meet_moves(writer)
         if before is not None:
             note_config(writer, before, self.in_force)
+        if scanned or not listed:
+            with writer.read() as connection:
+                self.notices = read_notices(
+                    connection, self.in_force, self.config.sources, writer.now, writer.without_feed
+                )
+        self._listed = True
         return scanned
+
+    def _meet_moves(self, writer: Writer) -> None:
+        """Learns where old slugs of topics lead."""
+        with writer.read() as connection:
+            moves = topic_moves(connection, self.policy)
+        if moves != self._topic_moves:
+            self._moves, self._topic_moves = self.config.moves(moves), moves
 
     def _judge_files(self, writer: Writer, one: _Scanned, problems: list[str], *, accept_removals: bool) -> None:
         """Decides what became of files that are new and files that are gone."""
@@ -315,7 +330,6 @@ class Pipeline:
         """
         with self.store.read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
-            held = self._meet_moves(topic_moves(connection, self.policy), held)
             left_well = held is not None and held.keys() == versions.keys() and self._output.is_as_left()
             whole = not left_well or time.monotonic() - self._looked_at > LOOK_S
             before = {} if whole or held is None else held
@@ -343,13 +357,6 @@ class Pipeline:
         if whole:
             self._looked_at = time.monotonic()
         return published
-
-    def _meet_moves(self, moves: dict[str, str], held: Mapping[str, str] | None) -> Mapping[str, str] | None:
-        """Learns where old slugs of topics lead; then what the folder `held` is not all that it is to hold."""
-        if moves == self._topic_moves:
-            return held
-        self._moves, self._topic_moves = self.config.moves(moves), moves
-        return None
 
     def _wanted(self, slug: str, version: str) -> Wanted:
         """What the folder is to hold of a feed or of the list of feeds."""

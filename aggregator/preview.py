@@ -33,7 +33,6 @@ from aggregator.store import (
     open_store,
     read_in_force,
     read_meta,
-    read_notices,
     read_urls,
     topic_terms,
 )
@@ -69,13 +68,11 @@ class _Moment:
 
 
 class Rehearsal:
-    """What a cycle changed in `store`, a copy; `problems` and `notices` are those of that cycle."""
+    """What a cycle changed in `store`, a copy, with the `problems` and `notices` of that cycle."""
 
-    def __init__(
-        self, pipeline: Pipeline, before: _Moment, after: _Moment, problems: Sequence[str], notices: Sequence[str]
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, before: _Moment, after: _Moment, problems: Sequence[str]) -> None:
         self.store, self.site_id = pipeline.store, pipeline.site_id
-        self.problems, self.notices = tuple(problems), tuple(notices)
+        self.problems, self.notices = tuple(problems), tuple(pipeline.notices)
         self._before, self._after = before, after
         self._by_id = {row.id: row for row in before.rows.values()}
 
@@ -107,7 +104,7 @@ class Rehearsal:
         return found
 
     def feed(self, slug: str) -> FeedTrial | None:
-        """A feed before and after, by its slug or one that leads to it; None if there is none."""
+        """A feed before and after, by its slug or an old slug that leads to it; None for no feed."""
         row = self._after.rows.get(slug) or self._after.rows.get(self._after.urls.moved.get(slug, ""))
         old = self._was(slug if row is None else row.slug)
         before, after = self._before.show(old), self._after.show(row)
@@ -118,7 +115,7 @@ class Rehearsal:
         return FeedTrial(row.slug, after.feed.title, row.size, was, after.feed.entries, released)
 
     def _was(self, slug: str) -> Any:
-        """The row that the feed with this slug had: of the feed that was there, else of the one that moves there."""
+        """The row from before: of the feed that had this slug, else of the feed that moves there."""
         row = self._after.rows.get(slug)
         return self._before.rows.get(slug) or (self._by_id.get(row.id) if row is not None else None)
 
@@ -140,9 +137,8 @@ def rehearse(config: Config, now: datetime, *, scan: bool, accept_removals: bool
                 paths: Paths | None = None if scan else {}
                 pipeline.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
                 with copy.read() as later:
-                    notices = read_notices(later, pipeline.in_force, writer.now, writer.without_feed)
                     after = _Moment(later, pipeline.in_force, pipeline.reader, copy)
-                    yield Rehearsal(pipeline, before, after, problems, notices)
+                    yield Rehearsal(pipeline, before, after, problems)
         finally:
             copy.lease.release()
             copy.close()
@@ -156,7 +152,7 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
     if pipeline.is_in_force():
         with store.read() as connection:
             today = _Moment(connection, pipeline.in_force, pipeline.reader, store)
-            rehearsal = Rehearsal(pipeline, today, today, (), ())
+            rehearsal = Rehearsal(pipeline, today, today, ())
             trial, slugs = rehearsal.feed(slug), rehearsal.slugs
     else:
         with rehearse(config, now, scan=False) as rehearsal:

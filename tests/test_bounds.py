@@ -47,7 +47,7 @@ def test_an_entry_that_is_too_large_is_left_out_and_said_and_the_others_stay(sit
     result = site.run(NOON)
     assert site.titles("all") == site.titles("ai") == small()
     assert site.titles("big") == []
-    what = "large.md: the entry is larger than output.max_bytes and is left out of all, ai, big"
+    what = f"{site.incoming / 'large.md'}: the entry is larger than output.max_bytes and is left out of all, ai, big"
     assert result.notices == (f"{what} (make it shorter, or raise output.max_bytes)",)
     assert (result.problems, result.published) == ((), True)
     assert site.run(LATER).notices == result.notices
@@ -86,7 +86,9 @@ def test_a_full_text_that_is_too_large_gives_way_to_the_summary(site: SiteFolder
     (item,) = (one for one in site.feed("whole")["items"] if one["title"] == "Long")
     assert (len(site.titles("whole")), "word" in item.get("content_html", "")) == (11, False)
     assert "In short" in item.get("content_html", "") + item.get("content_text", "")
-    instead = "long.md: the full text is larger than output.max_bytes; its summary is shown in whole"
+    instead = (
+        f"{site.incoming / 'long.md'}: the full text is larger than output.max_bytes; its summary is shown in whole"
+    )
     assert result.notices == (f"{instead} (make it shorter, or raise output.max_bytes)",)
     before = site.snapshot()
     site.close()

@@ -13,7 +13,7 @@ from test_http import fine, running
 from aggregator import preview as module
 from aggregator.answers import trial_facts
 from aggregator.config import load_config
-from aggregator.errors import NotFoundError
+from aggregator.errors import NotFoundError, StoppedError
 from aggregator.preview import lost_urls, preview_feed, rehearse
 from aggregator.service import make_app
 from aggregator.store import evaluation
@@ -328,6 +328,23 @@ def test_a_url_that_the_config_takes_away_is_said_before_and_after_until_it_work
     assert site.run("2024-06-01 13:00").notices == ()
     site.configure(AI.replace("picks", "best") + 'moved_from = ["picks"]\n')
     assert site.run("2024-06-01 14:00").notices == ()
+
+
+def test_a_cycle_that_is_stopped_hides_no_url_that_is_lost(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    site.configure()
+    with monkeypatch.context() as patch:
+        patch.setattr("aggregator.pipeline.settle_feeds", lambda *_: stop_now())
+        with pytest.raises(StoppedError):
+            site.run(LATER)
+    (notice,) = site.run(LATER).notices
+    assert notice.startswith("/picks/ answers 410")
+
+
+def stop_now() -> None:
+    raise StoppedError("enough")
 
 
 def test_a_url_that_is_kept_after_all_is_said_no_more(site: SiteFolder) -> None:

@@ -65,7 +65,7 @@ from aggregator.store.records import (
     open_source,
     store_outcomes,
 )
-from aggregator.store.slugs import topic_moves
+from aggregator.store.slugs import retire_empty, topic_moves
 from aggregator.store.status import (
     FileProblem,
     LastCycle,
@@ -146,6 +146,7 @@ __all__ = [
     "record_cycle",
     "record_failure",
     "release_entries",
+    "retire_empty",
     "rule_texts",
     "set_source_problem",
     "settle_feeds",

@@ -17,7 +17,7 @@ from aggregator.store.history import WITHDRAWN
 from aggregator.store.membership import new_feed
 from aggregator.store.reader import FeedReader, TopicTerms, describe, feed_digest, json_digest
 from aggregator.store.records import shown_update, update_entries
-from aggregator.store.slugs import OF_TOPIC, forget_old_slugs, published_feeds, read_old_slugs, retire_empty
+from aggregator.store.slugs import OF_TOPIC, forget_old_slugs, published_feeds, read_old_slugs
 from aggregator.store.tables import FEED_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.topics import free_id, ids_in_use
 from aggregator.store.writer import ALL_FEED, Writer, execute_many, from_us, read_meta, to_us, write_meta
@@ -86,13 +86,13 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
     """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new;
     returns whether any was touched."""
     reader.forget()
-    settled = bool(retire_empty(writer))
     if writer.policy.auto:
         _give_slugs(writer)
     with writer.read() as connection:
         terms = read_terms(connection, writer.policy)
     if writer.policy.archive:
         seal_backfills(writer, reader, terms, stopped)
+    settled = False
     touched = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
     while True:
         stopped()

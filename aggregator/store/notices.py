@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from aggregator.model import Source
 from aggregator.store.feeds import topics_without_feed
 from aggregator.store.policy import InForce
 from aggregator.store.room import say_left_out
@@ -16,13 +17,20 @@ NAMED = 10
 
 
 def read_notices(
-    connection: Connection, config: InForce, now: int, without_feed: Sequence[str] | None = None
+    connection: Connection,
+    config: InForce,
+    sources: Sequence[Source],
+    now: int,
+    without_feed: Sequence[str] | None = None,
 ) -> list[str]:
     """What to know at `now` (µs), a line each: entries that are too large, topics without a feed, and URLs that the
     config took away. `without_feed` are those topics, if they are known."""
     if without_feed is None:
         without_feed = topics_without_feed(connection, config.policy)
-    lines = [*say_left_out(connection), *say_lost_urls(connection, config, now)]
+    lines = [
+        *say_left_out(connection, {source.name: source.root for source in sources}),
+        *say_lost_urls(connection, config, now),
+    ]
     if without_feed:
         names = ", ".join(map(repr, without_feed[:NAMED])) + (", …" if len(without_feed) > NAMED else "")
         count = f"{len(without_feed)} topics have" if len(without_feed) > 1 else "1 topic has"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -19,12 +20,11 @@ HINT = "make it shorter, or raise output.max_bytes"
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Keys of the entries of a window that its documents do not show, of those of them that are too large for any
-    document, and of those that are shown by their summary because their full text is."""
+    """Keys of entries of a window that its documents do not show in full."""
 
-    entries: frozenset[int] = frozenset()
-    too_large: frozenset[int] = frozenset()
-    shortened: frozenset[int] = frozenset()
+    entries: frozenset[int] = frozenset()  # not shown
+    too_large: frozenset[int] = frozenset()  # of these, larger than a whole document
+    shortened: frozenset[int] = frozenset()  # shown by their summary, because their full text is too large
 
     @classmethod
     def of(cls, fitting: Fitting, ids: Sequence[int]) -> LeftOut:
@@ -48,8 +48,8 @@ def read_left_out(stored: str | None) -> LeftOut:
     return FULL_ROOM if stored is None else LeftOut(*map(frozenset, json.loads(stored)))
 
 
-def say_left_out(connection: Connection) -> list[str]:
-    """What is too large for the documents of feeds, a line for each entry."""
+def say_left_out(connection: Connection, roots: Mapping[str, str]) -> list[str]:
+    """What is too large for the documents of feeds, a line for each entry; `roots` are the folders of sources."""
     large: dict[int, list[str]] = {}
     shortened: dict[int, list[str]] = {}
     columns = (feed.c.slug, feed.c.left_out)
@@ -60,16 +60,18 @@ def say_left_out(connection: Connection) -> list[str]:
                 found.setdefault(key, []).append(row.slug)
     what = "the entry is larger than output.max_bytes and is left out of"
     instead = "the full text is larger than output.max_bytes; its summary is shown in"
-    return [*_say(connection, large, what), *_say(connection, shortened, instead)]
+    return [*_say(connection, roots, large, what), *_say(connection, roots, shortened, instead)]
 
 
-def _say(connection: Connection, found: dict[int, list[str]], what: str) -> Iterator[str]:
+def _say(connection: Connection, roots: Mapping[str, str], found: dict[int, list[str]], what: str) -> Iterator[str]:
     """A line for each entry, by the path of its record, with the slugs of its feeds."""
     keys = sorted(found)[:MOST_SAID]
-    rows = connection.execute(select(entry.c.id, entry.c.path).where(entry.c.id.in_(keys)).order_by(entry.c.id))
+    columns = (entry.c.id, entry.c.source, entry.c.path)
+    rows = connection.execute(select(*columns).where(entry.c.id.in_(keys)).order_by(entry.c.id))
     for row in rows.all() if keys else ():
         slugs = found[row.id]
         feeds = ", ".join(slugs[:3]) + (f" and {len(slugs) - 3} more feeds" if len(slugs) > 3 else "")
-        yield str(Problem(unescape_path(row.path), 0, 0, f"{what} {feeds}", todo=HINT))
+        path = os.path.join(roots.get(row.source, ""), unescape_path(row.path))
+        yield str(Problem(path, 0, 0, f"{what} {feeds}", todo=HINT))
     if len(found) > len(keys):
         yield f"{len(found) - len(keys)} more entries are too large for the documents of their feeds ({HINT})"

@@ -1,8 +1,8 @@
 """The slugs of topics' feeds: which are published, which topics had before, and where those lead.
 
-A slug once given stays with its topic. A feed that moves, or goes because it is empty or its topic is another spelling
-of one that stays, leaves its slug in `old_slug`: no other topic gets it, it leads to the topic's feed, wherever that is
-now, and it is the topic's again when that comes back.
+A slug once given stays with its topic. A feed leaves its slug in `old_slug` when it moves, when it has been empty for
+long, and when its topic becomes another spelling of a topic. No other topic gets that slug. It leads to where the
+topic's feed is now, and is the topic's again when its feed comes back.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ OF_TOPIC = (feed.c.topic.is_not(None), feed.c.slug.is_not(None), feed.c.rule.is_
 
 
 class OldSlugs(NamedTuple):
-    """Slugs that no topic but its own gets: the topic of each, and those of each topic, the last it had first."""
+    """The slugs that topics had before, which no other topic gets."""
 
-    topics: Mapping[str, str]
-    slugs: Mapping[str, list[str]]
+    topics: Mapping[str, str]  # the topic of each slug
+    slugs: Mapping[str, list[str]]  # the slugs of each topic, the latest first
 
     def choose(self, topic: str, taken: Collection[str], alias: Mapping[str, str]) -> str:
         """The slug that the topic gets: the last that it had and that is free, else one of its name."""
@@ -37,7 +37,7 @@ class OldSlugs(NamedTuple):
 
 
 def published_feeds(policy: FeedPolicy, *columns: Any) -> Select[Any]:
-    """The feeds that people may subscribe to: `all`, those of the config and, if wanted, those of topics."""
+    """The feeds that people may subscribe to: `all`, the feeds of the config and, if wanted, of topics."""
     kinds: list[ColumnElement[bool]] = [feed.c.id == ALL_FEED, feed.c.rule.is_not(None)]
     if policy.auto:
         kinds.append(feed.c.topic.is_not(None))
@@ -59,7 +59,7 @@ def read_old_slugs(connection: Connection) -> OldSlugs:
 
 
 def topic_moves(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
-    """The old slugs of topics, each with the slug of the feed that its topic, or the one it stands for, has now."""
+    """Where the old slugs of topics lead: to the slug that the feed of each topic has now."""
     topics = read_old_slugs(connection).topics
     if not topics:
         return {}

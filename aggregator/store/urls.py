@@ -39,8 +39,10 @@ def read_urls(connection: Connection, config: InForce) -> Urls:
     """The URLs that work under this config, as the store has its feeds now."""
     policy, options = config.policy, config.options
     stated = {old: spec.slug for spec in policy.specs.values() for old in spec.moved_from}
+    published = connection.scalars(published_feeds(policy, feed.c.slug))
     return Urls(
-        slugs=frozenset(connection.scalars(published_feeds(policy, feed.c.slug))),
+        # slugs of the config too: a cycle that was stopped may have taken one away already
+        slugs=frozenset(published).union(policy.specs),
         names=_names(options),
         moved=topic_moves(connection, policy) | stated,
     )
@@ -113,7 +115,7 @@ def _keeping(slug: str, old: FeedPolicy, new: FeedPolicy) -> str:
 
 
 def _heir(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:
-    """The new feed of the config that most likely is the one that the config calls otherwise now."""
+    """The slug of the feed in the new config: its only new feed, or the only new one with the rule; else None."""
     fresh = [other for other in new.specs.values() if other.slug not in old.specs]
     same = [other for other in fresh if other.rule == spec.rule] or fresh
     return same[0].slug if len(same) == 1 else None
