@@ -276,7 +276,7 @@ def test_a_store_that_is_taken_away_is_noticed_and_used_again_when_it_is_back(sh
     away.rename(shop.data)
     eventually(lambda: "New" in service.titles())
     eventually(lambda: service.get("healthz").status == 200)
-    assert "no longer so: the store's file is gone" in service.log
+    eventually(lambda: "no longer so: the store's file is gone" in service.log)
 
 
 def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(shop: Shop) -> None:

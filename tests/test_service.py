@@ -777,6 +777,7 @@ def _group(service: Running) -> list[int]:
 def test_serve_follows_the_folder_that_another_process_writes(shop: Shop) -> None:
     service = shop.start("serve")
     assert (service.get("healthz").status, service.get("readyz").status) == (503, 503)
+    assert service.get("healthz").json()["reason"] == "the output folder holds no feeds yet"
     shop.record("a.md", "Story")
     assert shop.run("build").returncode == 0
     eventually(lambda: service.titles() == ["Story"])

@@ -42,7 +42,7 @@ _REASONS = {
 
 
 class _Connections:
-    """The open connections, the ones first that have been as they are for longest; at most `limit`."""
+    """The open connections, at most `limit`; first the one whose last answer, or else its opening, is longest ago."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -56,7 +56,7 @@ class _Connections:
             self._end(next(oldest, connection))
 
     def move(self, connection: _Connection, now: float) -> None:
-        """Notes that a head is complete, or an answer."""
+        """Notes that an answer is complete, or goes on."""
         if connection in self._since:
             self._since[connection] = now
             self._since.move_to_end(connection)
@@ -136,19 +136,19 @@ class _Connection(HttpToolsProtocol):
         """Raises ValueError, which the parser passes on to `send_400_response`, for a head that is too large, and for
         a request that does not say once which host it is for (RFC 9112 section 3.2)."""
         self._in_head, self._has_ended_head = False, True
-        hosts, size = 0, len(self.url)
-        for name, value in self.headers:
-            size += len(name) + len(value) + 4  # ": " and the end of the line
-            if name == b"host":
-                hosts += 1
-        self._is_too_large = size > MAX_HEAD_BYTES
+        if self._bytes:  # else all of it came at once, and so much is not parsed at once
+            fields = sum(len(name) + len(value) + 4 for name, value in self.headers)  # ": " and the end of the line
+            self._is_too_large = len(self.url) + fields > MAX_HEAD_BYTES
         if self._is_too_large:
             raise ValueError("too large")
+        hosts = 0
+        for name, _ in self.headers:
+            if name == b"host":
+                hosts += 1
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
             raise ValueError("not one Host")
         if self.url[:1] != b"/":
             self.url = _origin_form(self.url)
-        self._all.move(self, self.loop.time())
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:

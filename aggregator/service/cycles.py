@@ -182,7 +182,7 @@ class Service:
             except Exception as error:  # noqa: BLE001 - the last good config works, and the next look may
                 reason = f"the config file and the store cannot be looked at: unexpected {type(error).__name__}"
                 if self.health.begin(health.FOLLOW, reason, grave=False):
-                    _log.exception("unexpected")
+                    _log.exception("the look ended unexpectedly")
             if abs(_clock_offset() - offset) > CLOCK_STEP_S:
                 # timers count seconds: they would sleep through a time that the clock has jumped over
                 _log.info("the clock was set, or the machine slept: %+.1f s", _clock_offset() - offset)

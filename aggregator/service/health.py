@@ -47,19 +47,21 @@ class Health:
             before = self._troubles.get(subject)
             if before == trouble:
                 return False
+            if before is not None:
+                _log.info("no longer so: %s", before.reason)
+            _log.log(logging.ERROR if grave else logging.WARNING, "%s", reason)
             self._troubles[subject] = trouble
-        if before is not None:
-            _log.info("no longer so: %s", before.reason)
-        _log.log(logging.ERROR if grave else logging.WARNING, "%s", reason)
         return True
 
     def end(self, subject: str) -> bool:
         """Notes that nothing is wrong with a subject, and logs it; False if that was known."""
         with self._lock:
-            trouble = self._troubles.pop(subject, None)
-        if trouble is not None:
+            trouble = self._troubles.get(subject)
+            if trouble is None:
+                return False
             _log.info("no longer so: %s", trouble.reason)
-        return trouble is not None
+            del self._troubles[subject]
+        return True
 
     def succeed(self, at: datetime, upcoming: datetime | None, late_s: float) -> None:
         """A cycle that began at `at` succeeded; the next is `upcoming` and must have `late_s` after that."""
