@@ -18,8 +18,8 @@ FieldKeys = Mapping[str, tuple[str, ...]]
 
 @lru_cache(maxsize=32)
 def read_keys(fields: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[FieldKeys, Wanted]:
-    """The keys of each field, and the top-level keys that any of them reads. A key that several fields read, in different
-    cases, is spelled as in the first."""
+    """The keys of each field, and the top-level keys that any of them reads. One that several fields read in different
+    cases has one spelling, the first."""
     names: dict[str, str] = {}
     keys = {
         field: tuple(dict.fromkeys(PLUS.join(_spell(part, names) for part in key.split(PLUS)) for key in stated))
