@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from time import process_time
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from aggregator.parse import body
 from aggregator.parse.body import player_url, render_body
+from aggregator.parse.bounds import MAX_URL
 
 BASE = "https://example.org/news/story.html"
 ELEMENTS = frozenset(
@@ -166,8 +168,15 @@ def test_an_address_is_absolute_or_gone(address: str, with_base: str | None, alo
     [
         ("a.png 1x,b.png 2x", "https://example.org/news/a.png 1x, https://example.org/news/b.png 2x"),
         ("a.png, /b,c.png 640w", "https://example.org/news/a.png, https://example.org/b,c.png 640w"),
+        (
+            " ,, a.png,b.png , ,, c.png 2x,",
+            ", ".join(f"https://example.org/news/{name}" for name in ("a.png,b.png", "c.png 2x")),
+        ),
+        ("a.png (1x, b.png 2x), c.png 2x", "https://example.org/news/c.png 2x"),
+        ("a.png,, b.png", "https://example.org/news/a.png, https://example.org/news/b.png"),
         ("javascript:x 1x, data:y 2x", None),
         ("a.png 1x huge", None),
+        (",", None),
     ],
 )
 def test_each_candidate_of_a_srcset_is_absolute_or_gone(srcset: str, expected: str | None) -> None:
@@ -354,6 +363,14 @@ HOSTILE = {
     "unclosed comments": "<div><!-- -" * 90_000,
     "unclosed scripts": "<script>" * 120_000,
     "unclosed players": "<iframe>" * 120_000,
+    "commas of a srcset": '<img src=a srcset="' + "," * 900_000 + '">',
+    "brackets of a srcset": '<img src=a srcset="a ' + "(" * 900_000 + '">',
+    "marks of a link": "[a](https://a" + "\u0301" * 230_000 + "\u0316" * 230_000 + ")",
+    "marks of an image": '<img src="https://a' + "\u0301" * 230_000 + "\u0316" * 230_000 + '">',
+    "marks of a srcset": '<img src=a srcset="a' + "\u0301" * 230_000 + "\u0316" * 230_000 + '">',
+    "marks of a player": '<iframe src="https://a' + "\u0301" * 230_000 + "\u0316" * 230_000 + '">',
+    "marks of a text": "a" + "\u0301" * 230_000 + "\u0316" * 230_000,
+    "marks as references": "a" + "&#x301;" * 60_000 + "&#x316;" * 60_000,
     "candidates": '<img src=a srcset="' + "a, " * 330_000 + '">',
     "links": "<div>" + "<a href=x>y</a>" * 66_000,
     "ampersands": "&" * 1_000_000,
@@ -375,7 +392,16 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_body_is_rendered_soon_and_small(text: str) -> None:
+    began = process_time()
+
     assert len(render_body(text[:1_000_000], BASE)) < 6_000_000
+    assert process_time() - began < 20  # what is not linear takes minutes, or hours
+
+
+def test_a_body_has_no_long_runs_of_combining_marks_and_no_long_urls() -> None:
+    marks = "\u0301" * 40
+    assert render_body(f"a{marks}b &#x316;{marks}", None) == f"<p>a{marks[:30]}b \u0316{marks[:29]}</p>"
+    assert render_body(f"[a](https://example.org/{'x' * MAX_URL})", None) == "<p><a>a</a></p>"
 
 
 @pytest.mark.parametrize("quoted", ["> " * 100 + "deep", "[" * 60_000 + "\n\ndeep", "- " * 40 + "deep"])

@@ -1,291 +1,229 @@
-"""Bounds of feeds, from outside: entries that are too large, topics that are too many, feeds that nobody needs."""
+"""Bounds: how much a record may say in each field, and that nothing a record says can take long."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import ast
+import json
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+from time import process_time
 
 import pytest
-from conftest import SITE_ID, SiteFolder, at
-from lxml import etree
-from test_archives import entry_ids, pages, walk
-from test_http import fine, running
-from test_topics import atom_id, listed
+from hypothesis import given
+from hypothesis import strategies as st
+from test_parse import SOURCE, lines, record
 
-from aggregator.naming import IdMint
-from aggregator.service import make_app
+import aggregator
+from aggregator.config.schema import PRESETS, Preset
+from aggregator.model import Record, Rejection, Source, SourceFile
+from aggregator.naming import MAX_MARKS, few_marks, normal_form, topic_key
+from aggregator.parse import parse_record
+from aggregator.parse.bounds import MAX_DIGITS, MAX_IMAGES, MAX_RELATED, MAX_URL, cut_text
 
-NOON, LATER, LATER_STILL, LAST = "2026-03-01 12:00", "2026-03-01 13:00", "2026-03-01 14:00", "2026-03-01 15:00"
-SMALL = '[output]\nmin_stay = "0s"\nmax_bytes = "20KB"\n'
-FULL = '[[feed]]\nslug = "whole"\ncontent = "full"\n'
-
-
-def fill(site: SiteFolder, count: int = 10) -> None:
-    """Small records, the newest last."""
-    for number in range(count):
-        site.record(f"{number:02}.md", topics=["AI"], publishedDateTime=f"2026-02-01T08:{number:02}:00Z")
-
-
-def small(count: int = 10) -> list[str]:
-    """The titles of the small records, the newest first."""
-    return [f"{number:02}.md" for number in reversed(range(count))]
-
-
-def large(site: SiteFolder, name: str, date: str, **fields: Any) -> None:
-    """A record whose entry is larger than a document may be."""
-    site.record(name, topics=["AI", "Big"], publishedDateTime=date, **{"excerpt": "x" * 9000} | fields)
-
-
-# entries that are too large
-
-
-@pytest.mark.parametrize("minute", ["07:00", "08:05", "09:00"])
-def test_an_entry_that_is_too_large_is_left_out_and_said_and_the_others_stay(site: SiteFolder, minute: str) -> None:
-    site.configure(SMALL.replace("20KB", "12KB"))
-    fill(site)
-    large(site, "large.md", f"2026-02-01T{minute}:00Z")
-    result = site.run(NOON)
-    assert site.titles("all") == site.titles("ai") == small()
-    assert site.titles("big") == []
-    what = f"{site.incoming / 'large.md'}: the entry is larger than output.max_bytes and is left out of all, ai, big"
-    assert result.notices == (f"{what} (make it shorter, or raise output.max_bytes)",)
-    assert (result.problems, result.published) == ((), True)
-    assert site.run(LATER).notices == result.notices
-    site.record("large.md", topics=["AI"], publishedDateTime=f"2026-02-01T{minute}:00Z")
-    assert site.run(LATER_STILL).notices == ()
-    assert "large.md" in site.titles("all")
+SECONDS = 3.0
+"""Of processor time for one file, some thirty times what it takes; what is quadratic takes more."""
+MARKS = "\u0301" * 75_000 + "\u0316" * 75_000
+LONG = {
+    "marks": f"a{MARKS}",
+    "marks that begin with one when decomposed": "a" + "\u0f73" * 100_000,
+    "half-width marks": "a" + "\uff9e\uff9f" * 50_000,
+    "marks as references": "a" + "&#x301;&#x316;" * 20_000,
+    "a host of marks": f"https://a{MARKS}.example/",
+    "a path of marks": f"https://example.org/{MARKS}",
+    "a relative path of marks": f"/a{MARKS}",
+    "a host of many letters": "https://" + "é" * 130_000,
+    "users": "https://" + "@" * 300_000,
+    "percent signs": "https://example.org/" + "%" * 300_000,
+    "base 60": "1:" * 150_000 + "1",
+    "base 60 and a fraction": "1:" * 150_000 + "1.5",
+    "digits": "9" * 300_000,
+    "digits with underscores": "1_" * 150_000 + "1",
+    "a fraction": "0." + "9" * 300_000,
+    "an exponent": "1e" + "9" * 300_000,
+    "commas": "," * 300_000,
+    "spaces": "a" + " " * 300_000,
+    "words": "a " * 150_000,
+    "dates": "2020-01-01/" * 27_000,
+    "markup": "<" * 300_000,
+    "players": "<iframe src=" * 25_000,
+}
 
 
-def test_an_entry_that_is_too_large_is_in_the_archive(site: SiteFolder) -> None:
-    site.configure(SMALL.replace("20KB", "12KB"))
-    fill(site)
-    large(site, "large.md", "2026-02-01T08:05:30Z")
-    site.run(NOON)
-    documents = site.documents()
-    assert len(walk(documents, "all/atom.xml")) == 11
-    assert [len(entry_ids(body)) for body in pages(site).values()] == [1]
+def source_of(preset: Preset) -> Source:
+    """A source whose feeds show bodies, with links from paths where a preset makes some."""
+    fields, base = tuple(PRESETS[preset].items()), "https://example.org/"
+    if preset == "smartable":
+        return replace(SOURCE, fields=fields, body_base=base)
+    return replace(SOURCE, fields=fields, body_base=base, layout=preset, link_template=base + "{path}/")
 
 
-def test_an_entry_that_does_not_fit_any_more_lets_a_smaller_one_pass(site: SiteFolder) -> None:
-    site.configure(SMALL)
-    fill(site, 4)
-    for hour in (9, 10, 11):  # each fits alone, two do not, and the third is the newest
-        large(site, f"large{hour}.md", f"2026-02-01T{hour:02}:00:00Z", excerpt="x" * 6000)
-    result = site.run(NOON)
-    assert site.titles() == ["large11.md", *small(4)]
-    assert result.notices == ()
-    assert len(walk(site.documents(), "all/atom.xml")) == 7
+def read(text: str, preset: Preset = "smartable") -> Record | Rejection:
+    """What a file with that text gives, in little time."""
+    raw = text.encode()
+    began = process_time()
+    outcome = parse_record(raw, SourceFile("", "posts/2020-01-01-a.md", len(raw), 0), source_of(preset), b"")
+    assert process_time() - began < SECONDS
+    return outcome
 
 
-def test_a_full_text_that_is_too_large_gives_way_to_the_summary(site: SiteFolder) -> None:
-    site.configure(SMALL + FULL)
-    fill(site)
-    text = "\n".join(["---", "title: Long", "excerpt: In short", "topics: [AI]", "---", "word " * 5000])
-    site.write("long.md", text)
-    result = site.run(NOON)
-    (item,) = (one for one in site.feed("whole")["items"] if one["title"] == "Long")
-    assert (len(site.titles("whole")), "word" in item.get("content_html", "")) == (11, False)
-    assert "In short" in item.get("content_html", "") + item.get("content_text", "")
-    instead = (
-        f"{site.incoming / 'long.md'}: the full text is larger than output.max_bytes; its summary is shown in whole"
+def keys_of(preset: Preset) -> list[str]:
+    """The top-level keys that a preset reads."""
+    parts = {part for keys in PRESETS[preset].values() for key in keys for part in key.split(" + ")}
+    return sorted(part for part in parts if "." not in part)
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("preset", ["smartable", "hugo", "jekyll"])
+def test_no_field_takes_long_whatever_it_says(preset: Preset, text: str) -> None:
+    quoted = json.dumps(text, ensure_ascii=False)
+    written = [quoted, *([text] if text[0].isalnum() else [])]
+    third = json.dumps(text[: len(text) // 3], ensure_ascii=False)
+    item = f'{{"url": {third}, "name": {third}, "domain": {third}}}'
+    for key in keys_of(preset):
+        title = "" if key == "title" else "title: T\n"
+        for value in written:
+            outcome = read(f"---\n{title}{key}: {value}\n---\n", preset)
+            if isinstance(outcome, Record):
+                assert_bounded(outcome)
+        if key in ("topics", "images", "related", "provider", "tags", "categories", "author", "authors", "cover"):
+            read(f"---\n{title}{key}: [{item}, {third}]\n---\n", preset)
+
+
+def assert_bounded(outcome: Record) -> None:
+    """That no text of a record can make others take long."""
+    content = outcome.content
+    provider = content.provider.name if content.provider else ""
+    for one in (content.title, content.summary, content.category, content.type, provider, *content.topics):
+        assert few_marks(one) == one
+        assert len(one) <= (10_000 if one is content.summary else 1000)
+    assert len(outcome.content_json) < 100_000
+
+
+@pytest.mark.parametrize("text", [LONG["digits"], LONG["a fraction"], LONG["an exponent"], LONG["base 60"]])
+def test_numbers_of_any_format_are_bounded(text: str) -> None:
+    for made in (f"+++\ntitle = 'T'\nquality = {text}\n+++\n", f'{{"title": "T", "quality": {text}}}'):
+        read(made)
+    assert lines(read(f"---\ntitle: T\nquality: {text}\n---\n"))[0].startswith(
+        "posts/2020-01-01-a.md:3:10: 'quality' is"
     )
-    assert result.notices == (f"{instead} (make it shorter, or raise output.max_bytes)",)
-    before = site.snapshot()
-    site.close()
-    assert site.run(LATER).files_written == 0
-    assert site.snapshot() == before
-    site.write("long.md", text.replace("word " * 5000, "word"))
-    assert site.run(LATER_STILL).notices == ()
-    assert "<p>word</p>" in site.feed("whole")["items"][-1]["content_html"]
 
 
-def test_a_full_text_that_is_too_large_gives_way_to_the_summary_in_an_archive_page_too(site: SiteFolder) -> None:
-    site.configure(SMALL + FULL + "limit = 2\n")
-    site.write("long.md", f"---\ntitle: Long\nexcerpt: In short\n---\n{'word ' * 5000}")
-    site.run("2026-01-01 12:00")
-    fill(site)
-    site.run(NOON)
-    archived = pages(site, "whole")
-    assert len(walk(site.documents(), "whole/atom.xml")) == 11
-    assert max(len(body) for body in archived.values()) <= 20_000
-    (long,) = (body for body in archived.values() if b"In short" in body)
-    assert b"word word" not in long
+@pytest.mark.parametrize(
+    ("digits", "quality"), [("1:30", -1), ("0" * (MAX_DIGITS - 2) + "12", 12), ("0" * (MAX_DIGITS - 1) + "12", -1)]
+)
+def test_a_number_has_at_most_4300_digits(digits: str, quality: float) -> None:
+    assert record(f"quality: {digits}").quality == quality
 
 
-def test_a_folder_that_is_lost_comes_back_without_what_has_no_room(site: SiteFolder) -> None:
-    site.configure(SMALL.replace("20KB", "12KB"))
-    fill(site)
-    large(site, "large.md", "2026-02-01T09:00:00Z")
-    site.run(NOON)
-    before = site.documents()
-    for path in before:
-        (site.output / path).unlink()
-    site.close()
-    site.run(LATER)
-    assert site.documents() == before
+# What is over a bound
 
 
-# topics that are too many
+@pytest.mark.parametrize(
+    ("front", "line"),
+    [
+        (f"excerpt: {'word ' * 2001}", "a.md:3:10: 'excerpt' is over 10,000 characters and is cut (make it shorter)"),
+        (f"type: {'x' * 1001}", "a.md:3:7: 'type' is over 1,000 characters and is cut (make it shorter)"),
+        (f"provider: {{name: {'x' * 1001}}}",
+         "a.md:3:11: 'provider' is over 1,000 characters and is cut (make it shorter)"),
+        (f"excerpt: 'a{chr(0x301) * 31}'",
+         "a.md:3:10: 'excerpt' has over 30 combining marks in a row, which are left out (remove them)"),
+        (f"excerpt: '{'a&#x301;' + '&#x301;' * 30}'",
+         "a.md:3:10: 'excerpt' has over 30 combining marks in a row, which are left out (remove them)"),
+        (f"images: {json.dumps([f'https://a.example/{n}.png' for n in range(51)])}",
+         "a.md:3:9: 'images' holds more than 50 images (name fewer)"),
+        (f"related: {json.dumps([{'title': 'T', 'webUrl': f'https://a.example/{n}'} for n in range(51)])}",
+         "a.md:3:10: 'related' holds more than 50 links (name fewer)"),
+        (f"topics: {json.dumps([f't{n}' for n in range(101)])}",
+         "a.md:3:9: 'topics' holds more than 100 topics, or one over 200 bytes (name fewer, and shorter ones)"),
+        (f"topics: ['a{chr(0x301) * 31}']",
+         "a.md:3:9: 'topics' holds more than 100 topics, or one over 200 bytes (name fewer, and shorter ones)"),
+        (f"locale: en{'-aaaa' * 9}", f"a.md:3:9: 'locale' is no language: 'en{'-aaaa' * 9}' (write a tag such as en or pt-BR)"),
+    ],
+)  # fmt: skip
+def test_what_is_over_a_bound_is_cut_or_left_out_with_a_warning(front: str, line: str) -> None:
+    outcome = record(front)
+
+    assert lines(outcome) == [line]
+    assert outcome.warnings[0].level == "warning"
+    assert_bounded(outcome)
 
 
-def test_no_more_topics_than_the_most_have_a_feed_and_those_that_have_one_keep_it(site: SiteFolder) -> None:
-    site.configure("[topics]\nmax_feeds = 2\n")
-    site.record("0.md", topics=["M", "Z"], publishedDateTime="2026-02-01T08:00:00Z")
-    assert site.run(NOON).notices == ()
-    site.record("1.md", topics=["A", "B", "M"], publishedDateTime="2026-02-01T09:00:00Z")
-    result = site.run(LATER)
-    assert listed(site) == {"m", "z"}
-    what = "2 topics have no feed, because 2 have one already: 'A', 'B'"
-    assert result.notices == (f"{what} (raise topics.max_feeds, or name fewer topics in records)",)
-    assert (result.problems, site.titles("m")) == ((), ["1.md", "0.md"])
-    site.configure('[topics]\nmax_feeds = 3\n[topics.slugs]\nB = "bee"\n')
-    site.run(LATER_STILL)
-    assert listed(site) == {"m", "z", "bee"}
-    site.configure("[topics]\nmax_feeds = 1\n")
-    assert "because 1 have one" in site.run(LAST).notices[0]
-    assert listed(site) == {"m", "z", "bee"}
+def test_a_long_title_is_cut_at_a_word() -> None:
+    outcome = read(f"---\ntitle: {'word ' * 300}\n---\n")
+
+    assert isinstance(outcome, Record)
+    assert outcome.content.title == ("word " * 199).strip() + " word…"
+    assert [one.line for one in outcome.warnings] == [2]
 
 
-def test_a_flood_of_topics_makes_no_more_feeds_than_the_most(site: SiteFolder) -> None:
-    site.configure("[topics]\nmax_feeds = 20\n")
-    for number in range(30):
-        site.record(f"{number}.md", topics=[f"t {number} {one}" for one in range(50)])
-    result = site.run(NOON)
-    assert len(listed(site)) == 20
-    assert result.notices[0].startswith("1480 topics have no feed")
-    assert len(result.notices[0]) < 300
-
-
-# feeds that nobody needs
-
-
-def test_the_feed_of_a_topic_that_has_no_entry_for_long_goes_and_comes_back_as_it_was(site: SiteFolder) -> None:
-    site.configure('[topics]\nkeep_empty = "2d"\n')
-    fill(site, 3)
-    site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.record("y.md", topics=["C#"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.run("2026-03-01 12:00")
-    slug = next(iter(listed(site) - {"ai", "c"}))
-    known = atom_id(site, slug)
-    site.remove("x.md", "y.md")
-    site.run("2026-03-01 13:00")
-    site.run("2026-03-03 12:59")
-    assert listed(site) == {"ai", "c", slug}
-    site.run("2026-03-03 13:00")
-    assert listed(site) == {"ai"}
-    with running(make_app(site.load_config(), fine, fine)) as client:
-        assert client.get(f"/{slug}/rss.xml").status_code == 410
-    before = site.snapshot()
-    site.run("2026-03-10 13:00")
-    assert site.snapshot() == before
-    site.record("z.md", topics=["C#"], publishedDateTime="2026-03-10T09:00:00Z")
-    site.run("2026-03-10 14:00")
-    assert (site.titles(slug), atom_id(site, slug)) == (["z.md"], known)
-
-
-def test_a_slug_that_a_feed_had_is_given_to_no_other_topic(site: SiteFolder) -> None:
-    site.configure('[topics]\nkeep_empty = "1d"\n')
-    site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.run("2026-03-01 12:00")
-    site.remove("x.md")
-    site.run("2026-03-01 13:00")
-    site.run("2026-03-03 13:00")
-    site.record("y.md", topics=["C#"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.run("2026-03-03 14:00")
-    assert listed(site).isdisjoint({"c"})
-    site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.run("2026-03-03 15:00")
-    assert site.titles("c") == ["x.md"]
-    assert atom_id(site, "c") == IdMint(SITE_ID).feed_id("c")
-
-
-def test_a_feed_whose_entries_are_in_its_archive_alone_is_not_empty(site: SiteFolder) -> None:
-    site.configure('[topics]\nkeep_empty = "1d"\n[[feed]]\nslug = "new"\nmax_age = "1d"\n')
-    fill(site, 3)
-    site.run("2026-03-01 12:00")
-    site.run("2026-04-01 12:00")
-    assert listed(site) == {"ai", "new"}
-
-
-# old slugs of topics
-
-
-def test_the_old_slug_of_a_topic_leads_to_its_feed_over_http(site: SiteFolder) -> None:
-    fill(site, 3)
-    site.record("x.md", topics=["A.I."], publishedDateTime="2026-02-01T09:00:00Z")
-    site.record("y.md", topics=["C#"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.configure('[output]\nlimit = 1\nmin_stay = "0s"\n')
-    site.run(NOON)
-    site.configure(
-        '[output]\nlimit = 1\nmin_stay = "0s"\n[topics.alias]\n"A.I." = "AI"\n[topics.slugs]\n"C#" = "c-sharp"\n'
+def test_within_its_bounds_nothing_is_cut() -> None:
+    images = [f"https://a.example/{number}.png" for number in range(MAX_IMAGES)]
+    related = [{"title": "T", "webUrl": f"https://a.example/{number}"} for number in range(MAX_RELATED)]
+    topics = [f"t{number}" for number in range(100)]
+    outcome = record(
+        f"name: x\ntype: {'x' * 1000}\nexcerpt: '{'é' * 9969}a{chr(0x301) * 30}'\nimages: {json.dumps(images + images)}\n"
+        f"related: {json.dumps(related + related)}\ntopics: {json.dumps(topics)}\n"
+        f"webUrl: {'https://a.example/'.ljust(MAX_URL, 'x')}"
     )
-    site.run(LATER)
-    assert listed(site) == {"ai", "c-sharp"}
-    with running(make_app(site.load_config(), fine, fine)) as client:
-        for old, new in {
-            "/a-i/rss.xml": "/ai/rss.xml",
-            "/a-i/feed.json": "/ai/feed.json",
-            "/a-i/": "/ai/",
-            "/a-i/index.html": "/ai/",
-            "/a-i/archive/0001.xml": "/ai/archive/0001.xml",
-            "/c/atom.xml": "/c-sharp/atom.xml",
-        }.items():
-            answer = client.get(old)
-            assert (answer.status_code, client.base_url.join(old).join(answer.headers["location"]).path) == (301, new)
-        assert client.get("/ai/rss.xml").status_code == 200
-    before = site.snapshot()
-    site.close()
-    site.run(LATER_STILL)
-    assert site.snapshot() == before
+
+    assert outcome.warnings == ()
+    content = outcome.content
+    assert (len(content.type), len(content.summary), len(content.images)) == (1000, 10_000, MAX_IMAGES)
+    assert (len(content.related), len(content.topics), len(content.link or "")) == (MAX_RELATED, 100, MAX_URL)
 
 
-def test_an_alias_whose_topic_gets_the_slug_moves_nothing(site: SiteFolder) -> None:
-    site.record("x.md", topics=["A I"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.run(NOON)
-    site.configure('[topics.alias]\n"A I" = "A.I."\n')
-    site.run(LATER)
-    assert (listed(site), site.titles("a-i")) == ({"a-i"}, ["x.md"])
+def test_a_url_that_is_too_long_is_none() -> None:
+    (line,) = lines(record(f"webUrl: {'https://a.example/'.ljust(MAX_URL + 1, 'x')}"))
+
+    assert line.endswith("(make it at most 2,048 characters)")
 
 
-def test_an_alias_of_a_topic_in_whose_place_the_config_has_a_feed_leads_there(site: SiteFolder) -> None:
-    site.record("x.md", topics=["A.I."], publishedDateTime="2026-02-01T09:00:00Z")
-    site.configure('[[feed]]\nslug = "ai"\n')
-    site.run(NOON)
-    site.configure('[topics.alias]\n"A.I." = "AI"\n[[feed]]\nslug = "ai"\n')
-    site.run(LATER)
-    assert listed(site) == {"ai"}
-    assert site.documents()["a-i/rss.xml"] == site.documents()["ai/rss.xml"]
+def test_an_excerpt_of_a_body_is_bounded_too() -> None:
+    outcome = read("---\ntitle: T\n---\n" + "word " * 100_000, "jekyll")
+
+    assert isinstance(outcome, Record)
+    assert 9_000 < len(outcome.content.summary) <= 10_000
+    assert outcome.content.summary.endswith("word…")
 
 
-# what the list of feeds says
+@given(st.text(alphabet="ab \u0301\u0316", max_size=60), st.integers(min_value=2, max_value=40))
+def test_a_cut_text_is_no_longer_than_it_may_be_and_begins_as_the_whole(text: str, most: int) -> None:
+    cut = cut_text(text, most)
+
+    assert len(cut) <= most
+    assert cut == few_marks(text) or (cut.endswith("…") and few_marks(text).startswith(cut[:-1]))
 
 
-def test_the_newest_entry_of_a_feed_is_told_by_its_own_date(site: SiteFolder) -> None:
-    site.record("old.md", topics=["Old"], publishedDateTime="2020-01-01T08:00:00Z")
-    site.run("2026-02-01 12:00")
-    site.record("late.md", topics=["Late"], publishedDateTime="2026-02-20T08:00:00Z")
-    site.record("undated.md", topics=["None"])
-    site.run(NOON)
-    page = etree.HTML((site.output / "index.html").read_bytes())
-    told = {}
-    for item in page.iterfind(".//li"):
-        times = item.findall(".//time")
-        told[re.sub(r"/.*", "", item.find(".//a").get("href"))] = [one.get("datetime")[:10] for one in times]
-    assert {slug: told[slug] for slug in ("old", "late", "none")} == {
-        "old": ["2020-01-01"], "late": ["2026-02-20"], "none": []
-    }  # fmt: skip
+# Combining marks
+
+_MARKS = st.text(alphabet="aé\u0300\u0301\u0316\u0344\u0f71\u0f73\uff9e \uac00\u11a8", max_size=200)
 
 
-def test_time_alone_takes_an_empty_feed_away_and_nothing_else(site: SiteFolder) -> None:
-    fill(site, 3)
-    site.record("x.md", topics=["Gone"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.run("2026-03-01 12:00")
-    site.remove("x.md")
-    site.run("2026-03-01 13:00")
-    before = site.documents()
-    result = site.pipeline.run(at("2026-03-31 13:00"))
-    after = site.documents()
-    gone = {path for path in before if path.startswith("gone/")}
-    assert gone
-    assert before.keys() - after.keys() == gone
-    assert result.published
+@given(_MARKS)
+def test_a_normal_form_has_few_marks_in_a_row_and_is_its_own(text: str) -> None:
+    normal = normal_form(text)
+
+    run = 0
+    for char in normal:
+        run = run + 1 if unicodedata.combining(char) else 0
+        assert run <= MAX_MARKS
+    assert normal_form(normal) == normal
+    assert topic_key(topic_key(text)) == topic_key(text)
+
+
+@given(st.text(max_size=100))
+def test_a_text_with_few_marks_is_normalised_as_it_is(text: str) -> None:
+    if few_marks(text) == text:
+        assert normal_form(text) == unicodedata.normalize("NFC", text)
+
+
+def test_nothing_is_normalised_but_where_its_marks_are_counted() -> None:
+    """`unicodedata.normalize` is quadratic in a run of marks, so `naming.normal_form` alone may call it."""
+    homes = set()
+    package = Path(aggregator.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in ("normalize", "is_normalized"):
+                homes.add(str(path.relative_to(package)))
+    assert homes == {"naming.py"}

@@ -331,13 +331,28 @@ def test_the_date_of_a_hugo_page(front: str, published: datetime | None) -> None
     assert page.public
 
 
-def test_a_date_without_a_zone_is_the_site_s_and_warned_of() -> None:
+def test_a_date_without_a_zone_is_the_site_s_and_not_warned_of_since_those_systems_write_dates_so() -> None:
     page = hugo('title = "T"\n\ndate = 2026-05-20', timezone=ZoneInfo("Europe/Berlin"))
 
     assert page.published == at(2026, 5, 19, 22)
-    assert lines(page) == [
-        "posts/a.md:4:8: 'date' names no zone, Europe/Berlin is taken: '2026-05-20' (add Z or +02:00)"
-    ]
+    assert lines(page) == []
+    assert jekyll("title: T\ndate: 2026-05-20 10:00").warnings == ()
+
+
+@pytest.mark.parametrize("empty", ['""', "0001-01-01T00:00:00Z", '"0001-01-01T00:00:00Z"', "0001-01-01"])
+def test_an_empty_date_and_the_year_1_are_no_date(empty: str) -> None:
+    page = hugo(f'title = "T"\npublishDate = {empty}\ndate = 2026-05-20T00:00:00Z\nexpiryDate = {empty}')
+    assert (page.published, page.expires, page.public, lines(page)) == (at(2026, 5, 20), None, True, [])
+    named = record(f"---\ntitle: T\ndate: {empty}\nexpiryDate: {empty}\nlastmod: {empty}\n---\n")
+    assert (named.published, named.expires, named.updated, named.public, lines(named)) == (None, None, None, True, [])
+    post = jekyll(f"title: T\ndate: {empty}")
+    assert (post.published, lines(post)) == (at(2026, 5, 20), [])
+    assert isinstance(parse(f"---\ntitle: T\npublishedDateTime: {empty}\n---\n", "smartable"), Rejection)
+
+
+def test_a_flag_of_hugo_that_is_an_empty_date_is_absent() -> None:
+    page = hugo('title = "T"\npublished = ""')
+    assert (page.published, page.public, lines(page)) == (None, True, [])
 
 
 def test_expiry_and_modification_have_two_names_each() -> None:
@@ -579,17 +594,21 @@ def test_a_file_without_the_end_of_its_front_matter_is_unfinished(text: str) -> 
 
 def test_a_misspelt_key_is_warned_of_in_every_format() -> None:
     for text, place in (
-        ('+++\ntitle = "T"\n\npublishedDatetime = "x"\n+++', "4:21"),
-        ('{"title": "T",\n "publishedDatetime": "x"}', "2:2"),
+        ('+++\ntitle = "T"\n\nexerpt = "x"\n+++', "4:10"),
+        ('{"title": "T",\n "exerpt": "x"}', "2:2"),
     ):
         outcome = parse(text, "smartable")
         assert len(lines(outcome)) == 1
-        assert "was 'publishedDateTime' meant?" in lines(outcome)[0]
+        assert "was 'excerpt' meant?" in lines(outcome)[0]
         assert lines(outcome)[0].startswith(f"a.md:{place}:"), lines(outcome)
 
 
 def test_a_number_with_thousands_of_digits_is_a_text() -> None:
-    assert record('{"title": ' + "9" * 5000 + "}", "smartable").content.title == "9" * 5000
+    page = record('{"title": ' + "9" * 5000 + ', "quality": ' + "9" * 5000 + "}", "smartable")
+
+    assert page.content.title == "9" * 999 + "…"
+    assert page.quality == -1
+    assert len(page.warnings) == 2
 
 
 def test_half_a_character_in_json_is_replaced() -> None:

@@ -91,7 +91,8 @@ def lines(outcome: Record | Rejection) -> list[str]:
         ("title: 2020-02-30", "2020-02-30"),
         ("title: =", "="),
         ("title: <<", "<<"),
-        ("title: " + "9" * 5000, "9" * 5000),
+        ("title: " + "9" * 900, "9" * 900),
+        ("TITLE: T", "T"),
         ("title: !!str 012", "012"),
         ("title: !!bool maybe", "maybe"),
         ("title: !!timestamp soon", "soon"),
@@ -922,9 +923,8 @@ def test_problem_line_shows_a_long_value_cut() -> None:
 @pytest.mark.parametrize(
     ("front", "meant"),
     [
-        ("publishedDatetime: 2031-01-01T00:00:00Z", "publishedDateTime"),
-        ("published_date_time: 2031-01-01T00:00:00Z", "publishedDateTime"),
-        ("Draft: true", "draft"),
+        ("publishedDateTimes: soon", "publishedDateTime"),
+        ("drafts: 3", "draft"),
         ("topic: [AI]", "topics"),
         ("exerpt: x", "excerpt"),
     ],
@@ -939,3 +939,167 @@ def test_key_that_is_nearly_one_of_ours_is_a_warning_that_names_ours(front: str,
 )
 def test_key_that_is_another_or_stands_beside_ours_is_no_warning(front: str) -> None:
     assert record(front).warnings == ()
+
+
+# Keys in any case, and keys that are almost right
+
+_FORMATS = {
+    "yaml": "---\ntitle: T\n{key}: {value}\n{more}\n---\n",
+    "toml": "+++\ntitle = 'T'\n{key} = {value}\n{more}\n+++\n",
+    "json": '{{"title": "T",\n"{key}": {value}{more}}}\n',
+    "exact yaml": "---\nanchor: &a 1\ntitle: T\n{key}: {value}\n{more}\n---\n",
+}
+formats = pytest.mark.parametrize("form", _FORMATS)
+
+
+def parse_key(
+    form: str, key: str, value: str, other: str = "", of_other: str = "", **changes: Any
+) -> Record | Rejection:
+    """What a file in a format gives that has one or two keys beside a title."""
+    pair = {"toml": "{} = {}", "json": ',\n"{}": {}'}.get(form, "{}: {}")
+    front = _FORMATS[form].format(key=key, value=value, more=pair.format(other, of_other) if other else "")
+    return parse_bytes(front.encode(), **changes)
+
+
+@formats
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("Draft", "true"), ("DELETED", "true"), ("Published", "false"), ("REMOVED", "true")],
+)
+def test_a_flag_in_any_case_hides(form: str, key: str, value: str) -> None:
+    outcome = parse_key(form, key, value)
+
+    assert isinstance(outcome, Record), outcome
+    assert (outcome.public, outcome.warnings) == (False, ())
+
+
+@formats
+def test_a_date_in_any_case_is_the_date(form: str) -> None:
+    outcome = parse_key(form, "publishedDatetime", '"2099-01-01T00:00:00Z"')
+
+    assert isinstance(outcome, Record), outcome
+    assert (outcome.published, outcome.warnings) == (at(2099, 1, 1), ())
+
+
+@formats
+@pytest.mark.parametrize("other", ["published", "PUBLISHED"])
+def test_a_key_twice_in_two_cases_is_a_key_twice_and_hides(form: str, other: str) -> None:
+    outcome = parse_key(form, "Published", "true", other, "true")
+
+    assert isinstance(outcome, Rejection)
+    assert (outcome.problem.what, outcome.hides) == ("the key 'published' stands twice", True)
+
+
+def test_tables_of_toml_in_two_cases_are_a_key_twice() -> None:
+    outcome = parse_bytes(b"+++\ntitle = 'T'\n[provider]\nname = 'A'\n[Provider]\nname = 'B'\n+++\n")
+
+    assert lines(outcome) == ["a.md:5:2: the key 'provider' stands twice (keep one of them)"]
+
+
+@formats
+@pytest.mark.parametrize(
+    ("key", "value", "meant"),
+    [
+        ("publishd", "false", "published"),
+        ("pubilshed", "false", "published"),
+        ("Publishe", "true", "published"),
+        ("drafts", "true", "draft"),
+        ("darft", "true", "draft"),
+        ("draf-t", "true", "draft"),
+        ("delete", "true", "deleted"),
+        ("delete", '"yes"', "deleted"),
+        ("removes", "true", "removed"),
+        ("publishedDateTimes", '"2099-01-01T00:00:00Z"', "publishedDateTime"),
+        ("published_date_time", '"2099-01-01T00:00:00Z"', "publishedDateTime"),
+        ("publishDateTime", '"2099-01-01"', None),
+    ],
+)
+def test_a_key_that_is_almost_one_that_can_hide_rejects_with_its_right_spelling(
+    form: str, key: str, value: str, meant: str | None
+) -> None:
+    outcome = parse_key(form, key, value)
+
+    if meant is None:  # two letters away: a warning, as with any other key
+        assert isinstance(outcome, Record)
+        assert len(outcome.warnings) == 1
+        return
+    assert isinstance(outcome, Rejection), outcome
+    assert outcome.hides == (meant != "publishedDateTime")
+    assert outcome.problem.todo == f"write '{meant}', or give the key another name"
+    assert outcome.problem.line == {"json": 2, "exact yaml": 4}.get(form, 3)
+    assert f"'{key}'" not in str(outcome.problem)
+    assert value.strip('"') not in str(outcome.problem)
+
+
+@formats
+@pytest.mark.parametrize(
+    ("key", "value", "right", "stated"),
+    [
+        ("drafts", "3", "", ""),
+        ("delete", '"later"', "", ""),
+        ("drafts", "true", "draft", "false"),
+        ("publishedDateTimes", '"soon"', "", ""),
+        ("publishedDateTimes", '"2099-01-01T00:00:00Z"', "publishedDateTime", '"2020-01-01T00:00:00Z"'),
+    ],
+)
+def test_a_key_that_is_almost_one_that_can_hide_is_none_with_another_kind_of_value_or_beside_the_right_one(
+    form: str, key: str, value: str, right: str, stated: str
+) -> None:
+    outcome = parse_key(form, key, value, right, stated)
+
+    assert isinstance(outcome, Record), outcome
+    assert outcome.public
+
+
+@pytest.mark.parametrize(
+    ("preset", "key", "meant"),
+    [("hugo", "expiryDat", "expiryDate"), ("hugo", "unpublishDates", "unpublishDate"), ("hugo", "headles", "headless"),
+     ("hugo", "publishDte", "publishDate"), ("jekyll", "dat", "date"), ("jekyll", "dates", "date")],
+)  # fmt: skip
+def test_what_can_hide_is_what_the_preset_reads(preset: Any, key: str, meant: str) -> None:
+    value = "true" if key == "headles" else "2099-01-01T00:00:00Z"
+    outcome = parse_key("yaml", key, value, fields=tuple(PRESETS[preset].items()), layout=preset)
+
+    assert isinstance(outcome, Rejection), outcome
+    assert f"'{meant}'" in str(outcome.problem)
+
+
+def test_what_can_hide_is_also_what_the_config_names() -> None:
+    fields = tuple((PRESETS["smartable"] | {"draft": ("embargoed", "meta.secret")}).items())
+
+    assert isinstance(parse_key("yaml", "embargoes", "true", fields=fields), Rejection)
+    assert isinstance(parse_key("yaml", "drafts", "true", fields=fields), Record)
+    for spelling, public in (("secret", False), ("Secret", False), ("other", True)):
+        outcome = parse_key("yaml", "META", f"{{{spelling}: true}}", fields=fields)
+        assert isinstance(outcome, Record)
+        assert outcome.public == public
+    assert isinstance(parse_key("yaml", "meta", "{Secret: false, secret: false}", fields=fields), Rejection)
+
+
+def test_keys_inside_maps_are_read_in_any_case_too() -> None:
+    front = """
+        Provider: {Name: A, DOMAIN: a.example}
+        images: [{URL: "https://a.example/x.png", Width: 3, height: 4}, {Src: "https://a.example/y.png"}]
+        related: [{Title: B, WEBURL: "https://b.example/"}]
+    """
+    content = record(front).content
+
+    assert content.provider == Provider("A", "a.example")
+    assert content.images == (Image("https://a.example/x.png", 3, 4), Image("https://a.example/y.png", 0, 0))
+    assert content.related == (Related("https://b.example/", "B"),)
+
+
+@pytest.mark.parametrize("flag", ["Draft: true", "drafts: true", "draft: false, Draft: false", "published: soon"])
+def test_a_related_link_that_may_be_hidden_is_left_out(flag: str) -> None:
+    shown = "{title: A, webUrl: 'https://a.example/'}"
+    front = f"related: [{{title: B, webUrl: 'https://b.example/', {flag}}}, {shown}]"
+
+    assert record(front).content.related == (Related("https://a.example/", "A"),)
+
+
+def test_fields_whose_keys_differ_in_case_alone_read_one_key() -> None:
+    fields = tuple((PRESETS["smartable"] | {"link": ("URL",), "original_link": ("url", "source.Url")}).items())
+    outcome = parse_key("yaml", "Url", "https://a.example/", "Source", "{url: 'https://b.example/'}", fields=fields)
+
+    assert isinstance(outcome, Record)
+    assert (outcome.content.link, outcome.content.original_link) == ("https://a.example/", None)

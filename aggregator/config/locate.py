@@ -10,10 +10,11 @@ KeyPath = tuple[str | int, ...]
 
 _BLANK = re.compile(r"(?:\s|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
+# an unclosed string takes all that is left, so the time is linear in any text
 _STRING = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}'  # a multi-line string may hold two quotes right before its end
-    r"|'''(?:[^']|'(?!''))*'{3,5}"
-    r'|"(?:[^"\\]|\\.)*"'
+    r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'  # a multi-line string may hold two quotes right before its end
+    r"|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"
+    r'|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
     r"|'[^']*'",
     re.DOTALL,
 )

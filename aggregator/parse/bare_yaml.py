@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from aggregator.parse.bounds import MAX_DIGITS
 from aggregator.parse.matter import Limits, Matter, Value, Wanted
 from aggregator.parse.yaml_matter import within_limits
 
@@ -18,6 +19,7 @@ except ImportError:  # there is no wheel for this machine
 
 MAX_DEPTH = 128
 """Levels that may be allowed to a text: yaml-rs recurses, and ends the process some thousand levels down."""
+_LONG_NUMBER = re.compile(f"(?<![0-9_])[0-9_]{{{MAX_DIGITS + 1}}}")
 _ASCII_TEXT = bytes((0x0A, *range(0x20, 0x7F)))
 _OTHER_TEXT = re.compile("[\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
 """Characters that PyYAML neither refuses nor drops, nor takes for the end of a line; and no tabs: the two differ."""
@@ -44,6 +46,8 @@ _SIGNED = tuple((sign, re.compile(doubt)) for sign, doubt in _DOUBTS)
 def read_bare_yaml(fm: str, wanted: Wanted, limits: Limits) -> Matter | None:
     """The wanted keys of the YAML map `fm`, without places; None if `read_yaml` has to read it."""
     if loads is None or limits.depth > MAX_DEPTH or not within_limits(fm, limits) or _is_doubtful(fm):
+        return None
+    if len(fm) > MAX_DIGITS and _LONG_NUMBER.search(fm):  # which takes yaml-rs time quadratic in its digits
         return None
     try:
         root = loads(fm, parse_datetime=False)

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from aggregator.naming import few_marks
 from aggregator.parse.clean import absolute_url, plain_text, player_url, unescape, xml_text
 
 if TYPE_CHECKING:
@@ -135,9 +136,9 @@ def render_body(text: str, base: str | None) -> str:
         markup = _BLANK_LINES.sub("\n<p>", f"<p>{text}")
     markup = _Tags().balance(markup)
     if markup.count("&amp;") > MAX_AMPERSANDS:
-        shown = html.escape(plain_text(text), quote=False)
+        shown = few_marks(html.escape(plain_text(text), quote=False))
         return f"<p>{shown}</p>" if shown else ""
-    clean = xml_text(_sanitise(markup, base if base and len(base) <= MAX_BASE else None))
+    clean = few_marks(xml_text(_sanitise(markup, base if base and len(base) <= MAX_BASE else None)))
     clean = _SILENT.sub("", _EMPTY.sub("", clean)).strip()
     return "" if _NOTHING.fullmatch(clean) else clean
 

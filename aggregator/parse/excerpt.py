@@ -43,7 +43,8 @@ def excerpt_text(body: str, layout: Layout, separator: str | None) -> str:
     if more := _MORE.search(body):
         return _text(body[: more.start()], body, layout)
     for block in islice(_BLOCK.finditer(body), MAX_BLOCKS):
-        paragraph = _HEADINGS.sub("", block[0], count=1)
+        headings = _HEADINGS.match(block[0])
+        paragraph = block[0][headings.end() :] if headings else block[0]
         if _FENCE.match(paragraph):
             return ""
         if text := _text(paragraph, body, layout):

@@ -24,8 +24,7 @@ from aggregator.toml_errors import explain_toml
 # an unclosed string takes all that is left, or its line, so the time is linear in any text
 _BLANK = re.compile(r"(?:\s|#[^\n]*+)*+")
 _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\[^\n])*+"|'[^'\n]*+')"""
-_KEY = re.compile(rf"({_PART})((?:[ \t]*+\.[ \t]*+{_PART})*+)[ \t]*+")
-_MORE_PARTS = re.compile(_PART)
+_KEY, _MORE_PART = re.compile(_PART), re.compile(rf"[ \t]*+\.[ \t]*+{_PART}")
 _SPACE = re.compile(r"[ \t]*+")
 _TOKEN = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'
@@ -113,9 +112,11 @@ class _Scan:
         match = _KEY.match(self._fm, at)
         if match is None:
             return None
-        parts = 1 + len(_MORE_PARTS.findall(match[2]))
+        parts, end = 1, match.end()
+        while more := _MORE_PART.match(self._fm, end):
+            parts, end = parts + 1, more.end()
         self._judge(at, above + parts, 2 * parts - 1)
-        return _Key(match[1][1:-1] if match[1][0] in "\"'" else match[1], parts, match.end())
+        return _Key(match[0][1:-1] if match[0][0] in "\"'" else match[0], parts, self._skip(_SPACE, end))
 
     def _note(self, key: _Key, at: int) -> None:
         """Notes a pair of the top level that begins at `at`."""

@@ -1,0 +1,291 @@
+"""Bounds of feeds, from outside: entries that are too large, topics that are too many, feeds that nobody needs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from conftest import SITE_ID, SiteFolder, at
+from lxml import etree
+from test_archives import entry_ids, pages, walk
+from test_http import fine, running
+from test_topics import atom_id, listed
+
+from aggregator.naming import IdMint
+from aggregator.service import make_app
+
+NOON, LATER, LATER_STILL, LAST = "2026-03-01 12:00", "2026-03-01 13:00", "2026-03-01 14:00", "2026-03-01 15:00"
+SMALL = '[output]\nmin_stay = "0s"\nmax_bytes = "20KB"\n'
+FULL = '[[feed]]\nslug = "whole"\ncontent = "full"\n'
+
+
+def fill(site: SiteFolder, count: int = 10) -> None:
+    """Small records, the newest last."""
+    for number in range(count):
+        site.record(f"{number:02}.md", topics=["AI"], publishedDateTime=f"2026-02-01T08:{number:02}:00Z")
+
+
+def small(count: int = 10) -> list[str]:
+    """The titles of the small records, the newest first."""
+    return [f"{number:02}.md" for number in reversed(range(count))]
+
+
+def large(site: SiteFolder, name: str, date: str, **fields: Any) -> None:
+    """A record whose entry is larger than a document may be."""
+    site.record(name, topics=["AI", "Big"], publishedDateTime=date, **{"excerpt": "x" * 9000} | fields)
+
+
+# entries that are too large
+
+
+@pytest.mark.parametrize("minute", ["07:00", "08:05", "09:00"])
+def test_an_entry_that_is_too_large_is_left_out_and_said_and_the_others_stay(site: SiteFolder, minute: str) -> None:
+    site.configure(SMALL.replace("20KB", "12KB"))
+    fill(site)
+    large(site, "large.md", f"2026-02-01T{minute}:00Z")
+    result = site.run(NOON)
+    assert site.titles("all") == site.titles("ai") == small()
+    assert site.titles("big") == []
+    what = f"{site.incoming / 'large.md'}: the entry is larger than output.max_bytes and is left out of all, ai, big"
+    assert result.notices == (f"{what} (make it shorter, or raise output.max_bytes)",)
+    assert (result.problems, result.published) == ((), True)
+    assert site.run(LATER).notices == result.notices
+    site.record("large.md", topics=["AI"], publishedDateTime=f"2026-02-01T{minute}:00Z")
+    assert site.run(LATER_STILL).notices == ()
+    assert "large.md" in site.titles("all")
+
+
+def test_an_entry_that_is_too_large_is_in_the_archive(site: SiteFolder) -> None:
+    site.configure(SMALL.replace("20KB", "12KB"))
+    fill(site)
+    large(site, "large.md", "2026-02-01T08:05:30Z")
+    site.run(NOON)
+    documents = site.documents()
+    assert len(walk(documents, "all/atom.xml")) == 11
+    assert [len(entry_ids(body)) for body in pages(site).values()] == [1]
+
+
+def test_an_entry_that_does_not_fit_any_more_lets_a_smaller_one_pass(site: SiteFolder) -> None:
+    site.configure(SMALL)
+    fill(site, 4)
+    for hour in (9, 10, 11):  # each fits alone, two do not, and the third is the newest
+        large(site, f"large{hour}.md", f"2026-02-01T{hour:02}:00:00Z", excerpt="x" * 6000)
+    result = site.run(NOON)
+    assert site.titles() == ["large11.md", *small(4)]
+    assert result.notices == ()
+    assert len(walk(site.documents(), "all/atom.xml")) == 7
+
+
+def test_a_full_text_that_is_too_large_gives_way_to_the_summary(site: SiteFolder) -> None:
+    site.configure(SMALL + FULL)
+    fill(site)
+    text = "\n".join(["---", "title: Long", "excerpt: In short", "topics: [AI]", "---", "word " * 5000])
+    site.write("long.md", text)
+    result = site.run(NOON)
+    (item,) = (one for one in site.feed("whole")["items"] if one["title"] == "Long")
+    assert (len(site.titles("whole")), "word" in item.get("content_html", "")) == (11, False)
+    assert "In short" in item.get("content_html", "") + item.get("content_text", "")
+    instead = (
+        f"{site.incoming / 'long.md'}: the full text is larger than output.max_bytes; its summary is shown in whole"
+    )
+    assert result.notices == (f"{instead} (make it shorter, or raise output.max_bytes)",)
+    before = site.snapshot()
+    site.close()
+    assert site.run(LATER).files_written == 0
+    assert site.snapshot() == before
+    site.write("long.md", text.replace("word " * 5000, "word"))
+    assert site.run(LATER_STILL).notices == ()
+    assert "<p>word</p>" in site.feed("whole")["items"][-1]["content_html"]
+
+
+def test_a_full_text_that_is_too_large_gives_way_to_the_summary_in_an_archive_page_too(site: SiteFolder) -> None:
+    site.configure(SMALL + FULL + "limit = 2\n")
+    site.write("long.md", f"---\ntitle: Long\nexcerpt: In short\n---\n{'word ' * 5000}")
+    site.run("2026-01-01 12:00")
+    fill(site)
+    site.run(NOON)
+    archived = pages(site, "whole")
+    assert len(walk(site.documents(), "whole/atom.xml")) == 11
+    assert max(len(body) for body in archived.values()) <= 20_000
+    (long,) = (body for body in archived.values() if b"In short" in body)
+    assert b"word word" not in long
+
+
+def test_a_folder_that_is_lost_comes_back_without_what_has_no_room(site: SiteFolder) -> None:
+    site.configure(SMALL.replace("20KB", "12KB"))
+    fill(site)
+    large(site, "large.md", "2026-02-01T09:00:00Z")
+    site.run(NOON)
+    before = site.documents()
+    for path in before:
+        (site.output / path).unlink()
+    site.close()
+    site.run(LATER)
+    assert site.documents() == before
+
+
+# topics that are too many
+
+
+def test_no_more_topics_than_the_most_have_a_feed_and_those_that_have_one_keep_it(site: SiteFolder) -> None:
+    site.configure("[topics]\nmax_feeds = 2\n")
+    site.record("0.md", topics=["M", "Z"], publishedDateTime="2026-02-01T08:00:00Z")
+    assert site.run(NOON).notices == ()
+    site.record("1.md", topics=["A", "B", "M"], publishedDateTime="2026-02-01T09:00:00Z")
+    result = site.run(LATER)
+    assert listed(site) == {"m", "z"}
+    what = "2 topics have no feed, because 2 have one already: 'A', 'B'"
+    assert result.notices == (f"{what} (raise topics.max_feeds, or name fewer topics in records)",)
+    assert (result.problems, site.titles("m")) == ((), ["1.md", "0.md"])
+    site.configure('[topics]\nmax_feeds = 3\n[topics.slugs]\nB = "bee"\n')
+    site.run(LATER_STILL)
+    assert listed(site) == {"m", "z", "bee"}
+    site.configure("[topics]\nmax_feeds = 1\n")
+    assert "because 1 have one" in site.run(LAST).notices[0]
+    assert listed(site) == {"m", "z", "bee"}
+
+
+def test_a_flood_of_topics_makes_no_more_feeds_than_the_most(site: SiteFolder) -> None:
+    site.configure("[topics]\nmax_feeds = 20\n")
+    for number in range(30):
+        site.record(f"{number}.md", topics=[f"t {number} {one}" for one in range(50)])
+    result = site.run(NOON)
+    assert len(listed(site)) == 20
+    assert result.notices[0].startswith("1480 topics have no feed")
+    assert len(result.notices[0]) < 300
+
+
+# feeds that nobody needs
+
+
+def test_the_feed_of_a_topic_that_has_no_entry_for_long_goes_and_comes_back_as_it_was(site: SiteFolder) -> None:
+    site.configure('[topics]\nkeep_empty = "2d"\n')
+    fill(site, 3)
+    site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.record("y.md", topics=["C#"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.run("2026-03-01 12:00")
+    slug = next(iter(listed(site) - {"ai", "c"}))
+    known = atom_id(site, slug)
+    site.remove("x.md", "y.md")
+    site.run("2026-03-01 13:00")
+    site.run("2026-03-03 12:59")
+    assert listed(site) == {"ai", "c", slug}
+    site.run("2026-03-03 13:00")
+    assert listed(site) == {"ai"}
+    with running(make_app(site.load_config(), fine, fine)) as client:
+        assert client.get(f"/{slug}/rss.xml").status_code == 410
+    before = site.snapshot()
+    site.run("2026-03-10 13:00")
+    assert site.snapshot() == before
+    site.record("z.md", topics=["C#"], publishedDateTime="2026-03-10T09:00:00Z")
+    site.run("2026-03-10 14:00")
+    assert (site.titles(slug), atom_id(site, slug)) == (["z.md"], known)
+
+
+def test_a_slug_that_a_feed_had_is_given_to_no_other_topic(site: SiteFolder) -> None:
+    site.configure('[topics]\nkeep_empty = "1d"\n')
+    site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.run("2026-03-01 12:00")
+    site.remove("x.md")
+    site.run("2026-03-01 13:00")
+    site.run("2026-03-03 13:00")
+    site.record("y.md", topics=["C#"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.run("2026-03-03 14:00")
+    assert listed(site).isdisjoint({"c"})
+    site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.run("2026-03-03 15:00")
+    assert site.titles("c") == ["x.md"]
+    assert atom_id(site, "c") == IdMint(SITE_ID).feed_id("c")
+
+
+def test_a_feed_whose_entries_are_in_its_archive_alone_is_not_empty(site: SiteFolder) -> None:
+    site.configure('[topics]\nkeep_empty = "1d"\n[[feed]]\nslug = "new"\nmax_age = "1d"\n')
+    fill(site, 3)
+    site.run("2026-03-01 12:00")
+    site.run("2026-04-01 12:00")
+    assert listed(site) == {"ai", "new"}
+
+
+# old slugs of topics
+
+
+def test_the_old_slug_of_a_topic_leads_to_its_feed_over_http(site: SiteFolder) -> None:
+    fill(site, 3)
+    site.record("x.md", topics=["A.I."], publishedDateTime="2026-02-01T09:00:00Z")
+    site.record("y.md", topics=["C#"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.configure('[output]\nlimit = 1\nmin_stay = "0s"\n')
+    site.run(NOON)
+    site.configure(
+        '[output]\nlimit = 1\nmin_stay = "0s"\n[topics.alias]\n"A.I." = "AI"\n[topics.slugs]\n"C#" = "c-sharp"\n'
+    )
+    site.run(LATER)
+    assert listed(site) == {"ai", "c-sharp"}
+    with running(make_app(site.load_config(), fine, fine)) as client:
+        for old, new in {
+            "/a-i/rss.xml": "/ai/rss.xml",
+            "/a-i/feed.json": "/ai/feed.json",
+            "/a-i/": "/ai/",
+            "/a-i/index.html": "/ai/",
+            "/a-i/archive/0001.xml": "/ai/archive/0001.xml",
+            "/c/atom.xml": "/c-sharp/atom.xml",
+        }.items():
+            answer = client.get(old)
+            assert (answer.status_code, client.base_url.join(old).join(answer.headers["location"]).path) == (301, new)
+        assert client.get("/ai/rss.xml").status_code == 200
+    before = site.snapshot()
+    site.close()
+    site.run(LATER_STILL)
+    assert site.snapshot() == before
+
+
+def test_an_alias_whose_topic_gets_the_slug_moves_nothing(site: SiteFolder) -> None:
+    site.record("x.md", topics=["A I"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.run(NOON)
+    site.configure('[topics.alias]\n"A I" = "A.I."\n')
+    site.run(LATER)
+    assert (listed(site), site.titles("a-i")) == ({"a-i"}, ["x.md"])
+
+
+def test_an_alias_of_a_topic_in_whose_place_the_config_has_a_feed_leads_there(site: SiteFolder) -> None:
+    site.record("x.md", topics=["A.I."], publishedDateTime="2026-02-01T09:00:00Z")
+    site.configure('[[feed]]\nslug = "ai"\n')
+    site.run(NOON)
+    site.configure('[topics.alias]\n"A.I." = "AI"\n[[feed]]\nslug = "ai"\n')
+    site.run(LATER)
+    assert listed(site) == {"ai"}
+    assert site.documents()["a-i/rss.xml"] == site.documents()["ai/rss.xml"]
+
+
+# what the list of feeds says
+
+
+def test_the_newest_entry_of_a_feed_is_told_by_its_own_date(site: SiteFolder) -> None:
+    site.record("old.md", topics=["Old"], publishedDateTime="2020-01-01T08:00:00Z")
+    site.run("2026-02-01 12:00")
+    site.record("late.md", topics=["Late"], publishedDateTime="2026-02-20T08:00:00Z")
+    site.record("undated.md", topics=["None"])
+    site.run(NOON)
+    page = etree.HTML((site.output / "index.html").read_bytes())
+    told = {}
+    for item in page.iterfind(".//li"):
+        times = item.findall(".//time")
+        told[re.sub(r"/.*", "", item.find(".//a").get("href"))] = [one.get("datetime")[:10] for one in times]
+    assert {slug: told[slug] for slug in ("old", "late", "none")} == {
+        "old": ["2020-01-01"], "late": ["2026-02-20"], "none": []
+    }  # fmt: skip
+
+
+def test_time_alone_takes_an_empty_feed_away_and_nothing_else(site: SiteFolder) -> None:
+    fill(site, 3)
+    site.record("x.md", topics=["Gone"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.run("2026-03-01 12:00")
+    site.remove("x.md")
+    site.run("2026-03-01 13:00")
+    before = site.documents()
+    result = site.pipeline.run(at("2026-03-31 13:00"))
+    after = site.documents()
+    gone = {path for path in before if path.startswith("gone/")}
+    assert gone
+    assert before.keys() - after.keys() == gone
+    assert result.published
