@@ -54,7 +54,7 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 _apart = Worker()
 """The process that parses large files, for as long as there are files to read."""
-atexit.register(_apart.close)
+atexit.register(_apart.kill)
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -161,8 +161,10 @@ def ingest_batch(source: Source, batch: Batch) -> list[Outcome]:
 
 
 def ingest_file(source: Source, folder: Folder, file: SourceFile, known: bytes | None) -> tuple[Outcome | None, bytes]:
-    """What one file says, None if it is gone; and its bytes if they could be parsed, else none. `known` is the digest of
-    the bytes that are stored."""
+    """What one file says, None if it is gone; and its bytes if they could be parsed, else none.
+
+    `known` is the digest of the bytes that are stored.
+    """
     try:
         raw, file = _read_file(source, folder, file)
     except OSError as error:
