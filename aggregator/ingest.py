@@ -56,7 +56,7 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 _apart = Worker()
 """The process that parses large files, for as long as there are files to read."""
-atexit.register(_apart.close)
+atexit.register(_apart.kill)
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -158,28 +158,31 @@ def ingest_batch(source: Source, batch: Batch) -> list[Outcome]:
     except OSError as error:
         return [] if error.errno in ABSENT else [_unreadable(file, error) for file, _ in batch]
     with folder:
-        outcomes = (ingest_file(source, folder, file, digest) for file, digest in batch)
+        outcomes = (ingest_file(source, folder, file, digest)[0] for file, digest in batch)
         return [outcome for outcome in outcomes if outcome is not None]
 
 
-def ingest_file(source: Source, folder: Folder, file: SourceFile, known: bytes | None) -> Outcome | None:
-    """What one file says; None if it is gone. `known` is the digest of the bytes that are stored."""
+def ingest_file(source: Source, folder: Folder, file: SourceFile, known: bytes | None) -> tuple[Outcome | None, bytes]:
+    """What one file says, None if it is gone; and its bytes if they could be parsed, else none.
+
+    `known` is the digest of the bytes that are stored.
+    """
     try:
         raw, file = _read_file(source, folder, file)
     except OSError as error:
-        return None if error.errno in ABSENT else _unreadable(file, error)
+        return None if error.errno in ABSENT else _unreadable(file, error), b""
     digest = blake2b(raw, digest_size=16).digest()
     if digest == known:
-        return Unchanged(file, digest)
+        return Unchanged(file, digest), b""
     if len(raw) > source.max_bytes:
         todo = "make it shorter or raise records.max_bytes"
         problem = Problem(file.path, 0, 0, f"the file is over {source.max_bytes:,} bytes", None, todo)
-        return Rejection(file, digest, problem)
+        return Rejection(file, digest, problem), b""
     try:
-        return _run_bounded(_parse_file, raw, file, source, digest)
+        return _run_bounded(_parse_file, raw, file, source, digest), raw
     except WorkerLostError as error:
         what = f"takes over {PARSE_CPU_S} seconds to read" if error.timed_out else "cannot be read: the parser crashed"
-        return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "make it shorter or simpler"))
+        return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "make it shorter or simpler")), b""
 
 
 def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tuple[FieldTrace, ...]]:
@@ -187,13 +190,15 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tu
     from aggregator.parse.trace import trace_record
 
     file = SourceFile(source.name, path, 0, 0)
-    outcome = next(iter(ingest_batch(source, [(file, None)])), None)
+    try:
+        with Folder(source.root) as folder:
+            outcome, raw = ingest_file(source, folder, file, None)
+    except OSError as error:
+        outcome, raw = None if error.errno in ABSENT else _unreadable(file, error), b""
     if not isinstance(outcome, Record | Rejection):
         return None, ()
     try:
-        with Folder(source.root) as folder:
-            raw, _ = _read_file(source, folder, file)
-        return outcome, () if len(raw) > source.max_bytes else _run_bounded(trace_record, raw, file, source)
+        return outcome, _run_bounded(trace_record, raw, file, source) if raw else ()
     except Exception:  # noqa: BLE001 - the outcome says already what is wrong with the file
         return outcome, ()
 

@@ -72,8 +72,7 @@ class Worker:
             self._process.kill()
 
     def close(self) -> None:
-        """Ends the process; the next call starts another."""
-        self.kill()
+        """Ends the process, after its call; the next one starts another."""
         with self._lock:
             if self._process is not None:
                 self.kill()
