@@ -212,6 +212,19 @@ def test_a_change_is_told_by_its_path(told: Told) -> None:
     assert told.next() == {"a.md", "c.md"}
 
 
+def test_a_file_that_is_removed_and_written_again_is_never_gone(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "GONE_S", 60)
+    told.move_in("a.md", "b.md")
+    found: set[str] = set()
+    while found != {"a.md", "b.md"}:
+        found |= told.next() or set()
+    (told.root / "a.md").unlink()
+    (told.root / "b.md").write_text("edited")
+    assert told.next() == {"b.md"}
+    told.move_in("a.md")
+    assert told.next() == {"a.md"}
+
+
 def test_a_new_folder_is_looked_at_once_more(told: Told) -> None:
     (told.root / "d").mkdir()
     assert [told.next(), told.next()] == [{"d"}, {"d"}]
@@ -252,9 +265,67 @@ class ScriptedNotify:
 
 
 @pytest.mark.parametrize(("gone", "batches"), [(19, [19, 30]), (20, [50])])
-def test_many_files_that_go_one_after_the_other_are_told_together(gone: int, batches: list[int]) -> None:
+def test_many_files_that_go_one_after_the_other_are_told_together(
+    gone: int, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "GONE_S", 0)
     first = {(Change.deleted.value, f"/in/{number}.md") for number in range(gone)}
     then = {(Change.deleted.value, f"/in/{number}.md") for number in range(gone, gone + 30)}
     notify = cast("RustNotify", ScriptedNotify(first, then))
     watching = FolderWatch([], threading.Event(), lambda _: None, lambda _: None)
-    assert [len(places) for places in watching._batches(notify)] == batches
+    assert [len(places) for places in watching._batches(notify, [("s", str)])] == batches
+
+
+# files that are gone for a moment
+
+
+@pytest.fixture
+def delay(tmp_path: Path) -> watch._Delay:
+    return watch._Delay([("s", path_locator(source(tmp_path)))])
+
+
+def test_a_file_that_is_saved_by_removal_and_writing_is_told_as_one_that_changed(
+    delay: watch._Delay, tmp_path: Path
+) -> None:
+    place = tmp_path / "a.md"
+    delay.add({(Change.deleted, str(place))}, 10.0)
+    assert delay.take(10.9) == set()
+    assert delay.left_ms(10.9) == 100
+    place.touch()
+    delay.add({(Change.added, str(place))}, 10.9)
+    assert delay.take(10.9) == {str(place)}
+    assert delay.take(99.0) == set()
+
+
+def test_a_file_that_is_gone_is_told_after_a_second_with_what_came_meanwhile(
+    delay: watch._Delay, tmp_path: Path
+) -> None:
+    gone, later, new, known = (str(tmp_path / name) for name in ("a.md", "b.md", "c.md", "d.md"))
+    Path(new).touch()
+    Path(known).touch()
+    delay.add({(Change.deleted, gone)}, 10.0)
+    delay.add({(Change.deleted, later), (Change.deleted, gone)}, 10.5)
+    delay.add({(Change.added, new), (Change.modified, new), (Change.modified, known)}, 10.6)
+    assert delay.take(10.6) == {known}
+    assert delay.take(11.0) == {gone}
+    assert delay.take(11.4) == set()
+    assert delay.take(11.5) == {later, new}
+
+
+def test_the_end_of_the_folder_itself_is_told_at_once(delay: watch._Delay, tmp_path: Path) -> None:
+    tmp_path.rename(tmp_path.with_name("away"))
+    delay.add({(Change.deleted, str(tmp_path))}, 10.0)
+    assert delay.take(10.0) == {str(tmp_path)}
+    tmp_path.with_name("away").rename(tmp_path)
+
+
+def test_nothing_waits_for_files_that_no_scan_reads(delay: watch._Delay, tmp_path: Path) -> None:
+    """As when a file is written under another name first."""
+    draft, place = tmp_path / "a.md.part", tmp_path / "a.md"
+    draft.touch()
+    delay.add({(Change.added, str(draft))}, 10.0)
+    draft.rename(place)
+    delay.add({(Change.deleted, str(draft)), (Change.added, str(place))}, 10.1)
+    assert delay.take(10.1) == {str(place)}
+    delay.add({(Change.added, "/in/b.part"), (Change.deleted, "/in/b.part"), (Change.added, str(place))}, 10.2)
+    assert str(place) in delay.take(10.2)

@@ -30,6 +30,8 @@ DEBOUNCE_MS = 100
 """How long changes that do not end are gathered."""
 REMOVAL_STEP_MS, REMOVAL_MS = 1000, 10_000
 """The same when many files went at once: whether to doubt that it is meant can only be judged of all of them."""
+GONE_S = 1.0
+"""How long a file must be gone before that is reported: many editors save by removal and writing."""
 LOOK_MS, POLL_MS = 1000, 300
 """Time between two looks whether the folders are still the same; and at all files where nothing else is possible."""
 MANY = 2000
@@ -40,6 +42,8 @@ AGAIN_S = 15.0
 SURE_S = 0.5
 """How long after a folder came it is certain that the system was asked to watch it."""
 _WATCHES = re.compile(r"^inotify wd:\S+ ino:(\w+)", re.MULTILINE)
+Locators = Sequence[tuple[str, Callable[[str], str | None]]]
+"""For each source, by name, where in it a place is (`scan.path_locator`)."""
 
 
 class Changes:
@@ -125,7 +129,7 @@ class FolderWatch:
             self._watching.set()
             try:
                 folders = set[str]()
-                for changed in self._batches(notify):
+                for changed in self._batches(notify, locators):
                     paths = None if len(changed) > MANY else _locate(changed | folders, locators)
                     if paths is None or paths:
                         self._changed(paths)
@@ -136,14 +140,15 @@ class FolderWatch:
             finally:
                 self._watching.clear()
 
-    def _batches(self, notify: RustNotify) -> Iterator[set[str]]:
+    def _batches(self, notify: RustNotify, locators: Locators) -> Iterator[set[str]]:
         """The places that changed, and none at all once in LOOK_MS, until the end."""
         changed_at = time.monotonic() - BUSY_S
+        delay = _Delay(locators)
         while True:
             step = STEP_MS if time.monotonic() - changed_at < BUSY_S else IDLE_STEP_MS
-            told = notify.watch(DEBOUNCE_MS, step, LOOK_MS, self._ended)
+            told = notify.watch(DEBOUNCE_MS, step, delay.left_ms(time.monotonic()), self._ended)
             if told == "timeout":
-                yield set()
+                yield delay.take(time.monotonic())
             elif isinstance(told, str):  # the end
                 return
             else:
@@ -151,7 +156,8 @@ class FolderWatch:
                 if sum(change == Change.deleted for change, _ in told) >= MASS_REMOVAL:
                     more = notify.watch(REMOVAL_MS, REMOVAL_STEP_MS, REMOVAL_STEP_MS, self._ended)
                     told |= set() if isinstance(more, str) else more
-                yield {place for _, place in told}
+                delay.add(told, changed_at)
+                yield delay.take(time.monotonic())
 
     def _folder_identities(self) -> list[tuple[int, int]]:
         found = [os.stat(source.root) for source in self._sources]
@@ -229,6 +235,66 @@ def _watched_inodes() -> set[int]:
     return found
 
 
+class _Delay:
+    """Holds changes back: of what is gone for GONE_S, and of what came meanwhile as long as the last of that, since it
+    may be the same record under another name. Times are those of the monotonic clock."""
+
+    def __init__(self, locators: Locators) -> None:
+        self._locators = locators
+        self._due: dict[str, float] = {}
+        self._gone: set[str] = set()
+        self._passing: set[str] = set()
+        """Files that no scan would read, such as what is renamed when it is written: nobody waits when they go."""
+
+    def add(self, told: Iterable[tuple[int, str]], now: float) -> None:
+        """Takes note of changes that the system reported at `now`."""
+        changes: dict[str, set[int]] = {}
+        for change, place in told:
+            changes.setdefault(place, set()).add(change)
+        here = {place for place in changes if os.path.lexists(place) or self._is_root(place)}
+        for place in changes.keys() - here:
+            self._note_gone(place, changes[place], now)
+        after = max((self._due[place] for place in self._gone), default=now)
+        for place in here:
+            if all(locate(place) is None for _, locate in self._locators):
+                self._passing.add(place)
+            elif place in self._gone:  # it was saved by removal and writing
+                self._gone.discard(place)
+                self._due[place] = now
+            elif changes[place] == {Change.modified} or self._is_root(place):
+                self._due.setdefault(place, now)
+            else:
+                self._due[place] = after
+        if len(self._passing) > MANY:
+            self._passing.clear()
+
+    def _is_root(self, place: str) -> bool:
+        """Whether a place is a records folder itself, whose end nobody may miss."""
+        return any(locate(place) == "" for _, locate in self._locators)
+
+    def _note_gone(self, place: str, changes: set[int], now: float) -> None:
+        if place in self._passing:
+            self._passing.discard(place)
+        elif Change.added in changes:  # and gone at once: nothing is known of it
+            self._due.setdefault(place, now)
+        elif place not in self._gone:
+            self._gone.add(place)
+            self._due[place] = now + GONE_S
+
+    def left_ms(self, now: float) -> int:
+        """How many ms are left until the first place is due, at least 1; LOOK_MS at most."""
+        left_s = min(self._due.values(), default=now + LOOK_MS) - now
+        return min(LOOK_MS, max(1, math.ceil(1000 * left_s)))
+
+    def take(self, now: float) -> set[str]:
+        """The places that are due, once."""
+        due = {place for place, at in self._due.items() if at <= now}
+        self._gone -= due
+        for place in due:
+            del self._due[place]
+        return due
+
+
 class Either(threading.Event):
     """An event that is also set while `other` is; who waits for it is not woken by `other`."""
 
@@ -241,7 +307,7 @@ class Either(threading.Event):
         return super().is_set() or self._other.is_set()
 
 
-def _locate(places: Iterable[str], locators: Sequence[tuple[str, Callable[[str], str | None]]]) -> Paths | None:
+def _locate(places: Iterable[str], locators: Locators) -> Paths | None:
     """Where a scan has to look for changes at these places; None is everywhere, because a whole source is concerned."""
     found: dict[str, set[str]] = {}
     for place in places:

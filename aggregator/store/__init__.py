@@ -2,7 +2,7 @@
 
 engine      opening, transactions, schema          lease       one writer at a time
 tables      the tables; `indexes` theirs           writer      what one cycle knows
-records     outcomes -> rows                       lifecycle   renames, withdrawals, releases
+records     outcomes -> rows                       lifecycle   withdrawals, releases
 membership  entries in and out of feeds            reader      feeds as they are shown
 feeds       which there are, and their versions    archives    sealed pages of what has left them
 history     what became of entries                 inquiry     what is known of one record
@@ -10,7 +10,7 @@ slugs       slugs of topics, now and before        policy      the config in for
 topics      what the config's tables change        evaluation  rules of the config, new or changed
 duplicates  one entry that stands for a link       room        what documents have no room for
 urls        what a config takes away or moves      notices     what people should know of
-status      cycles, problems, counts
+renames     records that moved                     status      cycles, problems, counts
 """
 
 from aggregator.store.archives import page_versions, read_pages
@@ -45,9 +45,7 @@ from aggregator.store.lifecycle import (
     MASS_REMOVAL,
     count_known,
     count_vanished,
-    free_duplicates,
     next_due,
-    pair_renames,
     release_entries,
     withdraw_expired,
     withdraw_vanished,
@@ -65,6 +63,7 @@ from aggregator.store.records import (
     open_source,
     store_outcomes,
 )
+from aggregator.store.renames import free_duplicates, pair_renames
 from aggregator.store.slugs import retire_empty, topic_moves
 from aggregator.store.status import (
     FileProblem,
