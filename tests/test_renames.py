@@ -289,7 +289,7 @@ def test_a_file_that_moved_takes_its_stated_id_along_however_it_was_edited(site:
 
 
 def test_an_id_that_was_given_on_comes_to_no_third_file(site: SiteFolder) -> None:
-    """`own.md` has an id of its own, states that of one that is long gone, and keeps both."""
+    """`own.md` has an id of its own, states the id of a file that is long gone, and keeps both."""
     site.write("gone.md", text("Gone", BODY, id="story-7"))
     site.record("own.md", title="Own")
     site.run(NOON)

@@ -327,8 +327,9 @@ def _comes_before(row: AnyRow, other: AnyRow) -> bool:
 def _successions(heirs: Collection[AnyRow]) -> list[AnyRow]:
     """Those of the heirs that get what they ask for.
 
-    A file without an entry takes over that of a vanished file, also through others that exchange theirs between the
-    two (`1.md` became `2.md`, and that `3.md`); or all exchange theirs in a circle. So no entry is left without a file.
+    A file without an entry takes over the entry of a vanished file, also through others that exchange theirs between
+    the two (`1.md` became `2.md`, and that `3.md`); or all exchange theirs in a circle. So no entry is left without
+    a file.
     """
     by_path = {row.path: row for row in heirs}
     found: dict[str, AnyRow] = {}
@@ -357,8 +358,8 @@ _REFUSED = (file.c.state == FILE_DUPLICATE, file.c.problems.is_not(None), file.c
 
 
 def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
-    """Refused files that may have the id they ask for, in order of path: it is that of a vanished file, and they came
-    when that went or it is `over` by now; or that of a file which is refused itself, because it states another."""
+    """Refused files that may have the id they ask for, in order of path. Its holder has vanished, and they came when it
+    went or it is `over` by now; or the holder is refused itself, because it states another id."""
     holder, rival, its_file = file.alias("holder"), entry.alias("rival"), file.alias("its_file")
     stated_by_others = (
         select(rival.c.id)
