@@ -84,7 +84,7 @@ class FeedVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One line of the history of an entry: stored, released, withdrawn, or joined or left a feed."""
+    """One line of the history of an entry: stored, renamed, released, withdrawn, or joined or left a feed."""
 
     at: datetime
     what: str

@@ -184,6 +184,7 @@ def _as_row(record: Record) -> RecordRow:
         record.visible_hash,
         record.selection_hash,
         record.text_hash,
+        record.sketch,
         record.warnings,
         record.id_place,
     )

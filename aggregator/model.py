@@ -138,7 +138,8 @@ class Record(NamedTuple):
     `public` is what its flags say; dates are judged later. `content_json` is the content less its body, as
     `content.content_json` has it. The hashes are 16 bytes each: `content_hash` over the visible fields as the file
     states them (finds renames), `visible_hash` over all that a reader can see but dates, `selection_hash` over what
-    only rules read, `text_hash` over title, summary and body (moves `updated`).
+    only rules read, `text_hash` over title, summary and body (moves `updated`). `sketch` is what `sketch.make_sketch`
+    gives.
     `quality` and `heat` are -1 when not scored. `id_place` is line and column of the explicit id.
     """
 
@@ -157,6 +158,7 @@ class Record(NamedTuple):
     visible_hash: bytes
     selection_hash: bytes
     text_hash: bytes
+    sketch: bytes
     warnings: tuple[Problem, ...]
     id_place: tuple[int, int] = (0, 0)
 
@@ -181,6 +183,7 @@ class RecordRow(NamedTuple):
     visible_hash: bytes
     selection_hash: bytes
     text_hash: bytes
+    sketch: bytes
     warnings: tuple[Problem, ...]
     id_place: tuple[int, int]
 

@@ -97,6 +97,11 @@ class Story:
         return _plain(f"{self.title} {self.token}"), _plain(self.excerpt), self.body
 
     @property
+    def lines(self) -> list[str]:
+        """The lines that tell stories apart."""
+        return [line.strip() for text in self.words for line in text.split("\n") if len(line.strip()) >= 20]
+
+    @property
     def visible(self) -> tuple[object, ...]:
         """The visible fields as the file states them."""
         return (*self.words, self.link, self.original, self.topics, self.image, self.date, self.updated)
@@ -151,11 +156,13 @@ class Entry:
 
 @dataclass(slots=True)
 class File:
-    """What is known of a path; `forgotten`: it is gone for good and its record withdrawn."""
+    """What is known of a path; `asked`: since when it is refused for another's id; `forgotten`: it is gone for good and
+    its record withdrawn."""
 
     story: Story
     entry: Entry | None = None
     refused: bool = False
+    asked: datetime | None = None
     gone: datetime | None = None
     forgotten: bool = False
 
@@ -245,6 +252,8 @@ class Reading:
                 one.gone = now
         self._pair_renames(lambda story: story.text())
         self._pair_renames(lambda story: story.visible)
+        self._pair_links()
+        self._pair_texts()
         self._let_duplicates_in()
         self._withdraw_vanished(known, accept=accept)
         self._release()
@@ -262,8 +271,10 @@ class Reading:
         one.gone, one.forgotten = None, False
         if not again:
             return
-        one.story = story
-        one.refused = bool(story.trouble) or self._holder(story, one.entry) is not None
+        claims = None if story.trouble else self._holder(story, one.entry)
+        waited = one.asked if one.asked and one.story.id == story.id else self.now
+        one.story, one.asked = story, waited if claims else None
+        one.refused = bool(story.trouble) or claims is not None
         if not one.refused:
             self._take(path, one)
         elif one.entry and (not one.entry.out or story.hides):
@@ -313,25 +324,93 @@ class Reading:
 
     def _pair_renames(self, mark: Callable[[Story], object]) -> None:
         """Gives the record of a vanished file to a new one that is like it."""
+        gone, new = self._loose()
+        for new_path in new:
+            said = mark(self.files[new_path].story)
+            fits = [one for one in gone if mark(self.files[one].story) == said and self._may_be_one(one, new_path)]
+            if fits:
+                self._pair(fits[0], new_path)
+                gone.remove(fits[0])
+
+    def _loose(self) -> tuple[list[str], list[str]]:
+        """The paths of vanished files and of new ones that are no one's yet."""
         since = self.now - GRACE
         paths = sorted(self.files, key=str.encode)
         gone = [path for path in paths if self.files[path].entry and (self.files[path].gone or LONG_AGO) >= since]
-        for path in paths:
-            new = self.files.get(path, File(Story("", "")))
-            entry = new.entry
-            if new.gone or new.refused or entry is None or entry.released or entry.stored < since:
-                continue
-            for old_path in gone:
-                old = self.files[old_path]
-                assert old.entry
-                ids = {old.entry.explicit_id, new.story.id} - {None}
-                if mark(old.story) == mark(new.story) and len(ids) < 2:
-                    gone.remove(old_path)
-                    del self.files[old_path]
-                    self.entries.remove(entry)
-                    new.entry = old.entry
-                    self._move(old.entry, path, new.story)
-                    break
+        new = [path for path in paths if self._is_new(self.files[path], since)]
+        return gone, new
+
+    @staticmethod
+    def _is_new(one: File, since: datetime) -> bool:
+        return bool(one.entry and not one.gone and not one.refused and not one.entry.released) and (
+            one.entry.stored >= since
+        )
+
+    def _pair(self, old_path: str, new_path: str) -> None:
+        """What was at one path goes on at the other."""
+        old, new = self.files.pop(old_path), self.files[new_path]
+        assert old.entry
+        assert new.entry
+        self.entries.remove(new.entry)
+        new.entry = old.entry
+        self._move(old.entry, new_path, new.story)
+
+    def _may_be_one(self, old_path: str, new_path: str) -> bool:
+        old, new = self.files[old_path], self.files[new_path]
+        assert old.entry
+        return len({old.entry.explicit_id, new.story.id} - {None}) < 2
+
+    def _pair_links(self) -> None:
+        """Gives the record of a vanished file to a new one with its link, if no other record has it."""
+        gone, new = self._loose()
+        for new_path in new:
+            link = self.files[new_path].story.link
+            there = [one.story.link for one in self.entries if one.waits or one.out]
+            olds = [path for path in gone if self.files[path].entry and self._story_of(path).link == link]
+            news = [path for path in new if self.files[path].story.link == link]
+            own = sum(bool(one and (one.waits or one.out)) for one in map(self._entry_at, (*olds, *news)))
+            if (
+                link
+                and len(olds) == len(news) == 1
+                and there.count(link) == own
+                and self._may_be_one(olds[0], new_path)
+            ):
+                self._pair(olds[0], new_path)
+                gone.remove(olds[0])
+
+    def _entry_at(self, path: str) -> Entry | None:
+        return self.files[path].entry if path in self.files else None
+
+    def _story_of(self, path: str) -> Story:
+        """What the entry of a path says; the file itself may be of no use."""
+        entry = self.files[path].entry
+        assert entry
+        return entry.story
+
+    def _pair_texts(self) -> None:
+        """Gives the record of a vanished file to a new one that has most of its lines, or its title and some."""
+        gone, new = self._loose()
+        lines = {path: set(self._story_of(path).lines) for path in (*gone, *new)}
+        loose = [self.files[path].entry for path in (*gone, *new)]
+        others = [set(one.story.lines) for one in self.entries if one not in loose]
+
+        def is_common(line: str) -> bool:
+            before, after = (sum(line in lines[path] for path in paths) for paths in (gone, new))
+            return sum(line in one for one in others) + max(before, after) > 2
+
+        common = {line for line in set().union(*lines.values()) if is_common(line)}
+        found = {}
+        for old_path in gone:
+            for new_path in new:
+                mine, theirs = lines[old_path] - common, lines[new_path] - common
+                if mine & theirs and self._may_be_one(old_path, new_path):
+                    title = self._story_of(old_path).words[0] == self.files[new_path].story.words[0]
+                    found[old_path, new_path] = len(mine & theirs) / len(mine | theirs) + 0.25 * title
+        for pair in sorted(found, key=lambda pair: (-found[pair], *(path.encode() for path in pair))):
+            rivals = [one for two, one in found.items() if two != pair and set(two) & set(pair)]
+            if pair in found and found[pair] >= 0.4 and found[pair] - max(rivals, default=0) >= 0.1:
+                self._pair(*pair)
+                found = {two: one for two, one in found.items() if not set(two) & set(pair)}
 
     def _move(self, entry: Entry, path: str, story: Story) -> None:
         explicit_id = entry.explicit_id or story.id
@@ -339,17 +418,27 @@ class Reading:
         entry.explicit_id = explicit_id
 
     def _let_duplicates_in(self) -> None:
-        """The explicit id of a vanished file goes on with the first other file that states it."""
-        for path in sorted(self.files, key=str.encode):
-            one = self.files.get(path, File(Story("", "")))
-            holder = self._holder(one.story, None)
-            if not one.refused or one.story.trouble or one.entry or one.gone or holder is None:
+        """The explicit id of a vanished file goes on with a file that came when it went and states it; after the grace
+        with the first that does."""
+        for holder_path in sorted(self.files, key=str.encode):
+            holder = self.files[holder_path]
+            if not holder.gone or not holder.entry:
                 continue
-            old_path = next(old for old, other in self.files.items() if other.entry is holder)
-            if self.files[old_path].gone:
-                del self.files[old_path]
-                one.entry, one.refused = holder, False
+            waiting = [path for path in sorted(self.files, key=str.encode) if self._waits_for(path, holder.entry)]
+            moved = [path for path in waiting if (self.files[path].asked or LONG_AGO) >= holder.gone]
+            moved.sort(key=lambda path: self.files[path].story.text() != holder.story.text())
+            over = waiting if holder.gone <= self.now - GRACE else []
+            for path in [*moved, *over][:1]:
+                del self.files[holder_path]
+                one = self.files[path]
+                one.entry, one.refused, one.asked = holder.entry, False, None
                 self._take(path, one)
+
+    def _waits_for(self, path: str, entry: Entry) -> bool:
+        """Whether a file is refused for the id of an entry."""
+        one = self.files[path]
+        refused = one.refused and not one.story.trouble and not one.entry and not one.gone
+        return refused and self._holder(one.story, None) is entry
 
     def _withdraw_vanished(self, known: int, *, accept: bool) -> None:
         gone = {path: one for path, one in self.files.items() if one.gone and not one.forgotten}

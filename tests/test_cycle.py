@@ -31,6 +31,7 @@ from aggregator.store.tables import lease
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
 DAY = "2024-05-02 12:00"
+DAY_AND_GRACE = "2024-05-02 12:10"
 DATE = "2024-05-01T08:00:00Z"
 DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
 ANOTHER_MACHINE = json.dumps(
@@ -178,7 +179,9 @@ def test_the_second_file_with_an_explicit_id_is_rejected_by_name_and_comes_in_wh
     assert site.titles() == ["First"]
     assert [line for line in site.problems() if line.startswith("a.md") and "b.md" in line and "story-7" in line]
     site.remove("b.md")
-    result = site.run(DAY)
+    assert site.run(DAY).rejected == 1
+    assert site.titles() == []
+    result = site.run(DAY_AND_GRACE)
     assert result.rejected == 0
     assert site.ids() == {"Second": minted("id:story-7")}
     assert tombstones(site) == []
@@ -209,7 +212,8 @@ def test_an_entry_that_was_refused_an_id_is_read_again_when_the_holder_of_the_id
     site.record("a.md", title="Refused and edited", id="story-7")
     assert site.run(LATER).rejected == 1
     site.remove("b.md")
-    assert site.run(DAY).rejected == 0
+    assert site.run(DAY).rejected == 1
+    assert site.run(DAY_AND_GRACE).rejected == 0
     assert site.ids() == {"Refused and edited": minted("path:/a.md")}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SiteFolder, at
+from conftest import SiteFolder, at, record_text
 from sqlalchemy import func, select
 
 from aggregator import cli
@@ -283,6 +283,34 @@ def test_history_says_why_an_entry_was_withdrawn(site: SiteFolder, reason: str) 
         site.record("a.md", published="maybe" if reason == "unusable" else False)
     site.run(LATER)
     assert happened(site, "a.md")[-1] == ("13:00", "withdrawn", None, reason)
+
+
+def test_history_names_the_old_path_of_a_record_that_moved_and_how_it_was_known(site: SiteFolder) -> None:
+    lines = [f"A line that no other record has, number {number}" for number in range(9)]
+
+    def put(path: str, text: list[str], **fields: Any) -> None:
+        site.write(path, record_text({"title": "Moves", "publishedDateTime": DATE, **fields}, "\n".join(text)))
+
+    put("a.md", lines)
+    site.run("2024-05-01 09:00")
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [
+        ("b.md", lines, {}),
+        ("c.md", lines, {"secured": "other"}),
+        ("d.md", ["Another line", *lines], {"webUrl": "https://example.org/a"}),
+        ("e.md", ["Everything was written anew"], {"webUrl": "https://example.org/a"}),
+    ]
+    before = "a.md"
+    for hour, (path, text, fields) in enumerate(steps, 10):
+        site.remove(before)
+        put(path, text, **fields)
+        site.run(f"2024-05-01 {hour}:00")
+        before = path
+    assert [one for one in happened(site, "e.md") if one[1] == "renamed"] == [
+        ("10:00", "renamed", None, "was a.md: the same bytes"),
+        ("11:00", "renamed", None, "was b.md: the same content"),
+        ("12:00", "renamed", None, "was c.md: much of its text"),
+        ("13:00", "renamed", None, "was d.md: the same link"),
+    ]
 
 
 def test_first_releases_and_new_feeds_cost_no_rows_of_history(site: SiteFolder) -> None:

@@ -18,6 +18,7 @@ slug = "good"
 min_quality = 50
 """
 NOON, LATER, LATEST = at("2026-03-01 12:00"), at("2026-03-01 13:00"), at("2026-03-01 13:01")
+NOTED = "A title that is long enough to know it by"
 LARGE = ("file", "entry", "feed_entry", "body", "archive_page")
 WALK = re.compile(r"FROM file\s+WHERE file\.source = \S+ AND file\.path > |ORDER BY archive_page\.updated_at")
 """What a walk asks: what is known of all files, page by page, and which archive pages the folder is to hold."""
@@ -28,6 +29,8 @@ def fill(site: SiteFolder) -> None:
         site.record(f"{number:02}.md", publishedDateTime="2026-02-01T08:00:00Z", topics=["AI"], quality=number)
     site.record("later.md", publishedDateTime="2026-04-01T08:00:00Z")
     site.record("short.md", publishedDateTime="2026-02-01T08:00:00Z", expires="2026-03-01T12:30:00Z")
+    site.record("noted.md", title=NOTED)
+    site.record("stated.md", id="stated")
     site.write("broken.md", "---\ntitle: [\n---\n")
 
 
@@ -71,8 +74,10 @@ def reads_whole_table(site: SiteFolder, statement: str, values: Any) -> str | No
         lambda site: site.record("01.md", topics=["Maps"], publishedDateTime="2026-02-01T08:00:00Z"),
         lambda site: site.remove("02.md"),
         lambda site: (site.remove("03.md"), site.record("003.md", publishedDateTime="2026-02-01T08:00:00Z")),
+        lambda site: (site.remove("noted.md"), site.record("moved.md", title=NOTED, excerpt="Edited")),
+        lambda site: (site.remove("stated.md"), site.record("moved.md", id="stated", excerpt="Edited")),
     ],
-    ids=["quiet", "new", "edited", "gone", "moved"],
+    ids=["quiet", "new", "edited", "gone", "moved", "moved and edited", "moved with its id"],
 )
 def test_every_question_of_a_cycle_is_a_read_of_an_index(site: SiteFolder, change: Callable[[SiteFolder], Any]) -> None:
     site.configure(CONFIG)

@@ -25,6 +25,7 @@ from aggregator.parse.fields import FLAGS, PLUS, Fields, InDoubtError, UnusableE
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.layout import Place, page_address, path_date, read_place
 from aggregator.parse.matter import FrontMatterError, Limits, Wanted
+from aggregator.sketch import make_sketch
 
 
 def parse_record(
@@ -109,6 +110,7 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
             repr(quality), repr(heat), "true" if public else "false", published_stamp, _stamp(stated.expires)
         ),
         text_hash=text_hash,
+        sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body),
         warnings=tuple(fields.warnings),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
     )

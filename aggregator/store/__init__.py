@@ -2,13 +2,14 @@
 
 engine      opening, transactions, schema          lease       one writer at a time
 tables      the tables; `indexes` theirs           writer      what one cycle knows
-records     outcomes -> rows                       lifecycle   renames, withdrawals, releases
+records     outcomes -> rows                       lifecycle   withdrawals, releases
 membership  entries in and out of feeds            reader      feeds as they are shown
 feeds       which there are, and their versions    archives    sealed pages of what has left them
 history     what became of entries                 inquiry     what is known of one record
 trial       a feed as another config makes it      policy      what windows were cut by last
 topics      what the config's tables change        evaluation  rules of the config, new or changed
 duplicates  one entry that stands for a link       status      what is told to people
+renames     records that moved
 """
 
 from aggregator.store.archives import page_versions, read_pages
@@ -42,9 +43,7 @@ from aggregator.store.lifecycle import (
     MASS_REMOVAL,
     count_known,
     count_vanished,
-    free_duplicates,
     next_due,
-    pair_renames,
     release_entries,
     withdraw_expired,
     withdraw_vanished,
@@ -61,6 +60,7 @@ from aggregator.store.records import (
     open_source,
     store_outcomes,
 )
+from aggregator.store.renames import free_duplicates, pair_renames
 from aggregator.store.status import (
     FileProblem,
     LastCycle,

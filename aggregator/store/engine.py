@@ -18,7 +18,7 @@ from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.tables import metadata
 
-SCHEMA = "0003"
+SCHEMA = "0005"
 """The newest migration; a store that says another is migrated, or refused if this program does not know it."""
 
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on

@@ -17,6 +17,7 @@ from aggregator.store.writer import Writer, span_us
 
 RELEASED, LEFT, JOINED = "released", "left", "joined"
 STORED = "stored"
+RENAMED = "renamed"
 WITHDRAWN = "withdrawn"
 
 FLAG, UNUSABLE, EXPIRED, VANISHED = "flag", "unusable", "expired", "vanished"
@@ -28,9 +29,9 @@ PRUNED_AT_ONCE = 5000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that became of an entry, in µs: `what` is stored, released, withdrawn, joined or left.
+    """One thing that became of an entry, in µs: `what` is stored, renamed, released, withdrawn, joined or left.
 
-    `feed_id` is of the feed that it joined or left. `clause` is why, where that is known.
+    `feed_id` is of the feed that it joined or left. `clause` is why, where that is known, and the old path.
     """
 
     at: int
@@ -39,7 +40,7 @@ class Event:
     clause: str | None = None
 
 
-_SEQUENCE = (STORED, RELEASED, JOINED, LEFT, WITHDRAWN)
+_SEQUENCE = (STORED, RENAMED, RELEASED, JOINED, LEFT, WITHDRAWN)
 """What comes first of what one cycle did."""
 
 
@@ -56,6 +57,12 @@ def add_events(connection: Connection, events: Iterable[tuple[int, Event]]) -> N
 def tell_withdrawn(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> None:
     """Keeps that entries were withdrawn, and why, by their keys."""
     add_events(connection, ((key, Event(writer.now, WITHDRAWN, clause=reason)) for key, reason in reasons.items()))
+
+
+def tell_renamed(connection: Connection, writer: Writer, reasons: Mapping[int, tuple[str, str]]) -> None:
+    """Keeps that entries go on with other files, by their keys: each with the old path, and what shows it."""
+    told = {key: f"was {path}: {reason}" for key, (path, reason) in reasons.items()}
+    add_events(connection, ((key, Event(writer.now, RENAMED, clause=clause)) for key, clause in told.items()))
 
 
 def tell_released(connection: Connection, writer: Writer, entry_ids: Iterable[int]) -> None:

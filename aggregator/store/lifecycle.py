@@ -1,27 +1,24 @@
-"""What the end of a scan decides: renames, duplicates that may come in, withdrawals, and who is released when."""
+"""What the end of a scan decides: withdrawals, and who is released when."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, TextClause, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, TextClause, delete, func, or_, select, update
 
 from aggregator.content import read_content
 from aggregator.model import Source
-from aggregator.store.history import EXPIRED, FLAG, VANISHED, tell_released
+from aggregator.store.history import EXPIRED, VANISHED, tell_released
 from aggregator.store.membership import Placing, place_entries
-from aggregator.store.records import facts_of, shown_update, update_entries, withdraw_entries
+from aggregator.store.records import shown_update, update_entries, withdraw_entries
 from aggregator.store.tables import (
     ENTRY_HIDDEN,
     ENTRY_OUT,
     ENTRY_WAITING,
-    FILE_DUPLICATE,
     FILE_GONE,
-    FILE_READ,
     FILE_VANISHED,
     AnyRow,
-    body,
     entry,
     feed,
     file,
@@ -36,216 +33,15 @@ MASS_REMOVAL = 20
 UNDATED_STEP_US = 1_000_000
 
 
-def pair_renames(writer: Writer, source: Source) -> None:
-    """Gives the entries of vanished files to new files with the same bytes or, failing that, the same content.
-
-    Several candidates pair in order of path. New is what came within `removal_grace` and was never released, so a
-    cycle that was cut short goes on where it stopped, however long ago that was.
-    """
-    with writer.read() as connection:
-        first_gone = connection.scalar(select(func.min(file.c.gone_at)).where(*_undecided(source)))
-    since = (writer.now if first_gone is None else min(first_gone, writer.now)) - span_us(source.removal_grace)
-    for mark in (file.c.digest, entry.c.content_hash):
-        with writer.read() as connection:
-            if connection.execute(_vanished(source, since, file.c.path).limit(1)).first() is None:
-                return
-            pairs = list(_pairs(connection, source, since, mark))
-        for start in range(0, len(pairs), MOVES):
-            with writer.write() as connection:
-                _move_entries(connection, writer, pairs[start : start + MOVES])
-        writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
-        writer.changed += len(pairs)
-
-
-def _undecided(source: Source) -> tuple[ColumnElement[bool], TextClause]:
+def undecided_files(source: Source) -> tuple[ColumnElement[bool], TextClause]:
     """Files that are gone and not withdrawn yet. By the plain name of a source, SQLite would read all that it has."""
     return file.c.source.concat("") == source.name, FILE_VANISHED
-
-
-def _vanished(source: Source, since: int, *columns: Any) -> Select[Any]:
-    """Files that are gone since `since` and have an entry."""
-    return (
-        select(*columns)
-        .join(entry, entry.c.id == file.c.entry_id)
-        .where(file.c.source == source.name, file.c.gone_at >= since)
-    )
-
-
-def _pairs(
-    connection: Connection, source: Source, since: int, mark: ColumnElement[bytes]
-) -> Iterator[tuple[AnyRow, AnyRow]]:
-    """A vanished file and a new one each, alike in `mark`, in order of path."""
-    wanted = (file.c.path.label("file_path"), mark.label("mark"), entry.c.id, entry.c.explicit_id, entry.c.stored_at)
-    new = connection.execute(
-        select(*wanted)
-        .join(file, entry.c.id == file.c.entry_id)
-        .where(
-            file.c.source.concat("") == source.name,  # see _undecided
-            file.c.gone_at.is_(None),
-            file.c.entry_id.in_(select(entry.c.id).where(entry.c.stored_at >= since, entry.c.released_at.is_(None))),
-            mark != b"",  # that of a file that was not read to its end
-            mark.in_(_vanished(source, since, mark)),
-        )
-        .order_by(file.c.path)
-    ).all()
-    if not new:
-        return
-    marks = {row.mark for row in new}
-    free: dict[bytes, list[AnyRow]] = {}
-    for row in connection.execute(_vanished(source, since, *wanted).order_by(file.c.path)):
-        if row.mark in marks:
-            free.setdefault(row.mark, []).append(row)
-    for row in new:
-        candidates = free.get(row.mark, [])
-        fits = next((one for one in candidates if _same_stated_id(one.explicit_id, row.explicit_id)), None)
-        if fits is not None:
-            candidates.remove(fits)
-            yield fits, row
-
-
-_CARRIED = (
-    "path state content content_hash visible_hash selection_hash text_hash quality heat dated_at stated_update_at"
-    " expires_at embargo_at"
-).split()
-
-
-def _same_stated_id(old: str | None, new: str | None) -> bool:
-    return old is None or new is None or old == new
-
-
-def _move_entries(connection: Connection, writer: Writer, pairs: list[tuple[AnyRow, AnyRow]]) -> None:
-    """The entry of the first of each pair goes on at the path of the second, whose own was never released and goes."""
-    rows = {}
-    for row in connection.execute(select(entry).where(entry.c.id.in_([one.id for pair in pairs for one in pair]))):
-        rows[row.id] = row
-    files = {pair[0].id: (pair[0].file_path, pair[1].file_path) for pair in pairs}
-    entries = [(rows[old.id], rows[new.id]) for old, new in pairs]
-    moves = []
-    withdrawn = {}
-    for old, new in entries:
-        values = {name: getattr(new, name) for name in _CARRIED}
-        if old.state == ENTRY_OUT:
-            if values["state"] != ENTRY_WAITING:
-                lapsed = new.expires_at is not None and new.expires_at <= writer.now
-                withdrawn[old.id] = EXPIRED if lapsed else FLAG
-            values["state"] = ENTRY_OUT
-        elif old.state == values["state"] == ENTRY_WAITING and old.embargo_at == values["dated_at"]:
-            values["embargo_at"] = old.embargo_at
-        moves.append(values | {"entry_key": old.id, "explicit_id": old.explicit_id or new.explicit_id})
-    connection.execute(delete(entry).where(entry.c.id.in_([new.id for _, new in entries])))
-    _move_bodies(connection, entries)
-    update_entries(connection, moves)
-    source = entries[0][0].source
-    connection.execute(delete(file).where(file.c.source == source, file.c.path.in_([old for old, _ in files.values()])))
-    connection.execute(
-        update(file)
-        .where(file.c.source == bindparam("of_source"), file.c.path == bindparam("of_path"))
-        .values(entry_id=bindparam("held")),
-        [{"of_source": source, "of_path": new_path, "held": key} for key, (_, new_path) in files.items()],
-    )
-    place_entries(
-        connection,
-        writer,
-        [
-            Placing(
-                old.id,
-                old.released_at,
-                old.published_at,
-                new.content,
-                read_content(new.content).topics,
-                new.quality,
-                new.heat,
-                shown=old.visible_hash != new.visible_hash,
-                before=facts_of(old, writer.policy.tables),
-            )
-            for old, new in entries
-            if old.state == ENTRY_OUT
-            and (old.visible_hash, old.selection_hash) != (new.visible_hash, new.selection_hash)
-        ],
-    )
-    withdraw_entries(connection, writer, withdrawn)
-
-
-def _move_bodies(connection: Connection, entries: list[tuple[AnyRow, AnyRow]]) -> None:
-    connection.execute(delete(body).where(body.c.entry_id.in_([old.id for old, _ in entries])))
-    connection.execute(
-        update(body).where(body.c.entry_id == bindparam("of_new")).values(entry_id=bindparam("of_old")),
-        [{"of_new": new.id, "of_old": old.id} for old, new in entries],
-    )
-
-
-def free_duplicates(writer: Writer, source: Source) -> list[str]:
-    """Paths of files to read again, because the explicit id that they were refused for has become free.
-
-    The entry of a vanished file goes to the refused one with the same bytes, else to the first by path; a file that has
-    an entry keeps it.
-    """
-    with writer.read() as connection:
-        rows = connection.execute(_vanished_holders(source)).all()
-    heirs: dict[int, AnyRow] = {}
-    for row in rows:
-        if row.entry_id is None and (row.held not in heirs or row.moved > heirs[row.held].moved):
-            heirs[row.held] = row
-    if heirs:
-        with writer.write() as connection:
-            for row in heirs.values():
-                _inherit(connection, source, row)
-    known = [row.path for row in rows if row.entry_id is not None]
-    with writer.read() as connection:
-        return sorted({*known, *(row.path for row in heirs.values()), *_unclaimed(connection, writer, source)})
-
-
-def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
-    """Gives a refused file the entry of the vanished one that held its id."""
-    connection.execute(delete(file).where(file.c.source == row.from_source, file.c.path == row.from_path))
-    connection.execute(
-        update(file)
-        .where(file.c.source == source.name, file.c.path == row.path)
-        .values(entry_id=row.held, state=FILE_READ, digest=b"", wanted_id=None, recheck=True)
-    )
-
-
-_REFUSED = (file.c.state == FILE_DUPLICATE, file.c.problems.is_not(None), file.c.gone_at.is_(None))
-
-
-def _vanished_holders(source: Source) -> Select[Any]:
-    """Refused files whose id is that of a vanished one, in order of path; `moved` where the bytes are the same."""
-    holder = file.alias("holder")
-    return (
-        select(
-            file.c.path,
-            file.c.entry_id,
-            holder.c.source.label("from_source"),
-            holder.c.path.label("from_path"),
-            holder.c.entry_id.label("held"),
-            (holder.c.digest == file.c.digest).label("moved"),
-        )
-        .join(entry, entry.c.explicit_id == file.c.wanted_id)
-        .join(holder, holder.c.entry_id == entry.c.id)
-        .where(*_REFUSED, file.c.source == source.name, holder.c.gone_at.is_not(None))
-        .order_by(file.c.path)
-        .limit(CHUNK)
-    )
-
-
-def _unclaimed(connection: Connection, writer: Writer, source: Source) -> list[str]:
-    """Refused files whose id no record states any more, and no entry has."""
-    claim = select(entry.c.id).where(entry.c.explicit_id == file.c.wanted_id).exists()
-    rows = connection.execute(
-        select(file.c.path, file.c.wanted_id)
-        .where(*_REFUSED, file.c.source == source.name, ~claim)
-        .order_by(file.c.path)
-        .limit(CHUNK)
-    ).all()
-    wanted = {writer.mint.explicit_entry_id(row.wanted_id): row.path for row in reversed(rows)}
-    taken = set(connection.scalars(select(entry.c.uid).where(entry.c.uid.in_(wanted))))
-    return [path for uid, path in wanted.items() if uid not in taken]
 
 
 def count_vanished(writer: Writer, source: Source) -> int:
     """How many files of a source are gone and not withdrawn yet."""
     with writer.read() as connection:
-        return connection.scalar(select(func.count()).select_from(file).where(*_undecided(source))) or 0
+        return connection.scalar(select(func.count()).select_from(file).where(*undecided_files(source))) or 0
 
 
 def count_known(writer: Writer, source: Source) -> int:
@@ -283,7 +79,7 @@ def _set_held(writer: Writer, source: Source, since: int | None) -> None:
 
 
 def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> None:
-    gone = (file.c.source == source.name, file.c.state != FILE_GONE) if everything else _undecided(source)
+    gone = (file.c.source == source.name, file.c.state != FILE_GONE) if everything else undecided_files(source)
     while True:
         with writer.write() as connection:
             rows = connection.execute(

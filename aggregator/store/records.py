@@ -42,7 +42,7 @@ from aggregator.store.tables import (
     file,
 )
 from aggregator.store.tables import source as source_table
-from aggregator.store.writer import Writer, execute_many, to_us_or_none, upsert
+from aggregator.store.writer import Writer, execute_many, span_us, to_us_or_none, upsert
 
 PAGE = 5000
 RACY_NS = 2_000_000_000
@@ -54,6 +54,7 @@ _KNOWN = (
     file.c.state.label("file_state"),
     file.c.problems,
     file.c.wanted_id,
+    file.c.wanted_at,
     entry.c.id,
     entry.c.state.label("entry_state"),
     entry.c.visible_hash,
@@ -203,7 +204,7 @@ class _Batch:
     def store(self, outcomes: Sequence[Outcome]) -> None:
         paths = [] if self.unseen else [outcome.file.path for outcome in outcomes]
         known = _known_rows(self.connection, self.source.name, paths)
-        holders = _Holders(self.connection, self.writer, self.source.name, outcomes, known)
+        holders = _Holders(self.connection, self.writer, self.source, outcomes, known)
         for outcome in outcomes:
             row = known.get(outcome.file.path)
             if isinstance(outcome, Unchanged):
@@ -219,7 +220,8 @@ class _Batch:
     def _keep(self, outcome: Unchanged, row: AnyRow | None) -> None:
         """The same bytes under a new stat; an unfinished file may have become one that is not."""
         if row is not None:
-            self._file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, row.wanted_id)
+            wanted = (row.wanted_id, row.wanted_at)
+            self._file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, wanted)
 
     def _reject(self, outcome: Rejection, row: AnyRow | None) -> None:
         state = FILE_UNFINISHED if outcome.unfinished else FILE_REJECTED
@@ -232,7 +234,8 @@ class _Batch:
     def _refuse_duplicate(self, record: RecordRow, row: AnyRow | None, rival: str) -> None:
         problem = duplicate_id(record, rival)
         entry_id = row.id if row else None
-        wanted = record.explicit_id
+        waits = row is not None and row.file_state == FILE_DUPLICATE and row.wanted_id == record.explicit_id
+        wanted = (record.explicit_id, row.wanted_at if row is not None and waits else self.writer.now)
         self._file(record.file, record.digest, FILE_DUPLICATE, entry_id, _problems((problem,)), wanted)
         self._stay_or_hide(row, None if record.public else FLAG)
 
@@ -271,7 +274,7 @@ class _Batch:
         )
 
     def _update(self, record: RecordRow, row: AnyRow) -> None:
-        values = _changed_entry(self.writer, record, row)
+        values = changed_entry(self.writer, _stated(self.writer, record), row, row.entry_state)
         shown = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
         if record.visible_hash != row.visible_hash:
             self.bodies[row.id] = record.body_html
@@ -303,7 +306,7 @@ class _Batch:
         state: int,
         entry_id: int | None,
         problems: str | None,
-        wanted_id: str | None = None,
+        wanted: tuple[str | None, int | None] = (None, None),
     ) -> None:
         # a file that changed just before it was read may change again within the same tick of its clock; one without
         # a digest has not been read to its end
@@ -319,7 +322,8 @@ class _Batch:
                 "recheck": recheck,
                 "gone_at": None,
                 "entry_id": entry_id,
-                "wanted_id": wanted_id,
+                "wanted_id": wanted[0],
+                "wanted_at": wanted[1],
                 "problems": problems,
             }
         )
@@ -366,11 +370,12 @@ class _Holders:
         self,
         connection: Connection,
         writer: Writer,
-        source: str,
+        source: Source,
         outcomes: Sequence[Outcome],
         known: dict[str, AnyRow],
     ) -> None:
-        self._connection, self._writer, self._source = connection, writer, source
+        self._connection, self._writer, self._source = connection, writer, source.name
+        until = writer.now - span_us(source.removal_grace)
         records = [outcome for outcome in outcomes if isinstance(outcome, RecordRow)]
         explicit = {record.explicit_id for record in records if record.explicit_id is not None}
         new = (record for record in records if getattr(known.get(record.file.path), "id", None) is None)
@@ -382,7 +387,8 @@ class _Holders:
         rows = list(connection.execute(found.where(entry.c.uid.in_(asked)))) if asked else []
         if explicit:
             rows += connection.execute(found.where(entry.c.explicit_id.in_(explicit)))
-        self._gone = {row.id for row in rows if row.gone_at is not None}
+        rows.sort(key=lambda row: row.gone_at is None)  # of two that state one id, the file that is there has it
+        self._free = {row.id for row in rows if row.gone_at is not None and row.gone_at <= until}
         self._uids: dict[str, tuple[int, str]] = {row.uid: (row.id, _place(row.source, row.path)) for row in rows}
         self._explicit: dict[str, tuple[int, str]] = {
             row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
@@ -395,8 +401,8 @@ class _Holders:
         own = row.id if row else None
         uid = self._writer.mint.explicit_entry_id(record.explicit_id)
         for holder in (self._explicit.get(record.explicit_id), self._uids.get(uid)):
-            # a vanished one leaves its entry to a file that has none, and is no hindrance to one that has
-            if holder is not None and holder[0] != own and not (own is not None and holder[0] in self._gone):
+            # one that vanished long ago leaves its entry to a file that has none, and is no hindrance to one that has
+            if holder is not None and holder[0] != own and not (own is not None and holder[0] in self._free):
                 return holder[1]
         if own is not None:
             self._explicit[record.explicit_id] = (own, _place(self._source, record.file.path))
@@ -474,18 +480,19 @@ def _is_due(values: Mapping[str, Any], now: int) -> bool:
     return values["state"] == ENTRY_WAITING and values["dated_at"] is not None and values["dated_at"] <= now
 
 
-def _changed_entry(writer: Writer, record: RecordRow, row: AnyRow) -> dict[str, object]:
-    values = _stated(writer, record)
-    if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_WAITING:
+def changed_entry(writer: Writer, stated: dict[str, Any], row: AnyRow, state: int) -> dict[str, Any]:
+    """The columns of the entry of `row`, so far in `state`, when its record comes to say what is `stated`."""
+    values = stated | {"entry_key": row.id}
+    if state == ENTRY_OUT and values["state"] == ENTRY_WAITING:
         # once out, a date that moves changes nothing; only flags and an expiry do
         values["state"] = ENTRY_OUT
-    elif row.entry_state == values["state"] == ENTRY_WAITING and row.embargo_at == values["dated_at"]:
+    elif state == values["state"] == ENTRY_WAITING and row.embargo_at == values["dated_at"]:
         # a rewrite while it waited, even after its time, takes nothing from an embargo
         values["embargo_at"] = row.embargo_at
-    edited = max(writer.now, row.edited_at or 0) if record.text_hash != row.text_hash else row.edited_at
+    edited = max(writer.now, row.edited_at or 0) if values["text_hash"] != row.text_hash else row.edited_at
     published = values["dated_at"] if row.released_at is None else row.published_at
     updated = shown_update(published, values["stated_update_at"], edited, row.returned_at, row.stored_at)
-    return values | {"entry_key": row.id, "edited_at": edited, "updated_at": updated}
+    return values | {"edited_at": edited, "updated_at": updated}
 
 
 def _stated(writer: Writer, record: RecordRow) -> dict[str, Any]:
@@ -502,6 +509,7 @@ def _stated(writer: Writer, record: RecordRow) -> dict[str, Any]:
         "visible_hash": record.visible_hash,
         "selection_hash": record.selection_hash,
         "text_hash": record.text_hash,
+        "sketch": record.sketch,
         "quality": record.quality,
         "heat": record.heat,
         "dated_at": dated,

@@ -76,10 +76,11 @@ file = Table(
     Column("entry_id", _Key),
     Column("wanted_id", _Bytewise),
     Column("problems", Text),
+    Column("wanted_at", BigInteger),
     sqlite_with_rowid=False,
 )
 """What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
-duplicate asks for. `problems`: JSON array of [line, column, what, value, todo, level]."""
+duplicate asks for, since `wanted_at`. `problems`: JSON array of [line, column, what, value, todo, level]."""
 FILE_VANISHED = text("file.gone_at IS NOT NULL AND file.state <> 4")
 """A file is gone and not withdrawn yet; a text, because SQLite takes an index of some rows only for its very words."""
 
@@ -111,11 +112,14 @@ entry = Table(
     Column("withdrawn_at", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
     Column("link_key", LargeBinary),
+    Column("sketch", LargeBinary),
 )
 """One record for good. `uid` is the id that subscribers see. `dated_at` is the date as the file has it now,
 `published_at` the one it was released with; `embargo_at` the due time of one stored before it; `edited_at` the last
 change of title, excerpt or body; `returned_at` the last release after a withdrawal; `updated_at` what feeds show;
-`link_key` stands for the canonical link that it was last placed in feeds with, and is kept while a feed merges."""
+`link_key` stands for the canonical link that it was last placed in feeds with, and is kept while a feed merges;
+`sketch` tells how much text it has in common with another, see `aggregator.sketch`, and has none until its file is read
+by a program that makes it."""
 
 feed = Table(
     "feed",
@@ -200,8 +204,8 @@ event = Table(
     Column("feed_id", _Key),
     Column("clause", Text),
 )
-"""What became of an entry after its first release, see `store.history`. `what`: withdrawn, released, joined or left.
-`clause`: why it was withdrawn, or what kept it out of the feed before it joined or keeps it out since it left."""
+"""What became of an entry after its first release, see `store.history`. `what`: withdrawn, released, renamed, joined or
+left. `clause`: why it was withdrawn, or what kept it out of the feed before it joined or keeps it out since it left."""
 
 cycle = Table(
     "cycle",
