@@ -27,7 +27,7 @@ _DOUBTS = [
     ("\n", r"\n(?:---|\.\.\.|%|[ -]*+(?:[:?][ \n]|<<))"),  # documents, directives, stated, empty and merge keys
     ("&", r"&(?:(?<=[\n :?,\[{-] &)|(?<=[\n:,\[{]&))"),  # anchors; without one there is no alias
     ("!", r"!(?:(?<=[\n :?,\[{-] !)|(?<=[\n:,\[{]!))"),  # tags
-    *((sign, rf"\{sign}[-+0-9]*+ *+(?:#[^\n]*+)?\n\s*+\Z") for sign in "|>"),  # an empty text at the end
+    *((sign, rf"\{sign}[-+0-9]*+ *+(?:#|\n\s*+\Z)") for sign in "|>"),  # an empty text at the end, or maybe
     # integers that are not spelled as Python would, or not where they can be seen
     (":", r":[ \n]++(?:0[0-9A-Za-z_]|-0|\+|-?[0-9]*_|#)"),
 ]

@@ -50,8 +50,6 @@ MAX_PIXELS = 100_000
 """No image is so wide or high."""
 _FLAG_WORDS = frozenset("true false yes no on off".split())
 _IMAGE_KEYS = ("url", "path", "src", "image")
-_FULL_IMAGE, _FULL_PROVIDER = frozenset(("url", "width", "height")), frozenset(("name", "domain"))
-"""Keys that leave nothing to look for in another case."""
 _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
@@ -275,10 +273,8 @@ class Fields:
             return None
         several = self._layout != "plain" and isinstance(value.value, list)
         stated = value.value if several else [value.value]
-        maps = [
-            (one if one.keys() >= _FULL_PROVIDER else _folded(one)) if isinstance(one, dict) else {"name": one}
-            for one in stated[:MAX_ITEMS]
-        ]
+        maps = [one if isinstance(one, dict) else {"name": one} for one in stated[:MAX_ITEMS]]
+        maps = [one if "name" in one and "domain" in one else _folded(one) for one in maps]
         one_map = maps[0] if len(maps) == 1 else {}
         names = [one.get("name") for one in maps]
         clean_names = [plain_text(name[:MAX_RAW]) for name in names if _is_text(name) and not _is_null(name)]
@@ -367,7 +363,9 @@ class Fields:
         found: dict[str, Image] = {}
         bad, over = False, len(stated) > MAX_ITEMS
         for one in stated[:MAX_ITEMS]:
-            image = (one if one.keys() >= _FULL_IMAGE else _folded(one)) if isinstance(one, dict) else {"url": one}
+            image = one if isinstance(one, dict) else {"url": one}
+            if not ("url" in image and "width" in image and "height" in image):
+                image = _folded(image)
             address = next((image[name] for name in _IMAGE_KEYS if name in image), None)
             if _is_text(address) and (url := absolute_url(address, base) if base else http_url(address)):
                 if len(found) == MAX_IMAGES and url not in found:
@@ -458,7 +456,7 @@ class Fields:
         found = []
         for key in self._present.get(field, ()):
             value = self._values.get(key) or self._dig(key)
-            if value is not None and not _is_null(value.value):
+            if value is not None and (type(value.value) is str or not _is_null(value.value)):
                 found.append((key, value))
         return found
 
@@ -475,7 +473,7 @@ class Fields:
         """The first key of `field` that is present, and its value; with `null`, null counts as present."""
         for key in self._present.get(field, ()):
             value = self._values.get(key) or self._dig(key)
-            if value is not None and (null or not _is_null(value.value)):
+            if value is not None and (null or type(value.value) is str or not _is_null(value.value)):
                 return key, value
         return field, None
 
@@ -525,7 +523,7 @@ def _is_short(topic: str) -> bool:
     return few_marks(topic) == topic and len(topic_key(topic).encode()) <= MAX_TOPIC_BYTES
 
 
-def _folded(one: Mapping[Any, Any]) -> Mapping[Any, Any]:
+def _folded(one: Mapping[Any, Any]) -> dict[Any, Any]:
     """A map inside a value with the keys that are read of it in lower case."""
     return {key.lower(): item for key, item in one.items() if isinstance(key, str)}
 
