@@ -3,7 +3,7 @@ libraries. Pure."""
 
 from __future__ import annotations
 
-from aggregator.model import FILE_NAMES, OutputOptions
+from aggregator.settings import FILE_NAMES, OutputOptions
 
 FINGERPRINT = "2"
 """The version of the shape of the output: a new one has every document written again."""

@@ -20,7 +20,7 @@ import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aggregator.model import Problem
+    from aggregator.problems import Problem
 
 
 class AggregatorError(Exception):

@@ -22,10 +22,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
 from aggregator.errors import ShortageError
-from aggregator.model import Problem, Record, RecordRow, Rejection, Source, SourceFile, Unchanged, late_update
-from aggregator.naming import kept_stat, record_filter, unescape_path
-from aggregator.paths import ABSENT, Folder
+from aggregator.model import Record, RecordRow, Rejection, SourceFile, Unchanged, late_update
+from aggregator.paths import ABSENT, Folder, kept_stat, record_filter, unescape_path
+from aggregator.problems import Problem
 from aggregator.processes import Worker, WorkerLostError, WorkerPool
+from aggregator.settings import Source
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -220,8 +221,8 @@ def _unreadable(file: SourceFile, error: OSError) -> Rejection:
 
 
 def _parse_file(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
-    from aggregator.parse import parse_record
     from aggregator.parse.fields import Fields
+    from aggregator.parse.record import parse_record
 
     try:
         outcome = parse_record(raw, file, source, digest)

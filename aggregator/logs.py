@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 
-from aggregator.shown import visible
+from aggregator.display import visible
 
 MAX_WAITING_BYTES = 4_000_000
 """How much may wait for a stream that takes nothing."""
@@ -29,7 +29,7 @@ LINES_A_SECOND = 5
 """Lines of one limited logger; each request of a client may log."""
 TELL_LOST_S = 1.0
 """Time between two lines that say how many were left out."""
-_LIMITED = ("aggregator.http", "asyncio", "uvicorn")
+_LIMITED = ("aggregator.serve", "asyncio", "uvicorn")
 _QUIET = ("alembic", "apscheduler", "watchfiles")
 
 

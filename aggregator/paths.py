@@ -6,13 +6,17 @@ folders by rename, however quick, leads out of the folder.
 
 from __future__ import annotations
 
+import codecs
 import errno
+import fnmatch
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote_to_bytes
 
 HAS_DIR_FD = {os.open, os.stat} <= os.supports_dir_fd and os.scandir in os.supports_fd
 """Whether the system opens files relative to a folder; where it does not (Windows), `Folder` checks and then opens."""
@@ -161,3 +165,67 @@ def _parts(path: str) -> list[str]:
     if not {"", ".", ".."}.isdisjoint(parts):
         raise OSError(errno.EXDEV, "not a path below the folder", path)
     return parts
+
+
+_OLDEST_NS, _NEWEST = -(2**63), 2**63 - 1
+
+
+def escape_name(name: str) -> str:
+    """A file name as it stands in the store and in ids: `%` and bytes that are not UTF-8 as `%XX`."""
+    if "%" not in name and (name.isascii() or _is_unicode(name)):
+        return name
+    raw = os.fsencode(name.replace("%", "%25"))
+    return raw.decode("utf-8", "percent-bytes")
+
+
+def unescape_path(path: str) -> str:
+    """The path to open for an escaped one."""
+    return os.fsdecode(unquote_to_bytes(path)) if "%" in path else path
+
+
+def kept_stat(size: int, mtime_ns: int, ctime_ns: int, inode: int) -> tuple[int, int, int, int]:
+    """The same numbers as 64 bits can hold them: a file may be dated beyond the year 2262."""
+    if _OLDEST_NS <= mtime_ns <= _NEWEST and _OLDEST_NS <= ctime_ns <= _NEWEST and inode <= _NEWEST:
+        return size, mtime_ns, ctime_ns, inode
+    mtime_ns, ctime_ns = (max(_OLDEST_NS, min(one, _NEWEST)) for one in (mtime_ns, ctime_ns))
+    return size, mtime_ns, ctime_ns, inode & _NEWEST
+
+
+def record_filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], object]:
+    """A test of whether a file of this name is a record, by shell patterns."""
+    # plain `*.ext`, the usual case, is a suffix test
+    if all(pattern[:2] == "*." and not set("*?[") & set(pattern[1:]) for pattern in include):
+        is_included = _any_suffix(tuple(pattern[1:] for pattern in include))
+    else:
+        is_included = _any_pattern(include)
+    if not exclude:
+        return is_included
+    is_excluded = _any_pattern(exclude)
+    return lambda name: is_included(name) and not is_excluded(name)
+
+
+def _any_suffix(suffixes: tuple[str, ...]) -> Callable[[str], object]:
+    return lambda name: name.endswith(suffixes)
+
+
+def _any_pattern(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escape_bytes(error: UnicodeError) -> tuple[str, int]:
+    """Decoding error handler: each bad byte as `%XX`."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "".join(f"%{byte:02X}" for byte in bad), error.end
+
+
+codecs.register_error("percent-bytes", _escape_bytes)

@@ -19,57 +19,44 @@ from hashlib import blake2b
 from aggregator.config import Config
 from aggregator.documents import FINGERPRINT, archive_path, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
-from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
-from aggregator.model import ALL_FIT, CycleResult, Document, Entry, Feed, Fitting, Rule, Source, SourceFile
-from aggregator.publish import NOTHING, OutputFolder, Published, Wanted
-from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
-from aggregator.store import (
-    MASS_REMOVAL,
-    FeedReader,
-    InForce,
-    Space,
-    Store,
-    Writer,
-    count_known,
-    count_rejected,
-    count_vanished,
-    dropped_sources,
+from aggregator.feeds.archives import page_versions, read_pages
+from aggregator.feeds.evaluation import open_feeds
+from aggregator.feeds.notices import read_notices
+from aggregator.feeds.policy import InForce, is_in_force
+from aggregator.feeds.registry import (
     feed_versions,
-    free_duplicates,
-    from_us,
     index_version,
-    is_in_force,
+    prepare_feeds,
+    read_feeds,
+    settle_feeds,
+    settle_index,
+    summarise_feeds,
+    topic_terms,
+)
+from aggregator.feeds.slugs import retire_empty, topic_moves
+from aggregator.feeds.urls import note_config, urls_before
+from aggregator.feeds.window import FeedReader, Space
+from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
+from aggregator.model import ALL_FIT, CycleResult, Document, Entry, Feed, Fitting, SourceFile
+from aggregator.output.folder import NOTHING, OutputFolder, Published, Wanted
+from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
+from aggregator.settings import Rule, Source
+from aggregator.store.database import Store
+from aggregator.store.entries import store_outcomes
+from aggregator.store.files import (
+    dropped_sources,
     is_unseen,
     known_at,
     known_digests,
     known_files,
     mark_missing,
-    next_due,
-    note_config,
-    open_feeds,
     open_source,
-    page_versions,
-    pair_renames,
-    prepare_feeds,
-    read_feeds,
-    read_meta,
-    read_notices,
-    read_pages,
-    record_cycle,
-    record_failure,
-    release_entries,
-    retire_empty,
-    set_source_problem,
-    settle_feeds,
-    settle_index,
-    store_outcomes,
-    summarise_feeds,
-    topic_moves,
-    topic_terms,
-    urls_before,
-    withdraw_expired,
-    withdraw_vanished,
 )
+from aggregator.store.releases import next_due, release_entries
+from aggregator.store.removals import MASS_REMOVAL, count_known, count_vanished, withdraw_expired, withdraw_vanished
+from aggregator.store.renames import free_duplicates, pair_renames
+from aggregator.store.session import Writer, from_us, read_meta
+from aggregator.store.status import count_rejected, record_cycle, record_failure, set_source_problem
 
 INDEX = ""
 """The name, among feeds, of the list of feeds."""

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aggregator.errors import ShortageError
-from aggregator.model import KnownFile, Source, SourceFile
-from aggregator.naming import escape_name, kept_stat, record_filter, unescape_path
-from aggregator.paths import ABSENT, Folder
+from aggregator.model import KnownFile, SourceFile
+from aggregator.paths import ABSENT, Folder, escape_name, kept_stat, record_filter, unescape_path
+from aggregator.settings import Source
 
 BATCH = 1000
 """Files that are statted, and compared, at a time."""

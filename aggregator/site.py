@@ -10,7 +10,7 @@ from aggregator.config import Config
 from aggregator.errors import StoreMismatchError
 
 if TYPE_CHECKING:
-    from aggregator.store import Store
+    from aggregator.store.database import Store
 
 CONFIG_KEY = "config"
 """Where the store keeps the path of the config that it was last written with; empty: with the defaults."""
@@ -52,7 +52,7 @@ def port_warning(config: Config, port: int) -> str | None:
 
 def open_configured(config: Config, store: Store) -> str:
     """The id of the site, which the store has by then, as it has the path of the config. Raises StoreMismatchError."""
-    from aggregator.store import open_site, read_meta, write_meta
+    from aggregator.store.session import open_site, read_meta, write_meta
 
     with store.read() as connection:
         kept = read_meta(connection, CONFIG_KEY)

@@ -22,8 +22,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 from feedgen.feed import FeedGenerator
 
-from aggregator.model import Content, Entry, Feed, Format, Image, OutputOptions, Provider, Site, Topic
+from aggregator.model import Content, Entry, Feed, Image, Provider, Topic
 from aggregator.render import render_feed
+from aggregator.settings import Format, OutputOptions, Site
 
 ENTRIES = 50
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -36,8 +36,9 @@ MODULES = {
     "aggregator.ingest": READ,
     "aggregator.parse": PARSE,
     "aggregator.store": STORE,
+    "aggregator.feeds": STORE,
     "aggregator.render": RENDER,
-    "aggregator.publish": PUBLISH,
+    "aggregator.output": PUBLISH,
 }
 FUNCTIONS = {"ingest_files": HAND_OVER, "settle_feeds": SETTLE, "settle_index": SETTLE, "open_store": START}
 """What is another stage than the module that it is in."""

@@ -19,8 +19,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from aggregator.config.schema import PRESETS
-from aggregator.model import Source, SourceFile
-from aggregator.parse import bare_yaml, parse_record
+from aggregator.model import SourceFile
+from aggregator.parse.front_matter import fast_yaml as bare_yaml
+from aggregator.parse.record import parse_record
+from aggregator.settings import Source
 
 RECORDS = 500
 SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[1] / "../shared")

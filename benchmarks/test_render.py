@@ -11,8 +11,9 @@ from dataclasses import replace
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from aggregator.model import Entry, Feed, Format, OutputOptions
+from aggregator.model import Entry, Feed
 from aggregator.render import fit_entries, render_feed
+from aggregator.settings import Format, OutputOptions
 from benchmarks.bench_feed import ENTRIES, SITE, floor, fresh, make_entry, make_feed, plain_feedgen
 
 LEAN = OutputOptions(("rss", "atom"), pages=False, max_bytes=1_000_000)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from aggregator.model import Clause, Facts, Rule
-from aggregator.naming import topic_key
-from aggregator.phrases import read_phrase
-from aggregator.rules import FeedRules
+from aggregator.feeds.phrases import read_phrase
+from aggregator.feeds.rules import FeedRules
+from aggregator.model import Facts
+from aggregator.settings import Clause, Rule
+from aggregator.slugs import topic_key
 from benchmarks.corpus import TOPICS, WORDS, make_records
 
 KEYS = [topic_key(topic) for topic in TOPICS]

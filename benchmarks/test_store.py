@@ -12,8 +12,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from aggregator.config import load_config
 from aggregator.ingest import Row, ingest_row_batch
-from aggregator.model import Source, SourceFile
-from aggregator.store import Store, Writer, open_site, open_source, open_store, store_outcomes
+from aggregator.model import SourceFile
+from aggregator.settings import Source
+from aggregator.store.database import Store, open_store
+from aggregator.store.entries import store_outcomes
+from aggregator.store.files import open_source
+from aggregator.store.session import Writer, open_site
 from benchmarks.corpus import make_record, make_records
 from benchmarks.sites import LEAN, OurSite
 

@@ -55,7 +55,8 @@ def main(config_path: str, rounds: int) -> Walks:
     """Runs cycles as the service does."""
     from aggregator.config import load_config
     from aggregator.pipeline import Pipeline
-    from aggregator.store import open_site, open_store
+    from aggregator.store.database import open_store
+    from aggregator.store.session import open_site
 
     config = load_config(Path(config_path), env={})
     store = open_store(config.store.url, create=False)

@@ -20,7 +20,9 @@ from sqlalchemy import create_engine, text
 from aggregator.config import Config, load_config
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
-from aggregator.store import Store, file_problems, open_site, open_store
+from aggregator.store.database import Store, open_store
+from aggregator.store.session import open_site
+from aggregator.store.status import file_problems
 
 BACKENDS = ("sqlite", "postgresql")
 SITE_ID = "feeds.example.org"

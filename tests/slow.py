@@ -7,7 +7,8 @@ import signal
 
 from aggregator import ingest
 from aggregator.ingest import Batch, Row
-from aggregator.model import Record, Rejection, Source, SourceFile
+from aggregator.model import Record, Rejection, SourceFile
+from aggregator.settings import Source
 
 SLOW, CRASHING = b"SLOW", b"CRASHING"
 _parse_file = ingest._parse_file

@@ -16,7 +16,8 @@ from conftest import SiteFolder, at
 from lxml import etree
 
 from aggregator.errors import StoppedError
-from aggregator.store import archives, feeds
+from aggregator.feeds import archives
+from aggregator.feeds import registry as feeds
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
@@ -362,7 +363,7 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: Si
         sealing(writer, reader, terms, check)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aggregator.store.feeds.seal_backfills", stop_soon)
+        patch.setattr("aggregator.feeds.registry.seal_backfills", stop_soon)
         with pytest.raises(StoppedError):
             site.run("2026-03-02 12:00")
         site.run("2026-03-02 12:01")

@@ -16,10 +16,13 @@ from test_parse import SOURCE
 
 from aggregator.config.schema import PRESETS
 from aggregator.content import content_json
-from aggregator.model import Content, Image, Provider, Record, Rejection, Related, Source, SourceFile
-from aggregator.parse import bare_yaml, front_matter, parse_record
+from aggregator.model import Content, Image, Provider, Record, Rejection, Related, SourceFile
+from aggregator.parse import front_matter
 from aggregator.parse.fields import Fields
-from aggregator.parse.matter import Limits, Wanted
+from aggregator.parse.front_matter import fast_yaml as bare_yaml
+from aggregator.parse.front_matter.values import Limits, Wanted
+from aggregator.parse.record import parse_record
+from aggregator.settings import Source
 
 SOURCES = [
     SOURCE,

@@ -16,10 +16,12 @@ from test_parse import SOURCE, lines, record
 
 import aggregator
 from aggregator.config.schema import PRESETS, Preset
-from aggregator.model import Record, Rejection, Source, SourceFile
-from aggregator.naming import MAX_MARKS, few_marks, normal_form, topic_key
-from aggregator.parse import parse_record
+from aggregator.model import Record, Rejection, SourceFile
 from aggregator.parse.bounds import MAX_DIGITS, MAX_IMAGES, MAX_RELATED, MAX_URL, cut_text
+from aggregator.parse.record import parse_record
+from aggregator.settings import Source
+from aggregator.slugs import topic_key
+from aggregator.unicode import MAX_MARKS, few_marks, normal_form
 
 SECONDS = 3.0
 """Of processor time for one file, some thirty times what it takes; what is quadratic takes more."""

@@ -18,7 +18,7 @@ import pytest
 from commands import Shop
 
 from aggregator import cli
-from aggregator.store import open_store
+from aggregator.store.database import open_store
 
 NOW = "2024-06-01T12:00:00Z"
 SUMMARY = re.compile(r"scanned \d+, new \d+, changed \d+, removed \d+, rejected \d+, feeds written \d+, \d+\.\d\d s\n")

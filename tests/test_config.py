@@ -28,11 +28,12 @@ from aggregator.config import (
     usable_config,
 )
 from aggregator.config.cron import read_cron, shortest_gap_minutes
-from aggregator.config.locate import Locator
 from aggregator.config.schema import FIELDS, PRESETS
+from aggregator.config.toml_positions import Locator
 from aggregator.config.values import BadValueError, read_duration, read_size
 from aggregator.errors import ConfigError
-from aggregator.model import Clause, Document, OutputOptions, Rule
+from aggregator.model import Document
+from aggregator.settings import Clause, OutputOptions, Rule
 
 CHECKOUT = Path(__file__).parents[1]
 CONTRACT = Path(os.environ.get("AGGREGATOR_SHARED", CHECKOUT.parent / "shared")) / "contract.md"

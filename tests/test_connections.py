@@ -13,8 +13,8 @@ import httpx
 import pytest
 from test_http import RSS, make_app, publish, running
 
-from aggregator.http import server
-from aggregator.http.app import FeedsApp
+from aggregator.serve import server
+from aggregator.serve.app import FeedsApp
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from aggregator.config.schema import PRESETS
 from aggregator.ingest import ingest_files
-from aggregator.model import Provider, Record, Rejection, Source, SourceFile
-from aggregator.parse import parse_record
+from aggregator.model import Provider, Record, Rejection, SourceFile
+from aggregator.parse.record import parse_record
 from aggregator.scan import Differs, scan_folder
+from aggregator.settings import Source
 
 SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[1] / "../shared")
 CORPUS = SHARED / "corpus"

@@ -24,10 +24,10 @@ from lxml import etree
 from sqlalchemy import Connection, text, update
 
 from aggregator.errors import LeaseLostError, StoppedError, StoreHeldError, StoreNewerError
-from aggregator.store import Store, open_store, read_holder
-from aggregator.store.engine import migrate
+from aggregator.store.database import Store, migrate, open_store
 from aggregator.store.indexes import metadata
-from aggregator.store.tables import lease
+from aggregator.store.lease import read_holder
+from aggregator.store.schema import lease
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
@@ -711,7 +711,7 @@ def crash_before(patch: pytest.MonkeyPatch, nth: int) -> None:
 def test_a_crash_between_any_two_transactions_is_healed_by_the_next_cycle(
     site: SiteFolder, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aggregator.store.writer.JOIN_S", -1.0)  # each step is a transaction, as after a long one
+    monkeypatch.setattr("aggregator.store.session.JOIN_S", -1.0)  # each step is a transaction, as after a long one
     make_changes(site)
     crashes = 0
     while True:
@@ -733,7 +733,7 @@ def test_one_crash_before_each_transaction_in_turn_is_healed_by_the_next_cycle(
     undisturbed: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aggregator.store.writer.JOIN_S", -1.0)  # each step is a transaction, as after a long one
+    monkeypatch.setattr("aggregator.store.session.JOIN_S", -1.0)  # each step is a transaction, as after a long one
     origin = make_site(f"sqlite:///{tmp_path / 'origin.db'}")
     make_changes(origin)
     origin.close()

@@ -12,12 +12,13 @@ from conftest import SiteFolder, at, record_text
 from sqlalchemy import func, select
 
 from aggregator import cli
-from aggregator.answers import explanation_facts
+from aggregator.cli.answers import explanation_facts
+from aggregator.cli.explaining import explain_record
 from aggregator.errors import NotFoundError
-from aggregator.explain import explain_record
-from aggregator.store import Writer, history
-from aggregator.store.history import prune_events
-from aggregator.store.tables import event
+from aggregator.store import events as history
+from aggregator.store.events import prune_events
+from aggregator.store.schema import event
+from aggregator.store.session import Writer
 
 CORPUS = Path("/work/shared/corpus")
 NOON, LATER, STILL = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-01 14:00"

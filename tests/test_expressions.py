@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import aggregator
-from aggregator import naming
-from aggregator.parse import yaml_matter
+from aggregator import unicode
+from aggregator.parse.front_matter import yaml as yaml_front_matter
 
 PACKAGE = Path(aggregator.__file__).parent
 SHORT, LONG = 6_000, 24_000
@@ -27,8 +27,8 @@ FREE_S = 0.004
 """Processor time that needs no second look: linear expressions take a tenth of it for a short text."""
 MAX_RATIO = 8
 MADE = {
-    "naming.py:_long_runs": naming._long_runs,
-    "parse/yaml_matter.py:_over_columns": lambda: yaml_matter._over_columns(40),
+    "unicode.py:_long_runs": unicode._long_runs,
+    "parse/yaml_front_matter.py:_over_columns": lambda: yaml_front_matter._over_columns(40),
 }
 """Expressions that a function makes, by the function."""
 Use = Callable[[re.Pattern[str], str], object]

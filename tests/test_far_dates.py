@@ -11,9 +11,9 @@ import pytest
 from conftest import SiteFolder, at
 from sqlalchemy import delete, update
 
-from aggregator.check import Place, check_records
-from aggregator.store.tables import archive_page, entry, feed, meta, source
-from aggregator.store.writer import to_us
+from aggregator.cli.checking import Place, check_records
+from aggregator.store.schema import archive_page, entry, feed, meta, source
+from aggregator.store.session import to_us
 
 DATED = {"publishedDateTime": "2024-04-01T00:00:00Z"}
 FAR = "2062-03-02T00:00:00Z"

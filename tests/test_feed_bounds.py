@@ -12,7 +12,7 @@ from test_archives import entry_ids, pages, walk
 from test_http import fine, running
 from test_topics import atom_id, listed
 
-from aggregator.naming import IdMint
+from aggregator.ids import IdMint
 from aggregator.service import make_app
 
 NOON, LATER, LATER_STILL, LAST = "2026-03-01 12:00", "2026-03-01 13:00", "2026-03-01 14:00", "2026-03-01 15:00"

@@ -15,10 +15,13 @@ from test_http import fine, running
 
 from aggregator import pipeline
 from aggregator.errors import StoppedError
-from aggregator.naming import IdMint, topic_slug
+from aggregator.feeds import evaluation
+from aggregator.feeds.evaluation import open_feeds
+from aggregator.ids import IdMint
 from aggregator.service import make_app
-from aggregator.store import Writer, evaluation, open_feeds, to_us
-from aggregator.store.tables import ENTRY_OUT, archive_page, entry, feed, feed_entry
+from aggregator.slugs import topic_slug
+from aggregator.store.schema import ENTRY_OUT, archive_page, entry, feed, feed_entry
+from aggregator.store.session import Writer, to_us
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"

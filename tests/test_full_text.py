@@ -10,7 +10,7 @@ import pytest
 from conftest import SiteFolder, record_text
 from lxml import etree
 
-from aggregator.store.tables import body
+from aggregator.store.schema import body
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"

@@ -20,8 +20,8 @@ from lxml import etree
 from sqlalchemy import select
 
 from aggregator.errors import StoppedError
-from aggregator.store import archives
-from aggregator.store.tables import ENTRY_OUT, entry
+from aggregator.feeds import archives
+from aggregator.store.schema import ENTRY_OUT, entry
 
 SEED = int(os.environ.get("HISTORY_SEED", "1"))  # another number, other histories by the same rules
 STEPS = 30

@@ -25,9 +25,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.errors import AggregatorError
-from aggregator.http import EMPTY_SNAPSHOT, FeedsApp, bind_socket, load_snapshot, make_server
-from aggregator.http.negotiation import accepts_html, matches_etag, parse_http_date, prefers_gzip
-from aggregator.http.snapshot import read_from_disk
+from aggregator.serve import EMPTY_SNAPSHOT, FeedsApp, bind_socket, load_snapshot, make_server
+from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
+from aggregator.serve.files import read_from_disk
 
 WRITTEN = 1_700_000_000
 WRITTEN_DATE = formatdate(WRITTEN, usegmt=True)
@@ -255,7 +255,7 @@ def test_what_changed_just_now_has_no_date_and_a_date_is_no_validator(
     end_of_second = formatdate(1_700_000_101, usegmt=True)
     with running(make_app(own)) as client:
         for later, dated in ((0, False), (0.9, False), (1.8, False), (1.9, True), (86400, True)):
-            monkeypatch.setattr("aggregator.http.app.time", lambda moment=changed + later: moment)
+            monkeypatch.setattr("aggregator.serve.app.time", lambda moment=changed + later: moment)
             response = client.get(f"/{path}")
             assert response.headers.get("last-modified") == (end_of_second if dated else None)
             response = client.get(f"/{path}", headers={"if-modified-since": end_of_second})

@@ -20,10 +20,11 @@ import slow
 from aggregator import ingest
 from aggregator.config.schema import PRESETS
 from aggregator.ingest import Outcome, ingest_batch, ingest_files, ingest_rows, trace_file
-from aggregator.model import Record, Rejection, Source, SourceFile, Unchanged
-from aggregator.parse import parse_record
+from aggregator.model import Record, Rejection, SourceFile, Unchanged
+from aggregator.parse.record import parse_record
 from aggregator.processes import WorkerPool
 from aggregator.scan import Differs, scan_folder
+from aggregator.settings import Source
 
 GOOD = "---\ntitle: T\n---\nbody\n"
 
@@ -170,7 +171,7 @@ def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
             raise KeyError(CANARY)
         return real(raw, file, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("aggregator.parse.parse_record", parse)
+    monkeypatch.setattr("aggregator.parse.record.parse_record", parse)
     (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
 
     assert [type(one) for one in outcomes] == [Rejection, Record]

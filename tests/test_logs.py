@@ -124,7 +124,7 @@ def test_a_stream_that_does_not_wait_gets_every_line() -> None:
 
 def test_requests_that_fail_log_some_lines_a_second_and_their_number() -> None:
     reading, writing = os.pipe()
-    with logging_to(writing, "aggregator.http.app") as log, open(reading) as pipe:
+    with logging_to(writing, "aggregator.serve.app") as log, open(reading) as pipe:
         began = time.monotonic()
         for _ in range(1000):
             log.error("failed")

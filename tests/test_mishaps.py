@@ -14,7 +14,7 @@ import pytest
 from conftest import SiteFolder
 
 from aggregator.errors import StoppedError, StoreError
-from aggregator.store import copy_store
+from aggregator.store.database import copy_store
 
 NOON = "2024-05-01 12:00"
 OLD = {"publishedDateTime": "2024-01-01T00:00:00Z"}

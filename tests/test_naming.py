@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.naming import RESERVED_SLUGS, IdMint, escape_name, topic_key, topic_slug, unescape_path
+from aggregator.ids import IdMint
+from aggregator.paths import escape_name, unescape_path
+from aggregator.slugs import RESERVED_SLUGS, topic_key, topic_slug
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 

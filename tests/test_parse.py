@@ -18,9 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.config.schema import PRESETS
-from aggregator.model import Image, Problem, Provider, Record, Rejection, Related, Source, SourceFile
-from aggregator.parse import parse_record
+from aggregator.model import Image, Provider, Record, Rejection, Related, SourceFile
 from aggregator.parse.clean import host_name, http_url, plain_text, utc_time, xml_text
+from aggregator.parse.record import parse_record
+from aggregator.problems import Problem
+from aggregator.settings import Source
 
 UTC_ZONE = ZoneInfo("UTC")
 SOURCE = Source(

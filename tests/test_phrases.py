@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.naming import topic_key
-from aggregator.phrases import read_phrase, says
+from aggregator.feeds.phrases import read_phrase, says
+from aggregator.slugs import topic_key
 
 
 @pytest.mark.parametrize(

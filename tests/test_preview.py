@@ -10,14 +10,14 @@ import pytest
 from conftest import SiteFolder, at
 from test_http import fine, running
 
-from aggregator import preview as module
-from aggregator.answers import trial_facts
+from aggregator import rehearsal as module
+from aggregator.cli.answers import trial_facts
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError, StoppedError
-from aggregator.preview import lost_urls, preview_feed, rehearse
+from aggregator.feeds import evaluation
+from aggregator.rehearsal import lost_urls, preview_feed, rehearse
 from aggregator.service import make_app
-from aggregator.store import evaluation
-from aggregator.store.tables import metadata
+from aggregator.store.schema import metadata
 
 NOON, LATER = "2024-05-01 12:00", "2024-05-01 13:00"
 AI = '[[feed]]\nslug = "picks"\ntopics.any = ["AI"]\n'

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator import cli
-from aggregator.model import Problem
-from aggregator.reports import github_line
-from aggregator.shown import json_text, shown_time, visible, visible_facts
+from aggregator.cli.reports import github_line
+from aggregator.display import json_text, shown_time, visible, visible_facts
+from aggregator.problems import Problem
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = f"a\x1b[31mb\x07\x9b2J\u2028\x7f{BIDI}z"

@@ -24,8 +24,8 @@ from conftest import SiteFolder
 from aggregator import render
 from aggregator.errors import PublishError, RenderError
 from aggregator.model import CycleResult, Document, Feed
-from aggregator.publish import OutputFolder, Wanted
-from aggregator.tree import Tree
+from aggregator.output.folder import OutputFolder, Wanted
+from aggregator.output.tree import Tree
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
 DATE = {"publishedDateTime": "2024-05-01T08:00:00Z"}

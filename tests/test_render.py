@@ -32,12 +32,9 @@ from aggregator.model import (
     Entry,
     Feed,
     FeedSummary,
-    Format,
     Image,
-    OutputOptions,
     Provider,
     Related,
-    Site,
     Topic,
     Withdrawal,
 )
@@ -45,6 +42,7 @@ from aggregator.render import atom, rss, xmlfeed
 from aggregator.render.markup import rfc822_date, rfc3339_date, write_common
 from aggregator.render.parts import ENTRY_BYTES, Rendered, Scope, content_html, presentable, presentable_entry
 from aggregator.render.weight import LONGEST_BASE_URL, LONGEST_SLUG, weigh_entries
+from aggregator.settings import Format, OutputOptions, Site
 
 SITE = Site("Notes", "https://feeds.example/", "en", "", "https://feeds.example/icon.png", "© Notes", 15)
 OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000)

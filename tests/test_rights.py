@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.store import open_store
+from aggregator.store.database import open_store
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from aggregator.config.schema import TopicsTable
 from aggregator.config.topics import read_tables
-from aggregator.model import Clause, Content, Facts, Provider, Rule, TopicTables
-from aggregator.rules import FeedRules, failing_clause, matches, read_facts, rule_text, topic_rule
+from aggregator.feeds.rules import FeedRules, failing_clause, matches, read_facts, rule_text, topic_rule
+from aggregator.model import Content, Facts, Provider
+from aggregator.settings import Clause, Rule
+from aggregator.topics import TopicTables
 
 ENTRY = Facts(
     topics=frozenset({"ai", "power apps"}),

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from aggregator import paths as paths_module
 from aggregator import scan
-from aggregator.model import Source, SourceFile
-from aggregator.naming import escape_name
+from aggregator.model import SourceFile
+from aggregator.paths import escape_name
 from aggregator.scan import (
     Differs,
     FolderError,
@@ -30,6 +30,7 @@ from aggregator.scan import (
     scan_paths,
     walk_folder,
 )
+from aggregator.settings import Source
 
 MD = ("*.md",)
 

@@ -19,9 +19,9 @@ from commands import DEADLINE_S, Running, Shop, eventually
 from aggregator import cli
 from aggregator.config import Config, default_config, load_config
 from aggregator.errors import StoreError
-from aggregator.http import SwitchedApp, bind_socket, make_server
+from aggregator.serve import SwitchedApp, bind_socket, make_server
 from aggregator.service import LiveConfig, make_app
-from aggregator.service.live import ConfigState
+from aggregator.service.config_reload import ConfigState
 
 MANY = 3000
 STOPS_WITHIN_S = 5.0
@@ -492,7 +492,7 @@ def test_a_file_that_is_gone_for_a_moment_is_not_missed(shop: Shop, monkeypatch:
     shop.config.write_text(text)
     assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
     shop.config.unlink()
-    monkeypatch.setattr("aggregator.service.live.AWAY_S", 0)
+    monkeypatch.setattr("aggregator.service.config_reload.AWAY_S", 0)
     assert (live.look(), live.look()) == (None, None)
     assert [str(problem) for problem in live.state.refused] == [f"{shop.config}: the file is gone (bring it back)"]
     shop.config.write_text(text)

@@ -15,17 +15,8 @@ import standards
 from conftest import SiteFolder
 
 from aggregator import render
-from aggregator.model import (
-    ArchivePage,
-    Content,
-    Entry,
-    Feed,
-    OutputOptions,
-    Related,
-    Site,
-    Topic,
-    Withdrawal,
-)
+from aggregator.model import ArchivePage, Content, Entry, Feed, Related, Topic, Withdrawal
+from aggregator.settings import OutputOptions, Site
 
 BASE_URL = "https://feeds.example.org/"
 SHARED = Path(os.environ.get("AGGREGATOR_SHARED", Path(__file__).parents[2] / "shared"))

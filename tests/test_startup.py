@@ -11,8 +11,8 @@ import pytest
 from commands import Shop
 
 POSTGRESQL = {"sqlalchemy.dialects.postgresql", "psycopg"}
-SERVICE = {"apscheduler", "watchfiles", "uvicorn", "uvloop", "httptools", "aggregator.service", "aggregator.http"}
-READING = {"yaml", "frontmatter", "markdown_it", "nh3", "aggregator.parse"}
+SERVICE = {"apscheduler", "watchfiles", "uvicorn", "uvloop", "httptools", "aggregator.service", "aggregator.serve"}
+READING = {"yaml", "frontmatter", "markdown_it", "nh3", "aggregator.parse.record"}
 RENDERING = {"feedgen", "lxml", "jinja2", "markupsafe", "aggregator.render"}
 SELDOM = {"alembic", "sqlalchemy.orm", "rich", "re2", "multiprocessing"}
 
@@ -64,8 +64,8 @@ def test_help_and_version_import_no_more_than_the_commands(shop: Shop) -> None:
             "aggregator.cli",
             "aggregator.errors",
             "aggregator.logs",
-            "aggregator.printing",
-            "aggregator.shown",
+            "aggregator.cli.printing",
+            "aggregator.display",
         }
 
 

@@ -11,9 +11,13 @@ from sqlalchemy import select
 
 from aggregator.config.topics import toml_text
 from aggregator.errors import StoppedError
-from aggregator.naming import IdMint, topic_slug
-from aggregator.store import Writer, evaluation, open_feeds, pinnable_slugs
-from aggregator.store.tables import entry, feed, feed_entry
+from aggregator.feeds import evaluation
+from aggregator.feeds.evaluation import open_feeds
+from aggregator.feeds.topics import pinnable_slugs
+from aggregator.ids import IdMint
+from aggregator.slugs import topic_slug
+from aggregator.store.schema import entry, feed, feed_entry
+from aggregator.store.session import Writer
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"

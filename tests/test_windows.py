@@ -15,9 +15,9 @@ from conftest import SiteFolder, at
 from sqlalchemy import select, text
 from test_archives import pages, walk
 
-from aggregator.naming import canonical_link, link_key
-from aggregator.store import evaluation
-from aggregator.store.tables import entry, feed, feed_entry
+from aggregator.feeds import evaluation
+from aggregator.links import canonical_link, link_key
+from aggregator.store.schema import entry, feed, feed_entry
 
 NOON = at("2024-05-01 12:00")
 HOUR = timedelta(hours=1)

@@ -8,11 +8,11 @@ those of a config that is in force, `problems` puts what is wrong into words, `t
 """
 
 from aggregator.config.load import Config, default_config, load_config, usable_config
-from aggregator.config.moves import Moves
 from aggregator.config.places import ConfigPlaces
 from aggregator.config.sample import SCHEMA_NAME, init_text
 from aggregator.config.schema import config_schema
 from aggregator.config.topics import can_pin, find_feeds, find_mentions, toml_text
+from aggregator.output.redirects import Moves
 
 __all__ = [
     "SCHEMA_NAME",

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from aggregator.config.locate import KeyPath
 from aggregator.config.schema import describe
-from aggregator.model import Problem
+from aggregator.config.toml_positions import KeyPath
+from aggregator.problems import Problem
 
 _PREFIX = "AGGREGATOR_"
 

@@ -15,12 +15,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aggregator.config.checks import find_conflicts, find_gaps
+from aggregator.config.conflicts import find_conflicts, find_gaps
 from aggregator.config.cron import shortest_gap_minutes
 from aggregator.config.environment import apply_environment
-from aggregator.config.locate import KeyPath
-from aggregator.config.moves import Moves
-from aggregator.config.problems import Finding, findings_of, place_findings, syntax_problem
+from aggregator.config.errors import Finding, findings_of, place_findings, syntax_problem
 from aggregator.config.schema import (
     PRESETS,
     ClauseTable,
@@ -36,23 +34,16 @@ from aggregator.config.schema import (
     TextTable,
     TopicsTable,
 )
+from aggregator.config.toml_positions import KeyPath
 from aggregator.config.topics import read_tables
 from aggregator.config.values import sqlite_file
 from aggregator.errors import ConfigError, ShortageError
-from aggregator.model import (
-    NO_CLAUSE,
-    Clause,
-    FeedPolicy,
-    FeedSpec,
-    OutputOptions,
-    Problem,
-    Rule,
-    Site,
-    Source,
-    TopicTables,
-)
-from aggregator.phrases import read_phrase
-from aggregator.rules import fold
+from aggregator.feeds.phrases import read_phrase
+from aggregator.feeds.rules import fold
+from aggregator.output.redirects import Moves
+from aggregator.problems import Problem
+from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
+from aggregator.topics import TopicTables
 
 MAX_CONFIG_BYTES = 8_000_000
 """A config that pins ten thousand topics has a tenth of it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 
 from aggregator.config.load import Config
-from aggregator.config.locate import KeyPath, Locator
-from aggregator.rules import fold
+from aggregator.config.toml_positions import KeyPath, Locator
+from aggregator.feeds.rules import fold
 
 
 class ConfigPlaces:

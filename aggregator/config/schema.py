@@ -27,7 +27,7 @@ from pydantic import (
 
 from aggregator.config import values
 from aggregator.config.cron import read_cron
-from aggregator.model import Format
+from aggregator.settings import Format
 
 TABLE_TAG, TEXT_TAG = "{table}", "{text}"
 

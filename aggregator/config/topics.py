@@ -7,12 +7,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from aggregator.config.locate import KeyPath, Locator
-from aggregator.config.problems import Finding
+from aggregator.config.errors import Finding
 from aggregator.config.schema import File, TopicsTable
+from aggregator.config.toml_positions import KeyPath, Locator
 from aggregator.config.values import BadValueError, need_text
-from aggregator.model import TopicTables
-from aggregator.rules import fold
+from aggregator.feeds.rules import fold
+from aggregator.topics import TopicTables
 
 _TABLES = ("slugs", "alias", "parent", "titles", "descriptions")
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from aggregator.naming import MAX_SLUG, RESERVED_SLUGS
-from aggregator.phrases import expression_error, read_phrase
+from aggregator.feeds.phrases import expression_error, read_phrase
+from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 
 T = TypeVar("T")
 

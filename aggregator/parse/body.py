@@ -16,8 +16,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from aggregator.naming import few_marks
 from aggregator.parse.clean import absolute_url, plain_text, player_url, unescape, xml_text
+from aggregator.unicode import few_marks
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -6,7 +6,7 @@ feed. Combining marks are bounded where texts are normalised (`naming.few_marks`
 
 from __future__ import annotations
 
-from aggregator.naming import few_marks
+from aggregator.unicode import few_marks
 
 MAX_RAW = 100_000
 """Characters of a text that are looked at, its markup included."""

@@ -9,8 +9,8 @@ from functools import lru_cache
 from urllib.parse import quote, urljoin, urlsplit
 from zoneinfo import ZoneInfo
 
-from aggregator.naming import few_marks
 from aggregator.parse.bounds import MAX_DATE, MAX_URL
+from aggregator.unicode import few_marks
 
 # XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

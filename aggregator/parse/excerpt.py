@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from aggregator.model import Layout
 from aggregator.parse.bounds import MAX_SUMMARY, cut_text
 from aggregator.parse.clean import plain_text
+from aggregator.settings import Layout
 
 MAX_BLOCKS = 20
 """Paragraphs at the start of a body that are looked at for one with a text."""

@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
-from aggregator.model import Image, Layout, Problem, Provider, Related
-from aggregator.naming import MAX_MARKS, few_marks, topic_key
+from aggregator.model import Image, Provider, Related
 from aggregator.parse.bounds import (
     MAX_DIGITS,
     MAX_ID,
@@ -40,8 +39,12 @@ from aggregator.parse.clean import (
     utc_time,
     xml_text,
 )
+from aggregator.parse.front_matter.values import Matter, NearMiss, Opaque, Scalar, Value, Wanted
 from aggregator.parse.keys import FLAGS, PLUS, FieldKeys
-from aggregator.parse.matter import Matter, NearMiss, Opaque, Scalar, Value, Wanted
+from aggregator.problems import Problem
+from aggregator.settings import Layout
+from aggregator.slugs import topic_key
+from aggregator.unicode import MAX_MARKS, few_marks
 
 MAX_SHOWN = 200
 MAX_NUMBER = 10**15

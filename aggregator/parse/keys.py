@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from aggregator.parse.matter import Wanted
+from aggregator.parse.front_matter.values import Wanted
 
 PLUS = " + "
 """Between keys of topics that add up."""

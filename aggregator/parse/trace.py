@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from aggregator.model import Record, Source, SourceFile
-from aggregator.parse import parse_record
+from aggregator.display import stamp
+from aggregator.model import Record, SourceFile
 from aggregator.parse.bounds import MAX_TEXT
+from aggregator.parse.conventions import Place, path_date, read_place
 from aggregator.parse.fields import Fields
+from aggregator.parse.front_matter.values import Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS
-from aggregator.parse.layout import Place, path_date, read_place
-from aggregator.parse.matter import Scalar, Value
-from aggregator.shown import stamp
+from aggregator.parse.record import parse_record
+from aggregator.settings import Source
 
 Origin = Literal["record", "path", "body", "config"]
 

@@ -17,19 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from aggregator.documents import ALL, archive_path
 from aggregator.errors import RenderError
-from aggregator.model import (
-    ALL_FIT,
-    FILE_NAMES,
-    ArchivePage,
-    Document,
-    Entry,
-    Feed,
-    FeedSummary,
-    Fitting,
-    Format,
-    OutputOptions,
-    Site,
-)
+from aggregator.model import ALL_FIT, ArchivePage, Document, Entry, Feed, FeedSummary, Fitting
 from aggregator.render import atom, jsonfeed, opml, rss
 from aggregator.render.markup import Common, write_common
 from aggregator.render.parts import (
@@ -44,6 +32,7 @@ from aggregator.render.parts import (
     presentable_entry,
 )
 from aggregator.render.weight import LONGEST_BASE_URL, escaped_bytes, weigh_entries, weigh_frame
+from aggregator.settings import FILE_NAMES, Format, OutputOptions, Site
 
 __all__ = [
     "fit_entries",

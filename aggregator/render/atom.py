@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
-from aggregator.model import ArchivePage, Content, Entry, Feed, OutputOptions, Site, Withdrawal
+from aggregator.model import ArchivePage, Content, Entry, Feed, Withdrawal
 from aggregator.render import xmlfeed
 from aggregator.render.markup import Common, attribute, empty, escaped, quoted, stated
 from aggregator.render.parts import (
@@ -24,6 +24,7 @@ from aggregator.render.parts import (
     presentable,
     provider_url,
 )
+from aggregator.settings import OutputOptions, Site
 
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
 KEPT_TOMBSTONES = 4096

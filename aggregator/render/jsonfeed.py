@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from aggregator.model import Content, Entry, Feed, OutputOptions, Site
+from aggregator.model import Content, Entry, Feed
 from aggregator.render.markup import Common
 from aggregator.render.parts import (
     Frame,
@@ -18,6 +18,7 @@ from aggregator.render.parts import (
     page_url,
     provider_url,
 )
+from aggregator.settings import OutputOptions, Site
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 

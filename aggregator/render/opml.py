@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from aggregator.documents import FEED_LIST
-from aggregator.model import Document, FeedSummary, OutputOptions, Site
+from aggregator.model import Document, FeedSummary
 from aggregator.render import xmlfeed
 from aggregator.render.parts import document, feed_url, page_url
+from aggregator.settings import OutputOptions, Site
 
 
 def render_opml(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:

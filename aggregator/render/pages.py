@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aggregator.documents import ALL, FEED_LIST, PAGE
-from aggregator.model import FILE_NAMES, Document, Entry, Feed, FeedSummary, Image, OutputOptions, Site, Topic
+from aggregator.model import Document, Entry, Feed, FeedSummary, Image, Topic
 from aggregator.render.parts import (
     KEPT_TOPICS,
     MEDIA_TYPES,
@@ -24,6 +24,7 @@ from aggregator.render.parts import (
     provider_of,
     provider_url,
 )
+from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
 # Python's own %B follows the locale of the process.
 _MONTHS = [

@@ -14,7 +14,8 @@ from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from aggregator.documents import archive_path
-from aggregator.model import FILE_NAMES, Content, Document, Entry, Feed, Format, OutputOptions, Provider, Site
+from aggregator.model import Content, Document, Entry, Feed, Provider
+from aggregator.settings import FILE_NAMES, Format, OutputOptions, Site
 
 S = TypeVar("S")
 K = TypeVar("K")

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from aggregator.model import Entry, Feed, OutputOptions, Site
+from aggregator.model import Entry, Feed
 from aggregator.render import xmlfeed
 from aggregator.render.markup import Common, escaped, escaped_twice, quoted, rfc822_date, stated
 from aggregator.render.parts import (
@@ -22,6 +22,7 @@ from aggregator.render.parts import (
     page_url,
 )
 from aggregator.render.xmlfeed import ATOM, DC
+from aggregator.settings import OutputOptions, Site
 
 _NO_PICTURE = (".avif", ".ico", ".svg", ".webp")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from aggregator.model import Content, Entry, Feed, Site
+from aggregator.model import Content, Entry, Feed
+from aggregator.settings import Site
 
 LONGEST_BASE_URL = 200
 """Bytes of the longest `base_url` that a weight holds for, escaped."""

@@ -17,9 +17,10 @@ from feedgen.ext.base import BaseExtension
 from lxml import etree
 
 from aggregator.errors import RenderError
-from aggregator.model import Feed, Format, Site
+from aggregator.model import Feed
 from aggregator.render.markup import rfc822_date
 from aggregator.render.parts import GENERATOR, Frame
+from aggregator.settings import Format, Site
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}"

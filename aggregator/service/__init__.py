@@ -10,9 +10,9 @@ ask for a cycle; one worker runs them.
 told, `serving` HTTP, `process` what ends it all when a thread dies.
 """
 
-from aggregator.service.cycles import Service
-from aggregator.service.live import LiveConfig
+from aggregator.service.config_reload import LiveConfig
 from aggregator.service.process import raise_file_limit
 from aggregator.service.serving import make_app, serve_folder
+from aggregator.service.worker import Service
 
 __all__ = ["LiveConfig", "Service", "make_app", "raise_file_limit", "serve_folder"]

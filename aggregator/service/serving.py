@@ -13,7 +13,7 @@ from typing import Any
 
 from aggregator import __version__
 from aggregator.config import Config
-from aggregator.http import FeedsApp, FeedsServer, Snapshot, load_snapshot
+from aggregator.serve import FeedsApp, FeedsServer, Snapshot, load_snapshot
 from aggregator.service.process import start_thread, watch_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -15,11 +15,11 @@ from watchfiles import Change
 from watchfiles._rust_notify import RustNotify
 from watchfiles.main import _default_force_polling
 
-from aggregator.model import Source
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 from aggregator.service.process import start_thread
-from aggregator.store import MASS_REMOVAL
+from aggregator.settings import Source
+from aggregator.store.removals import MASS_REMOVAL
 
 STEP_MS, IDLE_STEP_MS = 5, 100
 """Time between two looks for changes, which are told when the next one finds no more: a wake-up each, so fewer of them

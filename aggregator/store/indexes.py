@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, text
 
-from aggregator.store.tables import archive_page, entry, event, feed, feed_entry, file, metadata
+from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata
 
 __all__ = ["metadata"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from sqlalchemy import Connection, TextClause, delete, insert, select, text, update
 
 from aggregator.errors import LeaseLostError, StoreError, StoreHeldError
-from aggregator.store.tables import lease
+from aggregator.store.schema import lease
 
 LEASE_MS = 10_000
 RENEW_S = 3.0

@@ -15,31 +15,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, or_, select, update
 
 from aggregator.content import read_content
-from aggregator.model import Source
-from aggregator.sketch import (
-    LINK_BYTES,
-    Candidate,
-    is_alike,
-    link_part,
-    pair_alike,
-    read_sketch,
-    shared_lines,
-)
-from aggregator.store.history import EXPIRED, FLAG, tell_renamed
-from aggregator.store.lifecycle import undecided_files
-from aggregator.store.membership import Placing, place_entries
-from aggregator.store.records import changed_entry, facts_of, update_entries, withdraw_entries
-from aggregator.store.tables import (
-    ENTRY_HIDDEN,
-    ENTRY_OUT,
-    FILE_DUPLICATE,
-    FILE_READ,
-    AnyRow,
-    body,
-    entry,
-    file,
-)
-from aggregator.store.writer import Writer, span_us
+from aggregator.feeds.membership import Placing, place_entries
+from aggregator.settings import Source
+from aggregator.sketch import LINK_BYTES, Candidate, is_alike, link_part, pair_alike, read_sketch, shared_lines
+from aggregator.store.entries import changed_entry, facts_of, update_entries, withdraw_entries
+from aggregator.store.events import EXPIRED, FLAG, tell_renamed
+from aggregator.store.removals import undecided_files
+from aggregator.store.schema import ENTRY_HIDDEN, ENTRY_OUT, FILE_DUPLICATE, FILE_READ, AnyRow, body, entry, file
+from aggregator.store.session import Writer, span_us
 
 MOVES = 500
 FREED_AT_ONCE = 2000

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from aggregator.model import CycleResult, Problem, Source
-from aggregator.store.history import prune_events
-from aggregator.store.tables import (
+from aggregator.model import CycleResult
+from aggregator.problems import Problem
+from aggregator.settings import Source
+from aggregator.store.events import prune_events
+from aggregator.store.schema import (
     ENTRY_HIDDEN,
     ENTRY_OUT,
     ENTRY_WAITING,
@@ -23,8 +25,8 @@ from aggregator.store.tables import (
     entry,
     file,
 )
-from aggregator.store.tables import source as source_table
-from aggregator.store.writer import Writer, span_us
+from aggregator.store.schema import source as source_table
+from aggregator.store.session import Writer, span_us
 
 KEEP_CYCLES = timedelta(days=30)
 MAX_PROBLEMS = 1000

@@ -1,0 +1,126 @@
+"""What is wrong with a config, in words: where, what, which value, what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from aggregator.config.schema import TABLE_TAG, TEXT_TAG, describe
+from aggregator.config.toml_positions import KeyPath, Locator
+from aggregator.problems import Problem
+from aggregator.toml_errors import explain_toml
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+_KEY_TAG = "[key]"  # how pydantic says that the key of a table is wrong, not its value
+_NOT_KEYS = {TABLE_TAG, TEXT_TAG, _KEY_TAG}
+
+# pydantic's kind of error: what is wrong, what to do
+_SAID = {
+    "string_type": ("is not a text", "write it in quotes"),
+    "bool_type": ("is not true or false", "write true or false, without quotes"),
+    "int_type": ("is not a whole number{limits}", "write a number, such as {example}"),
+    "float_type": ("is not a number{limits}", "write a number, such as {example}"),
+    "finite_number": ("is not a number{limits}", "write a number, such as {example}"),
+    "greater_than_equal": ("is not a {number}{limits}", "write a number, such as {example}"),
+    "less_than_equal": ("is not a {number}{limits}", "write a number, such as {example}"),
+    "literal_error": ("is not known", "use {expected}"),
+    "tuple_type": ("is not a list", "write a list, such as {example}"),
+    "model_type": ("is not a table", "write its keys below a line [{table}]"),
+    "dict_type": ("is not a table", "write its keys below a line [{table}]"),
+    "missing": ("is missing", "add a line such as {key} = {example}"),
+}
+_NOT_ARRAY = ("is not an array of tables", "write its keys below a line [[{table}]]")  # tuples at the top are tables
+
+
+class Finding(NamedTuple):
+    """Something wrong with a key; `at_value` points at its value in the file and not at the key itself."""
+
+    path: KeyPath
+    what: str
+    todo: str
+    value: str | None = None
+    at_value: bool = False
+    level: Literal["error", "warning"] = "error"
+
+
+def findings_of(error: ValidationError) -> list[Finding]:
+    """All that pydantic found, in our words."""
+    return [_finding(details) for details in error.errors(include_url=False)]
+
+
+def place_findings(
+    findings: Iterable[Finding], *, file: str, text: str, variables: Mapping[KeyPath, str]
+) -> list[Problem]:
+    """The findings as problems of the file, or of the variable that set the key, in the order of the text."""
+    locator = Locator(text)
+    problems = []
+    for path, what, todo, value, at_value, level in findings:
+        variable = variables.get(tuple(part for part in path if isinstance(part, str))[:2])
+        line, column = (0, 0) if variable else locator.find(path, value=at_value)
+        problems.append(Problem(variable or file, line, column, what, value, todo, level))
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+def syntax_problem(error: ValueError, *, file: str, text: str) -> Problem:
+    """What `tomllib` could not read. Its message has the place; the value may be secret and is left out."""
+    fault = explain_toml(error, text)
+    return Problem(file, fault.line, fault.column, fault.what, todo=fault.todo)
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    """What to do about an unknown key: the nearest one that is known, else all."""
+    if near := get_close_matches(name, known, n=1):
+        return f"did you mean '{near[0]}'?"
+    return "known here: " + ", ".join(known)
+
+
+def _finding(details: ErrorDetails) -> Finding:
+    path = tuple(part for part in details["loc"] if part not in _NOT_KEYS)
+    name = next(part for part in reversed(path) if isinstance(part, str))
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        return Finding(path, "unknown key", _suggestion(name, list(describe(path[:-1])["properties"])), name)
+    what, todo = _words(details, path, name)
+    at_key = kind == "missing" or details["loc"][-1] == _KEY_TAG
+    return Finding(path, f"'{name}' {what}", todo, None if at_key else _shown(path, details["input"]), not at_key)
+
+
+def _words(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "value_error":
+        return context["error"].what, context["error"].todo
+    said = _NOT_ARRAY if kind == "tuple_type" and len(path) == 1 else _SAID.get(kind, ("cannot be used", ""))
+    known = describe(path)
+    terms = {
+        "key": name,
+        "table": ".".join(part for part in path if isinstance(part, str)),
+        "number": "whole number" if known.get("type") == "integer" else "number",
+        "limits": _limits(known),
+        "example": _toml(known.get("examples", [known.get("default")])[0]),
+        "expected": context.get("expected", ""),
+    }
+    return said[0].format_map(terms), said[1].format_map(terms)
+
+
+def _limits(known: dict[str, Any]) -> str:
+    if "maximum" in known:
+        return f" from {known['minimum']} to {known['maximum']}"
+    return f" of at least {known['minimum']}" if "minimum" in known else ""
+
+
+def _shown(path: KeyPath, value: Any) -> str | None:
+    """The value as it may be shown: an address with a user may hold a password, a table may hold anything."""
+    text = value if isinstance(value, str) else _toml(value)
+    if path[0] == "store" or isinstance(value, dict) or ("://" in text and "@" in text):
+        return None
+    return text
+
+
+def _toml(value: Any) -> str:
+    """The value much as TOML writes it."""
+    return json.dumps(value, ensure_ascii=False, default=str)

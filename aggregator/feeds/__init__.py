@@ -1,0 +1,1 @@
+"""Feeds: which feeds exist and what each of them shows."""

@@ -1,0 +1,157 @@
+"""Rules: does an entry belong in a feed, and if not, why? `failing_clause` is the only meaning of a rule. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from functools import lru_cache, partial
+
+from aggregator.feeds.phrases import says
+from aggregator.model import Content, Facts
+from aggregator.settings import NO_CLAUSE, Clause, Rule
+from aggregator.slugs import topic_key
+from aggregator.topics import NO_TABLES, TopicTables
+
+fold = lru_cache(maxsize=8192)(topic_key)
+"""The form in which texts of rules and of entries are compared: that of topics. Most of them come again and again."""
+
+
+def read_facts(content: Content, quality: float, heat: float, tables: TopicTables = NO_TABLES) -> Facts:
+    """What rules read of an entry: its topics by the names that `tables` give them, and those that these belong to."""
+    provider = content.provider
+    return Facts(
+        topics=tables.all_of(map(fold, content.topics)),
+        category=fold(content.category),
+        type=fold(content.type),
+        provider=fold(provider.name) if provider else "",
+        provider_domain=provider.domain if provider else "",
+        language=fold(content.language),
+        quality=quality,
+        heat=heat,
+        texts=(content.title, content.summary),
+    )
+
+
+@lru_cache(maxsize=4096)
+def topic_rule(key: str) -> Rule:
+    """The rule of the feed of the topic with this key."""
+    return Rule(topics=Clause(any=frozenset((key,))))
+
+
+def matches(facts: Facts, rule: Rule) -> bool:
+    """Whether an entry is in."""
+    return failing_clause(facts, rule) is None
+
+
+def failing_clause(facts: Facts, rule: Rule) -> str | None:
+    """The first clause that keeps an entry out, such as `topics.any` or `min_quality`; None if it is in."""
+    return next(failing_clauses(facts, rule), None)
+
+
+def failing_clauses(facts: Facts, rule: Rule) -> Iterator[str]:
+    """Every clause that keeps an entry out; those that cost most to try come last."""
+    if rule.default_language and not facts.language:
+        facts = replace(facts, language=rule.default_language)
+    for field, clause, has in (
+        ("topics", rule.topics, _has_topic),
+        ("category", rule.category, _has_category),
+        ("type", rule.type, _has_type),
+        ("provider", rule.provider, _has_provider),
+        ("language", rule.language, _has_language),
+    ):
+        if clause is not NO_CLAUSE:
+            yield from _failing_tests(field, clause, partial(has, facts))
+    if _is_below(facts.quality, rule.min_quality):
+        yield "min_quality"
+    if _is_below(facts.heat, rule.min_heat):
+        yield "min_heat"
+    if rule.text is not NO_CLAUSE:
+        yield from _failing_tests("text", rule.text, partial(says, facts.texts))
+
+
+def rule_text(rule: Rule) -> str:
+    """The rule as one text, the same for equal rules and in every version: what it does not ask for is not in it."""
+    stated: dict[str, object] = {}
+    for field in fields(rule):
+        value = getattr(rule, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, Clause):
+            value = {test: sorted(getattr(value, test)) for test in ("any", "all", "none") if getattr(value, test)}
+        stated[field.name] = value
+    return json.dumps(stated, ensure_ascii=False, sort_keys=True)
+
+
+def _failing_tests(field: str, clause: Clause, has: Callable[[str], bool]) -> Iterator[str]:
+    if clause.any and not any(map(has, clause.any)):
+        yield f"{field}.any"
+    if not all(map(has, clause.all)):
+        yield f"{field}.all"
+    if any(map(has, clause.none)):
+        yield f"{field}.none"
+
+
+def _has_topic(facts: Facts, value: str) -> bool:
+    return value in facts.topics
+
+
+def _has_category(facts: Facts, value: str) -> bool:
+    return value == facts.category
+
+
+def _has_type(facts: Facts, value: str) -> bool:
+    return value == facts.type
+
+
+def _has_provider(facts: Facts, value: str) -> bool:
+    """By name, or by domain: `example.org` stands for all below it too, as whoever writes it means."""
+    if value in (facts.provider, facts.provider_domain):
+        return True
+    return "." in value and facts.provider_domain.endswith(f".{value}")
+
+
+def _has_language(facts: Facts, value: str) -> bool:
+    """Basic filtering (RFC 4647 section 3.3.1): `en` takes `en-GB` too."""
+    return facts.language == value or facts.language.startswith(f"{value}-")
+
+
+def _is_below(score: float, least: float | None) -> bool:
+    """Whether a score fails its minimum; -1 is not scored, and fails every one."""
+    return least is not None and not score >= max(least, 0)
+
+
+class FeedRules:
+    """The rules of all feeds that are tried together: by the key of the feed those of the config and of `all`, by the
+    key of the topic those of topics. Few of them are tried on an entry: the others name topics that it has not."""
+
+    def __init__(self, rules: Mapping[int, Rule], topic_feeds: dict[str, int]) -> None:
+        self._rules = rules
+        self.topic_feeds = topic_feeds
+        self._by_topic: dict[str, list[int]] = defaultdict(list)
+        self._all = frozenset(feed for feed, rule in rules.items() if rule == Rule())
+        self._others = [feed for feed, rule in rules.items() if not rule.topics.any and feed not in self._all]
+        self.merging = frozenset(feed for feed, rule in rules.items() if rule.duplicates == "merge")
+        """Feeds in which one entry of a canonical link stands for the others."""
+        self.by_date = frozenset(feed for feed, rule in rules.items() if rule.order == "published")
+        """Feeds in which entries have their place by their date of publication."""
+        for feed, rule in rules.items():
+            for key in rule.topics.any:
+                self._by_topic[key].append(feed)
+
+    def matching_feeds(self, topics: frozenset[str], facts: Callable[[], Facts]) -> set[int]:
+        """The feeds that an entry of these topics is in; `facts` is asked for the rest only if a rule reads it."""
+        found = {self.topic_feeds[key] for key in topics if key in self.topic_feeds}
+        found |= self._all
+        tried = {*self._others}
+        if self._by_topic:
+            tried.update(feed for key in topics for feed in self._by_topic.get(key, ()))
+        if tried:
+            known = facts()
+            found.update(feed for feed in tried if matches(known, self._rules[feed]))
+        return found
+
+    def clause_against(self, facts: Facts, feed: int) -> str:
+        """What keeps an entry out of a feed that it is not in: a clause of its rule, or `topic`."""
+        return (failing_clause(facts, self._rules[feed]) if feed in self._rules else None) or "topic"

@@ -1,0 +1,1 @@
+"""Output: documents -> the files of the output folder."""

@@ -1,0 +1,269 @@
+"""The database: opening it, its transactions, its schema.
+
+SQLite and PostgreSQL differ here and nowhere else (and in the clock of `lease`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
+from aggregator.store.lease import Lease
+from aggregator.store.schema import metadata
+
+SCHEMA = "0006"
+"""The newest migration; a store that says another is migrated, or refused if this program does not know it."""
+
+_log = logging.getLogger(__name__)
+_MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
+
+
+class Store:
+    """An open database. Writing needs `lease`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.lease = Lease(self._begin)
+        self._path = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._identity = _file_identity(self._path)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        self.check_in_place()
+        with _wrapped(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction of the holder of the lease; raises LeaseLostError if that is another process."""
+        with self._begin() as connection:
+            self.lease.assert_held(connection)
+            yield connection
+
+    def check_in_place(self) -> None:
+        """Raises StoreError when SQLite's file is gone or another one is in its place.
+
+        What is open would go on working, on a file that nobody can find, while another process makes a new store.
+        """
+        found = _file_identity(self._path)
+        if found != self._identity:
+            what = "is gone" if found is None else "is not the one that was opened"
+            raise StoreError(
+                f"the store's file {what}: {self._path} (bring the file back; or, for the one that is there, or a new"
+                " one, start the service again)"
+            )
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        self.check_in_place()
+        with _wrapped(), self.engine.connect() as connection:
+            connection.execution_options(begin="IMMEDIATE")
+            with connection.begin():
+                yield connection
+
+
+def _file_identity(path: str | None) -> tuple[int, int] | None:
+    """Which file is at `path`; None for none, and where it cannot be seen."""
+    try:
+        status = os.stat(path or "")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def plain_rows(connection: Connection, statement: Select[Any]) -> list[Any]:
+    """The rows as the driver gives them, tuples: for very many, of types that the driver itself knows."""
+    cursor = connection.execute(statement).cursor
+    return [] if cursor is None else list(cursor.fetchall())
+
+
+def open_store(url: str, *, create: bool) -> Store:
+    """The store at `url`, its schema brought up to date if `create`.
+
+    Raises StoreNewerError when a newer program made it, StoreError when it cannot be opened or, without `create`, when
+    it is not there yet or older.
+    """
+    engine = _make_engine(url, create=create)
+    try:
+        with _wrapped(f"the store at {make_url(url).render_as_string()} cannot be used"):
+            _check_schema(engine, create=create)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Store(engine)
+
+
+def copy_store(url: str, folder: Path) -> Store:
+    """A copy of the store at `url`, or an empty one if there is none, as a new SQLite file in `folder`, for a
+    rehearsal. The original is only read."""
+    copy = open_store(f"sqlite:///{folder / 'copy.db'}", create=True)
+    try:
+        origin = open_store(url, create=False)
+    except StoreMissingError:
+        return copy
+    except BaseException:
+        copy.close()
+        raise
+    try:
+        (_back_up if origin.engine.dialect.name == "sqlite" else _copy_rows)(origin, copy)
+    except BaseException:
+        copy.close()
+        raise
+    finally:
+        origin.close()
+    return copy
+
+
+def _back_up(origin: Store, copy: Store) -> None:
+    """Copies a SQLite file page by page; who holds the lease of the original holds none of the copy."""
+    with _wrapped(), origin.engine.connect() as theirs, copy.engine.connect() as ours:
+        source: Any = theirs.connection.driver_connection
+        source.backup(ours.connection.driver_connection)
+    with copy.engine.begin() as ours:
+        ours.execute(metadata.tables["lease"].delete())
+
+
+def _copy_rows(origin: Store, copy: Store) -> None:
+    with origin.read() as theirs, copy.engine.begin() as ours:
+        for table in metadata.sorted_tables:
+            if table.name == "lease":
+                continue
+            rows = theirs.execution_options(yield_per=1000).execute(table.select())
+            for batch in rows.mappings().partitions():
+                ours.execute(table.insert(), [dict(row) for row in batch])
+
+
+def _make_engine(url: str, *, create: bool) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise StoreError(
+                f"store.url must begin with sqlite:/// or postgresql+psycopg://, not {parsed.drivername}://"
+            )
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            database = Path(parsed.database)
+            if create:
+                database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_private(database)
+            elif not database.exists():
+                raise StoreMissingError(f"there is no store yet at {database} (run: aggregator build)")
+        engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(f"store.url cannot be used: {error}") from error
+    except ModuleNotFoundError as error:
+        raise StoreError(f"store.url needs {error.name} (pip install 'aggregator[postgres]')") from error
+    except OSError as error:
+        raise StoreError(f"the folder of the store cannot be made: {error}") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _tune_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_private(database: Path) -> None:
+    """Makes the file if need be, for our user alone, because drafts are in it; SQLite gives its other files the same
+    rights. Of one that is ours, everybody else loses theirs; that a group has some, an operator must have meant."""
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for path in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
+        with suppress(OSError):
+            status = path.stat()
+            if hasattr(os, "geteuid") and status.st_uid == os.geteuid() and status.st_mode & 0o007:
+                path.chmod(0o600)
+                _log.warning("%s could be read by everybody on this machine; now only its owner can (mode 0600)", path)
+
+
+def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions of its own kind
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA cache_size = -32000")
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer says so at once: a lock that is taken later cannot be waited for."""
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', '')}")
+
+
+def _check_schema(engine: Engine, *, create: bool) -> None:
+    with engine.connect() as connection, connection.begin():
+        version = _schema_version(connection)
+    if version == SCHEMA:
+        return
+    if version is not None and version > SCHEMA:
+        raise StoreNewerError(f"the store was made by a newer version of this program (schema {version}); upgrade it")
+    if not create and version is None:
+        raise StoreMissingError("the store is not ready yet (run: aggregator build)")
+    if not create:
+        raise StoreError("the store is not ready yet (run: aggregator build)")
+    _bring_up(engine)
+
+
+def _schema_version(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _bring_up(engine: Engine) -> None:
+    """Makes the tables of a new store, or migrates those of an older one; a lock keeps others from it meanwhile."""
+    with engine.connect() as connection, connection.execution_options(begin="IMMEDIATE").begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        version = _schema_version(connection)
+        if version is None:
+            _make_tables(connection)
+        elif version != SCHEMA:
+            migrate(connection, "head")
+
+
+def _make_tables(connection: Connection) -> None:
+    """All tables and indexes as the migrations come to, in a tenth of their time, most of which is Alembic's import."""
+    from aggregator.store.indexes import metadata as indexed
+
+    indexed.create_all(connection, checkfirst=False)
+    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
+    connection.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA})
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Brings the tables up to a migration, inside the transaction of `connection`."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "aggregator.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+@contextmanager
+def _wrapped(what: str = "the database refused") -> Iterator[None]:
+    """Errors of the driver as ours, without the statement and its values: they hold what records say."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(f"{what}: {_driver_message(error)}") from error
+
+
+def _driver_message(error: DBAPIError) -> str:
+    origin: Any = error.orig
+    primary = getattr(getattr(origin, "diag", None), "message_primary", None)
+    return str(primary or origin).splitlines()[0]
