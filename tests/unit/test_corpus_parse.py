@@ -19,7 +19,7 @@ from aggregator.parse.record import parse_record
 from aggregator.scan import Differs, scan_folder
 from aggregator.settings import Source
 
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[1] / "../shared")
+SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[2] / "../shared")
 CORPUS = SHARED / "corpus"
 FOLDERS = ("news", "learning", "samples", "communities")
 

@@ -15,7 +15,7 @@ from conftest import SiteFolder, at
 from sqlalchemy import LargeBinary, MetaData, create_engine, text
 from test_archives import pages, walk
 
-FIRST = Path(__file__).parent / "data" / "store-0001.json"
+FIRST = Path(__file__).parents[1] / "data" / "store-0001.json"
 """The rows that commit fad80ac stored when it ran `live` over `CONFIG`, by table; hashes are in hex."""
 CONFIG = '[output]\nlimit = 5\nmin_stay = "0s"\n'
 NOON = at("2026-03-01 12:00")

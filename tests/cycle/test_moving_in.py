@@ -16,7 +16,7 @@ import httpx
 import pytest
 from commands import Shop, eventually
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 PAGE = (HERE.parent / "docs" / "moving-in.md").read_text()
 BLOG = "https://blog.example.org/"
 HUGO_IDS = {

@@ -35,7 +35,7 @@ from aggregator.errors import ConfigError
 from aggregator.model import Document
 from aggregator.settings import Clause, OutputOptions, Rule
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 CONTRACT = Path(os.environ.get("AGGREGATOR_SHARED", CHECKOUT.parent / "shared")) / "contract.md"
 GAP = "is not supported by this version yet"
 

@@ -27,7 +27,7 @@ from aggregator.parse.record import parse_record
 from aggregator.scan import Differs, scan_folder
 from aggregator.settings import Source
 
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[1] / "../shared")
+SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[2] / "../shared")
 CORPUS = SHARED / "corpus"
 with_corpus = pytest.mark.skipif(
     not CORPUS.is_dir(), reason="the real records are not beside the checkout; AGGREGATOR_SHARED names their place"

@@ -16,7 +16,7 @@ import feedparser
 import pytest
 from lxml import etree
 
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("AGGREGATOR_SHARED", Path(__file__).parents[3] / "shared"))
 pytestmark = pytest.mark.skipif(
     not (SHARED / "corpus").is_dir(), reason=f"the real records are not at {SHARED}/corpus (set AGGREGATOR_SHARED)"
 )

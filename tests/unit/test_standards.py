@@ -19,7 +19,7 @@ from aggregator.model import ArchivePage, Content, Entry, Feed, Related, Topic, 
 from aggregator.settings import OutputOptions, Site
 
 BASE_URL = "https://feeds.example.org/"
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("AGGREGATOR_SHARED", Path(__file__).parents[3] / "shared"))
 
 ATOM = """\
 <feed xmlns="http://www.w3.org/2005/Atom" xmlns:at="http://purl.org/atompub/tombstones/1.0"
