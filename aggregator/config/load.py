@@ -33,7 +33,6 @@ from aggregator.config.schema import (
     TextTable,
     TopicsTable,
 )
-from aggregator.config.toml_positions import KeyPath
 from aggregator.config.topics import read_tables
 from aggregator.config.values import shortest_gap_minutes, sqlite_file
 from aggregator.errors import ConfigError, ShortageError
@@ -42,6 +41,7 @@ from aggregator.feeds.rules import fold
 from aggregator.output.redirects import Moves
 from aggregator.problems import Problem
 from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
+from aggregator.toml_positions import KeyPath
 from aggregator.topics import TopicTables
 
 MAX_CONFIG_BYTES = 8_000_000

@@ -27,12 +27,12 @@ from aggregator.config import (
     usable_config,
 )
 from aggregator.config.schema import FIELDS, PRESETS
-from aggregator.config.toml_positions import Locator
 from aggregator.config.values import BadValueError, read_cron, read_duration, read_size, shortest_gap_minutes
 from aggregator.errors import ConfigError
 from aggregator.model import Document
 from aggregator.service.triggers import CronTrigger
 from aggregator.settings import Clause, OutputOptions, Rule
+from aggregator.toml_positions import Locator
 
 CHECKOUT = Path(__file__).parents[2]
 CONTRACT = Path(os.environ.get("AGGREGATOR_SHARED", CHECKOUT.parent / "shared")) / "contract.md"
