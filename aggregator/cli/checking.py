@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from aggregator.config import Config, ConfigPlaces, toml_text
+from aggregator.config import Config, toml_text
 from aggregator.ingest import Outcome, ingest_files
 from aggregator.model import Record, Rejection, SourceFile, duplicate_id, late_update
 from aggregator.paths import escape_name, unescape_path
@@ -94,7 +94,7 @@ def check_records(
 def check_site(config: Config, kept: Mapping[str, str], usual_path: Path) -> Iterator[Finding]:
     """What a run would refuse or warn of: another id than the store's, defaults in the place of a config, a port that
     the documents do not name. `kept` is what the store knows of the site, `usual_path` where a config is looked for."""
-    places = ConfigPlaces(config)
+    places = config.positions
 
     def find(table: str, key: str, what: str, value: str | None, todo: str, kind: Kind) -> Finding:
         line = places.line((table, key)) or 0
@@ -113,7 +113,7 @@ def check_site(config: Config, kept: Mapping[str, str], usual_path: Path) -> Ite
 
 def find_skipped(config: Config) -> Iterator[Finding]:
     """The kinds of files that look like records and are not read because of their names, in each records folder."""
-    places = ConfigPlaces(config)
+    places = config.positions
     for source in config.sources:
         skipped: dict[str, list[str]] = defaultdict(list)
         try:

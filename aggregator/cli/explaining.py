@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from aggregator.config import Config, ConfigPlaces
+from aggregator.config import Config
 from aggregator.display import shown_time
 from aggregator.documents import ALL
 from aggregator.errors import NotFoundError
@@ -230,7 +230,7 @@ class _Judge:
             if trace.field == "topics" and trace.origin != "config":
                 for name in trace.value or ():
                     self._topic_lines.setdefault(config.tables.topic(topic_key(name)), trace.line)
-        self._places = ConfigPlaces(config)
+        self._places = config.positions
         self._source = next(source for source in config.sources if source.name == stored.source)
         self.path = shown_path(self._source.root, stored.path)
 
@@ -438,7 +438,7 @@ def _with_windows(
     window alone, `max_age` or `per_provider`, keeps it out too, though it stays in the archive."""
     if entry is None:
         return tuple(feeds)
-    policy, places = config.feed_policy(), ConfigPlaces(config)
+    policy, places = config.feed_policy(), config.positions
     with store.read() as connection:
         reader = Pipeline(config, store, read_meta(connection, "site_id") or "").reader
         published = feed_versions(connection, policy)

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator
 from difflib import get_close_matches
 from itertools import combinations
 
-from aggregator.config import Config, find_feeds, find_mentions, toml_text
+from aggregator.config import Config, toml_text
 from aggregator.feeds.rules import fold, matches, read_facts
 from aggregator.model import Record
 from aggregator.paths import unescape_path
@@ -54,18 +54,17 @@ class Survey:
         if not self._read:
             return
         if self._config.path is not None:
-            text = self._config.path.read_text(encoding="utf-8-sig")
-            yield from self._unknown_topics(text)
-            yield from self._feeds(text)
+            yield from self._unknown_topics()
+            yield from self._feeds()
         misspelt: set[str] = set()
         yield from self._topics_alike(misspelt)
         if self._config.topics.auto:
             yield from self._slugs_alike(misspelt)
 
-    def _unknown_topics(self, text: str) -> Iterator[Problem]:
+    def _unknown_topics(self) -> Iterator[Problem]:
         stated = {self._tables.topic(key) for key in self._stated}
         met = {topic for key in self._stated for topic in self._tables.lineage(key)}
-        for name, line, column, spelling in find_mentions(text):
+        for name, line, column, spelling in self._config.positions.mentions():
             key = fold(name)
             topic = self._tables.topic(key)
             if key in self._stated if spelling else topic in stated:
@@ -78,10 +77,10 @@ class Survey:
             todo = f"did you mean {toml_text(self._places[near[0]][2])}?" if near else "check its spelling"
             yield self._in_config(line, column, "no record has the topic", name, todo)
 
-    def _feeds(self, text: str) -> Iterator[Problem]:
+    def _feeds(self) -> Iterator[Problem]:
         """Feeds of the config that no record is in, and those in the place of a topic's feed."""
         topics = {self._tables.slugs.get(key, topic_slug(key)): key for key in sorted(self._topics, reverse=True)}
-        for slug, line, column in find_feeds(text):
+        for slug, line, column in self._config.positions.feed_slugs():
             if self._config.topics.auto and slug in topics:
                 what = f"the feed takes the place of the feed of the topic {toml_text(self._name(topics[slug]))}"
                 yield self._in_config(line, column, what, slug, "choose another slug to have both")

@@ -8,22 +8,18 @@ those of a config that is in force, `problems` puts what is wrong into words, `t
 """
 
 from aggregator.config.load import Config, default_config, load_config, usable_config
-from aggregator.config.places import ConfigPlaces
 from aggregator.config.sample import SCHEMA_NAME, init_text
 from aggregator.config.schema import config_schema
-from aggregator.config.topics import can_pin, find_feeds, find_mentions, toml_text
+from aggregator.config.topics import can_pin, toml_text
 from aggregator.output.redirects import Moves
 
 __all__ = [
     "SCHEMA_NAME",
     "Config",
-    "ConfigPlaces",
     "Moves",
     "can_pin",
     "config_schema",
     "default_config",
-    "find_feeds",
-    "find_mentions",
     "init_text",
     "load_config",
     "toml_text",

@@ -53,10 +53,9 @@ def findings_of(error: ValidationError) -> list[Finding]:
 
 
 def place_findings(
-    findings: Iterable[Finding], *, file: str, text: str, variables: Mapping[KeyPath, str]
+    findings: Iterable[Finding], *, file: str, locator: Locator, variables: Mapping[KeyPath, str]
 ) -> list[Problem]:
     """The findings as problems of the file, or of the variable that set the key, in the order of the text."""
-    locator = Locator(text)
     problems = []
     for path, what, todo, value, at_value, level in findings:
         variable = variables.get(tuple(part for part in path if isinstance(part, str))[:2])

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from aggregator.config.conflicts import find_conflicts, find_gaps
 from aggregator.config.environment import apply_environment
 from aggregator.config.errors import Finding, findings_of, place_findings, syntax_problem
+from aggregator.config.positions import ConfigPositions
 from aggregator.config.schema import (
     PRESETS,
     ClauseTable,
@@ -41,7 +42,7 @@ from aggregator.feeds.rules import fold
 from aggregator.output.redirects import Moves
 from aggregator.problems import Problem
 from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
-from aggregator.toml_positions import KeyPath
+from aggregator.toml_positions import KeyPath, Locator
 from aggregator.topics import TopicTables
 
 MAX_CONFIG_BYTES = 8_000_000
@@ -71,6 +72,7 @@ class Config:
     ingest: IngestTable
     path: Path | None
     warnings: tuple[Problem, ...]
+    positions: ConfigPositions
 
     @property
     def workers(self) -> int:
@@ -140,7 +142,7 @@ def usable_config(path: Path, *, env: Mapping[str, str]) -> Config:
     stated = re.search(r"^\s*\[store\]", text, re.MULTILINE)
     if any(finding.path[0] == "store" for finding in findings) or (stated and "store" not in data):
         return load_config(path, env=env)
-    return _config(file, path, ())
+    return _config(file, path, (), Locator(""))
 
 
 def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
@@ -198,11 +200,11 @@ def _load(text: str, path: Path, env: Mapping[str, str], *, found: bool) -> Conf
     absolute = path.absolute()
     file, findings = _validate(data, absolute.parent)
     findings += [*find_conflicts(file, absolute), *find_gaps(data)]
-    if findings:  # only then are positions worth a second reading
-        problems += place_findings(findings, file=str(path), text=text, variables=variables)
+    locator = Locator(text)
+    problems += place_findings(findings, file=str(path), locator=locator, variables=variables)
     if any(problem.level == "error" for problem in problems):
         raise ConfigError(tuple(problems))
-    return _config(file, path if found else None, tuple(problems))
+    return _config(file, path if found else None, tuple(problems), locator)
 
 
 def _is_deep(data: dict[str, Any]) -> bool:
@@ -258,7 +260,7 @@ def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
     return kept
 
 
-def _config(file: File, path: Path | None, warnings: tuple[Problem, ...]) -> Config:
+def _config(file: File, path: Path | None, warnings: tuple[Problem, ...], locator: Locator) -> Config:
     tables = read_tables(file.topics)
     feeds = tuple(_spec(table, file.site, tables) for table in file.feed)
     body_base = file.site.base_url if any(spec.full for spec in feeds) else None
@@ -275,6 +277,7 @@ def _config(file: File, path: Path | None, warnings: tuple[Problem, ...]) -> Con
         ingest=file.ingest,
         path=path,
         warnings=warnings,
+        positions=ConfigPositions(None if path is None else str(path), locator, file, tables),
     )
 
 

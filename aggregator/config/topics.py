@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from aggregator.config.errors import Finding
 from aggregator.config.schema import File, TopicsTable
 from aggregator.config.values import BadValueError, need_text
 from aggregator.feeds.rules import fold
-from aggregator.toml_positions import KeyPath, Locator
 from aggregator.topics import TopicTables
 
-_TABLES = ("slugs", "alias", "parent", "titles", "descriptions")
+TABLES = ("slugs", "alias", "parent", "titles", "descriptions")
 
 
 def read_tables(table: TopicsTable) -> TopicTables:
@@ -47,7 +45,7 @@ def find_topic_conflicts(file: File) -> Iterator[Finding]:
 
     yield from _repeats("alias", file.topics.alias, fold)
     yield from _circles("alias", file.topics.alias, fold)
-    for name in _TABLES:
+    for name in TABLES:
         if name != "alias":
             yield from _repeats(name, getattr(file.topics, name), end)
     yield from _circles("parent", file.topics.parent, end)
@@ -96,44 +94,6 @@ def _slug_conflicts(file: File) -> Iterator[Finding]:
         elif slug in known:
             yield Finding(path, "the slug is given twice", "choose another", slug, True)
         known.add(slug)
-
-
-class Mention(NamedTuple):
-    """A place of the config that names a topic; `spelling`: only the very name, as another spelling of it."""
-
-    name: str
-    line: int
-    column: int
-    spelling: bool
-
-
-def find_mentions(text: str) -> Iterator[Mention]:
-    """Where a valid config names topics, in rules and in tables."""
-    data = tomllib.loads(text)
-    locator = Locator(text)
-    for path, name, at_value in _mentions(data):
-        spelling = path[1] == "alias" and not at_value
-        yield Mention(name, *locator.find(path, value=at_value), spelling)
-
-
-def find_feeds(text: str) -> Iterator[tuple[str, int, int]]:
-    """The slugs of the feeds of a valid config, each with its line and column."""
-    locator = Locator(text)
-    for index, feed in enumerate(tomllib.loads(text).get("feed", ())):
-        yield feed["slug"], *locator.find(("feed", index, "slug"), value=True)
-
-
-def _mentions(data: dict[str, Any]) -> Iterator[tuple[KeyPath, str, bool]]:
-    topics = data.get("topics", {})
-    for table in _TABLES:
-        for name, value in topics.get(table, {}).items():
-            yield ("topics", table, name), name, False
-            if table in ("alias", "parent"):
-                yield ("topics", table, name), value, True
-    for index, feed in enumerate(data.get("feed", ())):
-        for test, names in feed.get("topics", {}).items():
-            for number, name in enumerate(names):
-                yield ("feed", index, "topics", test, number), name, True
 
 
 def can_pin(name: str) -> bool:

@@ -950,6 +950,24 @@ def test_the_block_of_the_contract_is_understood_whole(load: Any) -> None:
     assert (feed.old_slugs, feed.old_paths) == (("old-slug",), ("tags/ai/index.xml",))
 
 
+def test_the_config_knows_the_lines_of_its_keys_after_the_file_has_changed(load: Any) -> None:
+    config = load(
+        '[[records]]\n[[records]]\nname = "b"\ntopics = ["X"]\n[topics.parent]\n"Edge AI" = "AI"\n'
+        '[topics.alias]\n"A.I." = "ai"\n[[feed]]\nslug = "a"\ntopics = { none = ["Y"], any = [\n  "A.I."] }\n'
+    )
+    config.path.write_text("")
+    positions = config.positions
+    assert positions.file == str(config.path)
+    assert (positions.clause("a", "topics.any"), positions.clause("a", "max_age")) == (11, 9)
+    assert (positions.record_key("b", "topics"), positions.line(("site", "id"))) == (4, None)
+    assert positions.topic("parent", "edge ai") == 6
+    assert list(positions.feed_slugs()) == [("a", 10, 8)]
+    assert [tuple(mention) for mention in positions.mentions()] == [
+        *[("A.I.", 8, 1, True), ("ai", 8, 10, False), ("Edge AI", 6, 1, False), ("AI", 6, 13, False)],
+        *[("A.I.", 12, 3, False), ("Y", 11, 20, False)],
+    ]
+
+
 # the JSON Schema
 
 
