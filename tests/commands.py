@@ -129,7 +129,7 @@ class Shop:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AGGREGATOR_")}
-        return kept | {"COLUMNS": "100", "PYTHONWARNINGS": "error"} | more
+        return kept | {"COLUMNS": "100", "PYTHONWARNINGS": "error", "AGGREGATOR_LOG__FORMAT": "text"} | more
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """A command, to its end."""

@@ -161,7 +161,7 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     if not os.isatty(0) and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service takes it; it reads the config then anyway
     config = load(config_path)
-    start_logging(config.site.timezone, _log_level(verbose=verbose, quiet=quiet))
+    _start_logging(config, verbose=verbose, quiet=quiet)
     raise_file_limit()
     socket = bind_socket(config.serve.host, config.serve.port)
     stop = threading.Event()
@@ -185,7 +185,7 @@ def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     from aggregator.service import raise_file_limit, serve_folder
 
     config = load(config_path)
-    start_logging(config.site.timezone, _log_level(verbose=verbose, quiet=quiet))
+    _start_logging(config, verbose=verbose, quiet=quiet)
     raise_file_limit()
     stop = threading.Event()
     with bind_socket(config.serve.host, config.serve.port) as socket, stopped_by_signals(stop):
@@ -631,8 +631,10 @@ def shown_progress() -> Iterator[Progress]:
         yield show
 
 
-def _log_level(*, verbose: bool, quiet: bool) -> int:
-    return logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+def _start_logging(config: Config, *, verbose: bool, quiet: bool) -> None:
+    """Logs as [log] of the config says; the options change the level."""
+    level = "warning" if quiet else "debug" if verbose else config.log.level
+    start_logging(config.site.timezone, logging.getLevelNamesMapping()[level.upper()], config.log.format)
 
 
 def address_of(name: tuple[Any, ...]) -> str:

@@ -1,11 +1,11 @@
-"""What single keys cannot show: keys that contradict each other, and keys of the contract that wait for their code."""
+"""Checks across keys: contradictions, and keys that this version does not support."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from aggregator.config.errors import Finding
 from aggregator.config.schema import File
@@ -14,28 +14,36 @@ from aggregator.config.values import sqlite_file
 from aggregator.output.redirects import PAGE, plain_path, told_format
 from aggregator.settings import FILE_NAMES
 from aggregator.slugs import RESERVED_SLUGS
-from aggregator.toml_positions import KeyPath
+
+_REMOVE = "remove the line"
+_UNSUPPORTED = {
+    ("site", "stylesheet"): _REMOVE,
+    ("site", "feed_title"): _REMOVE,
+    ("records", "languages"): _REMOVE,
+    ("output", "remote_media"): _REMOVE,
+    ("serve", "cache"): _REMOVE,
+    ("serve", "admin_port"): "remove the line, or leave it for a later version",
+    ("websub", "hub"): "remove it; readers poll",
+    ("ingest", "dask"): _REMOVE,
+}
+"""Keys of docs/spec.md without code, each with a hint."""
+_HARMLESS = {("serve", "admin_port")}
+"""Unsupported keys that are a warning and stay."""
 
 
-class _Gap(NamedTuple):
-    """A key that is valid and has no code yet."""
-
-    path: KeyPath
-    todo: str
-    level: Literal["error", "warning"]
-
-
-_GAPS = (
-    _Gap(("websub", "hub"), "remove it; readers poll", "error"),
-    _Gap(("serve", "admin_port"), "remove the line, or leave it for a later version", "warning"),
-)
-
-
-def find_gaps(data: dict[str, Any]) -> Iterator[Finding]:
-    """What the file, as read and not yet valid, asks for and this version does not have."""
-    for path, todo, level in _GAPS:
-        if _at(data, path):
-            yield Finding(path, f"'{path[-1]}' is not supported by this version yet", todo, level=level)
+def take_unsupported(data: dict[str, Any]) -> list[Finding]:
+    """The unsupported keys. Those that are errors are removed from `data`, so that they are reported once."""
+    findings = []
+    for (name, key), hint in _UNSUPPORTED.items():
+        tables = data.get(name, {})
+        for index, table in enumerate(tables if isinstance(tables, list) else [tables]):
+            if isinstance(table, dict) and key in table:
+                level: Literal["error", "warning"] = "warning" if (name, key) in _HARMLESS else "error"
+                if level == "error":
+                    del table[key]
+                what = f"'{key}' is not supported by this version yet"
+                findings.append(Finding((name, index, key), what, hint, level=level))
+    return findings
 
 
 def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
@@ -112,14 +120,3 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
-
-
-def _at(data: Any, path: KeyPath) -> Any:
-    """What the file has at the path, or None. A single table counts as an array of one."""
-    for part in path:
-        if isinstance(part, int):
-            array = [data] if isinstance(data, dict) else data
-            data = array[part] if isinstance(array, list) and part < len(array) else None
-        else:
-            data = data.get(part) if isinstance(data, dict) else None
-    return data

@@ -8,14 +8,14 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from aggregator.config.conflicts import find_conflicts, find_gaps
+from aggregator.config.conflicts import find_conflicts, take_unsupported
 from aggregator.config.environment import apply_environment
 from aggregator.config.errors import Finding, findings_of, place_findings, syntax_problem
 from aggregator.config.positions import ConfigPositions
@@ -25,6 +25,7 @@ from aggregator.config.schema import (
     FeedTable,
     File,
     IngestTable,
+    LogTable,
     OutputTable,
     RecordsTable,
     ScheduleTable,
@@ -70,9 +71,10 @@ class Config:
     tables: TopicTables
     feeds: tuple[FeedSpec, ...]
     ingest: IngestTable
+    log: LogTable
     path: Path | None
     warnings: tuple[Problem, ...]
-    positions: ConfigPositions
+    positions: ConfigPositions = field(compare=False)
 
     @property
     def workers(self) -> int:
@@ -198,8 +200,9 @@ def _load(text: str, path: Path, env: Mapping[str, str], *, found: bool) -> Conf
         raise deep
     variables, problems = apply_environment(data, env)
     absolute = path.absolute()
+    unsupported = take_unsupported(data)
     file, findings = _validate(data, absolute.parent)
-    findings += [*find_conflicts(file, absolute), *find_gaps(data)]
+    findings += [*find_conflicts(file, absolute), *unsupported]
     locator = Locator(text)
     problems += place_findings(findings, file=str(path), locator=locator, variables=variables)
     if any(problem.level == "error" for problem in problems):
@@ -275,6 +278,7 @@ def _config(file: File, path: Path | None, warnings: tuple[Problem, ...], locato
         tables=tables,
         feeds=feeds,
         ingest=file.ingest,
+        log=file.log,
         path=path,
         warnings=warnings,
         positions=ConfigPositions(None if path is None else str(path), locator, file, tables),

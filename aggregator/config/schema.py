@@ -357,6 +357,13 @@ class IngestTable(Table):
     workers: Annotated[int, Field(ge=0)] | None = _key(None, "Processes for many files; 0 is none", 2)
 
 
+class LogTable(Table):
+    """The log."""
+
+    format: Literal["auto", "text", "json"] = _key("auto", "auto is text on a terminal, else JSON")
+    level: Literal["debug", "info", "warning", "error"] = _key("info", "Least severe lines that are logged")
+
+
 def _as_array(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
@@ -376,6 +383,7 @@ class File(Table):
     feed: Annotated[tuple[FeedTable, ...], Field(strict=False)] = _key([], "Feeds with a rule of their own")
     websub: WebsubTable = _key({}, "WebSub")
     ingest: IngestTable = _key({}, "Reading")
+    log: LogTable = _key({}, "The log")
 
 
 @cache

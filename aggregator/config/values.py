@@ -227,6 +227,8 @@ def read_path(value: object, base: Path) -> Path:
     """The absolute path; a relative one starts at `base`. Links are left as they are."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise BadValueError("is not a path", "write it in quotes, relative to the config file or from the root")
+    if value.startswith("s3://"):
+        raise BadValueError("is a bucket, which is not supported by this version yet", "write the path of a folder")
     return Path(os.path.normpath(base / value))
 
 

@@ -17,7 +17,7 @@ from aggregator.problems import Problem
 
 AWAY_S = 3.0
 """How long the file may be gone, as between the two steps of a deployment, before it is said."""
-_OPENED_ONCE = ("store", "serve")
+_OPENED_ONCE = ("store", "serve", "log")
 """Tables of what is opened once. Another store would be another history under the same addresses, and a socket cannot
 move without cutting its readers off; its port may be one that only the start of the service was allowed to take."""
 
@@ -112,7 +112,7 @@ class LiveConfig:
             if key not in self.state.waiting:
                 _log.warning("%s: %s takes effect with the next start", self._path, key)
         self.state = ConfigState(waiting=tuple(waiting))
-        usable = replace(config, store=start.store, serve=start.serve)
+        usable = replace(config, store=start.store, serve=start.serve, log=start.log)
         if _is_same(usable, self.config):
             if again:
                 _log.info("%s was read again: what is in force stays as it is", self._path)
@@ -147,6 +147,6 @@ def _is_same(one: Config, other: Config) -> bool:
 
 def _differing(one: Config, other: Config) -> list[str]:
     """The parts of two configs that differ."""
-    names = [field.name for field in fields(Config) if field.name not in ("path", "warnings")]
+    names = [field.name for field in fields(Config) if field.compare and field.name not in ("path", "warnings")]
     found = [name for name in names if getattr(one, name) != getattr(other, name)]
     return [{"sources": "records", "feeds": "feed"}.get(name, name) for name in found] or ["its place"]
