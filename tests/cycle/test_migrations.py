@@ -99,9 +99,14 @@ def test_an_upgraded_store_keeps_ids_and_times_and_publishes_everything(upgraded
 
 
 def test_the_second_cycle_over_an_upgraded_store_writes_nothing(upgraded: SiteFolder) -> None:
+    def rows() -> list[list[dict[str, Any]]]:
+        # files that were written just before the cycle are read once more
+        tables = ("entry", "feed", "feed_entry", "file")
+        return [without(now(upgraded, table), "recheck") for table in tables]
+
     upgraded.run(NOON + 4 * HOUR)
-    before, stored = upgraded.snapshot(), [now(upgraded, table) for table in ("entry", "feed", "feed_entry", "file")]
+    before, stored = upgraded.snapshot(), rows()
     upgraded.close()
     assert upgraded.run(NOON + 5 * HOUR).files_written == 0
     assert upgraded.snapshot() == before
-    assert [now(upgraded, table) for table in ("entry", "feed", "feed_entry", "file")] == stored
+    assert rows() == stored
