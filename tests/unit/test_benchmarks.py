@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import importlib
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from corpus import SHARED
 
 from benchmarks.builds import count_entries
 from benchmarks.corpus import make_corpus, make_record, make_records
@@ -23,7 +23,6 @@ from benchmarks.report import render_report
 from benchmarks.sites import LEAN, HugoSite, OurSite
 from benchmarks.stages import FUNCTIONS, MODULES
 
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED", ROOT.parent / "shared"))
 MANY = 2500
 
 
