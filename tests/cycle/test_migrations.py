@@ -12,8 +12,10 @@ import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from conftest import SiteFolder, at
+from documents import pages, walk
 from sqlalchemy import LargeBinary, MetaData, create_engine, text
-from test_archives import pages, walk
+
+pytestmark = pytest.mark.both_databases
 
 FIRST = Path(__file__).parents[1] / "data" / "store-0001.json"
 """The rows that commit fad80ac stored when it ran `live` over `CONFIG`, by table; hashes are in hex."""
