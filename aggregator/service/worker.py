@@ -13,8 +13,6 @@ from pathlib import Path
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -29,6 +27,7 @@ from aggregator.service.config_reload import LiveConfig
 from aggregator.service.health import Health
 from aggregator.service.process import end_process, flush_log, start_thread, watch_threads
 from aggregator.service.serving import make_app, run_server
+from aggregator.service.triggers import make_trigger
 from aggregator.service.watch import Changes, Either, FolderWatch
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
@@ -366,13 +365,6 @@ class Service:
         for line in sorted(self._told - told):
             _log.info("no longer so: %s", line)
         self._told = told
-
-
-def make_trigger(config: Config) -> BaseTrigger:
-    """When scans are due."""
-    if config.schedule.cron:
-        return CronTrigger.from_crontab(config.schedule.cron, timezone=config.site.timezone)
-    return IntervalTrigger(seconds=config.schedule.every.total_seconds(), timezone=config.site.timezone)
 
 
 def _clock_offset() -> float:
