@@ -15,8 +15,8 @@ from typing import cast
 
 import pytest
 from conftest import SiteFolder
-from histories import History
-from test_scan import source
+from parsing import source
+from simulation.histories import History
 from watchfiles import Change
 from watchfiles._rust_notify import RustNotify
 
@@ -113,6 +113,7 @@ def test_paths_come_to_what_walks_come_to(
     assert written > STEPS
 
 
+@pytest.mark.both_databases
 def test_files_that_could_not_be_read_to_their_end_are_looked_at_without_a_change(site: SiteFolder) -> None:
     site.record("a.md")
     site.write("bad.md", "---\npublished: yes please\n---\n")

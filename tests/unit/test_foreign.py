@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from time import process_time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import SiteFolder, record_text
+from corpus import CORPUS, needs_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,11 +26,6 @@ from aggregator.parse.record import parse_record
 from aggregator.scan import Differs, scan_folder
 from aggregator.settings import Source
 
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[2] / "../shared")
-CORPUS = SHARED / "corpus"
-with_corpus = pytest.mark.skipif(
-    not CORPUS.is_dir(), reason="the real records are not beside the checkout; AGGREGATOR_SHARED names their place"
-)
 at = partial(datetime, tzinfo=UTC)
 
 
@@ -96,7 +90,7 @@ def stated(folder: str, path: str, pattern: str) -> str:
     return match[1].strip(" \"'[]") if match else ""
 
 
-@with_corpus
+@needs_corpus
 def test_every_post_of_a_jekyll_site_comes_in_with_title_date_and_topics() -> None:
     folder = "foreign-jekyll"
     posts = corpus(folder, "jekyll")
@@ -118,7 +112,7 @@ def test_every_post_of_a_jekyll_site_comes_in_with_title_date_and_topics() -> No
         assert post.warnings == ()
 
 
-@with_corpus
+@needs_corpus
 def test_every_post_of_a_zola_site_comes_in_with_title_and_date() -> None:
     folder = "foreign-zola-toml"
     posts = corpus(folder, "hugo")

@@ -33,7 +33,7 @@ NOBODY = 65534
 DOCUMENTS = {"rss.xml", "atom.xml", "feed.json", "index.html"}
 KILLED = """
 import os, signal, sys
-from aggregator.tree import Tree
+from aggregator.output.tree import Tree
 left, take = int(sys.argv.pop(1)), Tree.take
 def take_some(*given):
     global left
