@@ -96,7 +96,7 @@ class Pipeline:
         self.config, self.store, self.site_id = config, store, site_id
         self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
         self.in_force = InForce(self.policy, self._options)
-        self._moves, self._topic_moves = config.moves(), dict[str, str]()
+        self._moves, self._topic_moves = config.redirects(), dict[str, str]()
         self.notices: list[str] = []
         """What people should know of what is published, as the last cycle that looked at records found it."""
         self._output = OutputFolder(config.output.path)
@@ -237,7 +237,7 @@ class Pipeline:
         with writer.read() as connection:
             moves = topic_moves(connection, self.policy)
         if moves != self._topic_moves:
-            self._moves, self._topic_moves = self.config.moves(moves), moves
+            self._moves, self._topic_moves = self.config.redirects(moves), moves
 
     def _judge_files(self, writer: Writer, one: _Scanned, problems: list[str], *, accept_removals: bool) -> None:
         """Decides what became of files that are new and files that are gone."""

@@ -506,9 +506,9 @@ def reading_store(config: Config) -> Iterator[Store]:
 def gather_beside(path: Path, refused: ConfigError) -> tuple[Config, dict[str, Any]]:
     """The status while a service goes on without what its config says now. Raises `refused` again when none runs."""
     from aggregator.cli import overview
-    from aggregator.config import usable_config
+    from aggregator.config import partial_config
 
-    config = usable_config(path, env=os.environ)
+    config = partial_config(path, env=os.environ)
     with suppress(StoreError), reading_store(config) as store:
         facts = overview.gather_status(config, store, refused.problems)
         if facts["running"]:

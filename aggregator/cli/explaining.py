@@ -412,7 +412,7 @@ class _Judge:
         tables, own = self._config.tables, self._topic_lines.keys()
         added = {tables.topic(topic_key(name)) for name in self._source.topics}
         children = {child for child, parent in tables.parents.items() if parent == topic}
-        if topic not in own | added and (child := min(tables.all_of(own | added) & children, default=None)):
+        if topic not in own | added and (child := min(tables.with_parents(own | added) & children, default=None)):
             return "topics.parent", self._places.file, self._places.topic("parent", child)
         if topic not in own and topic in added:
             return "topic", self._places.file, self._places.record_key(self._source.name, "topics")

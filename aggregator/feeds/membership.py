@@ -82,7 +82,9 @@ class _Moves:
     def add(self, placing: Placing, rows: Mapping[int, AnyRow]) -> None:
         """One entry, with its memberships in the feeds that may change, by feed."""
         tables = self._writer.policy.tables
-        wanted = self._rules.matching_feeds(tables.all_of(map(fold, placing.topics)), partial(_facts, placing, tables))
+        wanted = self._rules.matching_feeds(
+            tables.with_parents(map(fold, placing.topics)), partial(_facts, placing, tables)
+        )
         for feed_id in sorted(wanted - rows.keys()):
             self._joins.append(self._joining(placing, feed_id))
             if not placing.first and not self._own_times:
@@ -213,9 +215,9 @@ def meet_topics(connection: Connection, writer: Writer, placings: Collection[Pla
     tables, known = writer.policy.tables, writer.rules.topic_feeds.keys() | writer.covered
     met: list[dict[str, object]] = []
     for placing in placings:
-        if known.issuperset(tables.all_of(map(fold, placing.topics))):
+        if known.issuperset(tables.with_parents(map(fold, placing.topics))):
             continue
-        named = tables.named(placing.topics, fold)
+        named = tables.shown_names(placing.topics, fold)
         for key in named:
             for topic in tables.lineage(key):
                 if topic not in writer.rules.topic_feeds and topic not in writer.covered:

@@ -22,7 +22,7 @@ def read_facts(content: Content, quality: float, heat: float, tables: TopicTable
     """What rules read of an entry: its topics by the names that `tables` give them, and those that these belong to."""
     provider = content.provider
     return Facts(
-        topics=tables.all_of(map(fold, content.topics)),
+        topics=tables.with_parents(map(fold, content.topics)),
         category=fold(content.category),
         type=fold(content.type),
         provider=fold(provider.name) if provider else "",

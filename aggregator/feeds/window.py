@@ -259,7 +259,7 @@ class FeedReader:
         }
 
     def _name_topics(self, stated: tuple[str, ...]) -> Named:
-        return tuple(self.policy.tables.named(stated, topic_key).items())
+        return tuple(self.policy.tables.shown_names(stated, topic_key).items())
 
     def forget(self) -> None:
         """Drops what `keep` was given: of a settling that was rolled back, say, whose versions will be given again."""

@@ -55,15 +55,15 @@ def make_app(
 ) -> FeedsApp:
     """The app over the output folder; caches may keep an answer for half the time between cycles. What `previous` has
     is not read again."""
-    moves = config.moves()
+    redirects = config.redirects()
     half = config.schedule.every // timedelta(seconds=2) if config.schedule.every else 60
     return FeedsApp(
         snapshot=load_snapshot(config.output.path, previous),
         max_age_s=max(15, min(300, half)),
         health=health,
         ready=ready,
-        moved=moves.addresses,
-        moved_folders=moves.folders,
+        moved=redirects.urls,
+        moved_folders=redirects.slugs,
         folder=config.output.path,
     )
 
