@@ -91,10 +91,10 @@ cli.main()
 @pytest.mark.parametrize(
     ("module", "name", "thread"),
     [
-        ("cycles", "Service._run_cycle", "cycles"),
+        ("worker", "Worker._run_cycle", "worker"),
         ("watch", "FolderWatch._watch_folders", "watch"),
-        ("cycles", "_clock_offset", "follow"),
-        ("cycles", "run_server", "HTTP"),
+        ("monitor", "_clock_offset", "monitor"),
+        ("service", "run_server", "HTTP"),
     ],
 )
 def test_a_thread_that_dies_ends_the_process_and_says_why(shop: Shop, module: str, name: str, thread: str) -> None:
@@ -117,7 +117,7 @@ cli.main()
     service = shop.start(program=RUN + program)
     assert service.process.wait(20) == 1
     assert "ValueError: of old age" in service.log
-    assert "the thread 'APScheduler' is over; the service ends" in service.log
+    assert "the thread 'APScheduler' ended; the service ends" in service.log
 
 
 def test_the_renewal_of_the_lease_outlives_any_error(shop: Shop) -> None:
@@ -216,7 +216,7 @@ def test_a_folder_that_may_not_be_read_leaves_the_others_watched_and_is_watched_
     shop.record("open/first.md", "First")
     service = start_without_rights(shop)
     service.wait_until_done()
-    warning = f"not every folder of records is watched: {closed} may not be read (all are scanned on schedule)"
+    warning = f"not every records folder is watched: {closed} is not readable (all are scanned on schedule)"
     eventually(lambda: f"WARNING {warning}" in service.log)
     health = service.get("healthz")
     assert (health.status, health.json()["warnings"]) == (200, [warning])
@@ -224,7 +224,7 @@ def test_a_folder_that_may_not_be_read_leaves_the_others_watched_and_is_watched_
     shop.record("open/b.md", "Beside it")
     eventually(lambda: "Beside it" in service.titles(), within_s=5)
     closed.chmod(0o755)
-    eventually(lambda: f"INFO no longer so: {warning}" in service.log)
+    eventually(lambda: f"INFO resolved: {warning}" in service.log)
     shop.record("closed/c.md", "In it")
     eventually(lambda: "In it" in service.titles(), within_s=5)
     assert "warnings" not in service.get("healthz").json()
@@ -254,8 +254,8 @@ def test_the_zone_of_the_machine_says_nothing(shop: Shop, zone: str, monkeypatch
     shop.configure(schedule='every = "1h"', site='id = "x"\ntimezone = "Asia/Kolkata"')
     service = shop.start("run")
     service.wait_until_done()
+    eventually(lambda: "+05:30 INFO scanned 1" in service.log)
     assert "Traceback" not in service.log
-    assert "+05:30 INFO scanned 1" in service.log
 
 
 # the store
@@ -276,7 +276,7 @@ def test_a_store_that_is_taken_away_is_noticed_and_used_again_when_it_is_back(sh
     away.rename(shop.data)
     eventually(lambda: "New" in service.titles())
     eventually(lambda: service.get("healthz").status == 200)
-    eventually(lambda: "no longer so: the store's file is gone" in service.log)
+    eventually(lambda: "resolved: the store's file is gone" in service.log)
 
 
 def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(shop: Shop) -> None:
@@ -303,14 +303,14 @@ def test_a_service_that_is_late_says_so_until_it_is_not(shop: Shop) -> None:
     program = """
 import time
 from pathlib import Path
-from aggregator.service import cycles
-cycles.LATE_S = 0.2
-real = cycles.Service._run_cycle
+from aggregator.service import worker
+worker.LATE_S = 0.2
+real = worker.Worker._run_cycle
 def run_cycle(self):
     while Path("wait").exists():
         time.sleep(0.05)
     real(self)
-cycles.Service._run_cycle = run_cycle
+worker.Worker._run_cycle = run_cycle
 cli.main()
 """
     service = shop.start(program=RUN + program)
@@ -322,5 +322,5 @@ cli.main()
     assert health.json()["reason"].startswith("no cycle has succeeded since")
     assert any("no cycle has succeeded since" in line for line in shop.json("status")["problems"])
     (shop.root / "wait").unlink()
-    eventually(lambda: "no longer so: no cycle has succeeded since" in service.log)
+    eventually(lambda: "resolved: no cycle has succeeded since" in service.log)
     eventually(lambda: service.health() == "ok")

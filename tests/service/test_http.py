@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gzip
 import json
@@ -14,6 +13,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from email.utils import formatdate
 from hashlib import blake2b
 from pathlib import Path
@@ -25,9 +25,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.errors import AggregatorError
-from aggregator.serve import EMPTY_SNAPSHOT, FeedsApp, bind_socket, load_snapshot, make_server
+from aggregator.serve.app import FeedsApp, make_state
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
-from aggregator.serve.files import read_from_disk
+from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot, read_from_disk
+from aggregator.serve.server import bind_socket, make_server
 
 WRITTEN = 1_700_000_000
 WRITTEN_DATE = formatdate(WRITTEN, usegmt=True)
@@ -82,7 +83,8 @@ def fine() -> tuple[bool, dict[str, Any]]:
 
 def make_app(folder: Path | None, **options: Any) -> FeedsApp:
     snapshot = load_snapshot(folder, None) if folder else EMPTY_SNAPSHOT
-    return FeedsApp(**{"max_age_s": 30, "health": fine, "ready": fine, **options}, snapshot=snapshot, folder=folder)
+    probes = {name: options.pop(name, fine) for name in ("health", "ready")}
+    return FeedsApp(make_state(snapshot, **{"folder": folder, "max_age_s": 30} | options), **probes)
 
 
 @contextlib.contextmanager
@@ -114,21 +116,6 @@ def send_raw(client: httpx.Client, target: bytes, method: bytes = b"GET", fields
     return int(answer.split(b" ", 2)[1]), answer
 
 
-def ask(app: FeedsApp, scope: dict[str, Any], *received: dict[str, Any]) -> list[Any]:
-    """What the application sends, without a server."""
-    inbox = list(received)
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return inbox.pop(0)
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    asyncio.run(app(scope, receive, send))
-    return sent
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with published files, files put there by hand, and things that must not get out."""
@@ -152,8 +139,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(folder: Path) -> Iterator[httpx.Client]:
     app = make_app(
         folder,
-        status_page=lambda: b"<h1>Status</h1>",
-        metrics=lambda: ("text/plain; version=0.0.4", b"up 1\n"),
         moved={"ai/rss.xml": "all/rss.xml", "ai/": "all/", "tags/ai/index.xml": "all/rss.xml", "gone-far": "/far/x"},
     )
     with running(app) as client:
@@ -203,9 +188,7 @@ def test_each_kind_of_file_has_its_media_type(client: httpx.Client, path: str, m
     assert client.get(path).headers["content-type"] == media_type
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/all/rss.xml", "/robots.txt", "/nothing", "/old/rss.xml", "/all", "/healthz", "/status"]
-)
+@pytest.mark.parametrize("path", ["/", "/all/rss.xml", "/robots.txt", "/nothing", "/old/rss.xml", "/all", "/healthz"])
 def test_every_answer_forbids_sniffing(client: httpx.Client, path: str) -> None:
     assert client.get(path).headers["x-content-type-options"] == "nosniff"
 
@@ -224,9 +207,7 @@ def test_a_folder_without_an_index_is_not_found(client: httpx.Client) -> None:
     assert client.get("/bare/").status_code == 404
 
 
-@pytest.mark.parametrize(
-    "path", ["/all/rss.xml", "/", "/robots.txt", "/healthz", "/readyz", "/metrics", "/status", "/nothing", "/all"]
-)
+@pytest.mark.parametrize("path", ["/all/rss.xml", "/", "/robots.txt", "/healthz", "/readyz", "/nothing", "/all"])
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_head_answers_like_get_without_a_body(client: httpx.Client, path: str, encoding: str) -> None:
     got = client.get(path, headers={"accept-encoding": encoding})
@@ -270,8 +251,8 @@ def test_a_document_that_takes_the_place_of_another_is_newer_than_any_answer_bef
     app = make_app(own)
     publish(own, {"a/rss.xml": b"<rss>other</rss>"})
     before = int(time.time())
-    app.snapshot = load_snapshot(own, app.snapshot)
-    assert app.snapshot.files["/a/rss.xml"].last_modified > before
+    app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
+    assert app.state.snapshot.files["/a/rss.xml"].last_modified > before
     assert load_snapshot(own, None).files["/a/rss.xml"].last_modified == WRITTEN
 
 
@@ -281,7 +262,7 @@ def test_no_last_modified_is_later_than_the_date_of_the_answer(own: Path) -> Non
         for number in range(50):
             publish(own, {"a/rss.xml": b"%d" % number})
             os.utime(own / "a/rss.xml")
-            app.snapshot = load_snapshot(own, app.snapshot)
+            app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
             headers = client.get("/a/rss.xml").headers
             date = parse_http_date(headers.get("last-modified", formatdate(0, usegmt=True)).encode())
             assert date is not None
@@ -492,11 +473,8 @@ def test_while_the_manifest_stays_the_snapshot_is_the_same_object(own: Path) -> 
 def test_only_files_with_another_digest_are_read_again(own: Path) -> None:
     first = load_snapshot(own, None)
     first.files["/a/rss.xml"].compress()
+    publish(own, {"a/rss.xml": RSS, "b/rss.xml": b"<rss>new</rss>"})
     (own / "a/rss.xml").write_bytes(b"not to be read")
-    changed = {"b/rss.xml": b"<rss>new</rss>"}
-    write(own / "b/rss.xml", changed["b/rss.xml"])
-    lines = {path: {"digest": digest(body)} for path, body in ({"a/rss.xml": RSS} | changed).items()}
-    write(own / ".aggregator/manifest.json", json.dumps({"format": 1, "files": lines, "gone": []}).encode())
     second = load_snapshot(own, first)
     assert second.files["/a/rss.xml"] is first.files["/a/rss.xml"]
     assert second.files["/a/rss.xml"].gzip is not None
@@ -577,7 +555,7 @@ def test_readers_get_whole_files_while_the_snapshot_is_swapped(own: Path) -> Non
         try:
             for number in range(100):
                 publish(own, {"a/rss.xml": RSS * (1 + number % 7) + b"%d" % number})
-                app.snapshot = load_snapshot(own, app.snapshot)
+                app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
         finally:
             enough.set()
         assert len(set.union(*(reader.result(timeout=10) for reader in readers))) > 1
@@ -690,7 +668,7 @@ def test_options_on_a_feed_allows_pages_of_other_sites_to_get_it(client: httpx.C
     assert "If-None-Match" in response.headers["access-control-allow-headers"]
 
 
-@pytest.mark.parametrize("target", [b"/", b"/status", b"*"])
+@pytest.mark.parametrize("target", [b"/", b"/healthz", b"*"])
 def test_options_elsewhere_only_says_what_is_allowed(client: httpx.Client, target: bytes) -> None:
     status, answer = send_raw(client, target, b"OPTIONS")
     assert status == 204
@@ -793,7 +771,7 @@ def test_a_program_gets_plain_text(client: httpx.Client, accept: str) -> None:
     assert response.headers["cache-control"] == "no-store"
 
 
-# Probes and private pages
+# Probes
 
 
 @pytest.mark.parametrize(("path", "option"), [("/healthz", "health"), ("/readyz", "ready")])
@@ -804,57 +782,6 @@ def test_a_probe_says_how_it_is(path: str, option: str, well: bool, status: int)
     assert (response.status_code, response.json()) == (status, {"age_s": 3})
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
-
-
-@pytest.mark.parametrize(
-    ("path", "media_type", "body"),
-    [
-        ("/status", "text/html; charset=utf-8", b"<h1>Status</h1>"),
-        ("/metrics", "text/plain; version=0.0.4", b"up 1\n"),
-    ],
-)
-def test_private_pages_are_shown_on_loopback(client: httpx.Client, path: str, media_type: str, body: bytes) -> None:
-    response = client.get(path)
-    assert (response.status_code, response.content) == (200, body)
-    assert response.headers["content-type"] == media_type
-    assert response.headers["cache-control"] == "no-store"
-
-
-@pytest.mark.parametrize("field", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Via"])
-@pytest.mark.parametrize("path", ["/status", "/metrics"])
-def test_private_pages_are_not_shown_to_forwarded_requests(client: httpx.Client, path: str, field: str) -> None:
-    assert client.get(path, headers={field: "127.0.0.1"}).status_code == 404
-
-
-def test_private_pages_are_not_shown_by_a_listener_that_others_can_reach() -> None:
-    app = make_app(None, status_page=lambda: b"private", metrics=lambda: ("text/plain", b"private"))
-    with running(app, host="0.0.0.0") as client:
-        assert client.get("/status").status_code == 404
-        assert client.get("/metrics").status_code == 404
-        assert client.get("/healthz").status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("server", "client", "status"),
-    [
-        (("127.0.0.1", 8001), ("127.0.0.1", 5), 200),
-        (("::1", 8001), ("::1", 5), 200),
-        (("127.0.0.1", 8001), ("192.0.2.1", 5), 404),
-        (("127.0.0.1", 8000), ("127.0.0.1", 5), 404),
-        (("/run/socket", None), None, 404),
-    ],
-)
-def test_private_pages_need_a_private_port_and_a_loopback_client(server: Any, client: Any, status: int) -> None:
-    app = make_app(None, status_page=lambda: b"private")
-    app.private_ports.add(8001)
-    scope = {"type": "http", "method": "GET", "path": "/status", "raw_path": b"/status", "query_string": b""}
-    sent = ask(app, scope | {"headers": [], "server": server, "client": client})
-    assert sent[0]["status"] == status
-
-
-def test_private_pages_that_are_not_given_are_not_found() -> None:
-    with running(make_app(None)) as client:
-        assert [client.get(path).status_code for path in ("/status", "/metrics")] == [404, 404]
 
 
 def test_a_slow_probe_does_not_hold_up_a_feed(own: Path) -> None:
@@ -906,9 +833,8 @@ def test_a_host_that_is_not_here_is_named_with_what_to_do(host: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
 def test_an_ipv6_address_is_served() -> None:
-    with running(make_app(None, status_page=lambda: b"private"), host="::1") as client:
+    with running(make_app(None), host="::1") as client:
         assert client.get("/healthz").status_code == 200
-        assert client.get("/status").status_code == 200
 
 
 def test_a_name_is_listened_on_as_ipv4() -> None:
@@ -944,13 +870,3 @@ def test_requests_in_one_go_are_answered_in_order(client: httpx.Client) -> None:
 def test_a_broken_request_does_not_stop_the_server(client: httpx.Client, target: bytes) -> None:
     assert send_raw(client, target)[0] in (400, 404)
     assert client.get("/").status_code == 200
-
-
-def test_start_and_stop_are_acknowledged() -> None:
-    sent = ask(make_app(None), {"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
-    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-
-
-def test_a_websocket_is_closed() -> None:
-    sent = ask(make_app(None), {"type": "websocket"}, {"type": "websocket.connect"})
-    assert sent == [{"type": "websocket.close"}]

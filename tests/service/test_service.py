@@ -19,9 +19,7 @@ from commands import DEADLINE_S, Running, Shop, eventually
 from aggregator import cli
 from aggregator.config import Config, default_config, load_config
 from aggregator.errors import StoreError
-from aggregator.serve import SwitchedApp, bind_socket, make_server
-from aggregator.service import LiveConfig, make_app
-from aggregator.service.config_reload import ConfigState
+from aggregator.service.config_reload import ConfigState, LiveConfig
 
 MANY = 3000
 STOPS_WITHIN_S = 5.0
@@ -32,7 +30,7 @@ PATCHED = """
 import sys, time
 from pathlib import Path
 from aggregator import cli
-from aggregator.service import cycles
+from aggregator.service import service, worker
 from aggregator.pipeline import Pipeline
 sys.argv[1:] = ["run"]
 real = Pipeline.update_store
@@ -150,7 +148,7 @@ def test_a_rejected_record_is_told_once_and_read_again_when_it_changes(shop: Sho
     eventually(lambda: service.titles() == ["Whole"])
     shop.record("bad.md", "Mended")
     eventually(lambda: "Mended" in service.titles())
-    eventually(lambda: service.log.count(f"INFO no longer so: {line}") == 1)
+    eventually(lambda: service.log.count(f"INFO resolved: {line}") == 1)
     assert service.log.count(f"WARNING {line}") == 1
     facts = shop.json("status")
     assert (facts["rejected"], facts["unfinished"]) == ([], [])
@@ -226,7 +224,7 @@ def test_a_folder_that_was_away_is_looked_at_again_though_nobody_watches(shop: S
     shop.configure(schedule='every = "1h"\nwatch = false')
     shop.record("a.md", "Story")
     shop.incoming.rename(shop.root / "elsewhere")
-    service = shop.start(program=PATCHED.format(patch="cycles.RETRY_S = 0.3"))
+    service = shop.start(program=PATCHED.format(patch="worker.MAX_RETRY_S = 0.3"))
     eventually(lambda: "cannot be read" in service.log)
     (shop.root / "elsewhere").rename(shop.incoming)
     eventually(lambda: service.titles() == ["Story"], within_s=8)
@@ -271,11 +269,11 @@ def test_an_unexpected_error_ends_the_cycle_and_shows(shop: Shop) -> None:
 
 def test_a_cycle_that_hangs_does_not_hold_the_stop(shop: Shop) -> None:
     shop.record("a.md", "Story")
-    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); cycles.STOP_S = 0.3; time.sleep(60)"))
+    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); service.STOP_S = 0.3; time.sleep(60)"))
     eventually((shop.root / "hangs").exists)
     code, seconds = service.end()
     assert (code, seconds < STOPS_WITHIN_S) == (0, True)
-    assert "the cycle does not stop" in service.log
+    assert "the cycle did not stop in time" in service.log
     done = shop.run("build")
     assert (done.returncode, done.stderr, shop.titles()) == (0, "", ["Story"])
 
@@ -338,7 +336,7 @@ def test_a_saved_config_takes_effect_however_it_is_saved(shop: Shop) -> None:
     eventually(lambda: service.get("picks/rss.xml").body == service.get("chosen/rss.xml").body)
     assert service.get("cars/rss.xml").headers["etag"] == cars, "what nobody changed stays as it is"
     assert service.get("healthz").json()["config"] == "ok"
-    assert "aggregator.toml takes effect: feed" in service.log
+    assert "aggregator.toml becomes active: feed" in service.log
 
 
 def test_a_broken_config_is_refused_and_the_last_good_one_stays(shop: Shop) -> None:
@@ -377,9 +375,9 @@ def test_a_config_that_says_the_same_makes_no_work(shop: Shop) -> None:
     done = len(cycles_of(shop))
     shop.config.write_text(f"# a comment\n\n{shop.config.read_text()}")
     service.process.send_signal(signal.SIGHUP)
-    eventually(lambda: "aggregator.toml was read again: what is in force stays as it is" in service.log)
+    eventually(lambda: "aggregator.toml was reloaded: nothing changed" in service.log)
     assert len(cycles_of(shop)) == done
-    assert "takes effect" not in service.log
+    assert "becomes active" not in service.log
 
 
 def test_what_was_opened_once_waits_for_the_next_start(shop: Shop) -> None:
@@ -389,8 +387,8 @@ def test_what_was_opened_once_waits_for_the_next_start(shop: Shop) -> None:
     eventually(lambda: service.get("healthz").json()["config"] == "restart")
     assert not (shop.root / "other").exists()
     for key in ("serve.port", "store.url"):
-        assert service.log.count(f"{key} takes effect with the next start") == 1
-    assert "takes effect: output" in service.log
+        assert service.log.count(f"{key} becomes active with the next start") == 1
+    assert "becomes active: output" in service.log
     save(shop, "renamed", serve="port = 1")
     eventually(lambda: shop.json("status")["config"]["restart"] == ["serve.port"])
     assert "serve.port: with the next start" in shop.run("status").stdout
@@ -435,7 +433,7 @@ def test_a_config_saved_in_a_long_cycle_does_not_wait_for_its_end(shop: Shop) ->
     (shop.root / "long").touch()
     shop.record("b.md", "Second")
     save(shop, "renamed", site='id = "feeds.example.org"\ntitle = "Renamed"')
-    eventually(lambda: "takes effect: site" in service.log)
+    eventually(lambda: "becomes active: site" in service.log)
     (shop.root / "long").unlink()
     eventually(lambda: service.get("all/feed.json").json()["title"] == "Renamed")
     eventually(lambda: "Second" in service.titles())
@@ -457,7 +455,7 @@ cli.main()
     os.close(theirs)
     service.wait_until_done()
     service.process.send_signal(signal.SIGHUP)
-    eventually(lambda: "was read again" in service.log)
+    eventually(lambda: "was reloaded" in service.log)
     os.close(ours)
     assert service.process.wait(DEADLINE_S) == 0
     assert "stopped" in service.log
@@ -488,15 +486,15 @@ def test_a_file_that_is_gone_for_a_moment_is_not_missed(shop: Shop, monkeypatch:
     live = live_config(shop)
     text = shop.config.read_text()
     shop.config.unlink()
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
     shop.config.write_text(text)
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
     shop.config.unlink()
-    monkeypatch.setattr("aggregator.service.config_reload.AWAY_S", 0)
-    assert (live.look(), live.look()) == (None, None)
-    assert [str(problem) for problem in live.state.refused] == [f"{shop.config}: the file is gone (bring it back)"]
+    monkeypatch.setattr("aggregator.service.config_reload.MISSING_S", 0)
+    assert (live.poll(), live.poll()) == (None, None)
+    assert [str(problem) for problem in live.state.refused] == [f"{shop.config}: the file is missing (restore it)"]
     shop.config.write_text(text)
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
 
 
 def test_a_file_that_is_still_written_is_not_read(shop: Shop) -> None:
@@ -504,22 +502,22 @@ def test_a_file_that_is_still_written_is_not_read(shop: Shop) -> None:
     text = f"{shop.config.read_text()}[output]\nlimit = 7\npages = false\n"
     half = text.index("pages")
     shop.config.write_text(text[:half])
-    assert live.look() is None
+    assert live.poll() is None
     shop.config.write_text(text)
-    assert live.look() is None
-    taken = live.look()
+    assert live.poll() is None
+    taken = live.poll()
     assert taken is not None
     assert (taken.output.limit, taken.output.pages) == (7, False)
-    assert live.look() is None
+    assert live.poll() is None
 
 
 def test_an_empty_file_is_what_a_full_disk_leaves(shop: Shop) -> None:
     live = live_config(shop)
     shop.config.write_text("")
-    assert live.look(again=True) is None
+    assert live.poll(reload=True) is None
     assert "the file is empty" in str(live.state.refused[0])
     shop.config.write_text("# nothing but defaults\n")
-    taken = live.look(again=True)
+    taken = live.poll(reload=True)
     assert taken is not None
     assert taken.site.id is None
 
@@ -528,22 +526,12 @@ def test_a_file_that_appears_where_there_was_none_takes_effect(shop: Shop) -> No
     text = shop.config.read_text()
     shop.config.unlink()
     live = LiveConfig(default_config(shop.config, env={}), shop.config, {}, lambda _config: None)
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
     shop.config.write_text(f"{text}[output]\nlimit = 7\n")
-    assert live.look() is None
-    taken = live.look()
+    assert live.poll() is None
+    taken = live.poll()
     assert taken is not None
     assert taken.output.limit == 7
-
-
-def test_a_switched_app_is_private_on_the_same_ports(shop: Shop) -> None:
-    config = load_config(shop.config, env={})
-    first, second = (make_app(config, lambda: (True, {}), lambda: (True, {})) for _ in range(2))
-    app = SwitchedApp(first)
-    with bind_socket("127.0.0.1", 0) as socket:
-        make_server(app, socket)
-        app.switch(second)
-        assert second.private_ports == {socket.getsockname()[1]}
 
 
 def test_a_config_changes_over_postgresql_too(shop: Shop, postgres_url: Callable[[], str]) -> None:
@@ -568,8 +556,8 @@ def test_a_store_that_is_away_for_a_moment_refuses_nothing(shop: Shop) -> None:
 
     live = live_config(shop, accept)
     shop.config.write_text(f"{shop.config.read_text()}[output]\nlimit = 7\n")
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
-    taken = live.look()
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
+    taken = live.poll()
     assert taken is not None
     assert taken.output.limit == 7
 
@@ -578,7 +566,7 @@ def test_overrides_of_the_environment_hold(shop: Shop) -> None:
     env = {"AGGREGATOR_OUTPUT__LIMIT": "3"}
     live = LiveConfig(load_config(shop.config, env=env), shop.config, env, lambda _config: None)
     shop.config.write_text(f"{shop.config.read_text()}[output]\nlimit = 7\n")
-    assert live.look(again=True) is None
+    assert live.poll(reload=True) is None
     assert live.config.output.limit == 3
 
 
@@ -630,12 +618,12 @@ import sys, time
 from datetime import datetime, timedelta
 from pathlib import Path
 from aggregator import cli
-from aggregator.service import cycles
+from aggregator.service import monitor, timers, worker
 class Clock(datetime):
     @classmethod
     def now(cls, zone=None):
         return super().now(zone) + timedelta(hours=float(Path('hours').read_text()))
-cycles.datetime = Clock
+monitor.datetime = timers.datetime = worker.datetime = Clock
 sys.argv[1:] = ["run"]
 cli.main()
 """
@@ -652,7 +640,7 @@ def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_noticed(shop: Shop) ->
     set_clock(shop, 2)
     eventually(lambda: service.titles() == ["Later", "Now"])
     set_clock(shop, -2)
-    eventually(lambda: service.log.count("the clock was set") == 2)
+    eventually(lambda: service.log.count("the clock changed by") == 2)
     shop.record("b.md", "New")
     eventually(lambda: "New" in service.titles())
     assert len(cycles_of(shop)) >= done + 2
@@ -777,7 +765,7 @@ def _group(service: Running) -> list[int]:
 def test_serve_follows_the_folder_that_another_process_writes(shop: Shop) -> None:
     service = shop.start("serve")
     assert (service.get("healthz").status, service.get("readyz").status) == (503, 503)
-    assert service.get("healthz").json()["reason"] == "the output folder holds no feeds yet"
+    assert service.get("healthz").json()["reason"] == "the output folder has no feeds yet"
     shop.record("a.md", "Story")
     assert shop.run("build").returncode == 0
     eventually(lambda: service.titles() == ["Story"])

@@ -519,7 +519,7 @@ def test_a_service_says_when_a_feed_cannot_be_written_and_when_it_can_again(tmp_
         eventually(lambda: len(service.titles("about")) == 2)
         assert service.log.count(told) == 1
         page.unlink()
-        eventually(lambda: f"no longer so: {told}" in service.log)
+        eventually(lambda: f"resolved: {told}" in service.log)
         assert b"Our own" not in service.get("about/").body
         assert page.exists()
     finally:
