@@ -18,7 +18,7 @@ run: $(VENV)/run.stamp ## start the service on the example records
 	$(BIN)/aggregator run --config examples/aggregator.toml
 
 test: $(VENV)/test.stamp ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15
 
 test-all: test $(VENV)/outside.stamp ## the same, and the tests that need Debian packages, which it installs
 	dpkg --status $(OUTSIDE) >/dev/null 2>&1 || \

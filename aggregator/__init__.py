@@ -1,12 +1,13 @@
 """Turns a folder of record files into feeds that people subscribe to.
 
     SourceFile -> Record -> Feed -> Document -> changed Documents -> CycleResult
-    scan          ingest    store   render      publish              pipeline
-                  (parse)   (rules)
+    scan          ingest    store   render      output               pipeline
+                  (parse)   (feeds)
 
-`cli` has the commands, `service` runs cycles on a schedule and serves over HTTP (`http`), `config` reads the config.
+`pipeline` runs one cycle through all stages. `service` runs cycles on schedule and on changes, `serve` answers HTTP,
+`config` reads the config, and `cli` has the commands. docs/architecture.md describes each module.
 """
 
 __all__ = ["__version__"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,17 +1,18 @@
-"""Every error the program raises on purpose.
+"""Every error that a command reports or that ends a cycle.
 
 AggregatorError
-├── ConfigError          the config file or an override cannot be used (exit 2)
-├── StoreError           the store cannot be used (exit 2)
-│   ├── StoreHeldError   another process writes to it
-│   ├── StoreNewerError  a newer program made its schema
-│   ├── StoreMismatchError  the config contradicts what it has
-│   └── LeaseLostError   ours was taken over; the cycle must stop
-├── NotFoundError        there is no record or feed of that name (exit 2)
-├── PublishError         the output folder cannot be written
-├── RenderError          a feed cannot be written as a document
-├── ShortageError        the system has no more files or memory to give; nothing is wrong with what was read
-└── StoppedError         a stop was asked for in the middle of a cycle
+├── ConfigError             the config file, or a variable that overrides it, cannot be used (exit 2)
+├── StoreError              the store cannot be used (exit 2)
+│   ├── StoreMissingError   there is no store yet, or its schema is not complete
+│   ├── StoreHeldError      another process has the lease
+│   ├── StoreNewerError     a newer version of the program made the schema
+│   ├── StoreMismatchError  the config contradicts what is stored
+│   └── LeaseLostError      another process took over the lease; the cycle must stop
+├── NotFoundError           no record or feed has this name (exit 2)
+├── PublishError            the output folder cannot be written
+├── RenderError             a feed cannot be rendered
+├── ShortageError           the system is out of files or memory; retry later
+└── StoppedError            a cycle was stopped on request
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class AggregatorError(Exception):
-    """Root of the tree; its text is fit to show to the operator."""
+    """Root of the tree. Its text is a message for the operator."""
 
 
 class ConfigError(AggregatorError):
-    """All that is wrong with a config, one problem a line."""
+    """Every problem of a config, one per line."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -40,11 +41,11 @@ class StoreError(AggregatorError):
 
 
 class StoreMissingError(StoreError):
-    """There is no store yet, or none that is ready."""
+    """There is no store yet, or its schema is not complete."""
 
 
 class StoreHeldError(StoreError):
-    """Another process holds the lease; `holder` says which."""
+    """Another process, `holder`, has the lease."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(f"the store is held by {holder}")
@@ -56,15 +57,15 @@ class StoreNewerError(StoreError):
 
 
 class StoreMismatchError(StoreError):
-    """The config contradicts what the store was made with; its text says what to write."""
+    """The config contradicts what is stored; the message says what to write."""
 
 
 class LeaseLostError(StoreError):
-    """The lease of this process was taken over by another."""
+    """Another process took over the lease of this one."""
 
 
 class NotFoundError(AggregatorError):
-    """What was asked about is not there; its text says where it was looked for."""
+    """No record or feed has this name; the message says where the program searched."""
 
 
 class PublishError(AggregatorError):
@@ -72,18 +73,18 @@ class PublishError(AggregatorError):
 
 
 class RenderError(AggregatorError):
-    """A feed cannot be written as a document."""
+    """A feed cannot be rendered."""
 
 
 class ShortageError(AggregatorError):
-    """The system has no more of what reading needs; what was to be read is as good as before."""
+    """The system is out of files or memory. Nothing is wrong with the file that was to be read."""
 
     @classmethod
     def check(cls, error: OSError) -> None:
-        """Raises a ShortageError when `error` says nothing of the file that was to be read."""
+        """Raises ShortageError if `error` is about the system and not about the file."""
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise cls(f"the system refuses: {error.strerror} (raise its limits)") from error
 
 
 class StoppedError(AggregatorError):
-    """A stop was asked for; what is stored so far stands."""
+    """A cycle was stopped on request. What is stored stays stored."""

@@ -1,10 +1,11 @@
-"""Measurements beside Hugo, in one run on one machine: `make bench`, or `python -m benchmarks --help`.
+"""Benchmarks against Hugo, in one run on one machine: `make bench`, or `python -m benchmarks --help`.
 
-    corpus     records to measure with           sites     a site of ours and one of Hugo's over the same records
-    processes  wall, CPU and memory of a run     machine   what it runs on
-    builds     whole builds, from a cold start   stages    where the time of a cold build goes
-    walks      nothing changed, in the service   service   one new record while it watches; nothing to do
-    report     all of it -> docs/performance.md
+    corpus     the records to measure with      sites     our site and Hugo's site over the same records
+    processes  wall time, CPU time and memory   machine   what the benchmarks run on
+    builds     whole builds, process start too  stages    where the time of a cold build goes
+    quiet      a cycle that finds no change     service   one new record while watching; an idle service
+    report     the figures -> docs/performance.md
 
-The micro benchmarks are `test_*.py`, by pytest-benchmark; `bench_feed.py` measures one feed beside plain feedgen.
+The micro benchmarks are `test_*.py`, run by pytest-benchmark. `bench_feed.py` compares one feed with plain feedgen.
+benchmarks/README.md has the goals and how to run them.
 """

@@ -1,4 +1,4 @@
-"""Runs the benchmarks: all that docs/performance.md says comes from one run of this."""
+"""Runs the benchmarks. Every figure in docs/performance.md comes from one run."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from benchmarks.corpus import make_corpus
 from benchmarks.machine import describe_machine
 from benchmarks.micro import measure_micro
 from benchmarks.processes import ROOT, run_measured
+from benchmarks.quiet import measure_quiet
 from benchmarks.report import render_report
 from benchmarks.service import measure_arrivals, measure_idle
 from benchmarks.sites import DEFAULTS, LEAN, HugoSite, OurSite
 from benchmarks.stages import profile_build
-from benchmarks.walks import measure_walks
 
-CASES = ("builds", "stages", "walks", "arrivals", "idle", "micro")
+CASES = ("builds", "stages", "quiet", "arrivals", "idle", "micro")
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000
-"""From this size on there is nothing beside us: Hugo would take tens of GB."""
+"""From this size on Hugo is not measured: it would need tens of GB."""
 IDLE_SIZE, IDLE_S = 10_000, 60.0
 TRIALS = 200
 STAGE_SIZES = (1_000, 10_000)
@@ -41,7 +41,7 @@ ONE_PROCESS = "[ingest]\nworkers = 0\n"
 
 
 def main() -> None:
-    """Measures what is asked for; writes the report of a whole run."""
+    """Runs the cases that the command line names and writes the report."""
     options = read_options()
     if options.report:
         figures = json.loads(FIGURES.read_text(encoding="utf-8"))
@@ -51,14 +51,14 @@ def main() -> None:
         FIGURES.parent.mkdir(exist_ok=True)
         FIGURES.write_text(json.dumps(figures, indent=1), encoding="utf-8")
     report = render_report(figures)
-    # what was tried in parts must not stand for a whole run
+    # a partial run must not replace the report of a whole run
     target = DOCUMENT if figures["whole"] else TRIAL
     target.write_text(report, encoding="utf-8")
     print(f"\n{report}\nwritten to {target.relative_to(ROOT)}")
 
 
 def read_options() -> argparse.Namespace:
-    """What the command line asks for."""
+    """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures aggregator beside Hugo.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), help="records; default: %(default)s")
@@ -77,23 +77,23 @@ def read_options() -> argparse.Namespace:
 
 
 class Bench:
-    """One run."""
+    """One run of the benchmarks."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder, self.options = folder, options
         self.copied: set[Path] = set()
         beside = max((size for size in options.sizes if size < MILLION), default=0)
-        """The largest number of records that Hugo has too."""
+        """The largest number of records that Hugo is measured with."""
         self.largest = [size for size in (beside, MILLION) if size in options.sizes]
-        """Where a quiet walk and one new record are measured."""
+        """The sizes for a cycle without changes and for one new record."""
         self.profiled = [size for size in STAGE_SIZES if size <= beside]
         self.idling = [min(IDLE_SIZE, beside)] if beside else []
 
     def run(self) -> dict[str, Any]:
-        """Everything that was measured, by case and size."""
+        """All figures, by case and size."""
         options, started = self.options, time.monotonic()
-        all_of_it = set(SIZES) <= set(options.sizes) and set(CASES) == set(options.cases)
-        whole = all_of_it and options.rounds is None and options.trials >= TRIALS and options.idle >= IDLE_S
+        complete = set(SIZES) <= set(options.sizes) and set(CASES) == set(options.cases)
+        whole = complete and options.rounds is None and options.trials >= TRIALS and options.idle >= IDLE_S
         figures: dict[str, Any] = {
             "machine": describe_machine(),
             "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -105,7 +105,7 @@ class Bench:
         measures: dict[str, Callable[[], object]] = {
             "builds": lambda: {size: self.builds(size) for size in options.sizes},
             "stages": lambda: {size: self.stages(size) for size in self.profiled},
-            "walks": lambda: {size: self.walks(size) for size in self.largest},
+            "quiet": lambda: {size: self.quiet(size) for size in self.largest},
             "arrivals": lambda: {size: self.arrivals(size) for size in self.largest},
             "idle": lambda: {size: self.idle(size) for size in self.idling},
             "micro": measure_micro,
@@ -114,12 +114,12 @@ class Bench:
         return figures | {"minutes": (time.monotonic() - started) / 60}
 
     def builds(self, size: int) -> dict[str, object]:
-        """Medians by case and site, and what the sites hold."""
+        """Medians by case and site, and the number of entries in each site."""
         if size >= MILLION:
-            self.tell(f"{size:,} records: one cold build of ours")
+            self.log(f"{size:,} records: one cold build of ours")
             return {"costs": {"cold": {"lean": measure_cold(self.ours(size, "lean"))}}}
         rounds = self.options.rounds or (5 if size < SIZES[-1] else 3)
-        self.tell(f"{size:,} records: builds, {rounds} rounds in turn with Hugo")
+        self.log(f"{size:,} records: builds, {rounds} rounds in turn with Hugo")
         records = self.records(size, "ours")
         hugo = HugoSite(self.folder / f"hugo-{size}", records)
         sites: dict[str, Site] = {
@@ -129,54 +129,54 @@ class Bench:
         }
         costs = measure_builds(sites, records, rounds)
         counts = count_entries(sites)
-        self.tell(f"  each holds {counts['lean']}")
+        self.log(f"  each holds {counts['lean']}")
         return {"costs": costs, "counts": counts, "rounds": rounds}
 
     def stages(self, size: int) -> dict[str, object]:
-        """The profile of a cold build, in one process and as it runs."""
-        self.tell(f"{size:,} records: where the time of a cold build goes")
+        """The profile of a cold build: in one process, and with worker processes."""
+        self.log(f"{size:,} records: where the time of a cold build goes")
         rounds = self.options.rounds or 3
         alone, usual = self.ours(size, "alone", options=ONE_PROCESS), self.ours(size, "lean")
         return {"one process": profile_build(alone, rounds), "as it runs": profile_build(usual, rounds)}
 
-    def walks(self, size: int) -> dict[str, object]:
-        """A quiet cycle beside the floor."""
-        self.tell(f"{size:,} records: nothing changed, in the service")
+    def quiet(self, size: int) -> dict[str, object]:
+        """A cycle without changes, compared with the floor."""
+        self.log(f"{size:,} records: nothing changed, in the service")
         names = ("lean",) if size >= MILLION else ("lean", "defaults")
         rounds = 3 if size >= MILLION else 9
-        return {name: measure_walks(self.built(size, name), rounds) for name in names}
+        return {name: measure_quiet(self.built(size, name), rounds) for name in names}
 
     def arrivals(self, size: int) -> dict[str, object]:
-        """One new record, ours beside Hugo's."""
+        """One new record, in our service and in `hugo --watch`."""
         trials = self.options.trials
-        self.tell(f"{size:,} records: one new record, {trials} trials")
+        self.log(f"{size:,} records: one new record, {trials} trials")
         if size >= MILLION:
             return dict(measure_arrivals({"lean": self.built(size, "lean")}, {"lean": trials}))
         lean = self.built(size, "lean")
         hugo = HugoSite(self.folder / f"hugo-watched-{size}", self.records(size, "hugo"))
-        found = measure_arrivals({"lean": lean, "Hugo": hugo}, {"lean": trials, "Hugo": max(1, min(7, trials // 5))})
+        arrivals = measure_arrivals({"lean": lean, "Hugo": hugo}, {"lean": trials, "Hugo": max(1, min(7, trials // 5))})
         few = max(1, trials // 4)
-        return {**found, **measure_arrivals({"defaults": self.built(size, "defaults")}, {"defaults": few})}
+        return {**arrivals, **measure_arrivals({"defaults": self.built(size, "defaults")}, {"defaults": few})}
 
     def idle(self, size: int) -> dict[str, float]:
-        """Shares of a core."""
-        self.tell(f"{size:,} records: nothing to do for {self.options.idle:g} s")
+        """The share of one core that an idle service uses, by site."""
+        self.log(f"{size:,} records: nothing to do for {self.options.idle:g} s")
         return {name: measure_idle(self.built(size, name), self.options.idle) for name in ("lean", "defaults")}
 
     # what is measured
 
     def corpus(self, size: int) -> Path:
-        """The records as they were made, when they are first asked for."""
+        """The folder of the generated records; generates them on first use."""
         folder = self.folder / f"corpus-{size}"
         if not folder.exists():
-            self.tell(f"{size:,} records: making them")
+            self.log(f"{size:,} records: making them")
             making = folder.with_suffix(".making")
             shutil.rmtree(making, ignore_errors=True)
             make_corpus(size, making).rename(folder)
         return folder
 
     def records(self, size: int, whose: str) -> Path:
-        """The same in a folder that may change during this run, as links."""
+        """Hard links to the generated records, in a folder that may change during this run."""
         folder = self.folder / f"records-{whose}-{size}"
         if folder not in self.copied:
             shutil.rmtree(folder, ignore_errors=True)
@@ -185,25 +185,25 @@ class Bench:
         return folder
 
     def ours(self, size: int, name: str, *, options: str = "") -> OurSite:
-        """A site of ours."""
+        """Our site of this size and name."""
         output = DEFAULTS if name == "defaults" else LEAN
         records = self.records(size, "ours")
         return OurSite(self.folder / f"{name}-{size}", records, output, options=options, port=free_port())
 
     def built(self, size: int, name: str) -> OurSite:
-        """The same with all its feeds."""
+        """Our site after its first build."""
         site = self.ours(size, name)
         run_measured(site.build_command())
         return site
 
-    def tell(self, what: str) -> None:
-        """Says what goes on."""
-        print(what, file=sys.stderr, flush=True)
+    def log(self, message: str) -> None:
+        """Prints progress on stderr."""
+        print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def bench_folder(kept: Path | None) -> Iterator[Path]:
-    """The folder of corpora and sites; a temporary one unless one is named."""
+    """The folder of corpora and sites: the named folder, else a temporary one."""
     if kept is not None:
         kept.mkdir(parents=True, exist_ok=True)
         yield kept.resolve()
@@ -213,7 +213,7 @@ def bench_folder(kept: Path | None) -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A free port on loopback."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,11 +1,11 @@
-"""How long a feed of 50 takes to render: all of it new and one entry new, beside plain feedgen and a hand-built floor.
+"""The time to render a feed of 50 entries, all new or one new, compared with plain feedgen and a hand-built floor.
 
     python benchmarks/bench_feed.py [ROUNDS]
 
-Medians of ROUNDS (default 200) in milliseconds of CPU, every way measured in every round, so that a busy machine is as
-busy for all. Only the ratios of one run say anything. Plain feedgen and the floor write the same titles, texts, links,
-dates, authors and categories, and leave out what else the product says (media, dc, type). feedgen has the product's way
-to write dates here, which is quicker than its own.
+Medians of ROUNDS (default 200), in milliseconds of CPU. Every variant runs in every round, so a busy machine affects
+all of them. Compare only figures of one run. Plain feedgen and the floor write the same titles, texts, links, dates,
+authors and categories, and omit media, dc and type. feedgen uses our function for dates here, which is faster than
+its own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ fresh = count()
 
 
 def make_entry() -> Entry:
-    """An entry that nothing has seen before, with a title of some 60 characters and a summary of 250."""
+    """A new entry with a title of about 60 characters and a summary of about 250."""
     number = next(fresh)
     words = [WORDS[(number * 7 + step) % len(WORDS)] for step in range(60)]
     content = Content(
@@ -68,7 +68,7 @@ def product(*formats: Format) -> Callable[[list[Entry]], object]:
 
 
 def plain_feedgen(entries: list[Entry], *, rich: bool = False) -> None:
-    """Both formats from one FeedGenerator; `rich` adds what its own extensions can say of provider, type and image."""
+    """Both formats from one FeedGenerator; `rich` adds provider, type and image with feedgen's own extensions."""
     feed = FeedGenerator()
     if rich:
         feed.load_extension("dc")
@@ -87,7 +87,9 @@ def plain_feedgen(entries: list[Entry], *, rich: bool = False) -> None:
         made.updated(entry.updated)
         made.summary(entry.content.summary)
         made.author(name="Example News", uri="https://news.example.com/")
-        made.category([{"term": one.slug, "label": one.name, "scheme": f"{SITE.base_url}#topic"} for one in TOPICS])
+        made.category(
+            [{"term": topic.slug, "label": topic.name, "scheme": f"{SITE.base_url}#topic"} for topic in TOPICS]
+        )
         if rich:
             made.dc.dc_creator("Example News")
             made.dc.dc_type(entry.content.type)
@@ -105,14 +107,15 @@ def floor(entries: list[Entry]) -> None:
     for entry in entries:
         content, published = entry.content, entry.published or NOON
         title, summary, link = escape(content.title), escape(content.summary), content.link or ""
-        domains = "".join(f"<category domain={scheme}>{escape(one.name)}</category>" for one in TOPICS)
+        domains = "".join(f"<category domain={scheme}>{escape(topic.name)}</category>" for topic in TOPICS)
         date = format_datetime(published)
         items.append(
             f"<item><title>{title}</title><link>{escape(link)}</link><description>{escape(summary)}</description>"
             f'<guid isPermaLink="false">{entry.id}</guid>{domains}<pubDate>{date}</pubDate></item>\n'
         )
         terms = "".join(
-            f"<category term={quoteattr(one.slug)} scheme={scheme} label={quoteattr(one.name)}/>" for one in TOPICS
+            f"<category term={quoteattr(topic.slug)} scheme={scheme} label={quoteattr(topic.name)}/>"
+            for topic in TOPICS
         )
         dates = f"<updated>{entry.updated.isoformat()}</updated><published>{published.isoformat()}</published>"
         atoms.append(
@@ -139,7 +142,7 @@ WAYS: dict[str, tuple[Callable[[list[Entry]], object], bool]] = {
 
 
 def measure(rounds: int) -> dict[str, list[float]]:
-    """The milliseconds of each way in each round."""
+    """Milliseconds of each variant in each round."""
     times: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(rounds):
         for name, (render, seen) in WAYS.items():

@@ -1,4 +1,4 @@
-"""Whole builds, process start included: from a cold start, with nothing changed, with one new record."""
+"""Whole builds, process start included: cold, without changes, and with one new record."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from benchmarks.sites import Count, HugoSite, OurSite
 Site = OurSite | HugoSite
 Before = Callable[[], None]
 NEW_FROM = 10_000_000
-"""The number of the first record that is in no corpus."""
+"""The first record number that no corpus uses."""
 
 
 def measure_builds(sites: Mapping[str, Site], records: Path, rounds: int) -> dict[str, dict[str, Cost]]:
-    """The medians of each case, by the names of the sites, which take turns in every round.
+    """Medians by case and site. In every round the sites take turns.
 
-    Hugo builds everything every time, so its builds after the first are all of one kind.
+    Hugo builds everything every time, so all its builds after the first do the same work.
     """
 
     def clear() -> None:
         for site in sites.values():
             site.clear()
 
-    def settle() -> None:
-        """A first one reads what was too young to be trusted."""
+    def build_once() -> None:
+        """Builds once: the next build reads files again that had just been written."""
         for site in sites.values():
             run_measured(site.build_command())
 
     arrived = iter(range(NEW_FROM, NEW_FROM + rounds))
     cold = _take_turns(sites, rounds, clear)
-    settle()
+    build_once()
     quiet = _take_turns(sites, rounds, lambda: None)
     one_new = _take_turns(sites, rounds, lambda: put_new(records, next(arrived)))
     return {"cold": cold, "nothing changed": quiet, "one new record": one_new}
@@ -46,11 +46,11 @@ def measure_cold(site: OurSite) -> Cost:
 
 
 def count_entries(sites: Mapping[str, Site]) -> dict[str, dict[str, Count]]:
-    """What the feeds of each site hold; raises ValueError if they differ, since times would say nothing then."""
-    found = {name: site.counts() for name, site in sites.items()}
-    if len({str(counts) for counts in found.values()}) != 1:
-        raise ValueError(f"the sites do not hold the same: {found}")
-    return found
+    """The number of entries in each site. Raises ValueError if they differ, because times could not be compared."""
+    counts = {name: site.counts() for name, site in sites.items()}
+    if len({str(site_counts) for site_counts in counts.values()}) != 1:
+        raise ValueError(f"the sites do not hold the same: {counts}")
+    return counts
 
 
 def put_new(records: Path, number: int) -> None:

@@ -1,7 +1,7 @@
-"""Records to measure with: of the size, the kinds and the keys that real ones have, in words of no meaning.
+"""Generated records with the sizes, kinds and keys of real records, in meaningless words.
 
-200 topics, one to four a record, the i-th drawn in proportion to 1/i; 85 % published; folders by year and month. What
-a record says depends on its number alone: a corpus of 1,000 is the beginning of one of 10,000, on every machine.
+200 topics, one to four per record, the i-th with frequency 1/i; 85 % published; folders by year and month. A record
+depends only on its number, so a corpus of 1,000 is the beginning of a corpus of 10,000, on every machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ACCENTED = "Åre café Göteborg jardín São naïve “quoted” – résumé".
 
 @dataclass(frozen=True, slots=True)
 class MadeRecord:
-    """A record of the corpus: where it is in the folder and what the file says. `link` is in no other record."""
+    """A record of the corpus: its path and its text. Its `link` is in no other record."""
 
     path: str
     text: str
@@ -44,7 +44,7 @@ class MadeRecord:
 
 
 def make_corpus(count: int, folder: Path) -> Path:
-    """Writes the first `count` records below `folder`, which it returns."""
+    """Writes the first `count` records below `folder` and returns `folder`."""
     made: set[Path] = set()
     for record in make_records(count):
         target = folder / record.path
@@ -61,7 +61,7 @@ def make_records(count: int) -> Iterator[MadeRecord]:
 
 
 def make_record(number: int, *, new_at: datetime | None = None) -> MadeRecord:
-    """The record of that number; with `new_at` an article that is published, and dated then."""
+    """The record with this number. With `new_at`, a published article with that date."""
     draw = random.Random(f"{SEED}-{number}")
     kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
     moment = FIRST + timedelta(seconds=draw.randrange(SPAN_S))
@@ -72,7 +72,7 @@ def make_record(number: int, *, new_at: datetime | None = None) -> MadeRecord:
 
 
 class _Draft:
-    """One record while its lines are drawn."""
+    """Builds one record from random choices."""
 
     def __init__(self, draw: random.Random, number: int, kind: str, moment: datetime, *, published: bool) -> None:
         self.draw, self.number, self.kind, self.moment, self.published = draw, number, kind, moment, published
@@ -81,7 +81,7 @@ class _Draft:
         self.topics = self._draw_topics()
 
     def record(self) -> MadeRecord:
-        """The record, its keys in the order in which crawlers write them."""
+        """The record, with its keys in the order that crawlers use."""
         lines = ["---", *self._head(), *self._facts(), *self._provider(), *self._images(), *self._links(), "topics:"]
         lines += [f"  - {topic}" for topic in self.topics]
         text = "\n".join([*lines, "---", ""]) + self._body()
@@ -90,22 +90,22 @@ class _Draft:
         return MadeRecord(path, text, self.topics, self.published, self.link)
 
     def words(self, least: int, most: int) -> str:
-        """Some words, now and then one that is not ASCII."""
-        found = self.draw.choices(WORDS, k=self.draw.randint(least, most))
+        """Random words, a few of them not ASCII."""
+        words = self.draw.choices(WORDS, k=self.draw.randint(least, most))
         if self.draw.random() < 0.032:
-            found[0] = self.draw.choice(ACCENTED)
-        return " ".join(found)
+            words[0] = self.draw.choice(ACCENTED)
+        return " ".join(words)
 
     def slug(self, count: int) -> str:
-        """Words as addresses have them."""
+        """Random words as a slug."""
         return "-".join(self.draw.choices(WORDS, k=count))
 
     def _draw_topics(self) -> tuple[str, ...]:
         many = self.draw.choices((1, 2, 3, 4), TOPICS_A_RECORD)[0]
-        found: dict[str, None] = {}
-        while len(found) < many:
-            found.setdefault(self.draw.choices(TOPICS, cum_weights=TOPIC_WEIGHTS)[0])
-        return tuple(found)
+        topics: dict[str, None] = {}
+        while len(topics) < many:
+            topics.setdefault(self.draw.choices(TOPICS, cum_weights=TOPIC_WEIGHTS)[0])
+        return tuple(topics)
 
     def _head(self) -> Iterator[str]:
         yield f'title: "{self.words(4, 13).capitalize()} #{self.number:07}"'
@@ -186,7 +186,7 @@ class _Draft:
             yield from ("        width: 1200", "        height: 675")
 
     def _body(self) -> str:
-        """Downloads are described in HTML, some at great length."""
+        """The body: HTML for downloads, some of it very long, else empty."""
         if self.kind != "download":
             return "\n"
         many = min(60, max(1, round(self.draw.lognormvariate(1.6, 0.95))))

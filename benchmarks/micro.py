@@ -14,7 +14,7 @@ from benchmarks.processes import ROOT
 
 @dataclass(frozen=True, slots=True)
 class Micro:
-    """One of them: its module, what it does, the median in µs, and how often it was done."""
+    """The result of one micro benchmark."""
 
     module: str
     name: str
@@ -23,19 +23,23 @@ class Micro:
 
 
 def measure_micro() -> list[Micro]:
-    """All of them, in the order of their modules; their own table is printed."""
+    """All micro benchmarks, in the order of their modules. pytest-benchmark prints its own table."""
     with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "micro.json"
+        report = Path(folder) / "micro.json"
         command = [sys.executable, "-m", "pytest", "benchmarks", "-q"]
-        options = ["--benchmark-columns=min,median,max,rounds", "--benchmark-sort=fullname", f"--benchmark-json={told}"]
+        options = [
+            "--benchmark-columns=min,median,max,rounds",
+            "--benchmark-sort=fullname",
+            f"--benchmark-json={report}",
+        ]
         subprocess.run([*command, *options], cwd=ROOT, check=True)
-        found = json.loads(told.read_text(encoding="utf-8"))["benchmarks"]
-    return [_micro(one) for one in sorted(found, key=lambda one: one["fullname"])]
+        results = json.loads(report.read_text(encoding="utf-8"))["benchmarks"]
+    return [_micro(result) for result in sorted(results, key=lambda result: result["fullname"])]
 
 
-def _micro(one: dict[str, object]) -> Micro:
-    stats = one["stats"]
+def _micro(result: dict[str, object]) -> Micro:
+    stats = result["stats"]
     assert isinstance(stats, dict)
-    module = Path(str(one["fullname"]).partition("::")[0]).stem.removeprefix("test_")
-    name = str(one["name"]).removeprefix("test_").replace("_", " ")
+    module = Path(str(result["fullname"]).partition("::")[0]).stem.removeprefix("test_")
+    name = str(result["name"]).removeprefix("test_").replace("_", " ")
     return Micro(module, name, stats["median"] * 1e6, stats["rounds"])

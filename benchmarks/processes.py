@@ -1,4 +1,4 @@
-"""What a process and its descendants take: wall time, CPU, memory. From /proc, so on Linux alone."""
+"""Wall time, CPU time and memory of a process and its descendants, from /proc (Linux only)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run took: seconds on the wall, of CPU, and the most memory that it had at once, in MB."""
+    """Wall time, CPU time and peak memory of a run."""
 
     wall_s: float
     cpu_s: float
@@ -38,21 +38,21 @@ def middle(costs: Sequence[Cost]) -> Cost:
 
 
 def run_measured(command: Sequence[str | Path]) -> Cost:
-    """Runs a command to its end; raises CalledProcessError with what it said if it fails.
+    """Runs a command to its end. Raises CalledProcessError with its output if it fails.
 
-    CPU is what the kernel counted for it and for all descendants that it waited for.
+    CPU time includes all descendants that the command waited for.
     """
     started = time.perf_counter()
     with Running(command) as running:
-        said, _ = running.process.communicate()
+        output, _ = running.process.communicate()
         wall_s = time.perf_counter() - started
     if running.process.returncode:
-        raise subprocess.CalledProcessError(running.process.returncode, list(command), said)
+        raise subprocess.CalledProcessError(running.process.returncode, list(command), output)
     return Cost(wall_s, running.waited_cpu_s, running.peak_mb)
 
 
 class Running:
-    """A process that runs, with its memory sampled, until the end of the `with`, which stops it."""
+    """A running process whose memory is sampled. The end of the `with` block stops it."""
 
     def __init__(self, command: Sequence[str | Path], log: Path | None = None) -> None:
         self.peak_mb = self.waited_cpu_s = 0.0
@@ -79,39 +79,39 @@ class Running:
         self.waited_cpu_s = _children_cpu_s() - self._before_s
 
     def cpu_s(self) -> float:
-        """The CPU that the process and its living descendants have had so far."""
+        """CPU seconds of the process and its living descendants so far."""
         return sum(_cpu_s(pid) for pid in family(self.process.pid))
 
     def _sample(self) -> None:
-        """Keeps the largest sum of resident memory; what two processes share counts for both."""
+        """Keeps the largest sum of resident memory; shared memory counts for each process."""
         while not self._ended.wait(SAMPLE_S):
             self.peak_mb = max(self.peak_mb, resident_mb(self.process.pid))
 
 
 def family(pid: int) -> list[int]:
-    """A process and its living descendants."""
-    found = [pid]
-    for one in found:
-        for task in _entries(PROC / str(one) / "task"):
-            found.extend(map(int, _read(task / "children").split()))
-    return found
+    """The ids of a process and its living descendants."""
+    pids = [pid]
+    for member in pids:
+        for task in _entries(PROC / str(member) / "task"):
+            pids.extend(map(int, _read(task / "children").split()))
+    return pids
 
 
 def resident_mb(pid: int) -> float:
-    """The memory of a process and its living descendants, or the most that one of them ever had, if that is more."""
-    statuses = [_status(one) for one in family(pid)]
+    """Memory of a process and its living descendants, at least the highest value that a single one of them ever had."""
+    statuses = [_status(member) for member in family(pid)]
     return max([sum(now for now, _ in statuses), *(most for _, most in statuses)]) / 1024
 
 
 def _status(pid: int) -> tuple[int, int]:
-    """The resident memory of one process in KB, now and at its highest."""
+    """Resident memory of one process in KB: now and at its peak."""
     fields = dict(line.split(":", 1) for line in _read(PROC / str(pid) / "status").splitlines())
     now, most = fields.get("VmRSS", "0"), fields.get("VmHWM", "0")
     return int(now.split()[0]), int(most.split()[0])
 
 
 def _cpu_s(pid: int) -> float:
-    """User and system time of a process and of the children that it has waited for (proc(5), stat, fields 14 to 17)."""
+    """User and system time of a process and of the children that it waited for (proc(5), stat, fields 14 to 17)."""
     fields = _read(PROC / str(pid) / "stat").rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / TICKS
 
@@ -129,7 +129,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    """What a file of /proc says; nothing once its process is gone."""
+    """The text of a file in /proc; empty if the process has ended."""
     try:
         return path.read_text()
     except OSError:

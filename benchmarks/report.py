@@ -13,9 +13,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 Figures = Mapping[str, Any]
-"""What a run measured, by case, size, site; as JSON has it, so sizes are texts."""
+"""The figures of a run by case, size and site, read from JSON, so sizes are strings."""
 COLD = {"1000": 2.0, "10000": 0.5, "100000": 0.3}
-"""At most so many times Hugo's time."""
+"""The largest ratio to Hugo's wall time, by number of records."""
 LESS_MEMORY = ("10000", "100000")
 ARRIVES_S, ARRIVES_P95_S, ARRIVES_RATIO = 0.050, 0.150, 1 / 50
 QUIET_RATIO, IDLE_SHARE = 2.0, 0.005
@@ -26,7 +26,7 @@ OURS = ("lean", "defaults")
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """One figure, as it is shown, and whether it is good enough."""
+    """A figure as text, and whether it meets the goal."""
 
     text: str
     met: bool
@@ -34,7 +34,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What was asked for, and what was reached doing what Hugo does and with our defaults; None was not measured."""
+    """A goal and the figures for both of our sites; None if not measured."""
 
     case: str
     asked: str
@@ -43,7 +43,7 @@ class Goal:
 
 
 def render_report(figures: Figures) -> str:
-    """The whole document."""
+    """The text of docs/performance.md."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -72,14 +72,14 @@ def render_report(figures: Figures) -> str:
 
 
 def list_goals(figures: Figures) -> list[Goal]:
-    """Every goal, with what this run says of it."""
+    """Every goal with the figures of this run."""
     idle = _goal("idle service, watching", "≤ 0.5 % of one core", lambda name: _idle(figures, name))
-    found = (_cold_goals(figures), _quiet_goals(figures), _arrival_goals(figures), _million_goals(figures), [idle])
-    return list(chain.from_iterable(found))
+    goals = (_cold_goals(figures), _quiet_goals(figures), _arrival_goals(figures), _million_goals(figures), [idle])
+    return list(chain.from_iterable(goals))
 
 
 def largest_costs(profile: Figures, many: int = 3) -> list[tuple[str, float]]:
-    """The stages that take most of a build in one process, with their seconds."""
+    """The slowest stages of a build in one process, with their seconds."""
     stages: dict[str, float] = profile["one process"]["stages"]
     return sorted(stages.items(), key=lambda stage: -stage[1])[:many]
 
@@ -88,12 +88,12 @@ def _cold_goals(figures: Figures) -> list[Goal]:
     goals = []
     for size, most in COLD.items():
 
-        def ratio(name: str, size: str = size, most: float = most) -> Reached:
+        def wall_time(name: str, size: str = size, most: float = most) -> Reached:
             costs = figures["builds"][size]["costs"]["cold"]
-            found = costs[name]["wall_s"] / costs["Hugo"]["wall_s"]
-            return Reached(times_text(found), found <= most)
+            ratio = costs[name]["wall_s"] / costs["Hugo"]["wall_s"]
+            return Reached(times_text(ratio), ratio <= most)
 
-        goals.append(_goal(f"cold build, {size_text(size)} records", f"≤ {most:g} × Hugo's wall time", ratio))
+        goals.append(_goal(f"cold build, {size_text(size)} records", f"≤ {most:g} × Hugo's wall time", wall_time))
     for size in LESS_MEMORY:
 
         def memory(name: str, size: str = size) -> Reached:
@@ -107,10 +107,10 @@ def _cold_goals(figures: Figures) -> list[Goal]:
 
 def _quiet_goals(figures: Figures) -> list[Goal]:
     def quiet(name: str) -> Reached:
-        walks = figures["walks"][LARGE][name]
-        found = walks["cycle_s"] / walks["floor_s"]
-        text = f"{times_text(found)} ({seconds_text(walks['cycle_s'])} to {seconds_text(walks['floor_s'])})"
-        return Reached(text, found <= QUIET_RATIO)
+        times = figures["quiet"][LARGE][name]
+        ratio = times["cycle_s"] / times["floor_s"]
+        text = f"{times_text(ratio)} ({seconds_text(times['cycle_s'])} to {seconds_text(times['floor_s'])})"
+        return Reached(text, ratio <= QUIET_RATIO)
 
     return [
         _goal("nothing changed, 100,000 records, in the service", "≤ 2 × the floor: to list and stat the files", quiet)
@@ -121,15 +121,15 @@ def _arrival_goals(figures: Figures, size: str = LARGE) -> list[Goal]:
     case = f"one new record among {size_text(size)}, service watching"
 
     def middle(name: str) -> Reached:
-        found = median(figures["arrivals"][size][name]["seconds"])
-        return Reached(seconds_text(found), found <= ARRIVES_S)
+        seconds = median(figures["arrivals"][size][name]["seconds"])
+        return Reached(seconds_text(seconds), seconds <= ARRIVES_S)
 
     def slowest(name: str) -> Reached:
-        found = p95(figures["arrivals"][size][name]["seconds"])
-        return Reached(seconds_text(found), found <= ARRIVES_P95_S)
+        seconds = p95(figures["arrivals"][size][name]["seconds"])
+        return Reached(seconds_text(seconds), seconds <= ARRIVES_P95_S)
 
     def beside_hugo(name: str) -> Reached:
-        ours, theirs = (median(figures["arrivals"][size][one]["seconds"]) for one in (name, "Hugo"))
+        ours, theirs = (median(figures["arrivals"][size][site]["seconds"]) for site in (name, "Hugo"))
         return Reached(f"1/{theirs / ours:.0f} of {seconds_text(theirs)}", ours <= theirs * ARRIVES_RATIO)
 
     goals = [_goal(case, "≤ 50 ms median", middle), _goal(case, "≤ 150 ms at the 95th percentile", slowest)]
@@ -143,8 +143,8 @@ def _million_goals(figures: Figures) -> list[Goal]:
         return Reached(f"{build:.0f} MB, the service {service:.0f} MB", max(build, service) <= MILLION_MB)
 
     def quiet(name: str) -> Reached:
-        found = figures["walks"][MILLION][name]["cycle_s"]
-        return Reached(seconds_text(found), found <= MILLION_QUIET_S)
+        seconds = figures["quiet"][MILLION][name]["cycle_s"]
+        return Reached(seconds_text(seconds), seconds <= MILLION_QUIET_S)
 
     return [
         _goal("1,000,000 records", "peak memory ≤ 400 MB", memory),
@@ -154,12 +154,12 @@ def _million_goals(figures: Figures) -> list[Goal]:
 
 
 def _idle(figures: Figures, name: str) -> Reached:
-    found = next(iter(figures["idle"].values()))[name]
-    return Reached(share_text(found, 2), found <= IDLE_SHARE)
+    share = next(iter(figures["idle"].values()))[name]
+    return Reached(share_text(share, 2), share <= IDLE_SHARE)
 
 
 def _goal(case: str, asked: str, measure: Callable[[str], Reached]) -> Goal:
-    """The goal with what `measure` finds for each way of ours; what this run has not measured is no figure."""
+    """The goal with the result of `measure` for each of our sites; None if this run did not measure it."""
 
     def reached(name: str) -> Reached | None:
         try:
@@ -171,33 +171,33 @@ def _goal(case: str, asked: str, measure: Callable[[str], Reached]) -> Goal:
 
 
 def p95(values: Sequence[float]) -> float:
-    """The smallest value that 95 % of all are at or below."""
+    """The 95th percentile: the smallest value that at least 95 % of the values do not exceed."""
     return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
 def seconds_text(seconds: float) -> str:
-    """Some three digits, in µs, ms or s."""
+    """A time with about three digits, in µs, ms or s."""
     units = (("s", 1.0), ("ms", 1e3), ("µs", 1e6))
     return next((f"{number_text(seconds * many)} {unit}" for unit, many in units if seconds * many >= 1), "0")
 
 
 def number_text(number: float) -> str:
-    """Some three digits."""
+    """A number with about three digits."""
     if not number:
         return "0"
     return f"{number:.2f}" if number < 10 else f"{number:.1f}" if number < 100 else f"{number:,.0f}"
 
 
 def times_text(ratio: float) -> str:
-    """A ratio."""
+    """A ratio as text."""
     return f"{ratio:.2f} ×"
 
 
 def share_text(share: float, digits: int = 0) -> str:
-    """A share in per cent."""
+    """A share in per cent, as text."""
     return f"{share:.{digits}%}".replace("%", " %")
 
 
 def size_text(size: str | int) -> str:
-    """A number of records."""
+    """A number of records, with commas."""
     return f"{int(size):,}"

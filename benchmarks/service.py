@@ -1,5 +1,5 @@
-"""The service while it watches: how long a new record takes to its feed, beside `hugo --watch`, and what it
-takes when nothing happens."""
+"""The service while it watches: the time from a new record to its feed, compared with `hugo --watch`, and the cost of
+an idle service."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ START_S, ARRIVE_S = 3600.0, 300.0
 """How long to wait for the first build, and for one record."""
 WARM_UP = 3
 NEW_FROM = 20_000_000
-SETTLE_S = 15.0
+REST_S = 15.0
 
 numbers = count(NEW_FROM)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """The seconds of each trial, and the most memory that the program had, its first build included, in MB."""
+    """The seconds of each trial, and the peak memory of the program, its first build included."""
 
     seconds: list[float]
     peak_mb: float
 
 
 class NotArrivedError(Exception):
-    """What was waited for did not come."""
+    """A program did not start, or a record did not appear in its feed, in time."""
 
 
 def measure_arrivals(sites: Mapping[str, OurSite | HugoSite], trials: Mapping[str, int]) -> dict[str, Arrivals]:
-    """From the rename that puts a record into the folder to its entry in the RSS document of its first topic.
+    """Seconds from the rename that puts a record into the folder until it is in the RSS document of its first topic.
 
-    All programs run at the same time, each over a folder of its own, and trials are spread evenly: while one has a new
-    record, the others have nothing to do.
+    All programs run at the same time, each over its own folder, and their trials alternate: while one program gets a
+    record, the others are idle.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sites}
     with watching(sites) as running:
@@ -57,9 +57,9 @@ def measure_arrivals(sites: Mapping[str, OurSite | HugoSite], trials: Mapping[st
 
 
 def measure_idle(site: OurSite, span_s: float) -> float:
-    """The share of one core that the service takes while nothing happens."""
+    """The share of one core that an idle service uses."""
     with watching({"idle": site}) as running:
-        time.sleep(min(SETTLE_S, span_s))
+        time.sleep(min(REST_S, span_s))
         before, started = running["idle"].cpu_s(), time.perf_counter()
         time.sleep(span_s)
         return (running["idle"].cpu_s() - before) / (time.perf_counter() - started)
@@ -67,7 +67,7 @@ def measure_idle(site: OurSite, span_s: float) -> float:
 
 @contextmanager
 def watching(sites: Mapping[str, OurSite | HugoSite]) -> Iterator[dict[str, Running]]:
-    """The programs, running, from the end of their first builds on."""
+    """The running programs, after their first builds."""
     with ExitStack() as stack:
         running = {name: stack.enter_context(Running(site.run_command(), site.log)) for name, site in sites.items()}
         for name, site in sites.items():
@@ -76,7 +76,7 @@ def watching(sites: Mapping[str, OurSite | HugoSite]) -> Iterator[dict[str, Runn
 
 
 def arrival_s(site: OurSite | HugoSite) -> float:
-    """The seconds that one new record takes; the file appears as a whole, by a rename."""
+    """Seconds from one new record to its feed. The file appears as a whole, by a rename."""
     record = make_record(next(numbers), new_at=datetime.now(UTC))
     arriving, target = site.folder / "arriving", site.records / record.path
     arriving.write_text(record.text, encoding="utf-8")
@@ -88,7 +88,7 @@ def arrival_s(site: OurSite | HugoSite) -> float:
 
 
 def _found_at(path: Path, sign: bytes, deadline: float) -> float:
-    """When the file says that; it is read only when its stat is another."""
+    """The time at which the file contains `sign`. The file is read only if its stat changed."""
     seen = None
     while (now := time.perf_counter()) < deadline:
         stamp = _stamp(path)
@@ -97,7 +97,7 @@ def _found_at(path: Path, sign: bytes, deadline: float) -> float:
             if sign in path.read_bytes():
                 return time.perf_counter()
         time.sleep(POLL_S)
-    raise NotArrivedError(f"{path} does not say {sign!r} by {now - deadline + ARRIVE_S:.0f} s")
+    raise NotArrivedError(f"{path} does not contain {sign!r} after {now - deadline + ARRIVE_S:.0f} s")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -118,6 +118,6 @@ def _wait_until_ready(site: OurSite | HugoSite, running: Running) -> None:
 
 
 def _spread(trials: Mapping[str, int]) -> list[str]:
-    """The names, as often as each is to be tried, evenly."""
+    """The names in the order of trials, spread evenly."""
     places = [((trial + 0.5) / many, name) for name, many in trials.items() for trial in range(many)]
     return [name for _, name in sorted(places)]

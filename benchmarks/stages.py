@@ -1,8 +1,8 @@
-"""Where the time of a cold build goes, by stage; `python -m benchmarks.stages CONFIG` prints the seconds as JSON.
+"""Where the time of a cold build goes, by stage. `python -m benchmarks.stages CONFIG` prints the seconds as JSON.
 
-The build is the command's own, looked at a thousand times a second from a timer signal: what has passed since the last
-look goes to the stage that the main thread is in. That costs a per cent or two, and a stage of many small calls no more
-than one of few, unlike a tracing profiler.
+A sampling profiler around the real command: a timer signal, 1,000 times a second, adds the time since the last sample
+to the stage that the main thread is in. That costs one or two per cent, and unlike a tracing profiler it does not slow
+down stages with many small calls.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from types import FrameType
 from benchmarks.processes import ROOT
 from benchmarks.sites import OurSite
 
-LOOK_S = 0.001
+SAMPLE_S = 0.001
 PLACES = 4
 STARTED = "BENCHMARK_STARTED"
-"""Names, in the environment, when the process was asked for, on the clock of time.monotonic."""
-START, WALK, READ, PARSE, HAND_OVER = "start-up", "walk", "read and hash", "parse", "hand-over"
-STORE, SETTLE, RENDER, PUBLISH, OTHER = "store", "settle", "render", "publish", "other"
-STAGES = (START, WALK, READ, PARSE, HAND_OVER, STORE, SETTLE, RENDER, PUBLISH, OTHER)
+"""The environment variable with the time.monotonic() at which the process was started."""
+START, SCAN, READ, PARSE, HAND_OVER = "start-up", "scan", "read and hash", "parse", "hand-over"
+STORE, REFRESH, RENDER, PUBLISH, OTHER = "store", "refresh", "render", "publish", "other"
+STAGES = (START, SCAN, READ, PARSE, HAND_OVER, STORE, REFRESH, RENDER, PUBLISH, OTHER)
 MODULES = {
     "aggregator.config": START,
-    "aggregator.scan": WALK,
+    "aggregator.scan": SCAN,
     "aggregator.ingest": READ,
     "aggregator.parse": PARSE,
     "aggregator.store": STORE,
@@ -40,16 +40,21 @@ MODULES = {
     "aggregator.render": RENDER,
     "aggregator.output": PUBLISH,
 }
-FUNCTIONS = {"ingest_files": HAND_OVER, "settle_feeds": SETTLE, "settle_index": SETTLE, "open_store": START}
-"""What is another stage than the module that it is in."""
-_WHOLE = (START, SETTLE)
-"""Stages to which all belongs that they call."""
+FUNCTIONS = {
+    "aggregator.ingest.ingest_files": HAND_OVER,
+    "aggregator.feeds.registry.settle_feeds": REFRESH,
+    "aggregator.feeds.registry.settle_index": REFRESH,
+    "aggregator.store.database.open_store": START,
+}
+"""Functions that belong to another stage than their module."""
+_WHOLE = (START, REFRESH)
+"""Stages that include everything that they call."""
 _IMPORTS = ("importlib._bootstrap", "_frozen_importlib")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Seconds by stage, and in each by function, their sum, and the CPU of the processes that read files."""
+    """Seconds by stage, and in each stage by function; their sum; CPU seconds of the worker processes."""
 
     stages: dict[str, float]
     places: dict[str, dict[str, float]]
@@ -58,7 +63,7 @@ class Profile:
 
 
 def profile_build(site: OurSite, rounds: int) -> Profile:
-    """The cold build whose time is in the middle of some."""
+    """The profile of the cold build with the median time."""
     profiles = []
     for _ in range(rounds):
         site.clear()
@@ -69,25 +74,25 @@ def profile_build(site: OurSite, rounds: int) -> Profile:
     return sorted(profiles, key=lambda profile: profile.total_s)[rounds // 2]
 
 
-class Looker:
-    """Adds up, while it is on, the seconds that pass in each stage."""
+class Sampler:
+    """Adds up the seconds in each stage between `start` and `end`."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, dict[str, float]] = {stage: defaultdict(float) for stage in STAGES}
         self._last = float(os.environ[STARTED])
 
     def start(self) -> None:
-        """From here on, and before it the start of the process, which no look can be in."""
+        """Starts sampling. The time until now, in which no sample was possible, is the start of the process."""
         self._add(START, "the interpreter")
-        signal.signal(signal.SIGALRM, self._look)
-        signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
+        signal.signal(signal.SIGALRM, self._sample)
+        signal.setitimer(signal.ITIMER_REAL, SAMPLE_S, SAMPLE_S)
 
     def end(self) -> None:
-        """Looks no more."""
+        """Stops sampling."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._add(OTHER, "")
 
-    def _look(self, _signal: int, frame: FrameType | None) -> None:
+    def _sample(self, _signal: int, frame: FrameType | None) -> None:
         self._add(*place_of(frame))
 
     def _add(self, stage: str, place: str) -> None:
@@ -97,9 +102,9 @@ class Looker:
 
 
 def place_of(frame: FrameType | None) -> tuple[str, str]:
-    """The stage of the innermost function that belongs to one, or of the one that it is done for as a whole, and that
-    function."""
-    found, place = OTHER, ""
+    """The stage of the innermost function that belongs to a stage, and that function. An outer stage that includes
+    everything that it calls takes precedence."""
+    result, place = OTHER, ""
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
         if module.startswith(_IMPORTS):
@@ -107,12 +112,12 @@ def place_of(frame: FrameType | None) -> tuple[str, str]:
         package = ".".join(module.split(".")[:2])
         stage = MODULES.get(package, OTHER)
         if stage is not OTHER:
-            stage = FUNCTIONS.get(frame.f_code.co_name, stage)
+            stage = FUNCTIONS.get(f"{module}.{frame.f_code.co_name}", stage)
             place = place or f"{module.removeprefix('aggregator.')}.{frame.f_code.co_qualname}"
-        if found is OTHER or stage in _WHOLE:
-            found = stage
+        if result is OTHER or stage in _WHOLE:
+            result = stage
         frame = frame.f_back
-    return found, place
+    return result, place
 
 
 def _largest(places: dict[str, float]) -> dict[str, float]:
@@ -120,9 +125,9 @@ def _largest(places: dict[str, float]) -> dict[str, float]:
 
 
 def main(config_path: str) -> Profile:
-    """Does what `aggregator build` does, looked at."""
-    looker = Looker()
-    looker.start()
+    """Profiles `aggregator build`."""
+    sampler = Sampler()
+    sampler.start()
     from aggregator import cli
 
     sys.argv = ["aggregator", "build", "--config", config_path]
@@ -132,10 +137,10 @@ def main(config_path: str) -> Profile:
         except SystemExit as ended:
             if ended.code:
                 raise
-    looker.end()
+    sampler.end()
     readers = resource.getrusage(resource.RUSAGE_CHILDREN)
-    stages = {stage: sum(places.values()) for stage, places in looker.seconds.items()}
-    places = {stage: _largest(places) for stage, places in looker.seconds.items()}
+    stages = {stage: sum(places.values()) for stage, places in sampler.seconds.items()}
+    places = {stage: _largest(places) for stage, places in sampler.seconds.items()}
     return Profile(stages, places, sum(stages.values()), readers.ru_utime + readers.ru_stime)
 
 

@@ -1,18 +1,11 @@
-"""How long a record takes to parse: read quickly, and as PyYAML reads it (pytest-benchmark).
+"""The time to parse 500 records, with yaml-rs and with PyYAML only: python -m pytest benchmarks/test_parse.py.
 
-    python -m pytest benchmarks/test_parse.py
-
-The records are those of `bench/gen_corpus.py` in the shared folder, which AGGREGATOR_SHARED names. Each round parses
-all of them, so the time of a record is that of a round divided by RECORDS.
+The time per record is the time of a round divided by RECORDS.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,13 +13,12 @@ import pytest
 
 from aggregator.config.schema import PRESETS
 from aggregator.model import SourceFile
-from aggregator.parse.front_matter import fast_yaml as bare_yaml
+from aggregator.parse.front_matter import fast_yaml
 from aggregator.parse.record import parse_record
 from aggregator.settings import Source
+from benchmarks.corpus import make_records
 
 RECORDS = 500
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[1] / "../shared")
-GENERATOR = SHARED / "bench/gen_corpus.py"
 SOURCE = Source(
     name="",
     root="/nowhere",
@@ -42,14 +34,10 @@ SOURCE = Source(
     timezone=ZoneInfo("UTC"),
 )
 
-pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason="bench/gen_corpus.py is not in AGGREGATOR_SHARED")
-
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, SourceFile]]:
-    folder = tmp_path_factory.mktemp("records")
-    subprocess.run([sys.executable, GENERATOR, str(RECORDS), folder], check=True)
-    raws = [path.read_bytes() for path in sorted(folder.rglob("*.md"))]
+def records() -> list[tuple[bytes, SourceFile]]:
+    raws = [record.text.encode() for record in make_records(RECORDS)]
     return [(raw, SourceFile("", f"{number}.md", len(raw), 0)) for number, raw in enumerate(raws)]
 
 
@@ -65,6 +53,6 @@ def test_parse(benchmark: Any, records: list[tuple[bytes, SourceFile]]) -> None:
 def test_parse_without_yaml_rs(
     benchmark: Any, records: list[tuple[bytes, SourceFile]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bare_yaml, "loads", None)
+    monkeypatch.setattr(fast_yaml, "loads", None)
 
     benchmark(parse_all, records)

@@ -1,6 +1,6 @@
-"""What a feed of 50 costs to render, piece by piece: python -m pytest benchmarks/test_render.py.
+"""The time to render a feed of 50 entries, part by part: python -m pytest benchmarks/test_render.py.
 
-Only the ratios of one run say anything; `test_text_templates` and `test_plain_feedgen` are what to compare with.
+Compare only figures of one run, with `test_text_templates` and `test_plain_feedgen` as references.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ ROUNDS = 100
 
 
 def measure(benchmark: BenchmarkFixture, render: Callable[[list[Entry]], object], *, new: int = ENTRIES) -> None:
-    """Measures the rendering of 50 entries, `new` of which were in no feed before."""
+    """Measures the rendering of 50 entries. The first `new` of them were never rendered before."""
 
     def setup() -> tuple[tuple[list[Entry]], dict[str, object]]:
         entries = [make_entry() for _ in range(ENTRIES)]
         if new < ENTRIES:
             render(entries[new:])
-        # A cycle reads entries anew from the store, but not what is in them.
+        # A cycle reads entries from the store again, but shares their content.
         return ([entry._replace() for entry in entries],), {}
 
     benchmark.pedantic(render, setup=setup, rounds=ROUNDS)

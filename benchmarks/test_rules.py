@@ -1,4 +1,4 @@
-"""Rules: which feeds entries are in."""
+"""The time to find the feeds of entries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEYS = [topic_key(topic) for topic in TOPICS]
 
 
 def feed_rules() -> FeedRules:
-    """200 topics and 50 feeds of the config: by topics, by score, by type and provider, by words."""
+    """200 topics and 50 feeds with rules over topics, scores, types, providers and words."""
     rules = {
         number: (
             Rule(topics=Clause(any=frozenset(KEYS[number : number + 3]), none=frozenset(KEYS[:1]))),
@@ -30,7 +30,7 @@ def feed_rules() -> FeedRules:
 
 
 def facts_of_records(count: int) -> list[Facts]:
-    """What rules read of records of the corpus."""
+    """The facts that rules read, for records of the corpus."""
     return [
         Facts(
             topics=frozenset(map(topic_key, record.topics)),

@@ -1,4 +1,4 @@
-"""The store: a batch of 500 records, new, again and with one that changed."""
+"""The time to store a batch of 500 records: new, unchanged, and with one change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 class Shelf:
-    """A store with a source, and records to store in it."""
+    """A store with one source, and batches of records for it."""
 
     def __init__(self, folder: Path) -> None:
         self.records = folder / "records"
@@ -39,20 +39,20 @@ class Shelf:
         self.fresh = count()
 
     def read(self, texts: dict[str, str]) -> list[Row]:
-        """What ingest makes of files with these texts."""
+        """The rows that ingest makes of files with these texts."""
         for path, text in texts.items():
             (self.records / path).parent.mkdir(parents=True, exist_ok=True)
             (self.records / path).write_text(text, encoding="utf-8")
         return list(ingest_row_batch(self.source, [(SourceFile("", path, 0, 0), None) for path in sorted(texts)]))
 
     def new_batch(self) -> list[Row]:
-        """Records that the store has not seen."""
+        """A batch of records that are not in the store."""
         first = BATCH * next(self.fresh)
         made = (make_record(number) for number in range(first, first + BATCH))
         return self.read({record.path: record.text for record in made})
 
     def keep(self, outcomes: list[Row]) -> None:
-        """Stores them, in one transaction."""
+        """Stores a batch in one transaction."""
         store_outcomes(self.writer, self.source, outcomes, 0)
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 OLD = 1_700_000_000
 Found = TypeVar("Found")
 

@@ -1,4 +1,4 @@
-"""What tests share: both databases, and a small site whose cycles run in this process at times of our choice."""
+"""What tests share: both databases, and a small site whose cycles run in this process at the times that a test sets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -39,6 +40,12 @@ url = "{url}"
 [ingest]
 workers = 0
 """
+
+# how fast examples come depends on what else the machine does
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +99,16 @@ def make_store_url(postgres_url: Callable[[], str], tmp_path_factory: pytest.Tem
     return make
 
 
-@pytest.fixture(params=BACKENDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test over SQLite, and over each kind of database if it is marked `both_databases`."""
+    if "store_url" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_databases")
+        metafunc.parametrize("store_url", BACKENDS if both else BACKENDS[:1], indirect=True)
+
+
+@pytest.fixture
 def store_url(request: pytest.FixtureRequest, make_store_url: Callable[[str], str]) -> str:
-    """The address of a new empty database, of each kind in turn."""
+    """The URL of a new empty database."""
     return make_store_url(request.param)
 
 
@@ -244,5 +258,5 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., SiteFolder]]:
 
 @pytest.fixture
 def site(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
-    """An empty site, over each kind of database in turn."""
+    """An empty site."""
     return make_site(store_url)

@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 from aggregator.config.errors import Finding
 from aggregator.config.schema import File
-from aggregator.config.toml_positions import KeyPath
 from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
 from aggregator.output.redirects import PAGE, plain_path, told_format
 from aggregator.settings import FILE_NAMES
 from aggregator.slugs import RESERVED_SLUGS
+from aggregator.toml_positions import KeyPath
 
 
 class _Gap(NamedTuple):

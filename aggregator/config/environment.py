@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from aggregator.config.schema import describe
-from aggregator.config.toml_positions import KeyPath
 from aggregator.problems import Problem
+from aggregator.toml_positions import KeyPath
 
 _PREFIX = "AGGREGATOR_"
 

@@ -8,9 +8,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aggregator.config.schema import TABLE_TAG, TEXT_TAG, describe
-from aggregator.config.toml_positions import KeyPath, Locator
 from aggregator.problems import Problem
-from aggregator.toml_errors import explain_toml
+from aggregator.toml_positions import KeyPath, Locator, explain_error
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -68,8 +67,8 @@ def place_findings(
 
 def syntax_problem(error: ValueError, *, file: str, text: str) -> Problem:
     """What `tomllib` could not read. Its message has the place; the value may be secret and is left out."""
-    fault = explain_toml(error, text)
-    return Problem(file, fault.line, fault.column, fault.what, todo=fault.todo)
+    fault = explain_error(error, text)
+    return Problem(file, fault.line, fault.column, fault.what, None, fault.hint)
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from aggregator.config.conflicts import find_conflicts, find_gaps
-from aggregator.config.cron import shortest_gap_minutes
 from aggregator.config.environment import apply_environment
 from aggregator.config.errors import Finding, findings_of, place_findings, syntax_problem
 from aggregator.config.schema import (
@@ -34,15 +33,15 @@ from aggregator.config.schema import (
     TextTable,
     TopicsTable,
 )
-from aggregator.config.toml_positions import KeyPath
 from aggregator.config.topics import read_tables
-from aggregator.config.values import sqlite_file
+from aggregator.config.values import shortest_gap_minutes, sqlite_file
 from aggregator.errors import ConfigError, ShortageError
 from aggregator.feeds.phrases import read_phrase
 from aggregator.feeds.rules import fold
 from aggregator.output.redirects import Moves
 from aggregator.problems import Problem
 from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
+from aggregator.toml_positions import KeyPath
 from aggregator.topics import TopicTables
 
 MAX_CONFIG_BYTES = 8_000_000

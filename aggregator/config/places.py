@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 
 from aggregator.config.load import Config
-from aggregator.config.toml_positions import KeyPath, Locator
 from aggregator.feeds.rules import fold
+from aggregator.toml_positions import KeyPath, Locator
 
 
 class ConfigPlaces:

@@ -26,7 +26,6 @@ from pydantic import (
 )
 
 from aggregator.config import values
-from aggregator.config.cron import read_cron
 from aggregator.settings import Format
 
 TABLE_TAG, TEXT_TAG = "{table}", "{text}"
@@ -235,7 +234,7 @@ class ScheduleTable(Table):
     """When the records are looked at."""
 
     every: Interval = _key("60s", "Time between scans; not with cron")
-    cron: Annotated[str, AfterValidator(read_cron)] | None = _key(
+    cron: Annotated[str, AfterValidator(values.read_cron)] | None = _key(
         None, "Five fields: minute, hour, day of the month, month, weekday (0 and 7 are Sunday)", "*/5 * * * *"
     )
     watch: bool = _key(True, "Also scan as soon as a file changes")

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from aggregator.config.errors import Finding
 from aggregator.config.schema import File, TopicsTable
-from aggregator.config.toml_positions import KeyPath, Locator
 from aggregator.config.values import BadValueError, need_text
 from aggregator.feeds.rules import fold
+from aggregator.toml_positions import KeyPath, Locator
 from aggregator.topics import TopicTables
 
 _TABLES = ("slugs", "alias", "parent", "titles", "descriptions")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
 
 from aggregator.feeds.phrases import expression_error, read_phrase
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
@@ -25,6 +28,15 @@ _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _LONGEST_SLUG = MAX_SLUG + 20  # `feeds --pin` prints slugs with a suffix
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CRON_STEP = re.compile(r"/([0-9]{1,4})")
+_CRON_FIELDS = (  # name, how many values it has, which
+    ("minute", 60, "0 to 59"),
+    ("hour", 24, "0 to 23"),
+    ("day of the month", 31, "1 to 31"),
+    ("month", 12, "1 to 12 or jan to dec"),
+    ("weekday", 7, "0 to 7 or sun to sat"),
+)
+_CRON_START = datetime(2000, 1, 1)  # noqa: DTZ001 - clock times: no zone, no changes of the clock
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 
 
@@ -71,6 +83,41 @@ def read_size(value: object) -> int:
             "is not a size", 'write a number of bytes, or one with KB, MB, GB, KiB, MiB or GiB such as "1MB"'
         )
     return size
+
+
+def read_cron(value: str) -> str:
+    """The expression of five fields, as Debian's cron reads it (crontab(5)).
+
+    If both the day of the month and the weekday are limited, one of them must match.
+    """
+    fields = re.sub(r"(?i)-sun\b", "-7", value).split()  # a week that ends on Sunday: fri-sun
+    if len(fields) != len(_CRON_FIELDS):
+        raise BadValueError(
+            "is not five fields", 'write minute, hour, day of the month, month and weekday, such as "*/5 * * * *"'
+        )
+    for number, (field, (name, count, allowed)) in enumerate(zip(fields, _CRON_FIELDS, strict=True)):
+        try:
+            CronSim(" ".join([*"*" * number, field, *"*" * (len(fields) - number - 1)]), _CRON_START)
+        except (CronSimError, ValueError):  # ValueError: a number with thousands of digits
+            hint = f"use {allowed}, *, lists, ranges and steps"
+            raise BadValueError(f"is wrong in its {name}, '{field}'", hint) from None
+        if any(int(step) >= count for step in _CRON_STEP.findall(field)):
+            raise BadValueError(f"has a step that does not fit in its {name}, '{field}'", "write a smaller step")
+    expression = " ".join(fields)
+    try:
+        next(CronSim(expression, _CRON_START))
+    except (CronSimError, StopIteration):
+        raise BadValueError("names a day that never comes", "write a day that the month has") from None
+    return expression
+
+
+def shortest_gap_minutes(cron: str) -> int:
+    """The minutes between the two runs of one day that are closest; 1440 if there is one run."""
+    minute, hour, *_ = cron.split()
+    runs = CronSim(f"{minute} {hour} * * *", _CRON_START - timedelta(seconds=1))
+    first = next(runs)
+    day = takewhile(lambda run: run <= first + timedelta(days=1), runs)
+    return min((after - before) // timedelta(minutes=1) for before, after in pairwise([first, *day]))
 
 
 def need_text(value: str) -> str:

@@ -17,7 +17,7 @@ from aggregator.service.monitor import Monitor
 from aggregator.service.process import end_process, flush_log, start_thread, watch_threads
 from aggregator.service.requests import CycleRequests
 from aggregator.service.serving import load_state, make_app, reload_snapshot, run_server
-from aggregator.service.timers import Timers
+from aggregator.service.triggers import Triggers
 from aggregator.service.worker import Worker
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
@@ -42,10 +42,10 @@ class Service:
         self._health = health
         self._update_ready()
         self._requests = CycleRequests()
-        self._timers = Timers(config, self._requests, health, stop)
+        self._triggers = Triggers(config, self._requests, health, stop)
         self._worker = Worker(
             config, store, site_id, stop,
-            requests=self._requests, timers=self._timers, health=health, publish=self._serve_published,
+            requests=self._requests, triggers=self._triggers, health=health, publish=self._serve_published,
         )  # fmt: skip
         live = LiveConfig(config, path, os.environ, self._check_config)
         self._monitor = Monitor(live, store, self._worker, health, stop)
@@ -53,17 +53,17 @@ class Service:
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT. False if a cycle did not stop in time."""
         watch_threads()
-        self._timers.start_watch()
+        self._triggers.start_watch()
         self._requests.request(None)
         worker = start_thread("worker", self._worker.run, self._stop.is_set, daemon=False)
         try:
-            self._timers.start_schedule()
+            self._triggers.start_schedule()
             start_thread("monitor", self._monitor.run, self._stop.is_set)
             stopped_at = self._serve(server)
         finally:
             self._stop.set()
             self._requests.wake()
-            self._timers.end()
+            self._triggers.end()
         worker.join(max(0.0, stopped_at + STOP_S - time.monotonic()))
         if worker.is_alive():
             _log.error("the cycle did not stop in time; what it stored is kept, and the next start continues")

@@ -15,7 +15,7 @@ from aggregator.problems import place_problem
 from aggregator.service.health import CYCLE, Health
 from aggregator.service.problem_log import ProblemLog
 from aggregator.service.requests import CycleRequests
-from aggregator.service.timers import Timers
+from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
 from aggregator.store.database import Store
 from aggregator.store.session import to_us, write_meta
@@ -45,12 +45,12 @@ class Worker:
         stop: threading.Event,
         *,
         requests: CycleRequests,
-        timers: Timers,
+        triggers: Triggers,
         health: Health,
         publish: Callable[[Config], None],
     ) -> None:
         self._config, self._store, self._site_id, self._stop = config, store, site_id, stop
-        self._requests, self._timers, self._health, self._publish = requests, timers, health, publish
+        self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
         self._new_config: Config | None = None
@@ -105,7 +105,7 @@ class Worker:
             self._activate(config)
         if self._clock_changed.is_set():
             self._clock_changed.clear()
-            self._timers.restart_schedule()
+            self._triggers.restart_schedule()
         now = datetime.now(UTC)
         paths = self._requests.take()  # before the scan: later changes belong to the next cycle
         result = self._pipeline.run(now, paths=paths)
@@ -120,7 +120,7 @@ class Worker:
             self._requests.add(None)
         self._config = config
         self._pipeline = Pipeline(config, self._store, self._site_id, stop=self._interrupted)
-        self._timers.activate(config)
+        self._triggers.activate(config)
 
     def _note_scan(self, result: CycleResult, *, is_full: bool) -> None:
         """Notes whether folders could be read, and what a scheduled cycle must scan again."""
@@ -136,7 +136,7 @@ class Worker:
 
     def _schedule_next(self, now: datetime, result: CycleResult) -> None:
         """Reports the result to health, and schedules a retry or the next due entries."""
-        scheduled = self._timers.next_scheduled()
+        scheduled = self._triggers.next_scheduled()
         if result.published and self._complete:
             self._health.succeed(now, scheduled, LATE_S + 2 * result.seconds)
             if result.unwritten:
@@ -150,7 +150,7 @@ class Worker:
             self._retry_soon({} if self._complete else None)
         if result.due is not None:
             soonest = now + timedelta(seconds=DUE_WITHIN_S - result.seconds)
-            self._timers.request_due(max(result.due, soonest))
+            self._triggers.request_due(max(result.due, soonest))
         next_cycle = str(to_us(scheduled)) if scheduled else ""
         if next_cycle != self._stored_next_cycle:
             with self._store.write() as connection:

@@ -8,21 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 
 import pytest
 from conftest import SiteFolder, at
+from documents import ATOM, entry_ids, link, pages, titles, walk
 from lxml import etree
 
 from aggregator.errors import StoppedError
 from aggregator.feeds import archives
 from aggregator.feeds import registry as feeds
 
-ATOM = "{http://www.w3.org/2005/Atom}"
 ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
 TOMBSTONE = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
-BASE = "https://feeds.example.org/"
 SMALL = '[output]\nlimit = 10\nmin_stay = "0s"'
 NOON = at("2026-03-01 12:00")
 
@@ -30,44 +28,6 @@ NOON = at("2026-03-01 12:00")
 def page(site: SiteFolder, slug: str, number: int) -> bytes:
     """The bytes of an archive page."""
     return (site.output / slug / "archive" / f"{number:04}.xml").read_bytes()
-
-
-def pages(site: SiteFolder, slug: str = "all") -> dict[str, bytes]:
-    """The archive pages of a feed, by path."""
-    return {path: body for path, body in site.documents().items() if path.startswith(f"{slug}/archive/")}
-
-
-@lru_cache(maxsize=2000)  # most documents stay as they are for many steps
-def entry_ids(body: bytes) -> list[str]:
-    """The ids of a document's entries, in the order shown."""
-    return [one.text or "" for one in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}id")]
-
-
-@lru_cache(maxsize=2000)
-def titles(body: bytes) -> list[str]:
-    """The titles of a document's entries, in the order shown."""
-    return [one.text or "" for one in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}title")]
-
-
-@lru_cache(maxsize=2000)
-def link(body: bytes, rel: str) -> str | None:
-    """Where the link of a document with this relation leads, as a path of the output folder."""
-    root = etree.fromstring(body)
-    parent = root if root.tag == f"{ATOM}feed" else root[0]
-    found = [one.get("href") for one in parent.iterfind(f"{ATOM}link") if one.get("rel") == rel]
-    assert len(found) < 2, f"{rel} is there {len(found)} times"
-    return found[0].removeprefix(BASE) if found else None
-
-
-def walk(documents: dict[str, bytes], start: str) -> set[str]:
-    """The ids that a reader finds who follows the archive of a feed to its end."""
-    found: set[str] = set()
-    path: str | None = start
-    while path:
-        body = documents[path]
-        found |= set(entry_ids(body)) if path.endswith("/atom.xml") or "/archive/" in path else set()
-        path = link(body, "prev-archive")
-    return found
 
 
 @dataclass
@@ -239,6 +199,7 @@ def test_a_backfill_gets_pages_of_its_own_and_leaves_the_document_alone(site: Si
     assert sorted(titles(page(site, "all", 4))) == sorted(shown)
 
 
+@pytest.mark.both_databases
 def test_a_withdrawn_entry_goes_from_its_page_alone_and_comes_back_into_it(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
@@ -347,6 +308,7 @@ def test_a_large_backfill_is_sealed_in_several_transactions_as_it_would_be_in_on
     assert len(made[0]) == 14
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("few_at_once")
 def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: SiteFolder) -> None:
     site.configure(SMALL)

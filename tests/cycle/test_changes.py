@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import SiteFolder
 
+pytestmark = pytest.mark.both_databases
+
 NOON, LATER = "2024-05-01 12:00", "2024-05-01 13:00"
 OLD = {"publishedDateTime": "2024-01-01T00:00:00Z"}
 OUTSIDE = "Zq7outsideZq7"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +13,10 @@ from typing import Any
 
 import feedparser
 import pytest
+from corpus import CORPUS, SHARED, needs_corpus
 from lxml import etree
 
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED", Path(__file__).parents[3] / "shared"))
-pytestmark = pytest.mark.skipif(
-    not (SHARED / "corpus").is_dir(), reason=f"the real records are not at {SHARED}/corpus (set AGGREGATOR_SHARED)"
-)
+pytestmark = needs_corpus
 
 CONFIG = """\
 [site]
@@ -45,8 +42,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     records = folder / "incoming"
     for name in ("news", "learning", "samples", "communities"):
-        for path in (SHARED / "corpus" / name).rglob("*.md"):
-            target = records / path.relative_to(SHARED / "corpus")
+        for path in (CORPUS / name).rglob("*.md"):
+            target = records / path.relative_to(CORPUS)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
     (records / "seed-record.md").write_bytes((SHARED / "seed-record.md").read_bytes())

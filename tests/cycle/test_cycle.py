@@ -29,6 +29,8 @@ from aggregator.store.indexes import metadata
 from aggregator.store.lease import read_holder
 from aggregator.store.schema import lease
 
+pytestmark = pytest.mark.both_databases
+
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
 DAY = "2024-05-02 12:00"

@@ -186,6 +186,7 @@ def test_withdrawals_that_wait_for_a_mass_removal_are_named(site: SiteFolder) ->
 # which feeds, by which clause
 
 
+@pytest.mark.both_databases
 def test_every_feed_is_in_or_out_by_a_clause_at_a_line_of_the_config(site: SiteFolder) -> None:
     site.configure(
         GOOD
@@ -245,6 +246,7 @@ def test_an_entry_beyond_the_window_is_in_a_page_of_the_archive(site: SiteFolder
 # history
 
 
+@pytest.mark.both_databases
 def test_history_tells_releases_withdrawals_and_moves_with_their_clauses(site: SiteFolder) -> None:
     site.configure(GOOD)
     site.record("a.md", topics=["AI"], quality=50, publishedDateTime=DATE)
@@ -355,6 +357,7 @@ def test_first_releases_and_new_feeds_cost_no_rows_of_history(site: SiteFolder) 
     assert events() == 1
 
 
+@pytest.mark.both_databases
 def test_old_events_are_dropped_in_small_steps(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "PRUNED_AT_ONCE", 2)
     for number in range(3):
@@ -377,6 +380,7 @@ def test_old_events_are_dropped_in_small_steps(site: SiteFolder, monkeypatch: py
 # finding
 
 
+@pytest.mark.both_databases
 def test_a_record_is_found_by_path_id_and_link(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     link = "https://example.org/a?page=2&x=1"
     site.record("deep/a.md", webUrl=link, originalUrl="https://other.example/a", id="seven")
@@ -419,6 +423,7 @@ def test_what_is_nowhere_is_an_error_that_says_where_it_was_looked_for(site: Sit
             explain(site, asked)
 
 
+@pytest.mark.both_databases
 def test_explaining_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
     site.record("a.md", topics=["AI"])
     site.run(NOON)

@@ -15,6 +15,8 @@ from aggregator.cli.checking import Place, check_records
 from aggregator.store.schema import archive_page, entry, feed, meta, source
 from aggregator.store.session import to_us
 
+pytestmark = pytest.mark.both_databases
+
 DATED = {"publishedDateTime": "2024-04-01T00:00:00Z"}
 FAR = "2062-03-02T00:00:00Z"
 NOON, LATER, NEXT = at("2024-05-01 12:00"), at("2024-05-01 13:00"), at("2024-05-01 14:00")

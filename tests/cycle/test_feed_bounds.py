@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from conftest import SITE_ID, SiteFolder, at
+from documents import atom_id, entry_ids, listed, pages, walk
+from loopback import fine, running
 from lxml import etree
-from test_archives import entry_ids, pages, walk
-from test_http import fine, running
-from test_topics import atom_id, listed
 
 from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
@@ -159,6 +158,7 @@ def test_a_flood_of_topics_makes_no_more_feeds_than_the_most(site: SiteFolder) -
 # feeds that nobody needs
 
 
+@pytest.mark.both_databases
 def test_the_feed_of_a_topic_that_has_no_entry_for_long_goes_and_comes_back_as_it_was(site: SiteFolder) -> None:
     site.configure('[topics]\nkeep_empty = "2d"\n')
     fill(site, 3)

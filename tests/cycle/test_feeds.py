@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from conftest import SITE_ID, SiteFolder, at
+from loopback import fine, running
 from lxml import etree
 from sqlalchemy import select
-from test_http import fine, running
 
 from aggregator import pipeline
 from aggregator.errors import StoppedError
@@ -69,6 +69,7 @@ def left_by(site: SiteFolder, slug: str) -> dict[str, str]:
 # what is in
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("rule", "titles"),
     [
@@ -250,6 +251,7 @@ def test_a_removed_feed_is_gone_and_comes_back_as_it_would_be_by_then(site: Site
 # old addresses
 
 
+@pytest.mark.both_databases
 def test_a_feed_that_moves_keeps_its_id_and_its_entries(site: SiteFolder) -> None:
     site.configure(table("old", 'topics.any = ["AI"]'))
     fill(site)
@@ -393,6 +395,7 @@ def test_an_old_slug_is_no_topics_while_it_leads_to_a_feed(site: SiteFolder) -> 
 # evaluation
 
 
+@pytest.mark.both_databases
 def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -483,6 +486,7 @@ def touched_pages(site: SiteFolder) -> set[int]:
     return numbers
 
 
+@pytest.mark.both_databases
 def test_what_a_reader_sees_of_an_entry_in_an_archive_page_marks_the_page(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -597,6 +601,7 @@ def stored_memberships(site: SiteFolder) -> tuple[dict[str, set[str]], dict[str,
     return slugs, topics
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("seed", range(6))
 def test_memberships_are_those_of_a_full_evaluation_after_any_changes(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int

@@ -93,6 +93,7 @@ def test_an_edited_body_is_an_update_and_the_same_body_again_is_none(site: SiteF
     assert stored_bodies(site) == []
 
 
+@pytest.mark.both_databases
 def test_full_text_that_is_switched_on_later_comes_in_without_a_new_or_updated_entry(site: SiteFolder) -> None:
     put(site, "a.md", "The whole story.", webUrl="https://e.example/a")
     site.run("2026-05-21 12:00")

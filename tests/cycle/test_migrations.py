@@ -12,8 +12,10 @@ import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from conftest import SiteFolder, at
+from documents import pages, walk
 from sqlalchemy import LargeBinary, MetaData, create_engine, text
-from test_archives import pages, walk
+
+pytestmark = pytest.mark.both_databases
 
 FIRST = Path(__file__).parents[1] / "data" / "store-0001.json"
 """The rows that commit fad80ac stored when it ran `live` over `CONFIG`, by table; hashes are in hex."""
@@ -99,9 +101,14 @@ def test_an_upgraded_store_keeps_ids_and_times_and_publishes_everything(upgraded
 
 
 def test_the_second_cycle_over_an_upgraded_store_writes_nothing(upgraded: SiteFolder) -> None:
+    def rows() -> list[list[dict[str, Any]]]:
+        # files that were written just before the cycle are read once more
+        tables = ("entry", "feed", "feed_entry", "file")
+        return [without(now(upgraded, table), "recheck") for table in tables]
+
     upgraded.run(NOON + 4 * HOUR)
-    before, stored = upgraded.snapshot(), [now(upgraded, table) for table in ("entry", "feed", "feed_entry", "file")]
+    before, stored = upgraded.snapshot(), rows()
     upgraded.close()
     assert upgraded.run(NOON + 5 * HOUR).files_written == 0
     assert upgraded.snapshot() == before
-    assert [now(upgraded, table) for table in ("entry", "feed", "feed_entry", "file")] == stored
+    assert rows() == stored

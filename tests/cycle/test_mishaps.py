@@ -16,6 +16,8 @@ from conftest import SiteFolder
 from aggregator.errors import StoppedError, StoreError
 from aggregator.store.database import copy_store
 
+pytestmark = pytest.mark.both_databases
+
 NOON = "2024-05-01 12:00"
 OLD = {"publishedDateTime": "2024-01-01T00:00:00Z"}
 NEW = {"publishedDateTime": "2024-05-01T00:00:00Z"}

@@ -10,6 +10,8 @@ import pytest
 from conftest import SiteFolder, at
 from sqlalchemy import event
 
+pytestmark = pytest.mark.both_databases
+
 CONFIG = """
 [output]
 limit = 3

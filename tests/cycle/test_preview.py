@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import SiteFolder, at
-from test_http import fine, running
+from loopback import fine, running
 
 from aggregator import rehearsal as module
 from aggregator.cli.answers import trial_facts

@@ -30,6 +30,8 @@ from aggregator.sketch import (
     shared_lines,
 )
 
+pytestmark = pytest.mark.both_databases
+
 SEED = int(os.environ.get("RENAMES_SEED", "1"))  # another number, other histories by the same rules
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
 DATE = "2024-01-01T08:00:00Z"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import SITE_ID, SiteFolder, at
+from documents import atom_id, listed
 from lxml import etree
 from sqlalchemy import select
 
@@ -51,11 +52,6 @@ def same_documents(site: SiteFolder, old: str, new: str) -> bool:
     return found[0] == found[1] != {}
 
 
-def atom_id(site: SiteFolder, slug: str) -> str | None:
-    """The Atom id of a feed."""
-    return etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}id")
-
-
 def left_by(site: SiteFolder, topic: str) -> dict[str, str]:
     """What put entries out of the feed of a topic, by their paths."""
     joined = select(entry.c.path, feed_entry.c.left_by).join(feed_entry, feed_entry.c.entry_id == entry.c.id)
@@ -76,11 +72,6 @@ def test_another_spelling_is_the_topic_itself_in_feeds_categories_and_rules(site
     assert tags(site) == {"3.md": ["Maps"], "2.md": ["AI"], "1.md": ["ai", "Maps"], "0.md": ["AI"]}
     assert site.feed("ai")["title"] == "AI"
     assert b'term="ai"' in (site.output / "all" / "atom.xml").read_bytes()
-
-
-def listed(site: SiteFolder) -> set[str]:
-    """The slugs of the feeds that the list of feeds names."""
-    return {one.split("/")[-2] for one in etree.parse(site.output / "opml.xml").xpath("//outline/@xmlUrl")} - {"all"}
 
 
 def test_the_feed_of_a_spelling_leads_to_its_topic_and_gets_its_entries_back(site: SiteFolder) -> None:
@@ -176,6 +167,7 @@ def test_a_parent_whose_place_another_feed_has_is_covered_by_it(site: SiteFolder
     assert site.titles("power-apps") == ["1.md", "0.md"]
 
 
+@pytest.mark.both_databases
 def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +307,7 @@ def test_a_pin_takes_the_slug_of_another_topic_which_keeps_its_id(site: SiteFold
     assert atom_id(site, "c") != known
 
 
+@pytest.mark.both_databases
 def test_two_pins_that_change_places_take_their_ids_along(site: SiteFolder) -> None:
     fill(site, ["A"], ["B"])
     site.run(NOON)

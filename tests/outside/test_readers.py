@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-import os
 import shutil
 import socket
 import threading
@@ -21,10 +20,10 @@ from typing import Any, Self
 
 import pytest
 from commands import OLD, Running, Shop, eventually
+from corpus import SHARED
 from subscribers import READERS, Item, Subscriber
 
 TESTS = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED", TESTS.parents[1] / "shared"))
 REAL_RECORDS = 60
 TITLES = (
     "Research & Development",

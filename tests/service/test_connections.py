@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from test_http import RSS, make_app, publish, running
+from loopback import RSS, make_app, publish, running
 
 from aggregator.serve import server
 from aggregator.serve.app import FeedsApp

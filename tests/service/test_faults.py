@@ -72,7 +72,7 @@ def test_idle_connections_take_no_files_from_publishing(shop: Shop) -> None:
         for _ in range(400):
             held.enter_context(connect(service))
         shop.record("b.md", "New")
-        eventually(lambda: "New" in service.titles(), within_s=5)
+        eventually(lambda: "New" in service.titles())
         assert service.get("healthz").status == 200
         assert files_of(service) < 256
 
@@ -222,11 +222,11 @@ def test_a_folder_that_may_not_be_read_leaves_the_others_watched_and_is_watched_
     assert (health.status, health.json()["warnings"]) == (200, [warning])
     eventually(lambda: warning in shop.json("status")["problems"])
     shop.record("open/b.md", "Beside it")
-    eventually(lambda: "Beside it" in service.titles(), within_s=5)
+    eventually(lambda: "Beside it" in service.titles())
     closed.chmod(0o755)
     eventually(lambda: f"INFO resolved: {warning}" in service.log)
     shop.record("closed/c.md", "In it")
-    eventually(lambda: "In it" in service.titles(), within_s=5)
+    eventually(lambda: "In it" in service.titles())
     assert "warnings" not in service.get("healthz").json()
     eventually(lambda: warning not in shop.json("status")["problems"])
 
@@ -242,7 +242,7 @@ def test_a_folder_that_is_opened_once_it_is_filled_is_watched(shop: Shop) -> Non
     folder.chmod(0o755)
     for number in range(5):  # the first ones are seen for the change of its rights
         shop.record(f"copied/{number}.md", f"Copied {number}")
-        eventually(lambda title=f"Copied {number}": title in service.titles(), within_s=8)
+        eventually(lambda title=f"Copied {number}": title in service.titles())
 
 
 # the time zone of the machine
@@ -266,7 +266,7 @@ def test_a_store_that_is_taken_away_is_noticed_and_used_again_when_it_is_back(sh
     service.wait_until_done()
     away = shop.root / "away"
     shop.data.rename(away)
-    eventually(lambda: service.get("healthz").status == 503, within_s=5)
+    eventually(lambda: service.get("healthz").status == 503)
     health = service.get("healthz").json()
     assert (health["status"], "the store's file is gone" in health["reason"]) == ("failing", True)
     shop.record("b.md", "New")
@@ -284,7 +284,7 @@ def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(s
     service.wait_until_done()
     shutil.rmtree(shop.data)
     assert shop.run("build").returncode == 0
-    eventually(lambda: "is not the one that was opened" in service.log, within_s=5)
+    eventually(lambda: "is not the one that was opened" in service.log)
     assert service.get("healthz").status == 503
     shop.record("b.md", "New")
     eventually(lambda: "the cycle failed: the store's file is not the one that was opened" in service.log)

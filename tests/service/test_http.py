@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 import os
 import signal
 import socket
@@ -15,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from email.utils import formatdate
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +21,14 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import RSS, WRITTEN, digest, make_app, publish, running, write
 
 from aggregator.errors import AggregatorError
-from aggregator.serve.app import FeedsApp, make_state
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot, read_from_disk
 from aggregator.serve.server import bind_socket, make_server
 
-WRITTEN = 1_700_000_000
 WRITTEN_DATE = formatdate(WRITTEN, usegmt=True)
-RSS = b"<rss>" + b"<item>story</item>" * 200 + b"</rss>"
 FILES = {
     "index.html": b"<h1>Feeds</h1>",
     "opml.xml": b"<opml/>",
@@ -54,57 +50,6 @@ HAND_PUT = {
     ".hidden": b"secret",
     "page/.env": b"secret",
 }
-
-
-def digest(body: bytes) -> str:
-    return blake2b(body, digest_size=16).hexdigest()
-
-
-def write(path: Path, body: bytes) -> None:
-    """As the publisher writes: whole, under another name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(body)
-    os.utime(part, (WRITTEN, WRITTEN))
-    part.replace(path)
-
-
-def publish(folder: Path, files: dict[str, bytes], gone: tuple[str, ...] = ()) -> None:
-    for path, body in files.items():
-        write(folder / path, body)
-    lines = {path: {"feed": path.split("/")[0], "version": 1, "digest": digest(body)} for path, body in files.items()}
-    manifest = {"format": 1, "store": "s", "fingerprint": "f", "files": lines, "gone": list(gone)}
-    write(folder / ".aggregator/manifest.json", json.dumps(manifest).encode())
-
-
-def fine() -> tuple[bool, dict[str, Any]]:
-    return True, {"fine": True}
-
-
-def make_app(folder: Path | None, **options: Any) -> FeedsApp:
-    snapshot = load_snapshot(folder, None) if folder else EMPTY_SNAPSHOT
-    probes = {name: options.pop(name, fine) for name in ("health", "ready")}
-    return FeedsApp(make_state(snapshot, **{"folder": folder, "max_age_s": 30} | options), **probes)
-
-
-@contextlib.contextmanager
-def running(app: FeedsApp, host: str = "127.0.0.1") -> Iterator[httpx.Client]:
-    sock = bind_socket(host, 0)
-    port = sock.getsockname()[1]
-    server = make_server(app, sock)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    address = f"[{host}]" if ":" in host else "127.0.0.1"
-    try:
-        # The socket listens already: the first request waits until the server takes it.
-        with httpx.Client(
-            base_url=f"http://{address}:{port}", headers={"accept-encoding": "identity"}, trust_env=False, timeout=10
-        ) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        assert not thread.is_alive()
 
 
 def send_raw(client: httpx.Client, target: bytes, method: bytes = b"GET", fields: bytes = b"") -> tuple[int, bytes]:

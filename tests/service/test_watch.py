@@ -15,8 +15,8 @@ from typing import cast
 
 import pytest
 from conftest import SiteFolder
-from histories import History
-from test_scan import source
+from parsing import source
+from simulation.histories import History
 from watchfiles import Change
 from watchfiles._rust_notify import RustNotify
 
@@ -114,6 +114,7 @@ def test_scans_of_changed_paths_publish_the_same_as_full_scans(
     assert written > STEPS
 
 
+@pytest.mark.both_databases
 def test_unfinished_files_are_scanned_again_without_a_change(site: SiteFolder) -> None:
     site.record("a.md")
     site.write("bad.md", "---\npublished: yes please\n---\n")

@@ -15,13 +15,15 @@ from functools import lru_cache
 
 import pytest
 from conftest import SiteFolder
-from histories import DAY, LIMITS, SIZES, SPANS, TOPICS, History
 from lxml import etree
+from simulation.histories import DAY, LIMITS, SIZES, SPANS, TOPICS, History
 from sqlalchemy import select
 
 from aggregator.errors import StoppedError
 from aggregator.feeds import archives
 from aggregator.store.schema import ENTRY_OUT, entry
+
+pytestmark = pytest.mark.both_databases
 
 SEED = int(os.environ.get("HISTORY_SEED", "1"))  # another number, other histories by the same rules
 STEPS = 30

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import BACKENDS, SITE_ID, SiteFolder
 from lxml import etree
-from replay import CONFIG, FeedView, Item, Reading, Step, make_history
+from simulation.replay import CONFIG, FeedView, Item, Reading, Step, make_history
 
 SEED = int(os.environ.get("REPLAY_SEED", "2023"))  # another number, another history by the same rules
 CYCLES = 200

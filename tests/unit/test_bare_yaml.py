@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from corpus import CORPUS, FOLDERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_corpus_parse import CORPUS, FOLDERS
-from test_parse import SOURCE
+from parsing import SOURCE
 
 from aggregator.config.schema import PRESETS
 from aggregator.content import content_json

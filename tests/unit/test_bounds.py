@@ -12,7 +12,7 @@ from time import process_time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_parse import SOURCE, lines, record
+from parsing import SOURCE, lines, record
 
 import aggregator
 from aggregator.config.schema import PRESETS, Preset

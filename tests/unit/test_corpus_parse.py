@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from corpus import CORPUS, FOLDERS, SHARED, needs_corpus
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,13 +19,7 @@ from aggregator.parse.record import parse_record
 from aggregator.scan import Differs, scan_folder
 from aggregator.settings import Source
 
-SHARED = Path(os.environ.get("AGGREGATOR_SHARED") or Path(__file__).parents[2] / "../shared")
-CORPUS = SHARED / "corpus"
-FOLDERS = ("news", "learning", "samples", "communities")
-
-pytestmark = pytest.mark.skipif(
-    not CORPUS.is_dir(), reason="the real records are not beside the checkout; AGGREGATOR_SHARED names their place"
-)
+pytestmark = needs_corpus
 
 
 def source(root: Path) -> Source:

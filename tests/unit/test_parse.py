@@ -5,9 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import string
-import textwrap
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,60 +14,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsing import lines, parse, parse_bytes, record, rejection
 
 from aggregator.config.schema import PRESETS
-from aggregator.model import Image, Provider, Record, Rejection, Related, SourceFile
+from aggregator.model import Image, Provider, Record, Rejection, Related
 from aggregator.parse.clean import host_name, http_url, plain_text, utc_time, xml_text
-from aggregator.parse.record import parse_record
 from aggregator.problems import Problem
-from aggregator.settings import Source
 
-UTC_ZONE = ZoneInfo("UTC")
-SOURCE = Source(
-    name="",
-    root="/nowhere",
-    include=("*.md",),
-    fields=tuple(PRESETS["smartable"].items()),
-    default_published=True,
-    max_bytes=1_000_000,
-    max_depth=32,
-    max_nodes=20_000,
-    removal_grace=timedelta(minutes=10),
-    topics=(),
-    link_template=None,
-    timezone=UTC_ZONE,
-)
 at = partial(datetime, tzinfo=UTC)
 NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def parse_bytes(raw: bytes, source: Source = SOURCE, path: str = "a.md", **changes: Any) -> Record | Rejection:
-    """What `raw` gives, with the options of the source changed."""
-    return parse_record(raw, SourceFile("", path, len(raw), 0), replace(source, **changes), b"digest")
-
-
-def parse(front: str, body: str = "", **changes: Any) -> Record | Rejection:
-    """What a file with this front matter gives."""
-    return parse_bytes(f"---\n{textwrap.dedent(front)}\n---\n{body}".encode(), **changes)
-
-
-def record(front: str, body: str = "", **changes: Any) -> Record:
-    """The record of a front matter with a title added."""
-    outcome = parse(f"title: T\n{textwrap.dedent(front)}", body, **changes)
-    assert isinstance(outcome, Record), outcome
-    return outcome
-
-
-def rejection(front: str, **changes: Any) -> Rejection:
-    """The refusal of a front matter with a title added."""
-    outcome = parse(f"title: T\n{textwrap.dedent(front)}", **changes)
-    assert isinstance(outcome, Rejection), outcome
-    return outcome
-
-
-def lines(outcome: Record | Rejection) -> list[str]:
-    """Every line that people read about an outcome."""
-    return [str(one) for one in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
 
 
 # Title

@@ -6,14 +6,13 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parsing import source
 
 from aggregator import paths as paths_module
 from aggregator import scan
@@ -30,15 +29,8 @@ from aggregator.scan import (
     scan_paths,
     walk_folder,
 )
-from aggregator.settings import Source
 
 MD = ("*.md",)
-
-
-def source(root: Path | str, include: tuple[str, ...] = MD, exclude: tuple[str, ...] = ()) -> Source:
-    return Source(
-        "s", str(root), include, (), True, 10, 4, 100, timedelta(0), (), None, ZoneInfo("UTC"), exclude=exclude
-    )
 
 
 def write(root: Path, *paths: str) -> None:

@@ -6,7 +6,9 @@ Only the keys that are asked for are ever made into values: what is not public l
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable
+import json
+from collections.abc import Callable, Container, Iterable
+from datetime import date, time
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
@@ -27,6 +29,8 @@ class FrontMatterError(Exception):
 
 MAX_PLAIN_KEYS = 100
 """Keys of a map that is read quickly."""
+MAX_PARSED_DEPTH = 256
+"""Levels of a parsed value that recursive functions can handle."""
 MAX_NEAR_KEY = 40
 """Characters of a key that is compared with ours."""
 
@@ -151,6 +155,52 @@ def too_deep(line: int, column: int) -> FrontMatterError:
 def too_much(line: int, column: int) -> FrontMatterError:
     """The refusal of front matter with more values than the limit."""
     return FrontMatterError(line, column, "front matter holds too much", "cut it or raise max_nodes")
+
+
+def find_excess(
+    pairs: Iterable[tuple[str, Any]], limits: Limits
+) -> tuple[int, Callable[[int, int], FrontMatterError]] | None:
+    """The number of the top-level pair that passes a limit, and the refusal; None if none does. Keys count as nodes."""
+    max_depth = min(limits.depth, MAX_PARSED_DEPTH)
+    nodes = 1
+    for index, (_, value) in enumerate(pairs):
+        nodes, depth, level = nodes + 1, 1, [value]
+        while level:
+            nodes += len(level)
+            if nodes > limits.nodes:
+                return index, too_much
+            inner: list[Any] = []
+            for item in level:
+                if isinstance(item, dict):
+                    nodes += len(item)
+                    inner.append(item.values())
+                elif isinstance(item, list):
+                    inner.append(item)
+            depth += bool(inner)
+            if depth > max_depth:
+                return index, too_deep
+            level = [item for items in inner for item in items]
+    return None
+
+
+def make_value(value: Any) -> Any:
+    """A parsed value with every scalar that is not text as a Scalar."""
+    if isinstance(value, dict):
+        return {key: make_value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [make_value(item) for item in value]
+    if value is None or isinstance(value, bool):
+        return Scalar(json.dumps(value), value)
+    if isinstance(value, date | time):
+        return Scalar(value.isoformat(), value)
+    return _whole_number(value) if isinstance(value, int) else value
+
+
+def _whole_number(value: int) -> Scalar | Opaque:
+    try:
+        return Scalar(str(value), value)
+    except ValueError:  # thousands of digits, which only a hexadecimal number of TOML can have
+        return Opaque()
 
 
 class Lines:

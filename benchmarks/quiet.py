@@ -1,6 +1,6 @@
-"""A cycle in which nothing changed, in a process that runs on, beside the floor: to list and stat the same files.
+"""A cycle without changes in a running process, compared with the floor: listing the same files with their stat.
 
-`python -m benchmarks.walks CONFIG ROUNDS` prints what it measured as JSON, of a site that was built before.
+`python -m benchmarks.quiet CONFIG ROUNDS` prints the figures of a site that was built before, as JSON.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from benchmarks.sites import OurSite
 
 
 @dataclass(frozen=True, slots=True)
-class Walks:
-    """Medians in seconds, on the wall and of CPU, of a quiet cycle and of the floor."""
+class QuietTimes:
+    """Medians of wall time and CPU time, for a cycle without changes and for the floor."""
 
     cycle_s: float
     cycle_cpu_s: float
@@ -30,16 +30,16 @@ class Walks:
     floor_cpu_s: float
 
 
-def measure_walks(site: OurSite, rounds: int) -> Walks:
-    """The medians over a site that was built, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.walks", str(site.config), str(rounds)]
+def measure_quiet(site: OurSite, rounds: int) -> QuietTimes:
+    """The medians for a site that was built before, measured in a separate process."""
+    command = [sys.executable, "-m", "benchmarks.quiet", str(site.config), str(rounds)]
     ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return Walks(**json.loads(ended.stdout))
+    return QuietTimes(**json.loads(ended.stdout))
 
 
-def walk_floor(folder: str) -> int:
-    """How many files there are below the folder; each is asked for its stat."""
-    found, folders = 0, [folder]
+def list_files(folder: str) -> int:
+    """The number of files below the folder, after a stat of each."""
+    files, folders = 0, [folder]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
@@ -47,11 +47,11 @@ def walk_floor(folder: str) -> int:
                     folders.append(entry.path)
                 else:
                     entry.stat(follow_symlinks=False)
-                    found += 1
-    return found
+                    files += 1
+    return files
 
 
-def main(config_path: str, rounds: int) -> Walks:
+def main(config_path: str, rounds: int) -> QuietTimes:
     """Runs cycles as the service does."""
     from aggregator.config import load_config
     from aggregator.pipeline import Pipeline
@@ -70,14 +70,14 @@ def main(config_path: str, rounds: int) -> Walks:
                 raise RuntimeError(f"not quiet: {result}")
 
         def floor() -> None:
-            walk_floor(config.sources[0].root)
+            list_files(config.sources[0].root)
 
-        cycle()  # reads again what was too young to be trusted
+        cycle()  # reads files again that had just been written
         times = [(_timed(cycle), _timed(floor)) for _ in range(rounds)]
     finally:
         store.lease.release()
     cycles, floors = zip(*times, strict=True)
-    return Walks(*_medians(cycles), *_medians(floors))
+    return QuietTimes(*_medians(cycles), *_medians(floors))
 
 
 def _timed(run: Callable[[], None]) -> tuple[float, float]:

@@ -1,0 +1,72 @@
+"""An output folder as the publisher writes it, and a real server over it on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from aggregator.serve.app import FeedsApp, make_state
+from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot
+from aggregator.serve.server import bind_socket, make_server
+
+WRITTEN = 1_700_000_000
+RSS = b"<rss>" + b"<item>story</item>" * 200 + b"</rss>"
+
+
+def digest(body: bytes) -> str:
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+def write(path: Path, body: bytes) -> None:
+    """As the publisher writes: whole, under another name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(body)
+    os.utime(part, (WRITTEN, WRITTEN))
+    part.replace(path)
+
+
+def publish(folder: Path, files: dict[str, bytes], gone: tuple[str, ...] = ()) -> None:
+    for path, body in files.items():
+        write(folder / path, body)
+    lines = {path: {"feed": path.split("/")[0], "version": 1, "digest": digest(body)} for path, body in files.items()}
+    manifest = {"format": 1, "store": "s", "fingerprint": "f", "files": lines, "gone": list(gone)}
+    write(folder / ".aggregator/manifest.json", json.dumps(manifest).encode())
+
+
+def fine() -> tuple[bool, dict[str, Any]]:
+    return True, {"fine": True}
+
+
+def make_app(folder: Path | None, **options: Any) -> FeedsApp:
+    snapshot = load_snapshot(folder, None) if folder else EMPTY_SNAPSHOT
+    probes = {name: options.pop(name, fine) for name in ("health", "ready")}
+    return FeedsApp(make_state(snapshot, **{"folder": folder, "max_age_s": 30} | options), **probes)
+
+
+@contextlib.contextmanager
+def running(app: FeedsApp, host: str = "127.0.0.1") -> Iterator[httpx.Client]:
+    sock = bind_socket(host, 0)
+    port = sock.getsockname()[1]
+    server = make_server(app, sock)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    address = f"[{host}]" if ":" in host else "127.0.0.1"
+    try:
+        # The socket listens already: the first request waits until the server takes it.
+        with httpx.Client(
+            base_url=f"http://{address}:{port}", headers={"accept-encoding": "identity"}, trust_env=False, timeout=10
+        ) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        assert not thread.is_alive()

@@ -1,0 +1,67 @@
+"""What the bytes of one file, or a front matter alone, give."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aggregator.config.schema import PRESETS
+from aggregator.model import Record, Rejection, SourceFile
+from aggregator.parse.record import parse_record
+from aggregator.settings import Source
+
+UTC_ZONE = ZoneInfo("UTC")
+SOURCE = Source(
+    name="",
+    root="/nowhere",
+    include=("*.md",),
+    fields=tuple(PRESETS["smartable"].items()),
+    default_published=True,
+    max_bytes=1_000_000,
+    max_depth=32,
+    max_nodes=20_000,
+    removal_grace=timedelta(minutes=10),
+    topics=(),
+    link_template=None,
+    timezone=UTC_ZONE,
+)
+
+
+def parse_bytes(raw: bytes, source: Source = SOURCE, path: str = "a.md", **changes: Any) -> Record | Rejection:
+    """What `raw` gives, with the options of the source changed."""
+    return parse_record(raw, SourceFile("", path, len(raw), 0), replace(source, **changes), b"digest")
+
+
+def parse(front: str, body: str = "", **changes: Any) -> Record | Rejection:
+    """What a file with this front matter gives."""
+    return parse_bytes(f"---\n{textwrap.dedent(front)}\n---\n{body}".encode(), **changes)
+
+
+def record(front: str, body: str = "", **changes: Any) -> Record:
+    """The record of a front matter with a title added."""
+    outcome = parse(f"title: T\n{textwrap.dedent(front)}", body, **changes)
+    assert isinstance(outcome, Record), outcome
+    return outcome
+
+
+def rejection(front: str, **changes: Any) -> Rejection:
+    """The refusal of a front matter with a title added."""
+    outcome = parse(f"title: T\n{textwrap.dedent(front)}", **changes)
+    assert isinstance(outcome, Rejection), outcome
+    return outcome
+
+
+def lines(outcome: Record | Rejection) -> list[str]:
+    """Every line that people read about an outcome."""
+    return [str(one) for one in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
+
+
+def source(root: Path | str, include: tuple[str, ...] = ("*.md",), exclude: tuple[str, ...] = ()) -> Source:
+    """A folder to scan."""
+    return Source(
+        "s", str(root), include, (), True, 10, 4, 100, timedelta(0), (), None, ZoneInfo("UTC"), exclude=exclude
+    )
