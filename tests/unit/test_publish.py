@@ -24,7 +24,8 @@ from conftest import SiteFolder
 from aggregator import render
 from aggregator.errors import PublishError, RenderError
 from aggregator.model import CycleResult, Document, Feed
-from aggregator.output.folder import OutputFolder, Wanted
+from aggregator.output.folder import OutputFolder
+from aggregator.output.publication import Target
 from aggregator.output.tree import Tree
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
@@ -33,7 +34,7 @@ NOBODY = 65534
 DOCUMENTS = {"rss.xml", "atom.xml", "feed.json", "index.html"}
 KILLED = """
 import os, signal, sys
-from aggregator.tree import Tree
+from aggregator.output.tree import Tree
 left, take = int(sys.argv.pop(1)), Tree.take
 def take_some(*given):
     global left
@@ -176,9 +177,9 @@ def test_a_feed_that_missed_a_new_form_of_its_documents_gets_it_when_it_can(shar
         def render(dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
             return ((feed, [Document(f"{feed}/rss.xml", "", form.encode())]) for feed in dirty)
 
-        wanted = {feed: Wanted("1", (f"{feed}/rss.xml",)) for feed in ("a", "b")}
+        wanted = {feed: Target("1", (f"{feed}/rss.xml",)) for feed in ("a", "b")}
         with other_user():
-            return len(folder.publish("store", form, wanted, render, lambda: None, whole=True).written)
+            return len(folder.publish("store", form, wanted, render, lambda: None, full=True).written)
 
     assert publish("old") == 2
     deny(folder.path / "a")
@@ -201,7 +202,7 @@ def test_a_shortage_of_open_files_is_no_fault_of_a_folder(tmp_path: Path) -> Non
 
     try:
         with pytest.raises(PublishError, match="Too many open files"):
-            folder.publish("s", "f", {"a": Wanted("1", ("a/rss.xml",))}, render, lambda: None, whole=True)
+            folder.publish("s", "f", {"a": Target("1", ("a/rss.xml",))}, render, lambda: None, full=True)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
