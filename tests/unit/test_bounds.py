@@ -228,4 +228,4 @@ def test_nothing_is_normalised_but_where_its_marks_are_counted() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr in ("normalize", "is_normalized"):
                 homes.add(str(path.relative_to(package)))
-    assert homes == {"naming.py"}
+    assert homes == {"unicode.py"}

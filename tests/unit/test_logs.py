@@ -22,7 +22,7 @@ import logging, sys
 from datetime import UTC
 from zoneinfo import ZoneInfo
 from aggregator.logs import start_logging
-from aggregator.printing import open_streams
+from aggregator.cli.printing import open_streams
 open_streams()
 start_logging(ZoneInfo("Asia/Kolkata"))
 log = logging.getLogger("aggregator.x")

@@ -87,7 +87,7 @@ def test_time_is_linear_in_the_text_for_any_expression() -> None:
 
 def test_the_engine_is_loaded_only_for_an_expression() -> None:
     program = (
-        "import sys\nfrom aggregator.phrases import read_phrase, says\nimport aggregator.config\n"
+        "import sys\nfrom aggregator.feeds.phrases import read_phrase, says\nimport aggregator.config\n"
         "assert says(('GPU',), read_phrase('gpu')) and 're2' not in sys.modules\n"
         "assert says(('GPU',), read_phrase('re:g')) and 're2' in sys.modules\n"
     )
