@@ -38,7 +38,9 @@ from aggregator.feeds.urls import note_config, urls_before
 from aggregator.feeds.window import FeedReader, Space
 from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
 from aggregator.model import ALL_FIT, CycleResult, Document, Entry, Feed, Fitting, SourceFile
-from aggregator.output.folder import NOTHING, OutputFolder, Published, Wanted
+from aggregator.output.folder import OutputFolder
+from aggregator.output.manifest import EMPTY_MANIFEST
+from aggregator.output.publication import Published, Target
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.settings import Rule, Source
 from aggregator.store.database import Store
@@ -317,7 +319,7 @@ class Pipeline:
         """
         with self.store.read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
-            left_well = held is not None and held.keys() == versions.keys() and self._output.is_as_left()
+            left_well = held is not None and held.keys() == versions.keys() and self._output.is_unchanged()
             whole = not left_well or time.monotonic() - self._looked_at > LOOK_S
             before = {} if whole or held is None else held
             wanted = {slug: self._wanted(slug, one) for slug, one in versions.items() if one != before.get(slug)}
@@ -326,15 +328,15 @@ class Pipeline:
             for slug, number, version in page_versions(connection, self.policy, versions, changed):
                 path = archive_path(slug, number)
                 pages[path] = (slug, number)
-                wanted[path] = Wanted(version, self._moves.paths((path,)))
+                wanted[path] = Target(version, self._moves.paths((path,)))
             store_id = read_meta(connection, "store_id") or ""
         fingerprint = _fingerprint(FINGERPRINT, repr(self._site), repr(self._options))
         told = len(problems)
         try:
-            if not known and self._output.manifest().store not in (NOTHING.store, store_id):
+            if not known and self._output.manifest().store not in (EMPTY_MANIFEST.store, store_id):
                 return Published()
             render = partial(self._render, pages=pages, problems=problems)
-            published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, whole=whole)
+            published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, full=whole)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
             return None
@@ -345,11 +347,11 @@ class Pipeline:
             self._looked_at = time.monotonic()
         return published
 
-    def _wanted(self, slug: str, version: str) -> Wanted:
+    def _wanted(self, slug: str, version: str) -> Target:
         """What the folder is to hold of a feed or of the list of feeds."""
         if slug == INDEX:
-            return Wanted(version, index_paths(self._options))
-        return Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
+            return Target(version, index_paths(self._options))
+        return Target(version, self._moves.paths(feed_paths(slug, self._options)))
 
     def _render(
         self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from aggregator.model import FeedMoves, UrlChange
     from aggregator.pipeline import Progress
     from aggregator.problems import Problem
-    from aggregator.serve import FeedsApp, FeedsServer
     from aggregator.store.database import Store
 
 DEFAULT_CONFIG = Path("config/aggregator.toml")
@@ -154,8 +153,9 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """
     import aggregator.parse.record
     import aggregator.render.pages  # noqa: F401 - the first change must not wait for these two
-    from aggregator.serve import bind_socket, make_server
-    from aggregator.service import Service, raise_file_limit
+    from aggregator.serve.server import bind_socket, make_server
+    from aggregator.service.process import raise_file_limit
+    from aggregator.service.service import Service
     from aggregator.site import port_warning, site_id_warning
 
     if not os.isatty(0) and hasattr(signal, "SIGHUP"):
@@ -181,8 +181,9 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
 @quiet_option
 def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """Serve an output folder that another process writes, and nothing else."""
-    from aggregator.serve import bind_socket, make_server
-    from aggregator.service import raise_file_limit, serve_folder
+    from aggregator.serve.server import bind_socket
+    from aggregator.service.process import raise_file_limit
+    from aggregator.service.serving import serve_folder
 
     config = load(config_path)
     _start_logging(config, verbose=verbose, quiet=quiet)
@@ -190,11 +191,7 @@ def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     stop = threading.Event()
     with bind_socket(config.serve.host, config.serve.port) as socket, stopped_by_signals(stop):
         echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
-
-        def server_of(app: FeedsApp) -> FeedsServer:
-            return make_server(app, socket)
-
-        serve_folder(config, stop, server_of)
+        serve_folder(config, socket, stop)
 
 
 @commands.command(short_help="Run one cycle and exit: for cron, CI and static hosting.")

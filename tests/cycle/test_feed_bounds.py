@@ -12,7 +12,7 @@ from loopback import fine, running
 from lxml import etree
 
 from aggregator.ids import IdMint
-from aggregator.service import make_app
+from aggregator.service.serving import make_app
 
 NOON, LATER, LATER_STILL, LAST = "2026-03-01 12:00", "2026-03-01 13:00", "2026-03-01 14:00", "2026-03-01 15:00"
 SMALL = '[output]\nmin_stay = "0s"\nmax_bytes = "20KB"\n'

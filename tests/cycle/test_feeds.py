@@ -18,7 +18,7 @@ from aggregator.errors import StoppedError
 from aggregator.feeds import evaluation
 from aggregator.feeds.evaluation import open_feeds
 from aggregator.ids import IdMint
-from aggregator.service import make_app
+from aggregator.service.serving import make_app
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import ENTRY_OUT, archive_page, entry, feed, feed_entry
 from aggregator.store.session import Writer, to_us

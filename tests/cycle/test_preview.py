@@ -16,7 +16,7 @@ from aggregator.config import load_config
 from aggregator.errors import NotFoundError, StoppedError
 from aggregator.feeds import evaluation
 from aggregator.rehearsal import lost_urls, preview_feed, rehearse
-from aggregator.service import make_app
+from aggregator.service.serving import make_app
 from aggregator.store.schema import metadata
 
 NOON, LATER = "2024-05-01 12:00", "2024-05-01 13:00"
