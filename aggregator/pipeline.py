@@ -19,25 +19,28 @@ from hashlib import blake2b
 from aggregator.config import Config
 from aggregator.documents import FINGERPRINT, archive_path, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
-from aggregator.feeds.archives import page_versions, read_pages
-from aggregator.feeds.evaluation import open_feeds
+from aggregator.feeds.active_config import ActiveConfig, is_active
+from aggregator.feeds.archives import load_pages, page_versions
 from aggregator.feeds.notices import read_notices
-from aggregator.feeds.policy import InForce, is_in_force
 from aggregator.feeds.registry import (
+    prepare_feeds,
+    read_topic_terms,
+    retire_empty,
+    summarise_feeds,
+    sync_configured_feeds,
+)
+from aggregator.feeds.urls import activate_config, topic_redirects, urls_before
+from aggregator.feeds.versions import (
+    Refreshed,
     feed_versions,
     index_version,
-    prepare_feeds,
-    read_feeds,
-    settle_feeds,
-    settle_index,
-    summarise_feeds,
-    topic_terms,
+    load_feeds,
+    refresh_feeds,
+    refresh_index,
 )
-from aggregator.feeds.slugs import retire_empty, topic_moves
-from aggregator.feeds.urls import note_config, urls_before
-from aggregator.feeds.window import FeedReader, Space
+from aggregator.feeds.window import FeedLoader
 from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
-from aggregator.model import ALL_FIT, CycleResult, Document, Entry, Feed, Fitting, SourceFile
+from aggregator.model import CycleResult, Document, Feed, SourceFile
 from aggregator.output.folder import NOTHING, OutputFolder, Published, Wanted
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.settings import Rule, Source
@@ -95,7 +98,7 @@ class Pipeline:
     ) -> None:
         self.config, self.store, self.site_id = config, store, site_id
         self._site, self._options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
-        self.in_force = InForce(self.policy, self._options)
+        self.active_config = ActiveConfig(self.policy, self._options)
         self._moves, self._topic_moves = config.moves(), dict[str, str]()
         self.notices: list[str] = []
         """What people should know of what is published, as the last cycle that looked at records found it."""
@@ -104,39 +107,7 @@ class Pipeline:
         self._looked_at = 0.0
         self._listed = False
         self._stop, self.progress = stop or threading.Event(), progress
-        self.reader = FeedReader(self.policy, site_id, self._site, self._space())
-
-    def _space(self) -> Space:
-        """What fits, as render measures it; what cannot be rendered counts as fitting, and is told when it is."""
-        site, options = self._site, self._options
-
-        def fit(feed: Feed) -> Fitting:
-            from aggregator.render import fit_entries
-
-            try:
-                return fit_entries(feed, site, options)
-            except RenderError:
-                return ALL_FIT
-
-        def shorten(feed: Feed, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-            if not feed.full:
-                return entries
-            from aggregator.render import shorten_entries
-
-            try:
-                return shorten_entries(feed, entries, site, options)
-            except RenderError:
-                return entries
-
-        def split(feed: Feed, entries: tuple[Entry, ...], limit: int) -> list[int]:
-            from aggregator.render import split_fitting
-
-            try:
-                return split_fitting(feed, entries, site, options, limit)
-            except RenderError:
-                return [min(limit, len(entries) - start) for start in range(0, len(entries), limit)]
-
-        return Space(fit, shorten, split)
+        self.loader = FeedLoader(self.policy, self._site, self._options)
 
     def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
         """One cycle at the content's time `now`. With `paths` only these are looked at, in sources that were walked
@@ -162,9 +133,9 @@ class Pipeline:
         problems: list[str] = []
         held, self._held = self._held, None  # until this cycle has published
         with writer.together():
-            scanned = self.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
+            scanned, refreshed = self.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
         known = not any(one.first and one.missing for one in scanned)
-        published = self._publish(problems, None if paths is None else held, known=known)
+        published = self._publish(problems, refreshed, None if paths is None else held, known=known)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
         result = CycleResult(
@@ -190,11 +161,11 @@ class Pipeline:
 
     def update_store(
         self, writer: Writer, problems: list[str], *, accept_removals: bool, paths: Paths | None = None
-    ) -> list[_Scanned]:
+    ) -> tuple[list[_Scanned], Refreshed]:
         """Everything up to new versions of feeds; what is wrong with a source is added to `problems`."""
-        before = None if self._listed else urls_before(writer, self.in_force)
-        prepare_feeds(writer, self._site.title, self._shape())
-        open_feeds(writer, tuple(self.policy.specs.values()), self.check_stop)
+        before = None if self._listed else urls_before(writer, self.active_config)
+        prepare_feeds(writer, self._shape())
+        sync_configured_feeds(writer, tuple(self.policy.specs.values()), self.check_stop)
         dropped = dropped_sources(writer, [source.name for source in self.config.sources])
         seen_before = {
             source: open_source(writer, source, _fingerprint(PARSER_VERSION, repr(source)))
@@ -219,23 +190,24 @@ class Pipeline:
                 release_entries(writer, source, first_scan=not seen, stopped=self.check_stop)
         retired = paths is None and retire_empty(writer)
         listed, self._listed = self._listed, False
-        if settle_feeds(writer, self.reader, self.check_stop) or retired or not listed:
-            settle_index(writer, self._site.title, pages=self._options.pages)
+        refreshed = refresh_feeds(writer, self.loader, self.check_stop)
+        if refreshed.any_dirty or retired or not listed:
+            refresh_index(writer, self._site.title, pages=self._options.pages)
             self._meet_moves(writer)
         if before is not None:
-            note_config(writer, before, self.in_force)
+            activate_config(writer, before, self.active_config)
         if scanned or not listed:
             with writer.read() as connection:
                 self.notices = read_notices(
-                    connection, self.in_force, self.config.sources, writer.now, writer.without_feed
+                    connection, self.active_config, self.config.sources, writer.now, writer.without_feed
                 )
         self._listed = True
-        return scanned
+        return scanned, refreshed
 
     def _meet_moves(self, writer: Writer) -> None:
         """Learns where old slugs of topics lead."""
         with writer.read() as connection:
-            moves = topic_moves(connection, self.policy)
+            moves = topic_redirects(connection, self.policy)
         if moves != self._topic_moves:
             self._moves, self._topic_moves = self.config.moves(moves), moves
 
@@ -308,7 +280,9 @@ class Pipeline:
             PARSER_VERSION, repr(replace(self.policy, specs={})), repr(specs), repr(self._site), repr(self._options)
         )
 
-    def _publish(self, problems: list[str], held: Mapping[str, str] | None, *, known: bool) -> Published | None:
+    def _publish(
+        self, problems: list[str], refreshed: Refreshed, held: Mapping[str, str] | None, *, known: bool
+    ) -> Published | None:
         """Renders and writes what differs; None if that cannot be. A new store that has not seen its records yet
         replaces no one's feeds.
 
@@ -322,7 +296,7 @@ class Pipeline:
             before = {} if whole or held is None else held
             wanted = {slug: self._wanted(slug, one) for slug, one in versions.items() if one != before.get(slug)}
             pages = {}
-            changed = None if whole else self.reader.changed_pages
+            changed = None if whole else refreshed.pages
             for slug, number, version in page_versions(connection, self.policy, versions, changed):
                 path = archive_path(slug, number)
                 pages[path] = (slug, number)
@@ -333,7 +307,7 @@ class Pipeline:
         try:
             if not known and self._output.manifest().store not in (NOTHING.store, store_id):
                 return Published()
-            render = partial(self._render, pages=pages, problems=problems)
+            render = partial(self._render, pages=pages, feeds=refreshed.feeds, problems=problems)
             published = self._output.publish(store_id, fingerprint, wanted, render, self.check_stop, whole=whole)
         except PublishError as error:
             problems.append(f"{error} (nothing is lost; the next cycle tries again)")
@@ -352,7 +326,12 @@ class Pipeline:
         return Wanted(version, self._moves.paths(feed_paths(slug, self._options)))
 
     def _render(
-        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
+        self,
+        dirty: list[str],
+        *,
+        pages: Mapping[str, tuple[str, int]],
+        feeds: Mapping[str, Feed],
+        problems: list[str],
     ) -> Iterator[tuple[str, Iterable[Document]]]:
         """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
         left out."""
@@ -360,10 +339,10 @@ class Pipeline:
 
         sealed = [name for name in dirty if name in pages]
         slugs = [name for name in dirty if name != INDEX and name not in pages]
-        terms = topic_terms(self.store, self.policy)
         with self.store.read() as connection:
+            terms = read_topic_terms(connection, self.policy)
             # pages first: what leaves a document must be in its page by then
-            archived = read_pages(connection, self.reader, terms, [pages[name] for name in sealed])
+            archived = load_pages(connection, self.loader, terms, [pages[name] for name in sealed])
             for done, (name, (feed, page)) in enumerate(zip(sealed, archived, strict=True), 1):
                 try:
                     page_document = render_archive_page(feed, page, self._site, self._options)
@@ -371,7 +350,7 @@ class Pipeline:
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("archive pages", done, len(sealed))
-            for done, feed in enumerate(read_feeds(connection, self.reader, terms, slugs), 1):
+            for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, feeds), 1):
                 try:
                     documents = render_feed(feed, self._site, self._options, linked=terms.published)
                     yield feed.slug, self._moves.documents(documents)
@@ -382,10 +361,10 @@ class Pipeline:
                 summaries = summarise_feeds(connection, self.policy, self._site.title)
                 yield INDEX, render_index(summaries, self._site, self._options)
 
-    def is_in_force(self) -> bool:
+    def is_config_active(self) -> bool:
         """Whether the last cycle published by the same config."""
         with self.store.read() as connection:
-            return is_in_force(connection, self.in_force.text) and read_meta(connection, "shape") == self._shape()
+            return is_active(connection, self.active_config) and read_meta(connection, "shape") == self._shape()
 
     def check_stop(self) -> None:
         """Raises StoppedError once a stop is asked for."""

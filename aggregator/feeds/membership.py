@@ -221,19 +221,18 @@ def meet_topics(connection: Connection, writer: Writer, placings: Collection[Pla
                 if topic not in writer.rules.topic_feeds and topic not in writer.covered:
                     writer.rules.topic_feeds[topic] = feed_id = writer.new_feed_id()
                     name = named.get(topic) or tables.names[topic]
-                    title = tables.titles.get(topic, name)
-                    row = new_feed(writer, feed_id, topic, title) | {"topic_title": None if title == name else name}
-                    met.append(row)
+                    met.append(new_feed(writer, feed_id, topic, name))
                     known.add(topic)
     execute_many(connection, _NEW_FEED, met)
 
 
-def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dict[str, object]:
-    """The row of a feed that has no slug and no entry yet."""
+def new_feed(writer: Writer, feed_id: int, topic: str | None, name: str) -> dict[str, object]:
+    """The row of a feed that has no slug and no entry yet; its title is computed when it is refreshed."""
     return {
         "id": feed_id,
         "topic": topic,
-        "title": title,
+        "topic_name": None if topic is None else name,
+        "title": name,
         "size": 0,
         "touched": True,
         "version": 0,

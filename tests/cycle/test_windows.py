@@ -15,7 +15,7 @@ from conftest import SiteFolder, at
 from sqlalchemy import select, text
 from test_archives import pages, walk
 
-from aggregator.feeds import evaluation
+from aggregator.feeds import registry
 from aggregator.links import canonical_link, link_key
 from aggregator.store.schema import entry, feed, feed_entry
 
@@ -455,7 +455,7 @@ def test_a_site_that_merges_nothing_keeps_no_links(site: SiteFolder) -> None:
 def test_any_history_leaves_standing_what_a_reading_of_the_records_says(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 3)
+    monkeypatch.setattr(registry, "BATCH", 3)
     chance = random.Random(seed)
     story = dict.fromkeys(VARIANTS, "7") | {OTHER: "8", "https://example.org/9": "9"}
     rule = 'topics.any = ["AI"]'
