@@ -125,12 +125,13 @@ def rehearse(config: Config, now: datetime, *, scan: bool, accept_removals: bool
                 last = read_in_force(earlier) or pipeline.in_force
                 reader = FeedReader(last.policy, site_id, config.site_facts(), pipeline.reader.space)
                 before = _Moment(earlier, last, reader, copy)
-                writer, problems = Writer(copy, now, pipeline.policy, site_id), list[str]()
                 paths: Paths | None = None if scan else {}
-                pipeline.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
+                updated = pipeline.update_store(
+                    Writer(copy, now, site_id), accept_removals=accept_removals, paths=paths
+                )
                 with copy.read() as later:
                     after = _Moment(later, pipeline.in_force, pipeline.reader, copy)
-                    yield Rehearsal(pipeline, before, after, problems)
+                    yield Rehearsal(pipeline, before, after, updated.problems)
         finally:
             copy.lease.release()
             copy.close()

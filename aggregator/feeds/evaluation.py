@@ -10,13 +10,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, insert, or_, select, update
 
-from aggregator.content import read_content
-from aggregator.feeds.membership import Placing, meet_topics, new_feed, try_entries
+from aggregator.feeds.active import ActiveFeeds
+from aggregator.feeds.membership import meet_topics, new_feed, try_entries
 from aggregator.feeds.rules import FeedRules, rule_text
 from aggregator.feeds.topics import asks_for, free_id, ids_in_use, keep_links, moved_topics, name_topics
 from aggregator.settings import FeedSpec, Rule
-from aggregator.store.schema import ENTRY_OUT, AnyRow, entry, feed
-from aggregator.store.session import ALL_FEED, Writer
+from aggregator.store.entries import published_entry
+from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry, feed
+from aggregator.store.session import Writer
 
 BATCH = 1000
 """How many entries are tried in one transaction."""
@@ -28,15 +29,15 @@ _ROW = tuple(
 )
 
 
-def open_feeds(writer: Writer, specs: Collection[FeedSpec], stopped: Callable[[], None]) -> None:
-    """Brings the feeds of the config to what `specs` say, and `writer` to their rules.
+def open_feeds(writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec], stopped: Callable[[], None]) -> None:
+    """Brings the feeds of the config to what `specs` say, and activates their rules.
 
     A feed takes over the row of the topic with its slug, or of the feed that it has moved from; a topic gets its row
     back when the table is gone. Where a rule is new, every entry that is out is tried again, in batches: what `stopped`
     raises between two of them costs no more than trying again.
     """
-    opening = _Opening(writer, specs)
-    tables = writer.policy.tables
+    opening = _Opening(writer, feeds, specs)
+    tables = feeds.tables
     if opening.added or opening.changed or opening.moved:
         with writer.write() as connection:
             if opening.moved:
@@ -50,7 +51,7 @@ def open_feeds(writer: Writer, specs: Collection[FeedSpec], stopped: Callable[[]
                     row["minted_from"] = free_id(row["born_slug"] or row["slug"], used)
                 connection.execute(insert(feed), opening.added)
     if opening.settled or opening.moved:
-        _try_all(writer, opening, stopped)
+        _try_all(writer, feeds, opening, stopped)
         with writer.write() as connection:
             for feed_id, values in opening.settled.items():
                 free = _free_slug(connection, feed_id, values)
@@ -58,9 +59,9 @@ def open_feeds(writer: Writer, specs: Collection[FeedSpec], stopped: Callable[[]
             if opening.moved:
                 keep_links(connection, tables)
     if opening.added or opening.changed or opening.settled or opening.moved:
-        writer.read_feeds()
-    writer.use_rules(opening.rules, opening.old_slugs)
-    name_topics(writer, [spec.slug for spec in specs])
+        feeds.reload(writer)
+    feeds.use_rules(opening.rules, opening.old_slugs)
+    name_topics(writer, feeds, [spec.slug for spec in specs])
 
 
 class _Opening:
@@ -71,8 +72,8 @@ class _Opening:
     `moved` are topics that other entries are in than before, by the tables of topics.
     """
 
-    def __init__(self, writer: Writer, specs: Collection[FeedSpec]) -> None:
-        self._writer = writer
+    def __init__(self, writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec]) -> None:
+        self._writer, self._feeds = writer, feeds
         self.old_slugs = frozenset(old for spec in specs for old in spec.old_slugs)
         self._slugs = frozenset(spec.slug for spec in specs)
         self.added: list[dict[str, Any]] = []
@@ -80,7 +81,7 @@ class _Opening:
         self.settled: dict[int, dict[str, Any]] = {}
         self.rules: dict[int, Rule] = {}
         self.returning: dict[str, int] = {}
-        self._tables = writer.policy.tables
+        self._tables = feeds.tables
         with writer.read() as connection:
             self.moved = moved_topics(connection, self._tables)
             rows = {row.slug: row for row in connection.execute(self._concerned())}
@@ -101,7 +102,7 @@ class _Opening:
         text = rule_text(spec.rule)
         in_force = row is not None and row.rule == text and not asks_for(spec.rule, self.moved)
         if row is None:
-            feed_id = self._writer.new_feed_id()
+            feed_id = self._feeds.new_id()
             born = {"born_slug": next(iter(spec.old_slugs), None), "rule": IN_DOUBT}
             made = new_feed(self._writer, feed_id, None, spec.title or spec.slug)
             self.added.append(made | {"slug": spec.slug} | born)
@@ -173,7 +174,7 @@ def _is_retired(row: AnyRow) -> bool:
     return row.topic is None and row.rule is None
 
 
-def _try_all(writer: Writer, opening: _Opening, stopped: Callable[[], None]) -> None:
+def _try_all(writer: Writer, feeds: ActiveFeeds, opening: _Opening, stopped: Callable[[], None]) -> None:
     """Tries every entry that is out against the rules that are not in force, and for the topics that moved."""
     topics = dict(opening.returning)
     rules = FeedRules({key: rule for key, rule in opening.rules.items() if key in opening.settled}, topics)
@@ -182,22 +183,20 @@ def _try_all(writer: Writer, opening: _Opening, stopped: Callable[[], None]) -> 
         stopped()
         with writer.write() as connection:
             rows = connection.execute(
-                select(entry).where(entry.c.state == ENTRY_OUT, entry.c.id > last).order_by(entry.c.id).limit(BATCH)
+                select(entry)
+                .where(entry.c.state == EntryState.PUBLISHED, entry.c.id > last)
+                .order_by(entry.c.id)
+                .limit(BATCH)
             ).all()
-            placings = [_placing(row) for row in rows]
+            entries = [published_entry(row) for row in rows]
             if opening.moved:
-                meet_topics(connection, writer, placings)
-                known = ((key, writer.rules.topic_feeds.get(key)) for key in opening.moved)
+                meet_topics(connection, writer, feeds, entries)
+                known = ((key, feeds.rules.topic_feeds.get(key)) for key in opening.moved)
                 topics.update((key, feed_id) for key, feed_id in known if feed_id and feed_id not in opening.rules)
-            try_entries(connection, writer, placings, rules, {*opening.settled, *topics.values()})
+            try_entries(connection, writer, feeds, entries, rules, {*opening.settled, *topics.values()})
         if len(rows) < BATCH:
             return
         last = rows[-1].id
-
-
-def _placing(row: AnyRow) -> Placing:
-    topics = read_content(row.content).topics
-    return Placing(row.id, row.released_at, row.published_at, row.content, topics, row.quality, row.heat)
 
 
 def _free_slug(connection: Connection, feed_id: int, values: dict[str, Any]) -> dict[str, Any]:

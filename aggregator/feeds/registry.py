@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
 from aggregator.documents import ALL
+from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.archives import SEALED_AT_ONCE, is_complete, seal_backfills, seal_outside, settle_pages
 from aggregator.feeds.membership import new_feed
 from aggregator.feeds.slugs import OF_TOPIC, forget_old_slugs, published_feeds, read_old_slugs
@@ -20,8 +21,8 @@ from aggregator.slugs import topic_slug
 from aggregator.store.database import Store
 from aggregator.store.entries import shown_update, update_entries
 from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import FEED_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
-from aggregator.store.session import ALL_FEED, Writer, execute_many, from_us, read_meta, to_us, write_meta
+from aggregator.store.schema import ALL_FEED, FEED_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
+from aggregator.store.session import Writer, execute_many, from_us, read_meta, to_us, write_meta
 
 CHUNK = 100
 
@@ -83,15 +84,16 @@ def _forget_late_updates(connection: Connection, writer: Writer) -> None:
         connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", touched=True))
 
 
-def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> bool:
+def settle_feeds(writer: Writer, feeds: ActiveFeeds, reader: FeedReader, stopped: Callable[[], None]) -> bool:
     """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new;
     returns whether any was touched."""
     reader.forget()
-    if writer.policy.auto:
-        _give_slugs(writer)
+    policy = feeds.policy
+    if policy.auto:
+        _give_slugs(writer, feeds)
     with writer.read() as connection:
-        terms = read_terms(connection, writer.policy)
-    if writer.policy.archive:
+        terms = read_terms(connection, policy)
+    if policy.archive:
         seal_backfills(writer, reader, terms, stopped)
     settled = False
     touched = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
@@ -105,20 +107,20 @@ def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]
         changes = []
         with writer.write() as connection:
             for row in rows:
-                changes.append(_settle(connection, writer, reader, row, terms))
+                changes.append(_settle(connection, writer, policy, reader, row, terms))
                 sealed += (changes[-1]["pages"] - row.pages) * reader.limit(row)
                 if sealed >= SEALED_AT_ONCE:  # the others stay touched, or this would take too long
                     break
             execute_many(connection, _SETTLED, changes)
         if sealed >= SEALED_AT_ONCE:
             writer.commit()
-    if writer.policy.archive:
+    if policy.archive:
         settle_pages(writer, reader, stopped)
     return settled
 
 
 def _settle(
-    connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms
+    connection: Connection, writer: Writer, policy: FeedPolicy, reader: FeedReader, row: AnyRow, terms: TopicTerms
 ) -> dict[str, Any]:
     """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed,
     save when it makes an entry too old. Returns the row's values for `_SETTLED`."""
@@ -129,7 +131,7 @@ def _settle(
         shown = reader.read(connection, row, at, terms)
     values = {"feed_id": row.id} | {name: getattr(row, name) for name in _SETTLED_COLUMNS}
     values |= {"changed_at": at}
-    archive, digest = writer.policy.archive, feed_digest(shown, terms)
+    archive, digest = policy.archive, feed_digest(shown, terms)
     if digest != row.shown_hash or (archive and not is_complete(connection, row, shown)):
         read_again = at != writer.now
         if read_again:
@@ -155,30 +157,30 @@ def _settle(
     return values | {"left_out": shown.left_out.stored(), "newest_at": shown.newest_at, "stale_at": shown.stale_at}
 
 
-def _give_slugs(writer: Writer) -> None:
+def _give_slugs(writer: Writer, feeds: ActiveFeeds) -> None:
     """Slugs for the topics that have enough entries now, in order of names, pins first; one once given stays.
 
-    No more than `max_feeds` topics have a feed: `writer` knows which of those with enough entries have none.
+    No more than `max_feeds` topics have a feed: `feeds` knows which of those with enough entries have none.
     """
-    pins = writer.policy.tables.slugs
+    policy, pins = feeds.policy, feeds.tables.slugs
     with writer.read() as connection:
-        waiting = _waiting_topics(connection, writer.policy)
-        room = writer.policy.max_feeds - _count_topic_feeds(connection) if waiting else 0
+        waiting = _waiting_topics(connection, policy)
+        room = policy.max_feeds - _count_topic_feeds(connection) if waiting else 0
     waiting.sort(key=lambda row: row.topic not in pins)
-    rows, writer.without_feed = waiting[: max(room, 0)], [row.title for row in waiting[max(room, 0) :]]
+    rows, feeds.without_feed = waiting[: max(room, 0)], [row.title for row in waiting[max(room, 0) :]]
     if not rows:
         return
     with writer.write() as connection:
         _free_slugs(connection, {pins.get(row.topic) or topic_slug(row.topic, ()) for row in rows})
         given = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
-        taken = {*given, *writer.policy.specs, *writer.old_slugs, *pins.values()}
+        taken = {*given, *policy.specs, *feeds.old_slugs, *pins.values()}
         used, old = ids_in_use(connection), read_old_slugs(connection)
         changes = []
         for row in rows:
             pin = pins.get(row.topic)
             slug = pin or ""
             if pin is None or pin in given:
-                slug = old.choose(row.topic, taken, writer.policy.tables.alias)
+                slug = old.choose(row.topic, taken, feeds.tables.alias)
             taken.add(slug)
             minted = free_id(slug, used) if row.minted_from is None else row.minted_from
             changes.append({"feed_id": row.id, "given": slug, "minted": None if minted == slug else minted})
@@ -196,7 +198,7 @@ def _give_slugs(writer: Writer) -> None:
         )
         if old.topics:
             forget_old_slugs(connection, [one["given"] for one in changes])
-        if writer.policy.min_entries > 1:
+        if policy.min_entries > 1:
             _touch_companions(connection, [row.id for row in rows])
 
 
@@ -290,10 +292,10 @@ def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str)
     )
 
 
-def settle_index(writer: Writer, site_title: str, *, pages: bool) -> None:
+def settle_index(writer: Writer, policy: FeedPolicy, site_title: str, *, pages: bool) -> None:
     """Gives the list of feeds a new version when what it shows has changed."""
     with writer.read() as connection:
-        summaries = summarise_feeds(connection, writer.policy, site_title)
+        summaries = summarise_feeds(connection, policy, site_title)
         version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
     shown = [
         [one.slug, one.title, one.description, *([one.entries, str(one.newest)] if pages else [])] for one in summaries

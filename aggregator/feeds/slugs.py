@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select, u
 
 from aggregator.settings import FeedPolicy
 from aggregator.slugs import topic_slug
-from aggregator.store.schema import AnyRow, feed, old_slug
-from aggregator.store.session import ALL_FEED, Writer, span_us, upsert
+from aggregator.store.schema import ALL_FEED, AnyRow, feed, old_slug
+from aggregator.store.session import Writer, span_us, upsert
 
 OF_TOPIC = (feed.c.topic.is_not(None), feed.c.slug.is_not(None), feed.c.rule.is_(None))
 """The feeds of topics, save those in whose place the config has another."""
@@ -75,9 +75,9 @@ def topic_moves(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     return moves
 
 
-def retire_aliases(writer: Writer) -> None:
+def retire_aliases(writer: Writer, policy: FeedPolicy) -> None:
     """Takes the slugs of topics that are other spellings now; what they had leads to the topic itself."""
-    alias = writer.policy.tables.alias
+    alias = policy.tables.alias
     if not alias:
         return
     with writer.read() as connection:
@@ -85,9 +85,9 @@ def retire_aliases(writer: Writer) -> None:
     _retire(writer, rows)
 
 
-def retire_empty(writer: Writer) -> list[str]:
+def retire_empty(writer: Writer, policy: FeedPolicy) -> list[str]:
     """Takes the slugs of topics that have had no entry for `keep_empty`; returns those slugs."""
-    since = writer.now - span_us(writer.policy.keep_empty)
+    since = writer.now - span_us(policy.keep_empty)
     with writer.read() as connection:
         rows = connection.execute(_identified().where(*OF_TOPIC, feed.c.unused_since <= since, feed.c.size == 0)).all()
     _retire(writer, rows)

@@ -11,11 +11,12 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, or_, select, update
 
+from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.slugs import OF_TOPIC, forget_old_slugs, note_old_slugs, read_old_slugs, retire_aliases
 from aggregator.feeds.window import json_digest
 from aggregator.settings import FeedPolicy, Rule
-from aggregator.store.schema import feed
-from aggregator.store.session import ALL_FEED, Writer, read_meta, write_meta
+from aggregator.store.schema import ALL_FEED, feed
+from aggregator.store.session import Writer, read_meta, write_meta
 from aggregator.topics import TopicTables
 
 _LINKS, _NAMES = "topic_links", "topic_names"
@@ -41,28 +42,28 @@ def asks_for(rule: Rule, topics: Collection[str]) -> bool:
     return any(key in topics for values in (rule.topics.any, rule.topics.all, rule.topics.none) for key in values)
 
 
-def name_topics(writer: Writer, stated: Collection[str]) -> None:
+def name_topics(writer: Writer, feeds: ActiveFeeds, stated: Collection[str]) -> None:
     """Gives the feeds of topics the titles and slugs of the tables, if these have changed, and takes the slugs of
     topics that are other spellings.
 
     A pinned slug goes before the one that was given, of this topic and of any other; the feed keeps its id. `stated`
     are the slugs of the config's own feeds.
     """
-    retire_aliases(writer)
-    tables = writer.policy.tables
+    retire_aliases(writer, feeds.policy)
+    tables = feeds.tables
     names = json_digest([sorted(tables.titles.items()), sorted(tables.slugs.items())]).hex()
     with writer.read() as connection:
         known = read_meta(connection, _NAMES)
     if names == known or (known is None and not tables.titles and not tables.slugs):
         return
     with writer.write() as connection:
-        _give_titles(connection, writer)
-        _give_pins(connection, writer, stated)
+        _give_titles(connection, writer, tables)
+        _give_pins(connection, writer, feeds, stated)
         write_meta(connection, _NAMES, names)
 
 
-def _give_titles(connection: Connection, writer: Writer) -> None:
-    titles = writer.policy.tables.titles
+def _give_titles(connection: Connection, writer: Writer, tables: TopicTables) -> None:
+    titles = tables.titles
     columns = (feed.c.id, feed.c.topic, feed.c.title, feed.c.topic_title, feed.c.updated_at)
     for row in connection.execute(select(*columns).where(feed.c.topic.is_not(None), feed.c.rule.is_(None))).all():
         own = row.topic_title or row.title
@@ -73,8 +74,8 @@ def _give_titles(connection: Connection, writer: Writer) -> None:
             connection.execute(update(feed).where(feed.c.id == row.id).values(values))
 
 
-def _give_pins(connection: Connection, writer: Writer, stated: Collection[str]) -> None:
-    pins = writer.policy.tables.slugs
+def _give_pins(connection: Connection, writer: Writer, feeds: ActiveFeeds, stated: Collection[str]) -> None:
+    pins = feeds.tables.slugs
     columns = (feed.c.id, feed.c.topic, feed.c.slug, feed.c.born_slug, feed.c.minted_from)
     theirs = (feed.c.slug.is_not(None), feed.c.rule.is_(None), feed.c.id != ALL_FEED)
     rows = connection.execute(select(*columns).where(*theirs).order_by(feed.c.topic)).all()
@@ -84,13 +85,13 @@ def _give_pins(connection: Connection, writer: Writer, stated: Collection[str]) 
         return
     connection.execute(update(feed).where(feed.c.id.in_([row.id for row in moving])).values(slug=None))
     taken = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))), *pinned, *stated}
-    taken |= writer.old_slugs
+    taken |= feeds.old_slugs
     moving = [row for row in moving if row.topic is not None]  # the others are feeds that the config names no more
     note_old_slugs(connection, writer, moving)
     old = read_old_slugs(connection)
     changes = []
     for row in moving:
-        slug = pins.get(row.topic) or old.choose(row.topic, taken, writer.policy.tables.alias)
+        slug = pins.get(row.topic) or old.choose(row.topic, taken, feeds.tables.alias)
         taken.add(slug)
         minted = row.minted_from or row.born_slug or row.slug
         changes.append({"feed_id": row.id, "given": slug, "minted": None if minted == slug else minted})

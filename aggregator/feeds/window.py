@@ -20,8 +20,8 @@ from aggregator.model import ALL_FIT, ArchivePage, Content, Entry, Feed, Fitting
 from aggregator.settings import FeedPolicy, FeedSpec, Site
 from aggregator.slugs import topic_key, topic_slug
 from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import NEVER, AnyRow, body, entry, feed_entry
-from aggregator.store.session import ALL_FEED, from_us, span_us
+from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, body, entry, feed_entry
+from aggregator.store.session import from_us, span_us
 
 STAY_FACTOR = 4
 """How many times `limit` the window may be while its entries are new."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import SITE_ID, SiteFolder, at
+from conftest import SITE_ID, SiteFolder, at, cycle_at
 from lxml import etree
 from sqlalchemy import select
 
@@ -17,7 +17,6 @@ from aggregator.feeds.topics import pinnable_slugs
 from aggregator.ids import IdMint
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import entry, feed, feed_entry
-from aggregator.store.session import Writer
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
@@ -191,7 +190,7 @@ def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
             raise StoppedError("enough")
 
     with pytest.raises(StoppedError):
-        open_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), (), stop_soon)
+        open_feeds(*cycle_at(site, at(LATER)), (), stop_soon)
     site.configure()
     site.run(LATER)
     assert site.documents().keys() == before.keys()
@@ -208,7 +207,7 @@ def test_no_entry_is_tried_while_the_tables_stay(site: SiteFolder) -> None:
     def forbid() -> None:
         raise AssertionError("an entry is tried")
 
-    open_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), (), forbid)
+    open_feeds(*cycle_at(site, at(LATER)), (), forbid)
 
 
 # what feeds are called
