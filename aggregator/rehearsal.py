@@ -63,7 +63,7 @@ class Rehearsal:
 
     def __init__(self, pipeline: Pipeline, before: _Feeds, after: _Feeds, problems: tuple[str, ...]) -> None:
         self.store, self.site_id = pipeline.store, pipeline.site_id
-        self.problems, self.notices = problems, tuple(pipeline.notices)  # of the cycle
+        self.problems, self.notices = problems, pipeline.notices  # of the cycle
         self._before, self._after = before, after
         self._rows_before = {row.id: row for row in before.rows.values()}
 
@@ -124,12 +124,11 @@ def rehearse(config: Config, now: datetime, *, scan: bool, accept_removals: bool
                 active = read_active(earlier) or pipeline.active_config
                 loader = FeedLoader(active.policy, config.site_facts(), config.output_options())
                 before = _Feeds(earlier, active, loader)
-                writer, problems = Writer(copy, now, pipeline.policy, site_id), list[str]()
                 paths: Paths | None = None if scan else {}
-                pipeline.update_store(writer, problems, accept_removals=accept_removals, paths=paths)
+                update = pipeline.update_store(Writer(copy, now, site_id), accept_removals=accept_removals, paths=paths)
                 with copy.read() as later:
                     after = _Feeds(later, pipeline.active_config, pipeline.loader)
-                    yield Rehearsal(pipeline, before, after, tuple(problems))
+                    yield Rehearsal(pipeline, before, after, update.problems)
         finally:
             copy.lease.release()
             copy.close()

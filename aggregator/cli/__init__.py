@@ -595,7 +595,7 @@ def say_problems(config: Config, store: Store, problems: tuple[str, ...], site_i
     """Says on stderr what is wrong with records and folders; returns how many records are rejected."""
     from aggregator.problems import place_problem, tag_problem
     from aggregator.site import site_id_warning
-    from aggregator.store.status import file_problems
+    from aggregator.store.queries import file_problems
 
     with store.read() as connection:
         found = [one for one in file_problems(connection) if one.state != "warning"]

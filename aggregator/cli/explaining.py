@@ -46,6 +46,7 @@ from aggregator.store.queries import (
     read_stored,
     rule_texts,
 )
+from aggregator.store.schema import EntryState, FileState
 from aggregator.store.session import from_us, read_meta, to_us
 
 MAX_MATCHES = 20
@@ -116,7 +117,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
         found = [place for place in _find(config, connection, asked) if place[0] in sources]
         if not found:
             raise NotFoundError(_nowhere(config, asked))
-        stored = read_stored(connection, *found[0], config.tables)
+        stored = read_stored(connection, *found[0])
         source = sources[stored.source]
         outcome, traces = trace_file(source, stored.path)
         judge = _Judge(config, stored, outcome, traces, to_us(now))
@@ -254,16 +255,16 @@ class _Judge:
     def published(self) -> Verdict:
         """Whether feeds show the record, and why."""
         stored, entry = self._stored, self._stored.entry
-        out = entry is not None and entry.state == "out"
+        out = entry is not None and entry.state == EntryState.PUBLISHED
         unread = self._of_gone_file(out=out) if self._outcome is None else self._of_unread_name(out=out)
         if unread is not None:
             return unread
         if stored.file_state is None:
             return self._of_new_file()
-        if stored.file_state == "gone" or self._has_changed():
+        if stored.file_state == FileState.REMOVED or self._has_changed():
             reason = "the file is another than the last cycle read; the next one decides"
             return Verdict(out, "changed", reason, self.path)
-        if stored.file_state != "read" and stored.problem is not None:
+        if stored.file_state != FileState.READ and stored.problem is not None:
             return self._of_unusable_file(*stored.problem, out=out)
         if not isinstance(self._outcome, Record) or entry is None:
             return Verdict(out, "waiting", "the next cycle reads it again", self.path)
@@ -309,7 +310,8 @@ class _Judge:
         return None
 
     def _of_unusable_file(self, line: int, what: str, value: str | None, todo: str, *, out: bool) -> Verdict:
-        cause = self._stored.file_state or "rejected"
+        state = self._stored.file_state
+        cause = "rejected" if state is None else state.name.lower()
         if cause == "duplicate":
             line = line or self._line("id") or 0
         reason = _said(what, value, todo)
@@ -396,7 +398,8 @@ class _Judge:
     def _of_rule(
         self, spec: FeedSpec, entry: StoredEntry, membership: Membership | None, *, pending: bool
     ) -> FeedVerdict:
-        failing = tuple(failing_clauses(entry.facts, spec.rule))
+        facts = read_facts(entry.content, entry.quality, entry.heat, self._config.tables)
+        failing = tuple(failing_clauses(facts, spec.rule))
         inside = not failing if pending else membership is not None and membership.left_by is None
         if inside:
             clause = taking_clause(spec.rule)

@@ -28,9 +28,9 @@ from aggregator.settings import FILE_NAMES
 from aggregator.site import CONFIG_KEY, missing_config, site_id_warning
 from aggregator.store.database import Store
 from aggregator.store.lease import read_holder
+from aggregator.store.queries import FileProblem, LastCycle, count_entries, file_problems, last_cycle, source_problems
 from aggregator.store.releases import next_due
 from aggregator.store.session import from_us, read_meta, to_us
-from aggregator.store.status import FileProblem, LastCycle, count_entries, file_problems, last_cycle, source_problems
 
 
 def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ()) -> dict[str, Any]:

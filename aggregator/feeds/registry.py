@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
 
-from aggregator.content import read_content
 from aggregator.documents import ALL
-from aggregator.feeds.membership import Placing, meet_topics, new_feed, try_entries
+from aggregator.feeds.active import ActiveFeeds
+from aggregator.feeds.membership import meet_topics, new_feed, try_entries
 from aggregator.feeds.rules import FeedRules, rule_text
 from aggregator.feeds.window import TopicTerms, describe, json_digest
 from aggregator.ids import IdMint
 from aggregator.model import FeedSummary
 from aggregator.settings import FeedPolicy, FeedSpec, Rule
 from aggregator.slugs import topic_slug
-from aggregator.store.entries import shown_update, update_entries
-from aggregator.store.schema import ENTRY_OUT, AnyRow, archive_page, entry, feed, feed_entry, old_slug
-from aggregator.store.session import ALL_FEED, Writer, from_us, read_meta, span_us, upsert, write_meta
+from aggregator.store.entries import published_entry, shown_update, update_entries
+from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, archive_page, entry, feed, feed_entry, old_slug
+from aggregator.store.session import Writer, from_us, read_meta, span_us, upsert, write_meta
 from aggregator.topics import TopicTables
 
 BATCH = 1000
@@ -145,8 +145,10 @@ def _forget_future_updates(connection: Connection, writer: Writer) -> None:
         connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", touched=True))
 
 
-def sync_configured_feeds(writer: Writer, specs: Collection[FeedSpec], stopped: Callable[[], None]) -> None:
-    """Applies the feeds and topics of the config to the store, and gives `writer` the rules.
+def sync_configured_feeds(
+    writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec], stopped: Callable[[], None]
+) -> None:
+    """Applies the feeds and topics of the config to the store, and activates their rules in `feeds`.
 
         rows are created, moved, taken from topics, given back -> entries are evaluated in batches -> rules are stored
 
@@ -154,42 +156,27 @@ def sync_configured_feeds(writer: Writer, specs: Collection[FeedSpec], stopped: 
     gets its row back when the table is gone. New rules are evaluated for all published entries. A stop between two
     batches only repeats the evaluation.
     """
-    changes = _FeedChanges(writer, specs)
-    tables = writer.policy.tables
+    changes = _FeedChanges(writer, feeds, specs)
     if changes.added or changes.changed or changes.moved:
         with writer.write() as connection:
-            if changes.moved:
-                _store_tables(connection, tables, changes.moved)
-            # freed slugs first: the unique constraint holds within the transaction
-            for feed_id, values in sorted(
-                changes.changed.items(), key=lambda item: item[1].get("slug", "") is not None
-            ):
-                connection.execute(update(feed).where(feed.c.id == feed_id).values(values))
-            if changes.added:
-                used = _ids_in_use(connection)
-                for row, first_slug in changes.added:
-                    row["uid"] = _mint_feed_id(writer.mint, first_slug, used)
-                connection.execute(insert(feed), [row for row, _ in changes.added])
+            changes.write_rows(connection)
     if changes.evaluated or changes.moved:
-        _evaluate_all(writer, changes, stopped)
+        _evaluate_all(writer, feeds, changes, stopped)
         with writer.write() as connection:
-            for feed_id, values in changes.evaluated.items():
-                free = _without_lost_slug(connection, feed_id, values)
-                connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
-            if changes.moved:
-                _store_tables(connection, tables)
+            changes.write_evaluated(connection)
     if changes.added or changes.changed or changes.evaluated or changes.moved:
-        writer.read_feeds()
-    writer.use_rules(changes.rules, changes.old_slugs)
-    _retire_aliases(writer)
-    _apply_pins(writer, [spec.slug for spec in specs])
+        feeds.reload(writer)
+    feeds.use_rules(changes.rules, changes.old_slugs)
+    if alias := feeds.tables.alias:
+        _retire(writer, feed.c.topic.in_(alias))  # the slugs of aliases redirect to the topic itself
+    _apply_pins(writer, feeds, [spec.slug for spec in specs])
 
 
 class _FeedChanges:
     """The differences between the rows of feeds and the config."""
 
-    def __init__(self, writer: Writer, specs: Collection[FeedSpec]) -> None:
-        self._writer, self._mint, self._tables = writer, writer.mint, writer.policy.tables
+    def __init__(self, writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec]) -> None:
+        self._writer, self._feeds, self._mint, self._tables = writer, feeds, writer.mint, feeds.tables
         self.old_slugs = frozenset(old for spec in specs for old in spec.old_slugs)
         self._slugs = frozenset(spec.slug for spec in specs)
         self.added: list[tuple[dict[str, Any], str]] = []  # new rows, each with the slug that its id is made from
@@ -205,6 +192,26 @@ class _FeedChanges:
             for row in rows.values():
                 self._release(connection, row)
 
+    def write_rows(self, connection: Connection) -> None:
+        """Writes what comes before the evaluation."""
+        if self.moved:
+            _store_tables(connection, self._tables, self.moved)
+        # freed slugs first: the unique constraint holds within the transaction
+        for feed_id, values in sorted(self.changed.items(), key=lambda item: item[1].get("slug", "") is not None):
+            connection.execute(update(feed).where(feed.c.id == feed_id).values(values))
+        if self.added:
+            used = _ids_in_use(connection)
+            rows = [row | {"uid": _mint_feed_id(self._mint, slug, used)} for row, slug in self.added]
+            connection.execute(insert(feed), rows)
+
+    def write_evaluated(self, connection: Connection) -> None:
+        """Writes what comes after the evaluation."""
+        for feed_id, values in self.evaluated.items():
+            free = _without_lost_slug(connection, feed_id, values)
+            connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
+        if self.moved:
+            _store_tables(connection, self._tables)
+
     def _affected_rows(self) -> Select[Any]:
         """The rows of configured feeds, of removed feeds that may return, and of feeds whose slug is needed."""
         names = self._slugs | self.old_slugs
@@ -219,7 +226,7 @@ class _FeedChanges:
         text = rule_text(spec.rule)
         is_applied = row is not None and row.rule == text and not _names_any(spec.rule, self.moved)
         if row is None:
-            feed_id = self._writer.new_feed_id()
+            feed_id = self._feeds.new_id()
             new_row = new_feed(self._writer, feed_id, None, spec.slug) | {"slug": spec.slug, "rule": REEVALUATING}
             self.added.append((new_row, next(iter(spec.old_slugs), spec.slug)))
         else:
@@ -291,7 +298,7 @@ def _without_lost_slug(connection: Connection, feed_id: int, values: dict[str, A
     return values | {"slug": None} if connection.scalar(others) is not None else values
 
 
-def _evaluate_all(writer: Writer, changes: _FeedChanges, stopped: Callable[[], None]) -> None:
+def _evaluate_all(writer: Writer, feeds: ActiveFeeds, changes: _FeedChanges, stopped: Callable[[], None]) -> None:
     """Evaluates every published entry for changed rules and moved topics."""
     topics = dict(changes.returning)
     rules = FeedRules({key: rule for key, rule in changes.rules.items() if key in changes.evaluated}, topics)
@@ -300,22 +307,20 @@ def _evaluate_all(writer: Writer, changes: _FeedChanges, stopped: Callable[[], N
         stopped()
         with writer.write() as connection:
             rows = connection.execute(
-                select(entry).where(entry.c.state == ENTRY_OUT, entry.c.id > last).order_by(entry.c.id).limit(BATCH)
+                select(entry)
+                .where(entry.c.state == EntryState.PUBLISHED, entry.c.id > last)
+                .order_by(entry.c.id)
+                .limit(BATCH)
             ).all()
-            placings = [_placing(row) for row in rows]
+            entries = [published_entry(row) for row in rows]
             if changes.moved:
-                meet_topics(connection, writer, placings)
-                known = ((key, writer.rules.topic_feeds.get(key)) for key in changes.moved)
+                meet_topics(connection, writer, feeds, entries)
+                known = ((key, feeds.rules.topic_feeds.get(key)) for key in changes.moved)
                 topics.update((key, feed_id) for key, feed_id in known if feed_id and feed_id not in changes.rules)
-            try_entries(connection, writer, placings, rules, {*changes.evaluated, *topics.values()})
+            try_entries(connection, writer, feeds, entries, rules, {*changes.evaluated, *topics.values()})
         if len(rows) < BATCH:
             return
         last = rows[-1].id
-
-
-def _placing(row: AnyRow) -> Placing:
-    topics = read_content(row.content).topics
-    return Placing(row.id, row.released_at, row.published_at, row.content, topics, row.quality, row.heat)
 
 
 # tables of topics
@@ -341,24 +346,24 @@ def _names_any(rule: Rule, topics: Collection[str]) -> bool:
     return any(key in topics for values in (rule.topics.any, rule.topics.all, rule.topics.none) for key in values)
 
 
-def _apply_pins(writer: Writer, configured: Collection[str]) -> None:
+def _apply_pins(writer: Writer, feeds: ActiveFeeds, configured: Collection[str]) -> None:
     """Moves feeds of topics after a change of the pins. Feeds keep their ids.
 
     A pin replaces the slug of its topic and takes it from any other topic. `configured` are slugs of configured feeds.
     """
-    pins = writer.policy.tables.slugs
+    pins = feeds.tables.slugs
     digest = json_digest(sorted(pins.items())).hex()
     with writer.read() as connection:
         known = read_meta(connection, _PINS)
     if digest == known or (known is None and not pins):
         return
     with writer.write() as connection:
-        _move_to_pins(connection, writer, configured)
+        _move_to_pins(connection, writer, feeds, configured)
         write_meta(connection, _PINS, digest)
 
 
-def _move_to_pins(connection: Connection, writer: Writer, configured: Collection[str]) -> None:
-    pins = writer.policy.tables.slugs
+def _move_to_pins(connection: Connection, writer: Writer, feeds: ActiveFeeds, configured: Collection[str]) -> None:
+    pins = feeds.tables.slugs
     columns = (feed.c.id, feed.c.topic, feed.c.slug, feed.c.uid)
     with_slug = (feed.c.slug.is_not(None), feed.c.rule.is_(None), feed.c.id != ALL_FEED)
     rows = connection.execute(select(*columns).where(*with_slug).order_by(feed.c.topic)).all()
@@ -371,12 +376,12 @@ def _move_to_pins(connection: Connection, writer: Writer, configured: Collection
     if not moving:
         return
     taken = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))), *pinned, *configured}
-    taken |= writer.old_slugs
+    taken |= feeds.old_slugs
     _keep_old_slugs(connection, writer, moving)
     old = read_old_slugs(connection)
     slugs = {}
     for row in moving:
-        slugs[row.id] = pins.get(row.topic) or old.choose(row.topic, taken, writer.policy.tables.alias)
+        slugs[row.id] = pins.get(row.topic) or old.choose(row.topic, taken, feeds.tables.alias)
         taken.add(slugs[row.id])
     moved = update(feed).where(feed.c.id == bindparam("feed_id")).values(slug=bindparam("given"), touched=True)
     connection.execute(moved, [{"feed_id": feed_id, "given": slug} for feed_id, slug in slugs.items()])
@@ -386,25 +391,24 @@ def _move_to_pins(connection: Connection, writer: Writer, configured: Collection
 # slugs and ids
 
 
-def give_slugs(writer: Writer) -> None:
+def give_slugs(writer: Writer, feeds: ActiveFeeds) -> None:
     """Gives slugs to the topics that have enough entries now, pins first, then by name.
 
-    At most `max_feeds` topics have a feed. The others are in `writer.without_feed`.
+    At most `max_feeds` topics have a feed. The others are in `feeds.without_feed`.
     """
-    policy = writer.policy
-    pins = policy.tables.slugs
+    policy, pins = feeds.policy, feeds.tables.slugs
     with writer.read() as connection:
         waiting = _waiting_topics(connection, policy)
         room = max(policy.max_feeds - _count_topic_feeds(connection), 0) if waiting else 0
     waiting.sort(key=lambda row: row.topic not in pins)
     rows = waiting[:room]
-    writer.without_feed = [policy.tables.titles.get(row.topic) or row.topic_name for row in waiting[room:]]
+    feeds.without_feed = [policy.tables.titles.get(row.topic) or row.topic_name for row in waiting[room:]]
     if not rows:
         return
     with writer.write() as connection:
         _free_slugs(connection, writer, {pins.get(row.topic) or topic_slug(row.topic) for row in rows})
         in_use = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
-        taken = {*in_use, *policy.specs, *writer.old_slugs, *pins.values()}
+        taken = {*in_use, *policy.specs, *feeds.old_slugs, *pins.values()}
         used_ids, old = _ids_in_use(connection), read_old_slugs(connection)
         changes = []
         for row in rows:
@@ -514,15 +518,9 @@ def _forget_old_slugs(connection: Connection, slugs: Collection[str]) -> None:
     connection.execute(delete(old_slug).where(old_slug.c.slug.in_(slugs)))
 
 
-def _retire_aliases(writer: Writer) -> None:
-    """Takes the slugs of topics that are aliases now. They redirect to the topic itself."""
-    if alias := writer.policy.tables.alias:
-        _retire(writer, feed.c.topic.in_(alias))
-
-
-def retire_empty(writer: Writer) -> bool:
+def retire_empty(writer: Writer, policy: FeedPolicy) -> bool:
     """Takes the slugs of topics that have had no entry for `keep_empty`; True if there are any."""
-    since = writer.now - span_us(writer.policy.keep_empty)
+    since = writer.now - span_us(policy.keep_empty)
     return _retire(writer, feed.c.unused_since <= since, feed.c.size == 0)
 
 

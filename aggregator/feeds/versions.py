@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, literal_column, select, update
 
+from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.archives import (
     MAX_SEALED,
     PageKey,
@@ -54,15 +55,16 @@ class Refreshed:
     pages: set[PageKey] = field(default_factory=set)  # archive pages that are new or have a new version
 
 
-def refresh_feeds(writer: Writer, loader: FeedLoader, stopped: Callable[[], None]) -> Refreshed:
+def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stopped: Callable[[], None]) -> Refreshed:
     """Gives slugs to topics with enough entries, and a new version to every dirty feed and archive page that a reader
     sees changed."""
-    if writer.policy.auto:
-        give_slugs(writer)
+    policy = feeds.policy
+    if policy.auto:
+        give_slugs(writer, feeds)
     with writer.read() as connection:
-        terms = read_topic_terms(connection, writer.policy)
+        terms = read_topic_terms(connection, policy)
     refreshed = Refreshed()
-    if writer.policy.archive:
+    if policy.archive:
         refreshed.pages |= seal_backfills(writer, loader, terms, stopped)
     dirty = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
     while True:
@@ -86,7 +88,7 @@ def refresh_feeds(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
             execute_many(connection, _REFRESH, changes)
         if sealed >= MAX_SEALED:
             writer.commit()
-    if writer.policy.archive:
+    if policy.archive:
         refreshed.pages |= refresh_pages(writer, loader, stopped)
     return refreshed
 
@@ -106,7 +108,7 @@ def _refresh(
         window = loader.load(connection, row, cut_at, terms)
     values = {"feed_id": row.id} | {name: getattr(row, name) for name in _REFRESHED_COLUMNS} | {"changed_at": cut_at}
     new_version = None
-    archive, digest = writer.policy.archive, feed_digest(window, terms)
+    archive, digest = loader.policy.archive, feed_digest(window, terms)
     if digest != row.shown_hash or (archive and not is_complete(connection, row, window)):
         outdated = cut_at != writer.now
         if outdated:
@@ -183,10 +185,10 @@ def load_feeds(
             yield refreshed.get(slug) or loader.load_last(connection, rows[slug], terms).feed
 
 
-def refresh_index(writer: Writer, site_title: str, *, pages: bool) -> None:
+def refresh_index(writer: Writer, policy: FeedPolicy, site_title: str, *, pages: bool) -> None:
     """Gives the list of feeds a new version if it shows something new; with `pages` it shows numbers and dates too."""
     with writer.read() as connection:
-        summaries = summarise_feeds(connection, writer.policy, site_title)
+        summaries = summarise_feeds(connection, policy, site_title)
         version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
     digest = json_digest(
         [

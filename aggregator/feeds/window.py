@@ -19,8 +19,8 @@ from aggregator.model import ALL_FIT, ArchivePage, Content, Entry, Feed, Fitting
 from aggregator.settings import FeedPolicy, FeedSpec, OutputOptions, Site
 from aggregator.slugs import topic_key, topic_slug
 from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import NEVER, AnyRow, body, entry, feed_entry
-from aggregator.store.session import ALL_FEED, from_us, span_us
+from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, body, entry, feed_entry
+from aggregator.store.session import from_us, span_us
 
 WINDOW_FACTOR = 4
 """A window has at most this many times `limit` entries while they are newer than `min_stay`."""

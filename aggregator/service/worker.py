@@ -32,8 +32,8 @@ from aggregator.service.serving import make_app, run_server
 from aggregator.service.watch import Changes, Either, FolderWatch
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
+from aggregator.store.queries import file_problems, unread_files
 from aggregator.store.session import Writer, open_site, to_us, write_meta
-from aggregator.store.status import file_problems, unread_files
 
 SCAN_JOB, WALK_JOB, DUE_JOB = "scan", "walk", "due"
 RETRY_FIRST_S, RETRY_S = 1.0, 60.0
@@ -219,7 +219,7 @@ class Service:
     def _accept(self, config: Config) -> None:
         """Raises StoreMismatchError for a config that the next start would refuse for what the store has."""
         open_site(self._store, config.site.id, self._site_id)
-        writer = Writer(self._store, datetime.now(UTC), config.feed_policy(), self._site_id)
+        writer = Writer(self._store, datetime.now(UTC), self._site_id)
         dropped_sources(writer, [source.name for source in config.sources])
 
     # the worker

@@ -3,6 +3,7 @@ sorted are in byte order."""
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -27,11 +28,27 @@ AnyRow = Row[*tuple[Any, ...]]
 NEVER = -(2**62)
 """The published date, in the order of a feed, of an entry that has none."""
 
-FILE_READ, FILE_REJECTED, FILE_UNFINISHED, FILE_DUPLICATE, FILE_GONE = range(5)
-"""States of a file: its record is stored; it gives none; not yet; its explicit id is another's; it is withdrawn."""
 
-ENTRY_HIDDEN, ENTRY_WAITING, ENTRY_OUT = range(3)
-"""States of an entry: not public; public but not released, or not again; in its feeds."""
+class FileState(IntEnum):
+    """What became of a file when it was last read."""
+
+    READ = 0  # its record is stored
+    REJECTED = 1  # it gives no record
+    UNFINISHED = 2  # it gives no record yet: it is still being written
+    DUPLICATE = 3  # its record states the id of another entry
+    REMOVED = 4  # it is missing for good, and its entry is withdrawn
+
+
+class EntryState(IntEnum):
+    """Where an entry is between its record and its feeds."""
+
+    HIDDEN = 0  # in no feed: a flag, an expiry or its file keeps it out; withdrawn if it has `withdrawn_at`
+    SCHEDULED = 1  # to be released, for the first time or again
+    PUBLISHED = 2  # in its feeds
+
+
+ALL_FEED = 1
+"""The row of the feed `all`."""
 
 metadata = MetaData()
 
@@ -84,7 +101,7 @@ file = Table(
 """What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
 duplicate asks for, since `wanted_at`. `problems`: JSON array of [line, column, what, value, todo, level]. `ctime_ns`
 and `inode`: none in rows of versions before 0004, whose files are all read again."""
-FILE_VANISHED = text("file.gone_at IS NOT NULL AND file.state <> 4")
+FILE_MISSING = text("file.gone_at IS NOT NULL AND file.state <> 4")
 """A file is gone and not withdrawn yet; a text, because SQLite takes an index of some rows only for its very words."""
 
 entry = Table(
@@ -155,7 +172,7 @@ too old for it. `rule`: what a rule of the config said when every entry was last
 on, none where no such rule is in force. `uid`: its Atom id, minted when it gets its first slug. `topic_name`: the topic
 as the first record spelled it. `title`: as of its last refresh."""
 FEED_TOUCHED = and_(feed.c.touched, text("feed.touched"))
-"""A feed is touched, in the words of the index too, see FILE_VANISHED."""
+"""A feed is touched, in the words of the index too, see FILE_MISSING."""
 
 old_slug = Table(
     "old_slug",
@@ -197,7 +214,7 @@ archive_page = Table(
 )
 """A sealed page of a feed; what is in it says `feed_entry`. The other columns are as those of `feed`."""
 PAGE_TOUCHED = and_(archive_page.c.touched, text("archive_page.touched"))
-"""A page is touched, in the words of the index too, see FILE_VANISHED."""
+"""A page is touched, in the words of the index too, see FILE_MISSING."""
 
 body = Table(
     "body",

@@ -365,7 +365,7 @@ def test_old_events_are_dropped_in_small_steps(site: SiteFolder, monkeypatch: py
     site.run(LATER)
 
     def left_at(moment: str) -> int:
-        writer = Writer(site.store, at(moment), site.pipeline.policy, "feeds.example.org")
+        writer = Writer(site.store, at(moment), "feeds.example.org")
         with writer.write() as connection:
             prune_events(connection, writer)
             return connection.scalar(select(func.count()).select_from(event)) or 0

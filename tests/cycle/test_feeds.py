@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from conftest import SITE_ID, SiteFolder, at
+from conftest import SITE_ID, SiteFolder, at, cycle_at
 from lxml import etree
 from sqlalchemy import select
 from test_http import fine, running
@@ -21,8 +21,8 @@ from aggregator.feeds.versions import Refreshed
 from aggregator.ids import IdMint
 from aggregator.service import make_app
 from aggregator.slugs import topic_slug
-from aggregator.store.schema import ENTRY_OUT, archive_page, entry, feed, feed_entry
-from aggregator.store.session import Writer, to_us
+from aggregator.store.schema import EntryState, archive_page, entry, feed, feed_entry
+from aggregator.store.session import to_us
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
@@ -413,7 +413,7 @@ def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
 
     specs = site.load_config().feeds
     with pytest.raises(StoppedError):
-        sync_configured_feeds(Writer(site.store, at(LATER_STILL), site.pipeline.policy, SITE_ID), specs, stop_soon)
+        sync_configured_feeds(*cycle_at(site, at(LATER_STILL)), specs, stop_soon)
     assert [row.rule for row in rows_of(site, feed.c.slug, feed.c.rule) if row.slug == "picks"] == [""]
     assert site.documents() == before
     site.configure(table("picks", spec))
@@ -439,9 +439,7 @@ def test_a_topic_gets_its_feed_back_whole_though_its_successor_was_never_finishe
             raise StoppedError("enough")
 
     with pytest.raises(StoppedError):
-        sync_configured_feeds(
-            Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), site.load_config().feeds, stop_soon
-        )
+        sync_configured_feeds(*cycle_at(site, at(LATER)), site.load_config().feeds, stop_soon)
     site.configure()
     site.run(LATER)
     assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "1.md", "0.md"], "AI")
@@ -451,13 +449,13 @@ def test_nothing_is_written_while_the_config_stays(site: SiteFolder) -> None:
     site.configure(table("picks", 'topics.any = ["AI"]') + table("maps", "min_quality = 1"))
     fill(site)
     site.run(NOON)
-    writer = Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID)
+    writer, feeds = cycle_at(site, at(LATER))
 
     def forbid() -> None:
         raise AssertionError("an entry is tried")
 
     site.store.lease.release()
-    sync_configured_feeds(writer, site.load_config().feeds, forbid)
+    sync_configured_feeds(writer, feeds, site.load_config().feeds, forbid)
     site.store.lease.acquire(0)
 
 
@@ -591,7 +589,7 @@ def stored_memberships(site: SiteFolder) -> tuple[dict[str, set[str]], dict[str,
             if row.left_at is None:
                 inside[row.feed_id].add(row.path)
                 assert row.left_by is None
-            if row.state != ENTRY_OUT:
+            if row.state != EntryState.PUBLISHED:
                 assert row.left_by is not None
     for key, paths in inside.items():
         assert feeds[key].size == len(paths)
@@ -648,6 +646,6 @@ def interrupt(site: SiteFolder, now: Any, after: int) -> None:
             raise StoppedError("enough")
 
     try:
-        sync_configured_feeds(Writer(site.store, now, site.pipeline.policy, SITE_ID), site.load_config().feeds, stop)
+        sync_configured_feeds(*cycle_at(site, now), site.load_config().feeds, stop)
     except StoppedError:
         site.close()

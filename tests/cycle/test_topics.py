@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import SITE_ID, SiteFolder, at
+from conftest import SITE_ID, SiteFolder, at, cycle_at
 from lxml import etree
 from sqlalchemy import select
 
@@ -16,7 +16,6 @@ from aggregator.feeds.registry import pinnable_slugs, sync_configured_feeds
 from aggregator.ids import IdMint
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import entry, feed, feed_entry
-from aggregator.store.session import Writer
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
@@ -190,7 +189,7 @@ def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
             raise StoppedError("enough")
 
     with pytest.raises(StoppedError):
-        sync_configured_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), (), stop_soon)
+        sync_configured_feeds(*cycle_at(site, at(LATER)), (), stop_soon)
     site.configure()
     site.run(LATER)
     assert site.documents().keys() == before.keys()
@@ -207,7 +206,7 @@ def test_no_entry_is_tried_while_the_tables_stay(site: SiteFolder) -> None:
     def forbid() -> None:
         raise AssertionError("an entry is tried")
 
-    sync_configured_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), (), forbid)
+    sync_configured_feeds(*cycle_at(site, at(LATER)), (), forbid)
 
 
 # what feeds are called

@@ -24,7 +24,7 @@ from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 from aggregator.service import watch
 from aggregator.service.watch import Changes, FolderWatch
-from aggregator.store.status import unread_files
+from aggregator.store.queries import unread_files
 
 STEPS = 16
 

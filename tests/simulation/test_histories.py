@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from aggregator.errors import StoppedError
 from aggregator.feeds import archives
-from aggregator.store.schema import ENTRY_OUT, entry
+from aggregator.store.schema import EntryState, entry
 
 SEED = int(os.environ.get("HISTORY_SEED", "1"))  # another number, other histories by the same rules
 STEPS = 30
@@ -194,7 +194,9 @@ class Watch:
 
     def _first_of_each_story(self, tokens: set[str]) -> set[str]:
         """Of those with one link the first released: when that was says the store alone."""
-        released = select(entry.c.path).where(entry.c.state == ENTRY_OUT).order_by(entry.c.released_at, entry.c.id)
+        released = (
+            select(entry.c.path).where(entry.c.state == EntryState.PUBLISHED).order_by(entry.c.released_at, entry.c.id)
+        )
         with self.site.store.read() as connection:
             order = {path: place for place, path in enumerate(connection.scalars(released))}
         first: dict[str, str] = {}
