@@ -22,26 +22,29 @@ from aggregator.config import Config
 from aggregator.documents import FINGERPRINT, archive_path, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.feeds.active import ActiveFeeds
-from aggregator.feeds.archives import page_versions, read_pages
-from aggregator.feeds.evaluation import open_feeds
+from aggregator.feeds.active_config import ActiveConfig, is_active
+from aggregator.feeds.archives import PageKey, load_pages, page_versions
 from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
-from aggregator.feeds.policy import InForce, is_in_force
 from aggregator.feeds.registry import (
+    prepare_feeds,
+    read_topic_terms,
+    retire_empty,
+    summarise_feeds,
+    sync_configured_feeds,
+)
+from aggregator.feeds.urls import activate_config, topic_redirects, urls_before
+from aggregator.feeds.versions import (
+    Refreshed,
     feed_versions,
     index_version,
-    prepare_feeds,
-    read_feeds,
-    settle_feeds,
-    settle_index,
-    summarise_feeds,
-    topic_terms,
+    load_feeds,
+    refresh_feeds,
+    refresh_index,
 )
-from aggregator.feeds.slugs import retire_empty, topic_moves
-from aggregator.feeds.urls import note_config, urls_before
-from aggregator.feeds.window import FeedReader, Space
+from aggregator.feeds.window import FeedLoader
 from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
-from aggregator.model import ALL_FIT, CycleResult, Document, Entry, Feed, Fitting, SourceFile
+from aggregator.model import CycleResult, Document, Feed, SourceFile
 from aggregator.output.folder import NOTHING, OutputFolder, Published, Wanted
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.settings import Rule, Source
@@ -97,6 +100,7 @@ class StoreUpdate:
     """What a cycle found when it brought the store up to date."""
 
     scans: tuple[SourceScan, ...]
+    refreshed: Refreshed
     problems: tuple[str, ...]
 
 
@@ -114,7 +118,7 @@ class Pipeline:
     ) -> None:
         self.config, self.store, self.site_id = config, store, site_id
         self.site, self.options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
-        self.in_force = InForce(self.policy, self.options)
+        self.active_config = ActiveConfig(self.policy, self.options)
         self.notices: tuple[str, ...] = ()  # what the last full cycle found that operators should know
         self.is_index_current = False  # the list of feeds and the redirects are those of the feeds in the store
         self._moves, self._topic_moves = config.moves(), dict[str, str]()
@@ -122,39 +126,7 @@ class Pipeline:
         self._published: Mapping[str, str] | None = None  # what the folder holds, by slug; None: compare with it
         self._compared_at = 0.0  # time.monotonic() of the last comparison with the whole folder
         self._stop, self.progress = stop or threading.Event(), progress
-        self.reader = FeedReader(self.policy, site_id, self.site, self._space())
-
-    def _space(self) -> Space:
-        """What fits, as render measures it; what cannot be rendered counts as fitting, and is told when it is."""
-        site, options = self.site, self.options
-
-        def fit(feed: Feed) -> Fitting:
-            from aggregator.render import fit_entries
-
-            try:
-                return fit_entries(feed, site, options)
-            except RenderError:
-                return ALL_FIT
-
-        def shorten(feed: Feed, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-            if not feed.full:
-                return entries
-            from aggregator.render import shorten_entries
-
-            try:
-                return shorten_entries(feed, entries, site, options)
-            except RenderError:
-                return entries
-
-        def split(feed: Feed, entries: tuple[Entry, ...], limit: int) -> list[int]:
-            from aggregator.render import split_fitting
-
-            try:
-                return split_fitting(feed, entries, site, options, limit)
-            except RenderError:
-                return [min(limit, len(entries) - start) for start in range(0, len(entries), limit)]
-
-        return Space(fit, shorten, split)
+        self.loader = FeedLoader(self.policy, self.site, self.options)
 
     def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
         """One cycle at the content's time `now`.
@@ -182,6 +154,7 @@ class Pipeline:
             update = self.update_store(writer, accept_removals=accept_removals, paths=paths)
         scans = update.scans
         published, publish_problems = self._publish(
+            update.refreshed,
             None if paths is None else published_before,
             is_unscanned=any(scan.is_first and scan.folder_problem for scan in scans),
         )
@@ -216,7 +189,7 @@ class Pipeline:
     def refresh_redirects(self, writer: Writer) -> None:
         """Reads where old slugs of topics redirect to."""
         with writer.read() as connection:
-            moves = topic_moves(connection, self.policy)
+            moves = topic_redirects(connection, self.policy)
         if moves != self._topic_moves:
             self._moves, self._topic_moves = self.config.moves(moves), moves
 
@@ -229,7 +202,7 @@ class Pipeline:
         )
 
     def _publish(
-        self, before: Mapping[str, str] | None, *, is_unscanned: bool
+        self, refreshed: Refreshed, before: Mapping[str, str] | None, *, is_unscanned: bool
     ) -> tuple[Published | None, tuple[str, ...]]:
         """Renders and writes what differs, and the problems with that; None if nothing could be written.
 
@@ -246,7 +219,7 @@ class Pipeline:
                 slug: self._wanted(slug, version) for slug, version in versions.items() if version != same.get(slug)
             }
             pages = {}
-            changed = None if whole else self.reader.changed_pages
+            changed = None if whole else refreshed.pages
             for slug, number, version in page_versions(connection, self.policy, versions, changed):
                 path = archive_path(slug, number)
                 pages[path] = (slug, number)
@@ -257,7 +230,7 @@ class Pipeline:
         try:
             if is_unscanned and self._output.manifest().store not in (NOTHING.store, store_id):
                 return Published(), ()
-            render = partial(self._render, pages=pages, problems=problems)
+            render = partial(self._render, pages=pages, refreshed=refreshed.feeds, problems=problems)
             published = self._output.publish(store_id, settings, wanted, render, self.check_stop, whole=whole)
         except PublishError as error:
             return None, (*problems, f"{error} (nothing is lost; the next cycle tries again)")
@@ -275,7 +248,7 @@ class Pipeline:
         return Wanted(version, self._moves.paths(feed_paths(slug, self.options)))
 
     def _render(
-        self, dirty: list[str], *, pages: Mapping[str, tuple[str, int]], problems: list[str]
+        self, dirty: list[str], *, pages: Mapping[str, PageKey], refreshed: Mapping[str, Feed], problems: list[str]
     ) -> Iterator[tuple[str, Iterable[Document]]]:
         """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
         left out."""
@@ -283,10 +256,10 @@ class Pipeline:
 
         sealed = [name for name in dirty if name in pages]
         slugs = [name for name in dirty if name != INDEX and name not in pages]
-        terms = topic_terms(self.store, self.policy)
         with self.store.read() as connection:
+            terms = read_topic_terms(connection, self.policy)
             # pages first: what leaves a document must be in its page by then
-            archived = read_pages(connection, self.reader, terms, [pages[name] for name in sealed])
+            archived = load_pages(connection, self.loader, terms, [pages[name] for name in sealed])
             for done, (name, (feed, page)) in enumerate(zip(sealed, archived, strict=True), 1):
                 try:
                     page_document = render_archive_page(feed, page, self.site, self.options)
@@ -294,7 +267,7 @@ class Pipeline:
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("archive pages", done, len(sealed))
-            for done, feed in enumerate(read_feeds(connection, self.reader, terms, slugs), 1):
+            for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, refreshed), 1):
                 try:
                     documents = render_feed(feed, self.site, self.options, linked=terms.published)
                     yield feed.slug, self._moves.documents(documents)
@@ -305,10 +278,10 @@ class Pipeline:
                 summaries = summarise_feeds(connection, self.policy, self.site.title)
                 yield INDEX, render_index(summaries, self.site, self.options)
 
-    def is_in_force(self) -> bool:
+    def is_config_active(self) -> bool:
         """Whether the last cycle published by the same config."""
         with self.store.read() as connection:
-            return is_in_force(connection, self.in_force.text) and read_meta(connection, "shape") == self.shape()
+            return is_active(connection, self.active_config) and read_meta(connection, "shape") == self.shape()
 
     def check_stop(self) -> None:
         """Raises StoppedError once a stop is requested."""
@@ -328,9 +301,9 @@ class _Update:
     def run(self) -> StoreUpdate:
         pipeline, writer = self._pipeline, self._writer
         was_current, pipeline.is_index_current = pipeline.is_index_current, False  # until the end
-        urls = None if was_current else urls_before(writer, pipeline.in_force)
-        prepare_feeds(writer, pipeline.site.title, pipeline.shape())
-        open_feeds(writer, self._feeds, tuple(self._policy.specs.values()), pipeline.check_stop)
+        urls = None if was_current else urls_before(writer, pipeline.active_config)
+        prepare_feeds(writer, pipeline.shape())
+        sync_configured_feeds(writer, self._feeds, tuple(self._policy.specs.values()), pipeline.check_stop)
         sources = self._config.sources
         dropped = dropped_sources(writer, [source.name for source in sources])
         scanned_before = {
@@ -353,17 +326,20 @@ class _Update:
             if was_scanned or source in complete:
                 self._apply(release_due(writer, source, self._policy.late, is_first_scan=not was_scanned))
         retired = self._paths is None and retire_empty(writer, self._policy)
-        if settle_feeds(writer, self._feeds, pipeline.reader, pipeline.check_stop) or retired or not was_current:
-            settle_index(writer, self._policy, pipeline.site.title, pages=pipeline.options.pages)
+        refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop)
+        if refreshed.any_dirty or retired or not was_current:
+            refresh_index(writer, self._policy, pipeline.site.title, pages=pipeline.options.pages)
             pipeline.refresh_redirects(writer)
         if urls is not None:
-            note_config(writer, urls, pipeline.in_force)
+            activate_config(writer, urls, pipeline.active_config)
         if scans or not was_current:
             with writer.read() as connection:
-                notices = read_notices(connection, pipeline.in_force, sources, writer.now, self._feeds.without_feed)
+                notices = read_notices(
+                    connection, pipeline.active_config, sources, writer.now, self._feeds.without_feed
+                )
             pipeline.notices = tuple(notices)
         pipeline.is_index_current = True
-        return StoreUpdate(scans, tuple(self._problems))
+        return StoreUpdate(scans, refreshed, tuple(self._problems))
 
     def _apply(self, steps: Iterable[Step]) -> None:
         """Runs each step in a transaction of its own, together with the memberships that follow from it."""

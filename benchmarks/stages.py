@@ -40,7 +40,7 @@ MODULES = {
     "aggregator.render": RENDER,
     "aggregator.output": PUBLISH,
 }
-FUNCTIONS = {"ingest_files": HAND_OVER, "settle_feeds": SETTLE, "settle_index": SETTLE, "open_store": START}
+FUNCTIONS = {"ingest_files": HAND_OVER, "refresh_feeds": SETTLE, "refresh_index": SETTLE, "open_store": START}
 """What is another stage than the module that it is in."""
 _WHOLE = (START, SETTLE)
 """Stages to which all belongs that they call."""

@@ -334,8 +334,8 @@ def preview(config_path: Path | None, as_json: bool, slug: str) -> None:
 
     config = load(config_path)
     with reading_store(config) as store:
-        trial = preview_feed(config, store, slug, datetime.now(UTC))
-    tell(answers.trial_facts(trial), as_json, lambda shown: draw(answers.draw_trial(shown, config.site.timezone)))
+        preview = preview_feed(config, store, slug, datetime.now(UTC))
+    tell(answers.preview_facts(preview), as_json, lambda shown: draw(answers.draw_preview(shown, config.site.timezone)))
 
 
 @commands.command(short_help="Say of one record what was read, where it is, and why.", epilog=EXPLAIN_EPILOG)

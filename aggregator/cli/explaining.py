@@ -19,8 +19,9 @@ from aggregator.config import Config, ConfigPlaces
 from aggregator.display import shown_time
 from aggregator.documents import ALL
 from aggregator.errors import NotFoundError
-from aggregator.feeds.registry import feed_versions, read_feeds, topic_slugs, topic_terms
+from aggregator.feeds.registry import read_topic_terms, topic_slugs
 from aggregator.feeds.rules import failing_clauses, fold, read_facts, rule_text
+from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.ingest import trace_file
 from aggregator.links import canonical_link
 from aggregator.model import Content, Feed, Record, Rejection
@@ -442,11 +443,12 @@ def _with_windows(
         return tuple(feeds)
     policy, places = config.feed_policy(), ConfigPlaces(config)
     with store.read() as connection:
-        reader = Pipeline(config, store, read_meta(connection, "site_id") or "").reader
+        loader = Pipeline(config, store, read_meta(connection, "site_id") or "").loader
         published = feed_versions(connection, policy)
         slugs = [one.slug for one in feeds if one.inside and not one.pending and one.slug in published]
         pages = {one.slug: one.page for one in read_memberships(connection, entry.key)}
-        shown = {feed.slug: feed for feed in read_feeds(connection, reader, topic_terms(store, policy), slugs)}
+        terms = read_topic_terms(connection, policy)
+        shown = {feed.slug: feed for feed in load_feeds(connection, loader, terms, slugs, {})}
     judged = []
     for one in feeds:
         feed, spec = shown.get(one.slug), policy.specs.get(one.slug)

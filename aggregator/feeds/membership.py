@@ -226,18 +226,18 @@ def meet_topics(connection: Connection, writer: Writer, feeds: ActiveFeeds, entr
                 continue
             topic_feeds[topic] = feed_id = feeds.new_id()
             name = named.get(topic) or tables.names[topic]
-            title = tables.titles.get(topic, name)
-            rows.append(new_feed(writer, feed_id, topic, title) | {"topic_title": None if title == name else name})
+            rows.append(new_feed(writer, feed_id, topic, name))
             known.add(topic)
     execute_many(connection, _NEW_FEED, rows)
 
 
-def new_feed(writer: Writer, feed_id: int, topic: str | None, title: str) -> dict[str, object]:
-    """The row of a feed without slug and entries."""
+def new_feed(writer: Writer, feed_id: int, topic: str | None, name: str) -> dict[str, object]:
+    """The row of a feed without slug and entries. Each refresh computes its title."""
     return {
         "id": feed_id,
         "topic": topic,
-        "title": title,
+        "topic_name": None if topic is None else name,
+        "title": name,
         "size": 0,
         "touched": True,
         "version": 0,

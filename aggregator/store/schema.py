@@ -158,13 +158,12 @@ feed = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("newest_at", BigInteger),
     Column("rule", Text),
-    Column("topic_title", Text),
-    Column("born_slug", _Bytewise),
-    Column("minted_from", _Bytewise),
     Column("pages", Integer, nullable=False, server_default="0"),
     Column("stale_at", BigInteger),
     Column("left_out", Text),
     Column("unused_since", BigInteger),
+    Column("uid", _Bytewise),
+    Column("topic_name", Text),
 )
 """`all`, every topic, and the feeds of the config. `topic` is its key, none for others; `slug` comes with enough
 entries. `size`: entries in it. `touched`: something in it changed since `shown_hash` was made; `changed_at`: the time
@@ -172,9 +171,8 @@ its window was last cut at; `newest_at`: the own date of its first entry. `left_
 have no room for, as JSON, see `room`. `pages`: how many archive pages it has. `unused_since`: when the feed of a topic
 lost its last entry. `stale_at`: when the first entry of its documents will be
 too old for it. `rule`: what a rule of the config said when every entry was last tried against it, empty while that goes
-on, none where no such rule is in force. `topic_title`: what the feed of a topic is called again when the config gives
-it back, or names it no more. `born_slug`: the slug that its Atom id is minted from, where the feed has moved since.
-`minted_from`: what it is minted from where that is neither, because a pin moved this feed or another."""
+on, none where no such rule is in force. `uid`: its Atom id, minted when it gets its first slug. `topic_name`: the topic
+as the first record spelled it. `title`: as of its last refresh."""
 FEED_TOUCHED = and_(feed.c.touched, text("feed.touched"))
 """A feed is touched, in the words of the index too, see FILE_MISSING."""
 

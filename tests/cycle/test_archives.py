@@ -363,7 +363,7 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: Si
         sealing(writer, reader, terms, check)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aggregator.feeds.registry.seal_backfills", stop_soon)
+        patch.setattr("aggregator.feeds.versions.seal_backfills", stop_soon)
         with pytest.raises(StoppedError):
             site.run("2026-03-02 12:00")
         site.run("2026-03-02 12:01")

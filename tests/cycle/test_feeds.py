@@ -15,8 +15,9 @@ from test_http import fine, running
 
 from aggregator import pipeline
 from aggregator.errors import StoppedError
-from aggregator.feeds import evaluation
-from aggregator.feeds.evaluation import open_feeds
+from aggregator.feeds import registry
+from aggregator.feeds.registry import sync_configured_feeds
+from aggregator.feeds.versions import Refreshed
 from aggregator.ids import IdMint
 from aggregator.service import make_app
 from aggregator.slugs import topic_slug
@@ -396,7 +397,7 @@ def test_an_old_slug_is_no_topics_while_it_leads_to_a_feed(site: SiteFolder) -> 
 def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 2)
+    monkeypatch.setattr(registry, "BATCH", 2)
     fill(site)
     site.run(NOON)
     spec = 'topics.any = ["AI"]'
@@ -412,7 +413,7 @@ def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
 
     specs = site.load_config().feeds
     with pytest.raises(StoppedError):
-        open_feeds(*cycle_at(site, at(LATER_STILL)), specs, stop_soon)
+        sync_configured_feeds(*cycle_at(site, at(LATER_STILL)), specs, stop_soon)
     assert [row.rule for row in rows_of(site, feed.c.slug, feed.c.rule) if row.slug == "picks"] == [""]
     assert site.documents() == before
     site.configure(table("picks", spec))
@@ -427,7 +428,7 @@ def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
 def test_a_topic_gets_its_feed_back_whole_though_its_successor_was_never_finished(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 2)
+    monkeypatch.setattr(registry, "BATCH", 2)
     fill(site)
     site.run(NOON)
     site.configure(table("ai", "min_quality = 99"))
@@ -438,7 +439,7 @@ def test_a_topic_gets_its_feed_back_whole_though_its_successor_was_never_finishe
             raise StoppedError("enough")
 
     with pytest.raises(StoppedError):
-        open_feeds(*cycle_at(site, at(LATER)), site.load_config().feeds, stop_soon)
+        sync_configured_feeds(*cycle_at(site, at(LATER)), site.load_config().feeds, stop_soon)
     site.configure()
     site.run(LATER)
     assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "1.md", "0.md"], "AI")
@@ -454,7 +455,7 @@ def test_nothing_is_written_while_the_config_stays(site: SiteFolder) -> None:
         raise AssertionError("an entry is tried")
 
     site.store.lease.release()
-    open_feeds(writer, feeds, site.load_config().feeds, forbid)
+    sync_configured_feeds(writer, feeds, site.load_config().feeds, forbid)
     site.store.lease.acquire(0)
 
 
@@ -486,7 +487,7 @@ def touched_pages(site: SiteFolder) -> set[int]:
 def test_what_a_reader_sees_of_an_entry_in_an_archive_page_marks_the_page(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "settle_feeds", lambda *_: None)
+    monkeypatch.setattr(pipeline, "refresh_feeds", lambda *_: Refreshed())
     fields = {"quality": 70, "publishedDateTime": DATE}
     site.configure(table("good", "min_quality = 60"))
     for name in ("kept", "edited", "leaving", "withdrawn"):
@@ -601,7 +602,7 @@ def stored_memberships(site: SiteFolder) -> tuple[dict[str, set[str]], dict[str,
 def test_memberships_are_those_of_a_full_evaluation_after_any_changes(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 5)
+    monkeypatch.setattr(registry, "BATCH", 5)
     chance = random.Random(seed)
     records: dict[str, Fields] = {}
     rules: dict[str, str] = {}
@@ -645,6 +646,6 @@ def interrupt(site: SiteFolder, now: Any, after: int) -> None:
             raise StoppedError("enough")
 
     try:
-        open_feeds(*cycle_at(site, now), site.load_config().feeds, stop)
+        sync_configured_feeds(*cycle_at(site, now), site.load_config().feeds, stop)
     except StoppedError:
         site.close()

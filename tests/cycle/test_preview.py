@@ -11,10 +11,10 @@ from conftest import SiteFolder, at
 from test_http import fine, running
 
 from aggregator import rehearsal as module
-from aggregator.cli.answers import trial_facts
+from aggregator.cli.answers import preview_facts
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError, StoppedError
-from aggregator.feeds import evaluation
+from aggregator.feeds import registry
 from aggregator.rehearsal import lost_urls, preview_feed, rehearse
 from aggregator.service import make_app
 from aggregator.store.schema import metadata
@@ -31,7 +31,7 @@ def preview(site: SiteFolder, slug: str, config: str | None = None, now: str = L
         other = site.config_file.with_name("new.toml")
         other.write_text(f"{head}\n\n{config}")
         loaded = load_config(other, env={})
-    return trial_facts(preview_feed(loaded, site.store, slug, at(now)))
+    return preview_facts(preview_feed(loaded, site.store, slug, at(now)))
 
 
 def titles(entries: list[dict[str, Any]]) -> list[str]:
@@ -161,7 +161,7 @@ def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 7)
+    monkeypatch.setattr(registry, "BATCH", 7)
     chance = random.Random(seed)
 
     def a_config() -> str:
@@ -336,7 +336,7 @@ def test_a_cycle_that_is_stopped_hides_no_url_that_is_lost(site: SiteFolder, mon
     site.run(NOON)
     site.configure()
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.pipeline.settle_feeds", lambda *_: stop_now())
+        patch.setattr("aggregator.pipeline.refresh_feeds", lambda *_: stop_now())
         with pytest.raises(StoppedError):
             site.run(LATER)
     (notice,) = site.run(LATER).notices

@@ -11,9 +11,8 @@ from sqlalchemy import select
 
 from aggregator.config.topics import toml_text
 from aggregator.errors import StoppedError
-from aggregator.feeds import evaluation
-from aggregator.feeds.evaluation import open_feeds
-from aggregator.feeds.topics import pinnable_slugs
+from aggregator.feeds import registry
+from aggregator.feeds.registry import pinnable_slugs, sync_configured_feeds
 from aggregator.ids import IdMint
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import entry, feed, feed_entry
@@ -178,7 +177,7 @@ def test_a_parent_whose_place_another_feed_has_is_covered_by_it(site: SiteFolder
 def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 2)
+    monkeypatch.setattr(registry, "BATCH", 2)
     fill(site, ["A.I."], ["AI"], ["A.I."], ["AI"], ["A.I."])
     site.run(NOON)
     before = site.documents()
@@ -190,7 +189,7 @@ def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
             raise StoppedError("enough")
 
     with pytest.raises(StoppedError):
-        open_feeds(*cycle_at(site, at(LATER)), (), stop_soon)
+        sync_configured_feeds(*cycle_at(site, at(LATER)), (), stop_soon)
     site.configure()
     site.run(LATER)
     assert site.documents().keys() == before.keys()
@@ -207,7 +206,7 @@ def test_no_entry_is_tried_while_the_tables_stay(site: SiteFolder) -> None:
     def forbid() -> None:
         raise AssertionError("an entry is tried")
 
-    open_feeds(*cycle_at(site, at(LATER)), (), forbid)
+    sync_configured_feeds(*cycle_at(site, at(LATER)), (), forbid)
 
 
 # what feeds are called

@@ -15,7 +15,7 @@ from conftest import SiteFolder, at
 from sqlalchemy import select, text
 from test_archives import pages, walk
 
-from aggregator.feeds import evaluation
+from aggregator.feeds import registry
 from aggregator.links import canonical_link, link_key
 from aggregator.store.schema import entry, feed, feed_entry
 
@@ -455,7 +455,7 @@ def test_a_site_that_merges_nothing_keeps_no_links(site: SiteFolder) -> None:
 def test_any_history_leaves_standing_what_a_reading_of_the_records_says(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 3)
+    monkeypatch.setattr(registry, "BATCH", 3)
     chance = random.Random(seed)
     story = dict.fromkeys(VARIANTS, "7") | {OTHER: "8", "https://example.org/9": "9"}
     rule = 'topics.any = ["AI"]'
@@ -498,7 +498,9 @@ def test_any_history_leaves_standing_what_a_reading_of_the_records_says(
 def standing(site: SiteFolder, records: dict[str, dict[str, Any]], story: dict[str, str], config: str) -> set[str]:
     """The paths that the feed must hold: of each story the first released that the rule takes."""
     with site.store.read() as connection:
-        rows = connection.execute(text("SELECT path, released_at, id FROM entry WHERE state = 'published' ORDER BY 2, 3")).all()
+        rows = connection.execute(
+            text("SELECT path, released_at, id FROM entry WHERE state = 'published' ORDER BY 2, 3")
+        ).all()
     found: dict[str, str] = {}
     for row in rows:
         one = records[row.path]

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 STATES = {
     "file": {0: "read", 1: "rejected", 2: "unfinished", 3: "duplicate", 4: "removed"},
