@@ -280,7 +280,7 @@ class _Judge:
         ):
             reason = "it is a link to a file that is not read: outside the folder, or with a name that no scan reads"
             return Verdict(False, "link", reason, self.path)
-        since = f" since {self._moment(self._stored.gone_at)}" if self._stored.gone_at is not None else ""
+        since = f" since {self._moment(self._stored.missing_since)}" if self._stored.missing_since is not None else ""
         if out and self._stored.held:
             reason = (
                 f"its file is gone{since}, but with so many others that this waits (aggregator build --accept-removals)"
@@ -310,8 +310,7 @@ class _Judge:
         return None
 
     def _of_unusable_file(self, line: int, what: str, value: str | None, todo: str, *, out: bool) -> Verdict:
-        state = self._stored.file_state
-        cause = "rejected" if state is None else state.name.lower()
+        cause = str(self._stored.file_state or "rejected")
         if cause == "duplicate":
             line = line or self._line("id") or 0
         reason = _said(what, value, todo)

@@ -164,7 +164,8 @@ def _status_head(facts: dict[str, Any], zone: tzinfo) -> Table:
         head.add_row("[yellow]Config[/]", f"{', '.join(waiting)}: with the next start")
     head.add_row(
         "Entries",
-        f"{entries['published']} published, {entries['waiting']} waiting for their time, {entries['hidden']} hidden",
+        f"{entries['published']} published, {entries['scheduled']} scheduled, {entries['hidden']} hidden,"
+        f" {entries['withdrawn']} withdrawn",
     )
     return head
 

@@ -6,19 +6,24 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from aggregator.content import read_content
 from aggregator.model import RecordRow, Rejection, SourceFile, Unchanged, duplicate_id, late_update
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
-from aggregator.store.events import EXPIRED, FLAG, UNUSABLE, add_withdrawals
-from aggregator.store.files import RACY_NS, TICK_NS
+from aggregator.store.events import EXPIRED, FLAG, REJECTED, add_withdrawals
 from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
 
 Outcome = RecordRow | Rejection | Unchanged
+
+RACY_NS = 2_000_000_000
+"""The resolution of the coarsest file system that dates files."""
+TICK_NS = 50_000_000
+"""The resolution of the coarsest kernel clock that dates changes. Small, because every file of a copied folder has just
+been changed."""
 
 _NEW_ENTRY, _NEW_FILE = insert(entry), insert(file)
 _STORED = (
@@ -107,7 +112,7 @@ class _Batch:
         # without a digest, an unfinished file is read again in every cycle until it has an end or is too old
         digest = b"" if outcome.unfinished else outcome.digest
         self._add_file(outcome.file, digest, state, row.id if row else None, _problems_json((outcome.problem,)))
-        self._keep_or_hide(row, UNUSABLE if outcome.hides else None)
+        self._keep_or_hide(row, REJECTED if outcome.hides else None)
 
     def _refuse_duplicate(self, record: RecordRow, row: AnyRow | None, holder: str) -> None:
         """Rejects a record with an id that another has; the time since when it wants the id survives edits."""
@@ -200,7 +205,7 @@ class _Batch:
                 "digest": digest,
                 "state": state,
                 "recheck": not digest or is_racy,
-                "gone_at": None,
+                "missing_since": None,
                 "entry_id": entry_id,
                 "wanted_id": wanted[0],
                 "wanted_at": wanted[1],
@@ -220,8 +225,7 @@ class _Batch:
         else:
             upsert(connection, file, self._files)
         if self._unscheduled:
-            hidden = update(entry).where(entry.c.id.in_(self._unscheduled)).values(state=EntryState.HIDDEN)
-            connection.execute(hidden)
+            hide_scheduled(connection, self._unscheduled)
         withdrawn = withdraw_entries(connection, self._writer, self._withdrawn)
         return EntryChanges((*changed, *self._released), withdrawn)
 
@@ -263,14 +267,14 @@ class _IdRegister:
         new = (record for record in records if getattr(stored.get(record.file.path), "id", None) is None)
         self._first_choice = {record.file.path: self._id_of(record) for record in new}
         wanted = {*self._first_choice.values(), *map(self._mint.explicit_entry_id, explicit)}
-        columns = (entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path, file.c.gone_at)
+        columns = (entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path, file.c.missing_since)
         entries = select(*columns).outerjoin(file, file.c.entry_id == entry.c.id)
         rows = list(connection.execute(entries.where(entry.c.uid.in_(wanted)))) if wanted else []
         if explicit:
             rows += connection.execute(entries.where(entry.c.explicit_id.in_(explicit)))
-        rows.sort(key=lambda row: row.gone_at is None)  # if two entries state an id, the one with a file has it
+        rows.sort(key=lambda row: row.missing_since is None)  # if two entries state an id, the one with a file has it
         until = writer.now - span_us(source.removal_grace)
-        self._inheritable = {row.id for row in rows if row.gone_at is not None and row.gone_at <= until}
+        self._inheritable = {row.id for row in rows if row.missing_since is not None and row.missing_since <= until}
         self._by_uid: dict[str, tuple[int, str]] = {row.uid: (row.id, _place(row.source, row.path)) for row in rows}
         self._by_explicit_id: dict[str, tuple[int, str]] = {
             row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
@@ -311,22 +315,33 @@ class _IdRegister:
         return self._connection.scalar(select(entry.c.id).where(entry.c.uid == uid)) is not None
 
 
+def next_state(state: EntryState, *, is_public: bool, was_released: bool) -> EntryState:
+    """The state of an entry whose record is read again; `is_public` is what its flags and expiry say now.
+
+    A published entry stays published here: a date that moves does not end a publication, and `withdraw_entries` does
+    what flags and an expiry demand.
+    """
+    if state == EntryState.PUBLISHED:
+        return EntryState.PUBLISHED
+    if is_public:
+        return EntryState.SCHEDULED
+    return EntryState.WITHDRAWN if was_released else EntryState.HIDDEN
+
+
 def changed_values(values: dict[str, Any], row: AnyRow, state: EntryState, now: int) -> tuple[dict[str, Any], bool]:
     """The columns of the entry of `row`, now in `state`, once its record says `values`; and whether that withdraws it.
 
     Of an entry that is withdrawn, `withdraw_entries` changes the state.
     """
     values = values | {"entry_key": row.id}
-    is_withdrawn = state == EntryState.PUBLISHED and values["state"] == EntryState.HIDDEN
-    if state == EntryState.PUBLISHED:
-        # only flags and an expiry end a publication; a date that moves does not
-        values["state"] = EntryState.PUBLISHED
-    elif state == values["state"] == EntryState.SCHEDULED and row.embargo_at == values["dated_at"]:
+    is_public = values["state"] == EntryState.SCHEDULED
+    values["state"] = next_state(state, is_public=is_public, was_released=row.released_at is not None)
+    if state == values["state"] == EntryState.SCHEDULED and row.embargo_at == values["dated_at"]:
         values["embargo_at"] = row.embargo_at  # an edit after the due time does not end the embargo
     edited = max(now, row.edited_at or 0) if values["text_hash"] != row.text_hash else row.edited_at
     published = values["dated_at"] if row.released_at is None else row.published_at
     updated = shown_update(published, values["stated_update_at"], edited, row.returned_at, row.stored_at)
-    return values | {"edited_at": edited, "updated_at": updated}, is_withdrawn
+    return values | {"edited_at": edited, "updated_at": updated}, state == EntryState.PUBLISHED and not is_public
 
 
 def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> None:
@@ -342,11 +357,18 @@ def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> Non
 def withdraw_entries(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> frozenset[int]:
     """Withdraws published entries, each for its reason, by their keys; returns the keys."""
     if reasons:
-        hidden = update(entry).where(entry.c.id.in_(reasons))
-        connection.execute(hidden.values(state=EntryState.HIDDEN, withdrawn_at=writer.now))
+        withdrawn = update(entry).where(entry.c.id.in_(reasons))
+        connection.execute(withdrawn.values(state=EntryState.WITHDRAWN, withdrawn_at=writer.now))
         add_withdrawals(connection, writer, reasons)
         writer.removed += len(reasons)
     return frozenset(reasons)
+
+
+def hide_scheduled(connection: Connection, entry_ids: Collection[int]) -> None:
+    """Takes back the schedule of entries, by their keys."""
+    if entry_ids:
+        state = case((entry.c.released_at.is_(None), EntryState.HIDDEN), else_=EntryState.WITHDRAWN)
+        connection.execute(update(entry).where(entry.c.id.in_(entry_ids)).values(state=state))
 
 
 def shown_update(

@@ -20,7 +20,7 @@ STORED = "stored"
 RENAMED = "renamed"
 WITHDRAWN = "withdrawn"
 
-FLAG, UNUSABLE, EXPIRED, MISSING = "flag", "unusable", "expired", "vanished"
+FLAG, REJECTED, EXPIRED, MISSING = "flag", "rejected", "expired", "missing"
 """Why entries are withdrawn: a flag says so, a flag says nothing usable, its expiry came, its file is gone."""
 
 KEEP_EVENTS = timedelta(days=400)

@@ -17,14 +17,6 @@ from aggregator.store.session import Writer
 PAGE = 5000
 
 
-RACY_NS = 2_000_000_000
-"""The coarsest clock of a file system that dates files."""
-
-
-TICK_NS = 50_000_000
-"""The coarsest clock of a kernel that dates changes; small, because every file of a copied folder was just changed."""
-
-
 def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
     """Makes the row of a source; True if one scan of it was complete.
 
@@ -89,7 +81,7 @@ def known_at(writer: Writer, source: Source, path: str) -> Iterator[list[KnownFi
 
 def _known_between(writer: Writer, source: Source, last: str, *more: ColumnElement[bool]) -> Iterator[list[KnownFile]]:
     """What is known of the files after `last`, as far as `more` is so."""
-    gone = file.c.gone_at.is_not(None)
+    gone = file.c.missing_since.is_not(None)
     size, mtime_ns = case((file.c.recheck | gone, None), else_=file.c.size), case((~gone, file.c.mtime_ns))
     mine = (file.c.source == source.name, *more)
     pages = (
@@ -121,7 +113,7 @@ def mark_missing(writer: Writer, source: Source, paths: Sequence[str]) -> None:
     """Notes that known files are not there; what follows from that is decided when the scan is complete."""
     with writer.write() as connection:
         connection.execute(
-            update(file).where(file.c.source == source.name, file.c.path.in_(paths)).values(gone_at=writer.now)
+            update(file).where(file.c.source == source.name, file.c.path.in_(paths)).values(missing_since=writer.now)
         )
 
 

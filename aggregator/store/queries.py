@@ -71,7 +71,7 @@ class StoredRecord:
     file_state: FileState | None  # None: the file is not known
     digest: bytes
     problem: tuple[int, str, str | None, str] | None  # the first error: line, what, value, hint
-    gone_at: int | None  # µs: since when the file is missing
+    missing_since: int | None  # µs: since when the file is missing
     held: bool  # removals of the source are held
     entry: StoredEntry | None
 
@@ -184,13 +184,9 @@ def unread_files(connection: Connection, *, limit: int) -> list[tuple[str, str]]
 
 def count_entries(connection: Connection) -> dict[str, int]:
     """How many entries are in each state."""
-    counted = connection.execute(select(entry.c.state, func.count()).group_by(entry.c.state))
-    rows: dict[int, int] = {row[0]: row[1] for row in counted}
-    return {
-        "published": rows.get(EntryState.PUBLISHED, 0),
-        "waiting": rows.get(EntryState.SCHEDULED, 0),
-        "hidden": rows.get(EntryState.HIDDEN, 0),
-    }
+    rows = connection.execute(select(entry.c.state, func.count()).group_by(entry.c.state)).all()
+    counts = {row[0]: row[1] for row in rows}
+    return {str(state): counts.get(state, 0) for state in EntryState}
 
 
 def find_by_id(connection: Connection, text: str) -> list[tuple[str, str]]:
@@ -240,7 +236,7 @@ def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
         mine = entry.c.id == known.entry_id
     # a path may have had other entries before; the newest counts
     row = connection.execute(select(entry).where(mine).order_by(entry.c.id.desc()).limit(1)).first()
-    held_since = connection.scalar(select(source_table.c.held_since).where(source_table.c.name == source))
+    held_since = connection.scalar(select(source_table.c.removals_held_since).where(source_table.c.name == source))
     problems = json.loads(known.problems) if known is not None and known.problems else []
     error = next((problem for problem in problems if problem[5] == "error"), None)
     return StoredRecord(
@@ -249,7 +245,7 @@ def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
         file_state=None if known is None else FileState(known.state),
         digest=b"" if known is None else known.digest,
         problem=None if error is None else (error[0], error[2], error[3], error[4]),
-        gone_at=None if known is None else known.gone_at,
+        missing_since=None if known is None else known.missing_since,
         held=held_since is not None,
         entry=None if row is None else _stored_entry(connection, row),
     )

@@ -14,7 +14,7 @@ from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import published_entry, shown_update, update_entries
 from aggregator.store.events import add_releases
-from aggregator.store.schema import AnyRow, EntryState, entry, feed
+from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, entry, feed
 from aggregator.store.schema import source as source_table
 from aggregator.store.session import Writer, span_us
 
@@ -48,7 +48,7 @@ def release_due(writer: Writer, source: Source, late: timedelta, *, is_first_sca
 def _undated_times(writer: Writer, source: Source) -> Iterator[int]:
     """The release times of the undated entries of a first scan, by path: each a step before the one above it, and all
     before those of dated entries. Continues where a first scan was interrupted."""
-    theirs = (entry.c.source == source.name, entry.c.state != EntryState.HIDDEN)
+    theirs = (entry.c.source == source.name, entry.c.state.in_(SHOWABLE))
     dated = select(func.min(entry.c.dated_at)).where(*theirs, entry.c.dated_at <= writer.now)
     released = select(func.count()).where(*theirs, entry.c.dated_at.is_(None), entry.c.released_at.is_not(None))
     with writer.read() as connection:

@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy import ColumnElement, Connection, TextClause, delete, func, select, update
 
 from aggregator.store.changes import EntryChanges, Step
-from aggregator.store.entries import withdraw_entries
+from aggregator.store.entries import hide_scheduled, withdraw_entries
 from aggregator.store.events import EXPIRED, MISSING
 from aggregator.store.schema import FILE_MISSING, EntryState, FileState, entry, file
 from aggregator.store.schema import source as source_table
@@ -62,13 +62,13 @@ def hold_removals(
     """
     mine = source_table.c.name == source
     with writer.read() as connection:
-        held_since = connection.scalar(select(source_table.c.held_since).where(mine))
+        held_since = connection.scalar(select(source_table.c.removals_held_since).where(mine))
     since = writer.now if held_since is None else held_since
     is_massive = missing > 0 and (is_folder_missing or (missing >= MASS_REMOVAL and 2 * missing > known))
     is_held = is_massive and not is_accepted and writer.now - since < span_us(grace)
     if is_held != (held_since is not None):
         with writer.write() as connection:
-            connection.execute(update(source_table).where(mine).values(held_since=since if is_held else None))
+            connection.execute(update(source_table).where(mine).values(removals_held_since=since if is_held else None))
     return is_held
 
 
@@ -96,14 +96,14 @@ def _withdraw_missing(
     published = [row.entry_id for row in rows if row.state == EntryState.PUBLISHED]
     withdrawn = withdraw_entries(connection, writer, dict.fromkeys(published, MISSING))
     scheduled = [row.entry_id for row in rows if row.state == EntryState.SCHEDULED]
-    connection.execute(update(entry).where(entry.c.id.in_(scheduled)).values(state=EntryState.HIDDEN))
+    hide_scheduled(connection, scheduled)
     with_entry = [row.path for row in rows if row.entry_id is not None]
     connection.execute(
         update(file)
         .where(file.c.source == source, file.c.path.in_(with_entry))
         .values(
             state=FileState.REMOVED,
-            gone_at=func.coalesce(file.c.gone_at, writer.now),
+            missing_since=func.coalesce(file.c.missing_since, writer.now),
             problems=None,
             wanted_id=None,
         )

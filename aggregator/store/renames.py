@@ -22,7 +22,7 @@ from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, S
 from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
 from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.removals import missing_files
-from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
+from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, span_us
 
 RENAME_BATCH = 500
@@ -42,7 +42,7 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
     interrupted is continued, however long ago that was.
     """
     with writer.read() as connection:
-        first_missing = connection.scalar(select(func.min(file.c.gone_at)).where(*missing_files(source.name)))
+        first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*missing_files(source.name)))
     since = (writer.now if first_missing is None else min(first_missing, writer.now)) - span_us(source.removal_grace)
     for find, reason in _TESTS:
         with writer.read() as connection:
@@ -61,7 +61,7 @@ def _missing(source: Source, since: int, *columns: Any) -> Select[Any]:
     return (
         select(*columns)
         .join(entry, entry.c.id == file.c.entry_id)
-        .where(file.c.source == source.name, file.c.gone_at >= since)
+        .where(file.c.source == source.name, file.c.missing_since >= since)
     )
 
 
@@ -72,7 +72,7 @@ def _new(source: Source, since: int, *columns: Any) -> Select[Any]:
         .join(file, entry.c.id == file.c.entry_id)
         .where(
             file.c.source.concat("") == source.name,  # see undecided_files
-            file.c.gone_at.is_(None),
+            file.c.missing_since.is_(None),
             file.c.state == FileState.READ,
             file.c.entry_id.in_(select(entry.c.id).where(entry.c.stored_at >= since, entry.c.released_at.is_(None))),
         )
@@ -133,7 +133,7 @@ def _candidates(connection: Connection, source: Source, since: int) -> tuple[lis
     new = connection.execute(_new(source, since, *_COMPARED).order_by(file.c.path).limit(MOST)).all()
     if not new:
         return [], []
-    vanished = _missing(source, since, *_COMPARED).order_by(file.c.gone_at, file.c.path)
+    vanished = _missing(source, since, *_COMPARED).order_by(file.c.missing_since, file.c.path)
     gone = connection.execute(vanished.limit(MOST)).all()
     return list(gone), list(new)
 
@@ -160,11 +160,11 @@ def _links_elsewhere(connection: Connection, source: Source, shared: Mapping[byt
     """
     ours = {row.id for pair in shared.values() for row in pair}
     newest = _newest(connection, source)
-    found = {link_part(row.sketch) for row in newest if row.id not in ours and row.state != EntryState.HIDDEN}
+    found = {link_part(row.sketch) for row in newest if row.id not in ours and row.state in SHOWABLE}
     doubted = [link for link, pair in shared.items() if link not in found and not is_alike(*map(_candidate, pair))]
     if doubted:
         link = func.substr(entry.c.sketch, 1, LINK_BYTES, type_=entry.c.sketch.type)
-        stated = select(link).where(link.in_(doubted), entry.c.state != EntryState.HIDDEN, entry.c.id.not_in(ours))
+        stated = select(link).where(link.in_(doubted), entry.c.state.in_(SHOWABLE), entry.c.id.not_in(ours))
         found.update(connection.scalars(stated))
     return found
 
@@ -330,7 +330,7 @@ def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
     )
 
 
-_REFUSED = (file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.gone_at.is_(None))
+_REFUSED = (file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.missing_since.is_(None))
 
 
 def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
@@ -340,12 +340,14 @@ def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
     stated_by_others = (
         select(rival.c.id)
         .join(its_file, its_file.c.entry_id == rival.c.id)
-        .where(rival.c.explicit_id == file.c.wanted_id, its_file.c.gone_at.is_(None))
+        .where(rival.c.explicit_id == file.c.wanted_id, its_file.c.missing_since.is_(None))
         .exists()
     )
-    over = holder.c.gone_at <= writer.now - span_us(source.removal_grace)
-    came = and_(holder.c.source == file.c.source, file.c.wanted_at >= holder.c.gone_at)
-    refused = and_(holder.c.source == file.c.source, holder.c.state == FileState.DUPLICATE, holder.c.gone_at.is_(None))
+    over = holder.c.missing_since <= writer.now - span_us(source.removal_grace)
+    came = and_(holder.c.source == file.c.source, file.c.wanted_at >= holder.c.missing_since)
+    refused = and_(
+        holder.c.source == file.c.source, holder.c.state == FileState.DUPLICATE, holder.c.missing_since.is_(None)
+    )
     return (
         select(
             file.c.path,
@@ -353,7 +355,7 @@ def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
             holder.c.source.label("from_source"),
             holder.c.path.label("from_path"),
             holder.c.entry_id.label("held"),
-            holder.c.gone_at.is_not(None).label("vanished"),
+            holder.c.missing_since.is_not(None).label("vanished"),
             over.label("over"),
             came.label("came"),
             (holder.c.digest == file.c.digest).label("same"),

@@ -3,7 +3,7 @@ sorted are in byte order."""
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +15,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Row,
-    SmallInteger,
     Table,
     Text,
     and_,
@@ -29,24 +28,27 @@ NEVER = -(2**62)
 """The published date, in the order of a feed, of an entry that has none."""
 
 
-class FileState(IntEnum):
+class FileState(StrEnum):
     """What became of a file when it was last read."""
 
-    READ = 0  # its record is stored
-    REJECTED = 1  # it gives no record
-    UNFINISHED = 2  # it gives no record yet: it is still being written
-    DUPLICATE = 3  # its record states the id of another entry
-    REMOVED = 4  # it is missing for good, and its entry is withdrawn
+    READ = "read"  # its record is stored
+    REJECTED = "rejected"  # it gives no record
+    UNFINISHED = "unfinished"  # it gives no record yet: it is still being written
+    DUPLICATE = "duplicate"  # its record states the id of another entry
+    REMOVED = "removed"  # it is missing, and its entry is withdrawn
 
 
-class EntryState(IntEnum):
-    """Where an entry is between its record and its feeds."""
+class EntryState(StrEnum):
+    """Whether feeds show an entry."""
 
-    HIDDEN = 0  # in no feed: a flag, an expiry or its file keeps it out; withdrawn if it has `withdrawn_at`
-    SCHEDULED = 1  # to be released, for the first time or again
-    PUBLISHED = 2  # in its feeds
+    PUBLISHED = "published"  # released, and in its feeds
+    SCHEDULED = "scheduled"  # to be released at its date, for the first time or again
+    HIDDEN = "hidden"  # never published: a flag, an expiry or its file keeps it out of all feeds
+    WITHDRAWN = "withdrawn"  # was published, and is in no feed now
 
 
+SHOWABLE = (EntryState.SCHEDULED, EntryState.PUBLISHED)
+"""The states of entries that flags, expiries and files allow to be published."""
 ALL_FEED = 1
 """The row of the feed `all`."""
 
@@ -74,7 +76,7 @@ source = Table(
     Column("name", Text, primary_key=True),
     Column("parsed_with", Text, nullable=False),
     Column("scanned", Boolean, nullable=False),
-    Column("held_since", BigInteger),
+    Column("removals_held_since", BigInteger),
     Column("problem", Text),
 )
 """`scanned`: one scan was complete. `held_since`: when withdrawals of vanished files began to wait."""
@@ -87,9 +89,9 @@ file = Table(
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
-    Column("state", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False),
     Column("recheck", Boolean, nullable=False),
-    Column("gone_at", BigInteger),
+    Column("missing_since", BigInteger),
     Column("entry_id", _Key),
     Column("wanted_id", _Bytewise),
     Column("problems", Text),
@@ -101,7 +103,7 @@ file = Table(
 """What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
 duplicate asks for, since `wanted_at`. `problems`: JSON array of [line, column, what, value, todo, level]. `ctime_ns`
 and `inode`: none in rows of versions before 0004, whose files are all read again."""
-FILE_MISSING = text("file.gone_at IS NOT NULL AND file.state <> 4")
+FILE_MISSING = text("file.missing_since IS NOT NULL AND file.state <> 'removed'")
 """A file is gone and not withdrawn yet; a text, because SQLite takes an index of some rows only for its very words."""
 
 entry = Table(
@@ -112,7 +114,7 @@ entry = Table(
     Column("explicit_id", _Bytewise),
     Column("source", _Bytewise, nullable=False),
     Column("path", _Bytewise, nullable=False),
-    Column("state", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False),
     Column("content", Text, nullable=False),
     Column("content_hash", LargeBinary, nullable=False),
     Column("visible_hash", LargeBinary, nullable=False),

@@ -637,7 +637,7 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
         "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published"
         " unwritten unreadable".split()
     )
-    assert facts["entries"] == {"published": 2, "waiting": 0, "hidden": 0}
+    assert facts["entries"] == {"published": 2, "scheduled": 0, "hidden": 0, "withdrawn": 0}
     assert (facts["running"], facts["next_cycle"]) == (None, None)
 
 

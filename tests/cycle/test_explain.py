@@ -295,16 +295,16 @@ def test_a_rule_of_the_config_that_changes_is_in_the_history(site: SiteFolder) -
     ]
 
 
-@pytest.mark.parametrize("reason", ["expired", "vanished", "unusable", "flag"])
+@pytest.mark.parametrize("reason", ["expired", "missing", "rejected", "flag"])
 def test_history_says_why_an_entry_was_withdrawn(site: SiteFolder, reason: str) -> None:
     site.configure('[records]\nfields.expires_at = "gone"\nremoval_grace = "1s"\n')
     site.record("a.md", publishedDateTime=DATE, gone="2024-05-01T12:30:00Z" if reason == "expired" else None)
     site.record("b.md")
     site.run(NOON)
-    if reason == "vanished":
+    if reason == "missing":
         site.remove("a.md")
     elif reason != "expired":
-        site.record("a.md", published="maybe" if reason == "unusable" else False)
+        site.record("a.md", published="maybe" if reason == "rejected" else False)
     site.run(LATER)
     assert happened(site, "a.md")[-1] == ("13:00", "withdrawn", None, reason)
 

@@ -498,7 +498,9 @@ def test_any_history_leaves_standing_what_a_reading_of_the_records_says(
 def standing(site: SiteFolder, records: dict[str, dict[str, Any]], story: dict[str, str], config: str) -> set[str]:
     """The paths that the feed must hold: of each story the first released that the rule takes."""
     with site.store.read() as connection:
-        rows = connection.execute(text("SELECT path, released_at, id FROM entry WHERE state = 2 ORDER BY 2, 3")).all()
+        rows = connection.execute(
+            text("SELECT path, released_at, id FROM entry WHERE state = 'published' ORDER BY 2, 3")
+        ).all()
     found: dict[str, str] = {}
     for row in rows:
         one = records[row.path]
