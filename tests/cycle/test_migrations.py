@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from conftest import SITE_ID, SiteFolder, at
 from sqlalchemy import Connection, LargeBinary, MetaData, create_engine, text
-from test_archives import pages, walk
+from test_archives import archive_ids, pages
 
 from aggregator.ids import IdMint
 
@@ -110,7 +110,7 @@ def test_an_upgraded_store_keeps_ids_and_times_and_publishes_everything(upgraded
     documents = upgraded.documents()
     for feed in first("feed"):
         inside = [row for row in first("feed_entry") if row["feed_id"] == feed["id"] and row["left_at"] is None]
-        assert walk(documents, f"{feed['slug']}/atom.xml") == {uids[row["entry_id"]] for row in inside}
+        assert archive_ids(documents, f"{feed['slug']}/atom.xml") == {uids[row["entry_id"]] for row in inside}
         assert pages(upgraded, feed["slug"])
         assert len(upgraded.titles(feed["slug"])) == 5
 

@@ -1,4 +1,4 @@
-"""Preview: what a feed would hold now, and what another config would put in and take out, without writing."""
+"""Rehearsals: previews of feeds, and what another config would change, without writing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fill(site: SiteFolder) -> None:
 
 
 @pytest.mark.parametrize("slug", ["all", "maps", "picks"])
-def test_a_preview_under_the_config_in_force_is_what_is_shown(site: SiteFolder, slug: str) -> None:
+def test_a_preview_under_the_active_config_is_what_is_shown(site: SiteFolder, slug: str) -> None:
     site.configure(AI + "limit = 2\n")
     fill(site)
     site.run(NOON)
@@ -62,7 +62,7 @@ def test_a_preview_under_the_config_in_force_is_what_is_shown(site: SiteFolder, 
     assert (told["in"], told["out"]) == ([], [])
 
 
-def test_an_entry_is_told_with_what_readers_ask_for(site: SiteFolder) -> None:
+def test_a_previewed_entry_has_times_provider_link_and_topics(site: SiteFolder) -> None:
     fill(site)
     site.run(NOON)
     assert preview(site, "maps")["entries"][0] == {
@@ -87,7 +87,7 @@ def test_an_entry_is_told_with_what_readers_ask_for(site: SiteFolder) -> None:
         ('[[feed]]\nslug = "picks"\n', ["5.md", "4.md", "3.md", "2.md", "1.md", "0.md"], ["5.md", "3.md", "2.md"], []),
     ],
 )
-def test_another_config_tells_what_goes_in_and_out(
+def test_a_preview_of_another_config_has_the_entries_that_join_and_leave(
     site: SiteFolder, config: str, entries: list[str], joins: list[str], leaves: list[str]
 ) -> None:
     site.configure(AI)
@@ -97,7 +97,7 @@ def test_another_config_tells_what_goes_in_and_out(
     assert (titles(told["entries"]), titles(told["in"]), titles(told["out"])) == (entries, joins, leaves)
 
 
-def test_what_is_shown_today_is_as_the_config_in_force_cuts_it_not_the_new_one(site: SiteFolder) -> None:
+def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site: SiteFolder) -> None:
     site.configure(AI + "limit = 1\n[output]\nmin_stay = '1s'\n")
     fill(site)
     site.run(NOON)
@@ -106,7 +106,7 @@ def test_what_is_shown_today_is_as_the_config_in_force_cuts_it_not_the_new_one(s
     assert (titles(told["in"]), titles(told["out"])) == (["1.md", "0.md"], [])
 
 
-def test_an_edited_config_is_previewed_before_it_is_in_force(site: SiteFolder) -> None:
+def test_an_edited_config_can_be_previewed_before_it_is_active(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -114,7 +114,7 @@ def test_an_edited_config_is_previewed_before_it_is_in_force(site: SiteFolder) -
     assert titles(preview(site, "picks")["in"]) == ["3.md"]
 
 
-def test_a_feed_that_is_new_takes_the_place_of_a_topic_or_moves_is_previewed(site: SiteFolder) -> None:
+def test_a_feed_that_is_new_or_replaces_a_topic_or_moves_can_be_previewed(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -126,7 +126,7 @@ def test_a_feed_that_is_new_takes_the_place_of_a_topic_or_moves_is_previewed(sit
     assert (titles(moved["entries"]), moved["in"], moved["out"]) == (["4.md", "1.md", "0.md"], [], [])
 
 
-def test_a_feed_that_goes_back_to_its_topic_is_previewed(site: SiteFolder) -> None:
+def test_a_feed_that_returns_to_its_topic_can_be_previewed(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
     fill(site)
     site.run(NOON)
@@ -134,7 +134,7 @@ def test_a_feed_that_goes_back_to_its_topic_is_previewed(site: SiteFolder) -> No
     assert titles(preview(site, "maps", "[topics]\nauto = false\n")["out"]) == ["1.md"]
 
 
-def test_an_unknown_feed_names_those_that_are_near(site: SiteFolder) -> None:
+def test_the_message_about_an_unknown_feed_suggests_similar_slugs(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -160,7 +160,7 @@ def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_shows_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "BATCH", 7)
     chance = random.Random(seed)
 
@@ -218,11 +218,11 @@ def test_tables_words_windows_and_merging_are_previewed_as_the_next_cycle_makes_
     assert titles(told["entries"])
 
 
-# what would become of feeds and URLs
+# feeds and URLs
 
 
 def rehearsed(site: SiteFolder, now: str = LATER, *, scan: bool = True) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """What a rehearsal of the next cycle tells: entries in and out by feed, and where each URL would lead."""
+    """A rehearsal of the next cycle: entries that join and leave by feed, and the target of each URL."""
     with rehearse(site.load_config(), at(now), scan=scan) as rehearsal:
         moves = {
             one.slug: ([title for _, title in one.joins], [title for _, title in one.leaves])
@@ -248,7 +248,7 @@ def rehearsed(site: SiteFolder, now: str = LATER, *, scan: bool = True) -> tuple
         (AI + 'moved_from = ["old", "x/y.xml"]\n', AI, {}, {"old/": None, "x/y.xml": None}),
     ],
 )
-def test_a_rehearsal_tells_what_the_next_cycle_does_to_entries_and_urls(
+def test_a_rehearsal_shows_what_the_next_cycle_does_to_entries_and_urls(
     site: SiteFolder, before: str, after: str, moves: dict[str, Any] | None, urls: dict[str, str | None]
 ) -> None:
     head = '[output]\nmin_stay = "1s"\n'
@@ -272,7 +272,7 @@ def test_a_rehearsal_tells_what_the_next_cycle_does_to_entries_and_urls(
     assert rehearsed(site, "2024-05-01 14:00") == ({}, {})
 
 
-def test_a_rehearsal_under_the_config_in_force_tells_of_the_records_that_changed(site: SiteFolder) -> None:
+def test_a_rehearsal_under_the_active_config_shows_changed_records(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -285,7 +285,7 @@ def test_a_rehearsal_under_the_config_in_force_tells_of_the_records_that_changed
     assert rehearsed(site, scan=False) == ({}, {})
 
 
-def test_a_preview_of_a_feed_that_moves_is_that_of_the_next_cycle(site: SiteFolder) -> None:
+def test_a_preview_of_a_feed_that_moves_shows_what_the_next_cycle_does(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -300,7 +300,7 @@ def test_a_preview_of_a_feed_that_moves_is_that_of_the_next_cycle(site: SiteFold
     assert titles(new["in"]) == ["4.md", "1.md", "0.md"]
 
 
-def test_a_preview_under_the_config_in_force_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_under_the_active_config_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -308,10 +308,10 @@ def test_a_preview_under_the_config_in_force_makes_no_copy(site: SiteFolder, mon
     assert titles(preview(site, "picks")["entries"]) == site.titles("picks")
 
 
-# URLs that a config takes away
+# URLs that a config removes
 
 
-def test_a_url_that_the_config_takes_away_is_said_before_and_after_until_it_works_again(site: SiteFolder) -> None:
+def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_works_again(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -330,7 +330,7 @@ def test_a_url_that_the_config_takes_away_is_said_before_and_after_until_it_work
     assert site.run("2024-06-01 14:00").notices == ()
 
 
-def test_a_cycle_that_is_stopped_hides_no_url_that_is_lost(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_cycle_does_not_hide_a_lost_url(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -347,7 +347,7 @@ def stop_now() -> None:
     raise StoppedError("enough")
 
 
-def test_a_url_that_is_kept_after_all_is_said_no_more(site: SiteFolder) -> None:
+def test_a_url_that_works_again_is_not_reported(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -358,7 +358,7 @@ def test_a_url_that_is_kept_after_all_is_said_no_more(site: SiteFolder) -> None:
     assert site.run("2024-05-01 14:00").notices == ()
 
 
-def test_without_a_store_or_with_the_config_in_force_no_url_is_lost(site: SiteFolder, tmp_path: Path) -> None:
+def test_without_a_store_or_under_the_active_config_no_url_is_lost(site: SiteFolder, tmp_path: Path) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)

@@ -56,13 +56,13 @@ from aggregator.slugs import topic_key
         (r"re:\bai\b", "AI", True),
     ],
 )
-def test_a_phrase_is_found_whole_and_an_expression_where_it_matches(phrase: str, text: str, found: bool) -> None:
+def test_a_phrase_matches_whole_words_and_an_expression_matches_anywhere(phrase: str, text: str, found: bool) -> None:
     assert contains_phrase(("", text), parse_phrase(phrase)) is found
     assert contains_phrase((text, ""), parse_phrase(phrase)) is found
 
 
 @pytest.mark.parametrize("phrase", ["edge ai", "re:edge.ai"])
-def test_no_phrase_goes_from_one_text_to_the_next(phrase: str) -> None:
+def test_no_phrase_spans_two_texts(phrase: str) -> None:
     assert not contains_phrase(("edge", "ai"), parse_phrase(phrase))
 
 
@@ -70,7 +70,7 @@ WORDS = st.text(st.sampled_from("aBßé1 -#"), min_size=1, max_size=4).filter(st
 
 
 @given(st.text(st.sampled_from("aAbBß\xe91 -#\u0301"), max_size=12), WORDS)
-def test_whole_means_nothing_that_words_are_made_of_on_either_side(text: str, phrase: str) -> None:
+def test_whole_words_have_no_letter_digit_or_mark_on_either_side(text: str, phrase: str) -> None:
     folded, wanted = topic_key(text), topic_key(phrase)
     places = [at for at in range(len(folded)) if folded.startswith(wanted, at)]
     sides = [f"{folded[:at][-1:]}{folded[at + len(wanted) :][:1]}" for at in places]
@@ -85,7 +85,7 @@ def test_time_is_linear_in_the_text_for_any_expression() -> None:
     assert time.thread_time() - started < 5
 
 
-def test_the_engine_is_loaded_only_for_an_expression() -> None:
+def test_re2_is_imported_only_for_an_expression() -> None:
     program = (
         "import sys\nfrom aggregator.feeds.phrases import contains_phrase, parse_phrase\nimport aggregator.config\n"
         "assert contains_phrase(('GPU',), parse_phrase('gpu')) and 're2' not in sys.modules\n"
