@@ -40,13 +40,13 @@ def pages(site: SiteFolder, slug: str = "all") -> dict[str, bytes]:
 @lru_cache(maxsize=2000)  # most documents stay as they are for many steps
 def entry_ids(body: bytes) -> list[str]:
     """The ids of a document's entries, in the order shown."""
-    return [one.text or "" for one in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}id")]
+    return [element.text or "" for element in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}id")]
 
 
 @lru_cache(maxsize=2000)
 def titles(body: bytes) -> list[str]:
     """The titles of a document's entries, in the order shown."""
-    return [one.text or "" for one in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}title")]
+    return [element.text or "" for element in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}title")]
 
 
 @lru_cache(maxsize=2000)
@@ -54,20 +54,20 @@ def link(body: bytes, rel: str) -> str | None:
     """The target of the link with this relation, as a path of the output folder."""
     root = etree.fromstring(body)
     parent = root if root.tag == f"{ATOM}feed" else root[0]
-    found = [one.get("href") for one in parent.iterfind(f"{ATOM}link") if one.get("rel") == rel]
-    assert len(found) < 2, f"{rel} is there {len(found)} times"
-    return found[0].removeprefix(BASE) if found else None
+    targets = [element.get("href") for element in parent.iterfind(f"{ATOM}link") if element.get("rel") == rel]
+    assert len(targets) < 2, f"{rel} is there {len(targets)} times"
+    return targets[0].removeprefix(BASE) if targets else None
 
 
 def archive_ids(documents: dict[str, bytes], start: str) -> set[str]:
     """The ids that a reader gets by following the archive of a feed to its end."""
-    found: set[str] = set()
+    ids: set[str] = set()
     path: str | None = start
     while path:
         body = documents[path]
-        found |= set(entry_ids(body)) if path.endswith("/atom.xml") or "/archive/" in path else set()
+        ids |= set(entry_ids(body)) if path.endswith("/atom.xml") or "/archive/" in path else set()
         path = link(body, "prev-archive")
-    return found
+    return ids
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Subscriber:
         while path and path not in self.pages:
             body = documents[path]
             self.known |= set(entry_ids(body))
-            gone |= {one.get("ref", "") for one in etree.fromstring(body).iter(TOMBSTONE)}
+            gone |= {element.get("ref", "") for element in etree.fromstring(body).iter(TOMBSTONE)}
             if "/archive/" in path:
                 self.pages.add(path)
             path = link(body, "prev-archive")
@@ -251,7 +251,7 @@ def test_a_withdrawn_entry_leaves_only_its_page_and_returns_to_it(site: SiteFold
     assert {path for path in before if after[path] != before[path]} == {"all/archive/0001.xml"}
     assert "003.md" not in titles(after["all/archive/0001.xml"])
     tombstones = etree.parse(site.output / "all" / "atom.xml").getroot().iter(TOMBSTONE)
-    assert [one.get("ref") for one in tombstones] == [entry_ids(before["all/archive/0001.xml"])[6]]
+    assert [element.get("ref") for element in tombstones] == [entry_ids(before["all/archive/0001.xml"])[6]]
 
     add(site, [3], published=True)
     site.run("2026-03-02 14:00")

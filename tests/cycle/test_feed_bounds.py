@@ -83,7 +83,7 @@ def test_the_summary_replaces_a_body_that_is_too_large(site: SiteFolder) -> None
     text = "\n".join(["---", "title: Long", "excerpt: In short", "topics: [AI]", "---", "word " * 5000])
     site.write("long.md", text)
     result = site.run(NOON)
-    (item,) = (one for one in site.feed("whole")["items"] if one["title"] == "Long")
+    (item,) = (entry for entry in site.feed("whole")["items"] if entry["title"] == "Long")
     assert (len(site.titles("whole")), "word" in item.get("content_html", "")) == (11, False)
     assert "In short" in item.get("content_html", "") + item.get("content_text", "")
     instead = (
@@ -149,7 +149,7 @@ def test_at_most_max_feeds_topics_have_a_feed_and_keep_it(site: SiteFolder) -> N
 def test_a_flood_of_topics_makes_at_most_max_feeds_feeds(site: SiteFolder) -> None:
     site.configure("[topics]\nmax_feeds = 20\n")
     for number in range(30):
-        site.record(f"{number}.md", topics=[f"t {number} {one}" for one in range(50)])
+        site.record(f"{number}.md", topics=[f"t {number} {index}" for index in range(50)])
     result = site.run(NOON)
     assert len(listed(site)) == 20
     assert result.notices[0].startswith("1480 topics have no feed")
@@ -267,11 +267,11 @@ def test_the_list_of_feeds_has_the_published_date_of_the_newest_entry(site: Site
     site.record("undated.md", topics=["None"])
     site.run(NOON)
     page = etree.HTML((site.output / "index.html").read_bytes())
-    told = {}
+    dates = {}
     for item in page.iterfind(".//li"):
         times = item.findall(".//time")
-        told[re.sub(r"/.*", "", item.find(".//a").get("href"))] = [one.get("datetime")[:10] for one in times]
-    assert {slug: told[slug] for slug in ("old", "late", "none")} == {
+        dates[re.sub(r"/.*", "", item.find(".//a").get("href"))] = [time.get("datetime")[:10] for time in times]
+    assert {slug: dates[slug] for slug in ("old", "late", "none")} == {
         "old": ["2020-01-01"], "late": ["2026-02-20"], "none": []
     }  # fmt: skip
 

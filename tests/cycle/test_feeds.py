@@ -203,7 +203,8 @@ def test_a_topic_never_gets_the_slug_of_a_configured_feed_and_uses_it_as_its_ter
     assert site.titles("ai") == ["4.md", "1.md"]
     assert {path.parent.name for path in site.output.glob("*/feed.json")} == {"all", "ai", "maps", "cars"}
     terms = {
-        one.get("label"): one.get("term") for one in etree.parse(site.output / "all/atom.xml").iter(f"{ATOM}category")
+        category.get("label"): category.get("term")
+        for category in etree.parse(site.output / "all/atom.xml").iter(f"{ATOM}category")
     }
     assert terms["AI"] == "ai"
 
@@ -465,9 +466,9 @@ def seal(site: SiteFolder, slug: str) -> dict[str, int]:
         joined = select(feed.c.id, entry.c.path, entry.c.id.label("entry_id")).join(
             feed_entry, feed_entry.c.feed_id == feed.c.id
         )
-        found = connection.execute(joined.join(entry, entry.c.id == feed_entry.c.entry_id).where(feed.c.slug == slug))
+        rows = connection.execute(joined.join(entry, entry.c.id == feed_entry.c.entry_id).where(feed.c.slug == slug))
         pages = {}
-        for number, row in enumerate(found.all(), 91):
+        for number, row in enumerate(rows.all(), 91):
             mine = (feed_entry.c.feed_id == row.id, feed_entry.c.entry_id == row.entry_id)
             connection.execute(feed_entry.update().where(*mine).values(page=number))
             sealed = {"feed_id": row.id, "number": number, "touched": False, "version": 1, "shown_hash": b""}
@@ -517,16 +518,18 @@ def test_an_archive_page_is_dirty_when_a_reader_could_see_a_difference(
 Fields = dict[str, Any]
 RULES: dict[str, Callable[[Fields], bool]] = {
     "": bool,
-    'topics = { any = ["AI", "Maps"] }': lambda one: bool({"ai", "maps"} & one["in"]),
-    'topics = { all = ["ai"], none = ["cars"] }': lambda one: "ai" in one["in"] and "cars" not in one["in"],
-    'text = { any = ["good gpu", "re:^c.u"] }': lambda one: one["title"] in ("A good GPU", "CPU"),
+    'topics = { any = ["AI", "Maps"] }': lambda record: bool({"ai", "maps"} & record["in"]),
+    'topics = { all = ["ai"], none = ["cars"] }': lambda record: "ai" in record["in"] and "cars" not in record["in"],
+    'text = { any = ["good gpu", "re:^c.u"] }': lambda record: record["title"] in ("A good GPU", "CPU"),
     'text.none = ["gpu"]\ntopics.any = ["new ai", "cars"]': (
-        lambda one: one["title"] != "A good GPU" and bool({"new ai", "cars"} & one["in"])
+        lambda record: record["title"] != "A good GPU" and bool({"new ai", "cars"} & record["in"])
     ),
-    'provider.any = ["example.org"]': lambda one: "example.org" in one["provider"],
-    'provider.none = ["blog"]\nmin_quality = 50': lambda one: one["provider"] != "Blog" and one["quality"] >= 50,
-    'type.none = ["video"]\nmin_heat = 1': lambda one: one["type"] != "video" and one["heat"] >= 1,
-    'language = { any = ["en"] }': lambda one: one["locale"] in ("", "en-GB"),
+    'provider.any = ["example.org"]': lambda record: "example.org" in record["provider"],
+    'provider.none = ["blog"]\nmin_quality = 50': lambda record: (
+        record["provider"] != "Blog" and record["quality"] >= 50
+    ),
+    'type.none = ["video"]\nmin_heat = 1': lambda record: record["type"] != "video" and record["heat"] >= 1,
+    'language = { any = ["en"] }': lambda record: record["locale"] in ("", "en-GB"),
 }
 
 
@@ -548,14 +551,14 @@ def topics_in(tables: str, stated: list[str]) -> set[str]:
     return {topic for name in stated for topic in TABLES[tables].get(name.lower(), {name.lower()})}
 
 
-def is_in(rule: str, tables: str, one: Fields) -> bool:
+def is_in(rule: str, tables: str, record: Fields) -> bool:
     """Whether the entry matches the rule."""
-    inside = topics_in(tables, one["topics"])
+    inside = topics_in(tables, record["topics"])
     for name in ("ai", "new ai", "maps", "cars"):
         meant = TABLES[tables].get(name)
         if meant is not None and name not in meant and meant <= inside:
             inside.add(name)
-    return RULES[rule](one | {"in": inside})
+    return RULES[rule](record | {"in": inside})
 
 
 def random_fields(chance: random.Random) -> Fields:
@@ -629,12 +632,14 @@ def test_memberships_are_those_of_a_full_evaluation_after_any_changes(
             if chance.random() < 0.3:
                 interrupt(site, now, chance.randrange(3))
         site.run(now)
-        out = {path: one for path, one in records.items() if one["published"]}
+        out = {path: record for path, record in records.items() if record["published"]}
         slugs_now, topics_now = stored_memberships(site)
-        wanted = {slug: {path for path, one in out.items() if is_in(rule, tables, one)} for slug, rule in rules.items()}
+        wanted = {
+            slug: {path for path, record in out.items() if is_in(rule, tables, record)} for slug, rule in rules.items()
+        }
         assert slugs_now == wanted | {"all": set(out)}
         for topic, inside in topics_now.items():
-            assert inside == {path for path, one in out.items() if topic in topics_in(tables, one["topics"])}
+            assert inside == {path for path, record in out.items() if topic in topics_in(tables, record["topics"])}
 
 
 def interrupt(site: SiteFolder, now: Any, after: int) -> None:

@@ -36,10 +36,10 @@ def contents(site: SiteFolder, title: str, slug: str = "long-reads") -> tuple[st
     """The content of an entry in RSS, Atom and JSON, as HTML."""
     channel = etree.parse(site.output / slug / "rss.xml").getroot()[0]
     feed = etree.parse(site.output / slug / "atom.xml").getroot()
-    item = next(one for one in channel.iter("item") if one.findtext("title") == title)
-    entry = next(one for one in feed.iter(f"{ATOM}entry") if one.findtext(f"{ATOM}title") == title)
-    told = next(one for one in site.feed(slug)["items"] if one["title"] == title)
-    return item.findtext(CONTENT), entry.findtext(f"{ATOM}content"), told.get("content_html")
+    item = next(element for element in channel.iter("item") if element.findtext("title") == title)
+    entry = next(element for element in feed.iter(f"{ATOM}entry") if element.findtext(f"{ATOM}title") == title)
+    json = next(element for element in site.feed(slug)["items"] if element["title"] == title)
+    return item.findtext(CONTENT), entry.findtext(f"{ATOM}content"), json.get("content_html")
 
 
 def test_a_full_feed_has_the_same_body_in_every_format_and_other_feeds_have_none(site: SiteFolder) -> None:
@@ -47,9 +47,9 @@ def test_a_full_feed_has_the_same_body_in_every_format_and_other_feeds_have_none
     text = "A *map* of [buses](lines/7).\n\n![Bus](/img/bus.png)\n\n<script>alert(1)</script>\n\nCafé & 日本 🎉 ]]>"
     put(site, "a.md", text, webUrl="https://news.example.org/2026/a", excerpt="In short")
     site.run("2026-05-21 12:00")
-    rss, atom, told = contents(site, "a.md")
+    rss, atom, json = contents(site, "a.md")
 
-    assert rss == atom == told
+    assert rss == atom == json
     assert rss is not None
     assert '<a href="https://news.example.org/2026/lines/7">buses</a>' in rss
     assert '<img src="https://news.example.org/img/bus.png" alt="Bus">' in rss

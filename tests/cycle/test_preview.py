@@ -35,7 +35,7 @@ def preview(site: SiteFolder, slug: str, config: str | None = None, now: str = L
 
 
 def titles(entries: list[dict[str, Any]]) -> list[str]:
-    return [one["title"] for one in entries]
+    return [entry["title"] for entry in entries]
 
 
 def fill(site: SiteFolder) -> None:
@@ -57,9 +57,9 @@ def test_a_preview_under_the_active_config_is_what_is_shown(site: SiteFolder, sl
     site.configure(AI + "limit = 2\n")
     fill(site)
     site.run(NOON)
-    told = preview(site, slug)
-    assert titles(told["entries"]) == site.titles(slug)
-    assert (told["in"], told["out"]) == ([], [])
+    facts = preview(site, slug)
+    assert titles(facts["entries"]) == site.titles(slug)
+    assert (facts["in"], facts["out"]) == ([], [])
 
 
 def test_a_previewed_entry_has_times_provider_link_and_topics(site: SiteFolder) -> None:
@@ -93,8 +93,8 @@ def test_a_preview_of_another_config_has_the_entries_that_join_and_leave(
     site.configure(AI)
     fill(site)
     site.run(NOON)
-    told = preview(site, "picks", config)
-    assert (titles(told["entries"]), titles(told["in"]), titles(told["out"])) == (entries, joins, leaves)
+    facts = preview(site, "picks", config)
+    assert (titles(facts["entries"]), titles(facts["in"]), titles(facts["out"])) == (entries, joins, leaves)
 
 
 def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site: SiteFolder) -> None:
@@ -102,8 +102,8 @@ def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site:
     fill(site)
     site.run(NOON)
     assert site.titles("picks") == ["4.md"]
-    told = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
-    assert (titles(told["in"]), titles(told["out"])) == (["1.md", "0.md"], [])
+    facts = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
+    assert (titles(facts["in"]), titles(facts["out"])) == (["1.md", "0.md"], [])
 
 
 def test_an_edited_config_can_be_previewed_before_it_is_active(site: SiteFolder) -> None:
@@ -147,7 +147,9 @@ def test_the_message_about_an_unknown_feed_suggests_similar_slugs(site: SiteFold
 def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
     def rows() -> list[Any]:
         with site.store.read() as connection:
-            return [connection.execute(one.select()).all() for one in metadata.sorted_tables if one.name != "lease"]
+            return [
+                connection.execute(table.select()).all() for table in metadata.sorted_tables if table.name != "lease"
+            ]
 
     site.configure(AI)
     fill(site)
@@ -182,13 +184,13 @@ def test_a_preview_shows_what_the_next_cycle_does(site: SiteFolder, seed: int, m
         other = a_config()
         shown = site.titles("picks")
         moment = f"2024-05-01 {10 + hour}:30"
-        told = preview(site, "picks", other, moment)
+        facts = preview(site, "picks", other, moment)
         site.configure(other)
         site.run(moment)
         after = site.titles("picks")
-        assert titles(told["entries"]) == after
-        assert titles(told["in"]) == [one for one in after if one not in shown]
-        assert titles(told["out"]) == [one for one in shown if one not in after]
+        assert titles(facts["entries"]) == after
+        assert titles(facts["in"]) == [title for title in after if title not in shown]
+        assert titles(facts["out"]) == [title for title in shown if title not in after]
 
 
 @pytest.mark.parametrize(
@@ -211,11 +213,11 @@ def test_tables_words_windows_and_merging_are_previewed_as_the_next_cycle_makes_
         site.record(f"{number}.md", webUrl="https://example.org/2?utm_source=x", topics=["Maps"])
     site.run(NOON)
     slug = "picks" if "picks" in rules else "geography" if "Geography" in rules else "maps"
-    told = preview(site, slug, rules)
+    facts = preview(site, slug, rules)
     site.configure(rules)
     site.run(LATER)
-    assert titles(told["entries"]) == site.titles(slug)
-    assert titles(told["entries"])
+    assert titles(facts["entries"]) == site.titles(slug)
+    assert titles(facts["entries"])
 
 
 # feeds and URLs
@@ -225,10 +227,10 @@ def rehearsed(site: SiteFolder, now: str = LATER, *, scan: bool = True) -> tuple
     """A rehearsal of the next cycle: entries that join and leave by feed, and the target of each URL."""
     with rehearse(site.load_config(), at(now), scan=scan) as rehearsal:
         moves = {
-            one.slug: ([title for _, title in one.joins], [title for _, title in one.leaves])
-            for one in rehearsal.moves()
+            feed.slug: ([title for _, title in feed.joins], [title for _, title in feed.leaves])
+            for feed in rehearsal.moves()
         }
-        return moves, {one.url: one.target for one in rehearsal.urls()}
+        return moves, {change.url: change.target for change in rehearsal.urls()}
 
 
 @pytest.mark.parametrize(
@@ -257,10 +259,10 @@ def test_a_rehearsal_shows_what_the_next_cycle_does_to_entries_and_urls(
     site.run(NOON)
     site.configure(after if head[:8] in after else after + head)
     shown = site.documents()
-    told = rehearsed(site)
-    assert told[1] == urls
+    changes = rehearsed(site)
+    assert changes[1] == urls
     if moves is not None:
-        assert told[0] == moves
+        assert changes[0] == moves
     site.run(LATER)
     with running(make_app(site.load_config(), fine, fine)) as client:
         for path in shown:
@@ -291,9 +293,9 @@ def test_a_preview_of_a_feed_that_moves_shows_what_the_next_cycle_does(site: Sit
     site.run(NOON)
     moved = AI.replace("picks", "best") + 'moved_from = ["picks"]\n'
     for slug in ("best", "picks"):
-        told = preview(site, slug, moved)
-        assert (told["slug"], titles(told["entries"])) == ("best", ["4.md", "1.md", "0.md"])
-        assert (told["in"], told["out"]) == ([], [])
+        facts = preview(site, slug, moved)
+        assert (facts["slug"], titles(facts["entries"])) == ("best", ["4.md", "1.md", "0.md"])
+        assert (facts["in"], facts["out"]) == ([], [])
     pinned = preview(site, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
     assert (titles(pinned["entries"]), pinned["in"], pinned["out"]) == (["2.md", "1.md"], [], [])
     new = preview(site, "best", AI.replace("picks", "best"))

@@ -42,11 +42,11 @@ def slugs(site: SiteFolder) -> set[str]:
 
 def same_documents(site: SiteFolder, old: str, new: str) -> bool:
     """Whether both slugs have the same documents."""
-    found = [
+    documents = [
         {path.removeprefix(slug): body for path, body in site.documents().items() if path.startswith(f"{slug}/")}
         for slug in (old, new)
     ]
-    return found[0] == found[1] != {}
+    return documents[0] == documents[1] != {}
 
 
 def atom_id(site: SiteFolder, slug: str) -> str | None:
@@ -78,7 +78,7 @@ def test_an_alias_is_its_topic_in_feeds_categories_and_rules(site: SiteFolder) -
 
 def listed(site: SiteFolder) -> set[str]:
     """The slugs of the feeds that the list of feeds names."""
-    return {one.split("/")[-2] for one in etree.parse(site.output / "opml.xml").xpath("//outline/@xmlUrl")} - {"all"}
+    return {url.split("/")[-2] for url in etree.parse(site.output / "opml.xml").xpath("//outline/@xmlUrl")} - {"all"}
 
 
 def test_the_feed_of_an_alias_redirects_to_its_topic_and_gets_its_entries_back(site: SiteFolder) -> None:
@@ -197,8 +197,8 @@ def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
 
 
 def test_no_entry_is_evaluated_while_the_tables_are_unchanged(site: SiteFolder) -> None:
-    one = '[topics.alias]\nx = "AI"\ny = "AI"\n[topics.parent]\nAI = "Science"\n[topics.titles]\nAI = "All"\n'
-    site.configure(one)
+    tables = '[topics.alias]\nx = "AI"\ny = "AI"\n[topics.parent]\nAI = "Science"\n[topics.titles]\nAI = "All"\n'
+    site.configure(tables)
     fill(site, ["AI"], ["x"])
     site.run(NOON)
     site.configure('[topics.parent]\nai = "Science"\n[topics.alias]\nY = "ai"\nX = "AI"\n[topics.titles]\nAI = "All"\n')

@@ -59,7 +59,7 @@ def inside(site: SiteFolder, slug: str = "picks") -> set[str]:
 def related(site: SiteFolder, slug: str = "picks") -> dict[str, list[str]]:
     """The related links of a feed's entries, by title."""
     return {
-        item["title"]: [one["url"] for one in item.get("_aggregator", {}).get("related", [])]
+        item["title"]: [link["url"] for link in item.get("_aggregator", {}).get("related", [])]
         for item in site.feed(slug)["items"]
     }
 
@@ -503,14 +503,14 @@ def expected_members(
         rows = connection.execute(
             text("SELECT path, released_at, id FROM entry WHERE state = 'published' ORDER BY 2, 3")
         ).all()
-    found: dict[str, str] = {}
+    first: dict[str, str] = {}
     for row in rows:
-        one = records[row.path]
-        if "AI" not in one["topics"] or ("min_quality" in config and one["quality"] < 50):
+        record = records[row.path]
+        if "AI" not in record["topics"] or ("min_quality" in config and record["quality"] < 50):
             continue
-        link = one["webUrl"]
-        found.setdefault(story[link] if link and "merge" in config else row.path, row.path)
-    return set(found.values())
+        link = record["webUrl"]
+        first.setdefault(story[link] if link and "merge" in config else row.path, row.path)
+    return set(first.values())
 
 
 # all together, against an oracle
@@ -532,7 +532,7 @@ class Story:
 
 def expected_names(stories: dict[str, Story], now: datetime, keys: dict[str, Any]) -> list[str]:
     """The names that a feed with these keys shows at a time, without min_stay."""
-    place = {name: one.date if keys.get("order") else one.released for name, one in stories.items() if one.out}
+    place = {name: story.date if keys.get("order") else story.released for name, story in stories.items() if story.out}
     names = sorted(place, key=lambda name: (place[name], stories[name].published or datetime.min.replace(tzinfo=UTC)))
     if age := keys.get("max_age"):
         names = [name for name in names if stories[name].date + age * DAY > now]
@@ -582,10 +582,10 @@ def test_after_any_history_the_window_is_as_expected_and_no_page_is_rewritten(si
             stories[name] = Story(published, published if late and published else now, provider)
         if stories and chance.random() < 0.2:
             name = chance.choice(sorted(stories))
-            one = stories[name]
-            one.out, edited = not one.out, True
-            more = {"provider": one.provider} if one.provider else {}
-            add(site, f"{name}.md", one.published, title=name, published=one.out, **more)
+            story = stories[name]
+            story.out, edited = not story.out, True
+            more = {"provider": story.provider} if story.provider else {}
+            add(site, f"{name}.md", story.published, title=name, published=story.out, **more)
         if chance.random() < 0.15:
             keys = chance.choice(KEYS)
             edited |= True
@@ -593,7 +593,7 @@ def test_after_any_history_the_window_is_as_expected_and_no_page_is_rewritten(si
         site.run(now)
         documents = site.documents()
         assert site.titles("picks") == expected_names(stories, now, keys)
-        assert len(archive_ids(documents, "picks/atom.xml")) == sum(one.out for one in stories.values())
+        assert len(archive_ids(documents, "picks/atom.xml")) == sum(story.out for story in stories.values())
         if not edited:
             assert {path: documents[path] for path in sealed} == sealed
         sealed = pages(site, "picks")

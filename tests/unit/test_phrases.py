@@ -16,7 +16,7 @@ from aggregator.slugs import topic_key
 
 
 @pytest.mark.parametrize(
-    ("phrase", "text", "found"),
+    ("phrase", "text", "matches"),
     [
         ("GPU", "A new gpu for all", True),
         ("gpu", "GPU", True),
@@ -56,9 +56,9 @@ from aggregator.slugs import topic_key
         (r"re:\bai\b", "AI", True),
     ],
 )
-def test_a_phrase_matches_whole_words_and_an_expression_matches_anywhere(phrase: str, text: str, found: bool) -> None:
-    assert contains_phrase(("", text), parse_phrase(phrase)) is found
-    assert contains_phrase((text, ""), parse_phrase(phrase)) is found
+def test_a_phrase_matches_whole_words_and_an_expression_matches_anywhere(phrase: str, text: str, matches: bool) -> None:
+    assert contains_phrase(("", text), parse_phrase(phrase)) is matches
+    assert contains_phrase((text, ""), parse_phrase(phrase)) is matches
 
 
 @pytest.mark.parametrize("phrase", ["edge ai", "re:edge.ai"])
@@ -74,7 +74,7 @@ def test_whole_words_have_no_letter_digit_or_mark_on_either_side(text: str, phra
     folded, wanted = topic_key(text), topic_key(phrase)
     places = [at for at in range(len(folded)) if folded.startswith(wanted, at)]
     sides = [f"{folded[:at][-1:]}{folded[at + len(wanted) :][:1]}" for at in places]
-    whole = any(all(unicodedata.category(one)[0] not in "LNM" for one in side) for side in sides)
+    whole = any(all(unicodedata.category(letter)[0] not in "LNM" for letter in side) for side in sides)
     assert contains_phrase((text,), wanted) is whole
 
 
