@@ -331,8 +331,8 @@ def preview(config_path: Path | None, as_json: bool, slug: str) -> None:
 
     config = load(config_path)
     with reading_store(config) as store:
-        trial = preview_feed(config, store, slug, datetime.now(UTC))
-    tell(answers.trial_facts(trial), as_json, lambda shown: draw(answers.draw_trial(shown, config.site.timezone)))
+        preview = preview_feed(config, store, slug, datetime.now(UTC))
+    tell(answers.preview_facts(preview), as_json, lambda shown: draw(answers.draw_preview(shown, config.site.timezone)))
 
 
 @commands.command(short_help="Say of one record what was read, where it is, and why.", epilog=EXPLAIN_EPILOG)
@@ -592,7 +592,7 @@ def say_problems(config: Config, store: Store, problems: tuple[str, ...], site_i
     """Says on stderr what is wrong with records and folders; returns how many records are rejected."""
     from aggregator.problems import place_problem, tag_problem
     from aggregator.site import site_id_warning
-    from aggregator.store.status import file_problems
+    from aggregator.store.queries import file_problems
 
     with store.read() as connection:
         found = [one for one in file_problems(connection) if one.state != "warning"]

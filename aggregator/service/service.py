@@ -104,5 +104,5 @@ class Service:
     def _check_config(self, config: Config) -> None:
         """Raises StoreMismatchError if the store contradicts the config, so that the next start would refuse it."""
         open_site(self._store, config.site.id, self._site_id)
-        writer = Writer(self._store, datetime.now(UTC), config.feed_policy(), self._site_id)
+        writer = Writer(self._store, datetime.now(UTC), self._site_id)
         dropped_sources(writer, [source.name for source in config.sources])

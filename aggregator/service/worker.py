@@ -18,8 +18,8 @@ from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
 from aggregator.store.database import Store
+from aggregator.store.queries import file_problems, unread_files
 from aggregator.store.session import to_us, write_meta
-from aggregator.store.status import file_problems, unread_files
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
 """Delay of the retry after a failed cycle; it doubles with each failure."""

@@ -25,7 +25,7 @@ from aggregator.scan import path_locator
 from aggregator.service import watch
 from aggregator.service.requests import CycleRequests
 from aggregator.service.watch import FolderWatch
-from aggregator.store.status import unread_files
+from aggregator.store.queries import unread_files
 
 STEPS = 16
 
