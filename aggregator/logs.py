@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 
-from aggregator.display import visible
+from aggregator.problems import visible
 
 MAX_WAITING_BYTES = 4_000_000
 """How much may wait for a stream that takes nothing."""

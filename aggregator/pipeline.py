@@ -249,7 +249,7 @@ class Pipeline:
             minutes = one.source.removal_grace.total_seconds() / 60
             problems.append(
                 f"{one.source.root}: {waiting} of {one.known} files are gone at once; their entries stay for"
-                f" {minutes:g} min (if it is meant, stop the service and run: aggregator build --accept-removals)"
+                f" {minutes:g} min (if it is meant, run: aggregator build --accept-removals)"
             )
 
     def _withdraw_dropped(
@@ -263,7 +263,7 @@ class Pipeline:
                 minutes = source.removal_grace.total_seconds() / 60
                 problems.append(
                     f"the config has no [[records]] named {name!r} any more; the entries of its {known} files stay for"
-                    f" {minutes:g} min (if it is meant, stop the service and run: aggregator build --accept-removals)"
+                    f" {minutes:g} min (if it is meant, run: aggregator build --accept-removals)"
                 )
 
     def _scan(

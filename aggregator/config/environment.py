@@ -25,13 +25,13 @@ def apply_environment(data: dict[str, Any], env: Mapping[str, str]) -> tuple[dic
     problems = []
     for name in overrides:
         if name not in known:
-            problems.append(Problem(name, 0, 0, "unknown variable", todo=_nearest(name, known)))
+            problems.append(Problem(name, 0, 0, "unknown variable", hint=_nearest(name, known)))
             continue
         table, key = known[name]
         target = data.setdefault(table, {})
         if isinstance(target, list):
             if len(target) != 1:
-                problems.append(Problem(name, 0, 0, f"there is not one [[{table}]]", todo="set it in the file"))
+                problems.append(Problem(name, 0, 0, f"there is not one [[{table}]]", hint="set it in the file"))
                 continue
             target = target[0]
         if isinstance(target, dict):  # otherwise the file itself is wrong, and said to be

@@ -69,7 +69,7 @@ def place_findings(
 def syntax_problem(error: ValueError, *, file: str, text: str) -> Problem:
     """What `tomllib` could not read. Its message has the place; the value may be secret and is left out."""
     fault = explain_toml(error, text)
-    return Problem(file, fault.line, fault.column, fault.what, todo=fault.todo)
+    return Problem(file, fault.line, fault.column, fault.what, hint=fault.todo)
 
 
 def _suggestion(name: str, known: list[str]) -> str:

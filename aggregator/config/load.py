@@ -157,17 +157,17 @@ def _read_text(path: Path) -> str:
         what = "there is no such file"
         if path.is_symlink():
             what, todo = "the link leads to no file", "remove it, or put the file there"
-        raise ConfigError((Problem(str(path), 0, 0, what, todo=todo),)) from None
+        raise ConfigError((Problem(str(path), 0, 0, what, hint=todo),)) from None
     except OSError as error:
         ShortageError.check(error)
         what = f"the file cannot be read: {error.strerror}"
-        raise ConfigError((Problem(str(path), 0, 0, what, todo="make it a file that can be read"),)) from None
+        raise ConfigError((Problem(str(path), 0, 0, what, hint="make it a file that can be read"),)) from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
-        problem = Problem(str(path), line, column, "the file is not UTF-8", todo="save it as UTF-8")
+        problem = Problem(str(path), line, column, "the file is not UTF-8", hint="save it as UTF-8")
         raise ConfigError((problem,)) from None
 
 
@@ -218,7 +218,7 @@ def _is_deep(data: dict[str, Any]) -> bool:
 
 def _deep_problem(path: Path) -> Problem:
     what = f"tables or arrays are nested over {MAX_DEPTH} deep"
-    return Problem(str(path), 0, 0, what, todo="write the keys that `aggregator init` shows")
+    return Problem(str(path), 0, 0, what, hint="write the keys that `aggregator init` shows")
 
 
 def _readable_tables(text: str) -> dict[str, Any]:

@@ -73,6 +73,6 @@ def _say(connection: Connection, roots: Mapping[str, str], found: dict[int, list
         slugs = found[row.id]
         feeds = ", ".join(slugs[:3]) + (f" and {len(slugs) - 3} more feeds" if len(slugs) > 3 else "")
         path = os.path.join(roots.get(row.source, ""), unescape_path(row.path))
-        yield str(Problem(path, 0, 0, f"{what} {feeds}", todo=HINT))
+        yield str(Problem(path, 0, 0, f"{what} {feeds}", hint=HINT))
     if len(found) > len(keys):
         yield f"{len(found) - len(keys)} more entries are too large for the documents of their feeds ({HINT})"

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,7 @@ class ConfigState:
 
     def facts(self) -> dict[str, Any]:
         """The state as JSON has it."""
-        told = [asdict(problem) | {"text": str(problem)} for problem in self.refused]
-        return {"refused": told, "restart": list(self.waiting)}
+        return {"refused": [problem.data() for problem in self.refused], "restart": list(self.waiting)}
 
 
 class LiveConfig:
@@ -95,7 +94,7 @@ class LiveConfig:
         if not stamp[0] and not _is_same(config, self.config):
             # valid at a start; here rather what a full disk or a script leaves, and every [[feed]] would be withdrawn
             todo = "write it again, or a comment into it if nothing but defaults is meant"
-            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", todo=todo),))
+            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", hint=todo),))
         try:
             self._accept(config)
         except StoreMismatchError as error:
@@ -137,7 +136,7 @@ class LiveConfig:
         self._gone_at = self._gone_at or time.monotonic()
         if time.monotonic() - self._gone_at >= AWAY_S:
             self._read = None
-            self._refuse((Problem(str(self._path), 0, 0, "the file is gone", todo="bring it back"),))
+            self._refuse((Problem(str(self._path), 0, 0, "the file is gone", hint="bring it back"),))
 
 
 def _is_same(one: Config, other: Config) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from aggregator import __version__
 from aggregator.config import Config
+from aggregator.errors import crash_report
 from aggregator.serve import FeedsApp, FeedsServer, Snapshot, load_snapshot
 from aggregator.service.process import start_thread, watch_threads
 
@@ -39,7 +40,7 @@ def serve_folder(config: Config, stop: threading.Event, server_of: Callable[[Fee
                 failed = ""
             except Exception as error:  # noqa: BLE001 - what was read before is served on, and the next look may do
                 if str(error) != failed:
-                    _log.exception("the output folder cannot be looked at, what was read before is served on")
+                    _log.error("the output folder cannot be read; the last snapshot stays. %s", crash_report(error))
                 failed = str(error)
 
     watch_threads()

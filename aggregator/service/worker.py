@@ -19,7 +19,7 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from aggregator.config import Config
-from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, StoreError
+from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, StoreError, crash_report
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.problems import place_problem
@@ -32,6 +32,7 @@ from aggregator.service.serving import make_app, run_server
 from aggregator.service.watch import Changes, Either, FolderWatch
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
+from aggregator.store.requests import announce_service, take_request
 from aggregator.store.session import Writer, open_site, to_us, write_meta
 from aggregator.store.status import file_problems, unread_files
 
@@ -87,10 +88,12 @@ class Service:
         self._next_cycle_told: str | None = None
         self._retry_s: float | None = None
         self._lease_lost = False
+        self._accept_removals = False
 
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT, then ends within some seconds; False if a cycle hangs."""
         watch_threads()
+        announce_service(self._store)
         self._start_watch()
         self._look(None)
         worker = start_thread("cycles", self._work, self._stop.is_set, daemon=False)
@@ -113,8 +116,8 @@ class Service:
     def _serve(self, server: FeedsServer) -> float:
         try:
             asked_at = run_server(server, self._stop, self._hang_up)
-        except Exception:  # noqa: BLE001 - the process ends
-            _log.exception("HTTP died")
+        except Exception as error:  # noqa: BLE001 - the process ends
+            _log.error("HTTP died. %s", crash_report(error))
             end_process("nothing is served any more")
         if not self._stop.is_set():
             end_process("HTTP is over")
@@ -176,7 +179,7 @@ class Service:
             except Exception as error:  # noqa: BLE001 - the last good config works, and the next look may
                 reason = f"the config file and the store cannot be looked at: unexpected {type(error).__name__}"
                 if self.health.begin(health.FOLLOW, reason, grave=False):
-                    _log.exception("the look ended unexpectedly")
+                    _log.error("the look ended unexpectedly. %s", crash_report(error))
             if abs(_clock_offset() - offset) > CLOCK_STEP_S:
                 # timers count seconds: they would sleep through a time that the clock has jumped over
                 _log.info("the clock was set, or the machine slept: %+.1f s", _clock_offset() - offset)
@@ -274,7 +277,10 @@ class Service:
     def _cycle(self) -> None:
         now = datetime.now(UTC)
         paths = self._changes.take()  # before the look: what changes during it is seen by the next
-        result = self._pipeline.run(now, paths=paths)
+        if accept := self._accept_removals or take_request(self._store):
+            self._accept_removals, paths = True, None  # also in the next cycle, if this one fails
+        result = self._pipeline.run(now, accept_removals=accept, paths=paths)
+        self._accept_removals = False
         if result.published:
             self._serve_published()
         self._note_look(result, walked=paths is None)
@@ -343,7 +349,7 @@ class Service:
         # what an unexpected error says may be what a record says
         reason = f"the cycle failed: {error if expected else f'unexpected {type(error).__name__}'}"
         if self.health.begin(health.CYCLE, reason, grave=True) and not expected:
-            _log.error("the cycle ended unexpectedly", exc_info=error)
+            _log.error("the cycle ended unexpectedly. %s", crash_report(error))
 
     def _log_result(self, result: CycleResult) -> None:
         level = (

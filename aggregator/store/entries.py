@@ -410,4 +410,4 @@ def _place(source: str, path: str) -> str:
 
 
 def _problems(problems: Collection[Problem]) -> str:
-    return json.dumps([[one.line, one.column, one.what, one.value, one.todo, one.level] for one in problems])
+    return json.dumps([[one.line, one.column, one.what, one.value, one.hint, one.level] for one in problems])

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, or_, select, union
 
 from aggregator.content import read_content
 from aggregator.model import Content, Facts
+from aggregator.problems import Problem
 from aggregator.store.entries import facts_of
 from aggregator.store.events import Event, read_history
 from aggregator.store.schema import (
@@ -61,14 +62,14 @@ class StoredEntry:
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
     """What is known of one path. `file_state` is read, rejected, unfinished, duplicate, gone, or None if the file is
-    not known; `problem` is what is wrong with it: line, what, value, what to do. `gone_at`: since when the file is
+    not known; `problem` is the first error in it. `gone_at`: since when the file is
     missed, in µs. `held`: withdrawals of its source wait."""
 
     source: str
     path: str
     file_state: str | None
     digest: bytes
-    problem: tuple[int, str, str | None, str] | None
+    problem: Problem | None
     gone_at: int | None
     held: bool
     entry: StoredEntry | None
@@ -142,7 +143,7 @@ def read_stored(connection: Connection, source: str, path: str, tables: TopicTab
         path=path,
         file_state=None if seen is None else _STATES[seen.state],
         digest=b"" if seen is None else seen.digest,
-        problem=None if first is None else (first[0], first[2], first[3], first[4]),
+        problem=None if first is None else Problem(path, *first),
         gone_at=None if seen is None else seen.gone_at,
         held=held is not None,
         entry=None if row is None else _stored_entry(connection, row, tables),

@@ -143,11 +143,11 @@ def unread_files(connection: Connection, *, limit: int) -> list[tuple[str, str]]
 
 
 def count_entries(connection: Connection) -> dict[str, int]:
-    """How many entries are published, waiting for their time, and hidden."""
+    """How many entries are published, scheduled and hidden."""
     counted = connection.execute(select(entry.c.state, func.count()).group_by(entry.c.state))
     rows: dict[int, int] = {row[0]: row[1] for row in counted}
     return {
         "published": rows.get(ENTRY_OUT, 0),
-        "waiting": rows.get(ENTRY_WAITING, 0),
+        "scheduled": rows.get(ENTRY_WAITING, 0),
         "hidden": rows.get(ENTRY_HIDDEN, 0),
     }

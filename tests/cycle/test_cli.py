@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import Shop
+from commands import Shop, eventually
 
 from aggregator import cli
+from aggregator.cli import stores
 from aggregator.store.database import open_store
 
 NOW = "2024-06-01T12:00:00Z"
@@ -190,7 +191,7 @@ def test_init_makes_what_build_and_run_need(tmp_path: Path) -> None:
     assert "cd 'new folder' && aggregator run" in done.stdout
     again = shop.run("init")
     assert (again.returncode, again.stdout) == (2, "")
-    assert "config/aggregator.toml is there already" in again.stderr
+    assert "config/aggregator.toml exists already" in again.stderr
     shop.record("a.md", "Story")
     assert shop.run("build").returncode == 0
     assert shop.titles() == ["Story"]
@@ -212,7 +213,7 @@ def test_explain_and_preview_answer_people_and_programs(shop: Shop, call: Call) 
     call("build")
     code, out, err = call("explain", "a.md")
     assert (code, err) == (0, "")
-    assert re.search(r"out +good +min_quality +config/aggregator\.toml:\d+", out)
+    assert re.search(r"not in +good +min_quality +config/aggregator\.toml:\d+", out)
     code, out, _ = call("explain", "a.md", "--json")
     told = json.loads(out)
     assert {"id", "path", "published", "feeds", "history"} <= told.keys()
@@ -225,7 +226,7 @@ def test_explain_and_preview_answer_people_and_programs(shop: Shop, call: Call) 
     assert (code, err) == (0, "")
     assert re.search(r"^\+ .*Story", out, re.MULTILINE)
     told = json.loads(call("preview", "good", "--config", "new.toml", "--json")[1])
-    assert ([one["title"] for one in told["in"]], told["out"], len(told["entries"])) == (["Story"], [], 1)
+    assert ([entry["title"] for entry in told["joins"]], told["leaves"], len(told["entries"])) == (["Story"], [], 1)
 
 
 def test_explain_and_preview_of_what_is_not_there_are_usage_errors(shop: Shop, call: Call) -> None:
@@ -270,7 +271,7 @@ def test_a_newer_store_is_refused(shop: Shop, call: Call) -> None:
 def test_a_held_store_is_waited_for_then_refused_naming_the_holder(
     shop: Shop, call: Call, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr(cli, "BUILD_WAIT_S", 0.3)
+    monkeypatch.setattr(stores, "LEASE_WAIT_S", 0.3)
     shop.data.mkdir()
     holder = open_store(f"sqlite:///{shop.data}/aggregator.db", create=True)
     holder.lease.acquire(0)
@@ -382,14 +383,14 @@ def test_a_dry_run_tells_what_goes_in_and_out_and_writes_nothing(shop: Shop, cal
     before = shop.files()
     code, out, err = call("build", "--dry-run", "--now", NOW)
     lines = [re.sub(r"urn:uuid:[0-9a-f-]{36}", "ID", line) for line in out.splitlines()]
-    moves = {"ai: 0 in, 1 out": ["  - Goes  ID"], "new: 1 in, 0 out": ["  + Comes  ID"]}
+    moves = {"ai: 0 join, 1 leave": ["  - Goes  ID"], "new: 1 join, 0 leave": ["  + Comes  ID"]}
     assert lines == [
-        "ai: 0 in, 1 out", *moves["ai: 0 in, 1 out"],
-        "all: 1 in, 1 out", "  + Comes  ID", "  - Goes  ID",
-        "new: 1 in, 0 out", *moves["new: 1 in, 0 out"],
+        "ai: 0 join, 1 leave", *moves["ai: 0 join, 1 leave"],
+        "all: 1 join, 1 leave", "  + Comes  ID", "  - Goes  ID",
+        "new: 1 join, 0 leave", *moves["new: 1 join, 0 leave"],
     ]  # fmt: skip
     facts = json.loads(call("build", "--dry-run", "--json", "--now", NOW)[1])["feeds"]
-    assert [(feed["slug"], len(feed["in"]), len(feed["out"])) for feed in facts] == [
+    assert [(feed["slug"], len(feed["joins"]), len(feed["leaves"])) for feed in facts] == [
         ("ai", 0, 1), ("all", 1, 1), ("new", 1, 0)
     ]  # fmt: skip
     assert shop.files() == before
@@ -400,7 +401,7 @@ def test_a_dry_run_before_the_first_build_makes_no_store(shop: Shop, call: Call)
     shop.record("a.md", "First")
     before = shop.files()
     code, out, _ = call("build", "--dry-run")
-    assert (code, out.splitlines()[0]) == (0, "all: 1 in, 0 out")
+    assert (code, out.splitlines()[0]) == (0, "all: 1 join, 0 leave")
     assert shop.files() == before
     assert not shop.data.exists()
     assert not shop.output.exists()
@@ -434,7 +435,7 @@ def test_many_removals_wait_until_they_are_accepted(shop: Shop, call: Call) -> N
     assert "25 of 30 files are gone at once" in err
     assert "aggregator build --accept-removals" in err
     assert "25 of 30 files are gone at once" in " ".join(call("status")[1].split())
-    assert "all: 0 in, 25 out" in call("build", "--dry-run", "--accept-removals", "--now", NOW)[1]
+    assert "all: 0 join, 25 leave" in call("build", "--dry-run", "--accept-removals", "--now", NOW)[1]
     assert "removed 25" in call("build", "--accept-removals", "--now", NOW)[1]
     assert len(shop.titles()) == 5
 
@@ -547,7 +548,7 @@ def test_json_of_check_has_stable_keys(shop: Shop, call: Call) -> None:
         ("incoming/warn.md", "warning"),
     ]
     for one in facts["problems"]:
-        assert list(one) == ["path", "line", "column", "what", "value", "todo", "level", "text", "kind"]
+        assert list(one) == ["path", "line", "column", "what", "value", "hint", "level", "text", "kind"]
     shop.config.write_text("[nope]\n")
     code, out, _ = call("check", "--json")
     assert (code, json.loads(out)["problems"][0]["path"]) == (2, "config/aggregator.toml")
@@ -637,7 +638,7 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
         "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published"
         " unwritten unreadable".split()
     )
-    assert facts["entries"] == {"published": 2, "waiting": 0, "hidden": 0}
+    assert facts["entries"] == {"published": 2, "scheduled": 0, "hidden": 0}
     assert (facts["running"], facts["next_cycle"]) == (None, None)
 
 
@@ -690,7 +691,7 @@ def test_feeds_lists_slug_title_entries_newest_and_address(shop: Shop, call: Cal
         "entries": 1,
         "newest": "2024-05-01T10:00:00Z",
         "updated": facts[1]["updated"],
-        "address": "http://127.0.0.1:8000/power-apps/rss.xml",
+        "url": "http://127.0.0.1:8000/power-apps/rss.xml",
     }
     row = next(line for line in call("feeds")[1].splitlines() if "power-apps" in line)
     assert row.split("  ")[0].strip() == "power-apps"
@@ -726,15 +727,16 @@ def test_check_warns_of_topics_and_feeds_that_are_likely_mistakes(shop: Shop, ca
         f"config/aggregator.toml:{first + 7}:47: warning: no record has the topic: 'Carz' (check its spelling)",
         (
             f"config/aggregator.toml:{first + 9}:8: warning: no published record is in the feed: 'y' "
-            "(check its clauses; without a record that meets them all it stays empty)"
+            "(check its clauses; no record meets all of them)"
         ),
         f"config/aggregator.toml:{first + 10}:15: warning: no record has the topic: 'ai agents' (check its spelling)",
         (
-            "incoming/b.md:3:1: warning: a topic one letter apart from \"Power Apps\", which 2 have: 'Power-Apps' "
+            'incoming/b.md:3:1: warning: the topic differs by one letter from "Power Apps", which 2 records have: '
+            "'Power-Apps' "
             '(write the same, or add "Power-Apps" = "Power Apps" below [topics.alias])'
         ),
         (
-            "incoming/b.md:3:1: warning: the slug c of a topic is that of \"C\", so its own gets a suffix: 'C#' "
+            "incoming/b.md:3:1: warning: the slug c belongs to the topic \"C\", so this topic gets a suffix: 'C#' "
             '(choose one: "C#" = … below [topics.slugs])'
         ),
     ]
@@ -747,11 +749,11 @@ def test_check_warns_of_topics_whose_slugs_are_alike_unless_they_are_pinned(shop
     shop.record("c.md", topics=["C++"], published=False)
     assert call("check")[1].splitlines() == [
         (
-            "incoming/a.md:3:1: warning: the slug all of a topic is reserved, so its own gets a suffix: 'All' "
+            "incoming/a.md:3:1: warning: the slug all is reserved, so this topic gets a suffix: 'All' "
             '(choose one: "All" = … below [topics.slugs])'
         ),
         (
-            "incoming/b.md:3:1: warning: the slug c of a topic is that of \"C\", so its own gets a suffix: 'C#' "
+            "incoming/b.md:3:1: warning: the slug c belongs to the topic \"C\", so this topic gets a suffix: 'C#' "
             '(choose one: "C#" = … below [topics.slugs])'
         ),
     ]
@@ -843,7 +845,7 @@ def test_a_config_that_is_no_config_is_2_at_once(shop: Shop, call: Call, kind: s
 def test_a_working_folder_that_is_gone_is_2_and_says_what_to_do(shop: Shop) -> None:
     for arguments in (("build",), ("check",), ("init",), ("build", "-c", str(shop.config))):
         line = f"mkdir gone && cd gone && rmdir ../gone && exec {' '.join(shop.command(*arguments))}"
-        environment = shop.environment(PYTHONPATH=str(Path(cli.__file__).parent.parent))
+        environment = shop.environment(PYTHONPATH=str(Path(cli.__file__).parents[2]))
         done = subprocess.run(
             ["sh", "-c", line], check=False, cwd=shop.root, env=environment, capture_output=True, text=True
         )
@@ -981,8 +983,8 @@ def test_check_tells_of_another_id_and_another_port(shop: Shop, call: Call) -> N
     assert code == 1
     assert out.splitlines() == [
         (
-            "config/aggregator.toml:2:1: 'id' is another than that of the store, 'feeds.example.org': a run is refused,"
-            " all ids would change: 'other.example.org' (write id = \"feeds.example.org\")"
+            "config/aggregator.toml:2:1: 'id' is not the id in the store, 'feeds.example.org': a run is refused,"
+            " because all ids would change: 'other.example.org' (write id = \"feeds.example.org\")"
         ),
         (
             "config/aggregator.toml:4:1: warning: the feeds name URLs below http://127.0.0.1:8000/, but the port served"
@@ -1010,7 +1012,7 @@ def test_a_check_goes_on_without_a_store_that_cannot_be_opened(shop: Shop, call:
     (shop.data / "aggregator.db").write_text("no database at all, but long enough to be looked at as one" * 20)
     code, out, err = call("check")
     assert (code, out) == (0, "")
-    assert "what the store knows was not compared" in err
+    assert "the config was not compared with the store" in err
 
 
 def test_check_tells_of_files_that_look_like_records_and_are_not_read(shop: Shop, call: Call) -> None:
@@ -1050,7 +1052,7 @@ def test_check_tells_of_a_feed_that_takes_the_place_of_a_topics_feed(shop: Shop,
     assert call("check")[:2] == (
         0,
         (
-            f'config/aggregator.toml:{line}:8: warning: the feed takes the place of the feed of the topic "Edge AI":'
+            f'config/aggregator.toml:{line}:8: warning: the feed replaces the feed of the topic "Edge AI":'
             " 'edge-ai' (choose another slug to have both)\n"
         ),
     )
@@ -1091,3 +1093,56 @@ def test_a_build_and_status_say_that_an_entry_is_too_large_and_strict_does_not_f
     assert (code, "large.md: the entry is larger than output.max_bytes and is left out of all" in err) == (0, True)
     assert "large.md: the entry is larger" in " ".join(call("status")[1].split())
     assert shop.titles() == ["small.md"]
+
+
+# removals and a service
+
+
+def lose_most(shop: Shop, total: int = 30) -> None:
+    """Removes all records but five, which no cycle believes at once."""
+    for number in range(total - 5):
+        (shop.incoming / f"{number}.md").unlink()
+
+
+def test_a_running_service_accepts_removals_for_a_build(shop: Shop, call: Call) -> None:
+    shop.configure(schedule='every = "1s"\nwatch = false')
+    for number in range(30):
+        shop.record(f"{number}.md")
+    service = shop.start("run")
+    service.wait_until_done()
+    lose_most(shop)
+    eventually(lambda: "25 of 30 files are gone at once" in service.log)
+    assert len(service.titles()) == 30
+    began = time.monotonic()
+    code, out, err = call("build", "--accept-removals")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(
+        rf"process {service.process.pid} on .* will withdraw the missing records in its next cycle\n", out
+    )
+    assert time.monotonic() - began < 10, "it does not wait for the lease"
+    eventually(lambda: len(service.titles()) == 5)
+    for number in range(30, 60):
+        shop.record(f"{number}.md")
+    eventually(lambda: len(service.titles()) == 35)
+    for number in range(30, 60):
+        (shop.incoming / f"{number}.md").unlink()
+    eventually(lambda: "30 of 35 files are gone at once" in service.log)
+    assert len(service.titles()) == 35, "one request accepts the removals of one cycle"
+    assert json.loads(call("build", "--accept-removals", "--json")[1])["requested_of"].startswith("process ")
+
+
+def test_removals_are_not_handed_to_another_build(shop: Shop, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "LEASE_WAIT_S", 0.3)
+    shop.record("a.md")
+    service = shop.start("run")
+    service.wait_until_done()
+    assert service.end()[0] == 0
+    holder = open_store(f"sqlite:///{shop.data}/aggregator.db", create=True)
+    holder.lease.acquire(0)
+    try:
+        code, out, err = call("build", "--accept-removals")
+    finally:
+        holder.lease.release()
+        holder.close()
+    assert (code, out) == (2, "")
+    assert err.startswith("waiting for process ")

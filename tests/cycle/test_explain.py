@@ -12,8 +12,7 @@ from conftest import SiteFolder, at, record_text
 from sqlalchemy import func, select
 
 from aggregator import cli
-from aggregator.cli.answers import explanation_facts
-from aggregator.cli.explaining import explain_record
+from aggregator.cli.explain import explain_record
 from aggregator.errors import NotFoundError
 from aggregator.store import events as history
 from aggregator.store.events import prune_events
@@ -28,7 +27,7 @@ GOOD = '[[feed]]\nslug = "good"\nmin_quality = 60\ntopics.any = ["AI"]\n'
 
 def explain(site: SiteFolder, asked: str, now: str = STILL) -> dict[str, Any]:
     """The facts of --json."""
-    return explanation_facts(explain_record(site.load_config(), site.store, asked, at(now)))
+    return explain_record(site.load_config(), site.store, asked, at(now))
 
 
 def cause(site: SiteFolder, asked: str, now: str = STILL) -> tuple[bool, str, int | None]:
@@ -91,7 +90,7 @@ def test_a_published_record_names_its_flag_or_the_default(site: SiteFolder) -> N
         ({"published": True, "draft": True}, ("draft", 4)),
         ({"deleted": True}, ("deleted", 3)),
         ({"removed": True}, ("removed", 3)),
-        ({"publishedDateTime": "2024-06-01T00:00:00Z"}, ("future", 3)),
+        ({"publishedDateTime": "2024-06-01T00:00:00Z"}, ("scheduled", 3)),
         ({"gone": "2024-04-01"}, ("expired", 3)),
         ({"published": "maybe"}, ("rejected", 3)),
         ({"publishedDateTime": "soon"}, ("rejected", 3)),
@@ -134,9 +133,9 @@ def test_files_that_are_new_changed_gone_or_not_looked_at_say_so(site: SiteFolde
     assert cause(site, "new.md") == (False, "new", None)
     assert cause(site, "other.txt")[1] == "include"
     assert cause(site, "a.md") == (True, "changed", None)
-    assert cause(site, "gone.md") == (True, "vanished", None)
+    assert cause(site, "gone.md") == (True, "missing", None)
     site.run(LATER)
-    assert cause(site, "gone.md") == (False, "vanished", None)
+    assert cause(site, "gone.md") == (False, "withdrawn", None)
     assert cause(site, "a.md") == (False, "draft", 3)
 
 
@@ -180,7 +179,7 @@ def test_withdrawals_that_wait_for_a_mass_removal_are_named(site: SiteFolder) ->
     site.run(NOON)
     site.remove(*names[:25])
     site.run("2024-05-01 12:01")
-    assert cause(site, "3.md", "2024-05-01 12:02") == (True, "held", None)
+    assert cause(site, "3.md", "2024-05-01 12:02") == (True, "mass_removal", None)
 
 
 # which feeds, by which clause
@@ -458,7 +457,7 @@ CAUSES = [
     ({"published": "false"}, "all", "published", "published: true"),
     ({"draft": "true"}, "all", "draft", "draft: false"),
     ({"deleted": "true"}, "all", "deleted", "deleted: false"),
-    ({"publishedDateTime": "2031-01-01T00:00:00Z"}, "all", "future", "publishedDateTime: 2021-01-01T00:00:00Z"),
+    ({"publishedDateTime": "2031-01-01T00:00:00Z"}, "all", "scheduled", "publishedDateTime: 2021-01-01T00:00:00Z"),
     ({"publishedDateTime": "next week"}, "all", "rejected", "publishedDateTime: 2021-01-01T00:00:00Z"),
     ({"published": "certainly"}, "all", "rejected", "published: true"),
     ({"expires": "2022-01-01T00:00:00Z"}, "all", "expired", "expires: 2032-01-01T00:00:00Z"),

@@ -11,7 +11,7 @@ from conftest import SiteFolder, at
 from test_http import fine, running
 
 from aggregator import rehearsal as module
-from aggregator.cli.answers import trial_facts
+from aggregator.cli.preview import preview_data
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError, StoppedError
 from aggregator.feeds import evaluation
@@ -31,7 +31,7 @@ def preview(site: SiteFolder, slug: str, config: str | None = None, now: str = L
         other = site.config_file.with_name("new.toml")
         other.write_text(f"{head}\n\n{config}")
         loaded = load_config(other, env={})
-    return trial_facts(preview_feed(loaded, site.store, slug, at(now)))
+    return preview_data(preview_feed(loaded, site.store, slug, at(now)))
 
 
 def titles(entries: list[dict[str, Any]]) -> list[str]:
@@ -59,7 +59,7 @@ def test_a_preview_under_the_config_in_force_is_what_is_shown(site: SiteFolder, 
     site.run(NOON)
     told = preview(site, slug)
     assert titles(told["entries"]) == site.titles(slug)
-    assert (told["in"], told["out"]) == ([], [])
+    assert (told["joins"], told["leaves"]) == ([], [])
 
 
 def test_an_entry_is_told_with_what_readers_ask_for(site: SiteFolder) -> None:
@@ -94,7 +94,7 @@ def test_another_config_tells_what_goes_in_and_out(
     fill(site)
     site.run(NOON)
     told = preview(site, "picks", config)
-    assert (titles(told["entries"]), titles(told["in"]), titles(told["out"])) == (entries, joins, leaves)
+    assert (titles(told["entries"]), titles(told["joins"]), titles(told["leaves"])) == (entries, joins, leaves)
 
 
 def test_what_is_shown_today_is_as_the_config_in_force_cuts_it_not_the_new_one(site: SiteFolder) -> None:
@@ -103,7 +103,7 @@ def test_what_is_shown_today_is_as_the_config_in_force_cuts_it_not_the_new_one(s
     site.run(NOON)
     assert site.titles("picks") == ["4.md"]
     told = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
-    assert (titles(told["in"]), titles(told["out"])) == (["1.md", "0.md"], [])
+    assert (titles(told["joins"]), titles(told["leaves"])) == (["1.md", "0.md"], [])
 
 
 def test_an_edited_config_is_previewed_before_it_is_in_force(site: SiteFolder) -> None:
@@ -111,7 +111,7 @@ def test_an_edited_config_is_previewed_before_it_is_in_force(site: SiteFolder) -
     fill(site)
     site.run(NOON)
     site.configure(AI.replace("AI", "Cars"))
-    assert titles(preview(site, "picks")["in"]) == ["3.md"]
+    assert titles(preview(site, "picks")["joins"]) == ["3.md"]
 
 
 def test_a_feed_that_is_new_takes_the_place_of_a_topic_or_moves_is_previewed(site: SiteFolder) -> None:
@@ -119,19 +119,19 @@ def test_a_feed_that_is_new_takes_the_place_of_a_topic_or_moves_is_previewed(sit
     fill(site)
     site.run(NOON)
     new = preview(site, "fresh", '[[feed]]\nslug = "fresh"\nmin_quality = 80\n')
-    assert (titles(new["in"]), new["out"]) == (["4.md", "0.md"], [])
+    assert (titles(new["joins"]), new["leaves"]) == (["4.md", "0.md"], [])
     over = preview(site, "maps", '[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
-    assert (titles(over["entries"]), titles(over["out"])) == (["1.md"], ["2.md"])
+    assert (titles(over["entries"]), titles(over["leaves"])) == (["1.md"], ["2.md"])
     moved = preview(site, "moved", '[[feed]]\nslug = "moved"\ntopics.any = ["AI"]\nmoved_from = ["picks"]\n')
-    assert (titles(moved["entries"]), moved["in"], moved["out"]) == (["4.md", "1.md", "0.md"], [], [])
+    assert (titles(moved["entries"]), moved["joins"], moved["leaves"]) == (["4.md", "1.md", "0.md"], [], [])
 
 
 def test_a_feed_that_goes_back_to_its_topic_is_previewed(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
     fill(site)
     site.run(NOON)
-    assert titles(preview(site, "maps", "")["in"]) == ["2.md"]
-    assert titles(preview(site, "maps", "[topics]\nauto = false\n")["out"]) == ["1.md"]
+    assert titles(preview(site, "maps", "")["joins"]) == ["2.md"]
+    assert titles(preview(site, "maps", "[topics]\nauto = false\n")["leaves"]) == ["1.md"]
 
 
 def test_an_unknown_feed_names_those_that_are_near(site: SiteFolder) -> None:
@@ -187,8 +187,8 @@ def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monk
         site.run(moment)
         after = site.titles("picks")
         assert titles(told["entries"]) == after
-        assert titles(told["in"]) == [one for one in after if one not in shown]
-        assert titles(told["out"]) == [one for one in shown if one not in after]
+        assert titles(told["joins"]) == [one for one in after if one not in shown]
+        assert titles(told["leaves"]) == [one for one in shown if one not in after]
 
 
 @pytest.mark.parametrize(
@@ -293,11 +293,11 @@ def test_a_preview_of_a_feed_that_moves_is_that_of_the_next_cycle(site: SiteFold
     for slug in ("best", "picks"):
         told = preview(site, slug, moved)
         assert (told["slug"], titles(told["entries"])) == ("best", ["4.md", "1.md", "0.md"])
-        assert (told["in"], told["out"]) == ([], [])
+        assert (told["joins"], told["leaves"]) == ([], [])
     pinned = preview(site, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
-    assert (titles(pinned["entries"]), pinned["in"], pinned["out"]) == (["2.md", "1.md"], [], [])
+    assert (titles(pinned["entries"]), pinned["joins"], pinned["leaves"]) == (["2.md", "1.md"], [], [])
     new = preview(site, "best", AI.replace("picks", "best"))
-    assert titles(new["in"]) == ["4.md", "1.md", "0.md"]
+    assert titles(new["joins"]) == ["4.md", "1.md", "0.md"]
 
 
 def test_a_preview_under_the_config_in_force_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:

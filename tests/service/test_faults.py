@@ -101,7 +101,8 @@ def test_a_thread_that_dies_ends_the_process_and_says_why(shop: Shop, module: st
     error = "SystemExit('of old age')" if thread != "HTTP" else "ValueError('of old age')"
     service = shop.start(program=RUN + DIES.format(module=module, name=name, error=error))
     assert service.process.wait(20) == 1
-    assert "of old age" in service.log
+    assert f"Traceback: {error.partition('(')[0]} < " in service.log
+    assert "of old age" not in service.log
     assert f"'{thread}'" in service.log or f"{thread} died" in service.log
     assert shop.run("build").returncode == 0, "the lease is free"
 
@@ -116,7 +117,8 @@ cli.main()
 """
     service = shop.start(program=RUN + program)
     assert service.process.wait(20) == 1
-    assert "ValueError: of old age" in service.log
+    assert "Traceback: ValueError < " in service.log
+    assert "of old age" not in service.log
     assert "the thread 'APScheduler' is over; the service ends" in service.log
 
 

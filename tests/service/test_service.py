@@ -176,7 +176,7 @@ def test_a_build_beside_it_waits_and_then_names_it(
     service = shop.start("run")
     service.wait_until_done()
     monkeypatch.chdir(shop.root)
-    monkeypatch.setattr(cli, "BUILD_WAIT_S", 0.3)
+    monkeypatch.setattr("aggregator.cli.stores.LEASE_WAIT_S", 0.3)
     monkeypatch.setattr("sys.argv", ["aggregator", "build"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

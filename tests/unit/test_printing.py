@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator import cli
-from aggregator.cli.reports import github_line
-from aggregator.display import json_text, shown_time, visible, visible_facts
-from aggregator.problems import Problem
+from aggregator.cli.check import github_line
+from aggregator.cli.printing import json_text, visible_data
+from aggregator.problems import Problem, shown_time, visible
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = f"a\x1b[31mb\x07\x9b2J\u2028\x7f{BIDI}z"
@@ -59,7 +59,7 @@ def test_plain_texts_in_any_script_stay_as_they_are() -> None:
     for text in ("Café – “x”", "日本語", "می\u200cخواهم", "👩\u200d💻", "a\u00a0b", "שלום"):
         assert visible(text) == text
     assert visible("bad\udcff\udcfe\n\x1b\u202e") == r"bad\xff\xfe\n\x1b\u202e"
-    assert visible_facts({"a": ["\x1b", 1, None, {"b": "\r"}]}) == {"a": [r"\x1b", 1, None, {"b": r"\r"}]}
+    assert visible_data({"a": ["\x1b", 1, None, {"b": "\r"}]}) == {"a": [r"\x1b", 1, None, {"b": r"\r"}]}
 
 
 def test_times_carry_their_offset() -> None:

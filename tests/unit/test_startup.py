@@ -63,9 +63,9 @@ def test_help_and_version_import_no_more_than_the_commands(shop: Shop) -> None:
         assert ours == {
             "aggregator.cli",
             "aggregator.errors",
-            "aggregator.logs",
             "aggregator.cli.printing",
-            "aggregator.display",
+            "aggregator.problems",
+            "aggregator.paths",
         }
 
 
