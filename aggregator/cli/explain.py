@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, tzinfo
 from itertools import groupby, islice
@@ -17,7 +17,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -153,7 +152,7 @@ def _find_by_link(connection: Connection, asked: str) -> list[tuple[str, str]]:
     return list(islice(similar, MAX_MATCHES))
 
 
-def _with_links(connection: Connection, text: str, is_meant: Any) -> Iterator[tuple[str, str]]:
+def _with_links(connection: Connection, text: str, is_meant: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
     """Source and path of the entries that have `text` in their content and one of whose links `is_meant`."""
     for source, path, content in find_by_text(connection, text):
         if any(map(is_meant, filter(None, (content.link, content.original_link)))):
@@ -282,20 +281,20 @@ class _Case:
     def _of_flag(self) -> Cause:
         """The flag that publishes or hides the record, or the default without a flag."""
         published = self._read.get("published")
-        clear = [self._read[name] for name in FLAGS[1:] if name in self._read]
+        others = [self._read[name] for name in FLAGS[1:] if name in self._read]
         if not self.is_published:
             if published is not None and published.value is False:
                 return self._by_flag(published)
-            if hiding := next((flag for flag in clear if flag.value), None):
+            if hiding := next((flag for flag in others if flag.value), None):
                 return self._by_flag(hiding)
         if published is not None and published.value is not None:
             return self._by_flag(published)
         if self.is_published and not self._source.default_published:
             return Cause("hidden", "its place in the folder hides it", self.path)
         default = f"default_published is {str(self._source.default_published).lower()}"
-        if clear and self.is_published:
-            return self._by_flag(clear[0], more=f", no 'published' is there, and {default}")
-        flags = f"'{clear[0].key}' is false, no 'published' is there" if clear else "no flag in the record"
+        if others and self.is_published:
+            return self._by_flag(others[0], more=f", no 'published' is there, and {default}")
+        flags = f"'{others[0].key}' is false, no 'published' is there" if others else "no flag in the record"
         return self._in_config("default_published", f"{flags}, and {default}")
 
     def _by_flag(self, flag: FieldTrace, *, more: str = "") -> Cause:
@@ -439,88 +438,73 @@ def _feed_data(feed: FeedVerdict) -> dict[str, Any]:
 
 def _render(data: dict[str, Any], zone: tzinfo) -> RenderableType:
     """An explanation for a terminal."""
-    parts: list[RenderableType] = [_head(data)]
+    parts: list[RenderableType] = [_table(_head_rows(data), fixed=1)]
     if data["fields"]:
-        parts += [_heading("Fields"), _fields_table(data["fields"])]
-    for problem in data["problems"]:
-        parts.append(Padding(Text(problem, style="yellow", overflow="fold"), (0, 0, 0, 2)))
-    parts += [_heading("Feeds"), _feeds_table(data)]
+        parts += [_heading("Fields"), _table(map(_field_row, data["fields"]), fixed=2)]
+    parts += [Padding(Text(problem, style="yellow", overflow="fold"), (0, 0, 0, 2)) for problem in data["problems"]]
+    place = _place(data["published"])
+    parts += [_heading("Feeds"), _table((_feed_row(feed, place) for feed in data["feeds"]), fixed=2)]
     if data["history"]:
-        parts += [_heading("History"), _history_table(data["history"], zone)]
+        parts += [_heading("History"), _table(_history_rows(data["history"], zone), fixed=1)]
     return Group(*parts)
-
-
-def _head(data: dict[str, Any]) -> Table:
-    head = Table.grid(padding=(0, 2))
-    head.add_column(style="bold", no_wrap=True)
-    head.add_column(overflow="fold")
-    head.add_row("Record", escape(data["path"]))
-    if data["title"]:
-        head.add_row("Title", escape(data["title"]))
-    head.add_row("Id", escape(data["id"]) if data["id"] else "none yet")
-    published = data["published"]
-    answer = "[green]yes[/]" if published["value"] else "[red]no[/]"
-    head.add_row("Published", f"{answer}, {escape(published['reason'])}")
-    if place := _place(published):
-        head.add_row("", escape(place))
-    for other in data["others"]:
-        head.add_row("[yellow]Also[/]", escape(other))
-    return head
-
-
-def _fields_table(traces: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """One line for each field: its line in the record or else its origin, its key, its value."""
-    table = _grid(("right", "left"))
-    for trace in traces:
-        origin = str(trace["line"]) if trace["origin"] == "record" else trace["origin"]
-        key = trace["field"] if trace["key"] in (None, trace["field"]) else f"{trace['field']} ← {trace['key']}"
-        place = _place(trace) if trace["origin"] == "config" else ""
-        table.add_row(origin, escape(key), Text(_value_text(trace["value"]), overflow="fold"), escape(place))
-    return Padding(table, (0, 0, 0, 2))
-
-
-def _feeds_table(data: dict[str, Any]) -> RenderableType:
-    """One line for each feed. The place is omitted if it is the place of the record's own cause."""
-    known = _place(data["published"])
-    table = _grid(("left", "left"))
-    for feed in data["feeds"]:
-        answer = "[green]in[/]" if feed["in"] else "[red]not in[/]"
-        words, place = [feed["clause"] or "no clause", *feed["also"]], _place(feed)
-        if feed["pending"]:
-            words.append("from the next cycle")
-        elif feed["page"] and not feed["shown"]:
-            words.append(f"in the archive, page {feed['page']}")
-        elif feed["in"] and not feed["shown"]:
-            words.append("not in the window")
-        table.add_row(answer, feed["slug"], ", ".join(words), "" if place == known else escape(place))
-    return Padding(table, (0, 0, 0, 2))
-
-
-def _history_table(history: Sequence[Mapping[str, Any]], zone: tzinfo) -> RenderableType:
-    """One line for each event; the feeds of one moment share a line."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for (at, what, clause), group in groupby(history, key=lambda event: (event["at"], event["what"], event["clause"])):
-        feeds = ", ".join(dict.fromkeys(event["feed"] for event in group if event["feed"]))
-        because = f" ({clause})" if clause else ""
-        time = shown_time(datetime.fromisoformat(at), zone)
-        table.add_row(time, escape(f"{what} {feeds}".rstrip() + because))
-    return Padding(table, (0, 0, 0, 2))
-
-
-def _grid(justify: Sequence[Any]) -> Table:
-    """A grid of two narrow columns and two that fold."""
-    table = Table.grid(padding=(0, 2))
-    for side in justify:
-        table.add_column(justify=side, no_wrap=True)
-    for _ in range(2):
-        table.add_column(overflow="fold")
-    return table
 
 
 def _heading(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
+
+
+def _table(rows: Iterable[Sequence[str | Text]], *, fixed: int) -> Table:
+    """A table in which all but the first `fixed` columns fold. Nothing in a text is markup."""
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        for index in range(len(table.columns), len(row)):
+            table.add_column(no_wrap=index < fixed, overflow="fold")
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return table
+
+
+def _head_rows(data: dict[str, Any]) -> Iterator[tuple[Text, str | Text]]:
+    published = data["published"]
+    answer = ("yes", "green") if published["value"] else ("no", "red")
+    yield Text("Record", "bold"), data["path"]
+    if data["title"]:
+        yield Text("Title", "bold"), data["title"]
+    yield Text("Id", "bold"), data["id"] or "none yet"
+    yield Text("Published", "bold"), Text.assemble(answer, f", {published['reason']}")
+    if place := _place(published):
+        yield Text(), place
+    for other in data["others"]:
+        yield Text("Also", "bold yellow"), other
+
+
+def _field_row(trace: Mapping[str, Any]) -> tuple[str, ...]:
+    """The line of a field in the record, or else its origin; its key; its value; its place in the config."""
+    origin = str(trace["line"]) if trace["origin"] == "record" else trace["origin"]
+    key = trace["field"] if trace["key"] in (None, trace["field"]) else f"{trace['field']} ← {trace['key']}"
+    place = _place(trace) if trace["origin"] == "config" else ""
+    return f"{origin:>8}", key, _value_text(trace["value"]), place
+
+
+def _feed_row(feed: Mapping[str, Any], known_place: str) -> tuple[str | Text, ...]:
+    """The place is omitted if it is the place of the record's own cause."""
+    words = [feed["clause"] or "no clause", *feed["also"]]
+    if feed["pending"]:
+        words.append("from the next cycle")
+    elif feed["page"] and not feed["shown"]:
+        words.append(f"in the archive, page {feed['page']}")
+    elif feed["in"] and not feed["shown"]:
+        words.append("not in the window")
+    answer = Text("  in", "green") if feed["in"] else Text("  not in", "red")
+    place = _place(feed)
+    return answer, feed["slug"], ", ".join(words), "" if place == known_place else place
+
+
+def _history_rows(history: Sequence[Mapping[str, Any]], zone: tzinfo) -> Iterator[tuple[str, str]]:
+    """One row for each event; the feeds of one moment share a row."""
+    for (at, what, clause), group in groupby(history, key=lambda event: (event["at"], event["what"], event["clause"])):
+        feeds = ", ".join(dict.fromkeys(event["feed"] for event in group if event["feed"]))
+        because = f" ({clause})" if clause else ""
+        yield f"  {shown_time(datetime.fromisoformat(at), zone)}", f"{what} {feeds}".rstrip() + because
 
 
 def _place(data: Mapping[str, Any]) -> str:
@@ -529,7 +513,6 @@ def _place(data: Mapping[str, Any]) -> str:
 
 
 def _value_text(value: Any) -> str:
-    """A value on a terminal."""
     if value is None:
         return "not usable"
     if isinstance(value, dict):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aggregator feeds
-  aggregator feeds --pin >> config/aggregator.toml
+  aggregator feeds --pin     a table to paste into the config
 """
 
 
