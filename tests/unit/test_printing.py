@@ -40,7 +40,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 @given(st.text(st.characters(exclude_categories=[])))
-def test_what_is_made_visible_commands_no_terminal_and_can_be_printed(text: str) -> None:
+def test_a_visible_text_has_no_control_characters_and_can_be_printed(text: str) -> None:
     shown = visible(text)
     assert not RAW.search(shown)
     assert "\n" not in shown
@@ -116,7 +116,7 @@ def test_no_command_prints_what_a_terminal_would_obey(
     assert json.loads(out)["title"] == title
 
 
-def test_a_name_that_is_no_text_and_nowhere_is_not_found(shop: Shop) -> None:
+def test_a_path_that_is_not_utf8_is_no_record(shop: Shop) -> None:
     shop.run("build")
     done = shop.run("explain", os.fsdecode(b"bad\xff\xfename.md"))
     assert (done.returncode, done.stdout) == (2, "")
@@ -160,7 +160,7 @@ def test_a_build_works_whatever_its_streams_are(shop: Shop, streams: str) -> Non
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_data_that_could_not_be_written_is_told_and_is_1(shop: Shop) -> None:
+def test_data_that_could_not_be_written_exits_with_1_and_a_message(shop: Shop) -> None:
     shop.run("build")
     for arguments in (("feeds", "--json"), ("status",), ("schema",), ("explain", "a.md")):
         shop.record("a.md")
@@ -171,7 +171,7 @@ def test_data_that_could_not_be_written_is_told_and_is_1(shop: Shop) -> None:
     assert run_shell(shop, "status", "--nope", streams=">/dev/full 2>&1").returncode == 2
 
 
-def test_a_reader_that_goes_away_changes_no_exit_code(shop: Shop) -> None:
+def test_a_pipe_that_closes_early_changes_no_exit_code(shop: Shop) -> None:
     shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
     shop.record("a.md", "Story")
     for arguments, code in ((("build", "--strict"), 1), (("build",), 0), (("check",), 1), (("status",), 0)):
@@ -186,7 +186,7 @@ def test_a_reader_that_goes_away_changes_no_exit_code(shop: Shop) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_service_starts_and_ends_though_nothing_takes_what_it_says(shop: Shop) -> None:
+def test_a_service_starts_and_ends_without_a_reader_of_its_streams(shop: Shop) -> None:
     shop.record("a.md", "Story")
     shop.configure(serve="port = 0", schedule='every = "1s"')
     program = (
@@ -203,7 +203,7 @@ def test_a_service_starts_and_ends_though_nothing_takes_what_it_says(shop: Shop)
     assert shop.titles() == ["Story"]
 
 
-def test_a_service_logs_as_much_as_is_asked_for(shop: Shop) -> None:
+def test_verbose_and_quiet_set_the_level_of_the_log(shop: Shop) -> None:
     shop.configure(serve="port = 0", schedule='every = "1s"\nwatch = false')
     shop.record("a.md", "Story")
     quiet = shop.start("run", "--quiet")
