@@ -220,8 +220,8 @@ def test_explain_and_preview_print_text_and_json(shop: Shop, call: Call) -> None
     data = json.loads(out)
     assert {"id", "path", "published", "feeds", "history"} <= data.keys()
     assert {"value", "reason", "line"} <= data["published"].keys()
-    assert all({"slug", "in", "clause", "file", "line"} <= one.keys() for one in data["feeds"])
-    assert all({"at", "what", "feed", "clause"} <= one.keys() for one in data["history"])
+    assert all({"slug", "in", "clause", "file", "line"} <= feed.keys() for feed in data["feeds"])
+    assert all({"at", "what", "feed", "clause"} <= event.keys() for event in data["history"])
     new = shop.root / "new.toml"
     new.write_text(shop.config.read_text().replace("60", "40") + '[store]\nurl = "sqlite:///data/aggregator.db"\n')
     code, out, err = call("preview", "good", "--config", "new.toml")
@@ -544,13 +544,13 @@ def test_json_of_check_has_stable_keys(shop: Shop, call: Call) -> None:
     add_problems(shop)
     facts = json.loads(call("check", "--json")[1])
     assert facts["records"] == 4
-    assert [(one["path"], one["kind"]) for one in facts["problems"]] == [
+    assert [(problem["path"], problem["kind"]) for problem in facts["problems"]] == [
         ("incoming/bad.md", "error"),
         ("incoming/half.md", "unfinished"),
         ("incoming/warn.md", "warning"),
     ]
-    for one in facts["problems"]:
-        assert list(one) == ["path", "line", "column", "what", "value", "hint", "level", "text", "kind"]
+    for problem in facts["problems"]:
+        assert list(problem) == ["path", "line", "column", "what", "value", "hint", "level", "text", "kind"]
     shop.config.write_text("[nope]\n")
     code, out, _ = call("check", "--json")
     assert (code, json.loads(out)["problems"][0]["path"]) == (2, "config/aggregator.toml")
@@ -623,7 +623,7 @@ def test_status_marks_a_stale_entry(shop: Shop, call: Call) -> None:
     shop.write("a.md", "no front matter")
     call("build")
     facts = json.loads(call("status", "--json")[1])
-    assert [(one["path"], one["stale"]) for one in facts["rejected"]] == [("incoming/a.md", True)]
+    assert [(file["path"], file["stale"]) for file in facts["rejected"]] == [("incoming/a.md", True)]
     assert shop.titles() == ["Out"]
     assert "still published" in call("status")[1]
 

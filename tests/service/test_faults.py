@@ -29,7 +29,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 def connect(service: Running) -> socket.socket:
-    host, _, port = service.address.removeprefix("http://").rstrip("/").partition(":")
+    host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
     return socket.create_connection((host, int(port)), timeout=10)
 
 
