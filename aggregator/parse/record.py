@@ -11,7 +11,7 @@ The fields and their rules are those of the field map; a key that is not mapped 
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -33,7 +33,7 @@ from aggregator.sketch import make_sketch
 
 
 def parse_record(
-    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields] | None = None
+    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: Callable[..., Fields] | None = None
 ) -> Record | Rejection:
     """What the bytes of `file` say. A Rejection is `unfinished` when the front matter has no end; the caller knows
     whether that may still come. Places are known to `make_fields`, if it is given."""
@@ -46,7 +46,7 @@ def parse_record(
 
 
 def _parse(
-    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: type[Fields], *, bare: bool
+    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: Callable[..., Fields], *, bare: bool
 ) -> Record | Rejection:
     """What the bytes of `file` say; with `bare`, InDoubtError if that cannot be told from bare values."""
     keys, wanted = read_keys(source.fields)

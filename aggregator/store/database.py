@@ -50,6 +50,12 @@ class Store:
             self.lease.assert_held(connection)
             yield connection
 
+    @contextmanager
+    def write_request(self) -> Iterator[Connection]:
+        """A transaction without the lease: only for requests to its holder, in `meta`."""
+        with self._begin() as connection:
+            yield connection
+
     def check_in_place(self) -> None:
         """Raises StoreError when SQLite's file is gone or another one is in its place.
 

@@ -448,4 +448,9 @@ def _place(source: str, path: str) -> str:
 
 
 def _problems_json(problems: Collection[Problem]) -> str:
-    return json.dumps([[one.line, one.column, one.what, one.value, one.todo, one.level] for one in problems])
+    return json.dumps(
+        [
+            [problem.line, problem.column, problem.what, problem.value, problem.hint, problem.level]
+            for problem in problems
+        ]
+    )

@@ -35,7 +35,7 @@ class Lease:
 
     def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._begin = begin
-        self._token = uuid.uuid4().hex
+        self.token = uuid.uuid4().hex
         self._stopped = threading.Event()
         self._timer: threading.Thread | None = None
 
@@ -69,7 +69,7 @@ class Lease:
     def assert_held(self, connection: Connection) -> None:
         """Renews the lease in the transaction of `connection`; raises LeaseLostError if it is another's."""
         renewed = connection.execute(
-            update(lease).where(lease.c.token == self._token).values(until_ms=_clock(connection, LEASE_MS))
+            update(lease).where(lease.c.token == self.token).values(until_ms=_clock(connection, LEASE_MS))
         )
         if renewed.rowcount != 1:
             raise LeaseLostError("another process has taken over the store")
@@ -81,7 +81,7 @@ class Lease:
             self._timer.join(timeout=RENEW_S)
         try:
             with self._begin() as connection:
-                connection.execute(delete(lease).where(lease.c.token == self._token))
+                connection.execute(delete(lease).where(lease.c.token == self.token))
         except StoreError:
             pass  # it ends by itself
 
@@ -94,7 +94,7 @@ class Lease:
         connection.execute(delete(lease))
         connection.execute(
             insert(lease).values(
-                id=1, token=self._token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)
+                id=1, token=self.token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)
             )
         )
 
@@ -111,6 +111,11 @@ def read_holder(connection: Connection) -> str | None:
     """Who holds the lease now, for people; None if nobody does."""
     holder = _holder(connection)
     return None if holder is None else describe_holder(holder)
+
+
+def read_token(connection: Connection) -> str | None:
+    """The fencing token of the lease that was taken last."""
+    return connection.scalar(select(lease.c.token))
 
 
 def _holder(connection: Connection) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from conftest import SiteFolder, at
 from sqlalchemy import delete, update
 
-from aggregator.cli.checking import Place, check_records
+from aggregator.cli.check import Place, check_records
 from aggregator.store.schema import archive_page, entry, feed, meta, source
 from aggregator.store.session import to_us
 

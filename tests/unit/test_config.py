@@ -1285,7 +1285,7 @@ def test_whatever_toml_says_it_is_a_config_or_problems_with_places(
         for problem in error.problems:
             assert problem.line or "folder" in problem.what
             assert problem.what
-            assert problem.todo
+            assert problem.hint
 
 
 # what can be used of a config that is refused

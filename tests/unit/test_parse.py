@@ -611,7 +611,7 @@ def test_depth_is_limited_exactly(kind: str, limit: int) -> None:
 
     assert isinstance(outcome, Rejection)
     assert outcome.problem.what == "front matter nests too deep"
-    assert outcome.problem.todo == "flatten it or raise max_depth"
+    assert outcome.problem.hint == "flatten it or raise max_depth"
 
 
 @pytest.mark.parametrize(
@@ -980,7 +980,7 @@ def test_a_key_that_is_almost_one_that_can_hide_rejects_with_its_right_spelling(
         return
     assert isinstance(outcome, Rejection), outcome
     assert outcome.hides == (meant != "publishedDateTime")
-    assert outcome.problem.todo == f"write '{meant}', or give the key another name"
+    assert outcome.problem.hint == f"write '{meant}', or give the key another name"
     assert outcome.problem.line == {"json": 2, "exact yaml": 4}.get(form, 3)
     assert f"'{key}'" not in str(outcome.problem)
     assert value.strip('"') not in str(outcome.problem)
