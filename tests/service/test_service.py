@@ -393,7 +393,7 @@ def test_what_was_opened_once_waits_for_the_next_start(shop: Shop) -> None:
     assert "takes effect: output" in service.log
     save(shop, "renamed", serve="port = 1")
     eventually(lambda: shop.json("status")["config"]["restart"] == ["serve.port"])
-    assert "serve.port: with the next start" in shop.run("status").stdout
+    assert "serve.port: takes effect with the next start" in shop.run("status").stdout
     assert service.get("healthz").status == 200
 
 
