@@ -16,12 +16,11 @@ from pathlib import Path
 import click
 
 from aggregator import __version__
-from aggregator.cli.printing import WRONG, open_streams, print_message
+from aggregator.cli.printing import INTERRUPTED, UNUSABLE, WRONG, open_streams, print_message
 from aggregator.errors import AggregatorError, ConfigError, StoppedError, crash_report
 
 GC_THRESHOLD = 50_000
 """New objects between garbage collections. Imports make many objects that stay, and scanning them slows the start."""
-UNUSABLE, INTERRUPTED = 2, 130
 
 COMMANDS = {
     "run": "Run the service: scan, publish and serve feeds.",
@@ -45,7 +44,7 @@ First steps:
 
 
 def main() -> None:
-    """Runs the command line and exits with its code (docs/spec.md#exit-codes)."""
+    """Runs the command line and exits with its code."""
     gc.set_threshold(GC_THRESHOLD)
     atexit.register(gc.freeze)  # skips the collection at exit: the process ends anyway
     open_streams()

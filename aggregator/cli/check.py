@@ -14,7 +14,7 @@ from typing import Literal
 import click
 
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
-from aggregator.cli.printing import WRONG, print_data, print_lines, print_message
+from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message
 from aggregator.cli.stores import candidate_places, read_site
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
@@ -27,7 +27,6 @@ from aggregator.scan import FolderError, Unreadable, walk_folder
 from aggregator.settings import Source
 from aggregator.site import CONFIG_KEY, missing_config, port_warning, site_id_warning
 
-UNUSABLE_CONFIG = 2
 PAGE_NAMES = ("*.md", "*.markdown", "*.mdown", "*.mkd", "*.html", "*.htm", "*.adoc", "*.org", "*.rst", "*.textile")
 """Names that static site generators read as pages."""
 FENCES = (b"---\n", b"---\r", b"+++\n", b"+++\r")
@@ -79,7 +78,7 @@ def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[s
         config = load_config(config_path)
     except ConfigError as error:
         _print_findings([Finding(problem, problem.level) for problem in error.problems], 0, style, as_json=as_json)
-        sys.exit(UNUSABLE_CONFIG)
+        sys.exit(UNUSABLE)
     places = [_need_place(config.sources, path) for path in paths]
     stored = read_site(config)
     findings, records = _find_problems(config, places, stored)

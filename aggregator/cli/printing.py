@@ -18,8 +18,8 @@ from aggregator.problems import HIDDEN, visible
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-WRONG = 1
-"""Exit code when something is wrong."""
+WRONG, UNUSABLE, INTERRUPTED = 1, 2, 130
+"""Exit codes (docs/spec.md#exit-codes)."""
 FILE_WIDTH = 200
 """Width of tables without a terminal."""
 
