@@ -36,7 +36,7 @@ from aggregator.feeds.registry import (
 from aggregator.feeds.slugs import retire_empty, topic_moves
 from aggregator.feeds.urls import note_config, urls_before
 from aggregator.feeds.window import FeedReader, Space
-from aggregator.ingest import PARSER_VERSION, ingest_row_batch, ingest_rows
+from aggregator.ingest import PARSER_VERSION, ingest_batch, ingest_files
 from aggregator.model import ALL_FIT, CycleResult, Document, Entry, Feed, Fitting, SourceFile
 from aggregator.output.folder import NOTHING, OutputFolder, Published, Wanted
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
@@ -275,7 +275,9 @@ class Pipeline:
         known = waiting = None
         writer.commit()
         try:
-            for outcomes in ingest_rows(source, walk.differing(), workers=self.config.workers):
+            for outcomes in ingest_files(
+                source, walk.differing(), workers=self.config.workers, check_stop=self.check_stop
+            ):
                 self.check_stop()
                 if waiting is not None:
                     known = count_known(writer, source) if known is None else known
@@ -298,7 +300,7 @@ class Pipeline:
         """Reads again the files that were refused for an id that has become free."""
         if freed := free_duplicates(writer, source):
             batch = [(SourceFile(source.name, path, 0, 0), None) for path in freed]
-            store_outcomes(writer, source, ingest_row_batch(source, batch), time.time_ns())
+            store_outcomes(writer, source, ingest_batch(source, batch, self.check_stop), time.time_ns())
 
     def _shape(self) -> str:
         """Names what of the config decides what feeds show, rules aside. An upgrade that reads all files again looks at

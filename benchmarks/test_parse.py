@@ -20,7 +20,7 @@ import pytest
 
 from aggregator.config.schema import PRESETS
 from aggregator.model import SourceFile
-from aggregator.parse.front_matter import fast_yaml as bare_yaml
+from aggregator.parse.front_matter import fast_yaml
 from aggregator.parse.record import parse_record
 from aggregator.settings import Source
 
@@ -65,6 +65,6 @@ def test_parse(benchmark: Any, records: list[tuple[bytes, SourceFile]]) -> None:
 def test_parse_without_yaml_rs(
     benchmark: Any, records: list[tuple[bytes, SourceFile]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bare_yaml, "loads", None)
+    monkeypatch.setattr(fast_yaml, "loads", None)
 
     benchmark(parse_all, records)

@@ -19,7 +19,7 @@ from aggregator.ingest import Outcome, ingest_files
 from aggregator.model import Record, Rejection, SourceFile, duplicate_id, late_update
 from aggregator.paths import escape_name, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem
-from aggregator.scan import FolderError, Unreadable, walk_folder
+from aggregator.scan import FolderError, Unreadable, list_records
 from aggregator.settings import Source
 from aggregator.site import CONFIG_KEY, missing_config, port_warning
 
@@ -117,7 +117,7 @@ def find_skipped(config: Config) -> Iterator[Finding]:
     for source in config.sources:
         skipped: dict[str, list[str]] = defaultdict(list)
         try:
-            for found in walk_folder(replace(source, include=LIKE_RECORDS)):
+            for found in list_records(replace(source, include=LIKE_RECORDS)):
                 if isinstance(found, SourceFile) and _looks_skipped(source, found):
                     skipped[os.path.splitext(found.path)[1]].append(found.path)
         except FolderError:
@@ -162,7 +162,7 @@ def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[So
         yield SourceFile(place.source.name, place.path, status.st_size, status.st_mtime_ns), None
         return
     below = f"{place.path}/" if place.path else ""
-    for found in walk_folder(place.source):
+    for found in list_records(place.source):
         if isinstance(found, Unreadable):
             if found.path.startswith(below) or below.startswith(found.path):
                 unreadable.append(found)

@@ -22,9 +22,8 @@ from aggregator.errors import NotFoundError
 from aggregator.feeds.registry import feed_versions, read_feeds, topic_slugs, topic_terms
 from aggregator.feeds.rules import failing_clauses, fold, read_facts, rule_text
 from aggregator.ingest import trace_file
-from aggregator.links import canonical_link
+from aggregator.links import canonical_link, http_url
 from aggregator.model import Content, Feed, Record, Rejection
-from aggregator.parse.clean import http_url
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
 from aggregator.paths import escape_name, unescape_path

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, insert, or_, select, update
 
-from aggregator.content import read_content
 from aggregator.feeds.membership import Placing, meet_topics, new_feed, try_entries
 from aggregator.feeds.rules import FeedRules, rule_text
 from aggregator.feeds.topics import asks_for, free_id, ids_in_use, keep_links, moved_topics, name_topics
+from aggregator.model import read_content
 from aggregator.settings import FeedSpec, Rule
 from aggregator.store.schema import ENTRY_OUT, AnyRow, entry, feed
 from aggregator.store.session import ALL_FEED, Writer

@@ -16,8 +16,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from aggregator.parse.clean import absolute_url, plain_text, player_url, unescape, xml_text
-from aggregator.unicode import few_marks
+from aggregator.links import absolute_url
+from aggregator.parse.texts import plain_text, player_url, unescape
+from aggregator.unicode import few_marks, xml_text
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 from aggregator.display import stamp
 from aggregator.model import Record, SourceFile
 from aggregator.parse.bounds import MAX_TEXT
-from aggregator.parse.conventions import Place, path_date, read_place
 from aggregator.parse.fields import Fields
 from aggregator.parse.front_matter.values import Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS
-from aggregator.parse.record import parse_record
+from aggregator.parse.page_path import PagePath, path_date
+from aggregator.parse.record import parse_record, read_path
 from aggregator.settings import Source
 
 Origin = Literal["record", "path", "body", "config"]
@@ -48,8 +48,8 @@ class _Watched(Fields):
             self.seen[field] = found
             yield found
 
-    def _added(self, field: str) -> list[tuple[str, Value]]:
-        found = super()._added(field)
+    def _combined(self, field: str) -> list[tuple[str, Value]]:
+        found = super()._combined(field)
         if found:
             self.seen[field] = PLUS.join(key for key, _ in found), found[0][1]
         return found
@@ -60,8 +60,8 @@ class _Watched(Fields):
             self.seen[field] = key, value
         return key, value
 
-    def text(self, field: str, most: int = MAX_TEXT) -> str:
-        self.own[field] = found = super().text(field, most)
+    def text(self, field: str, max_chars: int = MAX_TEXT) -> str:
+        self.own[field] = found = super().text(field, max_chars)
         return found
 
     def url(self, field: str) -> str | None:
@@ -112,7 +112,7 @@ def _from_elsewhere(
     record: Record, source: Source, read: Mapping[str, FieldTrace], own: Mapping[str, Any]
 ) -> Iterator[FieldTrace]:
     """The fields that a reader sees and that no key of theirs gave."""
-    content, place = record.content, read_place(record.file.path, source.layout, source.language)
+    content, place = record.content, read_path(record.file.path, source)
     if content.title and not own["title"]:
         yield FieldTrace("title", None, content.title, None, "path")
     if content.summary and not own["summary"]:
@@ -135,7 +135,7 @@ def _from_elsewhere(
 
 
 def _date_from_elsewhere(
-    record: Record, place: Place, read: Mapping[str, FieldTrace], own: Mapping[str, Any]
+    record: Record, place: PagePath, read: Mapping[str, FieldTrace], own: Mapping[str, Any]
 ) -> FieldTrace:
     """The date of a record whose keys for it gave none: that of the path that it states, of its own path, or of its
     last change."""

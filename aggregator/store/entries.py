@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from aggregator.content import read_content
 from aggregator.feeds.membership import Placing, close_memberships, place_entries
 from aggregator.feeds.rules import read_facts
-from aggregator.model import Facts, RecordRow, Rejection, SourceFile, Unchanged, duplicate_id, late_update
+from aggregator.model import Facts, Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.events import EXPIRED, FLAG, UNUSABLE, tell_withdrawn
@@ -33,7 +32,7 @@ from aggregator.store.schema import (
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
 from aggregator.topics import TopicTables
 
-Outcome = RecordRow | Rejection | Unchanged
+Outcome = Record | Rejection | Unchanged
 
 
 _NEW_ENTRY, _NEW_FILE = insert(entry), insert(file)
@@ -98,7 +97,7 @@ class _Batch:
         self._file(outcome.file, digest, state, entry_id, _problems((outcome.problem,)))
         self._stay_or_hide(row, UNUSABLE if outcome.hides else None)
 
-    def _refuse_duplicate(self, record: RecordRow, row: AnyRow | None, rival: str) -> None:
+    def _refuse_duplicate(self, record: Record, row: AnyRow | None, rival: str) -> None:
         problem = duplicate_id(record, rival)
         entry_id = row.id if row else None
         waits = row is not None and row.file_state == FILE_DUPLICATE and row.wanted_id == record.explicit_id
@@ -116,7 +115,7 @@ class _Batch:
         elif row.entry_state == ENTRY_WAITING:
             self.hides.append(row.id)
 
-    def _accept(self, record: RecordRow, row: AnyRow | None, holders: _Holders) -> None:
+    def _accept(self, record: Record, row: AnyRow | None, holders: _Holders) -> None:
         if row is None or row.id is None:
             entry_id = self.writer.new_entry_id()
             values = _new_entry(self.writer, record, entry_id, holders.mint(record, entry_id))
@@ -133,7 +132,7 @@ class _Batch:
         problems = _problems(warnings) if warnings else None
         self._file(record.file, record.digest, FILE_READ, entry_id, problems)
 
-    def _release(self, record: RecordRow, values: dict[str, Any]) -> None:
+    def _release(self, record: Record, values: dict[str, Any]) -> None:
         dated = values["dated_at"]
         values |= {"state": ENTRY_OUT, "released_at": dated, "published_at": dated}
         self.releases.append(
@@ -142,7 +141,7 @@ class _Batch:
             )
         )
 
-    def _update(self, record: RecordRow, row: AnyRow) -> None:
+    def _update(self, record: Record, row: AnyRow) -> None:
         values = changed_entry(self.writer, _stated(self.writer, record), row, row.entry_state)
         shown = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
         if record.visible_hash != row.visible_hash:
@@ -251,7 +250,7 @@ class _Holders:
     ) -> None:
         self._connection, self._writer, self._source = connection, writer, source.name
         until = writer.now - span_us(source.removal_grace)
-        records = [outcome for outcome in outcomes if isinstance(outcome, RecordRow)]
+        records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
         explicit = {record.explicit_id for record in records if record.explicit_id is not None}
         new = (record for record in records if getattr(known.get(record.file.path), "id", None) is None)
         self._choices = {record.file.path: self._first_choice(record) for record in new}
@@ -269,7 +268,7 @@ class _Holders:
             row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
         }
 
-    def rival(self, record: RecordRow, row: AnyRow | None) -> str | None:
+    def rival(self, record: Record, row: AnyRow | None) -> str | None:
         """The place of the entry, another than that of `row`, that has the explicit id of `record`."""
         if record.explicit_id is None:
             return None
@@ -283,7 +282,7 @@ class _Holders:
             self._explicit[record.explicit_id] = (own, _place(self._source, record.file.path))
         return None
 
-    def mint(self, record: RecordRow, entry_id: int) -> str:
+    def mint(self, record: Record, entry_id: int) -> str:
         """The id of a new entry, now held by it."""
         uid = self._choices[record.file.path]
         take = 1
@@ -296,7 +295,7 @@ class _Holders:
             self._explicit[record.explicit_id] = place
         return uid
 
-    def _first_choice(self, record: RecordRow) -> str:
+    def _first_choice(self, record: Record) -> str:
         if record.explicit_id is not None:
             return self._writer.mint.explicit_entry_id(record.explicit_id)
         return self._writer.mint.path_entry_id(self._source, record.file.path)
@@ -337,7 +336,7 @@ def shown_update(
     return max((at for at in (published_at, stated, edited, returned) if at is not None), default=stored)
 
 
-def _new_entry(writer: Writer, record: RecordRow, entry_id: int, uid: str) -> dict[str, Any]:
+def _new_entry(writer: Writer, record: Record, entry_id: int, uid: str) -> dict[str, Any]:
     values = _stated(writer, record)
     stated = values["stated_update_at"]
     return values | {
@@ -370,7 +369,7 @@ def changed_entry(writer: Writer, stated: dict[str, Any], row: AnyRow, state: in
     return values | {"edited_at": edited, "updated_at": updated}
 
 
-def _stated(writer: Writer, record: RecordRow) -> dict[str, Any]:
+def _stated(writer: Writer, record: Record) -> dict[str, Any]:
     """The columns that follow from the record alone and the time; `state` is WAITING or HIDDEN."""
     dated, expires = to_us_or_none(record.published), to_us_or_none(record.expires)
     stated_update = to_us_or_none(record.updated)

@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, or_, select, union
 
-from aggregator.content import read_content
-from aggregator.model import Content, Facts
+from aggregator.model import Content, Facts, read_content
 from aggregator.store.entries import facts_of
 from aggregator.store.events import Event, read_history
 from aggregator.store.schema import (

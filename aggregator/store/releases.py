@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, or_, select, update
 
-from aggregator.content import read_content
 from aggregator.feeds.membership import Placing, place_entries
+from aggregator.model import read_content
 from aggregator.settings import Source
 from aggregator.store.entries import shown_update, update_entries
 from aggregator.store.events import tell_released

@@ -7,16 +7,16 @@ import re
 from typing import Any, NoReturn
 
 from aggregator.parse.front_matter.values import (
+    AllowedKeys,
+    FrontMatter,
     FrontMatterError,
     Limits,
     Lines,
-    Matter,
     Opaque,
     Scalar,
     Value,
-    Wanted,
-    too_deep,
-    too_much,
+    too_deep_error,
+    too_many_values_error,
 )
 
 # an unclosed string takes all that is left, so the time is linear in any text
@@ -52,7 +52,7 @@ def end_of_object(text: str, start: int) -> int | None:
     return None
 
 
-def read_json(fm: str, first_line: int, wanted: Wanted, limits: Limits) -> Matter:
+def read_json(fm: str, first_line: int, wanted: AllowedKeys, limits: Limits) -> FrontMatter:
     """The wanted keys of the JSON object `fm`. Raises FrontMatterError."""
     lines = Lines(fm, first_line)
     places = _scan(fm, lines, limits)
@@ -70,17 +70,17 @@ def read_json(fm: str, first_line: int, wanted: Wanted, limits: Limits) -> Matte
         ) from None
     if not isinstance(root, _Pairs):
         raise FrontMatterError(first_line, 1, "front matter is not a map of keys", 'write {"key": value, …}')
-    matter = Matter(wanted)
+    matter = FrontMatter(wanted)
     seen = set()
     for (key, value), (key_at, value_at) in zip(root, places, strict=True):
         plain = key.lower()
         if plain in seen:
-            raise matter.twice(key, *lines.at(key_at))
+            raise matter.duplicate_key_error(key, *lines.at(key_at))
         seen.add(plain)
-        if name := matter.asked(key):
+        if name := matter.canonical_name(key):
             matter.values[name] = Value(_read_value(value), *lines.at(value_at))
-        elif near := wanted.near(key):
-            matter.miss(near, _read_value(value) if near.hiding else None, *lines.at(key_at))
+        elif near := wanted.near_miss(key):
+            matter.add_near_miss(near, _read_value(value) if near.hiding else None, *lines.at(key_at))
     return matter
 
 
@@ -114,9 +114,9 @@ def _scan(fm: str, lines: Lines, limits: Limits) -> list[tuple[int, int]]:
             raise FrontMatterError(*lines.at(start), what, todo)
         nodes += sign not in ("}", "]", ",", ":")
         if depth > limits.depth:
-            raise too_deep(*lines.at(start))
+            raise too_deep_error(*lines.at(start))
         if nodes > limits.nodes:
-            raise too_much(*lines.at(start))
+            raise too_many_values_error(*lines.at(start))
         before = sign
     return places
 

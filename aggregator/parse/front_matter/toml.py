@@ -8,16 +8,16 @@ from datetime import date, time
 from typing import Any, NamedTuple
 
 from aggregator.parse.front_matter.values import (
+    AllowedKeys,
+    FrontMatter,
     FrontMatterError,
     Limits,
     Lines,
-    Matter,
     Opaque,
     Scalar,
     Value,
-    Wanted,
-    too_deep,
-    too_much,
+    too_deep_error,
+    too_many_values_error,
 )
 from aggregator.toml_errors import explain_toml
 
@@ -37,10 +37,10 @@ _TOKEN = re.compile(
 )
 
 
-def read_toml(fm: str, first_line: int, wanted: Wanted, limits: Limits) -> Matter:
+def read_toml(fm: str, first_line: int, wanted: AllowedKeys, limits: Limits) -> FrontMatter:
     """The wanted keys of the TOML document `fm`. Raises FrontMatterError."""
     lines = Lines(fm, first_line)
-    matter = Matter(wanted)
+    matter = FrontMatter(wanted)
     places = _Scan(fm, lines, limits, matter).places
     try:
         root = tomllib.loads(fm, parse_float=_number)
@@ -55,12 +55,12 @@ def read_toml(fm: str, first_line: int, wanted: Wanted, limits: Limits) -> Matte
     for key, value in root.items():
         plain, at = key.lower(), places.get(key, 0)
         if plain in seen:  # such as [Provider] below [provider], which are two tables in TOML
-            raise matter.twice(key, *lines.at(at))
+            raise matter.duplicate_key_error(key, *lines.at(at))
         seen.add(plain)
-        if name := matter.asked(key):
+        if name := matter.canonical_name(key):
             matter.values[name] = Value(_read_value(value), *lines.at(at))
-        elif near := wanted.near(key):
-            matter.miss(near, _read_value(value) if near.hiding else None, *lines.at(at))
+        elif near := wanted.near_miss(key):
+            matter.add_near_miss(near, _read_value(value) if near.hiding else None, *lines.at(at))
     return matter
 
 
@@ -84,7 +84,7 @@ class _Scan:
     recursive, and slow on long keys), and a key twice. `places` are the offsets of the values of top-level keys, for a
     table that of its name."""
 
-    def __init__(self, fm: str, lines: Lines, limits: Limits, matter: Matter) -> None:
+    def __init__(self, fm: str, lines: Lines, limits: Limits, matter: FrontMatter) -> None:
         self.places: dict[str, int] = {}
         self._fm, self._lines, self._limits, self._matter = fm, lines, limits, matter
         self._seen: set[str] = set()
@@ -122,7 +122,7 @@ class _Scan:
         """Notes a pair of the top level that begins at `at`."""
         plain = key.name.lower()
         if key.parts == 1 and plain in self._seen:
-            raise self._matter.twice(key.name, *self._lines.at(at))
+            raise self._matter.duplicate_key_error(key.name, *self._lines.at(at))
         self._seen.add(plain)
         self.places.setdefault(key.name, self._skip(_SPACE, key.end + 1))
 
@@ -145,9 +145,9 @@ class _Scan:
         """Counts `nodes` more; `depth` is without the root."""
         self._nodes += nodes
         if depth >= self._limits.depth:
-            raise too_deep(*self._lines.at(at))
+            raise too_deep_error(*self._lines.at(at))
         if self._nodes > self._limits.nodes:
-            raise too_much(*self._lines.at(at))
+            raise too_many_values_error(*self._lines.at(at))
 
 
 def _make_value(value: Any) -> Any:
