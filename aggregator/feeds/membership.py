@@ -8,11 +8,10 @@ from functools import partial
 
 from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
 
-from aggregator.content import read_content
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.duplicates import DUPLICATES, links_of, note_links, read_groups
 from aggregator.feeds.rules import FeedRules, fold, read_facts
-from aggregator.model import Facts
+from aggregator.model import Facts, read_content
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
 from aggregator.store.events import JOINED, LEFT, WITHDRAWN, Event, add_events
 from aggregator.store.schema import NEVER, AnyRow, archive_page, feed, feed_entry

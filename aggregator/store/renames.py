@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, or_, select, update
 
-from aggregator.content import read_content
+from aggregator.model import read_content
 from aggregator.settings import Source
 from aggregator.sketch import LINK_BYTES, Candidate, is_alike, link_part, pair_alike, read_sketch, shared_lines
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, Step
