@@ -1,4 +1,4 @@
-"""The config: what loads, what is refused and in which words, and where in the file it points."""
+"""The config: what loads, what is refused with which message, and the positions of keys."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def problems(load: Any, tmp_path: Path) -> Any:
     def load_text(text: str | bytes, **env: str) -> list[str]:
         with pytest.raises(ConfigError) as caught:
             load(text, **env)
-        said = str(caught.value).replace(str(tmp_path / "config" / "aggregator.toml"), "FILE")
-        return said.replace(str(tmp_path), "SITE").splitlines()
+        lines = str(caught.value).replace(str(tmp_path / "config" / "aggregator.toml"), "FILE")
+        return lines.replace(str(tmp_path), "SITE").splitlines()
 
     return load_text
 
@@ -144,14 +144,14 @@ def test_several_sources_each_have_their_own_folder_preset_and_topics(load: Any)
     assert (blog.name, blog.root, blog.layout, blog.topics) == ("blog", "/srv/blog", "jekyll", ("Blog",))
 
 
-def test_a_folder_in_two_sources_is_warned_of(load: Any) -> None:
+def test_a_folder_in_two_sources_gives_a_warning(load: Any) -> None:
     config = load('[[records]]\npath = "/srv/a"\n[[records]]\nname = "b"\npath = "/srv/a/b"\n')
-    assert [(one.line, one.what, one.value, one.level) for one in config.warnings] == [
+    assert [(problem.line, problem.what, problem.value, problem.level) for problem in config.warnings] == [
         (5, "two records folders overlap: a file in both is two entries", "/srv/a/b", "warning")
     ]
 
 
-def test_every_preset_says_of_every_field_where_it_stands() -> None:
+def test_every_preset_has_keys_for_every_field() -> None:
     assert {tuple(preset) for preset in PRESETS.values()} == {FIELDS}
 
 
@@ -168,7 +168,7 @@ def test_base_url_always_ends_with_a_slash(load: Any) -> None:
     assert load('[site]\nbase_url = "https://example.org/feeds"\n').site.base_url == "https://example.org/feeds/"
 
 
-def test_a_postgresql_address_and_an_absolute_sqlite_path_stay_as_they_are(load: Any) -> None:
+def test_a_postgresql_url_and_an_absolute_sqlite_path_are_kept(load: Any) -> None:
     for url in ("postgresql+psycopg://u:p@db/feeds", "sqlite:////var/lib/aggregator/a.db?timeout=5"):
         assert load(f'[store]\nurl = "{url}"\n').store.url == url
 
@@ -179,7 +179,7 @@ def test_a_store_below_a_folder_with_odd_characters_is_the_file_that_sqlalchemy_
         assert make_url(url).database == str(tmp_path / name / "data" / "aggregator.db")
 
 
-def test_empty_tables_of_what_is_not_there_yet_are_fine(load: Any) -> None:
+def test_empty_tables_of_unsupported_keys_are_allowed(load: Any) -> None:
     assert load("[websub]\n[topics.slugs]\n[topics.alias]\n[ingest]\n").warnings == ()
 
 
@@ -197,7 +197,7 @@ def test_config_is_frozen(load: Any) -> None:
         config.output.limit = 3
 
 
-# what documents need of it
+# what it says to the stages
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_ttl_is_the_shortest_gap_of_the_schedule_and_at_least_a_quarter_of_an_ho
     assert load(f"[schedule]\n{schedule}\n").site_facts().ttl == ttl
 
 
-def test_site_facts_and_output_options_say_what_the_file_says(load: Any) -> None:
+def test_site_facts_and_output_options_come_from_the_file(load: Any) -> None:
     config = load(
         '[site]\ntitle = "T"\nauthor = "A"\nicon = "https://e.org/i.png"\ncopyright = "C"\nlanguage = "de"\n'
         '[output]\nformats = ["atom"]\npages = false\nmax_bytes = "2KiB"\n'
@@ -233,7 +233,7 @@ def test_site_facts_and_output_options_say_what_the_file_says(load: Any) -> None
 # feeds
 
 
-def test_a_feed_without_a_rule_takes_everything(load: Any) -> None:
+def test_a_feed_without_clauses_matches_every_entry(load: Any) -> None:
     (feed,) = load('[[feed]]\nslug = "a"\n').feeds
     assert feed.rule == Rule()
     assert (feed.title, feed.description, feed.image, feed.language) == ("", "", "", "")
@@ -270,8 +270,8 @@ def test_tables_of_topics_are_read_by_key_and_through_aliases(load: Any) -> None
 
 @pytest.mark.parametrize("expression", ["re:", "re:" + "x" * 501, r"re:(\pL{100}){9}", "re:(?=a)"])
 def test_an_expression_that_is_empty_or_too_large_or_not_linear_is_refused(problems: Any, expression: str) -> None:
-    (said,) = problems(f"[[feed]]\nslug = 'a'\ntext.none = ['{expression}']")
-    assert said.startswith("FILE:3:14: 'none' contains an invalid expression (")
+    (line,) = problems(f"[[feed]]\nslug = 'a'\ntext.none = ['{expression}']")
+    assert line.startswith("FILE:3:14: 'none' contains an invalid expression (")
 
 
 def test_language_is_a_text_or_a_clause_that_knows_the_language_of_the_site(load: Any) -> None:
@@ -285,7 +285,7 @@ def test_language_is_a_text_or_a_clause_that_knows_the_language_of_the_site(load
     )
 
 
-def test_bodies_are_kept_only_where_a_feed_is_full(load: Any) -> None:
+def test_bodies_are_kept_only_if_a_feed_is_full(load: Any) -> None:
     feeds = '[[feed]]\nslug = "a"\n[[feed]]\nslug = "b"\n'
     assert load(feeds).sources[0].body_base is None
     assert load(f'{feeds}content = "full"\n').sources[0].body_base == "http://127.0.0.1:8000/"
@@ -319,13 +319,13 @@ ALL_FORMATS = OutputOptions(formats=("rss", "atom", "json"), pages=True, max_byt
         ("tags/ai/", "new/"),
     ],
 )
-def test_an_old_path_leads_to_the_document_that_its_name_tells(load: Any, old: str, new: str) -> None:
+def test_an_old_path_redirects_to_the_format_that_its_name_suggests(load: Any, old: str, new: str) -> None:
     redirects = load(f'[[feed]]\nslug = "new"\nmoved_from = ["{old}"]\n').redirects()
     assert redirects.urls[old] == new
     assert set(redirects.urls.values()) == {new}
 
 
-def test_an_old_page_is_found_at_each_of_its_addresses(load: Any) -> None:
+def test_an_old_page_redirects_from_each_of_its_urls(load: Any) -> None:
     for old in ("tags/ai", "tags/ai/", "tags/ai/index.html"):
         redirects = load(f'[[feed]]\nslug = "new"\nmoved_from = ["{old}"]\n').redirects()
         assert redirects.urls.keys() == {"tags/ai", "tags/ai/", "tags/ai/index.html"}
@@ -340,7 +340,7 @@ def test_an_old_page_is_found_at_each_of_its_addresses(load: Any) -> None:
         (("atom",), "old/page.html", "new/atom.xml"),
     ],
 )
-def test_where_a_format_is_not_published_the_first_one_that_is_takes_its_place(
+def test_a_format_that_is_not_published_is_replaced_by_the_first_published_format(
     load: Any, formats: tuple[Any, ...], old: str, new: str
 ) -> None:
     (spec,) = load(f'[[feed]]\nslug = "new"\nmoved_from = ["{old}"]\n').feeds
@@ -348,7 +348,7 @@ def test_where_a_format_is_not_published_the_first_one_that_is_takes_its_place(
     assert Redirects((spec,), options).urls[old] == new
 
 
-def test_the_documents_of_a_feed_go_on_at_its_old_slug_and_at_old_paths_with_a_suffix(load: Any) -> None:
+def test_documents_are_copied_to_old_slugs_and_to_old_paths_with_a_suffix(load: Any) -> None:
     config = load('[[feed]]\nslug = "new"\nmoved_from = ["old", "tags/ai/index.xml", "t/feed", "p"]\n')
     redirects = config.redirects()
     assert redirects.slugs == {"old": "new", "p": "new"}
@@ -358,14 +358,14 @@ def test_the_documents_of_a_feed_go_on_at_its_old_slug_and_at_old_paths_with_a_s
         "other/rss.xml",
     )
     page = Document("new/archive/0001.xml", "application/atom+xml", b"<feed/>")
-    assert [(one.path, one.body) for one in redirects.documents([page])] == [
+    assert [(copy.path, copy.body) for copy in redirects.documents([page])] == [
         ("new/archive/0001.xml", b"<feed/>"),
         ("old/archive/0001.xml", b"<feed/>"),
         ("p/archive/0001.xml", b"<feed/>"),
     ]
 
 
-def test_an_old_page_goes_on_only_while_there_are_pages(load: Any) -> None:
+def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
     (spec,) = load('[[feed]]\nslug = "new"\nmoved_from = ["tags/ai/", "ai.html"]\n').feeds
     assert Redirects((spec,), ALL_FORMATS).paths(["new/index.html"]) == (
         *("new/index.html", "tags/ai/index.html", "ai.html"),
@@ -374,7 +374,7 @@ def test_an_old_page_goes_on_only_while_there_are_pages(load: Any) -> None:
     assert Redirects((spec,), without).paths(["new/rss.xml"]) == ("new/rss.xml",)
 
 
-# what is refused, and the words for it
+# messages for invalid configs
 
 
 @pytest.mark.parametrize(
@@ -487,24 +487,24 @@ def test_what_is_wrong_is_named_with_its_place_its_value_and_what_to_do(problems
     ] == expected
 
 
-def test_what_does_nothing_yet_is_a_warning_only_when_it_is_written(load: Any) -> None:
+def test_an_unsupported_key_that_does_no_harm_is_a_warning_if_it_is_written(load: Any) -> None:
     config = load("[output]\narchive = true\n[serve]\nadmin_port = 8001\n")
     assert [(warning.line, warning.level) for warning in config.warnings] == [(4, "warning")]
     assert all(GAP in str(warning) for warning in config.warnings)
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file(problems: Any) -> None:
-    said = problems(
+    lines = problems(
         '[output]\nlimit = 0\npath = "../incoming/out"\n[websub]\nhub = "https://h.example/"\n[site]\ntitel = "x"\n'
         '[schedule]\nevery = "5s"\ncron = "61 * * * *"\n',
         AGGREGATOR_SERVE__PORT="x",
         AGGREGATOR_SERVE__PROT="80",
     )
-    places = [re.match(r"(\w+(:\d+)?)", line)[1] for line in said]  # type: ignore[index]
+    places = [re.match(r"(\w+(:\d+)?)", line)[1] for line in lines]  # type: ignore[index]
     assert places == ["AGGREGATOR_SERVE__PROT", "AGGREGATOR_SERVE__PORT", *(f"FILE:{n}" for n in (2, 3, 5, 7, 10))]
 
 
-def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "none.toml", env={})
     todo = "write one with `aggregator init`, or name another with --config"
@@ -554,7 +554,7 @@ def test_folders_whose_names_only_begin_alike_do_not_overlap(load: Any, tmp_path
     assert load('[output]\npath = "../incoming-feeds"\n').output.path == tmp_path / "incoming-feeds"
 
 
-def test_the_admin_port_is_another_than_the_main_one(problems: Any) -> None:
+def test_the_admin_port_differs_from_the_main_port(problems: Any) -> None:
     assert "FILE:2:1: 'admin_port' equals 'port': '8000' (choose another)" in problems("[serve]\nadmin_port = 8000\n")
 
 
@@ -631,8 +631,8 @@ def test_a_wrong_override_names_its_variable(problems: Any, name: str, value: st
 
 
 def test_an_override_of_several_sources_is_refused(problems: Any) -> None:
-    said = problems('[[records]]\n[[records]]\nname = "b"\n', AGGREGATOR_RECORDS__PATH="x")
-    assert "AGGREGATOR_RECORDS__PATH: the file has 2 tables [[records]] (set the key in the file)" in said
+    lines = problems('[[records]]\n[[records]]\nname = "b"\n', AGGREGATOR_RECORDS__PATH="x")
+    assert "AGGREGATOR_RECORDS__PATH: the file has 2 tables [[records]] (set the key in the file)" in lines
 
 
 # the sample
@@ -662,9 +662,9 @@ def test_the_sample_loads_without_a_warning_and_changes_no_default(load: Any) ->
 
 def test_every_key_that_the_sample_shows_is_known(problems: Any) -> None:
     commented = re.compile(r"^# (?=[a-z_]+ = |\"[^\"]+\" = |\[)", re.MULTILINE)
-    said = problems(commented.sub("", init_text("news.example.org")))
-    assert len(said) == 3
-    assert all(GAP in line or "'every' and 'cron'" in line for line in said)
+    lines = problems(commented.sub("", init_text("news.example.org")))
+    assert len(lines) == 3
+    assert all(GAP in line or "'every' and 'cron'" in line for line in lines)
 
 
 def test_the_sample_shows_every_key_of_the_schema() -> None:
@@ -716,7 +716,7 @@ def test_the_config_knows_the_lines_of_its_keys_after_the_file_has_changed(load:
 
 
 @pytest.mark.skipif(not CONTRACT.exists(), reason="the contract is not beside the checkout (AGGREGATOR_SHARED)")
-def test_every_key_that_the_contract_shows_is_known_or_said_to_be_missing(problems: Any) -> None:
+def test_every_key_of_the_contract_is_supported_or_named_as_unsupported(problems: Any) -> None:
     block = re.search(r"```toml\n(.*?)```", CONTRACT.read_text(encoding="utf-8"), re.DOTALL)[1]  # type: ignore[index]
     lines = re.sub(r"^# (?=[a-z_]+ = |\[)", "", block, flags=re.MULTILINE)
     lines = re.sub(r"^# author, .*\+ stylesheet$", 'stylesheet = "site.css"', lines, flags=re.MULTILINE)
@@ -741,8 +741,8 @@ def test_the_json_schema_describes_every_key() -> None:
     assert schema["additionalProperties"] is False
     for table in schema["$defs"].values():
         assert table["additionalProperties"] is False
-        for key, said in table["properties"].items():
-            assert said["description"], key
+        for key, schema_of_key in table["properties"].items():
+            assert schema_of_key["description"], key
 
 
 def test_the_json_schema_takes_one_table_of_records_or_several() -> None:
@@ -769,7 +769,7 @@ def test_a_duration_is_numbers_with_units(text: str, seconds: int) -> None:
 @pytest.mark.parametrize(
     "value", ["", "90", "s", "1.5h", "-1s", "1 h", "30m1h", "1h1h", "1H", "\u0661s", 60, 1.5, True, None]
 )
-def test_anything_else_is_no_duration(value: object) -> None:
+def test_any_other_value_is_not_a_duration(value: object) -> None:
     with pytest.raises(BadValueError, match="is not a duration"):
         read_duration(value)
 
@@ -797,7 +797,7 @@ def test_a_size_is_a_number_of_its_unit(unit: str, size: int, count: int) -> Non
 
 
 @pytest.mark.parametrize("value", ["", "1", "MB", "1.5MB", "1mb", "0B", "-1KB", 0, -5, 1.0, True, None, []])
-def test_anything_else_is_no_size(value: object) -> None:
+def test_any_other_value_is_not_a_size(value: object) -> None:
     with pytest.raises(BadValueError, match="is not a size"):
         read_size(value)
 
@@ -883,7 +883,7 @@ def test_any_text_is_a_cron_expression_that_fires_or_is_refused(text: str) -> No
     assert 1 <= shortest_gap_minutes(expression) <= 1440
 
 
-# where keys are
+# positions of keys
 
 TRICKY = '''# [site]
 "top level" = "x = 1"  # a = 2
@@ -989,7 +989,7 @@ def _toml(value: object) -> str:
 
 def _paths(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [found for key, part in pairs for found in ((*path, key), *_paths(part, (*path, key)))]
+    return [deeper for key, part in pairs for deeper in ((*path, key), *_paths(part, (*path, key)))]
 
 
 @given(st.dictionaries(_NAMES, st.dictionaries(_NAMES, _VALUES, max_size=3), max_size=3))
@@ -1021,7 +1021,7 @@ _TABLES = st.dictionaries(st.sampled_from(_KEYS), _VALUES)
         st.sampled_from([*config_schema()["properties"], "other"]), st.one_of(_VALUES, _TABLES, st.lists(_TABLES))
     )
 )
-def test_whatever_toml_says_it_is_a_config_or_problems_with_places(
+def test_any_toml_is_a_config_or_gives_problems_with_positions(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, object]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"
@@ -1040,7 +1040,7 @@ def test_whatever_toml_says_it_is_a_config_or_problems_with_places(
             assert problem.todo
 
 
-# what can be used of a config that is refused
+# the valid parts of an invalid config
 
 
 @pytest.mark.parametrize(
@@ -1053,7 +1053,7 @@ def test_whatever_toml_says_it_is_a_config_or_problems_with_places(
         "[output]\n[output]\n",
     ],
 )
-def test_the_store_is_found_beside_what_is_wrong(tmp_path: Path, broken: str) -> None:
+def test_the_store_url_is_read_from_an_invalid_config(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "aggregator.toml"
     path.write_text(f'{broken}[store]\nurl = "sqlite:///kept.db"\n[site]\ntitle = "Kept"\n')
     with pytest.raises(ConfigError):
@@ -1063,7 +1063,7 @@ def test_the_store_is_found_beside_what_is_wrong(tmp_path: Path, broken: str) ->
 
 
 @pytest.mark.parametrize("broken", ["[store]\nurl = 3\n", "[store]\nurl = \n", '[store]\nurl = "mysql://x"\n'])
-def test_a_store_that_cannot_be_told_is_not_guessed(tmp_path: Path, broken: str) -> None:
+def test_an_invalid_store_url_is_not_replaced_by_the_default(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "aggregator.toml"
     path.write_text(broken)
     with pytest.raises(ConfigError, match="2:"):
