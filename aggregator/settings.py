@@ -88,7 +88,7 @@ class Rule:
     default_language: str = ""  # of entries without a language, if there is a language clause
     min_quality: float | None = None
     min_heat: float | None = None
-    text: Clause = NO_CLAUSE  # phrases, as `phrases.read_phrase` returns them
+    text: Clause = NO_CLAUSE  # phrases, as `phrases.parse_phrase` returns them
     order: Literal["released", "published"] = "released"  # the date that sorts entries
     duplicates: Literal["keep", "merge"] = "keep"  # merge: only the first released entry of each canonical link
 

@@ -34,7 +34,7 @@ class Shelf:
         self.source: Source = config.sources[0]
         self.store: Store = open_store(config.store.url, create=True)
         self.store.lease.acquire(0)
-        self.writer = Writer(self.store, NOW, config.feed_policy(), open_site(self.store, "example.org", ""))
+        self.writer = Writer(self.store, NOW, open_site(self.store, "example.org", ""))
         open_source(self.writer, self.source, "")
         self.fresh = count()
 
@@ -53,7 +53,8 @@ class Shelf:
 
     def keep(self, outcomes: list[Row]) -> None:
         """Stores a batch in one transaction."""
-        store_outcomes(self.writer, self.source, outcomes, 0)
+        with self.writer.write() as connection:
+            store_outcomes(connection, self.writer, self.source, outcomes, 0)
 
 
 @pytest.fixture

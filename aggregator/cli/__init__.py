@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from aggregator.model import FeedMoves, UrlChange
     from aggregator.pipeline import Progress
     from aggregator.problems import Problem
-    from aggregator.serve import FeedsApp, FeedsServer
     from aggregator.store.database import Store
 
 DEFAULT_CONFIG = Path("config/aggregator.toml")
@@ -154,8 +153,9 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """
     import aggregator.parse.record
     import aggregator.render.pages  # noqa: F401 - the first change must not wait for these two
-    from aggregator.serve import bind_socket, make_server
-    from aggregator.service import Service, raise_file_limit
+    from aggregator.serve.server import bind_socket, make_server
+    from aggregator.service.process import raise_file_limit
+    from aggregator.service.service import Service
     from aggregator.site import port_warning, site_id_warning
 
     if not os.isatty(0) and hasattr(signal, "SIGHUP"):
@@ -181,8 +181,9 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
 @quiet_option
 def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """Serve an output folder that another process writes, and nothing else."""
-    from aggregator.serve import bind_socket, make_server
-    from aggregator.service import raise_file_limit, serve_folder
+    from aggregator.serve.server import bind_socket
+    from aggregator.service.process import raise_file_limit
+    from aggregator.service.serving import serve_folder
 
     config = load(config_path)
     _start_logging(config, verbose=verbose, quiet=quiet)
@@ -190,11 +191,7 @@ def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     stop = threading.Event()
     with bind_socket(config.serve.host, config.serve.port) as socket, stopped_by_signals(stop):
         echo(f"Serving {address_of(socket.getsockname())} (Ctrl-C ends it)")
-
-        def server_of(app: FeedsApp) -> FeedsServer:
-            return make_server(app, socket)
-
-        serve_folder(config, stop, server_of)
+        serve_folder(config, socket, stop)
 
 
 @commands.command(short_help="Run one cycle and exit: for cron, CI and static hosting.")
@@ -334,8 +331,8 @@ def preview(config_path: Path | None, as_json: bool, slug: str) -> None:
 
     config = load(config_path)
     with reading_store(config) as store:
-        trial = preview_feed(config, store, slug, datetime.now(UTC))
-    tell(answers.trial_facts(trial), as_json, lambda shown: draw(answers.draw_trial(shown, config.site.timezone)))
+        preview = preview_feed(config, store, slug, datetime.now(UTC))
+    tell(answers.preview_facts(preview), as_json, lambda shown: draw(answers.draw_preview(shown, config.site.timezone)))
 
 
 @commands.command(short_help="Say of one record what was read, where it is, and why.", epilog=EXPLAIN_EPILOG)
@@ -595,7 +592,7 @@ def say_problems(config: Config, store: Store, problems: tuple[str, ...], site_i
     """Says on stderr what is wrong with records and folders; returns how many records are rejected."""
     from aggregator.problems import place_problem, tag_problem
     from aggregator.site import site_id_warning
-    from aggregator.store.status import file_problems
+    from aggregator.store.queries import file_problems
 
     with store.read() as connection:
         found = [one for one in file_problems(connection) if one.state != "warning"]

@@ -16,20 +16,20 @@ from rich.text import Text
 from aggregator.cli.explaining import Explanation, FeedVerdict
 from aggregator.display import shown_time, stamp
 from aggregator.model import Entry
-from aggregator.rehearsal import FeedTrial
+from aggregator.rehearsal import FeedPreview
 from aggregator.store.session import from_us
 
 SHOWN_VALUE = 300
 """Characters of a value on a terminal; JSON has all of them."""
 
 
-def trial_facts(trial: FeedTrial) -> dict[str, Any]:
+def preview_facts(preview: FeedPreview) -> dict[str, Any]:
     """A preview for --json."""
-    old, new = _by_id(trial.before), _by_id(trial.after)
+    old, new = _by_id(preview.before), _by_id(preview.after)
     return {
-        "slug": trial.slug,
-        "title": trial.title,
-        "size": trial.size,
+        "slug": preview.slug,
+        "title": preview.title,
+        "size": preview.size,
         "in": [_named(one) for key, one in new.items() if key not in old],
         "out": [_named(one) for key, one in old.items() if key not in new],
         "entries": [
@@ -41,12 +41,12 @@ def trial_facts(trial: FeedTrial) -> dict[str, Any]:
                 "link": one.content.link,
                 "topics": [topic.name for topic in one.topics],
             }
-            for one, released in zip(trial.after, trial.released, strict=True)
+            for one, released in zip(preview.after, preview.released, strict=True)
         ],
     }
 
 
-def draw_trial(facts: dict[str, Any], zone: tzinfo) -> RenderableType:
+def draw_preview(facts: dict[str, Any], zone: tzinfo) -> RenderableType:
     """A preview for a terminal: the entries, those that go in marked, then those that go out."""
     joins = {one["id"] for one in facts["in"]}
     table = _grid()

@@ -19,8 +19,9 @@ from aggregator.config import Config
 from aggregator.display import shown_time
 from aggregator.documents import ALL
 from aggregator.errors import NotFoundError
-from aggregator.feeds.registry import feed_versions, read_feeds, topic_slugs, topic_terms
+from aggregator.feeds.registry import read_topic_terms, topic_slugs
 from aggregator.feeds.rules import failing_clauses, fold, read_facts, rule_text
+from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.ingest import trace_file
 from aggregator.links import canonical_link
 from aggregator.model import Content, Feed, Record, Rejection
@@ -45,6 +46,7 @@ from aggregator.store.queries import (
     read_stored,
     rule_texts,
 )
+from aggregator.store.schema import EntryState, FileState
 from aggregator.store.session import from_us, read_meta, to_us
 
 MAX_MATCHES = 20
@@ -115,7 +117,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> E
         found = [place for place in _find(config, connection, asked) if place[0] in sources]
         if not found:
             raise NotFoundError(_nowhere(config, asked))
-        stored = read_stored(connection, *found[0], config.tables)
+        stored = read_stored(connection, *found[0])
         source = sources[stored.source]
         outcome, traces = trace_file(source, stored.path)
         judge = _Judge(config, stored, outcome, traces, to_us(now))
@@ -253,16 +255,16 @@ class _Judge:
     def published(self) -> Verdict:
         """Whether feeds show the record, and why."""
         stored, entry = self._stored, self._stored.entry
-        out = entry is not None and entry.state == "out"
+        out = entry is not None and entry.state == EntryState.PUBLISHED
         unread = self._of_gone_file(out=out) if self._outcome is None else self._of_unread_name(out=out)
         if unread is not None:
             return unread
         if stored.file_state is None:
             return self._of_new_file()
-        if stored.file_state == "gone" or self._has_changed():
+        if stored.file_state == FileState.REMOVED or self._has_changed():
             reason = "the file is another than the last cycle read; the next one decides"
             return Verdict(out, "changed", reason, self.path)
-        if stored.file_state != "read" and stored.problem is not None:
+        if stored.file_state != FileState.READ and stored.problem is not None:
             return self._of_unusable_file(*stored.problem, out=out)
         if not isinstance(self._outcome, Record) or entry is None:
             return Verdict(out, "waiting", "the next cycle reads it again", self.path)
@@ -278,7 +280,7 @@ class _Judge:
         ):
             reason = "it is a link to a file that is not read: outside the folder, or with a name that no scan reads"
             return Verdict(False, "link", reason, self.path)
-        since = f" since {self._moment(self._stored.gone_at)}" if self._stored.gone_at is not None else ""
+        since = f" since {self._moment(self._stored.missing_since)}" if self._stored.missing_since is not None else ""
         if out and self._stored.held:
             reason = (
                 f"its file is gone{since}, but with so many others that this waits (aggregator build --accept-removals)"
@@ -308,7 +310,7 @@ class _Judge:
         return None
 
     def _of_unusable_file(self, line: int, what: str, value: str | None, todo: str, *, out: bool) -> Verdict:
-        cause = self._stored.file_state or "rejected"
+        cause = str(self._stored.file_state or "rejected")
         if cause == "duplicate":
             line = line or self._line("id") or 0
         reason = _said(what, value, todo)
@@ -395,7 +397,8 @@ class _Judge:
     def _of_rule(
         self, spec: FeedSpec, entry: StoredEntry, membership: Membership | None, *, pending: bool
     ) -> FeedVerdict:
-        failing = tuple(failing_clauses(entry.facts, spec.rule))
+        facts = read_facts(entry.content, entry.quality, entry.heat, self._config.tables)
+        failing = tuple(failing_clauses(facts, spec.rule))
         inside = not failing if pending else membership is not None and membership.left_by is None
         if inside:
             clause = taking_clause(spec.rule)
@@ -440,11 +443,12 @@ def _with_windows(
         return tuple(feeds)
     policy, places = config.feed_policy(), config.positions
     with store.read() as connection:
-        reader = Pipeline(config, store, read_meta(connection, "site_id") or "").reader
+        loader = Pipeline(config, store, read_meta(connection, "site_id") or "").loader
         published = feed_versions(connection, policy)
         slugs = [one.slug for one in feeds if one.inside and not one.pending and one.slug in published]
         pages = {one.slug: one.page for one in read_memberships(connection, entry.key)}
-        shown = {feed.slug: feed for feed in read_feeds(connection, reader, topic_terms(store, policy), slugs)}
+        terms = read_topic_terms(connection, policy)
+        shown = {feed.slug: feed for feed in load_feeds(connection, loader, terms, slugs, {})}
     judged = []
     for one in feeds:
         feed, spec = shown.get(one.slug), policy.specs.get(one.slug)

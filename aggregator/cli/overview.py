@@ -19,19 +19,18 @@ from aggregator.cli.checking import folder_problem
 from aggregator.cli.reports import problem_facts
 from aggregator.config import Config, can_pin, toml_text
 from aggregator.display import shown_time, stamp
+from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.notices import read_notices
-from aggregator.feeds.policy import InForce
-from aggregator.feeds.registry import summarise_feeds
-from aggregator.feeds.topics import pinnable_slugs
+from aggregator.feeds.registry import pinnable_slugs, summarise_feeds
 from aggregator.model import CycleResult, FeedSummary
 from aggregator.problems import Problem, place_problem
 from aggregator.settings import FILE_NAMES
 from aggregator.site import CONFIG_KEY, missing_config, site_id_warning
 from aggregator.store.database import Store
 from aggregator.store.lease import read_holder
+from aggregator.store.queries import FileProblem, LastCycle, count_entries, file_problems, last_cycle, source_problems
 from aggregator.store.releases import next_due
 from aggregator.store.session import from_us, read_meta, to_us
-from aggregator.store.status import FileProblem, LastCycle, count_entries, file_problems, last_cycle, source_problems
 
 
 def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ()) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def gather_status(config: Config, store: Store, refused: Sequence[Problem] = ())
         entries = count_entries(connection)
         feeds = [feed_facts(config, one) for one in read_summaries(config, connection)]
         sources = source_problems(connection)
-        in_force = InForce(config.feed_policy(), config.output_options())
+        in_force = ActiveConfig(config.feed_policy(), config.output_options())
         notices = read_notices(connection, in_force, config.sources, to_us(datetime.now(UTC)))
     if holder is None:  # else the service looks, maybe from another machine
         sources += [text for text in map(folder_problem, config.sources) if text]
@@ -165,7 +164,8 @@ def _status_head(facts: dict[str, Any], zone: tzinfo) -> Table:
         head.add_row("[yellow]Config[/]", f"{', '.join(waiting)}: with the next start")
     head.add_row(
         "Entries",
-        f"{entries['published']} published, {entries['waiting']} waiting for their time, {entries['hidden']} hidden",
+        f"{entries['published']} published, {entries['scheduled']} scheduled, {entries['hidden']} hidden,"
+        f" {entries['withdrawn']} withdrawn",
     )
     return head
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from aggregator.feeds.phrases import expression_error, read_phrase
+from aggregator.feeds.phrases import expression_error, parse_phrase
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 
 T = TypeVar("T")
@@ -136,7 +136,7 @@ def check_text(value: str) -> str:
 def check_phrase(value: str) -> str:
     """The word, the phrase, or the expression if re2 accepts it."""
     check_text(value)
-    if wrong := expression_error(read_phrase(value)):
+    if wrong := expression_error(parse_phrase(value)):
         raise BadValueError(
             f"contains an invalid expression ({wrong})",
             "write it as https://github.com/google/re2/wiki/Syntax says, or without re: to look for words",

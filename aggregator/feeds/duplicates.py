@@ -11,7 +11,7 @@ from itertools import groupby
 from sqlalchemy import Connection, bindparam, or_, select, update
 
 from aggregator.links import link_key
-from aggregator.store.schema import ENTRY_OUT, AnyRow, entry, feed_entry
+from aggregator.store.schema import AnyRow, EntryState, entry, feed_entry
 
 DUPLICATES = "duplicates"
 MOST_RELATED = 20
@@ -26,7 +26,7 @@ _OTHERS = (
         _standing.c.id.in_(bindparam("ids", expanding=True)),
         feed_entry.c.feed_id == bindparam("feed_id"),
         feed_entry.c.left_by == DUPLICATES,
-        entry.c.state == ENTRY_OUT,
+        entry.c.state == EntryState.PUBLISHED,
     )
     .order_by(_standing.c.id, entry.c.released_at, entry.c.id)
 )
@@ -60,7 +60,7 @@ def read_groups(
         .join(entry, entry.c.id == feed_entry.c.entry_id)
         .where(
             entry.c.link_key.in_(links),
-            entry.c.state == ENTRY_OUT,
+            entry.c.state == EntryState.PUBLISHED,
             feed_entry.c.feed_id.in_(feed_ids),
             or_(feed_entry.c.left_at.is_(None), feed_entry.c.left_by == DUPLICATES),
         )

@@ -20,7 +20,7 @@ from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.schema import metadata
 
-SCHEMA = "0006"
+SCHEMA = "0008"
 """The newest migration; a store that says another is migrated, or refused if this program does not know it."""
 
 _log = logging.getLogger(__name__)

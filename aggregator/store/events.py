@@ -20,7 +20,7 @@ STORED = "stored"
 RENAMED = "renamed"
 WITHDRAWN = "withdrawn"
 
-FLAG, UNUSABLE, EXPIRED, VANISHED = "flag", "unusable", "expired", "vanished"
+FLAG, REJECTED, EXPIRED, MISSING = "flag", "rejected", "expired", "missing"
 """Why entries are withdrawn: a flag says so, a flag says nothing usable, its expiry came, its file is gone."""
 
 KEEP_EVENTS = timedelta(days=400)
@@ -54,18 +54,18 @@ def add_events(connection: Connection, events: Iterable[tuple[int, Event]]) -> N
         connection.execute(insert(event), rows)
 
 
-def tell_withdrawn(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> None:
+def add_withdrawals(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> None:
     """Keeps that entries were withdrawn, and why, by their keys."""
     add_events(connection, ((key, Event(writer.now, WITHDRAWN, clause=reason)) for key, reason in reasons.items()))
 
 
-def tell_renamed(connection: Connection, writer: Writer, reasons: Mapping[int, tuple[str, str]]) -> None:
+def add_renames(connection: Connection, writer: Writer, reasons: Mapping[int, tuple[str, str]]) -> None:
     """Keeps that entries go on with other files, by their keys: each with the old path, and what shows it."""
     told = {key: f"was {path}: {reason}" for key, (path, reason) in reasons.items()}
     add_events(connection, ((key, Event(writer.now, RENAMED, clause=clause)) for key, clause in told.items()))
 
 
-def tell_released(connection: Connection, writer: Writer, entry_ids: Iterable[int]) -> None:
+def add_releases(connection: Connection, writer: Writer, entry_ids: Iterable[int]) -> None:
     """Keeps that entries were released again."""
     add_events(connection, ((key, Event(writer.now, RELEASED)) for key in entry_ids))
 

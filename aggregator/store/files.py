@@ -10,45 +10,11 @@ from aggregator.errors import StoreMismatchError
 from aggregator.model import KnownFile
 from aggregator.settings import Source
 from aggregator.store.database import plain_rows
-from aggregator.store.schema import (
-    FILE_GONE,
-    entry,
-    file,
-)
+from aggregator.store.schema import FileState, file
 from aggregator.store.schema import source as source_table
 from aggregator.store.session import Writer
 
 PAGE = 5000
-
-
-RACY_NS = 2_000_000_000
-"""The coarsest clock of a file system that dates files."""
-
-
-TICK_NS = 50_000_000
-"""The coarsest clock of a kernel that dates changes; small, because every file of a copied folder was just changed."""
-
-
-_KNOWN = (
-    file.c.path,
-    file.c.state.label("file_state"),
-    file.c.problems,
-    file.c.wanted_id,
-    file.c.wanted_at,
-    entry.c.id,
-    entry.c.state.label("entry_state"),
-    entry.c.visible_hash,
-    entry.c.selection_hash,
-    entry.c.text_hash,
-    entry.c.embargo_at,
-    entry.c.stored_at,
-    entry.c.edited_at,
-    entry.c.released_at,
-    entry.c.published_at,
-    entry.c.returned_at,
-    entry.c.updated_at,
-)
-"""What a batch must know of a file and its entry."""
 
 
 def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
@@ -71,7 +37,7 @@ def open_source(writer: Writer, source: Source, parsed_with: str) -> bool:
 
 
 def _ask_for_all_again(writer: Writer, source: Source) -> None:
-    asked = (file.c.source == source.name, file.c.state != FILE_GONE, file.c.digest != b"")
+    asked = (file.c.source == source.name, file.c.state != FileState.REMOVED, file.c.digest != b"")
     while True:
         with writer.write() as connection:
             paths = list(connection.scalars(select(file.c.path).where(*asked).limit(PAGE)))
@@ -87,7 +53,7 @@ def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     Raises StoreMismatchError when it also names one that the store has never seen: that is a source with another name,
     under which every record would be another, and its subscribers would get it again.
     """
-    theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FILE_GONE).exists()
+    theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FileState.REMOVED).exists()
     with writer.read() as connection:
         seen = set(connection.scalars(select(source_table.c.name)))
         others = seen.difference(names)
@@ -115,7 +81,7 @@ def known_at(writer: Writer, source: Source, path: str) -> Iterator[list[KnownFi
 
 def _known_between(writer: Writer, source: Source, last: str, *more: ColumnElement[bool]) -> Iterator[list[KnownFile]]:
     """What is known of the files after `last`, as far as `more` is so."""
-    gone = file.c.gone_at.is_not(None)
+    gone = file.c.missing_since.is_not(None)
     size, mtime_ns = case((file.c.recheck | gone, None), else_=file.c.size), case((~gone, file.c.mtime_ns))
     mine = (file.c.source == source.name, *more)
     pages = (
@@ -137,7 +103,7 @@ def _known_between(writer: Writer, source: Source, last: str, *more: ColumnEleme
 def known_digests(writer: Writer, source: Source, paths: Collection[str]) -> dict[str, bytes]:
     """The digests of the bytes that are stored, of those of `paths` that are known."""
     # a withdrawn record is judged anew when its file comes back, whatever it says
-    digest = case((file.c.state == FILE_GONE, b""), else_=file.c.digest).label("digest")
+    digest = case((file.c.state == FileState.REMOVED, b""), else_=file.c.digest).label("digest")
     with writer.store.read() as connection:
         asked = select(file.c.path, digest).where(file.c.source == source.name, file.c.path.in_(paths))
         return {row.path: row.digest for row in connection.execute(asked)}
@@ -147,11 +113,11 @@ def mark_missing(writer: Writer, source: Source, paths: Sequence[str]) -> None:
     """Notes that known files are not there; what follows from that is decided when the scan is complete."""
     with writer.write() as connection:
         connection.execute(
-            update(file).where(file.c.source == source.name, file.c.path.in_(paths)).values(gone_at=writer.now)
+            update(file).where(file.c.source == source.name, file.c.path.in_(paths)).values(missing_since=writer.now)
         )
 
 
-def is_unseen(writer: Writer, source: Source) -> bool:
-    """Whether no file of a source is known yet, nor ever was."""
+def has_files(writer: Writer, source: Source) -> bool:
+    """Whether a file of a source is known, or was once."""
     with writer.read() as connection:
-        return connection.execute(select(file.c.path).where(file.c.source == source.name).limit(1)).first() is None
+        return connection.execute(select(file.c.path).where(file.c.source == source.name).limit(1)).first() is not None

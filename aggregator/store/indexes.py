@@ -11,14 +11,14 @@ __all__ = ["metadata"]
 
 Index("file_entry", file.c.entry_id)
 Index(
-    "file_gone",
+    "file_missing_since",
     file.c.source,
-    file.c.gone_at,
-    sqlite_where=file.c.gone_at.is_not(None),
-    postgresql_where=file.c.gone_at.is_not(None),
+    file.c.missing_since,
+    sqlite_where=file.c.missing_since.is_not(None),
+    postgresql_where=file.c.missing_since.is_not(None),
 )
-_vanished = text("gone_at IS NOT NULL AND state <> 4")
-Index("file_vanished", file.c.source, file.c.path, sqlite_where=_vanished, postgresql_where=_vanished)
+_missing = text("missing_since IS NOT NULL AND state <> 'removed'")
+Index("file_missing", file.c.source, file.c.path, sqlite_where=_missing, postgresql_where=_missing)
 Index(
     "file_problem",
     file.c.state,
@@ -31,12 +31,13 @@ Index(
     sqlite_where=entry.c.explicit_id.is_not(None),
     postgresql_where=entry.c.explicit_id.is_not(None),
 )
-Index("entry_waiting", entry.c.source, entry.c.path, sqlite_where=text("state = 1"), postgresql_where=text("state = 1"))
+_scheduled = text("state = 'scheduled'")
+Index("entry_scheduled", entry.c.source, entry.c.path, sqlite_where=_scheduled, postgresql_where=_scheduled)
 Index(
     "entry_expiry",
     entry.c.expires_at,
-    sqlite_where=text("state = 2 AND expires_at IS NOT NULL"),
-    postgresql_where=text("state = 2 AND expires_at IS NOT NULL"),
+    sqlite_where=text("state = 'published' AND expires_at IS NOT NULL"),
+    postgresql_where=text("state = 'published' AND expires_at IS NOT NULL"),
 )
 Index("entry_stored", entry.c.stored_at)
 Index(

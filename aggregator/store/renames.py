@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, or_, select, update
 
 from aggregator.content import read_content
-from aggregator.feeds.membership import Placing, place_entries
 from aggregator.settings import Source
 from aggregator.sketch import LINK_BYTES, Candidate, is_alike, link_part, pair_alike, read_sketch, shared_lines
-from aggregator.store.entries import changed_entry, facts_of, update_entries, withdraw_entries
-from aggregator.store.events import EXPIRED, FLAG, tell_renamed
-from aggregator.store.removals import undecided_files
-from aggregator.store.schema import ENTRY_HIDDEN, ENTRY_OUT, FILE_DUPLICATE, FILE_READ, AnyRow, body, entry, file
+from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, Step
+from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
+from aggregator.store.events import EXPIRED, FLAG, add_renames
+from aggregator.store.removals import missing_files
+from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, span_us
 
-MOVES = 500
+RENAME_BATCH = 500
 FREED_AT_ONCE = 2000
 MOST = 10_000
 """Files of each side that are compared by link and text; what goes beyond that, in one move with edits, is left out."""
@@ -34,33 +35,33 @@ they are looked for."""
 Pair = tuple[AnyRow, AnyRow]
 
 
-def pair_renames(writer: Writer, source: Source) -> None:
-    """Gives the entries of vanished files to the new files that are the same records.
+def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
+    """Gives the entries of missing files to the new files that are the same records.
 
-    New is what came within `removal_grace` and was never released, so a cycle that was cut short goes on where it
-    stopped, however long ago that was.
+    New are the files that came within `removal_grace` and whose entries were never released. So a cycle that was
+    interrupted is continued, however long ago that was.
     """
     with writer.read() as connection:
-        first_gone = connection.scalar(select(func.min(file.c.gone_at)).where(*undecided_files(source)))
-    since = (writer.now if first_gone is None else min(first_gone, writer.now)) - span_us(source.removal_grace)
-    for find, reason in _REASONS:
+        first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*missing_files(source.name)))
+    since = (writer.now if first_missing is None else min(first_missing, writer.now)) - span_us(source.removal_grace)
+    for find, reason in _TESTS:
         with writer.read() as connection:
-            if connection.execute(_vanished(source, since, file.c.path).limit(1)).first() is None:
+            if connection.execute(_missing(source, since, file.c.path).limit(1)).first() is None:
                 return
             pairs = find(connection, source, since)
-        for start in range(0, len(pairs), MOVES):
-            with writer.write() as connection:
-                _move_entries(connection, writer, pairs[start : start + MOVES], reason)
+        for start in range(0, len(pairs), RENAME_BATCH):
+            batch = pairs[start : start + RENAME_BATCH]
+            yield partial(_rename, writer=writer, pairs=batch, reason=reason)
         writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
         writer.changed += len(pairs)
 
 
-def _vanished(source: Source, since: int, *columns: Any) -> Select[Any]:
+def _missing(source: Source, since: int, *columns: Any) -> Select[Any]:
     """Files that are gone since `since` and have an entry."""
     return (
         select(*columns)
         .join(entry, entry.c.id == file.c.entry_id)
-        .where(file.c.source == source.name, file.c.gone_at >= since)
+        .where(file.c.source == source.name, file.c.missing_since >= since)
     )
 
 
@@ -71,8 +72,8 @@ def _new(source: Source, since: int, *columns: Any) -> Select[Any]:
         .join(file, entry.c.id == file.c.entry_id)
         .where(
             file.c.source.concat("") == source.name,  # see undecided_files
-            file.c.gone_at.is_(None),
-            file.c.state == FILE_READ,
+            file.c.missing_since.is_(None),
+            file.c.state == FileState.READ,
             file.c.entry_id.in_(select(entry.c.id).where(entry.c.stored_at >= since, entry.c.released_at.is_(None))),
         )
     )
@@ -93,7 +94,7 @@ def _pairs(connection: Connection, source: Source, since: int, mark: ColumnEleme
         _new(source, since, *wanted)
         .where(
             mark != b"",  # that of a file that was not read to its end
-            mark.in_(_vanished(source, since, mark)),
+            mark.in_(_missing(source, since, mark)),
         )
         .order_by(file.c.path)
     ).all()
@@ -101,7 +102,7 @@ def _pairs(connection: Connection, source: Source, since: int, mark: ColumnEleme
         return
     marks = {row.mark for row in new}
     free: dict[bytes, list[AnyRow]] = {}
-    for row in connection.execute(_vanished(source, since, *wanted).order_by(file.c.path)):
+    for row in connection.execute(_missing(source, since, *wanted).order_by(file.c.path)):
         if row.mark in marks:
             free.setdefault(row.mark, []).append(row)
     for row in new:
@@ -132,7 +133,7 @@ def _candidates(connection: Connection, source: Source, since: int) -> tuple[lis
     new = connection.execute(_new(source, since, *_COMPARED).order_by(file.c.path).limit(MOST)).all()
     if not new:
         return [], []
-    vanished = _vanished(source, since, *_COMPARED).order_by(file.c.gone_at, file.c.path)
+    vanished = _missing(source, since, *_COMPARED).order_by(file.c.missing_since, file.c.path)
     gone = connection.execute(vanished.limit(MOST)).all()
     return list(gone), list(new)
 
@@ -159,11 +160,11 @@ def _links_elsewhere(connection: Connection, source: Source, shared: Mapping[byt
     """
     ours = {row.id for pair in shared.values() for row in pair}
     newest = _newest(connection, source)
-    found = {link_part(row.sketch) for row in newest if row.id not in ours and row.state != ENTRY_HIDDEN}
+    found = {link_part(row.sketch) for row in newest if row.id not in ours and row.state in SHOWABLE}
     doubted = [link for link, pair in shared.items() if link not in found and not is_alike(*map(_candidate, pair))]
     if doubted:
         link = func.substr(entry.c.sketch, 1, LINK_BYTES, type_=entry.c.sketch.type)
-        stated = select(link).where(link.in_(doubted), entry.c.state != ENTRY_HIDDEN, entry.c.id.not_in(ours))
+        stated = select(link).where(link.in_(doubted), entry.c.state.in_(SHOWABLE), entry.c.id.not_in(ours))
         found.update(connection.scalars(stated))
     return found
 
@@ -202,60 +203,52 @@ def _newest(connection: Connection, source: Source) -> list[AnyRow]:
     return list(connection.execute(select(*columns).where(*mine).order_by(entry.c.id.desc()).limit(SAMPLE)))
 
 
-_REASONS = (
+_TESTS = (
     (_same_bytes, "the same bytes"),
     (_same_content, "the same content"),
     (_same_link, "the same link"),
     (_much_in_common, "much of its text"),
 )
-"""How files are paired, and what history says of it."""
+"""How files are paired, the surest test first, and what the history of the entry says about it."""
 
 _CARRIED = (
     "path state content content_hash visible_hash selection_hash text_hash sketch quality heat dated_at"
     " stated_update_at expires_at embargo_at"
 ).split()
+"""The columns that a renamed entry takes from the entry of its new file."""
 
 
-def _move_entries(connection: Connection, writer: Writer, pairs: list[Pair], reason: str) -> None:
-    """The entry of the first of each pair goes on at the path of the second, whose own was never released and goes."""
-    rows = {}
-    for row in connection.execute(select(entry).where(entry.c.id.in_([one.id for pair in pairs for one in pair]))):
-        rows[row.id] = row
+def _rename(connection: Connection, *, writer: Writer, pairs: list[Pair], reason: str) -> EntryChanges:
+    """Continues the old entry of each pair at the path of the new one, which was never released and is deleted."""
+    ids = [row.id for pair in pairs for row in pair]
+    rows = {row.id: row for row in connection.execute(select(entry).where(entry.c.id.in_(ids)))}
     entries = [(rows[old.id], rows[new.id]) for old, new in pairs]
-    moves = []
+    changes: list[dict[str, Any]] = []
+    changed: list[PublishedEntry] = []
     withdrawn = {}
     for old, new in entries:
-        stated = {name: getattr(new, name) for name in _CARRIED}
-        values = changed_entry(writer, stated, old, old.state)
-        if old.state == ENTRY_OUT and values["state"] != ENTRY_OUT:
-            lapsed = new.expires_at is not None and new.expires_at <= writer.now
-            withdrawn[old.id] = EXPIRED if lapsed else FLAG
-            values["state"] = ENTRY_OUT
-        moves.append(values | {"explicit_id": old.explicit_id or new.explicit_id})
+        record = {name: getattr(new, name) for name in _CARRIED}
+        values, is_withdrawn = changed_values(record, old, old.state, writer.now)
+        changes.append(values | {"explicit_id": old.explicit_id or new.explicit_id})
+        if is_withdrawn:
+            is_expired = new.expires_at is not None and new.expires_at <= writer.now
+            withdrawn[old.id] = EXPIRED if is_expired else FLAG
+        is_visible = old.visible_hash != new.visible_hash or old.updated_at != values["updated_at"]
+        if old.state == EntryState.PUBLISHED and (is_visible or old.selection_hash != new.selection_hash):
+            changed.append(
+                published_entry(new, is_visible=is_visible)._replace(
+                    id=old.id,
+                    released_at=old.released_at,
+                    published_at=old.published_at,
+                    before=Selectable(old.content, old.quality, old.heat),
+                )
+            )
     connection.execute(delete(entry).where(entry.c.id.in_([new.id for _, new in entries])))
     _move_bodies(connection, entries)
-    update_entries(connection, moves)
+    update_entries(connection, changes)
     _move_files(connection, entries[0][0].source, {old.id: (old.file_path, new.file_path) for old, new in pairs})
-    placings = [
-        Placing(
-            old.id,
-            old.released_at,
-            old.published_at,
-            new.content,
-            read_content(new.content).topics,
-            new.quality,
-            new.heat,
-            shown=shown,
-            before=facts_of(old, writer.policy.tables),
-        )
-        for (old, new), values in zip(entries, moves, strict=True)
-        if (shown := old.visible_hash != new.visible_hash or old.updated_at != values["updated_at"])
-        or old.selection_hash != new.selection_hash
-        if old.state == ENTRY_OUT
-    ]
-    tell_renamed(connection, writer, {old.id: (old.file_path, reason) for old, _ in pairs})
-    place_entries(connection, writer, placings)
-    withdraw_entries(connection, writer, withdrawn)
+    add_renames(connection, writer, {old.id: (old.file_path, reason) for old, _ in pairs})
+    return EntryChanges(tuple(changed), withdraw_entries(connection, writer, withdrawn))
 
 
 def _move_bodies(connection: Connection, entries: list[Pair]) -> None:
@@ -296,7 +289,7 @@ def free_duplicates(writer: Writer, source: Source) -> list[str]:
         with writer.write() as connection:
             for row in passed_on:
                 _inherit(connection, source, row)
-            tell_renamed(connection, writer, {row.held: (row.from_path, "the same id") for row in passed_on})
+            add_renames(connection, writer, {row.held: (row.from_path, "the same id") for row in passed_on})
     known = [row.path for row in rows if row.over and row.entry_id is not None]
     with writer.read() as connection:
         return sorted({*known, *(row.path for row in passed_on), *_unclaimed(connection, writer, source)})
@@ -333,11 +326,11 @@ def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
     connection.execute(
         update(file)
         .where(file.c.source == source.name, file.c.path == row.path)
-        .values(entry_id=row.held, state=FILE_READ, digest=b"", wanted_id=None, wanted_at=None, recheck=True)
+        .values(entry_id=row.held, state=FileState.READ, digest=b"", wanted_id=None, wanted_at=None, recheck=True)
     )
 
 
-_REFUSED = (file.c.state == FILE_DUPLICATE, file.c.problems.is_not(None), file.c.gone_at.is_(None))
+_REFUSED = (file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.missing_since.is_(None))
 
 
 def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
@@ -347,12 +340,14 @@ def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
     stated_by_others = (
         select(rival.c.id)
         .join(its_file, its_file.c.entry_id == rival.c.id)
-        .where(rival.c.explicit_id == file.c.wanted_id, its_file.c.gone_at.is_(None))
+        .where(rival.c.explicit_id == file.c.wanted_id, its_file.c.missing_since.is_(None))
         .exists()
     )
-    over = holder.c.gone_at <= writer.now - span_us(source.removal_grace)
-    came = and_(holder.c.source == file.c.source, file.c.wanted_at >= holder.c.gone_at)
-    refused = and_(holder.c.source == file.c.source, holder.c.state == FILE_DUPLICATE, holder.c.gone_at.is_(None))
+    over = holder.c.missing_since <= writer.now - span_us(source.removal_grace)
+    came = and_(holder.c.source == file.c.source, file.c.wanted_at >= holder.c.missing_since)
+    refused = and_(
+        holder.c.source == file.c.source, holder.c.state == FileState.DUPLICATE, holder.c.missing_since.is_(None)
+    )
     return (
         select(
             file.c.path,
@@ -360,7 +355,7 @@ def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
             holder.c.source.label("from_source"),
             holder.c.path.label("from_path"),
             holder.c.entry_id.label("held"),
-            holder.c.gone_at.is_not(None).label("vanished"),
+            holder.c.missing_since.is_not(None).label("vanished"),
             over.label("over"),
             came.label("came"),
             (holder.c.digest == file.c.digest).label("same"),

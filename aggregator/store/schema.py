@@ -3,6 +3,7 @@ sorted are in byte order."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -14,7 +15,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Row,
-    SmallInteger,
     Table,
     Text,
     and_,
@@ -27,11 +27,30 @@ AnyRow = Row[*tuple[Any, ...]]
 NEVER = -(2**62)
 """The published date, in the order of a feed, of an entry that has none."""
 
-FILE_READ, FILE_REJECTED, FILE_UNFINISHED, FILE_DUPLICATE, FILE_GONE = range(5)
-"""States of a file: its record is stored; it gives none; not yet; its explicit id is another's; it is withdrawn."""
 
-ENTRY_HIDDEN, ENTRY_WAITING, ENTRY_OUT = range(3)
-"""States of an entry: not public; public but not released, or not again; in its feeds."""
+class FileState(StrEnum):
+    """What became of a file when it was last read."""
+
+    READ = "read"  # its record is stored
+    REJECTED = "rejected"  # it gives no record
+    UNFINISHED = "unfinished"  # it gives no record yet: it is still being written
+    DUPLICATE = "duplicate"  # its record states the id of another entry
+    REMOVED = "removed"  # it is missing, and its entry is withdrawn
+
+
+class EntryState(StrEnum):
+    """Whether feeds show an entry."""
+
+    PUBLISHED = "published"  # released, and in its feeds
+    SCHEDULED = "scheduled"  # to be released at its date, for the first time or again
+    HIDDEN = "hidden"  # never published: a flag, an expiry or its file keeps it out of all feeds
+    WITHDRAWN = "withdrawn"  # was published, and is in no feed now
+
+
+SHOWABLE = (EntryState.SCHEDULED, EntryState.PUBLISHED)
+"""The states of entries that flags, expiries and files allow to be published."""
+ALL_FEED = 1
+"""The row of the feed `all`."""
 
 metadata = MetaData()
 
@@ -57,7 +76,7 @@ source = Table(
     Column("name", Text, primary_key=True),
     Column("parsed_with", Text, nullable=False),
     Column("scanned", Boolean, nullable=False),
-    Column("held_since", BigInteger),
+    Column("removals_held_since", BigInteger),
     Column("problem", Text),
 )
 """`scanned`: one scan was complete. `held_since`: when withdrawals of vanished files began to wait."""
@@ -70,9 +89,9 @@ file = Table(
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
-    Column("state", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False),
     Column("recheck", Boolean, nullable=False),
-    Column("gone_at", BigInteger),
+    Column("missing_since", BigInteger),
     Column("entry_id", _Key),
     Column("wanted_id", _Bytewise),
     Column("problems", Text),
@@ -84,7 +103,7 @@ file = Table(
 """What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
 duplicate asks for, since `wanted_at`. `problems`: JSON array of [line, column, what, value, todo, level]. `ctime_ns`
 and `inode`: none in rows of versions before 0004, whose files are all read again."""
-FILE_VANISHED = text("file.gone_at IS NOT NULL AND file.state <> 4")
+FILE_MISSING = text("file.missing_since IS NOT NULL AND file.state <> 'removed'")
 """A file is gone and not withdrawn yet; a text, because SQLite takes an index of some rows only for its very words."""
 
 entry = Table(
@@ -95,7 +114,7 @@ entry = Table(
     Column("explicit_id", _Bytewise),
     Column("source", _Bytewise, nullable=False),
     Column("path", _Bytewise, nullable=False),
-    Column("state", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False),
     Column("content", Text, nullable=False),
     Column("content_hash", LargeBinary, nullable=False),
     Column("visible_hash", LargeBinary, nullable=False),
@@ -139,13 +158,12 @@ feed = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("newest_at", BigInteger),
     Column("rule", Text),
-    Column("topic_title", Text),
-    Column("born_slug", _Bytewise),
-    Column("minted_from", _Bytewise),
     Column("pages", Integer, nullable=False, server_default="0"),
     Column("stale_at", BigInteger),
     Column("left_out", Text),
     Column("unused_since", BigInteger),
+    Column("uid", _Bytewise),
+    Column("topic_name", Text),
 )
 """`all`, every topic, and the feeds of the config. `topic` is its key, none for others; `slug` comes with enough
 entries. `size`: entries in it. `touched`: something in it changed since `shown_hash` was made; `changed_at`: the time
@@ -153,11 +171,10 @@ its window was last cut at; `newest_at`: the own date of its first entry. `left_
 have no room for, as JSON, see `room`. `pages`: how many archive pages it has. `unused_since`: when the feed of a topic
 lost its last entry. `stale_at`: when the first entry of its documents will be
 too old for it. `rule`: what a rule of the config said when every entry was last tried against it, empty while that goes
-on, none where no such rule is in force. `topic_title`: what the feed of a topic is called again when the config gives
-it back, or names it no more. `born_slug`: the slug that its Atom id is minted from, where the feed has moved since.
-`minted_from`: what it is minted from where that is neither, because a pin moved this feed or another."""
+on, none where no such rule is in force. `uid`: its Atom id, minted when it gets its first slug. `topic_name`: the topic
+as the first record spelled it. `title`: as of its last refresh."""
 FEED_TOUCHED = and_(feed.c.touched, text("feed.touched"))
-"""A feed is touched, in the words of the index too, see FILE_VANISHED."""
+"""A feed is touched, in the words of the index too, see FILE_MISSING."""
 
 old_slug = Table(
     "old_slug",
@@ -199,7 +216,7 @@ archive_page = Table(
 )
 """A sealed page of a feed; what is in it says `feed_entry`. The other columns are as those of `feed`."""
 PAGE_TOUCHED = and_(archive_page.c.touched, text("archive_page.touched"))
-"""A page is touched, in the words of the index too, see FILE_VANISHED."""
+"""A page is touched, in the words of the index too, see FILE_MISSING."""
 
 body = Table(
     "body",

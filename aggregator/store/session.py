@@ -5,79 +5,37 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, Update, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Insert, Table, Update, func, insert, select
 
 from aggregator.errors import StoreMismatchError
-from aggregator.feeds.rules import FeedRules
 from aggregator.ids import IdMint
-from aggregator.settings import FeedPolicy, Rule
 from aggregator.store.database import Store
-from aggregator.store.schema import AnyRow, entry, feed, meta
+from aggregator.store.schema import entry, meta
 
-ALL_FEED = 1
-"""The row of the feed `all`."""
 JOIN_S = 0.2
 """How old a transaction may be for another step to go into it; none may take 2 s."""
 
-_FEEDS = select(feed.c.id, feed.c.slug, feed.c.topic, feed.c.rule)
-_ADD_TO_SIZE = (
-    update(feed)
-    .where(feed.c.id == bindparam("feed_id"))
-    .values(size=feed.c.size + bindparam("delta"), touched=literal_column("true"))
-)
-
 
 class Writer:
-    """One cycle's hand on the store. `now` and `late` are in µs."""
+    """One cycle's access to the store: its time, its transactions, keys for new entries, and what it counted."""
 
-    def __init__(self, store: Store, now: datetime, policy: FeedPolicy, site_id: str) -> None:
+    def __init__(self, store: Store, now: datetime, site_id: str) -> None:
         self.store = store
         self.now = to_us(now)
-        self.policy = policy
-        self.late = span_us(policy.late)
         self.mint = IdMint(site_id)
-        self.new = self.changed = self.removed = 0
-        self.without_feed: Sequence[str] = ()
-        """Names of topics that have enough entries for a feed and none, because too many have one."""
+        self.new = self.changed = self.removed = 0  # entries
         self._joined, self._writing, self._since = False, False, 0.0
         self._connection: Connection | None = None
         self._transaction = ExitStack()
         with self.read() as connection:
             self._next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
-            rows = connection.execute(_FEEDS).all()
-        self._next_feed = max((row.id for row in rows), default=ALL_FEED) + 1
-        self.standing = frozenset(row.id for row in rows if row.slug is not None)
-        """Feeds that were there before this cycle."""
-        self._meet_feeds(rows)
-
-    def read_feeds(self) -> None:
-        """Learns which feeds there are. Those of the config stand `idle` until `use_rules` has their rules."""
-        with self.read() as connection:
-            self._meet_feeds(connection.execute(_FEEDS).all())
-
-    def _meet_feeds(self, rows: Sequence[AnyRow]) -> None:
-        stated = [row for row in rows if row.id != ALL_FEED and (row.topic is None or row.rule is not None)]
-        self.idle = frozenset(row.id for row in stated)
-        """Feeds that nothing goes in or out of, because their rule is not known, or no more."""
-        self.covered = frozenset(row.topic for row in stated if row.topic is not None)
-        """Topics whose feed is one of the config."""
-        topic_feeds = {row.topic: row.id for row in rows if row.topic is not None and row.rule is None}
-        self.rules = FeedRules({ALL_FEED: Rule()}, topic_feeds)
-        self.old_slugs: frozenset[str] = frozenset()
-        """What feeds of the config were called before: no other feed may be, while their addresses go on."""
-
-    def use_rules(self, rules: Mapping[int, Rule], old_slugs: frozenset[str]) -> None:
-        """From now on entries go into feeds of the config by these rules, by feed key."""
-        self.idle -= rules.keys()
-        self.rules = FeedRules({ALL_FEED: Rule(), **rules}, self.rules.topic_feeds)
-        self.old_slugs = old_slugs
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -133,11 +91,6 @@ class Writer:
         """The next key of an entry."""
         self._next_entry += 1
         return self._next_entry - 1
-
-    def new_feed_id(self) -> int:
-        """The next key of a feed."""
-        self._next_feed += 1
-        return self._next_feed - 1
 
 
 def open_site(store: Store, stated_id: str | None, default_id: str) -> str:
@@ -217,12 +170,6 @@ def dialect_insert(dialect: str, table: Table) -> Any:
     from sqlalchemy.dialects import postgresql
 
     return postgresql.insert(table)
-
-
-def add_to_sizes(connection: Connection, deltas: dict[int, int]) -> None:
-    """Adds to the number of entries of feeds and marks them touched."""
-    rows = [{"feed_id": feed_id, "delta": delta} for feed_id, delta in sorted(deltas.items())]
-    execute_many(connection, _ADD_TO_SIZE, rows)
 
 
 def to_us(moment: datetime) -> int:

@@ -637,7 +637,7 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
         "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published"
         " unwritten unreadable".split()
     )
-    assert facts["entries"] == {"published": 2, "waiting": 0, "hidden": 0}
+    assert facts["entries"] == {"published": 2, "scheduled": 0, "hidden": 0, "withdrawn": 0}
     assert (facts["running"], facts["next_cycle"]) == (None, None)
 
 
@@ -985,8 +985,8 @@ def test_check_tells_of_another_id_and_another_port(shop: Shop, call: Call) -> N
             " all ids would change: 'other.example.org' (write id = \"feeds.example.org\")"
         ),
         (
-            "config/aggregator.toml:4:1: warning: the feeds name URLs below http://127.0.0.1:8000/, but the port served"
-            ' is 8001 (write below [site]: base_url = "http://127.0.0.1:8001/")'
+            "config/aggregator.toml:4:1: warning: base_url is http://127.0.0.1:8000/, but the service listens on port"
+            ' 8001 (write below [site]: base_url = "http://127.0.0.1:8001/")'
         ),
     ]
     assert call("check", "a.md")[0] == 0, "a single record has nothing to do with it"

@@ -297,16 +297,16 @@ def test_a_rule_of_the_config_that_changes_is_in_the_history(site: SiteFolder) -
     ]
 
 
-@pytest.mark.parametrize("reason", ["expired", "vanished", "unusable", "flag"])
+@pytest.mark.parametrize("reason", ["expired", "missing", "rejected", "flag"])
 def test_history_says_why_an_entry_was_withdrawn(site: SiteFolder, reason: str) -> None:
     site.configure('[records]\nfields.expires_at = "gone"\nremoval_grace = "1s"\n')
     site.record("a.md", publishedDateTime=DATE, gone="2024-05-01T12:30:00Z" if reason == "expired" else None)
     site.record("b.md")
     site.run(NOON)
-    if reason == "vanished":
+    if reason == "missing":
         site.remove("a.md")
     elif reason != "expired":
-        site.record("a.md", published="maybe" if reason == "unusable" else False)
+        site.record("a.md", published="maybe" if reason == "rejected" else False)
     site.run(LATER)
     assert happened(site, "a.md")[-1] == ("13:00", "withdrawn", None, reason)
 
@@ -368,7 +368,7 @@ def test_old_events_are_dropped_in_small_steps(site: SiteFolder, monkeypatch: py
     site.run(LATER)
 
     def left_at(moment: str) -> int:
-        writer = Writer(site.store, at(moment), site.pipeline.policy, "feeds.example.org")
+        writer = Writer(site.store, at(moment), "feeds.example.org")
         with writer.write() as connection:
             prune_events(connection, writer)
             return connection.scalar(select(func.count()).select_from(event)) or 0

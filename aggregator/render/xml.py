@@ -1,7 +1,7 @@
-"""The one home of feedgen and lxml: what their elements cannot say is added here, what they raise is wrapped here.
+"""The home of feedgen and lxml: adds elements that feedgen lacks, and wraps errors.
 
-feedgen makes the channel of a document, and entries written as text are put into it: building whole documents from
-entry objects costs many times as much, for the same bytes.
+feedgen writes documents without entries. Entries are inserted as text, because building them as objects takes many
+times as long for the same bytes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from lxml import etree
 
 from aggregator.errors import RenderError
 from aggregator.model import Feed
+from aggregator.render.assembly import Frame
+from aggregator.render.content import GENERATOR
 from aggregator.render.markup import rfc822_date
-from aggregator.render.parts import GENERATOR, Frame
 from aggregator.settings import Format, Site
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -28,22 +29,22 @@ DC = "{http://purl.org/dc/elements/1.1/}"
 HISTORY = "{http://purl.org/syndication/history/1.0}"
 MEDIA = "{http://search.yahoo.com/mrss/}"
 
-# What the root of every document declares, used or not: then an entry fits into any of them.
+# namespaces of every document, so that cached entries fit into all
 _PREFIXES: dict[Format, dict[str, str]] = {
     "rss": {"atom": ATOM[1:-1], "content": CONTENT[1:-1], "dc": DC[1:-1], "media": MEDIA[1:-1]},
     "atom": {"media": MEDIA[1:-1]},
 }
 
 Extend = Callable[[Any], None]
-"""Adds elements that feedgen cannot make to one that it has made."""
+"""Adds elements that feedgen lacks to an element of feedgen."""
 
 
-# feedgen's own asks the C library by switching the locale of the whole process, which other threads then see.
+# feedgen's version switches the locale of the whole process, which other threads would see
 feedgen.feed.formatRFC2822 = feedgen.entry.formatRFC2822 = rfc822_date
 
 
 class _FeedAdditions(BaseExtension):  # type: ignore[misc]
-    """feedgen's hook for the channel: its namespaces, and elements behind its own."""
+    """feedgen's hook for feeds: namespaces, and elements after its own."""
 
     def __init__(self, prefixes: Mapping[str, str], extend: Extend) -> None:
         self._prefixes, self._extend = prefixes, extend
@@ -60,7 +61,7 @@ class _FeedAdditions(BaseExtension):  # type: ignore[misc]
 
 @contextmanager
 def render_errors(subject: str) -> Iterator[None]:
-    """Turns what feedgen and lxml raise into a RenderError that names the subject."""
+    """Wraps errors of feedgen and lxml in a RenderError that names the subject."""
     try:
         yield
     except (ValueError, TypeError, KeyError, etree.LxmlError) as error:
@@ -68,11 +69,11 @@ def render_errors(subject: str) -> Iterator[None]:
 
 
 def new_feed(feed: Feed, site: Site, form: Format, links: Iterable[dict[str, str]], extend: Extend) -> Any:
-    """A feedgen FeedGenerator that holds what RSS and Atom share; feedgen takes the last link for the channel's."""
+    """A FeedGenerator with what RSS and Atom share. feedgen uses the last link as the link of an RSS channel."""
     made = feedgen.feed.FeedGenerator()
     made.register_extension("additions", partial(_FeedAdditions, _PREFIXES[form], extend))
     made.title(feed.title)
-    # feedgen's default for every date is the wall clock.
+    # feedgen's default is the current time
     made.updated(feed.updated)
     made.language(feed.language)
     made.generator(GENERATOR)
@@ -82,24 +83,24 @@ def new_feed(feed: Feed, site: Site, form: Format, links: Iterable[dict[str, str
 
 
 def mark_as_archive(feed: etree._Element) -> None:
-    """RFC 5005 section 4: an archive document says by `fh:archive` that it is one."""
+    """Adds `fh:archive` (RFC 5005 section 4)."""
     etree.SubElement(feed, f"{HISTORY}archive", nsmap={"fh": HISTORY[1:-1]})
 
 
 def frame(shell: bytes, closing_tag: bytes) -> Frame:
-    """The document without entries, cut before the tag that closes what holds them."""
+    """The document without entries, split before the closing tag of their parent."""
     head, tag, rest = shell.rpartition(closing_tag)
     return Frame(head.rstrip() + b"\n", b"", tag + rest)
 
 
-def written(root: etree._Element) -> bytes:
-    """A whole small document."""
+def document_bytes(root: etree._Element) -> bytes:
+    """The element as a document."""
     text: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True)
     return text
 
 
 def element(tag: str, parent: Any = None, text: str | None = None, /, **attributes: str) -> Any:
-    """A new element, the last in its parent if it has one."""
+    """A new element, appended to its parent if it has one."""
     made = etree.Element(tag, attributes) if parent is None else etree.SubElement(parent, tag, attributes)
     made.text = text
     return made
