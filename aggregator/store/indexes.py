@@ -46,7 +46,7 @@ Index(
     sqlite_where=entry.c.link_key.is_not(None),
     postgresql_where=entry.c.link_key.is_not(None),
 )
-Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
+Index("feed_dirty", feed.c.dirty, sqlite_where=text("dirty"), postgresql_where=text("dirty"))
 Index(
     "feed_stale",
     feed.c.stale_at,
@@ -84,9 +84,9 @@ Index(
     postgresql_where=_withdrawn,
 )
 Index(
-    "archive_page_touched",
-    archive_page.c.touched,
-    sqlite_where=text("touched"),
-    postgresql_where=text("touched"),
+    "archive_page_dirty",
+    archive_page.c.dirty,
+    sqlite_where=text("dirty"),
+    postgresql_where=text("dirty"),
 )
 Index("event_entry", event.c.entry_id)

@@ -151,7 +151,7 @@ feed = Table(
     Column("topic", _Bytewise, unique=True),
     Column("title", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("touched", Boolean, nullable=False),
+    Column("dirty", Boolean, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("shown_hash", LargeBinary, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
@@ -166,15 +166,15 @@ feed = Table(
     Column("topic_name", Text),
 )
 """`all`, every topic, and the feeds of the config. `topic` is its key, none for others; `slug` comes with enough
-entries. `size`: entries in it. `touched`: something in it changed since `shown_hash` was made; `changed_at`: the time
+entries. `size`: entries in it. `dirty`: something in it changed since `shown_hash` was made; `changed_at`: the time
 its window was last cut at; `newest_at`: the own date of its first entry. `left_out`: the entries that its documents
 have no room for, as JSON, see `room`. `pages`: how many archive pages it has. `unused_since`: when the feed of a topic
 lost its last entry. `stale_at`: when the first entry of its documents will be
 too old for it. `rule`: what a rule of the config said when every entry was last tried against it, empty while that goes
 on, none where no such rule is in force. `uid`: its Atom id, minted when it gets its first slug. `topic_name`: the topic
 as the first record spelled it. `title`: as of its last refresh."""
-FEED_TOUCHED = and_(feed.c.touched, text("feed.touched"))
-"""A feed is touched, in the words of the index too, see FILE_MISSING."""
+FEED_IS_DIRTY = and_(feed.c.dirty, text("feed.dirty"))
+"""A feed is dirty, in the words of the index too, see FILE_MISSING."""
 
 old_slug = Table(
     "old_slug",
@@ -208,15 +208,15 @@ archive_page = Table(
     metadata,
     Column("feed_id", _Key, primary_key=True, autoincrement=False),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("touched", Boolean, nullable=False),
+    Column("dirty", Boolean, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("shown_hash", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 """A sealed page of a feed; what is in it says `feed_entry`. The other columns are as those of `feed`."""
-PAGE_TOUCHED = and_(archive_page.c.touched, text("archive_page.touched"))
-"""A page is touched, in the words of the index too, see FILE_MISSING."""
+PAGE_IS_DIRTY = and_(archive_page.c.dirty, text("archive_page.dirty"))
+"""A page is dirty, in the words of the index too, see FILE_MISSING."""
 
 body = Table(
     "body",
