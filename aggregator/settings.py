@@ -90,7 +90,7 @@ class Rule:
     """What a feed takes: the entries that meet every clause; all of them without any. Values are folded as topics are.
 
     `default_language` is what an entry without a language counts as, where the rule asks for languages. The values of
-    `text` are phrases as `phrases.read_phrase` gives them. `order` is the date that an entry has its place by. With
+    `text` are phrases as `phrases.parse_phrase` gives them. `order` is the date that an entry has its place by. With
     `duplicates` merged, the first released of the entries with one canonical link stands for all that the clauses take.
     """
 

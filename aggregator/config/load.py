@@ -38,7 +38,7 @@ from aggregator.config.toml_positions import KeyPath
 from aggregator.config.topics import read_tables
 from aggregator.config.values import sqlite_file
 from aggregator.errors import ConfigError, ShortageError
-from aggregator.feeds.phrases import read_phrase
+from aggregator.feeds.phrases import parse_phrase
 from aggregator.feeds.rules import fold
 from aggregator.output.redirects import Moves
 from aggregator.problems import Problem
@@ -328,7 +328,7 @@ def _rule(table: FeedTable, site: SiteTable, tables: TopicTables) -> Rule:
         default_language=fold(site.language) if language else "",
         min_quality=table.min_quality,
         min_heat=table.min_heat,
-        text=_clause(table.text, read_phrase),
+        text=_clause(table.text, parse_phrase),
         order=table.order,
         duplicates=table.duplicates,
     )

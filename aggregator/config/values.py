@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from aggregator.feeds.phrases import expression_error, read_phrase
+from aggregator.feeds.phrases import expression_error, parse_phrase
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ def need_text(value: str) -> str:
 def need_phrase(value: str) -> str:
     """The word or phrase, or the expression that re2 takes."""
     need_text(value)
-    if wrong := expression_error(read_phrase(value)):
+    if wrong := expression_error(parse_phrase(value)):
         raise BadValueError(
             f"holds an expression that cannot be used ({wrong})",
             "write it as https://github.com/google/re2/wiki/Syntax says, or without re: to look for words",

@@ -240,7 +240,9 @@ class _FeedChanges:
         """The slug of the feed in the store: its own, an old slug, or one that it had in between."""
         free = {slug: row for slug, row in rows.items() if slug not in self._slugs}
         moved = [old for old in spec.old_slugs if old in free and free[old].rule is not None]
-        if spec.slug in rows and not (moved and _is_removed(rows[spec.slug])):
+        own = rows.get(spec.slug)
+        is_removed = own is not None and own.topic is None and own.rule is None  # the config had no such feed lately
+        if own is not None and not (moved and is_removed):
             return spec.slug
         names = (spec.slug, *spec.old_slugs)
         ids = {self._mint.feed_id(name) for name in names}
@@ -278,11 +280,6 @@ class _FeedChanges:
     def _finish(self, feed_id: int, row: AnyRow | None, values: dict[str, Any]) -> None:
         updated = max(self._writer.now, row.updated_at if row else 0)
         self.evaluated[feed_id] = values | {"touched": True, "updated_at": updated}
-
-
-def _is_removed(row: AnyRow) -> bool:
-    """True for a configured feed that the config no longer has."""
-    return row.topic is None and row.rule is None
 
 
 def _without_slug(row: AnyRow, mint: IdMint) -> dict[str, Any]:
@@ -399,7 +396,8 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> None:
     policy, pins = feeds.policy, feeds.tables.slugs
     with writer.read() as connection:
         waiting = _waiting_topics(connection, policy)
-        room = max(policy.max_feeds - _count_topic_feeds(connection), 0) if waiting else 0
+        number = connection.scalar(select(func.count()).select_from(feed).where(*OF_TOPIC)) if waiting else 0
+    room = max(policy.max_feeds - (number or 0), 0)
     waiting.sort(key=lambda row: row.topic not in pins)
     rows = waiting[:room]
     feeds.without_feed = [policy.tables.titles.get(row.topic) or row.topic_name for row in waiting[room:]]
@@ -446,10 +444,6 @@ def _waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
     columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid)
     rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
     return [row for row in rows if row.topic in pins or topic_slug(row.topic) not in policy.specs]
-
-
-def _count_topic_feeds(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(feed).where(*OF_TOPIC)) or 0
 
 
 def _free_slugs(connection: Connection, writer: Writer, wanted: Collection[str]) -> None:

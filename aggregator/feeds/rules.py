@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 
-from aggregator.feeds.phrases import says
+from aggregator.feeds.phrases import contains_phrase
 from aggregator.model import Content, Facts
 from aggregator.settings import NO_CLAUSE, Clause, Rule
 from aggregator.slugs import topic_key
@@ -68,7 +68,7 @@ def failing_clauses(facts: Facts, rule: Rule) -> Iterator[str]:
     if _is_below(facts.heat, rule.min_heat):
         yield "min_heat"
     if rule.text is not NO_CLAUSE:
-        yield from _failing_tests("text", rule.text, partial(says, facts.texts))
+        yield from _failing_tests("text", rule.text, partial(contains_phrase, facts.texts))
 
 
 def rule_text(rule: Rule) -> str:

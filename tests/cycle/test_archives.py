@@ -1,4 +1,4 @@
-"""Archives (RFC 5005): whatever was published and still is stands in a feed's document or in a page of it."""
+"""Archives (RFC 5005): every published entry is in the document or in a page of each of its feeds."""
 
 from __future__ import annotations
 
@@ -40,39 +40,39 @@ def pages(site: SiteFolder, slug: str = "all") -> dict[str, bytes]:
 @lru_cache(maxsize=2000)  # most documents stay as they are for many steps
 def entry_ids(body: bytes) -> list[str]:
     """The ids of a document's entries, in the order shown."""
-    return [one.text or "" for one in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}id")]
+    return [element.text or "" for element in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}id")]
 
 
 @lru_cache(maxsize=2000)
 def titles(body: bytes) -> list[str]:
     """The titles of a document's entries, in the order shown."""
-    return [one.text or "" for one in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}title")]
+    return [element.text or "" for element in etree.fromstring(body).iterfind(f"{ATOM}entry/{ATOM}title")]
 
 
 @lru_cache(maxsize=2000)
 def link(body: bytes, rel: str) -> str | None:
-    """Where the link of a document with this relation leads, as a path of the output folder."""
+    """The target of the link with this relation, as a path of the output folder."""
     root = etree.fromstring(body)
     parent = root if root.tag == f"{ATOM}feed" else root[0]
-    found = [one.get("href") for one in parent.iterfind(f"{ATOM}link") if one.get("rel") == rel]
-    assert len(found) < 2, f"{rel} is there {len(found)} times"
-    return found[0].removeprefix(BASE) if found else None
+    targets = [element.get("href") for element in parent.iterfind(f"{ATOM}link") if element.get("rel") == rel]
+    assert len(targets) < 2, f"{rel} is there {len(targets)} times"
+    return targets[0].removeprefix(BASE) if targets else None
 
 
-def walk(documents: dict[str, bytes], start: str) -> set[str]:
-    """The ids that a reader finds who follows the archive of a feed to its end."""
-    found: set[str] = set()
+def archive_ids(documents: dict[str, bytes], start: str) -> set[str]:
+    """The ids that a reader gets by following the archive of a feed to its end."""
+    ids: set[str] = set()
     path: str | None = start
     while path:
         body = documents[path]
-        found |= set(entry_ids(body)) if path.endswith("/atom.xml") or "/archive/" in path else set()
+        ids |= set(entry_ids(body)) if path.endswith("/atom.xml") or "/archive/" in path else set()
         path = link(body, "prev-archive")
-    return found
+    return ids
 
 
 @dataclass
 class Subscriber:
-    """Polls a feed, takes in the archive pages that are new to it, and forgets what a tombstone names."""
+    """A reader that polls a feed, fetches new archive pages, and deletes entries with a tombstone."""
 
     known: set[str] = field(default_factory=set)
     pages: set[str] = field(default_factory=set)
@@ -83,7 +83,7 @@ class Subscriber:
         while path and path not in self.pages:
             body = documents[path]
             self.known |= set(entry_ids(body))
-            gone |= {one.get("ref", "") for one in etree.fromstring(body).iter(TOMBSTONE)}
+            gone |= {element.get("ref", "") for element in etree.fromstring(body).iter(TOMBSTONE)}
             if "/archive/" in path:
                 self.pages.add(path)
             path = link(body, "prev-archive")
@@ -91,7 +91,7 @@ class Subscriber:
 
 
 class Newsroom:
-    """Adds records one by one, and now and then edits, withdraws or brings back an old one, or adds a late one."""
+    """Adds records one by one, and sometimes edits, withdraws or restores an old one, or adds a late one."""
 
     def __init__(self, site: SiteFolder, seed: int) -> None:
         self.site, self.random, self.now = site, random.Random(seed), NOON
@@ -99,7 +99,7 @@ class Newsroom:
         self.changed: set[str] = set()
 
     def step(self, number: int) -> None:
-        """One more record, and what else happens; the names of old ones that changed are in `changed`."""
+        """One more record, and what else happens; `changed` has the names of old records that changed."""
         self.now += timedelta(minutes=self.random.choice((5, 60, 600)))
         self.changed = set()
         late = self.random.random() < 0.15
@@ -139,7 +139,7 @@ class Newsroom:
         self.site.record(name, **fields)
 
 
-def test_a_reader_that_polls_now_and_then_misses_nothing_and_sealed_pages_stay(
+def test_a_reader_that_polls_seldom_misses_nothing_and_sealed_pages_stay(
     make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str]
 ) -> None:
     site = make_site(make_store_url("sqlite"), SMALL)  # 300 cycles; histories and the replay are for both databases
@@ -154,9 +154,9 @@ def test_a_reader_that_polls_now_and_then_misses_nothing_and_sealed_pages_stay(
         after = site.documents()
         for body in (after["all/atom.xml"], *pages(site).values()):
             names |= dict(zip(entry_ids(body), titles(body), strict=True))
-        assert {names[uid] for uid in walk(after, "all/atom.xml")} == room.published
+        assert {names[uid] for uid in archive_ids(after, "all/atom.xml")} == room.published
         if "rail/atom.xml" in after:
-            assert {names[uid] for uid in walk(after, "rail/atom.xml")} == room.members("Rail")
+            assert {names[uid] for uid in archive_ids(after, "rail/atom.xml")} == room.members("Rail")
         for path in sorted(path for path in before if "/archive/" in path):
             if after[path] != before[path]:
                 rewritten += 1
@@ -179,7 +179,7 @@ def add(site: SiteFolder, numbers: Iterable[int], **fields: Any) -> None:
         site.record(f"{number:03}.md", publishedDateTime=date, topics=["AI"], **fields)
 
 
-def test_a_first_import_seals_what_the_document_has_no_room_for_oldest_first_in_full_pages(site: SiteFolder) -> None:
+def test_an_import_seals_what_is_not_in_the_document_oldest_first_in_full_pages(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
     site.run("2026-03-02 12:00")
@@ -190,7 +190,7 @@ def test_a_first_import_seals_what_the_document_has_no_room_for_oldest_first_in_
     assert titles(page(site, "all", 3)) == [f"{number:03}.md" for number in range(24, 19, -1)]
 
 
-def test_pages_are_sealed_when_the_first_entry_is_about_to_leave_and_then_take_the_whole_document(
+def test_a_page_is_sealed_when_the_first_entry_leaves_and_takes_the_whole_document(
     site: SiteFolder,
 ) -> None:
     site.configure(SMALL)
@@ -202,7 +202,7 @@ def test_pages_are_sealed_when_the_first_entry_is_about_to_leave_and_then_take_t
     assert [len(entry_ids(body)) for body in pages(site).values()] == [10, 10, 10]
 
 
-def test_a_page_names_its_feed_its_current_document_and_the_page_before_and_no_page_after(site: SiteFolder) -> None:
+def test_a_page_links_to_its_feed_the_document_and_the_page_before_but_to_no_page_after(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
     site.run("2026-03-02 12:00")
@@ -222,7 +222,7 @@ def test_a_page_names_its_feed_its_current_document_and_the_page_before_and_no_p
     assert link((site.output / "ai" / "rss.xml").read_bytes(), "prev-archive") == "ai/archive/0003.xml"
 
 
-def test_a_backfill_gets_pages_of_its_own_and_leaves_the_document_alone(site: SiteFolder) -> None:
+def test_a_backfill_gets_pages_of_its_own_and_does_not_change_the_document(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(10))
     site.run("2026-03-02 12:00")
@@ -239,7 +239,7 @@ def test_a_backfill_gets_pages_of_its_own_and_leaves_the_document_alone(site: Si
     assert sorted(titles(page(site, "all", 4))) == sorted(shown)
 
 
-def test_a_withdrawn_entry_goes_from_its_page_alone_and_comes_back_into_it(site: SiteFolder) -> None:
+def test_a_withdrawn_entry_leaves_only_its_page_and_returns_to_it(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
     site.run("2026-03-02 12:00")
@@ -251,7 +251,7 @@ def test_a_withdrawn_entry_goes_from_its_page_alone_and_comes_back_into_it(site:
     assert {path for path in before if after[path] != before[path]} == {"all/archive/0001.xml"}
     assert "003.md" not in titles(after["all/archive/0001.xml"])
     tombstones = etree.parse(site.output / "all" / "atom.xml").getroot().iter(TOMBSTONE)
-    assert [one.get("ref") for one in tombstones] == [entry_ids(before["all/archive/0001.xml"])[6]]
+    assert [element.get("ref") for element in tombstones] == [entry_ids(before["all/archive/0001.xml"])[6]]
 
     add(site, [3], published=True)
     site.run("2026-03-02 14:00")
@@ -259,7 +259,7 @@ def test_a_withdrawn_entry_goes_from_its_page_alone_and_comes_back_into_it(site:
     assert len(pages(site)) == 3
 
 
-def test_an_edit_changes_the_pages_that_hold_the_entry_and_a_new_score_changes_none(site: SiteFolder) -> None:
+def test_an_edit_rewrites_the_pages_with_the_entry_and_a_new_score_rewrites_none(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
     site.run("2026-03-02 12:00")
@@ -288,7 +288,7 @@ def test_an_entry_that_leaves_a_topic_leaves_the_pages_of_that_feed_only(site: S
     assert site.titles("chips") == ["003.md"]
 
 
-def test_without_archives_there_are_no_pages_and_with_them_again_there_is_nothing_missing(site: SiteFolder) -> None:
+def test_an_archive_that_is_switched_off_and_on_is_complete(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(25))
     site.run("2026-03-02 12:00")
@@ -306,17 +306,17 @@ def test_without_archives_there_are_no_pages_and_with_them_again_there_is_nothin
     after = site.documents()
     assert "003.md" not in titles(after["all/archive/0001.xml"])
     assert after["all/archive/0002.xml"] == before["all/archive/0002.xml"]
-    assert len(walk(after, "all/atom.xml")) == 27
+    assert len(archive_ids(after, "all/atom.xml")) == 27
 
 
-def test_what_does_not_fit_into_the_largest_document_is_in_a_page_and_pages_fit_too(site: SiteFolder) -> None:
+def test_entries_that_do_not_fit_into_the_document_are_in_pages_that_fit(site: SiteFolder) -> None:
     site.configure(SMALL + '\nmax_bytes = "12KB"')
     add(site, range(30), excerpt="All that there is to say about it. " * 40)
     site.run("2026-03-02 12:00")
     documents = site.documents()
 
     assert 0 < len(site.titles()) < 10
-    assert len(walk(documents, "all/atom.xml")) == 30
+    assert len(archive_ids(documents, "all/atom.xml")) == 30
     names = ("/rss.xml", "/atom.xml", "/feed.json")
     feeds = [body for path, body in documents.items() if path.endswith(names) or "/archive/" in path]
     assert max(map(len, feeds)) <= 12_000
@@ -324,7 +324,7 @@ def test_what_does_not_fit_into_the_largest_document_is_in_a_page_and_pages_fit_
     add(site, [41])
     site.run("2026-03-02 13:00")
     assert site.titles()[0] == "041.md"
-    assert len(walk(site.documents(), "all/atom.xml")) == 32
+    assert len(archive_ids(site.documents(), "all/atom.xml")) == 32
 
 
 @pytest.fixture
@@ -333,7 +333,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_at_once")
-def test_a_large_backfill_is_sealed_in_several_transactions_as_it_would_be_in_one(
+def test_a_large_backfill_is_sealed_in_several_transactions_with_the_same_pages(
     make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
@@ -348,7 +348,7 @@ def test_a_large_backfill_is_sealed_in_several_transactions_as_it_would_be_in_on
 
 
 @pytest.mark.usefixtures("few_at_once")
-def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: SiteFolder) -> None:
+def test_a_cycle_that_is_stopped_while_it_seals_is_continued_by_the_next(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(150))
     checks = iter(range(1000))
@@ -367,8 +367,8 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: Si
         with pytest.raises(StoppedError):
             site.run("2026-03-02 12:00")
         site.run("2026-03-02 12:01")
-    assert len(walk(site.documents(), "all/atom.xml")) == 150
-    assert len(walk(site.documents(), "ai/atom.xml")) == 150
+    assert len(archive_ids(site.documents(), "all/atom.xml")) == 150
+    assert len(archive_ids(site.documents(), "ai/atom.xml")) == 150
 
 
 def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,12 +392,12 @@ def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monke
     assert max(sealed.values()) <= 100
 
 
-# what a deleted output folder gets back
+# a deleted output folder
 
 LONG = "All that there is to say about it. " * 60
 
 
-def test_a_document_that_a_backfill_left_alone_is_written_again_as_it_was(site: SiteFolder) -> None:
+def test_a_document_is_rewritten_with_the_same_bytes_after_a_backfill(site: SiteFolder) -> None:
     site.configure(SMALL + '\narchive = false\nmax_bytes = "12KB"')
     add(site, range(10, 12), excerpt=LONG)
     site.run("2026-03-02 12:00")
@@ -410,7 +410,7 @@ def test_a_document_that_a_backfill_left_alone_is_written_again_as_it_was(site: 
     assert site.documents() == before
 
 
-def test_a_document_behind_which_sealed_entries_came_back_is_written_again_as_it_was(site: SiteFolder) -> None:
+def test_a_document_is_rewritten_with_the_same_bytes_after_sealed_entries_returned(site: SiteFolder) -> None:
     site.configure(SMALL + '\nmax_bytes = "12KB"\n[[feed]]\nslug = "good"\nmin_quality = 50\n')
     add(site, range(8), excerpt=LONG, quality=60)
     site.run("2026-03-02 12:00")

@@ -985,8 +985,8 @@ def test_check_tells_of_another_id_and_another_port(shop: Shop, call: Call) -> N
             " all ids would change: 'other.example.org' (write id = \"feeds.example.org\")"
         ),
         (
-            "config/aggregator.toml:4:1: warning: the feeds name URLs below http://127.0.0.1:8000/, but the port served"
-            ' is 8001 (write below [site]: base_url = "http://127.0.0.1:8001/")'
+            "config/aggregator.toml:4:1: warning: base_url is http://127.0.0.1:8000/, but the service listens on port"
+            ' 8001 (write below [site]: base_url = "http://127.0.0.1:8001/")'
         ),
     ]
     assert call("check", "a.md")[0] == 0, "a single record has nothing to do with it"

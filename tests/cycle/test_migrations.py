@@ -1,4 +1,4 @@
-"""A store of the first schema goes on where it was, under the program of today."""
+"""A store of an older schema continues under the present program."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from conftest import SiteFolder, at
-from sqlalchemy import LargeBinary, MetaData, create_engine, text
-from test_archives import pages, walk
+from conftest import SITE_ID, SiteFolder, at
+from sqlalchemy import Connection, LargeBinary, MetaData, create_engine, text
+from test_archives import archive_ids, pages
+
+from aggregator.ids import IdMint
 
 FIRST = Path(__file__).parents[1] / "data" / "store-0001.json"
 """The rows that commit fad80ac stored when it ran `live` over `CONFIG`, by table; hashes are in hex."""
 RELEASED = FIRST.with_name("store-0006.json")
 """The rows of version 0.1 after the same life, and a cycle more."""
 CONFIG = '[output]\nlimit = 5\nmin_stay = "0s"\n'
+DROPPED = {"fits", "gone_at"}
+"""Columns that a later schema does not have, or has by another name."""
 NOON = at("2026-03-01 12:00")
 HOUR = timedelta(hours=1)
 
@@ -41,14 +45,19 @@ def live(site: SiteFolder) -> list[Callable[[], Any]]:
     ]
 
 
+def migrate(connection: Connection, revision: str) -> None:
+    """Brings the schema to a revision."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", "aggregator.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
 def restore(url: str, revision: str, tables: dict[str, list[dict[str, Any]]]) -> None:
     """Makes a database with the schema and the rows of an earlier version."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        config = AlembicConfig()
-        config.set_main_option("script_location", "aggregator.store:migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        migrate(connection, revision)
         metadata = MetaData()
         metadata.reflect(connection)
         for name, rows in tables.items():
@@ -89,8 +98,7 @@ def first(table: str) -> list[dict[str, Any]]:
 
 def now(site: SiteFolder, table: str) -> list[dict[str, Any]]:
     """The same columns of a table as they are now."""
-    lost = {"fits", "gone_at"}  # which a later schema has no more, or by another name
-    columns = ", ".join(name for name in first(table)[0] if name not in lost)
+    columns = ", ".join(name for name in first(table)[0] if name not in DROPPED)
     with site.store.read() as connection:
         rows = connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1, 2")).mappings().all()
     return [{key: one.hex() if isinstance(one, bytes) else one for key, one in row.items()} for row in rows]
@@ -112,7 +120,7 @@ def test_an_upgraded_store_keeps_ids_and_times_and_publishes_everything(upgraded
     documents = upgraded.documents()
     for feed in first("feed"):
         inside = [row for row in first("feed_entry") if row["feed_id"] == feed["id"] and row["left_at"] is None]
-        assert walk(documents, f"{feed['slug']}/atom.xml") == {uids[row["entry_id"]] for row in inside}
+        assert archive_ids(documents, f"{feed['slug']}/atom.xml") == {uids[row["entry_id"]] for row in inside}
         assert pages(upgraded, feed["slug"])
         assert len(upgraded.titles(feed["slug"])) == 5
 
@@ -151,3 +159,34 @@ def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
         files = {row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM file GROUP BY state"))}
     assert states == {"published": 18, "scheduled": 1, "hidden": 1, "withdrawn": 1}
     assert files == {"read": 20, "rejected": 1, "removed": 1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "id_made_from", "topic_name"),
+    [
+        ({"slug": "ai", "topic": "ai", "title": "AI"}, "ai", "AI"),
+        ({"slug": "ai", "topic": "ai", "title": "All of it", "topic_title": "Ai"}, "ai", "Ai"),
+        ({"slug": "new", "born_slug": "old", "title": "New"}, "old", None),
+        ({"slug": "c", "topic": "maps", "title": "Maps", "minted_from": "maps"}, "maps", "Maps"),
+        ({"slug": "x", "born_slug": "y", "minted_from": "y~2", "title": "X"}, "y~2", None),
+        ({"topic": "rare", "title": "Rare"}, None, "Rare"),
+        ({"topic": "left", "title": "Left", "minted_from": "left"}, "left", "Left"),
+    ],
+)
+def test_feeds_keep_their_ids_and_topics_their_names(
+    store_url: str, columns: dict[str, str], id_made_from: str | None, topic_name: str | None
+) -> None:
+    engine = create_engine(store_url)
+    row = columns | {"id": 2, "size": 0, "touched": False, "version": 1, "shown_hash": b"", "changed_at": 0}
+    row |= {"updated_at": 0, "pages": 0}
+    with engine.begin() as connection:
+        migrate(connection, "0006")
+        metadata = MetaData()
+        metadata.reflect(connection)
+        connection.execute(metadata.tables["meta"].insert(), [{"key": "site_id", "value": SITE_ID}])
+        connection.execute(metadata.tables["feed"].insert(), [row])
+        migrate(connection, "0007")
+        (stored,) = connection.execute(text("SELECT uid, topic_name FROM feed"))
+    engine.dispose()
+    assert stored.uid == (None if id_made_from is None else IdMint(SITE_ID).feed_id(id_made_from))
+    assert stored.topic_name == topic_name
