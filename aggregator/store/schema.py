@@ -150,7 +150,7 @@ feed = Table(
     Column("topic", _Bytewise, unique=True),  # the key of its topic; none for other feeds
     Column("title", Text, nullable=False),  # as of its last refresh
     Column("size", BigInteger, nullable=False),  # how many entries are members
-    Column("touched", Boolean, nullable=False),  # dirty: something changed since `shown_hash` was made
+    Column("dirty", Boolean, nullable=False),  # something changed since `shown_hash` was made
     Column("version", BigInteger, nullable=False),
     Column("shown_hash", LargeBinary, nullable=False),  # of all that a reader can see
     Column("changed_at", BigInteger, nullable=False),  # when its window was last cut
@@ -165,7 +165,7 @@ feed = Table(
     Column("topic_name", Text),  # the topic as the first record spelled it
 )
 """`all`, the feeds of the config, and a row for every topic."""
-FEED_TOUCHED = and_(feed.c.touched, text("feed.touched"))
+FEED_DIRTY = and_(feed.c.dirty, text("feed.dirty"))
 """A feed is dirty; for the index see FILE_MISSING."""
 
 old_slug = Table(
@@ -197,14 +197,14 @@ archive_page = Table(
     metadata,
     Column("feed_id", _Key, primary_key=True, autoincrement=False),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("touched", Boolean, nullable=False),  # as in `feed`, like the other columns
+    Column("dirty", Boolean, nullable=False),  # as in `feed`, like the other columns
     Column("version", BigInteger, nullable=False),
     Column("shown_hash", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 """Sealed pages of feeds; their entries are in `feed_entry`."""
-PAGE_TOUCHED = and_(archive_page.c.touched, text("archive_page.touched"))
+PAGE_DIRTY = and_(archive_page.c.dirty, text("archive_page.dirty"))
 """An archive page is dirty; for the index see FILE_MISSING."""
 
 body = Table(

@@ -471,7 +471,7 @@ def seal(site: SiteFolder, slug: str) -> dict[str, int]:
         for number, row in enumerate(rows.all(), 91):
             mine = (feed_entry.c.feed_id == row.id, feed_entry.c.entry_id == row.entry_id)
             connection.execute(feed_entry.update().where(*mine).values(page=number))
-            sealed = {"feed_id": row.id, "number": number, "touched": False, "version": 1, "shown_hash": b""}
+            sealed = {"feed_id": row.id, "number": number, "dirty": False, "version": 1, "shown_hash": b""}
             connection.execute(archive_page.insert().values(**sealed, updated_at=0))
             pages[row.path] = number
     return pages
@@ -479,9 +479,9 @@ def seal(site: SiteFolder, slug: str) -> dict[str, int]:
 
 def take_dirty_pages(site: SiteFolder) -> set[int]:
     """The numbers of the dirty pages, which are clean afterwards."""
-    numbers = {row.number for row in rows_of(site, archive_page.c.number, archive_page.c.touched) if row.touched}
+    numbers = {row.number for row in rows_of(site, archive_page.c.number, archive_page.c.dirty) if row.dirty}
     with site.store.write() as connection:
-        connection.execute(archive_page.update().values(touched=False))
+        connection.execute(archive_page.update().values(dirty=False))
     return numbers
 
 

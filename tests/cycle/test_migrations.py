@@ -22,7 +22,7 @@ FIRST = Path(__file__).parents[1] / "data" / "store-0001.json"
 RELEASED = FIRST.with_name("store-0006.json")
 """The rows of version 0.1 after the same life, and a cycle more."""
 CONFIG = '[output]\nlimit = 5\nmin_stay = "0s"\n'
-DROPPED = {"fits", "gone_at"}
+DROPPED = {"fits", "gone_at", "touched"}
 """Columns that a later schema does not have, or has by another name."""
 NOON = at("2026-03-01 12:00")
 HOUR = timedelta(hours=1)
