@@ -23,7 +23,7 @@ from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest,
 from aggregator.model import Feed
 from aggregator.settings import FeedPolicy
 from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import FEED_IS_DIRTY, AnyRow, feed, feed_entry
+from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
 from aggregator.store.session import Writer, execute_many, from_us, read_meta, to_us, write_meta
 
 BATCH = 100
@@ -66,7 +66,7 @@ def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stoppe
     refreshed = Refreshed()
     if policy.archive:
         refreshed.pages |= seal_backfills(writer, loader, terms, stopped)
-    dirty = select(feed).where(FEED_IS_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
+    dirty = select(feed).where(FEED_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
     while True:
         stopped()
         with writer.read() as connection:
