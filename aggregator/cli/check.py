@@ -23,7 +23,7 @@ from aggregator.ingest import Outcome, ingest_files
 from aggregator.model import Record, Rejection, SourceFile, duplicate_id, late_update
 from aggregator.paths import Folder, record_filter, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
-from aggregator.scan import FolderError, Unreadable, walk_folder
+from aggregator.scan import FolderError, Unreadable, list_records
 from aggregator.settings import Source
 from aggregator.site import CONFIG_KEY, missing_config, port_warning, site_id_warning
 
@@ -177,7 +177,7 @@ def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[So
         yield SourceFile(place.source.name, place.path, status.st_size, status.st_mtime_ns), None
         return
     below = f"{place.path}/" if place.path else ""
-    for item in walk_folder(place.source):
+    for item in list_records(place.source):
         if isinstance(item, Unreadable):
             if item.path.startswith(below) or below.startswith(item.path):
                 unreadable.append(item)
@@ -237,7 +237,7 @@ def _find_skipped(config: Config) -> Iterator[Finding]:
         is_included = record_filter(source.include, ())
         try:
             with Folder(source.root) as folder:
-                for file in walk_folder(replace(source, include=PAGE_NAMES)):
+                for file in list_records(replace(source, include=PAGE_NAMES)):
                     if isinstance(file, SourceFile):
                         path = unescape_path(file.path)
                         if not is_included(os.path.basename(path)) and _has_fence(folder, path):

@@ -32,9 +32,8 @@ from aggregator.feeds.rules import failing_clauses, read_facts, rule_text
 from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.feeds.window import cutting_clause
 from aggregator.ingest import trace_file
-from aggregator.links import canonical_link
+from aggregator.links import canonical_link, http_url
 from aggregator.model import Feed, Record, Rejection
-from aggregator.parse.clean import http_url
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
 from aggregator.paths import record_filter, unescape_path

@@ -11,11 +11,21 @@ from hashlib import blake2b
 
 from sqlalchemy import Connection, bindparam, or_, select
 
-from aggregator.content import read_content
 from aggregator.errors import RenderError
 from aggregator.feeds.duplicates import read_others
 from aggregator.feeds.rules import fold
-from aggregator.model import ALL_FIT, ArchivePage, Content, Entry, Feed, Fitting, Related, Topic, Withdrawal
+from aggregator.model import (
+    ALL_FIT,
+    ArchivePage,
+    Content,
+    Entry,
+    Feed,
+    Fitting,
+    Related,
+    Topic,
+    Withdrawal,
+    read_content,
+)
 from aggregator.settings import FeedPolicy, FeedSpec, OutputOptions, Site
 from aggregator.slugs import topic_key, topic_slug
 from aggregator.store.events import WITHDRAWN

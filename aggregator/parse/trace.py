@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aggregator.model import Record, SourceFile
-from aggregator.parse.conventions import Place, path_date, read_place
 from aggregator.parse.fields import Fields
 from aggregator.parse.front_matter.values import Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS
-from aggregator.parse.record import parse_record
+from aggregator.parse.page_path import PagePath, path_date
+from aggregator.parse.record import parse_record, read_path
 from aggregator.problems import stamp
 from aggregator.settings import Source
 
@@ -62,8 +62,8 @@ class RecordingFields(Fields):
             self.seen[field] = pair
             yield pair
 
-    def _added(self, field: str) -> list[tuple[str, Value]]:
-        pairs = super()._added(field)
+    def _combined(self, field: str) -> list[tuple[str, Value]]:
+        pairs = super()._combined(field)
         if pairs:
             self.seen[field] = PLUS.join(key for key, _ in pairs), pairs[0][1]
         return pairs
@@ -108,7 +108,7 @@ def _from_elsewhere(
     record: Record, source: Source, read: Mapping[str, FieldTrace], own: Mapping[str, Any]
 ) -> Iterator[FieldTrace]:
     """The fields that a reader sees and that no key of the front matter gave."""
-    content, place = record.content, read_place(record.file.path, source.layout, source.language)
+    content, place = record.content, read_path(record.file.path, source)
     if content.title and not own["title"]:
         yield FieldTrace("title", None, content.title, None, "path")
     if content.summary and not own["summary"]:
@@ -130,7 +130,7 @@ def _from_elsewhere(
         yield FieldTrace("published", "default_published", source.default_published, None, "config")
 
 
-def _trace_date(record: Record, place: Place, read: Mapping[str, FieldTrace], own: Mapping[str, Any]) -> FieldTrace:
+def _trace_date(record: Record, place: PagePath, read: Mapping[str, FieldTrace], own: Mapping[str, Any]) -> FieldTrace:
     """The published date of a record without a key for it: from the path that it states, its own path, or its last
     change."""
     published = stamp(record.published)

@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, union, update
 
-from aggregator.content import read_content
-from aggregator.model import Content, CycleResult
+from aggregator.model import Content, CycleResult, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.events import Event, prune_events, read_history

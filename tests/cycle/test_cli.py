@@ -37,7 +37,7 @@ COMMANDS = {
 }
 REJECTED = "incoming/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"
 UNFINISHED = "incoming/half.md:1:1: unfinished: front matter without an end (close it with a line '---')"
-WARNING = "incoming/warn.md:3:9: warning: 'webUrl' is no http(s) address: 'nope' (write it in full, with https://)"
+WARNING = "incoming/warn.md:3:9: warning: 'webUrl' is not an http(s) URL: 'nope' (write it in full, with https://)"
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -531,7 +531,7 @@ def test_check_writes_annotations_for_github(shop: Shop, call: Call) -> None:
     assert out.splitlines() == [
         "::error file=incoming/bad.md,line=3,col=12::'published' is not true or false: 'yes please' (write true or false)",
         "::warning file=incoming/half.md,line=1,col=1::front matter without an end (close it with a line '---')",
-        "::warning file=incoming/warn.md,line=3,col=9::'webUrl' is no http(s) address: 'nope' (write it in full, with https://)",
+        "::warning file=incoming/warn.md,line=3,col=9::'webUrl' is not an http(s) URL: 'nope' (write it in full, with https://)",
     ]
     shop.config.write_text("[nope]\n")
     code, out, err = call("check", "--format", "github")
@@ -590,7 +590,7 @@ def test_check_names_the_other_record_of_an_id(shop: Shop, call: Call) -> None:
     shop.record("b.md", id="same")
     code, out, _ = call("check")
     assert (code, out) == (
-        1, "incoming/b.md:3:5: 'id' is that of a.md already: 'same' (give one of them another id)\n"
+        1, "incoming/b.md:3:5: 'id' belongs to a.md: 'same' (give one of them another id)\n"
     )  # fmt: skip
 
 
