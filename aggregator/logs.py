@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
-from aggregator.display import visible
+from aggregator.problems import visible
 
 MAX_WAITING_BYTES = 4_000_000
 """Most bytes that wait for the stream."""

@@ -77,6 +77,6 @@ def _entry_notices(
         slugs = slugs_of[row.id]
         feeds = ", ".join(slugs[:3]) + (f" and {len(slugs) - 3} more feeds" if len(slugs) > 3 else "")
         path = os.path.join(roots.get(row.source, ""), unescape_path(row.path))
-        yield str(Problem(path, 0, 0, f"{what} {feeds}", todo=SIZE_HINT))
+        yield str(Problem(path, 0, 0, f"{what} {feeds}", hint=SIZE_HINT))
     if len(slugs_of) > len(keys):
         yield f"{len(slugs_of) - len(keys)} more entries are too large for the documents of their feeds ({SIZE_HINT})"

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 
 from sqlalchemy import Connection, bindparam, or_, select
 
-from aggregator.content import read_content
 from aggregator.errors import RenderError
 from aggregator.feeds.duplicates import read_others
 from aggregator.feeds.rules import fold
-from aggregator.model import ALL_FIT, ArchivePage, Content, Entry, Feed, Fitting, Related, Topic, Withdrawal
+from aggregator.model import (
+    ALL_FIT,
+    ArchivePage,
+    Content,
+    Entry,
+    Feed,
+    Fitting,
+    Related,
+    Topic,
+    Withdrawal,
+    read_content,
+)
 from aggregator.settings import FeedPolicy, FeedSpec, OutputOptions, Site
 from aggregator.slugs import topic_key, topic_slug
 from aggregator.store.events import WITHDRAWN
@@ -446,3 +456,19 @@ def _provider_key(content: Content) -> str:
     """The folded name or domain of the provider; empty for none."""
     provider = content.provider
     return fold(provider.name or provider.domain) if provider else ""
+
+
+def cutting_clause(
+    spec: FeedSpec, dated_at: int | None, content: Content, shown: Iterable[Content], at: int
+) -> str | None:
+    """The clause that keeps a member out of the window at `at` (µs): `max_age` or `per_provider`; None if neither.
+
+    `dated_at` is its published date, else its release, in µs; `shown` is the window.
+    """
+    if spec.max_age is not None and dated_at is not None and dated_at <= at - span_us(spec.max_age):
+        return "max_age"
+    provider = _provider_key(content)
+    if spec.per_provider is not None and provider:
+        shown_of_provider = sum(_provider_key(other) == provider for other in shown)
+        return "per_provider" if shown_of_provider >= spec.per_provider else None
+    return None

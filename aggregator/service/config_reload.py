@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,7 @@ class ConfigState:
 
     def facts(self) -> dict[str, Any]:
         """The state for JSON."""
-        refused = [asdict(problem) | {"text": str(problem)} for problem in self.refused]
-        return {"refused": refused, "restart": list(self.waiting)}
+        return {"refused": [problem.data() for problem in self.refused], "restart": list(self.waiting)}
 
 
 class LiveConfig:
@@ -97,7 +96,7 @@ class LiveConfig:
         if not stamp[0] and not _is_same(config, self.config):
             # valid at a start, but here more likely left by a full disk; it would withdraw every [[feed]]
             todo = "restore it; if you want only defaults, write a comment into it"
-            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", todo=todo),))
+            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", hint=todo),))
         try:
             self._check(config)
         except StoreMismatchError as error:
@@ -139,7 +138,7 @@ class LiveConfig:
         self._missing_since = self._missing_since or time.monotonic()
         if time.monotonic() - self._missing_since >= MISSING_S:
             self._loaded = None
-            self._refuse((Problem(str(self._path), 0, 0, "the file is missing", todo="restore it"),))
+            self._refuse((Problem(str(self._path), 0, 0, "the file is missing", hint="restore it"),))
 
 
 def _is_same(new: Config, old: Config) -> bool:

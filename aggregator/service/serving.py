@@ -15,6 +15,7 @@ from typing import Any
 
 from aggregator import __version__
 from aggregator.config import Config
+from aggregator.errors import crash_report
 from aggregator.serve.app import FeedsApp, Probe, ServedState, make_state
 from aggregator.serve.files import Snapshot, load_snapshot
 from aggregator.serve.server import FeedsServer, make_server
@@ -43,7 +44,7 @@ def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> 
                 failed = ""
             except Exception as error:  # noqa: BLE001 - the previous files are still served, and the next poll may work
                 if str(error) != failed:
-                    _log.exception("the output folder cannot be checked; the previous files are still served")
+                    _log.error("the output folder cannot be checked; the last files stay. %s", crash_report(error))
                 failed = str(error)
 
     watch_threads()

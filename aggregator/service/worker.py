@@ -8,17 +8,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from aggregator.config import Config
-from aggregator.errors import AggregatorError, LeaseLostError, StoppedError
+from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, crash_report
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.problems import place_problem
 from aggregator.service.health import CYCLE, Health
-from aggregator.service.problem_log import ProblemLog
 from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
 from aggregator.store.database import Store
 from aggregator.store.queries import file_problems, unread_files
+from aggregator.store.requests import take_request
 from aggregator.store.session import to_us, write_meta
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
@@ -53,19 +53,21 @@ class Worker:
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
-        self._new_config: Config | None = None
+        self._newest_config = config
         self._pipeline = Pipeline(config, store, site_id, stop=self._interrupted)
-        self._problem_log = ProblemLog()
+        self._logged_problems: frozenset[str] = frozenset()
         # Of the last full scan and the partial scans since: all folders could be read; nothing is left to scan again.
         self._complete = self._clean = False
         self._full_scan_problems: tuple[str, ...] = ()
         self._stored_next_cycle: str | None = None
         self._retry_s: float | None = None
         self._lease_lost = False
+        self._accept_removals = False  # a request that a cycle has yet to fulfil
+        self._accept_removals = False
 
     def activate(self, config: Config) -> None:
         """Stops the running cycle, keeping what it stored, and runs the next one with this config. From any thread."""
-        self._new_config = config
+        self._newest_config = config
         self._interrupted.set()
         self._requests.wake()
 
@@ -100,15 +102,18 @@ class Worker:
         if self._lease_lost:
             self._store.lease.acquire(0)
             self._lease_lost = False
-        config, self._new_config = self._new_config, None
-        if config is not None:
+        config = self._newest_config
+        if config is not self._config:
             self._activate(config)
         if self._clock_changed.is_set():
             self._clock_changed.clear()
             self._triggers.restart_schedule()
         now = datetime.now(UTC)
         paths = self._requests.take()  # before the scan: later changes belong to the next cycle
-        result = self._pipeline.run(now, paths=paths)
+        if accept := self._accept_removals or take_request(self._store):
+            self._accept_removals, paths = True, None  # also in the next cycle, if this one fails
+        result = self._pipeline.run(now, accept_removals=accept, paths=paths)
+        self._accept_removals = False
         if result.published:
             self._publish(self._config)
         self._note_scan(result, is_full=paths is None)
@@ -170,7 +175,7 @@ class Worker:
         # the message of an unexpected error may contain text of a record
         reason = f"the cycle failed: {error if expected else f'unexpected {type(error).__name__}'}"
         if self._health.begin(CYCLE, reason, fatal=True) and not expected:
-            _log.error("the cycle ended unexpectedly", exc_info=error)
+            _log.error("the cycle ended unexpectedly. %s", crash_report(error))
 
     def _log_result(self, result: CycleResult) -> None:
         has_changes = result.files_written or result.new or result.changed or result.removed
@@ -186,4 +191,9 @@ class Worker:
                 for row in file_problems(connection)
                 if row.state == "rejected"
             ]
-        self._problem_log.update(frozenset((*self._full_scan_problems, *result.problems, *result.notices, *rejections)))
+        problems = frozenset((*self._full_scan_problems, *result.problems, *result.notices, *rejections))
+        for problem in sorted(problems - self._logged_problems):
+            _log.warning("%s", problem)
+        for problem in sorted(self._logged_problems - problems):
+            _log.info("resolved: %s", problem)
+        self._logged_problems = problems

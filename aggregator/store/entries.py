@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
-from aggregator.content import read_content
-from aggregator.model import RecordRow, Rejection, SourceFile, Unchanged, duplicate_id, late_update
+from aggregator.model import Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
@@ -17,7 +16,7 @@ from aggregator.store.events import EXPIRED, FLAG, REJECTED, add_withdrawals
 from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
 
-Outcome = RecordRow | Rejection | Unchanged
+Outcome = Record | Rejection | Unchanged
 
 RACY_NS = 2_000_000_000
 """The resolution of the coarsest file system that dates files."""
@@ -114,7 +113,7 @@ class _Batch:
         self._add_file(outcome.file, digest, state, row.id if row else None, _problems_json((outcome.problem,)))
         self._keep_or_hide(row, REJECTED if outcome.hides else None)
 
-    def _refuse_duplicate(self, record: RecordRow, row: AnyRow | None, holder: str) -> None:
+    def _refuse_duplicate(self, record: Record, row: AnyRow | None, holder: str) -> None:
         """Rejects a record with an id that another has; the time since when it wants the id survives edits."""
         wanted_at = self._writer.now
         if row is not None and row.file_state == FileState.DUPLICATE and row.wanted_id == record.explicit_id:
@@ -139,7 +138,7 @@ class _Batch:
         elif row.entry_state == EntryState.SCHEDULED:
             self._unscheduled.append(row.id)
 
-    def _accept(self, record: RecordRow, row: AnyRow | None) -> None:
+    def _accept(self, record: Record, row: AnyRow | None) -> None:
         if row is None or row.id is None:
             entry_id = self._add_entry(record)
         else:
@@ -150,7 +149,7 @@ class _Batch:
         problems = _problems_json(warnings) if warnings else None
         self._add_file(record.file, record.digest, FileState.READ, entry_id, problems)
 
-    def _add_entry(self, record: RecordRow) -> int:
+    def _add_entry(self, record: Record) -> int:
         now, entry_id = self._writer.now, self._writer.new_entry_id()
         values = _record_values(record, now)
         date = values["dated_at"]
@@ -166,7 +165,7 @@ class _Batch:
         self._writer.new += 1
         return entry_id
 
-    def _change_entry(self, record: RecordRow, row: AnyRow) -> None:
+    def _change_entry(self, record: Record, row: AnyRow) -> None:
         values, is_withdrawn = changed_values(
             _record_values(record, self._writer.now), row, row.entry_state, self._writer.now
         )
@@ -262,7 +261,7 @@ class _IdRegister:
         stored: Mapping[str, AnyRow],
     ) -> None:
         self._connection, self._mint, self._source = connection, writer.mint, source.name
-        records = [outcome for outcome in outcomes if isinstance(outcome, RecordRow)]
+        records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
         explicit = {record.explicit_id for record in records if record.explicit_id is not None}
         new = (record for record in records if getattr(stored.get(record.file.path), "id", None) is None)
         self._first_choice = {record.file.path: self._id_of(record) for record in new}
@@ -280,7 +279,7 @@ class _IdRegister:
             row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
         }
 
-    def find_holder(self, record: RecordRow, row: AnyRow | None) -> str | None:
+    def find_holder(self, record: Record, row: AnyRow | None) -> str | None:
         """The place of another entry than that of `row` that has the explicit id of the record."""
         if record.explicit_id is None:
             return None
@@ -294,7 +293,7 @@ class _IdRegister:
             self._by_explicit_id[record.explicit_id] = (own, _place(self._source, record.file.path))
         return None
 
-    def mint(self, record: RecordRow, entry_id: int) -> str:
+    def mint(self, record: Record, entry_id: int) -> str:
         """The id of a new entry, which has it from now on."""
         uid, attempt = self._first_choice[record.file.path], 1
         while uid in self._by_uid or (attempt > 1 and self._is_taken(uid)):
@@ -306,7 +305,7 @@ class _IdRegister:
             self._by_explicit_id[record.explicit_id] = holder
         return uid
 
-    def _id_of(self, record: RecordRow) -> str:
+    def _id_of(self, record: Record) -> str:
         if record.explicit_id is not None:
             return self._mint.explicit_entry_id(record.explicit_id)
         return self._mint.path_entry_id(self._source, record.file.path)
@@ -390,7 +389,7 @@ def _published_entry(
     entry_id: int,
     released_at: int,
     published_at: int | None,
-    record: RecordRow,
+    record: Record,
     *,
     is_new: bool = False,
     is_visible: bool = False,
@@ -408,7 +407,7 @@ def _published_entry(
     )
 
 
-def _record_values(record: RecordRow, now: int) -> dict[str, Any]:
+def _record_values(record: Record, now: int) -> dict[str, Any]:
     """The columns that follow from the record and the time alone; `state` is scheduled or hidden."""
     date, expires = to_us_or_none(record.published), to_us_or_none(record.expires)
     updated = to_us_or_none(record.updated)
@@ -448,4 +447,9 @@ def _place(source: str, path: str) -> str:
 
 
 def _problems_json(problems: Collection[Problem]) -> str:
-    return json.dumps([[one.line, one.column, one.what, one.value, one.todo, one.level] for one in problems])
+    return json.dumps(
+        [
+            [problem.line, problem.column, problem.what, problem.value, problem.hint, problem.level]
+            for problem in problems
+        ]
+    )

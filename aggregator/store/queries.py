@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, union, update
 
-from aggregator.content import read_content
-from aggregator.model import Content, CycleResult
+from aggregator.model import Content, CycleResult, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.events import Event, prune_events, read_history
@@ -70,7 +69,7 @@ class StoredRecord:
     path: str
     file_state: FileState | None  # None: the file is not known
     digest: bytes
-    problem: tuple[int, str, str | None, str] | None  # the first error: line, what, value, hint
+    problem: Problem | None  # the first error
     missing_since: int | None  # µs: since when the file is missing
     held: bool  # removals of the source are held
     entry: StoredEntry | None
@@ -244,7 +243,7 @@ def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
         path=path,
         file_state=None if known is None else FileState(known.state),
         digest=b"" if known is None else known.digest,
-        problem=None if error is None else (error[0], error[2], error[3], error[4]),
+        problem=None if error is None else Problem(path, *error),
         missing_since=None if known is None else known.missing_since,
         held=held_since is not None,
         entry=None if row is None else _stored_entry(connection, row),

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aggregator.cli.answers import preview_facts
 from conftest import SiteFolder, at
 from loopback import fine, running
 
 from aggregator import rehearsal as module
-from aggregator.cli.answers import preview_facts
+from aggregator.cli.preview import preview_data
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError, StoppedError
 from aggregator.feeds import registry
@@ -32,6 +33,7 @@ def preview(site: SiteFolder, slug: str, config: str | None = None, now: str = L
         other.write_text(f"{head}\n\n{config}")
         loaded = load_config(other, env={})
     return preview_facts(preview_feed(loaded, site.store, slug, at(now)))
+    return preview_data(preview_feed(loaded, site.store, slug, at(now)))
 
 
 def titles(entries: list[dict[str, Any]]) -> list[str]:
@@ -60,6 +62,9 @@ def test_a_preview_under_the_active_config_is_what_is_shown(site: SiteFolder, sl
     facts = preview(site, slug)
     assert titles(facts["entries"]) == site.titles(slug)
     assert (facts["in"], facts["out"]) == ([], [])
+    told = preview(site, slug)
+    assert titles(told["entries"]) == site.titles(slug)
+    assert (told["joins"], told["leaves"]) == ([], [])
 
 
 def test_a_previewed_entry_has_times_provider_link_and_topics(site: SiteFolder) -> None:
@@ -95,6 +100,8 @@ def test_a_preview_of_another_config_has_the_entries_that_join_and_leave(
     site.run(NOON)
     facts = preview(site, "picks", config)
     assert (titles(facts["entries"]), titles(facts["in"]), titles(facts["out"])) == (entries, joins, leaves)
+    told = preview(site, "picks", config)
+    assert (titles(told["entries"]), titles(told["joins"]), titles(told["leaves"])) == (entries, joins, leaves)
 
 
 def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site: SiteFolder) -> None:
@@ -104,6 +111,8 @@ def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site:
     assert site.titles("picks") == ["4.md"]
     facts = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
     assert (titles(facts["in"]), titles(facts["out"])) == (["1.md", "0.md"], [])
+    told = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
+    assert (titles(told["joins"]), titles(told["leaves"])) == (["1.md", "0.md"], [])
 
 
 def test_an_edited_config_can_be_previewed_before_it_is_active(site: SiteFolder) -> None:
@@ -111,7 +120,7 @@ def test_an_edited_config_can_be_previewed_before_it_is_active(site: SiteFolder)
     fill(site)
     site.run(NOON)
     site.configure(AI.replace("AI", "Cars"))
-    assert titles(preview(site, "picks")["in"]) == ["3.md"]
+    assert titles(preview(site, "picks")["joins"]) == ["3.md"]
 
 
 def test_a_feed_that_is_new_or_replaces_a_topic_or_moves_can_be_previewed(site: SiteFolder) -> None:
@@ -119,19 +128,19 @@ def test_a_feed_that_is_new_or_replaces_a_topic_or_moves_can_be_previewed(site: 
     fill(site)
     site.run(NOON)
     new = preview(site, "fresh", '[[feed]]\nslug = "fresh"\nmin_quality = 80\n')
-    assert (titles(new["in"]), new["out"]) == (["4.md", "0.md"], [])
+    assert (titles(new["joins"]), new["leaves"]) == (["4.md", "0.md"], [])
     over = preview(site, "maps", '[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
-    assert (titles(over["entries"]), titles(over["out"])) == (["1.md"], ["2.md"])
+    assert (titles(over["entries"]), titles(over["leaves"])) == (["1.md"], ["2.md"])
     moved = preview(site, "moved", '[[feed]]\nslug = "moved"\ntopics.any = ["AI"]\nmoved_from = ["picks"]\n')
-    assert (titles(moved["entries"]), moved["in"], moved["out"]) == (["4.md", "1.md", "0.md"], [], [])
+    assert (titles(moved["entries"]), moved["joins"], moved["leaves"]) == (["4.md", "1.md", "0.md"], [], [])
 
 
 def test_a_feed_that_returns_to_its_topic_can_be_previewed(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
     fill(site)
     site.run(NOON)
-    assert titles(preview(site, "maps", "")["in"]) == ["2.md"]
-    assert titles(preview(site, "maps", "[topics]\nauto = false\n")["out"]) == ["1.md"]
+    assert titles(preview(site, "maps", "")["joins"]) == ["2.md"]
+    assert titles(preview(site, "maps", "[topics]\nauto = false\n")["leaves"]) == ["1.md"]
 
 
 def test_the_message_about_an_unknown_feed_suggests_similar_slugs(site: SiteFolder) -> None:
@@ -189,8 +198,8 @@ def test_a_preview_shows_what_the_next_cycle_does(site: SiteFolder, seed: int, m
         site.run(moment)
         after = site.titles("picks")
         assert titles(facts["entries"]) == after
-        assert titles(facts["in"]) == [title for title in after if title not in shown]
-        assert titles(facts["out"]) == [title for title in shown if title not in after]
+        assert titles(facts["joins"]) == [title for title in after if title not in shown]
+        assert titles(facts["leaves"]) == [title for title in shown if title not in after]
 
 
 @pytest.mark.parametrize(
@@ -295,11 +304,11 @@ def test_a_preview_of_a_feed_that_moves_shows_what_the_next_cycle_does(site: Sit
     for slug in ("best", "picks"):
         facts = preview(site, slug, moved)
         assert (facts["slug"], titles(facts["entries"])) == ("best", ["4.md", "1.md", "0.md"])
-        assert (facts["in"], facts["out"]) == ([], [])
+        assert (facts["joins"], facts["leaves"]) == ([], [])
     pinned = preview(site, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
-    assert (titles(pinned["entries"]), pinned["in"], pinned["out"]) == (["2.md", "1.md"], [], [])
+    assert (titles(pinned["entries"]), pinned["joins"], pinned["leaves"]) == (["2.md", "1.md"], [], [])
     new = preview(site, "best", AI.replace("picks", "best"))
-    assert titles(new["in"]) == ["4.md", "1.md", "0.md"]
+    assert titles(new["joins"]) == ["4.md", "1.md", "0.md"]
 
 
 def test_a_preview_under_the_active_config_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:

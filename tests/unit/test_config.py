@@ -1037,7 +1037,7 @@ def test_any_toml_is_a_config_or_gives_problems_with_positions(
         for problem in error.problems:
             assert problem.line or "folder" in problem.what
             assert problem.what
-            assert problem.todo
+            assert problem.hint
 
 
 # the valid parts of an invalid config
