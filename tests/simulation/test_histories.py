@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from aggregator.errors import StoppedError
 from aggregator.feeds import archives, registry
-from aggregator.store.schema import ENTRY_OUT, entry, feed, feed_entry
+from aggregator.store.schema import EntryState, entry, feed, feed_entry
 
 pytestmark = pytest.mark.both_databases
 
@@ -173,7 +173,7 @@ def check_memberships(site: SiteFolder) -> None:
         for row in connection.execute(joined):
             sizes[row.feed_id] += row.left_at is None
             assert (row.left_at is None) == (row.left_by is None)
-            assert row.state == ENTRY_OUT or row.left_by is not None
+            assert row.state == EntryState.PUBLISHED or row.left_by is not None
     assert stored == {feed_id: sizes[feed_id] for feed_id in stored}
 
 
