@@ -641,7 +641,6 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
         " unwritten unreadable".split()
     )
     assert facts["entries"] == {"published": 2, "scheduled": 0, "hidden": 0, "withdrawn": 0}
-    assert facts["entries"] == {"published": 2, "scheduled": 0, "hidden": 0}
     assert (facts["running"], facts["next_cycle"]) == (None, None)
 
 

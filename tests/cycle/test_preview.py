@@ -59,7 +59,7 @@ def test_a_preview_under_the_active_config_is_what_is_shown(site: SiteFolder, sl
     site.run(NOON)
     facts = preview(site, slug)
     assert titles(facts["entries"]) == site.titles(slug)
-    assert (facts["in"], facts["out"]) == ([], [])
+    assert (facts["joins"], facts["leaves"]) == ([], [])
     told = preview(site, slug)
     assert titles(told["entries"]) == site.titles(slug)
     assert (told["joins"], told["leaves"]) == ([], [])
@@ -97,7 +97,7 @@ def test_a_preview_of_another_config_has_the_entries_that_join_and_leave(
     fill(site)
     site.run(NOON)
     facts = preview(site, "picks", config)
-    assert (titles(facts["entries"]), titles(facts["in"]), titles(facts["out"])) == (entries, joins, leaves)
+    assert (titles(facts["entries"]), titles(facts["joins"]), titles(facts["leaves"])) == (entries, joins, leaves)
     told = preview(site, "picks", config)
     assert (titles(told["entries"]), titles(told["joins"]), titles(told["leaves"])) == (entries, joins, leaves)
 
@@ -108,7 +108,7 @@ def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site:
     site.run(NOON)
     assert site.titles("picks") == ["4.md"]
     facts = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
-    assert (titles(facts["in"]), titles(facts["out"])) == (["1.md", "0.md"], [])
+    assert (titles(facts["joins"]), titles(facts["leaves"])) == (["1.md", "0.md"], [])
     told = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
     assert (titles(told["joins"]), titles(told["leaves"])) == (["1.md", "0.md"], [])
 
