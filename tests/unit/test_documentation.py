@@ -190,7 +190,6 @@ ALLOWED: dict[str, set[str]] = {
     "sketch.py": {"vanished"},
     "store/entries.py": {"come out"},
     "store/lease.py": {"look at"},
-    "store/migrations/versions/0006_feeds.py": {"touch", "touched"},
     "store/removals.py": {"vanished"},
     "store/renames.py": {"vanished"},
     "store/schema.py": {"touch", "touched", "uid", "vanished"},
@@ -249,6 +248,8 @@ def violations() -> set[tuple[str, str, str]]:
     texts += [("--help", line) for text in help_texts() for line in text.split("\n")]
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith("store/migrations/"):  # names old columns
+            continue
         texts += [(name, text) for text in messages(ast.parse(path.read_text()))]
     return {
         (name, word, text.strip())
