@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
 from aggregator.feeds.phrases import expression_error, parse_phrase
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 
@@ -92,6 +90,8 @@ def read_cron(value: str) -> str:
 
     If both the day of the month and the weekday are limited, one of them must match.
     """
+    from cronsim import CronSim, CronSimError
+
     fields = re.sub(r"(?i)-sun\b", "-7", value).split()  # a week that ends on Sunday: fri-sun
     if len(fields) != len(_CRON_FIELDS):
         raise BadValueError(
@@ -115,6 +115,8 @@ def read_cron(value: str) -> str:
 
 def shortest_gap_minutes(cron: str) -> int:
     """The minutes between the two runs of one day that are closest; 1440 if there is one run."""
+    from cronsim import CronSim
+
     minute, hour, *_ = cron.split()
     runs = CronSim(f"{minute} {hour} * * *", _CRON_START - timedelta(seconds=1))
     first = next(runs)

@@ -16,7 +16,7 @@ from aggregator.model import ArchivePage, Feed
 from aggregator.settings import FeedPolicy
 from aggregator.store.database import plain_rows
 from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import FEED_TOUCHED, PAGE_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
+from aggregator.store.schema import FEED_DIRTY, PAGE_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.session import Writer
 
 BATCH = 100
@@ -86,7 +86,7 @@ def seal_backfills(writer: Writer, loader: FeedLoader, terms: TopicTerms, stoppe
     The sealed entries are in no document, because so many newer ones are in the feed.
     """
     with writer.read() as connection:
-        large = (FEED_TOUCHED, feed.c.slug.is_not(None), feed.c.size > MAX_SEALED)
+        large = (FEED_DIRTY, feed.c.slug.is_not(None), feed.c.size > MAX_SEALED)
         feed_ids = list(connection.scalars(select(feed.c.id).where(*large).order_by(feed.c.id)))
     sealed: set[PageKey] = set()
     for feed_id in feed_ids:
@@ -122,7 +122,7 @@ def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
     dirty = (
         select(archive_page, feed.c.slug, feed.c.id)
         .join(feed, feed.c.id == archive_page.c.feed_id)
-        .where(PAGE_TOUCHED)
+        .where(PAGE_DIRTY)
         .order_by(archive_page.c.feed_id, archive_page.c.number)
         .limit(BATCH)
     )
@@ -141,7 +141,7 @@ def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
 def _refresh_page(connection: Connection, loader: FeedLoader, page: AnyRow) -> bool:
     """Whether the page got a new version."""
     rows = loader.page_rows(connection, page)
-    values: dict[str, object] = {"touched": False}
+    values: dict[str, object] = {"dirty": False}
     digest = _page_digest(rows, loader.read_merged(connection, page, rows))
     is_changed = bool(digest != page.shown_hash)
     if is_changed:
@@ -208,7 +208,7 @@ def _seal(
             {
                 "feed_id": row.id,
                 "number": pages,
-                "touched": False,
+                "dirty": False,
                 "version": 1,
                 "shown_hash": _page_digest(group[::-1], merged),
                 "updated_at": max(max(member.updated_at, member.released_at) for member in group),

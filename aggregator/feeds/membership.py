@@ -22,7 +22,7 @@ _JOIN, _NEW_FEED = insert(feed_entry), insert(feed)
 _ADD_TO_SIZE = (
     update(feed)
     .where(feed.c.id == bindparam("feed_id"))
-    .values(size=feed.c.size + bindparam("delta"), touched=literal_column("true"))
+    .values(size=feed.c.size + bindparam("delta"), dirty=literal_column("true"))
 )
 
 
@@ -240,7 +240,7 @@ def new_feed(writer: Writer, feed_id: int, topic: str | None, name: str) -> dict
         "topic_name": None if topic is None else name,
         "title": name,
         "size": 0,
-        "touched": True,
+        "dirty": True,
         "version": 0,
         "shown_hash": b"",
         "changed_at": writer.now,
@@ -290,6 +290,6 @@ def _mark_pages(connection: Connection, pages: Collection[tuple[int, int]]) -> N
         connection.execute(
             update(archive_page)
             .where(archive_page.c.feed_id == bindparam("of_feed"), archive_page.c.number == bindparam("of_number"))
-            .values(touched=True),
+            .values(dirty=True),
             [{"of_feed": feed_id, "of_number": number} for feed_id, number in sorted(pages)],
         )

@@ -108,7 +108,7 @@ def prepare_feeds(writer: Writer, settings: str) -> None:
 
     `settings` is the fingerprint of all settings that affect documents, except rules.
     """
-    stale = (feed.c.stale_at <= writer.now, ~feed.c.touched)
+    stale = (feed.c.stale_at <= writer.now, ~feed.c.dirty)
     with writer.read() as connection:
         is_new = connection.execute(select(feed.c.id).where(feed.c.id == ALL_FEED)).first() is None
         changed = read_meta(connection, _SETTINGS) != settings
@@ -120,10 +120,10 @@ def prepare_feeds(writer: Writer, settings: str) -> None:
             row = new_feed(writer, ALL_FEED, None, ALL) | {"slug": ALL, "uid": writer.mint.feed_id(ALL)}
             connection.execute(insert(feed).values(row))
         if changed:
-            connection.execute(update(feed).values(touched=True))
+            connection.execute(update(feed).values(dirty=True))
             write_meta(connection, _SETTINGS, settings)
             _forget_future_updates(connection, writer)
-        connection.execute(update(feed).where(*stale).values(touched=True))
+        connection.execute(update(feed).where(*stale).values(dirty=True))
 
 
 def _forget_future_updates(connection: Connection, writer: Writer) -> None:
@@ -142,7 +142,7 @@ def _forget_future_updates(connection: Connection, writer: Writer) -> None:
     update_entries(connection, changes)
     for table in (feed, archive_page):  # an empty hash differs from every digest
         changed = update(table).where(table.c.updated_at > writer.now)
-        connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", touched=True))
+        connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", dirty=True))
 
 
 def sync_configured_feeds(
@@ -275,11 +275,11 @@ class _FeedChanges:
     def _change(self, row: AnyRow, values: dict[str, Any]) -> None:
         differing = {name: value for name, value in values.items() if value != getattr(row, name)}
         if differing:
-            self.changed[row.id] = differing | {"touched": True}
+            self.changed[row.id] = differing | {"dirty": True}
 
     def _finish(self, feed_id: int, row: AnyRow | None, values: dict[str, Any]) -> None:
         updated = max(self._writer.now, row.updated_at if row else 0)
-        self.evaluated[feed_id] = values | {"touched": True, "updated_at": updated}
+        self.evaluated[feed_id] = values | {"dirty": True, "updated_at": updated}
 
 
 def _without_slug(row: AnyRow, mint: IdMint) -> dict[str, Any]:
@@ -380,7 +380,7 @@ def _move_to_pins(connection: Connection, writer: Writer, feeds: ActiveFeeds, co
     for row in moving:
         slugs[row.id] = pins.get(row.topic) or old.choose(row.topic, taken, feeds.tables.alias)
         taken.add(slugs[row.id])
-    moved = update(feed).where(feed.c.id == bindparam("feed_id")).values(slug=bindparam("given"), touched=True)
+    moved = update(feed).where(feed.c.id == bindparam("feed_id")).values(slug=bindparam("given"), dirty=True)
     connection.execute(moved, [{"feed_id": feed_id, "given": slug} for feed_id, slug in slugs.items()])
     _forget_old_slugs(connection, [*slugs.values()])
 
@@ -422,7 +422,7 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> None:
             .values(
                 slug=bindparam("new_slug"),
                 uid=bindparam("new_uid"),
-                touched=True,
+                dirty=True,
                 changed_at=writer.now,
                 updated_at=writer.now,
             ),
@@ -457,7 +457,7 @@ def _mark_companions_dirty(connection: Connection, feed_ids: list[int]) -> None:
     """Marks the feeds dirty that have entries of these feeds: entries link to the feeds of their topics."""
     members = select(feed_entry.c.entry_id).where(feed_entry.c.feed_id.in_(feed_ids), feed_entry.c.left_at.is_(None))
     companions = select(feed_entry.c.feed_id).where(feed_entry.c.entry_id.in_(members), feed_entry.c.left_at.is_(None))
-    connection.execute(update(feed).where(feed.c.id.in_(companions)).values(touched=True))
+    connection.execute(update(feed).where(feed.c.id.in_(companions)).values(dirty=True))
 
 
 def _ids_in_use(connection: Connection) -> set[str]:

@@ -23,7 +23,7 @@ from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest,
 from aggregator.model import Feed
 from aggregator.settings import FeedPolicy
 from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import FEED_TOUCHED, AnyRow, feed, feed_entry
+from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
 from aggregator.store.session import Writer, execute_many, from_us, read_meta, to_us, write_meta
 
 BATCH = 100
@@ -36,7 +36,7 @@ _REFRESHED_COLUMNS = (
 _REFRESH = (
     update(feed)
     .where(feed.c.id == bindparam("feed_id"))
-    .values({name: bindparam(name) for name in _REFRESHED_COLUMNS} | {"touched": literal_column("false")})
+    .values({name: bindparam(name) for name in _REFRESHED_COLUMNS} | {"dirty": literal_column("false")})
 )
 _LAST_WITHDRAWAL = (
     select(feed_entry.c.left_at)
@@ -66,7 +66,7 @@ def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stoppe
     refreshed = Refreshed()
     if policy.archive:
         refreshed.pages |= seal_backfills(writer, loader, terms, stopped)
-    dirty = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
+    dirty = select(feed).where(FEED_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
     while True:
         stopped()
         with writer.read() as connection:

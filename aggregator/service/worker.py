@@ -13,7 +13,6 @@ from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.problems import place_problem
 from aggregator.service.health import CYCLE, Health
-from aggregator.service.problem_log import ProblemLog
 from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
@@ -54,9 +53,9 @@ class Worker:
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
-        self._new_config: Config | None = None
+        self._newest_config = config
         self._pipeline = Pipeline(config, store, site_id, stop=self._interrupted)
-        self._problem_log = ProblemLog()
+        self._logged_problems: frozenset[str] = frozenset()
         # Of the last full scan and the partial scans since: all folders could be read; nothing is left to scan again.
         self._complete = self._clean = False
         self._full_scan_problems: tuple[str, ...] = ()
@@ -68,7 +67,7 @@ class Worker:
 
     def activate(self, config: Config) -> None:
         """Stops the running cycle, keeping what it stored, and runs the next one with this config. From any thread."""
-        self._new_config = config
+        self._newest_config = config
         self._interrupted.set()
         self._requests.wake()
 
@@ -103,8 +102,8 @@ class Worker:
         if self._lease_lost:
             self._store.lease.acquire(0)
             self._lease_lost = False
-        config, self._new_config = self._new_config, None
-        if config is not None:
+        config = self._newest_config
+        if config is not self._config:
             self._activate(config)
         if self._clock_changed.is_set():
             self._clock_changed.clear()
@@ -192,4 +191,9 @@ class Worker:
                 for row in file_problems(connection)
                 if row.state == "rejected"
             ]
-        self._problem_log.update(frozenset((*self._full_scan_problems, *result.problems, *result.notices, *rejections)))
+        problems = frozenset((*self._full_scan_problems, *result.problems, *result.notices, *rejections))
+        for problem in sorted(problems - self._logged_problems):
+            _log.warning("%s", problem)
+        for problem in sorted(self._logged_problems - problems):
+            _log.info("resolved: %s", problem)
+        self._logged_problems = problems

@@ -1,8 +1,8 @@
-"""Who a file is: records that moved, and explicit ids that go from one file to another.
+"""Renames: a missing file and a new one that are the same record, and explicit ids that pass from file to file.
 
-A vanished file and a new one of the same source are one record if they have the same bytes; failing that the same
-content; failing that the same link, which no other record has; failing that much of their text. One that states the id
-of a vanished file has no entry of its own and waits as a duplicate, see `free_duplicates`.
+A missing file and a new file of a source are one record if they have the same bytes, else the same content, else the
+same link, which no other record has, else much of their text. A new file that states the id of a missing file is a
+duplicate without an entry, see `free_duplicates`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, false, func, or_, select, update
 
 from aggregator.model import read_content
 from aggregator.settings import Source
@@ -27,12 +27,14 @@ from aggregator.store.session import Writer, span_us
 
 RENAME_BATCH = 500
 FREED_AT_ONCE = 2000
-MOST = 10_000
-"""Files of each side that are compared by link and text; what goes beyond that, in one move with edits, is left out."""
-SAMPLE, REACH = 5000, 50_000
-"""How many of the newest entries of a source show what its records have in common, and among how many of all sources
-they are looked for."""
+MAX_COMPARED = 10_000
+"""How many missing and how many new files are compared by link and text; the others count as different records."""
+SAMPLE = 5000
+"""The newest entries of a source that show which lines its records share as boilerplate."""
+SAMPLE_REACH = 50_000
+"""The newest entries of all sources, among which the sample is taken."""
 Pair = tuple[AnyRow, AnyRow]
+"""The row of a missing file and the row of a new file."""
 
 
 def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
@@ -57,7 +59,7 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
 
 
 def _missing(source: Source, since: int, *columns: Any) -> Select[Any]:
-    """Files that are gone since `since` and have an entry."""
+    """Files that are missing since `since` or later, and have an entry."""
     return (
         select(*columns)
         .join(entry, entry.c.id == file.c.entry_id)
@@ -66,12 +68,12 @@ def _missing(source: Source, since: int, *columns: Any) -> Select[Any]:
 
 
 def _new(source: Source, since: int, *columns: Any) -> Select[Any]:
-    """Files that came since `since`, with entries that were never released."""
+    """Files that came at `since` or later, with entries that were never released."""
     return (
         select(*columns)
         .join(file, entry.c.id == file.c.entry_id)
         .where(
-            file.c.source.concat("") == source.name,  # see undecided_files
+            file.c.source.concat("") == source.name,  # see missing_files
             file.c.missing_since.is_(None),
             file.c.state == FileState.READ,
             file.c.entry_id.in_(select(entry.c.id).where(entry.c.stored_at >= since, entry.c.released_at.is_(None))),
@@ -88,12 +90,12 @@ def _same_content(connection: Connection, source: Source, since: int) -> list[Pa
 
 
 def _pairs(connection: Connection, source: Source, since: int, mark: ColumnElement[bytes]) -> Iterator[Pair]:
-    """A vanished file and a new one each, alike in `mark`, in order of path."""
-    wanted = (file.c.path.label("file_path"), mark.label("mark"), entry.c.id, entry.c.explicit_id, entry.c.stored_at)
+    """Pairs of files with the same `mark`, in order of path."""
+    columns = (file.c.path.label("file_path"), mark.label("mark"), entry.c.id, entry.c.explicit_id, entry.c.stored_at)
     new = connection.execute(
-        _new(source, since, *wanted)
+        _new(source, since, *columns)
         .where(
-            mark != b"",  # that of a file that was not read to its end
+            mark != b"",  # of files that were not read to their end
             mark.in_(_missing(source, since, mark)),
         )
         .order_by(file.c.path)
@@ -102,18 +104,19 @@ def _pairs(connection: Connection, source: Source, since: int, mark: ColumnEleme
         return
     marks = {row.mark for row in new}
     free: dict[bytes, list[AnyRow]] = {}
-    for row in connection.execute(_missing(source, since, *wanted).order_by(file.c.path)):
+    for row in connection.execute(_missing(source, since, *columns).order_by(file.c.path)):
         if row.mark in marks:
             free.setdefault(row.mark, []).append(row)
     for row in new:
         candidates = free.get(row.mark, [])
-        fits = next((one for one in candidates if _same_stated_id(one, row)), None)
-        if fits is not None:
-            candidates.remove(fits)
-            yield fits, row
+        old = next((candidate for candidate in candidates if _can_be_same(candidate, row)), None)
+        if old is not None:
+            candidates.remove(old)
+            yield old, row
 
 
-def _same_stated_id(old: AnyRow, new: AnyRow) -> bool:
+def _can_be_same(old: AnyRow, new: AnyRow) -> bool:
+    """Whether the two do not state different ids."""
     return old.explicit_id is None or new.explicit_id is None or old.explicit_id == new.explicit_id
 
 
@@ -125,60 +128,60 @@ _COMPARED = (
     entry.c.content,
     entry.c.sketch,
 )
-"""What two files are compared by, other than hashes of all that they say."""
+"""What two files are compared by, apart from hashes of everything."""
 
 
 def _candidates(connection: Connection, source: Source, since: int) -> tuple[list[AnyRow], list[AnyRow]]:
-    """Vanished files and new ones that no hash paired; none at all where one side is empty."""
-    new = connection.execute(_new(source, since, *_COMPARED).order_by(file.c.path).limit(MOST)).all()
+    """Missing files and new files that no hash paired."""
+    new = connection.execute(_new(source, since, *_COMPARED).order_by(file.c.path).limit(MAX_COMPARED)).all()
     if not new:
         return [], []
-    vanished = _missing(source, since, *_COMPARED).order_by(file.c.missing_since, file.c.path)
-    gone = connection.execute(vanished.limit(MOST)).all()
-    return list(gone), list(new)
+    missing = _missing(source, since, *_COMPARED).order_by(file.c.missing_since, file.c.path)
+    return list(connection.execute(missing.limit(MAX_COMPARED)).all()), list(new)
 
 
 def _same_link(connection: Connection, source: Source, since: int) -> list[Pair]:
-    """Pairs that state a link which no other record has."""
-    gone, new = (_by_link(rows) for rows in _candidates(connection, source, since))
-    shared = {link: (gone[link], row) for link, row in new.items() if link in gone and _same_stated_id(gone[link], row)}
+    """Pairs with a link that no other record has."""
+    missing, new = (_by_link(rows) for rows in _candidates(connection, source, since))
+    shared = {
+        link: (missing[link], row) for link, row in new.items() if link in missing and _can_be_same(missing[link], row)
+    }
     elsewhere = _links_elsewhere(connection, source, shared) if shared else set()
     return [pair for link, pair in shared.items() if link not in elsewhere]
 
 
 def _by_link(rows: Sequence[AnyRow]) -> dict[bytes, AnyRow]:
-    """The rows by the links that they state, of links that only a single one states."""
-    often = Counter(link_part(row.sketch) for row in rows)
-    return {link: row for row in rows if (link := link_part(row.sketch)) and often[link] == 1}
+    """The rows by their links, for links that only one row has."""
+    counts = Counter(link_part(row.sketch) for row in rows)
+    return {link: row for row in rows if (link := link_part(row.sketch)) and counts[link] == 1}
 
 
 def _links_elsewhere(connection: Connection, source: Source, shared: Mapping[bytes, Pair]) -> set[bytes]:
-    """Those of the links that other records state too.
+    """The links of the pairs that other records have too.
 
-    A link that the newest records do not state, of files that are alike in their text too, is believed; for the others
-    every entry is read.
+    The newest records are asked first. Only for pairs whose texts differ, every entry is read.
     """
     ours = {row.id for pair in shared.values() for row in pair}
     newest = _newest(connection, source)
-    found = {link_part(row.sketch) for row in newest if row.id not in ours and row.state in SHOWABLE}
-    doubted = [link for link, pair in shared.items() if link not in found and not is_alike(*map(_candidate, pair))]
-    if doubted:
+    elsewhere = {link_part(row.sketch) for row in newest if row.id not in ours and row.state in SHOWABLE}
+    unsure = [link for link, pair in shared.items() if link not in elsewhere and not is_alike(*map(_candidate, pair))]
+    if unsure:
         link = func.substr(entry.c.sketch, 1, LINK_BYTES, type_=entry.c.sketch.type)
-        stated = select(link).where(link.in_(doubted), entry.c.state.in_(SHOWABLE), entry.c.id.not_in(ours))
-        found.update(connection.scalars(stated))
-    return found
+        others = select(link).where(link.in_(unsure), entry.c.state.in_(SHOWABLE), entry.c.id.not_in(ours))
+        elsewhere.update(connection.scalars(others))
+    return elsewhere
 
 
 def _much_in_common(connection: Connection, source: Source, since: int) -> list[Pair]:
-    """Pairs that are clearly alike in their text, boilerplate of the source aside."""
-    rows_gone, rows_new = ({row.id: row for row in rows} for rows in _candidates(connection, source, since))
-    gone = {key: _candidate(row) for key, row in rows_gone.items()}
-    new = {key: _candidate(row) for key, row in rows_new.items()}
-    lines = shared_lines(gone.values(), new.values())
+    """Pairs that share much of their text, apart from the boilerplate of the source."""
+    missing_rows, new_rows = ({row.id: row for row in rows} for rows in _candidates(connection, source, since))
+    missing = {key: _candidate(row) for key, row in missing_rows.items()}
+    new = {key: _candidate(row) for key, row in new_rows.items()}
+    lines = shared_lines(missing.values(), new.values())
     if not lines:
         return []
-    others = _count_lines(connection, source, lines, gone.keys() | new.keys())
-    return [(rows_gone[old], rows_new[come]) for old, come in pair_alike(gone, new, others)]
+    others = _count_lines(connection, source, lines, missing.keys() | new.keys())
+    return [(missing_rows[old], new_rows[now]) for old, now in pair_alike(missing, new, others)]
 
 
 def _candidate(row: AnyRow) -> Candidate:
@@ -186,20 +189,20 @@ def _candidate(row: AnyRow) -> Candidate:
 
 
 def _count_lines(
-    connection: Connection, source: Source, lines: frozenset[int], without: AbstractSet[int]
+    connection: Connection, source: Source, lines: frozenset[int], excluded: AbstractSet[int]
 ) -> Mapping[int, int]:
-    """How many of the newest entries of a source, those of `without` aside, have each of the lines."""
-    found: Counter[int] = Counter()
+    """How many of the newest entries of a source, except the excluded ones, have each of the lines."""
+    counts: Counter[int] = Counter()
     for row in _newest(connection, source):
-        if row.id not in without:
-            found.update(lines & read_sketch(row.sketch).hashes)
-    return found
+        if row.id not in excluded:
+            counts.update(lines & read_sketch(row.sketch).hashes)
+    return counts
 
 
 def _newest(connection: Connection, source: Source) -> list[AnyRow]:
     last = connection.scalar(select(func.max(entry.c.id))) or 0
     columns = (entry.c.id, entry.c.state, entry.c.sketch)
-    mine = (entry.c.source == source.name, entry.c.id > last - REACH)
+    mine = (entry.c.source == source.name, entry.c.id > last - SAMPLE_REACH)
     return list(connection.execute(select(*columns).where(*mine).order_by(entry.c.id.desc()).limit(SAMPLE)))
 
 
@@ -260,7 +263,7 @@ def _move_bodies(connection: Connection, entries: list[Pair]) -> None:
 
 
 def _move_files(connection: Connection, source: str, paths: Mapping[int, tuple[str, str]]) -> None:
-    """Forgets the old paths, and gives the new ones the entries by whose keys they are given."""
+    """Deletes the rows of the old paths, and gives their entries to the new paths; `paths` are both, by entry."""
     connection.execute(delete(file).where(file.c.source == source, file.c.path.in_([old for old, _ in paths.values()])))
     connection.execute(
         update(file)
@@ -271,109 +274,112 @@ def _move_files(connection: Connection, source: str, paths: Mapping[int, tuple[s
 
 
 def free_duplicates(writer: Writer, source: Source) -> list[str]:
-    """Paths of files to read again, because the explicit id that they were refused for has become free.
+    """Paths of duplicates to read again, because the id that they want has become free.
 
-    The id of a vanished file, and its entry, go to a file of the same source that states it and came no sooner than the
-    other went: it has moved. Whoever waited for it, and other sources, get it only after `removal_grace`, so that a
-    file that is saved by removal and writing loses its id to nobody. Of several files the one with the same bytes
-    comes first, then the first by path; a file that has an entry keeps it, unless another takes that over in turn.
+    A file of the same source inherits the id and the entry of a missing file if it came no sooner than the other went:
+    it was renamed. All others get the id only after `removal_grace`, so that a file does not lose its id when an editor
+    saves it by deleting and writing. Of several files the one with the same bytes comes first, then the first by path.
+    A file with an entry keeps it, unless another file inherits that in turn.
     """
     with writer.read() as connection:
         rows = connection.execute(_wanted_ids(writer, source)).all()
     heirs: dict[int, AnyRow] = {}
     for row in rows:
-        if (row.entry_id is None or not row.over) and (row.held not in heirs or _comes_before(row, heirs[row.held])):
-            heirs[row.held] = row
-    passed_on = _successions(heirs.values())
-    if passed_on:
+        if row.entry_id is None or not row.is_over:
+            other = heirs.get(row.holder_entry)
+            # rows are in order of path, so that the first of equal rows stays
+            if other is None or (row.is_rename, row.has_same_bytes) > (other.is_rename, other.has_same_bytes):
+                heirs[row.holder_entry] = row
+    inheriting = _successions(heirs.values())
+    if inheriting:
         with writer.write() as connection:
-            for row in passed_on:
+            for row in inheriting:
                 _inherit(connection, source, row)
-            add_renames(connection, writer, {row.held: (row.from_path, "the same id") for row in passed_on})
-    known = [row.path for row in rows if row.over and row.entry_id is not None]
+            add_renames(connection, writer, {row.holder_entry: (row.holder_path, "the same id") for row in inheriting})
+    with_entry = [row.path for row in rows if row.is_over and row.entry_id is not None]
     with writer.read() as connection:
-        return sorted({*known, *(row.path for row in passed_on), *_unclaimed(connection, writer, source)})
-
-
-def _comes_before(row: AnyRow, other: AnyRow) -> bool:
-    """Whether a file that comes later by path inherits before the other: it has moved, or has the same bytes."""
-    return (bool(row.came), bool(row.same)) > (bool(other.came), bool(other.same))
+        return sorted({*with_entry, *(row.path for row in inheriting), *_unclaimed(connection, writer, source)})
 
 
 def _successions(heirs: Collection[AnyRow]) -> list[AnyRow]:
-    """Those of the heirs that get what they ask for.
+    """The heirs that can inherit, so that no entry is left without a file.
 
-    A file without an entry takes over the entry of a vanished file, also through others that exchange theirs between
-    the two (`1.md` became `2.md`, and that `3.md`); or all exchange theirs in a circle. So no entry is left without
-    a file.
+    A file without an entry inherits from a missing file, also through files that pass on their own entries (`1.md`
+    became `2.md`, which became `3.md`). Or the files of a circle exchange their entries.
     """
     by_path = {row.path: row for row in heirs}
-    found: dict[str, AnyRow] = {}
+    inheriting: dict[str, AnyRow] = {}
     for row in heirs:
         chain = [row]
-        while not chain[-1].vanished and (following := by_path.get(chain[-1].from_path)) not in {None, row}:
-            chain.append(following)
-        in_circle = not chain[-1].vanished and chain[-1].from_path == row.path
-        if in_circle or (row.entry_id is None and chain[-1].vanished):
-            found |= {one.path: one for one in chain}
-    return list(found.values())
+        while not chain[-1].is_holder_missing and (holder := by_path.get(chain[-1].holder_path)) not in {None, row}:
+            chain.append(holder)
+        last = chain[-1]
+        is_circle = not last.is_holder_missing and last.holder_path == row.path
+        if is_circle or (row.entry_id is None and last.is_holder_missing):
+            inheriting |= {link.path: link for link in chain}
+    return list(inheriting.values())
 
 
 def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
-    """Gives a refused file the entry that has its id; a vanished file that had it is forgotten."""
-    if row.vanished:
-        connection.execute(delete(file).where(file.c.source == row.from_source, file.c.path == row.from_path))
+    """Gives a duplicate the entry with its id; the row of a missing holder is deleted."""
+    if row.is_holder_missing:
+        connection.execute(delete(file).where(file.c.source == row.holder_source, file.c.path == row.holder_path))
     connection.execute(
         update(file)
         .where(file.c.source == source.name, file.c.path == row.path)
-        .values(entry_id=row.held, state=FileState.READ, digest=b"", wanted_id=None, wanted_at=None, recheck=True)
+        .values(
+            entry_id=row.holder_entry, state=FileState.READ, digest=b"", wanted_id=None, wanted_at=None, recheck=True
+        )
     )
 
 
-_REFUSED = (file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.missing_since.is_(None))
+_DUPLICATE = (file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.missing_since.is_(None))
 
 
 def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
-    """Refused files that may have the id they ask for, in order of path. Its holder has vanished, and they came when it
-    went or it is `over` by now; or the holder is refused itself, because it states another id."""
-    holder, rival, its_file = file.alias("holder"), entry.alias("rival"), file.alias("its_file")
-    stated_by_others = (
+    """Duplicates whose id may be free, in order of path: its holder is missing, and they were renamed or the grace is
+    over; or the holder states another id now and is a duplicate itself."""
+    holder, rival, rival_file = file.alias("holder"), entry.alias("rival"), file.alias("rival_file")
+    is_stated_by_others = (
         select(rival.c.id)
-        .join(its_file, its_file.c.entry_id == rival.c.id)
-        .where(rival.c.explicit_id == file.c.wanted_id, its_file.c.missing_since.is_(None))
+        .join(rival_file, rival_file.c.entry_id == rival.c.id)
+        .where(rival.c.explicit_id == file.c.wanted_id, rival_file.c.missing_since.is_(None))
         .exists()
     )
-    over = holder.c.missing_since <= writer.now - span_us(source.removal_grace)
-    came = and_(holder.c.source == file.c.source, file.c.wanted_at >= holder.c.missing_since)
-    refused = and_(
-        holder.c.source == file.c.source, holder.c.state == FileState.DUPLICATE, holder.c.missing_since.is_(None)
-    )
+    is_same_source = holder.c.source == file.c.source
+    is_over = holder.c.missing_since <= writer.now - span_us(source.removal_grace)
+    is_rename = and_(is_same_source, file.c.wanted_at >= holder.c.missing_since)
+    is_duplicate = and_(is_same_source, holder.c.state == FileState.DUPLICATE, holder.c.missing_since.is_(None))
     return (
         select(
             file.c.path,
             file.c.entry_id,
-            holder.c.source.label("from_source"),
-            holder.c.path.label("from_path"),
-            holder.c.entry_id.label("held"),
-            holder.c.missing_since.is_not(None).label("vanished"),
-            over.label("over"),
-            came.label("came"),
-            (holder.c.digest == file.c.digest).label("same"),
+            holder.c.source.label("holder_source"),
+            holder.c.path.label("holder_path"),
+            holder.c.entry_id.label("holder_entry"),
+            holder.c.missing_since.is_not(None).label("is_holder_missing"),
+            func.coalesce(is_over, false()).label("is_over"),
+            func.coalesce(is_rename, false()).label("is_rename"),
+            (holder.c.digest == file.c.digest).label("has_same_bytes"),
         )
         .join(entry, entry.c.explicit_id == file.c.wanted_id)
         .join(holder, holder.c.entry_id == entry.c.id)
-        .where(*_REFUSED, file.c.source == source.name, or_(and_(or_(came, over), ~stated_by_others), refused))
+        .where(
+            *_DUPLICATE,
+            file.c.source == source.name,
+            or_(and_(or_(is_rename, is_over), ~is_stated_by_others), is_duplicate),
+        )
         .order_by(file.c.path)
         .limit(FREED_AT_ONCE)
     )
 
 
 def _unclaimed(connection: Connection, writer: Writer, source: Source) -> list[str]:
-    """Refused files whose id no record states any more, and no entry has."""
-    claim = select(entry.c.id).where(entry.c.explicit_id == file.c.wanted_id).exists()
+    """Duplicates whose id no record states any more, and no entry has."""
+    is_claimed = select(entry.c.id).where(entry.c.explicit_id == file.c.wanted_id).exists()
     rows = connection.execute(
         select(file.c.path, file.c.wanted_id)
-        .where(*_REFUSED, file.c.source == source.name, ~claim)
+        .where(*_DUPLICATE, file.c.source == source.name, ~is_claimed)
         .order_by(file.c.path)
         .limit(FREED_AT_ONCE)
     ).all()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -28,108 +26,6 @@ NOON = at("2026-03-01 12:00")
 def page(site: SiteFolder, slug: str, number: int) -> bytes:
     """The bytes of an archive page."""
     return (site.output / slug / "archive" / f"{number:04}.xml").read_bytes()
-
-
-@dataclass
-class Subscriber:
-    """A reader that polls a feed, fetches new archive pages, and deletes entries with a tombstone."""
-
-    known: set[str] = field(default_factory=set)
-    pages: set[str] = field(default_factory=set)
-
-    def poll(self, documents: dict[str, bytes], slug: str) -> None:
-        path: str | None = f"{slug}/atom.xml"
-        gone: set[str] = set()
-        while path and path not in self.pages:
-            body = documents[path]
-            self.known |= set(entry_ids(body))
-            gone |= {element.get("ref", "") for element in etree.fromstring(body).iter(TOMBSTONE)}
-            if "/archive/" in path:
-                self.pages.add(path)
-            path = link(body, "prev-archive")
-        self.known -= gone
-
-
-class Newsroom:
-    """Adds records one by one, and sometimes edits, withdraws or restores an old one, or adds a late one."""
-
-    def __init__(self, site: SiteFolder, seed: int) -> None:
-        self.site, self.random, self.now = site, random.Random(seed), NOON
-        self.fields: dict[str, dict[str, Any]] = {}
-        self.changed: set[str] = set()
-
-    def step(self, number: int) -> None:
-        """One more record, and what else happens; `changed` has the names of old records that changed."""
-        self.now += timedelta(minutes=self.random.choice((5, 60, 600)))
-        self.changed = set()
-        late = self.random.random() < 0.15
-        date = self.now - timedelta(days=self.random.choice((2, 400)) if late else 0)
-        topics = self.random.sample(["AI", "Chips", "Rail"], self.random.randint(1, 2))
-        self._put(
-            f"{number:03}.md", publishedDateTime=date.isoformat(), topics=topics, webUrl=f"https://e.example/{number}"
-        )
-        old = self.random.choice(sorted(self.fields))
-        roll = self.random.random()
-        if roll < 0.06:
-            self._edit(old, excerpt=f"As of {number}")
-        elif roll < 0.12:
-            self._edit(old, published=False)
-        elif roll < 0.15:
-            self._edit(old, published=True)
-        elif roll < 0.18:
-            self._edit(old, topics=["Rail"])
-        elif roll < 0.20:
-            self._edit(old, quality=number)
-
-    @property
-    def published(self) -> set[str]:
-        return {name for name, fields in self.fields.items() if fields.get("published", True)}
-
-    def members(self, topic: str) -> set[str]:
-        return {name for name in self.published if topic in self.fields[name]["topics"]}
-
-    def _edit(self, name: str, **fields: Any) -> None:
-        before = dict(self.fields[name])
-        self._put(name, **before | fields)
-        if before != self.fields[name] and "quality" not in fields:
-            self.changed.add(name)
-
-    def _put(self, name: str, **fields: Any) -> None:
-        self.fields[name] = fields
-        self.site.record(name, **fields)
-
-
-def test_a_reader_that_polls_seldom_misses_nothing_and_sealed_pages_stay(
-    make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str]
-) -> None:
-    site = make_site(make_store_url("sqlite"), SMALL)  # 300 cycles; histories and the replay are for both databases
-    room = Newsroom(site, 7)
-    subscriber = Subscriber()
-    before: dict[str, bytes] = {}
-    names: dict[str, str] = {}
-    rewritten = 0
-    for number in range(300):
-        room.step(number)
-        assert site.run(room.now).published
-        after = site.documents()
-        for body in (after["all/atom.xml"], *pages(site).values()):
-            names |= dict(zip(entry_ids(body), titles(body), strict=True))
-        assert {names[uid] for uid in archive_ids(after, "all/atom.xml")} == room.published
-        if "rail/atom.xml" in after:
-            assert {names[uid] for uid in archive_ids(after, "rail/atom.xml")} == room.members("Rail")
-        for path in sorted(path for path in before if "/archive/" in path):
-            if after[path] != before[path]:
-                rewritten += 1
-                either = {names[uid] for uid in entry_ids(before[path]) + entry_ids(after[path])}
-                assert either & room.changed, f"{path} was written again in step {number} for no reason"
-        if number % 40 == 39:
-            subscriber.poll(after, "all")
-            assert {names[uid] for uid in subscriber.known} == room.published
-        before = after
-    sizes = [len(entry_ids(body)) for body in pages(site).values()]
-    assert rewritten > 10
-    assert max(sizes) == 10
-    assert sum(sizes) / len(sizes) > 4
 
 
 def add(site: SiteFolder, numbers: Iterable[int], **fields: Any) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +18,7 @@ from aggregator.feeds.versions import Refreshed
 from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
 from aggregator.slugs import topic_slug
-from aggregator.store.schema import EntryState, archive_page, entry, feed, feed_entry
+from aggregator.store.schema import archive_page, entry, feed, feed_entry
 from aggregator.store.session import to_us
 
 NOON = "2024-05-01 12:00"
@@ -474,7 +471,7 @@ def seal(site: SiteFolder, slug: str) -> dict[str, int]:
         for number, row in enumerate(rows.all(), 91):
             mine = (feed_entry.c.feed_id == row.id, feed_entry.c.entry_id == row.entry_id)
             connection.execute(feed_entry.update().where(*mine).values(page=number))
-            sealed = {"feed_id": row.id, "number": number, "touched": False, "version": 1, "shown_hash": b""}
+            sealed = {"feed_id": row.id, "number": number, "dirty": False, "version": 1, "shown_hash": b""}
             connection.execute(archive_page.insert().values(**sealed, updated_at=0))
             pages[row.path] = number
     return pages
@@ -482,9 +479,9 @@ def seal(site: SiteFolder, slug: str) -> dict[str, int]:
 
 def take_dirty_pages(site: SiteFolder) -> set[int]:
     """The numbers of the dirty pages, which are clean afterwards."""
-    numbers = {row.number for row in rows_of(site, archive_page.c.number, archive_page.c.touched) if row.touched}
+    numbers = {row.number for row in rows_of(site, archive_page.c.number, archive_page.c.dirty) if row.dirty}
     with site.store.write() as connection:
-        connection.execute(archive_page.update().values(touched=False))
+        connection.execute(archive_page.update().values(dirty=False))
     return numbers
 
 
@@ -515,147 +512,3 @@ def test_an_archive_page_is_dirty_when_a_reader_could_see_a_difference(
     site.configure(table("good", "min_quality = 75"))
     site.run("2024-05-01 15:00")
     assert take_dirty_pages(site) == {pages[path] for path in ("edited.md", "leaving.md", "withdrawn.md")}
-
-
-# the same memberships as a full evaluation, after any sequence of changes
-
-Fields = dict[str, Any]
-RULES: dict[str, Callable[[Fields], bool]] = {
-    "": bool,
-    'topics = { any = ["AI", "Maps"] }': lambda record: bool({"ai", "maps"} & record["in"]),
-    'topics = { all = ["ai"], none = ["cars"] }': lambda record: "ai" in record["in"] and "cars" not in record["in"],
-    'text = { any = ["good gpu", "re:^c.u"] }': lambda record: record["title"] in ("A good GPU", "CPU"),
-    'text.none = ["gpu"]\ntopics.any = ["new ai", "cars"]': (
-        lambda record: record["title"] != "A good GPU" and bool({"new ai", "cars"} & record["in"])
-    ),
-    'provider.any = ["example.org"]': lambda record: "example.org" in record["provider"],
-    'provider.none = ["blog"]\nmin_quality = 50': lambda record: (
-        record["provider"] != "Blog" and record["quality"] >= 50
-    ),
-    'type.none = ["video"]\nmin_heat = 1': lambda record: record["type"] != "video" and record["heat"] >= 1,
-    'language = { any = ["en"] }': lambda record: record["locale"] in ("", "en-GB"),
-}
-
-
-# tables of topics, and the topics that an entry has by them
-TABLES: dict[str, dict[str, set[str]]] = {
-    "": {},
-    '[topics.alias]\n"new ai" = "AI"\n': {"new ai": {"ai"}},
-    '[topics.alias]\nai = "New AI"\n[topics.titles]\ncars = "Vehicles"\n': {"ai": {"new ai"}},
-    '[topics.parent]\n"New AI" = "AI"\nAI = "Cars"\n': {"new ai": {"new ai", "ai", "cars"}, "ai": {"ai", "cars"}},
-    '[topics.parent]\nMaps = "Places"\n[topics.alias]\nCars = "Places"\n': {
-        "maps": {"maps", "places"},
-        "cars": {"places"},
-    },
-}
-
-
-def topics_in(tables: str, stated: list[str]) -> set[str]:
-    """The topics of an entry that states these."""
-    return {topic for name in stated for topic in TABLES[tables].get(name.lower(), {name.lower()})}
-
-
-def is_in(rule: str, tables: str, record: Fields) -> bool:
-    """Whether the entry matches the rule."""
-    inside = topics_in(tables, record["topics"])
-    for name in ("ai", "new ai", "maps", "cars"):
-        meant = TABLES[tables].get(name)
-        if meant is not None and name not in meant and meant <= inside:
-            inside.add(name)
-    return RULES[rule](record | {"in": inside})
-
-
-def random_fields(chance: random.Random) -> Fields:
-    """A record."""
-    return {
-        "title": chance.choice(["A good GPU", "GPUs", "CPU", "A CPU"]),
-        "topics": chance.sample(["AI", "Maps", "Cars", "New AI"], chance.randrange(4)),
-        "provider": chance.choice(["Blog", "news.example.org"]),
-        "type": chance.choice(["video", "article"]),
-        "locale": chance.choice(["", "en-GB", "de"]),
-        "quality": chance.choice([-1, 40, 60]),
-        "heat": chance.choice([-1, 5]),
-        "published": chance.random() < 0.8,
-    }
-
-
-def write_record(site: SiteFolder, path: str, fields: Fields) -> None:
-    provider = {"name": fields["provider"], "domain": fields["provider"]}
-    stated = {key: value for key, value in fields.items() if value not in ("", -1)}
-    site.record(path, publishedDateTime=DATE, **stated | {"provider": provider})
-
-
-def stored_memberships(site: SiteFolder) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """The paths of the entries in each feed, by slug and by topic."""
-    columns = (feed.c.slug, feed.c.topic, feed.c.rule, feed.c.size, feed.c.id)
-    feeds = {row.id: row for row in rows_of(site, *columns)}
-    inside: dict[int, set[str]] = {key: set() for key in feeds}
-    with site.store.read() as connection:
-        joined = select(feed_entry, entry.c.path, entry.c.state).join(entry, entry.c.id == feed_entry.c.entry_id)
-        for row in connection.execute(joined):
-            if row.left_at is None:
-                inside[row.feed_id].add(row.path)
-                assert row.left_by is None
-            if row.state != EntryState.PUBLISHED:
-                assert row.left_by is not None
-    for key, paths in inside.items():
-        assert feeds[key].size == len(paths)
-    slugs = {row.slug: inside[key] for key, row in feeds.items() if row.rule is not None or row.slug == "all"}
-    topics = {row.topic: inside[key] for key, row in feeds.items() if row.rule is None and row.topic is not None}
-    return slugs, topics
-
-
-@pytest.mark.both_databases
-@pytest.mark.parametrize("seed", range(6))
-def test_memberships_are_those_of_a_full_evaluation_after_any_changes(
-    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    monkeypatch.setattr(registry, "BATCH", 5)
-    chance = random.Random(seed)
-    records: dict[str, Fields] = {}
-    rules: dict[str, str] = {}
-    tables = ""
-    now = at(NOON)
-    for _ in range(14):
-        now += timedelta(hours=1)
-        for _ in range(chance.randrange(6)):
-            path = f"{chance.randrange(14)}.md"
-            if path in records and chance.random() < 0.3:
-                del records[path]
-                site.remove(path)
-            else:
-                records[path] = random_fields(chance)
-                write_record(site, path, records[path])
-        if chance.random() < 0.6:
-            moved = "picks" in rules and chance.random() < 0.5
-            slugs = [*chance.sample(["ai", "maps", "later"], chance.randrange(4)), "moved" if moved else "picks"]
-            rules = {slug: chance.choice(list(RULES)) for slug in slugs}
-            more = {"moved": 'moved_from = ["picks"]'}
-            tables = chance.choice([tables, *TABLES])
-            feeds = "".join(table(slug, rule, more.get(slug, "")) for slug, rule in rules.items())
-            site.configure(tables + feeds)
-            if chance.random() < 0.3:
-                interrupt(site, now, chance.randrange(3))
-        site.run(now)
-        out = {path: record for path, record in records.items() if record["published"]}
-        slugs_now, topics_now = stored_memberships(site)
-        wanted = {
-            slug: {path for path, record in out.items() if is_in(rule, tables, record)} for slug, rule in rules.items()
-        }
-        assert slugs_now == wanted | {"all": set(out)}
-        for topic, inside in topics_now.items():
-            assert inside == {path for path, record in out.items() if topic in topics_in(tables, record["topics"])}
-
-
-def interrupt(site: SiteFolder, now: Any, after: int) -> None:
-    """Stops the evaluation after that many batches."""
-    steps = iter(range(after))
-
-    def stop() -> None:
-        if next(steps, None) is None:
-            raise StoppedError("enough")
-
-    try:
-        sync_configured_feeds(*cycle_at(site, now), site.load_config().feeds, stop)
-    except StoppedError:
-        site.close()

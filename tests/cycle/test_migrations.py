@@ -21,8 +21,10 @@ pytestmark = pytest.mark.both_databases
 
 FIRST = Path(__file__).parents[1] / "data" / "store-0001.json"
 """The rows that commit fad80ac stored when it ran `live` over `CONFIG`, by table; hashes are in hex."""
+RELEASED = FIRST.with_name("store-0006.json")
+"""The rows of version 0.1 after the same life, and a cycle more."""
 CONFIG = '[output]\nlimit = 5\nmin_stay = "0s"\n'
-DROPPED = {"fits", "gone_at"}
+DROPPED = {"fits", "gone_at", "touched"}
 """Columns that a later schema does not have, or has by another name."""
 NOON = at("2026-03-01 12:00")
 HOUR = timedelta(hours=1)
@@ -53,22 +55,30 @@ def migrate(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-@pytest.fixture
-def upgraded(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
-    """A site over a store of the first schema, each kind of database in turn, with the files that it knows."""
-    engine = create_engine(store_url)
+def restore(url: str, revision: str, tables: dict[str, list[dict[str, Any]]]) -> None:
+    """Makes a database with the schema and the rows of an earlier version."""
+    engine = create_engine(url)
     with engine.begin() as connection:
-        migrate(connection, "0001")
+        migrate(connection, revision)
         metadata = MetaData()
         metadata.reflect(connection)
-        for name, rows in json.loads(FIRST.read_bytes()).items():
+        for name, rows in tables.items():
             table = metadata.tables[name]
             hashes = {column.name for column in table.columns if isinstance(column.type, LargeBinary)}
             connection.execute(
                 table.insert(),
-                [{key: bytes.fromhex(one) if key in hashes else one for key, one in row.items()} for row in rows],
+                [
+                    {key: bytes.fromhex(value) if value and key in hashes else value for key, value in row.items()}
+                    for row in rows
+                ],
             )
     engine.dispose()
+
+
+@pytest.fixture
+def upgraded(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
+    """A site over a store of the first schema, each kind of database in turn, with the files that it knows."""
+    restore(store_url, "0001", json.loads(FIRST.read_bytes()))
     site = make_site(store_url, CONFIG)
     for happen in live(site):
         happen()
@@ -129,6 +139,33 @@ def test_the_second_cycle_over_an_upgraded_store_writes_nothing(upgraded: SiteFo
     assert upgraded.run(NOON + 5 * HOUR).files_written == 0
     assert upgraded.snapshot() == before
     assert rows() == stored
+
+
+def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
+    make_site: Callable[..., SiteFolder], store_url: str
+) -> None:
+    tables = json.loads(RELEASED.read_bytes())
+    restore(store_url, "0006", tables)
+    site = make_site(store_url, CONFIG)
+    for happen in live(site):
+        happen()
+    result = site.run(NOON + 5 * HOUR)
+    assert (result.new, result.changed, result.removed) == (0, 0, 0)
+    with site.store.read() as connection:
+        for table, key in (("feed", "id"), ("archive_page", "feed_id")):
+            columns = f"SELECT {key}, version, shown_hash, updated_at FROM {table} ORDER BY 1, 3"
+            versions = [
+                (one, version, digest.hex(), at) for one, version, digest, at in connection.execute(text(columns))
+            ]
+            names = (key, "version", "shown_hash", "updated_at")
+            stored = [tuple(row[name] for name in names) for row in tables[table]]
+            assert versions == sorted(stored, key=lambda row: (row[0], row[2]))
+        states = {
+            row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM entry GROUP BY state"))
+        }
+        files = {row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM file GROUP BY state"))}
+    assert states == {"published": 18, "scheduled": 1, "hidden": 1, "withdrawn": 1}
+    assert files == {"read": 20, "rejected": 1, "removed": 1}
 
 
 @pytest.mark.parametrize(

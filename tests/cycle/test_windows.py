@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +10,8 @@ import pytest
 from commands import Shop, eventually
 from conftest import SiteFolder, at
 from documents import archive_ids, pages
-from sqlalchemy import select, text
+from sqlalchemy import select
 
-from aggregator.feeds import registry
 from aggregator.links import canonical_link, link_key
 from aggregator.store.schema import entry, feed, feed_entry
 
@@ -456,152 +452,10 @@ def test_without_merging_no_links_are_stored(site: SiteFolder) -> None:
         assert connection.scalars(select(entry.c.link_key)).all() == [None]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_after_any_history_each_story_has_one_entry(
-    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    monkeypatch.setattr(registry, "BATCH", 3)
-    chance = random.Random(seed)
-    story = dict.fromkeys(VARIANTS, "7") | {OTHER: "8", "https://example.org/9": "9"}
-    rule = 'topics.any = ["AI"]'
-    merging = [SHORT + table(rule, 'duplicates = "merge"', more, "limit = 3") for more in ("", "min_quality = 50")]
-    config = merging[0]
-    site.configure(config)
-    records: dict[str, dict[str, Any]] = {}
-    now = NOON
-    for _ in range(25):
-        now += HOUR
-        for _ in range(chance.randrange(4)):
-            path = f"{chance.randrange(9)}.md"
-            if path in records and chance.random() < 0.2:
-                del records[path]
-                site.remove(path)
-                continue
-            records[path] = {
-                "webUrl": chance.choice([*story, None]),
-                "topics": chance.choice([["AI"], ["AI"], ["Maps"]]),
-                "published": chance.random() < 0.85,
-                "quality": chance.choice([40, 60]),
-                "title": f"{path} {chance.randrange(3)}",
-                "publishedDateTime": (NOON + chance.randrange(8) * HOUR).isoformat(),
-            }
-            site.record(path, **{key: value for key, value in records[path].items() if value is not None})
-        if chance.random() < 0.2:
-            config = chance.choice([*merging, config.replace("merge", "keep")])
-            site.configure(config)
-        site.run(now)
-        assert inside(site) == expected_members(site, records, story, config)
-        everything = archive_ids(site.documents(), "picks/atom.xml")
-        assert len(everything) == len(inside(site))
-    copy = config.replace('slug = "picks"', 'slug = "copy"')
-    site.configure(config + copy.removeprefix(SHORT))
-    site.run(now + HOUR)
-    assert inside(site, "copy") == inside(site)
-    assert related(site, "copy") == related(site)
-
-
-def expected_members(
-    site: SiteFolder, records: dict[str, dict[str, Any]], story: dict[str, str], config: str
-) -> set[str]:
-    """The paths that the feed must have: for each story the first released entry that matches."""
-    with site.store.read() as connection:
-        rows = connection.execute(
-            text("SELECT path, released_at, id FROM entry WHERE state = 'published' ORDER BY 2, 3")
-        ).all()
-    first: dict[str, str] = {}
-    for row in rows:
-        record = records[row.path]
-        if "AI" not in record["topics"] or ("min_quality" in config and record["quality"] < 50):
-            continue
-        link = record["webUrl"]
-        first.setdefault(story[link] if link and "merge" in config else row.path, row.path)
-    return set(first.values())
-
-
-# all together, against an oracle
-
-
-@dataclass
-class Story:
-    """A record as the test knows it."""
-
-    published: datetime | None
-    released: datetime
-    provider: str | None
-    out: bool = True
-
-    @property
-    def date(self) -> datetime:
-        return self.published or self.released
-
-
-def expected_names(stories: dict[str, Story], now: datetime, keys: dict[str, Any]) -> list[str]:
-    """The names that a feed with these keys shows at a time, without min_stay."""
-    place = {name: story.date if keys.get("order") else story.released for name, story in stories.items() if story.out}
-    names = sorted(place, key=lambda name: (place[name], stories[name].published or datetime.min.replace(tzinfo=UTC)))
-    if age := keys.get("max_age"):
-        names = [name for name in names if stories[name].date + age * DAY > now]
-    counts: Counter[str | None] = Counter()
-    shown: list[str] = []
-    for name in names[::-1][: 20 * keys["limit"]]:
-        provider = stories[name].provider
-        if len(shown) < keys["limit"] and (provider is None or counts[provider] < keys.get("per_provider", 99)):
-            counts[provider] += 1
-            shown.append(name)
-    return shown
-
-
-KEYS: list[dict[str, Any]] = [
-    {"limit": 4, "max_age": 3},
-    {"limit": 4, "per_provider": 1},
-    {"limit": 3, "order": "published"},
-    {"limit": 5, "max_age": 5, "per_provider": 2, "order": "published"},
-]
-
-
 def written(keys: dict[str, Any]) -> str:
     """The table of a feed with these keys."""
     values = {"order": '"{}"', "max_age": '"{}d"'}
     return SHORT + table(*(f"{key} = {values.get(key, '{}').format(value)}" for key, value in keys.items()))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_after_any_history_the_window_is_as_expected_and_no_page_is_rewritten(site: SiteFolder, seed: int) -> None:
-    chance = random.Random(seed)
-    keys = KEYS[seed]
-    site.configure(written(keys))
-    site.run(NOON)
-    now, stories, names = NOON, dict[str, Story](), iter(range(1000))
-    sealed: dict[str, bytes] = {}
-    for _ in range(40):
-        now += chance.choice([HOUR, 7 * HOUR, 2 * DAY])
-        edited = False
-        for number in range(chance.choice([0, 0, 1, 1, 3])):
-            name = f"{next(names):03}"
-            age = chance.choice([timedelta(), timedelta(), 2 * DAY, 6 * DAY, 60 * DAY])
-            undated = number == 0 and chance.random() < 0.2
-            published = None if undated else now - age - timedelta(seconds=int(name))
-            provider = chance.choice(["One", "Two", "Three", None])
-            add(site, f"{name}.md", published, title=name, **({"provider": provider} if provider else {}))
-            late = published is not None and published < now - 30 * DAY
-            stories[name] = Story(published, published if late and published else now, provider)
-        if stories and chance.random() < 0.2:
-            name = chance.choice(sorted(stories))
-            story = stories[name]
-            story.out, edited = not story.out, True
-            more = {"provider": story.provider} if story.provider else {}
-            add(site, f"{name}.md", story.published, title=name, published=story.out, **more)
-        if chance.random() < 0.15:
-            keys = chance.choice(KEYS)
-            edited |= True
-            site.configure(written(keys))
-        site.run(now)
-        documents = site.documents()
-        assert site.titles("picks") == expected_names(stories, now, keys)
-        assert len(archive_ids(documents, "picks/atom.xml")) == sum(story.out for story in stories.values())
-        if not edited:
-            assert {path: documents[path] for path in sealed} == sealed
-        sealed = pages(site, "picks")
 
 
 def test_a_changed_limit_max_age_or_per_provider_rewrites_no_page(site: SiteFolder) -> None:

@@ -6,16 +6,20 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
 from conftest import SITE_ID, SiteFolder
+from documents import walk
 from simulation.invariants import Subscriber, Watch
 from simulation.oracle import Oracle
 from simulation.world import SPANS, Config, World, apply
+from sqlalchemy import select
 
 from aggregator.errors import StoppedError
 from aggregator.feeds import archives, evaluation
+from aggregator.store.schema import ENTRY_OUT, entry, feed, feed_entry
 
 pytestmark = pytest.mark.both_databases
 
@@ -29,6 +33,24 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     # no test pulls the plug, and half the time would go there
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(os, "sync", lambda: None)
+
+
+def stops(site: SiteFolder, now: datetime, checks: int) -> bool:
+    """Whether a cycle asked so many times if it is to stop; it then published nothing."""
+    before, left = site.documents(), iter(range(checks))
+
+    def check_stop() -> None:
+        if next(left, None) is None:
+            raise StoppedError("stopped")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.pipeline, "check_stop", check_stop)
+        try:
+            site.run(now)
+        except StoppedError:
+            assert site.documents() == before
+            return True
+    return False
 
 
 class Chronicle:
@@ -49,7 +71,7 @@ class Chronicle:
             self.site.close()
         if chance.random() < 0.06:
             shutil.rmtree(self.site.output, ignore_errors=True)
-        if chance.random() < 0.15 and self._stops(chance.choice((1, 2, 3, 5, 8, 12, 20, 40))):
+        if chance.random() < 0.15 and stops(self.site, self.world.now, chance.choice((1, 2, 3, 5, 8, 12, 20, 40))):
             self.watch.whole = False
             if chance.random() < 0.4:
                 return
@@ -75,23 +97,6 @@ class Chronicle:
         result = self.site.run(self.world.now)
         assert result.published
         assert not result.problems
-
-    def _stops(self, checks: int) -> bool:
-        """Whether a cycle asked so many times if it is to stop; it then published nothing."""
-        before, left = self.site.documents(), iter(range(checks))
-
-        def check_stop() -> None:
-            if next(left, None) is None:
-                raise StoppedError("stopped")
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self.site.pipeline, "check_stop", check_stop)
-            try:
-                self.site.run(self.world.now)
-            except StoppedError:
-                assert self.site.documents() == before
-                return True
-        return False
 
     def _wait(self) -> None:
         """Time alone writes nothing until something is due."""
@@ -146,10 +151,45 @@ def test_rules_windows_and_merging_show_what_the_oracle_says_and_a_subscriber_mi
         if step.config.text() != config:
             config = step.config.text()
             site.configure(config)
+            if chance.random() < 0.3:
+                stops(site, step.now, chance.randrange(4))
         site.run(step.now)
         watch.oracle.cycle(step)
         documents = site.documents()
         watch.check(documents)
+        check_memberships(site)
         if number % POLL_EACH == 0:
             subscriber.poll(documents, "all")
             subscriber.check(watch.oracle)
+    check_copies(site, world.config, step.now)
+
+
+def check_memberships(site: SiteFolder) -> None:
+    """The number of entries of a feed is stored, and whatever closed a membership."""
+    sizes: Counter[int] = Counter()
+    with site.store.read() as connection:
+        stored = {row.id: row.size for row in connection.execute(select(feed.c.id, feed.c.size))}
+        joined = select(feed_entry, entry.c.state).join(entry, entry.c.id == feed_entry.c.entry_id)
+        for row in connection.execute(joined):
+            sizes[row.feed_id] += row.left_at is None
+            assert (row.left_at is None) == (row.left_by is None)
+            assert row.state == ENTRY_OUT or row.left_by is not None
+    assert stored == {feed_id: sizes[feed_id] for feed_id in stored}
+
+
+def check_copies(site: SiteFolder, config: Config, now: datetime) -> None:
+    """A new feed with the rule of another holds the same entries, with the same links of those that they represent."""
+    changed = config.copy()
+    for key, table in config.feeds.items():
+        kept = {name: value for name, value in table.items() if name not in ("slug", "moved_from")}
+        changed.feeds[f"{key}-copy"] = {"slug": f"{key}-copy", **kept}
+    site.configure(changed.text())
+    site.run(now + timedelta(minutes=1))
+    documents = site.documents()
+    for key, table in config.feeds.items():
+        assert walk(documents, f"{key}-copy/atom.xml") == walk(documents, f"{table['slug']}/atom.xml")
+        related, copied = (
+            {item["id"]: item.get("_aggregator", {}).get("related") for item in site.feed(slug)["items"]}
+            for slug in (table["slug"], f"{key}-copy")
+        )
+        assert all(related[uid] == copied[uid] for uid in related.keys() & copied.keys())

@@ -155,7 +155,7 @@ class Config:
         tables += [("[[feed]]", table) for table in self.feeds.values()]
         lines = []
         for head, table in tables:
-            lines += [head, *(f"{key} = {_toml(value)}" for key, value in table.items())]
+            lines += [head, *(f"{json.dumps(key)} = {_toml(value)}" for key, value in table.items())]
         return "\n".join(lines)
 
     def table(self, slug: str) -> dict[str, Any]:
@@ -179,14 +179,17 @@ class Config:
             lambda chance: self.topics.update(min_entries=chance.choice((1, 3, 10))),
             lambda chance: self.topics.update(max_feeds=chance.choice((1, 3, 10_000))),
             lambda chance: self.topics.update(keep_empty=chance.choice(("1h", "2d", "30d"))),
-            lambda _: setattr(self, "alias", {} if self.alias else {"Rail": "AI"}),
-            lambda _: setattr(self, "parent", {} if self.parent else {"Chips": "AI"}),
+            self._switch_topics,
+            self._switch_topics,
         ]  # fmt: skip
         for _ in range(chance.choice((1, 1, 2, 3))):
             chance.choice(acts)(chance)
 
     def change_feeds(self, chance: random.Random) -> None:
-        """Rules, windows and merging of feeds get other values, and nothing else."""
+        """Rules, windows and merging of feeds get other values, feeds move, topics get other names or parents."""
+        chance.choice([self._change_feed] * 6 + [self._move_feed, self._switch_topics])(chance)
+
+    def _change_feed(self, chance: random.Random) -> None:
         self._set_feed(chance, drop=0.1)
 
     def _set_feed(self, chance: random.Random, drop: float = 0.35) -> None:
@@ -217,6 +220,12 @@ class Config:
             key = chance.choice(list(self.feeds))
             old = self.feeds[key]["slug"]
             self.feeds[key] |= {"slug": key if old != key else f"{key}-moved", "moved_from": [old]}
+
+    def _switch_topics(self, chance: random.Random) -> None:
+        if chance.random() < 0.5:
+            self.alias = {} if self.alias else {"Rail": "AI"}
+        else:
+            self.parent = chance.choice(({}, {"Chips": "AI"}, {"Chips": "C#", "C#": "AI"}))
 
     def _switch_full(self, chance: random.Random) -> None:
         if self.feeds:
@@ -685,6 +694,12 @@ class World:
         if change:
             change(self.config, self.random)
         return self._step("")
+
+    def move_folder(self, old: str, new: str) -> None:
+        """Says that a folder was moved, with all that is in it, after the last step."""
+        for folder in (self.folder, self._before, self.bin):
+            for path in [path for path in folder if path.startswith(f"{old}/")]:
+                folder[f"{new}/{path.removeprefix(f'{old}/')}"] = folder.pop(path)
 
     def wait(self) -> Step:
         """Nothing changes but the time."""
