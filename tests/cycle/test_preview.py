@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aggregator.cli.answers import preview_facts
 from conftest import SiteFolder, at
 from loopback import fine, running
 
@@ -32,7 +31,6 @@ def preview(site: SiteFolder, slug: str, config: str | None = None, now: str = L
         other = site.config_file.with_name("new.toml")
         other.write_text(f"{head}\n\n{config}")
         loaded = load_config(other, env={})
-    return preview_facts(preview_feed(loaded, site.store, slug, at(now)))
     return preview_data(preview_feed(loaded, site.store, slug, at(now)))
 
 
