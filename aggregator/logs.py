@@ -17,8 +17,9 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from typing import Literal
+from typing import Any, Literal
 
+from aggregator.errors import crash_report
 from aggregator.problems import visible
 
 MAX_WAITING_BYTES = 4_000_000
@@ -120,7 +121,14 @@ class StreamWriter(logging.Handler):
         return f"{self.format(record)}\n".encode()
 
 
-class _LineFormatter(logging.Formatter):
+class _SafeFormatter(logging.Formatter):
+    """Shows exceptions, also those that libraries log, without their messages, which may quote a record."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return crash_report(ei[1]) if ei[1] is not None else ""
+
+
+class _LineFormatter(_SafeFormatter):
     """Time with offset, level, and the message with escaped control characters."""
 
     def __init__(self, zone: tzinfo) -> None:
@@ -138,7 +146,7 @@ class _LineFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_SafeFormatter):
     """One JSON object in ASCII, with time, level, logger, message and, if there is one, traceback."""
 
     def __init__(self, zone: tzinfo) -> None:

@@ -401,8 +401,7 @@ class _Update:
         if is_held and not is_folder_missing:
             self._problems.append(
                 f"{source.root}: {missing} of {scan.known} files are gone at once; their entries stay for"
-                f" {_minutes(source.removal_grace)} (if it is meant, stop the service and run: aggregator build"
-                " --accept-removals)"
+                f" {_minutes(source.removal_grace)} (if it is meant, run: aggregator build --accept-removals)"
             )
 
     def _withdraw_source(self, name: str, grace: timedelta) -> None:
@@ -411,7 +410,7 @@ class _Update:
         if self._withdraw_missing(name, known, known, grace, is_folder_missing=True):
             self._problems.append(
                 f"the config has no [[records]] named {name!r} any more; the entries of its {known} files stay for"
-                f" {_minutes(grace)} (if it is meant, stop the service and run: aggregator build --accept-removals)"
+                f" {_minutes(grace)} (if it is meant, run: aggregator build --accept-removals)"
             )
 
     def _withdraw_missing(

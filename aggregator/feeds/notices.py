@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, select
@@ -11,8 +10,7 @@ from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.registry import topics_without_feed
 from aggregator.feeds.urls import lost_url_notices
 from aggregator.feeds.window import Omitted
-from aggregator.paths import unescape_path
-from aggregator.problems import Problem
+from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
 from aggregator.store.schema import entry, feed
 
@@ -76,7 +74,7 @@ def _entry_notices(
     for row in connection.execute(select(*columns).where(entry.c.id.in_(keys)).order_by(entry.c.id)):
         slugs = slugs_of[row.id]
         feeds = ", ".join(slugs[:3]) + (f" and {len(slugs) - 3} more feeds" if len(slugs) > 3 else "")
-        path = os.path.join(roots.get(row.source, ""), unescape_path(row.path))
+        path = shown_path(roots.get(row.source, ""), row.path)
         yield str(Problem(path, 0, 0, f"{what} {feeds}", hint=SIZE_HINT))
     if len(slugs_of) > len(keys):
         yield f"{len(slugs_of) - len(keys)} more entries are too large for the documents of their feeds ({SIZE_HINT})"

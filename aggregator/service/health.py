@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aggregator import __version__
+from aggregator.problems import stamp
 
 CYCLE, LATE, STORE, WATCH, MONITOR = "cycle", "late", "store", "watch", "monitor"
 """The parts of the service that can have a problem."""
@@ -74,7 +75,7 @@ class Health:
     def check_late(self) -> None:
         """Records a problem if the next cycle is late. To be called regularly."""
         if time.monotonic() > self._late_after:
-            self.begin(LATE, f"no cycle has succeeded since {_text(self._last_success)}", fatal=True)
+            self.begin(LATE, f"no cycle has succeeded since {stamp(self._last_success)}", fatal=True)
 
     def problems(self) -> list[str]:
         """The problems, except failed cycles, which the store records."""
@@ -92,8 +93,8 @@ class Health:
         facts: dict[str, Any] = {
             "status": status,
             "version": __version__,
-            "last_success": _text(self._last_success),
-            "next_cycle": _text(self._next_cycle),
+            "last_success": stamp(self._last_success),
+            "next_cycle": stamp(self._next_cycle),
             "config": self.config,
         }
         if status != "ok":
@@ -109,7 +110,3 @@ class Health:
     def _current(self) -> list[tuple[str, _Fault]]:
         with self._lock:
             return list(self._faults.items())
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
