@@ -1,30 +1,30 @@
-"""Which documents there are and where: all of `render` that a cycle needs which renders nothing, so without its
-libraries. Pure."""
+"""The paths of documents. Separate from `render`, so that a cycle with nothing to render does not import feedgen, lxml
+or Jinja. Pure."""
 
 from __future__ import annotations
 
 from aggregator.settings import FILE_NAMES, OutputOptions
 
 FINGERPRINT = "2"
-"""The version of the shape of the output: a new one has every document written again."""
+"""Raise it when documents change their form: every document is rendered again."""
 
 ALL = "all"
-"""The slug of the feed of everything."""
+"""The slug of the feed with all entries."""
 PAGE = "index.html"
 FEED_LIST = "opml.xml"
 
 
 def feed_paths(slug: str, options: OutputOptions) -> tuple[str, ...]:
-    """The paths of the documents that `render_feed` makes."""
+    """The paths of the documents of `render_feed`."""
     names = [FILE_NAMES[form] for form in options.formats] + [PAGE] * options.pages
     return tuple(f"{slug}/{name}" for name in names)
 
 
 def archive_path(slug: str, number: int) -> str:
-    """The path of the document that `render_archive_page` makes."""
+    """The path of the document of `render_archive_page`."""
     return f"{slug}/archive/{number:04}.xml"
 
 
 def index_paths(options: OutputOptions) -> tuple[str, ...]:
-    """The paths of the documents that `render_index` makes."""
+    """The paths of the documents of `render_index`."""
     return (FEED_LIST, PAGE) if options.pages else (FEED_LIST,)

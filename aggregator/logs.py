@@ -1,12 +1,13 @@
-"""The log: lines on stderr that never hold up the work.
+"""The log on stderr. Logging never blocks.
 
-Records are formatted by the thread that logs and written by a thread of the log. What the stream does not take in time
-is dropped, and a later line says how much.
+The calling thread formats a line, and a thread of the log writes it. Lines that the stream does not accept in time are
+dropped, and a later line counts them.
 """
 
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import math
 import os
@@ -16,30 +17,36 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
+from typing import Literal
 
-from aggregator.display import visible
+from aggregator.problems import visible
 
 MAX_WAITING_BYTES = 4_000_000
-"""How much may wait for a stream that takes nothing."""
+"""Most bytes that wait for the stream."""
 MAX_LINE = 16_000
-"""Characters of one record, traceback included."""
+"""Most characters of a log entry, with its traceback."""
 FLUSH_S = 1.0
-"""How long the end of the process waits for the stream."""
-LINES_A_SECOND = 5
-"""Lines of one limited logger; each request of a client may log."""
-TELL_LOST_S = 1.0
-"""Time between two lines that say how many were left out."""
+"""How long the process waits for the stream when it ends."""
+LINES_PER_SECOND = 5
+"""Limit for each logger that requests of clients can cause to log."""
+REPORT_LOST_S = 1.0
+"""Interval of lines that count dropped lines."""
 _LIMITED = ("aggregator.serve", "asyncio", "uvicorn")
 _QUIET = ("alembic", "apscheduler", "watchfiles")
 
 
-def start_logging(zone: tzinfo = UTC, level: int = logging.INFO) -> None:
-    """Logs on stderr, one line for each record, with times of `zone`."""
+def start_logging(
+    zone: tzinfo = UTC, level: int = logging.INFO, form: Literal["auto", "text", "json"] = "text"
+) -> None:
+    """Logs on stderr, one line for each entry, with times in `zone`. `auto` is text on a terminal, else JSON."""
     if logging.root.handlers:
         return
-    logging.raiseExceptions = False  # a log that fails must not write its own complaint to the stream that failed
-    writer = StreamWriter(_stderr_descriptor())
-    writer.setFormatter(_LineFormatter(zone))
+    logging.raiseExceptions = False  # or a failing log would write tracebacks to the failing stream
+    descriptor = _stderr_descriptor()
+    if form == "auto":
+        form = "text" if descriptor is not None and os.isatty(descriptor) else "json"
+    writer = StreamWriter(descriptor)
+    writer.setFormatter(_LineFormatter(zone) if form == "text" else _JsonFormatter(zone))
     writer.addFilter(_RateLimit(writer.count_lost))
     logging.root.addHandler(writer)
     logging.root.setLevel(level)
@@ -49,7 +56,7 @@ def start_logging(zone: tzinfo = UTC, level: int = logging.INFO) -> None:
 
 
 class StreamWriter(logging.Handler):
-    """Writes lines to a descriptor, from a thread of its own; without a descriptor, nowhere."""
+    """Writes lines to a descriptor in a thread; writes nothing without a descriptor."""
 
     def __init__(self, descriptor: int | None) -> None:
         super().__init__()
@@ -65,8 +72,8 @@ class StreamWriter(logging.Handler):
         if self._descriptor is None:
             return
         try:
-            line = f"{self.format(record)[:MAX_LINE]}\n".encode(errors="backslashreplace")
-        except Exception:  # noqa: BLE001 - whoever logs goes on
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+        except Exception:  # noqa: BLE001 - an error of the log must not stop the caller
             self.count_lost()
             return
         with self._changed:
@@ -78,28 +85,28 @@ class StreamWriter(logging.Handler):
             self._changed.notify_all()
 
     def count_lost(self) -> None:
-        """Notes that a line was left out."""
+        """Counts a dropped line."""
         with self._changed:
             self._lost += 1
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Waits until all is written, for a second at most."""
+        """Waits until all lines are written, at most a second."""
         if self._descriptor is not None:
             with self._changed:
                 self._changed.wait_for(lambda: not self._waiting_bytes, FLUSH_S)
 
     def _write_forever(self, descriptor: int) -> None:
-        told_at = -math.inf
+        reported_at = -math.inf
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._lost)
-                self._changed.wait_for(lambda: self._waiting, max(0.0, told_at + TELL_LOST_S - time.monotonic()))
-                lost = self._lost if time.monotonic() >= told_at + TELL_LOST_S else 0
+                self._changed.wait_for(lambda: self._waiting, max(0.0, reported_at + REPORT_LOST_S - time.monotonic()))
+                lost = self._lost if time.monotonic() >= reported_at + REPORT_LOST_S else 0
                 lines, self._waiting = self._waiting, []
                 size = sum(map(len, lines))
             if lost:
-                told_at = time.monotonic()
+                reported_at = time.monotonic()
                 lost *= _write(descriptor, self._lost_line(lost))
             written = _write(descriptor, b"".join(lines))
             with self._changed:
@@ -108,17 +115,20 @@ class StreamWriter(logging.Handler):
                 self._changed.notify_all()
 
     def _lost_line(self, lost: int) -> bytes:
-        text = f"{lost} lines of the log were left out: too many at once, or the stream did not take them"
+        text = f"{lost} lines of the log were dropped: too many at once, or the stream did not accept them"
         record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, None, None)
         return f"{self.format(record)}\n".encode()
 
 
 class _LineFormatter(logging.Formatter):
-    """One line: the time with its offset, the level, and the message with control characters escaped."""
+    """Time with offset, level, and the message with escaped control characters."""
 
     def __init__(self, zone: tzinfo) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
         self._zone = zone
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record)[:MAX_LINE]
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         return datetime.fromtimestamp(record.created, self._zone).isoformat(" ", "seconds")
@@ -128,12 +138,31 @@ class _LineFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
-class _RateLimit(logging.Filter):
-    """Lets some lines a second pass of each logger that requests can make log."""
+class _JsonFormatter(logging.Formatter):
+    """One JSON object in ASCII, with time, level, logger, message and, if there is one, traceback."""
 
-    def __init__(self, left_out: Callable[[], None]) -> None:
+    def __init__(self, zone: tzinfo) -> None:
         super().__init__()
-        self._left_out = left_out
+        self._zone = zone
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, self._zone).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage()[:MAX_LINE],
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)[:MAX_LINE]
+        return json.dumps(line)
+
+
+class _RateLimit(logging.Filter):
+    """Limits the lines of loggers that requests can cause to log."""
+
+    def __init__(self, count_lost: Callable[[], None]) -> None:
+        super().__init__()
+        self._count_lost = count_lost
         self._passed: dict[str, list[float]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -143,21 +172,21 @@ class _RateLimit(logging.Filter):
         now = time.monotonic()
         recent = [moment for moment in self._passed.get(top, []) if now - moment < 1.0]
         self._passed[top] = recent
-        if len(recent) >= LINES_A_SECOND:
-            self._left_out()
+        if len(recent) >= LINES_PER_SECOND:
+            self._count_lost()
             return False
         recent.append(now)
         return True
 
 
 def _write(descriptor: int, data: bytes) -> bool:
-    """Whether the stream took all of it; waits as long as it takes nothing."""
+    """True if the stream accepted all data. Blocks while it accepts nothing."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
         except BlockingIOError:
             select.select([], [descriptor], [], 1.0)
-        except OSError:  # a full disk, a reader that is gone
+        except OSError:  # a full disk, or a closed pipe
             return False
     return True
 
@@ -165,5 +194,5 @@ def _write(descriptor: int, data: bytes) -> bool:
 def _stderr_descriptor() -> int | None:
     try:
         return None if sys.stderr is None else sys.stderr.fileno()
-    except (OSError, ValueError):  # a stream of Python alone
+    except (OSError, ValueError):  # a Python stream without a descriptor
         return None

@@ -13,7 +13,9 @@ from typing import Any
 
 import httpx
 
-from aggregator.serve import EMPTY_SNAPSHOT, FeedsApp, bind_socket, load_snapshot, make_server
+from aggregator.serve.app import FeedsApp, make_state
+from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot
+from aggregator.serve.server import bind_socket, make_server
 
 WRITTEN = 1_700_000_000
 RSS = b"<rss>" + b"<item>story</item>" * 200 + b"</rss>"
@@ -46,7 +48,8 @@ def fine() -> tuple[bool, dict[str, Any]]:
 
 def make_app(folder: Path | None, **options: Any) -> FeedsApp:
     snapshot = load_snapshot(folder, None) if folder else EMPTY_SNAPSHOT
-    return FeedsApp(**{"max_age_s": 30, "health": fine, "ready": fine, **options}, snapshot=snapshot, folder=folder)
+    probes = {name: options.pop(name, fine) for name in ("health", "ready")}
+    return FeedsApp(make_state(snapshot, **{"folder": folder, "max_age_s": 30} | options), **probes)
 
 
 @contextlib.contextmanager

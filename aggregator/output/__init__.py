@@ -1,1 +1,1 @@
-"""Output: documents -> the files of the output folder."""
+"""Documents -> the files of the output folder."""

@@ -1,4 +1,4 @@
-"""A folder that is written through its descriptor, so that no link inside it leads a read or a write elsewhere."""
+"""Reads and writes below a folder through its descriptor, so that no link in it leads elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Self
 from aggregator.paths import open_beneath
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# a pipe in the place of a file must not hold the process
+# a pipe in place of a file must not block
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -22,8 +22,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class Tree:
     """An open folder. Paths are relative to it and POSIX; no link below it is followed.
 
-    All methods raise OSError. The descriptor of the folder that was used last stays open, because the documents of a
-    feed come one after another.
+    All methods raise OSError. The descriptor of the last folder stays open, because the documents of a feed follow each
+    other.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -32,11 +32,11 @@ class Tree:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The folder at a path, which may be a link: where the tree is, the operator decides."""
+        """The folder at a path, which may be a link, because the operator chooses it."""
         return cls(os.open(path, _FOLDER))
 
     def subtree(self, path: str) -> Tree:
-        """A folder of this one, as a tree of its own."""
+        """A folder below this one, as a tree."""
         return Tree(open_beneath(self._root, path, _FOLDER))
 
     def __enter__(self) -> Self:
@@ -45,11 +45,11 @@ class Tree:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._forget()
+        self._close_last()
         os.close(self._root)
 
     def kind(self, path: str) -> int | None:
-        """What is at the path, as `stat.S_IFMT` says it; None if nothing is."""
+        """The kind of file at a path, by `stat.S_IFMT`; None if there is none."""
         folder, _, name = path.rpartition("/")
         try:
             return stat.S_IFMT(os.stat(name, dir_fd=self._folder(folder), follow_symlinks=False).st_mode)
@@ -57,12 +57,12 @@ class Tree:
             return None
 
     def read(self, path: str, *, size: int | None = None) -> bytes | None:
-        """The bytes of a regular file; None if it is none, or of another size than `size`."""
+        """The bytes of a regular file; None for another kind of file, or a size other than `size`."""
         folder, name = _split(path)
         return _read(name, self._folder(folder), size)
 
     def write(self, path: str, body: bytes, *, sync: bool = False) -> None:
-        """Writes a new file; FileExistsError if anything has its name."""
+        """Writes a new file. Raises FileExistsError."""
         folder, name = _split(path)
         descriptor = os.open(name, _NEW, 0o666, dir_fd=self._folder(folder))
         with open(descriptor, "wb", buffering=0) as file:
@@ -73,7 +73,7 @@ class Tree:
                 os.fsync(descriptor)
 
     def sync(self, path: str) -> None:
-        """Waits until what was written to a file is on the disk; may run in several threads for one folder."""
+        """Syncs a file to the disk. Thread-safe."""
         descriptor = open_beneath(self._root, path, _READ)
         try:
             os.fsync(descriptor)
@@ -81,10 +81,10 @@ class Tree:
             os.close(descriptor)
 
     def replace(self, path: str, body: bytes) -> None:
-        """Writes a file so that its path names all of the old bytes or all of the new, also after a crash."""
+        """Writes a file so that the path has either all old or all new bytes, also after a crash."""
         folder, name = _split(path)
         waiting = f"{folder}/.{name}.new" if folder else f".{name}.new"
-        self.remove(waiting)  # what a crash left
+        self.remove(waiting)  # left by a crash
         try:
             self.write(waiting, body, sync=True)
             at = self._folder(folder)
@@ -95,10 +95,10 @@ class Tree:
             raise
 
     def take(self, other: Tree, name: str, path: str) -> None:
-        """Puts a file of another tree in the place of what is at the path; from another file system, a copy of it."""
+        """Moves a file of another tree to the path, replacing what is there. Copies between file systems."""
         folder, target = _split(path)
         try:
-            # so that two versions whose files were made in one second, and shown long apart, differ in their mtime
+            # the mtime is the time of the move, so versions staged in one second and published later differ
             os.utime(name, dir_fd=other._root)
             os.replace(name, target, src_dir_fd=other._root, dst_dir_fd=self._folder(folder))
         except OSError as error:
@@ -107,9 +107,9 @@ class Tree:
             self.replace(path, _read(name, other._root, None) or b"")
 
     def make_folder(self, path: str) -> None:
-        """Makes a folder and those above it, as far as they are missing."""
+        """Makes a folder and its missing parents."""
         if self._last[1] is None:
-            self._forget()
+            self._close_last()
         try:
             self._folder(path)
         except FileNotFoundError:
@@ -119,13 +119,13 @@ class Tree:
                 os.mkdir(name, dir_fd=self._folder(above))
 
     def remove(self, path: str) -> None:
-        """Deletes a file or a link, if it is there."""
+        """Deletes a file or a link, if there is one."""
         folder, name = _split(path)
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._folder(folder))
 
     def remove_all(self, path: str) -> None:
-        """Deletes a folder with all that is in it, or what is in its place, as far as that works."""
+        """Deletes a folder with its content, or the file in its place. Ignores errors."""
         folder, name = _split(path)
         with suppress(OSError):
             shutil.rmtree(name, ignore_errors=True, dir_fd=self._folder(folder))
@@ -137,12 +137,12 @@ class Tree:
         os.rmdir(name, dir_fd=self._folder(above))
 
     def _folder(self, path: str) -> int:
-        """The descriptor of a folder, open until another one is asked for. That one is missing is remembered too."""
+        """The descriptor of a folder, open until the next call. Also caches that a folder is missing."""
         known, descriptor = self._last
         if path == known and descriptor is not None:
             return descriptor
         if path != known:
-            self._forget()
+            self._close_last()
             if not path:
                 return self._root
             try:
@@ -154,14 +154,14 @@ class Tree:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return descriptor
 
-    def _forget(self) -> None:
+    def _close_last(self) -> None:
         if self._last[0] and self._last[1] is not None:
             os.close(self._last[1])
         self._last = "", self._root
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The folder of a path, "" for the tree itself, and the name in it."""
+    """The folder of a path ("" is the tree itself), and the name in it."""
     folder, _, name = path.rpartition("/")
     return folder, name
 

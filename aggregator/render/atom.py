@@ -8,42 +8,33 @@ from datetime import datetime
 from functools import lru_cache
 
 from aggregator.model import ArchivePage, Content, Entry, Feed, Withdrawal
-from aggregator.render import xmlfeed
-from aggregator.render.markup import Common, attribute, empty, escaped, quoted, stated
-from aggregator.render.parts import (
-    KEPT_PROVIDERS,
-    KEPT_TOPICS,
-    Frame,
-    Scope,
-    archive_links,
-    author_name,
-    content_html,
-    feed_links,
-    foreign_language,
-    kept,
-    presentable,
-    provider_url,
-)
+from aggregator.render import xml
+from aggregator.render.assembly import Frame
+from aggregator.render.cache import CACHED_PROVIDERS, CACHED_TOPICS, cache_short
+from aggregator.render.content import Scope, author_name, content_html, foreign_language, provider_url
+from aggregator.render.links import archive_links, feed_links
+from aggregator.render.markup import SharedMarkup, attribute, empty_element, escaped, optional_element, quoted
+from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import OutputOptions, Site
 
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
-KEPT_TOMBSTONES = 4096
+CACHED_TOMBSTONES = 4096
 
 
 def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
-    """The feed without its entries; raises RenderError."""
+    """The feed without entries. Raises RenderError."""
     return _frame(feed, site, feed_links(feed, site, options, "atom"), lambda _: None)
 
 
 def render_page_frame(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> Frame:
-    """A page of its archive without its entries; raises RenderError."""
+    """An archive page without entries. Raises RenderError."""
     links = archive_links(feed.slug, page.number, site, options)
-    return _frame(replace(feed, updated=page.updated), site, links, xmlfeed.mark_as_archive)
+    return _frame(replace(feed, updated=page.updated), site, links, xml.mark_as_archive)
 
 
-def _frame(feed: Feed, site: Site, links: Iterable[dict[str, str]], extend: xmlfeed.Extend) -> Frame:
-    with xmlfeed.render_errors(f"feed {feed.slug!r}"):
-        made = xmlfeed.new_feed(feed, site, "atom", links, extend)
+def _frame(feed: Feed, site: Site, links: Iterable[dict[str, str]], extend: xml.Extend) -> Frame:
+    with xml.render_errors(f"feed {feed.slug!r}"):
+        made = xml.new_feed(feed, site, "atom", links, extend)
         made.id(feed.id)
         made.subtitle(feed.description)
         # RFC 4287 4.1.1: "atom:feed elements MUST contain one or more atom:author elements, unless all of the
@@ -51,32 +42,32 @@ def _frame(feed: Feed, site: Site, links: Iterable[dict[str, str]], extend: xmlf
         made.author(name=author_name(site))
         made.icon(site.icon)
         made.logo(feed.image)
-        return xmlfeed.frame(made.atom_str(pretty=True), b"</feed>")
+        return xml.frame(made.atom_str(pretty=True), b"</feed>")
 
 
 def updated_element(time: datetime) -> bytes:
-    """The element that says when the feed changed."""
+    """The date of the feed."""
     return f"<updated>{time.isoformat()}</updated>".encode()
 
 
 def render_tombstones(withdrawn: Iterable[Withdrawal]) -> list[bytes]:
-    """A tombstone for each, the latest first."""
-    return [_tombstone(one) for one in sorted(withdrawn, key=lambda one: (one.at, one.id), reverse=True)]
+    """The tombstones, newest first."""
+    return [_tombstone(item) for item in sorted(withdrawn, key=lambda item: (item.at, item.id), reverse=True)]
 
 
-@lru_cache(maxsize=KEPT_TOMBSTONES)
+@lru_cache(maxsize=CACHED_TOMBSTONES)
 def _tombstone(withdrawal: Withdrawal) -> bytes:
-    withdrawal = presentable(withdrawal)
-    facts = {"xmlns:at": TOMBSTONES, "ref": withdrawal.id, "when": withdrawal.at.isoformat()}
-    return f"{empty('at:deleted-entry', **facts)}\n".encode()
+    withdrawal = xml_safe(withdrawal)
+    attributes = {"xmlns:at": TOMBSTONES, "ref": withdrawal.id, "when": withdrawal.at.isoformat()}
+    return f"{empty_element('at:deleted-entry', **attributes)}\n".encode()
 
 
-def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
-    """The entry as a line of bytes."""
-    content, provider = entry.content, common.provider
+def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
+    """The entry as one line."""
+    content, provider = entry.content, shared.provider
     parts = (
         f"<entry{attribute('xml:lang', foreign_language(content, scope))}>",
-        f"<id>{common.id}</id><title>{common.title}</title><updated>{common.updated}</updated>",
+        f"<id>{shared.id}</id><title>{shared.title}</title><updated>{shared.updated}</updated>",
         _author(provider.name, provider_url(provider)) if provider else "",
         # RFC 4287 4.1.2: "atom:entry elements that contain no child atom:content element MUST contain at least one
         # atom:link element with a rel attribute value of "alternate"."
@@ -86,31 +77,31 @@ def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
         *[_category("topic", topic.slug, topic.name, scope.base_url) for topic in entry.topics],
         _category("category", content.category, "", scope.base_url) if content.category else "",
         _category("type", content.type, "", scope.base_url) if content.type else "",
-        stated("published", common.published),
+        optional_element("published", shared.published),
         _other_links(content),
-        f"{common.media}</entry>\n",
+        f"{shared.media}</entry>\n",
     )
     return "".join(parts).encode()
 
 
 def _text(tag: str, text: str, kind: str) -> str:
-    """A text construct (RFC 4287 section 3.1), or content of such a type."""
+    """A text construct (RFC 4287 section 3.1), or content of the same type."""
     return f'<{tag} type="{kind}">{escaped(text)}</{tag}>' if text else f'<{tag} type="{kind}"/>'
 
 
-@kept(KEPT_PROVIDERS)
+@cache_short(CACHED_PROVIDERS)
 def _author(name: str, uri: str) -> str:
-    return f"<author>{stated('name', name)}{stated('uri', uri)}</author>"
+    return f"<author>{optional_element('name', name)}{optional_element('uri', uri)}</author>"
 
 
-@kept(KEPT_TOPICS)
+@cache_short(CACHED_TOPICS)
 def _category(scheme: str, term: str, label: str, base_url: str) -> str:
     # RFC 4287 4.2.2.1: "Category elements MUST have a "term" attribute", even an empty one.
     return f"<category term={quoted(term)} scheme={quoted(f'{base_url}#{scheme}')}{attribute('label', label)}/>"
 
 
 def _other_links(content: Content) -> str:
-    via = empty("link", rel="via", href=content.original_link) if content.original_link else ""
-    related = [empty("link", rel="related", href=story.url, title=story.title) for story in content.related]
-    video = empty("link", rel="related", href=content.video_url) if content.video_url else ""
+    via = empty_element("link", rel="via", href=content.original_link) if content.original_link else ""
+    related = [empty_element("link", rel="related", href=story.url, title=story.title) for story in content.related]
+    video = empty_element("link", rel="related", href=content.video_url) if content.video_url else ""
     return f"{via}{''.join(related)}{video}"

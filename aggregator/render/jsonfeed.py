@@ -7,31 +7,24 @@ from datetime import datetime
 from typing import Any
 
 from aggregator.model import Content, Entry, Feed
-from aggregator.render.markup import Common
-from aggregator.render.parts import (
-    Frame,
-    Scope,
-    author_name,
-    content_html,
-    feed_url,
-    foreign_language,
-    page_url,
-    provider_url,
-)
+from aggregator.render.assembly import Frame
+from aggregator.render.content import Scope, author_name, content_html, foreign_language, provider_url
+from aggregator.render.links import feed_url, page_url
+from aggregator.render.markup import SharedMarkup
 from aggregator.settings import OutputOptions, Site
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
-    """The feed without its items."""
-    top = _stated(
+    """The feed without items."""
+    top = _present(
         version="https://jsonfeed.org/version/1.1",
         title=feed.title,
         home_page_url=page_url(feed.slug, site, options),
         feed_url=feed_url(feed.slug, "json", site),
         description=feed.description,
-        # "icon" stands for the feed, "much the way an avatar might be used"; "favicon" is small, for lists of feeds.
+        # "icon" is for the feed, "much the way an avatar might be used"; "favicon" is small, for lists of feeds
         icon=feed.image or site.icon,
         favicon=site.icon if feed.image else "",
         authors=[{"name": author_name(site)}],
@@ -43,25 +36,25 @@ def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
 
 
 def updated_element(_: datetime) -> bytes:
-    """Nothing: JSON Feed does not say when a feed changed."""
+    """Empty: JSON Feed has no date of the feed."""
     return b""
 
 
-def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
-    """The item as bytes."""
-    content, provider = entry.content, common.provider
+def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
+    """The item."""
+    content, provider = entry.content, shared.provider
     item = {
         "id": entry.id,
         "url": content.link,
         "title": content.title,
         "summary": content.summary,
-        # "One or both of content_html and content_text must be present", so even an empty one is.
+        # "One or both of content_html and content_text must be present", even if empty
         "content_html": content_html(content, scope) if scope.full else None,
         "content_text": None if scope.full else content.summary,
         "image": content.images[0].url if content.images else None,
-        "date_published": common.published,
-        "date_modified": common.updated if entry.updated != entry.published else None,
-        "authors": [_stated(name=provider.name, url=provider_url(provider))] if provider else None,
+        "date_published": shared.published,
+        "date_modified": shared.updated if entry.updated != entry.published else None,
+        "authors": [_present(name=provider.name, url=provider_url(provider))] if provider else None,
         "tags": [topic.name for topic in entry.topics],
         "language": foreign_language(content, scope),
         "_aggregator": _extension(content),
@@ -71,16 +64,16 @@ def render_entry(entry: Entry, scope: Scope, common: Common) -> bytes:
 
 
 def _extension(content: Content) -> dict[str, Any]:
-    """What other formats say of an entry and JSON Feed has no word for."""
-    return _stated(
+    """Fields without a JSON Feed member."""
+    return _present(
         original_url=content.original_link,
         category=content.category,
         type=content.type,
         video_url=content.video_url,
-        related=[_stated(url=story.url, title=story.title) for story in content.related],
+        related=[_present(url=story.url, title=story.title) for story in content.related],
     )
 
 
-def _stated(**members: Any) -> dict[str, Any]:
-    """The members that say something."""
+def _present(**members: Any) -> dict[str, Any]:
+    """The members that have a value."""
     return {name: value for name, value in members.items() if value}

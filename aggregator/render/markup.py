@@ -1,7 +1,7 @@
-"""XML as text: the pieces that an entry is written with, in RSS and in Atom.
+"""XML as text, for the entries of RSS and Atom.
 
-An element of an XML library takes ten times as long, and most of what a build renders is entries. Texts are fit to
-print before they come here (`parts.presentable`), so only what has a meaning in XML is left to escape.
+Elements of an XML library take many times as long, and entries are most of what a build renders. Texts are XML-safe
+(`xml_safe`), so only markup characters are escaped here.
 """
 
 from __future__ import annotations
@@ -11,44 +11,44 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from aggregator.model import Content, Entry, Image, Provider
-from aggregator.render.parts import provider_of
+from aggregator.render.content import provider_of
 
-KEPT_DAYS = 1024
+CACHED_DAYS = 1024
 
 
 def escaped(text: str) -> str:
-    """The text as it stands between tags; XML 1.0 section 2.11 has a bare carriage return read as a line feed."""
+    """The text for element content. XML 1.0 section 2.11 reads a bare carriage return as a line feed."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
 def escaped_twice(text: str) -> str:
-    """The text as `escaped` has it where a reader takes what it reads for HTML."""
+    """The text escaped twice, for elements that readers parse as HTML."""
     return text.replace("&", "&amp;amp;").replace("<", "&amp;lt;").replace(">", "&amp;gt;").replace("\r", "&#13;")
 
 
 def attribute(name: str, value: str) -> str:
-    """The attribute with the space before it; nothing where it has no value."""
+    """The attribute after a space; empty without a value."""
     return f" {name}={quoted(value)}" if value else ""
 
 
 def quoted(text: str) -> str:
-    """The text as the value of an attribute, in its quotes."""
-    # XML 1.0 section 3.3.3: white space in an attribute is read as a space unless it is a character reference.
+    """The text as a quoted attribute value."""
+    # XML 1.0 section 3.3.3: white space in an attribute becomes a space, unless it is a character reference
     return '"' + escaped(text).replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;") + '"'
 
 
-def stated(tag: str, text: str) -> str:
-    """The element around the text; nothing where there is no text."""
+def optional_element(tag: str, text: str) -> str:
+    """An element with the text; empty without a text."""
     return f"<{tag}>{escaped(text)}</{tag}>" if text else ""
 
 
-def empty(tag: str, /, **attributes: str) -> str:
-    """The element without content and without those of its attributes that have no value."""
+def empty_element(tag: str, /, **attributes: str) -> str:
+    """An element without content. Leaves out attributes without a value."""
     return f"<{tag}{''.join([attribute(name, value) for name, value in attributes.items()])}/>"
 
 
-class Common(NamedTuple):
-    """What more than one format writes of an entry: times by RFC 3339, `published` empty if unknown, and XML."""
+class SharedMarkup(NamedTuple):
+    """Parts of an entry that formats share: RFC 3339 times (`published` may be empty), and XML."""
 
     provider: Provider | None
     published: str
@@ -58,10 +58,10 @@ class Common(NamedTuple):
     media: str
 
 
-def write_common(entry: Entry) -> Common:
-    """The common parts of an entry; raises ValueError for a time without a zone."""
+def shared_markup(entry: Entry) -> SharedMarkup:
+    """The shared parts of an entry. Raises ValueError for a time without a zone."""
     content = entry.content
-    return Common(
+    return SharedMarkup(
         provider=provider_of(content),
         published=rfc3339_date(entry.published) if entry.published else "",
         updated=rfc3339_date(entry.updated),
@@ -72,7 +72,7 @@ def write_common(entry: Entry) -> Common:
 
 
 def _media(content: Content) -> str:
-    """Media RSS straight in the entry: pictures that are no variants of one need no media:group."""
+    """Media RSS elements. A media:group is only for variants of one picture."""
     parts = []
     for number, image in enumerate(content.images):
         url, size = attribute("url", image.url), _size(image)
@@ -80,7 +80,7 @@ def _media(content: Content) -> str:
         if number == 0:
             parts.append(f"<media:thumbnail{url}{size}/>")
     if content.video_url:
-        parts.append(empty("media:player", url=content.video_url))
+        parts.append(empty_element("media:player", url=content.video_url))
     return "".join(parts)
 
 
@@ -90,7 +90,7 @@ def _size(image: Image) -> str:
 
 
 def rfc3339_date(time: datetime) -> str:
-    """The time as in "2020-05-20T12:00:00+00:00"; raises ValueError if it has no zone."""
+    """The time as in "2020-05-20T12:00:00+00:00". Raises ValueError if it has no zone."""
     if time.tzinfo is UTC:
         return f"{_day(time.toordinal())[0]}T{time.time().isoformat()}+00:00"
     if time.tzinfo is None:
@@ -109,7 +109,7 @@ def rfc822_date(time: datetime) -> str:
     return f"{_day(time.toordinal())[1]} {time.time().isoformat('seconds')} +0000"
 
 
-@lru_cache(maxsize=KEPT_DAYS)
+@lru_cache(maxsize=CACHED_DAYS)
 def _day(ordinal: int) -> tuple[str, str]:
     """The day as in "2020-05-20" and as in "Wed, 20 May 2020"."""
     day = date.fromordinal(ordinal)

@@ -1,4 +1,4 @@
-"""The pages that people open in a browser: one that lists the feeds, and one a feed. No scripts."""
+"""HTML pages: a list of the feeds, and a page for each feed. No scripts."""
 
 from __future__ import annotations
 
@@ -12,27 +12,20 @@ from markupsafe import Markup, escape
 
 from aggregator.documents import ALL, FEED_LIST, PAGE
 from aggregator.model import Document, Entry, Feed, FeedSummary, Image, Topic
-from aggregator.render.parts import (
-    KEPT_TOPICS,
-    MEDIA_TYPES,
-    Rendered,
-    Scope,
-    document,
-    feed_url,
-    foreign_language,
-    presentable_entry,
-    provider_of,
-    provider_url,
-)
+from aggregator.render.assembly import document
+from aggregator.render.cache import CACHED_TOPICS, EntryCache
+from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
+from aggregator.render.links import MEDIA_TYPES, feed_url
+from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
-# Python's own %B follows the locale of the process.
+# %B depends on the locale of the process
 _MONTHS = [
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 ]
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
-KEPT_BYTES = 20_000_000
+CACHE_BYTES = 20_000_000
 
 
 def render_feed_page(
@@ -42,8 +35,8 @@ def render_feed_page(
     scope = Scope(site.base_url, feed.language, full=False)
     articles = []
     for entry in entries:
-        place = _Place(scope, tuple([topic.slug for topic in entry.topics if topic.slug in linked]))
-        articles.append(_RENDERED.get(entry, place, (PAGE,))[PAGE])
+        article_scope = _ArticleScope(scope, tuple([topic.slug for topic in entry.topics if topic.slug in linked]))
+        articles.append(_CACHE.get(entry, article_scope, (PAGE,))[PAGE])
     body = _template("feed").render(
         site=site, feed=feed, alternates=_alternates(feed.slug, feed.title, site, options), articles=articles
     )
@@ -51,7 +44,7 @@ def render_feed_page(
 
 
 def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
-    """The page that lists the feeds, in the order given; the one with everything is set apart."""
+    """The list of feeds, in the order given; the feed `all` is set apart."""
     everything = next((feed for feed in feeds if feed.slug == ALL), None)
     body = _template("index").render(
         site=site,
@@ -64,19 +57,19 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
     return document(PAGE, "text/html", body.encode())
 
 
-class _Place(NamedTuple):
-    """What the article of an entry depends on besides the entry."""
+class _ArticleScope(NamedTuple):
+    """The inputs of an article besides the entry."""
 
-    scope: Scope
+    feed: Scope
+    # Slugs of topics that have a page.
     linked: tuple[str, ...]
 
 
-def _render_entry(entry: Entry, place: _Place, kinds: Iterable[str]) -> dict[str, Markup]:
-    """The article as HTML: written here, because a template takes five times as long for one and pages are full of
-    them."""
-    entry = presentable_entry(entry)
+def _render_entry(entry: Entry, scope: _ArticleScope, kinds: Iterable[str]) -> dict[str, Markup]:
+    """The article as HTML. Not a template, because that takes several times as long."""
+    entry = xml_safe_entry(entry)
     content = entry.content
-    language = foreign_language(content, place.scope)
+    language = foreign_language(content, scope.feed)
     title, summary = escape(content.title), escape(content.summary)
     parts = (
         f'<article class="entry" lang="{escape(language)}">' if language else '<article class="entry">',
@@ -84,7 +77,7 @@ def _render_entry(entry: Entry, place: _Place, kinds: Iterable[str]) -> dict[str
         _meta(entry),
         f'<h2 dir="auto">{_outside_link(content.link, title) if content.link else title}</h2>',
         f'<p class="summary" dir="auto">{summary}</p>' if summary else "",
-        _topics(entry.topics, place.linked) if entry.topics else "",
+        _topics(entry.topics, scope.linked) if entry.topics else "",
         "</article>",
     )
     return dict.fromkeys(kinds, Markup("\n".join(filter(None, parts))))  # noqa: S704 (all texts in it are escaped)
@@ -97,7 +90,7 @@ def _picture(image: Image) -> str:
 
 
 def _meta(entry: Entry) -> str:
-    """Who published it and when, and its video; empty if nothing of it is known."""
+    """Provider, date and video; empty if all are unknown."""
     content, provider = entry.content, provider_of(entry.content)
     parts = ""
     if provider:
@@ -120,18 +113,18 @@ def _topics(topics: Iterable[Topic], linked: Container[str]) -> str:
     return "\n".join(('<ul class="chips">', *chips, "</ul>"))
 
 
-@lru_cache(maxsize=KEPT_TOPICS)
+@lru_cache(maxsize=CACHED_TOPICS)
 def _chip(slug: str, name: str, *, linked: bool) -> str:
     text = escape(name)
     chip = f'<a href="../{escape(slug)}/" dir="auto">{text}</a>' if linked else f'<span dir="auto">{text}</span>'
     return f'<li class="plain">{chip}</li>'
 
 
-_RENDERED = Rendered(_render_entry, KEPT_BYTES)
+_CACHE = EntryCache(_render_entry, CACHE_BYTES)
 
 
 def _alternates(slug: str, title: str, site: Site, options: OutputOptions) -> list[dict[str, str]]:
-    """What a browser or reader finds feeds by: a type, a title and an address for each format."""
+    """The feed links of a page: type, title and URL for each format."""
     return [
         {
             "name": _FORMAT_NAMES[form],

@@ -1,7 +1,7 @@
-"""What a request asks for, read from its header fields (RFC 9110 sections 12 and 13). Pure.
+"""Parses the header fields of a request: Accept, Accept-Encoding, validators (RFC 9110 sections 12 and 13). Pure.
 
-Clients send the same few values over and over, so what is parsed is remembered; a value that is longer than any of
-theirs is not, nor is it parsed.
+Clients send few distinct values, so results are cached. Values that are longer than any client's are neither parsed
+nor cached.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 
 MAX_ACCEPT_BYTES = 1024
 MAX_DATE_BYTES = 64
-_KEPT = 128
+_CACHE_SIZE = 128
 _QVALUE = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
 _ENTITY_TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _TIME = r"\d\d:\d\d:\d\d"
@@ -25,14 +25,12 @@ _HTTP_DATE = re.compile(
 
 
 def prefers_gzip(accept_encoding: bytes) -> bool:
-    """Whether gzip is acceptable and not ranked below identity (RFC 9110 section 12.5.3).
-
-    A field that is too long to be read is as good as none, which allows identity.
-    """
+    """True if gzip is acceptable and not ranked below identity (RFC 9110 section 12.5.3); False if the field is too
+    long, because without a field identity is acceptable."""
     return len(accept_encoding) <= MAX_ACCEPT_BYTES and _prefers_gzip(accept_encoding)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _prefers_gzip(accept_encoding: bytes) -> bool:
     weights = _weights(accept_encoding)
     other = weights.get(b"*", 0.0)
@@ -42,21 +40,21 @@ def _prefers_gzip(accept_encoding: bytes) -> bool:
 
 
 def accepts_html(accept: bytes) -> bool:
-    """Whether the client names HTML itself; `*/*` alone is a program, which is better off with plain text."""
+    """True if the client names HTML. `*/*` alone comes from programs, which get plain text."""
     return len(accept) <= MAX_ACCEPT_BYTES and _weights(accept).get(b"text/html", 0.0) > 0
 
 
 def matches_etag(if_none_match: bytes, etag: bytes) -> bool:
-    """Whether a field of tags, or `*`, names `etag`; compared weakly (RFC 9110 sections 13.1.2 and 8.8.3.2)."""
+    """True if the field is `*` or lists `etag`, by weak comparison (RFC 9110 sections 13.1.2 and 8.8.3.2)."""
     return if_none_match == etag or if_none_match.strip() == b"*" or etag in _ENTITY_TAG.findall(if_none_match)
 
 
 def parse_http_date(value: bytes) -> int | None:
-    """Seconds since 1970 of one of the three forms of RFC 9110 section 5.6.7; None for anything else."""
+    """Seconds since 1970 of a date in a form of RFC 9110 section 5.6.7; None for anything else."""
     return _parse_http_date(value) if len(value) <= MAX_DATE_BYTES else None
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _parse_http_date(value: bytes) -> int | None:
     text = value.decode("latin-1").strip()
     fields = parsedate_tz(text) if _HTTP_DATE.fullmatch(text) else None
@@ -64,7 +62,7 @@ def _parse_http_date(value: bytes) -> int | None:
 
 
 def _weights(field: bytes) -> dict[bytes, float]:
-    """Each value of a weighted list with its q (RFC 9110 section 12.4.2); a broken q counts as 0, a refusal."""
+    """The values of a weighted list and their q (RFC 9110 section 12.4.2); an invalid q counts as 0, not acceptable."""
     weights = {}
     for item in field.split(b","):
         value, *parameters = item.split(b";")

@@ -1,10 +1,9 @@
-"""The output folder as it is served: published files in memory, anything else read when asked for."""
+"""The served files: published documents in memory; archive pages and foreign files are read on request."""
 
 from __future__ import annotations
 
 import errno
 import gzip
-import json
 import logging
 import os
 import stat
@@ -14,20 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
-from hashlib import blake2b
 from mimetypes import MimeTypes
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
 
 from aggregator.errors import ShortageError
+from aggregator.output.manifest import MANIFEST_PATH, Manifest, digest_of, parse_manifest
 from aggregator.paths import open_beneath
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-MANIFEST = ".aggregator/manifest.json"
-MANIFEST_FORMAT = 1
-HAND_PUT_MAX_BYTES = 16 * 1024 * 1024
+# Of files that the program did not write.
+FOREIGN_MAX_BYTES = 16 * 1024 * 1024
 GZIP_MIN_BYTES = 512
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 CORS = (b"access-control-allow-origin", b"*")
@@ -39,40 +37,40 @@ _FEED_TYPES = {
     "feed.json": "application/feed+json",
     "opml.xml": "text/x-opml; charset=utf-8",
 }
-# An instance knows the types of the standard library only, whatever the machine's own tables say.
+# An instance of its own has the types of the standard library, without those of the machine.
 _TYPES = MimeTypes()
-_READ = os.O_RDONLY | os.O_NONBLOCK  # a pipe put into the folder must not hold a thread
+_READ = os.O_RDONLY | os.O_NONBLOCK  # a pipe in the folder must not block a thread
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One encoding of a file: `ok` are the header fields of a 200, `unchanged` those of a 304, without caching and
-    without a date."""
+    """One encoding of a file."""
 
     etag: bytes
+    # Header fields of a 200 and of a 304, without `Cache-Control` and `Last-Modified`.
     ok: Headers
     unchanged: Headers
     body: bytes
 
 
 class ServedFile:
-    """One file with everything that its answers need; only `gzip` comes later, on first demand.
+    """One file with everything that its responses need. `gzip` is made on first demand.
 
-    A file that `may_vary` says so also while it is too small to be `compressible`. `last_modified`, in seconds, is the
-    end of the second in which it changed: that of `mtime_ns`, or this one if it `replaces` what was served until now.
+    `may_vary`: the file has a gzip variant, or would have one if it were larger. `last_modified`, in seconds, is the
+    end of the second of the change: of `mtime_ns`, or of now if the file `replaces` one that was served.
 
-    RFC 9110 section 8.8.2.2: a date tells two versions apart only if none was sent with it in the second that it
-    covers. So for a second after `last_modified` the answers have no date, and no date is taken for a validator; two
-    versions of one path then never have the same. One second is enough, where a cache has to allow a minute, because
-    only one clock is involved, ours. It also keeps the date from being later than the answer's own (section 8.8.2.1),
-    which the server takes up to half a second before.
+    RFC 9110 section 8.8.2.2: a date distinguishes two versions only if no response had that date during the second
+    itself. Responses therefore have no `Last-Modified` within one second after `last_modified`, and requests with it
+    are not answered 304. So two versions of a path never share a date. One second is enough (caches must allow a
+    minute), because only the clock of this machine is involved. The date is also never later than `Date` (section
+    8.8.2.1), which the server computes up to half a second before.
     """
 
     __slots__ = ("_common", "_lock", "_type", "compressible", "date", "digest", "gzip", "identity", "last_modified")
 
     def __init__(self, path: str, body: bytes, mtime_ns: int, *, may_vary: bool, replaces: bool = False) -> None:
-        self.digest = blake2b(body, digest_size=16).hexdigest()
+        self.digest = digest_of(body)
         next_second = int(time.time()) + 1
         self.last_modified = next_second if replaces else min(-(-mtime_ns // 10**9), next_second)
         self.date: Headers = ((b"last-modified", formatdate(self.last_modified, usegmt=True).encode()),)
@@ -81,18 +79,18 @@ class ServedFile:
         self._common = (
             NOSNIFF,
             *([_VARY] if may_vary else []),
-            *([CORS] if is_feed(path) else []),
+            *([CORS] if is_shared(path) else []),
         )
         self._lock = threading.Lock()
         self.identity = self._variant(body, "")
         self.gzip: Variant | None = None
 
-    def is_dated(self, now: float) -> bool:
-        """Whether its date may be sent and compared with."""
+    def has_date(self, now: float) -> bool:
+        """True if `last_modified` may be sent, and compared with If-Modified-Since."""
         return now >= self.last_modified + 1
 
     def compress(self) -> Variant:
-        """The gzip variant, made once; takes milliseconds, so not for the event loop."""
+        """The gzip variant. The first call takes milliseconds, so call it outside the event loop."""
         with self._lock:
             if self.gzip is None:
                 body = gzip.compress(self.identity.body, 6, mtime=0)
@@ -100,7 +98,7 @@ class ServedFile:
             return self.gzip
 
     def _variant(self, body: bytes, suffix: str, *encoding: tuple[bytes, bytes]) -> Variant:
-        # RFC 9110 section 8.8.3.3: a strong tag differs for each encoding. Section 15.4.5: what a 304 repeats.
+        # RFC 9110 section 8.8.3.3: each encoding has its own strong ETag. Section 15.4.5: the fields of a 304.
         etag = f'"{self.digest}{suffix}"'.encode()
         unchanged = ((b"etag", etag), *self._common)
         described = ((b"content-type", self._type), (b"content-length", b"%d" % len(body)), *encoding)
@@ -109,18 +107,18 @@ class ServedFile:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the manifest named when it was read, by URL path: `/all/rss.xml`, and `/all/` for its index.html. Archive
-    pages are not in it.
-
-    `folders` are the paths that want a slash, `gone` those that will not come back. `moved` leads from copies at the
-    old slug of a feed to the paths of the folder where they are now. `problem` is why the manifest cannot be used now.
-    """
+    """The files of a manifest, by URL path: `/all/rss.xml`, and `/all/` for its index.html; without archive pages."""
 
     files: Mapping[str, ServedFile] = field(default_factory=lambda: MappingProxyType({}))
+    # URL paths that redirect to themselves with a slash.
     folders: frozenset[str] = frozenset()
-    gone: frozenset[str] = frozenset()
-    moved: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    # URL paths that answer 410.
+    removed: frozenset[str] = frozenset()
+    # URL paths of copies at the old slug of a feed -> paths in the folder where the documents are now.
+    redirects: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    # mtime_ns, size and inode of the manifest.
     stamp: tuple[int, int, int] | None = None
+    # Why the manifest cannot be used; the files are then those of the previous one.
     problem: str = ""
 
 
@@ -128,58 +126,52 @@ EMPTY_SNAPSHOT = Snapshot()
 
 
 class _Root(NamedTuple):
-    """The folder, without a link in its path, and open."""
+    """The open folder; `path` has no links."""
 
     path: str
     descriptor: int
 
 
-class _Manifest(NamedTuple):
-    digests: dict[str, str]
-    gone: list[str]
-    moved: dict[str, str]
-
-
 def load_snapshot(folder: Path, previous: Snapshot | None) -> Snapshot:
-    """The folder as its manifest names it; `previous` itself while the manifest is the same file.
+    """The files that the manifest names now. Returns `previous` itself while the manifest file is unchanged.
 
-    Reads only what differs from `previous`. A named file that is missing is left out. A manifest that cannot be
-    read keeps the files of `previous`, and is not tried again until it changes. Raises ShortageError.
+    Reads only files with a new digest, and skips missing files. If the manifest cannot be read, the files of
+    `previous` are kept until it changes. Raises ShortageError.
     """
     previous = previous or EMPTY_SNAPSHOT
     stamp = None
     try:
-        with _opened(folder) as root, open(open_beneath(root.descriptor, MANIFEST, _READ), "rb") as file:
+        with _opened(folder) as root, open(open_beneath(root.descriptor, MANIFEST_PATH, _READ), "rb") as file:
             status = os.fstat(file.fileno())
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp == previous.stamp:
                 return previous
-            manifest = _parse_manifest(file.read())
+            manifest = parse_manifest(file.read())
             if previous.problem:
-                _logger.info("%s can be used again", folder / MANIFEST)
+                _logger.info("%s can be used again", folder / MANIFEST_PATH)
             return _build_snapshot(root, manifest, previous, stamp)
-    except FileNotFoundError:  # a folder that is away, such as a disk, is not an empty one
+    except FileNotFoundError:  # a missing folder, such as an unmounted disk, keeps its files
         return EMPTY_SNAPSHOT if folder.is_dir() or not previous.files else replace(previous, stamp=None)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
             ShortageError.check(error)
         if (problem := str(error)) != previous.problem:
-            _logger.warning("%s cannot be used, what was read before is served on: %s", folder / MANIFEST, problem)
+            path = folder / MANIFEST_PATH
+            _logger.warning("%s cannot be used; the previous files are still served: %s", path, problem)
         return replace(previous, stamp=stamp, problem=problem)
 
 
 def read_from_disk(folder: Path, path: str) -> ServedFile | None:
-    """A file that is not kept in memory: an archive page, or one put there by hand; None unless it may be served.
-    Blocks."""
+    """An archive page or a foreign file; None if there is none or it must not be served. Blocks."""
     page = is_archive_page(path)
     with suppress(OSError), _opened(folder) as root:
-        found = _read_inside(root, path, None if page else HAND_PUT_MAX_BYTES)
-        return ServedFile(path, *found, may_vary=page) if found else None
+        content = _read_inside(root, path, None if page else FOREIGN_MAX_BYTES)
+        return ServedFile(path, *content, may_vary=page) if content else None
     return None
 
 
 def content_type(path: str) -> str:
-    """The media type of a path; feeds by their fixed names, the rest by suffix."""
+    """The media type of a path: fixed for the names of documents, else by suffix."""
     pure = PurePosixPath(path)
     if known := _FEED_TYPES.get(pure.name):
         return known
@@ -188,68 +180,58 @@ def content_type(path: str) -> str:
     guessed, encoding = _TYPES.guess_type(pure.name, strict=False)
     if guessed is None or encoding:
         return "application/octet-stream"
-    # XML says its own encoding, which a charset here would overrule.
+    # an XML file declares its own encoding, and a charset here would override it
     return f"{guessed}; charset=utf-8" if guessed.startswith("text/") and guessed != "text/xml" else guessed
 
 
 def is_archive_page(path: str) -> bool:
-    """Whether it is a page of a feed's archive: of those there may be very many, and they are seldom asked for."""
+    """True for an archive page. There may be many, and readers seldom ask for them, so they stay on disk."""
     return path.endswith(".xml") and path.rpartition("/")[0].rpartition("/")[2] == "archive"
 
 
-def is_feed(path: str) -> bool:
-    """Whether pages of other sites may read it."""
+def is_shared(path: str) -> bool:
+    """True if scripts of other sites may read the path (CORS)."""
     return path.endswith((".xml", ".json", ".opml"))
 
 
-def addresses(path: str) -> tuple[str, ...]:
-    """The URL paths of a path in the folder; an index.html has that of its folder too."""
+def url_paths(path: str) -> tuple[str, ...]:
+    """The URL paths of a file; an index.html is also at the path of its folder."""
     url = f"/{path}"
     return (url, url.removesuffix("index.html")) if url.endswith("/index.html") else (url,)
 
 
-def _parse_manifest(raw: bytes) -> _Manifest:
-    """What serving needs of the manifest; ValueError if it is not one of ours."""
-    try:
-        manifest = json.loads(raw)
-        if manifest["format"] != MANIFEST_FORMAT:
-            raise ValueError(f"its format is {manifest['format']!r}, not {MANIFEST_FORMAT}")
-        digests = {str(path): str(line["digest"]) for path, line in manifest["files"].items()}
-        feeds = ((str(path), str(line.get("feed", ""))) for path, line in manifest["files"].items())
-        moved = {path: new for path, feed in feeds if (new := _new_path(path, feed)) in digests and new != path}
-        return _Manifest(digests, [str(path) for path in manifest["gone"]], moved)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is not a manifest ({error!r})") from error
+def _redirects(manifest: Manifest) -> dict[str, str]:
+    """URLs of copies at old slugs of feeds -> where in the folder the same document is now."""
+    redirects: dict[str, str] = {}
+    for path, entry in manifest.files.items():
+        # an archive page has a name of its own: "feed/archive/0001.xml"
+        new = f"{entry.feed.partition('/')[0]}/{path.partition('/')[2]}"
+        if new != path and new in manifest.files:
+            redirects.update(dict.fromkeys(url_paths(path), new.removesuffix("index.html")))
+    return redirects
 
 
-def _new_path(path: str, feed: str) -> str:
-    """Where a document of this feed, or of a page of its archive, is when it has not moved."""
-    return f"{feed.partition('/')[0]}/{path.partition('/')[2]}"
-
-
-def _build_snapshot(root: _Root, manifest: _Manifest, previous: Snapshot, stamp: tuple[int, int, int]) -> Snapshot:
+def _build_snapshot(root: _Root, manifest: Manifest, previous: Snapshot, stamp: tuple[int, int, int]) -> Snapshot:
     files: dict[str, ServedFile] = {}
-    for path, digest in manifest.digests.items():
+    for path, entry in manifest.files.items():
         if is_archive_page(path):
             continue
         file = previous.files.get(f"/{path}")
-        if file is None or file.digest != digest:
-            found = _read_inside(root, path, None)
-            if found is None:
+        if file is None or file.digest != entry.digest:
+            content = _read_inside(root, path, None)
+            if content is None:
                 continue
-            served = ServedFile(path, *found, may_vary=True, replaces=file is not None)
+            served = ServedFile(path, *content, may_vary=True, replaces=file is not None)
             if file is None or file.digest != served.digest:
                 file = served
-        files.update(dict.fromkeys(addresses(path), file))
-    gone = {url for path in manifest.gone for url in addresses(path)}
-    moved: dict[str, str] = {}
-    for path, new in manifest.moved.items():
-        moved.update(dict.fromkeys(addresses(path), new.removesuffix("index.html")))
-    return Snapshot(MappingProxyType(files), _folders(files), frozenset(gone), MappingProxyType(moved), stamp)
+        files.update(dict.fromkeys(url_paths(path), file))
+    removed = frozenset(url for path in manifest.removed for url in url_paths(path))
+    redirects = MappingProxyType(_redirects(manifest))
+    return Snapshot(MappingProxyType(files), _folders(files), removed, redirects, stamp)
 
 
 def _folders(urls: Iterable[str]) -> frozenset[str]:
-    """Every folder above the addresses, without its slash."""
+    """Every folder above the URL paths, without its slash."""
     folders: set[str] = set()
     for url in urls:
         folder = url.rpartition("/")[0]
@@ -261,7 +243,7 @@ def _folders(urls: Iterable[str]) -> frozenset[str]:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[_Root]:
-    """The folder, which itself may be a link."""
+    """The folder, opened; its own path may have links."""
     path = os.path.realpath(folder)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -271,9 +253,9 @@ def _opened(folder: Path) -> Iterator[_Root]:
 
 
 def _read_inside(root: _Root, path: str, max_bytes: int | None) -> tuple[bytes, int] | None:
-    """Bytes and mtime in ns of a regular file inside the folder; links are followed as long as they end there.
+    """Bytes and mtime_ns of a regular file inside the folder. Follows links that end inside.
 
-    None if there is none, it is hidden (also where a link leads to), too large or may not be read.
+    None if the file is missing, too large or not readable, or if its path or its target has a hidden part.
     """
     if not _is_plain(path.split("/")):
         return None
@@ -283,7 +265,7 @@ def _read_inside(root: _Root, path: str, max_bytes: int | None) -> tuple[bytes, 
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
-        # What the link leads to now is opened as a path without links: what comes in between is not followed.
+        # the target is opened without following links, so a link that is swapped meanwhile has no effect
         target = os.path.relpath(os.path.realpath(os.path.join(root.path, path), strict=True), root.path)
         # ".." begins with a dot too
         return _read_regular(root, target, max_bytes) if _is_plain(target.split(os.sep)) else None

@@ -1,4 +1,4 @@
-"""What the service knows to be wrong, for /healthz, the log and `status`; and whether cycles succeed on time."""
+"""What is wrong with the service, for /healthz, the log and `status`; and whether cycles succeed on time."""
 
 from __future__ import annotations
 
@@ -12,104 +12,103 @@ from typing import Any, Literal
 
 from aggregator import __version__
 
-CYCLE, LATE, STORE, WATCH, FOLLOW = "cycle", "late", "store", "watch", "follow"
-"""What something can be wrong with."""
+CYCLE, LATE, STORE, WATCH, MONITOR = "cycle", "late", "store", "watch", "monitor"
+"""The parts of the service that can have a problem."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Trouble:
-    """Something that is wrong now; `grave` when the feeds cannot be right until it is over."""
+class _Fault:
+    """A problem that is not resolved yet."""
 
     reason: str
-    grave: bool
+    # Feeds cannot be correct until it is resolved, so /healthz answers 503.
+    fatal: bool
 
 
 class Health:
-    """What probes are told; written by the threads of the service, read by HTTP."""
+    """The state behind the probes; written by threads of the service, read by HTTP."""
 
     def __init__(self) -> None:
         self.has_documents = False
+        # Whether the config file is active, is refused, or has keys that wait for the next start. Does not make
+        # /healthz answer 503: feeds are correct, and a restart would fail on the refused file.
         self.config: Literal["ok", "refused", "restart"] = "ok"
-        """Whether the config file is in force, is refused, or names something that waits for the next start. Says
-        nothing of health: the last good config works, and a supervisor that ended the service for a slip in the file
-        would find that it cannot start again."""
         self._lock = threading.Lock()
-        self._troubles: dict[str, _Trouble] = {}
+        self._faults: dict[str, _Fault] = {}
         self._last_success: datetime | None = None
-        self._upcoming: datetime | None = None
+        self._next_cycle: datetime | None = None
         self._late_after = math.inf
 
-    def begin(self, subject: str, reason: str, *, grave: bool) -> bool:
-        """Notes what is wrong with a subject, and logs it; False if that was known."""
-        trouble = _Trouble(reason, grave)
+    def begin(self, part: str, reason: str, *, fatal: bool) -> bool:
+        """Records and logs a problem of a part; False if it was known."""
+        fault = _Fault(reason, fatal)
         with self._lock:
-            before = self._troubles.get(subject)
-            if before == trouble:
+            before = self._faults.get(part)
+            if before == fault:
                 return False
             if before is not None:
-                _log.info("no longer so: %s", before.reason)
-            _log.log(logging.ERROR if grave else logging.WARNING, "%s", reason)
-            self._troubles[subject] = trouble
+                _log.info("resolved: %s", before.reason)
+            _log.log(logging.ERROR if fatal else logging.WARNING, "%s", reason)
+            self._faults[part] = fault
         return True
 
-    def end(self, subject: str) -> bool:
-        """Notes that nothing is wrong with a subject, and logs it; False if that was known."""
+    def end(self, part: str) -> bool:
+        """Records and logs that the problem of a part is resolved; False if it had none."""
         with self._lock:
-            trouble = self._troubles.get(subject)
-            if trouble is None:
+            fault = self._faults.pop(part, None)
+            if fault is None:
                 return False
-            _log.info("no longer so: %s", trouble.reason)
-            del self._troubles[subject]
+            _log.info("resolved: %s", fault.reason)
         return True
 
-    def succeed(self, at: datetime, upcoming: datetime | None, late_s: float) -> None:
-        """A cycle that began at `at` succeeded; the next is `upcoming` and must have `late_s` after that."""
-        self._last_success, self._upcoming = at, upcoming
+    def succeed(self, at: datetime, scheduled: datetime | None, late_s: float) -> None:
+        """A cycle that began at `at` succeeded. The next is late `late_s` after its `scheduled` time."""
+        self._last_success, self._next_cycle = at, scheduled
         self._late_after = math.inf
-        if upcoming is not None:  # measured by no clock that can be set
-            self._late_after = time.monotonic() + (upcoming - datetime.now(UTC)).total_seconds() + late_s
+        if scheduled is not None:  # on the monotonic clock
+            self._late_after = time.monotonic() + (scheduled - datetime.now(UTC)).total_seconds() + late_s
         self.end(CYCLE)
         self.end(LATE)
 
-    def look(self) -> None:
-        """Notes when the next cycle is late. To be called now and then."""
+    def check_late(self) -> None:
+        """Records a problem if the next cycle is late. To be called regularly."""
         if time.monotonic() > self._late_after:
-            self.begin(LATE, f"no cycle has succeeded since {_text(self._last_success)}", grave=True)
+            self.begin(LATE, f"no cycle has succeeded since {_text(self._last_success)}", fatal=True)
 
     def problems(self) -> list[str]:
-        """What is wrong, cycles that fail aside, which the store keeps by itself."""
-        return [trouble.reason for subject, trouble in self._listed() if subject != CYCLE]
+        """The problems, except failed cycles, which the store records."""
+        return [fault.reason for part, fault in self._current() if part != CYCLE]
 
     def report(self) -> tuple[bool, dict[str, Any]]:
-        """Whether all is well, and the facts."""
-        self.look()
-        troubles = self._listed()
-        grave = [(subject, one.reason) for subject, one in troubles if one.grave]
-        if grave:
-            status = "late" if [subject for subject, _ in grave] == [LATE] else "failing"
+        """For /healthz: whether all is well, and the facts."""
+        self.check_late()
+        faults = self._current()
+        fatal = {part: fault.reason for part, fault in faults if fault.fatal}
+        if fatal:
+            status = "late" if fatal.keys() == {LATE} else "failing"
         else:
             status = "starting" if self._last_success is None else "ok"
         facts: dict[str, Any] = {
             "status": status,
             "version": __version__,
             "last_success": _text(self._last_success),
-            "next_cycle": _text(self._upcoming),
+            "next_cycle": _text(self._next_cycle),
             "config": self.config,
         }
-        if grave or status == "starting":
-            facts["reason"] = "; ".join(reason for _, reason in grave) or "the first cycle is not done yet"
-        if warnings := [one.reason for _, one in troubles if not one.grave]:
+        if status != "ok":
+            facts["reason"] = "; ".join(fatal.values()) or "the first cycle is not complete yet"
+        if warnings := [fault.reason for _, fault in faults if not fault.fatal]:
             facts["warnings"] = warnings
         return status == "ok", facts
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether there is anything to serve."""
+        """For /readyz: whether there are documents to serve."""
         return self.has_documents, {"status": "ready" if self.has_documents else "starting"}
 
-    def _listed(self) -> list[tuple[str, _Trouble]]:
+    def _current(self) -> list[tuple[str, _Fault]]:
         with self._lock:
-            return list(self._troubles.items())
+            return list(self._faults.items())
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The process: how many files it may open, its threads, and its end when one of them dies."""
+"""The process: its limit of open files, its threads, and its end when one of them dies."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ try:
 except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
+from aggregator.errors import crash_report
+
 _log = logging.getLogger(__name__)
 
 
 def raise_file_limit() -> None:
-    """Lets the process open as many files as it may; the usual soft limit is meant for programs that use select()."""
+    """Raises the soft limit of open files to the hard one; the usual soft limit exists for programs with select()."""
     if resource is not None:
         with suppress(OSError, ValueError):
             _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -26,15 +28,15 @@ def raise_file_limit() -> None:
 
 
 def watch_threads() -> None:
-    """From now on the death of any thread, those of libraries too, ends the process."""
+    """From now on the process ends if a thread dies, also a thread of a library."""
     threading.excepthook = lambda died: _end_after(died.thread.name if died.thread else "?", died.exc_value)
 
 
 def start_thread(
     name: str, work: Callable[[], None], may_end: Callable[[], bool], *, daemon: bool = True
 ) -> threading.Thread:
-    """A thread that runs `work`. If that ends when it may not, the process ends: a service that does half its work
-    looks healthy, and nobody starts it again."""
+    """A thread that runs `work`. If it ends while `may_end` is false, the process ends: a service that does half of its
+    work looks healthy, and nobody would restart it."""
 
     def run() -> None:
         error: BaseException | None = None
@@ -51,7 +53,7 @@ def start_thread(
 
 
 def end_process(reason: str) -> Never:
-    """Ends the process with status 1; what is stored stays, as after a loss of power."""
+    """Ends the process with status 1, at once. What is stored is kept, as after a power failure."""
     try:
         _log.critical("%s; the service ends", reason)
         flush_log()
@@ -60,7 +62,7 @@ def end_process(reason: str) -> Never:
 
 
 def flush_log() -> None:
-    """Waits for the log before an end that Python does not know of."""
+    """Writes out the log before `os._exit`."""
     for handler in logging.root.handlers:
         handler.flush()
 
@@ -68,6 +70,6 @@ def flush_log() -> None:
 def _end_after(name: str, error: BaseException | None) -> None:
     try:
         if error is not None:
-            _log.critical("the thread %r died", name, exc_info=error)
+            _log.critical("the thread %r died. %s", name, crash_report(error))
     finally:
-        end_process(f"the thread {name!r} is over")
+        end_process(f"the thread {name!r} ended")

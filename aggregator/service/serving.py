@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from aggregator import __version__
 from aggregator.config import Config
-from aggregator.serve import FeedsApp, FeedsServer, Snapshot, load_snapshot
+from aggregator.errors import crash_report
+from aggregator.serve.app import FeedsApp, Probe, ServedState, make_state
+from aggregator.serve.files import Snapshot, load_snapshot
+from aggregator.serve.server import FeedsServer, make_server
 from aggregator.service.process import start_thread, watch_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -21,80 +26,87 @@ HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _log = logging.getLogger(__name__)
 
 
-def serve_folder(config: Config, stop: threading.Event, server_of: Callable[[FeedsApp], FeedsServer]) -> None:
+def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> None:
     """Serves an output folder that another process writes, until SIGTERM, SIGINT, SIGHUP or `stop`."""
 
-    def is_filled() -> tuple[bool, dict[str, Any]]:
-        filled = bool(app.snapshot.files)
+    def probe() -> tuple[bool, dict[str, Any]]:
+        filled = bool(app.state.snapshot.files)
         facts = {"status": "ok" if filled else "empty", "version": __version__}
-        return filled, facts if filled else facts | {"reason": "the output folder holds no feeds yet"}
+        return filled, facts if filled else facts | {"reason": "the output folder has no feeds yet"}
 
-    app = make_app(config, is_filled, is_filled)
+    app = make_app(config, probe, probe)
 
-    def follow() -> None:
+    def poll_folder() -> None:
         failed = ""
         while not stop.wait(1.0):
             try:
-                app.snapshot = load_snapshot(config.output.path, app.snapshot)
+                reload_snapshot(app, config)
                 failed = ""
-            except Exception as error:  # noqa: BLE001 - what was read before is served on, and the next look may do
+            except Exception as error:  # noqa: BLE001 - the previous files are still served, and the next poll may work
                 if str(error) != failed:
-                    _log.exception("the output folder cannot be looked at, what was read before is served on")
+                    _log.error("the output folder cannot be checked; the last files stay. %s", crash_report(error))
                 failed = str(error)
 
     watch_threads()
-    start_thread("follow", follow, stop.is_set)
+    start_thread("poll", poll_folder, stop.is_set)
     try:
-        run_server(server_of(app), stop)
+        run_server(make_server(app, sock), stop)
     finally:
         stop.set()
 
 
-def make_app(
-    config: Config, health: Callable[[], Any], ready: Callable[[], Any], *, previous: Snapshot | None = None
-) -> FeedsApp:
-    """The app over the output folder; caches may keep an answer for half the time between cycles. What `previous` has
-    is not read again."""
-    moves = config.moves()
+def make_app(config: Config, health: Probe, ready: Probe) -> FeedsApp:
+    """The app over the output folder of a config."""
+    return FeedsApp(load_state(config), health=health, ready=ready)
+
+
+def load_state(config: Config, previous: Snapshot | None = None) -> ServedState:
+    """What is served by this config. Files of `previous` are reused. Caches may keep responses for half the time
+    between two cycles."""
+    redirects = config.redirects()
     half = config.schedule.every // timedelta(seconds=2) if config.schedule.every else 60
-    return FeedsApp(
-        snapshot=load_snapshot(config.output.path, previous),
-        max_age_s=max(15, min(300, half)),
-        health=health,
-        ready=ready,
-        moved=moves.addresses,
-        moved_folders=moves.folders,
+    return make_state(
+        load_snapshot(config.output.path, previous),
         folder=config.output.path,
+        max_age_s=max(15, min(300, half)),
+        moved=redirects.urls,
+        moved_folders=redirects.slugs,
     )
 
 
-def run_server(server: FeedsServer, stop: threading.Event, hang_up: Callable[[], bool] = lambda: True) -> float:
-    """Serves until SIGTERM or SIGINT, which set `stop`, or not at all if it is set; when that was (time.monotonic).
+def reload_snapshot(app: FeedsApp, config: Config) -> None:
+    """Serves what the manifest of the output folder names now."""
+    snapshot = load_snapshot(config.output.path, app.state.snapshot)
+    if snapshot is not app.state.snapshot:
+        app.state = replace(app.state, snapshot=snapshot)
 
-    SIGHUP ends it too if `hang_up`, which it calls, says so.
+
+def run_server(server: FeedsServer, stop: threading.Event, ends_on_hangup: Callable[[], bool] = lambda: True) -> float:
+    """Serves until SIGTERM, SIGINT, or a SIGHUP for which `ends_on_hangup` returns true; these set `stop`. Returns the
+    monotonic time of the signal. Does not serve if `stop` is already set.
     """
-    asked_at = time.monotonic()
+    stopped_at = time.monotonic()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
 
         def end() -> None:
-            nonlocal asked_at
-            asked_at = time.monotonic()
+            nonlocal stopped_at
+            stopped_at = time.monotonic()
             stop.set()
             server.should_exit = True
 
         for number in STOP_SIGNALS:
             try:
                 loop.add_signal_handler(number, end)
-            except NotImplementedError:  # Windows has none; there Ctrl-C raises
+            except NotImplementedError:  # Windows; there Ctrl-C raises KeyboardInterrupt
                 signal.signal(number, lambda *_: end())
         if HANGUP is not None:
-            loop.add_signal_handler(HANGUP, lambda: end() if hang_up() else None)
-        if stop.is_set():  # a signal that came before the loop could take it
+            loop.add_signal_handler(HANGUP, lambda: end() if ends_on_hangup() else None)
+        if stop.is_set():  # by a signal before the loop had its handlers
             return
         await server.serve()
 
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(main())
-    return asked_at
+    return stopped_at

@@ -1,4 +1,10 @@
-"""The records folders, watched: what changed, path by path."""
+"""Watches the records folders and reports changed paths.
+
+This module uses private members of watchfiles: `RustNotify` and `_default_force_polling`. The public `watch()` fixes
+its step and timeout at the start. Here both change from wait to wait: an idle service wakes up seldom, and a deletion
+is held back for as long as it may be half of a rename. A public class whose `watch` takes them for each call, as
+`RustNotify.watch` does, would let us stop.
+"""
 
 from __future__ import annotations
 
@@ -22,56 +28,34 @@ from aggregator.settings import Source
 from aggregator.store.removals import MASS_REMOVAL
 
 STEP_MS, IDLE_STEP_MS = 5, 100
-"""Time between two looks for changes, which are told when the next one finds no more: a wake-up each, so fewer of them
-when there was no change for long."""
+"""Poll interval; a batch of changes ends after one interval without another. Longer when idle, because each poll wakes
+the CPU."""
 BUSY_S = 60.0
-"""How long after a change others are likely."""
+"""How long after a change the service is not idle."""
 DEBOUNCE_MS = 100
-"""How long changes that do not end are gathered."""
+"""Longest time to collect a continuous burst."""
 REMOVAL_STEP_MS, REMOVAL_MS = 1000, 10_000
-"""The same when many files went at once: whether to doubt that it is meant can only be judged of all of them."""
+"""Interval and longest time for many deletions, so that the mass-removal guard sees all of them."""
 GONE_S = 1.0
-"""How long a file must be gone before that is reported: many editors save by removal and writing."""
-LOOK_MS, POLL_MS = 1000, 300
-"""Time between two looks whether the folders are still the same; and at all files where nothing else is possible."""
-MANY = 2000
-"""Changes at once for which a walk is asked: it costs no more, and the system may have lost some of so many."""
+"""How long a file must be missing before that is reported: many editors save by deleting and writing."""
+CHECK_MS, POLL_MS = 1000, 300
+"""Interval of checks that the folders are the same; and of polling where there are no notifications."""
+FULL_SCAN_FROM = 2000
+"""From this many changes a full scan is requested: it costs no more, and events may have been lost."""
 RETRY_S, START_S = 2.0, 0.5
 AGAIN_S = 15.0
-"""How long after not everything could be watched it is tried again, at least; as often as that costs little."""
-SURE_S = 0.5
-"""How long after a folder came it is certain that the system was asked to watch it."""
+"""Shortest time until folders that could not be watched are tried again; longer if that is expensive."""
+CONFIRM_S = 0.5
+"""How long after the creation of a folder watchfiles has certainly tried to watch it."""
 _WATCHES = re.compile(r"^inotify wd:\S+ ino:(\w+)", re.MULTILINE)
 Locators = Sequence[tuple[str, Callable[[str], str | None]]]
-"""For each source, by name, where in it a place is (`scan.path_locator`)."""
-
-
-class Changes:
-    """Where something changed, or may have, since that was last asked."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._paths: dict[str, set[str]] = {}
-        self._anywhere = False
-
-    def add(self, paths: Paths | None) -> None:
-        """Notes paths, or with None that it may have been anywhere."""
-        with self._lock:
-            self._anywhere = self._anywhere or paths is None
-            for source, found in (paths or {}).items():
-                self._paths.setdefault(source, set()).update(found)
-
-    def take(self) -> Paths | None:
-        """All of it, once; None for anywhere."""
-        with self._lock:
-            found = None if self._anywhere else self._paths
-            self._paths, self._anywhere = {}, False
-            return found
+"""For each source: its name, and a function from absolute to relative paths (`scan.path_locator`)."""
 
 
 class FolderWatch:
-    """Calls `changed` with what changes in the records folders, None for anything, from `start` to `end` or until
-    `stop`; a folder that is away is tried again. Calls `missed` with what is not watched, None when everything is."""
+    """Watches from `start` until `end` or `stop`. Calls `changed` with changed paths, or None to request a full scan;
+    calls `missed` with the reason if not everything is watched, and with None once everything is. Retries missing
+    folders."""
 
     def __init__(
         self,
@@ -81,123 +65,123 @@ class FolderWatch:
         missed: Callable[[str | None], None],
     ) -> None:
         self._sources = sources
-        self._ended = Either(stop)
-        self._changed, self._tell_missed = changed, missed
+        self._ended = EventOr(stop)
+        self._changed, self._report_missed = changed, missed
         self._watching = threading.Event()
         self._missed: str | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether a change would be told now, wherever it is."""
+        """True while all changes are reported."""
         return self._watching.is_set() and self._missed is None
 
     def start(self) -> None:
-        """Watches in a thread of its own, from now on if that is soon."""
+        """Starts a thread that watches; waits a moment for it to begin."""
         start_thread("watch", self._watch, self._ended.is_set)
         self._watching.wait(START_S)
 
     def end(self) -> None:
-        """Tells nothing any more within a second."""
+        """Stops within a second."""
         self._ended.set()
 
     def _watch(self) -> None:
         while not self._ended.is_set():
             try:
                 self._watch_folders()
-            except Exception as error:  # noqa: BLE001 - it is noted, and tried again
-                self._note_missed(f"a records folder cannot be watched now: {error} (it is still scanned on schedule)")
+            except Exception as error:  # noqa: BLE001 - it is reported and retried
+                self._set_missed(f"a records folder cannot be watched: {error} (it is scanned on schedule)")
                 self._ended.wait(RETRY_S)
 
-    def _note_missed(self, missed: str | None) -> None:
+    def _set_missed(self, missed: str | None) -> None:
         self._missed = missed
         if not self._ended.is_set():
-            self._tell_missed(missed)
+            self._report_missed(missed)
 
     def _watch_folders(self) -> None:
-        """Watches until the end, until another folder stands in a folder's place, because the old one tells nothing, or
-        until it is time to try to watch what is not watched yet."""
-        watched = self._folder_identities()
+        """Watches until the end, or until the watch must be opened again: a folder was replaced, and the old watch
+        would report nothing; or a folder that is not watched may be watched now."""
+        identities = self._folder_identities()
         locators = [(source.name, path_locator(source)) for source in self._sources]
         roots = [os.path.realpath(source.root) for source in self._sources]
         started = time.monotonic()
         notify, missed = _open_watch(roots)
-        again = _Again(roots, missed, time.monotonic() - started)
+        reopening = _Reopening(roots, cost_s=time.monotonic() - started, is_partial=missed is not None)
         with notify:
-            if not (missed and self._missed):  # else scans on schedule go on
-                self._changed(None)  # nobody tells what changed before the watch was on
-            self._note_missed(missed)
+            if not (missed and self._missed):  # otherwise scans on schedule continue
+                self._changed(None)  # changes before the watch began were not reported
+            self._set_missed(missed)
             self._watching.set()
             try:
                 folders = set[str]()
                 for changed in self._batches(notify, locators):
-                    paths = None if len(changed) > MANY else _locate(changed | folders, locators)
+                    paths = None if len(changed) > FULL_SCAN_FROM else _locate(changed | folders, locators)
                     if paths is None or paths:
                         self._changed(paths)
-                    # nor what came into a new folder before that was watched too: it is looked at once more
+                    # scan new folders again: changes before their watch began were not reported
                     folders = {place for place in changed if os.path.isdir(place)}
-                    if again.is_due(folders) or self._folder_identities() != watched:
+                    if reopening.is_due(folders) or self._folder_identities() != identities:
                         return
             finally:
                 self._watching.clear()
 
     def _batches(self, notify: RustNotify, locators: Locators) -> Iterator[set[str]]:
-        """The places that changed, and none at all once in LOOK_MS, until the end."""
+        """Batches of changed absolute paths, an empty one at least each CHECK_MS, until the end."""
         changed_at = time.monotonic() - BUSY_S
-        delay = _Delay(locators)
+        debounce = _Debounce(locators)
         while True:
             step = STEP_MS if time.monotonic() - changed_at < BUSY_S else IDLE_STEP_MS
-            told = notify.watch(DEBOUNCE_MS, step, delay.left_ms(time.monotonic()), self._ended)
-            if told == "timeout":
-                yield delay.take(time.monotonic())
-            elif isinstance(told, str):  # the end
+            events = notify.watch(DEBOUNCE_MS, step, debounce.left_ms(time.monotonic()), self._ended)
+            if events == "timeout":
+                yield debounce.take(time.monotonic())
+            elif isinstance(events, str):  # the end
                 return
             else:
                 changed_at = time.monotonic()
-                if sum(change == Change.deleted for change, _ in told) >= MASS_REMOVAL:
+                if sum(change == Change.deleted for change, _ in events) >= MASS_REMOVAL:
                     more = notify.watch(REMOVAL_MS, REMOVAL_STEP_MS, REMOVAL_STEP_MS, self._ended)
-                    told |= set() if isinstance(more, str) else more
-                delay.add(told, changed_at)
-                yield delay.take(time.monotonic())
+                    events |= set() if isinstance(more, str) else more
+                debounce.add(events, changed_at)
+                yield debounce.take(time.monotonic())
 
     def _folder_identities(self) -> list[tuple[int, int]]:
-        found = [os.stat(source.root) for source in self._sources]
-        return [(status.st_dev, status.st_ino) for status in found]
+        stats = [os.stat(source.root) for source in self._sources]
+        return [(status.st_dev, status.st_ino) for status in stats]
 
 
-class _Again:
-    """When to begin anew, because a folder is not watched: the library adds those that come by itself, and says nothing
-    when it cannot, as with a folder that may be read only after it was filled (`cp -a`)."""
+class _Reopening:
+    """Decides when to open the watch again because a folder is not watched. watchfiles adds new folders by itself, but
+    reports nothing when it cannot, as for a folder that becomes readable after it was filled (`cp -a`)."""
 
-    def __init__(self, roots: list[str], missed: str | None, cost_s: float) -> None:
-        self._roots = roots
+    def __init__(self, roots: list[str], *, cost_s: float, is_partial: bool) -> None:
+        self._roots, self._is_partial = roots, is_partial
         now = time.monotonic()
         self._not_before = now + max(RETRY_S, 20 * cost_s)
-        self._at = now + max(AGAIN_S, 100 * cost_s) if missed else math.inf
-        self._partial = missed is not None
-        self._suspects: dict[str, float] = {}
+        self._due_at = now + max(AGAIN_S, 100 * cost_s) if is_partial else math.inf
+        # New folders, and since when they are known.
+        self._unconfirmed: dict[str, float] = {}
 
     def is_due(self, folders: set[str]) -> bool:
-        """Whether it is time, now that something changed at these folders."""
+        """True if it is time to open the watch again. `folders` are those with changes since the last call."""
         now = time.monotonic()
-        self._suspects |= dict.fromkeys(folders, now)
-        if now >= self._at:
+        self._unconfirmed |= dict.fromkeys(folders, now)
+        if now >= self._due_at:
             return True
-        if not self._suspects or now < self._not_before:
+        if not self._unconfirmed or now < self._not_before:
             return False
-        sure = [folder for folder, since in self._suspects.items() if now - since >= SURE_S]
-        for folder in sure:
-            del self._suspects[folder]
-        return bool(sure) and self._are_unwatched(sure)
+        ready = [folder for folder, since in self._unconfirmed.items() if now - since >= CONFIRM_S]
+        for folder in ready:
+            del self._unconfirmed[folder]
+        return bool(ready) and self._are_unwatched(ready)
 
     def _are_unwatched(self, folders: Iterable[str]) -> bool:
-        """Whether one of the folders, or one below them, is not watched and could be; False where one cannot tell."""
+        """True if a folder, or a folder below it, is not watched and could be; False if that is unknown."""
         watched = _watched_inodes()
         with suppress(OSError):
             if all(os.stat(root).st_ino in watched for root in self._roots):
                 below = (place for folder in folders for place, _, _ in os.walk(folder))
                 everything = {*folders, *below}
                 return any(
-                    os.stat(place).st_ino not in watched and not (self._partial and not os.access(place, os.R_OK))
+                    os.stat(place).st_ino not in watched and not (self._is_partial and not os.access(place, os.R_OK))
                     for place in everything
                     if os.path.isdir(place)
                 )
@@ -205,8 +189,8 @@ class _Again:
 
 
 def _open_watch(roots: list[str]) -> tuple[RustNotify, str | None]:
-    """A watch of the folders, and what it does not see: asked to ignore what cannot be watched, the library also
-    leaves out all that it would have come to after that."""
+    """A watch of the folders, and what it misses, if anything. When watchfiles ignores errors, it also skips the
+    folders that it would have watched after the failing one, so readable folders are listed here."""
     polling = _default_force_polling(None)
     try:
         return RustNotify(roots, False, polling, POLL_MS, True, False), None
@@ -215,79 +199,79 @@ def _open_watch(roots: list[str]) -> tuple[RustNotify, str | None]:
         walks = [os.walk(root, onerror=lambda error: closed.append(str(error.filename))) for root in roots]
         readable = [place for walk in walks for place, _, _ in walk]
         more = f" and {len(closed) - 1} more" if len(closed) > 1 else ""
-        missed = f"{closed[0] if closed else roots[0]}{more} may not be read"
+        missed = f"{closed[0] if closed else roots[0]}{more} is not readable"
         notify = RustNotify([*roots, *readable], False, polling, POLL_MS, True, True)
     except OSError as error:
         missed = f"{error}; on Linux see fs.inotify.max_user_watches"
         notify = RustNotify(roots, False, polling, POLL_MS, True, True)
-    return notify, f"not every folder of records is watched: {missed} (all are scanned on schedule)"
+    return notify, f"not every records folder is watched: {missed} (all are scanned on schedule)"
 
 
 def _watched_inodes() -> set[int]:
-    """What this process watches (proc(5), fdinfo); nothing where there is no inotify."""
-    found = set[int]()
+    """The inodes that this process watches (proc(5), fdinfo); empty without inotify."""
+    inodes = set[int]()
     with suppress(OSError):
         for number in os.listdir("/proc/self/fd"):
             with suppress(OSError):
                 if os.readlink(f"/proc/self/fd/{number}") == "anon_inode:inotify":
                     text = Path(f"/proc/self/fdinfo/{number}").read_text()
-                    found.update(int(inode, 16) for inode in _WATCHES.findall(text))
-    return found
+                    inodes.update(int(inode, 16) for inode in _WATCHES.findall(text))
+    return inodes
 
 
-class _Delay:
-    """Holds changes back: of what is gone for GONE_S, and of what came meanwhile as long as the last of that, since it
-    may be the same record under another name. Times are those of the monotonic clock."""
+class _Debounce:
+    """Holds back changes. A missing file is reported after GONE_S; files that appear meanwhile wait as long, because
+    each may be the same record under another name. Times are monotonic."""
 
     def __init__(self, locators: Locators) -> None:
         self._locators = locators
         self._due: dict[str, float] = {}
         self._gone: set[str] = set()
-        self._passing: set[str] = set()
-        """Files that no scan would read, such as what is renamed when it is written: nobody waits when they go."""
+        # Files that no scan would read, such as temporary files of editors; their removal delays nothing.
+        self._temporary: set[str] = set()
 
-    def add(self, told: Iterable[tuple[int, str]], now: float) -> None:
-        """Takes note of changes that the system reported at `now`."""
+    def add(self, events: Iterable[tuple[int, str]], now: float) -> None:
+        """Adds events that the system reported at `now`."""
         changes: dict[str, set[int]] = {}
-        for change, place in told:
+        for change, place in events:
             changes.setdefault(place, set()).add(change)
         here = {place for place in changes if os.path.lexists(place) or self._is_root(place)}
         for place in changes.keys() - here:
-            self._note_gone(place, changes[place], now)
+            self._add_missing(place, changes[place], now)
         after = max((self._due[place] for place in self._gone), default=now)
         for place in here:
             if all(locate(place) is None for _, locate in self._locators):
-                self._passing.add(place)
-            elif place in self._gone:  # it was saved by removal and writing
+                self._temporary.add(place)
+            elif place in self._gone:  # saved by deleting and writing
                 self._gone.discard(place)
                 self._due[place] = now
             elif changes[place] == {Change.modified} or self._is_root(place):
                 self._due.setdefault(place, now)
             else:
                 self._due[place] = after
-        if len(self._passing) > MANY:
-            self._passing.clear()
+        if len(self._temporary) > FULL_SCAN_FROM:
+            self._temporary.clear()
 
     def _is_root(self, place: str) -> bool:
-        """Whether a place is a records folder itself, whose end nobody may miss."""
+        """True for a records folder itself, whose removal must be reported at once."""
         return any(locate(place) == "" for _, locate in self._locators)
 
-    def _note_gone(self, place: str, changes: set[int], now: float) -> None:
-        if place in self._passing:
-            self._passing.discard(place)
-        elif Change.added in changes:  # and gone at once: nothing is known of it
+    def _add_missing(self, place: str, changes: set[int], now: float) -> None:
+        if place in self._temporary:
+            self._temporary.discard(place)
+        elif Change.added in changes:  # created and deleted: no scan knows it
             self._due.setdefault(place, now)
         elif place not in self._gone:
             self._gone.add(place)
             self._due[place] = now + GONE_S
 
     def left_ms(self, now: float) -> int:
-        """How many ms are left until the first place is due, at least 1; LOOK_MS at most."""
-        left_s = min(self._due.values(), default=now + LOOK_MS) - now
-        return min(LOOK_MS, max(1, math.ceil(1000 * left_s)))
+        """Milliseconds until the first change is due, from 1 to CHECK_MS."""
+        left_s = min(self._due.values(), default=now + CHECK_MS) - now
+        return min(CHECK_MS, max(1, math.ceil(1000 * left_s)))
 
     def take(self, now: float) -> set[str]:
-        """The places that are due, once."""
+        """Returns and removes the absolute paths that are due."""
         due = {place for place, at in self._due.items() if at <= now}
         self._gone -= due
         for place in due:
@@ -295,7 +279,7 @@ class _Delay:
         return due
 
 
-class Either(threading.Event):
+class EventOr(threading.Event):
     """An event that is also set while `other` is; who waits for it is not woken by `other`."""
 
     def __init__(self, other: threading.Event) -> None:
@@ -303,18 +287,18 @@ class Either(threading.Event):
         self._other = other
 
     def is_set(self) -> bool:
-        """Whether one of the two is set."""
+        """True if either is set."""
         return super().is_set() or self._other.is_set()
 
 
 def _locate(places: Iterable[str], locators: Locators) -> Paths | None:
-    """Where a scan has to look for changes at these places; None is everywhere, because a whole source is concerned."""
-    found: dict[str, set[str]] = {}
+    """The relative paths to scan, by source; None is a full scan, because a records folder itself changed."""
+    paths: dict[str, set[str]] = {}
     for place in places:
         for source, locate in locators:
             path = locate(place)
             if path == "":
                 return None
             if path is not None:
-                found.setdefault(source, set()).add(path)
-    return found
+                paths.setdefault(source, set()).add(path)
+    return paths

@@ -1,4 +1,4 @@
-"""Archives (RFC 5005): whatever was published and still is stands in a feed's document or in a page of it."""
+"""Archives (RFC 5005): every published entry is in the document or in a page of each of its feeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import SiteFolder, at
-from documents import ATOM, entry_ids, link, pages, titles, walk
+from documents import ATOM, archive_ids, entry_ids, link, pages, titles
 from lxml import etree
 
 from aggregator.errors import StoppedError
@@ -35,7 +35,7 @@ def add(site: SiteFolder, numbers: Iterable[int], **fields: Any) -> None:
         site.record(f"{number:03}.md", publishedDateTime=date, topics=["AI"], **fields)
 
 
-def test_a_first_import_seals_what_the_document_has_no_room_for_oldest_first_in_full_pages(site: SiteFolder) -> None:
+def test_an_import_seals_what_is_not_in_the_document_oldest_first_in_full_pages(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
     site.run("2026-03-02 12:00")
@@ -46,7 +46,7 @@ def test_a_first_import_seals_what_the_document_has_no_room_for_oldest_first_in_
     assert titles(page(site, "all", 3)) == [f"{number:03}.md" for number in range(24, 19, -1)]
 
 
-def test_pages_are_sealed_when_the_first_entry_is_about_to_leave_and_then_take_the_whole_document(
+def test_a_page_is_sealed_when_the_first_entry_leaves_and_takes_the_whole_document(
     site: SiteFolder,
 ) -> None:
     site.configure(SMALL)
@@ -58,7 +58,7 @@ def test_pages_are_sealed_when_the_first_entry_is_about_to_leave_and_then_take_t
     assert [len(entry_ids(body)) for body in pages(site).values()] == [10, 10, 10]
 
 
-def test_a_page_names_its_feed_its_current_document_and_the_page_before_and_no_page_after(site: SiteFolder) -> None:
+def test_a_page_links_to_its_feed_the_document_and_the_page_before_but_to_no_page_after(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
     site.run("2026-03-02 12:00")
@@ -78,7 +78,7 @@ def test_a_page_names_its_feed_its_current_document_and_the_page_before_and_no_p
     assert link((site.output / "ai" / "rss.xml").read_bytes(), "prev-archive") == "ai/archive/0003.xml"
 
 
-def test_a_backfill_gets_pages_of_its_own_and_leaves_the_document_alone(site: SiteFolder) -> None:
+def test_a_backfill_gets_pages_of_its_own_and_does_not_change_the_document(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(10))
     site.run("2026-03-02 12:00")
@@ -96,7 +96,7 @@ def test_a_backfill_gets_pages_of_its_own_and_leaves_the_document_alone(site: Si
 
 
 @pytest.mark.both_databases
-def test_a_withdrawn_entry_goes_from_its_page_alone_and_comes_back_into_it(site: SiteFolder) -> None:
+def test_a_withdrawn_entry_leaves_only_its_page_and_returns_to_it(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
     site.run("2026-03-02 12:00")
@@ -108,7 +108,7 @@ def test_a_withdrawn_entry_goes_from_its_page_alone_and_comes_back_into_it(site:
     assert {path for path in before if after[path] != before[path]} == {"all/archive/0001.xml"}
     assert "003.md" not in titles(after["all/archive/0001.xml"])
     tombstones = etree.parse(site.output / "all" / "atom.xml").getroot().iter(TOMBSTONE)
-    assert [one.get("ref") for one in tombstones] == [entry_ids(before["all/archive/0001.xml"])[6]]
+    assert [element.get("ref") for element in tombstones] == [entry_ids(before["all/archive/0001.xml"])[6]]
 
     add(site, [3], published=True)
     site.run("2026-03-02 14:00")
@@ -116,7 +116,7 @@ def test_a_withdrawn_entry_goes_from_its_page_alone_and_comes_back_into_it(site:
     assert len(pages(site)) == 3
 
 
-def test_an_edit_changes_the_pages_that_hold_the_entry_and_a_new_score_changes_none(site: SiteFolder) -> None:
+def test_an_edit_rewrites_the_pages_with_the_entry_and_a_new_score_rewrites_none(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(35))
     site.run("2026-03-02 12:00")
@@ -145,7 +145,7 @@ def test_an_entry_that_leaves_a_topic_leaves_the_pages_of_that_feed_only(site: S
     assert site.titles("chips") == ["003.md"]
 
 
-def test_without_archives_there_are_no_pages_and_with_them_again_there_is_nothing_missing(site: SiteFolder) -> None:
+def test_an_archive_that_is_switched_off_and_on_is_complete(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(25))
     site.run("2026-03-02 12:00")
@@ -163,17 +163,17 @@ def test_without_archives_there_are_no_pages_and_with_them_again_there_is_nothin
     after = site.documents()
     assert "003.md" not in titles(after["all/archive/0001.xml"])
     assert after["all/archive/0002.xml"] == before["all/archive/0002.xml"]
-    assert len(walk(after, "all/atom.xml")) == 27
+    assert len(archive_ids(after, "all/atom.xml")) == 27
 
 
-def test_what_does_not_fit_into_the_largest_document_is_in_a_page_and_pages_fit_too(site: SiteFolder) -> None:
+def test_entries_that_do_not_fit_into_the_document_are_in_pages_that_fit(site: SiteFolder) -> None:
     site.configure(SMALL + '\nmax_bytes = "12KB"')
     add(site, range(30), excerpt="All that there is to say about it. " * 40)
     site.run("2026-03-02 12:00")
     documents = site.documents()
 
     assert 0 < len(site.titles()) < 10
-    assert len(walk(documents, "all/atom.xml")) == 30
+    assert len(archive_ids(documents, "all/atom.xml")) == 30
     names = ("/rss.xml", "/atom.xml", "/feed.json")
     feeds = [body for path, body in documents.items() if path.endswith(names) or "/archive/" in path]
     assert max(map(len, feeds)) <= 12_000
@@ -181,7 +181,7 @@ def test_what_does_not_fit_into_the_largest_document_is_in_a_page_and_pages_fit_
     add(site, [41])
     site.run("2026-03-02 13:00")
     assert site.titles()[0] == "041.md"
-    assert len(walk(site.documents(), "all/atom.xml")) == 32
+    assert len(archive_ids(site.documents(), "all/atom.xml")) == 32
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_at_once")
-def test_a_large_backfill_is_sealed_in_several_transactions_as_it_would_be_in_one(
+def test_a_large_backfill_is_sealed_in_several_transactions_with_the_same_pages(
     make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
@@ -206,7 +206,7 @@ def test_a_large_backfill_is_sealed_in_several_transactions_as_it_would_be_in_on
 
 @pytest.mark.both_databases
 @pytest.mark.usefixtures("few_at_once")
-def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: SiteFolder) -> None:
+def test_a_cycle_that_is_stopped_while_it_seals_is_continued_by_the_next(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(150))
     checks = iter(range(1000))
@@ -221,12 +221,12 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_finished_by_the_next(site: Si
         sealing(writer, reader, terms, check)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aggregator.feeds.registry.seal_backfills", stop_soon)
+        patch.setattr("aggregator.feeds.versions.seal_backfills", stop_soon)
         with pytest.raises(StoppedError):
             site.run("2026-03-02 12:00")
         site.run("2026-03-02 12:01")
-    assert len(walk(site.documents(), "all/atom.xml")) == 150
-    assert len(walk(site.documents(), "ai/atom.xml")) == 150
+    assert len(archive_ids(site.documents(), "all/atom.xml")) == 150
+    assert len(archive_ids(site.documents(), "ai/atom.xml")) == 150
 
 
 def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,12 +250,12 @@ def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monke
     assert max(sealed.values()) <= 100
 
 
-# what a deleted output folder gets back
+# a deleted output folder
 
 LONG = "All that there is to say about it. " * 60
 
 
-def test_a_document_that_a_backfill_left_alone_is_written_again_as_it_was(site: SiteFolder) -> None:
+def test_a_document_is_rewritten_with_the_same_bytes_after_a_backfill(site: SiteFolder) -> None:
     site.configure(SMALL + '\narchive = false\nmax_bytes = "12KB"')
     add(site, range(10, 12), excerpt=LONG)
     site.run("2026-03-02 12:00")
@@ -268,7 +268,7 @@ def test_a_document_that_a_backfill_left_alone_is_written_again_as_it_was(site: 
     assert site.documents() == before
 
 
-def test_a_document_behind_which_sealed_entries_came_back_is_written_again_as_it_was(site: SiteFolder) -> None:
+def test_a_document_is_rewritten_with_the_same_bytes_after_sealed_entries_returned(site: SiteFolder) -> None:
     site.configure(SMALL + '\nmax_bytes = "12KB"\n[[feed]]\nslug = "good"\nmin_quality = 50\n')
     add(site, range(8), excerpt=LONG, quality=60)
     site.run("2026-03-02 12:00")

@@ -32,12 +32,12 @@ def test_folders_beyond_the_limit_are_scanned_on_schedule_until_they_are_watched
     shell = f"cat {limit} > {LIMIT}; ({follow}) & exec {' '.join(shop.command('run'))}"
     service = shop.start(program=f"import os; os.execvp('unshare', ['unshare', '-Ur', 'sh', '-c', {shell!r}])")
     service.wait_until_done()
-    eventually(lambda: "WARNING not every folder of records is watched: " in service.log)
+    eventually(lambda: "WARNING not every records folder is watched: " in service.log)
     assert "max_user_watches" in service.get("healthz").json()["warnings"][0]
     assert service.get("healthz").status == 200
     for number in range(20):
         shop.record(f"{number}/b.md", f"Second {number}")
     eventually(lambda: sum(title.startswith("Second") for title in service.titles()) == 20)
     limit.write_text("1000")
-    eventually(lambda: "INFO no longer so: not every folder" in service.log, within_s=40)
+    eventually(lambda: "INFO resolved: not every records folder" in service.log, within_s=40)
     assert "warnings" not in service.get("healthz").json()

@@ -68,7 +68,7 @@ def status(client: httpx.Client, request: bytes) -> int:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-", GET + b"GET"])
-def test_a_client_that_sends_no_whole_head_is_cut_off(client: httpx.Client, sent: bytes) -> None:
+def test_a_client_that_sends_an_incomplete_head_is_disconnected(client: httpx.Client, sent: bytes) -> None:
     with connect(client) as sock:
         sock.sendall(sent)
         began = time.monotonic()
@@ -82,7 +82,7 @@ def test_a_client_that_sends_no_whole_head_is_cut_off(client: httpx.Client, sent
     "head",
     [b"GET / HTTP/1.1\r\nHost: x\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"],
 )
-def test_a_client_that_sends_byte_for_byte_is_cut_off_too(client: httpx.Client, head: bytes) -> None:
+def test_a_client_that_sends_single_bytes_is_disconnected(client: httpx.Client, head: bytes) -> None:
     with connect(client) as sock:
         sock.sendall(head)
         began = time.monotonic()
@@ -103,7 +103,7 @@ def is_open(sock: socket.socket) -> bool:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_client_that_reads_slowly_gets_all_and_one_that_reads_nothing_is_cut_off(tmp_path_factory) -> None:
+def test_a_slow_client_gets_everything_and_a_client_that_reads_nothing_is_disconnected(tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("large")
     publish(folder, {"a/feed.json": b"x" * 12_000_000})
     with running(make_app(folder)) as client, connect(client) as slow, connect(client) as stuck:
@@ -131,7 +131,7 @@ def read_all_or_reset(sock: socket.socket) -> bytes:
 
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-"])
-def test_others_get_answers_while_clients_hold_more_connections_than_there_may_be(app: FeedsApp, sent: bytes) -> None:
+def test_requests_are_answered_while_clients_open_too_many_connections(app: FeedsApp, sent: bytes) -> None:
     with running(app) as client, contextlib.ExitStack() as held:
         for _ in range(100):
             sock = held.enter_context(connect(client))
@@ -141,7 +141,7 @@ def test_others_get_answers_while_clients_hold_more_connections_than_there_may_b
 
 
 @pytest.mark.usefixtures("few")
-def test_the_connection_that_was_idle_for_longest_makes_room(app: FeedsApp) -> None:
+def test_the_longest_idle_connection_is_closed_first(app: FeedsApp) -> None:
     with running(app) as client, contextlib.ExitStack() as held:
         socks = [held.enter_context(connect(client)) for _ in range(20)]
         for sock in reversed(socks):  # the last one that came is the one that waits for longest
@@ -154,7 +154,7 @@ def test_the_connection_that_was_idle_for_longest_makes_room(app: FeedsApp) -> N
         assert b"HTTP/1.1 200" in socks[0].recv(65536) + socks[0].recv(65536)
 
 
-def test_there_are_fewer_connections_than_files_that_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connection_limit_is_below_the_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     for soft, limit in ((1024, 736), (256, 160), (40, 1), (resource.RLIM_INFINITY, 10_000), (1_000_000, 10_000)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert server._connection_limit() == limit
@@ -165,7 +165,7 @@ def test_there_are_fewer_connections_than_files_that_may_be_open(monkeypatch: py
 
 @pytest.mark.parametrize(("size", "expected"), [(32_000, 200), (33_000, 431), (66_000, 431), (1_000_000, 431)])
 @pytest.mark.parametrize("kind", ["one field", "many fields", "target"])
-def test_a_head_has_32_kilobytes_at_most(client: httpx.Client, size: int, expected: int, kind: str) -> None:
+def test_a_head_of_more_than_32_kilobytes_is_refused(client: httpx.Client, size: int, expected: int, kind: str) -> None:
     target, fields = b"/healthz", b""
     if kind == "one field":
         fields = b"X: " + b"a" * size + b"\r\n"
@@ -177,7 +177,7 @@ def test_a_head_has_32_kilobytes_at_most(client: httpx.Client, size: int, expect
     assert status(client, request) == expected
 
 
-def test_a_head_of_60_megabytes_holds_nobody_up(client: httpx.Client) -> None:
+def test_a_head_of_60_megabytes_delays_no_other_request(client: httpx.Client) -> None:
     slowest = 0.0
     with connect(client) as sock:
         sending = threading.Thread(target=sock.sendall, args=(b"GET / HTTP/1.1\r\nX: " + b"a" * 60_000_000,))
@@ -190,13 +190,13 @@ def test_a_head_of_60_megabytes_holds_nobody_up(client: httpx.Client) -> None:
     assert slowest < 2
 
 
-def test_many_requests_at_once_are_no_large_head(client: httpx.Client) -> None:
+def test_many_pipelined_requests_do_not_count_as_one_large_head(client: httpx.Client) -> None:
     answers = ask(client, GET * 2000 + CLOSE)
     assert answers.count(b"HTTP/1.1 200") == 2001
 
 
 @pytest.mark.parametrize("body", [b"a" * 2_000_000, b"5\r\naaaaa\r\n0\r\nX: " + b"a" * 2_000_000])
-def test_a_body_that_nobody_asked_for_is_not_read_for_ever(client: httpx.Client, body: bytes) -> None:
+def test_a_large_body_ends_the_connection(client: httpx.Client, body: bytes) -> None:
     length = b"Transfer-Encoding: chunked" if body.startswith(b"5") else b"Content-Length: %d" % len(body)
     with connect(client) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n")
@@ -225,7 +225,7 @@ def test_a_body_that_nobody_asked_for_is_not_read_for_ever(client: httpx.Client,
         (b"GET x:/healthz HTTP/1.1", [b"x"], 400),
     ],
 )
-def test_a_request_says_once_which_host_it_is_for(
+def test_a_request_needs_exactly_one_host(
     client: httpx.Client, request_line: bytes, hosts: list[bytes], expected: int
 ) -> None:
     fields = b"".join(b"Host: " + host + b"\r\n" for host in hosts)

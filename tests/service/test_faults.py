@@ -29,7 +29,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 def connect(service: Running) -> socket.socket:
-    host, _, port = service.address.removeprefix("http://").rstrip("/").partition(":")
+    host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
     return socket.create_connection((host, int(port)), timeout=10)
 
 
@@ -43,7 +43,7 @@ linux_only = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only L
 
 
 @linux_only
-def test_a_time_without_files_costs_nothing_but_the_time(shop: Shop) -> None:
+def test_a_shortage_of_descriptors_is_survived(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()
     before = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
@@ -59,13 +59,13 @@ def test_a_time_without_files_costs_nothing_but_the_time(shop: Shop) -> None:
 
 
 @linux_only
-def test_the_service_may_open_as_many_files_as_the_system_lets_it(shop: Shop) -> None:
+def test_the_service_raises_its_descriptor_limit(shop: Shop) -> None:
     service = shop.start(program=FILES.format(soft=200, hard=1000) + RUN + "cli.main()")
     assert resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE) == (1000, 1000)
 
 
 @linux_only
-def test_idle_connections_take_no_files_from_publishing(shop: Shop) -> None:
+def test_idle_connections_leave_descriptors_for_publishing(shop: Shop) -> None:
     service = shop.start(program=FILES.format(soft=256, hard=256) + RUN + "cli.main()")
     service.wait_until_done()
     with contextlib.ExitStack() as held:
@@ -91,17 +91,18 @@ cli.main()
 @pytest.mark.parametrize(
     ("module", "name", "thread"),
     [
-        ("cycles", "Service._run_cycle", "cycles"),
+        ("worker", "Worker._run_cycle", "worker"),
         ("watch", "FolderWatch._watch_folders", "watch"),
-        ("cycles", "_clock_offset", "follow"),
-        ("cycles", "run_server", "HTTP"),
+        ("monitor", "_clock_offset", "monitor"),
+        ("service", "run_server", "HTTP"),
     ],
 )
-def test_a_thread_that_dies_ends_the_process_and_says_why(shop: Shop, module: str, name: str, thread: str) -> None:
+def test_a_thread_that_dies_ends_the_process_with_a_reason(shop: Shop, module: str, name: str, thread: str) -> None:
     error = "SystemExit('of old age')" if thread != "HTTP" else "ValueError('of old age')"
     service = shop.start(program=RUN + DIES.format(module=module, name=name, error=error))
     assert service.process.wait(20) == 1
-    assert "of old age" in service.log
+    assert f"Traceback: {error.partition('(')[0]} < " in service.log
+    assert "of old age" not in service.log
     assert f"'{thread}'" in service.log or f"{thread} died" in service.log
     assert shop.run("build").returncode == 0, "the lease is free"
 
@@ -117,6 +118,9 @@ cli.main()
     service = shop.start(program=RUN + program)
     assert service.process.wait(20) == 1
     assert "ValueError: of old age" in service.log
+    assert "the thread 'APScheduler' ended; the service ends" in service.log
+    assert "Traceback: ValueError < " in service.log
+    assert "of old age" not in service.log
     assert "the thread 'APScheduler' is over; the service ends" in service.log
 
 
@@ -147,7 +151,7 @@ cli.main()
 
 
 @pytest.mark.parametrize("streams", [">>/dev/full 2>&1", "2>&-", ">&- 2>&- <&-", "2>&1 | sleep 60"])
-def test_streams_that_take_nothing_cost_messages_alone(shop: Shop, streams: str) -> None:
+def test_blocked_streams_lose_only_log_lines(shop: Shop, streams: str) -> None:
     if "/dev/full" in streams and not os.path.exists("/dev/full"):
         pytest.skip("only Linux has /dev/full")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -210,13 +214,11 @@ def closed(shop: Shop) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="only Linux says what is watched")
-def test_a_folder_that_may_not_be_read_leaves_the_others_watched_and_is_watched_when_it_may(
-    shop: Shop, closed: Path
-) -> None:
+def test_an_unreadable_folder_leaves_the_others_watched_and_is_watched_once_readable(shop: Shop, closed: Path) -> None:
     shop.record("open/first.md", "First")
     service = start_without_rights(shop)
     service.wait_until_done()
-    warning = f"not every folder of records is watched: {closed} may not be read (all are scanned on schedule)"
+    warning = f"not every records folder is watched: {closed} is not readable (all are scanned on schedule)"
     eventually(lambda: f"WARNING {warning}" in service.log)
     health = service.get("healthz")
     assert (health.status, health.json()["warnings"]) == (200, [warning])
@@ -224,7 +226,7 @@ def test_a_folder_that_may_not_be_read_leaves_the_others_watched_and_is_watched_
     shop.record("open/b.md", "Beside it")
     eventually(lambda: "Beside it" in service.titles())
     closed.chmod(0o755)
-    eventually(lambda: f"INFO no longer so: {warning}" in service.log)
+    eventually(lambda: f"INFO resolved: {warning}" in service.log)
     shop.record("closed/c.md", "In it")
     eventually(lambda: "In it" in service.titles())
     assert "warnings" not in service.get("healthz").json()
@@ -232,7 +234,7 @@ def test_a_folder_that_may_not_be_read_leaves_the_others_watched_and_is_watched_
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="only Linux says what is watched")
-def test_a_folder_that_is_opened_once_it_is_filled_is_watched(shop: Shop) -> None:
+def test_a_folder_that_becomes_readable_after_it_was_filled_is_watched(shop: Shop) -> None:
     """As `cp -a` makes it."""
     service = start_without_rights(shop)
     service.wait_until_done()
@@ -249,19 +251,19 @@ def test_a_folder_that_is_opened_once_it_is_filled_is_watched(shop: Shop) -> Non
 
 
 @pytest.mark.parametrize("zone", ["UTC+3", "XYZ-5:30", "Nowhere/City", ":", "CET-1CEST,M3.5.0,M10.5.0/3"])
-def test_the_zone_of_the_machine_says_nothing(shop: Shop, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_zone_of_the_machine_has_no_effect(shop: Shop, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", zone)
     shop.configure(schedule='every = "1h"', site='id = "x"\ntimezone = "Asia/Kolkata"')
     service = shop.start("run")
     service.wait_until_done()
+    eventually(lambda: "+05:30 INFO scanned 1" in service.log)
     assert "Traceback" not in service.log
-    assert "+05:30 INFO scanned 1" in service.log
 
 
 # the store
 
 
-def test_a_store_that_is_taken_away_is_noticed_and_used_again_when_it_is_back(shop: Shop) -> None:
+def test_a_missing_store_is_noticed_and_used_again_once_it_is_back(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()
     away = shop.root / "away"
@@ -276,7 +278,7 @@ def test_a_store_that_is_taken_away_is_noticed_and_used_again_when_it_is_back(sh
     away.rename(shop.data)
     eventually(lambda: "New" in service.titles())
     eventually(lambda: service.get("healthz").status == 200)
-    eventually(lambda: "no longer so: the store's file is gone" in service.log)
+    eventually(lambda: "resolved: the store's file is gone" in service.log)
 
 
 def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(shop: Shop) -> None:
@@ -298,19 +300,19 @@ def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(s
 # what is known to be wrong
 
 
-def test_a_service_that_is_late_says_so_until_it_is_not(shop: Shop) -> None:
+def test_a_late_cycle_is_reported_until_one_succeeds(shop: Shop) -> None:
     shop.configure(schedule='every = "1s"\nwatch = false')
     program = """
 import time
 from pathlib import Path
-from aggregator.service import cycles
-cycles.LATE_S = 0.2
-real = cycles.Service._run_cycle
+from aggregator.service import worker
+worker.LATE_S = 0.2
+real = worker.Worker._run_cycle
 def run_cycle(self):
     while Path("wait").exists():
         time.sleep(0.05)
     real(self)
-cycles.Service._run_cycle = run_cycle
+worker.Worker._run_cycle = run_cycle
 cli.main()
 """
     service = shop.start(program=RUN + program)
@@ -322,5 +324,5 @@ cli.main()
     assert health.json()["reason"].startswith("no cycle has succeeded since")
     assert any("no cycle has succeeded since" in line for line in shop.json("status")["problems"])
     (shop.root / "wait").unlink()
-    eventually(lambda: "no longer so: no cycle has succeeded since" in service.log)
+    eventually(lambda: "resolved: no cycle has succeeded since" in service.log)
     eventually(lambda: service.health() == "ok")

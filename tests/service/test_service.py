@@ -19,9 +19,7 @@ from commands import DEADLINE_S, Running, Shop, eventually
 from aggregator import cli
 from aggregator.config import Config, default_config, load_config
 from aggregator.errors import StoreError
-from aggregator.serve import SwitchedApp, bind_socket, make_server
-from aggregator.service import LiveConfig, make_app
-from aggregator.service.config_reload import ConfigState
+from aggregator.service.config_reload import ConfigState, LiveConfig
 
 MANY = 3000
 STOPS_WITHIN_S = 5.0
@@ -32,7 +30,7 @@ PATCHED = """
 import sys, time
 from pathlib import Path
 from aggregator import cli
-from aggregator.service import cycles
+from aggregator.service import service, worker
 from aggregator.pipeline import Pipeline
 sys.argv[1:] = ["run"]
 real = Pipeline.update_store
@@ -85,7 +83,7 @@ def stored(shop: Shop) -> int:
 def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
     shop.record("a.md", "Story", topics=["Power Apps"])
     service = shop.start("run")
-    assert service.printed == f"Serving {service.address} (Ctrl-C ends it)\n"
+    assert service.printed == f"Serving {service.url} (Ctrl-C ends it)\n"
     service.wait_until_done()
     assert b"power-apps/" in service.get("").body
     assert service.titles("power-apps") == ["Story"]
@@ -101,7 +99,7 @@ def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
     assert "scanned 1, new 1, changed 0, removed 0, rejected 0, feeds written 2" in service.log
 
 
-def test_a_new_file_comes_in_by_itself(shop: Shop) -> None:
+def test_a_new_file_is_published_by_itself(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()
     shop.record("sub/a.md", "New")
@@ -110,7 +108,7 @@ def test_a_new_file_comes_in_by_itself(shop: Shop) -> None:
     eventually(lambda: service.titles() == [])
 
 
-def test_without_watching_it_comes_in_on_schedule(shop: Shop) -> None:
+def test_without_watching_a_new_file_is_published_on_schedule(shop: Shop) -> None:
     shop.configure(schedule='every = "1s"\nwatch = false')
     service = shop.start("run")
     service.wait_until_done()
@@ -118,7 +116,7 @@ def test_without_watching_it_comes_in_on_schedule(shop: Shop) -> None:
     eventually(lambda: service.titles() == ["New"])
 
 
-def test_cron_says_when_the_next_cycle_is(shop: Shop) -> None:
+def test_cron_sets_the_next_cycle(shop: Shop) -> None:
     shop.configure(schedule='cron = "30 5 * * 0"', site='id = "x"\ntimezone = "Europe/Vienna"')
     service = shop.start("run")
     service.wait_until_done()
@@ -126,7 +124,7 @@ def test_cron_says_when_the_next_cycle_is(shop: Shop) -> None:
     assert (upcoming.weekday(), upcoming.minute, upcoming.hour in {3, 4}) == (6, 30, True)
 
 
-def test_a_record_comes_out_when_it_is_due(shop: Shop) -> None:
+def test_a_record_is_published_when_it_is_due(shop: Shop) -> None:
     shop.record("z.md", "Now")
     due = datetime.now(UTC) + timedelta(seconds=4)
     shop.record("a.md", "Soon", publishedDateTime=due.isoformat())
@@ -137,7 +135,7 @@ def test_a_record_comes_out_when_it_is_due(shop: Shop) -> None:
     assert datetime.now(UTC) >= due
 
 
-def test_a_rejected_record_is_told_once_and_read_again_when_it_changes(shop: Shop) -> None:
+def test_a_rejected_record_is_logged_once_and_read_again_when_it_changes(shop: Shop) -> None:
     shop.write("bad.md", BROKEN)
     shop.write("half.md", "---\ntitle: Half", mtime=time.time())
     service = shop.start("run")
@@ -150,7 +148,7 @@ def test_a_rejected_record_is_told_once_and_read_again_when_it_changes(shop: Sho
     eventually(lambda: service.titles() == ["Whole"])
     shop.record("bad.md", "Mended")
     eventually(lambda: "Mended" in service.titles())
-    eventually(lambda: service.log.count(f"INFO no longer so: {line}") == 1)
+    eventually(lambda: service.log.count(f"INFO resolved: {line}") == 1)
     assert service.log.count(f"WARNING {line}") == 1
     facts = shop.json("status")
     assert (facts["rejected"], facts["unfinished"]) == ([], [])
@@ -170,13 +168,13 @@ def test_status_names_the_service_and_its_next_cycle(shop: Shop) -> None:
     assert shop.json("status")["running"] is None
 
 
-def test_a_build_beside_it_waits_and_then_names_it(
+def test_a_build_beside_the_service_waits_and_then_names_the_holder(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = shop.start("run")
     service.wait_until_done()
     monkeypatch.chdir(shop.root)
-    monkeypatch.setattr(cli, "BUILD_WAIT_S", 0.3)
+    monkeypatch.setattr("aggregator.cli.stores.LEASE_WAIT_S", 0.3)
     monkeypatch.setattr("sys.argv", ["aggregator", "build"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -184,7 +182,7 @@ def test_a_build_beside_it_waits_and_then_names_it(
     assert f"error: the store is held by process {service.process.pid} on " in capsys.readouterr().err
 
 
-def test_a_build_that_waits_goes_on_when_the_service_ends(shop: Shop) -> None:
+def test_a_waiting_build_continues_when_the_service_ends(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()
     with subprocess.Popen(
@@ -200,7 +198,7 @@ def test_a_build_that_waits_goes_on_when_the_service_ends(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("away", ["removed", "moved"])
-def test_health_follows_the_folder_of_records(shop: Shop, away: str) -> None:
+def test_health_depends_on_the_records_folder(shop: Shop, away: str) -> None:
     shop.record("a.md", "Story")
     service = shop.start("run")
     service.wait_until_done()
@@ -222,17 +220,17 @@ def test_health_follows_the_folder_of_records(shop: Shop, away: str) -> None:
     eventually(lambda: "Watched again" in service.titles())
 
 
-def test_a_folder_that_was_away_is_looked_at_again_though_nobody_watches(shop: Shop) -> None:
+def test_a_missing_folder_is_scanned_again_without_a_watch(shop: Shop) -> None:
     shop.configure(schedule='every = "1h"\nwatch = false')
     shop.record("a.md", "Story")
     shop.incoming.rename(shop.root / "elsewhere")
-    service = shop.start(program=PATCHED.format(patch="cycles.RETRY_S = 0.3"))
+    service = shop.start(program=PATCHED.format(patch="worker.MAX_RETRY_S = 0.3"))
     eventually(lambda: "cannot be read" in service.log)
     (shop.root / "elsewhere").rename(shop.incoming)
     eventually(lambda: service.titles() == ["Story"])
 
 
-def test_another_folder_in_the_place_of_the_first_is_watched(shop: Shop) -> None:
+def test_a_replaced_records_folder_is_watched(shop: Shop) -> None:
     """As a deployment swaps a link."""
     for name in ("one", "two"):
         (shop.root / name).mkdir()
@@ -248,7 +246,7 @@ def test_another_folder_in_the_place_of_the_first_is_watched(shop: Shop) -> None
     eventually(lambda: "Later" in service.titles())
 
 
-def test_an_unexpected_error_ends_the_cycle_and_shows(shop: Shop) -> None:
+def test_an_unexpected_error_ends_the_cycle_and_is_reported(shop: Shop) -> None:
     shop.record("a.md", "Story")
     service = shop.start(program=PATCHED.format(patch="if Path('boom').exists(): raise RuntimeError('private')"))
     service.wait_until_done()
@@ -269,13 +267,13 @@ def test_an_unexpected_error_ends_the_cycle_and_shows(shop: Shop) -> None:
     assert service.get("healthz").status == 200
 
 
-def test_a_cycle_that_hangs_does_not_hold_the_stop(shop: Shop) -> None:
+def test_a_hanging_cycle_does_not_delay_the_stop(shop: Shop) -> None:
     shop.record("a.md", "Story")
-    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); cycles.STOP_S = 0.3; time.sleep(60)"))
+    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); service.STOP_S = 0.3; time.sleep(60)"))
     eventually((shop.root / "hangs").exists)
     code, seconds = service.end()
     assert (code, seconds < STOPS_WITHIN_S) == (0, True)
-    assert "the cycle does not stop" in service.log
+    assert "the cycle did not stop in time" in service.log
     done = shop.run("build")
     assert (done.returncode, done.stderr, shop.titles()) == (0, "", ["Story"])
 
@@ -320,7 +318,7 @@ def cycles_of(shop: Shop) -> list[int]:
 PICKS = '[[feed]]\nslug = "picks"\ntopics.any = ["AI"]\n'
 
 
-def test_a_saved_config_takes_effect_however_it_is_saved(shop: Shop) -> None:
+def test_a_saved_config_becomes_active_however_it_is_saved(shop: Shop) -> None:
     shop.record("a.md", "About AI", topics=["AI"])
     shop.record("b.md", "About cars", topics=["Cars"])
     service = shop.start("run")
@@ -338,10 +336,10 @@ def test_a_saved_config_takes_effect_however_it_is_saved(shop: Shop) -> None:
     eventually(lambda: service.get("picks/rss.xml").body == service.get("chosen/rss.xml").body)
     assert service.get("cars/rss.xml").headers["etag"] == cars, "what nobody changed stays as it is"
     assert service.get("healthz").json()["config"] == "ok"
-    assert "aggregator.toml takes effect: feed" in service.log
+    assert "aggregator.toml becomes active: feed" in service.log
 
 
-def test_a_broken_config_is_refused_and_the_last_good_one_stays(shop: Shop) -> None:
+def test_a_broken_config_is_refused_and_the_last_good_config_stays_active(shop: Shop) -> None:
     shop.record("a.md", "About AI", topics=["AI"])
     save(shop, "in place", more=PICKS)
     service = shop.start("run")
@@ -365,35 +363,35 @@ def test_a_broken_config_is_refused_and_the_last_good_one_stays(shop: Shop) -> N
     assert [one["line"] for one in shop.json("status")["config"]["refused"]] == [10]
     save(shop, "renamed", more=PICKS)
     eventually(lambda: service.get("healthz").json()["config"] == "ok")
-    assert "aggregator.toml can be used again" in service.log
+    eventually(lambda: "aggregator.toml can be used again" in service.log)
     eventually(lambda: shop.json("status")["config"] == {"refused": [], "restart": []})
     assert "Traceback" not in service.log
 
 
-def test_a_config_that_says_the_same_makes_no_work(shop: Shop) -> None:
+def test_an_equal_config_causes_no_cycle(shop: Shop) -> None:
     shop.record("a.md", "Story")
     service = shop.start("run")
     service.wait_until_done()
     done = len(cycles_of(shop))
     shop.config.write_text(f"# a comment\n\n{shop.config.read_text()}")
     service.process.send_signal(signal.SIGHUP)
-    eventually(lambda: "aggregator.toml was read again: what is in force stays as it is" in service.log)
+    eventually(lambda: "aggregator.toml was reloaded: nothing changed" in service.log)
     assert len(cycles_of(shop)) == done
-    assert "takes effect" not in service.log
+    assert "becomes active" not in service.log
 
 
-def test_what_was_opened_once_waits_for_the_next_start(shop: Shop) -> None:
+def test_keys_of_store_and_serve_wait_for_the_next_start(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()
     save(shop, "renamed", serve="port = 1", store='url = "sqlite:///../other/aggregator.db"', output="limit = 7")
     eventually(lambda: service.get("healthz").json()["config"] == "restart")
     assert not (shop.root / "other").exists()
     for key in ("serve.port", "store.url"):
-        assert service.log.count(f"{key} takes effect with the next start") == 1
-    assert "takes effect: output" in service.log
+        assert service.log.count(f"{key} becomes active with the next start") == 1
+    assert "becomes active: output" in service.log
     save(shop, "renamed", serve="port = 1")
     eventually(lambda: shop.json("status")["config"]["restart"] == ["serve.port"])
-    assert "serve.port: with the next start" in shop.run("status").stdout
+    assert "serve.port: takes effect with the next start" in shop.run("status").stdout
     assert service.get("healthz").status == 200
 
 
@@ -435,13 +433,13 @@ def test_a_config_saved_in_a_long_cycle_does_not_wait_for_its_end(shop: Shop) ->
     (shop.root / "long").touch()
     shop.record("b.md", "Second")
     save(shop, "renamed", site='id = "feeds.example.org"\ntitle = "Renamed"')
-    eventually(lambda: "takes effect: site" in service.log)
+    eventually(lambda: "becomes active: site" in service.log)
     (shop.root / "long").unlink()
     eventually(lambda: service.get("all/feed.json").json()["title"] == "Renamed")
     eventually(lambda: "Second" in service.titles())
 
 
-def test_a_hangup_ends_it_only_when_its_terminal_is_gone(shop: Shop) -> None:
+def test_a_hangup_ends_the_service_only_if_its_terminal_is_closed(shop: Shop) -> None:
     ours, theirs = os.openpty()
     name = os.ttyname(theirs)
     program = f"""
@@ -457,13 +455,13 @@ cli.main()
     os.close(theirs)
     service.wait_until_done()
     service.process.send_signal(signal.SIGHUP)
-    eventually(lambda: "was read again" in service.log)
+    eventually(lambda: "was reloaded" in service.log)
     os.close(ours)
     assert service.process.wait(DEADLINE_S) == 0
     assert "stopped" in service.log
 
 
-def test_a_hangup_while_it_waits_for_the_store_does_not_end_it(shop: Shop) -> None:
+def test_a_hangup_while_waiting_for_the_store_does_not_end_the_service(shop: Shop) -> None:
     first = shop.start("run")
     first.wait_until_done()
     with subprocess.Popen(
@@ -484,66 +482,58 @@ def live_config(shop: Shop, accept: Callable[[Config], None] = lambda _config: N
     return LiveConfig(load_config(shop.config, env={}), shop.config, {}, accept)
 
 
-def test_a_file_that_is_gone_for_a_moment_is_not_missed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_config_file_that_is_missing_for_a_moment_is_not_reported(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live = live_config(shop)
     text = shop.config.read_text()
     shop.config.unlink()
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
     shop.config.write_text(text)
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
     shop.config.unlink()
-    monkeypatch.setattr("aggregator.service.config_reload.AWAY_S", 0)
-    assert (live.look(), live.look()) == (None, None)
-    assert [str(problem) for problem in live.state.refused] == [f"{shop.config}: the file is gone (bring it back)"]
+    monkeypatch.setattr("aggregator.service.config_reload.MISSING_S", 0)
+    assert (live.poll(), live.poll()) == (None, None)
+    assert [str(problem) for problem in live.state.refused] == [f"{shop.config}: the file is missing (restore it)"]
     shop.config.write_text(text)
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
 
 
-def test_a_file_that_is_still_written_is_not_read(shop: Shop) -> None:
+def test_a_half_written_config_file_is_not_loaded(shop: Shop) -> None:
     live = live_config(shop)
     text = f"{shop.config.read_text()}[output]\nlimit = 7\npages = false\n"
     half = text.index("pages")
     shop.config.write_text(text[:half])
-    assert live.look() is None
+    assert live.poll() is None
     shop.config.write_text(text)
-    assert live.look() is None
-    taken = live.look()
+    assert live.poll() is None
+    taken = live.poll()
     assert taken is not None
     assert (taken.output.limit, taken.output.pages) == (7, False)
-    assert live.look() is None
+    assert live.poll() is None
 
 
-def test_an_empty_file_is_what_a_full_disk_leaves(shop: Shop) -> None:
+def test_an_empty_config_file_is_refused(shop: Shop) -> None:
     live = live_config(shop)
     shop.config.write_text("")
-    assert live.look(again=True) is None
+    assert live.poll(reload=True) is None
     assert "the file is empty" in str(live.state.refused[0])
     shop.config.write_text("# nothing but defaults\n")
-    taken = live.look(again=True)
+    taken = live.poll(reload=True)
     assert taken is not None
     assert taken.site.id is None
 
 
-def test_a_file_that_appears_where_there_was_none_takes_effect(shop: Shop) -> None:
+def test_a_new_config_file_becomes_active(shop: Shop) -> None:
     text = shop.config.read_text()
     shop.config.unlink()
     live = LiveConfig(default_config(shop.config, env={}), shop.config, {}, lambda _config: None)
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
     shop.config.write_text(f"{text}[output]\nlimit = 7\n")
-    assert live.look() is None
-    taken = live.look()
+    assert live.poll() is None
+    taken = live.poll()
     assert taken is not None
     assert taken.output.limit == 7
-
-
-def test_a_switched_app_is_private_on_the_same_ports(shop: Shop) -> None:
-    config = load_config(shop.config, env={})
-    first, second = (make_app(config, lambda: (True, {}), lambda: (True, {})) for _ in range(2))
-    app = SwitchedApp(first)
-    with bind_socket("127.0.0.1", 0) as socket:
-        make_server(app, socket)
-        app.switch(second)
-        assert second.private_ports == {socket.getsockname()[1]}
 
 
 def test_a_config_changes_over_postgresql_too(shop: Shop, postgres_url: Callable[[], str]) -> None:
@@ -559,7 +549,7 @@ def test_a_config_changes_over_postgresql_too(shop: Shop, postgres_url: Callable
     assert "a header without its closing bracket" in shop.json("status")["config"]["refused"][0]["text"]
 
 
-def test_a_store_that_is_away_for_a_moment_refuses_nothing(shop: Shop) -> None:
+def test_a_store_that_is_unavailable_for_a_moment_refuses_no_config(shop: Shop) -> None:
     answers: list[Exception | None] = [StoreError("away"), None]
 
     def accept(_config: Config) -> None:
@@ -568,17 +558,17 @@ def test_a_store_that_is_away_for_a_moment_refuses_nothing(shop: Shop) -> None:
 
     live = live_config(shop, accept)
     shop.config.write_text(f"{shop.config.read_text()}[output]\nlimit = 7\n")
-    assert (live.look(), live.look(), live.state) == (None, None, ConfigState())
-    taken = live.look()
+    assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
+    taken = live.poll()
     assert taken is not None
     assert taken.output.limit == 7
 
 
-def test_overrides_of_the_environment_hold(shop: Shop) -> None:
+def test_overrides_of_the_environment_stay_active(shop: Shop) -> None:
     env = {"AGGREGATOR_OUTPUT__LIMIT": "3"}
     live = LiveConfig(load_config(shop.config, env=env), shop.config, env, lambda _config: None)
     shop.config.write_text(f"{shop.config.read_text()}[output]\nlimit = 7\n")
-    assert live.look(again=True) is None
+    assert live.poll(reload=True) is None
     assert live.config.output.limit == 3
 
 
@@ -600,7 +590,7 @@ def test_a_record_that_became_due_while_it_was_down_is_published_at_its_start(sh
     eventually(lambda: shop.json("status")["next_due"] == stamp)
 
 
-def test_an_entry_leaves_when_it_expires(shop: Shop) -> None:
+def test_an_entry_is_withdrawn_when_it_expires(shop: Shop) -> None:
     shop.configure(schedule='every = "1h"', records='fields.expires_at = ["until"]')
     end = datetime.now(UTC) + timedelta(seconds=4)
     shop.record("a.md", "Offer", until=end.isoformat())
@@ -611,7 +601,7 @@ def test_an_entry_leaves_when_it_expires(shop: Shop) -> None:
     assert datetime.now(UTC) >= end
 
 
-def test_many_that_are_due_at_many_moments_come_in_few_cycles(shop: Shop) -> None:
+def test_many_entries_with_close_due_times_share_few_cycles(shop: Shop) -> None:
     shop.record("z.md", "Now")
     start = datetime.now(UTC) + timedelta(seconds=6)
     for index in range(300):
@@ -629,18 +619,18 @@ import sys, time
 from datetime import datetime, timedelta
 from pathlib import Path
 from aggregator import cli
-from aggregator.service import cycles
+from aggregator.service import monitor, triggers, worker
 class Clock(datetime):
     @classmethod
     def now(cls, zone=None):
         return super().now(zone) + timedelta(hours=float(Path('hours').read_text()))
-cycles.datetime = Clock
+monitor.datetime = triggers.datetime = worker.datetime = Clock
 sys.argv[1:] = ["run"]
 cli.main()
 """
 
 
-def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_noticed(shop: Shop) -> None:
+def test_a_clock_step_or_a_sleep_of_the_machine_is_noticed(shop: Shop) -> None:
     shop.configure(schedule='cron = "30 5 1 1 *"')
     (shop.root / "hours").write_text("0")
     shop.record("z.md", "Now")
@@ -651,7 +641,7 @@ def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_noticed(shop: Shop) ->
     set_clock(shop, 2)
     eventually(lambda: service.titles() == ["Later", "Now"])
     set_clock(shop, -2)
-    eventually(lambda: service.log.count("the clock was set") == 2)
+    eventually(lambda: service.log.count("the clock changed by") == 2)
     shop.record("b.md", "New")
     eventually(lambda: "New" in service.titles())
     assert len(cycles_of(shop)) >= done + 2
@@ -667,7 +657,7 @@ def set_clock(shop: Shop, hours: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_when_it_is_idle(shop: Shop, number: int) -> None:
+def test_a_signal_ends_an_idle_service_cleanly(shop: Shop, number: int) -> None:
     service = shop.start("run")
     service.wait_until_done()
     code, seconds = service.end(number)
@@ -676,10 +666,10 @@ def test_a_signal_ends_it_cleanly_when_it_is_idle(shop: Shop, number: int) -> No
     assert shop.run("build").stderr == ""
 
 
-def test_a_reader_that_is_slow_does_not_hold_the_stop(shop: Shop) -> None:
+def test_a_slow_client_does_not_delay_the_stop(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()
-    host, _, port = service.address.removeprefix("http://").rstrip("/").partition(":")
+    host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
     with socket.create_connection((host, int(port))) as idle, socket.create_connection((host, int(port))) as slow:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(12) == b"HTTP/1.1 200"
@@ -688,14 +678,14 @@ def test_a_reader_that_is_slow_does_not_hold_the_stop(shop: Shop) -> None:
     assert (code, seconds < STOPS_WITHIN_S) == (0, True)
 
 
-def test_a_signal_that_comes_at_once_is_not_lost(shop: Shop) -> None:
+def test_a_signal_during_the_start_is_not_lost(shop: Shop) -> None:
     for command in ("run", "serve"):
         code, seconds = shop.start(command).end()
         assert (code, seconds < STOPS_WITHIN_S) == (0, True), command
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_end_in_the_first_scan_loses_nothing(shop: Shop, undisturbed: dict[str, Any], number: int) -> None:
+def test_a_stop_during_the_first_scan_loses_nothing(shop: Shop, undisturbed: dict[str, Any], number: int) -> None:
     shop.many(MANY)
     service = shop.start("run")
     eventually(lambda: stored(shop) > 0)
@@ -711,7 +701,7 @@ def test_an_end_in_the_first_scan_loses_nothing(shop: Shop, undisturbed: dict[st
     assert feeds_of(shop) == undisturbed
 
 
-def test_another_run_takes_over_from_a_killed_one_and_completes(shop: Shop, undisturbed: dict[str, Any]) -> None:
+def test_a_new_service_takes_over_from_a_killed_one_and_completes(shop: Shop, undisturbed: dict[str, Any]) -> None:
     shop.many(MANY)
     service = shop.start("run")
     eventually(lambda: stored(shop) > 0)
@@ -724,7 +714,7 @@ def test_another_run_takes_over_from_a_killed_one_and_completes(shop: Shop, undi
     assert [(item["id"], item["title"]) for item in after.get("all/feed.json").json()["items"]] == undisturbed["all"]
 
 
-def test_a_signal_to_the_whole_group_is_a_clean_end_too(shop: Shop) -> None:
+def test_a_signal_to_the_process_group_is_a_clean_stop(shop: Shop) -> None:
     """As a terminal sends for Ctrl-C, and systemd for a stop: the readers of files get it as well."""
     service = _start_with_readers(shop)
     os.killpg(service.process.pid, signal.SIGINT)
@@ -733,14 +723,14 @@ def test_a_signal_to_the_whole_group_is_a_clean_end_too(shop: Shop) -> None:
     assert shop.run("build").returncode == 0
 
 
-def test_no_reader_outlives_a_killed_service(shop: Shop) -> None:
+def test_no_pool_process_outlives_a_killed_service(shop: Shop) -> None:
     service = _start_with_readers(shop)
     service.process.kill()
     service.process.wait()
     eventually(lambda: not _group(service))
 
 
-def test_many_records_with_bad_values_are_read_by_processes(shop: Shop) -> None:
+def test_many_records_with_bad_values_are_parsed_in_a_pool(shop: Shop) -> None:
     shop.configure(ingest="workers = 2")
     shop.many(2100)
     shop.write("000/bad.md", "---\ntitle: Bad\npublished: 1.5\n---\n")
@@ -773,10 +763,10 @@ def _group(service: Running) -> list[int]:
 # serve
 
 
-def test_serve_follows_the_folder_that_another_process_writes(shop: Shop) -> None:
+def test_serve_shows_what_another_process_publishes(shop: Shop) -> None:
     service = shop.start("serve")
     assert (service.get("healthz").status, service.get("readyz").status) == (503, 503)
-    assert service.get("healthz").json()["reason"] == "the output folder holds no feeds yet"
+    assert service.get("healthz").json()["reason"] == "the output folder has no feeds yet"
     shop.record("a.md", "Story")
     assert shop.run("build").returncode == 0
     eventually(lambda: service.titles() == ["Story"])

@@ -1,4 +1,4 @@
-"""What is looked at when something in a watched folder changes, and that it comes to what a walk comes to."""
+"""Which paths are scanned when a watched folder changes, and that the result is the same as of a full scan."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ from aggregator.paths import escape_name
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 from aggregator.service import watch
-from aggregator.service.watch import Changes, FolderWatch
-from aggregator.store.status import unread_files
+from aggregator.service.requests import CycleRequests
+from aggregator.service.watch import FolderWatch
+from aggregator.store.queries import unread_files
 
 STEPS = 16
 
 
 class Follower:
-    """A second site over the records of a history; it is told what changed, and never walks after its first cycle."""
+    """A second site over the records of a history. After its first cycle it scans only changed paths."""
 
-    def __init__(self, site: SiteFolder, walked: SiteFolder, seed: int) -> None:
-        self.site, self.walked, self.random = site, walked, random.Random(seed)
+    def __init__(self, site: SiteFolder, scanned: SiteFolder, seed: int) -> None:
+        self.site, self.scanned, self.random = site, scanned, random.Random(seed)
         shutil.rmtree(site.incoming)
-        site.incoming.symlink_to(walked.incoming)
+        site.incoming.symlink_to(scanned.incoming)
         self.before = self._look()
         site.configure()
         self.text = ""
 
     def _look(self) -> dict[str, tuple[int, int, int]]:
-        """What the folder holds; a file that is written again differs, as an event would tell."""
+        """The files and folders with their stats; a rewritten file differs, as events would report."""
         found = {}
-        for folder, folders, names in os.walk(self.walked.incoming):
+        for folder, folders, names in os.walk(self.scanned.incoming):
             for name in (*names, *folders):
                 path = Path(folder, name)
                 status = path.lstat()
                 kept = (0, 0, status.st_ino) if path.is_dir() else (status.st_size, status.st_mtime_ns, status.st_ino)
-                found[path.relative_to(self.walked.incoming).as_posix()] = kept
+                found[path.relative_to(self.scanned.incoming).as_posix()] = kept
         return found
 
     def changes(self) -> Paths:
@@ -85,7 +86,7 @@ def move_folder(world: World, site: SiteFolder, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize(("backend", "seed"), [("sqlite", 1), ("sqlite", 2), ("postgresql", 3)])
-def test_paths_come_to_what_walks_come_to(
+def test_scans_of_changed_paths_publish_the_same_as_full_scans(
     backend: str,
     seed: int,
     make_site: Callable[..., SiteFolder],
@@ -111,7 +112,7 @@ def test_paths_come_to_what_walks_come_to(
 
 
 @pytest.mark.both_databases
-def test_files_that_could_not_be_read_to_their_end_are_looked_at_without_a_change(site: SiteFolder) -> None:
+def test_unfinished_files_are_scanned_again_without_a_change(site: SiteFolder) -> None:
     site.record("a.md")
     site.write("bad.md", "---\npublished: yes please\n---\n")
     site.write("d/half.md", "---\ntitle: Half", mtime_ns=time.time_ns())
@@ -124,11 +125,11 @@ def test_files_that_could_not_be_read_to_their_end_are_looked_at_without_a_chang
         assert unread_files(connection, limit=9) == []
 
 
-# where a change is looked for
+# paths of changes
 
 
 @pytest.mark.parametrize(
-    ("changed", "found"),
+    ("changed", "path"),
     [
         ("a.md", "a.md"),
         ("d/é%.md", "d/é%25.md"),
@@ -144,7 +145,7 @@ def test_files_that_could_not_be_read_to_their_end_are_looked_at_without_a_chang
         ("../in-other/a.md", None),
     ],
 )
-def test_a_change_is_looked_for_where_a_scan_would_look(tmp_path: Path, changed: str, found: str | None) -> None:
+def test_a_change_maps_to_the_path_that_a_scan_would_use(tmp_path: Path, changed: str, path: str | None) -> None:
     root = tmp_path / "in"
     (root / "d").mkdir(parents=True)
     (root / "a.md").touch()
@@ -152,178 +153,180 @@ def test_a_change_is_looked_for_where_a_scan_would_look(tmp_path: Path, changed:
     (root / "link.txt").symlink_to("d")
     (tmp_path / "link").symlink_to("in")
 
-    assert path_locator(source(tmp_path / "link"))(os.path.normpath(root / changed)) == found
+    assert path_locator(source(tmp_path / "link"))(os.path.normpath(root / changed)) == path
 
 
-def test_changes_are_taken_once_and_a_walk_stands_for_all() -> None:
-    changes = Changes()
-    changes.add({"a": ["x"]})
-    changes.add({"a": ["y"], "b": ["z"]})
-    assert changes.take() == {"a": {"x", "y"}, "b": {"z"}}
-    assert changes.take() == {}
-    changes.add({"a": ["x"]})
-    changes.add(None)
-    assert changes.take() is None
-    assert changes.take() == {}
+def test_requested_paths_are_taken_once_and_a_full_scan_covers_them() -> None:
+    requests = CycleRequests()
+    requests.add({"a": ["x"]})
+    requests.add({"a": ["y"], "b": ["z"]})
+    assert requests.take() == {"a": {"x", "y"}, "b": {"z"}}
+    assert requests.take() == {}
+    requests.add({"a": ["x"]})
+    requests.add(None)
+    assert requests.take() is None
+    assert requests.take() == {}
 
 
-# a folder that is watched
+# watching
 
 
-class Told:
-    """A folder that is watched, and what is told of it."""
+class Watched:
+    """A watched folder, and the reported changes."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.outside = root / "in", root / "out"
         self.root.mkdir()
         self.outside.mkdir()
-        self._told: queue.Queue[Paths | None] = queue.Queue()
+        self._changes: queue.Queue[Paths | None] = queue.Queue()
         self.stop = threading.Event()
         self.missed: list[str | None] = []
-        FolderWatch([source(self.root)], self.stop, self._told.put, self.missed.append).start()
+        FolderWatch([source(self.root)], self.stop, self._changes.put, self.missed.append).start()
 
     def next(self) -> set[str] | None:
-        """The paths that are told next, None for a walk."""
-        paths = self._told.get(timeout=20)
+        """The next reported paths; None is a full scan."""
+        paths = self._changes.get(timeout=20)
         return None if paths is None else set(paths["s"])
 
     def move_in(self, *paths: str) -> None:
-        """Puts files in place by a rename each, which is one event."""
+        """Creates files by renames, which are one event each."""
         for path in paths:
             (self.outside / "x").touch()
             (self.outside / "x").rename(self.root / path)
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
-    made = Told(tmp_path)
-    assert made.next() is None  # what came before the watch
-    yield made
-    made.stop.set()
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    watched = Watched(tmp_path)
+    assert watched.next() is None  # changes before the watch began
+    yield watched
+    watched.stop.set()
 
 
-def test_a_change_is_told_by_its_path(told: Told) -> None:
-    told.move_in("a.md")
-    assert told.next() == {"a.md"}
-    told.move_in(".b.md", "b.txt")
-    (told.root / "a.md").rename(told.root / "c.md")
-    assert told.next() == {"a.md", "c.md"}
+def test_a_change_is_reported_with_its_path(watched: Watched) -> None:
+    watched.move_in("a.md")
+    assert watched.next() == {"a.md"}
+    watched.move_in(".b.md", "b.txt")
+    (watched.root / "a.md").rename(watched.root / "c.md")
+    assert watched.next() == {"a.md", "c.md"}
 
 
-def test_a_file_that_is_removed_and_written_again_is_never_gone(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_deleted_and_written_again_is_never_missing(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(watch, "GONE_S", 60)
-    told.move_in("a.md", "b.md")
-    found: set[str] = set()
-    while found != {"a.md", "b.md"}:
-        found |= told.next() or set()
-    (told.root / "a.md").unlink()
-    (told.root / "b.md").write_text("edited")
-    assert told.next() == {"b.md"}
-    told.move_in("a.md")
-    assert told.next() == {"a.md"}
+    watched.move_in("a.md", "b.md")
+    paths: set[str] = set()
+    while paths != {"a.md", "b.md"}:
+        paths |= watched.next() or set()
+    (watched.root / "a.md").unlink()
+    (watched.root / "b.md").write_text("edited")
+    assert watched.next() == {"b.md"}
+    watched.move_in("a.md")
+    assert watched.next() == {"a.md"}
 
 
-def test_a_new_folder_is_looked_at_once_more(told: Told) -> None:
-    (told.root / "d").mkdir()
-    assert [told.next(), told.next()] == [{"d"}, {"d"}]
-    told.move_in("d/a.md")
-    assert told.next() == {"d/a.md"}
+def test_a_new_folder_is_scanned_twice(watched: Watched) -> None:
+    (watched.root / "d").mkdir()
+    assert [watched.next(), watched.next()] == [{"d"}, {"d"}]
+    watched.move_in("d/a.md")
+    assert watched.next() == {"d/a.md"}
 
 
-def test_many_changes_at_once_and_one_of_the_whole_folder_ask_for_a_walk(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+def test_many_changes_at_once_or_a_change_of_the_folder_itself_request_a_full_scan(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "STEP_MS", 500)
-    monkeypatch.setattr(watch, "MANY", 3)
-    told.move_in("a.md")
-    assert told.next() == {"a.md"}
-    told.move_in("b.md", "c.md", "d.md", "e.md")
-    assert told.next() is None
-    told.root.chmod(0o700)
-    assert told.next() is None
+    monkeypatch.setattr(watch, "FULL_SCAN_FROM", 3)
+    watched.move_in("a.md")
+    assert watched.next() == {"a.md"}
+    watched.move_in("b.md", "c.md", "d.md", "e.md")
+    assert watched.next() is None
+    watched.root.chmod(0o700)
+    assert watched.next() is None
 
 
-def test_another_folder_in_its_place_is_walked(told: Told) -> None:
-    told.root.rename(told.outside / "away")
-    told.root.mkdir()
-    assert told.next() is None
-    told.move_in("a.md")
-    while told.next() is None:  # the last of them once the new folder is watched
-        told.move_in("a.md")
+def test_a_folder_that_replaces_the_watched_one_is_scanned(watched: Watched) -> None:
+    watched.root.rename(watched.outside / "away")
+    watched.root.mkdir()
+    assert watched.next() is None
+    watched.move_in("a.md")
+    while watched.next() is None:  # full scans, until the new folder is watched
+        watched.move_in("a.md")
 
 
 class ScriptedNotify:
-    """Tells what it is given, then the end."""
+    """Reports the given events, then the end."""
 
-    def __init__(self, *told: set[tuple[int, str]]) -> None:
-        self._told = iter(told)
+    def __init__(self, *events: set[tuple[int, str]]) -> None:
+        self._events = iter(events)
 
     def watch(self, *_: object) -> set[tuple[int, str]] | str:
-        return next(self._told, "stop")
+        return next(self._events, "stop")
 
 
-@pytest.mark.parametrize(("gone", "batches"), [(19, [19, 30]), (20, [50])])
-def test_many_files_that_go_one_after_the_other_are_told_together(
-    gone: int, batches: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("deleted", "batches"), [(19, [19, 30]), (20, [50])])
+def test_many_deletions_in_a_row_are_reported_together(
+    deleted: int, batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "GONE_S", 0)
-    first = {(Change.deleted.value, f"/in/{number}.md") for number in range(gone)}
-    then = {(Change.deleted.value, f"/in/{number}.md") for number in range(gone, gone + 30)}
+    first = {(Change.deleted.value, f"/in/{number}.md") for number in range(deleted)}
+    then = {(Change.deleted.value, f"/in/{number}.md") for number in range(deleted, deleted + 30)}
     notify = cast("RustNotify", ScriptedNotify(first, then))
     watching = FolderWatch([], threading.Event(), lambda _: None, lambda _: None)
     assert [len(places) for places in watching._batches(notify, [("s", str)])] == batches
 
 
-# files that are gone for a moment
+# files that are missing for a moment
 
 
 @pytest.fixture
-def delay(tmp_path: Path) -> watch._Delay:
-    return watch._Delay([("s", path_locator(source(tmp_path)))])
+def debounce(tmp_path: Path) -> watch._Debounce:
+    return watch._Debounce([("s", path_locator(source(tmp_path)))])
 
 
-def test_a_file_that_is_saved_by_removal_and_writing_is_told_as_one_that_changed(
-    delay: watch._Delay, tmp_path: Path
+def test_a_file_that_is_saved_by_deleting_and_writing_is_reported_as_changed(
+    debounce: watch._Debounce, tmp_path: Path
 ) -> None:
     place = tmp_path / "a.md"
-    delay.add({(Change.deleted, str(place))}, 10.0)
-    assert delay.take(10.9) == set()
-    assert delay.left_ms(10.9) == 100
+    debounce.add({(Change.deleted, str(place))}, 10.0)
+    assert debounce.take(10.9) == set()
+    assert debounce.left_ms(10.9) == 100
     place.touch()
-    delay.add({(Change.added, str(place))}, 10.9)
-    assert delay.take(10.9) == {str(place)}
-    assert delay.take(99.0) == set()
+    debounce.add({(Change.added, str(place))}, 10.9)
+    assert debounce.take(10.9) == {str(place)}
+    assert debounce.take(99.0) == set()
 
 
-def test_a_file_that_is_gone_is_told_after_a_second_with_what_came_meanwhile(
-    delay: watch._Delay, tmp_path: Path
+def test_a_missing_file_is_reported_after_a_second_with_files_that_appeared_meanwhile(
+    debounce: watch._Debounce, tmp_path: Path
 ) -> None:
     gone, later, new, known = (str(tmp_path / name) for name in ("a.md", "b.md", "c.md", "d.md"))
     Path(new).touch()
     Path(known).touch()
-    delay.add({(Change.deleted, gone)}, 10.0)
-    delay.add({(Change.deleted, later), (Change.deleted, gone)}, 10.5)
-    delay.add({(Change.added, new), (Change.modified, new), (Change.modified, known)}, 10.6)
-    assert delay.take(10.6) == {known}
-    assert delay.take(11.0) == {gone}
-    assert delay.take(11.4) == set()
-    assert delay.take(11.5) == {later, new}
+    debounce.add({(Change.deleted, gone)}, 10.0)
+    debounce.add({(Change.deleted, later), (Change.deleted, gone)}, 10.5)
+    debounce.add({(Change.added, new), (Change.modified, new), (Change.modified, known)}, 10.6)
+    assert debounce.take(10.6) == {known}
+    assert debounce.take(11.0) == {gone}
+    assert debounce.take(11.4) == set()
+    assert debounce.take(11.5) == {later, new}
 
 
-def test_the_end_of_the_folder_itself_is_told_at_once(delay: watch._Delay, tmp_path: Path) -> None:
-    tmp_path.rename(tmp_path.with_name("away"))
-    delay.add({(Change.deleted, str(tmp_path))}, 10.0)
-    assert delay.take(10.0) == {str(tmp_path)}
-    tmp_path.with_name("away").rename(tmp_path)
+def test_the_removal_of_the_folder_itself_is_reported_at_once(debounce: watch._Debounce, tmp_path: Path) -> None:
+    tmp_path.rename(tmp_path.with_name("removed"))
+    debounce.add({(Change.deleted, str(tmp_path))}, 10.0)
+    assert debounce.take(10.0) == {str(tmp_path)}
+    tmp_path.with_name("removed").rename(tmp_path)
 
 
-def test_nothing_waits_for_files_that_no_scan_reads(delay: watch._Delay, tmp_path: Path) -> None:
-    """As when a file is written under another name first."""
+def test_the_removal_of_a_temporary_file_delays_nothing(debounce: watch._Debounce, tmp_path: Path) -> None:
+    """As when an editor writes another file and renames it."""
     draft, place = tmp_path / "a.md.part", tmp_path / "a.md"
     draft.touch()
-    delay.add({(Change.added, str(draft))}, 10.0)
+    debounce.add({(Change.added, str(draft))}, 10.0)
     draft.rename(place)
-    delay.add({(Change.deleted, str(draft)), (Change.added, str(place))}, 10.1)
-    assert delay.take(10.1) == {str(place)}
-    delay.add({(Change.added, "/in/b.part"), (Change.deleted, "/in/b.part"), (Change.added, str(place))}, 10.2)
-    assert str(place) in delay.take(10.2)
+    debounce.add({(Change.deleted, str(draft)), (Change.added, str(place))}, 10.1)
+    assert debounce.take(10.1) == {str(place)}
+    debounce.add({(Change.added, "/in/b.part"), (Change.deleted, "/in/b.part"), (Change.added, str(place))}, 10.2)
+    assert str(place) in debounce.take(10.2)

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 
 import pytest
 from conftest import SITE_ID, SiteFolder
-from documents import walk
+from documents import archive_ids
 from simulation.invariants import Subscriber, Watch
 from simulation.oracle import Oracle
 from simulation.world import SPANS, Config, World, apply
 from sqlalchemy import select
 
 from aggregator.errors import StoppedError
-from aggregator.feeds import archives, evaluation
+from aggregator.feeds import archives, registry
 from aggregator.store.schema import ENTRY_OUT, entry, feed, feed_entry
 
 pytestmark = pytest.mark.both_databases
@@ -140,7 +140,7 @@ def test_any_history_loses_nothing_and_writes_no_page_without_a_reason(
 def test_rules_windows_and_merging_show_what_the_oracle_says_and_a_subscriber_misses_nothing(
     seed: int, site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 3)
+    monkeypatch.setattr(registry, "BATCH", 3)
     chance, config = random.Random(seed), ""
     world = World(seed, Config(min_stay="0s", max_bytes="1MB"))
     watch, subscriber = Watch(Oracle(SITE_ID, "Feeds", views=False), exact=True), Subscriber()
@@ -187,7 +187,7 @@ def check_copies(site: SiteFolder, config: Config, now: datetime) -> None:
     site.run(now + timedelta(minutes=1))
     documents = site.documents()
     for key, table in config.feeds.items():
-        assert walk(documents, f"{key}-copy/atom.xml") == walk(documents, f"{table['slug']}/atom.xml")
+        assert archive_ids(documents, f"{key}-copy/atom.xml") == archive_ids(documents, f"{table['slug']}/atom.xml")
         related, copied = (
             {item["id"]: item.get("_aggregator", {}).get("related") for item in site.feed(slug)["items"]}
             for slug in (table["slug"], f"{key}-copy")

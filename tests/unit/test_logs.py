@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -22,17 +23,17 @@ import logging, sys
 from datetime import UTC
 from zoneinfo import ZoneInfo
 from aggregator.logs import start_logging
-from aggregator.printing import open_streams
+from aggregator.cli.printing import open_streams
 open_streams()
-start_logging(ZoneInfo("Asia/Kolkata"))
+start_logging(ZoneInfo("Asia/Kolkata"), form="{form}")
 log = logging.getLogger("aggregator.x")
 {program}
 """
 
 
-def run_program(program: str, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def run_program(program: str, stderr: int = subprocess.PIPE, form: str = "text") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(program=program)],
+        [sys.executable, "-c", PROGRAM.format(program=program, form=form)],
         check=False,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -61,6 +62,23 @@ def test_a_line_has_its_time_with_the_offset_of_the_site() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_json_line_has_time_level_logger_message_and_traceback() -> None:
+    program = "log.warning('of %s\\n', 'é')\ntry:\n    1 / 0\nexcept Exception:\n    log.exception('x' * 20_000)"
+    done = run_program(program, form="json")
+    first, second = map(json.loads, done.stderr.splitlines())
+    assert first.pop("time").endswith("+05:30")
+    assert first == {"level": "warning", "logger": "aggregator.x", "message": "of é\n"}
+    assert second["message"] == "x" * logs.MAX_LINE
+    assert second["traceback"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_auto_is_text_on_a_terminal_and_json_elsewhere() -> None:
+    assert json.loads(run_program("log.warning('hello')", form="auto").stderr)["message"] == "hello"
+    master, terminal = os.openpty()
+    run_program("log.warning('hello')", terminal, form="auto")
+    assert os.read(master, 1000).endswith(b"WARNING hello\r\n")
+
+
 def test_control_characters_of_a_message_are_escaped_and_a_traceback_keeps_its_lines() -> None:
     done = run_program(
         "log.warning('a\\x1b[31m\\nb\\u202ec')\ntry:\n    1 / 0\nexcept Exception:\n    log.exception('bad')"
@@ -70,14 +88,14 @@ def test_control_characters_of_a_message_are_escaped_and_a_traceback_keeps_its_l
     assert rest[-1] == "ZeroDivisionError: division by zero"
 
 
-def test_what_was_logged_last_is_written_before_the_end() -> None:
+def test_the_last_lines_are_written_before_the_process_ends() -> None:
     done = run_program("for number in range(5000): log.warning('line %d', number)")
     assert done.stderr.splitlines()[-1].endswith("line 4999")
     assert len(done.stderr.splitlines()) == 5000
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
-def test_a_full_disk_costs_messages_alone() -> None:
+def test_a_full_disk_loses_only_log_lines() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         assert run_program("log.warning('x')\nprint('done')", full).stdout == "done\n"
@@ -85,10 +103,10 @@ def test_a_full_disk_costs_messages_alone() -> None:
         os.close(full)
 
 
-def test_a_closed_stream_costs_messages_alone_and_no_file_gets_its_number() -> None:
+def test_a_closed_stream_loses_only_log_lines_and_no_file_gets_its_descriptor() -> None:
     program = "log.warning('x')\nprint(open(__import__('os').devnull).fileno() > 2, sys.stderr.fileno())"
     done = subprocess.run(
-        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, PROGRAM.format(program=program)],
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, PROGRAM.format(program=program, form="text")],
         check=False,
         capture_output=True,
         text=True,
@@ -97,14 +115,14 @@ def test_a_closed_stream_costs_messages_alone_and_no_file_gets_its_number() -> N
     assert (done.returncode, done.stdout) == (0, "True 2\n")
 
 
-def test_a_pipe_that_nobody_reads_holds_nobody_up_and_says_later_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_that_nobody_reads_blocks_nothing_and_lost_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MAX_WAITING_BYTES", 50_000)
     reading, writing = os.pipe()
     with logging_to(writing) as log, open(reading) as pipe:
         for _ in range(20_000):
             log.warning("%s", "x" * 50)
         lines = iter(pipe.readline, "")
-        told = next(line for line in lines if "left out" in line)
+        told = next(line for line in lines if "were dropped" in line)
         lost = int(told.split()[3])
         assert 10_000 < lost < 20_000
         log.warning("after")
@@ -112,7 +130,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_says_later_what_was_lost(m
     os.close(writing)
 
 
-def test_a_stream_that_does_not_wait_gets_every_line() -> None:
+def test_a_nonblocking_stream_gets_every_line() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with logging_to(writing) as log, open(reading) as pipe:
@@ -122,7 +140,7 @@ def test_a_stream_that_does_not_wait_gets_every_line() -> None:
     os.close(writing)
 
 
-def test_requests_that_fail_log_some_lines_a_second_and_their_number() -> None:
+def test_failing_requests_log_a_limited_number_of_lines_and_count_the_others() -> None:
     reading, writing = os.pipe()
     with logging_to(writing, "aggregator.serve.app") as log, open(reading) as pipe:
         began = time.monotonic()
@@ -132,14 +150,14 @@ def test_requests_that_fail_log_some_lines_a_second_and_their_number() -> None:
         shown = told = 0
         for line in iter(pipe.readline, ""):
             shown += "failed" in line
-            told += int(line.split()[3]) if "left out" in line else 0
+            told += int(line.split()[3]) if "were dropped" in line else 0
             if shown + told == 1000:
                 break
-        assert 1 <= shown <= logs.LINES_A_SECOND * (seconds + 1)
+        assert 1 <= shown <= logs.LINES_PER_SECOND * (seconds + 1)
     os.close(writing)
 
 
-def test_flushing_a_stream_that_takes_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flushing_a_blocked_stream_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "FLUSH_S", 0.05)
     reading, writing = os.pipe()
     with logging_to(writing) as log:

@@ -24,7 +24,8 @@ from conftest import SiteFolder
 from aggregator import render
 from aggregator.errors import PublishError, RenderError
 from aggregator.model import CycleResult, Document, Feed
-from aggregator.output.folder import OutputFolder, Wanted
+from aggregator.output.folder import OutputFolder
+from aggregator.output.publication import Target
 from aggregator.output.tree import Tree
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
@@ -33,7 +34,7 @@ NOBODY = 65534
 DOCUMENTS = {"rss.xml", "atom.xml", "feed.json", "index.html"}
 KILLED = """
 import os, signal, sys
-from aggregator.tree import Tree
+from aggregator.output.tree import Tree
 left, take = int(sys.argv.pop(1)), Tree.take
 def take_some(*given):
     global left
@@ -168,7 +169,7 @@ def test_a_feed_waits_for_a_page_of_its_archive_that_cannot_be_written(shared: S
     assert all("still more" in title for title in shared.titles("ai"))
 
 
-def test_a_feed_that_missed_a_new_form_of_its_documents_gets_it_when_it_can(shared: SiteFolder) -> None:
+def test_a_feed_that_could_not_be_written_in_a_new_form_is_written_later(shared: SiteFolder) -> None:
     """Though its version stays, as when the program is upgraded."""
     folder = OutputFolder(shared.root / "documents")
 
@@ -176,9 +177,9 @@ def test_a_feed_that_missed_a_new_form_of_its_documents_gets_it_when_it_can(shar
         def render(dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
             return ((feed, [Document(f"{feed}/rss.xml", "", form.encode())]) for feed in dirty)
 
-        wanted = {feed: Wanted("1", (f"{feed}/rss.xml",)) for feed in ("a", "b")}
+        wanted = {feed: Target("1", (f"{feed}/rss.xml",)) for feed in ("a", "b")}
         with other_user():
-            return len(folder.publish("store", form, wanted, render, lambda: None, whole=True).written)
+            return len(folder.publish("store", form, wanted, render, lambda: None, full=True).written)
 
     assert publish("old") == 2
     deny(folder.path / "a")
@@ -189,7 +190,7 @@ def test_a_feed_that_missed_a_new_form_of_its_documents_gets_it_when_it_can(shar
     assert publish("new") == 0
 
 
-def test_a_shortage_of_open_files_is_no_fault_of_a_folder(tmp_path: Path) -> None:
+def test_a_shortage_of_descriptors_is_not_a_problem_of_one_folder(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "documents")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 
@@ -201,7 +202,7 @@ def test_a_shortage_of_open_files_is_no_fault_of_a_folder(tmp_path: Path) -> Non
 
     try:
         with pytest.raises(PublishError, match="Too many open files"):
-            folder.publish("s", "f", {"a": Wanted("1", ("a/rss.xml",))}, render, lambda: None, whole=True)
+            folder.publish("s", "f", {"a": Target("1", ("a/rss.xml",))}, render, lambda: None, full=True)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
@@ -226,7 +227,7 @@ def test_a_feed_that_cannot_be_rendered_keeps_its_documents_and_is_counted(
     assert plain.titles("energy") == ["Edited 2", "Edited 1"]
 
 
-def test_a_file_that_cannot_be_deleted_is_told_and_goes_when_it_can(shared: SiteFolder) -> None:
+def test_a_file_that_cannot_be_deleted_is_a_problem_and_is_deleted_later(shared: SiteFolder) -> None:
     feed = '[[feed]]\nslug = "new"\ntitle = "New"\n'
     shared.configure(f'{feed}moved_from = ["old"]\n')
     with other_user():
@@ -245,7 +246,7 @@ def test_a_file_that_cannot_be_deleted_is_told_and_goes_when_it_can(shared: Site
     assert not (shared.output / "old").exists()
 
 
-def test_an_output_folder_of_another_user_is_a_problem_that_says_what_to_do(shared: SiteFolder) -> None:
+def test_an_output_folder_of_another_user_is_a_problem_with_a_hint(shared: SiteFolder) -> None:
     before = shared.documents()
     deny(shared.output / ".aggregator")
     fill(shared, "Edited")
@@ -261,7 +262,7 @@ def test_an_output_folder_of_another_user_is_a_problem_that_says_what_to_do(shar
     assert shared.titles("energy") == ["Edited 2", "Edited 1"]
 
 
-def test_many_folders_that_cannot_be_written_are_told_in_few_lines(shared: SiteFolder) -> None:
+def test_many_folders_that_cannot_be_written_are_few_problems(shared: SiteFolder) -> None:
     for number in range(30):
         shared.record(f"topic{number}.md", topics=[f"Topic {number}"], **DATE)
     deny(shared.output)
@@ -302,9 +303,7 @@ def test_a_page_of_the_operator_is_left_alone_and_the_other_documents_of_its_fee
     assert "Our own" not in page.read_text()
 
 
-def test_a_file_that_comes_while_documents_are_made_is_left_alone(
-    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_appears_during_rendering_is_left_alone(plain: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     page = plain.output / "about" / "index.html"
     make_folder = Tree.make_folder
 
@@ -320,7 +319,7 @@ def test_a_file_that_comes_while_documents_are_made_is_left_alone(
 
 
 @pytest.mark.parametrize("name", ["rss.xml", "index.html"])
-def test_without_a_manifest_only_files_that_are_right_are_taken_over(plain: SiteFolder, name: str) -> None:
+def test_without_a_manifest_only_files_with_the_expected_bytes_are_ours(plain: SiteFolder, name: str) -> None:
     plain.close()
     shutil.rmtree(plain.output / ".aggregator")
     mine = plain.output / "ai" / name
@@ -332,7 +331,7 @@ def test_without_a_manifest_only_files_that_are_right_are_taken_over(plain: Site
     assert plain.run(LATER).problems == ()
 
 
-def test_a_process_knows_what_it_wrote_when_the_manifest_is_deleted(plain: SiteFolder) -> None:
+def test_a_process_remembers_its_files_when_the_manifest_is_deleted(plain: SiteFolder) -> None:
     shutil.rmtree(plain.output / ".aggregator")
     (plain.output / "energy" / "rss.xml").write_text("mine")
     fill(plain, "Edited")
@@ -341,7 +340,7 @@ def test_a_process_knows_what_it_wrote_when_the_manifest_is_deleted(plain: SiteF
     assert plain.titles("energy") == ["Edited 2", "Edited 1"]
 
 
-def test_a_damaged_manifest_is_told_once_and_written_anew(plain: SiteFolder) -> None:
+def test_a_damaged_manifest_is_one_problem_and_is_written_again(plain: SiteFolder) -> None:
     before = plain.documents()
     manifest = plain.output / ".aggregator" / "manifest.json"
     manifest.write_bytes(manifest.read_bytes()[:-40])
@@ -355,7 +354,7 @@ def test_a_damaged_manifest_is_told_once_and_written_anew(plain: SiteFolder) -> 
 
 
 @pytest.mark.parametrize("renamed", [0, 1, 5])
-def test_what_a_killed_build_had_begun_is_ours(tmp_path: Path, renamed: int) -> None:
+def test_files_that_a_killed_build_wrote_are_ours(tmp_path: Path, renamed: int) -> None:
     shop = Shop(tmp_path)
     shop.configure()
     shop.record("a.md", topics=["AI"])
@@ -369,7 +368,7 @@ def test_what_a_killed_build_had_begun_is_ours(tmp_path: Path, renamed: int) -> 
     assert not (shop.output / ".aggregator" / "unfinished.json").exists()
 
 
-def test_a_file_in_the_place_of_what_a_killed_build_had_begun_is_left_alone(tmp_path: Path) -> None:
+def test_a_foreign_file_at_a_path_of_a_killed_build_is_left_alone(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.configure()
     shop.record("a.md", topics=["AI"])
@@ -386,7 +385,7 @@ def test_a_file_in_the_place_of_what_a_killed_build_had_begun_is_left_alone(tmp_
     assert begun[1].readlink() == shop.config
 
 
-def test_a_file_that_a_killed_build_had_begun_and_that_belongs_no_more_is_deleted(tmp_path: Path) -> None:
+def test_an_obsolete_file_of_a_killed_build_is_deleted(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.configure()
     shop.record("a.md", topics=["AI"])
@@ -401,7 +400,7 @@ def test_a_file_that_a_killed_build_had_begun_and_that_belongs_no_more_is_delete
 # links
 
 
-def test_a_link_in_the_place_of_a_folder_leads_nothing_outside(plain: SiteFolder, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_folder_is_not_followed(plain: SiteFolder, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     shutil.move(plain.output / "energy", outside)
     (plain.output / "energy").symlink_to(outside)
@@ -418,7 +417,7 @@ def test_a_link_in_the_place_of_a_folder_leads_nothing_outside(plain: SiteFolder
     assert plain.titles("energy") == ["Edited 2", "Edited 1"]
 
 
-def test_a_link_in_the_place_of_a_document_gives_way_and_its_target_stays(plain: SiteFolder, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_document_is_replaced_and_its_target_stays(plain: SiteFolder, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     target = plain.output / "ai" / "rss.xml"
@@ -438,7 +437,7 @@ def test_the_output_folder_itself_may_be_a_link(plain: SiteFolder, tmp_path: Pat
 
 
 @pytest.mark.parametrize("made", ["file", "link"])
-def test_own_folder_that_is_none_is_told_and_what_was_published_stays(
+def test_a_file_in_place_of_our_own_folder_is_an_error_and_documents_stay(
     plain: SiteFolder, tmp_path: Path, made: str
 ) -> None:
     before = plain.documents()
@@ -459,7 +458,7 @@ def test_own_folder_that_is_none_is_told_and_what_was_published_stays(
 
 
 @pytest.mark.parametrize("name", ["staging", "manifest.json", ".manifest.json.new", "unfinished.json"])
-def test_a_link_among_own_files_leads_nothing_outside(plain: SiteFolder, tmp_path: Path, name: str) -> None:
+def test_a_link_in_our_own_folder_is_not_followed(plain: SiteFolder, tmp_path: Path, name: str) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("kept")
@@ -480,7 +479,7 @@ def test_a_link_among_own_files_leads_nothing_outside(plain: SiteFolder, tmp_pat
 # the tree
 
 
-def test_a_copy_takes_the_place_of_a_file_on_another_file_system(tmp_path: Path) -> None:
+def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
     """Whatever a crash left beside it."""
     (tmp_path / "feed").mkdir()
     (tmp_path / "feed" / "rss.xml").write_bytes(b"old")
@@ -491,7 +490,7 @@ def test_a_copy_takes_the_place_of_a_file_on_another_file_system(tmp_path: Path)
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "a//b", "."])
-def test_a_tree_has_no_path_that_leads_out_of_it(tmp_path: Path, path: str) -> None:
+def test_a_tree_refuses_paths_that_lead_out_of_it(tmp_path: Path, path: str) -> None:
     (tmp_path / "tree" / "a").mkdir(parents=True)
     (tmp_path / "x").write_text("x")
     with Tree.open(tmp_path / "tree") as tree, pytest.raises(OSError) as caught:  # noqa: PT011 - its number says it
@@ -502,7 +501,7 @@ def test_a_tree_has_no_path_that_leads_out_of_it(tmp_path: Path, path: str) -> N
 # the service
 
 
-def test_a_service_says_when_a_feed_cannot_be_written_and_when_it_can_again(tmp_path: Path) -> None:
+def test_a_service_logs_when_a_feed_cannot_be_written_and_when_that_is_resolved(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.configure(schedule='every = "1s"')
     page = shop.output / "about" / "index.html"
@@ -519,7 +518,7 @@ def test_a_service_says_when_a_feed_cannot_be_written_and_when_it_can_again(tmp_
         eventually(lambda: len(service.titles("about")) == 2)
         assert service.log.count(told) == 1
         page.unlink()
-        eventually(lambda: f"no longer so: {told}" in service.log)
+        eventually(lambda: f"resolved: {told}" in service.log)
         assert b"Our own" not in service.get("about/").body
         assert page.exists()
     finally:

@@ -1,0 +1,109 @@
+"""The manifest and the journal in `.aggregator/` of an output folder (docs/spec.md, "Output folder"). Pure.
+
+The manifest lists the files of the folder and is written last. While files are renamed, the journal lists those that
+the manifest does not name yet, so that the next publish knows them as ours after a crash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from typing import NamedTuple
+
+FORMAT = 1
+OWN_FOLDER = ".aggregator"
+MANIFEST_PATH = f"{OWN_FOLDER}/manifest.json"
+JOURNAL_PATH = f"{OWN_FOLDER}/unfinished.json"
+Digests = dict[str, set[str]]
+"""Paths -> the digests of what may have been written there."""
+_dump = partial(json.dumps, ensure_ascii=False)
+
+
+class ManifestEntry(NamedTuple):
+    """One file of the folder."""
+
+    # The feed that the file belongs to; "" is the list of feeds.
+    feed: str
+    version: str
+    # Of the bytes, in hex.
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of an output folder, and the store and settings that it comes from."""
+
+    store: str
+    fingerprint: str
+    files: Mapping[str, ManifestEntry]
+    # Paths that answer 410.
+    removed: tuple[str, ...]
+
+
+EMPTY_MANIFEST = Manifest("", "", {}, ())
+
+
+def digest_of(body: bytes) -> str:
+    """The digest of a file, in hex."""
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+def parse_manifest(raw: bytes) -> Manifest:
+    """The manifest, without paths that lead out of the folder. Raises ValueError if it cannot be used."""
+    try:
+        data = json.loads(raw)
+        if data["format"] == FORMAT:
+            files = {
+                path: ManifestEntry(entry["feed"], str(entry["version"]), entry["digest"])
+                for path, entry in data["files"].items()
+                if _is_inside(path)
+            }
+            return Manifest(data["store"], data["fingerprint"], files, tuple(data["gone"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError("it is damaged") from error
+    raise ValueError(f"its format is {data['format']!r}, not {FORMAT}")
+
+
+class ManifestEncoder:
+    """Writes manifests as JSON. Keeps the text of each entry, because few of them change from one to the next."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, tuple[ManifestEntry, str]] = {}
+
+    def encode(self, manifest: Manifest) -> bytes:
+        """The manifest as JSON."""
+        texts = {}
+        for path, entry in sorted(manifest.files.items()):
+            cached = self._texts.get(path)
+            if cached is None or cached[0] is not entry:
+                cached = entry, f"{_dump(path)}: {_dump(entry._asdict())}"
+            texts[path] = cached
+        self._texts = texts
+        files = ", ".join([text for _, text in texts.values()])
+        head = _dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint})
+        return f'{head[:-1]}, "files": {{{files}}}, "gone": {_dump(manifest.removed)}}}'.encode()
+
+
+def parse_journal(raw: bytes) -> Digests:
+    """The files of an unfinished publish; empty if the journal cannot be used."""
+    try:
+        data = json.loads(raw)
+        if data["format"] == FORMAT:
+            return {path: set(digests) for path, digests in data["files"].items() if _is_inside(path)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return {}
+
+
+def encode_journal(files: Mapping[str, Iterable[str]]) -> bytes:
+    """The journal as JSON."""
+    return _dump(
+        {"format": FORMAT, "files": {path: sorted(digests) for path, digests in sorted(files.items())}}
+    ).encode()
+
+
+def _is_inside(path: str) -> bool:
+    return not any(part in ("", ".", "..") or "\0" in part for part in path.split("/"))

@@ -1,0 +1,70 @@
+"""What keeps single documents from being published, and the problems that tell the operator."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+MAX_LISTED = 20
+"""How many files or folders are named in problems of one kind."""
+_HINTS = {
+    errno.ENOSPC: "; make room",
+    errno.EDQUOT: "; make room or raise the quota",
+    errno.EROFS: "; mount the file system so that it can be written",
+}
+
+
+class Obstacles:
+    """Files and folders of others in place of documents, and places that cannot be written."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        # Foreign file or folder -> the first document that it keeps out.
+        self._foreign: dict[str, str] = {}
+        # Folder at the top -> why its first document could not be written or deleted.
+        self._failed: dict[str, str] = {}
+
+    def add_foreign(self, path: str, document: str) -> None:
+        """A foreign file or folder is at `path`, which `document` needs."""
+        self._foreign.setdefault(path, document)
+
+    def add_failure(self, document: str, action: str, error: OSError) -> None:
+        """A document could not be `action`: written or deleted."""
+        self._failed.setdefault(_top(document), reason(self._root / document, action, error))
+
+    def has_failed(self, document: str) -> bool:
+        """True if another document in the same folder at the top could not be written or deleted."""
+        return _top(document) in self._failed
+
+    def problems(self) -> list[str]:
+        """The problems, a limited number of each kind."""
+        foreign = [
+            f"{self._root / path} is in the way of {document}: the program did not write it (move it away)"
+            for path, document in self._foreign.items()
+        ]
+        failed = [
+            f"{text} (until then its feed stays as it was; other feeds are published)" for text in self._failed.values()
+        ]
+        return [
+            *_shortened(foreign, "more files or folders are in the way of documents"),
+            *_shortened(failed, "more files or folders cannot be written or deleted"),
+        ]
+
+
+def reason(path: Path, action: str, error: OSError) -> str:
+    """What could not be done, why, and a hint."""
+    hint = _HINTS.get(error.errno or 0, "")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        user = os.geteuid()
+        hint = f"; user {user} must be able to write into its folder, as by: chown -R {user} {path.parent}"
+    return f"{path} cannot be {action}: {error.strerror or error}{hint}"
+
+
+def _top(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def _shortened(problems: list[str], rest: str) -> list[str]:
+    count = len(problems) - MAX_LISTED
+    return [*problems[:MAX_LISTED], f"{count} {rest}"] if count > 0 else problems

@@ -1,0 +1,56 @@
+"""What all formats show of an entry alike: author, provider, language and content."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import NamedTuple
+
+from aggregator.model import Content, Provider
+from aggregator.settings import Site
+
+GENERATOR = "aggregator"  # without a version, so that an upgrade changes no bytes
+
+
+class Scope(NamedTuple):
+    """The inputs of entry rendering besides the entry."""
+
+    base_url: str
+    language: str
+    full: bool
+
+
+def author_name(site: Site) -> str:
+    """The author of the feeds."""
+    return site.author or site.title
+
+
+def provider_of(content: Content) -> Provider | None:
+    """The provider, if it has a name."""
+    return content.provider if content.provider and content.provider.name else None
+
+
+def provider_url(provider: Provider) -> str:
+    """The URL of the provider; empty if its domain is unknown."""
+    return f"https://{provider.domain}/" if provider.domain else ""
+
+
+def foreign_language(content: Content, scope: Scope) -> str:
+    """The language of the entry if it differs from the feed's, else empty."""
+    return content.language if content.language != scope.language else ""
+
+
+def content_html(content: Content, scope: Scope) -> str:
+    """The body as HTML, or the summary if the entry or the feed has no bodies. In a full feed related stories follow.
+
+    Empty without both: a title instead would be content in one format only.
+    """
+    body = content.body_html if scope.full else ""
+    if not body and content.summary:
+        body = f"<p>{escape(content.summary)}</p>"
+    if scope.full and content.related:
+        links = (
+            f'<li><a href="{escape(story.url)}">{escape(story.title or story.url)}</a></li>'
+            for story in content.related
+        )
+        body += f"<ul>{''.join(links)}</ul>"
+    return body

@@ -1,0 +1,79 @@
+"""Frames of feeds and archive pages, cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+from aggregator.model import ArchivePage, Feed, FeedSummary
+from aggregator.render import atom, jsonfeed, rss
+from aggregator.render.assembly import Frame
+from aggregator.render.xml_safe import xml_safe
+from aggregator.settings import Format, OutputOptions, Site
+
+Titled = TypeVar("Titled", Feed, FeedSummary)
+
+CACHED_FRAMES = 2048
+LAST_PAGE = 10**8
+"""The longest possible number of an archive page."""
+# The date in cached frames, replaced on use. Usually only the date differs between two versions of a feed, and making
+# its frames takes longer than the rest of a feed with one new entry.
+_PLACEHOLDER = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class _Writer(NamedTuple):
+    render_frame: Callable[[Feed, Site, OutputOptions], Frame]
+    updated_element: Callable[[datetime], bytes]
+
+
+_WRITERS: dict[Format, _Writer] = {
+    "rss": _Writer(rss.render_frame, rss.updated_element),
+    "atom": _Writer(atom.render_frame, atom.updated_element),
+    "json": _Writer(jsonfeed.render_frame, jsonfeed.updated_element),
+}
+
+
+def heading_of(feed: Feed) -> Feed:
+    """The feed without entries, XML-safe."""
+    return with_title(replace(feed, entries=(), withdrawn=()))
+
+
+def with_title(feed: Titled) -> Titled:
+    """The feed, XML-safe; its slug replaces a title without printable characters."""
+    feed = xml_safe(feed)
+    return feed if feed.title.strip() else replace(feed, title=feed.slug)
+
+
+def feed_frames(heading: Feed, site: Site, options: OutputOptions) -> list[Frame]:
+    """The frame of each format. Raises RenderError."""
+    undated = _undated(heading)
+    frames = []
+    for form in options.formats:
+        frame, updated_element = _undated_frame(form, undated, site, options), _WRITERS[form].updated_element
+        # the first is that of the feed, and no text contains a tag
+        head = frame.head.replace(updated_element(_PLACEHOLDER), updated_element(heading.updated), 1)
+        frames.append(frame._replace(head=head))
+    return frames
+
+
+def longest_page_frame(heading: Feed, site: Site, options: OutputOptions) -> Frame:
+    """The frame of an archive page with the longest possible number. Raises RenderError."""
+    return _undated_page_frame(_undated(heading), site, options)
+
+
+@lru_cache(maxsize=CACHED_FRAMES)
+def _undated_frame(form: Format, undated: Feed, site: Site, options: OutputOptions) -> Frame:
+    return _WRITERS[form].render_frame(undated, site, options)
+
+
+@lru_cache(maxsize=CACHED_FRAMES)
+def _undated_page_frame(undated: Feed, site: Site, options: OutputOptions) -> Frame:
+    return atom.render_page_frame(undated, ArchivePage(LAST_PAGE, _PLACEHOLDER, ()), site, options)
+
+
+def _undated(heading: Feed) -> Feed:
+    """The heading without date and version, as a cache key."""
+    return replace(heading, updated=_PLACEHOLDER, version=0)

@@ -1,0 +1,84 @@
+"""How many entries fit into a document of `options.max_bytes`. Entries are measured as they are rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from aggregator.model import Entry, Feed, Fitting
+from aggregator.render.assembly import Frame, count_fitting
+from aggregator.render.content import Scope
+from aggregator.render.entries import render_columns, render_row, scope_of
+from aggregator.render.frames import LAST_PAGE, feed_frames, heading_of, longest_page_frame
+from aggregator.render.xml_safe import xml_safe
+from aggregator.settings import Format, OutputOptions, Site
+
+
+def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
+    """The entries of the feed that fit into every format. An entry that is too large leaves room for smaller ones.
+
+    Raises RenderError.
+    """
+    # with the longest possible link to the archive: what fits must not depend on the number of its pages
+    site, heading = xml_safe(site), replace(heading_of(feed), pages=LAST_PAGE)
+    frames, scope = feed_frames(heading, site, options), scope_of(heading, site)
+    whole = [frame.room(options.max_bytes) + len(frame.separator) for frame in frames]
+    left = whole
+    left_out, too_large, shortened = set(), set(), set()
+    for place, entry in enumerate(feed.entries):
+        sizes = _sizes(entry, scope, options.formats, frames)
+        if scope.full and entry.content.body_html and not _have_room(sizes, whole):
+            shortened.add(place)
+            sizes = _sizes(_without_body(entry), scope, options.formats, frames)
+        if _have_room(sizes, left):
+            left = [room - size for room, size in zip(left, sizes, strict=True)]
+            continue
+        left_out.add(place)
+        if not _have_room(sizes, whole):
+            too_large.add(place)
+    return Fitting(frozenset(left_out), frozenset(too_large), frozenset(shortened - left_out))
+
+
+def shorten_entries(feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions) -> tuple[Entry, ...]:
+    """The entries, without the bodies that do not fit into an archive page of their own. Raises RenderError."""
+    if not feed.full:
+        return tuple(entries)
+    site, heading = xml_safe(site), heading_of(feed)
+    room = longest_page_frame(heading, site, options).room(options.max_bytes)
+    (column,) = render_columns(entries, scope_of(heading, site), ("atom",))
+    return tuple(
+        entry if len(text) <= room else _without_body(entry) for entry, text in zip(entries, column, strict=True)
+    )
+
+
+def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, limit: int) -> list[int]:
+    """The numbers of entries of the archive pages that hold the entries, in the order given.
+
+    A page has as many as fit, at most `limit` and at least one. Raises RenderError.
+    """
+    if not entries:
+        return []
+    site, heading = xml_safe(site), heading_of(feed)
+    page, scope = longest_page_frame(heading, site, options), scope_of(heading, site)
+    room = page.room(options.max_bytes)
+    counts: list[int] = []
+    start = 0
+    while start < len(entries):
+        (column,) = render_columns(entries[start : start + limit], scope, ("atom",))
+        counts.append(max(1, count_fitting(column, page.separator, room)))
+        start += counts[-1]
+    return counts
+
+
+def _sizes(entry: Entry, scope: Scope, forms: tuple[Format, ...], frames: Sequence[Frame]) -> list[int]:
+    """The bytes of the entry with a separator, in each format."""
+    row = render_row(entry, scope, forms)
+    return [len(row[form]) + len(frame.separator) for form, frame in zip(forms, frames, strict=True)]
+
+
+def _have_room(sizes: Sequence[int], rooms: Sequence[int]) -> bool:
+    return all(size <= room for size, room in zip(sizes, rooms, strict=True))
+
+
+def _without_body(entry: Entry) -> Entry:
+    return entry._replace(content=entry.content._replace(body_html=""))

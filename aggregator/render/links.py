@@ -1,0 +1,56 @@
+"""URLs of documents, and the links that feeds and archive pages have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aggregator.documents import archive_path
+from aggregator.model import Feed
+from aggregator.settings import FILE_NAMES, Format, OutputOptions, Site
+
+MEDIA_TYPES: dict[Format, str] = {
+    "rss": "application/rss+xml",
+    "atom": "application/atom+xml",
+    "json": "application/feed+json",
+}
+
+
+def feed_url(slug: str, form: Format, site: Site) -> str:
+    """The URL that people subscribe to."""
+    return f"{site.base_url}{slug}/{FILE_NAMES[form]}"
+
+
+def page_url(slug: str, site: Site, options: OutputOptions) -> str:
+    """The URL of the feed's page, or of the site if there are no pages."""
+    return f"{site.base_url}{slug}/" if options.pages else site.base_url
+
+
+def feed_links(feed: Feed, site: Site, options: OutputOptions, form: Format) -> Iterator[dict[str, str]]:
+    """The links of a feed: itself, the hub, its archive (RFC 5005 section 4), its page."""
+    yield {"rel": "self", "href": feed_url(feed.slug, form, site), "type": MEDIA_TYPES[form]}
+    if site.hub_url:
+        yield {"rel": "hub", "href": site.hub_url}
+    if feed.pages:
+        yield _archive_link("prev-archive", feed.slug, feed.pages, site)
+    yield _page_link(feed.slug, site, options)
+
+
+def archive_links(slug: str, number: int, site: Site, options: OutputOptions) -> Iterator[dict[str, str]]:
+    """The links of an archive page: itself, the feed, the page before, the feed's page.
+
+    No `next-archive`, because a page must not change for its successor, and no hub, because a page is never new.
+    """
+    form = next(form for form in ("atom", "rss", "json") if form in options.formats)
+    yield _archive_link("self", slug, number, site)
+    yield {"rel": "current", "href": feed_url(slug, form, site), "type": MEDIA_TYPES[form]}
+    if number > 1:
+        yield _archive_link("prev-archive", slug, number - 1, site)
+    yield _page_link(slug, site, options)
+
+
+def _archive_link(rel: str, slug: str, number: int, site: Site) -> dict[str, str]:
+    return {"rel": rel, "href": f"{site.base_url}{archive_path(slug, number)}", "type": MEDIA_TYPES["atom"]}
+
+
+def _page_link(slug: str, site: Site, options: OutputOptions) -> dict[str, str]:
+    return {"rel": "alternate", "href": page_url(slug, site, options), "type": "text/html"}

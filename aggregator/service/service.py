@@ -1,0 +1,111 @@
+"""The service as a whole: HTTP, the worker, and what requests cycles."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aggregator.config import Config
+from aggregator.errors import crash_report
+from aggregator.serve.server import FeedsServer
+from aggregator.service.config_reload import LiveConfig
+from aggregator.service.health import Health
+from aggregator.service.monitor import Monitor
+from aggregator.service.process import end_process, flush_log, start_thread, watch_threads
+from aggregator.service.requests import CycleRequests
+from aggregator.service.serving import load_state, make_app, reload_snapshot, run_server
+from aggregator.service.triggers import Triggers
+from aggregator.service.worker import Worker
+from aggregator.store.database import Store
+from aggregator.store.files import dropped_sources
+from aggregator.store.requests import announce_service
+from aggregator.store.session import Writer, open_site
+
+STOP_S = 4.0
+"""How long a running cycle may take to stop."""
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Runs until a signal or `stop`. The caller holds the lease of the store. `path` is where the config file is, or
+    may appear."""
+
+    def __init__(self, config: Config, store: Store, site_id: str, stop: threading.Event, path: Path) -> None:
+        self._store, self._site_id, self._stop = store, site_id, stop
+        self._served_config = config
+        self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
+        health = Health()
+        self.app = make_app(config, health.report, health.ready)
+        self._health = health
+        self._update_ready()
+        self._requests = CycleRequests()
+        self._triggers = Triggers(config, self._requests, health, stop)
+        self._worker = Worker(
+            config, store, site_id, stop,
+            requests=self._requests, triggers=self._triggers, health=health, publish=self._serve_published,
+        )  # fmt: skip
+        live = LiveConfig(config, path, os.environ, self._check_config)
+        self._monitor = Monitor(live, store, self._worker, health, stop)
+
+    def run(self, server: FeedsServer) -> bool:
+        """Serves and runs cycles until SIGTERM or SIGINT. False if a cycle did not stop in time."""
+        watch_threads()
+        announce_service(self._store)
+        self._triggers.start_watch()
+        self._requests.request(None)
+        worker = start_thread("worker", self._worker.run, self._stop.is_set, daemon=False)
+        try:
+            self._triggers.start_schedule()
+            start_thread("monitor", self._monitor.run, self._stop.is_set)
+            stopped_at = self._serve(server)
+        finally:
+            self._stop.set()
+            self._requests.wake()
+            self._triggers.end()
+        worker.join(max(0.0, stopped_at + STOP_S - time.monotonic()))
+        if worker.is_alive():
+            _log.error("the cycle did not stop in time; what it stored is kept, and the next start continues")
+            flush_log()
+        else:
+            _log.info("stopped")
+        return not worker.is_alive()
+
+    def _serve(self, server: FeedsServer) -> float:
+        try:
+            stopped_at = run_server(server, self._stop, self._on_hangup)
+        except Exception as error:  # noqa: BLE001 - the process ends
+            _log.error("HTTP died. %s", crash_report(error))
+            end_process("nothing is served any more")
+        if not self._stop.is_set():
+            end_process("HTTP ended")
+        return stopped_at
+
+    def _on_hangup(self) -> bool:
+        """True if SIGHUP means that the terminal was closed. Otherwise requests a reload of the config."""
+        if any(not os.isatty(number) for number in self._terminals):
+            return True
+        self._monitor.reload_config()
+        return False
+
+    def _serve_published(self, config: Config) -> None:
+        """Serves what is in the output folder now. A new config brings its redirects in the same step."""
+        if config is self._served_config:
+            reload_snapshot(self.app, config)
+        else:
+            self.app.state = load_state(config, self.app.state.snapshot)
+            self._served_config = config
+        self._update_ready()
+
+    def _update_ready(self) -> None:
+        self._health.has_documents = bool(self.app.state.snapshot.files)
+
+    def _check_config(self, config: Config) -> None:
+        """Raises StoreMismatchError if the store contradicts the config, so that the next start would refuse it."""
+        open_site(self._store, config.site.id, self._site_id)
+        writer = Writer(self._store, datetime.now(UTC), self._site_id)
+        dropped_sources(writer, [source.name for source in config.sources])
