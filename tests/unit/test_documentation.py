@@ -25,7 +25,9 @@ README = (CHECKOUT / "README.md").read_text()
 SAMPLE = (CHECKOUT / "config" / "aggregator.toml").read_text()
 NOT_SERVED = {"/status", "/metrics"}
 """Paths that the application knows, and for which the service gives it nothing to show."""
-COMMANDS = next(value for value in vars(cli).values() if isinstance(value, click.Group))
+GROUP = cli.commands
+CONTEXT = click.Context(GROUP, info_name="aggregator")
+COMMANDS = {name: GROUP.get_command(CONTEXT, name) for name in GROUP.list_commands(CONTEXT)}
 
 
 def code_in(text: str) -> str:
@@ -80,17 +82,17 @@ def options_of(command: click.Command) -> frozenset[str]:
     )
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_and_its_options_are_documented(name: str) -> None:
     documented = code_in(SPEC)
     assert re.search(rf"`{name}[ `]", documented), f"docs/spec.md does not name {name}"
     assert names(code_in(README), f"aggregator {name}"), f"README.md does not name {name}"
-    missing = {option for option in options_of(COMMANDS.commands[name]) if not names(documented, option)}
+    missing = {option for option in options_of(COMMANDS[name]) if not names(documented, option)}
     assert missing == set(), f"docs/spec.md does not name the options {sorted(missing)}"
 
 
 def test_options_of_all_commands_are_documented() -> None:
-    assert {option for option in options_of(COMMANDS) if not names(code_in(SPEC), option)} == set()
+    assert {option for option in options_of(GROUP) if not names(code_in(SPEC), option)} == set()
 
 
 def test_every_path_of_the_service_is_documented() -> None:
@@ -171,34 +173,6 @@ def test_the_tree_of_errors_in_the_docstring_is_the_real_one() -> None:
 
 # the words of the glossary
 
-ALLOWED: dict[str, set[str]] = {
-    "--help": {"vanished"},
-    "cli/__init__.py": {"vanished"},
-    "cli/survey.py": {"survey"},
-    "feeds/archives.py": {"touch", "touched"},
-    "feeds/membership.py": {"touch", "touched"},
-    "feeds/registry.py": {"touch", "touched"},
-    "feeds/window.py": {"look at", "settle", "settling"},
-    "parse/bounds.py": {"look at"},
-    "parse/clean.py": {"come out"},
-    "parse/excerpt.py": {"look at"},
-    "pipeline.py": {"look at", "take off", "walk"},
-    "rehearsal.py": {"look at"},
-    "render/xmlfeed.py": {"archive document"},
-    "scan.py": {"walk"},
-    "service/serving.py": {"look at"},
-    "service/watch.py": {"walk"},
-    "service/worker.py": {"come out", "look at", "walk"},
-    "sketch.py": {"vanished"},
-    "store/entries.py": {"come out"},
-    "store/lease.py": {"look at"},
-    "store/migrations/versions/0006_feeds.py": {"touch", "touched"},
-    "store/removals.py": {"vanished"},
-    "store/renames.py": {"vanished"},
-    "store/schema.py": {"touch", "touched", "uid", "vanished"},
-    "store/session.py": {"touch", "touched"},
-}
-"""Words that are used still, by the file."""
 GLOSSARY_ROW = re.compile(r"^\| ([^|]+) \| ([^|]+) \| ([^|]*) ?\|$", re.MULTILINE)
 CALLS = re.compile(r"Problem|Fault|Finding|Rejection|\w*Error|debug|info|warning|error|exception|option|echo|command")
 
@@ -241,7 +215,7 @@ def strings_in(node: ast.AST) -> Iterator[str]:
 
 def help_texts() -> Iterator[str]:
     """All that `--help` prints."""
-    for name, command in (("", COMMANDS), *COMMANDS.commands.items()):
+    for name, command in (("", GROUP), *COMMANDS.items()):
         yield command.get_help(click.Context(command, info_name=f"aggregator {name}"))
 
 
@@ -251,7 +225,8 @@ def violations() -> set[tuple[str, str, str]]:
     texts += [("--help", line) for text in help_texts() for line in text.split("\n")]
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
-        texts += [(name, text) for text in messages(ast.parse(path.read_text()))]
+        if "migrations" not in name:  # these name columns as they were called before
+            texts += [(name, text) for text in messages(ast.parse(path.read_text()))]
     return {
         (name, word, text.strip())
         for name, text in texts
@@ -262,9 +237,7 @@ def violations() -> set[tuple[str, str, str]]:
 
 def test_messages_help_and_headings_use_no_word_that_the_glossary_rules_out() -> None:
     assert len(ruled_out()) > 10
-    found = [
-        f"{name}: {word}: {text}" for name, word, text in sorted(violations()) if word not in ALLOWED.get(name, ())
-    ]
+    found = [f"{name}: {word}: {text}" for name, word, text in sorted(violations())]
     assert not found, "\n".join(found)
 
 
