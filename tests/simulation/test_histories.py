@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from aggregator.errors import StoppedError
 from aggregator.feeds import archives, registry
-from aggregator.store.schema import ENTRY_OUT, entry, feed, feed_entry
+from aggregator.store.schema import EntryState, entry, feed, feed_entry
 
 pytestmark = pytest.mark.both_databases
 
@@ -130,7 +130,7 @@ class Chronicle:
 def test_any_history_loses_nothing_and_writes_no_page_without_a_reason(
     seed: int, site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "SEALED_AT_ONCE", (12, 25, 5000)[seed % 3])
+    monkeypatch.setattr(archives, "MAX_SEALED", (12, 25, 5000)[seed % 3])
     chronicle = Chronicle(site, seed)
     for _ in range(STEPS):
         chronicle.step()
@@ -173,7 +173,7 @@ def check_memberships(site: SiteFolder) -> None:
         for row in connection.execute(joined):
             sizes[row.feed_id] += row.left_at is None
             assert (row.left_at is None) == (row.left_by is None)
-            assert row.state == ENTRY_OUT or row.left_by is not None
+            assert row.state == EntryState.PUBLISHED or row.left_by is not None
     assert stored == {feed_id: sizes[feed_id] for feed_id in stored}
 
 
