@@ -42,6 +42,8 @@ url = "{url}"
 workers = 0
 """
 
+pytest.register_assert_rewrite("simulation.invariants")
+
 # how fast examples come depends on what else the machine does
 hypothesis.settings.register_profile(
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True

@@ -186,7 +186,7 @@ def test_entries_that_do_not_fit_into_the_document_are_in_pages_that_fit(site: S
 
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "SEALED_AT_ONCE", 25)
+    monkeypatch.setattr(archives, "MAX_SEALED", 25)
 
 
 @pytest.mark.usefixtures("few_at_once")
@@ -195,7 +195,7 @@ def test_a_large_backfill_is_sealed_in_several_transactions_with_the_same_pages(
 ) -> None:
     made = []
     for most in (25, 5000):
-        monkeypatch.setattr(archives, "SEALED_AT_ONCE", most)
+        monkeypatch.setattr(archives, "MAX_SEALED", most)
         site = make_site(make_store_url("sqlite"), SMALL)
         add(site, range(150))
         site.run("2026-03-02 12:00")

@@ -130,7 +130,7 @@ class Chronicle:
 def test_any_history_loses_nothing_and_writes_no_page_without_a_reason(
     seed: int, site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "SEALED_AT_ONCE", (12, 25, 5000)[seed % 3])
+    monkeypatch.setattr(archives, "MAX_SEALED", (12, 25, 5000)[seed % 3])
     chronicle = Chronicle(site, seed)
     for _ in range(STEPS):
         chronicle.step()
@@ -145,14 +145,14 @@ def test_rules_windows_and_merging_show_what_the_oracle_says_and_a_subscriber_mi
     world = World(seed, Config(min_stay="0s", max_bytes="1MB"))
     watch, subscriber = Watch(Oracle(SITE_ID, "Feeds", views=False), exact=True), Subscriber()
     for number in range(STEPS):
-        step = world.step(Config.change_feeds if chance.random() < 0.4 else None)
+        step, known = world.step(Config.change_feeds if chance.random() < 0.4 else None), set(watch.config.feeds)
         watch.note(step)
         apply(step, site)
         if step.config.text() != config:
             config = step.config.text()
             site.configure(config)
-            if chance.random() < 0.3:
-                stops(site, step.now, chance.randrange(4))
+            if chance.random() < 0.3 and stops(site, step.now, chance.randrange(4)):
+                watch.uncertain |= step.config.feeds.keys() - known
         site.run(step.now)
         watch.oracle.cycle(step)
         documents = site.documents()
