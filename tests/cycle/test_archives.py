@@ -14,8 +14,7 @@ from documents import ATOM, archive_ids, entry_ids, link, pages, titles
 from lxml import etree
 
 from aggregator.errors import StoppedError
-from aggregator.feeds import archives
-from aggregator.feeds import registry as feeds
+from aggregator.feeds import archives, versions
 
 ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
 TOMBSTONE = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
@@ -212,13 +211,13 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_continued_by_the_next(site: S
     checks = iter(range(1000))
     sealing = archives.seal_backfills
 
-    def stop_soon(writer: Any, reader: Any, terms: Any, stopped: Callable[[], None]) -> None:
+    def stop_soon(writer: Any, reader: Any, terms: Any, stopped: Callable[[], None]) -> Any:
         def check() -> None:
             if next(checks) == 2:
                 raise StoppedError("stopped")
             stopped()
 
-        sealing(writer, reader, terms, check)
+        return sealing(writer, reader, terms, check)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aggregator.feeds.versions.seal_backfills", stop_soon)
@@ -231,8 +230,8 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_continued_by_the_next(site: S
 
 def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     # feeds may share a transaction, which therefore goes over by one feed at most
-    for module in (archives, feeds):
-        monkeypatch.setattr(module, "SEALED_AT_ONCE", 50)
+    for module in (archives, versions):
+        monkeypatch.setattr(module, "MAX_SEALED", 50)
     site.configure(SMALL)
     for number in range(45):
         date = (NOON + timedelta(minutes=number)).isoformat()
