@@ -18,10 +18,15 @@ AggregatorError
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aggregator.problems import Problem
+
+
+MAX_CALLS = 30
+"""Calls of a stack that a log line shows."""
 
 
 class AggregatorError(Exception):
@@ -88,3 +93,24 @@ class ShortageError(AggregatorError):
 
 class StoppedError(AggregatorError):
     """A cycle was stopped on request. What is stored stays stored."""
+
+
+def crash_report(error: BaseException) -> str:
+    """One line with the type of an unexpected error and its stack, innermost call first. Without its message, which may
+    quote a record (docs/spec.md#never-public), unless it is one of ours."""
+    import traceback
+
+    parts = []
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        calls = [
+            f"{'/'.join(frame.f_code.co_filename.split(os.sep)[-2:])}:{line} in {frame.f_code.co_name}"
+            for frame, line in traceback.walk_tb(cause.__traceback__)
+        ]
+        name = type(cause).__name__
+        shown = f"{name} ({cause})" if isinstance(cause, AggregatorError) else name
+        parts.append(" < ".join([shown, *calls[: -MAX_CALLS - 1 : -1]]))
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return f"Traceback: {', caused by '.join(parts)}"

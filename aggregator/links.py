@@ -1,12 +1,25 @@
-"""Links: the canonical form of a URL, to tell whether two of them lead to one page. Pure."""
+"""URLs: checked http(s) URLs, host names, and the canonical form that tells whether two URLs lead to one page. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from urllib.parse import urlsplit
+from functools import lru_cache
+from urllib.parse import quote, urljoin, urlsplit
 
-# What senders of newsletters, advertisers and counters of visits append to addresses, without another page behind it.
+from aggregator.unicode import few_marks, xml_text
+
+MAX_URL = 2048
+"""Characters of a URL as a record writes it, in its body too. Sitemaps have the same limit."""
+_MAX_HOST = 253
+_IP_V6 = re.compile(r"[0-9a-f:.]+")
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:[/?#][!#$%&'()*+,./:;=?@\w~-]*)?", re.ASCII)
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
+_URL_NOISE = re.compile(r"[\t\r\n]")  # characters that URL parsers ignore
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+# parameters of newsletters, advertisers and visitor counters, which do not select another page
 _TRACKING = re.compile(
     r"(utm|mtm)_\w+|(fb|g|d|ms|y|tw|tt|ys)clid|gclsrc|[gw]braid|_g[al]|mc_[ce]id|_hs(enc|mi)|hsctatracking|igsh(id)?"
     r"|(pk|piwik|at|ns)_(campaign|medium|source|kwd|keyword|content|mchannel|linkname)|mkt_tok|oly_(anon|enc)_id|vero_id"
@@ -15,17 +28,56 @@ _TRACKING = re.compile(
 )
 
 
-_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+def http_url(text: str) -> str | None:
+    """The absolute http(s) URL in `text`, other characters percent-encoded (RFC 3986); None if it is not one."""
+    text = text.strip()
+    if len(text) > MAX_URL:
+        return None
+    if _PLAIN_URL.fullmatch(text) and not ("%" in text and _BAD_PERCENT.search(text)):
+        return text
+    text = few_marks(_URL_NOISE.sub("", text))  # urlsplit normalises it
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+        host = parts.hostname
+        if parts.scheme not in ("http", "https") or not host or parts.username is not None or len(host) > _MAX_HOST:
+            return None
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError:  # an invalid URL; UnicodeError is a ValueError
+        return None
+    if _IP_V6.fullmatch(host) and ":" in host:
+        host = f"[{host}]"
+    elif not _HOST.fullmatch(host):
+        return None
+    authority = host if port is None else f"{host}:{port}"
+    rest = text.split("://", 1)[1]
+    tail = rest[len(re.split(r"[/?#]", rest, maxsplit=1)[0]) :]
+    escaped = quote(_BAD_PERCENT.sub("%25", xml_text(tail)), safe="!#$%&'()*+,/:;=?@[]~")
+    return f"{parts.scheme}://{authority}{escaped}"
 
 
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+def absolute_url(reference: str, base: str) -> str | None:
+    """The http(s) URL of a reference that is relative to the absolute URL `base` (RFC 3986, 5.2), or None."""
+    reference = reference.strip()
+    if len(reference) > MAX_URL:
+        return None
+    try:
+        return http_url(urljoin(base, few_marks(reference)))
+    except ValueError:  # such as a host with half a bracket
+        return None
+
+
+def host_name(text: str) -> str:
+    """The bare host name in `text`, in lower case and ASCII, or an empty string."""
+    bare = text.strip().lower().rstrip("/").split("://", 1)[-1]
+    return _checked_host(bare) if len(bare) <= _MAX_HOST else ""
 
 
 def canonical_link(url: str) -> str:
-    """What addresses of one page have in common (RFC 3986 section 6.2, and what sites do in practice).
+    """The canonical form of a URL, equal for URLs of one page (RFC 3986 section 6.2, and common practice).
 
-    Aside are http or https, `www.`, the case of the host, the port of the scheme, escapes of what needs none, slashes
-    at the end, the fragment unless it is a route of the page, and tracking parameters; the others keep their order.
+    Ignored are: http or https, `www.`, the case of the host, the default port, needless escapes, slashes at the end,
+    fragments that are not routes, and tracking parameters. Other parameters keep their order.
     """
     try:
         parts = urlsplit(url)
@@ -33,20 +85,29 @@ def canonical_link(url: str) -> str:
     except ValueError:
         return url
     host = (parts.hostname or "").rstrip(".").removeprefix("www.")
-    place = host if port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f"{host}:{port}"
-    asked = [one for one in parts.query.split("&") if one and not _TRACKING.fullmatch(one.partition("=")[0])]
+    authority = host if port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f"{host}:{port}"
+    parameters = [pair for pair in parts.query.split("&") if pair and not _TRACKING.fullmatch(pair.partition("=")[0])]
+    query = f"?{'&'.join(parameters)}" if parameters else ""
     route = f"#{parts.fragment}" if parts.fragment.startswith(("!", "/")) else ""
-    query = f"?{'&'.join(asked)}" if asked else ""
-    return place + _ESCAPED.sub(_plain_escape, parts.path.rstrip("/") + query + route)
+    return authority + _ESCAPED.sub(_unescape_unreserved, parts.path.rstrip("/") + query + route)
 
 
 def link_key(url: str | None) -> bytes | None:
-    """16 bytes that stand for the canonical link; None for none."""
+    """A 16-byte digest of the canonical link; None without a link."""
     if url is None:
         return None
     return hashlib.blake2b(canonical_link(url).encode(errors="surrogatepass"), digest_size=16).digest()
 
 
-def _plain_escape(found: re.Match[str]) -> str:
-    letter = chr(int(found[0][1:], 16))
-    return letter if letter in _UNRESERVED else found[0].upper()
+@lru_cache(maxsize=1024)  # stories have few distinct publishers
+def _checked_host(bare: str) -> str:
+    try:
+        bare = bare if bare.isascii() else bare.encode("idna").decode()
+    except UnicodeError:
+        return ""
+    return bare if _HOST.fullmatch(bare) and len(bare) <= _MAX_HOST else ""
+
+
+def _unescape_unreserved(escape: re.Match[str]) -> str:
+    letter = chr(int(escape[0][1:], 16))
+    return letter if letter in _UNRESERVED else escape[0].upper()

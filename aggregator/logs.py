@@ -7,6 +7,7 @@ dropped, and a later line counts them.
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import math
 import os
@@ -16,8 +17,9 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
+from typing import Literal
 
-from aggregator.display import visible
+from aggregator.problems import visible
 
 MAX_WAITING_BYTES = 4_000_000
 """Most bytes that wait for the stream."""
@@ -33,13 +35,18 @@ _LIMITED = ("aggregator.serve", "asyncio", "uvicorn")
 _QUIET = ("alembic", "apscheduler", "watchfiles")
 
 
-def start_logging(zone: tzinfo = UTC, level: int = logging.INFO) -> None:
-    """Logs on stderr, one line for each entry, with times in `zone`."""
+def start_logging(
+    zone: tzinfo = UTC, level: int = logging.INFO, form: Literal["auto", "text", "json"] = "text"
+) -> None:
+    """Logs on stderr, one line for each entry, with times in `zone`. `auto` is text on a terminal, else JSON."""
     if logging.root.handlers:
         return
     logging.raiseExceptions = False  # or a failing log would write tracebacks to the failing stream
-    writer = StreamWriter(_stderr_descriptor())
-    writer.setFormatter(_LineFormatter(zone))
+    descriptor = _stderr_descriptor()
+    if form == "auto":
+        form = "text" if descriptor is not None and os.isatty(descriptor) else "json"
+    writer = StreamWriter(descriptor)
+    writer.setFormatter(_LineFormatter(zone) if form == "text" else _JsonFormatter(zone))
     writer.addFilter(_RateLimit(writer.count_lost))
     logging.root.addHandler(writer)
     logging.root.setLevel(level)
@@ -65,7 +72,7 @@ class StreamWriter(logging.Handler):
         if self._descriptor is None:
             return
         try:
-            line = f"{self.format(record)[:MAX_LINE]}\n".encode(errors="backslashreplace")
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
         except Exception:  # noqa: BLE001 - an error of the log must not stop the caller
             self.count_lost()
             return
@@ -120,12 +127,34 @@ class _LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(message)s")
         self._zone = zone
 
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record)[:MAX_LINE]
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         return datetime.fromtimestamp(record.created, self._zone).isoformat(" ", "seconds")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         record.message = visible(record.message)
         return super().formatMessage(record)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object in ASCII, with time, level, logger, message and, if there is one, traceback."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        super().__init__()
+        self._zone = zone
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, self._zone).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage()[:MAX_LINE],
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)[:MAX_LINE]
+        return json.dumps(line)
 
 
 class _RateLimit(logging.Filter):

@@ -7,6 +7,7 @@ All are frozen. Times are aware UTC `datetime`; formats belong to `render`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -15,10 +16,10 @@ from aggregator.problems import Problem
 
 
 class SourceFile(NamedTuple):
-    """A file seen in a folder: a stat, nothing read yet. `path` is relative, POSIX, escaped (`naming.escape_name`)."""
+    """A listed file with its stat; nothing is read yet."""
 
     source: str
-    path: str
+    path: str  # relative, POSIX, escaped by `paths.escape_name`
     size: int
     mtime_ns: int
     ctime_ns: int = 0
@@ -26,23 +27,22 @@ class SourceFile(NamedTuple):
 
 
 KnownFile = tuple[str, int | None, int | None, int | None, int | None]
-"""What the store knows of a file: path, size, mtime and ctime in ns, and inode. No size where the file is to be read
-though its stat agrees, no mtime where it was missing. A plain tuple, because of most files all that is ever asked is
-whether it is the same."""
+"""What the store knows of a file: path, size, mtime and ctime in ns, inode. Size is None to force a read; mtime is None
+if the last scan did not find the file. A plain tuple, because most files are only compared for equality."""
 
 
 class Provider(NamedTuple):
-    """Who published the original; `domain` is a bare host name or empty."""
+    """Who published the original story."""
 
     name: str
-    domain: str
+    domain: str  # a bare host name, or empty
 
 
 class Image(NamedTuple):
-    """An absolute http(s) address; `width` and `height` in pixels, 0 is unknown."""
+    """A picture of the story."""
 
-    url: str
-    width: int
+    url: str  # absolute http(s)
+    width: int  # in pixels, 0 is unknown
     height: int
 
 
@@ -54,17 +54,13 @@ class Related(NamedTuple):
 
 
 class Content(NamedTuple):
-    """All of a record that a reader can see, except dates: cleaned, plain text unless named `_html`.
-
-    `link` is the address of the story, `original_link` where it came from when that differs. Texts hold XML 1.0
-    characters only.
-    """
+    """All of a record that a reader can see, except dates. Texts are plain and hold XML 1.0 characters only."""
 
     title: str
     summary: str
     body_html: str
-    link: str | None
-    original_link: str | None
+    link: str | None  # of the story
+    original_link: str | None  # where the story came from, if that is not `link`
     provider: Provider | None
     topics: tuple[str, ...]
     category: str
@@ -75,99 +71,87 @@ class Content(NamedTuple):
     related: tuple[Related, ...]
 
 
-class Record(NamedTuple):
-    """What one file says, normalised.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
-    `public` is what its flags say; dates are judged later. `content_json` is the content less its body, as
-    `content.content_json` has it. The hashes are 16 bytes each: `content_hash` over the visible fields as the file
-    states them (finds renames), `visible_hash` over all that a reader can see but dates, `selection_hash` over what
-    only rules read, `text_hash` over title, summary and body (moves `updated`). `sketch` is what `sketch.make_sketch`
-    gives.
-    `quality` and `heat` are -1 when not scored. `id_place` and `updated_place` are line and column of the
-    explicit id and of the date of the last change, 0 where they are not known.
+
+def content_json(content: Content) -> str:
+    """The JSON array that a content is hashed and stored as."""
+    return _to_json(content)
+
+
+def read_content(stored: str) -> Content:
+    """The content from its JSON array."""
+    content = Content(*json.loads(stored))
+    return content._replace(
+        provider=Provider(*content.provider) if content.provider else None,
+        topics=tuple(content.topics),
+        images=tuple([Image(*image) for image in content.images]),
+        related=tuple([Related(*related) for related in content.related]),
+    )
+
+
+class Record(NamedTuple):
+    """What one file says, normalised, in the form that is stored and sent between processes.
+
+    The hashes and the sketch are compared with those of earlier versions and of other files; 16 bytes each.
     """
 
     file: SourceFile
-    digest: bytes
+    digest: bytes  # of the bytes of the file
     explicit_id: str | None
-    public: bool
-    content: Content
-    content_json: str
-    published: datetime | None
-    updated: datetime | None
-    expires: datetime | None
-    quality: float
-    heat: float
-    content_hash: bytes
-    visible_hash: bytes
-    selection_hash: bytes
-    text_hash: bytes
-    sketch: bytes
-    warnings: tuple[Problem, ...]
-    id_place: tuple[int, int] = (0, 0)
-    updated_place: tuple[int, int] = (0, 0)
-
-
-class RecordRow(NamedTuple):
-    """A Record as it is stored, and as it goes from one process to another: of its content only the JSON, the body and
-    the topics."""
-
-    file: SourceFile
-    digest: bytes
-    explicit_id: str | None
-    public: bool
-    content_json: str
+    public: bool  # the flags allow it; dates are checked at the release
+    content_json: str  # the content without its body
     body_html: str
-    topics: tuple[str, ...]
+    topics: tuple[str, ...]  # also part of the content; here because rules need them for each stored record
     published: datetime | None
     updated: datetime | None
     expires: datetime | None
-    quality: float
+    quality: float  # -1 is not scored
     heat: float
-    content_hash: bytes
-    visible_hash: bytes
-    selection_hash: bytes
-    text_hash: bytes
-    sketch: bytes
+    content_hash: bytes  # of the visible fields as the file states them; finds renames
+    visible_hash: bytes  # of all that a reader can see, except dates
+    selection_hash: bytes  # of what only rules read
+    text_hash: bytes  # of title, summary and body; moves `updated`
+    sketch: bytes  # from `sketch.make_sketch`
     warnings: tuple[Problem, ...]
-    id_place: tuple[int, int]
-    updated_place: tuple[int, int]
+    id_place: tuple[int, int] = (0, 0)  # line and column of the explicit id; 0 is unknown
+    updated_place: tuple[int, int] = (0, 0)  # the same of the update
+
+    @property
+    def content(self) -> Content:
+        """The content with its body, parsed at each access."""
+        return read_content(self.content_json)._replace(body_html=self.body_html)
 
 
-def duplicate_id(record: Record | RecordRow, holder: str) -> Problem:
-    """The refusal of a record that states the explicit id of the one at `holder`."""
-    what, todo = f"'id' is that of {holder} already", "give one of them another id"
-    return Problem(record.file.path, *record.id_place, what, record.explicit_id, todo)
+def duplicate_id(record: Record, holder: str) -> Problem:
+    """The problem of a record whose explicit id belongs to the record at `holder`."""
+    what, hint = f"'id' belongs to {holder}", "give one of them another id"
+    return Problem(record.file.path, *record.id_place, what, record.explicit_id, hint)
 
 
-def late_update(record: Record | RecordRow, now: datetime) -> Problem | None:
-    """The warning of a record that states an update later than `now`: there was none, so it does not count."""
+def late_update(record: Record, now: datetime) -> Problem | None:
+    """The warning for a record that states an update later than `now`, which is ignored."""
     if record.updated is None or record.updated <= now:
         return None
     stated = f"{record.updated:%Y-%m-%dT%H:%M:%SZ}"
-    what = "the stated time of the last change is in the future and does not count"
+    what = "the stated time of the last change is in the future and is ignored"
     return Problem(record.file.path, *record.updated_place, what, stated, "correct it", "warning")
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A file that gives no record.
-
-    `unfinished`: its front matter has no end, or ends inside a character, and changed within the last minute, so it is
-    tried again.
-    `hides`: the flag that publishes is itself unusable, so an entry that is out must be withdrawn.
-    """
+    """A file that gives no record."""
 
     file: SourceFile
     digest: bytes
     problem: Problem
-    unfinished: bool = False
-    hides: bool = False
+    unfinished: bool = False  # probably still being written: no closing fence and a recent change; it is read again
+    hides: bool = False  # a flag itself cannot be read, so a published entry is withdrawn
 
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """A file whose bytes are those that are stored."""
+    """A file with the stored bytes."""
 
     file: SourceFile
     digest: bytes

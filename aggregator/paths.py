@@ -1,7 +1,7 @@
-"""Paths below a folder, opened part by part from its descriptor.
+"""Paths below a folder: opened part by part from its descriptor, and how their names and stats are stored.
 
-What is opened is what was checked: a link in any part is refused by the system itself, so no exchange of files or
-folders by rename, however quick, leads out of the folder.
+The system itself refuses a link in any part. So what was checked is what is opened, and no file or folder that is
+exchanged meanwhile leads out of the folder.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from typing import Self
 from urllib.parse import unquote_to_bytes
 
 HAS_DIR_FD = {os.open, os.stat} <= os.supports_dir_fd and os.scandir in os.supports_fd
-"""Whether the system opens files relative to a folder; where it does not (Windows), `Folder` checks and then opens."""
+"""True if the system opens files relative to a folder. Without it (Windows), `Folder` checks and then opens."""
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""The errors of a path that leads to nothing, or to nothing without a link."""
+"""The errors of a path without a file, or with a link in it."""
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
-_PASSED = _FOLDER | getattr(os, "O_PATH", 0) | _NO_LINK
-"""Opens a folder on the way, which need not be readable."""
-_KEPT = 32
-"""Folders on the way to the last file that stay open."""
+_PARENT = _FOLDER | getattr(os, "O_PATH", 0) | _NO_LINK
+"""Opens a parent folder, which need not be readable."""
+_MAX_OPEN = 32
+"""Parent folders of the last file that stay open."""
+_OLDEST_NS, _NEWEST = -(2**63), 2**63 - 1
 
 
 def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0o666) -> int:
-    """A descriptor of what is at `path`, relative to the folder `root_fd`.
+    """A descriptor of the file at `path`, relative to the folder `root_fd`.
 
-    Raises OSError: ELOOP or ENOTDIR where a part is a link, EXDEV where `path` is absolute or goes up.
+    Raises OSError: ELOOP or ENOTDIR if a part is a link, EXDEV if `path` is absolute or contains `..`.
     """
     with _parent(root_fd, path) as (folder, name):
         return os.open(name, flags | _NO_LINK, mode, dir_fd=folder)
 
 
 def stat_beneath(root_fd: int, path: str) -> os.stat_result:
-    """The stat of what is at `path`, relative to the folder `root_fd`: of a link itself, never of its target.
+    """The stat of the file at `path`, relative to the folder `root_fd`: of a link itself, never of its target.
 
     Raises the same errors as `open_beneath`.
     """
@@ -51,15 +52,15 @@ def stat_beneath(root_fd: int, path: str) -> os.stat_result:
 
 
 class Folder:
-    """A folder, held open to open what is below it. Paths are relative and have slashes; "" is the folder itself.
+    """A folder that is held open. Paths below it are relative and have slashes; "" is the folder itself.
 
-    Keeps open the way to what was opened last, because neighbours are mostly opened one after another.
+    The parent folders of the last file stay open, because neighbours are mostly opened one after another.
     """
 
     def __init__(self, root: str) -> None:
         self.root = os.path.realpath(root)
         self._fd = os.open(self.root, _FOLDER) if HAS_DIR_FD else None
-        self._way: list[tuple[str, int]] = []
+        self._parents: list[tuple[str, int]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -67,67 +68,68 @@ class Folder:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._shorten("/")
+        self._close_parents("/")
         if self._fd is not None:
             os.close(self._fd)
 
     def enter(self, path: str) -> tuple[str, int | None]:
-        """How to name what is in the folder at `path`: what goes before a name, and its `dir_fd`.
+        """The prefix of names in the folder at `path`, and their `dir_fd`.
 
-        Both hold until the next call of a method but `stat`. Raises NotADirectoryError if a part of `path` is a link.
+        Both are valid until the next call of a method other than `stat`. Raises NotADirectoryError if a part of `path`
+        is a link.
         """
         if self._fd is None:
             return os.path.join(self._checked(path), ""), None
-        self._shorten(path)
-        above, folder = self._way[-1] if self._way else ("", self._fd)
+        self._close_parents(path)
+        above, folder = self._parents[-1] if self._parents else ("", self._fd)
         for part in _parts(path[len(above) :].lstrip("/")) if path != above else ():
             above = f"{above}/{part}" if above else part
             folder = _open_folder(part, folder)
-            self._way.append((above, folder))
-            if len(self._way) > _KEPT:
-                os.close(self._way.pop(-2)[1])
+            self._parents.append((above, folder))
+            if len(self._parents) > _MAX_OPEN:
+                os.close(self._parents.pop(-2)[1])
         return "", folder
 
     def list(self, path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """What is in the folder at `path`."""
-        before, folder = self.enter(path)
-        return os.scandir(before if folder is None else folder)
+        """The entries of the folder at `path`."""
+        prefix, folder = self.enter(path)
+        return os.scandir(prefix if folder is None else folder)
 
     def open(self, path: str, flags: int) -> int:
-        """A descriptor of the file at `path`. Raises OSError (ELOOP) if that is a link."""
+        """A descriptor of the file at `path`. Raises OSError (ELOOP) if it is a link."""
         above, _, name = path.rpartition("/")
-        before, folder = self.enter(above)
-        if folder is None and stat.S_ISLNK(os.lstat(before + name).st_mode):
+        prefix, folder = self.enter(above)
+        if folder is None and stat.S_ISLNK(os.lstat(prefix + name).st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        return os.open(before + name, flags | _NO_LINK, dir_fd=folder)
+        return os.open(prefix + name, flags | _NO_LINK, dir_fd=folder)
 
     def stat(self, path: str) -> os.stat_result:
-        """The stat of what is at `path`: of a link itself, never of its target."""
+        """The stat of the file at `path`: of a link itself, never of its target."""
         if self._fd is not None:
             return stat_beneath(self._fd, path)
         above, _, name = path.rpartition("/")
         return os.lstat(os.path.join(self._checked(above), name))
 
-    def resolve(self, path: str, is_wanted: Callable[[str], object]) -> str:
-        """Where the link at `path` ends, as a path below this folder that has no links.
+    def resolve(self, path: str, is_record: Callable[[str], object]) -> str:
+        """The target of the link at `path`, as a path below this folder without links.
 
-        Raises FileNotFoundError if that is outside, or if no scan would read it: a part of it begins with a dot, or its
-        name is not wanted.
+        Raises FileNotFoundError if the target is outside or no scan would read it: a part of it begins with a dot, or
+        its name is not that of a record.
         """
         target = os.path.realpath(os.path.join(self.root, path))
         start = os.path.join(self.root, "")
         parts = target[len(start) :].split(os.sep)
-        if not target.startswith(start) or any(part.startswith(".") for part in parts) or not is_wanted(parts[-1]):
+        if not target.startswith(start) or any(part.startswith(".") for part in parts) or not is_record(parts[-1]):
             raise FileNotFoundError(errno.ENOENT, "not a record of the folder", path)
         return "/".join(parts)
 
-    def _shorten(self, path: str) -> None:
-        """Closes what is kept of the way but does not lead to `path`."""
-        while self._way and path != self._way[-1][0] and not path.startswith(f"{self._way[-1][0]}/"):
-            os.close(self._way.pop()[1])
+    def _close_parents(self, path: str) -> None:
+        """Closes the open folders that are not parents of `path`."""
+        while self._parents and path != self._parents[-1][0] and not path.startswith(f"{self._parents[-1][0]}/"):
+            os.close(self._parents.pop()[1])
 
     def _checked(self, path: str) -> str:
-        """The full path of a folder, if no part of it is a link now."""
+        """The full path of a folder. Raises NotADirectoryError if a part of it is a link."""
         full = os.path.join(self.root, *_parts(path)) if path else self.root
         if os.path.realpath(full) != full:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
@@ -136,12 +138,12 @@ class Folder:
 
 @contextmanager
 def _parent(root_fd: int, path: str) -> Iterator[tuple[int, str]]:
-    """The descriptor of the folder that `path` is in, and its name there."""
+    """The descriptor of the parent folder of `path`, and its name there."""
     *folders, name = _parts(path)
     folder = root_fd
     try:
         for part in folders:
-            above, folder = folder, os.open(part, _PASSED, dir_fd=folder)
+            above, folder = folder, os.open(part, _PARENT, dir_fd=folder)
             if above != root_fd:
                 os.close(above)
         yield folder, name
@@ -155,7 +157,7 @@ def _open_folder(name: str, above: int) -> int:
     try:
         return os.open(name, _FOLDER | _NO_LINK, dir_fd=above)
     except OSError as error:
-        if error.errno == errno.ELOOP:  # what a link gives here outside Linux; in `open` it stands for the file itself
+        if error.errno == errno.ELOOP:  # a linked folder, outside Linux; for `open` ELOOP means that the file is a link
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from error
         raise
 
@@ -167,11 +169,8 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
-_OLDEST_NS, _NEWEST = -(2**63), 2**63 - 1
-
-
 def escape_name(name: str) -> str:
-    """A file name as it stands in the store and in ids: `%` and bytes that are not UTF-8 as `%XX`."""
+    """A file name as stored and used in ids: `%` and bytes that are not UTF-8 become `%XX`."""
     if "%" not in name and (name.isascii() or _is_unicode(name)):
         return name
     raw = os.fsencode(name.replace("%", "%25"))
@@ -179,21 +178,21 @@ def escape_name(name: str) -> str:
 
 
 def unescape_path(path: str) -> str:
-    """The path to open for an escaped one."""
+    """The real path of an escaped path."""
     return os.fsdecode(unquote_to_bytes(path)) if "%" in path else path
 
 
-def kept_stat(size: int, mtime_ns: int, ctime_ns: int, inode: int) -> tuple[int, int, int, int]:
-    """The same numbers as 64 bits can hold them: a file may be dated beyond the year 2262."""
+def clamped_stat(size: int, mtime_ns: int, ctime_ns: int, inode: int) -> tuple[int, int, int, int]:
+    """The numbers of a stat within 64 bits: a file may be dated beyond the year 2262."""
     if _OLDEST_NS <= mtime_ns <= _NEWEST and _OLDEST_NS <= ctime_ns <= _NEWEST and inode <= _NEWEST:
         return size, mtime_ns, ctime_ns, inode
-    mtime_ns, ctime_ns = (max(_OLDEST_NS, min(one, _NEWEST)) for one in (mtime_ns, ctime_ns))
+    mtime_ns, ctime_ns = (max(_OLDEST_NS, min(time_ns, _NEWEST)) for time_ns in (mtime_ns, ctime_ns))
     return size, mtime_ns, ctime_ns, inode & _NEWEST
 
 
 def record_filter(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], object]:
-    """A test of whether a file of this name is a record, by shell patterns."""
-    # plain `*.ext`, the usual case, is a suffix test
+    """A function that is true for the name of a record, by shell patterns."""
+    # `*.ext`, the usual pattern, is a suffix test
     if all(pattern[:2] == "*." and not set("*?[") & set(pattern[1:]) for pattern in include):
         is_included = _any_suffix(tuple(pattern[1:] for pattern in include))
     else:
@@ -221,7 +220,7 @@ def _is_unicode(name: str) -> bool:
 
 
 def _escape_bytes(error: UnicodeError) -> tuple[str, int]:
-    """Decoding error handler: each bad byte as `%XX`."""
+    """A handler of decoding errors: each bad byte as `%XX`."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     bad = error.object[error.start : error.end]

@@ -1,19 +1,67 @@
-"""A problem of a record or a config: what is wrong, where, and what to do."""
+"""Problems of records and configs, and how problems, paths, texts and times are shown to people.
+
+Names, titles and values come from files that anybody may have written: nothing in them may send commands to a terminal,
+reverse a line or hide a part of it.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Literal
 
-from aggregator.display import visible
 from aggregator.paths import unescape_path
-from aggregator.settings import Source
+
+if TYPE_CHECKING:
+    from aggregator.settings import Source
+
+MAX_SHOWN_VALUE = 80
+HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters (C0, DEL, C1)
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls
+    "\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # invisible
+    "\ud800-\udfff]"  # bytes of a file name that are not UTF-8, as os.fsdecode returns them, and lone surrogates
+)
+"""Characters to escape. Not the joiners U+200C and U+200D: Persian words and emoji need them."""
+_SHORT_ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_RAW_BYTES = range(0xDC80, 0xDD00)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in one place; `str()` is the line that people read."""
+
+    path: str
+    line: int  # from 1; 0 is unknown
+    column: int  # from 1; 0 is unknown
+    what: str
+    value: str | None = None  # only of keys that may be public
+    hint: str = ""
+    level: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}:{self.column or 1}: " if self.line else f"{self.path}: "
+        return visible(place) + self.text
+
+    @property
+    def text(self) -> str:
+        """The problem without its place."""
+        text = self.what
+        if self.value is not None:
+            shown = self.value if len(self.value) <= MAX_SHOWN_VALUE else self.value[: MAX_SHOWN_VALUE - 1] + "…"
+            text += f": {shown!r}"
+        return visible(f"{text} ({self.hint})" if self.hint else text)
+
+    def data(self) -> dict[str, Any]:
+        """The problem for --json; its `text` is the line that people read."""
+        return asdict(self) | {"text": str(self)}
 
 
 def place_problem(sources: Sequence[Source], name: str, problem: Problem) -> Problem:
-    """A problem of the source `name` with a path that can be opened from here."""
+    """A problem in the source `name`, with a path that can be opened from the working directory."""
     root = next((source.root for source in sources if source.name == name), "")
     return replace(problem, path=shown_path(root, problem.path))
 
@@ -24,34 +72,38 @@ def tag_problem(problem: Problem, tag: str) -> Problem:
 
 
 def shown_path(root: str, path: str) -> str:
-    """A record's path for people: from the working directory if it is below it."""
+    """The path of a record, relative to the working directory if it is below that."""
     full = os.path.join(root, unescape_path(path)) if path else root
     try:
-        near = os.path.relpath(full)
+        relative = os.path.relpath(full)
     except ValueError:  # another drive
         return full
-    return full if near.startswith("..") else near
+    return full if relative.startswith("..") else relative
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong in one place; `str()` is the line that people read.
+def stamp(moment: datetime | None) -> str | None:
+    """A time for --json, in UTC; None for None."""
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
-    `line` and `column` count from 1; 0 is unknown. `value` is shown only for keys that may be public.
-    """
 
-    path: str
-    line: int
-    column: int
-    what: str
-    value: str | None = None
-    todo: str = ""
-    level: Literal["error", "warning"] = "error"
+def shown_time(moment: datetime, zone: tzinfo) -> str:
+    """A time for people, with its offset: `2026-05-20 09:10:00+02:00`."""
+    try:
+        local = moment.astimezone(zone)
+    except OverflowError:  # within a day of the first or the last year
+        local = moment.astimezone(UTC)
+    return local.isoformat(sep=" ", timespec="seconds")
 
-    def __str__(self) -> str:
-        place = f"{self.path}:{self.line}:{self.column or 1}" if self.line else self.path
-        text = f"{place}: {self.what}"
-        if self.value is not None:
-            shown = self.value if len(self.value) <= 80 else self.value[:79] + "…"
-            text += f": {shown!r}"
-        return visible(f"{text} ({self.todo})" if self.todo else text)
+
+def visible(text: str) -> str:
+    """The text with each control character, invisible character and byte that is not UTF-8 escaped, as in Python."""
+    return text if text.isprintable() else HIDDEN.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character, code = match[0], ord(match[0])
+    if code in _RAW_BYTES:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return _SHORT_ESCAPES.get(character, f"\\x{code:02x}")
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

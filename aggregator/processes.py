@@ -1,7 +1,7 @@
-"""Processes that run functions for this process, and that can be killed: what hangs or crashes there does neither here.
+"""Child processes that run functions, and that can be killed if a function hangs or crashes.
 
-They talk over their stdin and stdout, so they need no shared memory, and they end when their parent does, however that
-ends. A process is started when there is work for it.
+They communicate by stdin and stdout, so they need no shared memory, and they end when their parent ends, even if it is
+killed. A process is started when there is work for it.
 """
 
 from __future__ import annotations
@@ -9,46 +9,64 @@ from __future__ import annotations
 import faulthandler
 import os
 import pickle
+import selectors
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar
 
 if TYPE_CHECKING:
     import subprocess
     from concurrent.futures import Future
+    from types import TracebackType
 
 Result = TypeVar("Result")
-# the path of this process, because the package may be found by it alone; -P keeps the working folder out of it
+# children get the import path of this process; -P excludes the working folder
 _COMMAND = ("-P", "-c", "import sys; sys.path[:] = sys.argv[1:]; from aggregator.processes import serve; serve()")
 _LENGTH_BYTES = 8
+POLL_S = 0.1
+"""Time between two checks for a stop while a child works."""
 
 
 class WorkerLostError(Exception):
-    """A process ended before it answered; `timed_out` if that was its deadline."""
+    """A child process ended before it answered; `deadline` says which deadline ended it, if any."""
 
     def __init__(self, exit_code: int) -> None:
-        super().__init__(f"a process of ours ended with {exit_code}")
-        ends = {-getattr(signal, name) for name in ("SIGPROF", "SIGALRM") if hasattr(signal, name)}
-        self.timed_out = exit_code in (ends or {1})
+        super().__init__(f"a child process ended with {exit_code}")
+        deadlines: dict[int, Literal["cpu", "clock"]] = {1: "clock"}  # Windows, see _set_deadline
+        if hasattr(signal, "setitimer"):
+            deadlines = {-signal.SIGPROF: "cpu", -signal.SIGALRM: "clock"}
+        self.deadline = deadlines.get(exit_code)
 
 
 class WorkerFailedError(Exception):
-    """The function raised an error; the message is the name of its class, since its text may be a record's."""
+    """The function raised an error. The message is only the name of its class: its text may be from a record."""
 
 
 class Worker:
-    """One process, started when it is needed and again after it was lost."""
+    """One child process, started when it is needed, and again after it was lost.
 
-    def __init__(self) -> None:
+    While it works, `check_stop` is called several times a second; an error that it raises kills the process.
+    """
+
+    def __init__(self, check_stop: Callable[[], None] | None = None) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._check_stop = check_stop
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def call(self, function: Callable[..., Result], *args: object, cpu_s: float = 0, clock_s: float = 0) -> Result:
-        """What `function`, of a module, returns there; with a deadline in seconds of work and on the clock.
+        """The result of `function`, which must be importable; with deadlines in processor time and on the clock.
 
         Raises WorkerLostError, WorkerFailedError, and OSError if no process can be started.
         """
@@ -56,23 +74,28 @@ class Worker:
         return result
 
     def exchange(self, request: bytes) -> bytes:
-        """The answer to a request, both pickled. Raises WorkerLostError and OSError as `call` does."""
+        """The answer to a request, both pickled. Raises WorkerLostError and OSError like `call`."""
         with self._lock:
             process = self._running()
             try:
                 _send(_pipe(process.stdin), request)
+                self._wait_for_answer(_pipe(process.stdout))
                 return _receive(_pipe(process.stdout))
             except (OSError, EOFError) as error:
-                self.kill()
+                process.kill()
                 raise WorkerLostError(self._end(process)) from error
+            except BaseException:  # a stop: the answer would be taken for that of the next request
+                process.kill()
+                self._end(process)
+                raise
 
     def kill(self) -> None:
-        """Ends the process, in the middle of a call too."""
+        """Kills the process, even during a call."""
         if self._process is not None:
             self._process.kill()
 
     def close(self) -> None:
-        """Ends the process, after its call; the next one starts another."""
+        """Ends the process after its current call. The next call starts another one."""
         with self._lock:
             if self._process is not None:
                 self.kill()
@@ -81,26 +104,35 @@ class Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         import subprocess
 
-        if self._process is not None and self._process.poll() is not None:  # the system, or somebody, has killed it
+        if self._process is not None and self._process.poll() is not None:  # killed by the system or a user
             self._end(self._process)
         if self._process is None:
             command = (sys.executable, *_COMMAND, *sys.path)
-            with _signals_held():
-                self._process = subprocess.Popen(  # noqa: S603 - our own program
+            with _signals_blocked():
+                self._process = subprocess.Popen(  # noqa: S603 - a fixed command
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
                 )
         return self._process
 
+    def _wait_for_answer(self, stream: BinaryIO) -> None:
+        """Waits until there is something to read, and calls `check_stop` meanwhile."""
+        if self._check_stop is None or os.name == "nt":  # Windows cannot wait for pipes
+            return
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while not selector.select(POLL_S):
+                self._check_stop()
+
     def _end(self, process: subprocess.Popen[bytes]) -> int:
         self._process = None
-        with suppress(OSError):  # what could not be sent
+        with suppress(OSError):  # closing flushes what could not be sent
             _pipe(process.stdin).close()
         _pipe(process.stdout).close()
         return process.wait()
 
 
 class WorkerPool:
-    """Some processes, each of which takes the next call when it is free."""
+    """Several child processes; each takes the next call when it is free."""
 
     def __init__(self, count: int) -> None:
         from concurrent.futures import ThreadPoolExecutor
@@ -109,10 +141,10 @@ class WorkerPool:
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(2 * count)  # so that for each process the next request is ready
+        self._threads = ThreadPoolExecutor(2 * count)  # the next request of each process is prepared meanwhile
 
     def submit(self, function: Callable[..., Result], *args: object) -> Future[Result]:
-        """The result to come; its errors are those of `Worker.call`, and RuntimeError if no thread can be started."""
+        """The future result. Its errors are those of `Worker.call`, and RuntimeError if no thread can be started."""
         from concurrent.futures import Future
 
         try:
@@ -123,7 +155,7 @@ class WorkerPool:
             return failed
 
     def close(self) -> None:
-        """Ends the processes, and what they do."""
+        """Kills the processes, even during calls."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
             worker.kill()
@@ -149,21 +181,21 @@ def make_request(function: Callable[..., object], *args: object, cpu_s: float = 
 
 def read_answer(answer: bytes) -> Any:
     """The result of a call. Raises WorkerFailedError."""
-    error, result = pickle.loads(answer)  # noqa: S301 - from our own process
+    error, result = pickle.loads(answer)  # noqa: S301 - from a process of ours
     if error is not None:
         raise WorkerFailedError(error)
     return result
 
 
 def serve() -> None:
-    """Answers requests on stdin until that ends: what a worker process does."""
+    """Answers requests on stdin until its end: the main function of a child process."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
-    os.dup2(nothing, 1)  # nothing that is printed is taken for an answer
+    os.dup2(nothing, 1)  # printed text must not be taken for an answer
     if hasattr(signal, "pthread_sigmask"):
-        for one in (signal.SIGPROF, signal.SIGALRM):
-            signal.signal(one, signal.SIG_DFL)
+        for number in (signal.SIGPROF, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
     with suppress(EOFError, BrokenPipeError):
         while True:
@@ -172,17 +204,17 @@ def serve() -> None:
 
 def _answer(request: bytes) -> bytes:
     try:
-        function, args, cpu_s, clock_s = pickle.loads(request)  # noqa: S301 - from our own process
+        function, args, cpu_s, clock_s = pickle.loads(request)  # noqa: S301 - from a process of ours
         _set_deadline(cpu_s, clock_s)
         answer = pickle.dumps((None, function(*args)))
-    except Exception as error:  # noqa: BLE001 - the parent decides what it means
+    except Exception as error:  # noqa: BLE001 - the parent handles it
         answer = pickle.dumps((type(error).__name__, None))
     _set_deadline(0, 0)
     return answer
 
 
 def _set_deadline(cpu_s: float, clock_s: float) -> None:
-    """Has the system end this process so much later, also in the middle of C code; 0 is never."""
+    """Makes the system end this process after these times, even in C code; 0 is never."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, cpu_s)
         signal.setitimer(signal.ITIMER_REAL, clock_s)
@@ -199,7 +231,7 @@ def _send(stream: BinaryIO, message: bytes) -> None:
 
 
 def _receive(stream: BinaryIO) -> bytes:
-    """The next message. Raises EOFError if there is none, or only a part of it."""
+    """The next message. Raises EOFError if it is missing or incomplete."""
     head = stream.read(_LENGTH_BYTES)
     message = stream.read(int.from_bytes(head, "big")) if len(head) == _LENGTH_BYTES else b""
     if len(head) < _LENGTH_BYTES or len(message) < int.from_bytes(head, "big"):
@@ -208,14 +240,14 @@ def _receive(stream: BinaryIO) -> bytes:
 
 
 def _pipe(stream: Any) -> BinaryIO:
-    """The end of a pipe that `Popen` was asked for, and therefore has."""
+    """The stream of a process that was started with pipes, so it is not None."""
     pipe: BinaryIO = stream
     return pipe
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """Holds signals back while a process starts: it inherits that, and leaves them to its parent."""
+def _signals_blocked() -> Iterator[None]:
+    """Blocks signals while a process starts. It inherits the mask, and so leaves signals to its parent."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

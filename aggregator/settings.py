@@ -1,4 +1,4 @@
-"""What the config tells the stages: sources, the site, documents, rules and feeds."""
+"""What the config tells the stages: sources, the site, documents, rules and feeds. Pure."""
 
 from __future__ import annotations
 
@@ -11,61 +11,52 @@ from zoneinfo import ZoneInfo
 from aggregator.topics import NO_TABLES, TopicTables
 
 Format = Literal["rss", "atom", "json"]
-
-
 Layout = Literal["plain", "jekyll", "hugo"]
-"""What a system says of a record beside its front matter: in the names of files and folders, in the body."""
-
+"""The site generator whose path and body conventions apply (dated file names, `_drafts`, excerpt markers)."""
 
 FILE_NAMES: dict[Format, str] = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
-"""What the document of each format is called in the folder of its feed."""
+"""The file name of each format in the folder of a feed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A folder of records and how to read them.
-
-    `fields` maps a field of ours to the front matter keys that may hold it, first present wins; a dot goes
-    one level down. `removal_grace` is how long a mass removal waits and a rename may take. `body_base` is where the
-    relative addresses in the body of a record without a link start, None when no feed shows bodies. `language` is that
-    of the site, which records in another one have in the names of their files.
-    """
+    """A records folder and how to read it. docs/spec.md#records-folders."""
 
     name: str
     root: str
     include: tuple[str, ...]
-    fields: tuple[tuple[str, tuple[str, ...]], ...]
+    fields: tuple[tuple[str, tuple[str, ...]], ...]  # field -> keys, the first present wins; a dot leads one level down
     default_published: bool
     max_bytes: int
     max_depth: int
     max_nodes: int
-    removal_grace: timedelta
+    removal_grace: timedelta  # how long a mass removal waits, and how long a rename may take
     topics: tuple[str, ...]
     link_template: str | None
     timezone: ZoneInfo
-    body_base: str | None = None
+    body_base: str | None = None  # base of relative URLs in the body of a record without a link; None: no bodies
     layout: Layout = "plain"
-    language: str = ""
+    language: str = ""  # of the site; file names of records in other languages name the language
     exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What every document says of where it comes from. `base_url` ends with a slash; `ttl` is in minutes."""
+    """The site, as every document names it."""
 
     title: str
-    base_url: str
+    base_url: str  # ends with a slash
     language: str
     author: str
     icon: str
     copyright: str
-    ttl: int
+    ttl: int  # minutes
     hub_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """Which documents a feed has, and how many bytes one may be."""
+    """The documents of a feed, and how many bytes one may have."""
 
     formats: tuple[Format, ...]
     pages: bool
@@ -74,46 +65,37 @@ class OutputOptions:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """What one field of an entry must have: one of `any`, each of `all`, none of `none`; an empty set asks nothing."""
+    """The values that one field must have. An empty set matches everything."""
 
-    any: frozenset[str] = frozenset()
-    all: frozenset[str] = frozenset()
-    none: frozenset[str] = frozenset()
+    any: frozenset[str] = frozenset()  # at least one of these
+    all: frozenset[str] = frozenset()  # each of these
+    none: frozenset[str] = frozenset()  # none of these
 
 
 NO_CLAUSE = Clause()
-"""What a rule says of a field that it does not look at."""
+"""The clause of a field without a condition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a feed takes: the entries that meet every clause; all of them without any. Values are folded as topics are.
-
-    `default_language` is what an entry without a language counts as, where the rule asks for languages. The values of
-    `text` are phrases as `phrases.read_phrase` gives them. `order` is the date that an entry has its place by. With
-    `duplicates` merged, the first released of the entries with one canonical link stands for all that the clauses take.
-    """
+    """A rule: an entry is in the feed if it meets every clause. Values are folded like topics. docs/spec.md#rules."""
 
     topics: Clause = NO_CLAUSE
     category: Clause = NO_CLAUSE
     type: Clause = NO_CLAUSE
     provider: Clause = NO_CLAUSE
     language: Clause = NO_CLAUSE
-    default_language: str = ""
+    default_language: str = ""  # of entries without a language, if there is a language clause
     min_quality: float | None = None
     min_heat: float | None = None
-    text: Clause = NO_CLAUSE
-    order: Literal["released", "published"] = "released"
-    duplicates: Literal["keep", "merge"] = "keep"
+    text: Clause = NO_CLAUSE  # phrases, as `phrases.parse_phrase` returns them
+    order: Literal["released", "published"] = "released"  # the date that sorts entries
+    duplicates: Literal["keep", "merge"] = "keep"  # merge: only the first released entry of each canonical link
 
 
 @dataclass(frozen=True, slots=True)
 class FeedSpec:
-    """A feed of the config, as it says. Texts are empty and `limit` is None where it says nothing.
-
-    `full` puts bodies into the documents. `moved_from` are old slugs, and old paths of the output folder. Its documents
-    hold no entry of `max_age` or more since its publication, and at most `per_provider` of one provider.
-    """
+    """A [[feed]] of the config. Missing texts are empty."""
 
     slug: str
     title: str
@@ -121,41 +103,35 @@ class FeedSpec:
     image: str
     language: str
     rule: Rule
-    full: bool
+    full: bool  # documents have bodies
     limit: int | None
-    moved_from: tuple[str, ...]
-    max_age: timedelta | None = None
-    per_provider: int | None = None
+    moved_from: tuple[str, ...]  # old slugs, and old paths in the output folder
+    max_age: timedelta | None = None  # since the published date; documents have no older entry
+    per_provider: int | None = None  # most entries of one provider in a document
 
     @property
     def old_slugs(self) -> tuple[str, ...]:
-        """Those of `moved_from` that name a folder with all documents of a feed, as a slug does."""
+        """The slugs in `moved_from`: folders with all documents of the feed."""
         return tuple(old for old in self.moved_from if "/" not in old and "." not in old)
 
     @property
     def old_paths(self) -> tuple[str, ...]:
-        """The others of `moved_from`, each the path of one document."""
+        """The paths in `moved_from`, each of one document."""
         return tuple(old for old in self.moved_from if old not in self.old_slugs)
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPolicy:
-    """What every feed holds: the newest `limit` entries and, up to four times that, those released within `min_stay`.
+    """What decides which feeds exist, and the window of each. docs/spec.md#order-and-window."""
 
-    An entry older than `late` when it comes is not put on top; a withdrawal is told for `tombstones`. A topic gets a
-    feed of its own if `auto`, with its `min_entries`-th entry, and `max_feeds` topics at most have one; it goes when it
-    has had no entry for `keep_empty`. With `archive`, what leaves a feed stays in its pages.
-    `specs` are the feeds of the config, by slug, `tables` what it says of topics.
-    """
-
-    limit: int
-    min_stay: timedelta
-    late: timedelta
-    tombstones: timedelta
-    auto: bool
-    min_entries: int
-    max_feeds: int
-    keep_empty: timedelta
-    archive: bool = False
-    specs: Mapping[str, FeedSpec] = field(default_factory=dict)
+    limit: int  # the newest entries of a window
+    min_stay: timedelta  # also entries released within this time, up to 4 * limit entries
+    late: timedelta  # older entries do not get to the top when they arrive
+    tombstones: timedelta  # how long Atom documents name a withdrawn entry
+    auto: bool  # topics have feeds
+    min_entries: int  # a topic gets its feed with so many entries
+    max_feeds: int  # most topics with a feed
+    keep_empty: timedelta  # the feed of a topic ends after so long without an entry
+    archive: bool = False  # archive pages have the entries that left the window
+    specs: Mapping[str, FeedSpec] = field(default_factory=dict)  # by slug
     tables: TopicTables = NO_TABLES

@@ -1,4 +1,4 @@
-"""What the config says of the site and what the store knows of it: where they differ, and what to write."""
+"""Where config and store differ about the site: its id, and the config that the store was written with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aggregator.store.database import Store
 
 CONFIG_KEY = "config"
-"""Where the store keeps the path of the config that it was last written with; empty: with the defaults."""
+"""The key of `meta` with the path of the config of the last cycle; empty for the defaults."""
 
 
 def default_site_id(config: Config) -> str:
@@ -21,60 +21,61 @@ def default_site_id(config: Config) -> str:
     return urlsplit(config.site.base_url).hostname or "localhost"
 
 
-def site_id_warning(config: Config, kept: str | None) -> str | None:
-    """What to add to the config while the id that is in force is only in the store, if that is a risk.
+def site_id_warning(config: Config, stored_id: str | None) -> str | None:
+    """The warning that only the store has the site id, with the line to add to the config; None if there is no risk.
 
-    `kept` is the id in the store, None before the first id is made.
+    `stored_id` is None before the first id is minted.
     """
     if config.site.id is not None:
         return None
     host = default_site_id(config)
-    site_id = kept or host
+    site_id = stored_id or host
     if site_id == host and not _is_loopback(host):
         return None
     place = f"{config.path}: " if config.path else ""
     return (
-        f"{place}entries get their ids from {site_id!r}, which no config names: with another base_url, a lost store"
-        f' would change every id (write below [site]: id = "{site_id}")'
+        f"{place}all ids are made from {site_id!r}, and only the store knows it: if the store is lost after a change of"
+        f' base_url, every id changes (write below [site]: id = "{site_id}")'
     )
 
 
 def port_warning(config: Config, port: int) -> str | None:
-    """What to change when the documents name a URL of this machine that is not the one served. Port 0 is any port."""
-    told = urlsplit(config.site.base_url)
-    if not port or not _is_loopback(told.hostname or "") or (told.port or 80) == port:
+    """The warning that `base_url` names another port of this machine than `port`; port 0 is any port."""
+    base = urlsplit(config.site.base_url)
+    if not port or not _is_loopback(base.hostname or "") or (base.port or 80) == port:
         return None
     return (
-        f"the feeds name URLs below {config.site.base_url}, but the port served is {port}"
-        f' (write below [site]: base_url = "http://{told.hostname}:{port}/")'
+        f"base_url is {config.site.base_url}, but the service listens on port {port}"
+        f' (write below [site]: base_url = "http://{base.hostname}:{port}/")'
     )
 
 
 def open_configured(config: Config, store: Store) -> str:
-    """The id of the site, which the store has by then, as it has the path of the config. Raises StoreMismatchError."""
+    """The site id. Stores it if it is new, and the path of the config. Raises StoreMismatchError."""
     from aggregator.store.session import open_site, read_meta, write_meta
 
     with store.read() as connection:
-        kept = read_meta(connection, CONFIG_KEY)
-    if refusal := missing_config(config, kept):
+        stored_path = read_meta(connection, CONFIG_KEY)
+    if refusal := missing_config(config, stored_path):
         raise StoreMismatchError(refusal)
     site_id = open_site(store, config.site.id, default_site_id(config))
-    if kept != (stated := str(config.path.absolute()) if config.path is not None else ""):
+    path = str(config.path.absolute()) if config.path is not None else ""
+    if path != stored_path:
         with store.write() as connection:
-            write_meta(connection, CONFIG_KEY, stated)
+            write_meta(connection, CONFIG_KEY, path)
     return site_id
 
 
-def missing_config(config: Config, kept: str | None) -> str | None:
-    """Why the defaults may not be taken, if they are: the store was written with a config, whose feeds would go.
+def missing_config(config: Config, stored_path: str | None) -> str | None:
+    """Why the default config is refused: the store was written with a config, whose feeds would be removed.
 
-    `kept` is what the store says, None if it does not know.
+    `stored_path` is None if the store does not know. Returns None if the config is fine.
     """
-    if config.path is not None or not kept:
+    if config.path is not None or not stored_path:
         return None
     return (
-        f"the store was last written with the config {kept}, which was not found: with the defaults, the feeds that it"
-        " names would be withdrawn (put it back, name it with --config, or write a new one with: aggregator init)"
+        f"the store was last written with the config {stored_path}, which was not found: with the defaults, its feeds"
+        " would be removed (put it back, name it with --config, or write a new one with: aggregator init)"
     )
 
 

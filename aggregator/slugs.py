@@ -1,4 +1,4 @@
-"""Slugs: the keys and URL names of topics. Pure (docs/spec.md, Topics and slugs)."""
+"""Keys and slugs of topics (docs/spec.md, Topics and slugs). Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ from collections.abc import Container
 from aggregator.unicode import normal_form
 
 RESERVED_SLUGS = frozenset("all archive assets status healthz readyz metrics index opml theme".split())
-
-
 MAX_SLUG = 80
-"""Characters of a slug before a suffix; a folder's name has a limit that a topic's name has not."""
-
-
+"""Characters of a slug without its suffix: names of folders have a limit."""
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -27,10 +23,10 @@ def topic_key(name: str) -> str:
 
 
 def topic_slug(key: str, taken: Container[str] = ()) -> str:
-    """The slug of the topic with this key; one that is reserved or in `taken` gets a suffix from the key's SHA-256."""
-    # marks and letters that ASCII has not are left out, all else between words is a hyphen
-    plain = (one for one in normal_form(key, "NFKD") if one.isascii() or not _is_letter(one))
-    slug = _NOT_SLUG.sub("-", "".join(plain).lower()).strip("-")[:MAX_SLUG].rstrip("-")
+    """The slug of the topic with this key. A slug that is reserved or `taken` gets a suffix from the key's SHA-256."""
+    # letters and marks beyond ASCII are left out; anything else between words becomes a hyphen
+    kept = (char for char in normal_form(key, "NFKD") if char.isascii() or not _is_letter(char))
+    slug = _NOT_SLUG.sub("-", "".join(kept).lower()).strip("-")[:MAX_SLUG].rstrip("-")
     digest = hashlib.sha256(key.encode()).hexdigest()
     if not slug:
         slug = f"t-{digest[:8]}"
@@ -42,6 +38,6 @@ def topic_slug(key: str, taken: Container[str] = ()) -> str:
     return slug
 
 
-def _is_letter(one: str) -> bool:
-    """Whether it is a letter or a mark on one."""
-    return unicodedata.category(one)[0] in "LM"
+def _is_letter(char: str) -> bool:
+    """True for letters and for the marks on them."""
+    return unicodedata.category(char)[0] in "LM"

@@ -19,7 +19,7 @@ _STRING = re.compile(
     r"|'[^']*'",
     re.DOTALL,
 )
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_KEY = re.compile(r"[ \t]*+([A-Za-z0-9_-]++)[ \t]*+")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 _KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*+{_KEY_PART}(?:[ \t]*+\.[ \t]*+{_KEY_PART}){{64}}", re.MULTILINE)
@@ -196,11 +196,15 @@ class _Scan:
         """Skips a key; its dotted parts, each with its offset."""
         parts = []
         while True:
-            start = self._skip(_SPACE)
-            quoted = self._text[start] in "\"'"
-            written = self._text[start : self._skip(_STRING if quoted else _BARE_KEY)]
-            parts.append((tomllib.loads(f"key = {written}")["key"] if quoted else written, start))
-            if self._text[self._skip(_SPACE)] != ".":
+            if match := _BARE_KEY.match(self._text, self._at):
+                parts.append((match[1], match.start(1)))
+                self._at = match.end()
+            else:
+                start = self._skip(_SPACE)
+                written = self._text[start : self._skip(_STRING)]
+                parts.append((tomllib.loads(f"key = {written}")["key"], start))
+                self._skip(_SPACE)
+            if self._text[self._at] != ".":
                 return parts
             self._at += 1
 

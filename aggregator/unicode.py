@@ -1,4 +1,4 @@
-"""Unicode: normal forms of texts, with bounded runs of combining marks. Pure."""
+"""Characters of texts: what XML allows, and normal forms with bounded runs of combining marks. Pure."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ from functools import cache
 from typing import Literal
 
 MAX_MARKS = 30
-"""Combining marks in a row that a text may have, as in the Stream-Safe Text Format (UAX #15, section 13). To normalise
-takes time quadratic in the length of such a run."""
-
-
+"""Most combining marks in a row, as in the Stream-Safe Text Format (UAX #15, section 13). Normalising takes time
+quadratic in the length of such a run."""
+# every run that is too long contains this: no combining mark is below U+0300
 _DENSE = re.compile(f"[\u0300-\U0010ffff]{{{MAX_MARKS + 1}}}")
-"""What a run that is too long cannot do without: no combining mark comes before U+0300."""
+# XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
+_NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def xml_text(text: str) -> str:
+    """The text without characters that XML 1.0 forbids; lone surrogates become U+FFFD."""
+    if text.isprintable() or not _NOT_XML.search(text):
+        return text
+    return _NOT_XML.sub("", _SURROGATE.sub("\ufffd", text))
 
 
 def normal_form(text: str, form: Literal["NFC", "NFKD"] = "NFC") -> str:
     """The text in a normal form, with at most MAX_MARKS combining marks in a row, so that the time is linear.
 
-    Nothing else in the program may normalise a text.
+    Nothing else in the program may normalise text.
     """
     return text if text.isascii() else few_marks(unicodedata.normalize(form, few_marks(text)))
 
 
 def few_marks(text: str) -> str:
-    """The text less what of a run of combining marks goes over MAX_MARKS."""
+    """The text with at most MAX_MARKS combining marks in a row."""
     if text.isascii() or not _DENSE.search(text):
         return text
     return _long_runs().sub(r"\1", text)
@@ -33,9 +41,9 @@ def few_marks(text: str) -> str:
 
 @cache
 def _long_runs() -> re.Pattern[str]:
-    """What finds more than MAX_MARKS combining marks in a row, the first of them as its group.
+    """A pattern for more than MAX_MARKS combining marks in a row, the first MAX_MARKS of them as its group.
 
-    Marks are also characters that a normal form begins with one, such as U+0F73. Few sites have a text that needs it.
+    A mark is also a character whose normal form begins with one, such as U+0F73. Few sites have a text that needs it.
     """
     marks = "".join(mark for mark in map(chr, range(0x300, 0x20000)) if _is_mark(mark))
     return re.compile(f"([{marks}]{{{MAX_MARKS}}})[{marks}]++")

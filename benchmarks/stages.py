@@ -42,8 +42,8 @@ MODULES = {
 }
 FUNCTIONS = {
     "aggregator.ingest.ingest_files": HAND_OVER,
-    "aggregator.feeds.registry.settle_feeds": REFRESH,
-    "aggregator.feeds.registry.settle_index": REFRESH,
+    "aggregator.feeds.versions.refresh_feeds": REFRESH,
+    "aggregator.feeds.versions.refresh_index": REFRESH,
     "aggregator.store.database.open_store": START,
 }
 """Functions that belong to another stage than their module."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from aggregator.feeds.phrases import read_phrase
+from aggregator.feeds.phrases import parse_phrase
 from aggregator.feeds.rules import FeedRules
 from aggregator.model import Facts
 from aggregator.settings import Clause, Rule
@@ -21,7 +21,7 @@ def feed_rules() -> FeedRules:
             Rule(topics=Clause(any=frozenset(KEYS[number : number + 3]), none=frozenset(KEYS[:1]))),
             Rule(topics=Clause(any=frozenset(KEYS[number::40])), min_quality=float(number)),
             Rule(type=Clause(any=frozenset(("article", "video"))), provider=Clause(none=frozenset(("example.net",)))),
-            Rule(text=Clause(any=frozenset((read_phrase(f"{WORDS[number]} {WORDS[-number]}"),)))),
+            Rule(text=Clause(any=frozenset((parse_phrase(f"{WORDS[number]} {WORDS[-number]}"),)))),
             Rule(language=Clause(any=frozenset(("en",))), default_language="en", min_heat=50.0),
         )[number % 5]
         for number in range(2, 52)

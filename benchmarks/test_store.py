@@ -11,7 +11,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from aggregator.config import load_config
-from aggregator.ingest import Row, ingest_row_batch
+from aggregator.ingest import Outcome, ingest_batch
 from aggregator.model import SourceFile
 from aggregator.settings import Source
 from aggregator.store.database import Store, open_store
@@ -34,26 +34,27 @@ class Shelf:
         self.source: Source = config.sources[0]
         self.store: Store = open_store(config.store.url, create=True)
         self.store.lease.acquire(0)
-        self.writer = Writer(self.store, NOW, config.feed_policy(), open_site(self.store, "example.org", ""))
+        self.writer = Writer(self.store, NOW, open_site(self.store, "example.org", ""))
         open_source(self.writer, self.source, "")
         self.fresh = count()
 
-    def read(self, texts: dict[str, str]) -> list[Row]:
-        """The rows that ingest makes of files with these texts."""
+    def read(self, texts: dict[str, str]) -> list[Outcome]:
+        """The outcomes that ingest makes of files with these texts."""
         for path, text in texts.items():
             (self.records / path).parent.mkdir(parents=True, exist_ok=True)
             (self.records / path).write_text(text, encoding="utf-8")
-        return list(ingest_row_batch(self.source, [(SourceFile("", path, 0, 0), None) for path in sorted(texts)]))
+        return list(ingest_batch(self.source, [(SourceFile("", path, 0, 0), None) for path in sorted(texts)]))
 
-    def new_batch(self) -> list[Row]:
+    def new_batch(self) -> list[Outcome]:
         """A batch of records that are not in the store."""
         first = BATCH * next(self.fresh)
         made = (make_record(number) for number in range(first, first + BATCH))
         return self.read({record.path: record.text for record in made})
 
-    def keep(self, outcomes: list[Row]) -> None:
+    def keep(self, outcomes: list[Outcome]) -> None:
         """Stores a batch in one transaction."""
-        store_outcomes(self.writer, self.source, outcomes, 0)
+        with self.writer.write() as connection:
+            store_outcomes(connection, self.writer, self.source, outcomes, 0)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_one_changed_record(benchmark: BenchmarkFixture, shelf: Shelf) -> None:
     path = min(records)
     texts = count()
 
-    def changed() -> tuple[tuple[list[Row]], dict[str, object]]:
+    def changed() -> tuple[tuple[list[Outcome]], dict[str, object]]:
         return (shelf.read({path: records[path].replace('title: "', f'title: "{next(texts)} ')}),), {}
 
     benchmark.pedantic(shelf.keep, setup=changed, rounds=50)

@@ -22,17 +22,17 @@ Found = TypeVar("Found")
 
 
 def eventually(look: Callable[[], Found], *, within_s: float = DEADLINE_S) -> Found:
-    """What `look` gives once that is true in any sense; fails when it is not in time."""
+    """The first true result of `look`; fails after `within_s`."""
     deadline = time.monotonic() + within_s
     while True:
         if found := look():
             return found
-        assert time.monotonic() < deadline, f"not within {within_s} s, but {found!r}"
+        assert time.monotonic() < deadline, f"not true within {within_s} s: {found!r}"
         time.sleep(0.02)
 
 
 class Reply:
-    """What an address answered."""
+    """The response to a request."""
 
     def __init__(self, status: int, headers: Any, body: bytes) -> None:
         self.status, self.headers, self.body = status, headers, body
@@ -42,7 +42,7 @@ class Reply:
 
 
 class Running:
-    """A command that serves; `address` is what it prints."""
+    """A command that serves; `url` is the URL that it prints."""
 
     def __init__(self, process: subprocess.Popen[str], stderr: Path) -> None:
         self.process, self._stderr = process, stderr
@@ -50,7 +50,7 @@ class Running:
         self.printed = process.stdout.readline()
         match = re.search(r"http://\S+", self.printed)
         assert match, f"{self.printed!r} {self.log}"
-        self.address = match[0]
+        self.url = match[0]
 
     @property
     def log(self) -> str:
@@ -58,7 +58,7 @@ class Running:
 
     def get(self, path: str, **headers: str) -> Reply:
         request = urllib.request.Request(
-            self.address + path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+            self.url + path, headers={name.replace("_", "-"): value for name, value in headers.items()}
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
@@ -86,7 +86,7 @@ class Running:
 
 
 class Shop:
-    """A folder as an operator has it, and commands run in it."""
+    """The folder of an operator, and commands that run in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -102,13 +102,13 @@ class Shop:
         self.incoming.mkdir(exist_ok=True)
 
     def write(self, path: str, text: str | bytes, *, mtime: float = OLD) -> Path:
-        """Writes a file of records, of long ago unless said otherwise."""
+        """Writes a record; by default an old one."""
         target = self.incoming / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        waiting = self.root / "waiting"
-        waiting.write_bytes(text.encode() if isinstance(text, str) else text)
-        os.utime(waiting, (mtime, mtime))
-        waiting.replace(target)
+        new = self.root / "new"
+        new.write_bytes(text.encode() if isinstance(text, str) else text)
+        os.utime(new, (mtime, mtime))
+        new.replace(target)
         return target
 
     def record(self, path: str, title: str = "", *, mtime: float = OLD, **fields: Any) -> Path:
@@ -116,7 +116,7 @@ class Shop:
         return self.write(path, f"---\ntitle: {title or path}\n{lines}---\nText.\n", mtime=mtime)
 
     def many(self, number: int) -> None:
-        """So many records in folders of a hundred, every one with two topics."""
+        """Writes that many records, in folders of a hundred, each with two topics."""
         for folder in range(-(-number // 100)):
             (self.incoming / f"{folder:03}").mkdir(parents=True)
         for index in range(number):
@@ -129,10 +129,10 @@ class Shop:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AGGREGATOR_")}
-        return kept | {"COLUMNS": "100", "PYTHONWARNINGS": "error"} | more
+        return kept | {"COLUMNS": "100", "PYTHONWARNINGS": "error", "AGGREGATOR_LOG__FORMAT": "text"} | more
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """A command, to its end."""
+        """Runs a command to its end."""
         return subprocess.run(
             self.command(*arguments),
             check=False,
@@ -145,7 +145,7 @@ class Shop:
         )
 
     def start(self, *arguments: str, program: str = "") -> Running:
-        """A command that goes on running; with `program`, that Python text in place of the command."""
+        """Starts a command that serves; `program` is Python text that replaces the command."""
         stderr = self.root / f"stderr{len(self._running)}"
         with stderr.open("w") as file:
             process = subprocess.Popen(
@@ -169,13 +169,13 @@ class Shop:
                 process.stdout.close()
 
     def json(self, *arguments: str) -> Any:
-        """What a command prints with --json."""
+        """The data that a command prints with --json."""
         done = self.run(*arguments, "--json")
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
     def items(self, slug: str = "all") -> list[tuple[str, str]]:
-        """Ids and titles of a feed of the output folder, in the order shown."""
+        """Ids and titles of the entries of a feed in the output folder, in order."""
         items = json.loads((self.output / slug / "feed.json").read_bytes())["items"]
         return [(item["id"], item["title"]) for item in items]
 

@@ -19,11 +19,12 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from aggregator.config import Config, load_config
+from aggregator.feeds.active import ActiveFeeds
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.store.database import Store, open_store
-from aggregator.store.session import open_site
-from aggregator.store.status import file_problems
+from aggregator.store.queries import file_problems
+from aggregator.store.session import Writer, open_site
 
 BACKENDS = ("sqlite", "postgresql")
 SITE_ID = "feeds.example.org"
@@ -110,6 +111,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def store_url(request: pytest.FixtureRequest, make_store_url: Callable[[str], str]) -> str:
     """The URL of a new empty database."""
     return make_store_url(request.param)
+
+
+def cycle_at(site: SiteFolder, now: datetime) -> tuple[Writer, ActiveFeeds]:
+    """What a cycle at `now` writes with, and the feeds that it begins with."""
+    writer = Writer(site.store, now, SITE_ID)
+    return writer, ActiveFeeds(writer, site.pipeline.policy)
 
 
 class SiteFolder:

@@ -38,7 +38,7 @@ def link(body: bytes, rel: str) -> str | None:
     return found[0].removeprefix(BASE) if found else None
 
 
-def walk(documents: dict[str, bytes], start: str) -> set[str]:
+def archive_ids(documents: dict[str, bytes], start: str) -> set[str]:
     """The ids that a reader finds who follows the archive of a feed to its end."""
     found: set[str] = set()
     path: str | None = start

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 from aggregator import ingest
-from aggregator.ingest import Batch, Row
+from aggregator.ingest import Batch, CheckStop, Outcome
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.settings import Source
 
@@ -19,6 +20,12 @@ def hang() -> None:
     pow(3, 1 << 34)
 
 
+def wait(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
+    """What parsing makes of a file, after a minute without work."""
+    time.sleep(60)
+    return _parse_file(raw, file, source, digest)
+
+
 def parse(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
     """What parsing makes of a file, as if there were texts that take it minutes, or that crash it."""
     if SLOW in raw:
@@ -28,14 +35,14 @@ def parse(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record
     return _parse_file(raw, file, source, digest)
 
 
-def read(source: Source, batch: Batch) -> list[Row]:
+def read(source: Source, batch: Batch, _check_stop: CheckStop | None = None) -> list[Outcome]:
     """A batch whose large files are parsed as above."""
     ingest._parse_file, ingest.PARSE_CPU_S = parse, 1
-    return ingest.ingest_row_batch(source, batch)
+    return ingest.ingest_batch(source, batch)
 
 
-def read_here_alone(source: Source, batch: Batch) -> list[Row]:
+def read_here_alone(source: Source, batch: Batch, _check_stop: CheckStop | None = None) -> list[Outcome]:
     """A batch, but every process other than that of the test is ended by the system before it has read it."""
     if os.getpid() != int(os.environ["TEST_PROCESS"]):
         os.kill(os.getpid(), signal.SIGKILL)
-    return ingest.ingest_row_batch(source, batch)
+    return ingest.ingest_batch(source, batch)

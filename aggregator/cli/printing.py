@@ -1,25 +1,31 @@
 """Where the commands print: data on stdout, messages on stderr.
 
-A stream that is closed or full, or that nobody reads any more, loses text and never work.
+A stream that is closed or full, or that nobody reads any more, loses text and never stops work.
 """
 
 from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from aggregator.display import visible
+from aggregator.problems import HIDDEN, visible
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+WRONG, UNUSABLE, INTERRUPTED = 1, 2, 130
+"""Exit codes (docs/spec.md#exit-codes)."""
+FILE_WIDTH = 200
+"""Width of tables without a terminal."""
+
 
 class _LossyFile(io.FileIO):
-    """A descriptor that takes all that is written; what it cannot keep is lost, and `lost` says why."""
+    """A descriptor to which every write succeeds; `lost` is the error of a write whose data was lost."""
 
     lost: OSError | None = None
 
@@ -32,66 +38,97 @@ class _LossyFile(io.FileIO):
 
 
 def open_streams() -> None:
-    """Makes sure that stdin, stdout and stderr are open, and that no write to the last two ever fails.
+    """Makes sure that stdin, stdout and stderr are open, and that no write to the last two fails.
 
-    A descriptor that is closed at the start would otherwise become that of the next file that is opened, such as the
-    store, and get the messages.
+    Otherwise the next file that is opened, such as the store, would get the number of a closed stream, and messages.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
-        if stream is None or _is_at(stream, number):
+        if stream is None or _has_number(stream, number):
             file = io.BufferedWriter(_LossyFile(number, "w", closefd=False))
             encoding = getattr(stream, "encoding", None) or "utf-8"
             setattr(sys, name, io.TextIOWrapper(file, encoding, "backslashreplace", line_buffering=True))
-        elif isinstance(stream, io.TextIOWrapper):  # a stream that cannot show a character is no reason to fail
+        elif isinstance(stream, io.TextIOWrapper):  # never fail because a terminal cannot show a character
             stream.reconfigure(errors="backslashreplace")
 
 
-def echo(text: str) -> None:
-    """Prints data as it is, and a line end."""
+def print_line(text: str) -> None:
+    """Prints a line of data that is safe for terminals."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def echo_lines(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Prints lines of data."""
     for line in lines:
-        echo(visible(line))
+        print_line(visible(line))
 
 
-def say(message: str) -> None:
+def print_message(text: str) -> None:
     """Prints a message on stderr."""
-    sys.stderr.write(f"{visible(message)}\n")
+    sys.stderr.write(f"{visible(text)}\n")
     sys.stderr.flush()
 
 
-def draw(drawing: Any) -> None:
-    """Prints tables, as wide as the terminal, or as they need where there is none."""
+def print_table(table: Any) -> None:
+    """Prints what rich can render: as wide as the terminal, or `FILE_WIDTH` columns without one."""
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
-    console = Console(highlight=False) if terminal else Console(width=200, highlight=False)
+    console = Console(highlight=False) if terminal else Console(width=FILE_WIDTH, highlight=False)
     with console.capture() as capture:
-        console.print(drawing)
+        console.print(table)
     for line in capture.get().splitlines():
-        echo(line if terminal else line.rstrip())
+        print_line(line if terminal else line.rstrip())
 
 
-def lost_data() -> str | None:
-    """Why data that was printed did not get where it should; None if it did, or if its reader went away."""
+def print_data(data: Any, show: Callable[[Any], None], *, as_json: bool, required: bool = True) -> None:
+    """Prints the data of a command: as JSON, or for people by `show`, which gets it with all texts made visible.
+
+    Exits with 1 if `required` and stdout did not take all of it.
+    """
+    if as_json:
+        print_line(json_text(data))
+    else:
+        show(visible_data(data))
+    if required:
+        check_stdout()
+
+
+def check_stdout() -> None:
+    """Exits with 1 if stdout did not take all that was printed, unless its reader went away."""
     sys.stdout.flush()
     file = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     lost = file.lost if isinstance(file, _LossyFile) else None
-    return None if lost is None or lost.errno == errno.EPIPE else lost.strerror
+    if lost is not None and lost.errno != errno.EPIPE:
+        print_message(f"error: the data could not be written to stdout: {lost.strerror}")
+        sys.exit(WRONG)
 
 
-def _is_at(stream: Any, number: int) -> bool:
-    """Whether a stream writes to this descriptor, and is not one that a test put in its place."""
+def visible_data(data: Any) -> Any:
+    """The data of --json with every text in it made visible, for people."""
+    if isinstance(data, str):
+        return visible(data)
+    if isinstance(data, dict):
+        return {name: visible_data(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [visible_data(value) for value in data]
+    return data
+
+
+def json_text(data: object) -> str:
+    """The data as JSON: the same values, with everything that `visible` escapes written as JSON escapes."""
+    lines = json.dumps(data, ensure_ascii=False, indent=2).split("\n")
+    return "\n".join(HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], line) for line in lines)
+
+
+def _has_number(stream: Any, number: int) -> bool:
+    """Whether a stream writes to this descriptor, and does not replace it in a test."""
     try:
         return bool(stream.fileno() == number)
     except (OSError, ValueError):

@@ -1,31 +1,25 @@
-"""The config: a TOML file and the environment in, one frozen `Config` out, or every problem at once.
+"""The config: a TOML file and the environment -> one frozen `Config`, or all problems at once.
 
     text -> tables -> + environment -> schema -> checks across keys -> Config
-    (load)            (environment)    (schema)  (checks)             (load)
+    (load)            (environment)    (schema)  (conflicts)          (load)
 
-`moves` says where feeds were before, `values` and `cron` read single values, `locate` finds the line of a key, `places`
-those of a config that is in force, `problems` puts what is wrong into words, `topics` reads the tables of topics.
+`values` parses single values, `topics` the tables of topics. `errors` writes the messages, `positions` knows the line
+of each key.
 """
 
-from aggregator.config.load import Config, default_config, load_config, usable_config
-from aggregator.config.places import ConfigPlaces
+from aggregator.config.load import Config, default_config, load_config, partial_config
 from aggregator.config.sample import SCHEMA_NAME, init_text
 from aggregator.config.schema import config_schema
-from aggregator.config.topics import can_pin, find_feeds, find_mentions, toml_text
-from aggregator.output.redirects import Moves
+from aggregator.config.topics import can_pin, toml_text
 
 __all__ = [
     "SCHEMA_NAME",
     "Config",
-    "ConfigPlaces",
-    "Moves",
     "can_pin",
     "config_schema",
     "default_config",
-    "find_feeds",
-    "find_mentions",
     "init_text",
     "load_config",
+    "partial_config",
     "toml_text",
-    "usable_config",
 ]

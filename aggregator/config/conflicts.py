@@ -1,52 +1,60 @@
-"""What single keys cannot show: keys that contradict each other, and keys of the contract that wait for their code."""
+"""Checks across keys: contradictions, and keys that this version does not support."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from aggregator.config.errors import Finding
 from aggregator.config.schema import File
 from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
-from aggregator.output.redirects import PAGE, plain_path, told_format
+from aggregator.output.redirects import PAGE, format_of_path, plain_path
 from aggregator.settings import FILE_NAMES
 from aggregator.slugs import RESERVED_SLUGS
-from aggregator.toml_positions import KeyPath
+
+_REMOVE = "remove the line"
+_UNSUPPORTED = {
+    ("site", "stylesheet"): _REMOVE,
+    ("site", "feed_title"): _REMOVE,
+    ("records", "languages"): _REMOVE,
+    ("output", "remote_media"): _REMOVE,
+    ("serve", "cache"): _REMOVE,
+    ("serve", "admin_port"): "remove the line, or leave it for a later version",
+    ("websub", "hub"): "remove it; readers poll",
+    ("ingest", "dask"): _REMOVE,
+}
+"""Keys of docs/spec.md without code, each with a hint."""
+_HARMLESS = {("serve", "admin_port")}
+"""Unsupported keys that are a warning and stay."""
 
 
-class _Gap(NamedTuple):
-    """A key that is valid and has no code yet."""
-
-    path: KeyPath
-    todo: str
-    level: Literal["error", "warning"]
-
-
-_GAPS = (
-    _Gap(("websub", "hub"), "remove it; readers poll", "error"),
-    _Gap(("serve", "admin_port"), "remove the line, or leave it for a later version", "warning"),
-)
-
-
-def find_gaps(data: dict[str, Any]) -> Iterator[Finding]:
-    """What the file, as read and not yet valid, asks for and this version does not have."""
-    for path, todo, level in _GAPS:
-        if _at(data, path):
-            yield Finding(path, f"'{path[-1]}' is not supported by this version yet", todo, level=level)
+def take_unsupported(data: dict[str, Any]) -> list[Finding]:
+    """The unsupported keys. Those that are errors are removed from `data`, so that they are reported once."""
+    findings = []
+    for (name, key), hint in _UNSUPPORTED.items():
+        tables = data.get(name, {})
+        for index, table in enumerate(tables if isinstance(tables, list) else [tables]):
+            if isinstance(table, dict) and key in table:
+                level: Literal["error", "warning"] = "warning" if (name, key) in _HARMLESS else "error"
+                if level == "error":
+                    del table[key]
+                what = f"'{key}' is not supported by this version yet"
+                findings.append(Finding((name, index, key), what, hint, level=level))
+    return findings
 
 
 def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
-    """Keys that are fine alone and not together."""
+    """Keys that contradict each other."""
     if {"every", "cron"} <= file.schedule.model_fields_set:
         yield Finding(("schedule", "cron"), "'every' and 'cron' are both given", "remove one of them")
     if file.serve.admin_port == file.serve.port:
-        yield Finding(("serve", "admin_port"), "'admin_port' is the main port", "choose another", str(file.serve.port))
+        yield Finding(("serve", "admin_port"), "'admin_port' equals 'port'", "choose another", str(file.serve.port))
     yield from _repeated(("records", "name"), [source.name for source in file.records], "the name of a source")
     yield from _repeated(("feed", "slug"), [feed.slug for feed in file.feed], "the slug of a feed")
-    yield from _address_conflicts(file)
+    yield from _old_url_conflicts(file)
     yield from find_topic_conflicts(file)
     yield from _folder_conflicts(file, config_path)
 
@@ -55,71 +63,64 @@ def _repeated(key: tuple[str, str], names: list[Any], what: str) -> Iterator[Fin
     table, name = key
     for index, value in enumerate(names):
         if value in names[:index]:
-            said = f"{what} is given twice" if value else "a second source without a name"
-            todo = "choose another" if value else "give it a name"
-            yield Finding((table, index, name), said, todo, value, at_value=bool(value))
+            if value:
+                yield Finding((table, index, name), f"{what} is given twice", "choose another", value, at_value=True)
+            else:
+                yield Finding((table, index, name), "a second source without a name", "give it a name")
 
 
-def _address_conflicts(file: File) -> Iterator[Finding]:
-    """Old addresses that are in use, or lead to two places."""
+def _old_url_conflicts(file: File) -> Iterator[Finding]:
+    """Old URLs that are in use or appear twice."""
     slugs = frozenset(feed.slug for feed in file.feed)
     seen: set[str] = set()
     for index, feed in enumerate(file.feed):
         for number, old in enumerate(feed.moved_from):
-            wrong = _wrong_address(old, slugs)
+            wrong = _wrong_old_url(old, slugs)
             if wrong is None and plain_path(old) in seen:
                 wrong = "is given twice", "keep it in one place"
             seen.add(plain_path(old))
             if wrong is not None:
-                yield Finding(("feed", index, "moved_from", number), f"an old address {wrong[0]}", wrong[1], old, True)
+                yield Finding(
+                    ("feed", index, "moved_from", number), f"an old URL {wrong[0]}", wrong[1], old, at_value=True
+                )
 
 
-def _wrong_address(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
-    """What is wrong with an old address, and what to do."""
+def _wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
+    """What is wrong with an old URL, and a hint."""
     slug, slash, name = old.partition("/")
     whole = not slash or name in {*FILE_NAMES.values(), PAGE} or name.startswith("archive/")
-    whole = whole or (not name and told_format(old) is None)
+    whole = whole or (not name and format_of_path(old) is None)
     if old in (PAGE, "opml.xml") or (whole and slug in RESERVED_SLUGS):
         return "is in use", "remove it"
     if whole and slug in slugs:
-        return f"is that of the feed '{slug}'", "remove it, or give that feed another slug"
-    return ("is one of many of a feed", f"write its old slug: {slug}") if whole and slash else None
+        return f"belongs to the feed '{slug}'", "remove it, or give that feed another slug"
+    return ("is one document of a feed with several", f"write its old slug: {slug}") if whole and slash else None
 
 
 def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
-    """Folders in one another: feeds would be read as records, and records, config and store served to everyone."""
+    """Nested folders: feeds would be read as records, or private files would be served."""
     output = _real(file.output.path)
     key = ("output", "path")
     for source in file.records:
         records = _real(source.path)
         if output.is_relative_to(records) or records.is_relative_to(output):
-            todo = "choose folders of which neither is inside the other"
-            yield Finding(key, "the output folder and a records folder overlap", todo, str(source.path), at_value=True)
+            what = "the output folder and a records folder overlap"
+            yield Finding(key, what, "choose separate folders", str(source.path), at_value=True)
     for index, source in enumerate(file.records):
         for other in file.records[:index]:
             ours, theirs = _real(source.path), _real(other.path)
             if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
-                what, todo = "two records folders overlap: a file in both is two entries", "choose folders apart"
-                yield Finding(("records", index, "path"), what, todo, str(source.path), at_value=True, level="warning")
+                what, value = "two records folders overlap: a file in both is two entries", str(source.path)
+                at = ("records", index, "path")
+                yield Finding(at, what, "choose separate folders", value, at_value=True, level="warning")
     private = {"config file": config_path}
     if store := sqlite_file(file.store.url):
         private["store"] = Path(store)
     for name, path in private.items():
         if _real(path).is_relative_to(output):
-            todo = "choose another folder, because all in it is public"
-            yield Finding(key, f"the output folder holds the {name}", todo, str(file.output.path), at_value=True)
+            what, hint = f"the output folder contains the {name}", "choose another folder; everything in it is public"
+            yield Finding(key, what, hint, str(file.output.path), at_value=True)
 
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
-
-
-def _at(data: Any, path: KeyPath) -> Any:
-    """What the file has at the path, or None. A single table counts as an array of one."""
-    for part in path:
-        if isinstance(part, int):
-            array = [data] if isinstance(data, dict) else data
-            data = array[part] if isinstance(array, list) and part < len(array) else None
-        else:
-            data = data.get(part) if isinstance(data, dict) else None
-    return data

@@ -15,7 +15,7 @@ _PREFIX = "AGGREGATOR_"
 
 
 def apply_environment(data: dict[str, Any], env: Mapping[str, str]) -> tuple[dict[KeyPath, str], list[Problem]]:
-    """Put the overrides into `data`; the variable of each key that has one, and the variables that fit no key.
+    """Writes overrides into `data`. Returns the variable of each overridden key, and problems of unknown variables.
 
     Variables without a double underscore are not overrides.
     """
@@ -25,23 +25,24 @@ def apply_environment(data: dict[str, Any], env: Mapping[str, str]) -> tuple[dic
     problems = []
     for name in overrides:
         if name not in known:
-            problems.append(Problem(name, 0, 0, "unknown variable", todo=_nearest(name, known)))
+            problems.append(Problem(name, 0, 0, "unknown variable", None, _nearest(name, known)))
             continue
         table, key = known[name]
         target = data.setdefault(table, {})
         if isinstance(target, list):
             if len(target) != 1:
-                problems.append(Problem(name, 0, 0, f"there is not one [[{table}]]", todo="set it in the file"))
+                what = f"the file has {len(target)} tables [[{table}]]"
+                problems.append(Problem(name, 0, 0, what, None, "set the key in the file"))
                 continue
             target = target[0]
-        if isinstance(target, dict):  # otherwise the file itself is wrong, and said to be
-            target[key] = _read(env[name], describe((table, key)))
+        if isinstance(target, dict):  # otherwise validation reports the file
+            target[key] = _read_value(env[name], describe((table, key)))
             variables[table, key] = name
     return variables, problems
 
 
 def _variables() -> dict[str, tuple[str, str]]:
-    """Every variable and its key. Not those of [[feed]]: nothing says which one is meant."""
+    """Every variable and its key, except keys of [[feed]], which would be ambiguous."""
     return {
         f"{_PREFIX}{table}__{key}".upper(): (table, key)
         for table in describe(())["properties"]
@@ -51,18 +52,18 @@ def _variables() -> dict[str, tuple[str, str]]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """What to do about an unknown variable. The prefix, which all have, makes none of them nearer."""
+    """The hint for an unknown variable: names are compared without their common prefix."""
     if near := get_close_matches(name.removeprefix(_PREFIX), [other.removeprefix(_PREFIX) for other in known], n=1):
         return f"did you mean '{_PREFIX}{near[0]}'?"
     return f"write {_PREFIX}<TABLE>__<KEY> with a table and a key of the config"
 
 
-def _read(text: str, known: dict[str, Any]) -> Any:
-    """The text itself where the key wants one, else the TOML value that it spells, if it spells one."""
-    options = known.get("anyOf", [known])
+def _read_value(text: str, schema: dict[str, Any]) -> Any:
+    """The text for a key with a text, else the TOML value that it spells, if any."""
+    options = schema.get("anyOf", [schema])
     if all(option.get("type") == "string" for option in options):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # also what int() says of a number with thousands of digits
+    except ValueError:  # also raised for a number with thousands of digits
         return text

@@ -1,4 +1,4 @@
-"""What is wrong with a config, in words: where, what, which value, what to do."""
+"""Messages for an invalid config: where, what, which value, hint."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-_KEY_TAG = "[key]"  # how pydantic says that the key of a table is wrong, not its value
+_KEY_TAG = "[key]"  # pydantic's marker for an invalid key of a dict
 _NOT_KEYS = {TABLE_TAG, TEXT_TAG, _KEY_TAG}
 
-# pydantic's kind of error: what is wrong, what to do
-_SAID = {
+# pydantic's kind of error: what is wrong, hint
+_MESSAGES = {
     "string_type": ("is not a text", "write it in quotes"),
     "bool_type": ("is not true or false", "write true or false, without quotes"),
     "int_type": ("is not a whole number{limits}", "write a number, such as {example}"),
@@ -37,42 +37,41 @@ _NOT_ARRAY = ("is not an array of tables", "write its keys below a line [[{table
 
 
 class Finding(NamedTuple):
-    """Something wrong with a key; `at_value` points at its value in the file and not at the key itself."""
+    """A problem of a key. `at_value`: its position is that of the value, not of the key."""
 
     path: KeyPath
     what: str
-    todo: str
+    hint: str
     value: str | None = None
     at_value: bool = False
     level: Literal["error", "warning"] = "error"
 
 
 def findings_of(error: ValidationError) -> list[Finding]:
-    """All that pydantic found, in our words."""
+    """The findings of a pydantic error."""
     return [_finding(details) for details in error.errors(include_url=False)]
 
 
 def place_findings(
-    findings: Iterable[Finding], *, file: str, text: str, variables: Mapping[KeyPath, str]
+    findings: Iterable[Finding], *, file: str, locator: Locator, variables: Mapping[KeyPath, str]
 ) -> list[Problem]:
-    """The findings as problems of the file, or of the variable that set the key, in the order of the text."""
-    locator = Locator(text)
+    """The findings as problems of the file, or of the variable that set the key, in the order of the file."""
     problems = []
-    for path, what, todo, value, at_value, level in findings:
+    for path, what, hint, value, at_value, level in findings:
         variable = variables.get(tuple(part for part in path if isinstance(part, str))[:2])
         line, column = (0, 0) if variable else locator.find(path, value=at_value)
-        problems.append(Problem(variable or file, line, column, what, value, todo, level))
+        problems.append(Problem(variable or file, line, column, what, value, hint, level))
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
 def syntax_problem(error: ValueError, *, file: str, text: str) -> Problem:
-    """What `tomllib` could not read. Its message has the place; the value may be secret and is left out."""
+    """The problem of a text that `tomllib` refuses. It shows no value, because that may be secret."""
     fault = explain_error(error, text)
     return Problem(file, fault.line, fault.column, fault.what, None, fault.hint)
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    """What to do about an unknown key: the nearest one that is known, else all."""
+    """The hint for an unknown key: the nearest known key, or all of them."""
     if near := get_close_matches(name, known, n=1):
         return f"did you mean '{near[0]}'?"
     return "known here: " + ", ".join(known)
@@ -84,36 +83,36 @@ def _finding(details: ErrorDetails) -> Finding:
     kind = details["type"]
     if kind == "extra_forbidden":
         return Finding(path, "unknown key", _suggestion(name, list(describe(path[:-1])["properties"])), name)
-    what, todo = _words(details, path, name)
+    what, hint = _message(details, path, name)
     at_key = kind == "missing" or details["loc"][-1] == _KEY_TAG
-    return Finding(path, f"'{name}' {what}", todo, None if at_key else _shown(path, details["input"]), not at_key)
+    return Finding(path, f"'{name}' {what}", hint, None if at_key else _shown(path, details["input"]), not at_key)
 
 
-def _words(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]:
+def _message(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "value_error":
-        return context["error"].what, context["error"].todo
-    said = _NOT_ARRAY if kind == "tuple_type" and len(path) == 1 else _SAID.get(kind, ("cannot be used", ""))
-    known = describe(path)
+        return context["error"].what, context["error"].hint
+    what, hint = _NOT_ARRAY if kind == "tuple_type" and len(path) == 1 else _MESSAGES.get(kind, ("is not valid", ""))
+    schema = describe(path)
     terms = {
         "key": name,
         "table": ".".join(part for part in path if isinstance(part, str)),
-        "number": "whole number" if known.get("type") == "integer" else "number",
-        "limits": _limits(known),
-        "example": _toml(known.get("examples", [known.get("default")])[0]),
+        "number": "whole number" if schema.get("type") == "integer" else "number",
+        "limits": _limits(schema),
+        "example": _toml(schema.get("examples", [schema.get("default")])[0]),
         "expected": context.get("expected", ""),
     }
-    return said[0].format_map(terms), said[1].format_map(terms)
+    return what.format_map(terms), hint.format_map(terms)
 
 
-def _limits(known: dict[str, Any]) -> str:
-    if "maximum" in known:
-        return f" from {known['minimum']} to {known['maximum']}"
-    return f" of at least {known['minimum']}" if "minimum" in known else ""
+def _limits(schema: dict[str, Any]) -> str:
+    if "maximum" in schema:
+        return f" from {schema['minimum']} to {schema['maximum']}"
+    return f" of at least {schema['minimum']}" if "minimum" in schema else ""
 
 
 def _shown(path: KeyPath, value: Any) -> str | None:
-    """The value as it may be shown: an address with a user may hold a password, a table may hold anything."""
+    """The value for a message; None if it may contain a secret (store URLs, URLs with a user, tables)."""
     text = value if isinstance(value, str) else _toml(value)
     if path[0] == "store" or isinstance(value, dict) or ("://" in text and "@" in text):
         return None
@@ -121,5 +120,5 @@ def _shown(path: KeyPath, value: Any) -> str | None:
 
 
 def _toml(value: Any) -> str:
-    """The value much as TOML writes it."""
+    """The value roughly as TOML writes it."""
     return json.dumps(value, ensure_ascii=False, default=str)

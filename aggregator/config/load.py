@@ -1,4 +1,4 @@
-"""The config file and the environment, read, checked and made into what the program runs on."""
+"""Loads, checks and converts the config file and its overrides."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from aggregator.config.conflicts import find_conflicts, find_gaps
+from aggregator.config.conflicts import find_conflicts, take_unsupported
 from aggregator.config.environment import apply_environment
 from aggregator.config.errors import Finding, findings_of, place_findings, syntax_problem
+from aggregator.config.positions import ConfigPositions
 from aggregator.config.schema import (
     PRESETS,
     ClauseTable,
     FeedTable,
     File,
     IngestTable,
+    LogTable,
     OutputTable,
     RecordsTable,
     ScheduleTable,
@@ -36,28 +38,25 @@ from aggregator.config.schema import (
 from aggregator.config.topics import read_tables
 from aggregator.config.values import shortest_gap_minutes, sqlite_file
 from aggregator.errors import ConfigError, ShortageError
-from aggregator.feeds.phrases import read_phrase
+from aggregator.feeds.phrases import parse_phrase
 from aggregator.feeds.rules import fold
-from aggregator.output.redirects import Moves
+from aggregator.output.redirects import Redirects
 from aggregator.problems import Problem
 from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
-from aggregator.toml_positions import KeyPath
+from aggregator.toml_positions import KeyPath, Locator, find_long_key
 from aggregator.topics import TopicTables
 
 MAX_CONFIG_BYTES = 8_000_000
 """A config that pins ten thousand topics has a tenth of it."""
 MAX_DEPTH = 32
-"""Tables and arrays inside one another. The program itself reads six."""
-_KEY_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
-_DEEP_KEY = re.compile(rf"(?<![\w-]){_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART}){{{MAX_DEPTH}}}")
-"""A dotted key of so many parts that `tomllib`, which takes the square of their number, may take minutes."""
-_LEAST_TTL_MINUTES = 15
-_MOST_WORKERS = 4  # more have nothing to do: all that they read is stored by one
+"""Nested tables and arrays. The schema has six levels."""
+_MIN_TTL_MINUTES = 15
+_MAX_WORKERS = 4  # more do not help: one process stores everything
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A config that can be used: paths are absolute, `path` is its file as it was given or None without one."""
+    """A valid config, with absolute paths."""
 
     site: SiteTable
     sources: tuple[Source, ...]
@@ -69,22 +68,24 @@ class Config:
     tables: TopicTables
     feeds: tuple[FeedSpec, ...]
     ingest: IngestTable
-    path: Path | None
+    log: LogTable
+    path: Path | None  # the file as it was given; None without a file
     warnings: tuple[Problem, ...]
+    positions: ConfigPositions = field(compare=False)
 
     @property
     def workers(self) -> int:
-        """How many processes may read files: if the file names no number, as many as there are cores, up to 4."""
-        return min(os.cpu_count() or 1, _MOST_WORKERS) if self.ingest.workers is None else self.ingest.workers
+        """How many processes may read files; by default as many as there are cores, up to 4."""
+        return min(os.cpu_count() or 1, _MAX_WORKERS) if self.ingest.workers is None else self.ingest.workers
 
     @property
     def may_have_store(self) -> bool:
-        """Whether there may be a store already; of a file it is known."""
+        """Whether the store may exist; for SQLite, whether it does."""
         file = sqlite_file(self.store.url)
         return file is None or os.path.exists(file)
 
     def site_facts(self) -> Site:
-        """What every document says of the site."""
+        """The site, as every document names it."""
         if self.schedule.cron:
             minutes = shortest_gap_minutes(self.schedule.cron)
         else:
@@ -96,15 +97,15 @@ class Config:
             author=self.site.author or "",
             icon=self.site.icon or "",
             copyright=self.site.copyright or "",
-            ttl=max(_LEAST_TTL_MINUTES, minutes),
+            ttl=max(_MIN_TTL_MINUTES, minutes),
         )
 
     def output_options(self) -> OutputOptions:
-        """Which documents a feed has."""
+        """The documents of a feed."""
         return OutputOptions(self.output.formats, self.output.pages, self.output.max_bytes)
 
     def feed_policy(self) -> FeedPolicy:
-        """What every feed holds."""
+        """What decides the window of every feed."""
         return FeedPolicy(
             limit=self.output.limit,
             min_stay=self.output.min_stay,
@@ -119,114 +120,122 @@ class Config:
             tables=self.tables,
         )
 
-    def moves(self, topics: Mapping[str, str] | None = None) -> Moves:
-        """Where feeds were before; `topics` are the old slugs of topics, and where they lead."""
-        return Moves(self.feeds, self.output_options(), topics)
+    def redirects(self, topics: Mapping[str, str] | None = None) -> Redirects:
+        """The old URLs of feeds; `topics` maps old slugs of topics to new ones."""
+        return Redirects(self.feeds, self.output_options(), topics)
 
 
 def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
-    """The config of a file, with the overrides of the environment. Raises ConfigError with all that is wrong."""
-    return _load(_read_text(path), path, env, found=True)
+    """The config of a file, with the overrides of the environment. Raises ConfigError with all problems."""
+    return _load(_read_text(path), path, env, exists=True)
 
 
-def usable_config(path: Path, *, env: Mapping[str, str]) -> Config:
-    """What can be used of a file that `load_config` refuses: to look at what a service does that goes on with the last
-    good one. Raises the same ConfigError when the place of the store is among what is wrong."""
+def partial_config(path: Path, *, env: Mapping[str, str]) -> Config:
+    """The valid parts of a file that `load_config` refuses, to show the status of a service that uses an older config.
+
+    Raises the same ConfigError if the store URL cannot be read.
+    """
     text = _read_text(path)
-    if _DEEP_KEY.search(text) or _is_deep(data := _readable_tables(text)):
-        raise ConfigError((_deep_problem(path),))
+    if find_long_key(text) or _is_deep(data := _readable_tables(text)):
+        raise _deep_error(path)
     apply_environment(data, env)
     file, findings = _validate(data, path.absolute().parent)
-    stated = re.search(r"^\s*\[store\]", text, re.MULTILINE)
-    if any(finding.path[0] == "store" for finding in findings) or (stated and "store" not in data):
+    has_store = re.search(r"^\s*\[store\]", text, re.MULTILINE)
+    if any(finding.path[0] == "store" for finding in findings) or (has_store and "store" not in data):
         return load_config(path, env=env)
-    return _config(file, path, ())
+    return _make_config(file, path, (), Locator(""))
 
 
 def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
-    """What `load_config` gives for an empty file at `path`, where there is none."""
-    return _load("", path, env, found=False)
+    """The config of an empty file at `path`, where there is no file."""
+    return _load("", path, env, exists=False)
 
 
 def _read_text(path: Path) -> str:
     try:
         content = _read_regular(path)
     except FileNotFoundError:
-        todo = "write one with `aggregator init`, or name another with --config"
-        what = "there is no such file"
         if path.is_symlink():
-            what, todo = "the link leads to no file", "remove it, or put the file there"
-        raise ConfigError((Problem(str(path), 0, 0, what, todo=todo),)) from None
+            raise _file_error(path, "the link leads to no file", "remove it, or put the file there") from None
+        hint = "write one with `aggregator init`, or name another with --config"
+        raise _file_error(path, "there is no such file", hint) from None
     except OSError as error:
         ShortageError.check(error)
         what = f"the file cannot be read: {error.strerror}"
-        raise ConfigError((Problem(str(path), 0, 0, what, todo="make it a file that can be read"),)) from None
+        raise _file_error(path, what, "make it a file that can be read") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
-        problem = Problem(str(path), line, column, "the file is not UTF-8", todo="save it as UTF-8")
-        raise ConfigError((problem,)) from None
+        raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line, column) from None
 
 
 def _read_regular(path: Path) -> bytes:
-    """The bytes of a regular file: a pipe would be waited for, and a device may have no end."""
+    """The bytes of a regular file. A pipe would block, and a device may have no end."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         content = file.read(MAX_CONFIG_BYTES + 1)
     if len(content) > MAX_CONFIG_BYTES:
         raise OSError(errno.EFBIG, f"it is over {MAX_CONFIG_BYTES:,} bytes")
     return content
 
 
-def _load(text: str, path: Path, env: Mapping[str, str], *, found: bool) -> Config:
-    deep = ConfigError((_deep_problem(path),))
-    if _DEEP_KEY.search(text):
-        raise deep
+def _load(text: str, path: Path, env: Mapping[str, str], *, exists: bool) -> Config:
+    data = _parse(text, path)
+    variables, problems = apply_environment(data, env)
+    absolute = path.absolute()
+    unsupported = take_unsupported(data)
+    file, findings = _validate(data, absolute.parent)
+    findings += [*find_conflicts(file, absolute), *unsupported]
+    locator = Locator(text)
+    problems += place_findings(findings, file=str(path), locator=locator, variables=variables)
+    if any(problem.level == "error" for problem in problems):
+        raise ConfigError(tuple(problems))
+    return _make_config(file, path if exists else None, tuple(problems), locator)
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    if find_long_key(text):
+        raise _deep_error(path)
     try:
         data = tomllib.loads(text)
     except RecursionError:
-        raise deep from None
-    except ValueError as error:  # also what int() says of a number with thousands of digits
+        raise _deep_error(path) from None
+    except ValueError as error:  # also for numbers with thousands of digits
         raise ConfigError((syntax_problem(error, file=str(path), text=text),)) from None
     if _is_deep(data):
-        raise deep
-    variables, problems = apply_environment(data, env)
-    absolute = path.absolute()
-    file, findings = _validate(data, absolute.parent)
-    findings += [*find_conflicts(file, absolute), *find_gaps(data)]
-    if findings:  # only then are positions worth a second reading
-        problems += place_findings(findings, file=str(path), text=text, variables=variables)
-    if any(problem.level == "error" for problem in problems):
-        raise ConfigError(tuple(problems))
-    return _config(file, path if found else None, tuple(problems))
+        raise _deep_error(path)
+    return data
 
 
 def _is_deep(data: dict[str, Any]) -> bool:
-    """Whether values are nested deeper than MAX_DEPTH: what reads them further on takes a part of the stack for each
-    level."""
+    """Whether values are nested deeper than MAX_DEPTH. The functions that read them are recursive."""
     level: list[Any] = [data]
     for _ in range(MAX_DEPTH):
-        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
         level = [value for values in inner for value in values if isinstance(value, dict | list)]
     return bool(level)
 
 
-def _deep_problem(path: Path) -> Problem:
+def _deep_error(path: Path) -> ConfigError:
     what = f"tables or arrays are nested over {MAX_DEPTH} deep"
-    return Problem(str(path), 0, 0, what, todo="write the keys that `aggregator init` shows")
+    return _file_error(path, what, "write the keys that `aggregator init` shows")
+
+
+def _file_error(path: Path, what: str, hint: str, line: int = 0, column: int = 0) -> ConfigError:
+    return ConfigError((Problem(str(path), line, column, what, None, hint),))
 
 
 def _readable_tables(text: str) -> dict[str, Any]:
-    """The tables of a text that is not TOML as a whole: those that go with the ones before them."""
+    """The tables of an invalid TOML text that can be parsed together."""
     return tomllib.loads(_keep_readable("", re.split(r"^(?=[ \t]*\[)", text, flags=re.MULTILINE)))
 
 
 def _keep_readable(kept: str, tables: list[str]) -> str:
-    """`kept`, and after it the tables that can be read with what is before them: all at once, or half by half."""
+    """`kept` and the tables that can be parsed after it: all of them, or those found by bisection."""
     try:
         tomllib.loads(both := kept + "".join(tables))
         return both
@@ -236,7 +245,7 @@ def _keep_readable(kept: str, tables: list[str]) -> str:
 
 
 def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[Finding]]:
-    """The file and all that is wrong with its keys. Wrong ones have their default, so that the rest can be checked."""
+    """The validated file and its findings. Invalid keys get their defaults, so that the rest is checked too."""
     try:
         return File.model_validate(data, context=base), []
     except ValidationError as error:
@@ -246,7 +255,7 @@ def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[Finding]]:
 
 
 def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
-    """The data less the key of a table, or else the whole table, on each of the paths."""
+    """The data without the key (or table) at each path."""
     kept = {name: dict(table) if isinstance(table, dict) else table for name, table in data.items()}
     for name, *rest in paths:
         table = kept.get(str(name))
@@ -258,7 +267,7 @@ def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
     return kept
 
 
-def _config(file: File, path: Path | None, warnings: tuple[Problem, ...]) -> Config:
+def _make_config(file: File, path: Path | None, warnings: tuple[Problem, ...], locator: Locator) -> Config:
     tables = read_tables(file.topics)
     feeds = tuple(_spec(table, file.site, tables) for table in file.feed)
     body_base = file.site.base_url if any(spec.full for spec in feeds) else None
@@ -273,8 +282,10 @@ def _config(file: File, path: Path | None, warnings: tuple[Problem, ...]) -> Con
         tables=tables,
         feeds=feeds,
         ingest=file.ingest,
+        log=file.log,
         path=path,
         warnings=warnings,
+        positions=ConfigPositions(None if path is None else str(path), locator, file, tables),
     )
 
 
@@ -327,7 +338,7 @@ def _rule(table: FeedTable, site: SiteTable, tables: TopicTables) -> Rule:
         default_language=fold(site.language) if language else "",
         min_quality=table.min_quality,
         min_heat=table.min_heat,
-        text=_clause(table.text, read_phrase),
+        text=_clause(table.text, parse_phrase),
         order=table.order,
         duplicates=table.duplicates,
     )

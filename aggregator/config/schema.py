@@ -1,7 +1,7 @@
-"""The config file as people write it: every table, key, default and limit, checked key by key.
+"""The config file as people write it: every table, key, default and limit. docs/spec.md#config.
 
-Defaults stand as they would in the file and are read like it. `base`, the folder that relative paths start at,
-comes as the validation context.
+Defaults are written as in the file, and validated like it. The validation context is the folder that relative paths
+start at.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "summary": ("summary", "description"),
         "link": ("link", "canonicalURL", "externalUrl"),
         "original_link": (),
-        # what keeps a page back goes before what it shows
+        # keys that hide a page come before keys that only show a date
         "published_at": ("publishDate", "pubDate", "published", "date"),
         "updated_at": ("lastmod", "modified", "updated"),
         "expires_at": ("expiryDate", "unpublishDate"),
@@ -122,14 +122,14 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
 FIELDS = tuple(PRESETS["smartable"])
 
 
-def _need_field(name: str) -> str:
+def _check_field(name: str) -> str:
     if name not in FIELDS:
         raise values.BadValueError("is not a field", "use one of " + ", ".join(FIELDS))
     return name
 
 
 def _in_base(read: Any) -> Any:
-    """A validator that also hands `read` the folder that relative paths start at."""
+    """A validator that passes the base folder of relative paths to `read`."""
 
     def validator(value: Any, info: ValidationInfo) -> Any:
         return read(value, info.context)
@@ -141,13 +141,13 @@ def _text_schema(**more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", **more})
 
 
-Text = Annotated[str, AfterValidator(values.need_text)]
+Text = Annotated[str, AfterValidator(values.check_text)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
-SomeTexts = Annotated[Texts, AfterValidator(values.need_some)]
+SomeTexts = Annotated[Texts, AfterValidator(values.check_not_empty)]
 Phrases = Annotated[
-    tuple[Annotated[str, AfterValidator(values.need_phrase)], ...],
+    tuple[Annotated[str, AfterValidator(values.check_phrase)], ...],
     Field(strict=False),
-    AfterValidator(values.need_some),
+    AfterValidator(values.check_not_empty),
 ]
 Keys = Annotated[
     tuple[Text, ...],
@@ -157,18 +157,18 @@ Keys = Annotated[
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "examples": [["title", "name"]]}
     ),
 ]
-FieldName = Annotated[str, AfterValidator(_need_field), _text_schema(enum=FIELDS)]
-Slug = Annotated[str, AfterValidator(values.need_slug), _text_schema(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
-SourceName = Annotated[str, AfterValidator(values.need_source_name)]
-Language = Annotated[str, AfterValidator(values.need_language)]
-Address = Annotated[str, AfterValidator(values.need_address)]
-OldAddress = Annotated[str, AfterValidator(values.need_old_address)]
+FieldName = Annotated[str, AfterValidator(_check_field), _text_schema(enum=FIELDS)]
+Slug = Annotated[str, AfterValidator(values.check_slug), _text_schema(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
+SourceName = Annotated[str, AfterValidator(values.check_source_name)]
+Language = Annotated[str, AfterValidator(values.check_language)]
+Url = Annotated[str, AfterValidator(values.check_url)]
+OldPath = Annotated[str, AfterValidator(values.check_old_path)]
 Duration = Annotated[
     timedelta,
     PlainValidator(values.read_duration),
     _text_schema(pattern="^([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"),
 ]
-Interval = Annotated[Duration, AfterValidator(values.need_second)]
+Interval = Annotated[Duration, AfterValidator(values.check_interval)]
 Size = Annotated[
     int,
     PlainValidator(values.read_size),
@@ -182,7 +182,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 def _key(default: Any, description: str, example: Any = None) -> Any:
-    """A key of a table, its default written as in the file."""
+    """A key of a table, with its default as in the file."""
     examples = None if example is None else [example]
     return Field(default, validate_default=True, description=description, examples=examples)
 
@@ -194,19 +194,19 @@ class Table(BaseModel):
 
 
 class SiteTable(Table):
-    """What every feed says of where it comes from."""
+    """The site."""
 
-    id: Text | None = _key(None, "What ids are minted from; keep it for good", "feeds.example.org")
+    id: Text | None = _key(None, "All ids are made from it; never change it", "feeds.example.org")
     title: Text = _key("Feeds", "Title of the site and of the feed of all records")
-    base_url: Annotated[str, AfterValidator(values.read_base_url)] = _key(
-        "http://127.0.0.1:8000/", "Public address of the output folder"
+    base_url: Annotated[str, AfterValidator(values.check_base_url)] = _key(
+        "http://127.0.0.1:8000/", "Public URL of the output folder"
     )
     language: Language = _key("en", "Language of the feeds, such as en or pt-BR")
     timezone: Annotated[ZoneInfo, PlainValidator(values.read_timezone), _text_schema()] = _key(
-        "UTC", "Zone of dates without one, and of cron"
+        "UTC", "Time zone of dates without one, and of cron"
     )
-    author: Text | None = _key(None, "Who the feeds are by; the title if not given", "Example News")
-    icon: Address | None = _key(None, "Address of an image", "https://example.org/icon.png")
+    author: Text | None = _key(None, "Author of the feeds; default: the title", "Example News")
+    icon: Url | None = _key(None, "URL of an image", "https://example.org/icon.png")
     copyright: Text | None = _key(None, "Rights in the feeds", "© Example News")
 
 
@@ -216,36 +216,36 @@ class RecordsTable(Table):
     name: SourceName | None = _key(None, "Name of this source; one source may have none", "news")
     path: FilePath = _key("../incoming", "Folder of the records, scanned recursively")
     include: SomeTexts = _key(["*.md", "*.markdown"], "Patterns of the names of record files")
-    exclude: Texts = _key([], "Patterns of the names of files that are no records all the same", ["*.sync-conflict-*"])
+    exclude: Texts = _key([], "Patterns of the names of files that are not read", ["*.sync-conflict-*"])
     preset: Preset = _key("smartable", "Which front matter keys hold which field")
-    default_published: bool = _key(True, "What a record without the flag is")
+    default_published: bool = _key(True, "Whether a record without the flag is published")
     max_bytes: Size = _key("1MB", "Largest file")
     max_depth: Count = _key(32, "Deepest nesting of front matter")
     max_nodes: Count = _key(20_000, "Most values in front matter")
     removal_grace: Duration = _key("10m", "How long a mass removal waits and a rename may take")
     topics: Texts = _key([], "Topics added to every record", ["Always"])
-    link_template: Annotated[str, AfterValidator(values.need_link_template)] | None = _key(
-        None, "Address of a record without a link; also {slug}, {year}, {month}, {day}", "https://example.org/{path}"
+    link_template: Annotated[str, AfterValidator(values.check_link_template)] | None = _key(
+        None, "Link of a record without one; also {slug}, {year}, {month}, {day}", "https://example.org/{path}"
     )
     fields: dict[FieldName, Keys] = _key({}, "Front matter keys of single fields; the first one present wins")
 
 
 class ScheduleTable(Table):
-    """When the records are looked at."""
+    """When records are scanned."""
 
-    every: Interval = _key("60s", "Time between scans; not with cron")
+    every: Interval = _key("60s", "Time between scans; cannot be combined with cron")
     cron: Annotated[str, AfterValidator(values.read_cron)] | None = _key(
         None, "Five fields: minute, hour, day of the month, month, weekday (0 and 7 are Sunday)", "*/5 * * * *"
     )
     watch: bool = _key(True, "Also scan as soon as a file changes")
-    rescan: Interval = _key("15m", "While watching, time between walks of the whole folder")
+    rescan: Interval = _key("15m", "Time between full scans while watching")
 
 
 class StoreTable(Table):
-    """What the service remembers."""
+    """The database."""
 
     url: Annotated[str, AfterValidator(_in_base(values.read_store_url))] = _key(
-        "sqlite:///../data/aggregator.db", "Address of the store: sqlite:///path or postgresql+psycopg://…"
+        "sqlite:///../data/aggregator.db", "URL of the store: sqlite:///path or postgresql+psycopg://…"
     )
 
 
@@ -256,14 +256,14 @@ class OutputTable(Table):
     formats: Annotated[
         tuple[Format, ...],
         Field(strict=False),
-        AfterValidator(values.need_some),
-        AfterValidator(values.without_repeats),
+        AfterValidator(values.check_not_empty),
+        AfterValidator(values.drop_repeats),
     ] = _key(list(get_args(Format)), "Documents of every feed")
-    limit: Limit = _key(50, "Entries a feed")
+    limit: Limit = _key(50, "Entries in a feed")
     min_stay: Duration = _key("24h", "No entry leaves a feed sooner after its release")
     max_bytes: Size = _key("1MB", "Largest feed document")
-    late: Duration = _key("30d", "How old a new record may be and still come out on top")
-    archive: bool = _key(True, "Archive documents for what has left the window (RFC 5005)")
+    late: Duration = _key("30d", "Greatest age at which a new record is placed on top")
+    archive: bool = _key(True, "Archive pages for entries that left the window (RFC 5005)")
     pages: bool = _key(True, "An HTML page for every feed")
     tombstones: Duration = _key("30d", "How long Atom feeds name a withdrawn entry")
 
@@ -271,7 +271,7 @@ class OutputTable(Table):
 class ServeTable(Table):
     """The HTTP server."""
 
-    host: Text = _key("127.0.0.1", "Address to listen on")
+    host: Text = _key("127.0.0.1", "Host name or IP address to listen on")
     port: Port = _key(8000, "Port to listen on; 0 takes a free one")
     admin_port: Annotated[int, Field(ge=1, le=65535)] | None = _key(
         None, "Port of /status and /metrics on 127.0.0.1", 8001
@@ -283,17 +283,17 @@ class TopicsTable(Table):
 
     auto: bool = _key(True, "A feed for every topic that a published record has")
     min_entries: Count = _key(1, "Entries that a topic needs before it has a feed")
-    max_feeds: Count = _key(10_000, "Most topics that have a feed; those beyond get none")
-    keep_empty: Duration = _key("30d", "How long the feed of a topic stays when it has no entry any more")
-    slugs: dict[Text, Slug] = _key({}, "Slug of a topic's feed; aggregator feeds --pin prints those that were given")
+    max_feeds: Count = _key(10_000, "Most feeds of topics; further topics get none")
+    keep_empty: Duration = _key("30d", "How long the feed of a topic exists without an entry")
+    slugs: dict[Text, Slug] = _key({}, "Slug of the feed of a topic; aggregator feeds --pin prints the current ones")
     alias: dict[Text, Text] = _key({}, "Another spelling of a topic, and the topic: one topic, one feed")
-    parent: dict[Text, Text] = _key({}, "Topic that a topic belongs to: its entries are also in the feed of that one")
+    parent: dict[Text, Text] = _key({}, "Parent of a topic: its entries are also in the parent's feed")
     titles: dict[Text, Text] = _key({}, "Title of a topic's feed")
     descriptions: dict[Text, Text] = _key({}, "Description of a topic's feed")
 
 
 class ClauseTable(Table):
-    """What an entry must have."""
+    """A clause."""
 
     any: SomeTexts | None = _key(None, "At least one of these", ["AI"])
     all: SomeTexts | None = _key(None, "All of these", ["AI"])
@@ -301,14 +301,14 @@ class ClauseTable(Table):
 
 
 class TextTable(Table):
-    """What title and summary of an entry must say."""
+    """A clause over title and summary."""
 
     any: Phrases | None = _key(None, "At least one of these", ["GPU", "re:TPU v[0-9]"])
     all: Phrases | None = _key(None, "All of these", ["GPU"])
     none: Phrases | None = _key(None, "Not one of these", ["GPU"])
 
 
-# One key of the contract has two meanings, told apart by what is written.
+# `language` has two meanings: a text is the language of the feed, a table is a clause.
 LanguageOrClause = Annotated[
     Annotated[ClauseTable, Tag(TABLE_TAG)] | Annotated[Language, Tag(TEXT_TAG)],
     Discriminator(lambda value: TABLE_TAG if isinstance(value, dict) else TEXT_TAG),
@@ -321,7 +321,7 @@ class FeedTable(Table):
     slug: Slug = Field(description="Folder of the feed; a topic's slug replaces that topic's feed", examples=["ai"])
     title: Text | None = _key(None, "Title of the feed", "AI")
     description: Text | None = _key(None, "Description of the feed", "All about AI")
-    image: Address | None = _key(None, "Address of an image", "https://example.org/ai.png")
+    image: Url | None = _key(None, "URL of an image", "https://example.org/ai.png")
     language: LanguageOrClause | None = _key(
         None, "Language of the feed, or a table of the languages its entries may have", "en"
     )
@@ -330,31 +330,38 @@ class FeedTable(Table):
     type: ClauseTable | None = _key(None, "Types of its entries")
     provider: ClauseTable | None = _key(None, "Providers of its entries")
     text: TextTable | None = _key(None, "Words or phrases in title and summary, or expressions that begin with re:")
-    min_quality: Score | None = _key(None, "Least quality", 70)
-    min_heat: Score | None = _key(None, "Least heat", 70)
-    max_age: Interval | None = _key(None, "Age at which an entry leaves, from its date of publication", "90d")
+    min_quality: Score | None = _key(None, "Lowest quality", 70)
+    min_heat: Score | None = _key(None, "Lowest heat", 70)
+    max_age: Interval | None = _key(None, "Age since its published date at which an entry leaves the documents", "90d")
     content: Literal["summary", "full"] = _key("summary", "What an entry holds")
     per_provider: Count | None = _key(None, "Most entries of one provider shown at a time", 3)
     limit: Limit | None = _key(None, "Entries of this feed; output.limit if not given", 30)
     order: Literal["released", "published"] = _key(
-        "released", "What entries are chosen and sorted by: when they came out here, or their date"
+        "released", "Sort entries by their release in this feed, or by their published date"
     )
-    duplicates: Literal["keep", "merge"] = _key("keep", "merge makes one entry of one canonical link")
-    moved_from: Annotated[tuple[OldAddress, ...], Field(strict=False)] = _key(
-        [], "Old slugs or paths that go on working", ["old-slug"]
+    duplicates: Literal["keep", "merge"] = _key("keep", "merge shows one entry for each canonical link")
+    moved_from: Annotated[tuple[OldPath, ...], Field(strict=False)] = _key(
+        [], "Old slugs or paths that continue to work", ["old-slug"]
     )
 
 
 class WebsubTable(Table):
-    """The hub that is told of changes."""
+    """The WebSub hub."""
 
-    hub: Address | None = _key(None, "Address of the hub", "https://hub.example.org/")
+    hub: Url | None = _key(None, "URL of the hub", "https://hub.example.org/")
 
 
 class IngestTable(Table):
-    """How records are read."""
+    """How files are read."""
 
     workers: Annotated[int, Field(ge=0)] | None = _key(None, "Processes for many files; 0 is none", 2)
+
+
+class LogTable(Table):
+    """The log."""
+
+    format: Literal["auto", "text", "json"] = _key("auto", "auto is text on a terminal, else JSON")
+    level: Literal["debug", "info", "warning", "error"] = _key("info", "Least severe lines that are logged")
 
 
 def _as_array(value: Any) -> Any:
@@ -366,7 +373,10 @@ class File(Table):
 
     site: SiteTable = _key({}, "The site")
     records: Annotated[
-        tuple[RecordsTable, ...], Field(strict=False), BeforeValidator(_as_array), AfterValidator(values.need_some)
+        tuple[RecordsTable, ...],
+        Field(strict=False),
+        BeforeValidator(_as_array),
+        AfterValidator(values.check_not_empty),
     ] = _key({}, "The records: one table, or several sources")
     schedule: ScheduleTable = _key({}, "The schedule")
     store: StoreTable = _key({}, "The store")
@@ -376,6 +386,7 @@ class File(Table):
     feed: Annotated[tuple[FeedTable, ...], Field(strict=False)] = _key([], "Feeds with a rule of their own")
     websub: WebsubTable = _key({}, "WebSub")
     ingest: IngestTable = _key({}, "Reading")
+    log: LogTable = _key({}, "The log")
 
 
 @cache
@@ -385,12 +396,12 @@ def config_schema() -> dict[str, Any]:
     records = schema["properties"]["records"]
     array = {"type": records.pop("type"), "items": records.pop("items")}
     records["anyOf"] = [array["items"], array]
-    title = {"title": "Config of aggregator", "description": "Keys that are left out have their default."}
+    title = {"title": "Config of aggregator", "description": "Missing keys have their default."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **title}
 
 
 def describe(path: tuple[str | int, ...]) -> dict[str, Any]:
-    """What the JSON Schema says of the key at the path; nothing of one that it does not know."""
+    """The JSON Schema of the key at the path; empty for an unknown key."""
     schema = config_schema()
     node = schema
     for part in path:
@@ -405,7 +416,7 @@ def describe(path: tuple[str | int, ...]) -> dict[str, Any]:
 
 
 def _tidy(node: Any) -> Any:
-    """The schema less what TOML has not, null, and the titles that repeat the names of keys."""
+    """The schema without null, which TOML does not have, and without titles that repeat key names."""
     if isinstance(node, list):
         return [_tidy(part) for part in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""Single values as people write them: durations, sizes, addresses, zones, slugs."""
+"""Single values as people write them: durations, sizes, cron, URLs, time zones, slugs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
-from aggregator.feeds.phrases import expression_error, read_phrase
+from aggregator.feeds.phrases import expression_error, parse_phrase
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 
 T = TypeVar("T")
@@ -21,7 +19,7 @@ T = TypeVar("T")
 _SQLITE = "sqlite:///"
 
 _DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
-_LONGEST = timedelta(days=36_525)  # so that no date plus or minus a duration leaves the calendar
+_LONGEST = timedelta(days=36_525)  # a date plus or minus a duration must stay in the calendar
 _SIZE = re.compile(r"(\d{1,15}) ?(B|[KMG]B|[KMG]iB)", re.ASCII)
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -41,16 +39,15 @@ _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 
 
 class BadValueError(ValueError):
-    """A value that cannot be used: `what` follows the name of the key, `todo` says what to write instead."""
+    """An invalid value. `what` follows the name of the key in the message; `hint` says what to write."""
 
-    def __init__(self, what: str, todo: str) -> None:
+    def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
-        self.what = what
-        self.todo = todo
+        self.what, self.hint = what, hint
 
 
 def read_duration(value: object) -> timedelta:
-    """The time that a text such as "90s", "10m" or "1h30m" stands for."""
+    """Parses a duration such as "90s", "10m" or "1h30m"."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match or not value:
         raise BadValueError("is not a duration", 'write a number with s, m, h, d or w, such as "10m" or "1h30m"')
@@ -64,15 +61,18 @@ def read_duration(value: object) -> timedelta:
     return duration
 
 
-def need_second(value: timedelta) -> timedelta:
-    """The duration, which is at least a second."""
+def check_interval(value: timedelta) -> timedelta:
+    """The duration if it is at least a second; raises BadValueError, as all `check_` functions do."""
     if value < timedelta(seconds=1):
         raise BadValueError("is less than a second", 'write a duration of at least "1s"')
     return value
 
 
 def read_size(value: object) -> int:
-    """The bytes that a text such as "1MB" (10^6) or "1MiB" (2^20), or a number of bytes, stands for; at least 1."""
+    """Parses a size such as "1MB" (10^6 bytes) or "1MiB" (2^20), or a number of bytes.
+
+    pydantic's ByteSize is not used, because it also takes "1KB or so", "10mbit" and "1.5B".
+    """
     size = 0
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
         size = int(match[1]) * _UNITS[match[2]]
@@ -90,6 +90,8 @@ def read_cron(value: str) -> str:
 
     If both the day of the month and the weekday are limited, one of them must match.
     """
+    from cronsim import CronSim, CronSimError
+
     fields = re.sub(r"(?i)-sun\b", "-7", value).split()  # a week that ends on Sunday: fri-sun
     if len(fields) != len(_CRON_FIELDS):
         raise BadValueError(
@@ -113,6 +115,8 @@ def read_cron(value: str) -> str:
 
 def shortest_gap_minutes(cron: str) -> int:
     """The minutes between the two runs of one day that are closest; 1440 if there is one run."""
+    from cronsim import CronSim
+
     minute, hour, *_ = cron.split()
     runs = CronSim(f"{minute} {hour} * * *", _CRON_START - timedelta(seconds=1))
     first = next(runs)
@@ -120,39 +124,39 @@ def shortest_gap_minutes(cron: str) -> int:
     return min((after - before) // timedelta(minutes=1) for before, after in pairwise([first, *day]))
 
 
-def need_text(value: str) -> str:
-    """The text, which is neither blank nor holds a control character or a lone surrogate."""
+def check_text(value: str) -> str:
+    """The text if it is not blank and has no control characters and no lone surrogates."""
     if not value.strip():
-        raise BadValueError("is empty", "write a text or remove the line")
+        raise BadValueError("is empty", "write a text, or remove the line")
     if _UNSHOWABLE.search(value):
-        raise BadValueError("holds a character that cannot be shown", "write it as one line of plain text")
+        raise BadValueError("contains a control character", "write it as one line of plain text")
     return value
 
 
-def need_phrase(value: str) -> str:
-    """The word or phrase, or the expression that re2 takes."""
-    need_text(value)
-    if wrong := expression_error(read_phrase(value)):
+def check_phrase(value: str) -> str:
+    """The word, the phrase, or the expression if re2 accepts it."""
+    check_text(value)
+    if wrong := expression_error(parse_phrase(value)):
         raise BadValueError(
-            f"holds an expression that cannot be used ({wrong})",
+            f"contains an invalid expression ({wrong})",
             "write it as https://github.com/google/re2/wiki/Syntax says, or without re: to look for words",
         )
     return value
 
 
-def need_slug(value: str) -> str:
-    """The slug of a feed: lower-case ASCII letters and digits, joined by single hyphens, and not a reserved word."""
+def check_slug(value: str) -> str:
+    """The slug if it is lower-case ASCII letters and digits, joined by single hyphens, and not reserved."""
     if not _SLUG.fullmatch(value) or len(value) > _LONGEST_SLUG:
         raise BadValueError(
             "is not a slug", "use lower-case letters a-z, digits and single hyphens, such as ai-hardware"
         )
     if value in RESERVED_SLUGS:
-        raise BadValueError("is a reserved slug", "choose another; reserved are " + ", ".join(sorted(RESERVED_SLUGS)))
+        raise BadValueError("is a reserved slug", "choose another; reserved: " + ", ".join(sorted(RESERVED_SLUGS)))
     return value
 
 
-def need_source_name(value: str) -> str:
-    """The name of a source. No slash: ids are minted from `name/path`."""
+def check_source_name(value: str) -> str:
+    """The name of a source. It has no slash, because ids are minted from `name/path`."""
     if not _SOURCE_NAME.fullmatch(value):
         raise BadValueError(
             "is not a source name", "use letters a-z, digits, dots, hyphens and underscores, such as news"
@@ -160,46 +164,44 @@ def need_source_name(value: str) -> str:
     return value
 
 
-def need_language(value: str) -> str:
+def check_language(value: str) -> str:
     """The language tag, as `xml:lang` takes it."""
     if not _LANGUAGE.fullmatch(value):
         raise BadValueError("is not a language tag", "write one such as en or pt-BR")
     return value
 
 
-def need_address(value: str) -> str:
-    """The absolute http(s) address."""
+def check_url(value: str) -> str:
+    """The absolute http(s) URL."""
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable or re.search(r"\s", value) or _UNSHOWABLE.search(value):
-        raise BadValueError(
-            "is not an absolute http or https address", "write it in full, such as https://example.org/"
-        )
+        raise BadValueError("is not an absolute http or https URL", "write it in full, such as https://example.org/")
     return value
 
 
-def read_base_url(value: str) -> str:
-    """The public address of the output folder, with a slash at its end."""
-    need_address(value)
+def check_base_url(value: str) -> str:
+    """The public URL of the output folder, with a slash at its end."""
+    check_url(value)
     if "?" in value or "#" in value or "@" in urlsplit(value).netloc:
         raise BadValueError("has a user, a query or a fragment", "write scheme, host and path alone")
     return value if value.endswith("/") else value + "/"
 
 
-def need_link_template(value: str) -> str:
-    """The address of a record, with `{path}` or `{slug}` in it, and perhaps the parts of its date."""
-    marks = set(re.findall(r"\{[^{}]*\}?|\}", value))
-    if not marks & {"{path}", "{slug}"} or marks - {"{path}", "{slug}", "{year}", "{month}", "{day}"}:
+def check_link_template(value: str) -> str:
+    """The link template: a URL with `{path}` or `{slug}`, and perhaps with parts of the date."""
+    placeholders = set(re.findall(r"\{[^{}]*\}?|\}", value))
+    if not placeholders & {"{path}", "{slug}"} or placeholders - {"{path}", "{slug}", "{year}", "{month}", "{day}"}:
         raise BadValueError("is not a template with {path}", "write one such as https://example.org/{path}")
-    need_address(re.sub(r"[{}]", "", value))
+    check_url(re.sub(r"[{}]", "", value))
     return value
 
 
-def need_old_address(value: str) -> str:
-    """An old slug or path of a feed, relative to the output folder; hidden files are ours or nobody's."""
+def check_old_path(value: str) -> str:
+    """An old slug or path of a feed, relative to the output folder. Hidden names are not allowed."""
     parts = value.removesuffix("/").split("/")
     if (
         not all(parts)
@@ -208,13 +210,13 @@ def need_old_address(value: str) -> str:
         or _UNSHOWABLE.search(value)
     ):
         raise BadValueError(
-            "is not an old address", "write what follows base_url, such as old-slug or tags/ai/index.xml"
+            "is not an old URL path", "write what follows base_url, such as old-slug or tags/ai/index.xml"
         )
     return value
 
 
 def read_timezone(value: object) -> ZoneInfo:
-    """The time zone of that name."""
+    """The time zone with this name."""
     try:
         if isinstance(value, str):
             return ZoneInfo(value)
@@ -224,45 +226,45 @@ def read_timezone(value: object) -> ZoneInfo:
 
 
 def read_path(value: object, base: Path) -> Path:
-    """The absolute path; a relative one starts at `base`. Links are left as they are."""
+    """The absolute path; a relative path starts at `base`. Links are not resolved."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise BadValueError("is not a path", "write it in quotes, relative to the config file or from the root")
+    if value.startswith("s3://"):
+        raise BadValueError("is a bucket, which is not supported by this version yet", "write the path of a folder")
     return Path(os.path.normpath(base / value))
 
 
 def read_store_url(value: str, base: Path) -> str:
-    """The address of the store, the path of a SQLite file made absolute."""
+    """The URL of the store, with an absolute path if it is a SQLite file."""
     if value.startswith("postgresql+psycopg://"):
         return value
     file = sqlite_file(value)
     if not file or file == ":memory:":
-        raise BadValueError(
-            "is not the address of a store", "write sqlite:///path or postgresql+psycopg://user@host/name"
-        )
+        raise BadValueError("is not the URL of a store", "write sqlite:///path or postgresql+psycopg://user@host/name")
     path = read_path(file, base).as_posix().replace("%", "%25").replace("?", "%3F")
     _, query, options = value.partition("?")
     return f"{_SQLITE}{path}{query}{options}"
 
 
 def sqlite_file(url: str) -> str | None:
-    """The path of the SQLite file at that address, or None if it is of another kind."""
+    """The path of the SQLite file with this URL; None for another database."""
     if not url.startswith(_SQLITE):
         return None
     return unquote(url.removeprefix(_SQLITE).partition("?")[0])
 
 
-def need_some(value: tuple[T, ...]) -> tuple[T, ...]:
-    """The list, which is not empty."""
+def check_not_empty(value: tuple[T, ...]) -> tuple[T, ...]:
+    """The list if it is not empty."""
     if not value:
-        raise BadValueError("is an empty list", "name at least one or remove the line")
+        raise BadValueError("is an empty list", "name at least one, or remove the line")
     return value
 
 
-def without_repeats(value: tuple[T, ...]) -> tuple[T, ...]:
-    """The list with each value once."""
+def drop_repeats(value: tuple[T, ...]) -> tuple[T, ...]:
+    """The list without repeated values."""
     return tuple(dict.fromkeys(value))
 
 
 def as_list(value: Any) -> Any:
-    """A single text as a list of one, anything else as it is."""
+    """A text as a list of one; any other value unchanged."""
     return [value] if isinstance(value, str) else value

@@ -1,6 +1,6 @@
-"""Words, phrases and expressions: does a text say them? Case is no difference. Pure.
+"""Matches words, phrases and expressions in texts, ignoring case. Pure.
 
-The home of re2, whose time is linear in the length of the text whatever the expression.
+Expressions are for re2, because its time is linear in the length of the text for every expression.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from aggregator.slugs import topic_key
 from aggregator.unicode import normal_form
 
 EXPRESSION = "re:"
-"""What an expression begins with; anything else is a word or a phrase."""
+"""The prefix of an expression; anything else is a word or a phrase."""
 MAX_EXPRESSION = 500
 """Characters of an expression."""
-MAX_COMPILED = 1 << 20
-"""Bytes that an expression may take in memory, together with what re2 remembers of texts."""
+MAX_COMPILED_BYTES = 1 << 20
+"""The memory limit of re2 for one expression, with its caches."""
 
-# Letters of scripts that put no space between words, or, as Hangul, hang particles on them: first and last of each run.
+# Code point ranges of scripts without spaces between words, and of Hangul, where particles are attached to words.
 _UNSPACED = (
     (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
     (0x1000, 0x109F),  # Myanmar
@@ -46,15 +46,15 @@ _UNSPACED = (
 _BOUNDS = tuple(chain.from_iterable((first, last + 1) for first, last in _UNSPACED))
 
 
-def read_phrase(written: str) -> str:
-    """What was written as clauses hold it: a phrase folded as topics are, an expression with `re:` in front."""
+def parse_phrase(written: str) -> str:
+    """The phrase in the form that clauses store: folded like a topic, or `re:` and the expression."""
     if written[: len(EXPRESSION)].casefold() == EXPRESSION:
         return EXPRESSION + normal_form(written[len(EXPRESSION) :].strip())
     return topic_key(written)
 
 
 def expression_error(phrase: str) -> str | None:
-    """Why an expression cannot be used, in re2's words; None if it can, and of any other phrase."""
+    """Why re2 refuses an expression; None for a valid one and for words and phrases."""
     if not phrase.startswith(EXPRESSION):
         return None
     if phrase == EXPRESSION:
@@ -62,46 +62,47 @@ def expression_error(phrase: str) -> str | None:
     if len(phrase) > len(EXPRESSION) + MAX_EXPRESSION:
         return f"it is longer than {MAX_EXPRESSION} characters"
     try:
-        _searcher(phrase)
+        _compile(phrase)
     except ValueError as error:
         return str(error)
     return None
 
 
-def says(texts: tuple[str, ...], phrase: str) -> bool:
-    """Whether one of the texts has the phrase, as `read_phrase` gives it: whole, or what the expression finds.
+def contains_phrase(texts: tuple[str, ...], phrase: str) -> bool:
+    """Whether any text contains the phrase (see `parse_phrase`) as whole words, or matches the expression.
 
-    Whole is a phrase with no letter, digit or mark on either side; between letters of a script without spaces, and
-    between one of them and another, no side is looked at.
+    Whole words have no letter, digit or mark directly before or after them. Scripts without spaces have no such
+    boundaries, so letters next to theirs do not count.
     """
     if phrase.startswith(EXPRESSION):
-        return any(map(_searcher(phrase), _read_plain(texts)))
-    return any(_has_whole(text, phrase) for text in _read_folded(texts))
+        return any(map(_compile(phrase), _plain_texts(texts)))
+    return any(_contains_words(text, phrase) for text in _folded_texts(texts))
 
 
-# One entry is tried against many rules, one after the other.
+# Cached, because many rules are evaluated for one entry.
 @lru_cache(maxsize=8)
-def _read_folded(texts: tuple[str, ...]) -> tuple[str, ...]:
+def _folded_texts(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(topic_key, texts))
 
 
 @lru_cache(maxsize=8)
-def _read_plain(texts: tuple[str, ...]) -> tuple[str, ...]:
+def _plain_texts(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(" ".join(normal_form(text).split()) for text in texts)
 
 
-def _has_whole(text: str, phrase: str) -> bool:
+def _contains_words(text: str, phrase: str) -> bool:
     start = text.find(phrase)
     while start >= 0:
         end = start + len(phrase)
-        if _is_parted(text[max(start - 1, 0) : start], phrase[0]) and _is_parted(text[end : end + 1], phrase[-1]):
+        before, after = text[max(start - 1, 0) : start], text[end : end + 1]
+        if _is_word_boundary(before, phrase[0]) and _is_word_boundary(after, phrase[-1]):
             return True
         start = text.find(phrase, start + 1)
     return False
 
 
-def _is_parted(neighbour: str, edge: str) -> bool:
-    """Whether the word of a phrase ends at its `edge`, though the `neighbour` follows, which may be empty."""
+def _is_word_boundary(neighbour: str, edge: str) -> bool:
+    """Whether a word ends between the first or last letter of a phrase and its neighbour, which may be empty."""
     if not neighbour or unicodedata.category(neighbour)[0] not in "LNM":
         return True
     return _is_unspaced(edge) or _is_unspaced(neighbour)
@@ -112,17 +113,17 @@ def _is_unspaced(letter: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _searcher(phrase: str) -> Callable[[str], object]:
-    """Finds the expression in a text; raises ValueError with what is wrong with it."""
+def _compile(phrase: str) -> Callable[[str], object]:
+    """The search function of an expression. Raises ValueError with the message of re2."""
     import re2  # few sites have an expression
 
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
-    options.max_mem = MAX_COMPILED
+    options.max_mem = MAX_COMPILED_BYTES
     try:
         search: Callable[[str], object] = re2.compile(phrase.removeprefix(EXPRESSION), options).search
     except re2.error as error:
-        said = error.args[0]
-        raise ValueError(said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)) from None
+        message = error.args[0]
+        raise ValueError(message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)) from None
     return search

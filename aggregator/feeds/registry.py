@@ -1,237 +1,75 @@
-"""Feeds: which there are, what each shows now, and when that changed."""
+"""Which feeds exist, and what they are called: rows, slugs, titles and ids, from topics and the config.
+
+    prepare_feeds -> sync_configured_feeds -> (entries are placed) -> give_slugs, retire_empty
+
+A slug stays with its topic. A feed leaves its slug in `old_slug` when it moves, when it was empty for `keep_empty`, and
+when its topic becomes an alias. No other topic gets that slug. It redirects to the present feed of the topic, and is
+given back to the topic when its feed returns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from aggregator.documents import ALL
-from aggregator.feeds.archives import SEALED_AT_ONCE, is_complete, seal_backfills, seal_outside, settle_pages
-from aggregator.feeds.membership import new_feed
-from aggregator.feeds.slugs import OF_TOPIC, forget_old_slugs, published_feeds, read_old_slugs
-from aggregator.feeds.topics import free_id, ids_in_use
-from aggregator.feeds.window import FeedReader, TopicTerms, describe, feed_digest, json_digest
-from aggregator.model import Feed, FeedSummary
-from aggregator.settings import FeedPolicy
+from aggregator.feeds.active import ActiveFeeds
+from aggregator.feeds.membership import meet_topics, new_feed, try_entries
+from aggregator.feeds.rules import FeedRules, rule_text
+from aggregator.feeds.window import TopicTerms, describe, json_digest
+from aggregator.ids import IdMint
+from aggregator.model import FeedSummary
+from aggregator.settings import FeedPolicy, FeedSpec, Rule
 from aggregator.slugs import topic_slug
-from aggregator.store.database import Store
-from aggregator.store.entries import shown_update, update_entries
-from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import FEED_TOUCHED, AnyRow, archive_page, entry, feed, feed_entry
-from aggregator.store.session import ALL_FEED, Writer, execute_many, from_us, read_meta, to_us, write_meta
+from aggregator.store.entries import published_entry, shown_update, update_entries
+from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, archive_page, entry, feed, feed_entry, old_slug
+from aggregator.store.session import Writer, from_us, read_meta, span_us, upsert, write_meta
+from aggregator.topics import TopicTables
 
-CHUNK = 100
+BATCH = 1000
+"""How many entries are evaluated in one transaction."""
+REEVALUATING = ""
+"""The value of `feed.rule` during a re-evaluation: neither the old nor the new rule holds."""
+OF_TOPIC = (feed.c.topic.is_not(None), feed.c.slug.is_not(None), feed.c.rule.is_(None))
+"""Feeds of topics, except those that a configured feed replaces."""
 
-_SETTLED_COLUMNS = "version shown_hash changed_at updated_at newest_at left_out pages stale_at unused_since".split()
-_SETTLED = (
-    update(feed)
-    .where(feed.c.id == bindparam("feed_id"))
-    .values({name: bindparam(name) for name in _SETTLED_COLUMNS} | {"touched": literal_column("false")})
-)
-_LAST_WITHDRAWAL = (
-    select(feed_entry.c.left_at)
-    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_by == WITHDRAWN)
-    .order_by(feed_entry.c.left_at.desc())
-    .limit(1)
-)
+# keys of `meta`
+_SETTINGS, _TABLES, _PINS = "shape", "topic_links", "topic_names"
 
 
-def prepare_feeds(writer: Writer, title: str, shape: str) -> None:
-    """Makes the feed `all` in a new store, and marks the feeds touched that a change of config or an age concerns.
-
-    `shape` names what of the config decides what feeds show.
-    """
-    stale = (feed.c.stale_at <= writer.now, ~feed.c.touched)
-    with writer.read() as connection:
-        row = connection.execute(select(feed.c.title, feed.c.updated_at).where(feed.c.id == ALL_FEED)).first()
-        reshaped = read_meta(connection, "shape") != shape
-        aged = connection.execute(select(feed.c.id).where(*stale).limit(1)).first() is not None
-    if not (row is None or row.title != title or reshaped or aged):
-        return
-    with writer.write() as connection:
-        if row is None:
-            connection.execute(insert(feed).values(**new_feed(writer, ALL_FEED, None, title), slug=ALL))
-        elif row.title != title:
-            values = {"title": title, "touched": True, "updated_at": max(row.updated_at, writer.now)}
-            connection.execute(update(feed).where(feed.c.id == ALL_FEED).values(values))
-        if reshaped:
-            connection.execute(update(feed).values(touched=True))
-            write_meta(connection, "shape", shape)
-            _forget_late_updates(connection, writer)
-        connection.execute(update(feed).where(*stale).values(touched=True))
+# what exists now
 
 
-def _forget_late_updates(connection: Connection, writer: Writer) -> None:
-    """Takes back, once in the life of a store, updates that are still to come: older versions believed a record that
-    stated such a time, and its feeds kept it for good."""
-    if read_meta(connection, "late_updates") is not None:
-        return
-    write_meta(connection, "late_updates", "forgotten")
-    columns = "id dated_at released_at published_at edited_at returned_at stored_at".split()
-    late = (entry.c.stated_update_at > writer.now, entry.c.updated_at > writer.now)
-    changes = []
-    for row in connection.execute(select(*(entry.c[name] for name in columns)).where(*late)):
-        published = row.dated_at if row.released_at is None else row.published_at
-        updated = shown_update(published, None, row.edited_at, row.returned_at, row.stored_at)
-        changes.append({"entry_key": row.id, "stated_update_at": None, "updated_at": updated})
-    update_entries(connection, changes)
-    for table in (feed, archive_page):  # without a hash of what they showed, they are shown anew
-        changed = update(table).where(table.c.updated_at > writer.now)
-        connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", touched=True))
+def published_feeds(policy: FeedPolicy, *columns: Any) -> Select[Any]:
+    """The published feeds: `all`, configured feeds and, with `topics.auto`, feeds of topics."""
+    kinds: list[ColumnElement[bool]] = [feed.c.id == ALL_FEED, feed.c.rule.is_not(None)]
+    if policy.auto:
+        kinds.append(feed.c.topic.is_not(None))
+    return select(*columns).where(feed.c.slug.is_not(None), or_(*kinds)).order_by(feed.c.slug)
 
 
-def settle_feeds(writer: Writer, reader: FeedReader, stopped: Callable[[], None]) -> bool:
-    """Gives slugs to topics with enough entries, and a new version to every touched feed that shows something new;
-    returns whether any was touched."""
-    reader.forget()
-    if writer.policy.auto:
-        _give_slugs(writer)
-    with writer.read() as connection:
-        terms = read_terms(connection, writer.policy)
-    if writer.policy.archive:
-        seal_backfills(writer, reader, terms, stopped)
-    settled = False
-    touched = select(feed).where(FEED_TOUCHED, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(CHUNK)
-    while True:
-        stopped()
-        with writer.read() as connection:
-            rows = connection.execute(touched).all()
-        if not rows:
-            break
-        settled, sealed = True, 0
-        changes = []
-        with writer.write() as connection:
-            for row in rows:
-                changes.append(_settle(connection, writer, reader, row, terms))
-                sealed += (changes[-1]["pages"] - row.pages) * reader.limit(row)
-                if sealed >= SEALED_AT_ONCE:  # the others stay touched, or this would take too long
-                    break
-            execute_many(connection, _SETTLED, changes)
-        if sealed >= SEALED_AT_ONCE:
-            writer.commit()
-    if writer.policy.archive:
-        settle_pages(writer, reader, stopped)
-    return settled
+def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
+    """The rows of the published feeds, by slug."""
+    return {row.slug: row for row in connection.execute(published_feeds(policy, feed))}
 
 
-def _settle(
-    connection: Connection, writer: Writer, reader: FeedReader, row: AnyRow, terms: TopicTerms
-) -> dict[str, Any]:
-    """Compares what the feed would show with what it shows, both cut at its last change: time alone changes no feed,
-    save when it makes an entry too old. Returns the row's values for `_SETTLED`."""
-    at = row.changed_at
-    shown = reader.read(connection, row, at, terms)
-    if shown.stale_at is not None and shown.stale_at <= writer.now:
-        at = writer.now
-        shown = reader.read(connection, row, at, terms)
-    values = {"feed_id": row.id} | {name: getattr(row, name) for name in _SETTLED_COLUMNS}
-    values |= {"changed_at": at}
-    archive, digest = writer.policy.archive, feed_digest(shown, terms)
-    if digest != row.shown_hash or (archive and not is_complete(connection, row, shown)):
-        read_again = at != writer.now
-        if read_again:
-            shown = reader.read(connection, row, writer.now, terms)
-        if archive:
-            values["pages"] = seal_outside(connection, reader, row, shown, terms)
-            shown = replace(shown, feed=replace(shown.feed, pages=values["pages"]))
-        if read_again or values["pages"] != row.pages:
-            digest = feed_digest(shown, terms)
-        times = [from_us(row.updated_at), *(one.updated for one in shown.feed.entries)]
-        times += [from_us(at) for at in connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id})]
-        if shown.last_release is not None:
-            times.append(from_us(shown.last_release))
-        values |= {
-            "version": row.version + 1,
-            "shown_hash": digest,
-            "changed_at": writer.now,
-            "updated_at": to_us(max(times)),
-        }
-        reader.keep(replace(shown.feed, version=row.version + 1, updated=max(times)))
-    unused = row.topic is not None and row.rule is None and not row.size
-    values["unused_since"] = row.unused_since or writer.now if unused else None
-    return values | {"left_out": shown.left_out.stored(), "newest_at": shown.newest_at, "stale_at": shown.stale_at}
-
-
-def _give_slugs(writer: Writer) -> None:
-    """Slugs for the topics that have enough entries now, in order of names, pins first; one once given stays.
-
-    No more than `max_feeds` topics have a feed: `writer` knows which of those with enough entries have none.
-    """
-    pins = writer.policy.tables.slugs
-    with writer.read() as connection:
-        waiting = _waiting_topics(connection, writer.policy)
-        room = writer.policy.max_feeds - _count_topic_feeds(connection) if waiting else 0
-    waiting.sort(key=lambda row: row.topic not in pins)
-    rows, writer.without_feed = waiting[: max(room, 0)], [row.title for row in waiting[max(room, 0) :]]
-    if not rows:
-        return
-    with writer.write() as connection:
-        _free_slugs(connection, {pins.get(row.topic) or topic_slug(row.topic, ()) for row in rows})
-        given = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
-        taken = {*given, *writer.policy.specs, *writer.old_slugs, *pins.values()}
-        used, old = ids_in_use(connection), read_old_slugs(connection)
-        changes = []
-        for row in rows:
-            pin = pins.get(row.topic)
-            slug = pin or ""
-            if pin is None or pin in given:
-                slug = old.choose(row.topic, taken, writer.policy.tables.alias)
-            taken.add(slug)
-            minted = free_id(slug, used) if row.minted_from is None else row.minted_from
-            changes.append({"feed_id": row.id, "given": slug, "minted": None if minted == slug else minted})
-        connection.execute(
-            update(feed)
-            .where(feed.c.id == bindparam("feed_id"))
-            .values(
-                slug=bindparam("given"),
-                minted_from=bindparam("minted"),
-                touched=True,
-                changed_at=writer.now,
-                updated_at=writer.now,
-            ),
-            changes,
+def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
+    """The list of published feeds: `all`, then the others by title."""
+    rows = connection.execute(published_feeds(policy, feed)).all()
+    return tuple(
+        FeedSummary(
+            row.slug,
+            row.title,
+            describe(row, policy, row.title, site_title),
+            row.size,
+            None if row.newest_at is None else from_us(row.newest_at),
+            from_us(row.updated_at),
         )
-        if old.topics:
-            forget_old_slugs(connection, [one["given"] for one in changes])
-        if writer.policy.min_entries > 1:
-            _touch_companions(connection, [row.id for row in rows])
-
-
-def topics_without_feed(connection: Connection, policy: FeedPolicy) -> list[str]:
-    """The names of topics that have enough entries and no feed, because too many have one."""
-    return [row.title for row in _waiting_topics(connection, policy)] if policy.auto else []
-
-
-def _waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
-    """Topics that have enough entries and no feed, by name.
-
-    A topic whose slug is that of a feed of the config is none of them: that one stands for its feed. A pin goes before.
-    """
-    pins = policy.tables.slugs
-    enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
-    columns = (feed.c.id, feed.c.topic, feed.c.title, feed.c.minted_from)
-    rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
-    return [row for row in rows if row.topic in pins or topic_slug(row.topic, ()) not in policy.specs]
-
-
-def _count_topic_feeds(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(feed).where(*OF_TOPIC)) or 0
-
-
-def _free_slugs(connection: Connection, wanted: Collection[str]) -> None:
-    """Takes the wanted slugs from feeds that the config names no more."""
-    dropped = (feed.c.topic.is_(None), feed.c.id != ALL_FEED, feed.c.rule.is_(None), feed.c.slug.in_(wanted))
-    connection.execute(update(feed).where(*dropped).values(slug=None))
-
-
-def _touch_companions(connection: Connection, feed_ids: list[int]) -> None:
-    """Entries link the feeds of their topics: when a topic gets one, every feed that shows an entry of it changes."""
-    members = select(feed_entry.c.entry_id).where(feed_entry.c.feed_id.in_(feed_ids), feed_entry.c.left_at.is_(None))
-    companions = select(feed_entry.c.feed_id).where(feed_entry.c.entry_id.in_(members), feed_entry.c.left_at.is_(None))
-    connection.execute(update(feed).where(feed.c.id.in_(companions)).values(touched=True))
+        for row in sorted(rows, key=lambda row: (row.id != ALL_FEED, row.title.casefold(), row.slug))
+    )
 
 
 def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
@@ -240,71 +78,454 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     return {row.topic: row.slug for row in rows}
 
 
-def topic_terms(store: Store, policy: FeedPolicy) -> TopicTerms:
-    """What entries call their topics now."""
-    with store.read() as connection:
-        return read_terms(connection, policy)
-
-
-def read_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
-    """What entries call their topics, as this transaction sees them."""
+def read_topic_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
+    """The category terms of topics."""
     return TopicTerms(topic_slugs(connection, policy), frozenset(policy.specs), policy.tables.slugs)
 
 
-def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
-    """The version of every feed that is published, by slug, with a mark of what it shows: a store that was set back and
-    went on has the same numbers again, for something else."""
-    rows = connection.execute(published_feeds(policy, feed.c.slug, feed.c.version, feed.c.shown_hash))
-    return {row.slug: f"{row.version}-{row.shown_hash.hex()[:12]}" for row in rows}
+def topics_without_feed(connection: Connection, policy: FeedPolicy) -> list[str]:
+    """The titles of topics that have enough entries and no feed, because `max_feeds` is reached."""
+    if not policy.auto:
+        return []
+    return [policy.tables.titles.get(row.topic) or row.topic_name for row in _waiting_topics(connection, policy)]
 
 
-def read_feeds(connection: Connection, reader: FeedReader, terms: TopicTerms, slugs: Sequence[str]) -> Iterator[Feed]:
-    """The feeds with these slugs as they are shown, in that order."""
-    for start in range(0, len(slugs), CHUNK):
-        chunk = slugs[start : start + CHUNK]
-        rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(chunk)))}
-        for slug in chunk:
-            row = rows[slug]
-            yield reader.take(slug, row.version) or reader.read_settled(connection, row, terms).feed
+def pinnable_slugs(connection: Connection, policy: FeedPolicy) -> list[tuple[str, str]]:
+    """The name and the slug of every topic whose feed is published, by slug, without aliases."""
+    if not policy.auto:
+        return []
+    columns = (feed.c.topic, feed.c.slug, feed.c.topic_name)
+    rows = connection.execute(select(*columns).where(*OF_TOPIC).order_by(feed.c.slug))
+    return [(row.topic_name, row.slug) for row in rows if row.topic not in policy.tables.alias]
 
 
-def find_feeds(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
-    """The rows of the feeds that are published, by slug."""
-    return {row.slug: row for row in connection.execute(published_feeds(policy, feed))}
+# after a change of the config
 
 
-def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
-    """The list of published feeds: `all`, then the others by title."""
-    rows = connection.execute(published_feeds(policy, feed)).all()
-    ordered = sorted(rows, key=lambda row: (row.id != ALL_FEED, row.title.casefold(), row.slug))
-    return tuple(
-        FeedSummary(
-            row.slug,
-            row.title,
-            describe(row, policy, site_title),
-            row.size,
-            None if row.newest_at is None else from_us(row.newest_at),
-            from_us(row.updated_at),
-        )
-        for row in ordered
-    )
+def prepare_feeds(writer: Writer, settings: str) -> None:
+    """Creates `all` in a new store, and marks feeds dirty after a change of the config or when an entry reaches
+    `max_age`.
 
-
-def settle_index(writer: Writer, site_title: str, *, pages: bool) -> None:
-    """Gives the list of feeds a new version when what it shows has changed."""
+    `settings` is the fingerprint of all settings that affect documents, except rules.
+    """
+    stale = (feed.c.stale_at <= writer.now, ~feed.c.dirty)
     with writer.read() as connection:
-        summaries = summarise_feeds(connection, writer.policy, site_title)
-        version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
-    shown = [
-        [one.slug, one.title, one.description, *([one.entries, str(one.newest)] if pages else [])] for one in summaries
-    ]
-    digest = json_digest(shown).hex()
-    if digest != before:
+        is_new = connection.execute(select(feed.c.id).where(feed.c.id == ALL_FEED)).first() is None
+        changed = read_meta(connection, _SETTINGS) != settings
+        any_stale = connection.execute(select(feed.c.id).where(*stale).limit(1)).first() is not None
+    if not (is_new or changed or any_stale):
+        return
+    with writer.write() as connection:
+        if is_new:
+            row = new_feed(writer, ALL_FEED, None, ALL) | {"slug": ALL, "uid": writer.mint.feed_id(ALL)}
+            connection.execute(insert(feed).values(row))
+        if changed:
+            connection.execute(update(feed).values(dirty=True))
+            write_meta(connection, _SETTINGS, settings)
+            _forget_future_updates(connection, writer)
+        connection.execute(update(feed).where(*stale).values(dirty=True))
+
+
+def _forget_future_updates(connection: Connection, writer: Writer) -> None:
+    """Removes updates in the future, once in the life of a store: older versions believed a record that stated such an
+    update, and its feeds kept it."""
+    if read_meta(connection, "late_updates") is not None:
+        return
+    write_meta(connection, "late_updates", "forgotten")
+    columns = "id dated_at released_at published_at edited_at returned_at stored_at".split()
+    future = (entry.c.stated_update_at > writer.now, entry.c.updated_at > writer.now)
+    changes = []
+    for row in connection.execute(select(*(entry.c[name] for name in columns)).where(*future)):
+        published = row.dated_at if row.released_at is None else row.published_at
+        updated = shown_update(published, None, row.edited_at, row.returned_at, row.stored_at)
+        changes.append({"entry_key": row.id, "stated_update_at": None, "updated_at": updated})
+    update_entries(connection, changes)
+    for table in (feed, archive_page):  # an empty hash differs from every digest
+        changed = update(table).where(table.c.updated_at > writer.now)
+        connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", dirty=True))
+
+
+def sync_configured_feeds(
+    writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec], stopped: Callable[[], None]
+) -> None:
+    """Applies the feeds and topics of the config to the store, and activates their rules in `feeds`.
+
+        rows are created, moved, taken from topics, given back -> entries are evaluated in batches -> rules are stored
+
+    A configured feed takes over the row of the topic with its slug, or the row of the feed that it moved from. A topic
+    gets its row back when the table is gone. New rules are evaluated for all published entries. A stop between two
+    batches only repeats the evaluation.
+    """
+    changes = _FeedChanges(writer, feeds, specs)
+    if changes.added or changes.changed or changes.moved:
         with writer.write() as connection:
-            write_meta(connection, "index", f"{int(version) + 1} {digest}")
+            changes.write_rows(connection)
+    if changes.evaluated or changes.moved:
+        _evaluate_all(writer, feeds, changes, stopped)
+        with writer.write() as connection:
+            changes.write_evaluated(connection)
+    if changes.added or changes.changed or changes.evaluated or changes.moved:
+        feeds.reload(writer)
+    feeds.use_rules(changes.rules, changes.old_slugs)
+    if alias := feeds.tables.alias:
+        _retire(writer, feed.c.topic.in_(alias))  # the slugs of aliases redirect to the topic itself
+    _apply_pins(writer, feeds, [spec.slug for spec in specs])
 
 
-def index_version(connection: Connection) -> str:
-    """The version of the list of feeds, with a mark of what it shows."""
-    version, _, digest = (read_meta(connection, "index") or "0 ").partition(" ")
-    return f"{version}-{digest[:12]}"
+class _FeedChanges:
+    """The differences between the rows of feeds and the config."""
+
+    def __init__(self, writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec]) -> None:
+        self._writer, self._feeds, self._mint, self._tables = writer, feeds, writer.mint, feeds.tables
+        self.old_slugs = frozenset(old for spec in specs for old in spec.old_slugs)
+        self._slugs = frozenset(spec.slug for spec in specs)
+        self.added: list[tuple[dict[str, Any], str]] = []  # new rows, each with the slug that its id is made from
+        self.changed: dict[int, dict[str, Any]] = {}  # values by feed, written before the evaluation
+        self.evaluated: dict[int, dict[str, Any]] = {}  # values by feed with a new rule, written after the evaluation
+        self.rules: dict[int, Rule] = {}  # rules of configured feeds
+        self.returning: dict[str, int] = {}  # feeds that are given back to their topics, by topic
+        with writer.read() as connection:
+            self.moved = _moved_topics(connection, self._tables)  # topics whose members may differ
+            rows = {row.slug: row for row in connection.execute(self._affected_rows())}
+            for spec in specs:
+                self._configure(spec, rows)
+            for row in rows.values():
+                self._release(connection, row)
+
+    def write_rows(self, connection: Connection) -> None:
+        """Writes what comes before the evaluation."""
+        if self.moved:
+            _store_tables(connection, self._tables, self.moved)
+        # freed slugs first: the unique constraint holds within the transaction
+        for feed_id, values in sorted(self.changed.items(), key=lambda item: item[1].get("slug", "") is not None):
+            connection.execute(update(feed).where(feed.c.id == feed_id).values(values))
+        if self.added:
+            used = _ids_in_use(connection)
+            rows = [row | {"uid": _mint_feed_id(self._mint, slug, used)} for row, slug in self.added]
+            connection.execute(insert(feed), rows)
+
+    def write_evaluated(self, connection: Connection) -> None:
+        """Writes what comes after the evaluation."""
+        for feed_id, values in self.evaluated.items():
+            free = _without_lost_slug(connection, feed_id, values)
+            connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
+        if self.moved:
+            _store_tables(connection, self._tables)
+
+    def _affected_rows(self) -> Select[Any]:
+        """The rows of configured feeds, of removed feeds that may return, and of feeds whose slug is needed."""
+        names = self._slugs | self.old_slugs
+        ids = [self._mint.feed_id(name) for name in names]
+        columns = (feed.c.id, feed.c.slug, feed.c.uid, feed.c.topic, feed.c.rule, feed.c.updated_at)
+        mine = or_(feed.c.rule.is_not(None), feed.c.slug.in_(names), feed.c.uid.in_(ids))
+        return select(*columns).where(mine, feed.c.slug.is_not(None), feed.c.id != ALL_FEED).order_by(feed.c.id)
+
+    def _configure(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> None:
+        """Assigns a row to a configured feed, and removes it from `rows`."""
+        row = rows.pop(self._stored_slug(spec, rows), None)
+        text = rule_text(spec.rule)
+        is_applied = row is not None and row.rule == text and not _names_any(spec.rule, self.moved)
+        if row is None:
+            feed_id = self._feeds.new_id()
+            new_row = new_feed(self._writer, feed_id, None, spec.slug) | {"slug": spec.slug, "rule": REEVALUATING}
+            self.added.append((new_row, next(iter(spec.old_slugs), spec.slug)))
+        else:
+            feed_id = row.id
+            self._change(row, {"slug": spec.slug} | ({} if is_applied else {"rule": REEVALUATING}))
+        self.rules[feed_id] = spec.rule
+        if not is_applied:
+            self._finish(feed_id, row, {"rule": text})
+
+    def _stored_slug(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> str:
+        """The slug of the feed in the store: its own, an old slug, or one that it had in between."""
+        free = {slug: row for slug, row in rows.items() if slug not in self._slugs}
+        moved = [old for old in spec.old_slugs if old in free and free[old].rule is not None]
+        own = rows.get(spec.slug)
+        is_removed = own is not None and own.topic is None and own.rule is None  # the config had no such feed lately
+        if own is not None and not (moved and is_removed):
+            return spec.slug
+        names = (spec.slug, *spec.old_slugs)
+        ids = {self._mint.feed_id(name) for name in names}
+        moved += [name for name in names if name in free]
+        moved += [slug for slug, row in free.items() if row.uid in ids and (row.rule is not None or row.topic is None)]
+        return moved[0] if moved else spec.slug
+
+    def _release(self, connection: Connection, row: AnyRow) -> None:
+        """Handles a row without a configured feed: gives it back to its topic, or keeps it as a removed feed."""
+        if row.rule is None:
+            if row.slug in self._slugs or (row.topic is not None and row.slug in self.old_slugs):
+                self._change(row, _without_slug(row, self._mint))  # another feed has or redirects its slug
+        elif row.topic is None:
+            self._change(row, {"rule": None})
+        else:
+            self.returning[row.topic] = row.id
+            pins = self._tables.slugs
+            slug = pins.get(row.topic) or self._slug_of_topic(connection, row)
+            others = self._slugs | self.old_slugs | ({*pins.values()} - {pins.get(row.topic)})
+            self._change(row, {"rule": REEVALUATING})
+            self._finish(row.id, row, {"rule": None, "slug": None if slug in others else slug})
+
+    def _slug_of_topic(self, connection: Connection, row: AnyRow) -> str:
+        """The slug that the topic had before a configured feed took it over: the slug that the id is made from."""
+        plain = topic_slug(row.topic)
+        own = [slug for slug in (plain, topic_slug(row.topic, {plain})) if self._mint.feed_id(slug) == row.uid]
+        left = {*connection.scalars(select(old_slug.c.slug).where(old_slug.c.feed_id == row.id))}
+        return own[0] if own and own[0] not in left else str(row.slug)
+
+    def _change(self, row: AnyRow, values: dict[str, Any]) -> None:
+        differing = {name: value for name, value in values.items() if value != getattr(row, name)}
+        if differing:
+            self.changed[row.id] = differing | {"dirty": True}
+
+    def _finish(self, feed_id: int, row: AnyRow | None, values: dict[str, Any]) -> None:
+        updated = max(self._writer.now, row.updated_at if row else 0)
+        self.evaluated[feed_id] = values | {"dirty": True, "updated_at": updated}
+
+
+def _without_slug(row: AnyRow, mint: IdMint) -> dict[str, Any]:
+    """The values of a feed that loses its slug for good. An id that is made from the slug goes to its next feed."""
+    return {"slug": None} | ({"uid": None} if row.uid == mint.feed_id(row.slug) else {})
+
+
+def _without_lost_slug(connection: Connection, feed_id: int, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, without a slug that another feed got in the meantime."""
+    if values.get("slug") is None:
+        return values
+    others = select(feed.c.id).where(feed.c.slug == values["slug"], feed.c.id != feed_id)
+    return values | {"slug": None} if connection.scalar(others) is not None else values
+
+
+def _evaluate_all(writer: Writer, feeds: ActiveFeeds, changes: _FeedChanges, stopped: Callable[[], None]) -> None:
+    """Evaluates every published entry for changed rules and moved topics."""
+    topics = dict(changes.returning)
+    rules = FeedRules({key: rule for key, rule in changes.rules.items() if key in changes.evaluated}, topics)
+    last = -1
+    while True:
+        stopped()
+        with writer.write() as connection:
+            rows = connection.execute(
+                select(entry)
+                .where(entry.c.state == EntryState.PUBLISHED, entry.c.id > last)
+                .order_by(entry.c.id)
+                .limit(BATCH)
+            ).all()
+            entries = [published_entry(row) for row in rows]
+            if changes.moved:
+                meet_topics(connection, writer, feeds, entries)
+                known = ((key, feeds.rules.topic_feeds.get(key)) for key in changes.moved)
+                topics.update((key, feed_id) for key, feed_id in known if feed_id and feed_id not in changes.rules)
+            try_entries(connection, writer, feeds, entries, rules, {*changes.evaluated, *topics.values()})
+        if len(rows) < BATCH:
+            return
+        last = rows[-1].id
+
+
+# tables of topics
+
+
+def _moved_topics(connection: Connection, tables: TopicTables) -> frozenset[str]:
+    """The topics whose members may differ between the stored and the new tables."""
+    stored = json.loads(read_meta(connection, _TABLES) or "{}")
+    before = TopicTables(alias=stored.get("alias", {}), parents=stored.get("parents", {}))
+    spellings = {*before.alias, *before.parents, *tables.alias, *tables.parents}
+    moved = (frozenset(before.lineage(key)) ^ frozenset(tables.lineage(key)) for key in spellings)
+    return frozenset(stored.get("doubt", ())).union(*moved)
+
+
+def _store_tables(connection: Connection, tables: TopicTables, unevaluated: Collection[str] = ()) -> None:
+    """Stores the tables that memberships follow, and the topics that still need evaluation."""
+    stored = {"alias": tables.alias, "parents": tables.parents, "doubt": sorted(unevaluated)}
+    write_meta(connection, _TABLES, json.dumps(stored, ensure_ascii=False))
+
+
+def _names_any(rule: Rule, topics: Collection[str]) -> bool:
+    """Whether the rule names one of the topics."""
+    return any(key in topics for values in (rule.topics.any, rule.topics.all, rule.topics.none) for key in values)
+
+
+def _apply_pins(writer: Writer, feeds: ActiveFeeds, configured: Collection[str]) -> None:
+    """Moves feeds of topics after a change of the pins. Feeds keep their ids.
+
+    A pin replaces the slug of its topic and takes it from any other topic. `configured` are slugs of configured feeds.
+    """
+    pins = feeds.tables.slugs
+    digest = json_digest(sorted(pins.items())).hex()
+    with writer.read() as connection:
+        known = read_meta(connection, _PINS)
+    if digest == known or (known is None and not pins):
+        return
+    with writer.write() as connection:
+        _move_to_pins(connection, writer, feeds, configured)
+        write_meta(connection, _PINS, digest)
+
+
+def _move_to_pins(connection: Connection, writer: Writer, feeds: ActiveFeeds, configured: Collection[str]) -> None:
+    pins = feeds.tables.slugs
+    columns = (feed.c.id, feed.c.topic, feed.c.slug, feed.c.uid)
+    with_slug = (feed.c.slug.is_not(None), feed.c.rule.is_(None), feed.c.id != ALL_FEED)
+    rows = connection.execute(select(*columns).where(*with_slug).order_by(feed.c.topic)).all()
+    pinned = frozenset(pins.values())
+    moving = [row for row in rows if pins.get(row.topic, "" if row.slug in pinned else row.slug) != row.slug]
+    for row in moving:
+        values = _without_slug(row, writer.mint) if row.topic is None else {"slug": None}
+        connection.execute(update(feed).where(feed.c.id == row.id).values(values))
+    moving = [row for row in moving if row.topic is not None]
+    if not moving:
+        return
+    taken = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))), *pinned, *configured}
+    taken |= feeds.old_slugs
+    _keep_old_slugs(connection, writer, moving)
+    old = read_old_slugs(connection)
+    slugs = {}
+    for row in moving:
+        slugs[row.id] = pins.get(row.topic) or old.choose(row.topic, taken, feeds.tables.alias)
+        taken.add(slugs[row.id])
+    moved = update(feed).where(feed.c.id == bindparam("feed_id")).values(slug=bindparam("given"), dirty=True)
+    connection.execute(moved, [{"feed_id": feed_id, "given": slug} for feed_id, slug in slugs.items()])
+    _forget_old_slugs(connection, [*slugs.values()])
+
+
+# slugs and ids
+
+
+def give_slugs(writer: Writer, feeds: ActiveFeeds) -> None:
+    """Gives slugs to the topics that have enough entries now, pins first, then by name.
+
+    At most `max_feeds` topics have a feed. The others are in `feeds.without_feed`.
+    """
+    policy, pins = feeds.policy, feeds.tables.slugs
+    with writer.read() as connection:
+        waiting = _waiting_topics(connection, policy)
+        number = connection.scalar(select(func.count()).select_from(feed).where(*OF_TOPIC)) if waiting else 0
+    room = max(policy.max_feeds - (number or 0), 0)
+    waiting.sort(key=lambda row: row.topic not in pins)
+    rows = waiting[:room]
+    feeds.without_feed = [policy.tables.titles.get(row.topic) or row.topic_name for row in waiting[room:]]
+    if not rows:
+        return
+    with writer.write() as connection:
+        _free_slugs(connection, writer, {pins.get(row.topic) or topic_slug(row.topic) for row in rows})
+        in_use = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
+        taken = {*in_use, *policy.specs, *feeds.old_slugs, *pins.values()}
+        used_ids, old = _ids_in_use(connection), read_old_slugs(connection)
+        changes = []
+        for row in rows:
+            slug = pins.get(row.topic)
+            if slug is None or slug in in_use:
+                slug = old.choose(row.topic, taken, policy.tables.alias)
+            taken.add(slug)
+            uid = row.uid or _mint_feed_id(writer.mint, slug, used_ids)
+            changes.append({"feed_id": row.id, "new_slug": slug, "new_uid": uid})
+        connection.execute(
+            update(feed)
+            .where(feed.c.id == bindparam("feed_id"))
+            .values(
+                slug=bindparam("new_slug"),
+                uid=bindparam("new_uid"),
+                dirty=True,
+                changed_at=writer.now,
+                updated_at=writer.now,
+            ),
+            changes,
+        )
+        if old.topics:
+            _forget_old_slugs(connection, [change["new_slug"] for change in changes])
+        if policy.min_entries > 1:
+            _mark_companions_dirty(connection, [row.id for row in rows])
+
+
+def _waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
+    """Topics that have enough entries and no feed, by name.
+
+    A topic whose slug a configured feed has gets no feed of its own, unless it is pinned.
+    """
+    pins = policy.tables.slugs
+    enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
+    columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid)
+    rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
+    return [row for row in rows if row.topic in pins or topic_slug(row.topic) not in policy.specs]
+
+
+def _free_slugs(connection: Connection, writer: Writer, wanted: Collection[str]) -> None:
+    """Takes the wanted slugs from removed feeds."""
+    removed = (feed.c.topic.is_(None), feed.c.id != ALL_FEED, feed.c.rule.is_(None), feed.c.slug.in_(wanted))
+    for row in connection.execute(select(feed.c.id, feed.c.slug, feed.c.uid).where(*removed)).all():
+        connection.execute(update(feed).where(feed.c.id == row.id).values(_without_slug(row, writer.mint)))
+
+
+def _mark_companions_dirty(connection: Connection, feed_ids: list[int]) -> None:
+    """Marks the feeds dirty that have entries of these feeds: entries link to the feeds of their topics."""
+    members = select(feed_entry.c.entry_id).where(feed_entry.c.feed_id.in_(feed_ids), feed_entry.c.left_at.is_(None))
+    companions = select(feed_entry.c.feed_id).where(feed_entry.c.entry_id.in_(members), feed_entry.c.left_at.is_(None))
+    connection.execute(update(feed).where(feed.c.id.in_(companions)).values(dirty=True))
+
+
+def _ids_in_use(connection: Connection) -> set[str]:
+    return {*connection.scalars(select(feed.c.uid).where(feed.c.uid.is_not(None)))}
+
+
+def _mint_feed_id(mint: IdMint, slug: str, used: set[str]) -> str:
+    """The id of a new feed: made from its slug, or from `slug~2` if another feed has that id. Adds it to `used`."""
+    uid, take = mint.feed_id(slug), 1
+    while uid in used:
+        take += 1
+        uid = mint.feed_id(f"{slug}~{take}")
+    used.add(uid)
+    return uid
+
+
+class OldSlugs(NamedTuple):
+    """The slugs that topics had before."""
+
+    topics: Mapping[str, str]  # the topic of each slug
+    slugs: Mapping[str, list[str]]  # the slugs of each topic, the latest first
+
+    def choose(self, topic: str, taken: Collection[str], alias: Mapping[str, str]) -> str:
+        """The slug for a topic: the last that it had and that is free, else one made from its name."""
+        for slug in self.slugs.get(topic, ()):
+            if slug not in taken:
+                return slug
+        others = {slug for slug, owner in self.topics.items() if alias.get(owner, owner) != topic}
+        return topic_slug(topic, {*taken, *others} if others else taken)
+
+
+def read_old_slugs(connection: Connection) -> OldSlugs:
+    """The slugs that topics had before."""
+    rows = connection.execute(
+        select(old_slug.c.slug, feed.c.topic)
+        .join(feed, feed.c.id == old_slug.c.feed_id)
+        .order_by(old_slug.c.since.desc(), old_slug.c.slug)
+    )
+    topics: dict[str, str] = {row.slug: row.topic for row in rows}
+    slugs: dict[str, list[str]] = {}
+    for slug, topic in topics.items():
+        slugs.setdefault(topic, []).append(slug)
+    return OldSlugs(topics, slugs)
+
+
+def _keep_old_slugs(connection: Connection, writer: Writer, rows: Collection[AnyRow]) -> None:
+    upsert(connection, old_slug, [{"slug": row.slug, "feed_id": row.id, "since": writer.now} for row in rows])
+
+
+def _forget_old_slugs(connection: Connection, slugs: Collection[str]) -> None:
+    """Removes slugs that are in use again."""
+    connection.execute(delete(old_slug).where(old_slug.c.slug.in_(slugs)))
+
+
+def retire_empty(writer: Writer, policy: FeedPolicy) -> bool:
+    """Takes the slugs of topics that have had no entry for `keep_empty`; True if there are any."""
+    since = writer.now - span_us(policy.keep_empty)
+    return _retire(writer, feed.c.unused_since <= since, feed.c.size == 0)
+
+
+def _retire(writer: Writer, *conditions: ColumnElement[bool]) -> bool:
+    """Moves the slugs of these feeds of topics to `old_slug`. The feeds keep their ids."""
+    with writer.read() as connection:
+        query = select(feed.c.id, feed.c.slug).where(*OF_TOPIC, *conditions).order_by(feed.c.id)
+        rows = connection.execute(query).all()
+    if rows:
+        with writer.write() as connection:
+            _keep_old_slugs(connection, writer, rows)
+            retired = update(feed).where(feed.c.id.in_([row.id for row in rows]))
+            connection.execute(retired.values(slug=None, unused_since=None))
+    return bool(rows)

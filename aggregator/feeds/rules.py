@@ -1,4 +1,4 @@
-"""Rules: does an entry belong in a feed, and if not, why? `failing_clause` is the only meaning of a rule. Pure."""
+"""Rules: does an entry match a feed, and if not, why? Nothing but `failing_clauses` decides. Pure."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 
-from aggregator.feeds.phrases import says
+from aggregator.feeds.phrases import contains_phrase
 from aggregator.model import Content, Facts
 from aggregator.settings import NO_CLAUSE, Clause, Rule
 from aggregator.slugs import topic_key
 from aggregator.topics import NO_TABLES, TopicTables
 
 fold = lru_cache(maxsize=8192)(topic_key)
-"""The form in which texts of rules and of entries are compared: that of topics. Most of them come again and again."""
+"""The form in which values of rules and entries are compared, which is the key of a topic. Cached: values repeat."""
 
 
 def read_facts(content: Content, quality: float, heat: float, tables: TopicTables = NO_TABLES) -> Facts:
-    """What rules read of an entry: its topics by the names that `tables` give them, and those that these belong to."""
+    """What rules read of an entry. Its topics are aliased by `tables`, and their parents added."""
     provider = content.provider
     return Facts(
-        topics=tables.all_of(map(fold, content.topics)),
+        topics=tables.with_parents(map(fold, content.topics)),
         category=fold(content.category),
         type=fold(content.type),
         provider=fold(provider.name) if provider else "",
@@ -41,17 +41,17 @@ def topic_rule(key: str) -> Rule:
 
 
 def matches(facts: Facts, rule: Rule) -> bool:
-    """Whether an entry is in."""
+    """Whether an entry matches."""
     return failing_clause(facts, rule) is None
 
 
 def failing_clause(facts: Facts, rule: Rule) -> str | None:
-    """The first clause that keeps an entry out, such as `topics.any` or `min_quality`; None if it is in."""
+    """The first clause that excludes an entry, such as `topics.any` or `min_quality`; None if it matches."""
     return next(failing_clauses(facts, rule), None)
 
 
 def failing_clauses(facts: Facts, rule: Rule) -> Iterator[str]:
-    """Every clause that keeps an entry out; those that cost most to try come last."""
+    """All clauses that exclude an entry, the most expensive to evaluate last."""
     if rule.default_language and not facts.language:
         facts = replace(facts, language=rule.default_language)
     for field, clause, has in (
@@ -68,20 +68,20 @@ def failing_clauses(facts: Facts, rule: Rule) -> Iterator[str]:
     if _is_below(facts.heat, rule.min_heat):
         yield "min_heat"
     if rule.text is not NO_CLAUSE:
-        yield from _failing_tests("text", rule.text, partial(says, facts.texts))
+        yield from _failing_tests("text", rule.text, partial(contains_phrase, facts.texts))
 
 
 def rule_text(rule: Rule) -> str:
-    """The rule as one text, the same for equal rules and in every version: what it does not ask for is not in it."""
-    stated: dict[str, object] = {}
+    """The rule as JSON, the same for equal rules. Defaults are left out, so new clauses do not change old texts."""
+    clauses: dict[str, object] = {}
     for field in fields(rule):
         value = getattr(rule, field.name)
         if value == field.default:
             continue
         if isinstance(value, Clause):
             value = {test: sorted(getattr(value, test)) for test in ("any", "all", "none") if getattr(value, test)}
-        stated[field.name] = value
-    return json.dumps(stated, ensure_ascii=False, sort_keys=True)
+        clauses[field.name] = value
+    return json.dumps(clauses, ensure_ascii=False, sort_keys=True)
 
 
 def _failing_tests(field: str, clause: Clause, has: Callable[[str], bool]) -> Iterator[str]:
@@ -106,25 +106,25 @@ def _has_type(facts: Facts, value: str) -> bool:
 
 
 def _has_provider(facts: Facts, value: str) -> bool:
-    """By name, or by domain: `example.org` stands for all below it too, as whoever writes it means."""
+    """By name or by domain; `example.org` includes its subdomains."""
     if value in (facts.provider, facts.provider_domain):
         return True
     return "." in value and facts.provider_domain.endswith(f".{value}")
 
 
 def _has_language(facts: Facts, value: str) -> bool:
-    """Basic filtering (RFC 4647 section 3.3.1): `en` takes `en-GB` too."""
+    """Basic filtering (RFC 4647 section 3.3.1): `en` includes `en-GB`."""
     return facts.language == value or facts.language.startswith(f"{value}-")
 
 
 def _is_below(score: float, least: float | None) -> bool:
-    """Whether a score fails its minimum; -1 is not scored, and fails every one."""
+    """Whether a score is below its minimum; -1 is not scored and below every minimum."""
     return least is not None and not score >= max(least, 0)
 
 
 class FeedRules:
-    """The rules of all feeds that are tried together: by the key of the feed those of the config and of `all`, by the
-    key of the topic those of topics. Few of them are tried on an entry: the others name topics that it has not."""
+    """The rules of many feeds: of `all` and the feeds of the config by the key of the feed, of topics by the key of the
+    topic. Only rules that name a topic of the entry, or no topic, are evaluated."""
 
     def __init__(self, rules: Mapping[int, Rule], topic_feeds: dict[str, int]) -> None:
         self._rules = rules
@@ -133,25 +133,25 @@ class FeedRules:
         self._all = frozenset(feed for feed, rule in rules.items() if rule == Rule())
         self._others = [feed for feed, rule in rules.items() if not rule.topics.any and feed not in self._all]
         self.merging = frozenset(feed for feed, rule in rules.items() if rule.duplicates == "merge")
-        """Feeds in which one entry of a canonical link stands for the others."""
+        """Feeds that merge duplicates."""
         self.by_date = frozenset(feed for feed, rule in rules.items() if rule.order == "published")
-        """Feeds in which entries have their place by their date of publication."""
+        """Feeds that are ordered by published date."""
         for feed, rule in rules.items():
             for key in rule.topics.any:
                 self._by_topic[key].append(feed)
 
     def matching_feeds(self, topics: frozenset[str], facts: Callable[[], Facts]) -> set[int]:
-        """The feeds that an entry of these topics is in; `facts` is asked for the rest only if a rule reads it."""
-        found = {self.topic_feeds[key] for key in topics if key in self.topic_feeds}
-        found |= self._all
-        tried = {*self._others}
+        """The feeds that an entry with these topics matches; `facts` is called only if a rule reads more."""
+        matching = {self.topic_feeds[key] for key in topics if key in self.topic_feeds}
+        matching |= self._all
+        candidates = {*self._others}
         if self._by_topic:
-            tried.update(feed for key in topics for feed in self._by_topic.get(key, ()))
-        if tried:
+            candidates.update(feed for key in topics for feed in self._by_topic.get(key, ()))
+        if candidates:
             known = facts()
-            found.update(feed for feed in tried if matches(known, self._rules[feed]))
-        return found
+            matching.update(feed for feed in candidates if matches(known, self._rules[feed]))
+        return matching
 
     def clause_against(self, facts: Facts, feed: int) -> str:
-        """What keeps an entry out of a feed that it is not in: a clause of its rule, or `topic`."""
+        """What excludes an entry from a feed that it does not match: a clause of the rule, or `topic`."""
         return (failing_clause(facts, self._rules[feed]) if feed in self._rules else None) or "topic"

@@ -1,4 +1,4 @@
-"""The URLs that subscribers have, and which of them a change of the config takes away or moves."""
+"""The URLs that subscribers have, and which of them a change of the config removes or redirects."""
 
 from __future__ import annotations
 
@@ -10,88 +10,106 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from aggregator.documents import PAGE
-from aggregator.feeds.policy import InForce, is_in_force, keep_in_force, read_in_force
-from aggregator.feeds.slugs import published_feeds, topic_moves
+from aggregator.feeds.active_config import ActiveConfig, is_active, read_active, store_active
+from aggregator.feeds.registry import published_feeds, read_old_slugs
 from aggregator.model import UrlChange
 from aggregator.settings import FILE_NAMES, FeedPolicy, FeedSpec, OutputOptions
+from aggregator.slugs import topic_slug
 from aggregator.store.schema import feed
 from aggregator.store.session import Writer, from_us, read_meta, span_us, write_meta
 
-SAID_FOR = timedelta(days=30)
-"""How long `status` names a URL that is gone."""
+NOTICE_AGE = timedelta(days=30)
+"""How long `status` names a URL that was removed."""
 _KEY = "lost_urls"
 
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """What subscribers may have: the slugs of feeds, the names of the documents of each, and what leads to a feed, an
-    old slug or the path of an old document."""
+    """The URLs that work under one config, relative to the base URL."""
 
-    slugs: frozenset[str] = frozenset()
-    names: frozenset[str] = frozenset()
-    moved: Mapping[str, str] = field(default_factory=dict)
+    slugs: frozenset[str] = frozenset()  # of feeds
+    names: frozenset[str] = frozenset()  # of the documents of each feed
+    redirects: Mapping[str, str] = field(default_factory=dict)  # an old slug, or the path of an old document -> a slug
 
     def work(self, url: str) -> bool:
-        """Whether a slug or an old path is a feed, or leads to one."""
-        return url in self.slugs or url in self.moved
+        """Whether a slug or an old path is a feed, or redirects to one."""
+        return url in self.slugs or url in self.redirects
 
 
-def read_urls(connection: Connection, config: InForce) -> Urls:
-    """The URLs that work under this config, as the store has its feeds now."""
+def read_urls(connection: Connection, config: ActiveConfig) -> Urls:
+    """The URLs that work under this config, with the feeds that the store has now."""
     policy, options = config.policy, config.options
-    stated = {old: spec.slug for spec in policy.specs.values() for old in spec.moved_from}
+    configured = {old: spec.slug for spec in policy.specs.values() for old in spec.moved_from}
     published = connection.scalars(published_feeds(policy, feed.c.slug))
     return Urls(
-        # slugs of the config too: a cycle that was stopped may have taken one away already
+        # configured slugs too, because a cycle that was stopped may have taken one away already
         slugs=frozenset(published).union(policy.specs),
         names=_names(options),
-        moved=topic_moves(connection, policy) | stated,
+        redirects=topic_redirects(connection, policy) | configured,
     )
 
 
+def topic_redirects(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
+    """The present slug of the topic of each old slug that no feed has."""
+    topics = read_old_slugs(connection).topics
+    if not topics:
+        return {}
+    published = connection.execute(published_feeds(policy, feed.c.topic, feed.c.slug)).all()
+    slugs = {row.topic: row.slug for row in published if row.topic is not None}
+    in_use = {row.slug for row in published}.union(policy.specs, *(spec.old_slugs for spec in policy.specs.values()))
+    redirects = {}
+    for slug, owner in topics.items():
+        topic = policy.tables.topic(owner)
+        target = slugs.get(topic) or topic_slug(topic)  # a configured feed with that slug replaces the topic's feed
+        if slug not in in_use and target in in_use:
+            redirects[slug] = target
+    return redirects
+
+
 def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) -> tuple[UrlChange, ...]:
-    """What becomes of each URL that works before and does not work afterwards, or leads elsewhere."""
+    """The URLs that work before and do not work afterwards, or redirect."""
     changes = [
         UrlChange(f"*/{name}", None, 'with its format in "formats" below [output], or "pages = true" for index.html')
         for name in sorted(before.names - after.names)
     ]
     for slug in sorted(before.slugs - after.slugs):
-        if (target := after.moved.get(slug)) is not None:
+        if (target := after.redirects.get(slug)) is not None:
             changes.append(UrlChange(f"{slug}/", f"{target}/", ""))
         else:
             changes.append(UrlChange(f"{slug}/", None, _keeping(slug, old, new)))
-    for path, slug in sorted(before.moved.items()):
+    for path, slug in sorted(before.redirects.items()):
         if not after.work(path):
-            heir = slug if slug in new.specs else None
+            successor = slug if slug in new.specs else None
             url = f"{path}/" if "/" not in path and "." not in path else path
-            changes.append(UrlChange(url, None, _moved_from(path, heir)))
+            changes.append(UrlChange(url, None, _moved_from(path, successor)))
     return tuple(changes)
 
 
-def urls_before(writer: Writer, config: InForce) -> Urls | None:
-    """The URLs that work until now, under the config in force; None while that is this one."""
+def urls_before(writer: Writer, config: ActiveConfig) -> Urls | None:
+    """The URLs that work under the active config; None if `config` is active already."""
     with writer.read() as connection:
-        if is_in_force(connection, config.text):
+        if is_active(connection, config):
             return None
-        last = read_in_force(connection)
+        last = read_active(connection)
         return Urls() if last is None else read_urls(connection, last)
 
 
-def note_config(writer: Writer, before: Urls, config: InForce) -> None:
-    """Keeps the config as the one in force from now on, and which URLs it took away from those `before`."""
+def activate_config(writer: Writer, before: Urls, config: ActiveConfig) -> None:
+    """Makes `config` the active config, and stores which URLs it removes."""
     with writer.write() as connection:
-        last = read_in_force(connection) or config
+        last = read_active(connection) or config
         changes = compare_urls(before, read_urls(connection, config), last.policy, config.policy)
-        gone = [[one.url, one.keep, writer.now] for one in changes if one.target is None]
-        since = writer.now - span_us(SAID_FOR)
-        kept = [one for one in json.loads(read_meta(connection, _KEY) or "[]") if one[2] > since]
-        write_meta(connection, _KEY, json.dumps([*kept, *gone], ensure_ascii=False))
-        keep_in_force(connection, config.text)
+        lost = [[change.url, change.keep, writer.now] for change in changes if change.target is None]
+        since = writer.now - span_us(NOTICE_AGE)
+        stored = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
+        write_meta(connection, _KEY, json.dumps([*stored, *lost], ensure_ascii=False))
+        store_active(connection, config)
 
 
-def say_lost_urls(connection: Connection, config: InForce, now: int) -> Iterator[str]:
-    """The URLs that the config took away lately and that still do not work, a line for each."""
-    lost = [one for one in json.loads(read_meta(connection, _KEY) or "[]") if one[2] > now - span_us(SAID_FOR)]
+def lost_url_notices(connection: Connection, config: ActiveConfig, now: int) -> Iterator[str]:
+    """A line for each URL that a config removed lately and that still does not work."""
+    since = now - span_us(NOTICE_AGE)
+    lost = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
     if not lost:
         return
     working = read_urls(connection, config)
@@ -106,22 +124,24 @@ def _names(options: OutputOptions) -> frozenset[str]:
 
 
 def _keeping(slug: str, old: FeedPolicy, new: FeedPolicy) -> str:
-    """How the config would keep the URL of a feed that it takes away."""
+    """How the config would keep the URL of a feed that it removes."""
     spec = old.specs.get(slug)
     if spec is not None:
-        return _moved_from(slug, _heir(spec, old, new), *spec.old_slugs)
+        return _moved_from(slug, _successor(spec, old, new), *spec.old_slugs)
     if old.auto and not new.auto:
         return 'with "auto = true" below [topics]'
     return 'with a longer "keep_empty" below [topics]'
 
 
-def _heir(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:
-    """The slug of the feed in the new config: its only new feed, or the only new one with the rule; else None."""
-    fresh = [other for other in new.specs.values() if other.slug not in old.specs]
-    same = [other for other in fresh if other.rule == spec.rule] or fresh
+def _successor(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:
+    """The slug of the only new feed, or of the only new feed with the same rule; else None."""
+    added = [other for other in new.specs.values() if other.slug not in old.specs]
+    same = [other for other in added if other.rule == spec.rule] or added
     return same[0].slug if len(same) == 1 else None
 
 
-def _moved_from(path: str, heir: str | None, *more: str) -> str:
+def _moved_from(path: str, successor: str | None, *more: str) -> str:
     line = f"moved_from = {json.dumps([path, *more])}"
-    return f"with {line} in the [[feed]] {json.dumps(heir)}" if heir else f"with {line} in the [[feed]] that follows it"
+    if successor is None:
+        return f"with {line} in the [[feed]] that follows it"
+    return f"with {line} in the [[feed]] {json.dumps(successor)}"

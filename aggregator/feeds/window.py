@@ -1,40 +1,48 @@
-"""Reading feeds as they are shown: their window, their entries, and a digest of all that a reader can see."""
+"""Windows: the entries that the documents of a feed show, loaded from the store."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 
 from sqlalchemy import Connection, bindparam, or_, select
 
-from aggregator.content import read_content
+from aggregator.errors import RenderError
 from aggregator.feeds.duplicates import read_others
-from aggregator.feeds.room import FULL_ROOM, LeftOut, read_left_out
 from aggregator.feeds.rules import fold
-from aggregator.ids import IdMint
-from aggregator.model import ALL_FIT, ArchivePage, Content, Entry, Feed, Fitting, Related, Topic, Withdrawal
-from aggregator.settings import FeedPolicy, FeedSpec, Site
+from aggregator.model import (
+    ALL_FIT,
+    ArchivePage,
+    Content,
+    Entry,
+    Feed,
+    Fitting,
+    Related,
+    Topic,
+    Withdrawal,
+    read_content,
+)
+from aggregator.settings import FeedPolicy, FeedSpec, OutputOptions, Site
 from aggregator.slugs import topic_key, topic_slug
 from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import NEVER, AnyRow, body, entry, feed_entry
-from aggregator.store.session import ALL_FEED, from_us, span_us
+from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, body, entry, feed_entry
+from aggregator.store.session import from_us, span_us
 
-STAY_FACTOR = 4
-"""How many times `limit` the window may be while its entries are new."""
-LOOK_BACK = 20
-"""How many times `limit` the entries are that are looked at where only some of a provider are shown."""
-MOST_LOOKED_AT = 10_000
-"""And how many at most, unless the window itself may be larger: no transaction may take long."""
-CHUNK = 1000
+WINDOW_FACTOR = 4
+"""A window has at most this many times `limit` entries while they are newer than `min_stay`."""
+CANDIDATE_FACTOR = 20
+"""With `per_provider`, the window considers this many times `limit` entries."""
+MAX_CANDIDATES = 10_000
+"""Upper bound of considered entries, to keep transactions short; a larger window has priority."""
+BATCH = 1000
 MAX_CACHED = 20_000
-MAX_SETTLED = 500
 
 # Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
-_SHOWN = (
+_COLUMNS = (
     feed_entry.c.released_at,
     entry.c.id,
     entry.c.uid,
@@ -45,7 +53,7 @@ _SHOWN = (
 )
 _NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
 _WINDOW = (
-    select(*_SHOWN)
+    select(*_COLUMNS)
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
     .order_by(*_NEWEST_FIRST)
@@ -53,13 +61,13 @@ _WINDOW = (
     .offset(bindparam("after"))
 )
 _YOUNG_WINDOW = _WINDOW.where(
-    # no entry has its place before its date, so that the index ends the search
+    # an entry is never placed before its date, so the index bounds the search
     feed_entry.c.released_at > bindparam("since"),
     or_(feed_entry.c.published_at > bindparam("since"), feed_entry.c.published_at == NEVER),
     or_(feed_entry.c.published_at != NEVER, entry.c.released_at > bindparam("since")),
 )
 _PAGE = (
-    select(*_SHOWN)
+    select(*_COLUMNS)
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(
         feed_entry.c.feed_id == bindparam("feed_id"),
@@ -82,40 +90,44 @@ _WITHDRAWN = (
 _CONTENTS = select(entry.c.id, entry.c.content).where(entry.c.id.in_(bindparam("ids", expanding=True)))
 _BODIES = select(body.c.entry_id, body.c.html).where(body.c.entry_id.in_(bindparam("ids", expanding=True)))
 
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """How much room documents have, which render knows and the store asks.
-
-    `fit` says which of a feed's entries fit into each of its documents, `split` how many of some entries go into each
-    archive page, at most `limit`, and `shorten` gives those entries as its pages show them.
-    """
-
-    fit: Callable[[Feed], Fitting]
-    shorten: Callable[[Feed, tuple[Entry, ...]], tuple[Entry, ...]]
-    split: Callable[[Feed, tuple[Entry, ...], int], Sequence[int]]
-
-
 Merged = Mapping[int, tuple[Related, ...]]
-"""What entries show of those that they stand for, by key: links that they have not themselves."""
-
-
-Named = tuple[tuple[str, str], ...]
-"""The topics of an entry: the key of each, and what the entry calls it."""
+"""The links of merged duplicates, by the key of the entry that represents them."""
+NamedTopics = tuple[tuple[str, str], ...]
+"""The topics of an entry as (key, shown name)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a feed shows at one moment: the rows of its entries, and which of its window there is no room for.
+class Omitted:
+    """The keys of entries of a window that `output.max_bytes` keeps out of the documents, in whole or in part."""
 
-    `stale_at` is when the first of them will be too old, in µs.
-    """
+    entries: frozenset[int] = frozenset()  # not shown
+    too_large: frozenset[int] = frozenset()  # of these, larger than a whole document
+    shortened: frozenset[int] = frozenset()  # shown by their summary, because their full text is too large
 
-    feed: Feed
-    rows: Sequence[AnyRow]
-    left_out: LeftOut
+    def to_json(self) -> str | None:
+        """The value of `feed.left_out`; None if nothing is omitted."""
+        if self == NOTHING_OMITTED:
+            return None
+        return json.dumps([sorted(self.entries), sorted(self.too_large), sorted(self.shortened)])
+
+    @classmethod
+    def from_json(cls, stored: str | None) -> Omitted:
+        """The inverse of `to_json`."""
+        return NOTHING_OMITTED if stored is None else cls(*map(frozenset, json.loads(stored)))
+
+
+NOTHING_OMITTED = Omitted()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A feed at one moment."""
+
+    feed: Feed  # as its documents show it
+    rows: Sequence[AnyRow]  # of its entries, in the same order
+    omitted: Omitted
     merged: Merged
-    stale_at: int | None
+    stale_at: int | None  # when its oldest entry reaches `max_age`, in µs
 
     @property
     def last_release(self) -> int | None:
@@ -124,89 +136,123 @@ class Shown:
 
     @property
     def newest_at(self) -> int | None:
-        """The own date of its first entry, in µs."""
+        """The published date of its first entry, in µs."""
         return self.rows[0].published_at if self.rows else None
 
 
 class TopicTerms:
-    """What entries call their topics: the slug of the topic's feed, else its pin, else one that no feed has."""
+    """The category terms of topics: the slug of the topic's feed, else its pin, else an unused slug."""
 
-    def __init__(self, slugs: Mapping[str, str], stated: frozenset[str], pins: Mapping[str, str]) -> None:
-        self.published = frozenset(slugs.values()) | stated
-        self._terms, self._stated = {**pins, **slugs}, stated
+    def __init__(self, slugs: Mapping[str, str], configured: frozenset[str], pins: Mapping[str, str]) -> None:
+        self.published = frozenset(slugs.values()) | configured
+        self._terms, self._configured = {**pins, **slugs}, configured
         self._taken = self.published.union(pins.values())
         self._topics: dict[tuple[str, str], Topic] = {}
 
     def term(self, key: str) -> str:
-        """The term of the topic with this key; a feed of the config with its slug stands for its feed."""
+        """The term of the topic with this key. A configured feed with the slug of the topic replaces its feed."""
         if key not in self._terms:
             plain = topic_slug(key, ())
-            self._terms[key] = plain if plain in self._stated else topic_slug(key, self._taken)
+            self._terms[key] = plain if plain in self._configured else topic_slug(key, self._taken)
         return self._terms[key]
 
     def topic(self, named: tuple[str, str]) -> Topic:
-        """The topic with this key as an entry shows it that calls it by this name."""
-        known = self._topics.get(named)
-        if known is None:
+        """The topic of a (key, shown name)."""
+        topic = self._topics.get(named)
+        if topic is None:
             key, name = named
-            known = self._topics[named] = Topic(self.term(key), name)
-        return known
+            topic = self._topics[named] = Topic(self.term(key), name)
+        return topic
 
 
-class FeedReader:
-    """Reads feeds as they are shown; keeps the contents it has read, which most feeds share and few cycles change."""
+class FeedLoader:
+    """Loads windows and archive pages. Caches the contents of entries, which feeds share and few cycles change."""
 
-    def __init__(self, policy: FeedPolicy, site_id: str, site: Site, space: Space) -> None:
-        self.policy, self._mint, self._site, self.space = policy, IdMint(site_id), site, space
-        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, Named]] = OrderedDict()
-        self._name = lru_cache(MAX_CACHED)(self._name_topics)
-        self._settled: dict[str, Feed] = {}
-        self.changed_pages: set[tuple[str, int]] = set()
-        """Slug and number of the archive pages that are new, or show something new, since `forget`."""
+    def __init__(self, policy: FeedPolicy, site: Site, options: OutputOptions) -> None:
+        self.policy, self._site, self._options = policy, site, options
+        self._contents: OrderedDict[tuple[int, bytes], tuple[Content, NamedTopics]] = OrderedDict()
+        self._named_topics = lru_cache(MAX_CACHED)(self._name_topics)
 
     def limit(self, row: AnyRow) -> int:
-        """How many entries a feed has, and an archive page of it."""
+        """How many entries the documents of a feed have, and each of its archive pages."""
         spec = self._spec(row)
         return (spec.limit if spec else None) or self.policy.limit
 
     def _spec(self, row: AnyRow) -> FeedSpec | None:
         return self.policy.specs.get(row.slug)
 
-    def read(self, connection: Connection, row: AnyRow, at: int, terms: TopicTerms) -> Shown:
-        """The feed of `row` with its window cut at `at` (µs) and to the room there is; `terms` names the topics of its
-        entries."""
-        rows = self._read_window(connection, row, at)
+    def load(self, connection: Connection, row: AnyRow, cut_at: int, terms: TopicTerms) -> Window:
+        """The feed of `row` with its window cut at `cut_at` (µs) and limited to what its documents have room for."""
+        rows, feed, merged = self._load_all(connection, row, cut_at, terms)
+        fitting = self._fit(feed)
+        omitted = NOTHING_OMITTED
+        if fitting is not ALL_FIT:
+            places = (fitting.left_out, fitting.too_large, fitting.shortened)
+            omitted = Omitted(*(frozenset(rows[place].id for place in group) for group in places))
+        return self._omit(row, rows, feed, omitted, merged)
+
+    def load_last(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Window:
+        """The feed of `row` as of its last refresh."""
+        rows, feed, merged = self._load_all(connection, row, row.changed_at, terms)
+        return self._omit(row, rows, feed, Omitted.from_json(row.left_out), merged)
+
+    def _load_all(
+        self, connection: Connection, row: AnyRow, cut_at: int, terms: TopicTerms
+    ) -> tuple[Sequence[AnyRow], Feed, Merged]:
+        """The rows of the window, the feed with all of them, and the duplicates that they represent."""
+        rows = self._read_window(connection, row, cut_at)
         merged = self.read_merged(connection, row, rows)
-        feed_now = self._read_feed(connection, row, rows, at, terms, merged)
-        left_out = FULL_ROOM
-        if (fitting := self.space.fit(feed_now)) is not ALL_FIT:
-            left_out = LeftOut.of(fitting, [one.id for one in rows])
-        return self._cut(row, rows, feed_now, left_out, merged)
+        heading = self.heading(row)
+        entries = self.load_entries(connection, rows, terms, merged, full=heading.full)
+        withdrawn = self._read_withdrawn(connection, row, cut_at)
+        return rows, replace(heading, entries=entries, withdrawn=withdrawn), merged
 
-    def read_settled(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Shown:
-        """The feed of `row` as it was settled last."""
-        rows = self._read_window(connection, row, row.changed_at)
-        merged = self.read_merged(connection, row, rows)
-        feed_then = self._read_feed(connection, row, rows, row.changed_at, terms, merged)
-        return self._cut(row, rows, feed_then, read_left_out(row.left_out), merged)
+    def _omit(self, row: AnyRow, rows: Sequence[AnyRow], feed: Feed, omitted: Omitted, merged: Merged) -> Window:
+        if omitted is not NOTHING_OMITTED:
+            pairs = [pair for pair in zip(rows, feed.entries, strict=True) if pair[0].id not in omitted.entries]
+            rows = [row for row, _ in pairs]
+            entries = tuple(_without_body(entry) if row.id in omitted.shortened else entry for row, entry in pairs)
+            feed = replace(feed, entries=entries)
+        return Window(feed, rows, omitted, merged, self._stale_at(row, rows))
 
-    def _cut(self, row: AnyRow, rows: Sequence[AnyRow], whole: Feed, left_out: LeftOut, merged: Merged) -> Shown:
-        """The feed without what its documents have no room for."""
-        if left_out is not FULL_ROOM:
-            pairs = [pair for pair in zip(rows, whole.entries, strict=True) if pair[0].id not in left_out.entries]
-            rows = [one for one, _ in pairs]
-            entries = [_without_body(one) if row.id in left_out.shortened else one for row, one in pairs]
-            whole = replace(whole, entries=tuple(entries))
-        return Shown(whole, rows, left_out, merged, self._stale_at(row, rows))
+    def _fit(self, feed: Feed) -> Fitting:
+        """Which entries fit. An entry that cannot be rendered counts as fitting; rendering reports it."""
+        from aggregator.render import fit_entries
 
-    def read_page(self, connection: Connection, row: AnyRow, page: AnyRow, terms: TopicTerms) -> ArchivePage:
+        try:
+            return fit_entries(feed, self._site, self._options)
+        except RenderError:
+            return ALL_FIT
+
+    def load_page(self, connection: Connection, row: AnyRow, page: AnyRow, terms: TopicTerms) -> ArchivePage:
         """One archive page of the feed of `row`."""
         rows = self.page_rows(connection, page)
         merged = self.read_merged(connection, row, rows)
-        heading = self.heading(row)
-        entries = self.read_entries(connection, rows, terms, merged, full=heading.full)
-        entries = self.space.shorten(heading, entries)
+        entries = self.load_page_entries(connection, self.heading(row), rows, terms, merged)
         return ArchivePage(page.number, from_us(page.updated_at), entries)
+
+    def load_page_entries(
+        self, connection: Connection, heading: Feed, rows: Sequence[AnyRow], terms: TopicTerms, merged: Merged
+    ) -> tuple[Entry, ...]:
+        """The entries of `rows` as archive pages show them: without bodies that are too large."""
+        entries = self.load_entries(connection, rows, terms, merged, full=heading.full)
+        if not heading.full:
+            return entries
+        from aggregator.render import shorten_entries
+
+        try:
+            return shorten_entries(heading, entries, self._site, self._options)
+        except RenderError:
+            return entries
+
+    def split_pages(self, heading: Feed, entries: tuple[Entry, ...], limit: int) -> list[int]:
+        """How many of the entries go into each archive page, in the order given, at most `limit` into each."""
+        from aggregator.render import split_fitting
+
+        try:
+            return split_fitting(heading, entries, self._site, self._options, limit)
+        except RenderError:
+            return [min(limit, len(entries) - start) for start in range(0, len(entries), limit)]
 
     @staticmethod
     def page_rows(connection: Connection, page: AnyRow) -> Sequence[AnyRow]:
@@ -214,13 +260,14 @@ class FeedReader:
         return connection.execute(_PAGE, {"feed_id": page.feed_id, "number": page.number}).all()
 
     def heading(self, row: AnyRow) -> Feed:
-        """The feed of `row` without anything in it."""
+        """The feed of `row` without entries."""
         spec = self._spec(row)
+        title = self._title(row)
         return Feed(
             slug=row.slug,
-            id=self._mint.feed_id(row.minted_from or row.born_slug or row.slug),
-            title=row.title,
-            description=describe(row, self.policy, self._site.title),
+            id=row.uid,
+            title=title,
+            description=describe(row, self.policy, title, self._site.title),
             language=(spec.language if spec else "") or self._site.language,
             updated=from_us(row.updated_at),
             full=spec is not None and spec.full,
@@ -231,218 +278,197 @@ class FeedReader:
             pages=row.pages if self.policy.archive else 0,
         )
 
-    def read_entries(
+    def _title(self, row: AnyRow) -> str:
+        """The title of the feed: of the site, or as the config says, else the name of the topic, else the slug."""
+        if row.id == ALL_FEED:
+            return self._site.title
+        spec = self._spec(row)
+        configured = (spec.title if spec else "") or self.policy.tables.titles.get(row.topic)
+        return configured or row.topic_name or str(row.slug)
+
+    def load_entries(
         self, connection: Connection, rows: Sequence[AnyRow], terms: TopicTerms, merged: Merged, *, full: bool
     ) -> tuple[Entry, ...]:
-        """The entries of `rows`, with the links of those that they stand for, and with their bodies if `full`."""
+        """The entries of `rows`, with the links of the duplicates that they represent, and with bodies if `full`."""
         contents = self._read_contents(connection, rows)
         bodies: dict[int, str] = {}
         if full and rows:
             found = connection.execute(_BODIES, {"ids": [row.id for row in rows]})
-            bodies = {one.entry_id: one.html for one in found}
+            bodies = {row.entry_id: row.html for row in found}
         entries = [_make_entry(row, *contents[row.id], terms, bodies.get(row.id, "")) for row in rows]
         if merged:
-            entries = [_with_related(one, merged.get(row.id, ())) for row, one in zip(rows, entries, strict=True)]
+            entries = [_with_related(entry, merged.get(row.id, ())) for row, entry in zip(rows, entries, strict=True)]
         return tuple(entries)
 
     def read_merged(self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow]) -> Merged:
-        """What the entries of `rows` stand for in the feed of `row`."""
+        """The links of the duplicates that the entries of `rows` represent in the feed of `row`."""
         spec = self._spec(row)
         if spec is None or spec.rule.duplicates == "keep":
             return {}
-        others = read_others(connection, row.id, [one.id for one in rows])
-        known = [one for one in rows if one.id in others]
-        contents = self._read_contents(connection, [*known, *(one for group in others.values() for one in group)])
+        others = read_others(connection, row.id, [row.id for row in rows])
+        shown = [row for row in rows if row.id in others]
+        contents = self._read_contents(connection, [*shown, *(row for group in others.values() for row in group)])
         return {
-            key: _related_links(contents[key][0], [contents[one.id][0] for one in group])
+            key: _related_links(contents[key][0], [contents[row.id][0] for row in group])
             for key, group in others.items()
         }
 
-    def _name_topics(self, stated: tuple[str, ...]) -> Named:
-        return tuple(self.policy.tables.named(stated, topic_key).items())
+    def _name_topics(self, stated: tuple[str, ...]) -> NamedTopics:
+        return tuple(self.policy.tables.shown_names(stated, topic_key).items())
 
-    def forget(self) -> None:
-        """Drops what `keep` was given: of a settling that was rolled back, say, whose versions will be given again."""
-        self._settled.clear()
-        self.changed_pages.clear()
-
-    def keep(self, settled: Feed) -> None:
-        """Remembers a feed that was read to be settled and is about to be rendered."""
-        if len(self._settled) < MAX_SETTLED:
-            self._settled[settled.slug] = settled
-
-    def take(self, slug: str, version: int) -> Feed | None:
-        """The feed that `keep` was given, once, if it is of this version."""
-        settled = self._settled.pop(slug, None)
-        return settled if settled is not None and settled.version == version else None
-
-    def _read_feed(
-        self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow], at: int, terms: TopicTerms, merged: Merged
-    ) -> Feed:
-        heading = self.heading(row)
-        return replace(
-            heading,
-            entries=self.read_entries(connection, rows, terms, merged, full=heading.full),
-            withdrawn=self._read_withdrawn(connection, row, at),
-        )
-
-    def _read_window(self, connection: Connection, row: AnyRow, at: int) -> Sequence[AnyRow]:
-        """The newest `limit` entries and, beyond, those released within `min_stay` before `at`; of one provider no more
-        than the feed shows, however new."""
+    def _read_window(self, connection: Connection, row: AnyRow, cut_at: int) -> Sequence[AnyRow]:
+        """The newest `limit` entries, and more while they were released within `min_stay` before `cut_at`; of each
+        provider at most `per_provider`."""
         limit, spec = self.limit(row), self._spec(row)
         by_date = spec is not None and spec.rule.order == "published"
-        of_one = spec.per_provider if spec is not None else None
-        stay_since = at - span_us(self.policy.min_stay)
+        per_provider = spec.per_provider if spec is not None else None
+        stay_since = cut_at - span_us(self.policy.min_stay)
         rows: list[AnyRow] = []
         counts: Counter[str] = Counter()
-        for place, (one, provider) in enumerate(self._candidates(connection, row, at), 1):
-            is_new = (one.out_at if by_date else one.released_at) > stay_since
-            if (len(rows) < limit or is_new) and not (provider and counts[provider] == of_one):
-                rows.append(one)
+        for place, (candidate, provider) in enumerate(self._candidates(connection, row, cut_at), 1):
+            is_new = (candidate.out_at if by_date else candidate.released_at) > stay_since
+            if (len(rows) < limit or is_new) and not (provider and counts[provider] == per_provider):
+                rows.append(candidate)
                 counts[provider] += 1
-            # in order of dates, what has just come may stand below what came long ago
-            last = place >= STAY_FACTOR * limit if by_date else not is_new
-            if len(rows) >= limit and (last or len(rows) == STAY_FACTOR * limit):
+            # sorted by date, a new entry may be below old ones
+            last = place >= WINDOW_FACTOR * limit if by_date else not is_new
+            if len(rows) >= limit and (last or len(rows) == WINDOW_FACTOR * limit):
                 break
         return rows
 
-    def _candidates(self, connection: Connection, row: AnyRow, at: int) -> Iterator[tuple[AnyRow, str]]:
-        """The newest entries, none too old, each with its provider where the feed shows only some of one."""
+    def _candidates(self, connection: Connection, row: AnyRow, cut_at: int) -> Iterator[tuple[AnyRow, str]]:
+        """The newest entries within `max_age`, each with its provider if the feed has `per_provider`, else with ""."""
         limit, spec = self.limit(row), self._spec(row)
-        most = STAY_FACTOR * limit
+        most = WINDOW_FACTOR * limit
         if spec is None or spec.per_provider is None:
-            for rows in self._newest(connection, row, at, (limit, most)):
-                yield from ((one, "") for one in rows)
+            for rows in self._newest(connection, row, cut_at, (limit, most)):
+                yield from ((row, "") for row in rows)
             return
-        farthest = max(most, min(LOOK_BACK * limit, MOST_LOOKED_AT))
-        for rows in self._newest(connection, row, at, (limit, most, farthest)):
-            for start in range(0, len(rows), CHUNK):
-                chunk = rows[start : start + CHUNK]
-                contents = self._read_contents(connection, chunk)
-                yield from ((one, _provider_key(contents[one.id][0])) for one in chunk)
+        farthest = max(most, min(CANDIDATE_FACTOR * limit, MAX_CANDIDATES))
+        for rows in self._newest(connection, row, cut_at, (limit, most, farthest)):
+            for start in range(0, len(rows), BATCH):
+                batch = rows[start : start + BATCH]
+                contents = self._read_contents(connection, batch)
+                yield from ((row, _provider_key(contents[row.id][0])) for row in batch)
 
-    def _newest(self, connection: Connection, row: AnyRow, at: int, steps: Sequence[int]) -> Iterator[Sequence[AnyRow]]:
-        """The newest entries that are young enough, read when they are asked for, up to each of these numbers."""
+    def _newest(
+        self, connection: Connection, row: AnyRow, cut_at: int, steps: Sequence[int]
+    ) -> Iterator[Sequence[AnyRow]]:
+        """The newest entries within `max_age`, read lazily up to each of these numbers."""
         spec = self._spec(row)
-        asked, statement = {"feed_id": row.id}, _WINDOW
+        values, statement = {"feed_id": row.id}, _WINDOW
         if spec is not None and spec.max_age is not None:
-            asked["since"] = at - span_us(spec.max_age)
+            values["since"] = cut_at - span_us(spec.max_age)
             statement = _YOUNG_WINDOW
         after = 0
         for step in steps:
             most = step - after
-            rows = connection.execute(statement, asked | {"most": most, "after": after}).all()
+            rows = connection.execute(statement, values | {"most": most, "after": after}).all()
             yield rows
             if len(rows) < most:
                 return
             after += most
 
     def _stale_at(self, row: AnyRow, rows: Sequence[AnyRow]) -> int | None:
-        """When the first of the entries will be too old for the feed, in µs."""
         spec = self._spec(row)
         if spec is None or spec.max_age is None or not rows:
             return None
-        oldest = min(one.out_at if one.published_at is None else one.published_at for one in rows)
+        oldest = min(row.out_at if row.published_at is None else row.published_at for row in rows)
         return int(oldest + span_us(spec.max_age))
 
-    def _read_withdrawn(self, connection: Connection, row: AnyRow, at: int) -> tuple[Withdrawal, ...]:
-        since = at - span_us(self.policy.tombstones)
-        asked = {"feed_id": row.id, "since": since, "most": STAY_FACTOR * self.limit(row)}
-        return tuple(Withdrawal(one.uid, from_us(one.left_at)) for one in connection.execute(_WITHDRAWN, asked))
+    def _read_withdrawn(self, connection: Connection, row: AnyRow, cut_at: int) -> tuple[Withdrawal, ...]:
+        since = cut_at - span_us(self.policy.tombstones)
+        values = {"feed_id": row.id, "since": since, "most": WINDOW_FACTOR * self.limit(row)}
+        return tuple(Withdrawal(row.uid, from_us(row.left_at)) for row in connection.execute(_WITHDRAWN, values))
 
-    def _read_contents(self, connection: Connection, rows: Sequence[AnyRow]) -> dict[int, tuple[Content, Named]]:
-        """The content of each entry, and what it calls its topics."""
-        found = {}
+    def _read_contents(self, connection: Connection, rows: Sequence[AnyRow]) -> dict[int, tuple[Content, NamedTopics]]:
+        """The content and the topics of each entry."""
+        contents = {}
         unread = {}
         for row in rows:
             key = (row.id, row.visible_hash)
             if key in self._contents:
                 self._contents.move_to_end(key)
-                found[row.id] = self._contents[key]
+                contents[row.id] = self._contents[key]
             else:
                 unread[row.id] = key
         if unread:
             for row in connection.execute(_CONTENTS, {"ids": list(unread)}):
                 content = read_content(row.content)
-                named = self._name(content.topics)
-                found[row.id] = self._contents[unread[row.id]] = (content, named)
+                named = self._named_topics(content.topics)
+                contents[row.id] = self._contents[unread[row.id]] = (content, named)
         while len(self._contents) > MAX_CACHED:
             self._contents.popitem(last=False)
-        return found
+        return contents
 
 
-def describe(row: AnyRow, policy: FeedPolicy, site_title: str) -> str:
-    """The description of the feed of `row`."""
+def describe(row: AnyRow, policy: FeedPolicy, title: str, site_title: str) -> str:
+    """The description of the feed of `row`, which has this title."""
     spec = policy.specs.get(row.slug)
-    if stated := (spec.description if spec else "") or policy.tables.descriptions.get(row.topic, ""):
-        return stated
-    return f"Everything from {site_title}" if row.id == ALL_FEED else f"{row.title} from {site_title}"
+    if configured := (spec.description if spec else "") or policy.tables.descriptions.get(row.topic, ""):
+        return configured
+    return f"Everything from {site_title}" if row.id == ALL_FEED else f"{title} from {site_title}"
 
 
-def feed_digest(shown: Shown, terms: TopicTerms) -> bytes:
-    """A digest of all that a reader of the feed can see, but for its time of change."""
-    entries = [
-        [
-            one.id,
-            row.visible_hash.hex(),
-            updated := one.updated.isoformat(),
-            None if one.published is None else updated if one.published is one.updated else one.published.isoformat(),
-            [
-                [slug, slug in terms.published] if name in one.content.topics else [slug, slug in terms.published, name]
-                for slug, name in one.topics
-            ],
-            *digested(shown.merged, row),
-        ]
-        for row, one in zip(shown.rows, shown.feed.entries, strict=True)
-    ]
-    withdrawn = [[one.id, one.at.isoformat()] for one in shown.feed.withdrawn]
-    heading = shown.feed
-    facts = [heading.title, heading.description, heading.language, heading.image, heading.full, heading.pages]
-    shortened = [sorted(shown.left_out.shortened)] if shown.left_out.shortened else []
-    return json_digest([facts, entries, withdrawn, *shortened])
-
-
-def digested(merged: Merged, row: AnyRow) -> list[list[str]]:
-    """What a digest of the entry of `row` has of those that it stands for."""
-    return [[one.url, one.title] for one in merged.get(row.id, ())]
+def merged_facts(merged: Merged, row: AnyRow) -> list[list[str]]:
+    """What digests contain of the duplicates that the entry of `row` represents."""
+    return [[link.url, link.title] for link in merged.get(row.id, ())]
 
 
 def json_digest(value: object) -> bytes:
-    """16 bytes that stand for a value of JSON."""
+    """The digest of a JSON value, 16 bytes."""
     return blake2b(json.dumps(value).encode(), digest_size=16).digest()
 
 
-def _make_entry(row: AnyRow, content: Content, named: Named, terms: TopicTerms, body_html: str) -> Entry:
+def _make_entry(row: AnyRow, content: Content, named: NamedTopics, terms: TopicTerms, body_html: str) -> Entry:
     published_at, updated_at = row.published_at, row.updated_at
     updated = from_us(updated_at)
     return Entry(
         id=row.uid,
         published=None if published_at is None else updated if published_at == updated_at else from_us(published_at),
         updated=updated,
-        topics=tuple([terms.topic(one) for one in named]),
+        topics=tuple([terms.topic(topic) for topic in named]),
         content=content._replace(body_html=body_html) if body_html else content,
     )
 
 
-def _without_body(one: Entry) -> Entry:
-    return one._replace(content=one.content._replace(body_html=""))
+def _without_body(entry: Entry) -> Entry:
+    return entry._replace(content=entry.content._replace(body_html=""))
 
 
-def _with_related(one: Entry, others: tuple[Related, ...]) -> Entry:
-    return one._replace(content=one.content._replace(related=(*one.content.related, *others))) if others else one
+def _with_related(entry: Entry, others: tuple[Related, ...]) -> Entry:
+    if not others:
+        return entry
+    return entry._replace(content=entry.content._replace(related=(*entry.content.related, *others)))
 
 
 def _related_links(content: Content, others: Sequence[Content]) -> tuple[Related, ...]:
-    """The links of the others that a content has not itself, each once."""
-    known = {content.link, *(one.url for one in content.related)}
-    found: dict[str, str] = {}
-    for one in others:
-        if one.link is not None and one.link not in known:
-            found.setdefault(one.link, one.title)
-    return tuple(Related(link, title) for link, title in found.items())
+    """The links of the others that `content` does not have itself, each once."""
+    known = {content.link, *(link.url for link in content.related)}
+    titles: dict[str, str] = {}
+    for other in others:
+        if other.link is not None and other.link not in known:
+            titles.setdefault(other.link, other.title)
+    return tuple(Related(link, title) for link, title in titles.items())
 
 
 def _provider_key(content: Content) -> str:
-    """What tells providers apart; empty for none."""
+    """The folded name or domain of the provider; empty for none."""
     provider = content.provider
     return fold(provider.name or provider.domain) if provider else ""
+
+
+def cutting_clause(
+    spec: FeedSpec, dated_at: int | None, content: Content, shown: Iterable[Content], at: int
+) -> str | None:
+    """The clause that keeps a member out of the window at `at` (µs): `max_age` or `per_provider`; None if neither.
+
+    `dated_at` is its published date, else its release, in µs; `shown` is the window.
+    """
+    if spec.max_age is not None and dated_at is not None and dated_at <= at - span_us(spec.max_age):
+        return "max_age"
+    provider = _provider_key(content)
+    if spec.per_provider is not None and provider:
+        shown_of_provider = sum(_provider_key(other) == provider for other in shown)
+        return "per_provider" if shown_of_provider >= spec.per_provider else None
+    return None

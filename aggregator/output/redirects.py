@@ -1,4 +1,4 @@
-"""Old addresses of feeds: where a redirect leads from each, and which files of the output folder go on there. Pure."""
+"""Old URLs of feeds: their redirects, and the copies of documents at old paths. Pure."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from aggregator.settings import FILE_NAMES, FeedSpec, Format, OutputOptions
 
 PAGE = "index.html"
 _FEED_NAMES = {"feed", "rss"}
-"""Names without a suffix that blogs give to feeds; any other is that of a page."""
+"""Names without a suffix that blogs use for feeds. Any other name is a page."""
 
 
-class Moves:
-    """Where feeds were before: as the config says, and by `topics`, old slugs of topics and the slugs of their feeds.
+class Redirects:
+    """The old URLs of the feeds in the config, and of topics: `topics` maps old slugs to new ones.
 
-    `folders` maps old slugs to new ones: every document of the feed was below it. `addresses` maps single old paths to
-    new ones, both relative to the output folder; one that ends with a slash is that of a page.
+    `slugs` maps old slugs to new ones: all documents of the feed were below the old one. `urls` maps single old paths
+    to new ones, relative to the output folder; the path of a page ends with a slash.
     """
 
     def __init__(
         self, specs: Iterable[FeedSpec], options: OutputOptions, topics: Mapping[str, str] | None = None
     ) -> None:
-        self.folders: dict[str, str] = dict(topics or {})
-        self.addresses: dict[str, str] = {}
+        self.slugs: dict[str, str] = dict(topics or {})
+        self.urls: dict[str, str] = {}
         self._old_slugs: dict[str, list[str]] = defaultdict(list)
         self._copies: dict[str, list[str]] = defaultdict(list)
         for spec in specs:
-            self.folders.update(dict.fromkeys(spec.old_slugs, spec.slug))
+            self.slugs.update(dict.fromkeys(spec.old_slugs, spec.slug))
             for old in spec.old_paths:
-                self._move(spec.slug, old, options)
-        for old, slug in self.folders.items():
+                self._add_path(spec.slug, old, options)
+        for old, slug in self.slugs.items():
             self._old_slugs[slug].append(old)
 
     def paths(self, paths: Iterable[str]) -> tuple[str, ...]:
-        """The paths of documents, and after each the old ones where its bytes go on."""
-        return tuple(one for path in paths for one in (path, *self._old_paths(path)))
+        """The paths, each followed by the old paths that get a copy."""
+        return tuple(path for new in paths for path in (new, *self._old_paths(new)))
 
     def documents(self, documents: Iterable[Document]) -> Iterator[Document]:
-        """The documents, and after each the same bytes at its old paths: what is there names its new address."""
+        """The documents, each followed by copies at its old paths. A copy names the new URL."""
         for document in documents:
             yield document
             for path in self._old_paths(document.path):
@@ -52,23 +52,23 @@ class Moves:
             yield f"{old}/{name}"
         yield from self._copies.get(path, ())
 
-    def _move(self, slug: str, old: str, options: OutputOptions) -> None:
-        told = told_format(old)
-        new = _path(slug, told, options)
-        if told is None:
+    def _add_path(self, slug: str, old: str, options: OutputOptions) -> None:
+        old_format = format_of_path(old)
+        new = _new_path(slug, old_format, options)
+        if old_format is None:
             plain = plain_path(old)
             page = plain if plain.endswith((".html", ".htm")) else f"{plain}/{PAGE}"
-            self.addresses.update(dict.fromkeys({plain, page, page.removesuffix(PAGE)}, new))
+            self.urls.update(dict.fromkeys({plain, page, page.removesuffix(PAGE)}, new))
             if options.pages:
                 self._copies[f"{slug}/{PAGE}"].append(page)
         else:
-            self.addresses.update(dict.fromkeys({old, old.rstrip("/")}, new))
-            if "." in old.rpartition("/")[2]:  # what has no suffix was a folder, and a folder's file would be a page
+            self.urls.update(dict.fromkeys({old, old.rstrip("/")}, new))
+            if "." in old.rpartition("/")[2]:  # else it was a folder, and a copy would be served as a page
                 self._copies[new].append(old)
 
 
-def told_format(old: str) -> Format | None:
-    """The format of the document at an old path, as its name tells; None for a page."""
+def format_of_path(old: str) -> Format | None:
+    """The format that the name of an old path suggests; None for a page."""
     name = old.rstrip("/").rpartition("/")[2].lower()
     if name.endswith(".json"):
         return "json"
@@ -84,9 +84,9 @@ def plain_path(old: str) -> str:
     return old.removesuffix(f"/{PAGE}").rstrip("/")
 
 
-def _path(slug: str, told: Format | None, options: OutputOptions) -> str:
-    """The new path: that of the format that was asked for or, where there is none, of the first there is."""
-    if told is None and options.pages:
+def _new_path(slug: str, wanted: Format | None, options: OutputOptions) -> str:
+    """The new path in the wanted format, or in the first published format."""
+    if wanted is None and options.pages:
         return f"{slug}/"
-    published = [form for form in FILE_NAMES if form in options.formats]
-    return f"{slug}/{FILE_NAMES[told if told in published else published[0]]}"
+    published = [name for name in FILE_NAMES if name in options.formats]
+    return f"{slug}/{FILE_NAMES[wanted if wanted in published else published[0]]}"

@@ -1,9 +1,9 @@
-"""Bodies: the Markdown or HTML below a front matter -> HTML that is safe and useful inside a feed entry.
+"""The Markdown or HTML of a body -> HTML that is safe and useful inside a feed entry.
 
-    text -> HTML (markdown-it-py) -> tags of the allow-list, each closed (here) -> sanitised (nh3) -> trimmed
+    text -> HTML (markdown-it-py) -> allowed tags, balanced (here) -> sanitised (nh3) -> trimmed
 
-The middle step is why the sanitiser's parser needs linear time: its cost, and the size of what it gives, rise with the
-elements that are open and with the ones that it has to close or open again by itself (HTML, 13.2.4.3). It never has to.
+Balancing tags first keeps the sanitiser linear: for elements that are left open, or that its parser must close or open
+again (HTML, 13.2.4.3), both its time and the size of its output are quadratic.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from aggregator.parse.clean import absolute_url, plain_text, player_url, unescape, xml_text
-from aggregator.unicode import few_marks
+from aggregator.links import absolute_url
+from aggregator.parse.texts import plain_text, player_url, unescape
+from aggregator.unicode import few_marks, xml_text
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -26,29 +27,29 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
 
 MAX_STEPS = 40_000
-"""Places of one body at which the rules of Markdown may be tried."""
+"""Most steps of the Markdown parser for one body."""
 MAX_TOKENS = 40_000
-"""Tokens of blocks: a short line makes as many cells as its table has columns."""
+"""Most block tokens: a short line of a table makes as many cells as the table has columns."""
 MAX_LEVEL = 30
-"""Blocks of Markdown inside each other; a list takes two levels."""
+"""Most nested blocks of Markdown; a list takes two levels."""
 MAX_TAGS, MAX_DEPTH = 40_000, 64
-"""Tags of one body that are kept, and how many elements may be open; what is in the others stays."""
-MAX_ADDRESSES = 20_000
-"""Addresses of one body that are kept."""
+"""Most tags of a body, and most open elements. The contents of elements beyond are kept."""
+MAX_URLS = 20_000
+"""Most URLs of a body."""
 MAX_AMPERSANDS = 60_000
-"""Of one body, since each takes the sanitiser 3 µs; with more of them it is shown as plain text."""
+"""Most ampersands of a body: each costs the sanitiser 3 µs. A body with more is shown as plain text."""
 MAX_BASE = 2_000
-"""Characters of a base, which every relative address takes up."""
+"""Longest base URL, because every relative URL repeats it."""
 
 _VOID = frozenset("br col hr img source wbr".split())
 _ENDS_P = frozenset(
     "address article aside blockquote details div dl figcaption figure footer h1 h2 h3 h4 h5 h6 header hgroup hr main"
     " nav ol p pre section summary ul li dd dt table".split()
 )
-_NO_WALLS: frozenset[str] = frozenset()
-_CELLS = frozenset(("td", "th", "caption"))
+# elements that an end tag, or the start of another element, does not look beyond (HTML, 13.2.4.2: scopes)
+_NO_BOUNDARY: frozenset[str] = frozenset()
 _TABLE = frozenset(("table",))
-_WALLS = _CELLS | _TABLE
+_CELL_BOUNDARY = frozenset(("td", "th", "caption", "table"))
 _ROWS = frozenset(("table", "colgroup", "thead", "tbody", "tfoot", "tr"))
 _TABLE_PARTS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("caption", "colgroup", "thead", "tbody", "tfoot"), frozenset(("table",))),
@@ -56,7 +57,7 @@ _TABLE_PARTS: Mapping[str, frozenset[str]] = {
     "tr": frozenset(("table", "thead", "tbody", "tfoot")),
     **dict.fromkeys(("td", "th"), frozenset(("table", "thead", "tbody", "tfoot", "tr"))),
 }
-"""The elements of a table and what each may stand in, right below or with what the parser puts between."""
+"""The parts of a table, and the elements that can contain each, directly or with parts that the parser adds."""
 _INLINE = frozenset(
     "a abbr b bdi bdo cite code del dfn em i ins kbd mark picture q rb rp rt ruby s samp small span strike strong sub"
     " sup time u var wbr br img audio video source".split()
@@ -66,7 +67,7 @@ _ITEMS: Mapping[str, frozenset[str]] = {
     "li": frozenset(("li",)),
     **dict.fromkeys(("dd", "dt"), frozenset(("dd", "dt"))),
 }
-_ITEM_WALLS = _ELEMENTS - _INLINE - frozenset(("address", "div", "p"))
+_ITEM_BOUNDARY = _ELEMENTS - _INLINE - frozenset(("address", "div", "p"))
 _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "*": frozenset(("dir", "lang", "title")),
     "a": frozenset(("href",)),
@@ -87,9 +88,9 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "time": frozenset(("datetime",)),
     "video": frozenset(("src", "poster", "width", "height")),
 }
-_ADDRESSES = frozenset(("cite", "href", "poster", "src"))
+_URL_ATTRIBUTES = frozenset(("cite", "href", "poster", "src"))
 
-# Tags as HTML reads them (13.2.5). Each part takes all that it looks at, so the time is linear in any text.
+# Tags as in HTML, 13.2.5. Possessive quantifiers: matching is linear.
 _GAP = r"[\t\n\r ]"
 _NAME = r"[^\t\n\r />][^\t\n\r />=]*+"
 _VALUE = r"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\r >]*+)"""
@@ -110,48 +111,50 @@ _DESCRIPTOR = re.compile(r"(?:[^,(]++|\([^)]*+\)?+)*+")
 _DENSITY = re.compile(r"[0-9]+(?:\.[0-9]+)?[wx]")
 _BLANK_LINES = re.compile(r"\n[\t ]*+\n\s*+")
 
-# Over what the sanitiser gives: there, `<` and `>` are those of its tags alone
-_BESIDES = r"""(?: (?!{})[a-z]+="[^"]*+")*+>"""
-_EMPTY = re.compile(rf"<img{_BESIDES.format('src=')}|<source{_BESIDES.format('src=|srcset=')}|<p></p>|(?<=<pre>)\n+")
-_SILENT = re.compile(rf"<(audio|video){_BESIDES.format('src=')}\s*+</\1>")
-_NOTHING = re.compile(r"(?:<(?!img |audio |video )[^<>]*+>|\s|&nbsp;)*+")
+# These match the output of the sanitiser, in which `<` and `>` belong to its tags only.
+_OTHER_ATTRIBUTES = r"""(?: (?!{})[a-z]+="[^"]*+")*+>"""
+_EMPTY = re.compile(
+    rf"<img{_OTHER_ATTRIBUTES.format('src=')}|<source{_OTHER_ATTRIBUTES.format('src=|srcset=')}|<p></p>|(?<=<pre>)\n+"
+)
+_NO_MEDIA = re.compile(rf"<(audio|video){_OTHER_ATTRIBUTES.format('src=')}\s*+</\1>")
+_BLANK = re.compile(r"(?:<(?!img |audio |video )[^<>]*+>|\s|&nbsp;)*+")
 
 
 class _CostlyError(Exception):
-    """A body is more than its Markdown may cost."""
+    """The Markdown of a body is too expensive."""
 
 
 def render_body(text: str, base: str | None) -> str:
-    """The HTML of a body for a feed entry, or an empty string when it shows nothing.
+    """The HTML of a body for a feed entry, or an empty string if it shows nothing.
 
-    `text` is CommonMark with tables and strikethrough, or HTML, or both. `base` is the absolute http(s) address that
-    relative ones are resolved against (RFC 3986, 5.2); without it they go, as does every address that is not http(s)
-    or, in a link, mailto. A player of PLAYER_HOSTS becomes a link. Markdown that costs too much stays as it is
-    written, in paragraphs.
+    `text` is CommonMark with tables and strikethrough, or HTML, or both. Relative URLs are resolved against the
+    absolute http(s) URL `base` (RFC 3986, 5.2) and removed without it. URLs that are not http(s), or mailto in a link,
+    are removed too. A player of PLAYER_HOSTS becomes a link. Markdown that is too expensive is shown as written, in
+    paragraphs.
     """
     text = xml_text(text)
     try:
         markup = _markdown().render(text)
     except _CostlyError:
         markup = _BLANK_LINES.sub("\n<p>", f"<p>{text}")
-    markup = _Tags().balance(markup)
+    markup = _TagBalancer().balance(markup)
     if markup.count("&amp;") > MAX_AMPERSANDS:
         shown = few_marks(html.escape(plain_text(text), quote=False))
         return f"<p>{shown}</p>" if shown else ""
     clean = few_marks(xml_text(_sanitise(markup, base if base and len(base) <= MAX_BASE else None)))
-    clean = _SILENT.sub("", _EMPTY.sub("", clean)).strip()
-    return "" if _NOTHING.fullmatch(clean) else clean
+    clean = _NO_MEDIA.sub("", _EMPTY.sub("", clean)).strip()
+    return "" if _BLANK.fullmatch(clean) else clean
 
 
 @cache
 def _markdown() -> MarkdownIt:
-    """The Markdown parser, which gives up on a body that is too costly; addresses are left to the sanitiser."""
-    from markdown_it import MarkdownIt  # importing it takes longer than the rest of this package
+    """The Markdown parser. Raises _CostlyError for expensive bodies; leaves URLs to the sanitiser."""
+    from markdown_it import MarkdownIt  # slow to import
 
-    # beyond `maxNesting` blocks would be dropped without a word
+    # beyond `maxNesting` the library drops blocks silently
     parser = MarkdownIt("commonmark", {"html": True, "maxNesting": MAX_LEVEL + 2})
     parser.enable(["table", "strikethrough"])
-    parser.validateLink = _any_address  # type: ignore[assignment,method-assign]  # the library's own way
+    parser.validateLink = _any_url  # type: ignore[assignment,method-assign]  # as the library documents
     parser.normalizeLink = str  # type: ignore[assignment,method-assign]
     terminates = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("table", "budget", _spend_on_block, {"alt": terminates})
@@ -160,7 +163,7 @@ def _markdown() -> MarkdownIt:
     return parser
 
 
-def _any_address(_: str) -> bool:
+def _any_url(_: str) -> bool:
     return True
 
 
@@ -182,8 +185,8 @@ def _spend_on_inline(state: StateInline, _silent: bool) -> bool:
     return False
 
 
-class _Tags:
-    """The tags of the allow-list as they are written, each element closed before the parser would have to do it."""
+class _TagBalancer:
+    """Writes allowed tags, and closes every element explicitly."""
 
     def __init__(self) -> None:
         self._out: list[str] = []
@@ -191,7 +194,7 @@ class _Tags:
         self._left = MAX_TAGS
 
     def balance(self, markup: str) -> str:
-        """The markup with those tags only, what is in the others (but for scripts and the like), and no comments."""
+        """The markup without comments and other tags. Their contents are kept, except of scripts and the like."""
         done = 0
         for token in _TOKEN.finditer(markup):
             self._out.append(_escaped(markup[done : token.start()]))
@@ -199,13 +202,13 @@ class _Tags:
             if token["player"]:
                 self._link_player(_pairs(token["player"]))
             elif token["end"]:
-                self._end(token["name"].lower())
+                self._end_tag(token["name"].lower())
             elif token["name"]:
-                self._start(token["name"].lower(), token["rest"])
+                self._start_tag(token["name"].lower(), token["rest"])
         self._out.append(_escaped(markup[done:]))
         return "".join(self._out)
 
-    def _start(self, name: str, attributes: str) -> None:
+    def _start_tag(self, name: str, attributes: str) -> None:
         if name not in _ELEMENTS or not self._make_room(name) or not self._left or len(self._open) >= MAX_DEPTH:
             return
         self._left -= 1
@@ -218,123 +221,122 @@ class _Tags:
         if name not in _VOID:
             self._open.append(name)
 
-    def _end(self, name: str) -> None:
-        self._close(frozenset((name,)), _TABLE if name in _TABLE_PARTS or name == "table" else _WALLS)
+    def _end_tag(self, name: str) -> None:
+        self._close(frozenset((name,)), _TABLE if name in _TABLE_PARTS or name == "table" else _CELL_BOUNDARY)
 
     def _make_room(self, name: str) -> bool:
-        """Closes what may not hold `name`; false if there is no place for it."""
+        """Closes elements that cannot contain `name`. False if `name` is not allowed here."""
         if name in _TABLE_PARTS:
-            place = self._find(_TABLE_PARTS[name], _NO_WALLS)
-            self._close_from(None if place is None else place + 1)
-            return place is not None
+            index = self._find(_TABLE_PARTS[name], _NO_BOUNDARY)
+            self._close_from(None if index is None else index + 1)
+            return index is not None
         if self._open and self._open[-1] in _ROWS and name not in _VOID:
-            return False  # what is between cells the parser would move to before the table
+            return False  # the parser would move it to before the table
         if name in _ENDS_P:
-            self._close(frozenset(("p",)), _WALLS)
+            self._close(frozenset(("p",)), _CELL_BOUNDARY)
         if name in _ITEMS:
-            self._close(_ITEMS[name], _ITEM_WALLS)
+            self._close(_ITEMS[name], _ITEM_BOUNDARY)
         if name == "a":
-            self._close(frozenset(("a",)), _WALLS)
+            self._close(frozenset(("a",)), _CELL_BOUNDARY)
         return True
 
     def _link_player(self, iframe: Mapping[str, str]) -> None:
         url = player_url(iframe.get("src", ""))
         if url is None:
             return
-        alone = self._find(frozenset(("p",)), _WALLS) is None
+        alone = self._find(frozenset(("p",)), _CELL_BOUNDARY) is None
         if alone:
-            self._start("p", "")
-        self._start("a", f'href="{_escaped(url)}"')
+            self._start_tag("p", "")
+        self._start_tag("a", f'href="{_escaped(url)}"')
         self._out.append(_escaped(plain_text(iframe.get("title", "")).replace("&", "&amp;") or "Video"))
-        self._end("a")
+        self._end_tag("a")
         if alone:
-            self._end("p")
+            self._end_tag("p")
 
-    def _close(self, names: frozenset[str], walls: frozenset[str]) -> None:
-        self._close_from(self._find(names, walls))
+    def _close(self, names: frozenset[str], boundary: frozenset[str]) -> None:
+        self._close_from(self._find(names, boundary))
 
-    def _find(self, names: frozenset[str], walls: frozenset[str]) -> int | None:
-        """The place of the innermost open element of `names`, if it is within the innermost of `walls`."""
+    def _find(self, names: frozenset[str], boundary: frozenset[str]) -> int | None:
+        """The index of the innermost open element of `names`, unless one of `boundary` is inside it."""
         if names.isdisjoint(self._open):
             return None
-        for place in range(len(self._open) - 1, -1, -1):
-            if self._open[place] in names:
-                return place
-            if self._open[place] in walls:
+        for index in range(len(self._open) - 1, -1, -1):
+            if self._open[index] in names:
+                return index
+            if self._open[index] in boundary:
                 return None
         return None
 
-    def _close_from(self, place: int | None) -> None:
-        while place is not None and len(self._open) > place:
+    def _close_from(self, index: int | None) -> None:
+        while index is not None and len(self._open) > index:
             self._out.append(f"</{self._open.pop()}>")
 
 
 def _escaped(text: str) -> str:
-    """The text or value of an attribute as markup that any parser reads alike."""
+    """The text or attribute value as markup that every parser reads alike."""
     if "&" in text:
         text = _REFERENCE.sub(lambda reference: unescape(reference[0]), text).replace("&", "&amp;")
     return text.replace("<", "&lt;").replace('"', "&quot;")
 
 
-def _pairs(attributes: str) -> dict[str, str]:
-    """The attributes of a tag as they are written, without quotes; of two with one name the first, as in HTML."""
-    found: dict[str, str] = {}
-    for pair in _PAIR.finditer(attributes):
+def _pairs(text: str) -> dict[str, str]:
+    """The attributes of a tag as written, without quotes. Of two with one name the first counts, as in HTML."""
+    attributes: dict[str, str] = {}
+    for pair in _PAIR.finditer(text):
         value = pair[2] or ""
-        found.setdefault(pair[1].lower(), value.strip(value[0]) if value[:1] in ('"', "'") else value)
-    return found
+        attributes.setdefault(pair[1].lower(), value.strip(value[0]) if value[:1] in ('"', "'") else value)
+    return attributes
 
 
 def _sanitise(markup: str, base: str | None) -> str:
-    import nh3  # a library of some size, which most builds have no use for
+    import nh3  # slow to import, and most builds do not need it
 
     return nh3.clean(
         markup,
         tags=_ELEMENTS,
         attributes=_ATTRIBUTES,
-        attribute_filter=_Attributes(base).filter,
+        attribute_filter=_AttributeFilter(base).filter,
         set_tag_attribute_values={"audio": {"controls": ""}, "video": {"controls": ""}},
         url_schemes={"http", "https", "mailto"},
         link_rel=None,
     )
 
 
-class _Attributes:
-    """What the attributes of one body may say, with addresses absolute."""
+class _AttributeFilter:
+    """Filters the attributes of a body, and makes URLs absolute."""
 
     def __init__(self, base: str | None) -> None:
         self._base = base
-        self._left = MAX_ADDRESSES
+        self._left = MAX_URLS
 
     def filter(self, element: str, name: str, value: str) -> str | None:
-        """The value to keep, None if it has to go; decoded, as the sanitiser takes them."""
+        """The new value, None to remove the attribute; both decoded, as the sanitiser expects them."""
         if name == "srcset":
             return self._sources(value) or None
-        if name not in _ADDRESSES:
+        if name not in _URL_ATTRIBUTES:
             return value
         return self._absolute(value) or (_mail_url(value) if element == "a" else None)
 
-    def _absolute(self, address: str) -> str | None:
-        """The http(s) URL that a reference means."""
+    def _absolute(self, url: str) -> str | None:
+        """The absolute http(s) URL, if there are not too many."""
         self._left -= 1
-        return absolute_url(address, self._base or "https:") if self._left >= 0 else None
+        return absolute_url(url, self._base or "https:") if self._left >= 0 else None
 
     def _sources(self, srcset: str) -> str:
-        """The candidates of a `srcset` (HTML, 4.8.4.2.1) that have an address."""
-        found = []
-        for address, density in islice(_candidates(srcset), self._left):
-            url = self._absolute(address)
+        """The candidates of a `srcset` with a valid URL (HTML, 4.8.4.2.1)."""
+        candidates = []
+        for stated, density in islice(_candidates(srcset), self._left):
+            url = self._absolute(stated)
             if url and (not density or _DENSITY.fullmatch(density)):
-                found.append(f"{url} {density}".strip())
-        return ", ".join(found)
+                candidates.append(f"{url} {density}".strip())
+        return ", ".join(candidates)
 
 
 def _candidates(srcset: str) -> Iterator[tuple[str, str]]:
-    """The URLs of a `srcset` and their descriptors, as HTML has them (4.8.4.2.1): one way, never back, so that the time
-    is linear."""
+    """The URLs of a `srcset` and their descriptors (HTML, 4.8.4.2.1), without backtracking, so in linear time."""
     at = _before_candidate(srcset, 0)
     while at < len(srcset):
-        url = _CANDIDATE_URL.match(srcset, at)[0]  # type: ignore[index]  # what begins with no space and no comma
+        url = _CANDIDATE_URL.match(srcset, at)[0]  # type: ignore[index]  # spaces and commas are skipped
         at += len(url)
         descriptor = ""
         if not url.endswith(","):
@@ -348,6 +350,6 @@ def _before_candidate(srcset: str, at: int) -> int:
     return _BEFORE_CANDIDATE.match(srcset, at).end()  # type: ignore[union-attr]  # which may be empty
 
 
-def _mail_url(address: str) -> str | None:
-    scheme, _, rest = address.strip().partition(":")
+def _mail_url(url: str) -> str | None:
+    scheme, _, rest = url.strip().partition(":")
     return f"mailto:{quote(rest, safe='!$%&*+,/:;=?@~')}" if scheme.lower() == "mailto" and rest else None

@@ -1,18 +1,19 @@
-"""Excerpts: the start of a body -> the plain text of a summary, as Jekyll, Hugo and Zola cut it."""
+"""The start of a body -> the plain text of a summary, as Jekyll, Hugo and Zola cut it."""
 
 from __future__ import annotations
 
 import re
 from itertools import islice
 
+from aggregator.parse import hugo, jekyll
 from aggregator.parse.bounds import MAX_SUMMARY, cut_text
-from aggregator.parse.clean import plain_text
+from aggregator.parse.texts import plain_text
 from aggregator.settings import Layout
 
 MAX_BLOCKS = 20
-"""Paragraphs at the start of a body that are looked at for one with a text."""
+"""Most paragraphs that are searched for text."""
 MAX_EXCERPT = 20_000
-"""Characters of a body that an excerpt is made of."""
+"""Characters at the start of a body that an excerpt can come from."""
 
 _MORE = re.compile(r"<!--[ \t]*more[ \t]*-->", re.IGNORECASE)
 _BLOCK = re.compile(r"(?:[^\n]|\n(?![ \t]*\n))++")
@@ -21,20 +22,14 @@ _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:[^\n]+", re.MULTILINE)
 _MARKUP = re.compile(r"[*_\[\]<>&`#~|\\!]|^[ \t]*(?:[-+=]|[0-9]+[.)])", re.MULTILINE)
 
-# No tag goes over the start of another, so the time is linear in any text; one in another is met in a second pass.
-_TAGS: dict[Layout, re.Pattern[str]] = {
-    # Liquid's tags and outputs, kramdown's attributes
-    "jekyll": re.compile(r"\{%[^{%]*+(?:%(?!\})[^{%]*+)*+%\}|\{\{[^{}]*+\}\}|\{:[^{}\n]*+\}"),
-    # Hugo's shortcodes; Zola's, which are calls
-    "hugo": re.compile(r"\{\{[<%][^{}]*+\}\}|\{\{[ \t]*+\w++\([^{}]*+\}\}|\{%[ \t]*+(?:\w++\([^{}%]*+|end[ \t]*+)%\}"),
-}
+_TEMPLATE_TAGS: dict[Layout, re.Pattern[str]] = {"jekyll": jekyll.TEMPLATE_TAGS, "hugo": hugo.TEMPLATE_TAGS}
 
 
 def excerpt_text(body: str, layout: Layout, separator: str | None) -> str:
-    """The plain text of the excerpt of `body`, or an empty string.
+    """The plain text of the excerpt of a body, or an empty string.
 
-    It ends at the `separator`, else at a comment `more`, else it is the first paragraph that has a text,
-    headings aside. An empty separator asks for none.
+    It ends at the `separator`, else at `<!-- more -->`, else it is the first paragraph with text that is not a heading.
+    An empty separator disables excerpts.
     """
     if layout == "plain" or separator == "":
         return ""
@@ -52,18 +47,18 @@ def excerpt_text(body: str, layout: Layout, separator: str | None) -> str:
     return ""
 
 
-def without_tags(text: str, layout: Layout) -> str:
-    """The text less what only the system itself can fill in: Liquid's tags, shortcodes."""
-    tags = _TAGS.get(layout)
-    return tags.sub("", tags.sub("", text)) if tags and "{" in text else text
+def without_template_tags(text: str, layout: Layout) -> str:
+    """The text without the tags that only the site generator can fill in."""
+    tags = _TEMPLATE_TAGS.get(layout)
+    return tags.sub("", tags.sub("", text)) if tags and "{" in text else text  # twice, for nested tags
 
 
 def _text(excerpt: str, body: str, layout: Layout) -> str:
-    excerpt = without_tags(excerpt[:MAX_EXCERPT], layout)
+    excerpt = without_template_tags(excerpt[:MAX_EXCERPT], layout)
     if not _MARKUP.search(excerpt):
         return cut_text(plain_text(excerpt), MAX_SUMMARY)
-    from aggregator.parse.body import render_body  # its expressions take long to compile
+    from aggregator.parse.body import render_body  # slow to import
 
-    # references are defined anywhere, most often at the end
+    # link references may be defined anywhere, mostly at the end
     definitions = "\n".join(_DEFINITION.findall(body)) if "[" in excerpt else ""
     return cut_text(plain_text(render_body(f"{excerpt}\n\n{definitions}", None)), MAX_SUMMARY)

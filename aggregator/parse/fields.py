@@ -1,18 +1,19 @@
-"""Fields: the values of the front matter -> the fields of a record, each by its rule in the field map.
+"""Front matter -> the fields of a record, each by its rule (docs/spec.md, Records).
 
-What is wrong with a field that a record can do without is a warning and the field is dropped; the rest makes the
-record unusable.
+A wrong optional field is a warning and is left out. A wrong field that decides about publication or identity raises
+UnusableError, which rejects the record.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
+from aggregator.links import MAX_URL, absolute_url, host_name, http_url
 from aggregator.model import Image, Provider, Related
 from aggregator.parse.bounds import (
     MAX_DIGITS,
@@ -26,103 +27,93 @@ from aggregator.parse.bounds import (
     MAX_TEXT,
     MAX_TOPIC_BYTES,
     MAX_TOPICS,
-    MAX_URL,
     cut_text,
 )
-from aggregator.parse.clean import (
-    absolute_url,
-    host_name,
-    http_url,
-    is_no_time,
-    plain_text,
-    player_url,
-    utc_time,
-    xml_text,
-)
-from aggregator.parse.front_matter.values import Matter, NearMiss, Opaque, Scalar, Value, Wanted
+from aggregator.parse.dates import is_empty_date, parse_time
+from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS, FieldKeys
+from aggregator.parse.texts import plain_text, player_url
 from aggregator.problems import Problem
 from aggregator.settings import Layout
 from aggregator.slugs import topic_key
-from aggregator.unicode import MAX_MARKS, few_marks
+from aggregator.unicode import MAX_MARKS, few_marks, xml_text
 
 MAX_SHOWN = 200
+"""Characters of a value in a message."""
 MAX_NUMBER = 10**15
-"""No score is so large."""
+"""Scores are below it."""
 MAX_PIXELS = 100_000
-"""No image is so wide or high."""
+"""Widths and heights of images are below it."""
 _FLAG_WORDS = frozenset("true false yes no on off".split())
 _IMAGE_KEYS = ("url", "path", "src", "image")
 _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-"""A time that is the same whether YAML or we read it."""
-_NAME = re.compile(r"(?!(?:true|false|null)\Z)[a-z][\w-]*", re.IGNORECASE)
-"""A key that is a text in any YAML."""
+"""A time that PyYAML and `parse_time` read alike."""
+_SURE_NAME = re.compile(r"(?!(?:true|false|null)\Z)[a-z][\w-]*", re.IGNORECASE)
+"""A nested key that every version of YAML reads as text."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
 
 class UnusableError(Exception):
-    """A record cannot do without a field that is wrong; `problem` says where and why."""
+    """The record must be rejected; `problem` says where and why."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
         self.problem = problem
 
 
-class InDoubtError(Exception):
-    """Bare values do not tell enough."""
+class NeedsFullParseError(Exception):
+    """A position or a spelling is needed and the front matter has neither: parse the record again with PyYAML.
+
+    Every method of Fields may raise it if `has_positions` is False: for every warning and refusal, and for every value
+    whose meaning depends on its spelling, such as a number where a text is expected. Only `parse_record` catches it.
+    """
 
 
 class Fields:
-    """The fields of one record; reading one may add to `warnings` or raise UnusableError.
+    """The fields of one record. Reading a field may add to `warnings`, and may raise UnusableError.
 
-    `present` is `keys`, maybe less those that `values` has not. With `bare` values, InDoubtError is raised when a place
-    or a spelling counts, as in all that there is to say.
+    `present` has the keys that can occur, all of `keys` by default. Without positions, see NeedsFullParseError.
     """
 
     def __init__(
         self,
         values: Mapping[str, Value],
         keys: FieldKeys,
-        wanted: Wanted,
         path: str,
         zone: ZoneInfo,
         layout: Layout = "plain",
-        present: Mapping[str, Sequence[str]] | None = None,
+        present: Mapping[str, tuple[str, ...]] | None = None,
         *,
-        bare: bool = False,
+        has_positions: bool = True,
     ) -> None:
         self.warnings: list[Problem] = []
-        self._values, self._keys, self._wanted, self._path = values, keys, wanted, path
-        self._zone, self._layout = zone, layout
-        self._present, self._bare = keys if present is None else present, bare
+        self._values, self._keys, self._path = values, keys, path
+        self._zone, self._layout, self._has_positions = zone, layout, has_positions
+        self._present = keys.by_field if present is None else present
 
-    def judge_misses(self, misses: Iterable[NearMiss], fields: Iterable[str]) -> None:
-        """Refuses the record for a key that is nearly one of these fields, which can hide it, and has such a value."""
+    def refuse_near_misses(self, misses: Iterable[NearMiss], fields: Iterable[str]) -> None:
+        """Raises UnusableError for an unmapped key one edit away from one of these fields, which can hide the record,
+        if its value suits that field."""
         for miss in misses:
             for key in miss.hiding:
-                if any(key in self._keys.get(field, ()) and self._fits(field, miss.value) for field in fields):
-                    what = f"a key that nothing reads is one letter away from '{key}', which can hide the record"
-                    todo = f"write '{key}', or give the key another name"
-                    raise UnusableError(Problem(self._path, miss.line, miss.column, what, None, todo))
+                if any(key in self._keys.of(field) and self._suits(field, miss.value) for field in fields):
+                    what = f"an unknown key is one letter away from '{key}', which can hide the record"
+                    hint = f"write '{key}', or give the key another name"
+                    raise UnusableError(Problem(self._path, miss.line, miss.column, what, None, hint))
 
-    def _fits(self, field: str, value: object) -> bool:
-        """Whether a value is of the kind that the field has: a flag, or a date."""
-        if field in FLAGS:
-            return _is_flag(value) or (isinstance(value, str) and value.strip().lower() in _FLAG_WORDS)
-        return self._time(_meaning(value)) is not None
-
-    def warn_of_misses(self, misses: Iterable[NearMiss]) -> None:
-        """Warns of keys that are nearly one of ours."""
+    def warn_of_near_misses(self, misses: Iterable[NearMiss]) -> None:
+        """Warns of unmapped keys that are probably misspelled."""
         for miss in misses:
             if miss.meant:
-                what, todo = f"a key that nothing reads; was '{miss.meant}' meant?", "mend its spelling"
-                self.warnings.append(Problem(self._path, miss.line, miss.column, what, None, todo, "warning"))
+                what = f"unknown key; did you mean '{miss.meant}'?"
+                problem = Problem(self._path, miss.line, miss.column, what, None, "correct its spelling", "warning")
+                self.warnings.append(problem)
 
     def public(self, default: bool) -> bool:
-        """What the flags say: `published`, else `default`, and none of `draft`, `deleted`, `removed`."""
+        """True if `published`, else `default`, is true, and none of `draft`, `deleted` and `removed` is."""
         published = default
         hidden = False
         for field in FLAGS:
@@ -131,96 +122,97 @@ class Fields:
                 continue
             flag = _meaning(value.value)
             if not isinstance(flag, bool):
-                if key in self._keys.get("published_at", ()) and (self._is_absent(flag) or self._time(flag)):
-                    continue  # Hugo has one key for both
-                raise self.unusable(field, f"'{key}' is not true or false", _mend_flag(value.value))
+                if key in self._keys.of("published_at") and (self._is_empty_date(flag) or self._time(flag)):
+                    continue  # Hugo has one key for the flag and the date
+                raise self.unusable(field, f"'{key}' is not true or false", _flag_hint(value.value))
             if field == "published":
                 published = flag
             else:
                 hidden = hidden or flag
         return published and not hidden
 
-    def text(self, field: str, most: int = MAX_TEXT) -> str:
-        """Plain text of the first key that has any, at most so many characters of it, or an empty string."""
+    def text(self, field: str, max_chars: int = MAX_TEXT) -> str:
+        """The plain text of the first key that has any, cut to `max_chars`, or an empty string."""
         for key, value in self._each(field):
             stated = value.value
             if _is_text(stated):
                 text = plain_text(stated[:MAX_RAW])
-                if len(stated) > most or not text.isascii():
-                    text = self._cut(key, value, text, most, whole=len(stated) <= MAX_RAW)
+                if len(stated) > max_chars or not text.isascii():
+                    text = self._cut(key, value, text, max_chars, is_all=len(stated) <= MAX_RAW)
                 if text:
                     return text
             else:
                 self._warn(value, f"'{key}' is not a text", "write one text")
         return ""
 
-    def _cut(self, key: str, value: Value, text: str, most: int, *, whole: bool) -> str:
-        """The plain text of a value within its bounds; `whole`: it is all that the value states."""
-        cut = cut_text(text, most)
-        if len(text) > most or not whole:
-            self._warn(value, f"'{key}' is over {most:,} characters and is cut", "make it shorter", shown=False)
+    def _cut(self, key: str, value: Value, text: str, max_chars: int, *, is_all: bool) -> str:
+        """The text within its bounds, with a warning if it exceeds them. `is_all`: the value has no more text."""
+        cut = cut_text(text, max_chars)
+        if len(text) > max_chars or not is_all:
+            self._warn(value, f"'{key}' is over {max_chars:,} characters and is cut", "make it shorter", shown=False)
         elif cut != text:
             what = f"'{key}' has over {MAX_MARKS} combining marks in a row, which are left out"
             self._warn(value, what, "remove them", shown=False)
         return cut
 
     def url(self, field: str) -> str | None:
-        """The first key that holds an absolute http(s) URL."""
+        """The first key that has an absolute http(s) URL."""
         for key, value in self._each(field):
             if _is_text(value.value) and (url := http_url(value.value)):
                 return url
             if value.value != "":
-                long = isinstance(value.value, str) and len(value.value) > MAX_URL
-                todo = f"make it at most {MAX_URL:,} characters" if long else "write it in full, with https://"
-                self._warn(value, f"'{key}' is no http(s) address", todo)
+                is_long = isinstance(value.value, str) and len(value.value) > MAX_URL
+                hint = f"make it at most {MAX_URL:,} characters" if is_long else "write it in full, with https://"
+                self._warn(value, f"'{key}' is not an http(s) URL", hint)
         return None
 
     def required_date(self, field: str) -> datetime | None:
-        """A date that, if it is there, must be one."""
-        found = self._date(field)
-        return found[0] if found else None
+        """The date; raises UnusableError if it is present and invalid."""
+        date = self._date(field)
+        return date[0] if date else None
 
     def updated(self) -> tuple[datetime | None, tuple[int, int]]:
-        """The date of the last change and its place; it is left out when it is none."""
+        """The date of the last change and its position; None with a warning if it is invalid."""
         try:
-            found = self._date("updated_at")
+            date = self._date("updated_at")
         except UnusableError as error:
             self.warnings.append(replace(error.problem, level="warning"))
-            found = None
-        return (found[0], (found[1].line, found[1].column)) if found else (None, (0, 0))
+            date = None
+        return (date[0], (date[1].line, date[1].column)) if date else (None, (0, 0))
 
     def _date(self, field: str) -> tuple[datetime, Value] | None:
+        """The first date of a field, and its value."""
         if field not in self._present:
             return None
         for key, value in self._each(field):
             stated = _meaning(value.value)
-            if self._is_absent(stated) or (isinstance(stated, bool) and key in self._keys.get("published", ())):
+            if self._is_empty_date(stated) or (isinstance(stated, bool) and key in self._keys.of("published")):
                 continue  # Hugo has one key for the flag and the date
-            found = self._time(stated)
-            if found is None:
+            parsed = self._time(stated)
+            if parsed is None:
                 what, shown = f"'{key}' is not a date", _shown(value.value)
                 problem = Problem(self._path, value.line, value.column, what, shown, "write it as 2026-05-20T07:10:00Z")
                 raise UnusableError(problem)
-            if not found[1] and self._layout == "plain":  # the other systems' records seldom name one
-                self._warn(value, f"'{key}' names no zone, {self._zone.key} is taken", "add Z or +02:00")
-            return found[0], value
+            moment, has_zone = parsed
+            if not has_zone and self._layout == "plain":  # records of site generators seldom have one
+                self._warn(value, f"'{key}' has no time zone; {self._zone.key} is used", "add Z or +02:00")
+            return moment, value
         return None
 
-    def _is_absent(self, stated: object) -> bool:
-        """Whether a date is one that Hugo and Jekyll take for none."""
-        return self._layout != "plain" and is_no_time(stated)
+    def _is_empty_date(self, stated: object) -> bool:
+        return self._layout != "plain" and is_empty_date(stated)
 
     def _time(self, stated: object) -> tuple[datetime, bool] | None:
-        if self._bare:
+        if not self._has_positions:
             return _sure_time(stated), True
-        return utc_time(stated, self._zone, loose=self._layout != "plain")
+        return parse_time(stated, self._zone, loose=self._layout != "plain")
 
     def explicit_id(self) -> str | None:
-        """The id that the record states for itself."""
+        """The id that the record states."""
         key, value = self._find("id")
         if value is None:
             return None
-        self._need_places()
+        self._require_positions()
         stated = value.value
         if isinstance(stated, Scalar):
             usable = isinstance(stated.value, int) and not isinstance(stated.value, bool)
@@ -236,7 +228,7 @@ class Fields:
         return str(stated)
 
     def stated_path(self) -> str | None:
-        """The place of the page on its site that the record states: an http(s) address, or a path without query."""
+        """The stated path of the page on its site: an http(s) URL, or a path without query."""
         for key, value in self._each("path"):
             if _is_text(value.value):
                 stated = value.value.strip()
@@ -249,17 +241,17 @@ class Fields:
         return None
 
     def excerpt_separator(self) -> str | None:
-        """What ends the excerpt at the start of the body; empty: there is none."""
+        """The marker that ends the excerpt; empty disables excerpts."""
         _, value = self._find("excerpt_separator")
         return value.value if value is not None and _is_text(value.value) else None
 
     def place(self, field: str) -> tuple[int, int]:
-        """Line and column of the key that `field` is read from, 0 where there is none."""
+        """Line and column of the value of `field`, 0 without one."""
         _, value = self._find(field)
         return (value.line, value.column) if value is not None else (0, 0)
 
     def score(self, field: str) -> float:
-        """A finite number, -1 when there is none."""
+        """A finite number, -1 without one."""
         key, value = self._find(field)
         if value is None:
             return -1.0
@@ -270,29 +262,29 @@ class Fields:
         return -1.0
 
     def provider(self) -> Provider | None:
-        """Name and domain; a bare text is the name, the names of several authors are one."""
+        """Name and domain. A plain text is the name; several authors are joined."""
         key, value = self._find("provider")
         if value is None:
             return None
-        several = self._layout != "plain" and isinstance(value.value, list)
-        stated = value.value if several else [value.value]
-        maps = [one if isinstance(one, dict) else {"name": one} for one in stated[:MAX_ITEMS]]
-        maps = [one if "name" in one and "domain" in one else _folded(one) for one in maps]
-        one_map = maps[0] if len(maps) == 1 else {}
-        names = [one.get("name") for one in maps]
-        clean_names = [plain_text(name[:MAX_RAW]) for name in names if _is_text(name) and not _is_null(name)]
-        name, domain = ", ".join(filter(None, clean_names[:MAX_NAMES])), one_map.get("domain")
+        has_several = self._layout != "plain" and isinstance(value.value, list)
+        stated = value.value if has_several else [value.value]
+        maps = [item if isinstance(item, dict) else {"name": item} for item in stated[:MAX_ITEMS]]
+        maps = [item if "name" in item and "domain" in item else _lower_keys(item) for item in maps]
+        names = [item.get("name") for item in maps]
+        texts = [plain_text(name[:MAX_RAW]) for name in names if _is_text(name) and not _is_null(name)]
+        name = ", ".join(filter(None, texts[:MAX_NAMES]))
         if len(name) > MAX_TEXT or not name.isascii():
-            name = self._cut(key, value, name, MAX_TEXT, whole=True)
-        clean_domain = host_name(domain) if _is_text(domain) and not _is_null(domain) else ""
-        if not name and not clean_domain:
+            name = self._cut(key, value, name, MAX_TEXT, is_all=True)
+        domain = maps[0].get("domain") if len(maps) == 1 else None
+        host = host_name(domain) if _is_text(domain) and not _is_null(domain) else ""
+        if not name and not host:
             if stated:
                 self._warn(value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
             return None
-        return Provider(name or clean_domain, clean_domain)
+        return Provider(name or host, host)
 
     def category(self) -> str:
-        """One category: of several, as Jekyll and Hugo have them, the first."""
+        """The category; the first one if there are several (Jekyll, Hugo)."""
         if self._layout == "plain":
             return self.text("category")
         for key, value in self._each("category"):
@@ -301,122 +293,114 @@ class Fields:
         return ""
 
     def topics(self) -> tuple[str, ...]:
-        """Names in the order given, each once: of the first alternative present, whose keys add up."""
-        found = self._added("topics")
-        if len(found) == 1:
-            return self.unique_topics(self._names(*found[0])[:MAX_TOPICS])
-        several = [self._names(key, value) for key, value in found]
-        names = [name for one in several for name in one]
-        if len(names) > MAX_TOPICS >= max(map(len, several)):
-            self._warn_of_topics(*found[-1])
-        return self.unique_topics(names[:MAX_TOPICS])
+        """Topics in the given order, each once: of all keys of the first alternative that is present."""
+        combined = self._combined("topics")
+        if len(combined) == 1:
+            return unique_topics(self._names(*combined[0])[:MAX_TOPICS])
+        lists = [self._names(key, value) for key, value in combined]
+        names = [name for part in lists for name in part]
+        if len(names) > MAX_TOPICS >= max(map(len, lists)):
+            self._warn_of_topics(*combined[-1])
+        return unique_topics(names[:MAX_TOPICS])
 
     def _warn_of_topics(self, key: str, value: Value) -> None:
-        what = f"'{key}' holds more than {MAX_TOPICS} topics, or one over {MAX_TOPIC_BYTES} bytes"
+        what = f"'{key}' has more than {MAX_TOPICS} topics, or a topic over {MAX_TOPIC_BYTES} bytes"
         self._warn(value, what, "name fewer, and shorter ones", shown=False)
 
     def _names(self, key: str, value: Value, *, quiet: bool = False) -> list[str]:
-        """The names that a list or a text holds; a text is one name, in Jekyll the words of a key in the plural."""
-        words = self._layout == "jekyll" and _is_text(value.value) and key not in ("category", "tag")
+        """The names in a list or a text. A text is one name; in Jekyll, words if the key is a plural."""
+        has_words = self._layout == "jekyll" and _is_text(value.value) and key not in ("category", "tag")
         stated = value.value if isinstance(value.value, list) else [value.value]
-        if words:
+        if has_words:
             stated = _words(value.value[:MAX_RAW])
-        if self._layout != "plain":  # which leave out what is null
+        if self._layout != "plain":  # site generators ignore null
             stated = [name for name in stated if not _is_null(name)]
-        over = len(stated) > MAX_ITEMS
         names = [plain_text(name[:MAX_RAW]) for name in stated[:MAX_ITEMS] if _is_text(name) and not _is_null(name)]
         short = [name for name in names if _is_short(name)]
         if quiet:
             return short
         if len(names) < min(len(stated), MAX_ITEMS):
-            self._warn(value, f"'{key}' holds what is no text", "write a list of texts", shown=False)
-        if len(short) < len(names) or len(short) > MAX_TOPICS or over:
+            self._warn(value, f"'{key}' has an item that is not text", "write a list of texts", shown=False)
+        if len(short) < len(names) or len(short) > MAX_TOPICS or len(stated) > MAX_ITEMS:
             self._warn_of_topics(key, value)
-        if not words and isinstance(value.value, str) and "," in value.value:
-            self._warn(value, f"'{key}' is one text, so one topic", "write a list: [One, Another]")
+        if not has_words and isinstance(value.value, str) and "," in value.value:
+            self._warn(value, f"'{key}' is one text and counts as one topic", "write a list: [One, Another]")
         return short
 
-    @staticmethod
-    def unique_topics(names: Iterable[str]) -> tuple[str, ...]:
-        """Each topic once, as first spelled."""
-        found: dict[str, str] = {}
-        for name in names:
-            if name:
-                found.setdefault(topic_key(name), name)
-        return tuple(found.values())
-
     def language(self) -> str:
-        """A language tag of RFC 5646 by its shape, or an empty string."""
+        """A text with the shape of a language tag (RFC 5646), or an empty string."""
         key, value = self._find("language")
         if value is None:
             return ""
         stated = value.value.strip() if _is_text(value.value) else ""
         if len(stated) <= MAX_LANGUAGE and _LANGUAGE.fullmatch(stated):
             return stated.replace("_", "-")
-        self._warn(value, f"'{key}' is no language", "write a tag such as en or pt-BR")
+        self._warn(value, f"'{key}' is not a language tag", "write a tag such as en or pt-BR")
         return ""
 
     def images(self, base: str | None = None) -> tuple[Image, ...]:
-        """Those with an absolute http(s) address, each once; with `base`, relative ones start there (RFC 3986, 5.2)
-        and nothing is warned of."""
+        """Images with an absolute http(s) URL, each once.
+
+        With `base`, relative URLs are resolved (RFC 3986, 5.2) and no warnings are added.
+        """
         key, value = self._find("images")
         if value is None:
             return ()
         stated = value.value if isinstance(value.value, list) else [value.value]
-        found: dict[str, Image] = {}
-        bad, over = False, len(stated) > MAX_ITEMS
-        for one in stated[:MAX_ITEMS]:
-            image = one if isinstance(one, dict) else {"url": one}
+        images: dict[str, Image] = {}
+        has_bad, has_too_many = False, len(stated) > MAX_ITEMS
+        for item in stated[:MAX_ITEMS]:
+            image = item if isinstance(item, dict) else {"url": item}
             if not ("url" in image and "width" in image and "height" in image):
-                image = _folded(image)
+                image = _lower_keys(image)
             address = next((image[name] for name in _IMAGE_KEYS if name in image), None)
             if _is_text(address) and (url := absolute_url(address, base) if base else http_url(address)):
-                if len(found) == MAX_IMAGES and url not in found:
-                    over = True
+                if len(images) == MAX_IMAGES and url not in images:
+                    has_too_many = True
                     break
-                found.setdefault(url, Image(url, _pixels(image.get("width")), _pixels(image.get("height"))))
+                images.setdefault(url, Image(url, _pixels(image.get("width")), _pixels(image.get("height"))))
             elif address != "" and not (self._layout != "plain" and _is_relative(address)):
-                bad = True
-        if bad and base is None:
-            self._warn(value, f"'{key}' holds what is no http(s) address", "write url: in full", shown=False)
-        if over and base is None:
-            self._warn(value, f"'{key}' holds more than {MAX_IMAGES} images", "name fewer", shown=False)
-        return tuple(found.values())
+                has_bad = True
+        if has_bad and base is None:
+            self._warn(value, f"'{key}' has an item that is not an http(s) URL", "write url: in full", shown=False)
+        if has_too_many and base is None:
+            self._warn(value, f"'{key}' has more than {MAX_IMAGES} images", "name fewer", shown=False)
+        return tuple(images.values())
 
     def video_url(self) -> str | None:
-        """The address of a player: the `src` of an iframe whose host is in PLAYER_HOSTS."""
+        """The URL of a player: the `src` of an iframe whose host is in PLAYER_HOSTS."""
         key, value = self._find("video")
         if value is None:
             return None
         match = _IFRAME_SRC.search(value.value[:MAX_RAW]) if _is_text(value.value) else None
         if match and (url := player_url(next(group for group in match.groups() if group is not None))):
             return url
-        self._warn(value, f"'{key}' is no iframe of a known player", "leave it out", shown=False)
+        self._warn(value, f"'{key}' is not an iframe of a known player", "leave it out", shown=False)
         return None
 
     def related(self) -> tuple[Related, ...]:
-        """Links to other stories: those with a title and an address that are not hidden themselves."""
+        """Links to other stories: those with a title and a URL that are not hidden themselves."""
         key, value = self._find("related")
         if value is None:
             return ()
         stated = value.value if isinstance(value.value, list) else [value.value]
-        items = [one for one in stated[:MAX_ITEMS] if isinstance(one, dict)]
-        if len(items) < len(stated[:MAX_ITEMS]):
-            self._warn(value, f"'{key}' holds what is no record", "write a list of maps", shown=False)
-        found: dict[str, Related] = {}
-        for link in filter(None, map(self._related, items)):
-            found.setdefault(link.url, link)
-        if len(found) > MAX_RELATED or len(stated) > MAX_ITEMS:
-            self._warn(value, f"'{key}' holds more than {MAX_RELATED} links", "name fewer", shown=False)
-        return tuple(found.values())[:MAX_RELATED]
+        maps = [item for item in stated[:MAX_ITEMS] if isinstance(item, dict)]
+        if len(maps) < len(stated[:MAX_ITEMS]):
+            self._warn(value, f"'{key}' has an item that is not a map", "write a list of maps", shown=False)
+        links: dict[str, Related] = {}
+        for link in filter(None, map(self._related, maps)):
+            links.setdefault(link.url, link)
+        if len(links) > MAX_RELATED or len(stated) > MAX_ITEMS:
+            self._warn(value, f"'{key}' has more than {MAX_RELATED} links", "name fewer", shown=False)
+        return tuple(links.values())[:MAX_RELATED]
 
-    def _related(self, one: Mapping[Any, Any]) -> Related | None:
-        """The link that a map gives, if it is complete and not hidden."""
-        names = self._wanted.names_of(tuple(one)) or self._names_in_doubt(one)
+    def _related(self, item: Mapping[Any, Any]) -> Related | None:
+        """The link in a map, if it is complete and not hidden."""
+        names = self._keys.allowed.canonical_names(tuple(item)) or self._canonical_names(item)
         if names is None:
             return None
-        values = {name: Value(item, 0, 0) for name, item in zip(names, one.values(), strict=True) if name}
-        nested = Fields(values, self._keys, self._wanted, self._path, self._zone, bare=self._bare)
+        values = {name: Value(value, 0, 0) for name, value in zip(names, item.values(), strict=True) if name}
+        nested = Fields(values, self._keys, self._path, self._zone, has_positions=self._has_positions)
         try:
             if not nested.public(default=True):
                 return None
@@ -425,49 +409,50 @@ class Fields:
         url, title = nested.url("link"), nested.text("title")
         return Related(url, title) if url and title else None
 
-    def _names_in_doubt(self, one: Mapping[Any, Any]) -> tuple[str, ...] | None:
-        """The names of the keys of a map, empty where nothing reads one. None if the map may be hidden: it gives a key
-        twice, in two cases, or has one that is nearly a flag."""
-        self._need_places()  # and spellings, which keys below the top have lost too
-        matter = Matter(self._wanted)
+    def _canonical_names(self, item: Mapping[Any, Any]) -> tuple[str, ...] | None:
+        """The canonical names of the keys of a map, "" for unmapped keys. None if the map may be hidden: a key is
+        given twice, in two cases, or is nearly a flag."""
+        self._require_positions()  # and spellings, which nested keys need too
+        front_matter = FrontMatter(self._keys.allowed)
         names = []
-        for key, item in one.items():
-            name = matter.asked(key) if isinstance(key, str) else None
-            if name in matter.values:
+        for key, value in item.items():
+            name = front_matter.canonical_name(key) if isinstance(key, str) else None
+            if name in front_matter.values:
                 return None
             if name:
-                matter.values[name] = Value(item, 0, 0)
-            elif isinstance(key, str) and (near := self._wanted.near(key)):
-                matter.miss(near, item, 0, 0)
+                front_matter.values[name] = Value(value, 0, 0)
+            elif isinstance(key, str) and (miss := self._keys.allowed.near_miss(key)):
+                front_matter.add_near_miss(miss, value, 0, 0)
             names.append(name or "")
         try:
-            self.judge_misses(matter.misses, FLAGS)
+            self.refuse_near_misses(front_matter.near_misses, FLAGS)
         except UnusableError:
             return None
         return tuple(names)
 
-    def unusable(self, field: str, what: str, todo: str, value: str | None = "") -> UnusableError:
-        """The refusal of the record for `field`; its value is shown if it is short and plain."""
-        self._need_places()
-        _, found = self._find(field, null=True)
-        if found is None:
-            return UnusableError(Problem(self._path, 1, 1, what, None, todo))
-        shown = None if value is None else _shown(found.value)
-        return UnusableError(Problem(self._path, found.line, found.column, what, shown, todo))
+    def unusable(self, field: str, what: str, hint: str, value: str | None = "") -> UnusableError:
+        """The error that rejects the record because of `field`. With `value` None its value is not shown."""
+        self._require_positions()
+        _, stated = self._find(field, null=True)
+        if stated is None:
+            return UnusableError(Problem(self._path, 1, 1, what, None, hint))
+        shown = None if value is None else _shown(stated.value)
+        return UnusableError(Problem(self._path, stated.line, stated.column, what, shown, hint))
 
     def _each(self, field: str) -> list[tuple[str, Value]]:
-        found = []
+        """The keys of `field` that are present and not null, and their values."""
+        pairs = []
         for key in self._present.get(field, ()):
-            value = self._values.get(key) or self._dig(key)
+            value = self._values.get(key) or self._look_up(key)
             if value is not None and (type(value.value) is str or not _is_null(value.value)):
-                found.append((key, value))
-        return found
+                pairs.append((key, value))
+        return pairs
 
-    def _added(self, field: str) -> list[tuple[str, Value]]:
+    def _combined(self, field: str) -> list[tuple[str, Value]]:
         """The keys of the first alternative of `field` that is present, and their values."""
         for alternative in self._present.get(field, ()):
-            found = [(key, self._dig(key)) for key in alternative.split(PLUS)]
-            present = [(key, value) for key, value in found if value is not None and not _is_null(value.value)]
+            pairs = [(key, self._look_up(key)) for key in alternative.split(PLUS)]
+            present = [(key, value) for key, value in pairs if value is not None and not _is_null(value.value)]
             if present:
                 return present
         return []
@@ -475,20 +460,21 @@ class Fields:
     def _find(self, field: str, *, null: bool = False) -> tuple[str, Value | None]:
         """The first key of `field` that is present, and its value; with `null`, null counts as present."""
         for key in self._present.get(field, ()):
-            value = self._values.get(key) or self._dig(key)
+            value = self._values.get(key) or self._look_up(key)
             if value is not None and (null or type(value.value) is str or not _is_null(value.value)):
                 return key, value
         return field, None
 
-    def _dig(self, key: str) -> Value | None:
+    def _look_up(self, key: str) -> Value | None:
+        """The value of a key, which may name a nested one with dots; a nested value has the position of its top key."""
         if key in self._values or "." not in key:
             return self._values.get(key)
         first, *rest = key.split(".")
         top = self._values.get(first)
         if top is None:
             return None
-        if not all(map(_NAME.fullmatch, rest)):
-            self._need_places()  # and spellings, which keys below the top have lost too
+        if not all(map(_SURE_NAME.fullmatch, rest)):
+            self._require_positions()  # and spellings, which nested keys need too
         value: Any = top.value
         for part in rest:
             if not isinstance(value, dict):
@@ -497,27 +483,43 @@ class Fields:
             items = [item for name, item in value.items() if isinstance(name, str) and name.lower() == folded]
             if not items:
                 return None
-            value = items[0] if len(items) == 1 else Opaque()  # a key twice, in two cases
+            value = items[0] if len(items) == 1 else Opaque()  # a key is given twice, in two cases
         return Value(value, top.line, top.column)
 
-    def _need_places(self) -> None:
-        if self._bare:
-            raise InDoubtError
+    def _suits(self, field: str, value: object) -> bool:
+        """True if a value is of the kind of its field: a flag, or a date."""
+        if field in FLAGS:
+            is_word = isinstance(value, str) and value.strip().lower() in _FLAG_WORDS
+            return isinstance(_meaning(value), bool) or is_word
+        return self._time(_meaning(value)) is not None
 
-    def _warn(self, value: Value, what: str, todo: str, *, shown: bool = True) -> None:
-        self._need_places()
+    def _require_positions(self) -> None:
+        if not self._has_positions:
+            raise NeedsFullParseError
+
+    def _warn(self, value: Value, what: str, hint: str, *, shown: bool = True) -> None:
+        self._require_positions()
         text = _shown(value.value) if shown else None
-        self.warnings.append(Problem(self._path, value.line, value.column, what, text, todo, "warning"))
+        self.warnings.append(Problem(self._path, value.line, value.column, what, text, hint, "warning"))
+
+
+def unique_topics(names: Iterable[str]) -> tuple[str, ...]:
+    """Each topic once, as first spelled."""
+    topics: dict[str, str] = {}
+    for name in names:
+        if name:
+            topics.setdefault(topic_key(name), name)
+    return tuple(topics.values())
 
 
 def _sure_time(stated: object) -> datetime:
-    """The time that a bare value names, if all agree on it."""
+    """The time of a value without spelling. Raises NeedsFullParseError unless every parser reads it alike."""
     if isinstance(stated, str) and _SURE_TIME.fullmatch(stated):
         try:
             return datetime.fromisoformat(stated)
         except ValueError:
-            raise InDoubtError from None
-    raise InDoubtError
+            raise NeedsFullParseError from None
+    raise NeedsFullParseError
 
 
 def _is_short(topic: str) -> bool:
@@ -526,13 +528,12 @@ def _is_short(topic: str) -> bool:
     return few_marks(topic) == topic and len(topic_key(topic).encode()) <= MAX_TOPIC_BYTES
 
 
-def _folded(one: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A map inside a value with the keys that are read of it in lower case."""
-    return {key.lower(): item for key, item in one.items() if isinstance(key, str)}
+def _lower_keys(item: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key.lower(): value for key, value in item.items() if isinstance(key, str)}
 
 
 def _words(text: str) -> list[str]:
-    """The words of a text; where it has commas, what is between them."""
+    """The parts between commas, or without commas the words."""
     return text.split(",") if "," in text else text.split()
 
 
@@ -540,28 +541,25 @@ def _is_relative(address: object) -> bool:
     return isinstance(address, str) and ":" not in address
 
 
-def _mend_flag(value: object) -> str:
+def _flag_hint(value: object) -> str:
     if _is_null(value):
         return "write true or false, or remove the line"
     quoted = isinstance(value, str) and value.strip().lower() in ("true", "false", "yes", "no")
     return "write true or false, without quotes" if quoted else "write true or false"
 
 
-def _is_flag(value: object) -> bool:
-    return isinstance(_meaning(value), bool)
-
-
 def _meaning(value: object) -> object:
-    """What a value means, aside from how the file spells it."""
+    """The meaning of a value, whatever its spelling."""
     return value.value if isinstance(value, Scalar) else value
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    """Whether a value can be read as a text, as the spelling of any scalar can."""
+    """True if a value can be read as text, like the spelling of any scalar. Raises NeedsFullParseError for a number or
+    bool without spelling."""
     if isinstance(value, str):
         return True
-    if isinstance(value, int | float):  # a bare one, whose spelling is lost
-        raise InDoubtError
+    if isinstance(value, int | float):
+        raise NeedsFullParseError
     return False
 
 
@@ -570,18 +568,18 @@ def _is_null(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    """How a message shows a value; what is inside a map or a list is not for messages."""
+    """How a message shows a value. The contents of maps and lists are never shown."""
     if isinstance(value, str):
-        return str(xml_text(value[:MAX_SHOWN]))  # never a Scalar: what goes to another process must be plain
+        return str(xml_text(value[:MAX_SHOWN]))  # a plain str: a Scalar cannot be sent to another process
     if isinstance(value, Opaque):
-        return "a tag or an alias that means nothing here"
+        return "an unsupported tag or alias"
     return "a map" if isinstance(value, dict) else "a list"
 
 
 def _number(value: object) -> float | None:
-    """A number by its spelling, since YAML 1.1 reads 012 as ten and 1:30 as ninety."""
-    if isinstance(value, float):  # a bare one may be spelled 1e5, which is text in YAML 1.1
-        raise InDoubtError
+    """A number by its spelling, because YAML 1.1 reads 012 as ten and 1:30 as ninety. Raises NeedsFullParseError."""
+    if isinstance(value, float):  # without spelling: 1e5 is text in YAML 1.1
+        raise NeedsFullParseError
     if type(value) is int:
         return float(value) if abs(value) < MAX_NUMBER else None
     if isinstance(value, Scalar) and len(value) <= MAX_DIGITS and _NUMBER.fullmatch(value):

@@ -1,36 +1,64 @@
-"""Keys: which keys of the front matter each field of a record may be read from."""
+"""Which keys of the front matter each field of a record is read from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
 
-from aggregator.parse.front_matter.values import Wanted
+from aggregator.parse.front_matter.values import AllowedKeys
 
 PLUS = " + "
-"""Between keys of topics that add up."""
+"""Between keys whose topics are combined."""
 FLAGS = ("published", "draft", "deleted", "removed")
-DATES = ("published_at", "expires_at")
-"""Fields that can hide a record, as the flags can."""
-FieldKeys = Mapping[str, tuple[str, ...]]
-"""The keys of each field."""
+HIDING_DATES = ("published_at", "expires_at")
+"""Fields that can hide a record, like the flags."""
+Preset = tuple[tuple[str, tuple[str, ...]], ...]
+"""The fields of `Source.fields`: each with its keys, first alternative first."""
+
+
+class FieldKeys:
+    """The keys of each field, and all their top-level keys. Keys that differ in case only have one spelling."""
+
+    def __init__(self, preset: Preset) -> None:
+        spellings: dict[str, str] = {}
+        self.by_field: Mapping[str, tuple[str, ...]] = {
+            field: tuple(
+                dict.fromkeys(PLUS.join(_spell(part, spellings) for part in key.split(PLUS)) for key in alternatives)
+            )
+            for field, alternatives in preset
+        }
+        hiding = [key for field in (*FLAGS, *HIDING_DATES) for key in self.of(field) if "." not in key]
+        self.allowed = AllowedKeys(spellings.values(), hiding)
+
+    def of(self, field: str) -> tuple[str, ...]:
+        """The keys of a field, first alternative first."""
+        return self.by_field.get(field, ())
+
+    def present(self, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+        """The keys of each field that can occur in front matter with these top-level names; fields without any are
+        omitted."""
+        return _present(self, names)
 
 
 @lru_cache(maxsize=32)
-def read_keys(fields: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[FieldKeys, Wanted]:
-    """The keys of each field, and the top-level keys that any of them reads. A key that several fields read, in
-    different cases, is spelled as in the first."""
-    names: dict[str, str] = {}
-    keys = {
-        field: tuple(dict.fromkeys(PLUS.join(_spell(part, names) for part in key.split(PLUS)) for key in stated))
-        for field, stated in fields
+def read_keys(preset: Preset) -> FieldKeys:
+    """The keys of a preset."""
+    return FieldKeys(preset)
+
+
+@lru_cache(maxsize=256)  # most files share a few sets of keys
+def _present(field_keys: FieldKeys, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    present = {
+        field: tuple(
+            key for key in keys if any(part in names or part.split(".", 1)[0] in names for part in key.split(PLUS))
+        )
+        for field, keys in field_keys.by_field.items()
     }
-    hiding = [key for field in (*FLAGS, *DATES) for key in keys.get(field, ()) if "." not in key]
-    return keys, Wanted(names.values(), hiding)
+    return {field: keys for field, keys in present.items() if keys}
 
 
-def _spell(key: str, names: dict[str, str]) -> str:
-    """The key as `names` has it, which gets it and its part at the top level."""
+def _spell(key: str, spellings: dict[str, str]) -> str:
+    """The first spelling of a key. Adds the key and its top-level part to `spellings`."""
     top, dot, rest = key.partition(".")
-    whole = names.setdefault(top.lower(), top) + dot + rest
-    return names.setdefault(whole.lower(), whole)
+    whole = spellings.setdefault(top.lower(), top) + dot + rest
+    return spellings.setdefault(whole.lower(), whole)

@@ -1,20 +1,18 @@
-"""Where each field of a record comes from: a key of its front matter, its path, its body, or the config."""
+"""The origin of each field of a record: a key of its front matter, its path, its body, or a key of the config."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from aggregator.display import stamp
 from aggregator.model import Record, SourceFile
-from aggregator.parse.bounds import MAX_TEXT
-from aggregator.parse.conventions import Place, path_date, read_place
 from aggregator.parse.fields import Fields
 from aggregator.parse.front_matter.values import Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS
-from aggregator.parse.record import parse_record
+from aggregator.parse.page_path import PagePath, path_date
+from aggregator.parse.record import parse_record, read_path
+from aggregator.problems import stamp
 from aggregator.settings import Source
 
 Origin = Literal["record", "path", "body", "config"]
@@ -22,37 +20,53 @@ Origin = Literal["record", "path", "body", "config"]
 
 @dataclass(frozen=True, slots=True)
 class FieldTrace:
-    """A field, its value as it was understood, and where that comes from.
-
-    `key` is one of the front matter if the `origin` is the record, and one of [records] if it is the config; a path or
-    a body has none. `line` counts from 1 in `file`, None where it is not known. `value` is what JSON can hold, None
-    where the value of the key could not be used.
-    """
+    """A field, its value as the record has it, and its origin."""
 
     field: str
-    key: str | None
-    value: Any
-    line: int | None
+    key: str | None  # of the front matter or of [records]; None for a path or a body
+    value: Any  # as JSON has it; None if the value of the key cannot be used
+    line: int | None  # from 1, in `file`; None if unknown
     origin: Origin = "record"
     file: str | None = None
 
 
-class _Watched(Fields):
-    """Fields that note in `seen` where they were found, and in `own` what their keys alone gave."""
+def _recorded(name: str, field: str = "", form: Callable[[Any], Any] = lambda value: value) -> Any:
+    """The method `name` of Fields, which also records what it returns for the field."""
+    method = getattr(Fields, name)
 
-    seen: ClassVar[dict[str, tuple[str, Value]]]
-    own: ClassVar[dict[str, Any]]
+    def read(self: RecordingFields, *arguments: Any) -> Any:
+        value = method(self, *arguments)
+        self.own[field or arguments[0]] = form(value)
+        return value
 
-    def _each(self, field: str) -> Iterator[tuple[str, Value]]:  # type: ignore[override]  # only ever iterated
-        for found in super()._each(field):
-            self.seen[field] = found
-            yield found
+    return read
 
-    def _added(self, field: str) -> list[tuple[str, Value]]:
-        found = super()._added(field)
-        if found:
-            self.seen[field] = PLUS.join(key for key, _ in found), found[0][1]
-        return found
+
+class RecordingFields(Fields):
+    """Fields that record in `seen` which key each field was read from, and in `own` the values that keys gave."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.seen: dict[str, tuple[str, Value]] = {}
+        self.own: dict[str, Any] = {}
+
+    text = _recorded("text")
+    url = _recorded("url")
+    required_date = _recorded("required_date", form=stamp)
+    stated_path = _recorded("stated_path", "path")
+    topics = _recorded("topics", "topics", list)
+    language = _recorded("language", "language")
+
+    def _each(self, field: str) -> Iterator[tuple[str, Value]]:  # type: ignore[override]  # callers only iterate
+        for pair in super()._each(field):
+            self.seen[field] = pair
+            yield pair
+
+    def _combined(self, field: str) -> list[tuple[str, Value]]:
+        pairs = super()._combined(field)
+        if pairs:
+            self.seen[field] = PLUS.join(key for key, _ in pairs), pairs[0][1]
+        return pairs
 
     def _find(self, field: str, *, null: bool = False) -> tuple[str, Value | None]:
         key, value = super()._find(field, null=null)
@@ -60,59 +74,41 @@ class _Watched(Fields):
             self.seen[field] = key, value
         return key, value
 
-    def text(self, field: str, most: int = MAX_TEXT) -> str:
-        self.own[field] = found = super().text(field, most)
-        return found
-
-    def url(self, field: str) -> str | None:
-        self.own[field] = found = super().url(field)
-        return found
-
-    def required_date(self, field: str) -> datetime | None:
-        found = super().required_date(field)
-        self.own[field] = stamp(found)
-        return found
-
-    def stated_path(self) -> str | None:
-        self.own["path"] = found = super().stated_path()
-        return found
-
-    def topics(self) -> tuple[str, ...]:
-        found = super().topics()
-        self.own["topics"] = list(found)
-        return found
-
-    def language(self) -> str:
-        self.own["language"] = found = super().language()
-        return found
-
 
 def trace_record(raw: bytes, file: SourceFile, source: Source) -> tuple[FieldTrace, ...]:
-    """The fields that `parse_record` reads of these bytes, in the order of the file, then those from elsewhere. Of each
-    it tells what the record says then, never what the file says: that may hold what is not public."""
+    """The fields that `parse_record` reads, in the order of the file, then those from elsewhere. Values come from the
+    record, never from the file, which may hold private data."""
+    made: list[RecordingFields] = []
 
-    class Watched(_Watched):
-        seen: ClassVar[dict[str, tuple[str, Value]]] = {}
-        own: ClassVar[dict[str, Any]] = {}
+    def make_fields(*arguments: Any, **options: Any) -> RecordingFields:
+        made.append(RecordingFields(*arguments, **options))
+        return made[-1]
 
-    outcome = parse_record(raw, file, source, b"", Watched)
-    values = _values(outcome, Watched.own) if isinstance(outcome, Record) else {}
-    traces = []
-    for field, (key, value) in Watched.seen.items():
-        flag = value.value.value if isinstance(value.value, Scalar) else value.value
-        told = (flag if isinstance(flag, bool) else None) if field in FLAGS else values.get(field)
-        traces.append(FieldTrace(field, key, told, value.line))
-    traces.sort(key=lambda one: (one.line or 0, one.field))
+    outcome = parse_record(raw, file, source, b"", make_fields)
+    if not made:
+        return ()
+    seen, own = made[-1].seen, made[-1].own
+    values = _values(outcome, own) if isinstance(outcome, Record) else {}
+    traces = [
+        FieldTrace(field, key, _flag(value) if field in FLAGS else values.get(field), value.line)
+        for field, (key, value) in seen.items()
+    ]
+    traces.sort(key=lambda trace: (trace.line or 0, trace.field))
     if isinstance(outcome, Record):
-        traces += _from_elsewhere(outcome, source, {one.field: one for one in traces}, Watched.own)
+        traces += _from_elsewhere(outcome, source, {trace.field: trace for trace in traces}, own)
     return tuple(traces)
+
+
+def _flag(value: Value) -> bool | None:
+    plain = value.value.value if isinstance(value.value, Scalar) else value.value
+    return plain if isinstance(plain, bool) else None
 
 
 def _from_elsewhere(
     record: Record, source: Source, read: Mapping[str, FieldTrace], own: Mapping[str, Any]
 ) -> Iterator[FieldTrace]:
-    """The fields that a reader sees and that no key of theirs gave."""
-    content, place = record.content, read_place(record.file.path, source.layout, source.language)
+    """The fields that a reader sees and that no key of the front matter gave."""
+    content, place = record.content, read_path(record.file.path, source)
     if content.title and not own["title"]:
         yield FieldTrace("title", None, content.title, None, "path")
     if content.summary and not own["summary"]:
@@ -123,7 +119,7 @@ def _from_elsewhere(
         else:
             yield FieldTrace("link", "link_template", content.link, None, "config")
     if record.published and not own["published_at"]:
-        yield _date_from_elsewhere(record, place, read, own)
+        yield _trace_date(record, place, read, own)
     if content.language and not own["language"]:
         yield FieldTrace("language", None, content.language, None, "path")
     if place.topics:
@@ -134,11 +130,9 @@ def _from_elsewhere(
         yield FieldTrace("published", "default_published", source.default_published, None, "config")
 
 
-def _date_from_elsewhere(
-    record: Record, place: Place, read: Mapping[str, FieldTrace], own: Mapping[str, Any]
-) -> FieldTrace:
-    """The date of a record whose keys for it gave none: that of the path that it states, of its own path, or of its
-    last change."""
+def _trace_date(record: Record, place: PagePath, read: Mapping[str, FieldTrace], own: Mapping[str, Any]) -> FieldTrace:
+    """The published date of a record without a key for it: from the path that it states, its own path, or its last
+    change."""
     published = stamp(record.published)
     if own["path"] and path_date(own["path"]):
         return replace(read["path"], field="published_at", value=published)
@@ -148,9 +142,9 @@ def _date_from_elsewhere(
 
 
 def _values(record: Record, own: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says of each field that is no flag; a field that it does not have is not there."""
+    """The values of all fields but flags, without those that are empty."""
     content, provider = record.content, record.content.provider
-    told = {
+    values = {
         "original_link": content.original_link or content.link,
         "updated_at": stamp(record.updated),
         "expires_at": stamp(record.expires),
@@ -166,4 +160,4 @@ def _values(record: Record, own: Mapping[str, Any]) -> dict[str, Any]:
         **{field: own[field] for field in ("title", "summary", "link", "published_at", "topics", "language", "path")},
         "slug": own.get("slug"),
     }
-    return {field: value for field, value in told.items() if value not in (None, "", [])}
+    return {field: value for field, value in values.items() if value not in (None, "", [])}

@@ -14,6 +14,7 @@ from time import time
 from typing import Any
 from urllib.parse import quote
 
+from aggregator.errors import crash_report
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.files import CORS, NOSNIFF, Headers, ServedFile, Snapshot, is_shared, read_from_disk
 
@@ -94,8 +95,8 @@ class FeedsApp:
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         try:
             status, headers, body = await self._respond(scope, self.state)
-        except Exception:
-            _logger.exception("%s %r failed", scope["method"], scope["path"])
+        except Exception as error:  # noqa: BLE001 - the next request may succeed
+            _logger.error("%s %r failed. %s", scope["method"], scope["path"], crash_report(error))  # noqa: TRY400
             status, headers, body = _page(500, _TEXT, b"Something went wrong here; it was logged.\n", _NO_STORE)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

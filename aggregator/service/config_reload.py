@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from aggregator.problems import Problem
 
 MISSING_S = 3.0
 """How long the file may be missing, as during a deployment, before it is reported."""
-_RESTART_TABLES = ("store", "serve")
+_RESTART_TABLES = ("store", "serve", "log")
 """Tables that need a restart. Another store would be another history under the same URLs. Another socket would cut off
 readers, and its port may need privileges that the service has given up."""
 
@@ -35,8 +35,7 @@ class ConfigState:
 
     def facts(self) -> dict[str, Any]:
         """The state for JSON."""
-        refused = [asdict(problem) | {"text": str(problem)} for problem in self.refused]
-        return {"refused": refused, "restart": list(self.waiting)}
+        return {"refused": [problem.data() for problem in self.refused], "restart": list(self.waiting)}
 
 
 class LiveConfig:
@@ -97,7 +96,7 @@ class LiveConfig:
         if not stamp[0] and not _is_same(config, self.config):
             # valid at a start, but here more likely left by a full disk; it would withdraw every [[feed]]
             todo = "restore it; if you want only defaults, write a comment into it"
-            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", todo=todo),))
+            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", hint=todo),))
         try:
             self._check(config)
         except StoreMismatchError as error:
@@ -114,7 +113,7 @@ class LiveConfig:
             if key not in self.state.waiting:
                 _log.warning("%s: %s becomes active with the next start", self._path, key)
         self.state = ConfigState(waiting=tuple(waiting))
-        usable = replace(config, store=start.store, serve=start.serve)
+        usable = replace(config, store=start.store, serve=start.serve, log=start.log)
         if _is_same(usable, self.config):
             if reload:
                 _log.info("%s was reloaded: nothing changed", self._path)
@@ -139,7 +138,7 @@ class LiveConfig:
         self._missing_since = self._missing_since or time.monotonic()
         if time.monotonic() - self._missing_since >= MISSING_S:
             self._loaded = None
-            self._refuse((Problem(str(self._path), 0, 0, "the file is missing", todo="restore it"),))
+            self._refuse((Problem(str(self._path), 0, 0, "the file is missing", hint="restore it"),))
 
 
 def _is_same(new: Config, old: Config) -> bool:
@@ -148,6 +147,6 @@ def _is_same(new: Config, old: Config) -> bool:
 
 
 def _changed_parts(new: Config, old: Config) -> list[str]:
-    names = [field.name for field in fields(Config) if field.name not in ("path", "warnings")]
+    names = [field.name for field in fields(Config) if field.compare and field.name not in ("path", "warnings")]
     changed = [name for name in names if getattr(new, name) != getattr(old, name)]
     return [{"sources": "records", "feeds": "feed"}.get(name, name) for name in changed] or ["its path"]

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from aggregator.errors import StoreError
+from aggregator.errors import StoreError, crash_report
 from aggregator.service.config_reload import LiveConfig
 from aggregator.service.health import MONITOR, STORE, Health
 from aggregator.service.worker import Worker
@@ -47,7 +47,7 @@ class Monitor:
             except Exception as error:  # noqa: BLE001 - the active config works, and the next poll may too
                 reason = f"the config file and the store cannot be checked: unexpected {type(error).__name__}"
                 if self._health.begin(MONITOR, reason, fatal=False):
-                    _log.exception("the check ended unexpectedly")
+                    _log.error("the check ended unexpectedly. %s", crash_report(error))
             step = _clock_offset() - offset
             if abs(step) > CLOCK_STEP_S:
                 # timers use the monotonic clock, and would miss times that the wall clock skipped

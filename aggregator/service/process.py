@@ -14,6 +14,8 @@ try:
 except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
+from aggregator.errors import crash_report
+
 _log = logging.getLogger(__name__)
 
 
@@ -68,6 +70,6 @@ def flush_log() -> None:
 def _end_after(name: str, error: BaseException | None) -> None:
     try:
         if error is not None:
-            _log.critical("the thread %r died", name, exc_info=error)
+            _log.critical("the thread %r died. %s", name, crash_report(error))
     finally:
         end_process(f"the thread {name!r} ended")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.config import Config
+from aggregator.errors import crash_report
 from aggregator.serve.server import FeedsServer
 from aggregator.service.config_reload import LiveConfig
 from aggregator.service.health import Health
@@ -21,6 +22,7 @@ from aggregator.service.triggers import Triggers
 from aggregator.service.worker import Worker
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
+from aggregator.store.requests import announce_service
 from aggregator.store.session import Writer, open_site
 
 STOP_S = 4.0
@@ -53,6 +55,7 @@ class Service:
     def run(self, server: FeedsServer) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT. False if a cycle did not stop in time."""
         watch_threads()
+        announce_service(self._store)
         self._triggers.start_watch()
         self._requests.request(None)
         worker = start_thread("worker", self._worker.run, self._stop.is_set, daemon=False)
@@ -75,8 +78,8 @@ class Service:
     def _serve(self, server: FeedsServer) -> float:
         try:
             stopped_at = run_server(server, self._stop, self._on_hangup)
-        except Exception:  # noqa: BLE001 - the process ends
-            _log.exception("HTTP died")
+        except Exception as error:  # noqa: BLE001 - the process ends
+            _log.error("HTTP died. %s", crash_report(error))
             end_process("nothing is served any more")
         if not self._stop.is_set():
             end_process("HTTP ended")
@@ -104,5 +107,5 @@ class Service:
     def _check_config(self, config: Config) -> None:
         """Raises StoreMismatchError if the store contradicts the config, so that the next start would refuse it."""
         open_site(self._store, config.site.id, self._site_id)
-        writer = Writer(self._store, datetime.now(UTC), config.feed_policy(), self._site_id)
+        writer = Writer(self._store, datetime.now(UTC), self._site_id)
         dropped_sources(writer, [source.name for source in config.sources])

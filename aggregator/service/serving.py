@@ -15,6 +15,7 @@ from typing import Any
 
 from aggregator import __version__
 from aggregator.config import Config
+from aggregator.errors import crash_report
 from aggregator.serve.app import FeedsApp, Probe, ServedState, make_state
 from aggregator.serve.files import Snapshot, load_snapshot
 from aggregator.serve.server import FeedsServer, make_server
@@ -43,7 +44,7 @@ def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> 
                 failed = ""
             except Exception as error:  # noqa: BLE001 - the previous files are still served, and the next poll may work
                 if str(error) != failed:
-                    _log.exception("the output folder cannot be checked; the previous files are still served")
+                    _log.error("the output folder cannot be checked; the last files stay. %s", crash_report(error))
                 failed = str(error)
 
     watch_threads()
@@ -62,14 +63,14 @@ def make_app(config: Config, health: Probe, ready: Probe) -> FeedsApp:
 def load_state(config: Config, previous: Snapshot | None = None) -> ServedState:
     """What is served by this config. Files of `previous` are reused. Caches may keep responses for half the time
     between two cycles."""
-    moves = config.moves()
+    redirects = config.redirects()
     half = config.schedule.every // timedelta(seconds=2) if config.schedule.every else 60
     return make_state(
         load_snapshot(config.output.path, previous),
         folder=config.output.path,
         max_age_s=max(15, min(300, half)),
-        moved=moves.addresses,
-        moved_folders=moves.folders,
+        moved=redirects.urls,
+        moved_folders=redirects.slugs,
     )
 
 

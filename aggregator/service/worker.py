@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from aggregator.config import Config
-from aggregator.errors import AggregatorError, LeaseLostError, StoppedError
+from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, crash_report
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.problems import place_problem
@@ -17,8 +17,9 @@ from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
 from aggregator.store.database import Store
+from aggregator.store.queries import file_problems, unread_files
+from aggregator.store.requests import take_request
 from aggregator.store.session import to_us, write_meta
-from aggregator.store.status import file_problems, unread_files
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
 """Delay of the retry after a failed cycle; it doubles with each failure."""
@@ -61,6 +62,8 @@ class Worker:
         self._stored_next_cycle: str | None = None
         self._retry_s: float | None = None
         self._lease_lost = False
+        self._accept_removals = False  # a request that a cycle has yet to fulfil
+        self._accept_removals = False
 
     def activate(self, config: Config) -> None:
         """Stops the running cycle, keeping what it stored, and runs the next one with this config. From any thread."""
@@ -107,7 +110,10 @@ class Worker:
             self._triggers.restart_schedule()
         now = datetime.now(UTC)
         paths = self._requests.take()  # before the scan: later changes belong to the next cycle
-        result = self._pipeline.run(now, paths=paths)
+        if accept := self._accept_removals or take_request(self._store):
+            self._accept_removals, paths = True, None  # also in the next cycle, if this one fails
+        result = self._pipeline.run(now, accept_removals=accept, paths=paths)
+        self._accept_removals = False
         if result.published:
             self._publish(self._config)
         self._note_scan(result, is_full=paths is None)
@@ -169,7 +175,7 @@ class Worker:
         # the message of an unexpected error may contain text of a record
         reason = f"the cycle failed: {error if expected else f'unexpected {type(error).__name__}'}"
         if self._health.begin(CYCLE, reason, fatal=True) and not expected:
-            _log.error("the cycle ended unexpectedly", exc_info=error)
+            _log.error("the cycle ended unexpectedly. %s", crash_report(error))
 
     def _log_result(self, result: CycleResult) -> None:
         has_changes = result.files_written or result.new or result.changed or result.removed

@@ -1,6 +1,6 @@
-"""The database: opening it, its transactions, its schema.
+"""The database: how it is opened, its transactions, its schema.
 
-SQLite and PostgreSQL differ here and nowhere else (and in the clock of `lease`).
+The differences between SQLite and PostgreSQL are here, except for the clock of `lease` and ON CONFLICT in `session`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.schema import metadata
 
-SCHEMA = "0006"
-"""The newest migration; a store that says another is migrated, or refused if this program does not know it."""
+SCHEMA = "0008"
+"""The newest migration. A store with an older one is migrated, a store with a newer one is refused."""
 
 _log = logging.getLogger(__name__)
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
@@ -45,26 +45,32 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction of the holder of the lease; raises LeaseLostError if that is another process."""
+        """A transaction under the lease; raises LeaseLostError if another process has it."""
         with self._begin() as connection:
             self.lease.assert_held(connection)
             yield connection
 
-    def check_in_place(self) -> None:
-        """Raises StoreError when SQLite's file is gone or another one is in its place.
+    @contextmanager
+    def write_request(self) -> Iterator[Connection]:
+        """A transaction without the lease: only for requests to its holder, in `meta`."""
+        with self._begin() as connection:
+            yield connection
 
-        What is open would go on working, on a file that nobody can find, while another process makes a new store.
+    def check_in_place(self) -> None:
+        """Raises StoreError if SQLite's file was deleted or replaced.
+
+        Open connections would continue to work on the deleted file, while another process makes a new store.
         """
-        found = _file_identity(self._path)
-        if found != self._identity:
-            what = "is gone" if found is None else "is not the one that was opened"
+        identity = _file_identity(self._path)
+        if identity != self._identity:
+            what = "is gone" if identity is None else "is not the one that was opened"
             raise StoreError(
                 f"the store's file {what}: {self._path} (bring the file back; or, for the one that is there, or a new"
                 " one, start the service again)"
             )
 
     def close(self) -> None:
-        """Lets go of every connection."""
+        """Closes all connections."""
         self.engine.dispose()
 
     @contextmanager
@@ -77,7 +83,7 @@ class Store:
 
 
 def _file_identity(path: str | None) -> tuple[int, int] | None:
-    """Which file is at `path`; None for none, and where it cannot be seen."""
+    """Device and inode of the file at `path`; None if there is none, or it is not accessible."""
     try:
         status = os.stat(path or "")
     except OSError:
@@ -86,16 +92,16 @@ def _file_identity(path: str | None) -> tuple[int, int] | None:
 
 
 def plain_rows(connection: Connection, statement: Select[Any]) -> list[Any]:
-    """The rows as the driver gives them, tuples: for very many, of types that the driver itself knows."""
+    """The rows as plain tuples of the driver: faster, for columns whose types need no conversion."""
     cursor = connection.execute(statement).cursor
     return [] if cursor is None else list(cursor.fetchall())
 
 
 def open_store(url: str, *, create: bool) -> Store:
-    """The store at `url`, its schema brought up to date if `create`.
+    """The store at `url`; with `create` it is made or migrated if necessary.
 
-    Raises StoreNewerError when a newer program made it, StoreError when it cannot be opened or, without `create`, when
-    it is not there yet or older.
+    Raises StoreNewerError if a newer program made it, and StoreError if it cannot be opened; without `create` also
+    StoreMissingError if it does not exist, and StoreError if it is older.
     """
     engine = _make_engine(url, create=create)
     try:
@@ -108,8 +114,8 @@ def open_store(url: str, *, create: bool) -> Store:
 
 
 def copy_store(url: str, folder: Path) -> Store:
-    """A copy of the store at `url`, or an empty one if there is none, as a new SQLite file in `folder`, for a
-    rehearsal. The original is only read."""
+    """A copy of the store at `url` for a rehearsal, as a new SQLite file in `folder`; an empty store if there is none.
+    The original is only read."""
     copy = open_store(f"sqlite:///{folder / 'copy.db'}", create=True)
     try:
         origin = open_store(url, create=False)
@@ -129,7 +135,7 @@ def copy_store(url: str, folder: Path) -> Store:
 
 
 def _back_up(origin: Store, copy: Store) -> None:
-    """Copies a SQLite file page by page; who holds the lease of the original holds none of the copy."""
+    """Copies a SQLite file page by page, without the lease."""
     with _wrapped(), origin.engine.connect() as theirs, copy.engine.connect() as ours:
         source: Any = theirs.connection.driver_connection
         source.backup(ours.connection.driver_connection)
@@ -175,8 +181,9 @@ def _make_engine(url: str, *, create: bool) -> Engine:
 
 
 def _make_private(database: Path) -> None:
-    """Makes the file if need be, for our user alone, because drafts are in it; SQLite gives its other files the same
-    rights. Of one that is ours, everybody else loses theirs; that a group has some, an operator must have meant."""
+    """Creates the file with access for our user only, because it contains drafts; SQLite gives its other files the same
+    mode. If the file exists and is ours, others lose their access. The group keeps it: an operator must have given it.
+    """
     with suppress(OSError):  # it is there, or SQLite says what is wrong
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     for path in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
@@ -197,7 +204,7 @@ def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """A writer says so at once: a lock that is taken later cannot be waited for."""
+    """A writer takes the lock at once: SQLite does not wait for a lock in the middle of a transaction."""
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', '')}")
 
 
@@ -222,7 +229,7 @@ def _schema_version(connection: Connection) -> str | None:
 
 
 def _bring_up(engine: Engine) -> None:
-    """Makes the tables of a new store, or migrates those of an older one; a lock keeps others from it meanwhile."""
+    """Makes the tables of a new store, or migrates an older one, under a lock."""
     with engine.connect() as connection, connection.execution_options(begin="IMMEDIATE").begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
@@ -234,7 +241,7 @@ def _bring_up(engine: Engine) -> None:
 
 
 def _make_tables(connection: Connection) -> None:
-    """All tables and indexes as the migrations come to, in a tenth of their time, most of which is Alembic's import."""
+    """All tables and indexes as the migrations make them, in a tenth of the time, which is mostly Alembic's import."""
     from aggregator.store.indexes import metadata as indexed
 
     indexed.create_all(connection, checkfirst=False)
@@ -244,7 +251,7 @@ def _make_tables(connection: Connection) -> None:
 
 
 def migrate(connection: Connection, revision: str) -> None:
-    """Brings the tables up to a migration, inside the transaction of `connection`."""
+    """Migrates to a revision, in the transaction of `connection`."""
     from alembic import command
     from alembic.config import Config
 
@@ -256,7 +263,7 @@ def migrate(connection: Connection, revision: str) -> None:
 
 @contextmanager
 def _wrapped(what: str = "the database refused") -> Iterator[None]:
-    """Errors of the driver as ours, without the statement and its values: they hold what records say."""
+    """Wraps errors of the driver, without the statement and its values, which contain texts of records."""
     try:
         yield
     except DBAPIError as error:

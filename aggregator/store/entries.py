@@ -1,190 +1,199 @@
-"""Records -> entries: rows in, and what that changes for published entries."""
+"""Entries: stores what was read from a batch of files, and decides what that changes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
-from aggregator.content import read_content
-from aggregator.feeds.membership import Placing, close_memberships, place_entries
-from aggregator.feeds.rules import read_facts
-from aggregator.model import Facts, RecordRow, Rejection, SourceFile, Unchanged, duplicate_id, late_update
+from aggregator.model import Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
-from aggregator.store.events import EXPIRED, FLAG, UNUSABLE, tell_withdrawn
-from aggregator.store.files import _KNOWN, RACY_NS, TICK_NS
-from aggregator.store.schema import (
-    ENTRY_HIDDEN,
-    ENTRY_OUT,
-    ENTRY_WAITING,
-    FILE_DUPLICATE,
-    FILE_READ,
-    FILE_REJECTED,
-    FILE_UNFINISHED,
-    AnyRow,
-    body,
-    entry,
-    file,
-)
+from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
+from aggregator.store.events import EXPIRED, FLAG, REJECTED, add_withdrawals
+from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
-from aggregator.topics import TopicTables
 
-Outcome = RecordRow | Rejection | Unchanged
+Outcome = Record | Rejection | Unchanged
 
+RACY_NS = 2_000_000_000
+"""The resolution of the coarsest file system that dates files."""
+TICK_NS = 50_000_000
+"""The resolution of the coarsest kernel clock that dates changes. Small, because every file of a copied folder has just
+been changed."""
 
 _NEW_ENTRY, _NEW_FILE = insert(entry), insert(file)
+_STORED = (
+    file.c.path,
+    file.c.state.label("file_state"),
+    file.c.problems,
+    file.c.wanted_id,
+    file.c.wanted_at,
+    entry.c.id,
+    entry.c.state.label("entry_state"),
+    entry.c.visible_hash,
+    entry.c.selection_hash,
+    entry.c.text_hash,
+    entry.c.embargo_at,
+    entry.c.stored_at,
+    entry.c.edited_at,
+    entry.c.released_at,
+    entry.c.published_at,
+    entry.c.returned_at,
+    entry.c.updated_at,
+)
 
 
 def store_outcomes(
-    writer: Writer, source: Source, outcomes: Sequence[Outcome], read_at_ns: int, *, unseen: bool = False
-) -> None:
-    """Stores one batch in one transaction; entries that are out move or leave their feeds in it.
+    connection: Connection,
+    writer: Writer,
+    source: Source,
+    outcomes: Sequence[Outcome],
+    read_at_ns: int,
+    *,
+    is_import: bool = False,
+) -> EntryChanges:
+    """Stores a batch of outcomes.
 
-    With `unseen`, this is the first scan, and no file of the source was known when it began: whatever has a date that
-    has come is released at once, since it can be no vanished one under another name.
+    With `is_import` the store knew no file of the source when the scan began. No file can be a rename then, so a record
+    whose date has come is released at once.
     """
-    with writer.write() as connection:
-        _Batch(connection, writer, source, read_at_ns, unseen=unseen).store(outcomes)
+    batch = _Batch(connection, writer, source, outcomes, read_at_ns, is_import=is_import)
+    for outcome in outcomes:
+        batch.add(outcome)
+    return batch.write()
 
 
 class _Batch:
-    """The rows that one batch adds and changes."""
+    """The rows that a batch of outcomes adds and changes. Collects first, then writes a table at a time."""
 
     def __init__(
-        self, connection: Connection, writer: Writer, source: Source, read_at_ns: int, *, unseen: bool
+        self,
+        connection: Connection,
+        writer: Writer,
+        source: Source,
+        outcomes: Sequence[Outcome],
+        read_at_ns: int,
+        *,
+        is_import: bool,
     ) -> None:
-        self.connection, self.writer, self.source, self.read_at_ns = connection, writer, source, read_at_ns
-        self.unseen, self.now = unseen, from_us(writer.now)
-        self.files: list[dict[str, object]] = []
-        self.inserts: list[dict[str, object]] = []
-        self.updates: list[dict[str, Any]] = []
-        self.bodies: dict[int, str] = {}
-        self.placings: list[Placing] = []
-        self.releases: list[Placing] = []
-        self.withdrawals: dict[int, str] = {}
-        self.hides: list[int] = []
+        self._connection, self._writer, self._source = connection, writer, source
+        self._read_at_ns, self._is_import, self._now = read_at_ns, is_import, from_us(writer.now)
+        paths = [] if is_import else [outcome.file.path for outcome in outcomes]
+        self._stored = _stored_rows(connection, source.name, paths)
+        self._ids = _IdRegister(connection, writer, source, outcomes, self._stored)
+        self._files: list[dict[str, object]] = []
+        self._new_entries: list[dict[str, object]] = []
+        self._changed_entries: list[dict[str, Any]] = []
+        self._bodies: dict[int, str] = {}
+        self._changed: list[PublishedEntry] = []
+        self._released: list[PublishedEntry] = []
+        self._withdrawn: dict[int, str] = {}
+        self._unscheduled: list[int] = []
 
-    def store(self, outcomes: Sequence[Outcome]) -> None:
-        paths = [] if self.unseen else [outcome.file.path for outcome in outcomes]
-        known = _known_rows(self.connection, self.source.name, paths)
-        holders = _Holders(self.connection, self.writer, self.source, outcomes, known)
-        for outcome in outcomes:
-            row = known.get(outcome.file.path)
-            if isinstance(outcome, Unchanged):
-                self._keep(outcome, row)
-            elif isinstance(outcome, Rejection):
-                self._reject(outcome, row)
-            elif rival := holders.rival(outcome, row):
-                self._refuse_duplicate(outcome, row, rival)
-            else:
-                self._accept(outcome, row, holders)
-        self._flush()
-
-    def _keep(self, outcome: Unchanged, row: AnyRow | None) -> None:
-        """The same bytes under a new stat; an unfinished file may have become one that is not."""
-        if row is not None:
-            wanted = (row.wanted_id, row.wanted_at)
-            self._file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, wanted)
+    def add(self, outcome: Outcome) -> None:
+        row = self._stored.get(outcome.file.path)
+        if isinstance(outcome, Unchanged):
+            if row is not None:
+                wanted = (row.wanted_id, row.wanted_at)
+                self._add_file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, wanted)
+        elif isinstance(outcome, Rejection):
+            self._reject(outcome, row)
+        elif holder := self._ids.find_holder(outcome, row):
+            self._refuse_duplicate(outcome, row, holder)
+        else:
+            self._accept(outcome, row)
 
     def _reject(self, outcome: Rejection, row: AnyRow | None) -> None:
-        state = FILE_UNFINISHED if outcome.unfinished else FILE_REJECTED
-        entry_id = row.id if row else None
-        # an unfinished file has no digest, so that it is read again until it has an end or is too old
+        state = FileState.UNFINISHED if outcome.unfinished else FileState.REJECTED
+        # without a digest, an unfinished file is read again in every cycle until it has an end or is too old
         digest = b"" if outcome.unfinished else outcome.digest
-        self._file(outcome.file, digest, state, entry_id, _problems((outcome.problem,)))
-        self._stay_or_hide(row, UNUSABLE if outcome.hides else None)
+        self._add_file(outcome.file, digest, state, row.id if row else None, _problems_json((outcome.problem,)))
+        self._keep_or_hide(row, REJECTED if outcome.hides else None)
 
-    def _refuse_duplicate(self, record: RecordRow, row: AnyRow | None, rival: str) -> None:
-        problem = duplicate_id(record, rival)
-        entry_id = row.id if row else None
-        waits = row is not None and row.file_state == FILE_DUPLICATE and row.wanted_id == record.explicit_id
-        wanted = (record.explicit_id, row.wanted_at if row is not None and waits else self.writer.now)
-        self._file(record.file, record.digest, FILE_DUPLICATE, entry_id, _problems((problem,)), wanted)
-        self._stay_or_hide(row, None if record.public else FLAG)
+    def _refuse_duplicate(self, record: Record, row: AnyRow | None, holder: str) -> None:
+        """Rejects a record with an id that another has; the time since when it wants the id survives edits."""
+        wanted_at = self._writer.now
+        if row is not None and row.file_state == FileState.DUPLICATE and row.wanted_id == record.explicit_id:
+            wanted_at = row.wanted_at
+        self._add_file(
+            record.file,
+            record.digest,
+            FileState.DUPLICATE,
+            row.id if row else None,
+            _problems_json((duplicate_id(record, holder),)),
+            (record.explicit_id, wanted_at),
+        )
+        self._keep_or_hide(row, None if record.public else FLAG)
 
-    def _stay_or_hide(self, row: AnyRow | None, hidden_by: str | None) -> None:
-        """An entry whose file says nothing usable stays out as it was, unless its flags say or may say otherwise; one
-        that waits for its time must not come out by a date that no longer stands."""
+    def _keep_or_hide(self, row: AnyRow | None, reason: str | None) -> None:
+        """A published entry whose file is rejected stays as it was, unless there is a `reason` to withdraw it. A
+        scheduled one is hidden: it must not be released by a date that its file may no longer state."""
         if row is None or row.id is None:
             return
-        if row.entry_state == ENTRY_OUT and hidden_by is not None:
-            self.withdrawals[row.id] = hidden_by
-        elif row.entry_state == ENTRY_WAITING:
-            self.hides.append(row.id)
+        if row.entry_state == EntryState.PUBLISHED and reason is not None:
+            self._withdrawn[row.id] = reason
+        elif row.entry_state == EntryState.SCHEDULED:
+            self._unscheduled.append(row.id)
 
-    def _accept(self, record: RecordRow, row: AnyRow | None, holders: _Holders) -> None:
+    def _accept(self, record: Record, row: AnyRow | None) -> None:
         if row is None or row.id is None:
-            entry_id = self.writer.new_entry_id()
-            values = _new_entry(self.writer, record, entry_id, holders.mint(record, entry_id))
-            if self.unseen and _is_due(values, self.writer.now):
-                self._release(record, values)
-            self.inserts.append(values)
-            self.writer.new += 1
-            self.bodies[entry_id] = record.body_html
+            entry_id = self._add_entry(record)
         else:
             entry_id = row.id
-            self._update(record, row)
-        late = late_update(record, self.now)
+            self._change_entry(record, row)
+        late = late_update(record, self._now)
         warnings = (*record.warnings, late) if late else record.warnings
-        problems = _problems(warnings) if warnings else None
-        self._file(record.file, record.digest, FILE_READ, entry_id, problems)
+        problems = _problems_json(warnings) if warnings else None
+        self._add_file(record.file, record.digest, FileState.READ, entry_id, problems)
 
-    def _release(self, record: RecordRow, values: dict[str, Any]) -> None:
-        dated = values["dated_at"]
-        values |= {"state": ENTRY_OUT, "released_at": dated, "published_at": dated}
-        self.releases.append(
-            Placing(
-                values["id"], dated, dated, record.content_json, record.topics, record.quality, record.heat, first=True
-            )
+    def _add_entry(self, record: Record) -> int:
+        now, entry_id = self._writer.now, self._writer.new_entry_id()
+        values = _record_values(record, now)
+        date = values["dated_at"]
+        if self._is_import and values["state"] == EntryState.SCHEDULED and date is not None and date <= now:
+            values |= {"state": EntryState.PUBLISHED, "released_at": date, "published_at": date}
+            self._released.append(_published_entry(entry_id, date, date, record, is_new=True))
+        else:
+            values |= {"released_at": None, "published_at": None}
+        updated = shown_update(date, values["stated_update_at"], None, None, now)
+        values |= {"id": entry_id, "uid": self._ids.mint(record, entry_id), "stored_at": now, "updated_at": updated}
+        self._new_entries.append(values)
+        self._bodies[entry_id] = record.body_html
+        self._writer.new += 1
+        return entry_id
+
+    def _change_entry(self, record: Record, row: AnyRow) -> None:
+        values, is_withdrawn = changed_values(
+            _record_values(record, self._writer.now), row, row.entry_state, self._writer.now
         )
-
-    def _update(self, record: RecordRow, row: AnyRow) -> None:
-        values = changed_entry(self.writer, _stated(self.writer, record), row, row.entry_state)
-        shown = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
+        is_visible = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
+        is_changed = is_visible or record.selection_hash != row.selection_hash
         if record.visible_hash != row.visible_hash:
-            self.bodies[row.id] = record.body_html
-        if row.entry_state == ENTRY_OUT and values["state"] == ENTRY_OUT:
-            if shown or record.selection_hash != row.selection_hash:
-                self.placings.append(
-                    Placing(
-                        row.id,
-                        row.released_at,
-                        row.published_at,
-                        record.content_json,
-                        record.topics,
-                        record.quality,
-                        record.heat,
-                        shown=shown,
-                    )
-                )
-        elif row.entry_state == ENTRY_OUT:
-            values["state"] = ENTRY_OUT
-            self.withdrawals[row.id] = EXPIRED if record.public else FLAG
-        if shown or record.selection_hash != row.selection_hash:
-            self.writer.changed += 1
-        self.updates.append(values)
+            self._bodies[row.id] = record.body_html
+        if is_withdrawn:
+            self._withdrawn[row.id] = EXPIRED if record.public else FLAG
+        elif row.entry_state == EntryState.PUBLISHED and is_changed:
+            self._changed.append(
+                _published_entry(row.id, row.released_at, row.published_at, record, is_visible=is_visible)
+            )
+        self._writer.changed += is_changed
+        self._changed_entries.append(values)
 
-    def _file(
+    def _add_file(
         self,
         seen: SourceFile,
         digest: bytes,
-        state: int,
+        state: FileState,
         entry_id: int | None,
         problems: str | None,
         wanted: tuple[str | None, int | None] = (None, None),
     ) -> None:
-        # a file that changed just before it was read may change again within the same tick of its clock; one without
-        # a digest has not been read to its end
-        recheck = (
-            not digest
-            or abs(self.read_at_ns - seen.mtime_ns) < RACY_NS
-            or abs(self.read_at_ns - seen.ctime_ns) < TICK_NS
-        )
-        self.files.append(
+        # a file that changed just before it was read may change again within the same tick of its clock
+        is_racy = abs(self._read_at_ns - seen.mtime_ns) < RACY_NS or abs(self._read_at_ns - seen.ctime_ns) < TICK_NS
+        self._files.append(
             {
                 "source": seen.source,
                 "path": seen.path,
@@ -194,8 +203,8 @@ class _Batch:
                 "inode": seen.inode,
                 "digest": digest,
                 "state": state,
-                "recheck": recheck,
-                "gone_at": None,
+                "recheck": not digest or is_racy,
+                "missing_since": None,
                 "entry_id": entry_id,
                 "wanted_id": wanted[0],
                 "wanted_at": wanted[1],
@@ -203,43 +212,45 @@ class _Batch:
             }
         )
 
-    def _flush(self) -> None:
-        execute_many(self.connection, _NEW_ENTRY, self.inserts)
-        placings = self._with_facts_before()
-        update_entries(self.connection, self.updates)
-        self._flush_bodies()
-        if self.unseen:
-            execute_many(self.connection, _NEW_FILE, self.files)
+    def write(self) -> EntryChanges:
+        """Writes the rows; returns what became of published entries."""
+        connection = self._connection
+        execute_many(connection, _NEW_ENTRY, self._new_entries)
+        changed = self._with_former_values()
+        update_entries(connection, self._changed_entries)
+        self._write_bodies()
+        if self._is_import:
+            execute_many(connection, _NEW_FILE, self._files)
         else:
-            upsert(self.connection, file, self.files)
-        place_entries(self.connection, self.writer, [*placings, *self.releases])
-        withdraw_entries(self.connection, self.writer, self.withdrawals)
-        if self.hides:
-            self.connection.execute(update(entry).where(entry.c.id.in_(self.hides)).values(state=ENTRY_HIDDEN))
+            upsert(connection, file, self._files)
+        if self._unscheduled:
+            hide_scheduled(connection, self._unscheduled)
+        withdrawn = withdraw_entries(connection, self._writer, self._withdrawn)
+        return EntryChanges((*changed, *self._released), withdrawn)
 
-    def _with_facts_before(self) -> list[Placing]:
-        """The placings, each with what rules read of its entry until now."""
-        if not self.placings:
+    def _with_former_values(self) -> list[PublishedEntry]:
+        """The changed entries, each with what rules read of it until now."""
+        if not self._changed:
             return []
         columns = (entry.c.id, entry.c.content, entry.c.quality, entry.c.heat)
-        mine = entry.c.id.in_([placing.entry_id for placing in self.placings])
-        rows = {row.id: row for row in self.connection.execute(select(*columns).where(mine))}
-        return [
-            replace(placing, before=facts_of(rows[placing.entry_id], self.writer.policy.tables))
-            for placing in self.placings
-        ]
+        mine = entry.c.id.in_([one.id for one in self._changed])
+        former = {
+            row.id: Selectable(row.content, row.quality, row.heat)
+            for row in self._connection.execute(select(*columns).where(mine))
+        }
+        return [one._replace(before=former[one.id]) for one in self._changed]
 
-    def _flush_bodies(self) -> None:
-        """Keeps the bodies of records while a feed shows bodies; a record without one has no row."""
-        if self.source.body_base is not None and self.bodies:
-            self.connection.execute(delete(body).where(body.c.entry_id.in_(self.bodies)))
-            rows = [{"entry_id": key, "html": html} for key, html in self.bodies.items() if html]
+    def _write_bodies(self) -> None:
+        """Stores bodies while a feed shows bodies; a record without a body has no row."""
+        if self._source.body_base is not None and self._bodies:
+            self._connection.execute(delete(body).where(body.c.entry_id.in_(self._bodies)))
+            rows = [{"entry_id": entry_id, "html": html} for entry_id, html in self._bodies.items() if html]
             if rows:
-                self.connection.execute(insert(body), rows)
+                self._connection.execute(insert(body), rows)
 
 
-class _Holders:
-    """Who holds the ids that the records of a batch ask for."""
+class _IdRegister:
+    """Which entry has each of the ids that the records of a batch want."""
 
     def __init__(
         self,
@@ -247,62 +258,89 @@ class _Holders:
         writer: Writer,
         source: Source,
         outcomes: Sequence[Outcome],
-        known: dict[str, AnyRow],
+        stored: Mapping[str, AnyRow],
     ) -> None:
-        self._connection, self._writer, self._source = connection, writer, source.name
-        until = writer.now - span_us(source.removal_grace)
-        records = [outcome for outcome in outcomes if isinstance(outcome, RecordRow)]
+        self._connection, self._mint, self._source = connection, writer.mint, source.name
+        records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
         explicit = {record.explicit_id for record in records if record.explicit_id is not None}
-        new = (record for record in records if getattr(known.get(record.file.path), "id", None) is None)
-        self._choices = {record.file.path: self._first_choice(record) for record in new}
-        asked = {*self._choices.values(), *map(writer.mint.explicit_entry_id, explicit)}
-        found = select(
-            entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path, file.c.gone_at
-        ).outerjoin(file, file.c.entry_id == entry.c.id)
-        rows = list(connection.execute(found.where(entry.c.uid.in_(asked)))) if asked else []
+        new = (record for record in records if getattr(stored.get(record.file.path), "id", None) is None)
+        self._first_choice = {record.file.path: self._id_of(record) for record in new}
+        wanted = {*self._first_choice.values(), *map(self._mint.explicit_entry_id, explicit)}
+        columns = (entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path, file.c.missing_since)
+        entries = select(*columns).outerjoin(file, file.c.entry_id == entry.c.id)
+        rows = list(connection.execute(entries.where(entry.c.uid.in_(wanted)))) if wanted else []
         if explicit:
-            rows += connection.execute(found.where(entry.c.explicit_id.in_(explicit)))
-        rows.sort(key=lambda row: row.gone_at is None)  # of two that state one id, the file that is there has it
-        self._free = {row.id for row in rows if row.gone_at is not None and row.gone_at <= until}
-        self._uids: dict[str, tuple[int, str]] = {row.uid: (row.id, _place(row.source, row.path)) for row in rows}
-        self._explicit: dict[str, tuple[int, str]] = {
+            rows += connection.execute(entries.where(entry.c.explicit_id.in_(explicit)))
+        rows.sort(key=lambda row: row.missing_since is None)  # if two entries state an id, the one with a file has it
+        until = writer.now - span_us(source.removal_grace)
+        self._inheritable = {row.id for row in rows if row.missing_since is not None and row.missing_since <= until}
+        self._by_uid: dict[str, tuple[int, str]] = {row.uid: (row.id, _place(row.source, row.path)) for row in rows}
+        self._by_explicit_id: dict[str, tuple[int, str]] = {
             row.explicit_id: (row.id, _place(row.source, row.path)) for row in rows if row.explicit_id is not None
         }
 
-    def rival(self, record: RecordRow, row: AnyRow | None) -> str | None:
-        """The place of the entry, another than that of `row`, that has the explicit id of `record`."""
+    def find_holder(self, record: Record, row: AnyRow | None) -> str | None:
+        """The place of another entry than that of `row` that has the explicit id of the record."""
         if record.explicit_id is None:
             return None
         own = row.id if row else None
-        uid = self._writer.mint.explicit_entry_id(record.explicit_id)
-        for holder in (self._explicit.get(record.explicit_id), self._uids.get(uid)):
-            # one that vanished long ago leaves its entry to a file that has none, and is no hindrance to one that has
-            if holder is not None and holder[0] != own and not (own is not None and holder[0] in self._free):
+        uid = self._mint.explicit_entry_id(record.explicit_id)
+        for holder in (self._by_explicit_id.get(record.explicit_id), self._by_uid.get(uid)):
+            # an entry without a file for long is inherited by a file without an entry, and is no obstacle to others
+            if holder is not None and holder[0] != own and not (own is not None and holder[0] in self._inheritable):
                 return holder[1]
         if own is not None:
-            self._explicit[record.explicit_id] = (own, _place(self._source, record.file.path))
+            self._by_explicit_id[record.explicit_id] = (own, _place(self._source, record.file.path))
         return None
 
-    def mint(self, record: RecordRow, entry_id: int) -> str:
-        """The id of a new entry, now held by it."""
-        uid = self._choices[record.file.path]
-        take = 1
-        while uid in self._uids or (take > 1 and self._is_taken(uid)):
-            take += 1
-            uid = self._writer.mint.path_entry_id(self._source, record.file.path, take)
-        place = (entry_id, _place(self._source, record.file.path))
-        self._uids[uid] = place
+    def mint(self, record: Record, entry_id: int) -> str:
+        """The id of a new entry, which has it from now on."""
+        uid, attempt = self._first_choice[record.file.path], 1
+        while uid in self._by_uid or (attempt > 1 and self._is_taken(uid)):
+            attempt += 1
+            uid = self._mint.path_entry_id(self._source, record.file.path, attempt)
+        holder = (entry_id, _place(self._source, record.file.path))
+        self._by_uid[uid] = holder
         if record.explicit_id is not None:
-            self._explicit[record.explicit_id] = place
+            self._by_explicit_id[record.explicit_id] = holder
         return uid
 
-    def _first_choice(self, record: RecordRow) -> str:
+    def _id_of(self, record: Record) -> str:
         if record.explicit_id is not None:
-            return self._writer.mint.explicit_entry_id(record.explicit_id)
-        return self._writer.mint.path_entry_id(self._source, record.file.path)
+            return self._mint.explicit_entry_id(record.explicit_id)
+        return self._mint.path_entry_id(self._source, record.file.path)
 
     def _is_taken(self, uid: str) -> bool:
         return self._connection.scalar(select(entry.c.id).where(entry.c.uid == uid)) is not None
+
+
+def next_state(state: EntryState, *, is_public: bool, was_released: bool) -> EntryState:
+    """The state of an entry whose record is read again; `is_public` is what its flags and expiry say now.
+
+    A published entry stays published here: a date that moves does not end a publication, and `withdraw_entries` does
+    what flags and an expiry demand.
+    """
+    if state == EntryState.PUBLISHED:
+        return EntryState.PUBLISHED
+    if is_public:
+        return EntryState.SCHEDULED
+    return EntryState.WITHDRAWN if was_released else EntryState.HIDDEN
+
+
+def changed_values(values: dict[str, Any], row: AnyRow, state: EntryState, now: int) -> tuple[dict[str, Any], bool]:
+    """The columns of the entry of `row`, now in `state`, once its record says `values`; and whether that withdraws it.
+
+    Of an entry that is withdrawn, `withdraw_entries` changes the state.
+    """
+    values = values | {"entry_key": row.id}
+    is_public = values["state"] == EntryState.SCHEDULED
+    values["state"] = next_state(state, is_public=is_public, was_released=row.released_at is not None)
+    if state == values["state"] == EntryState.SCHEDULED and row.embargo_at == values["dated_at"]:
+        values["embargo_at"] = row.embargo_at  # an edit after the due time does not end the embargo
+    edited = max(now, row.edited_at or 0) if values["text_hash"] != row.text_hash else row.edited_at
+    published = values["dated_at"] if row.released_at is None else row.published_at
+    updated = shown_update(published, values["stated_update_at"], edited, row.returned_at, row.stored_at)
+    return values | {"edited_at": edited, "updated_at": updated}, state == EntryState.PUBLISHED and not is_public
 
 
 def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> None:
@@ -315,71 +353,70 @@ def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> Non
         )
 
 
-def facts_of(row: AnyRow, tables: TopicTables) -> Facts:
-    """What rules read of the entry of `row`."""
-    return read_facts(read_content(row.content), row.quality, row.heat, tables)
+def withdraw_entries(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> frozenset[int]:
+    """Withdraws published entries, each for its reason, by their keys; returns the keys."""
+    if reasons:
+        withdrawn = update(entry).where(entry.c.id.in_(reasons))
+        connection.execute(withdrawn.values(state=EntryState.WITHDRAWN, withdrawn_at=writer.now))
+        add_withdrawals(connection, writer, reasons)
+        writer.removed += len(reasons)
+    return frozenset(reasons)
 
 
-def withdraw_entries(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> None:
-    """Takes entries that are out off the whole site, by their keys, each for its reason."""
-    if not reasons:
-        return
-    connection.execute(update(entry).where(entry.c.id.in_(reasons)).values(state=ENTRY_HIDDEN, withdrawn_at=writer.now))
-    close_memberships(connection, writer, reasons.keys())
-    tell_withdrawn(connection, writer, reasons)
-    writer.removed += len(reasons)
+def hide_scheduled(connection: Connection, entry_ids: Collection[int]) -> None:
+    """Takes back the schedule of entries, by their keys."""
+    if entry_ids:
+        state = case((entry.c.released_at.is_(None), EntryState.HIDDEN), else_=EntryState.WITHDRAWN)
+        connection.execute(update(entry).where(entry.c.id.in_(entry_ids)).values(state=state))
 
 
 def shown_update(
     published_at: int | None, stated: int | None, edited: int | None, returned: int | None, stored: int
 ) -> int:
-    """An entry's `updated` (field map, Dates): the latest of what is known of it, else when it was first stored."""
+    """An entry's `updated` (docs/spec.md, Dates): the latest of the times that are known, else when it was stored."""
     return max((at for at in (published_at, stated, edited, returned) if at is not None), default=stored)
 
 
-def _new_entry(writer: Writer, record: RecordRow, entry_id: int, uid: str) -> dict[str, Any]:
-    values = _stated(writer, record)
-    stated = values["stated_update_at"]
-    return values | {
-        "id": entry_id,
-        "uid": uid,
-        "stored_at": writer.now,
-        "updated_at": shown_update(values["dated_at"], stated, None, None, writer.now),
-        "released_at": None,
-        "published_at": None,
-    }
+def published_entry(row: AnyRow, *, is_new: bool = False, is_visible: bool = False) -> PublishedEntry:
+    """The entry of a whole row."""
+    topics = read_content(row.content).topics
+    return PublishedEntry(
+        row.id, row.released_at, row.published_at, row.content, topics, row.quality, row.heat, is_new, is_visible
+    )
 
 
-def _is_due(values: Mapping[str, Any], now: int) -> bool:
-    """Whether a new entry comes out by its date, which is no later than `now`."""
-    return values["state"] == ENTRY_WAITING and values["dated_at"] is not None and values["dated_at"] <= now
+def _published_entry(
+    entry_id: int,
+    released_at: int,
+    published_at: int | None,
+    record: Record,
+    *,
+    is_new: bool = False,
+    is_visible: bool = False,
+) -> PublishedEntry:
+    return PublishedEntry(
+        entry_id,
+        released_at,
+        published_at,
+        record.content_json,
+        record.topics,
+        record.quality,
+        record.heat,
+        is_new,
+        is_visible,
+    )
 
 
-def changed_entry(writer: Writer, stated: dict[str, Any], row: AnyRow, state: int) -> dict[str, Any]:
-    """The columns of the entry of `row`, so far in `state`, when its record comes to say what is `stated`."""
-    values = stated | {"entry_key": row.id}
-    if state == ENTRY_OUT and values["state"] == ENTRY_WAITING:
-        # once out, a date that moves changes nothing; only flags and an expiry do
-        values["state"] = ENTRY_OUT
-    elif state == values["state"] == ENTRY_WAITING and row.embargo_at == values["dated_at"]:
-        # a rewrite while it waited, even after its time, takes nothing from an embargo
-        values["embargo_at"] = row.embargo_at
-    edited = max(writer.now, row.edited_at or 0) if values["text_hash"] != row.text_hash else row.edited_at
-    published = values["dated_at"] if row.released_at is None else row.published_at
-    updated = shown_update(published, values["stated_update_at"], edited, row.returned_at, row.stored_at)
-    return values | {"edited_at": edited, "updated_at": updated}
-
-
-def _stated(writer: Writer, record: RecordRow) -> dict[str, Any]:
-    """The columns that follow from the record alone and the time; `state` is WAITING or HIDDEN."""
-    dated, expires = to_us_or_none(record.published), to_us_or_none(record.expires)
-    stated_update = to_us_or_none(record.updated)
-    waits = record.public and (expires is None or expires > writer.now)
+def _record_values(record: Record, now: int) -> dict[str, Any]:
+    """The columns that follow from the record and the time alone; `state` is scheduled or hidden."""
+    date, expires = to_us_or_none(record.published), to_us_or_none(record.expires)
+    updated = to_us_or_none(record.updated)
+    is_scheduled = record.public and (expires is None or expires > now)
     return {
         "source": record.file.source,
         "path": record.file.path,
         "explicit_id": record.explicit_id,
-        "state": ENTRY_WAITING if waits else ENTRY_HIDDEN,
+        "state": EntryState.SCHEDULED if is_scheduled else EntryState.HIDDEN,
         "content": record.content_json,
         "content_hash": record.content_hash,
         "visible_hash": record.visible_hash,
@@ -388,17 +425,17 @@ def _stated(writer: Writer, record: RecordRow) -> dict[str, Any]:
         "sketch": record.sketch,
         "quality": record.quality,
         "heat": record.heat,
-        "dated_at": dated,
-        "stated_update_at": None if stated_update is None or stated_update > writer.now else stated_update,
+        "dated_at": date,
+        "stated_update_at": None if updated is None or updated > now else updated,
         "expires_at": expires,
-        "embargo_at": dated if waits and dated is not None and dated > writer.now else None,
+        "embargo_at": date if is_scheduled and date is not None and date > now else None,
     }
 
 
-def _known_rows(connection: Connection, source: str, paths: Sequence[str]) -> dict[str, AnyRow]:
-    """The files at `paths` with their entries; `id` is None for a file without one."""
+def _stored_rows(connection: Connection, source: str, paths: Sequence[str]) -> dict[str, AnyRow]:
+    """The files at `paths` with their entries; `id` is None for a file without an entry."""
     rows = connection.execute(
-        select(*_KNOWN)
+        select(*_STORED)
         .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
         .where(file.c.source == source, file.c.path.in_(paths))
     )
@@ -409,5 +446,10 @@ def _place(source: str, path: str) -> str:
     return f"{source}/{path}" if source else path
 
 
-def _problems(problems: Collection[Problem]) -> str:
-    return json.dumps([[one.line, one.column, one.what, one.value, one.todo, one.level] for one in problems])
+def _problems_json(problems: Collection[Problem]) -> str:
+    return json.dumps(
+        [
+            [problem.line, problem.column, problem.what, problem.value, problem.hint, problem.level]
+            for problem in problems
+        ]
+    )

@@ -1,91 +1,43 @@
-"""The indexes of the tables, for migrations and their tests. No statement names one, and to make one imports all that
-SQLAlchemy knows of either database."""
+"""The indexes of the tables. Only new stores, migrations and tests import them: no statement names an index, and making
+one imports both dialects of SQLAlchemy."""
 
 from __future__ import annotations
 
-from sqlalchemy import Index, text
+from sqlalchemy import ColumnElement, Index, text
 
 from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata
 
 __all__ = ["metadata"]
 
+
+def _partial_index(name: str, where: str, *columns: ColumnElement[object]) -> None:
+    Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 Index("file_entry", file.c.entry_id)
-Index(
-    "file_gone",
-    file.c.source,
-    file.c.gone_at,
-    sqlite_where=file.c.gone_at.is_not(None),
-    postgresql_where=file.c.gone_at.is_not(None),
-)
-_vanished = text("gone_at IS NOT NULL AND state <> 4")
-Index("file_vanished", file.c.source, file.c.path, sqlite_where=_vanished, postgresql_where=_vanished)
-Index(
-    "file_problem",
-    file.c.state,
-    sqlite_where=text("problems IS NOT NULL"),
-    postgresql_where=text("problems IS NOT NULL"),
-)
-Index(
-    "entry_explicit_id",
-    entry.c.explicit_id,
-    sqlite_where=entry.c.explicit_id.is_not(None),
-    postgresql_where=entry.c.explicit_id.is_not(None),
-)
-Index("entry_waiting", entry.c.source, entry.c.path, sqlite_where=text("state = 1"), postgresql_where=text("state = 1"))
-Index(
-    "entry_expiry",
-    entry.c.expires_at,
-    sqlite_where=text("state = 2 AND expires_at IS NOT NULL"),
-    postgresql_where=text("state = 2 AND expires_at IS NOT NULL"),
-)
+_partial_index("file_missing_since", "missing_since IS NOT NULL", file.c.source, file.c.missing_since)
+_partial_index("file_missing", "missing_since IS NOT NULL AND state <> 'removed'", file.c.source, file.c.path)
+_partial_index("file_problem", "problems IS NOT NULL", file.c.state)
+_partial_index("entry_explicit_id", "explicit_id IS NOT NULL", entry.c.explicit_id)
+_partial_index("entry_scheduled", "state = 'scheduled'", entry.c.source, entry.c.path)
+_partial_index("entry_expiry", "state = 'published' AND expires_at IS NOT NULL", entry.c.expires_at)
 Index("entry_stored", entry.c.stored_at)
-Index(
-    "entry_link",
-    entry.c.link_key,
-    sqlite_where=entry.c.link_key.is_not(None),
-    postgresql_where=entry.c.link_key.is_not(None),
-)
-Index("feed_touched", feed.c.touched, sqlite_where=text("touched"), postgresql_where=text("touched"))
-Index(
-    "feed_stale",
-    feed.c.stale_at,
-    sqlite_where=feed.c.stale_at.is_not(None),
-    postgresql_where=feed.c.stale_at.is_not(None),
-)
-_unused, _left_out = text("unused_since IS NOT NULL"), text("left_out IS NOT NULL")
-Index("feed_unused", feed.c.unused_since, sqlite_where=_unused, postgresql_where=_unused)
-Index("feed_left_out", feed.c.id, sqlite_where=_left_out, postgresql_where=_left_out)
-_open = text("left_at IS NULL")
-Index(
+_partial_index("entry_link", "link_key IS NOT NULL", entry.c.link_key)
+_partial_index("feed_dirty", "dirty", feed.c.dirty)
+_partial_index("feed_stale", "stale_at IS NOT NULL", feed.c.stale_at)
+_partial_index("feed_unused", "unused_since IS NOT NULL", feed.c.unused_since)
+_partial_index("feed_left_out", "left_out IS NOT NULL", feed.c.id)
+_partial_index(
     "feed_entry_window",
+    "left_at IS NULL",
     feed_entry.c.feed_id,
     feed_entry.c.released_at.desc(),
     feed_entry.c.published_at.desc(),
-    sqlite_where=_open,
-    postgresql_where=_open,
 )
-_unsealed = text("left_at IS NULL AND page IS NULL")
-Index(
-    "feed_entry_unsealed",
-    feed_entry.c.feed_id,
-    feed_entry.c.released_at,
-    sqlite_where=_unsealed,
-    postgresql_where=_unsealed,
+_partial_index(
+    "feed_entry_unsealed", "left_at IS NULL AND page IS NULL", feed_entry.c.feed_id, feed_entry.c.released_at
 )
-_sealed = text("page IS NOT NULL")
-Index("feed_entry_page", feed_entry.c.feed_id, feed_entry.c.page, sqlite_where=_sealed, postgresql_where=_sealed)
-_withdrawn = text("left_by = 'withdrawn'")
-Index(
-    "feed_entry_withdrawn",
-    feed_entry.c.feed_id,
-    feed_entry.c.left_at,
-    sqlite_where=_withdrawn,
-    postgresql_where=_withdrawn,
-)
-Index(
-    "archive_page_touched",
-    archive_page.c.touched,
-    sqlite_where=text("touched"),
-    postgresql_where=text("touched"),
-)
+_partial_index("feed_entry_page", "page IS NOT NULL", feed_entry.c.feed_id, feed_entry.c.page)
+_partial_index("feed_entry_withdrawn", "left_by = 'withdrawn'", feed_entry.c.feed_id, feed_entry.c.left_at)
+_partial_index("archive_page_dirty", "dirty", archive_page.c.dirty)
 Index("event_entry", event.c.entry_id)

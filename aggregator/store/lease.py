@@ -1,7 +1,7 @@
 """The lease: one writer at a time, on the database's clock.
 
-It lasts 10 s and is renewed by every transaction and, between them, by a timer. A holder that is gone from this very
-machine is replaced at once, any other when its lease ends; a lease that ends later than 10 s from now is not valid.
+It lasts 10 s. Every writing transaction renews it, and a timer in between. A holder on this machine that no longer runs
+is replaced at once, any other holder when its lease ends. A lease that ends later than 10 s from now is invalid.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Lease:
 
     def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._begin = begin
-        self._token = uuid.uuid4().hex
+        self.token = uuid.uuid4().hex
         self._stopped = threading.Event()
         self._timer: threading.Thread | None = None
 
@@ -46,10 +46,13 @@ class Lease:
         stopped: Callable[[], bool] = lambda: False,
         waiting: Callable[[str], None] = lambda _holder: None,
     ) -> None:
-        """Takes the lease, trying for up to `wait_s`; raises StoreHeldError naming the holder. One that was lost may be
-        taken again. `waiting` is told the holder when there is one."""
+        """Takes the lease, also after it was lost.
+
+        Tries for up to `wait_s`, then raises StoreHeldError, which names the holder. Calls `waiting` with the holder,
+        once, if there is one.
+        """
         deadline = time.monotonic() + wait_s
-        told = False
+        has_waited = False
         while True:
             try:
                 with self._begin() as connection:
@@ -58,30 +61,30 @@ class Lease:
             except StoreHeldError as held:
                 if time.monotonic() >= deadline or stopped():
                     raise
-                if not told:
+                if not has_waited:
                     waiting(held.holder)
-                    told = True
+                    has_waited = True
                 self._stopped.wait(0.2)
         if self._timer is None or not self._timer.is_alive():
             self._timer = threading.Thread(target=self._renew_forever, name="lease", daemon=True)
             self._timer.start()
 
     def assert_held(self, connection: Connection) -> None:
-        """Renews the lease in the transaction of `connection`; raises LeaseLostError if it is another's."""
+        """Renews the lease in the transaction of `connection`; raises LeaseLostError if another process has it."""
         renewed = connection.execute(
-            update(lease).where(lease.c.token == self._token).values(until_ms=_clock(connection, LEASE_MS))
+            update(lease).where(lease.c.token == self.token).values(until_ms=_clock(connection, LEASE_MS))
         )
         if renewed.rowcount != 1:
             raise LeaseLostError("another process has taken over the store")
 
     def release(self) -> None:
-        """Gives the lease back; to do so twice does no harm."""
+        """Gives the lease back. May be called twice."""
         self._stopped.set()
         if self._timer is not None:
             self._timer.join(timeout=RENEW_S)
         try:
             with self._begin() as connection:
-                connection.execute(delete(lease).where(lease.c.token == self._token))
+                connection.execute(delete(lease).where(lease.c.token == self.token))
         except StoreError:
             pass  # it ends by itself
 
@@ -94,7 +97,7 @@ class Lease:
         connection.execute(delete(lease))
         connection.execute(
             insert(lease).values(
-                id=1, token=self._token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)
+                id=1, token=self.token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)
             )
         )
 
@@ -103,7 +106,7 @@ class Lease:
             try:
                 with self._begin() as connection:
                     self.assert_held(connection)
-            except Exception:  # noqa: BLE001, S112 - another process has it, or the database is away: a cycle says so
+            except Exception:  # noqa: BLE001, S112 - another process has it, or the database is down; a cycle reports that
                 continue
 
 
@@ -113,12 +116,19 @@ def read_holder(connection: Connection) -> str | None:
     return None if holder is None else describe_holder(holder)
 
 
+def read_token(connection: Connection) -> str | None:
+    """The fencing token of the lease that was taken last."""
+    return connection.scalar(select(lease.c.token))
+
+
 def _holder(connection: Connection) -> str | None:
-    """Who holds the lease now, as the store has it. A lease that ends later than one taken now would was taken while
-    the clock was wrong, and counts as over: it could last for years."""
+    """The stored description of the holder, if there is one.
+
+    A lease that ends later than a lease taken now was taken while the clock was wrong. It is invalid, because it could
+    last for years."""
     now, latest = _clock(connection, 0), _clock(connection, LEASE_MS)
     row = connection.execute(select(lease.c.holder).where(lease.c.until_ms.between(now, latest)).limit(1)).first()
-    return None if row is None or _is_gone(json.loads(row.holder)) else str(row.holder)
+    return None if row is None or _has_ended(json.loads(row.holder)) else str(row.holder)
 
 
 def describe_holder(holder: str) -> str:
@@ -142,8 +152,8 @@ def _this_process() -> dict[str, str | int]:
     }
 
 
-def _is_gone(holder: dict[str, str | int]) -> bool:
-    """Whether the holder ran on this machine, since its last start, and does no more; False when one cannot tell."""
+def _has_ended(holder: dict[str, str | int]) -> bool:
+    """Whether the holder ran on this machine since it was started, and has ended; False if that is unknown."""
     boot = _machine_boot()
     if not boot or boot != holder["boot"]:
         return False
@@ -152,7 +162,7 @@ def _is_gone(holder: dict[str, str | int]) -> bool:
 
 
 def _is_no_process(pid: int) -> bool:
-    """Whether there is none, which a process that may not be looked at is not."""
+    """Whether no such process exists. A process that we may not signal does exist."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -163,7 +173,7 @@ def _is_no_process(pid: int) -> bool:
 
 
 def _machine_boot() -> str:
-    """What sets this run of this machine, and this space of process ids, apart; empty where one cannot tell."""
+    """Identifies the boot of this machine and the namespace of process ids; empty if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

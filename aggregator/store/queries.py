@@ -1,55 +1,58 @@
-"""What the store knows of one record, for `explain`: its file, its entry, the feeds it is or was in."""
+"""Questions about the store from `status` and `explain`, and the log of cycles."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, or_, select, union
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, union, update
 
-from aggregator.content import read_content
-from aggregator.model import Content, Facts
-from aggregator.store.entries import facts_of
-from aggregator.store.events import Event, read_history
-from aggregator.store.schema import (
-    ENTRY_OUT,
-    ENTRY_WAITING,
-    FILE_DUPLICATE,
-    FILE_GONE,
-    FILE_READ,
-    FILE_REJECTED,
-    FILE_UNFINISHED,
-    AnyRow,
-    entry,
-    feed,
-    feed_entry,
-    file,
-)
+from aggregator.model import Content, CycleResult, read_content
+from aggregator.problems import Problem
+from aggregator.settings import Source
+from aggregator.store.events import Event, prune_events, read_history
+from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, FileState, cycle, entry, feed, feed_entry, file
 from aggregator.store.schema import source as source_table
-from aggregator.store.session import ALL_FEED
-from aggregator.topics import TopicTables
+from aggregator.store.session import Writer, span_us
 
-MAX_FOUND = 20
-_STATES = {
-    FILE_READ: "read",
-    FILE_REJECTED: "rejected",
-    FILE_UNFINISHED: "unfinished",
-    FILE_DUPLICATE: "duplicate",
-    FILE_GONE: "gone",
-}
+KEEP_CYCLES = timedelta(days=30)
+MAX_PROBLEMS = 1000
+MAX_FOUND = 20  # records with one id
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """A problem of a stored file."""
+
+    source: str
+    problem: Problem
+    state: str  # rejected, unfinished or warning
+    stale: bool  # the file cannot be read any more, and its entry stays published as it was
+
+
+@dataclass(frozen=True, slots=True)
+class LastCycle:
+    """The last cycle that ended."""
+
+    started_at: int  # µs
+    seconds: float
+    counts: dict[str, Any]  # of its CycleResult
+    error: str | None  # what stopped it
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """An entry as it is stored; `state` is out, waiting or hidden, times are in µs."""
+    """An entry as it is stored; times are in µs."""
 
     key: int
     id: str
-    state: str
+    state: EntryState
     content: Content
-    facts: Facts
+    quality: float  # -1: not scored
+    heat: float
     dated_at: int | None
     published_at: int | None
     released_at: int | None
@@ -60,49 +63,147 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """What is known of one path. `file_state` is read, rejected, unfinished, duplicate, gone, or None if the file is
-    not known; `problem` is what is wrong with it: line, what, value, what to do. `gone_at`: since when the file is
-    missed, in µs. `held`: withdrawals of its source wait."""
+    """What is known about a path."""
 
     source: str
     path: str
-    file_state: str | None
+    file_state: FileState | None  # None: the file is not known
     digest: bytes
-    problem: tuple[int, str, str | None, str] | None
-    gone_at: int | None
-    held: bool
+    problem: Problem | None  # the first error
+    missing_since: int | None  # µs: since when the file is missing
+    held: bool  # removals of the source are held
     entry: StoredEntry | None
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """An entry in a feed, or out of it again: `topic` is the key of the topic whose feed it is, `ruled` says that the
-    feed has a rule of the config; `left_by` is None while the entry is in, `page` its archive page."""
+    """An entry in a feed, now or before."""
 
     feed_id: int
-    slug: str | None
-    topic: str | None
-    ruled: bool
-    page: int | None
-    left_by: str | None
+    slug: str | None  # None: the feed is not published
+    topic: str | None  # the key of its topic
+    ruled: bool  # the feed has a rule of the config
+    page: int | None  # its archive page
+    left_by: str | None  # None: the entry is a member
+
+
+def record_cycle(writer: Writer, result: CycleResult) -> None:
+    """Stores what a cycle did, and deletes old cycles."""
+    counts = {name: value for name, value in asdict(result).items() if name not in ("seconds", "due", "notices")}
+    _insert_cycle(writer, result.seconds, counts, None)
+
+
+def record_failure(writer: Writer, seconds: float, error: str) -> None:
+    """Stores that a cycle failed, and why."""
+    _insert_cycle(writer, seconds, {}, error)
+
+
+def _insert_cycle(writer: Writer, seconds: float, counts: dict[str, Any], error: str | None) -> None:
+    old = writer.now - span_us(KEEP_CYCLES)
+    with writer.write() as connection:
+        connection.execute(delete(cycle).where(cycle.c.started_at < old))
+        prune_events(connection, writer)
+        connection.execute(
+            insert(cycle).values(started_at=writer.now, seconds=seconds, counts=json.dumps(counts), error=error)
+        )
+
+
+def last_cycle(connection: Connection) -> LastCycle | None:
+    """The newest cycle."""
+    row = connection.execute(select(cycle).order_by(cycle.c.id.desc()).limit(1)).first()
+    return None if row is None else LastCycle(row.started_at, row.seconds, json.loads(row.counts), row.error)
+
+
+def set_source_problem(writer: Writer, source: Source, problem: str | None) -> None:
+    """Stores why a source could not be scanned, or that it could."""
+    mine = source_table.c.name == source.name
+    with writer.read() as connection:
+        stored = connection.scalar(select(source_table.c.problem).where(mine))
+    if problem != stored:
+        with writer.write() as connection:
+            connection.execute(update(source_table).where(mine).values(problem=problem))
+
+
+def source_problems(connection: Connection) -> list[str]:
+    """Why sources could not be scanned."""
+    return list(
+        connection.scalars(
+            select(source_table.c.problem).where(source_table.c.problem.is_not(None)).order_by(source_table.c.name)
+        )
+    )
+
+
+def file_problems(connection: Connection, *, limit: int = MAX_PROBLEMS) -> list[FileProblem]:
+    """The problems of files, the rejected first, then in order of paths."""
+    rows = connection.execute(
+        select(file.c.source, file.c.path, file.c.state, file.c.problems, entry.c.state.label("entry_state"))
+        .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
+        .where(file.c.problems.is_not(None))
+        .order_by((file.c.state == FileState.READ), file.c.source, file.c.path)
+        .limit(limit)
+    )
+    return [
+        FileProblem(
+            row.source,
+            Problem(row.path, *problem),
+            _problem_state(row.state),
+            row.state != FileState.READ and row.entry_state == EntryState.PUBLISHED,
+        )
+        for row in rows
+        for problem in json.loads(row.problems)
+    ]
+
+
+def _problem_state(state: FileState) -> str:
+    if state == FileState.READ:
+        return "warning"
+    return "unfinished" if state == FileState.UNFINISHED else "rejected"
+
+
+def count_rejected(connection: Connection) -> int:
+    """How many files are rejected."""
+    rejected = file.c.state.in_((FileState.REJECTED, FileState.DUPLICATE))
+    return connection.scalar(select(func.count()).select_from(file).where(rejected, file.c.problems.is_not(None))) or 0
+
+
+def unread_files(connection: Connection, *, limit: int) -> list[tuple[str, str]]:
+    """Source and path of files that could not be read to their end; they are read again although they look the same."""
+    rows = connection.execute(
+        select(file.c.source, file.c.path)
+        .where(
+            file.c.state.in_((FileState.UNFINISHED, FileState.REJECTED)),
+            file.c.problems.is_not(None),
+            file.c.digest == b"",
+        )
+        .order_by(file.c.source, file.c.path)
+        .limit(limit)
+    )
+    return [(row.source, row.path) for row in rows]
+
+
+def count_entries(connection: Connection) -> dict[str, int]:
+    """How many entries are in each state."""
+    rows = connection.execute(select(entry.c.state, func.count()).group_by(entry.c.state)).all()
+    counts = {row[0]: row[1] for row in rows}
+    return {str(state): counts.get(state, 0) for state in EntryState}
 
 
 def find_by_id(connection: Connection, text: str) -> list[tuple[str, str]]:
-    """Source and path of the records with this id, minted or stated, and of those that are refused for it; the entry
-    that holds it first."""
-    held = select(entry.c.source, entry.c.path).where(or_(entry.c.uid == text, entry.c.explicit_id == text))
-    refused = select(file.c.source, file.c.path).where(
-        file.c.state == FILE_DUPLICATE, file.c.problems.is_not(None), file.c.wanted_id == text
+    """Source and path of the records with this id, minted or stated: the entry that has it first, then the duplicates
+    that want it."""
+    holders = select(entry.c.source, entry.c.path).where(or_(entry.c.uid == text, entry.c.explicit_id == text))
+    duplicates = select(file.c.source, file.c.path).where(
+        file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.wanted_id == text
     )
-    found = [
-        *connection.execute(held.order_by(entry.c.id).limit(MAX_FOUND)),
-        *connection.execute(refused.order_by(file.c.source, file.c.path).limit(MAX_FOUND)),
+    rows = [
+        *connection.execute(holders.order_by(entry.c.id).limit(MAX_FOUND)),
+        *connection.execute(duplicates.order_by(file.c.source, file.c.path).limit(MAX_FOUND)),
     ]
-    return [(row.source, row.path) for row in found]
+    return [(row.source, row.path) for row in rows]
 
 
 def known_paths(connection: Connection, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Those of the sources and paths that the store knows, in the order given."""
+    """The sources and paths that the store knows, in the given order."""
     return [place for place in places if connection.execute(_paths(*place)).first() is not None]
 
 
@@ -112,13 +213,13 @@ def _paths(source: str, path: str) -> Any:
 
 
 def find_by_text(connection: Connection, text: str) -> Iterator[tuple[str, str, Content]]:
-    """Source, path and content of the entries whose content holds the text anywhere, case aside, oldest first.
+    """Source, path and content of the entries whose content has the text anywhere, oldest first; case-insensitive.
 
-    It reads every entry there is, so it is for people who ask."""
-    stated = json.dumps(text, ensure_ascii=True)[1:-1]
+    Reads every entry."""
+    escaped = json.dumps(text, ensure_ascii=True)[1:-1]
     rows = connection.execute(
         select(entry.c.source, entry.c.path, entry.c.content)
-        .where(entry.c.content.icontains(stated, autoescape=True))
+        .where(entry.c.content.icontains(escaped, autoescape=True))
         .order_by(entry.c.id)
         .execution_options(yield_per=500)
     )
@@ -126,37 +227,37 @@ def find_by_text(connection: Connection, text: str) -> Iterator[tuple[str, str, 
         yield row.source, row.path, read_content(row.content)
 
 
-def read_stored(connection: Connection, source: str, path: str, tables: TopicTables) -> StoredRecord:
-    """What is known of the record at a path."""
-    seen = connection.execute(select(file).where(file.c.source == source, file.c.path == path)).first()
+def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
+    """What is known about the record at a path."""
+    known = connection.execute(select(file).where(file.c.source == source, file.c.path == path)).first()
     mine: ColumnElement[bool] = (entry.c.source == source) & (entry.c.path == path)
-    if seen is not None and seen.entry_id is not None:
-        mine = entry.c.id == seen.entry_id
-    # a path may have had other entries before the one that it has; the newest is what it is about
+    if known is not None and known.entry_id is not None:
+        mine = entry.c.id == known.entry_id
+    # a path may have had other entries before; the newest counts
     row = connection.execute(select(entry).where(mine).order_by(entry.c.id.desc()).limit(1)).first()
-    held = connection.scalar(select(source_table.c.held_since).where(source_table.c.name == source))
-    problems = json.loads(seen.problems) if seen is not None and seen.problems else []
-    first = next((one for one in problems if one[5] == "error"), None)
+    held_since = connection.scalar(select(source_table.c.removals_held_since).where(source_table.c.name == source))
+    problems = json.loads(known.problems) if known is not None and known.problems else []
+    error = next((problem for problem in problems if problem[5] == "error"), None)
     return StoredRecord(
         source=source,
         path=path,
-        file_state=None if seen is None else _STATES[seen.state],
-        digest=b"" if seen is None else seen.digest,
-        problem=None if first is None else (first[0], first[2], first[3], first[4]),
-        gone_at=None if seen is None else seen.gone_at,
-        held=held is not None,
-        entry=None if row is None else _stored_entry(connection, row, tables),
+        file_state=None if known is None else FileState(known.state),
+        digest=b"" if known is None else known.digest,
+        problem=None if error is None else Problem(path, *error),
+        missing_since=None if known is None else known.missing_since,
+        held=held_since is not None,
+        entry=None if row is None else _stored_entry(connection, row),
     )
 
 
-def _stored_entry(connection: Connection, row: AnyRow, tables: TopicTables) -> StoredEntry:
-    states = {ENTRY_OUT: "out", ENTRY_WAITING: "waiting"}
+def _stored_entry(connection: Connection, row: AnyRow) -> StoredEntry:
     return StoredEntry(
         key=row.id,
         id=row.uid,
-        state=states.get(row.state, "hidden"),
+        state=EntryState(row.state),
         content=read_content(row.content),
-        facts=facts_of(row, tables),
+        quality=row.quality,
+        heat=row.heat,
         dated_at=row.dated_at,
         published_at=row.published_at,
         released_at=row.released_at,
@@ -167,7 +268,7 @@ def _stored_entry(connection: Connection, row: AnyRow, tables: TopicTables) -> S
 
 
 def read_memberships(connection: Connection, key: int) -> list[Membership]:
-    """The feeds that the entry with this key is in or was in: `all`, those of topics by slug, then the others."""
+    """The feeds that an entry is or was in, by its key: `all`, feeds of topics by slug, then feeds of the config."""
     rows = connection.execute(
         select(feed_entry, feed.c.slug, feed.c.topic, feed.c.rule)
         .join(feed, feed.c.id == feed_entry.c.feed_id)
@@ -178,6 +279,6 @@ def read_memberships(connection: Connection, key: int) -> list[Membership]:
 
 
 def rule_texts(connection: Connection, slugs: Collection[str]) -> dict[str, str | None]:
-    """The rule that is in force for each of the feeds that there are, by slug."""
+    """The active rule of each feed, by slug."""
     rows: Select[Any] = select(feed.c.slug, feed.c.rule).where(feed.c.slug.in_(slugs))
     return {row.slug: row.rule for row in connection.execute(rows)}

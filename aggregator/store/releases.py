@@ -1,130 +1,115 @@
-"""Releases: when an entry becomes public."""
+"""Releases: when an entry becomes public for the first time, or again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, func, or_, select, update
 
-from aggregator.content import read_content
-from aggregator.feeds.membership import Placing, place_entries
 from aggregator.settings import Source
-from aggregator.store.entries import shown_update, update_entries
-from aggregator.store.events import tell_released
-from aggregator.store.schema import (
-    ENTRY_HIDDEN,
-    ENTRY_OUT,
-    ENTRY_WAITING,
-    AnyRow,
-    entry,
-    feed,
-)
+from aggregator.store.changes import EntryChanges, Step
+from aggregator.store.entries import published_entry, shown_update, update_entries
+from aggregator.store.events import add_releases
+from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, entry, feed
 from aggregator.store.schema import source as source_table
-from aggregator.store.session import Writer
+from aggregator.store.session import Writer, span_us
 
-CHUNK = 2000
-
-
-MOVES = 500
-
-
+RELEASE_BATCH = 2000
 UNDATED_STEP_US = 1_000_000
 
 
-def release_entries(writer: Writer, source: Source, *, first_scan: bool, stopped: Callable[[], None]) -> None:
-    """Releases every entry of a source that waits and whose time has come, in order of path."""
+def release_due(writer: Writer, source: Source, late: timedelta, *, is_first_scan: bool) -> Iterator[Step]:
+    """Releases the scheduled entries of a source whose time has come, in order of path.
+
+    `late` is `output.late`. Ends the first scan of a source, whose undated entries are ordered by path.
+    """
     due = (
         entry.c.source == source.name,
-        entry.c.state == ENTRY_WAITING,
+        entry.c.state == EntryState.SCHEDULED,
         or_(entry.c.dated_at.is_(None), entry.c.dated_at <= writer.now),
         or_(entry.c.expires_at.is_(None), entry.c.expires_at > writer.now),
     )
-    undated = _UndatedRank(writer, source) if first_scan else None
-    while True:
-        stopped()
+    undated = _undated_times(writer, source) if is_first_scan else None
+    rows: Sequence[AnyRow] | None = None
+    while rows is None or len(rows) == RELEASE_BATCH:
         with writer.read() as connection:
-            rows = connection.execute(select(entry).where(*due).order_by(entry.c.path).limit(CHUNK)).all()
+            rows = connection.execute(select(entry).where(*due).order_by(entry.c.path).limit(RELEASE_BATCH)).all()
         if rows:
-            with writer.write() as connection:
-                _release(connection, writer, rows, undated)
-        if len(rows) < CHUNK:
-            break
-    if first_scan:
+            yield partial(_release, writer=writer, rows=rows, late_us=span_us(late), undated=undated)
+    if is_first_scan:
         with writer.write() as connection:
             connection.execute(update(source_table).where(source_table.c.name == source.name).values(scanned=True))
 
 
-class _UndatedRank:
-    """Where the undated entries of a first scan stand: below all dated ones, by path."""
-
-    def __init__(self, writer: Writer, source: Source) -> None:
-        theirs = (entry.c.source == source.name, entry.c.state != ENTRY_HIDDEN)
-        with writer.read() as connection:
-            oldest = connection.scalar(
-                select(func.min(entry.c.dated_at)).where(*theirs, entry.c.dated_at <= writer.now)
-            )
-            self._rank = (
-                connection.scalar(
-                    select(func.count()).where(*theirs, entry.c.dated_at.is_(None), entry.c.released_at.is_not(None))
-                )
-                or 0
-            )
-        self._base = writer.now if oldest is None else oldest
-
-    def next(self) -> int:
-        self._rank += 1
-        return self._base - self._rank * UNDATED_STEP_US
+def _undated_times(writer: Writer, source: Source) -> Iterator[int]:
+    """The release times of the undated entries of a first scan, by path: each a step before the one above it, and all
+    before those of dated entries. Continues where a first scan was interrupted."""
+    theirs = (entry.c.source == source.name, entry.c.state.in_(SHOWABLE))
+    dated = select(func.min(entry.c.dated_at)).where(*theirs, entry.c.dated_at <= writer.now)
+    released = select(func.count()).where(*theirs, entry.c.dated_at.is_(None), entry.c.released_at.is_not(None))
+    with writer.read() as connection:
+        oldest, already = connection.scalar(dated), connection.scalar(released) or 0
+    base = writer.now if oldest is None else oldest
+    return count(base - (already + 1) * UNDATED_STEP_US, -UNDATED_STEP_US)
 
 
-def _release(connection: Connection, writer: Writer, rows: list[AnyRow] | Any, undated: _UndatedRank | None) -> None:
-    changes, placings = [], []
-    for row in rows:
-        first = row.released_at is None
-        released = _release_time(writer, row, undated) if first else row.released_at
-        published = row.dated_at if first else row.published_at
-        returned = row.returned_at if first else max(writer.now, row.returned_at or 0)
-        updated = shown_update(published, row.stated_update_at, row.edited_at, returned, row.stored_at)
-        changes.append(
-            {
-                "entry_key": row.id,
-                "state": ENTRY_OUT,
-                "released_at": released,
-                "published_at": published,
-                "returned_at": returned,
-                "withdrawn_at": None,
-                "updated_at": updated,
-            }
-        )
-        topics = read_content(row.content).topics
-        placings.append(
-            Placing(row.id, released, published, row.content, topics, row.quality, row.heat, first=first, shown=True)
-        )
+def _release(
+    connection: Connection, *, writer: Writer, rows: Sequence[AnyRow], late_us: int, undated: Iterator[int] | None
+) -> EntryChanges:
+    changes = [_released_values(row, writer.now, late_us, undated) for row in rows]
     update_entries(connection, changes)
-    place_entries(connection, writer, placings)
-    tell_released(connection, writer, [row.id for row in rows if row.released_at is not None])
+    add_releases(connection, writer, [row.id for row in rows if row.released_at is not None])
+    return EntryChanges(
+        tuple(
+            published_entry(row, is_new=row.released_at is None, is_visible=True)._replace(
+                released_at=values["released_at"], published_at=values["published_at"]
+            )
+            for row, values in zip(rows, changes, strict=True)
+        )
+    )
 
 
-def _release_time(writer: Writer, row: AnyRow, undated: _UndatedRank | None) -> int:
-    """When an entry that was never out counts as released (field map, States)."""
+def _released_values(row: AnyRow, now: int, late_us: int, undated: Iterator[int] | None) -> dict[str, Any]:
+    """What a release changes of an entry. A second release keeps the times of the first."""
+    if row.released_at is None:
+        released, published, returned = _release_time(row, now, late_us, undated), row.dated_at, row.returned_at
+    else:
+        released, published, returned = row.released_at, row.published_at, max(now, row.returned_at or 0)
+    return {
+        "entry_key": row.id,
+        "state": EntryState.PUBLISHED,
+        "released_at": released,
+        "published_at": published,
+        "returned_at": returned,
+        "withdrawn_at": None,
+        "updated_at": shown_update(published, row.stated_update_at, row.edited_at, returned, row.stored_at),
+    }
+
+
+def _release_time(row: AnyRow, now: int, late_us: int, undated: Iterator[int] | None) -> int:
+    """The time at which an entry counts as released for the first time (docs/spec.md, States)."""
     if row.dated_at is None:
-        return writer.now if undated is None else undated.next()
+        return now if undated is None else next(undated)
     if row.embargo_at is not None:
         return int(row.embargo_at)
-    if undated is not None or row.dated_at < writer.now - writer.late:
+    if undated is not None or row.dated_at < now - late_us:
         return int(row.dated_at)
-    return max(int(row.dated_at), writer.now)
+    return max(int(row.dated_at), now)
 
 
 def next_due(connection: Connection, now: int) -> int | None:
-    """When the next entry is due, expires or is too old for a feed by itself, in µs."""
+    """When the next entry is due, expires or becomes too old for a feed, in µs."""
     times = (
         connection.scalar(
-            select(func.min(entry.c.dated_at)).where(entry.c.state == ENTRY_WAITING, entry.c.dated_at > now)
+            select(func.min(entry.c.dated_at)).where(entry.c.state == EntryState.SCHEDULED, entry.c.dated_at > now)
         ),
         connection.scalar(
             select(func.min(entry.c.expires_at)).where(
-                entry.c.state == ENTRY_OUT, entry.c.expires_at.is_not(None), entry.c.expires_at > now
+                entry.c.state == EntryState.PUBLISHED, entry.c.expires_at.is_not(None), entry.c.expires_at > now
             )
         ),
         connection.scalar(select(func.min(feed.c.stale_at)).where(feed.c.stale_at > now)),

@@ -1,118 +1,133 @@
-"""Removals: vanished and expired records are withdrawn."""
+"""Removals: entries whose file is missing, or whose expiry has come, are withdrawn."""
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, TextClause, delete, func, select, update
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 
-from aggregator.settings import Source
-from aggregator.store.entries import withdraw_entries
-from aggregator.store.events import EXPIRED, VANISHED
-from aggregator.store.releases import CHUNK
-from aggregator.store.schema import (
-    ENTRY_HIDDEN,
-    ENTRY_OUT,
-    ENTRY_WAITING,
-    FILE_GONE,
-    FILE_VANISHED,
-    entry,
-    file,
-)
+from sqlalchemy import ColumnElement, Connection, TextClause, delete, func, select, update
+
+from aggregator.store.changes import EntryChanges, Step
+from aggregator.store.entries import hide_scheduled, withdraw_entries
+from aggregator.store.events import EXPIRED, MISSING
+from aggregator.store.schema import FILE_MISSING, EntryState, FileState, entry, file
 from aggregator.store.schema import source as source_table
 from aggregator.store.session import Writer, span_us
 
+REMOVAL_BATCH = 2000
 MASS_REMOVAL = 20
-"""Vanished files from which on a removal of more than half is doubted."""
+"""Files whose removal is a mass removal if they are more than half of the known ones."""
 
 
-def undecided_files(source: Source) -> tuple[ColumnElement[bool], TextClause]:
-    """Files that are gone and not withdrawn yet. By the plain name of a source, SQLite would read all that it has."""
-    return file.c.source.concat("") == source.name, FILE_VANISHED
+def missing_files(source: str) -> tuple[ColumnElement[bool], TextClause]:
+    """Conditions: files of a source that are missing and not withdrawn yet.
 
-
-def count_vanished(writer: Writer, source: Source) -> int:
-    """How many files of a source are gone and not withdrawn yet."""
-    with writer.read() as connection:
-        return connection.scalar(select(func.count()).select_from(file).where(*undecided_files(source))) or 0
-
-
-def count_known(writer: Writer, source: Source) -> int:
-    """How many files of a source are known and not withdrawn. Reads them all."""
-    known = (file.c.source == source.name, file.c.state != FILE_GONE)
-    with writer.read() as connection:
-        return connection.scalar(select(func.count()).select_from(file).where(*known)) or 0
-
-
-def withdraw_vanished(writer: Writer, source: Source, known: int, *, accept: bool, folder_missing: bool) -> int:
-    """Withdraws the entries of vanished files; returns how many wait instead.
-
-    They wait when the folder is missing or more than half of the `known` files, and at least 20, are gone at once,
-    until a scan `removal_grace` later agrees or `accept` says so.
+    The concatenation keeps SQLite from using the primary key, with which it would read every file of the source.
     """
-    gone = known if folder_missing else count_vanished(writer, source)
+    return file.c.source.concat("") == source, FILE_MISSING
+
+
+def known_files(source: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Conditions: files of a source that are not withdrawn."""
+    return file.c.source == source, file.c.state != FileState.REMOVED
+
+
+def count_missing(writer: Writer, source: str) -> int:
+    """How many files of a source are missing and not withdrawn yet."""
     with writer.read() as connection:
-        held_since = connection.scalar(select(source_table.c.held_since).where(source_table.c.name == source.name))
-    if gone and not accept and (folder_missing or (gone >= MASS_REMOVAL and 2 * gone > known)):
-        since = writer.now if held_since is None else held_since
-        if writer.now - since < span_us(source.removal_grace):
-            if held_since is None:
-                _set_held(writer, source, since)
-            return gone
-    if held_since is not None:
-        _set_held(writer, source, None)
-    if gone:
-        _accept_removals(writer, source, everything=folder_missing)
-    return 0
+        return connection.scalar(select(func.count()).select_from(file).where(*missing_files(source))) or 0
 
 
-def _set_held(writer: Writer, source: Source, since: int | None) -> None:
-    with writer.write() as connection:
-        connection.execute(update(source_table).where(source_table.c.name == source.name).values(held_since=since))
+def count_known(writer: Writer, source: str) -> int:
+    """How many files of a source are known and not withdrawn. Reads them all."""
+    with writer.read() as connection:
+        return connection.scalar(select(func.count()).select_from(file).where(*known_files(source))) or 0
 
 
-def _accept_removals(writer: Writer, source: Source, *, everything: bool) -> None:
-    gone = (file.c.source == source.name, file.c.state != FILE_GONE) if everything else undecided_files(source)
-    while True:
+def hold_removals(
+    writer: Writer,
+    source: str,
+    missing: int,
+    known: int,
+    grace: timedelta,
+    *,
+    is_folder_missing: bool,
+    is_accepted: bool,
+) -> bool:
+    """Whether `missing` files of a source keep their entries for now.
+
+    A missing folder and a mass removal are held for `removal_grace`, unless they are accepted. The grace counts from
+    the first scan that finds them, which the row of the source remembers.
+    """
+    mine = source_table.c.name == source
+    with writer.read() as connection:
+        held_since = connection.scalar(select(source_table.c.removals_held_since).where(mine))
+    since = writer.now if held_since is None else held_since
+    is_massive = missing > 0 and (is_folder_missing or (missing >= MASS_REMOVAL and 2 * missing > known))
+    is_held = is_massive and not is_accepted and writer.now - since < span_us(grace)
+    if is_held != (held_since is not None):
         with writer.write() as connection:
-            rows = connection.execute(
-                select(file.c.path, file.c.entry_id, entry.c.state)
-                .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
-                .where(*gone)
-                .order_by(file.c.path)
-                .limit(CHUNK)
-            ).all()
-            if not rows:
+            connection.execute(update(source_table).where(mine).values(removals_held_since=since if is_held else None))
+    return is_held
+
+
+def withdraw_missing(writer: Writer, source: str, *, is_folder_missing: bool) -> Iterator[Step]:
+    """Withdraws the entries of missing files, in order of path; of all files if the whole folder is missing."""
+    conditions = known_files(source) if is_folder_missing else missing_files(source)
+    some = select(file.c.path).where(*conditions).limit(1)
+    while True:
+        with writer.read() as connection:
+            if connection.execute(some).first() is None:
                 return
-            out = [row.entry_id for row in rows if row.state == ENTRY_OUT]
-            withdraw_entries(connection, writer, dict.fromkeys(out, VANISHED))
-            waiting = [row.entry_id for row in rows if row.state == ENTRY_WAITING]
-            connection.execute(update(entry).where(entry.c.id.in_(waiting)).values(state=ENTRY_HIDDEN))
-            paths = [row.path for row in rows if row.entry_id is not None]
-            connection.execute(
-                update(file)
-                .where(file.c.source == source.name, file.c.path.in_(paths))
-                .values(
-                    state=FILE_GONE,
-                    gone_at=func.coalesce(file.c.gone_at, writer.now),
-                    problems=None,
-                    wanted_id=None,
-                )
-            )
-            nameless = [row.path for row in rows if row.entry_id is None]
-            connection.execute(delete(file).where(file.c.source == source.name, file.c.path.in_(nameless)))
+        yield partial(_withdraw_missing, writer=writer, source=source, conditions=conditions)
 
 
-def withdraw_expired(writer: Writer) -> None:
-    """Withdraws the entries whose expiry has come."""
-    over = (
+def _withdraw_missing(
+    connection: Connection, *, writer: Writer, source: str, conditions: tuple[ColumnElement[bool] | TextClause, ...]
+) -> EntryChanges:
+    rows = connection.execute(
+        select(file.c.path, file.c.entry_id, entry.c.state)
+        .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
+        .where(*conditions)
+        .order_by(file.c.path)
+        .limit(REMOVAL_BATCH)
+    ).all()
+    published = [row.entry_id for row in rows if row.state == EntryState.PUBLISHED]
+    withdrawn = withdraw_entries(connection, writer, dict.fromkeys(published, MISSING))
+    scheduled = [row.entry_id for row in rows if row.state == EntryState.SCHEDULED]
+    hide_scheduled(connection, scheduled)
+    with_entry = [row.path for row in rows if row.entry_id is not None]
+    connection.execute(
+        update(file)
+        .where(file.c.source == source, file.c.path.in_(with_entry))
+        .values(
+            state=FileState.REMOVED,
+            missing_since=func.coalesce(file.c.missing_since, writer.now),
+            problems=None,
+            wanted_id=None,
+        )
+    )
+    without_entry = [row.path for row in rows if row.entry_id is None]
+    connection.execute(delete(file).where(file.c.source == source, file.c.path.in_(without_entry)))
+    return EntryChanges(withdrawn=withdrawn)
+
+
+def withdraw_expired(writer: Writer) -> Iterator[Step]:
+    """Withdraws the published entries whose expiry has come."""
+    expired = (
         select(entry.c.id)
-        .where(entry.c.state == ENTRY_OUT, entry.c.expires_at <= writer.now)
+        .where(entry.c.state == EntryState.PUBLISHED, entry.c.expires_at <= writer.now)
         .order_by(entry.c.expires_at, entry.c.id)
-        .limit(CHUNK)
+        .limit(REMOVAL_BATCH)
     )
     while True:
         with writer.read() as connection:
-            expired = list(connection.scalars(over))
-        if not expired:
+            ids = list(connection.scalars(expired))
+        if not ids:
             return
-        with writer.write() as connection:
-            withdraw_entries(connection, writer, dict.fromkeys(expired, EXPIRED))
+        yield partial(_withdraw_expired, writer=writer, ids=ids)
+
+
+def _withdraw_expired(connection: Connection, *, writer: Writer, ids: list[int]) -> EntryChanges:
+    return EntryChanges(withdrawn=withdraw_entries(connection, writer, dict.fromkeys(ids, EXPIRED)))

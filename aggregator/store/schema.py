@@ -1,8 +1,8 @@
-"""The tables; their indexes are in `indexes`. Times are integers, µs since 1970 in UTC; texts that are compared or
-sorted are in byte order."""
+"""The tables; their indexes are in `store.indexes`. Times are integers: µs since 1970, UTC."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -14,7 +14,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Row,
-    SmallInteger,
     Table,
     Text,
     and_,
@@ -22,30 +21,55 @@ from sqlalchemy import (
 )
 
 AnyRow = Row[*tuple[Any, ...]]
-"""A row whose columns a function names itself."""
+"""A row of a query; its columns are those that the query names."""
 
 NEVER = -(2**62)
-"""The published date, in the order of a feed, of an entry that has none."""
+"""Stands for the published date of an undated entry where a feed is ordered."""
 
-FILE_READ, FILE_REJECTED, FILE_UNFINISHED, FILE_DUPLICATE, FILE_GONE = range(5)
-"""States of a file: its record is stored; it gives none; not yet; its explicit id is another's; it is withdrawn."""
 
-ENTRY_HIDDEN, ENTRY_WAITING, ENTRY_OUT = range(3)
-"""States of an entry: not public; public but not released, or not again; in its feeds."""
+class FileState(StrEnum):
+    """What became of a file when it was last read."""
+
+    READ = "read"  # its record is stored
+    REJECTED = "rejected"  # it gives no record
+    UNFINISHED = "unfinished"  # it gives no record yet: it is still being written
+    DUPLICATE = "duplicate"  # its record states the id of another entry
+    REMOVED = "removed"  # it is missing, and its entry is withdrawn
+
+
+class EntryState(StrEnum):
+    """Whether feeds show an entry."""
+
+    PUBLISHED = "published"  # released, and in its feeds
+    SCHEDULED = "scheduled"  # to be released at its date, for the first time or again
+    HIDDEN = "hidden"  # never published: a flag, an expiry or its file keeps it out of all feeds
+    WITHDRAWN = "withdrawn"  # was published, and is in no feed now
+
+
+SHOWABLE = (EntryState.SCHEDULED, EntryState.PUBLISHED)
+"""The states of entries that flags, expiries and files allow to be published."""
+ALL_FEED = 1
+"""The row of the feed `all`."""
 
 metadata = MetaData()
 
 _Key = BigInteger().with_variant(Integer, "sqlite")
+# sorted and compared in byte order, as paths are
 _Bytewise = Text().with_variant(Text(collation="C"), "postgresql")
 
-meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
-"""Facts of the whole store: its id, the site's id, what the last cycle was configured with."""
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Facts about the whole store: its id, the id of the site, the config that the last cycle used."""
 
 lease = Table(
     "lease",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("token", Text, nullable=False),
+    Column("token", Text, nullable=False),  # the fencing token
     Column("holder", Text, nullable=False),
     Column("until_ms", BigInteger, nullable=False),
 )
@@ -55,12 +79,12 @@ source = Table(
     "source",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("parsed_with", Text, nullable=False),
-    Column("scanned", Boolean, nullable=False),
-    Column("held_since", BigInteger),
-    Column("problem", Text),
+    Column("parsed_with", Text, nullable=False),  # a digest of all that the reading of its files depends on
+    Column("scanned", Boolean, nullable=False),  # a scan was complete
+    Column("removals_held_since", BigInteger),
+    Column("problem", Text),  # why its folder could not be read
 )
-"""`scanned`: one scan was complete. `held_since`: when withdrawals of vanished files began to wait."""
+"""The records folders that the config names, or did once."""
 
 file = Table(
     "file",
@@ -69,95 +93,80 @@ file = Table(
     Column("path", _Bytewise, primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("state", SmallInteger, nullable=False),
-    Column("recheck", Boolean, nullable=False),
-    Column("gone_at", BigInteger),
+    Column("digest", LargeBinary, nullable=False),  # empty: it was not read to its end, or is to be parsed again
+    Column("state", Text, nullable=False),  # a FileState
+    Column("recheck", Boolean, nullable=False),  # read it again although its stat is the same
+    Column("missing_since", BigInteger),
     Column("entry_id", _Key),
-    Column("wanted_id", _Bytewise),
-    Column("problems", Text),
-    Column("ctime_ns", BigInteger),
+    Column("wanted_id", _Bytewise),  # of a duplicate: the id that its record states
+    Column("problems", Text),  # JSON array of [line, column, what, value, hint, level]
+    Column("ctime_ns", BigInteger),  # like `inode` not known in rows from before version 0004
     Column("inode", BigInteger),
-    Column("wanted_at", BigInteger),
+    Column("wanted_at", BigInteger),  # since when it wants `wanted_id`
     sqlite_with_rowid=False,
 )
-"""What is known of each path. `recheck`: read it again though its stat agrees. `wanted_id`: the explicit id that a
-duplicate asks for, since `wanted_at`. `problems`: JSON array of [line, column, what, value, todo, level]. `ctime_ns`
-and `inode`: none in rows of versions before 0004, whose files are all read again."""
-FILE_VANISHED = text("file.gone_at IS NOT NULL AND file.state <> 4")
-"""A file is gone and not withdrawn yet; a text, because SQLite takes an index of some rows only for its very words."""
+"""What is known about each path."""
+FILE_MISSING = text("file.missing_since IS NOT NULL AND file.state <> 'removed'")
+"""A file is missing and its entry not withdrawn yet. SQLite uses a partial index only if a query repeats its condition
+word by word, without parameters, hence the text."""
 
 entry = Table(
     "entry",
     metadata,
     Column("id", _Key, primary_key=True, autoincrement=False),
-    Column("uid", _Bytewise, nullable=False, unique=True),
-    Column("explicit_id", _Bytewise),
+    Column("uid", _Bytewise, nullable=False, unique=True),  # the id that subscribers see
+    Column("explicit_id", _Bytewise),  # the id that the record states
     Column("source", _Bytewise, nullable=False),
     Column("path", _Bytewise, nullable=False),
-    Column("state", SmallInteger, nullable=False),
-    Column("content", Text, nullable=False),
+    Column("state", Text, nullable=False),  # an EntryState
+    Column("content", Text, nullable=False),  # JSON, without the body
     Column("content_hash", LargeBinary, nullable=False),
     Column("visible_hash", LargeBinary, nullable=False),
     Column("selection_hash", LargeBinary, nullable=False),
-    Column("text_hash", LargeBinary, nullable=False),
-    Column("quality", Float, nullable=False),
-    Column("heat", Float, nullable=False),
-    Column("dated_at", BigInteger),
+    Column("text_hash", LargeBinary, nullable=False),  # of title, excerpt and body
+    Column("quality", Float, nullable=False),  # -1: not scored
+    Column("heat", Float, nullable=False),  # -1: not scored
+    Column("dated_at", BigInteger),  # the published date that the record states now
     Column("stated_update_at", BigInteger),
     Column("expires_at", BigInteger),
-    Column("embargo_at", BigInteger),
+    Column("embargo_at", BigInteger),  # the published date, if the record was stored before it
     Column("stored_at", BigInteger, nullable=False),
-    Column("edited_at", BigInteger),
-    Column("released_at", BigInteger),
-    Column("published_at", BigInteger),
-    Column("returned_at", BigInteger),
+    Column("edited_at", BigInteger),  # the last change of `text_hash`
+    Column("released_at", BigInteger),  # the first release
+    Column("published_at", BigInteger),  # the published date at the first release
+    Column("returned_at", BigInteger),  # the last release after a withdrawal
     Column("withdrawn_at", BigInteger),
-    Column("updated_at", BigInteger, nullable=False),
-    Column("link_key", LargeBinary),
-    Column("sketch", LargeBinary),
+    Column("updated_at", BigInteger, nullable=False),  # the update that feeds show
+    Column("link_key", LargeBinary),  # of the canonical link, as of the last time that a merging feed asked
+    Column("sketch", LargeBinary),  # see `aggregator.sketch`; none until a version that makes it reads the file
 )
-"""One record for good. `uid` is the id that subscribers see. `dated_at` is the date as the file has it now,
-`published_at` the one it was released with; `embargo_at` the due time of one stored before it; `edited_at` the last
-change of title, excerpt or body; `returned_at` the last release after a withdrawal; `updated_at` what feeds show;
-`link_key` stands for the canonical link that it was last placed in feeds with, and is kept while a feed merges;
-`sketch` tells how much text it has in common with another, see `aggregator.sketch`, and has none until its file is read
-by a program that makes it."""
+"""Records and what became of them. A row is never deleted, except when its file turns out to be a rename."""
 
 feed = Table(
     "feed",
     metadata,
     Column("id", _Key, primary_key=True, autoincrement=False),
-    Column("slug", _Bytewise, unique=True),
-    Column("topic", _Bytewise, unique=True),
-    Column("title", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("touched", Boolean, nullable=False),
+    Column("slug", _Bytewise, unique=True),  # none: not published (yet, or any more)
+    Column("topic", _Bytewise, unique=True),  # the key of its topic; none for other feeds
+    Column("title", Text, nullable=False),  # as of its last refresh
+    Column("size", BigInteger, nullable=False),  # how many entries are members
+    Column("dirty", Boolean, nullable=False),  # something changed since `shown_hash` was made
     Column("version", BigInteger, nullable=False),
-    Column("shown_hash", LargeBinary, nullable=False),
-    Column("changed_at", BigInteger, nullable=False),
+    Column("shown_hash", LargeBinary, nullable=False),  # of all that a reader can see
+    Column("changed_at", BigInteger, nullable=False),  # when its window was last cut
     Column("updated_at", BigInteger, nullable=False),
-    Column("newest_at", BigInteger),
-    Column("rule", Text),
-    Column("topic_title", Text),
-    Column("born_slug", _Bytewise),
-    Column("minted_from", _Bytewise),
-    Column("pages", Integer, nullable=False, server_default="0"),
-    Column("stale_at", BigInteger),
-    Column("left_out", Text),
-    Column("unused_since", BigInteger),
+    Column("newest_at", BigInteger),  # the published date of its first entry
+    Column("rule", Text),  # the active rule, of a feed of the config; empty while entries are evaluated
+    Column("pages", Integer, nullable=False, server_default="0"),  # how many archive pages it has
+    Column("stale_at", BigInteger),  # when the first entry of its window becomes too old for it
+    Column("left_out", Text),  # JSON: the entries that do not fit into its documents
+    Column("unused_since", BigInteger),  # when the feed of a topic lost its last entry
+    Column("uid", _Bytewise),  # its Atom id, minted with its first slug
+    Column("topic_name", Text),  # the topic as the first record spelled it
 )
-"""`all`, every topic, and the feeds of the config. `topic` is its key, none for others; `slug` comes with enough
-entries. `size`: entries in it. `touched`: something in it changed since `shown_hash` was made; `changed_at`: the time
-its window was last cut at; `newest_at`: the own date of its first entry. `left_out`: the entries that its documents
-have no room for, as JSON, see `room`. `pages`: how many archive pages it has. `unused_since`: when the feed of a topic
-lost its last entry. `stale_at`: when the first entry of its documents will be
-too old for it. `rule`: what a rule of the config said when every entry was last tried against it, empty while that goes
-on, none where no such rule is in force. `topic_title`: what the feed of a topic is called again when the config gives
-it back, or names it no more. `born_slug`: the slug that its Atom id is minted from, where the feed has moved since.
-`minted_from`: what it is minted from where that is neither, because a pin moved this feed or another."""
-FEED_TOUCHED = and_(feed.c.touched, text("feed.touched"))
-"""A feed is touched, in the words of the index too, see FILE_VANISHED."""
+"""`all`, the feeds of the config, and a row for every topic."""
+FEED_DIRTY = and_(feed.c.dirty, text("feed.dirty"))
+"""A feed is dirty; for the index see FILE_MISSING."""
 
 old_slug = Table(
     "old_slug",
@@ -166,48 +175,45 @@ old_slug = Table(
     Column("feed_id", _Key, nullable=False),
     Column("since", BigInteger, nullable=False),
 )
-"""The slugs that feeds of topics had before, none of which another topic gets, and since when they have them no more.
-See `store.slugs` for where they lead."""
+"""Slugs that feeds of topics gave up. No other topic gets them, and they redirect (`feeds.urls`)."""
 
 feed_entry = Table(
     "feed_entry",
     metadata,
     Column("entry_id", _Key, primary_key=True, autoincrement=False),
     Column("feed_id", _Key, primary_key=True, autoincrement=False),
-    Column("released_at", BigInteger, nullable=False),
-    Column("published_at", BigInteger, nullable=False),
-    Column("page", Integer),
-    Column("joined_at", BigInteger, nullable=False),
-    Column("left_at", BigInteger),
-    Column("left_by", Text),
+    Column("released_at", BigInteger, nullable=False),  # the time that orders the entry in this feed
+    Column("published_at", BigInteger, nullable=False),  # orders entries of one time; NEVER: undated
+    Column("page", Integer),  # the archive page in which it is sealed, for good
+    Column("joined_at", BigInteger, nullable=False),  # the last time
+    Column("left_at", BigInteger),  # none: it is a member
+    Column("left_by", Text),  # `withdrawn`, the clause that excludes it, or `duplicates` if another entry represents it
     sqlite_with_rowid=False,
 )
-"""Membership: never deleted, only closed. `page`: the archive page that it is sealed in, for good. `joined_at`: when it
-last came in. `left_by`: `withdrawn`, the clause that put it out, or `duplicates` while another of its canonical link
-stands for it."""
+"""Memberships. A row is never deleted, only closed."""
 
 archive_page = Table(
     "archive_page",
     metadata,
     Column("feed_id", _Key, primary_key=True, autoincrement=False),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("touched", Boolean, nullable=False),
+    Column("dirty", Boolean, nullable=False),  # as in `feed`, like the other columns
     Column("version", BigInteger, nullable=False),
     Column("shown_hash", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""A sealed page of a feed; what is in it says `feed_entry`. The other columns are as those of `feed`."""
-PAGE_TOUCHED = and_(archive_page.c.touched, text("archive_page.touched"))
-"""A page is touched, in the words of the index too, see FILE_VANISHED."""
+"""Sealed pages of feeds; their entries are in `feed_entry`."""
+PAGE_DIRTY = and_(archive_page.c.dirty, text("archive_page.dirty"))
+"""An archive page is dirty; for the index see FILE_MISSING."""
 
 body = Table(
     "body",
     metadata,
     Column("entry_id", _Key, primary_key=True, autoincrement=False),
-    Column("html", Text, nullable=False),
+    Column("html", Text, nullable=False),  # sanitised
 )
-"""The body of an entry, sanitised; only of those that have one, and only while a feed shows bodies."""
+"""The bodies of entries, stored only while a feed shows bodies."""
 
 event = Table(
     "event",
@@ -215,12 +221,11 @@ event = Table(
     Column("id", _Key, primary_key=True),
     Column("entry_id", _Key, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("what", Text, nullable=False),
-    Column("feed_id", _Key),
-    Column("clause", Text),
+    Column("what", Text, nullable=False),  # withdrawn, released, renamed, joined or left
+    Column("feed_id", _Key),  # the feed that the entry joined or left
+    Column("clause", Text),  # why; of `joined` the clause that had excluded the entry, of `renamed` the old path
 )
-"""What became of an entry after its first release, see `store.history`. `what`: withdrawn, released, renamed, joined or
-left. `clause`: why it was withdrawn, or what kept it out of the feed before it joined or keeps it out since it left."""
+"""The history of entries after their first release, see `store.events`."""
 
 cycle = Table(
     "cycle",
@@ -228,7 +233,7 @@ cycle = Table(
     Column("id", _Key, primary_key=True),
     Column("started_at", BigInteger, nullable=False),
     Column("seconds", Float, nullable=False),
-    Column("counts", Text, nullable=False),
+    Column("counts", Text, nullable=False),  # JSON object
     Column("error", Text),
 )
-"""The last cycles, for `status`; `counts` is a JSON object."""
+"""The cycles of the last weeks, for `status`."""

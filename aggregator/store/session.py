@@ -1,90 +1,48 @@
-"""What one cycle knows while it writes: its time, its counters, the topics it has met."""
+"""The access of one cycle to the store: its transactions, its time, its counters; and helpers to write rows."""
 
 from __future__ import annotations
 
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, Update, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Insert, Table, Update, func, insert, select
 
 from aggregator.errors import StoreMismatchError
-from aggregator.feeds.rules import FeedRules
 from aggregator.ids import IdMint
-from aggregator.settings import FeedPolicy, Rule
 from aggregator.store.database import Store
-from aggregator.store.schema import AnyRow, entry, feed, meta
+from aggregator.store.schema import entry, meta
 
-ALL_FEED = 1
-"""The row of the feed `all`."""
 JOIN_S = 0.2
-"""How old a transaction may be for another step to go into it; none may take 2 s."""
-
-_FEEDS = select(feed.c.id, feed.c.slug, feed.c.topic, feed.c.rule)
-_ADD_TO_SIZE = (
-    update(feed)
-    .where(feed.c.id == bindparam("feed_id"))
-    .values(size=feed.c.size + bindparam("delta"), touched=literal_column("true"))
-)
+"""A shared transaction older than this is committed before the next step, which keeps transactions below 2 s."""
 
 
 class Writer:
-    """One cycle's hand on the store. `now` and `late` are in µs."""
+    """One cycle's access to the store: its time, its transactions, keys for new entries, and what it counted."""
 
-    def __init__(self, store: Store, now: datetime, policy: FeedPolicy, site_id: str) -> None:
+    def __init__(self, store: Store, now: datetime, site_id: str) -> None:
         self.store = store
         self.now = to_us(now)
-        self.policy = policy
-        self.late = span_us(policy.late)
         self.mint = IdMint(site_id)
-        self.new = self.changed = self.removed = 0
-        self.without_feed: Sequence[str] = ()
-        """Names of topics that have enough entries for a feed and none, because too many have one."""
+        self.new = self.changed = self.removed = 0  # entries
         self._joined, self._writing, self._since = False, False, 0.0
         self._connection: Connection | None = None
         self._transaction = ExitStack()
         with self.read() as connection:
             self._next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
-            rows = connection.execute(_FEEDS).all()
-        self._next_feed = max((row.id for row in rows), default=ALL_FEED) + 1
-        self.standing = frozenset(row.id for row in rows if row.slug is not None)
-        """Feeds that were there before this cycle."""
-        self._meet_feeds(rows)
-
-    def read_feeds(self) -> None:
-        """Learns which feeds there are. Those of the config stand `idle` until `use_rules` has their rules."""
-        with self.read() as connection:
-            self._meet_feeds(connection.execute(_FEEDS).all())
-
-    def _meet_feeds(self, rows: Sequence[AnyRow]) -> None:
-        stated = [row for row in rows if row.id != ALL_FEED and (row.topic is None or row.rule is not None)]
-        self.idle = frozenset(row.id for row in stated)
-        """Feeds that nothing goes in or out of, because their rule is not known, or no more."""
-        self.covered = frozenset(row.topic for row in stated if row.topic is not None)
-        """Topics whose feed is one of the config."""
-        topic_feeds = {row.topic: row.id for row in rows if row.topic is not None and row.rule is None}
-        self.rules = FeedRules({ALL_FEED: Rule()}, topic_feeds)
-        self.old_slugs: frozenset[str] = frozenset()
-        """What feeds of the config were called before: no other feed may be, while their addresses go on."""
-
-    def use_rules(self, rules: Mapping[int, Rule], old_slugs: frozenset[str]) -> None:
-        """From now on entries go into feeds of the config by these rules, by feed key."""
-        self.idle -= rules.keys()
-        self.rules = FeedRules({ALL_FEED: Rule(), **rules}, self.rules.topic_feeds)
-        self.old_slugs = old_slugs
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is read and written inside shares transactions, for as long as `JOIN_S`: each costs a sync.
+        """Inside, steps share transactions up to an age of `JOIN_S`, because each commit costs a sync.
 
-        What is written in one `with write()` is still one step: all of it is stored or nothing. An error in a step
-        takes back those before it in its transaction, which the next cycle takes again.
+        A `with write()` is a step: it is stored as a whole or not at all. An error also rolls back the steps before it
+        in its transaction, and the next cycle repeats them.
         """
         self._joined = True
         try:
@@ -95,7 +53,7 @@ class Writer:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees all that was written before."""
+        """A transaction that sees everything written before."""
         with self._share(writing=False) as connection:
             yield connection
 
@@ -108,7 +66,7 @@ class Writer:
             self.commit()
 
     def commit(self) -> None:
-        """Ends the transaction that is shared, if there is one: before what takes long and needs none."""
+        """Commits the shared transaction, if there is one. Call it before long work that needs none."""
         self._connection = None
         self._transaction.close()
 
@@ -134,42 +92,37 @@ class Writer:
         self._next_entry += 1
         return self._next_entry - 1
 
-    def new_feed_id(self) -> int:
-        """The next key of a feed."""
-        self._next_feed += 1
-        return self._next_feed - 1
-
 
 def open_site(store: Store, stated_id: str | None, default_id: str) -> str:
-    """The id that this site's ids are minted from, kept from the first time on.
+    """The site id that the store has, which is the first that it was opened with.
 
-    Raises StoreMismatchError when the config states another.
+    Raises StoreMismatchError if the config states another.
     """
     with store.write() as connection:
         for key, value in (("site_id", stated_id or default_id), ("store_id", uuid.uuid4().hex)):
             if connection.scalar(select(meta.c.value).where(meta.c.key == key)) is None:
                 connection.execute(insert(meta).values(key=key, value=value))
-        kept = connection.scalar(select(meta.c.value).where(meta.c.key == "site_id"))
-    if stated_id is not None and stated_id != kept:
+        stored_id = connection.scalar(select(meta.c.value).where(meta.c.key == "site_id"))
+    if stated_id is not None and stated_id != stored_id:
         raise StoreMismatchError(
-            f"site.id is {stated_id!r} but the ids in the store are made from {kept!r}: every subscriber would get"
-            f" everything again (write id = {kept!r} below [site])"
+            f"site.id is {stated_id!r} but the ids in the store are made from {stored_id!r}: every subscriber would get"
+            f" everything again (write id = {stored_id!r} below [site])"
         )
-    return str(kept)
+    return str(stored_id)
 
 
 def read_meta(connection: Connection, key: str) -> str | None:
-    """One fact of the whole store."""
+    """A fact about the whole store."""
     return connection.scalar(select(meta.c.value).where(meta.c.key == key))
 
 
 def write_meta(connection: Connection, key: str, value: str) -> None:
-    """Keeps one fact of the whole store."""
+    """Stores a fact about the whole store."""
     upsert(connection, meta, [{"key": key, "value": value}])
 
 
 def upsert(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
-    """Inserts rows, or replaces those with the same primary key; all rows have the same columns."""
+    """Inserts rows, or updates the rows with the same primary key. All rows have the same columns."""
     if rows:
         execute_many(connection, _upserting(connection.dialect.name, table, tuple(rows[0])), rows)
 
@@ -184,10 +137,10 @@ def _upserting(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
 
 
 def execute_many(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
-    """Runs a statement once for each row: what `Connection.execute` does, at a fraction of what a row costs there.
+    """Runs a statement for each row, at a fraction of the cost per row of `Connection.execute`.
 
-    All rows have the same names, those of columns or of the statement's `bindparam`. Values go to the driver as they
-    are. The statement must be one that is kept, since it is looked up by what it is.
+    The keys of all rows are the same: columns, or names of the statement's `bindparam`. Values go to the driver as they
+    are. The statement must be a constant, because its compiled form is cached by identity.
     """
     if rows:
         dialect: Any = type(connection.dialect)
@@ -199,7 +152,7 @@ def execute_many(connection: Connection, statement: Insert | Update, rows: Seque
 def _compiled(
     statement: Insert | Update, names: tuple[str, ...], dialect: Callable[..., Any]
 ) -> tuple[str, Callable[[dict[str, Any]], tuple[Any, ...]]]:
-    """The statement in the words of the driver, and what makes its positional values of a row."""
+    """The SQL for the driver, and a function from a row to its positional values."""
     positional = dialect(paramstyle="qmark" if dialect().name == "sqlite" else "format")
     compiled = statement.compile(dialect=positional, column_keys=[*names] if isinstance(statement, Insert) else None)
     places = compiled.positiontup or []
@@ -209,7 +162,7 @@ def _compiled(
 
 
 def dialect_insert(dialect: str, table: Table) -> Any:
-    """The INSERT of the database in use, which knows ON CONFLICT; the other's is not imported."""
+    """An INSERT with ON CONFLICT for the dialect; the other dialect is not imported."""
     if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 
@@ -219,29 +172,23 @@ def dialect_insert(dialect: str, table: Table) -> Any:
     return postgresql.insert(table)
 
 
-def add_to_sizes(connection: Connection, deltas: dict[int, int]) -> None:
-    """Adds to the number of entries of feeds and marks them touched."""
-    rows = [{"feed_id": feed_id, "delta": delta} for feed_id, delta in sorted(deltas.items())]
-    execute_many(connection, _ADD_TO_SIZE, rows)
-
-
 def to_us(moment: datetime) -> int:
     """µs since 1970."""
     return (moment - _EPOCH) // _US
 
 
 def span_us(span: timedelta) -> int:
-    """How many µs a span of time has."""
+    """A span of time in µs."""
     return span // _US
 
 
 def to_us_or_none(moment: datetime | None) -> int | None:
-    """µs since 1970, None for None."""
+    """µs since 1970; None for None."""
     return None if moment is None else (moment - _EPOCH) // _US
 
 
 def from_us(us: int) -> datetime:
-    """The moment that many µs after 1970."""
+    """The time that is `us` µs after 1970."""
     return _EPOCH + timedelta(microseconds=us)
 
 

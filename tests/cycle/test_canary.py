@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -142,5 +145,38 @@ def test_the_service_writes_and_logs_nothing_that_is_not_public(shop: Shop) -> N
     answers = [service.get(path).body.decode() for path in ("", "healthz", "readyz", "all/feed.json", "ai/atom.xml")]
     assert list(shop.data.glob("*-wal")), "the log of the database must be among what is searched"
     assert_nowhere(shop, service.log, *answers)
+    assert service.end()[0] == 0
+    assert_nowhere(shop, service.log)
+
+
+CRASH = f"""
+import sys
+from aggregator import cli
+from aggregator.pipeline import Pipeline
+
+def update_store(*_arguments, **_options):
+    try:
+        int("{SECRET}")
+    except ValueError:
+        raise KeyError("{SECRET}")
+
+Pipeline.update_store = update_store
+sys.argv[1:] = [{{command!r}}]
+cli.main()
+"""
+
+
+def test_an_unexpected_error_is_shown_without_its_message(shop: Shop) -> None:
+    program = [sys.executable, "-c", CRASH.format(command="build")]
+    done = subprocess.run(program, check=False, cwd=shop.root, env=shop.environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"Traceback: KeyError < .* in update_store < .*pipeline.py:\d+ in run", done.stderr)
+    assert "caused by ValueError" in done.stderr
+    assert_nowhere(shop, done.stderr)
+
+
+def test_the_log_of_the_service_shows_an_unexpected_error_without_its_message(shop: Shop) -> None:
+    service = shop.start(program=CRASH.format(command="run"))
+    eventually(lambda: "the cycle ended unexpectedly. Traceback: KeyError < " in service.log)
     assert service.end()[0] == 0
     assert_nowhere(shop, service.log)

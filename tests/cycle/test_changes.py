@@ -52,7 +52,7 @@ def test_a_change_that_keeps_size_and_mtime_is_seen(site: SiteFolder, way: str, 
 def test_files_that_were_only_copied_or_moved_are_not_parsed_and_nothing_is_written(
     site: SiteFolder, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aggregator.store.files.TICK_NS", 0)  # in a test, everything happens at the same time
+    monkeypatch.setattr("aggregator.store.entries.TICK_NS", 0)  # in a test, everything happens at the same time
     before = site.snapshot()
     if way == "chmod":
         for file in site.incoming.rglob("*.md"):

@@ -776,7 +776,7 @@ def test_a_second_store_cannot_take_the_lease(site: SiteFolder) -> None:
 
 def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(store_url: str) -> None:
     script = (
-        "import sys, time; from aggregator.store import open_store; store = open_store(sys.argv[1], create=True);"
+        "import sys, time; from aggregator.store.database import open_store; store = open_store(sys.argv[1], create=True);"
         " store.lease.acquire(0); print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, store_url], stdout=subprocess.PIPE)

@@ -11,7 +11,7 @@ import pytest
 from conftest import SiteFolder, at
 from sqlalchemy import delete, update
 
-from aggregator.cli.checking import Place, check_records
+from aggregator.cli.check import Place, check_records
 from aggregator.store.schema import archive_page, entry, feed, meta, source
 from aggregator.store.session import to_us
 
@@ -43,7 +43,7 @@ def test_an_update_in_the_future_is_warned_of_and_does_not_count(site: SiteFolde
     assert feed_updates(site)[0].startswith("2024-05-01T12:00:00")
     assert entry_updates(site) == dict.fromkeys(("a.md", "b.md"), "2024-04-01T00:00:00+00:00")
     late = [one for one in site.problems() if "future" in one]
-    what = "the stated time of the last change is in the future and does not count"
+    what = "the stated time of the last change is in the future and is ignored"
     assert late == [f"a.md:3:18: {what}: '{far[:10]}T00:00:00Z' (correct it)"]
 
 

@@ -1,4 +1,4 @@
-"""Bounds of feeds, from outside: entries that are too large, topics that are too many, feeds that nobody needs."""
+"""Bounds of feeds: entries that are too large, too many topics, empty feeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import SITE_ID, SiteFolder, at
-from documents import atom_id, entry_ids, listed, pages, walk
+from documents import archive_ids, atom_id, entry_ids, listed, pages
 from loopback import fine, running
 from lxml import etree
 
@@ -39,7 +39,7 @@ def large(site: SiteFolder, name: str, date: str, **fields: Any) -> None:
 
 
 @pytest.mark.parametrize("minute", ["07:00", "08:05", "09:00"])
-def test_an_entry_that_is_too_large_is_left_out_and_said_and_the_others_stay(site: SiteFolder, minute: str) -> None:
+def test_an_entry_that_is_too_large_is_omitted_and_reported_and_the_others_stay(site: SiteFolder, minute: str) -> None:
     site.configure(SMALL.replace("20KB", "12KB"))
     fill(site)
     large(site, "large.md", f"2026-02-01T{minute}:00Z")
@@ -61,11 +61,11 @@ def test_an_entry_that_is_too_large_is_in_the_archive(site: SiteFolder) -> None:
     large(site, "large.md", "2026-02-01T08:05:30Z")
     site.run(NOON)
     documents = site.documents()
-    assert len(walk(documents, "all/atom.xml")) == 11
+    assert len(archive_ids(documents, "all/atom.xml")) == 11
     assert [len(entry_ids(body)) for body in pages(site).values()] == [1]
 
 
-def test_an_entry_that_does_not_fit_any_more_lets_a_smaller_one_pass(site: SiteFolder) -> None:
+def test_a_smaller_entry_is_shown_instead_of_one_that_does_not_fit(site: SiteFolder) -> None:
     site.configure(SMALL)
     fill(site, 4)
     for hour in (9, 10, 11):  # each fits alone, two do not, and the third is the newest
@@ -73,16 +73,16 @@ def test_an_entry_that_does_not_fit_any_more_lets_a_smaller_one_pass(site: SiteF
     result = site.run(NOON)
     assert site.titles() == ["large11.md", *small(4)]
     assert result.notices == ()
-    assert len(walk(site.documents(), "all/atom.xml")) == 7
+    assert len(archive_ids(site.documents(), "all/atom.xml")) == 7
 
 
-def test_a_full_text_that_is_too_large_gives_way_to_the_summary(site: SiteFolder) -> None:
+def test_the_summary_replaces_a_body_that_is_too_large(site: SiteFolder) -> None:
     site.configure(SMALL + FULL)
     fill(site)
     text = "\n".join(["---", "title: Long", "excerpt: In short", "topics: [AI]", "---", "word " * 5000])
     site.write("long.md", text)
     result = site.run(NOON)
-    (item,) = (one for one in site.feed("whole")["items"] if one["title"] == "Long")
+    (item,) = (entry for entry in site.feed("whole")["items"] if entry["title"] == "Long")
     assert (len(site.titles("whole")), "word" in item.get("content_html", "")) == (11, False)
     assert "In short" in item.get("content_html", "") + item.get("content_text", "")
     instead = (
@@ -98,20 +98,20 @@ def test_a_full_text_that_is_too_large_gives_way_to_the_summary(site: SiteFolder
     assert "<p>word</p>" in site.feed("whole")["items"][-1]["content_html"]
 
 
-def test_a_full_text_that_is_too_large_gives_way_to_the_summary_in_an_archive_page_too(site: SiteFolder) -> None:
+def test_the_summary_replaces_a_body_that_is_too_large_in_an_archive_page_too(site: SiteFolder) -> None:
     site.configure(SMALL + FULL + "limit = 2\n")
     site.write("long.md", f"---\ntitle: Long\nexcerpt: In short\n---\n{'word ' * 5000}")
     site.run("2026-01-01 12:00")
     fill(site)
     site.run(NOON)
     archived = pages(site, "whole")
-    assert len(walk(site.documents(), "whole/atom.xml")) == 11
+    assert len(archive_ids(site.documents(), "whole/atom.xml")) == 11
     assert max(len(body) for body in archived.values()) <= 20_000
     (long,) = (body for body in archived.values() if b"In short" in body)
     assert b"word word" not in long
 
 
-def test_a_folder_that_is_lost_comes_back_without_what_has_no_room(site: SiteFolder) -> None:
+def test_a_deleted_folder_is_rewritten_without_the_omitted_entries(site: SiteFolder) -> None:
     site.configure(SMALL.replace("20KB", "12KB"))
     fill(site)
     large(site, "large.md", "2026-02-01T09:00:00Z")
@@ -124,10 +124,10 @@ def test_a_folder_that_is_lost_comes_back_without_what_has_no_room(site: SiteFol
     assert site.documents() == before
 
 
-# topics that are too many
+# too many topics
 
 
-def test_no_more_topics_than_the_most_have_a_feed_and_those_that_have_one_keep_it(site: SiteFolder) -> None:
+def test_at_most_max_feeds_topics_have_a_feed_and_keep_it(site: SiteFolder) -> None:
     site.configure("[topics]\nmax_feeds = 2\n")
     site.record("0.md", topics=["M", "Z"], publishedDateTime="2026-02-01T08:00:00Z")
     assert site.run(NOON).notices == ()
@@ -145,21 +145,21 @@ def test_no_more_topics_than_the_most_have_a_feed_and_those_that_have_one_keep_i
     assert listed(site) == {"m", "z", "bee"}
 
 
-def test_a_flood_of_topics_makes_no_more_feeds_than_the_most(site: SiteFolder) -> None:
+def test_a_flood_of_topics_makes_at_most_max_feeds_feeds(site: SiteFolder) -> None:
     site.configure("[topics]\nmax_feeds = 20\n")
     for number in range(30):
-        site.record(f"{number}.md", topics=[f"t {number} {one}" for one in range(50)])
+        site.record(f"{number}.md", topics=[f"t {number} {index}" for index in range(50)])
     result = site.run(NOON)
     assert len(listed(site)) == 20
     assert result.notices[0].startswith("1480 topics have no feed")
     assert len(result.notices[0]) < 300
 
 
-# feeds that nobody needs
+# empty feeds
 
 
 @pytest.mark.both_databases
-def test_the_feed_of_a_topic_that_has_no_entry_for_long_goes_and_comes_back_as_it_was(site: SiteFolder) -> None:
+def test_the_feed_of_a_topic_that_is_empty_for_long_is_removed_and_returns_with_its_id(site: SiteFolder) -> None:
     site.configure('[topics]\nkeep_empty = "2d"\n')
     fill(site, 3)
     site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
@@ -183,7 +183,7 @@ def test_the_feed_of_a_topic_that_has_no_entry_for_long_goes_and_comes_back_as_i
     assert (site.titles(slug), atom_id(site, slug)) == (["z.md"], known)
 
 
-def test_a_slug_that_a_feed_had_is_given_to_no_other_topic(site: SiteFolder) -> None:
+def test_no_other_topic_gets_the_slug_of_a_removed_feed(site: SiteFolder) -> None:
     site.configure('[topics]\nkeep_empty = "1d"\n')
     site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
     site.run("2026-03-01 12:00")
@@ -199,7 +199,7 @@ def test_a_slug_that_a_feed_had_is_given_to_no_other_topic(site: SiteFolder) -> 
     assert atom_id(site, "c") == IdMint(SITE_ID).feed_id("c")
 
 
-def test_a_feed_whose_entries_are_in_its_archive_alone_is_not_empty(site: SiteFolder) -> None:
+def test_a_feed_with_entries_only_in_its_archive_is_not_empty(site: SiteFolder) -> None:
     site.configure('[topics]\nkeep_empty = "1d"\n[[feed]]\nslug = "new"\nmax_age = "1d"\n')
     fill(site, 3)
     site.run("2026-03-01 12:00")
@@ -210,7 +210,7 @@ def test_a_feed_whose_entries_are_in_its_archive_alone_is_not_empty(site: SiteFo
 # old slugs of topics
 
 
-def test_the_old_slug_of_a_topic_leads_to_its_feed_over_http(site: SiteFolder) -> None:
+def test_the_old_slug_of_a_topic_redirects_to_its_feed_over_http(site: SiteFolder) -> None:
     fill(site, 3)
     site.record("x.md", topics=["A.I."], publishedDateTime="2026-02-01T09:00:00Z")
     site.record("y.md", topics=["C#"], publishedDateTime="2026-02-01T09:00:00Z")
@@ -239,7 +239,7 @@ def test_the_old_slug_of_a_topic_leads_to_its_feed_over_http(site: SiteFolder) -
     assert site.snapshot() == before
 
 
-def test_an_alias_whose_topic_gets_the_slug_moves_nothing(site: SiteFolder) -> None:
+def test_an_alias_whose_topic_gets_the_same_slug_needs_no_redirect(site: SiteFolder) -> None:
     site.record("x.md", topics=["A I"], publishedDateTime="2026-02-01T09:00:00Z")
     site.run(NOON)
     site.configure('[topics.alias]\n"A I" = "A.I."\n')
@@ -247,7 +247,7 @@ def test_an_alias_whose_topic_gets_the_slug_moves_nothing(site: SiteFolder) -> N
     assert (listed(site), site.titles("a-i")) == ({"a-i"}, ["x.md"])
 
 
-def test_an_alias_of_a_topic_in_whose_place_the_config_has_a_feed_leads_there(site: SiteFolder) -> None:
+def test_the_slug_of_an_alias_redirects_to_the_feed_that_replaces_its_topic(site: SiteFolder) -> None:
     site.record("x.md", topics=["A.I."], publishedDateTime="2026-02-01T09:00:00Z")
     site.configure('[[feed]]\nslug = "ai"\n')
     site.run(NOON)
@@ -257,26 +257,26 @@ def test_an_alias_of_a_topic_in_whose_place_the_config_has_a_feed_leads_there(si
     assert site.documents()["a-i/rss.xml"] == site.documents()["ai/rss.xml"]
 
 
-# what the list of feeds says
+# the list of feeds
 
 
-def test_the_newest_entry_of_a_feed_is_told_by_its_own_date(site: SiteFolder) -> None:
+def test_the_list_of_feeds_has_the_published_date_of_the_newest_entry(site: SiteFolder) -> None:
     site.record("old.md", topics=["Old"], publishedDateTime="2020-01-01T08:00:00Z")
     site.run("2026-02-01 12:00")
     site.record("late.md", topics=["Late"], publishedDateTime="2026-02-20T08:00:00Z")
     site.record("undated.md", topics=["None"])
     site.run(NOON)
     page = etree.HTML((site.output / "index.html").read_bytes())
-    told = {}
+    dates = {}
     for item in page.iterfind(".//li"):
         times = item.findall(".//time")
-        told[re.sub(r"/.*", "", item.find(".//a").get("href"))] = [one.get("datetime")[:10] for one in times]
-    assert {slug: told[slug] for slug in ("old", "late", "none")} == {
+        dates[re.sub(r"/.*", "", item.find(".//a").get("href"))] = [time.get("datetime")[:10] for time in times]
+    assert {slug: dates[slug] for slug in ("old", "late", "none")} == {
         "old": ["2020-01-01"], "late": ["2026-02-20"], "none": []
     }  # fmt: skip
 
 
-def test_time_alone_takes_an_empty_feed_away_and_nothing_else(site: SiteFolder) -> None:
+def test_time_alone_removes_an_empty_feed_and_changes_nothing_else(site: SiteFolder) -> None:
     fill(site, 3)
     site.record("x.md", topics=["Gone"], publishedDateTime="2026-02-01T09:00:00Z")
     site.run("2026-03-01 12:00")

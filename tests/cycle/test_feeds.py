@@ -1,27 +1,25 @@
-"""Feeds of the config, from outside: what they hold, whose place they take, and where their old addresses lead."""
+"""Configured feeds: their entries, the topics that they replace, and the redirects of their old URLs."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from conftest import SITE_ID, SiteFolder, at
+from conftest import SITE_ID, SiteFolder, at, cycle_at
 from loopback import fine, running
 from lxml import etree
 from sqlalchemy import select
 
 from aggregator import pipeline
 from aggregator.errors import StoppedError
-from aggregator.feeds import evaluation
-from aggregator.feeds.evaluation import open_feeds
+from aggregator.feeds import registry
+from aggregator.feeds.registry import sync_configured_feeds
+from aggregator.feeds.versions import Refreshed
 from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
 from aggregator.slugs import topic_slug
-from aggregator.store.schema import ENTRY_OUT, archive_page, entry, feed, feed_entry
-from aggregator.store.session import Writer, to_us
+from aggregator.store.schema import archive_page, entry, feed, feed_entry
+from aggregator.store.session import to_us
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
@@ -57,7 +55,7 @@ def rows_of(site: SiteFolder, *columns: Any) -> list[Any]:
 
 
 def left_by(site: SiteFolder, slug: str) -> dict[str, str]:
-    """What put entries out of a feed, by their paths."""
+    """Why entries left a feed, by the path of their records."""
     joined = select(entry.c.path, feed_entry.c.left_by).join(feed_entry, feed_entry.c.entry_id == entry.c.id)
     chosen = joined.join(feed, feed.c.id == feed_entry.c.feed_id).where(
         feed.c.slug == slug, feed_entry.c.left_at.is_not(None)
@@ -66,7 +64,7 @@ def left_by(site: SiteFolder, slug: str) -> dict[str, str]:
         return {row.path: row.left_by for row in connection.execute(chosen)}
 
 
-# what is in
+# membership
 
 
 @pytest.mark.both_databases
@@ -82,7 +80,7 @@ def left_by(site: SiteFolder, slug: str) -> dict[str, str]:
         ('language = { none = ["de"] }', ["5.md", "3.md", "2.md", "1.md", "0.md"]),
     ],
 )
-def test_a_feed_holds_the_entries_that_meet_its_rule(site: SiteFolder, rule: str, titles: list[str]) -> None:
+def test_a_feed_has_the_entries_that_match_its_rule(site: SiteFolder, rule: str, titles: list[str]) -> None:
     site.configure(table("picks", 'title = "Picks"', rule))
     fill(site)
     site.run(NOON)
@@ -90,7 +88,7 @@ def test_a_feed_holds_the_entries_that_meet_its_rule(site: SiteFolder, rule: str
     assert site.feed("picks")["title"] == "Picks"
 
 
-def test_a_new_feed_and_a_changed_rule_use_the_times_of_the_entries(site: SiteFolder) -> None:
+def test_a_new_feed_and_a_changed_rule_keep_the_release_times_of_entries(site: SiteFolder) -> None:
     fill(site)
     site.run(NOON)
     site.configure(table("picks", 'topics.any = ["AI"]'))
@@ -105,7 +103,7 @@ def test_a_new_feed_and_a_changed_rule_use_the_times_of_the_entries(site: SiteFo
     assert left_by(site, "picks") == {"0.md": "topics.any", "4.md": "topics.any"}
 
 
-def test_a_score_that_changes_moves_an_entry_in_on_top_and_out(site: SiteFolder) -> None:
+def test_a_changed_score_lets_an_entry_join_on_top_and_leave(site: SiteFolder) -> None:
     site.configure(table("good", "min_quality = 60"))
     fill(site)
     site.run(NOON)
@@ -121,7 +119,7 @@ def test_a_score_that_changes_moves_an_entry_in_on_top_and_out(site: SiteFolder)
     assert {path.partition("/")[0] for path in changed} <= {"good", "index.html"}
 
 
-def test_a_rename_that_changes_only_a_score_moves_the_entry(site: SiteFolder) -> None:
+def test_a_rename_with_a_changed_score_lets_the_entry_join(site: SiteFolder) -> None:
     site.configure(table("good", "min_quality = 60"))
     site.record("a.md", title="A", quality=10, publishedDateTime=DATE)
     site.run(NOON)
@@ -132,7 +130,7 @@ def test_a_rename_that_changes_only_a_score_moves_the_entry(site: SiteFolder) ->
     assert site.ids("good") == site.ids("all")
 
 
-def test_an_entry_that_comes_back_to_the_site_but_not_to_a_feed_is_no_withdrawal_there(site: SiteFolder) -> None:
+def test_an_entry_that_is_released_again_without_a_feed_has_no_tombstone_there(site: SiteFolder) -> None:
     site.configure(table("good", "min_quality = 60"))
     site.record("a.md", quality=70, publishedDateTime=DATE)
     site.run(NOON)
@@ -157,7 +155,7 @@ def test_a_cycle_in_which_nothing_changed_writes_nothing(site: SiteFolder) -> No
     assert rows_of(site, feed.c.slug, feed.c.version, feed.c.rule, feed.c.updated_at) == versions
 
 
-def test_a_new_title_and_a_new_rule_move_the_time_of_the_feed(site: SiteFolder) -> None:
+def test_a_new_title_and_a_new_rule_update_the_feed(site: SiteFolder) -> None:
     site.configure(table("picks", 'title = "One"'))
     fill(site)
     site.run(NOON)
@@ -175,7 +173,7 @@ def test_a_new_title_and_a_new_rule_move_the_time_of_the_feed(site: SiteFolder) 
 # topics
 
 
-def test_a_feed_with_the_slug_of_a_topic_takes_its_place_and_gives_it_back(site: SiteFolder) -> None:
+def test_a_feed_with_the_slug_of_a_topic_replaces_its_feed_until_it_is_removed(site: SiteFolder) -> None:
     fill(site)
     site.run(NOON)
     before = site.feed("ai")
@@ -196,14 +194,15 @@ def test_a_feed_with_the_slug_of_a_topic_takes_its_place_and_gives_it_back(site:
     assert sorted(rows_of(site, feed.c.id, feed.c.slug)) == sorted(row)
 
 
-def test_a_topic_never_gets_the_slug_of_a_feed_and_is_named_by_it(site: SiteFolder) -> None:
+def test_a_topic_never_gets_the_slug_of_a_configured_feed_and_uses_it_as_its_term(site: SiteFolder) -> None:
     site.configure(table("ai", 'title = "Videos"', 'type.any = ["video"]'))
     fill(site)
     site.run(NOON)
     assert site.titles("ai") == ["4.md", "1.md"]
     assert {path.parent.name for path in site.output.glob("*/feed.json")} == {"all", "ai", "maps", "cars"}
     terms = {
-        one.get("label"): one.get("term") for one in etree.parse(site.output / "all/atom.xml").iter(f"{ATOM}category")
+        category.get("label"): category.get("term")
+        for category in etree.parse(site.output / "all/atom.xml").iter(f"{ATOM}category")
     }
     assert terms["AI"] == "ai"
 
@@ -217,17 +216,17 @@ def test_the_topic_of_a_removed_feed_gets_its_slug(site: SiteFolder) -> None:
     assert sorted(site.titles("ai")) == ["0.md", "1.md", "4.md"]
 
 
-def test_without_feeds_of_topics_those_of_the_config_are_published(site: SiteFolder) -> None:
+def test_without_feeds_of_topics_configured_feeds_are_published(site: SiteFolder) -> None:
     site.configure("[topics]\nauto = false\n" + table("ai", 'topics.any = ["AI"]'))
     fill(site)
     site.run(NOON)
     assert {path.parent.name for path in site.output.glob("*/feed.json")} == {"all", "ai"}
 
 
-# what is gone, and what comes back
+# removed feeds
 
 
-def test_a_removed_feed_is_gone_and_comes_back_as_it_would_be_by_then(site: SiteFolder) -> None:
+def test_a_removed_feed_returns_with_the_entries_that_match_by_then(site: SiteFolder) -> None:
     rule = table("picks", 'topics.any = ["AI"]')
     site.configure(rule)
     fill(site)
@@ -248,7 +247,7 @@ def test_a_removed_feed_is_gone_and_comes_back_as_it_would_be_by_then(site: Site
     assert left_by(site, "picks") == {"0.md": "topics.any", "4.md": "withdrawn"}
 
 
-# old addresses
+# old URLs
 
 
 @pytest.mark.both_databases
@@ -272,7 +271,7 @@ def test_a_feed_that_moves_keeps_its_id_and_its_entries(site: SiteFolder) -> Non
     assert len(rows_of(site, feed.c.id)) == len(row)
 
 
-def test_a_feed_moves_to_a_slug_that_a_removed_feed_had_and_stays_what_it_is(site: SiteFolder) -> None:
+def test_a_feed_can_move_to_the_slug_of_a_removed_feed_and_keeps_its_id(site: SiteFolder) -> None:
     fill(site)
     old = table("old", 'topics.any = ["AI"]')
     site.configure(table("new", "min_quality = 90") + old)
@@ -286,7 +285,7 @@ def test_a_feed_moves_to_a_slug_that_a_removed_feed_had_and_stays_what_it_is(sit
     assert site.ids("new") == ids
 
 
-def test_the_old_files_go_on_with_the_bytes_of_the_new_ones(site: SiteFolder) -> None:
+def test_documents_at_the_old_slug_have_the_bytes_of_the_new_documents(site: SiteFolder) -> None:
     site.configure(table("old", 'topics.any = ["AI"]'))
     fill(site)
     site.run(NOON)
@@ -307,7 +306,7 @@ def test_the_old_files_go_on_with_the_bytes_of_the_new_ones(site: SiteFolder) ->
     assert not (site.output / "tags").exists()
 
 
-def test_archive_pages_go_on_at_the_old_slug_too(site: SiteFolder) -> None:
+def test_archive_pages_are_written_at_the_old_slug_too(site: SiteFolder) -> None:
     output = '[output]\nlimit = 1\nmin_stay = "0s"\n'
     fill(site)
     site.configure(output + table("new", 'moved_from = ["old"]'))
@@ -318,7 +317,7 @@ def test_archive_pages_go_on_at_the_old_slug_too(site: SiteFolder) -> None:
     assert all(files[path] == files[path.replace("new/", "old/", 1)] for path in pages)
 
 
-def test_old_addresses_lead_to_the_new_ones_over_http(site: SiteFolder) -> None:
+def test_old_urls_redirect_over_http(site: SiteFolder) -> None:
     site.configure(table("new", 'topics.any = ["AI"]', 'moved_from = ["old", "tags/ai/index.xml", "tags/ai/"]'))
     fill(site)
     site.run(NOON)
@@ -336,7 +335,7 @@ def test_old_addresses_lead_to_the_new_ones_over_http(site: SiteFolder) -> None:
             assert (answer.status_code, client.base_url.join(old).join(answer.headers["location"]).path) == (301, new)
 
 
-def test_a_feed_that_moves_from_the_slug_of_a_topic_takes_that_feed_along(site: SiteFolder) -> None:
+def test_a_feed_that_moves_from_the_slug_of_a_topic_continues_its_feed(site: SiteFolder) -> None:
     fill(site)
     site.run(NOON)
     atom_id = etree.parse(site.output / "ai" / "atom.xml").findtext(f"{ATOM}id")
@@ -352,7 +351,7 @@ def test_a_feed_that_moves_from_the_slug_of_a_topic_takes_that_feed_along(site: 
     assert not (site.output / "best").exists()
 
 
-def test_a_topic_whose_address_leads_to_a_feed_from_now_on_gets_another(site: SiteFolder) -> None:
+def test_a_topic_whose_slug_redirects_to_a_feed_gets_another_slug(site: SiteFolder) -> None:
     fill(site)
     site.configure(table("best", "min_quality = 80"))
     site.run(NOON)
@@ -366,7 +365,7 @@ def test_a_topic_whose_address_leads_to_a_feed_from_now_on_gets_another(site: Si
     assert site.snapshot() == before
 
 
-def test_a_topic_that_gets_its_feed_back_takes_no_slug_from_another(site: SiteFolder) -> None:
+def test_a_topic_that_gets_its_feed_back_takes_no_slug_from_another_feed(site: SiteFolder) -> None:
     fill(site)
     site.run(NOON)
     site.configure(table("best", "min_quality = 80", 'moved_from = ["ai"]'))
@@ -380,7 +379,7 @@ def test_a_topic_that_gets_its_feed_back_takes_no_slug_from_another(site: SiteFo
     assert sorted(site.titles(topic_slug("ai", {"ai"}))) == ["0.md", "1.md", "4.md"]
 
 
-def test_an_old_slug_is_no_topics_while_it_leads_to_a_feed(site: SiteFolder) -> None:
+def test_no_topic_gets_an_old_slug_that_redirects(site: SiteFolder) -> None:
     site.configure(table("best", "min_quality = 80", 'moved_from = ["ai"]'))
     fill(site)
     site.run(NOON)
@@ -396,10 +395,10 @@ def test_an_old_slug_is_no_topics_while_it_leads_to_a_feed(site: SiteFolder) -> 
 
 
 @pytest.mark.both_databases
-def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
+def test_a_rule_is_evaluated_in_batches_and_again_after_an_interruption(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 2)
+    monkeypatch.setattr(registry, "BATCH", 2)
     fill(site)
     site.run(NOON)
     spec = 'topics.any = ["AI"]'
@@ -415,7 +414,7 @@ def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
 
     specs = site.load_config().feeds
     with pytest.raises(StoppedError):
-        open_feeds(Writer(site.store, at(LATER_STILL), site.pipeline.policy, SITE_ID), specs, stop_soon)
+        sync_configured_feeds(*cycle_at(site, at(LATER_STILL)), specs, stop_soon)
     assert [row.rule for row in rows_of(site, feed.c.slug, feed.c.rule) if row.slug == "picks"] == [""]
     assert site.documents() == before
     site.configure(table("picks", spec))
@@ -427,10 +426,10 @@ def test_a_rule_is_evaluated_in_batches_and_goes_on_after_an_interruption(
     assert site.titles("picks") == ["4.md", "2.md", "0.md"]
 
 
-def test_a_topic_gets_its_feed_back_whole_though_its_successor_was_never_finished(
+def test_a_topic_gets_its_feed_back_complete_after_an_interrupted_takeover(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 2)
+    monkeypatch.setattr(registry, "BATCH", 2)
     fill(site)
     site.run(NOON)
     site.configure(table("ai", "min_quality = 99"))
@@ -441,56 +440,56 @@ def test_a_topic_gets_its_feed_back_whole_though_its_successor_was_never_finishe
             raise StoppedError("enough")
 
     with pytest.raises(StoppedError):
-        open_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), site.load_config().feeds, stop_soon)
+        sync_configured_feeds(*cycle_at(site, at(LATER)), site.load_config().feeds, stop_soon)
     site.configure()
     site.run(LATER)
     assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "1.md", "0.md"], "AI")
 
 
-def test_nothing_is_written_while_the_config_stays(site: SiteFolder) -> None:
+def test_nothing_is_written_while_the_config_is_unchanged(site: SiteFolder) -> None:
     site.configure(table("picks", 'topics.any = ["AI"]') + table("maps", "min_quality = 1"))
     fill(site)
     site.run(NOON)
-    writer = Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID)
+    writer, feeds = cycle_at(site, at(LATER))
 
     def forbid() -> None:
-        raise AssertionError("an entry is tried")
+        raise AssertionError("an entry is evaluated")
 
     site.store.lease.release()
-    open_feeds(writer, site.load_config().feeds, forbid)
+    sync_configured_feeds(writer, feeds, site.load_config().feeds, forbid)
     site.store.lease.acquire(0)
 
 
 def seal(site: SiteFolder, slug: str) -> dict[str, int]:
-    """Puts each entry of a feed into an archive page of its own; the pages by their paths."""
+    """Puts each entry of a feed into an archive page of its own; returns the page numbers by path."""
     with site.store.write() as connection:
         joined = select(feed.c.id, entry.c.path, entry.c.id.label("entry_id")).join(
             feed_entry, feed_entry.c.feed_id == feed.c.id
         )
-        found = connection.execute(joined.join(entry, entry.c.id == feed_entry.c.entry_id).where(feed.c.slug == slug))
+        rows = connection.execute(joined.join(entry, entry.c.id == feed_entry.c.entry_id).where(feed.c.slug == slug))
         pages = {}
-        for number, row in enumerate(found.all(), 91):
+        for number, row in enumerate(rows.all(), 91):
             mine = (feed_entry.c.feed_id == row.id, feed_entry.c.entry_id == row.entry_id)
             connection.execute(feed_entry.update().where(*mine).values(page=number))
-            sealed = {"feed_id": row.id, "number": number, "touched": False, "version": 1, "shown_hash": b""}
+            sealed = {"feed_id": row.id, "number": number, "dirty": False, "version": 1, "shown_hash": b""}
             connection.execute(archive_page.insert().values(**sealed, updated_at=0))
             pages[row.path] = number
     return pages
 
 
-def touched_pages(site: SiteFolder) -> set[int]:
-    """The numbers of the pages that are marked, which are unmarked again."""
-    numbers = {row.number for row in rows_of(site, archive_page.c.number, archive_page.c.touched) if row.touched}
+def take_dirty_pages(site: SiteFolder) -> set[int]:
+    """The numbers of the dirty pages, which are clean afterwards."""
+    numbers = {row.number for row in rows_of(site, archive_page.c.number, archive_page.c.dirty) if row.dirty}
     with site.store.write() as connection:
-        connection.execute(archive_page.update().values(touched=False))
+        connection.execute(archive_page.update().values(dirty=False))
     return numbers
 
 
 @pytest.mark.both_databases
-def test_what_a_reader_sees_of_an_entry_in_an_archive_page_marks_the_page(
+def test_an_archive_page_is_dirty_when_a_reader_could_see_a_difference(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "settle_feeds", lambda *_: None)
+    monkeypatch.setattr(pipeline, "refresh_feeds", lambda *_: Refreshed())
     fields = {"quality": 70, "publishedDateTime": DATE}
     site.configure(table("good", "min_quality = 60"))
     for name in ("kept", "edited", "leaving", "withdrawn"):
@@ -502,154 +501,14 @@ def test_what_a_reader_sees_of_an_entry_in_an_archive_page_marks_the_page(
     site.record("leaving.md", **fields | {"quality": 1})
     site.record("withdrawn.md", **fields, published=False)
     site.run(LATER)
-    assert touched_pages(site) == {pages[path] for path in ("edited.md", "leaving.md", "withdrawn.md")}
+    assert take_dirty_pages(site) == {pages[path] for path in ("edited.md", "leaving.md", "withdrawn.md")}
     site.record("leaving.md", **fields)
     site.record("withdrawn.md", **fields)
     site.run(LATER_STILL)
-    assert touched_pages(site) == {pages[path] for path in ("leaving.md", "withdrawn.md")}
+    assert take_dirty_pages(site) == {pages[path] for path in ("leaving.md", "withdrawn.md")}
     joined = rows_of(site, feed_entry.c.page, feed_entry.c.joined_at)
     returned = {row.page for row in joined if row.page and row.joined_at == to_us(at(LATER_STILL))}
     assert returned == {pages["leaving.md"], pages["withdrawn.md"]}
     site.configure(table("good", "min_quality = 75"))
     site.run("2024-05-01 15:00")
-    assert touched_pages(site) == {pages[path] for path in ("edited.md", "leaving.md", "withdrawn.md")}
-
-
-# the same memberships as a full evaluation, after any sequence of changes
-
-Fields = dict[str, Any]
-RULES: dict[str, Callable[[Fields], bool]] = {
-    "": bool,
-    'topics = { any = ["AI", "Maps"] }': lambda one: bool({"ai", "maps"} & one["in"]),
-    'topics = { all = ["ai"], none = ["cars"] }': lambda one: "ai" in one["in"] and "cars" not in one["in"],
-    'text = { any = ["good gpu", "re:^c.u"] }': lambda one: one["title"] in ("A good GPU", "CPU"),
-    'text.none = ["gpu"]\ntopics.any = ["new ai", "cars"]': (
-        lambda one: one["title"] != "A good GPU" and bool({"new ai", "cars"} & one["in"])
-    ),
-    'provider.any = ["example.org"]': lambda one: "example.org" in one["provider"],
-    'provider.none = ["blog"]\nmin_quality = 50': lambda one: one["provider"] != "Blog" and one["quality"] >= 50,
-    'type.none = ["video"]\nmin_heat = 1': lambda one: one["type"] != "video" and one["heat"] >= 1,
-    'language = { any = ["en"] }': lambda one: one["locale"] in ("", "en-GB"),
-}
-
-
-# what the tables of topics say, and what an entry of a topic is in by it
-TABLES: dict[str, dict[str, set[str]]] = {
-    "": {},
-    '[topics.alias]\n"new ai" = "AI"\n': {"new ai": {"ai"}},
-    '[topics.alias]\nai = "New AI"\n[topics.titles]\ncars = "Vehicles"\n': {"ai": {"new ai"}},
-    '[topics.parent]\n"New AI" = "AI"\nAI = "Cars"\n': {"new ai": {"new ai", "ai", "cars"}, "ai": {"ai", "cars"}},
-    '[topics.parent]\nMaps = "Places"\n[topics.alias]\nCars = "Places"\n': {
-        "maps": {"maps", "places"},
-        "cars": {"places"},
-    },
-}
-
-
-def topics_in(tables: str, stated: list[str]) -> set[str]:
-    """The topics that an entry with these is in."""
-    return {topic for name in stated for topic in TABLES[tables].get(name.lower(), {name.lower()})}
-
-
-def is_in(rule: str, tables: str, one: Fields) -> bool:
-    """Whether the entry meets the rule."""
-    inside = topics_in(tables, one["topics"])
-    for name in ("ai", "new ai", "maps", "cars"):
-        meant = TABLES[tables].get(name)
-        if meant is not None and name not in meant and meant <= inside:
-            inside.add(name)
-    return RULES[rule](one | {"in": inside})
-
-
-def random_fields(chance: random.Random) -> Fields:
-    """A record."""
-    return {
-        "title": chance.choice(["A good GPU", "GPUs", "CPU", "A CPU"]),
-        "topics": chance.sample(["AI", "Maps", "Cars", "New AI"], chance.randrange(4)),
-        "provider": chance.choice(["Blog", "news.example.org"]),
-        "type": chance.choice(["video", "article"]),
-        "locale": chance.choice(["", "en-GB", "de"]),
-        "quality": chance.choice([-1, 40, 60]),
-        "heat": chance.choice([-1, 5]),
-        "published": chance.random() < 0.8,
-    }
-
-
-def write_record(site: SiteFolder, path: str, fields: Fields) -> None:
-    provider = {"name": fields["provider"], "domain": fields["provider"]}
-    stated = {key: value for key, value in fields.items() if value not in ("", -1)}
-    site.record(path, publishedDateTime=DATE, **stated | {"provider": provider})
-
-
-def stored_memberships(site: SiteFolder) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """The paths of the entries in each feed: those of slugs, and those of topics."""
-    columns = (feed.c.slug, feed.c.topic, feed.c.rule, feed.c.size, feed.c.id)
-    feeds = {row.id: row for row in rows_of(site, *columns)}
-    inside: dict[int, set[str]] = {key: set() for key in feeds}
-    with site.store.read() as connection:
-        joined = select(feed_entry, entry.c.path, entry.c.state).join(entry, entry.c.id == feed_entry.c.entry_id)
-        for row in connection.execute(joined):
-            if row.left_at is None:
-                inside[row.feed_id].add(row.path)
-                assert row.left_by is None
-            if row.state != ENTRY_OUT:
-                assert row.left_by is not None
-    for key, paths in inside.items():
-        assert feeds[key].size == len(paths)
-    slugs = {row.slug: inside[key] for key, row in feeds.items() if row.rule is not None or row.slug == "all"}
-    topics = {row.topic: inside[key] for key, row in feeds.items() if row.rule is None and row.topic is not None}
-    return slugs, topics
-
-
-@pytest.mark.both_databases
-@pytest.mark.parametrize("seed", range(6))
-def test_memberships_are_those_of_a_full_evaluation_after_any_changes(
-    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 5)
-    chance = random.Random(seed)
-    records: dict[str, Fields] = {}
-    rules: dict[str, str] = {}
-    tables = ""
-    now = at(NOON)
-    for _ in range(14):
-        now += timedelta(hours=1)
-        for _ in range(chance.randrange(6)):
-            path = f"{chance.randrange(14)}.md"
-            if path in records and chance.random() < 0.3:
-                del records[path]
-                site.remove(path)
-            else:
-                records[path] = random_fields(chance)
-                write_record(site, path, records[path])
-        if chance.random() < 0.6:
-            moved = "picks" in rules and chance.random() < 0.5
-            slugs = [*chance.sample(["ai", "maps", "later"], chance.randrange(4)), "moved" if moved else "picks"]
-            rules = {slug: chance.choice(list(RULES)) for slug in slugs}
-            more = {"moved": 'moved_from = ["picks"]'}
-            tables = chance.choice([tables, *TABLES])
-            feeds = "".join(table(slug, rule, more.get(slug, "")) for slug, rule in rules.items())
-            site.configure(tables + feeds)
-            if chance.random() < 0.3:
-                interrupt(site, now, chance.randrange(3))
-        site.run(now)
-        out = {path: one for path, one in records.items() if one["published"]}
-        slugs_now, topics_now = stored_memberships(site)
-        wanted = {slug: {path for path, one in out.items() if is_in(rule, tables, one)} for slug, rule in rules.items()}
-        assert slugs_now == wanted | {"all": set(out)}
-        for topic, inside in topics_now.items():
-            assert inside == {path for path, one in out.items() if topic in topics_in(tables, one["topics"])}
-
-
-def interrupt(site: SiteFolder, now: Any, after: int) -> None:
-    """Opens the feeds as far as that many batches."""
-    steps = iter(range(after))
-
-    def stop() -> None:
-        if next(steps, None) is None:
-            raise StoppedError("enough")
-
-    try:
-        open_feeds(Writer(site.store, now, site.pipeline.policy, SITE_ID), site.load_config().feeds, stop)
-    except StoppedError:
-        site.close()
+    assert take_dirty_pages(site) == {pages[path] for path in ("edited.md", "leaving.md", "withdrawn.md")}

@@ -1,4 +1,4 @@
-"""Full text: feeds that say `content = "full"` carry bodies, and no other document does."""
+"""Bodies: feeds with `content = "full"` show them, and no other document does."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ def put(site: SiteFolder, path: str, text: str, **fields: Any) -> None:
 
 
 def contents(site: SiteFolder, title: str, slug: str = "long-reads") -> tuple[str | None, str | None, str | None]:
-    """What RSS, Atom and JSON carry as the content of an entry, as HTML."""
+    """The content of an entry in RSS, Atom and JSON, as HTML."""
     channel = etree.parse(site.output / slug / "rss.xml").getroot()[0]
     feed = etree.parse(site.output / slug / "atom.xml").getroot()
-    item = next(one for one in channel.iter("item") if one.findtext("title") == title)
-    entry = next(one for one in feed.iter(f"{ATOM}entry") if one.findtext(f"{ATOM}title") == title)
-    told = next(one for one in site.feed(slug)["items"] if one["title"] == title)
-    return item.findtext(CONTENT), entry.findtext(f"{ATOM}content"), told.get("content_html")
+    item = next(element for element in channel.iter("item") if element.findtext("title") == title)
+    entry = next(element for element in feed.iter(f"{ATOM}entry") if element.findtext(f"{ATOM}title") == title)
+    json = next(element for element in site.feed(slug)["items"] if element["title"] == title)
+    return item.findtext(CONTENT), entry.findtext(f"{ATOM}content"), json.get("content_html")
 
 
-def test_a_full_feed_carries_the_same_body_in_every_format_and_other_feeds_none(site: SiteFolder) -> None:
+def test_a_full_feed_has_the_same_body_in_every_format_and_other_feeds_have_none(site: SiteFolder) -> None:
     site.configure(FULL)
     text = "A *map* of [buses](lines/7).\n\n![Bus](/img/bus.png)\n\n<script>alert(1)</script>\n\nCafé & 日本 🎉 ]]>"
     put(site, "a.md", text, webUrl="https://news.example.org/2026/a", excerpt="In short")
     site.run("2026-05-21 12:00")
-    rss, atom, told = contents(site, "a.md")
+    rss, atom, json = contents(site, "a.md")
 
-    assert rss == atom == told
+    assert rss == atom == json
     assert rss is not None
     assert '<a href="https://news.example.org/2026/lines/7">buses</a>' in rss
     assert '<img src="https://news.example.org/img/bus.png" alt="Bus">' in rss
@@ -62,7 +62,7 @@ def test_a_full_feed_carries_the_same_body_in_every_format_and_other_feeds_none(
         assert b"buses" not in b"".join(path.read_bytes() for path in (site.output / slug).iterdir())
 
 
-def test_without_a_body_the_summary_stands_in_and_related_stories_end_it(site: SiteFolder) -> None:
+def test_the_summary_replaces_a_missing_body_and_related_stories_follow_it(site: SiteFolder) -> None:
     site.configure(FULL)
     related = [{"webUrl": "https://e.example/r?a=1&b=2", "title": "More <on> it"}]
     put(site, "a.md", "", excerpt="Fish & chips", webUrl="https://e.example/a", related=related)
@@ -74,7 +74,7 @@ def test_without_a_body_the_summary_stands_in_and_related_stories_end_it(site: S
         assert text.endswith('<li><a href="https://e.example/r?a=1&amp;b=2">More &lt;on&gt; it</a></li></ul>')
 
 
-def test_an_edited_body_is_an_update_and_the_same_body_again_is_none(site: SiteFolder) -> None:
+def test_an_edited_body_is_an_update_and_the_same_body_is_none(site: SiteFolder) -> None:
     site.configure(FULL)
     put(site, "a.md", "First.")
     site.run("2026-05-21 12:00")
@@ -94,7 +94,7 @@ def test_an_edited_body_is_an_update_and_the_same_body_again_is_none(site: SiteF
 
 
 @pytest.mark.both_databases
-def test_full_text_that_is_switched_on_later_comes_in_without_a_new_or_updated_entry(site: SiteFolder) -> None:
+def test_bodies_that_are_switched_on_later_make_no_new_or_updated_entry(site: SiteFolder) -> None:
     put(site, "a.md", "The whole story.", webUrl="https://e.example/a")
     site.run("2026-05-21 12:00")
     assert stored_bodies(site) == []
@@ -130,7 +130,7 @@ def test_a_renamed_file_keeps_its_body_and_a_sealed_page_has_bodies_too(site: Si
 
 
 @pytest.mark.parametrize(("before", "after"), [("summary", "full"), ("full", "summary")])
-def test_pages_follow_their_feed_to_full_text_and_back_while_another_feed_is_full(
+def test_pages_get_and_lose_bodies_with_their_feed_while_another_feed_is_full(
     site: SiteFolder, before: str, after: str
 ) -> None:
     other = '[[feed]]\nslug = "other"\ncontent = "{}"\n'
@@ -151,7 +151,7 @@ def test_pages_follow_their_feed_to_full_text_and_back_while_another_feed_is_ful
         ({"originalUrl": "https://o.example/s/t"}, "https://o.example/s/x.png"),
     ],
 )
-def test_relative_addresses_start_at_the_link_and_without_one_at_the_site(
+def test_relative_urls_start_at_the_link_or_else_at_the_site(
     site: SiteFolder, fields: dict[str, str], address: str
 ) -> None:
     site.configure(FULL)

@@ -1,4 +1,4 @@
-"""A store of the first schema goes on where it was, under the program of today."""
+"""A store of an older schema continues under the present program."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from conftest import SiteFolder, at
-from documents import pages, walk
-from sqlalchemy import LargeBinary, MetaData, create_engine, text
+from conftest import SITE_ID, SiteFolder, at
+from documents import archive_ids, pages
+from sqlalchemy import Connection, LargeBinary, MetaData, create_engine, text
+
+from aggregator.ids import IdMint
 
 pytestmark = pytest.mark.both_databases
 
 FIRST = Path(__file__).parents[1] / "data" / "store-0001.json"
 """The rows that commit fad80ac stored when it ran `live` over `CONFIG`, by table; hashes are in hex."""
+RELEASED = FIRST.with_name("store-0006.json")
+"""The rows of version 0.1 after the same life, and a cycle more."""
 CONFIG = '[output]\nlimit = 5\nmin_stay = "0s"\n'
+DROPPED = {"fits", "gone_at", "touched"}
+"""Columns that a later schema does not have, or has by another name."""
 NOON = at("2026-03-01 12:00")
 HOUR = timedelta(hours=1)
 
@@ -41,39 +47,60 @@ def live(site: SiteFolder) -> list[Callable[[], Any]]:
     ]
 
 
-@pytest.fixture
-def upgraded(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
-    """A site over a store of the first schema, each kind of database in turn, with the files that it knows."""
-    engine = create_engine(store_url)
+def migrate(connection: Connection, revision: str) -> None:
+    """Brings the schema to a revision."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", "aggregator.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def restore(url: str, revision: str, tables: dict[str, list[dict[str, Any]]]) -> None:
+    """Makes a database with the schema and the rows of an earlier version."""
+    engine = create_engine(url)
     with engine.begin() as connection:
-        config = AlembicConfig()
-        config.set_main_option("script_location", "aggregator.store:migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        migrate(connection, revision)
         metadata = MetaData()
         metadata.reflect(connection)
-        for name, rows in json.loads(FIRST.read_bytes()).items():
+        for name, rows in tables.items():
             table = metadata.tables[name]
             hashes = {column.name for column in table.columns if isinstance(column.type, LargeBinary)}
             connection.execute(
                 table.insert(),
-                [{key: bytes.fromhex(one) if key in hashes else one for key, one in row.items()} for row in rows],
+                [
+                    {key: bytes.fromhex(value) if value and key in hashes else value for key, value in row.items()}
+                    for row in rows
+                ],
             )
     engine.dispose()
+
+
+@pytest.fixture
+def upgraded(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
+    """A site over a store of the first schema, each kind of database in turn, with the files that it knows."""
+    restore(store_url, "0001", json.loads(FIRST.read_bytes()))
     site = make_site(store_url, CONFIG)
     for happen in live(site):
         happen()
     return site
 
 
+STATES = ["hidden", "scheduled", "published"]
+
+
 def first(table: str) -> list[dict[str, Any]]:
-    """The rows of a table as the first program left them."""
-    return list(json.loads(FIRST.read_bytes())[table])
+    """The rows of a table as the first program left them, the states of entries by their names of today."""
+    rows = list(json.loads(FIRST.read_bytes())[table])
+    for row in rows if table == "entry" else ():
+        row["state"] = STATES[row["state"]]
+        if row["state"] == "hidden" and row["released_at"] is not None:
+            row["state"] = "withdrawn"
+    return rows
 
 
 def now(site: SiteFolder, table: str) -> list[dict[str, Any]]:
     """The same columns of a table as they are now."""
-    columns = ", ".join(name for name in first(table)[0] if name != "fits")  # which a later schema has not
+    columns = ", ".join(name for name in first(table)[0] if name not in DROPPED)
     with site.store.read() as connection:
         rows = connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1, 2")).mappings().all()
     return [{key: one.hex() if isinstance(one, bytes) else one for key, one in row.items()} for row in rows]
@@ -89,13 +116,13 @@ def test_an_upgraded_store_keeps_ids_and_times_and_publishes_everything(upgraded
     assert now(upgraded, "entry") == first("entry")
     assert without(now(upgraded, "feed_entry"), "page") == without(first("feed_entry"), "page")
     with upgraded.store.read() as connection:
-        unread = connection.scalar(text("SELECT count(*) FROM file WHERE gone_at IS NULL AND inode IS NULL"))
+        unread = connection.scalar(text("SELECT count(*) FROM file WHERE missing_since IS NULL AND inode IS NULL"))
     assert unread == 0
     uids = {row["id"]: row["uid"] for row in first("entry")}
     documents = upgraded.documents()
     for feed in first("feed"):
         inside = [row for row in first("feed_entry") if row["feed_id"] == feed["id"] and row["left_at"] is None]
-        assert walk(documents, f"{feed['slug']}/atom.xml") == {uids[row["entry_id"]] for row in inside}
+        assert archive_ids(documents, f"{feed['slug']}/atom.xml") == {uids[row["entry_id"]] for row in inside}
         assert pages(upgraded, feed["slug"])
         assert len(upgraded.titles(feed["slug"])) == 5
 
@@ -112,3 +139,61 @@ def test_the_second_cycle_over_an_upgraded_store_writes_nothing(upgraded: SiteFo
     assert upgraded.run(NOON + 5 * HOUR).files_written == 0
     assert upgraded.snapshot() == before
     assert rows() == stored
+
+
+def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
+    make_site: Callable[..., SiteFolder], store_url: str
+) -> None:
+    tables = json.loads(RELEASED.read_bytes())
+    restore(store_url, "0006", tables)
+    site = make_site(store_url, CONFIG)
+    for happen in live(site):
+        happen()
+    result = site.run(NOON + 5 * HOUR)
+    assert (result.new, result.changed, result.removed) == (0, 0, 0)
+    with site.store.read() as connection:
+        for table, key in (("feed", "id"), ("archive_page", "feed_id")):
+            columns = f"SELECT {key}, version, shown_hash, updated_at FROM {table} ORDER BY 1, 3"
+            versions = [
+                (one, version, digest.hex(), at) for one, version, digest, at in connection.execute(text(columns))
+            ]
+            names = (key, "version", "shown_hash", "updated_at")
+            stored = [tuple(row[name] for name in names) for row in tables[table]]
+            assert versions == sorted(stored, key=lambda row: (row[0], row[2]))
+        states = {
+            row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM entry GROUP BY state"))
+        }
+        files = {row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM file GROUP BY state"))}
+    assert states == {"published": 18, "scheduled": 1, "hidden": 1, "withdrawn": 1}
+    assert files == {"read": 20, "rejected": 1, "removed": 1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "id_made_from", "topic_name"),
+    [
+        ({"slug": "ai", "topic": "ai", "title": "AI"}, "ai", "AI"),
+        ({"slug": "ai", "topic": "ai", "title": "All of it", "topic_title": "Ai"}, "ai", "Ai"),
+        ({"slug": "new", "born_slug": "old", "title": "New"}, "old", None),
+        ({"slug": "c", "topic": "maps", "title": "Maps", "minted_from": "maps"}, "maps", "Maps"),
+        ({"slug": "x", "born_slug": "y", "minted_from": "y~2", "title": "X"}, "y~2", None),
+        ({"topic": "rare", "title": "Rare"}, None, "Rare"),
+        ({"topic": "left", "title": "Left", "minted_from": "left"}, "left", "Left"),
+    ],
+)
+def test_feeds_keep_their_ids_and_topics_their_names(
+    store_url: str, columns: dict[str, str], id_made_from: str | None, topic_name: str | None
+) -> None:
+    engine = create_engine(store_url)
+    row = columns | {"id": 2, "size": 0, "touched": False, "version": 1, "shown_hash": b"", "changed_at": 0}
+    row |= {"updated_at": 0, "pages": 0}
+    with engine.begin() as connection:
+        migrate(connection, "0006")
+        metadata = MetaData()
+        metadata.reflect(connection)
+        connection.execute(metadata.tables["meta"].insert(), [{"key": "site_id", "value": SITE_ID}])
+        connection.execute(metadata.tables["feed"].insert(), [row])
+        migrate(connection, "0007")
+        (stored,) = connection.execute(text("SELECT uid, topic_name FROM feed"))
+    engine.dispose()
+    assert stored.uid == (None if id_made_from is None else IdMint(SITE_ID).feed_id(id_made_from))
+    assert stored.topic_name == topic_name

@@ -296,11 +296,11 @@ def test_the_service_sends_readers_of_an_old_address_to_the_new_one(
 ) -> None:
     service = moved.start("run")
     service.wait_until_done()
-    assert httpx.get(service.address + old).status_code == 301
-    reader = Subscriber(service.address + old)
+    assert httpx.get(service.url + old).status_code == 301
+    reader = Subscriber(service.url + old)
     assert reader.read((hugo_site / "public" / old).read_bytes()) == ids
     assert reader.poll() == set()
-    assert reader.url == service.address + new
+    assert reader.url == service.url + new
     new_post(moved)
     eventually(lambda: "A kite that lands" in service.titles("blog"))
     assert len(reader.poll()) == 1

@@ -1,4 +1,4 @@
-"""Preview: what a feed would hold now, and what another config would put in and take out, without writing."""
+"""Rehearsals: previews of feeds, and what another config would change, without writing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from conftest import SiteFolder, at
 from loopback import fine, running
 
 from aggregator import rehearsal as module
-from aggregator.cli.answers import trial_facts
+from aggregator.cli.preview import preview_data
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError, StoppedError
-from aggregator.feeds import evaluation
+from aggregator.feeds import registry
 from aggregator.rehearsal import lost_urls, preview_feed, rehearse
 from aggregator.service.serving import make_app
 from aggregator.store.schema import metadata
@@ -31,11 +31,11 @@ def preview(site: SiteFolder, slug: str, config: str | None = None, now: str = L
         other = site.config_file.with_name("new.toml")
         other.write_text(f"{head}\n\n{config}")
         loaded = load_config(other, env={})
-    return trial_facts(preview_feed(loaded, site.store, slug, at(now)))
+    return preview_data(preview_feed(loaded, site.store, slug, at(now)))
 
 
 def titles(entries: list[dict[str, Any]]) -> list[str]:
-    return [one["title"] for one in entries]
+    return [entry["title"] for entry in entries]
 
 
 def fill(site: SiteFolder) -> None:
@@ -53,16 +53,19 @@ def fill(site: SiteFolder) -> None:
 
 
 @pytest.mark.parametrize("slug", ["all", "maps", "picks"])
-def test_a_preview_under_the_config_in_force_is_what_is_shown(site: SiteFolder, slug: str) -> None:
+def test_a_preview_under_the_active_config_is_what_is_shown(site: SiteFolder, slug: str) -> None:
     site.configure(AI + "limit = 2\n")
     fill(site)
     site.run(NOON)
+    facts = preview(site, slug)
+    assert titles(facts["entries"]) == site.titles(slug)
+    assert (facts["in"], facts["out"]) == ([], [])
     told = preview(site, slug)
     assert titles(told["entries"]) == site.titles(slug)
-    assert (told["in"], told["out"]) == ([], [])
+    assert (told["joins"], told["leaves"]) == ([], [])
 
 
-def test_an_entry_is_told_with_what_readers_ask_for(site: SiteFolder) -> None:
+def test_a_previewed_entry_has_times_provider_link_and_topics(site: SiteFolder) -> None:
     fill(site)
     site.run(NOON)
     assert preview(site, "maps")["entries"][0] == {
@@ -87,54 +90,58 @@ def test_an_entry_is_told_with_what_readers_ask_for(site: SiteFolder) -> None:
         ('[[feed]]\nslug = "picks"\n', ["5.md", "4.md", "3.md", "2.md", "1.md", "0.md"], ["5.md", "3.md", "2.md"], []),
     ],
 )
-def test_another_config_tells_what_goes_in_and_out(
+def test_a_preview_of_another_config_has_the_entries_that_join_and_leave(
     site: SiteFolder, config: str, entries: list[str], joins: list[str], leaves: list[str]
 ) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
+    facts = preview(site, "picks", config)
+    assert (titles(facts["entries"]), titles(facts["in"]), titles(facts["out"])) == (entries, joins, leaves)
     told = preview(site, "picks", config)
-    assert (titles(told["entries"]), titles(told["in"]), titles(told["out"])) == (entries, joins, leaves)
+    assert (titles(told["entries"]), titles(told["joins"]), titles(told["leaves"])) == (entries, joins, leaves)
 
 
-def test_what_is_shown_today_is_as_the_config_in_force_cuts_it_not_the_new_one(site: SiteFolder) -> None:
+def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site: SiteFolder) -> None:
     site.configure(AI + "limit = 1\n[output]\nmin_stay = '1s'\n")
     fill(site)
     site.run(NOON)
     assert site.titles("picks") == ["4.md"]
+    facts = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
+    assert (titles(facts["in"]), titles(facts["out"])) == (["1.md", "0.md"], [])
     told = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
-    assert (titles(told["in"]), titles(told["out"])) == (["1.md", "0.md"], [])
+    assert (titles(told["joins"]), titles(told["leaves"])) == (["1.md", "0.md"], [])
 
 
-def test_an_edited_config_is_previewed_before_it_is_in_force(site: SiteFolder) -> None:
+def test_an_edited_config_can_be_previewed_before_it_is_active(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
     site.configure(AI.replace("AI", "Cars"))
-    assert titles(preview(site, "picks")["in"]) == ["3.md"]
+    assert titles(preview(site, "picks")["joins"]) == ["3.md"]
 
 
-def test_a_feed_that_is_new_takes_the_place_of_a_topic_or_moves_is_previewed(site: SiteFolder) -> None:
+def test_a_feed_that_is_new_or_replaces_a_topic_or_moves_can_be_previewed(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
     new = preview(site, "fresh", '[[feed]]\nslug = "fresh"\nmin_quality = 80\n')
-    assert (titles(new["in"]), new["out"]) == (["4.md", "0.md"], [])
+    assert (titles(new["joins"]), new["leaves"]) == (["4.md", "0.md"], [])
     over = preview(site, "maps", '[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
-    assert (titles(over["entries"]), titles(over["out"])) == (["1.md"], ["2.md"])
+    assert (titles(over["entries"]), titles(over["leaves"])) == (["1.md"], ["2.md"])
     moved = preview(site, "moved", '[[feed]]\nslug = "moved"\ntopics.any = ["AI"]\nmoved_from = ["picks"]\n')
-    assert (titles(moved["entries"]), moved["in"], moved["out"]) == (["4.md", "1.md", "0.md"], [], [])
+    assert (titles(moved["entries"]), moved["joins"], moved["leaves"]) == (["4.md", "1.md", "0.md"], [], [])
 
 
-def test_a_feed_that_goes_back_to_its_topic_is_previewed(site: SiteFolder) -> None:
+def test_a_feed_that_returns_to_its_topic_can_be_previewed(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
     fill(site)
     site.run(NOON)
-    assert titles(preview(site, "maps", "")["in"]) == ["2.md"]
-    assert titles(preview(site, "maps", "[topics]\nauto = false\n")["out"]) == ["1.md"]
+    assert titles(preview(site, "maps", "")["joins"]) == ["2.md"]
+    assert titles(preview(site, "maps", "[topics]\nauto = false\n")["leaves"]) == ["1.md"]
 
 
-def test_an_unknown_feed_names_those_that_are_near(site: SiteFolder) -> None:
+def test_the_message_about_an_unknown_feed_suggests_similar_slugs(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -147,7 +154,9 @@ def test_an_unknown_feed_names_those_that_are_near(site: SiteFolder) -> None:
 def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
     def rows() -> list[Any]:
         with site.store.read() as connection:
-            return [connection.execute(one.select()).all() for one in metadata.sorted_tables if one.name != "lease"]
+            return [
+                connection.execute(table.select()).all() for table in metadata.sorted_tables if table.name != "lease"
+            ]
 
     site.configure(AI)
     fill(site)
@@ -160,8 +169,8 @@ def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 7)
+def test_a_preview_shows_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "BATCH", 7)
     chance = random.Random(seed)
 
     def a_config() -> str:
@@ -182,13 +191,13 @@ def test_a_preview_is_what_the_next_cycle_does(site: SiteFolder, seed: int, monk
         other = a_config()
         shown = site.titles("picks")
         moment = f"2024-05-01 {10 + hour}:30"
-        told = preview(site, "picks", other, moment)
+        facts = preview(site, "picks", other, moment)
         site.configure(other)
         site.run(moment)
         after = site.titles("picks")
-        assert titles(told["entries"]) == after
-        assert titles(told["in"]) == [one for one in after if one not in shown]
-        assert titles(told["out"]) == [one for one in shown if one not in after]
+        assert titles(facts["entries"]) == after
+        assert titles(facts["joins"]) == [title for title in after if title not in shown]
+        assert titles(facts["leaves"]) == [title for title in shown if title not in after]
 
 
 @pytest.mark.parametrize(
@@ -211,24 +220,24 @@ def test_tables_words_windows_and_merging_are_previewed_as_the_next_cycle_makes_
         site.record(f"{number}.md", webUrl="https://example.org/2?utm_source=x", topics=["Maps"])
     site.run(NOON)
     slug = "picks" if "picks" in rules else "geography" if "Geography" in rules else "maps"
-    told = preview(site, slug, rules)
+    facts = preview(site, slug, rules)
     site.configure(rules)
     site.run(LATER)
-    assert titles(told["entries"]) == site.titles(slug)
-    assert titles(told["entries"])
+    assert titles(facts["entries"]) == site.titles(slug)
+    assert titles(facts["entries"])
 
 
-# what would become of feeds and URLs
+# feeds and URLs
 
 
 def rehearsed(site: SiteFolder, now: str = LATER, *, scan: bool = True) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """What a rehearsal of the next cycle tells: entries in and out by feed, and where each URL would lead."""
+    """A rehearsal of the next cycle: entries that join and leave by feed, and the target of each URL."""
     with rehearse(site.load_config(), at(now), scan=scan) as rehearsal:
         moves = {
-            one.slug: ([title for _, title in one.joins], [title for _, title in one.leaves])
-            for one in rehearsal.moves()
+            feed.slug: ([title for _, title in feed.joins], [title for _, title in feed.leaves])
+            for feed in rehearsal.moves()
         }
-        return moves, {one.url: one.target for one in rehearsal.urls()}
+        return moves, {change.url: change.target for change in rehearsal.urls()}
 
 
 @pytest.mark.parametrize(
@@ -248,7 +257,7 @@ def rehearsed(site: SiteFolder, now: str = LATER, *, scan: bool = True) -> tuple
         (AI + 'moved_from = ["old", "x/y.xml"]\n', AI, {}, {"old/": None, "x/y.xml": None}),
     ],
 )
-def test_a_rehearsal_tells_what_the_next_cycle_does_to_entries_and_urls(
+def test_a_rehearsal_shows_what_the_next_cycle_does_to_entries_and_urls(
     site: SiteFolder, before: str, after: str, moves: dict[str, Any] | None, urls: dict[str, str | None]
 ) -> None:
     head = '[output]\nmin_stay = "1s"\n'
@@ -257,10 +266,10 @@ def test_a_rehearsal_tells_what_the_next_cycle_does_to_entries_and_urls(
     site.run(NOON)
     site.configure(after if head[:8] in after else after + head)
     shown = site.documents()
-    told = rehearsed(site)
-    assert told[1] == urls
+    changes = rehearsed(site)
+    assert changes[1] == urls
     if moves is not None:
-        assert told[0] == moves
+        assert changes[0] == moves
     site.run(LATER)
     with running(make_app(site.load_config(), fine, fine)) as client:
         for path in shown:
@@ -272,7 +281,7 @@ def test_a_rehearsal_tells_what_the_next_cycle_does_to_entries_and_urls(
     assert rehearsed(site, "2024-05-01 14:00") == ({}, {})
 
 
-def test_a_rehearsal_under_the_config_in_force_tells_of_the_records_that_changed(site: SiteFolder) -> None:
+def test_a_rehearsal_under_the_active_config_shows_changed_records(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -285,22 +294,22 @@ def test_a_rehearsal_under_the_config_in_force_tells_of_the_records_that_changed
     assert rehearsed(site, scan=False) == ({}, {})
 
 
-def test_a_preview_of_a_feed_that_moves_is_that_of_the_next_cycle(site: SiteFolder) -> None:
+def test_a_preview_of_a_feed_that_moves_shows_what_the_next_cycle_does(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
     moved = AI.replace("picks", "best") + 'moved_from = ["picks"]\n'
     for slug in ("best", "picks"):
-        told = preview(site, slug, moved)
-        assert (told["slug"], titles(told["entries"])) == ("best", ["4.md", "1.md", "0.md"])
-        assert (told["in"], told["out"]) == ([], [])
+        facts = preview(site, slug, moved)
+        assert (facts["slug"], titles(facts["entries"])) == ("best", ["4.md", "1.md", "0.md"])
+        assert (facts["joins"], facts["leaves"]) == ([], [])
     pinned = preview(site, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
-    assert (titles(pinned["entries"]), pinned["in"], pinned["out"]) == (["2.md", "1.md"], [], [])
+    assert (titles(pinned["entries"]), pinned["joins"], pinned["leaves"]) == (["2.md", "1.md"], [], [])
     new = preview(site, "best", AI.replace("picks", "best"))
-    assert titles(new["in"]) == ["4.md", "1.md", "0.md"]
+    assert titles(new["joins"]) == ["4.md", "1.md", "0.md"]
 
 
-def test_a_preview_under_the_config_in_force_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_under_the_active_config_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -308,10 +317,10 @@ def test_a_preview_under_the_config_in_force_makes_no_copy(site: SiteFolder, mon
     assert titles(preview(site, "picks")["entries"]) == site.titles("picks")
 
 
-# URLs that a config takes away
+# URLs that a config removes
 
 
-def test_a_url_that_the_config_takes_away_is_said_before_and_after_until_it_works_again(site: SiteFolder) -> None:
+def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_works_again(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -330,13 +339,13 @@ def test_a_url_that_the_config_takes_away_is_said_before_and_after_until_it_work
     assert site.run("2024-06-01 14:00").notices == ()
 
 
-def test_a_cycle_that_is_stopped_hides_no_url_that_is_lost(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_cycle_does_not_hide_a_lost_url(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
     site.configure()
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.pipeline.settle_feeds", lambda *_: stop_now())
+        patch.setattr("aggregator.pipeline.refresh_feeds", lambda *_: stop_now())
         with pytest.raises(StoppedError):
             site.run(LATER)
     (notice,) = site.run(LATER).notices
@@ -347,7 +356,7 @@ def stop_now() -> None:
     raise StoppedError("enough")
 
 
-def test_a_url_that_is_kept_after_all_is_said_no_more(site: SiteFolder) -> None:
+def test_a_url_that_works_again_is_not_reported(site: SiteFolder) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)
@@ -358,7 +367,7 @@ def test_a_url_that_is_kept_after_all_is_said_no_more(site: SiteFolder) -> None:
     assert site.run("2024-05-01 14:00").notices == ()
 
 
-def test_without_a_store_or_with_the_config_in_force_no_url_is_lost(site: SiteFolder, tmp_path: Path) -> None:
+def test_without_a_store_or_under_the_active_config_no_url_is_lost(site: SiteFolder, tmp_path: Path) -> None:
     site.configure(AI)
     fill(site)
     site.run(NOON)

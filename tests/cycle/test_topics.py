@@ -1,24 +1,22 @@
-"""Tables of topics, from outside: other spellings, topics that belong to others, what feeds are called and where."""
+"""Tables of topics: aliases, parents, titles, descriptions and pinned slugs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from conftest import SITE_ID, SiteFolder, at
+from conftest import SITE_ID, SiteFolder, at, cycle_at
 from documents import atom_id, listed
 from lxml import etree
 from sqlalchemy import select
 
 from aggregator.config.topics import toml_text
 from aggregator.errors import StoppedError
-from aggregator.feeds import evaluation
-from aggregator.feeds.evaluation import open_feeds
-from aggregator.feeds.topics import pinnable_slugs
+from aggregator.feeds import registry
+from aggregator.feeds.registry import pinnable_slugs, sync_configured_feeds
 from aggregator.ids import IdMint
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import entry, feed, feed_entry
-from aggregator.store.session import Writer
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
@@ -34,36 +32,36 @@ def fill(site: SiteFolder, *topics: list[str]) -> None:
 
 
 def tags(site: SiteFolder, slug: str = "all") -> dict[str, list[str]]:
-    """What the entries of a feed call their topics, by title."""
+    """The topics of the entries of a feed, by title."""
     return {item["title"]: item.get("tags", []) for item in site.feed(slug)["items"]}
 
 
 def slugs(site: SiteFolder) -> set[str]:
-    """The folders of feeds."""
+    """The folders of feeds, except `all`."""
     return {path.partition("/")[0] for path in site.documents() if path.endswith("/feed.json")} - {"all"}
 
 
 def same_documents(site: SiteFolder, old: str, new: str) -> bool:
-    """Whether what is at the old slug is what is at the new one."""
-    found = [
+    """Whether both slugs have the same documents."""
+    documents = [
         {path.removeprefix(slug): body for path, body in site.documents().items() if path.startswith(f"{slug}/")}
         for slug in (old, new)
     ]
-    return found[0] == found[1] != {}
+    return documents[0] == documents[1] != {}
 
 
 def left_by(site: SiteFolder, topic: str) -> dict[str, str]:
-    """What put entries out of the feed of a topic, by their paths."""
+    """Why entries left the feed of a topic, by the path of their records."""
     joined = select(entry.c.path, feed_entry.c.left_by).join(feed_entry, feed_entry.c.entry_id == entry.c.id)
     chosen = joined.join(feed, feed.c.id == feed_entry.c.feed_id).where(feed.c.topic == topic)
     with site.store.read() as connection:
         return {row.path: row.left_by for row in connection.execute(chosen) if row.left_by}
 
 
-# other spellings
+# aliases
 
 
-def test_another_spelling_is_the_topic_itself_in_feeds_categories_and_rules(site: SiteFolder) -> None:
+def test_an_alias_is_its_topic_in_feeds_categories_and_rules(site: SiteFolder) -> None:
     site.configure('[topics.alias]\n"A.I." = "AI"\n"ml" = "a.i."\n[[feed]]\nslug = "x"\ntopics.any = ["ML"]\n')
     fill(site, ["A.I."], ["ai", "A.I.", "Maps"], ["ML"], ["Maps"])
     site.run(NOON)
@@ -74,7 +72,7 @@ def test_another_spelling_is_the_topic_itself_in_feeds_categories_and_rules(site
     assert b'term="ai"' in (site.output / "all" / "atom.xml").read_bytes()
 
 
-def test_the_feed_of_a_spelling_leads_to_its_topic_and_gets_its_entries_back(site: SiteFolder) -> None:
+def test_the_feed_of_an_alias_redirects_to_its_topic_and_gets_its_entries_back(site: SiteFolder) -> None:
     fill(site, ["A.I."], ["AI"], ["A.I.", "AI"])
     site.run(NOON)
     ids, known = site.ids("a-i"), atom_id(site, "a-i")
@@ -96,7 +94,7 @@ def test_the_feed_of_a_spelling_leads_to_its_topic_and_gets_its_entries_back(sit
     assert site.documents().keys() == before.keys()
 
 
-def test_a_spelling_never_gets_a_feed_of_its_own(site: SiteFolder) -> None:
+def test_an_alias_never_gets_a_feed_of_its_own(site: SiteFolder) -> None:
     site.configure('[topics]\nmin_entries = 2\n[topics.alias]\n"A.I." = "AI"\n')
     fill(site, ["A.I."], ["A.I."], ["A.I."])
     site.run(NOON)
@@ -106,7 +104,7 @@ def test_a_spelling_never_gets_a_feed_of_its_own(site: SiteFolder) -> None:
     assert len(site.titles("ai")) == 4
 
 
-def test_an_entry_that_its_new_spelling_brings_into_a_feed_keeps_its_time(site: SiteFolder) -> None:
+def test_an_entry_that_joins_a_feed_by_a_new_alias_keeps_its_release_time(site: SiteFolder) -> None:
     fill(site, ["A.I."], ["AI"])
     site.run(NOON)
     site.configure('[topics.alias]\n"A.I." = "AI"\n')
@@ -114,7 +112,7 @@ def test_an_entry_that_its_new_spelling_brings_into_a_feed_keeps_its_time(site: 
     assert site.titles("ai") == ["1.md", "0.md"]
 
 
-def test_the_spelling_of_the_config_is_followed(site: SiteFolder) -> None:
+def test_topics_are_shown_as_the_config_spells_them(site: SiteFolder) -> None:
     site.configure('[topics.alias]\n"A.I." = "AI"\n')
     fill(site, ["A.I."])
     site.run(NOON)
@@ -123,10 +121,10 @@ def test_the_spelling_of_the_config_is_followed(site: SiteFolder) -> None:
     assert tags(site) == {"0.md": ["Ai"]}
 
 
-# topics that belong to others
+# parents
 
 
-def test_entries_of_a_topic_are_in_the_feeds_of_all_that_it_belongs_to(site: SiteFolder) -> None:
+def test_entries_of_a_topic_are_in_the_feeds_of_all_its_ancestors(site: SiteFolder) -> None:
     tables = '[topics.parent]\n"Canvas apps" = "Power Apps"\n"Power Apps" = "Microsoft"\n'
     rules = '[[feed]]\nslug = "x"\ntopics = { all = ["microsoft"], none = ["Power Apps"] }\n'
     site.configure(tables + rules)
@@ -139,7 +137,7 @@ def test_entries_of_a_topic_are_in_the_feeds_of_all_that_it_belongs_to(site: Sit
     assert tags(site)["0.md"] == ["Canvas apps"]
 
 
-def test_a_change_of_parents_moves_the_entries_and_tries_the_rules_again(site: SiteFolder) -> None:
+def test_a_change_of_parents_updates_memberships_and_evaluates_rules_again(site: SiteFolder) -> None:
     rule = '[[feed]]\nslug = "x"\ntopics.any = ["Power Apps"]\n'
     site.configure(rule)
     fill(site, ["Canvas apps"], ["Power Apps"], ["Maps"])
@@ -155,7 +153,7 @@ def test_a_change_of_parents_moves_the_entries_and_tries_the_rules_again(site: S
     assert (site.titles("places"), site.titles("canvas-apps")) == ([], ["2.md", "0.md"])
 
 
-def test_a_parent_whose_place_another_feed_has_is_covered_by_it(site: SiteFolder) -> None:
+def test_a_configured_feed_replaces_the_feed_of_a_parent(site: SiteFolder) -> None:
     tables = '[topics.parent]\n"Canvas apps" = "Power Apps"\n'
     fill(site, ["Canvas apps"], ["Power Apps"])
     site.run(NOON)
@@ -171,7 +169,7 @@ def test_a_parent_whose_place_another_feed_has_is_covered_by_it(site: SiteFolder
 def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 2)
+    monkeypatch.setattr(registry, "BATCH", 2)
     fill(site, ["A.I."], ["AI"], ["A.I."], ["AI"], ["A.I."])
     site.run(NOON)
     before = site.documents()
@@ -183,30 +181,30 @@ def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
             raise StoppedError("enough")
 
     with pytest.raises(StoppedError):
-        open_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), (), stop_soon)
+        sync_configured_feeds(*cycle_at(site, at(LATER)), (), stop_soon)
     site.configure()
     site.run(LATER)
     assert site.documents().keys() == before.keys()
     assert (site.titles("a-i"), site.titles("ai")) == (["4.md", "2.md", "0.md"], ["3.md", "1.md"])
 
 
-def test_no_entry_is_tried_while_the_tables_stay(site: SiteFolder) -> None:
-    one = '[topics.alias]\nx = "AI"\ny = "AI"\n[topics.parent]\nAI = "Science"\n[topics.titles]\nAI = "All"\n'
-    site.configure(one)
+def test_no_entry_is_evaluated_while_the_tables_are_unchanged(site: SiteFolder) -> None:
+    tables = '[topics.alias]\nx = "AI"\ny = "AI"\n[topics.parent]\nAI = "Science"\n[topics.titles]\nAI = "All"\n'
+    site.configure(tables)
     fill(site, ["AI"], ["x"])
     site.run(NOON)
     site.configure('[topics.parent]\nai = "Science"\n[topics.alias]\nY = "ai"\nX = "AI"\n[topics.titles]\nAI = "All"\n')
 
     def forbid() -> None:
-        raise AssertionError("an entry is tried")
+        raise AssertionError("an entry is evaluated")
 
-    open_feeds(Writer(site.store, at(LATER), site.pipeline.policy, SITE_ID), (), forbid)
-
-
-# what feeds are called
+    sync_configured_feeds(*cycle_at(site, at(LATER)), (), forbid)
 
 
-def test_a_feed_that_nothing_describes_says_what_it_is_and_where_from(site: SiteFolder) -> None:
+# titles and descriptions
+
+
+def test_a_feed_without_description_names_itself_and_the_site(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "good"\ntitle = "Good ones"\n')
     fill(site, ["AI"])
     site.run(NOON)
@@ -220,7 +218,7 @@ def test_a_feed_that_nothing_describes_says_what_it_is_and_where_from(site: Site
         assert etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}subtitle") == expected
 
 
-def test_titles_and_descriptions_are_those_of_the_tables_while_these_say_so(site: SiteFolder) -> None:
+def test_titles_and_descriptions_follow_the_tables(site: SiteFolder) -> None:
     fill(site, ["AI"], ["Maps"])
     site.run(NOON)
     before = site.documents()
@@ -237,7 +235,7 @@ def test_titles_and_descriptions_are_those_of_the_tables_while_these_say_so(site
     assert site.documents()["ai/feed.json"] == before["ai/feed.json"]
 
 
-def test_a_topic_that_comes_later_is_called_as_the_table_says(site: SiteFolder) -> None:
+def test_a_new_topic_has_the_title_of_the_table(site: SiteFolder) -> None:
     site.configure('[topics.titles]\nAI = "All of it"\n')
     fill(site, ["ai"])
     site.run(NOON)
@@ -247,7 +245,7 @@ def test_a_topic_that_comes_later_is_called_as_the_table_says(site: SiteFolder) 
     assert site.feed("ai")["title"] == "ai"
 
 
-def test_a_feed_in_the_place_of_a_topic_has_its_title_unless_it_states_one(site: SiteFolder) -> None:
+def test_a_feed_that_replaces_a_topic_has_its_title_unless_it_states_its_own(site: SiteFolder) -> None:
     tables = '[topics.titles]\nAI = "All of it"\n'
     fill(site, ["AI"])
     site.run(NOON)
@@ -262,10 +260,10 @@ def test_a_feed_in_the_place_of_a_topic_has_its_title_unless_it_states_one(site:
         assert site.feed("ai")["title"] == title
 
 
-# where they are
+# pinned slugs
 
 
-def test_a_pinned_slug_is_the_address_from_the_start(site: SiteFolder) -> None:
+def test_a_new_topic_has_its_pinned_slug(site: SiteFolder) -> None:
     site.configure('[topics.slugs]\n"C#" = "c-sharp"\n')
     fill(site, ["C#"], ["C"])
     site.run(NOON)
@@ -275,7 +273,7 @@ def test_a_pinned_slug_is_the_address_from_the_start(site: SiteFolder) -> None:
     assert b'term="c-sharp"' in (site.output / "all" / "atom.xml").read_bytes()
 
 
-def test_a_pin_moves_a_feed_with_its_id_and_stays_when_the_line_goes(site: SiteFolder) -> None:
+def test_a_pin_moves_a_feed_with_its_id_and_lasts_when_it_is_removed(site: SiteFolder) -> None:
     fill(site, ["C#"])
     site.run(NOON)
     known = atom_id(site, "c")
@@ -308,7 +306,7 @@ def test_a_pin_takes_the_slug_of_another_topic_which_keeps_its_id(site: SiteFold
 
 
 @pytest.mark.both_databases
-def test_two_pins_that_change_places_take_their_ids_along(site: SiteFolder) -> None:
+def test_two_pins_that_are_swapped_keep_the_ids_of_their_topics(site: SiteFolder) -> None:
     fill(site, ["A"], ["B"])
     site.run(NOON)
     ids = {slug: atom_id(site, slug) for slug in "ab"}
@@ -318,7 +316,7 @@ def test_two_pins_that_change_places_take_their_ids_along(site: SiteFolder) -> N
     assert (atom_id(site, "a"), atom_id(site, "b")) == (ids["b"], ids["a"])
 
 
-def test_a_topic_gets_its_pinned_slug_back_from_a_feed_that_had_its_place(site: SiteFolder) -> None:
+def test_a_topic_gets_its_pinned_slug_back_from_a_feed_that_replaced_it(site: SiteFolder) -> None:
     pins = '[topics.slugs]\n"C#" = "c-sharp"\n'
     fill(site, ["C#"])
     site.run(NOON)
@@ -333,7 +331,7 @@ def test_a_topic_gets_its_pinned_slug_back_from_a_feed_that_had_its_place(site: 
     assert (site.titles("c-sharp"), atom_id(site, "c-sharp")) == (["0.md"], known)
 
 
-def test_a_pin_takes_the_slug_of_a_feed_that_the_config_names_no_more(site: SiteFolder) -> None:
+def test_a_pin_takes_the_slug_of_a_removed_feed(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "x"\n')
     fill(site, ["AI"])
     site.run(NOON)
@@ -344,13 +342,13 @@ def test_a_pin_takes_the_slug_of_a_feed_that_the_config_names_no_more(site: Site
 
 
 def pins_of(site: SiteFolder) -> str:
-    """The table that keeps the slugs of topics."""
+    """The table that pins the present slugs."""
     with site.store.read() as connection:
         pairs = pinnable_slugs(connection, site.pipeline.policy)
     return "\n".join(["[topics.slugs]", *(f"{toml_text(name)} = {toml_text(slug)}" for name, slug in pairs), ""])
 
 
-def test_pins_of_the_slugs_there_are_change_nothing_and_keep_them_without_the_store(
+def test_pins_of_the_present_slugs_change_nothing_and_keep_them_without_the_store(
     site: SiteFolder, make_site: Any, make_store_url: Any
 ) -> None:
     tables = '[topics.alias]\n"A.I." = "AI"\n[topics.titles]\n"C#" = "See sharp"\n'
@@ -369,10 +367,10 @@ def test_pins_of_the_slugs_there_are_change_nothing_and_keep_them_without_the_st
     assert slugs(site) == {path.partition("/")[0] for path in before if path.endswith("/feed.json")} - {"all", "a-i"}
 
 
-# the words of entries
+# text
 
 
-def test_a_feed_of_words_follows_title_and_summary(site: SiteFolder) -> None:
+def test_a_feed_of_words_matches_title_and_summary(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "x"\ntext = { any = ["GPU", "re:TPU v[0-9]"], none = ["rumour"] }\n')
     for path, fields in {
         "0.md": {"title": "A new gpu"},

@@ -29,7 +29,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 def connect(service: Running) -> socket.socket:
-    host, _, port = service.address.removeprefix("http://").rstrip("/").partition(":")
+    host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
     return socket.create_connection((host, int(port)), timeout=10)
 
 
@@ -101,7 +101,8 @@ def test_a_thread_that_dies_ends_the_process_with_a_reason(shop: Shop, module: s
     error = "SystemExit('of old age')" if thread != "HTTP" else "ValueError('of old age')"
     service = shop.start(program=RUN + DIES.format(module=module, name=name, error=error))
     assert service.process.wait(20) == 1
-    assert "of old age" in service.log
+    assert f"Traceback: {error.partition('(')[0]} < " in service.log
+    assert "of old age" not in service.log
     assert f"'{thread}'" in service.log or f"{thread} died" in service.log
     assert shop.run("build").returncode == 0, "the lease is free"
 
@@ -118,6 +119,9 @@ cli.main()
     assert service.process.wait(20) == 1
     assert "ValueError: of old age" in service.log
     assert "the thread 'APScheduler' ended; the service ends" in service.log
+    assert "Traceback: ValueError < " in service.log
+    assert "of old age" not in service.log
+    assert "the thread 'APScheduler' is over; the service ends" in service.log
 
 
 def test_the_renewal_of_the_lease_outlives_any_error(shop: Shop) -> None:

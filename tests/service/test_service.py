@@ -83,7 +83,7 @@ def stored(shop: Shop) -> int:
 def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
     shop.record("a.md", "Story", topics=["Power Apps"])
     service = shop.start("run")
-    assert service.printed == f"Serving {service.address} (Ctrl-C ends it)\n"
+    assert service.printed == f"Serving {service.url} (Ctrl-C ends it)\n"
     service.wait_until_done()
     assert b"power-apps/" in service.get("").body
     assert service.titles("power-apps") == ["Story"]
@@ -174,7 +174,7 @@ def test_a_build_beside_the_service_waits_and_then_names_the_holder(
     service = shop.start("run")
     service.wait_until_done()
     monkeypatch.chdir(shop.root)
-    monkeypatch.setattr(cli, "BUILD_WAIT_S", 0.3)
+    monkeypatch.setattr("aggregator.cli.stores.LEASE_WAIT_S", 0.3)
     monkeypatch.setattr("sys.argv", ["aggregator", "build"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -391,7 +391,7 @@ def test_keys_of_store_and_serve_wait_for_the_next_start(shop: Shop) -> None:
     assert "becomes active: output" in service.log
     save(shop, "renamed", serve="port = 1")
     eventually(lambda: shop.json("status")["config"]["restart"] == ["serve.port"])
-    assert "serve.port: with the next start" in shop.run("status").stdout
+    assert "serve.port: takes effect with the next start" in shop.run("status").stdout
     assert service.get("healthz").status == 200
 
 
@@ -669,7 +669,7 @@ def test_a_signal_ends_an_idle_service_cleanly(shop: Shop, number: int) -> None:
 def test_a_slow_client_does_not_delay_the_stop(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()
-    host, _, port = service.address.removeprefix("http://").rstrip("/").partition(":")
+    host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
     with socket.create_connection((host, int(port))) as idle, socket.create_connection((host, int(port))) as slow:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(12) == b"HTTP/1.1 200"

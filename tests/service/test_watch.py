@@ -9,23 +9,23 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
 from conftest import SiteFolder
 from parsing import source
-from simulation.histories import History
+from simulation.world import Config, Step, World, apply
 from watchfiles import Change
 from watchfiles._rust_notify import RustNotify
 
+from aggregator.paths import escape_name
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 from aggregator.service import watch
 from aggregator.service.requests import CycleRequests
 from aggregator.service.watch import FolderWatch
-from aggregator.store.status import unread_files
+from aggregator.store.queries import unread_files
 
 STEPS = 16
 
@@ -61,32 +61,28 @@ class Follower:
             paths = {path for path in paths if not any(parent.as_posix() in paths for parent in Path(path).parents)}
         paths |= set(self.random.sample(sorted(after), min(len(after), 2)))
         self.before = after
-        return {"": paths}
+        return {"": set(map(escape_name, paths))}
 
-    def follow(self, history: History) -> None:
+    def follow(self, step: Step) -> None:
         """A cycle over the same config at the same time."""
-        text = history.site.config_file.read_text().replace(history.site.url, self.site.url)
-        if text != self.text:
-            self.site.close()
-            self.site.config_file.write_text(text)
-            self.text = text
-            self.site.run(history.now)
+        if step.config.text() != self.text:
+            self.text = step.config.text()
+            self.site.configure(self.text)
+            self.site.run(step.now)
             self.before = self._look()
         else:
-            self.site.run(history.now, paths=self.changes())
+            self.site.run(step.now, paths=self.changes())
 
 
-def change_folders(history: History, chance: random.Random) -> None:
-    """Now and then a folder is moved, with all that is in it, or loses its rights to names that count."""
-    folders = sorted(path for path in history.site.incoming.iterdir() if path.is_dir())
+def move_folder(world: World, site: SiteFolder, chance: random.Random) -> None:
+    """Now and then moves a folder with all that is in it, also to a name that is not read."""
+    folders = sorted(path for path in site.incoming.iterdir() if path.is_dir())
     if not folders or chance.random() > 0.3:
         return
     old = chance.choice(folders)
     new = old.with_name(chance.choice((f"to{chance.randrange(10**6)}", f".hidden{chance.randrange(10**6)}")))
     os.rename(old, new)
-    for record in history.records.values():
-        if record.present and record.path.startswith(f"{old.name}/"):
-            record.path = record.path.replace(old.name, new.name, 1)
+    world.move_folder(old.name, new.name)
 
 
 @pytest.mark.parametrize(("backend", "seed"), [("sqlite", 1), ("sqlite", 2), ("postgresql", 3)])
@@ -98,19 +94,20 @@ def test_scans_of_changed_paths_publish_the_same_as_full_scans(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    history = History(make_site(make_store_url(backend)), seed)
-    follower = Follower(make_site(make_store_url(backend)), history.site, seed)
-    chance = random.Random(seed)
+    world, site = World(seed), make_site(make_store_url(backend))
+    follower = Follower(make_site(make_store_url(backend)), site, seed)
+    chance, text = random.Random(seed), ""
     written = 0
-    for step in range(STEPS):
-        history.now += timedelta(minutes=chance.choice((1, 5, 60, 600, 3000)))
-        history.change_records()
-        change_folders(history, chance)
-        if step % 10 == 9:
-            history.change_config()
-        written += history.site.run(history.now).files_written
-        follower.follow(history)
-        assert follower.site.documents() == history.site.documents(), f"after step {step}"
+    for number in range(STEPS):
+        step = world.step(Config.change if number % 10 == 9 else None)
+        apply(step, site)
+        move_folder(world, site, chance)
+        if step.config.text() != text:
+            text = step.config.text()
+            site.configure(text)
+        written += site.run(step.now).files_written
+        follower.follow(step)
+        assert follower.site.documents() == site.documents(), f"after step {number}"
     assert written > STEPS
 
 

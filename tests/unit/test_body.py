@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.links import MAX_URL
 from aggregator.parse import body
-from aggregator.parse.body import player_url, render_body
-from aggregator.parse.bounds import MAX_URL
+from aggregator.parse.body import render_body
+from aggregator.parse.texts import player_url
 
 BASE = "https://example.org/news/story.html"
 ELEMENTS = frozenset(

@@ -16,8 +16,9 @@ from parsing import SOURCE, lines, record
 
 import aggregator
 from aggregator.config.schema import PRESETS, Preset
+from aggregator.links import MAX_URL
 from aggregator.model import Record, Rejection, SourceFile
-from aggregator.parse.bounds import MAX_DIGITS, MAX_IMAGES, MAX_RELATED, MAX_URL, cut_text
+from aggregator.parse.bounds import MAX_DIGITS, MAX_IMAGES, MAX_RELATED, cut_text
 from aggregator.parse.record import parse_record
 from aggregator.settings import Source
 from aggregator.slugs import topic_key
@@ -133,14 +134,14 @@ def test_a_number_has_at_most_4300_digits(digits: str, quality: float) -> None:
         (f"excerpt: '{'a&#x301;' + '&#x301;' * 30}'",
          "a.md:3:10: 'excerpt' has over 30 combining marks in a row, which are left out (remove them)"),
         (f"images: {json.dumps([f'https://a.example/{n}.png' for n in range(51)])}",
-         "a.md:3:9: 'images' holds more than 50 images (name fewer)"),
+         "a.md:3:9: 'images' has more than 50 images (name fewer)"),
         (f"related: {json.dumps([{'title': 'T', 'webUrl': f'https://a.example/{n}'} for n in range(51)])}",
-         "a.md:3:10: 'related' holds more than 50 links (name fewer)"),
+         "a.md:3:10: 'related' has more than 50 links (name fewer)"),
         (f"topics: {json.dumps([f't{n}' for n in range(101)])}",
-         "a.md:3:9: 'topics' holds more than 100 topics, or one over 200 bytes (name fewer, and shorter ones)"),
+         "a.md:3:9: 'topics' has more than 100 topics, or a topic over 200 bytes (name fewer, and shorter ones)"),
         (f"topics: ['a{chr(0x301) * 31}']",
-         "a.md:3:9: 'topics' holds more than 100 topics, or one over 200 bytes (name fewer, and shorter ones)"),
-        (f"locale: en{'-aaaa' * 9}", f"a.md:3:9: 'locale' is no language: 'en{'-aaaa' * 9}' (write a tag such as en or pt-BR)"),
+         "a.md:3:9: 'topics' has more than 100 topics, or a topic over 200 bytes (name fewer, and shorter ones)"),
+        (f"locale: en{'-aaaa' * 9}", f"a.md:3:9: 'locale' is not a language tag: 'en{'-aaaa' * 9}' (write a tag such as en or pt-BR)"),
     ],
 )  # fmt: skip
 def test_what_is_over_a_bound_is_cut_or_left_out_with_a_warning(front: str, line: str) -> None:
@@ -220,8 +221,8 @@ def test_a_text_with_few_marks_is_normalised_as_it_is(text: str) -> None:
         assert normal_form(text) == unicodedata.normalize("NFC", text)
 
 
-def test_nothing_is_normalised_but_where_its_marks_are_counted() -> None:
-    """`unicodedata.normalize` is quadratic in a run of marks, so `naming.normal_form` alone may call it."""
+def test_text_is_normalised_only_where_its_marks_are_counted() -> None:
+    """`unicodedata.normalize` is quadratic in a run of marks, so only `unicode.normal_form` may call it."""
     homes = set()
     package = Path(aggregator.__file__).parent
     for path in package.rglob("*.py"):

@@ -28,7 +28,7 @@ FREE_S = 0.004
 MAX_RATIO = 8
 MADE = {
     "unicode.py:_long_runs": unicode._long_runs,
-    "parse/yaml_front_matter.py:_over_columns": lambda: yaml_front_matter._over_columns(40),
+    "parse/front_matter/yaml.py:_over_columns": lambda: yaml_front_matter._over_columns(40),
 }
 """Expressions that a function makes, by the function."""
 Use = Callable[[re.Pattern[str], str], object]

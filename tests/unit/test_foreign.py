@@ -21,7 +21,7 @@ from aggregator.config.schema import PRESETS, Preset
 from aggregator.errors import StoreError
 from aggregator.ingest import ingest_files
 from aggregator.model import Image, Provider, Record, Rejection, SourceFile
-from aggregator.parse.clean import utc_time
+from aggregator.parse.dates import parse_time
 from aggregator.parse.record import parse_record
 from aggregator.scan import Differs, scan_folder
 from aggregator.settings import Source
@@ -100,7 +100,7 @@ def test_every_post_of_a_jekyll_site_comes_in_with_title_date_and_topics() -> No
         path = post.file.path
         assert post.content.title == stated(folder, path, "^title: (.*)$")
         day = stated(folder, path, "^date: (.*)$") or path[:10]
-        found = utc_time(day, ZoneInfo("UTC"))
+        found = parse_time(day, ZoneInfo("UTC"))
         assert found is not None
         assert post.published == found[0]
         topics = stated(folder, path, "^categor(?:y|ies): (.*)$").split(", ")
@@ -538,8 +538,8 @@ def test_front_matter_is_read_in_every_format(text: str) -> None:
         ("+++\ntitle = T\n+++\n", "2:9: front matter is not valid TOML: a value is missing or is not TOML (put texts in quotes)"),
         ('+++\ntitle = "T\n+++\n', "2:11: front matter is not valid TOML: a text without its closing quote (close it on the same line)"),
         ("+++\ntitle\n+++\n", "2:6: front matter is not valid TOML: a key without '=' (write key = value)"),
-        ('+++\ntitle = "T"\nx = 1\nx = 2\n+++\n', "4:1: a key stands twice (keep one of them)"),
-        ('+++\ntitle = "T"\ndraft = 1\n"draft" = 2\n+++\n', "4:1: the key 'draft' stands twice (keep one of them)"),
+        ('+++\ntitle = "T"\nx = 1\nx = 2\n+++\n', "4:1: a key is given twice (keep one of them)"),
+        ('+++\ntitle = "T"\ndraft = 1\n"draft" = 2\n+++\n', "4:1: the key 'draft' is given twice (keep one of them)"),
         ('+++\ntitle = "T"\n[x]\n[x]\n+++\n', "4:3: front matter is not valid TOML: a table is given twice (put its keys below one header)"),
         ("+++\nx = " + "9" * 5000 + "\n+++\n", "2:1: front matter is not valid TOML: it cannot be read (check it with a TOML linter)"),
         ("+++\ndate = 2026-02-30\n+++\n", "2:8: front matter is not valid TOML: a date that does not exist (write it as a text in quotes)"),
@@ -551,8 +551,8 @@ def test_front_matter_is_read_in_every_format(text: str) -> None:
         ('{"title": "\\q"}', "1:12: front matter is not valid JSON: an invalid escape (write \\\\ for a backslash)"),
         ('{"title": "T",\n "x": [NaN]}', "2:8: front matter is not valid JSON: NaN is not a JSON number (write a number, or null)"),
         ('{"title": "T", "x": -Infinity}', "1:21: front matter is not valid JSON: -Infinity is not a JSON number (write a number, or null)"),
-        ('{"title": "T",\n "x": 1, "x": 2}', "2:10: a key stands twice (keep one of them)"),
-        ('{"draft": true,\n "draft": false}', "2:2: the key 'draft' stands twice (keep one of them)"),
+        ('{"title": "T",\n "x": 1, "x": 2}', "2:10: a key is given twice (keep one of them)"),
+        ('{"draft": true,\n "draft": false}', "2:2: the key 'draft' is given twice (keep one of them)"),
         ('---json\n["T"]\n---\n', '2:1: front matter is not a map of keys (write {"key": value, …})'),
         ('---json\n{"title": "T"} x\n---\n', "2:16: front matter is not valid JSON: extra text after the object (begin the body on a line of its own)"),
         ('{"published": "yes"}', "1:15: 'published' is not true or false: 'yes' (write true or false, without quotes)"),
@@ -594,7 +594,7 @@ def test_a_misspelt_key_is_warned_of_in_every_format() -> None:
     ):
         outcome = parse(text, "smartable")
         assert len(lines(outcome)) == 1
-        assert "was 'excerpt' meant?" in lines(outcome)[0]
+        assert "did you mean 'excerpt'?" in lines(outcome)[0]
         assert lines(outcome)[0].startswith(f"a.md:{place}:"), lines(outcome)
 
 
@@ -627,7 +627,7 @@ def test_front_matter_may_nest_as_deep_as_the_limit(make: Any, levels: int) -> N
 
     assert isinstance(parse(make(levels), "smartable"), Record)
     assert isinstance(deeper, Rejection)
-    assert deeper.problem.what == "front matter nests too deep"
+    assert deeper.problem.what == "front matter is nested too deeply"
     assert deeper.problem.line > 0
 
 

@@ -19,7 +19,8 @@ import slow
 
 from aggregator import ingest
 from aggregator.config.schema import PRESETS
-from aggregator.ingest import Outcome, ingest_batch, ingest_files, ingest_rows, trace_file
+from aggregator.errors import StoppedError
+from aggregator.ingest import Outcome, ingest_batch, ingest_files, trace_file
 from aggregator.model import Record, Rejection, SourceFile, Unchanged
 from aggregator.parse.record import parse_record
 from aggregator.processes import WorkerPool
@@ -139,7 +140,7 @@ def test_what_is_no_regular_file_by_now_is_rejected_without_waiting(tmp_path: Pa
 
     assert isinstance(outcome, Rejection)
     assert (outcome.digest, outcome.hides) == (b"", False)
-    assert str(outcome.problem) == "a.md: cannot be read: not a regular file (check its rights)"
+    assert str(outcome.problem) == "a.md: cannot be read: not a regular file (check its permissions)"
 
 
 def test_file_that_cannot_be_opened_is_rejected_and_does_not_hide(
@@ -156,7 +157,7 @@ def test_file_that_cannot_be_opened_is_rejected_and_does_not_hide(
 
     assert isinstance(outcome, Rejection)
     assert (outcome.digest, outcome.hides, outcome.unfinished) == (b"", False, False)
-    assert str(outcome.problem) == "a.md: cannot be read: Permission denied (check its rights)"
+    assert str(outcome.problem) == "a.md: cannot be read: Permission denied (check its permissions)"
 
 
 def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
@@ -251,9 +252,9 @@ class ReadAtOnce(WorkerPool):
 @pytest.fixture
 def warnings_once() -> Iterator[None]:
     """What is said once in the life of a process can be said again."""
-    ingest._warn_alone.cache_clear()
+    ingest._warn_of_lost_pool.cache_clear()
     yield
-    ingest._warn_alone.cache_clear()
+    ingest._warn_of_lost_pool.cache_clear()
 
 
 @pytest.mark.usefixtures("warnings_once")
@@ -264,14 +265,14 @@ def test_where_no_process_can_be_started_all_is_read_here_and_that_is_said_once(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("subprocess.Popen", refuse)
-    (many / "large.md").write_text(GOOD + "x" * ingest.LARGE)
+    (many / "large.md").write_text(GOOD + "x" * ingest.LARGE_BYTES)
     try:
-        outcomes = list(ingest_rows(source(many), files_of(many), workers=2))
+        outcomes = list(ingest_files(source(many), files_of(many), workers=2))
     finally:
         (many / "large.md").unlink()
 
     assert [len(batch) for batch in outcomes] == [1000, 1000, 501]
-    assert len([text for text in caplog.messages if "no other process can help" in text]) == 1
+    assert len([text for text in caplog.messages if "cannot use other processes" in text]) == 1
 
 
 @pytest.mark.usefixtures("warnings_once")
@@ -282,7 +283,7 @@ def test_where_no_thread_can_be_started_all_is_read_here(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    outcomes = list(ingest_rows(source(many), files_of(many), workers=2))
+    outcomes = list(ingest_files(source(many), files_of(many), workers=2))
 
     assert [len(batch) for batch in outcomes] == [1000, 1000, 500]
     assert "can't start new thread" in caplog.text
@@ -295,15 +296,15 @@ def test_batches_of_a_process_that_is_lost_are_read_here(
     monkeypatch.setattr(ingest, "BATCH", 100)
     monkeypatch.setenv("TEST_PROCESS", str(os.getpid()))
     files = files_of(many)
-    lost = list(ingest._read_files(slow.read_here_alone, source(many), files, 3))
+    lost = list(ingest_files(source(many), files, workers=3, read=slow.read_here_alone))
 
-    assert lost == list(ingest_rows(source(many), files, workers=0))
+    assert lost == list(ingest_files(source(many), files, workers=0))
     assert "ended with -9" in caplog.text
 
 
 # Files that take too long, or crash what parses them
 
-LARGE_TEXT = GOOD + "x" * ingest.LARGE
+LARGE_TEXT = GOOD + "x" * ingest.LARGE_BYTES
 
 
 def write_hostile(root: Path) -> None:
@@ -319,7 +320,7 @@ def told(outcomes: list[Any]) -> dict[str, str | None]:
 
 HOSTILE = {
     "a.md": None,
-    "b.md": "b.md: takes over 1 seconds to read (make it shorter or simpler)",
+    "b.md": "b.md: takes over 1 seconds of processor time to read (make it shorter or simpler)",
     "c.md": None,
     "d.md": "d.md: cannot be read: the parser crashed (make it shorter or simpler)",
     "e.md": None,
@@ -347,13 +348,55 @@ def test_a_deadline_in_a_process_of_the_pool_does_not_end_that(tmp_path: Path, m
     for name in ("0.md", "1.md"):
         write(tmp_path / name)
     monkeypatch.setattr(ingest, "BATCH", 1)
-    monkeypatch.setattr(ingest, "POOL_FROM", 2)
+    monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
 
     outcomes = [
-        one for batch in ingest._read_files(slow.read, source(tmp_path), files_of(tmp_path), 2) for one in batch
+        one for batch in ingest_files(source(tmp_path), files_of(tmp_path), workers=2, read=slow.read) for one in batch
     ]
 
     assert told(outcomes) == {"0.md": None, "1.md": None, **HOSTILE}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stop_does_not_wait_for_a_file_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    for number in range(6):
+        write(tmp_path / f"{number}.md", LARGE_TEXT + "SLOW")
+    monkeypatch.setattr(ingest, "_parse_file", slow.parse)
+    monkeypatch.setattr(ingest, "PARSE_CPU_S", 60)
+    if workers:
+        monkeypatch.setattr(ingest, "BATCH", 1)
+        monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
+    stop_at = time.monotonic() + 0.5
+
+    def check_stop() -> None:
+        if time.monotonic() > stop_at:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        list(ingest_files(source(tmp_path), files_of(tmp_path), workers=workers, check_stop=check_stop))
+
+    assert time.monotonic() - stop_at < 4
+
+
+@pytest.mark.parametrize(
+    ("deadline", "message"),
+    [
+        ("PARSE_CPU_S", "a.md: takes over 0.2 seconds of processor time to read (make it shorter or simpler)"),
+        ("PARSE_CLOCK_S", "a.md: takes over 0.2 seconds to read (make it shorter or simpler)"),
+    ],
+)
+def test_the_message_names_the_deadline_that_was_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deadline: str, message: str
+) -> None:
+    write(tmp_path / "a.md", LARGE_TEXT + "SLOW")
+    monkeypatch.setattr(ingest, "_parse_file", slow.parse if deadline == "PARSE_CPU_S" else slow.wait)
+    monkeypatch.setattr(ingest, deadline, 0.2)
+
+    ((outcome,),) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
+
+    assert str(outcome.problem) == message  # type: ignore[union-attr]
 
 
 def test_a_large_file_is_traced_as_a_small_one(tmp_path: Path) -> None:
@@ -364,11 +407,10 @@ def test_a_large_file_is_traced_as_a_small_one(tmp_path: Path) -> None:
 
     assert isinstance(large, Record)
     assert [(one.field, one.value) for one in traces] == [(one.field, one.value) for one in expected]
-    ingest._apart.close()
 
 
 def test_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "a.md", GOOD + "x" * (ingest.LARGE - len(GOOD)))
+    write(tmp_path / "a.md", GOOD + "x" * (ingest.LARGE_BYTES - len(GOOD)))
     monkeypatch.setattr("subprocess.Popen", None)
 
     assert isinstance(ingest_one(tmp_path / "a.md"), Record)
@@ -377,7 +419,7 @@ def test_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_no_more_batches_wait_however_slowly_they_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "WorkerPool", ReadAtOnce)
     monkeypatch.setattr(ingest, "BATCH", 1)
-    monkeypatch.setattr(ingest, "POOL_FROM", 2)
+    monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
     write(tmp_path / "a.md")
     taken: list[int] = []
 
@@ -389,7 +431,7 @@ def test_no_more_batches_wait_however_slowly_they_are_taken(tmp_path: Path, monk
     ahead = [len(taken) - given for given, _ in enumerate(ingest_files(source(tmp_path), files(), workers=3))]
 
     assert len(ahead) == 300
-    assert max(ahead) <= ingest.POOL_FROM + 4 * 3
+    assert max(ahead) <= ingest.POOL_MIN_FILES + 4 * 3
 
 
 def test_files_are_taken_as_they_are_needed(tmp_path: Path) -> None:
@@ -400,7 +442,7 @@ def test_files_are_taken_as_they_are_needed(tmp_path: Path) -> None:
             yield SourceFile("", f"{number}.md", 1, 1), None
 
     assert next(ingest_files(source(tmp_path), endless(), workers=0)) == []
-    assert next(taken) <= ingest.POOL_FROM + ingest.BATCH
+    assert next(taken) <= ingest.POOL_MIN_FILES + ingest.BATCH
 
 
 # Never public

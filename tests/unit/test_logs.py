@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -24,15 +25,15 @@ from zoneinfo import ZoneInfo
 from aggregator.logs import start_logging
 from aggregator.cli.printing import open_streams
 open_streams()
-start_logging(ZoneInfo("Asia/Kolkata"))
+start_logging(ZoneInfo("Asia/Kolkata"), form="{form}")
 log = logging.getLogger("aggregator.x")
 {program}
 """
 
 
-def run_program(program: str, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def run_program(program: str, stderr: int = subprocess.PIPE, form: str = "text") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(program=program)],
+        [sys.executable, "-c", PROGRAM.format(program=program, form=form)],
         check=False,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -59,6 +60,23 @@ def test_a_line_has_its_time_with_the_offset_of_the_site() -> None:
     done = run_program("log.warning('of %s', 'interest')")
     assert done.stderr.endswith("+05:30 WARNING of interest\n")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_json_line_has_time_level_logger_message_and_traceback() -> None:
+    program = "log.warning('of %s\\n', 'é')\ntry:\n    1 / 0\nexcept Exception:\n    log.exception('x' * 20_000)"
+    done = run_program(program, form="json")
+    first, second = map(json.loads, done.stderr.splitlines())
+    assert first.pop("time").endswith("+05:30")
+    assert first == {"level": "warning", "logger": "aggregator.x", "message": "of é\n"}
+    assert second["message"] == "x" * logs.MAX_LINE
+    assert second["traceback"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_auto_is_text_on_a_terminal_and_json_elsewhere() -> None:
+    assert json.loads(run_program("log.warning('hello')", form="auto").stderr)["message"] == "hello"
+    master, terminal = os.openpty()
+    run_program("log.warning('hello')", terminal, form="auto")
+    assert os.read(master, 1000).endswith(b"WARNING hello\r\n")
 
 
 def test_control_characters_of_a_message_are_escaped_and_a_traceback_keeps_its_lines() -> None:
@@ -88,7 +106,7 @@ def test_a_full_disk_loses_only_log_lines() -> None:
 def test_a_closed_stream_loses_only_log_lines_and_no_file_gets_its_descriptor() -> None:
     program = "log.warning('x')\nprint(open(__import__('os').devnull).fileno() > 2, sys.stderr.fileno())"
     done = subprocess.run(
-        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, PROGRAM.format(program=program)],
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, PROGRAM.format(program=program, form="text")],
         check=False,
         capture_output=True,
         text=True,

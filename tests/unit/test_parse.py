@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from parsing import lines, parse, parse_bytes, record, rejection
 
 from aggregator.config.schema import PRESETS
+from aggregator.links import host_name, http_url
 from aggregator.model import Image, Provider, Record, Rejection, Related
-from aggregator.parse.clean import host_name, http_url, plain_text, utc_time, xml_text
+from aggregator.parse.dates import parse_time
+from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
+from aggregator.unicode import xml_text
 
 at = partial(datetime, tzinfo=UTC)
 NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -180,15 +183,15 @@ def test_field_follows_its_rule(front: str, field: str, value: object) -> None:
         ("excerpt: [a]", "summary", "", "a.md:3:10: 'excerpt' is not a text: 'a list' (write one text)"),
         ("excerpt: {a: b}", "summary", "", "a.md:3:10: 'excerpt' is not a text: 'a map' (write one text)"),
         ("excerpt: !x a", "summary", "",
-         "a.md:3:10: 'excerpt' is not a text: 'a tag or an alias that means nothing here' (write one text)"),
+         "a.md:3:10: 'excerpt' is not a text: 'an unsupported tag or alias' (write one text)"),
         ("excerpt: {<<: 5}", "summary", "",
-         "a.md:3:10: 'excerpt' is not a text: 'a tag or an alias that means nothing here' (write one text)"),
+         "a.md:3:10: 'excerpt' is not a text: 'an unsupported tag or alias' (write one text)"),
         ("webUrl: /x", "link", None,
-         "a.md:3:9: 'webUrl' is no http(s) address: '/x' (write it in full, with https://)"),
+         "a.md:3:9: 'webUrl' is not an http(s) URL: '/x' (write it in full, with https://)"),
         ("webUrl: javascript:alert(1)", "link", None,
-         "a.md:3:9: 'webUrl' is no http(s) address: 'javascript:alert(1)' (write it in full, with https://)"),
+         "a.md:3:9: 'webUrl' is not an http(s) URL: 'javascript:alert(1)' (write it in full, with https://)"),
         ("webUrl: 012", "link", None,
-         "a.md:3:9: 'webUrl' is no http(s) address: '012' (write it in full, with https://)"),
+         "a.md:3:9: 'webUrl' is not an http(s) URL: '012' (write it in full, with https://)"),
         ("updatedDateTime: soon", "updated", None,
          "a.md:3:18: 'updatedDateTime' is not a date: 'soon' (write it as 2026-05-20T07:10:00Z)"),
         ("updatedDateTime: 2020-02-30", "updated", None,
@@ -203,26 +206,26 @@ def test_field_follows_its_rule(front: str, field: str, value: object) -> None:
         ("heat: 1" + "0" * 400, "heat", -1.0,
          "a.md:3:7: 'heat' is not a number: '1" + "0" * 78 + "…' (write a number)"),
         ("locale: English!", "language", "",
-         "a.md:3:9: 'locale' is no language: 'English!' (write a tag such as en or pt-BR)"),
+         "a.md:3:9: 'locale' is not a language tag: 'English!' (write a tag such as en or pt-BR)"),
         ("provider: [a]", "provider", None, "a.md:3:11: 'provider' has no name (write name: and domain: below it)"),
         ("provider: {name: [a]}", "provider", None,
          "a.md:3:11: 'provider' has no name (write name: and domain: below it)"),
         ("topics: [AI, null, [x], {a: b}]", "topics", ("AI",),
-         "a.md:3:9: 'topics' holds what is no text (write a list of texts)"),
-        ("topics: {a: b}", "topics", (), "a.md:3:9: 'topics' holds what is no text (write a list of texts)"),
-        ("images: [/i.png]", "images", (), "a.md:3:9: 'images' holds what is no http(s) address (write url: in full)"),
-        ("images: 5", "images", (), "a.md:3:9: 'images' holds what is no http(s) address (write url: in full)"),
-        ("related: x", "related", (), "a.md:3:10: 'related' holds what is no record (write a list of maps)"),
+         "a.md:3:9: 'topics' has an item that is not text (write a list of texts)"),
+        ("topics: {a: b}", "topics", (), "a.md:3:9: 'topics' has an item that is not text (write a list of texts)"),
+        ("images: [/i.png]", "images", (), "a.md:3:9: 'images' has an item that is not an http(s) URL (write url: in full)"),
+        ("images: 5", "images", (), "a.md:3:9: 'images' has an item that is not an http(s) URL (write url: in full)"),
+        ("related: x", "related", (), "a.md:3:10: 'related' has an item that is not a map (write a list of maps)"),
         ("featuredContent: 'https://www.youtube.com/embed/x'", "video_url", None,
-         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+         "a.md:3:18: 'featuredContent' is not an iframe of a known player (leave it out)"),
         ("featuredContent: '<iframe src=\"https://evil.example/\"></iframe>'", "video_url", None,
-         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+         "a.md:3:18: 'featuredContent' is not an iframe of a known player (leave it out)"),
         ("featuredContent: '<iframe src=\"javascript:x\"></iframe>'", "video_url", None,
-         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+         "a.md:3:18: 'featuredContent' is not an iframe of a known player (leave it out)"),
         ("featuredContent: '<iframe src=\"https://www.youtube.com@evil.example/\"></iframe>'", "video_url", None,
-         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+         "a.md:3:18: 'featuredContent' is not an iframe of a known player (leave it out)"),
         ("featuredContent: '<iframe srcdoc=\"https://www.youtube.com/\"></iframe>'", "video_url", None,
-         "a.md:3:18: 'featuredContent' is no iframe of a known player (leave it out)"),
+         "a.md:3:18: 'featuredContent' is not an iframe of a known player (leave it out)"),
     ],
 )  # fmt: skip
 def test_wrong_field_is_dropped_with_a_warning(front: str, field: str, value: object, line: str) -> None:
@@ -362,7 +365,7 @@ BAD_FLAGS = {
     "2020-05-20": "2020-05-20",
     "[true]": "a list",
     "{a: true}": "a map",
-    "!x true": "a tag or an alias that means nothing here",
+    "!x true": "an unsupported tag or alias",
     "!!str true": "true",
     "!!bool x": "x",
 }
@@ -392,7 +395,7 @@ def test_flag_given_twice_is_rejected_and_hides(flag: str) -> None:
     outcome = rejection(f"{flag}: false\nx: 1\n'{flag}': true")
 
     assert outcome.hides
-    assert str(outcome.problem) == f"a.md:5:1: the key '{flag}' stands twice (keep one of them)"
+    assert str(outcome.problem) == f"a.md:5:1: the key '{flag}' is given twice (keep one of them)"
 
 
 def test_record_hidden_by_its_flag_hides_though_another_field_is_unusable() -> None:
@@ -428,7 +431,7 @@ def test_date_is_an_aware_utc_time_in_every_spelling(spelling: str, moment: date
     outcome = record(f"publishedDateTime: {spelling}", timezone=ZoneInfo("Europe/Berlin"))
 
     assert outcome.published == moment
-    expected = "'publishedDateTime' names no zone, Europe/Berlin is taken"
+    expected = "'publishedDateTime' has no time zone; Europe/Berlin is used"
     assert [one.what for one in outcome.warnings] == [expected] * warned
 
 
@@ -445,7 +448,7 @@ def test_null_date_is_no_date() -> None:
         ("20200520", "20200520"), ("1589958600", "1589958600"), ("12:30:45", "12:30:45"), ("true", "true"),
         ("NO", "NO"), ("[2020-05-20]", "a list"), ("0000-01-01", "0000-01-01"), ("0001-01-01", "0001-01-01"),
         ("'20 Foo 2020 07:10:00 GMT'", "20 Foo 2020 07:10:00 GMT"),
-        ("'２０２０-05-20'", "２０２０-05-20"), ("!x 2020-05-20", "a tag or an alias that means nothing here"),
+        ("'２０２０-05-20'", "２０２０-05-20"), ("!x 2020-05-20", "an unsupported tag or alias"),
         ("2020-05-20T07:10:00Z or later", "2020-05-20T07:10:00Z or later"),
     ],
 )  # fmt: skip
@@ -456,8 +459,8 @@ def test_date_of_publication_that_is_no_date_is_rejected(spelling: str, shown: s
 
 
 @given(st.one_of(st.text(), st.datetimes(), st.dates(), st.integers(), st.none(), st.booleans(), st.floats()))
-def test_utc_time_never_raises(value: object) -> None:
-    found = utc_time(value, ZoneInfo("America/New_York"))
+def test_parse_time_never_raises(value: object) -> None:
+    found = parse_time(value, ZoneInfo("America/New_York"))
 
     assert found is None or found[0].tzinfo is UTC
 
@@ -510,31 +513,31 @@ def test_unusable_id_is_rejected(spelling: str) -> None:
         (b"---\ntitle: T\nx: \xff\n---\n", "a.md:3:4: the file is not UTF-8 (save it as UTF-8)", False),
         ("---\ntitle: T\n---\n".encode("utf-16"), "a.md:1:1: the file is not UTF-8 (save it as UTF-8)", False),
         ("---\ntitle: é".encode()[:-1], "a.md:2:8: the file is not UTF-8 (save it as UTF-8)", True),
-        (b"---\ntitle: T\ntitle: U\n---\n", "a.md:3:1: the key 'title' stands twice (keep one of them)", False),
-        (b"---\ntitle: T\nx: 1\nx: 2\n---\n", "a.md:4:1: a key stands twice (keep one of them)", False),
+        (b"---\ntitle: T\ntitle: U\n---\n", "a.md:3:1: the key 'title' is given twice (keep one of them)", False),
+        (b"---\ntitle: T\nx: 1\nx: 2\n---\n", "a.md:4:1: a key is given twice (keep one of them)", False),
         (b"---\ntitle: T\n&a published: false\nb: *a\n*a : true\n---\n",
-         "a.md:3:1: the key 'published' stands twice (keep one of them)", False),
-        (b"---\ntitle: a: b\n---\n", ("a.md:2:9: front matter is not valid YAML: a ':' stands where no key can be"
-         " (put the value in quotes, or mend the indentation)"), False),
-        (b"---\ntitle: T\npublished:false\n---\n", ("a.md:4:1: front matter is not valid YAML: a key without its ':'"
+         "a.md:3:1: the key 'published' is given twice (keep one of them)", False),
+        (b"---\ntitle: a: b\n---\n", ("a.md:2:9: front matter is not valid YAML: unexpected ':'"
+         " (quote the value, or correct the indentation)"), False),
+        (b"---\ntitle: T\npublished:false\n---\n", ("a.md:4:1: front matter is not valid YAML: a key without ':'"
          " (write 'key: value')"), False),
-        (b"---\ntitle: 'T\n---\n", ("a.md:3:1: front matter is not valid YAML: a quote that is never closed"
+        (b"---\ntitle: 'T\n---\n", ("a.md:3:1: front matter is not valid YAML: a quote is not closed"
          " (close the quote)"), False),
         (b"---\ntitle: [a\n---\n", ("a.md:3:1: front matter is not valid YAML: a bracket, a comma or a dash is missing"
          " (check brackets and indentation)"), False),
-        (b"---\ntitle: @x\n---\n", ("a.md:2:8: front matter is not valid YAML: a tab or a sign that can begin no value"
-         " (use spaces; quote the value)"), False),
-        (b"---\ntitle: *x\n---\n", ("a.md:2:8: front matter is not valid YAML: an alias to no anchor"
-         " (put the value in quotes)"), False),
-        (b'---\ntitle: "a\\qb"\n---\n', ("a.md:2:10: front matter is not valid YAML: a backslash that means nothing in"
+        (b"---\ntitle: @x\n---\n", ("a.md:2:8: front matter is not valid YAML: a value begins with a tab or a special character"
+         " (use spaces; quote it)"), False),
+        (b"---\ntitle: *x\n---\n", ("a.md:2:8: front matter is not valid YAML: an alias without an anchor"
+         " (quote the value)"), False),
+        (b'---\ntitle: "a\\qb"\n---\n', ("a.md:2:10: front matter is not valid YAML: an unknown escape in"
          " double quotes (use single quotes)"), False),
         ("---\nx: 日本\ntitle: a\x00b\n---\n".encode(), ("a.md:3:1: front matter is not valid YAML: a control character"
          " (remove it)"), False),
         (b"---\ntitle: a\x1bb\n---\n", ("a.md:2:1: front matter is not valid YAML: a control character"
          " (remove it)"), False),
-        (b"---\ntitle: T\n...\npublished: false\n---\n", ("a.md:4:1: front matter is not valid YAML: a text before or"
-         " after the keys (indent it or put it in quotes)"), False),
-        (b'---\ntitle: "a\\uD800b"\n---\n', ("a.md:2:12: front matter is not valid YAML: an escape that names no character"
+        (b"---\ntitle: T\n...\npublished: false\n---\n", ("a.md:4:1: front matter is not valid YAML: text before or"
+         " after the keys (indent it or quote it)"), False),
+        (b'---\ntitle: "a\\uD800b"\n---\n', ("a.md:2:12: front matter is not valid YAML: an escape of no character"
          " (write the character itself)"), False),
         (b"---\ntitle: T\n<<: 5\n---\n", ("a.md:3:5: front matter is not valid YAML: it cannot be read"
          " (check it with a YAML linter)"), False),
@@ -610,8 +613,8 @@ def test_depth_is_limited_exactly(kind: str, limit: int) -> None:
     outcome = parse("title: T\n" + nested(kind, limit + 1), max_depth=limit)
 
     assert isinstance(outcome, Rejection)
-    assert outcome.problem.what == "front matter nests too deep"
-    assert outcome.problem.todo == "flatten it or raise max_depth"
+    assert outcome.problem.what == "front matter is nested too deeply"
+    assert outcome.problem.hint == "flatten it or raise max_depth"
 
 
 @pytest.mark.parametrize(
@@ -627,24 +630,24 @@ def test_nodes_are_limited_exactly_with_aliases_written_out(value: str, nodes: i
     outcome = parse(front, max_nodes=nodes - 1)
 
     assert isinstance(outcome, Rejection)
-    assert outcome.problem.what == "front matter holds too much"
+    assert outcome.problem.what == "front matter has too many values"
 
 
 @pytest.mark.parametrize(
     ("front", "what"),
     [
-        ("x: " + "[" * 200_000, "front matter nests too deep"),
-        ("x: " + "{a: " * 100_000, "front matter nests too deep"),
-        ("x: " + "- " * 200_000, "front matter is not valid YAML: a '-' stands where no list can begin"),
-        ("x:\n" + "- " * 200_000, "front matter nests too deep"),
-        ("? " * 200_000, "front matter nests too deep"),
-        (nested("block", 1200), "front matter nests too deep"),
-        (nested("separators", 1000), "front matter nests too deep"),
+        ("x: " + "[" * 200_000, "front matter is nested too deeply"),
+        ("x: " + "{a: " * 100_000, "front matter is nested too deeply"),
+        ("x: " + "- " * 200_000, "front matter is not valid YAML: unexpected '-'"),
+        ("x:\n" + "- " * 200_000, "front matter is nested too deeply"),
+        ("? " * 200_000, "front matter is nested too deeply"),
+        (nested("block", 1200), "front matter is nested too deeply"),
+        (nested("separators", 1000), "front matter is nested too deeply"),
         ("a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
-         + "\n".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)), "front matter holds too much"),
+         + "\n".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)), "front matter has too many values"),
         ("m0: &m0 {k: 1}\n" + "\n".join(f"m{i}: &m{i} {{<<: [{','.join([f'*m{i - 1}'] * 9)}]}}" for i in range(1, 9)),
-         "front matter holds too much"),
-        ("x: [" + "a," * 20_000 + "]", "front matter holds too much"),
+         "front matter has too many values"),
+        ("x: [" + "a," * 20_000 + "]", "front matter has too many values"),
     ],
 )  # fmt: skip
 def test_bomb_is_rejected(front: str, what: str) -> None:
@@ -886,7 +889,7 @@ def test_problem_line_shows_a_long_value_cut() -> None:
 )
 def test_key_that_is_nearly_one_of_ours_is_a_warning_that_names_ours(front: str, meant: str) -> None:
     (warning,) = record(front).warnings
-    assert str(warning) == f"a.md:3:1: a key that nothing reads; was '{meant}' meant? (mend its spelling)"
+    assert str(warning) == f"a.md:3:1: unknown key; did you mean '{meant}'? (correct its spelling)"
 
 
 @pytest.mark.parametrize(
@@ -942,13 +945,13 @@ def test_a_key_twice_in_two_cases_is_a_key_twice_and_hides(form: str, other: str
     outcome = parse_key(form, "Published", "true", other, "true")
 
     assert isinstance(outcome, Rejection)
-    assert (outcome.problem.what, outcome.hides) == ("the key 'published' stands twice", True)
+    assert (outcome.problem.what, outcome.hides) == ("the key 'published' is given twice", True)
 
 
 def test_tables_of_toml_in_two_cases_are_a_key_twice() -> None:
     outcome = parse_bytes(b"+++\ntitle = 'T'\n[provider]\nname = 'A'\n[Provider]\nname = 'B'\n+++\n")
 
-    assert lines(outcome) == ["a.md:5:2: the key 'provider' stands twice (keep one of them)"]
+    assert lines(outcome) == ["a.md:5:2: the key 'provider' is given twice (keep one of them)"]
 
 
 @formats
@@ -980,7 +983,7 @@ def test_a_key_that_is_almost_one_that_can_hide_rejects_with_its_right_spelling(
         return
     assert isinstance(outcome, Rejection), outcome
     assert outcome.hides == (meant != "publishedDateTime")
-    assert outcome.problem.todo == f"write '{meant}', or give the key another name"
+    assert outcome.problem.hint == f"write '{meant}', or give the key another name"
     assert outcome.problem.line == {"json": 2, "exact yaml": 4}.get(form, 3)
     assert f"'{key}'" not in str(outcome.problem)
     assert value.strip('"') not in str(outcome.problem)

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator import cli
-from aggregator.cli.reports import github_line
-from aggregator.display import json_text, shown_time, visible, visible_facts
-from aggregator.problems import Problem
+from aggregator.cli.check import github_line
+from aggregator.cli.printing import json_text, visible_data
+from aggregator.problems import Problem, shown_time, visible
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = f"a\x1b[31mb\x07\x9b2J\u2028\x7f{BIDI}z"
@@ -40,7 +40,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 @given(st.text(st.characters(exclude_categories=[])))
-def test_what_is_made_visible_commands_no_terminal_and_can_be_printed(text: str) -> None:
+def test_a_visible_text_has_no_control_characters_and_can_be_printed(text: str) -> None:
     shown = visible(text)
     assert not RAW.search(shown)
     assert "\n" not in shown
@@ -59,7 +59,7 @@ def test_plain_texts_in_any_script_stay_as_they_are() -> None:
     for text in ("Café – “x”", "日本語", "می\u200cخواهم", "👩\u200d💻", "a\u00a0b", "שלום"):
         assert visible(text) == text
     assert visible("bad\udcff\udcfe\n\x1b\u202e") == r"bad\xff\xfe\n\x1b\u202e"
-    assert visible_facts({"a": ["\x1b", 1, None, {"b": "\r"}]}) == {"a": [r"\x1b", 1, None, {"b": r"\r"}]}
+    assert visible_data({"a": ["\x1b", 1, None, {"b": "\r"}]}) == {"a": [r"\x1b", 1, None, {"b": r"\r"}]}
 
 
 def test_times_carry_their_offset() -> None:
@@ -116,7 +116,7 @@ def test_no_command_prints_what_a_terminal_would_obey(
     assert json.loads(out)["title"] == title
 
 
-def test_a_name_that_is_no_text_and_nowhere_is_not_found(shop: Shop) -> None:
+def test_a_path_that_is_not_utf8_is_no_record(shop: Shop) -> None:
     shop.run("build")
     done = shop.run("explain", os.fsdecode(b"bad\xff\xfename.md"))
     assert (done.returncode, done.stdout) == (2, "")
@@ -160,7 +160,7 @@ def test_a_build_works_whatever_its_streams_are(shop: Shop, streams: str) -> Non
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_data_that_could_not_be_written_is_told_and_is_1(shop: Shop) -> None:
+def test_data_that_could_not_be_written_exits_with_1_and_a_message(shop: Shop) -> None:
     shop.run("build")
     for arguments in (("feeds", "--json"), ("status",), ("schema",), ("explain", "a.md")):
         shop.record("a.md")
@@ -171,7 +171,7 @@ def test_data_that_could_not_be_written_is_told_and_is_1(shop: Shop) -> None:
     assert run_shell(shop, "status", "--nope", streams=">/dev/full 2>&1").returncode == 2
 
 
-def test_a_reader_that_goes_away_changes_no_exit_code(shop: Shop) -> None:
+def test_a_pipe_that_closes_early_changes_no_exit_code(shop: Shop) -> None:
     shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
     shop.record("a.md", "Story")
     for arguments, code in ((("build", "--strict"), 1), (("build",), 0), (("check",), 1), (("status",), 0)):
@@ -186,7 +186,7 @@ def test_a_reader_that_goes_away_changes_no_exit_code(shop: Shop) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_service_starts_and_ends_though_nothing_takes_what_it_says(shop: Shop) -> None:
+def test_a_service_starts_and_ends_without_a_reader_of_its_streams(shop: Shop) -> None:
     shop.record("a.md", "Story")
     shop.configure(serve="port = 0", schedule='every = "1s"')
     program = (
@@ -203,7 +203,7 @@ def test_a_service_starts_and_ends_though_nothing_takes_what_it_says(shop: Shop)
     assert shop.titles() == ["Story"]
 
 
-def test_a_service_logs_as_much_as_is_asked_for(shop: Shop) -> None:
+def test_verbose_and_quiet_set_the_level_of_the_log(shop: Shop) -> None:
     shop.configure(serve="port = 0", schedule='every = "1s"\nwatch = false')
     shop.record("a.md", "Story")
     quiet = shop.start("run", "--quiet")

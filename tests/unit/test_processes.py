@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import slow
 
+from aggregator.errors import StoppedError
 from aggregator.processes import Worker, WorkerFailedError, WorkerLostError
 
 TESTS = Path(__file__).parent
@@ -29,14 +30,14 @@ def test_a_process_answers_many_calls_and_is_started_once(worker: Worker) -> Non
     assert worker.call(os.getpid) == worker.call(os.getpid) != os.getpid()
 
 
-@pytest.mark.parametrize(("function", "arguments"), [(slow.hang, ()), (time.sleep, (60,))])
+@pytest.mark.parametrize(("function", "arguments", "deadline"), [(slow.hang, (), "cpu"), (time.sleep, (60,), "clock")])
 def test_work_and_sleep_end_at_their_deadline_and_the_process_is_replaced(
-    worker: Worker, function: object, arguments: tuple[object, ...]
+    worker: Worker, function: object, arguments: tuple[object, ...], deadline: str
 ) -> None:
     first = worker.call(os.getpid)
     with pytest.raises(WorkerLostError) as lost:
         worker.call(function, *arguments, cpu_s=0.2, clock_s=2)  # type: ignore[arg-type]
-    assert lost.value.timed_out
+    assert lost.value.deadline == deadline
     assert worker.call(os.getpid) != first
 
 
@@ -45,6 +46,24 @@ def test_a_process_that_somebody_killed_is_replaced(worker: Worker) -> None:
     os.kill(first, 9)
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
     assert worker.call(os.getpid) != first
+
+
+def test_a_stop_ends_a_call_and_its_process_soon() -> None:
+    calls = []
+
+    def check_stop() -> None:
+        calls.append(time.monotonic())
+        if len(calls) == 3:
+            raise StoppedError
+
+    with Worker(check_stop) as worker:
+        process = worker.call(os.getpid)
+        with pytest.raises(StoppedError):
+            worker.call(slow.hang)
+
+        assert not is_running(process)
+        assert calls[2] - calls[0] < 2
+        assert worker.call(len, "abc") == 3  # by a new process, which does not answer the call that was stopped
 
 
 def test_of_an_error_only_its_kind_comes_back(worker: Worker) -> None:

@@ -134,11 +134,11 @@ def test_topics_are_read_by_their_tables() -> None:
     tables = TopicTables(
         alias={"a.i.": "ai", "ml": "ai"}, parents={"edge ai": "ai", "ai": "science"}, names={"ai": "AI", "science": "S"}
     )
-    assert tables.all_of(["a.i.", "maps"]) == {"ai", "science", "maps"}
-    assert tables.all_of(["edge ai"]) == {"edge ai", "ai", "science"}
-    assert tables.all_of(["science"]) == {"science"}
-    assert tables.named(["ML", "Maps", "Ai"], str.lower) == {"ai": "AI", "maps": "Maps"}
-    assert tables.named(["Ai", "ML"], str.lower) == {"ai": "Ai"}
+    assert tables.with_parents(["a.i.", "maps"]) == {"ai", "science", "maps"}
+    assert tables.with_parents(["edge ai"]) == {"edge ai", "ai", "science"}
+    assert tables.with_parents(["science"]) == {"science"}
+    assert tables.shown_names(["ML", "Maps", "Ai"], str.lower) == {"ai": "AI", "maps": "Maps"}
+    assert tables.shown_names(["Ai", "ML"], str.lower) == {"ai": "Ai"}
 
 
 # a reading of the rules of its own
@@ -255,8 +255,8 @@ def test_an_entry_is_in_what_its_topics_stand_for_and_all_that_these_belong_to(
         inside |= {links[one] for links in (alias, parent) for one in inside if one in links}
     inside -= alias.keys()
     tables = read_tables(table)
-    assert tables.all_of(stated) == inside
-    shown = tables.named(stated, str.lower)
+    assert tables.with_parents(stated) == inside
+    shown = tables.shown_names(stated, str.lower)
     assert set(shown) <= inside
     assert set(shown) == {one for one in stated if one not in alias} | {_end(alias, one) for one in stated}
 

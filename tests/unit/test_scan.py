@@ -24,10 +24,10 @@ from aggregator.scan import (
     KnownFile,
     Missing,
     Unreadable,
+    list_records,
     path_locator,
     scan_folder,
     scan_paths,
-    walk_folder,
 )
 
 MD = ("*.md",)
@@ -40,7 +40,7 @@ def write(root: Path, *paths: str) -> None:
 
 
 def paths(root: Path, include: tuple[str, ...] = MD) -> list[str]:
-    return [item.path for item in walk_folder(source(root, include))]
+    return [item.path for item in list_records(source(root, include))]
 
 
 def known(
@@ -84,7 +84,7 @@ def test_walk_states_source_size_times_and_inode(tmp_path: Path) -> None:
     os.utime(tmp_path / "a.md", ns=(1, 123_456_789))
     status = (tmp_path / "a.md").stat()
 
-    (found,) = walk_folder(source(tmp_path))
+    (found,) = list_records(source(tmp_path))
 
     assert found == SourceFile("s", "a.md", 1, 123_456_789, status.st_ctime_ns, status.st_ino)
 
@@ -120,7 +120,7 @@ def test_excluded_names_are_no_records_in_any_folder(tmp_path: Path) -> None:
     write(tmp_path, "a.md", "a.sync-conflict-20260101.md", "b/c.md", "b/c.sync-conflict-20260101.md", "README.md")
     here = source(tmp_path, exclude=("*.sync-conflict-*", "README.*"))
 
-    assert [item.path for item in walk_folder(here)] == ["a.md", "b/c.md"]
+    assert [item.path for item in list_records(here)] == ["a.md", "b/c.md"]
     found = scan_paths(here, {"README.md"}, lambda _: iter([[known("README.md")]]), lambda _files: None)
     assert list(found) == [Missing("README.md")]
     locate = path_locator(here)
@@ -156,7 +156,7 @@ def test_link_to_what_a_scan_would_not_read_is_skipped(tmp_path: Path, target: s
     (tmp_path / "x.md").symlink_to(target)
     here = source(tmp_path, exclude=("draft*",))
 
-    assert [item.path for item in walk_folder(here)] == ["d/e.md"]
+    assert [item.path for item in list_records(here)] == ["d/e.md"]
     found = scan_paths(here, {"x.md"}, lambda _: iter([[known("x.md")]]), lambda _files: None)
     assert list(found) == [Missing("x.md")]
 

@@ -1,4 +1,4 @@
-"""What a command imports: nothing that it does not need."""
+"""A command imports only what it needs."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ def test_a_check_opens_no_store(shop: Shop) -> None:
     )
 
 
-def test_a_look_at_the_store_reads_no_record(shop: Shop) -> None:
+def test_status_and_feeds_import_neither_parsers_nor_renderers(shop: Shop) -> None:
     shop.run("build")
     unneeded = READING | RENDERING | SERVICE | POSTGRESQL | SELDOM - {"rich"}
     assert imported_by(shop, "status") & unneeded == set()
     assert imported_by(shop, "feeds") & unneeded == set()
 
 
-def test_help_and_version_import_no_more_than_the_commands(shop: Shop) -> None:
+def test_help_and_version_import_no_command(shop: Shop) -> None:
     for option in ("--help", "--version"):
         ours = {name for name in imported_by(shop, option) if name.startswith("aggregator.")}
         assert ours == {
             "aggregator.cli",
             "aggregator.errors",
-            "aggregator.logs",
             "aggregator.cli.printing",
-            "aggregator.display",
+            "aggregator.problems",
+            "aggregator.paths",
         }
 
 

@@ -1,92 +1,78 @@
-"""Front matter: the text of a file -> its keys with their places, and its body. The home of python-frontmatter.
+"""The text of a file -> its front matter and its body. The home of python-frontmatter.
 
-YAML stands between lines `---`, TOML between lines `+++`, JSON is an object at the start of the file. As in Eleventy,
-a language may stand behind the fence: `---json`.
+YAML is between lines `---`, TOML between lines `+++`, and JSON is an object at the start of the file. As in Eleventy,
+the opening fence may name a language: `---json`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 
 import frontmatter
 from frontmatter.default_handlers import BaseHandler
 
-from aggregator.parse.front_matter.fast_yaml import read_bare_yaml
+from aggregator.parse.front_matter.fast_yaml import read_fast_yaml
 from aggregator.parse.front_matter.json import end_of_object, read_json
 from aggregator.parse.front_matter.toml import read_toml
-from aggregator.parse.front_matter.values import FrontMatterError, Limits, Matter, Wanted
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits
 from aggregator.parse.front_matter.yaml import read_yaml
 
 _OPENING = re.compile(r"(?:---(yaml|toml|json)?|(\+\+\+))[ \t]*(?=\n|\Z)")
 _CLOSING = {fence: re.compile(rf"\n{re.escape(fence)}[ \t]*(?=\n|\Z)") for fence in ("---", "+++")}
-_OBJECT = re.compile(r"\{(?![{%<#])")  # those begin the tags of templates
-_READERS: dict[str, Callable[[str, int, Wanted, Limits], Matter]] = {
-    "yaml": read_yaml,
-    "toml": read_toml,
-    "json": read_json,
-}
+_OBJECT = re.compile(r"\{(?![{%<#])")  # `{{`, `{%`, `{<` and `{#` begin template tags
+_Reader = Callable[[str, int, AllowedKeys, Limits], FrontMatter]
+_READERS: dict[str, _Reader] = {"yaml": read_yaml, "toml": read_toml, "json": read_json}
 
 
-def read_front_matter(text: str, wanted: Wanted, limits: Limits, *, bare: bool = False) -> tuple[Matter, str]:
-    """What the front matter of `text` says in the keys that are `wanted`, and the body. Raises FrontMatterError.
-
-    With `bare`, values may be bare, which is quicker.
-    """
-    handler = _Handler(wanted, limits, _leading_lines(text) + 1, bare=bare)
+def read_front_matter(
+    text: str, allowed: AllowedKeys, limits: Limits, *, fast: bool = False
+) -> tuple[FrontMatter, str]:
+    """The front matter of a file, and its body. Raises FrontMatterError. With `fast`, positions may be missing."""
+    opening_line = text.count("\n", 0, len(text) - len(text.lstrip())) + 1  # the library strips the lines before it
+    handler = _Handler(allowed, limits, opening_line, fast=fast)
     _, body = frontmatter.parse(text, handler=handler)
-    return handler.matter, body
+    return handler.front_matter, body
 
 
 class _Handler(BaseHandler):
-    """Splits at exact fences, refuses what the default handlers silently take for no front matter."""
+    """Splits at exact fences; raises where the default handlers silently find no front matter."""
 
-    matter: Matter
+    front_matter: FrontMatter
 
-    def __init__(self, wanted: Wanted, limits: Limits, opening_line: int, *, bare: bool) -> None:
-        self._wanted, self._limits, self._bare = wanted, limits, bare
-        self._line = opening_line
-        self._read: Callable[[str, int, Wanted, Limits], Matter] = read_yaml
+    def __init__(self, allowed: AllowedKeys, limits: Limits, opening_line: int, *, fast: bool) -> None:
+        self._allowed, self._limits, self._fast = allowed, limits, fast
+        self._opening_line = opening_line
+        self._first_line = opening_line + 1
+        self._read: _Reader = read_yaml
 
     def split(self, text: str) -> tuple[str, str]:
-        """The front matter and the body; errors are never ValueError, which the library swallows."""
+        """The front matter and the body. Raises FrontMatterError; the library would swallow a ValueError."""
         if _OBJECT.match(text):
             end = end_of_object(text, 0)
             if end is None:
-                raise self._unclosed("}")
-            self._read = partial(_at_opening, read_json)
+                raise self._unclosed_error("}")
+            self._read, self._first_line = read_json, self._opening_line
             return text[:end], text[end:]
         opening = _OPENING.match(text)
         if opening is None:
             start = text[:3].rstrip()
             cut = "\n" not in text and any(fence.startswith(start) for fence in _CLOSING)
-            raise FrontMatterError(self._line, 1, "no front matter", "begin the file with a line '---'", unclosed=cut)
+            hint = "begin the file with a line '---'"
+            raise FrontMatterError(self._opening_line, 1, "no front matter", hint, unclosed=cut)
         fence = opening[2] or "---"
         closing = _CLOSING[fence].search(text, opening.end())
         if closing is None:
-            raise self._unclosed(fence)
+            raise self._unclosed_error(fence)
         self._read = read_toml if opening[2] else _READERS[opening[1] or "yaml"]
         return text[opening.end() + 1 : closing.start() + 1], text[closing.end() + 1 :]
 
     def load(self, fm: str) -> dict[str, object]:
-        """Nothing: what the front matter says is kept in `matter`, whose keys are no arguments of the library."""
-        bare = read_bare_yaml(fm, self._wanted, self._limits) if self._bare and self._read is read_yaml else None
-        self.matter = bare or self._read(fm, self._line + 1, self._wanted, self._limits)
+        """Sets `front_matter` and returns nothing, because the library would pass the keys as arguments."""
+        fast = read_fast_yaml(fm, self._allowed, self._limits) if self._fast and self._read is read_yaml else None
+        self.front_matter = fast or self._read(fm, self._first_line, self._allowed, self._limits)
         return {}
 
-    def _unclosed(self, fence: str) -> FrontMatterError:
-        todo = f"close it with a line '{fence}'"
-        return FrontMatterError(self._line, 1, "front matter without an end", todo, unclosed=True)
-
-
-def _at_opening(
-    read: Callable[[str, int, Wanted, Limits], Matter], fm: str, line: int, wanted: Wanted, limits: Limits
-) -> Matter:
-    """Front matter that begins in the line of its opening, as an object does."""
-    return read(fm, line - 1, wanted, limits)
-
-
-def _leading_lines(text: str) -> int:
-    """How many lines the library strips from the start of `text`."""
-    return text.count("\n", 0, len(text) - len(text.lstrip()))
+    def _unclosed_error(self, fence: str) -> FrontMatterError:
+        hint = f"close it with a line '{fence}'"
+        return FrontMatterError(self._opening_line, 1, "front matter without an end", hint, unclosed=True)

@@ -7,16 +7,16 @@ import re
 from typing import Any, NoReturn
 
 from aggregator.parse.front_matter.values import (
+    AllowedKeys,
+    FrontMatter,
     FrontMatterError,
     Limits,
     Lines,
-    Matter,
     Scalar,
     Value,
-    Wanted,
     find_excess,
     make_value,
-    too_deep,
+    too_deep_error,
 )
 
 # Unclosed strings match to the end of the text, so the expression is linear.
@@ -51,7 +51,7 @@ def end_of_object(text: str, start: int) -> int | None:
     return None
 
 
-def read_json(fm: str, first_line: int, wanted: Wanted, limits: Limits) -> Matter:
+def read_json(fm: str, first_line: int, allowed: AllowedKeys, limits: Limits) -> FrontMatter:
     """The wanted keys of the JSON object `fm`. Raises FrontMatterError."""
     lines = Lines(fm, first_line)
     pairs = _parse(fm, lines)
@@ -59,17 +59,17 @@ def read_json(fm: str, first_line: int, wanted: Wanted, limits: Limits) -> Matte
     if excess := find_excess(pairs, limits):
         index, refusal = excess
         raise refusal(*lines.at(offsets[index][0]))
-    matter = Matter(wanted)
+    matter = FrontMatter(allowed)
     seen = set()
     for (key, value), (key_at, value_at) in zip(pairs, offsets, strict=True):
         plain = key.lower()
         if plain in seen:
-            raise matter.twice(key, *lines.at(key_at))
+            raise matter.duplicate_key_error(key, *lines.at(key_at))
         seen.add(plain)
-        if name := matter.asked(key):
+        if name := matter.canonical_name(key):
             matter.values[name] = Value(make_value(value), *lines.at(value_at))
-        elif near := wanted.near(key):
-            matter.miss(near, make_value(value) if near.hiding else None, *lines.at(key_at))
+        elif near := allowed.near_miss(key):
+            matter.add_near_miss(near, make_value(value) if near.hiding else None, *lines.at(key_at))
     return matter
 
 
@@ -99,7 +99,7 @@ def _parse(fm: str, lines: Lines) -> list[tuple[str, Any]]:
         what, hint = next(known, ("it cannot be read", _LINTER))
         raise FrontMatterError(*lines.at(error.pos), f"front matter is not valid JSON: {what}", hint) from None
     except RecursionError:
-        raise too_deep(*lines.at(0)) from None
+        raise too_deep_error(*lines.at(0)) from None
     if not isinstance(root, dict):
         raise FrontMatterError(*lines.at(0), "front matter is not a map of keys", 'write {"key": value, …}')
     return objects[0]

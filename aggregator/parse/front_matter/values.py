@@ -1,6 +1,6 @@
-"""What the readers of YAML, TOML and JSON share: keys, values with their places, limits, errors.
+"""What the readers of YAML, TOML and JSON share: keys, values with positions, limits and errors.
 
-Only the keys that are asked for are ever made into values: what is not public leaves no reader, not in an error either.
+Only mapped keys become values. Unmapped values never leave a reader, not even in an error.
 """
 
 from __future__ import annotations
@@ -12,31 +12,47 @@ from datetime import date, time
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
+MAX_PLAIN_KEYS = 100
+"""Most keys of a map for the fast path."""
+MAX_NEAR_KEY = 40
+"""Characters of a key that are compared with the mapped keys."""
+
 
 class FrontMatterError(Exception):
-    """The front matter cannot be used. `line` and `column` count from 1.
-
-    `unclosed`: the end is missing, which may still come. `key` is the wanted key that is to blame, if it is one.
-    """
+    """The front matter cannot be used. `line` and `column` count from 1."""
 
     def __init__(
-        self, line: int, column: int, what: str, todo: str, *, unclosed: bool = False, key: str | None = None
+        self, line: int, column: int, what: str, hint: str, *, unclosed: bool = False, key: str | None = None
     ) -> None:
         super().__init__(what)
-        self.line, self.column, self.what, self.todo = line, column, what, todo
-        self.unclosed, self.key = unclosed, key
+        self.line, self.column, self.what, self.hint = line, column, what, hint
+        self.unclosed = unclosed  # the end is missing; the file may still be being written
+        self.key = key  # the mapped key that is wrong, if any
 
 
-MAX_PLAIN_KEYS = 100
-"""Keys of a map that is read quickly."""
 MAX_PARSED_DEPTH = 256
 """Levels of a parsed value that recursive functions can handle."""
-MAX_NEAR_KEY = 40
-"""Characters of a key that is compared with ours."""
+
+
+def too_deep_error(line: int, column: int) -> FrontMatterError:
+    """The error of front matter beyond `Limits.depth`."""
+    return FrontMatterError(line, column, "front matter is nested too deeply", "flatten it or raise max_depth")
+
+
+def too_many_values_error(line: int, column: int) -> FrontMatterError:
+    """The error of front matter beyond `Limits.nodes`."""
+    return FrontMatterError(line, column, "front matter has too many values", "cut it or raise max_nodes")
+
+
+class Limits(NamedTuple):
+    """How deep front matter may nest, and how many values it may have with aliases expanded."""
+
+    depth: int
+    nodes: int
 
 
 class Scalar(str):
-    """A value that is not text, as the file spells it; `value` is what it means (a bool, number, date or None)."""
+    """The spelling of a value that is not text, with its `value`: a bool, number, date or None."""
 
     __slots__ = ("value",)
     value: object
@@ -48,113 +64,80 @@ class Scalar(str):
 
 
 class Opaque:
-    """What stands for a value that cannot be made, such as that of a YAML tag that is not known."""
+    """A placeholder for an unsupported value, such as an unknown YAML tag."""
 
 
 class Value(NamedTuple):
-    """A top-level value and where it begins: texts are str, other scalars Scalar, the rest dicts and lists of them.
+    """A top-level value and its position, from 1; without positions, 0."""
 
-    Keys of dicts are as the file spells them.
-    """
-
-    value: Any
+    value: Any  # str, Scalar, Opaque, or dicts and lists of them; keys of dicts are spelled as in the file
     line: int
     column: int
-
-
-class Limits(NamedTuple):
-    """How deep front matter may nest, and how many values it may hold with aliases written out."""
-
-    depth: int
-    nodes: int
-
-
-class Near(NamedTuple):
-    """What a key that nothing reads is nearly: `meant` is the key that it looks like, if there is one; `hiding` are the
-    keys one edit away that can hide a record."""
-
-    meant: str | None
-    hiding: tuple[str, ...]
 
 
 class NearMiss(NamedTuple):
-    """A key that nothing reads and that is nearly one of ours. It is never named, and its value never shown.
+    """An unmapped key that is nearly a mapped key. The key itself is never shown, and its value is not either."""
 
-    `hiding` are keys that can hide a record, which the record lacks; `value` is for them alone.
-    """
-
-    meant: str | None
-    hiding: tuple[str, ...]
-    value: Any
-    line: int
-    column: int
+    meant: str | None  # the mapped key that it looks like
+    hiding: tuple[str, ...]  # keys one edit away that can hide a record
+    value: Any = None  # None unless `hiding`
+    line: int = 0
+    column: int = 0
 
 
-class Wanted:
-    """The top-level keys that are asked for, in any case; those of `hiding` can hide a record."""
+class AllowedKeys:
+    """The mapped top-level keys, compared without case. Those of `hiding` can hide a record."""
 
     def __init__(self, keys: Iterable[str], hiding: Iterable[str] = ()) -> None:
-        self.names: dict[str, str] = {}
-        """The keys as they are asked for, by how they compare; of several spellings the first."""
+        self.names: dict[str, str] = {}  # canonical names by lower case; of several spellings the first
         for key in keys:
             self.names.setdefault(key.lower(), key)
-        self._asked = frozenset(self.names.values())
+        self._keys = frozenset(self.names.values())
         self._hiding = frozenset(hiding)
 
-    def names_of(self, keys: tuple[object, ...]) -> tuple[str, ...] | None:
-        """For each of the keys of a map the name it is asked for by, or an empty string; None if there is something to
-        say about one, or they are not as many texts."""
-        return _names_of(self, keys) if len(keys) <= MAX_PLAIN_KEYS else None
+    def canonical_names(self, keys: tuple[object, ...]) -> tuple[str, ...] | None:
+        """The canonical name of each key of a map, "" for unmapped keys.
 
-    def near(self, key: str) -> Near | None:
-        """What a key that is not asked for is nearly, if it is nearly one that is."""
-        return _near_key(key, self._asked, self._hiding)
+        None if a key is a near miss, a duplicate or not text, or if there are too many: such maps need positions.
+        """
+        return _canonical_names(self, keys) if len(keys) <= MAX_PLAIN_KEYS else None
+
+    def near_miss(self, key: str) -> NearMiss | None:
+        """The mapped keys that the unmapped `key` nearly is, if any."""
+        return _near_miss(key, self._keys, self._hiding)
 
 
-class Matter:
-    """What one file says in its front matter: `values` by the keys asked for, and `misses`, keys that are nearly one.
+class FrontMatter:
+    """The parsed front matter: `values` by canonical name of their keys. Filled by the readers."""
 
-    Readers fill it; `line` and `column` count from 1. Values that are `bare` have neither places nor spellings: what is
-    not text is a bool, an int, a float or None.
-    """
-
-    def __init__(self, wanted: Wanted, *, bare: bool = False) -> None:
+    def __init__(self, allowed: AllowedKeys, *, has_positions: bool = True) -> None:
         self.values: dict[str, Value] = {}
-        self.bare = bare
-        self._wanted = wanted
-        self._misses: list[NearMiss] = []
+        # without positions there are no Scalars either, but plain bools, ints, floats and None
+        self.has_positions = has_positions
+        self._allowed = allowed
+        self._near_misses: list[NearMiss] = []
 
     @property
-    def misses(self) -> list[NearMiss]:
-        """The keys that may be misspelt, less those whose right spelling is there too."""
-        if not self._misses:
-            return self._misses
-        lacked = (_lacked(miss, self.values) for miss in self._misses)
-        return [miss for miss in lacked if miss.meant or miss.hiding]
+    def near_misses(self) -> list[NearMiss]:
+        """The likely typos, without those whose right spelling is present too."""
+        if not self._near_misses:
+            return self._near_misses
+        missing = (_without_present(miss, self.values) for miss in self._near_misses)
+        return [miss for miss in missing if miss.meant or miss.hiding]
 
-    def asked(self, key: str) -> str | None:
-        """The name that `key` is asked for by, if it is."""
-        return self._wanted.names.get(key.lower())
+    def canonical_name(self, key: str) -> str | None:
+        """The canonical name of a mapped key."""
+        return self._allowed.names.get(key.lower())
 
-    def miss(self, near: Near, value: Any, line: int, column: int) -> None:
-        """Notes a key that is not asked for and nearly one that is."""
-        self._misses.append(NearMiss(near.meant, near.hiding, value, line, column))
+    def add_near_miss(self, miss: NearMiss, value: Any, line: int, column: int) -> None:
+        """Adds an unmapped key that is nearly a mapped key, with its value and position."""
+        self._near_misses.append(miss._replace(value=value, line=line, column=column))
 
-    def twice(self, key: str, line: int, column: int) -> FrontMatterError:
-        """The refusal of a key that stands twice; it is named only if it is asked for."""
-        known = self.asked(key)
-        what = f"the key '{known}' stands twice" if known else "a key stands twice"
-        return FrontMatterError(line, column, what, "keep one of them", key=known)
-
-
-def too_deep(line: int, column: int) -> FrontMatterError:
-    """The refusal of front matter that nests deeper than the limit."""
-    return FrontMatterError(line, column, "front matter nests too deep", "flatten it or raise max_depth")
-
-
-def too_much(line: int, column: int) -> FrontMatterError:
-    """The refusal of front matter with more values than the limit."""
-    return FrontMatterError(line, column, "front matter holds too much", "cut it or raise max_nodes")
+    def duplicate_key_error(self, key: str, line: int, column: int) -> FrontMatterError:
+        """The error of a key that is given twice; it is named only if it is mapped."""
+        name = self.canonical_name(key)
+        what = f"the key '{name}' is given twice" if name else "a key is given twice"
+        return FrontMatterError(line, column, what, "keep one of them", key=name)
 
 
 def find_excess(
@@ -168,7 +151,7 @@ def find_excess(
         while level:
             nodes += len(level)
             if nodes > limits.nodes:
-                return index, too_much
+                return index, too_many_values_error
             inner: list[Any] = []
             for item in level:
                 if isinstance(item, dict):
@@ -178,7 +161,7 @@ def find_excess(
                     inner.append(item)
             depth += bool(inner)
             if depth > max_depth:
-                return index, too_deep
+                return index, too_deep_error
             level = [item for items in inner for item in items]
     return None
 
@@ -204,52 +187,52 @@ def _whole_number(value: int) -> Scalar | Opaque:
 
 
 class Lines:
-    """Line and column of an offset in the front matter `text`, which begins at `first_line` of its file."""
+    """Positions in the front matter `text`, which begins at `first_line` of its file."""
 
     def __init__(self, text: str, first_line: int) -> None:
         self._text, self._first = text, first_line
 
     def at(self, offset: int) -> tuple[int, int]:
-        """Line and column, from 1."""
+        """Line and column of an offset, from 1."""
         return self._first + self._text.count("\n", 0, offset), offset - self._text.rfind("\n", 0, offset)
 
 
-@lru_cache(maxsize=256)  # files have few sets of keys between them
-def _names_of(wanted: Wanted, keys: tuple[object, ...]) -> tuple[str, ...] | None:
+@lru_cache(maxsize=256)  # most files share a few sets of keys
+def _canonical_names(allowed: AllowedKeys, keys: tuple[object, ...]) -> tuple[str, ...] | None:
     texts = [key for key in keys if isinstance(key, str)]
-    names = tuple(wanted.names.get(key.lower(), "") for key in texts)
-    near = (wanted.near(key) for key, name in zip(texts, names, strict=True) if not name)
-    doubtful = any(one and {one.meant, *one.hiding}.difference(names, (None,)) for one in near)
-    return None if doubtful or len({key.lower() for key in texts}) < len(keys) else names
+    names = tuple(allowed.names.get(key.lower(), "") for key in texts)
+    misses = (allowed.near_miss(key) for key, name in zip(texts, names, strict=True) if not name)
+    has_typo = any(miss and {miss.meant, *miss.hiding}.difference(names, (None,)) for miss in misses)
+    return None if has_typo or len({key.lower() for key in texts}) < len(keys) else names
 
 
-def _lacked(miss: NearMiss, values: Container[str | None]) -> NearMiss:
-    """The miss less what is there in its right spelling."""
+def _without_present(miss: NearMiss, values: Container[str | None]) -> NearMiss:
+    """The near miss without the keys that are present in their right spelling."""
     meant = None if miss.meant in values else miss.meant
     return miss._replace(meant=meant, hiding=tuple(key for key in miss.hiding if key not in values))
 
 
 @lru_cache(maxsize=1024)
-def _near_key(key: str, keys: frozenset[str], hiding: frozenset[str]) -> Near | None:
-    """What was probably meant: the same but for case, `-` and `_`, or but for a letter or so."""
-    stated = _plain_key(key[:MAX_NEAR_KEY])
-    plain = {_plain_key(one): one for one in sorted(keys)}
-    near = difflib.get_close_matches(stated, plain, n=1, cutoff=0.87)
-    hiding_near = tuple(one for one in sorted(hiding) if _one_edit_apart(stated, _plain_key(one)))
-    return Near(plain[near[0]] if near else None, hiding_near) if near or hiding_near else None
+def _near_miss(key: str, keys: frozenset[str], hiding: frozenset[str]) -> NearMiss | None:
+    """Mapped keys that equal `key` except for case, `-` and `_`, or nearly."""
+    folded = _fold_key(key[:MAX_NEAR_KEY])
+    by_folded = {_fold_key(mapped): mapped for mapped in sorted(keys)}
+    close = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.87)
+    one_edit_away = tuple(mapped for mapped in sorted(hiding) if _is_one_edit_apart(folded, _fold_key(mapped)))
+    return NearMiss(by_folded[close[0]] if close else None, one_edit_away) if close or one_edit_away else None
 
 
-def _plain_key(key: str) -> str:
+def _fold_key(key: str) -> str:
     return key.casefold().replace("_", "").replace("-", "")
 
 
-def _one_edit_apart(one: str, other: str) -> bool:
-    """Whether a letter that is added, left out or another, or two that changed places, make one word the other."""
-    if abs(len(one) - len(other)) > 1:
+def _is_one_edit_apart(word: str, other: str) -> bool:
+    """True if at most one letter is added, missing, replaced or swapped with its neighbour."""
+    if abs(len(word) - len(other)) > 1:
         return False
-    same = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
-    if same is None:  # one goes on where the other ends, or they are the same
+    same = next((at for at, pair in enumerate(zip(word, other, strict=False)) if pair[0] != pair[1]), None)
+    if same is None:  # equal, or one has a letter more at its end
         return True
-    rest, other_rest = one[same:], other[same:]
+    rest, other_rest = word[same:], other[same:]
     swapped = rest[1::-1] + rest[2:]
     return other_rest in (rest[1:], swapped) or other_rest[1:] in (rest, rest[1:])

@@ -1,4 +1,4 @@
-"""The config in force: what the last cycle published by, kept in the store to compare the next one with."""
+"""The active config: what the last cycle published by, stored so that the next config can be compared with it."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from aggregator.settings import Clause, FeedPolicy, FeedSpec, OutputOptions, Rul
 from aggregator.store.session import read_meta, span_us, write_meta
 from aggregator.topics import TopicTables
 
-KEY = "policy"
+_KEY = "policy"
 _SPAN = "us"
 
 
 @dataclass(frozen=True)
-class InForce:
-    """What decides which feeds there are, what each holds, and which documents it has."""
+class ActiveConfig:
+    """All settings that decide which feeds exist, what each shows, and which documents it has."""
 
     policy: FeedPolicy
     options: OutputOptions
 
     @cached_property
     def text(self) -> str:
-        """As the store has it, the same for the same config."""
+        """As JSON, equal for equal configs."""
         return json.dumps(asdict(self), default=_plain, sort_keys=True)
 
 
-def keep_in_force(connection: Connection, text: str) -> None:
-    """Keeps what a cycle published by."""
-    write_meta(connection, KEY, text)
+def store_active(connection: Connection, config: ActiveConfig) -> None:
+    """Makes this the active config."""
+    write_meta(connection, _KEY, config.text)
 
 
-def is_in_force(connection: Connection, text: str) -> bool:
-    """Whether the last cycle published by this."""
-    return read_meta(connection, KEY) == text
+def is_active(connection: Connection, config: ActiveConfig) -> bool:
+    """Whether the last cycle published by this config."""
+    return read_meta(connection, _KEY) == config.text
 
 
-def read_in_force(connection: Connection) -> InForce | None:
-    """What the last cycle published by; None where the store does not say it as this version does."""
+def read_active(connection: Connection) -> ActiveConfig | None:
+    """The config that the last cycle published by; None in a new store, or if another version wrote it."""
     try:
-        kept = json.loads(read_meta(connection, KEY) or "")
-        plain, options = kept["policy"], kept["options"]
+        stored = json.loads(read_meta(connection, _KEY) or "")
+        plain, options = stored["policy"], stored["options"]
         specs = {slug: _spec(spec) for slug, spec in plain.pop("specs").items()}
         tables = TopicTables(**plain.pop("tables"))
         policy = replace(FeedPolicy(**_typed(plain)), specs=specs, tables=tables)
-        return InForce(policy, OutputOptions(**_typed(options)))
+        return ActiveConfig(policy, OutputOptions(**_typed(options)))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no type for."""
+    """The JSON of a span or a set."""
     return {_SPAN: span_us(value)} if isinstance(value, timedelta) else sorted(value)
 
 
@@ -68,7 +68,7 @@ def _spec(plain: dict[str, Any]) -> FeedSpec:
 
 
 def _typed(plain: dict[str, Any]) -> dict[str, Any]:
-    """Spans of time and tuples again."""
+    """The values, with spans and tuples restored."""
     return {name: _typed_value(value) for name, value in plain.items()}
 
 

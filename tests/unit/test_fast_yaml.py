@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from parsing import SOURCE
 
 from aggregator.config.schema import PRESETS
-from aggregator.content import content_json
-from aggregator.model import Content, Image, Provider, Record, Rejection, Related, SourceFile
+from aggregator.model import Content, Image, Provider, Record, Rejection, Related, SourceFile, content_json
 from aggregator.parse import front_matter
 from aggregator.parse.fields import Fields
-from aggregator.parse.front_matter import fast_yaml as bare_yaml
-from aggregator.parse.front_matter.values import Limits, Wanted
+from aggregator.parse.front_matter import fast_yaml
+from aggregator.parse.front_matter.values import AllowedKeys, Limits
 from aggregator.parse.record import parse_record
 from aggregator.settings import Source
 
@@ -151,7 +150,7 @@ def no_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front_matter, "read_yaml", refuse)
 
 
-@pytest.mark.skipif(bare_yaml.loads is None, reason="there is no yaml-rs for this machine")
+@pytest.mark.skipif(fast_yaml.loads is None, reason="there is no yaml-rs for this machine")
 def test_a_plain_record_is_read_without_pyyaml(no_pyyaml: None) -> None:
     raw = STORY.encode()
 
@@ -166,7 +165,7 @@ def test_a_plain_record_is_read_without_pyyaml(no_pyyaml: None) -> None:
 QUOTED = 'title: "T"\nexcerpt: "With \\"chapters\\": 00:00, it\'s [!a] of: !b, &#8216;c&amp;"\n'
 
 
-@pytest.mark.skipif(bare_yaml.loads is None, reason="there is no yaml-rs for this machine")
+@pytest.mark.skipif(fast_yaml.loads is None, reason="there is no yaml-rs for this machine")
 def test_what_stands_in_double_quotes_is_no_doubt(no_pyyaml: None) -> None:
     outcome = parse_record(f"---\n{QUOTED}---\n".encode(), SourceFile("", "a.md", 1, 0), SOURCE, b"")
 
@@ -184,14 +183,14 @@ def test_what_stands_in_double_quotes_is_no_doubt(no_pyyaml: None) -> None:
     ],
 )
 def test_a_longer_text_hides_no_doubt(text: str) -> None:
-    assert bare_yaml.read_bare_yaml(text, Wanted(["title", "excerpt"]), Limits(32, 1000)) is None
+    assert fast_yaml.read_fast_yaml(text, AllowedKeys(["title", "excerpt"]), Limits(32, 1000)) is None
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda one: one.layout)
 @pytest.mark.parametrize("text", [STORY, SMALL])
 def test_a_record_is_the_same_without_yaml_rs(text: str, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     quick, exact = outcomes(text, source)
-    monkeypatch.setattr(bare_yaml, "loads", None)
+    monkeypatch.setattr(fast_yaml, "loads", None)
 
     assert isinstance(quick, Record)
     assert quick == exact == outcomes(text, source)[0]
@@ -241,19 +240,19 @@ def test_a_small_text_is_the_same(parts: list[str]) -> None:
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the real records are not beside the checkout")
 def test_a_real_record_is_the_same_and_rarely_needs_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:
     quickly = []
-    read = front_matter.read_bare_yaml
+    read = front_matter.read_fast_yaml
 
     def watched(*args: object) -> object:
         matter = read(*args)  # type: ignore[arg-type]
         quickly.append(matter is not None)
         return matter
 
-    monkeypatch.setattr(front_matter, "read_bare_yaml", watched)
+    monkeypatch.setattr(front_matter, "read_fast_yaml", watched)
     for text in real_records():
         quick, exact = outcomes(text, SOURCE)
         assert repr(quick) == repr(exact)
 
-    assert bare_yaml.loads is None or sum(quickly) >= 0.97 * len(quickly)
+    assert fast_yaml.loads is None or sum(quickly) >= 0.97 * len(quickly)
 
 
 @pytest.mark.parametrize("sign", ["- ", "? ", "[", "{a: ", "- - ", "a: [", "&a ", "!a "])

@@ -1,0 +1,275 @@
+"""`aggregator check`: the problems of the config and of records, as the next cycle would find them. Writes nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
+from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message
+from aggregator.cli.stores import candidate_places, read_site
+from aggregator.cli.topic_lint import TopicLint
+from aggregator.config import Config, toml_text
+from aggregator.errors import ConfigError
+from aggregator.ingest import Outcome, ingest_files
+from aggregator.model import Record, Rejection, SourceFile, duplicate_id, late_update
+from aggregator.paths import Folder, record_filter, unescape_path
+from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
+from aggregator.scan import FolderError, Unreadable, list_records
+from aggregator.settings import Source
+from aggregator.site import CONFIG_KEY, missing_config, port_warning, site_id_warning
+
+PAGE_NAMES = ("*.md", "*.markdown", "*.mdown", "*.mkd", "*.html", "*.htm", "*.adoc", "*.org", "*.rst", "*.textile")
+"""Names that static site generators read as pages."""
+FENCES = (b"---\n", b"---\r", b"+++\n", b"+++\r")
+"""How a file with front matter begins."""
+
+EPILOG = """\b
+Examples:
+  aggregator check
+  aggregator check 2024/05/chips.md
+  aggregator check --format github     annotations in a GitHub workflow
+"""
+
+Kind = Literal["error", "warning", "unfinished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem with a path that can be opened from the working directory."""
+
+    problem: Problem
+    kind: Kind
+
+    def __str__(self) -> str:
+        return str(self.problem) if self.kind == "error" else str(tag_problem(self.problem, self.kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A record or a folder of records."""
+
+    source: Source
+    path: str  # below the folder of the source, escaped; empty for that folder
+
+
+@click.command(epilog=EPILOG)
+@config_option
+@json_option
+@click.option("--format", "style", type=click.Choice(["text", "github"]), default="text", help="Output format.")
+@click.argument("paths", nargs=-1, metavar="[PATH…]")
+def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[str, ...]) -> None:
+    """Check the config and the records, one line for each problem. Writes nothing.
+
+    PATH is a record or a folder, relative to a records folder or to the working directory. Without PATH, everything is
+    checked, and the config is compared with the store and with the topics of all records.
+
+    Exits with 1 if there is an error.
+    """
+    try:
+        config = load_config(config_path)
+    except ConfigError as error:
+        _print_findings([Finding(problem, problem.level) for problem in error.problems], 0, style, as_json=as_json)
+        sys.exit(UNUSABLE)
+    places = [_need_place(config.sources, path) for path in paths]
+    stored = read_site(config)
+    findings, records = _find_problems(config, places, stored)
+    _print_findings(findings, records, style, as_json=as_json)
+    if warning := site_id_warning(config, stored.get("site_id")):
+        print_message(warning)
+    kinds: list[str] = [finding.kind for finding in findings]
+    errors, warnings, unfinished = map(kinds.count, ("error", "warning", "unfinished"))
+    counts = f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}, {unfinished} unfinished"
+    print_message(f"{_counted(records, 'record')}: {counts}")
+    if errors:
+        sys.exit(WRONG)
+
+
+def _find_problems(config: Config, places: Sequence[Place], stored: Mapping[str, str]) -> tuple[list[Finding], int]:
+    """The problems below `places` and the number of records there. Without places, of everything: the site, all
+    records, topics, files that are not read, URLs. `stored`: what the store knows of the site."""
+    counts: list[int] = []
+    lint = TopicLint(config)
+    findings = [] if places else list(_check_site(config, stored))
+    everything = [Place(source, "") for source in config.sources]
+    findings += check_records(places or everything, config.workers, datetime.now(UTC), counts.append, lint.add)
+    if not places:
+        findings += _find_skipped(config)
+        findings += [Finding(problem, "warning") for problem in (*lint.problems(), *_lost_urls(config))]
+    return findings, sum(counts)
+
+
+# text
+
+
+def _print_findings(findings: Sequence[Finding], records: int, style: str, *, as_json: bool) -> None:
+    data = {"records": records, "problems": [finding.problem.data() | {"kind": finding.kind} for finding in findings]}
+    lines = [github_line(finding.problem) if style == "github" else str(finding) for finding in findings]
+    print_data(data, lambda _: print_lines(lines), as_json=as_json)
+
+
+def github_line(problem: Problem) -> str:
+    """A problem as an annotation of a GitHub workflow."""
+
+    def escaped(text: str) -> str:
+        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    path = escaped(visible(problem.path)).replace(":", "%3A").replace(",", "%2C")
+    place = f"file={path},line={problem.line or 1},col={problem.column or 1}"
+    return f"::{problem.level} {place}::{escaped(problem.text)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+# places
+
+
+def _need_place(sources: Sequence[Source], path: str) -> Place:
+    """The record or folder that a path names. Raises UsageError."""
+    for source, below in candidate_places(sources, path):
+        if os.path.lexists(os.path.join(source.root, unescape_path(below))):
+            return Place(source, below)
+    raise click.UsageError(f"{path!r} {'is in no records folder' if os.path.exists(path) else 'does not exist'}")
+
+
+# records
+
+
+def check_records(
+    places: Sequence[Place], workers: int, now: datetime, count: Callable[[int], None], add: Callable[[Record], None]
+) -> Iterator[Finding]:
+    """The problems of the records at or below `places` at the time `now`. Calls `count` with the number of files of
+    each batch, and `add` with each record."""
+    holders: dict[str, str] = {}
+    for place in places:
+        unreadable: list[Unreadable] = []
+        try:
+            for outcomes in ingest_files(place.source, _list_files(place, unreadable), workers=workers):
+                count(len(outcomes))
+                for outcome in outcomes:
+                    if isinstance(outcome, Record):
+                        add(outcome)
+                    yield from _judge(place.source, outcome, holders, now)
+            for folder in unreadable:
+                path = shown_path(place.source.root, folder.path.rstrip("/"))
+                what = f"cannot be read: {folder.reason}"
+                yield Finding(Problem(path, 0, 0, what, None, "no record below it is read; check its rights"), "error")
+        except FolderError as error:
+            what = f"the records folder cannot be read: {error}"
+            yield Finding(Problem(shown_path(place.source.root, ""), 0, 0, what, None, "see [records] path"), "error")
+
+
+def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[SourceFile, None]]:
+    """The files at or below a place. Adds the folders there that cannot be read to `unreadable`."""
+    full = os.path.join(place.source.root, unescape_path(place.path))
+    if os.path.isfile(full):
+        status = os.stat(full)
+        yield SourceFile(place.source.name, place.path, status.st_size, status.st_mtime_ns), None
+        return
+    below = f"{place.path}/" if place.path else ""
+    for item in list_records(place.source):
+        if isinstance(item, Unreadable):
+            if item.path.startswith(below) or below.startswith(item.path):
+                unreadable.append(item)
+        elif item.path.startswith(below):
+            yield item, None
+
+
+def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datetime) -> Iterator[Finding]:
+    """The problems of one file. `holders` has the paths of the explicit ids of earlier records."""
+
+    def find(problem: Problem, kind: Kind) -> Finding:
+        return Finding(place_problem((source,), source.name, problem), kind)
+
+    if isinstance(outcome, Rejection) and outcome.unfinished:
+        yield find(replace(outcome.problem, level="warning"), "unfinished")
+    elif isinstance(outcome, Rejection):
+        yield find(outcome.problem, "error")
+    elif isinstance(outcome, Record):
+        for problem in (*outcome.warnings, late_update(outcome, now)):
+            if problem:
+                yield find(problem, "warning")
+        if outcome.explicit_id is not None:
+            holder = holders.setdefault(outcome.explicit_id, outcome.file.path)
+            if holder != outcome.file.path:
+                yield find(duplicate_id(outcome, holder), "error")
+
+
+# config and store
+
+
+def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
+    """What a cycle would refuse or warn of: another id than the stored one, defaults that would replace a config, and a
+    port that the documents do not name."""
+    positions = config.positions
+
+    def find(table: str, key: str, what: str, kind: Literal["error", "warning"], *, hint: str = "") -> Finding:
+        line = positions.line((table, key)) or 0
+        value = config.site.id if hint else None
+        path = positions.file or str(DEFAULT_CONFIG)
+        return Finding(Problem(path, line, 1 if line else 0, what, value, hint, kind), kind)
+
+    site_id = stored.get("site_id")
+    if site_id is not None and config.site.id not in (None, site_id):
+        what = f"'id' is not the id in the store, {site_id!r}: a run is refused, because all ids would change"
+        yield find("site", "id", what, "error", hint=f"write id = {toml_text(site_id)}")
+    if refusal := missing_config(config, stored.get(CONFIG_KEY)):
+        yield find("site", "id", refusal, "error")
+    if warning := port_warning(config, config.serve.port):
+        yield find("serve", "port", warning, "warning")
+
+
+def _find_skipped(config: Config) -> Iterator[Finding]:
+    """The kinds of files that begin like records and that `include` does not match, in each records folder."""
+    positions = config.positions
+    for source in config.sources:
+        skipped: dict[str, list[str]] = defaultdict(list)
+        is_included = record_filter(source.include, ())
+        try:
+            with Folder(source.root) as folder:
+                for file in list_records(replace(source, include=PAGE_NAMES)):
+                    if isinstance(file, SourceFile):
+                        path = unescape_path(file.path)
+                        if not is_included(os.path.basename(path)) and _has_fence(folder, path):
+                            skipped[os.path.splitext(file.path)[1]].append(file.path)
+        except (FolderError, OSError):
+            continue  # `check_records` reports it
+        line = positions.record_key(source.name, "include") or 0
+        for suffix, paths in sorted(skipped.items()):
+            what = f"files that begin like records are not read, {len(paths)} in all"
+            hint = f'add "*{suffix}" to include of [records] if they are records'
+            path = positions.file or shown_path(source.root, min(paths))
+            yield Finding(Problem(path, line, 1 if line else 0, what, f"*{suffix}", hint, "warning"), "warning")
+
+
+def _has_fence(folder: Folder, path: str) -> bool:
+    """Whether a file begins as files with front matter do."""
+    try:
+        descriptor = folder.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return False
+    try:
+        return os.read(descriptor, 4) in FENCES
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _lost_urls(config: Config) -> list[Problem]:
+    """A warning for each URL of subscribers that the config would end."""
+    if not config.may_have_store:
+        return []
+    from aggregator.rehearsal import lost_urls  # imports the store
+
+    return lost_urls(config, datetime.now(UTC))

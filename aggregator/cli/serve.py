@@ -1,0 +1,49 @@
+"""`aggregator serve`: HTTP alone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from socket import socket
+
+import click
+
+from aggregator.cli.options import config_option, load_config, quiet_option, verbose_option
+from aggregator.cli.printing import print_line
+from aggregator.cli.stores import stopped_by_signals
+from aggregator.config import Config
+from aggregator.logs import start_logging
+from aggregator.serve.server import bind_socket
+from aggregator.service.process import raise_file_limit
+from aggregator.service.serving import serve_folder
+
+
+@click.command
+@config_option
+@verbose_option
+@quiet_option
+def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
+    """Serve an output folder that another process writes, such as `aggregator build` by cron.
+
+    Does not scan and does not open the store. Ends on Ctrl-C or SIGTERM. Logs go to stderr.
+    """
+    config = load_config(config_path)
+    start_service_log(config, verbose=verbose, quiet=quiet)
+    raise_file_limit()
+    stop = threading.Event()
+    with bind_socket(config.serve.host, config.serve.port) as listener, stopped_by_signals(stop):
+        print_line(f"Serving {url_of(listener)} (Ctrl-C ends it)")
+        serve_folder(config, listener, stop)
+
+
+def start_service_log(config: Config, *, verbose: bool, quiet: bool) -> None:
+    """Logs as [log] of the config says; the options change the level."""
+    level = "warning" if quiet else "debug" if verbose else config.log.level
+    start_logging(config.site.timezone, logging.getLevelNamesMapping()[level.upper()], config.log.format)
+
+
+def url_of(listener: socket) -> str:
+    """The URL of a listening socket."""
+    host, port, *_ = listener.getsockname()
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

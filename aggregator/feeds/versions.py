@@ -1,0 +1,207 @@
+"""Versions: a dirty feed gets a new one if a reader could see a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, literal_column, select, update
+
+from aggregator.feeds.active import ActiveFeeds
+from aggregator.feeds.archives import (
+    MAX_SEALED,
+    PageKey,
+    is_complete,
+    new_pages,
+    refresh_pages,
+    seal_backfills,
+    seal_leaving,
+)
+from aggregator.feeds.registry import give_slugs, published_feeds, read_topic_terms, summarise_feeds
+from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest, merged_facts
+from aggregator.model import Feed
+from aggregator.settings import FeedPolicy
+from aggregator.store.events import WITHDRAWN
+from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
+from aggregator.store.session import Writer, execute_many, from_us, read_meta, to_us, write_meta
+
+BATCH = 100
+MAX_KEPT = 500
+"""Most feeds that a refresh keeps in memory for rendering."""
+
+_REFRESHED_COLUMNS = (
+    "title version shown_hash changed_at updated_at newest_at left_out pages stale_at unused_since".split()
+)
+_REFRESH = (
+    update(feed)
+    .where(feed.c.id == bindparam("feed_id"))
+    .values({name: bindparam(name) for name in _REFRESHED_COLUMNS} | {"dirty": literal_column("false")})
+)
+_LAST_WITHDRAWAL = (
+    select(feed_entry.c.left_at)
+    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_by == WITHDRAWN)
+    .order_by(feed_entry.c.left_at.desc())
+    .limit(1)
+)
+
+
+@dataclass(slots=True)
+class Refreshed:
+    """What a refresh did."""
+
+    any_dirty: bool = False
+    feeds: dict[str, Feed] = field(default_factory=dict)  # new versions by slug, at most MAX_KEPT; saves loading them
+    pages: set[PageKey] = field(default_factory=set)  # archive pages that are new or have a new version
+
+
+def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stopped: Callable[[], None]) -> Refreshed:
+    """Gives slugs to topics with enough entries, and a new version to every dirty feed and archive page that a reader
+    sees changed."""
+    policy = feeds.policy
+    if policy.auto:
+        give_slugs(writer, feeds)
+    with writer.read() as connection:
+        terms = read_topic_terms(connection, policy)
+    refreshed = Refreshed()
+    if policy.archive:
+        refreshed.pages |= seal_backfills(writer, loader, terms, stopped)
+    dirty = select(feed).where(FEED_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
+    while True:
+        stopped()
+        with writer.read() as connection:
+            rows = connection.execute(dirty).all()
+        if not rows:
+            break
+        refreshed.any_dirty, sealed = True, 0
+        changes = []
+        with writer.write() as connection:
+            for row in rows:
+                values, new_version = _refresh(connection, writer, loader, row, terms)
+                changes.append(values)
+                if new_version is not None and len(refreshed.feeds) < MAX_KEPT:
+                    refreshed.feeds[row.slug] = new_version
+                refreshed.pages |= new_pages(row, values["pages"])
+                sealed += (values["pages"] - row.pages) * loader.limit(row)
+                if sealed >= MAX_SEALED:  # keep the rest dirty for the next transaction
+                    break
+            execute_many(connection, _REFRESH, changes)
+        if sealed >= MAX_SEALED:
+            writer.commit()
+    if policy.archive:
+        refreshed.pages |= refresh_pages(writer, loader, stopped)
+    return refreshed
+
+
+def _refresh(
+    connection: Connection, writer: Writer, loader: FeedLoader, row: AnyRow, terms: TopicTerms
+) -> tuple[dict[str, Any], Feed | None]:
+    """The values of `_REFRESH` for the feed of `row`, and its new version if it gets one.
+
+    Compares the feed now with its last version. Both windows are cut at the last change, so time alone changes nothing,
+    except when an entry reaches `max_age`.
+    """
+    cut_at = row.changed_at
+    window = loader.load(connection, row, cut_at, terms)
+    if window.stale_at is not None and window.stale_at <= writer.now:
+        cut_at = writer.now
+        window = loader.load(connection, row, cut_at, terms)
+    values = {"feed_id": row.id} | {name: getattr(row, name) for name in _REFRESHED_COLUMNS} | {"changed_at": cut_at}
+    new_version = None
+    archive, digest = loader.policy.archive, feed_digest(window, terms)
+    if digest != row.shown_hash or (archive and not is_complete(connection, row, window)):
+        outdated = cut_at != writer.now
+        if outdated:
+            window = loader.load(connection, row, writer.now, terms)
+        if archive:
+            values["pages"] = seal_leaving(connection, loader, row, window, terms)
+            window = replace(window, feed=replace(window.feed, pages=values["pages"]))
+        if outdated or values["pages"] != row.pages:
+            digest = feed_digest(window, terms)
+        times = [from_us(row.updated_at), *(entry.updated for entry in window.feed.entries)]
+        times += map(from_us, connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id}))
+        if window.last_release is not None:
+            times.append(from_us(window.last_release))
+        if row.version and window.feed.title != row.title:
+            times.append(from_us(writer.now))
+        version, updated = row.version + 1, max(times)
+        values |= {"version": version, "shown_hash": digest, "changed_at": writer.now, "updated_at": to_us(updated)}
+        new_version = replace(window.feed, version=version, updated=updated)
+    unused = row.topic is not None and row.rule is None and not row.size
+    values["unused_since"] = row.unused_since or writer.now if unused else None
+    values |= {"title": window.feed.title, "left_out": window.omitted.to_json()}
+    values |= {"newest_at": window.newest_at, "stale_at": window.stale_at}
+    return values, new_version
+
+
+def feed_digest(window: Window, terms: TopicTerms) -> bytes:
+    """The digest of everything that a reader of the feed can see, except `updated`."""
+    entries = [
+        [
+            entry.id,
+            row.visible_hash.hex(),
+            updated := entry.updated.isoformat(),
+            None
+            if entry.published is None
+            else updated
+            if entry.published is entry.updated
+            else entry.published.isoformat(),
+            [
+                [term, term in terms.published]
+                if name in entry.content.topics
+                else [term, term in terms.published, name]
+                for term, name in entry.topics
+            ],
+            *merged_facts(window.merged, row),
+        ]
+        for row, entry in zip(window.rows, window.feed.entries, strict=True)
+    ]
+    heading = window.feed
+    withdrawn = [[entry.id, entry.at.isoformat()] for entry in heading.withdrawn]
+    facts = [heading.title, heading.description, heading.language, heading.image, heading.full, heading.pages]
+    shortened = [sorted(window.omitted.shortened)] if window.omitted.shortened else []
+    return json_digest([facts, entries, withdrawn, *shortened])
+
+
+def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
+    """The version of every published feed, by slug: a number with a digest, because a store restored from a backup
+    reaches the same numbers again with other content."""
+    rows = connection.execute(published_feeds(policy, feed.c.slug, feed.c.version, feed.c.shown_hash))
+    return {row.slug: f"{row.version}-{row.shown_hash.hex()[:12]}" for row in rows}
+
+
+def load_feeds(
+    connection: Connection,
+    loader: FeedLoader,
+    terms: TopicTerms,
+    slugs: Sequence[str],
+    refreshed: Mapping[str, Feed],
+) -> Iterator[Feed]:
+    """The feeds with these slugs as of their last refresh, in the order given; from `refreshed` if it has the feed."""
+    for start in range(0, len(slugs), BATCH):
+        batch = slugs[start : start + BATCH]
+        rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(batch)))}
+        for slug in batch:
+            yield refreshed.get(slug) or loader.load_last(connection, rows[slug], terms).feed
+
+
+def refresh_index(writer: Writer, policy: FeedPolicy, site_title: str, *, pages: bool) -> None:
+    """Gives the list of feeds a new version if it shows something new; with `pages` it shows numbers and dates too."""
+    with writer.read() as connection:
+        summaries = summarise_feeds(connection, policy, site_title)
+        version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
+    digest = json_digest(
+        [
+            [feed.slug, feed.title, feed.description, *([feed.entries, str(feed.newest)] if pages else [])]
+            for feed in summaries
+        ]
+    ).hex()
+    if digest != before:
+        with writer.write() as connection:
+            write_meta(connection, "index", f"{int(version) + 1} {digest}")
+
+
+def index_version(connection: Connection) -> str:
+    """The version of the list of feeds, a number with a digest."""
+    version, _, digest = (read_meta(connection, "index") or "0 ").partition(" ")
+    return f"{version}-{digest[:12]}"

@@ -1,0 +1,81 @@
+"""Dates of front matter -> times in UTC."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+from aggregator.parse.bounds import MAX_DATE
+
+_DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ]\s*(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s*(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
+)
+_LOOSE_DATE = re.compile(
+    r"(?:(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
+    r"|([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})|(\d{1,2}) ([A-Za-z]{3,9})\.?,? (\d{4}))"
+    r"(?:[Tt, ]\s*(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?\s*(?:(Z|UTC|GMT|[+-]\d\d:?\d\d)(?: [A-Z]{3,4})?)?",
+    re.ASCII,
+)
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_RFC_2822 = re.compile(
+    r"(?:[A-Za-z]{3},\s*)?\d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d(?::\d\d)?(?: (?:[A-Z]{1,4}|[+-]\d{4}))?"
+)
+
+
+def parse_time(value: object, zone: ZoneInfo, *, loose: bool = False) -> tuple[datetime, bool] | None:
+    """The time in UTC, and whether the value has a time zone itself; without one it is in `zone`. None if not a date.
+
+    Reads dates, datetimes, ISO 8601 in its extended form and RFC 5322. With `loose`, also unambiguous forms that Jekyll
+    and Hugo accept, such as 2026/5/1 9:30 and May 1, 2026.
+    """
+    if isinstance(value, str):
+        text = value.strip() if len(value) <= MAX_DATE else ""
+        value = _parse_strict(text) or (_parse_loose(text) if loose else None)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if not isinstance(value, datetime):
+        return None
+    has_zone = value.tzinfo is not None
+    try:
+        moment = (value if has_zone else value.replace(tzinfo=zone)).astimezone(UTC)
+    except (OverflowError, ValueError):
+        return None
+    return (moment, has_zone) if moment.year > 1 else None
+
+
+def is_empty_date(value: object) -> bool:
+    """True for the spellings of "no date" in Hugo and Jekyll: an empty text, and Go's year 1."""
+    return value == "" or (isinstance(value, str | date) and str(value).startswith("0001-01-01"))
+
+
+def _parse_strict(text: str) -> datetime | None:
+    try:
+        if match := _DATE.fullmatch(text):
+            day, clock, zone = match.groups()
+            if zone in ("Z", "z", "UTC", "GMT"):
+                zone = "+00:00"
+            return datetime.fromisoformat(f"{day}T{(clock or '00:00').replace(',', '.')}{zone or ''}")
+        if _RFC_2822.fullmatch(text):
+            from email.utils import parsedate_to_datetime  # imports sockets
+
+            return parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return None
+
+
+def _parse_loose(text: str) -> datetime | None:
+    match = _LOOSE_DATE.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day = match.group(1, 2, 3) if match[1] else match.group(6, 4, 5) if match[6] else match.group(9, 8, 7)
+    if not month.isdigit():
+        month = str(_MONTHS.index(month[:3].lower()) + 1) if month[:3].lower() in _MONTHS else "0"
+    hour, minute, second, zone = match.group(10, 11, 12, 13)
+    clock = f"{int(hour or 0):02}:{minute or '00'}:{second or '00'}"
+    offset = "+00:00" if zone in ("Z", "UTC", "GMT") else zone or ""
+    try:
+        return datetime.fromisoformat(f"{year}-{int(month):02}-{int(day):02}T{clock}{offset}")
+    except ValueError:
+        return None
