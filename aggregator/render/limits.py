@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aggregator.model import Entry, Feed, Fitting
+from aggregator.model import ALL_FIT, Entry, Feed, Fitting
 from aggregator.render.assembly import Frame, count_fitting
 from aggregator.render.content import Scope
 from aggregator.render.entries import render_columns, render_row, scope_of
@@ -23,6 +23,13 @@ def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
     site, heading = xml_safe(site), replace(heading_of(feed), pages=LAST_PAGE)
     frames, scope = feed_frames(heading, site, options), scope_of(heading, site)
     whole = [frame.room(options.max_bytes) + len(frame.separator) for frame in frames]
+    columns = render_columns(feed.entries, scope, options.formats)
+    totals = [
+        sum(map(len, column)) + len(frame.separator) * len(column)
+        for column, frame in zip(columns, frames, strict=True)
+    ]
+    if _have_room(totals, whole):  # the usual case
+        return ALL_FIT
     left = whole
     left_out, too_large, shortened = set(), set(), set()
     for place, entry in enumerate(feed.entries):
