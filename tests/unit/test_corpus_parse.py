@@ -55,14 +55,14 @@ def test_no_real_record_is_rejected_or_warned_of(records: list[Record]) -> None:
     assert Counter(problem.what for record in records for problem in record.warnings) == {}
 
 
-def test_real_records_are_what_the_field_map_counts(records: list[Record]) -> None:
+def test_real_records_have_the_expected_counts(records: list[Record]) -> None:
     assert sum(record.published is None for record in records) == 122
     assert sum(record.public and record.content.link is None for record in records) == 33
     assert sum(record.public for record in records) == 599
     assert all(record.content.title for record in records)
 
 
-def test_a_file_without_its_key_title_takes_its_name(records: list[Record]) -> None:
+def test_a_file_without_a_title_is_named_after_its_file(records: list[Record]) -> None:
     raws = {record.digest: record for record in records}
     files = [path for folder in FOLDERS for path in (CORPUS / folder).rglob("*.md")]
     named = [path for path in files if not any(line.startswith(b"title:") for line in path.read_bytes().splitlines())]

@@ -1,4 +1,4 @@
-"""YAML that is read quickly says what PyYAML says of it, or is left to PyYAML."""
+"""The fast path for YAML gives the same record as PyYAML, or leaves the file to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from test_corpus_parse import CORPUS, FOLDERS
 from test_parse import SOURCE
 
 from aggregator.config.schema import PRESETS
-from aggregator.model import Content, Image, Provider, Record, Rejection, Related, SourceFile, content_json
+from aggregator.model import (
+    Content,
+    Image,
+    Provider,
+    Record,
+    Rejection,
+    Related,
+    SourceFile,
+    content_json,
+    read_content,
+)
 from aggregator.parse import front_matter
 from aggregator.parse.fields import Fields
 from aggregator.parse.front_matter import fast_yaml
@@ -166,7 +176,7 @@ QUOTED = 'title: "T"\nexcerpt: "With \\"chapters\\": 00:00, it\'s [!a] of: !b, &
 
 
 @pytest.mark.skipif(fast_yaml.loads is None, reason="there is no yaml-rs for this machine")
-def test_what_stands_in_double_quotes_is_no_doubt(no_pyyaml: None) -> None:
+def test_text_in_double_quotes_is_no_difference(no_pyyaml: None) -> None:
     outcome = parse_record(f"---\n{QUOTED}---\n".encode(), SourceFile("", "a.md", 1, 0), SOURCE, b"")
 
     assert isinstance(outcome, Record)
@@ -182,7 +192,7 @@ def test_what_stands_in_double_quotes_is_no_doubt(no_pyyaml: None) -> None:
         'title: T\nexcerpt: "a: !b"\nheat: 010\n',
     ],
 )
-def test_a_longer_text_hides_no_doubt(text: str) -> None:
+def test_a_quote_inside_another_text_hides_no_difference(text: str) -> None:
     assert fast_yaml.read_fast_yaml(text, AllowedKeys(["title", "excerpt"]), Limits(32, 1000)) is None
 
 
@@ -266,7 +276,7 @@ TEXTS = st.text(max_size=20)
 
 
 @given(TEXTS, TEXTS, st.none() | TEXTS, st.none() | st.builds(Provider, TEXTS, TEXTS), st.lists(TEXTS, max_size=3))
-def test_a_content_is_stored_as_the_json_that_python_writes(
+def test_content_survives_its_json(
     title: str, body: str, link: str | None, provider: Provider | None, topics: list[str]
 ) -> None:
     content = Content(
@@ -278,3 +288,4 @@ def test_a_content_is_stored_as_the_json_that_python_writes(
     images, related = [["https://e.org/", 1, 0], [title, 0, 7]], [["https://e.org/", title]]
     parts = [title, "", body, link, None, names, topics, title, "", "en", images, link, related]
     assert content_json(content) == json.dumps(parts, separators=(",", ":"))
+    assert read_content(content_json(content)) == content
