@@ -76,7 +76,9 @@ def assert_safe(markup: str) -> None:
                 scheme = urlsplit(value).scheme
                 assert scheme in ("http", "https") or (tag, name, scheme) == ("a", "href", "mailto"), value
             if name == "srcset":
-                assert all(one.split()[0].startswith(("http://", "https://")) for one in (value or "").split(", "))
+                assert all(
+                    candidate.split()[0].startswith(("http://", "https://")) for candidate in (value or "").split(", ")
+                )
 
 
 @pytest.mark.parametrize(

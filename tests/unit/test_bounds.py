@@ -97,9 +97,9 @@ def assert_bounded(outcome: Record) -> None:
     """That no text of a record can make others take long."""
     content = outcome.content
     provider = content.provider.name if content.provider else ""
-    for one in (content.title, content.summary, content.category, content.type, provider, *content.topics):
-        assert few_marks(one) == one
-        assert len(one) <= (10_000 if one is content.summary else 1000)
+    for text in (content.title, content.summary, content.category, content.type, provider, *content.topics):
+        assert few_marks(text) == text
+        assert len(text) <= (10_000 if text is content.summary else 1000)
     assert len(outcome.content_json) < 100_000
 
 
@@ -157,7 +157,7 @@ def test_a_long_title_is_cut_at_a_word() -> None:
 
     assert isinstance(outcome, Record)
     assert outcome.content.title == ("word " * 199).strip() + " word…"
-    assert [one.line for one in outcome.warnings] == [2]
+    assert [warning.line for warning in outcome.warnings] == [2]
 
 
 def test_within_its_bounds_nothing_is_cut() -> None:

@@ -40,14 +40,14 @@ def outcomes(folder: str) -> list[object]:
     files = [
         (item.file, None) for item in scan_folder(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]  # fmt: skip
-    return [one for batch in ingest_files(here, files, workers=0) for one in batch]
+    return [outcome for batch in ingest_files(here, files, workers=0) for outcome in batch]
 
 
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
-    found = [one for folder in FOLDERS for one in outcomes(folder)]
-    assert [one for one in found if not isinstance(one, Record)] == []
-    return [one for one in found if isinstance(one, Record)]
+    found = [outcome for folder in FOLDERS for outcome in outcomes(folder)]
+    assert [outcome for outcome in found if not isinstance(outcome, Record)] == []
+    return [outcome for outcome in found if isinstance(outcome, Record)]
 
 
 def test_no_real_record_is_rejected_or_warned_of(records: list[Record]) -> None:

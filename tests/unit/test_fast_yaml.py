@@ -169,7 +169,7 @@ def test_a_plain_record_is_read_without_pyyaml(no_pyyaml: None) -> None:
     assert isinstance(outcome, Record)
     assert (outcome.quality, outcome.content.topics) == (85, ("Power Apps", "C#"))
     assert outcome.content.images[0] == Image("https://example.org/a.png", 1280, 720)
-    assert [one.title for one in outcome.content.related] == ["Another one", "On two lines"]
+    assert [link.title for link in outcome.content.related] == ["Another one", "On two lines"]
 
 
 QUOTED = 'title: "T"\nexcerpt: "With \\"chapters\\": 00:00, it\'s [!a] of: !b, &#8216;c&amp;"\n'
@@ -196,7 +196,7 @@ def test_a_quote_inside_another_text_hides_no_difference(text: str) -> None:
     assert fast_yaml.read_fast_yaml(text, AllowedKeys(["title", "excerpt"]), Limits(32, 1000)) is None
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda one: one.layout)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.layout)
 @pytest.mark.parametrize("text", [STORY, SMALL])
 def test_a_record_is_the_same_without_yaml_rs(text: str, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     quick, exact = outcomes(text, source)
@@ -206,7 +206,7 @@ def test_a_record_is_the_same_without_yaml_rs(text: str, source: Source, monkeyp
     assert quick == exact == outcomes(text, source)[0]
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda one: one.layout)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.layout)
 @pytest.mark.parametrize("key", KEYS)
 def test_a_scalar_is_the_same_in_every_key(key: str, source: Source) -> None:
     for scalar in SCALARS:
@@ -269,7 +269,7 @@ def test_a_real_record_is_the_same_and_rarely_needs_pyyaml(monkeypatch: pytest.M
 def test_deep_nesting_ends_no_process_though_the_limit_is_high(sign: str) -> None:
     source = replace(SOURCE, max_depth=1000, max_nodes=10**6)
     for text in (sign * 100_000, "title:\n  " + sign * 100_000):
-        assert all(isinstance(one, Rejection) for one in outcomes(f"---\n{text}\n---\n", source))
+        assert all(isinstance(outcome, Rejection) for outcome in outcomes(f"---\n{text}\n---\n", source))
 
 
 TEXTS = st.text(max_size=20)

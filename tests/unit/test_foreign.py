@@ -75,7 +75,7 @@ def hugo(front: str, body: str = "", path: str = "posts/a.md", **changes: Any) -
 
 
 def lines(outcome: Record | Rejection) -> list[str]:
-    return [str(one) for one in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
+    return [str(problem) for problem in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
 
 
 # The corpora
@@ -86,9 +86,9 @@ def corpus(folder: str, preset: Preset) -> list[Record]:
     files = [
         (item.file, None) for item in scan_folder(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]
-    found = [one for batch in ingest_files(here, files, workers=0) for one in batch]
-    assert [one for one in found if not isinstance(one, Record)] == []
-    return [one for one in found if isinstance(one, Record)]
+    found = [outcome for batch in ingest_files(here, files, workers=0) for outcome in batch]
+    assert [outcome for outcome in found if not isinstance(outcome, Record)] == []
+    return [outcome for outcome in found if isinstance(outcome, Record)]
 
 
 def stated(folder: str, path: str, pattern: str) -> str:
@@ -456,20 +456,20 @@ def test_the_language_of_a_page_is_in_its_file_name() -> None:
 
 def test_content_from_the_path_does_not_identify_a_rename() -> None:
     changes = {"link_template": "https://example.org/{path}/"}
-    one, two = (hugo("x = 1", "Text.", path=path, **changes) for path in ("2026-05-20-a.md", "2026-06-01-b.de.md"))
+    first, second = (hugo("x = 1", "Text.", path=path, **changes) for path in ("2026-05-20-a.md", "2026-06-01-b.de.md"))
     stated = hugo('title = "A"', "Text.")
 
-    assert one.content_hash == two.content_hash != stated.content_hash
-    assert one.visible_hash != two.visible_hash
+    assert first.content_hash == second.content_hash != stated.content_hash
+    assert first.visible_hash != second.visible_hash
 
 
 def test_fields_of_a_source_win_over_its_preset_and_the_first_key_present_wins() -> None:
     keys = tuple((PRESETS["hugo"] | {"topics": ("x", "extra.deep.y + tags"), "title": ("extra.t", "title")}).items())
     both = hugo('title = "T"\nx = ["1"]\ntags = ["3"]\n[extra]\nt = "U"\ndeep.y = ["2"]', fields=keys)
-    one = hugo('title = "T"\ntags = ["3"]\n[extra.deep]\ny = ["2"]', fields=keys)
+    made = hugo('title = "T"\ntags = ["3"]\n[extra.deep]\ny = ["2"]', fields=keys)
 
     assert (both.content.title, both.content.topics) == ("U", ("1",))
-    assert (one.content.title, one.content.topics) == ("T", ("2", "3"))
+    assert (made.content.title, made.content.topics) == ("T", ("2", "3"))
 
 
 # The three formats

@@ -85,8 +85,8 @@ def test_file_with_a_name_that_is_not_utf_8_is_read(tmp_path: Path) -> None:
 
     (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
 
-    assert [type(one) for one in outcomes] == [Record] * 3
-    assert [one.file.path for one in outcomes] == ["%FF.md", "a%2541.md", "é.md"]
+    assert [type(outcome) for outcome in outcomes] == [Record] * 3
+    assert [outcome.file.path for outcome in outcomes] == ["%FF.md", "a%2541.md", "é.md"]
 
 
 def test_size_limit_is_exact(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_file_that_is_removed_after_the_scan_has_no_outcome(tmp_path: Path) -> N
 
     (outcomes,) = ingest_files(source(tmp_path), files, workers=0)
 
-    assert [one.file.path for one in outcomes] == ["b.md"]
+    assert [outcome.file.path for outcome in outcomes] == ["b.md"]
 
 
 def test_file_that_changes_after_the_scan_has_the_stat_of_what_was_read(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
     monkeypatch.setattr("aggregator.parse.record.parse_record", parse)
     (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
 
-    assert [type(one) for one in outcomes] == [Rejection, Record]
+    assert [type(outcome) for outcome in outcomes] == [Rejection, Record]
     assert CANARY not in repr(outcomes)
 
 
@@ -227,9 +227,12 @@ def test_processes_give_the_same_outcomes_in_the_same_order(many: Path) -> None:
 
     assert there == here
     assert [len(batch) for batch in here] == [999, 1000, 501]
-    paths = [one.file.path for batch in here for one in batch]
+    paths = [outcome.file.path for batch in here for outcome in batch]
     assert paths == [f"{number:04}.md" for number in range(2500)]
-    kinds = {kind: sum(type(one) is kind for batch in here for one in batch) for kind in (Record, Rejection, Unchanged)}
+    kinds = {
+        kind: sum(type(outcome) is kind for batch in here for outcome in batch)
+        for kind in (Record, Rejection, Unchanged)
+    }
     assert kinds == {Record: 2449, Rejection: 50, Unchanged: 1}
 
 
@@ -350,7 +353,9 @@ def test_a_deadline_in_a_process_of_the_pool_does_not_end_that(tmp_path: Path, m
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
 
     outcomes = [
-        one for batch in ingest_files(source(tmp_path), files_of(tmp_path), workers=2, read=slow.read) for one in batch
+        outcome
+        for batch in ingest_files(source(tmp_path), files_of(tmp_path), workers=2, read=slow.read)
+        for outcome in batch
     ]
 
     assert problems_by_path(outcomes) == {"0.md": None, "1.md": None, **HOSTILE}
@@ -405,7 +410,7 @@ def test_large_and_small_files_are_traced_alike(tmp_path: Path) -> None:
     (large, traces), (_, expected) = (trace_file(source(tmp_path), name) for name in ("a.md", "b.md"))
 
     assert isinstance(large, Record)
-    assert [(one.field, one.value) for one in traces] == [(one.field, one.value) for one in expected]
+    assert [(trace.field, trace.value) for trace in traces] == [(trace.field, trace.value) for trace in expected]
 
 
 def test_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -538,12 +543,12 @@ def test_undecodable_bytes_are_in_no_outcome(tmp_path: Path) -> None:
 
 
 def test_secured_and_unknown_keys_change_no_hash(tmp_path: Path) -> None:
-    one = ingest_one(write(tmp_path / "a.md", RECORD))
-    two = ingest_one(write(tmp_path / "a.md", RECORD.replace(CANARY, "other")))
+    first = ingest_one(write(tmp_path / "a.md", RECORD))
+    second = ingest_one(write(tmp_path / "a.md", RECORD.replace(CANARY, "other")))
 
-    assert isinstance(one, Record)
-    assert isinstance(two, Record)
-    assert one.digest != two.digest
-    assert (one.content_hash, one.visible_hash, one.selection_hash, one.text_hash) == (
-        two.content_hash, two.visible_hash, two.selection_hash, two.text_hash
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert first.digest != second.digest
+    assert (first.content_hash, first.visible_hash, first.selection_hash, first.text_hash) == (
+        second.content_hash, second.visible_hash, second.selection_hash, second.text_hash
     )  # fmt: skip

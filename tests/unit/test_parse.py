@@ -72,7 +72,7 @@ def rejection(front: str, **changes: Any) -> Rejection:
 
 def lines(outcome: Record | Rejection) -> list[str]:
     """Every line that people read about an outcome."""
-    return [str(one) for one in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
+    return [str(problem) for problem in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
 
 
 # Title
@@ -337,11 +337,11 @@ def test_source_adds_topics_and_makes_links_from_the_path() -> None:
 
 
 def test_rename_hash_leaves_out_what_the_source_adds() -> None:
-    one = record("", path="a.md", link_template="https://x.example/{path}")
-    two = record("", path="b.md", link_template="https://x.example/{path}")
+    first = record("", path="a.md", link_template="https://x.example/{path}")
+    second = record("", path="b.md", link_template="https://x.example/{path}")
 
-    assert one.content_hash == two.content_hash
-    assert one.visible_hash != two.visible_hash
+    assert first.content_hash == second.content_hash
+    assert first.visible_hash != second.visible_hash
 
 
 def test_each_hash_changes_only_with_its_own_fields() -> None:
@@ -351,8 +351,8 @@ def test_each_hash_changes_only_with_its_own_fields() -> None:
     scored = record("quality: 5", "body")
     body = record("", "other")
 
-    def hashes(one: Record) -> tuple[bytes, ...]:
-        return one.content_hash, one.visible_hash, one.selection_hash, one.text_hash
+    def hashes(made: Record) -> tuple[bytes, ...]:
+        return made.content_hash, made.visible_hash, made.selection_hash, made.text_hash
 
     assert hashes(unseen) == hashes(plain)
     assert scored.visible_hash == plain.visible_hash
@@ -479,7 +479,7 @@ def test_date_is_an_aware_utc_time_in_every_spelling(spelling: str, moment: date
 
     assert outcome.published == moment
     expected = "'publishedDateTime' has no time zone; Europe/Berlin is used"
-    assert [one.what for one in outcome.warnings] == [expected] * warned
+    assert [problem.what for problem in outcome.warnings] == [expected] * warned
 
 
 def test_null_date_is_no_date() -> None:
@@ -623,12 +623,12 @@ def test_usable_file_gives_its_title(raw: bytes) -> None:
 
 
 def test_line_ends_and_outer_space_change_no_hash() -> None:
-    one = parse_bytes(b"---\ntitle: T\nexcerpt: |\n  a\n  b\n---\n\nbody\nmore\n")
-    two = parse_bytes(b"\xef\xbb\xbf\r\n---\r\ntitle: T\r\nexcerpt: |\r\n  a\r\n  b\r\n---\r\nbody\r\nmore")
+    first = parse_bytes(b"---\ntitle: T\nexcerpt: |\n  a\n  b\n---\n\nbody\nmore\n")
+    second = parse_bytes(b"\xef\xbb\xbf\r\n---\r\ntitle: T\r\nexcerpt: |\r\n  a\r\n  b\r\n---\r\nbody\r\nmore")
 
-    assert isinstance(one, Record)
-    assert isinstance(two, Record)
-    assert one.visible_hash == two.visible_hash
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert first.visible_hash == second.visible_hash
 
 
 def test_separators_that_yaml_takes_for_line_ends_part_keys() -> None:
@@ -879,7 +879,7 @@ def test_outcomes_can_go_to_another_process() -> None:
         problems = outcome.warnings if isinstance(outcome, Record) else (outcome.problem,)
 
         assert pickle.loads(pickle.dumps(outcome)) == outcome
-        assert {type(one.value) for one in problems} <= {str}
+        assert {type(problem.value) for problem in problems} <= {str}
 
 
 def test_value_of_a_problem_is_never_long() -> None:

@@ -447,7 +447,7 @@ def test_scanning_paths_gives_the_part_of_a_full_scan_below_them(
 
     def is_chosen(item: Differs | Missing | Unreadable) -> bool:
         path = item.file.path if isinstance(item, Differs) else item.path
-        return any(path == one or path.startswith(f"{one}/") for one in chosen)
+        return any(path == other or path.startswith(f"{other}/") for other in chosen)
 
     assert found == [item for item in whole if is_chosen(item)]
 
