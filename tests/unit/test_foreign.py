@@ -509,7 +509,8 @@ def test_equal_data_in_yaml_toml_and_json_is_the_same_record(data: dict[str, Any
     for other in others:
         assert type(other) is type(yaml), (yaml, other)
         if isinstance(yaml, Record):
-            names = [name for name in Record._fields if name not in ("file", "warnings")]
+            positions = ("id_place", "updated_place")  # which differ between the formats
+            names = [name for name in Record._fields if name not in ("file", "warnings", *positions)]
             assert [getattr(other, name) for name in names] == [getattr(yaml, name) for name in names]
         assert [problem.split(": ", 1)[1] for problem in lines(other)] == [
             problem.split(": ", 1)[1] for problem in lines(yaml)
