@@ -117,6 +117,8 @@ class Fields:
         published = default
         hidden = False
         for field in FLAGS:
+            if field not in self._present:
+                continue
             key, value = self._find(field, null=True)
             if value is None:
                 continue
@@ -400,7 +402,8 @@ class Fields:
         if names is None:
             return None
         values = {name: Value(value, 0, 0) for name, value in zip(names, item.values(), strict=True) if name}
-        nested = Fields(values, self._keys, self._path, self._zone, has_positions=self._has_positions)
+        present = self._keys.present(tuple(values))
+        nested = Fields(values, self._keys, self._path, self._zone, present=present, has_positions=self._has_positions)
         try:
             if not nested.public(default=True):
                 return None

@@ -66,9 +66,8 @@ def _parse(
         front_matter, body = read_front_matter(_decode(raw), keys.allowed, limits, fast=fast)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.hint)
-        return Rejection(
-            file, digest, problem, unfinished=error.unclosed, hides=any(error.key in keys.of(flag) for flag in FLAGS)
-        )
+        is_flag = any(error.key in keys.of(flag) for flag in FLAGS)
+        return Rejection(file, digest, problem, unfinished=error.unclosed, hides=is_flag)
     fields = make_fields(
         front_matter.values,
         keys,
@@ -113,12 +112,7 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
     body_html = _render_body(body, content, source)
-    stated_json = content_json(stated.content)
-    stored_json = stated_json if content == stated.content else content_json(content)
-    shown_json = content_json(content._replace(body_html=body_html)) if body_html else stored_json
-    stated_part = _json(stated_json)  # escaped only once: it is most of the cost of a hash
-    text_hash = _text_hash(content, body)
-    stated_text_hash = text_hash if stated.content.title == content.title else _text_hash(stated.content, body)
+    stored_json, content_hash, visible_hash, text_hash = _hash_content(stated, content, body, body_html)
     return Record(
         file=file,
         digest=digest,
@@ -132,10 +126,8 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
         expires=stated.expires,
         quality=quality,
         heat=heat,
-        content_hash=_hash(
-            stated_part, _json_time(stated.published), _json_time(stated.updated), _json(stated_text_hash.hex())
-        ),
-        visible_hash=_hash(stated_part if shown_json == stated_json else _json(shown_json)),
+        content_hash=content_hash,
+        visible_hash=visible_hash,
         selection_hash=_hash(
             repr(quality), repr(heat), "true" if public else "false", _json_time(published), _json_time(stated.expires)
         ),
@@ -208,12 +200,27 @@ def _render_body(body: str, content: Content, source: Source) -> str:
     return render_body(without_template_tags(body, source.layout), content.link or source.body_base)
 
 
+def _hash_content(stated: _FileFields, content: Content, body: str, body_html: str) -> tuple[str, bytes, bytes, bytes]:
+    """The JSON of the content without its body, its content hash, visible hash and text hash (see Record)."""
+    stated_json = content_json(stated.content)
+    stored_json = stated_json if content == stated.content else content_json(content)
+    shown_json = content_json(content._replace(body_html=body_html)) if body_html else stored_json
+    stated_part = _json(stated_json)  # escaped only once: it is most of the cost of a hash
+    shown_part = stated_part if shown_json == stated_json else _json(shown_json)
+    text_hash = _text_hash(content, body)
+    stated_text_hash = text_hash if stated.content.title == content.title else _text_hash(stated.content, body)
+    content_hash = _hash(
+        stated_part, _json_time(stated.published), _json_time(stated.updated), _json(stated_text_hash.hex())
+    )
+    return stored_json, content_hash, _hash(shown_part), text_hash
+
+
 def _text_hash(content: Content, body: str) -> bytes:
     return _hash(_json(content.title), _json(content.summary), _json(xml_text(body)))
 
 
 def _hash(*parts: str) -> bytes:
-    """A 16-byte digest of the JSON array of these parts, which are JSON; the same on every Python."""
+    """A 16-byte digest of the JSON array of these JSON values; the same on every Python."""
     return blake2b(f"[{', '.join(parts)}]".encode(), digest_size=16).digest()
 
 

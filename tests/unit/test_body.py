@@ -76,7 +76,9 @@ def assert_safe(markup: str) -> None:
                 scheme = urlsplit(value).scheme
                 assert scheme in ("http", "https") or (tag, name, scheme) == ("a", "href", "mailto"), value
             if name == "srcset":
-                assert all(one.split()[0].startswith(("http://", "https://")) for one in (value or "").split(", "))
+                assert all(
+                    candidate.split()[0].startswith(("http://", "https://")) for candidate in (value or "").split(", ")
+                )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_a_body_becomes_the_html_that_a_feed_may_show(text: str, expected: str) 
         ("data:text/html,x", None, None),
     ],
 )
-def test_an_address_is_absolute_or_gone(address: str, with_base: str | None, alone: str | None) -> None:
+def test_a_url_is_absolute_or_removed(address: str, with_base: str | None, alone: str | None) -> None:
     for base, expected in ((BASE, with_base), (None, alone)):
         (tag,) = Page(render_body(f'<div><a href="{address}">x</a></div>', base)).tags[1:]
         assert tag == ("a", {} if expected is None else {"href": expected})
@@ -180,12 +182,12 @@ def test_an_address_is_absolute_or_gone(address: str, with_base: str | None, alo
         (",", None),
     ],
 )
-def test_each_candidate_of_a_srcset_is_absolute_or_gone(srcset: str, expected: str | None) -> None:
+def test_each_candidate_of_a_srcset_is_absolute_or_removed(srcset: str, expected: str | None) -> None:
     (tag,) = Page(render_body(f'<img src="https://a.example/" srcset="{srcset}">', BASE)).tags
     assert tag[1].get("srcset") == expected
 
 
-def test_other_attributes_with_addresses_are_absolute_and_mailto_is_for_links_only() -> None:
+def test_other_attributes_with_urls_are_absolute_and_mailto_is_for_links_only() -> None:
     markup = '<blockquote cite="/a">x</blockquote><video poster="/b" src="/c"></video><img src="mailto:a@b.example">y'
     tags = dict(Page(render_body(markup, BASE)).tags)
     assert tags["blockquote"] == {"cite": "https://example.org/a"}
@@ -193,7 +195,7 @@ def test_other_attributes_with_addresses_are_absolute_and_mailto_is_for_links_on
     assert "img" not in tags
 
 
-def test_a_base_that_would_be_repeated_for_too_long_is_none() -> None:
+def test_a_base_url_that_is_too_long_is_not_used() -> None:
     assert render_body("[a](b)", "https://example.org/" + "x" * body.MAX_BASE) == "<p><a>a</a></p>"
 
 
@@ -221,11 +223,11 @@ def test_a_base_that_would_be_repeated_for_too_long_is_none() -> None:
         ("<iframe srcdoc='<script>x</script>'></iframe>", ""),
     ],
 )
-def test_an_iframe_is_a_link_to_a_known_player_or_gone(markup: str, expected: str) -> None:
+def test_an_iframe_becomes_a_link_to_a_known_player_or_is_removed(markup: str, expected: str) -> None:
     assert render_body(markup, BASE) == expected
 
 
-def test_a_player_address_is_decoded_and_its_host_known() -> None:
+def test_the_url_of_a_player_is_decoded_and_its_host_is_checked() -> None:
     assert player_url(" //youtube.com/embed/a?b&amp;c ") == "https://youtube.com/embed/a?b&c"
     assert player_url("https://example.org/youtube.com") is None
     assert player_url("/embed") is None
@@ -309,7 +311,7 @@ VECTORS = r'''
 
 
 @pytest.mark.parametrize("vector", [line for line in VECTORS.splitlines() if line])
-def test_nothing_of_an_attack_is_left(vector: str) -> None:
+def test_attacks_are_removed(vector: str) -> None:
     for text in (vector, f"<div>{vector}</div>", f"- a {vector}\n> b {vector}", f"{vector}\n[x]"):
         for base in (BASE, None):
             assert_safe(render_body(text, base))
@@ -332,18 +334,18 @@ SOUP = st.lists(
 
 
 @given(ANY_TEXT | SOUP, st.sampled_from([BASE, None]))
-def test_any_text_at_all_gives_safe_markup(text: str, base: str | None) -> None:
+def test_any_text_gives_safe_markup(text: str, base: str | None) -> None:
     assert_safe(render_body(text, base))
 
 
 @given(ANY_TEXT | SOUP)
-def test_markup_that_is_safe_stays_as_it_is(text: str) -> None:
+def test_safe_markup_is_not_changed(text: str) -> None:
     clean = render_body(text, BASE)
     assert body._sanitise(clean, BASE) == clean
 
 
 @given(ANY_TEXT)
-def test_text_of_no_markup_is_kept(text: str) -> None:
+def test_text_without_markup_is_kept(text: str) -> None:
     words = re.findall(r"[^\W_]+", text)
     assert re.findall(r"[^\W_]+", Page(render_body(" ".join(words), None)).text) == words
 
@@ -392,7 +394,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_body_is_rendered_soon_and_small(text: str) -> None:
+def test_a_hostile_body_is_rendered_quickly_and_stays_small(text: str) -> None:
     began = process_time()
 
     assert len(render_body(text[:1_000_000], BASE)) < 6_000_000

@@ -78,7 +78,7 @@ def keys_of(preset: Preset) -> list[str]:
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 @pytest.mark.parametrize("preset", ["smartable", "hugo", "jekyll"])
-def test_no_field_takes_long_whatever_it_says(preset: Preset, text: str) -> None:
+def test_no_field_takes_long_whatever_its_value(preset: Preset, text: str) -> None:
     quoted = json.dumps(text, ensure_ascii=False)
     written = [quoted, *([text] if text[0].isalnum() else [])]
     third = json.dumps(text[: len(text) // 3], ensure_ascii=False)
@@ -97,9 +97,9 @@ def assert_bounded(outcome: Record) -> None:
     """That no text of a record can make others take long."""
     content = outcome.content
     provider = content.provider.name if content.provider else ""
-    for one in (content.title, content.summary, content.category, content.type, provider, *content.topics):
-        assert few_marks(one) == one
-        assert len(one) <= (10_000 if one is content.summary else 1000)
+    for text in (content.title, content.summary, content.category, content.type, provider, *content.topics):
+        assert few_marks(text) == text
+        assert len(text) <= (10_000 if text is content.summary else 1000)
     assert len(outcome.content_json) < 100_000
 
 
@@ -144,7 +144,7 @@ def test_a_number_has_at_most_4300_digits(digits: str, quality: float) -> None:
         (f"locale: en{'-aaaa' * 9}", f"a.md:3:9: 'locale' is not a language tag: 'en{'-aaaa' * 9}' (write a tag such as en or pt-BR)"),
     ],
 )  # fmt: skip
-def test_what_is_over_a_bound_is_cut_or_left_out_with_a_warning(front: str, line: str) -> None:
+def test_values_over_a_bound_are_cut_or_left_out_with_a_warning(front: str, line: str) -> None:
     outcome = record(front)
 
     assert lines(outcome) == [line]
@@ -157,7 +157,7 @@ def test_a_long_title_is_cut_at_a_word() -> None:
 
     assert isinstance(outcome, Record)
     assert outcome.content.title == ("word " * 199).strip() + " word…"
-    assert [one.line for one in outcome.warnings] == [2]
+    assert [warning.line for warning in outcome.warnings] == [2]
 
 
 def test_within_its_bounds_nothing_is_cut() -> None:
@@ -176,7 +176,7 @@ def test_within_its_bounds_nothing_is_cut() -> None:
     assert (len(content.related), len(content.topics), len(content.link or "")) == (MAX_RELATED, 100, MAX_URL)
 
 
-def test_a_url_that_is_too_long_is_none() -> None:
+def test_a_url_that_is_too_long_is_not_used() -> None:
     (line,) = lines(record(f"webUrl: {'https://a.example/'.ljust(MAX_URL + 1, 'x')}"))
 
     assert line.endswith("(make it at most 2,048 characters)")
@@ -191,7 +191,7 @@ def test_an_excerpt_of_a_body_is_bounded_too() -> None:
 
 
 @given(st.text(alphabet="ab \u0301\u0316", max_size=60), st.integers(min_value=2, max_value=40))
-def test_a_cut_text_is_no_longer_than_it_may_be_and_begins_as_the_whole(text: str, most: int) -> None:
+def test_a_cut_text_is_within_its_bound_and_begins_like_the_original(text: str, most: int) -> None:
     cut = cut_text(text, most)
 
     assert len(cut) <= most
@@ -204,7 +204,7 @@ _MARKS = st.text(alphabet="aé\u0300\u0301\u0316\u0344\u0f71\u0f73\uff9e \uac00\
 
 
 @given(_MARKS)
-def test_a_normal_form_has_few_marks_in_a_row_and_is_its_own(text: str) -> None:
+def test_a_normal_form_has_few_marks_in_a_row_and_is_stable(text: str) -> None:
     normal = normal_form(text)
 
     run = 0
@@ -216,7 +216,7 @@ def test_a_normal_form_has_few_marks_in_a_row_and_is_its_own(text: str) -> None:
 
 
 @given(st.text(max_size=100))
-def test_a_text_with_few_marks_is_normalised_as_it_is(text: str) -> None:
+def test_a_text_with_few_marks_is_normalised_unchanged(text: str) -> None:
     if few_marks(text) == text:
         assert normal_form(text) == unicodedata.normalize("NFC", text)
 

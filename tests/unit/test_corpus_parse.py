@@ -34,14 +34,14 @@ def outcomes(folder: str) -> list[object]:
     files = [
         (item.file, None) for item in scan_folder(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]  # fmt: skip
-    return [one for batch in ingest_files(here, files, workers=0) for one in batch]
+    return [outcome for batch in ingest_files(here, files, workers=0) for outcome in batch]
 
 
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
-    found = [one for folder in FOLDERS for one in outcomes(folder)]
-    assert [one for one in found if not isinstance(one, Record)] == []
-    return [one for one in found if isinstance(one, Record)]
+    found = [outcome for folder in FOLDERS for outcome in outcomes(folder)]
+    assert [outcome for outcome in found if not isinstance(outcome, Record)] == []
+    return [outcome for outcome in found if isinstance(outcome, Record)]
 
 
 def test_no_real_record_is_rejected_or_warned_of(records: list[Record]) -> None:
@@ -49,14 +49,14 @@ def test_no_real_record_is_rejected_or_warned_of(records: list[Record]) -> None:
     assert Counter(problem.what for record in records for problem in record.warnings) == {}
 
 
-def test_real_records_are_what_the_field_map_counts(records: list[Record]) -> None:
+def test_real_records_have_the_expected_counts(records: list[Record]) -> None:
     assert sum(record.published is None for record in records) == 122
     assert sum(record.public and record.content.link is None for record in records) == 33
     assert sum(record.public for record in records) == 599
     assert all(record.content.title for record in records)
 
 
-def test_a_file_without_its_key_title_takes_its_name(records: list[Record]) -> None:
+def test_a_file_without_a_title_is_named_after_its_file(records: list[Record]) -> None:
     raws = {record.digest: record for record in records}
     files = [path for folder in FOLDERS for path in (CORPUS / folder).rglob("*.md")]
     named = [path for path in files if not any(line.startswith(b"title:") for line in path.read_bytes().splitlines())]

@@ -1,4 +1,4 @@
-"""YAML that is read quickly says what PyYAML says of it, or is left to PyYAML."""
+"""The fast path for YAML gives the same record as PyYAML, or leaves the file to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from parsing import SOURCE
 
 from aggregator.config.schema import PRESETS
-from aggregator.model import Content, Image, Provider, Record, Rejection, Related, SourceFile, content_json
+from aggregator.model import (
+    Content,
+    Image,
+    Provider,
+    Record,
+    Rejection,
+    Related,
+    SourceFile,
+    content_json,
+    read_content,
+)
 from aggregator.parse import front_matter
 from aggregator.parse.fields import Fields
 from aggregator.parse.front_matter import fast_yaml
@@ -159,14 +169,14 @@ def test_a_plain_record_is_read_without_pyyaml(no_pyyaml: None) -> None:
     assert isinstance(outcome, Record)
     assert (outcome.quality, outcome.content.topics) == (85, ("Power Apps", "C#"))
     assert outcome.content.images[0] == Image("https://example.org/a.png", 1280, 720)
-    assert [one.title for one in outcome.content.related] == ["Another one", "On two lines"]
+    assert [link.title for link in outcome.content.related] == ["Another one", "On two lines"]
 
 
 QUOTED = 'title: "T"\nexcerpt: "With \\"chapters\\": 00:00, it\'s [!a] of: !b, &#8216;c&amp;"\n'
 
 
 @pytest.mark.skipif(fast_yaml.loads is None, reason="there is no yaml-rs for this machine")
-def test_what_stands_in_double_quotes_is_no_doubt(no_pyyaml: None) -> None:
+def test_text_in_double_quotes_is_no_difference(no_pyyaml: None) -> None:
     outcome = parse_record(f"---\n{QUOTED}---\n".encode(), SourceFile("", "a.md", 1, 0), SOURCE, b"")
 
     assert isinstance(outcome, Record)
@@ -182,11 +192,11 @@ def test_what_stands_in_double_quotes_is_no_doubt(no_pyyaml: None) -> None:
         'title: T\nexcerpt: "a: !b"\nheat: 010\n',
     ],
 )
-def test_a_longer_text_hides_no_doubt(text: str) -> None:
+def test_a_quote_inside_another_text_hides_no_difference(text: str) -> None:
     assert fast_yaml.read_fast_yaml(text, AllowedKeys(["title", "excerpt"]), Limits(32, 1000)) is None
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda one: one.layout)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.layout)
 @pytest.mark.parametrize("text", [STORY, SMALL])
 def test_a_record_is_the_same_without_yaml_rs(text: str, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     quick, exact = outcomes(text, source)
@@ -196,7 +206,7 @@ def test_a_record_is_the_same_without_yaml_rs(text: str, source: Source, monkeyp
     assert quick == exact == outcomes(text, source)[0]
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda one: one.layout)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.layout)
 @pytest.mark.parametrize("key", KEYS)
 def test_a_scalar_is_the_same_in_every_key(key: str, source: Source) -> None:
     for scalar in SCALARS:
@@ -259,14 +269,14 @@ def test_a_real_record_is_the_same_and_rarely_needs_pyyaml(monkeypatch: pytest.M
 def test_deep_nesting_ends_no_process_though_the_limit_is_high(sign: str) -> None:
     source = replace(SOURCE, max_depth=1000, max_nodes=10**6)
     for text in (sign * 100_000, "title:\n  " + sign * 100_000):
-        assert all(isinstance(one, Rejection) for one in outcomes(f"---\n{text}\n---\n", source))
+        assert all(isinstance(outcome, Rejection) for outcome in outcomes(f"---\n{text}\n---\n", source))
 
 
 TEXTS = st.text(max_size=20)
 
 
 @given(TEXTS, TEXTS, st.none() | TEXTS, st.none() | st.builds(Provider, TEXTS, TEXTS), st.lists(TEXTS, max_size=3))
-def test_a_content_is_stored_as_the_json_that_python_writes(
+def test_content_survives_its_json(
     title: str, body: str, link: str | None, provider: Provider | None, topics: list[str]
 ) -> None:
     content = Content(
@@ -278,3 +288,4 @@ def test_a_content_is_stored_as_the_json_that_python_writes(
     images, related = [["https://e.org/", 1, 0], [title, 0, 7]], [["https://e.org/", title]]
     parts = [title, "", body, link, None, names, topics, title, "", "en", images, link, related]
     assert content_json(content) == json.dumps(parts, separators=(",", ":"))
+    assert read_content(content_json(content)) == content

@@ -69,7 +69,7 @@ def hugo(front: str, body: str = "", path: str = "posts/a.md", **changes: Any) -
 
 
 def lines(outcome: Record | Rejection) -> list[str]:
-    return [str(one) for one in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
+    return [str(problem) for problem in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
 
 
 # The corpora
@@ -80,9 +80,9 @@ def corpus(folder: str, preset: Preset) -> list[Record]:
     files = [
         (item.file, None) for item in scan_folder(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]
-    found = [one for batch in ingest_files(here, files, workers=0) for one in batch]
-    assert [one for one in found if not isinstance(one, Record)] == []
-    return [one for one in found if isinstance(one, Record)]
+    found = [outcome for batch in ingest_files(here, files, workers=0) for outcome in batch]
+    assert [outcome for outcome in found if not isinstance(outcome, Record)] == []
+    return [outcome for outcome in found if isinstance(outcome, Record)]
 
 
 def stated(folder: str, path: str, pattern: str) -> str:
@@ -91,7 +91,7 @@ def stated(folder: str, path: str, pattern: str) -> str:
 
 
 @needs_corpus
-def test_every_post_of_a_jekyll_site_comes_in_with_title_date_and_topics() -> None:
+def test_every_post_of_a_jekyll_site_has_title_date_and_topics() -> None:
     folder = "foreign-jekyll"
     posts = corpus(folder, "jekyll")
 
@@ -113,7 +113,7 @@ def test_every_post_of_a_jekyll_site_comes_in_with_title_date_and_topics() -> No
 
 
 @needs_corpus
-def test_every_post_of_a_zola_site_comes_in_with_title_and_date() -> None:
+def test_every_post_of_a_zola_site_has_title_and_date() -> None:
     folder = "foreign-zola-toml"
     posts = corpus(folder, "hugo")
 
@@ -139,7 +139,7 @@ def test_a_jekyll_post_has_date_and_title_from_its_file_name() -> None:
     assert post.warnings == ()
 
 
-def test_what_a_jekyll_post_states_goes_before_its_file_name() -> None:
+def test_fields_of_a_jekyll_post_win_over_its_file_name() -> None:
     post = jekyll("title: Stated\ndate: 2026-05-21 10:00:00 +0200")
 
     assert (post.content.title, post.published) == ("Stated", at(2026, 5, 21, 8))
@@ -234,20 +234,20 @@ def test_the_summary_of_a_jekyll_post_is_its_excerpt(front: str, body: str, summ
         ("Sat, 02 May 2026 09:30:10 +0000", at(2026, 5, 2, 9, 30, 10)),
     ],
 )
-def test_dates_are_taken_as_those_systems_take_them(text: str, moment: datetime) -> None:
+def test_dates_are_read_like_in_those_systems(text: str, moment: datetime) -> None:
     assert jekyll(f"date: {text}").published == moment
     assert hugo(f'title = "T"\ndate = "{text}"').published == moment
 
 
 @pytest.mark.parametrize("text", ["soon", "05/02/2026", "2026-13-01", "2026-05-20 10:00 EST", "Foo 2, 2026", "true"])
-def test_a_date_that_is_none_is_rejected(text: str) -> None:
+def test_an_invalid_date_is_rejected(text: str) -> None:
     outcome = parse(f"---\ndate: {text}\n---\n", "jekyll", "2026-05-20-a.md")
 
     assert isinstance(outcome, Rejection)
     assert lines(outcome) == [f"2026-05-20-a.md:2:7: 'date' is not a date: '{text}' (write it as 2026-05-20T07:10:00Z)"]
 
 
-def test_a_stricter_preset_takes_no_loose_date() -> None:
+def test_a_stricter_preset_reads_no_loose_dates() -> None:
     assert isinstance(parse("---\ntitle: T\npublishedDateTime: May 2, 2026\n---\n", "smartable"), Rejection)
 
 
@@ -290,7 +290,7 @@ def test_the_link_of_a_jekyll_post(template: str | None, front: str, link: str |
     assert jekyll(front, path="_posts/2026-05-20-a-title.md", link_template=template).content.link == link
 
 
-def test_a_template_that_takes_a_date_gives_no_link_without_one() -> None:
+def test_a_template_with_a_date_gives_no_link_without_a_date() -> None:
     assert jekyll("x: 1", path="about.md", link_template="https://example.org/{year}/{slug}").content.link is None
 
 
@@ -326,7 +326,7 @@ def test_the_date_of_a_hugo_page(front: str, published: datetime | None) -> None
     assert page.public
 
 
-def test_a_date_without_a_zone_is_the_site_s_and_not_warned_of_since_those_systems_write_dates_so() -> None:
+def test_a_date_without_a_zone_is_in_the_site_s_zone_without_a_warning() -> None:
     page = hugo('title = "T"\n\ndate = 2026-05-20', timezone=ZoneInfo("Europe/Berlin"))
 
     assert page.published == at(2026, 5, 19, 22)
@@ -335,7 +335,7 @@ def test_a_date_without_a_zone_is_the_site_s_and_not_warned_of_since_those_syste
 
 
 @pytest.mark.parametrize("empty", ['""', "0001-01-01T00:00:00Z", '"0001-01-01T00:00:00Z"', "0001-01-01"])
-def test_an_empty_date_and_the_year_1_are_no_date(empty: str) -> None:
+def test_an_empty_date_and_the_year_1_count_as_missing(empty: str) -> None:
     page = hugo(f'title = "T"\npublishDate = {empty}\ndate = 2026-05-20T00:00:00Z\nexpiryDate = {empty}')
     assert (page.published, page.expires, page.public, lines(page)) == (at(2026, 5, 20), None, True, [])
     named = record(f"---\ntitle: T\ndate: {empty}\nexpiryDate: {empty}\nlastmod: {empty}\n---\n")
@@ -350,7 +350,7 @@ def test_a_flag_of_hugo_that_is_an_empty_date_is_absent() -> None:
     assert (page.published, page.public, lines(page)) == (None, True, [])
 
 
-def test_expiry_and_modification_have_two_names_each() -> None:
+def test_expiry_and_modification_have_two_keys_each() -> None:
     for expiry, modified in (("expiryDate", "lastmod"), ("unpublishdate", "modified")):
         page = hugo(f'title = "T"\n{expiry} = 2027-01-01T00:00:00Z\n{modified} = 2026-06-01T00:00:00Z')
         assert (page.expires, page.updated) == (at(2027, 1, 1), at(2026, 6, 1))
@@ -448,22 +448,22 @@ def test_the_language_of_a_page_is_in_its_file_name() -> None:
     assert hugo('title = "T"', path="node.js.md").content.language == ""
 
 
-def test_what_is_taken_from_the_path_is_not_what_a_rename_is_known_by() -> None:
+def test_content_from_the_path_does_not_identify_a_rename() -> None:
     changes = {"link_template": "https://example.org/{path}/"}
-    one, two = (hugo("x = 1", "Text.", path=path, **changes) for path in ("2026-05-20-a.md", "2026-06-01-b.de.md"))
+    first, second = (hugo("x = 1", "Text.", path=path, **changes) for path in ("2026-05-20-a.md", "2026-06-01-b.de.md"))
     stated = hugo('title = "A"', "Text.")
 
-    assert one.content_hash == two.content_hash != stated.content_hash
-    assert one.visible_hash != two.visible_hash
+    assert first.content_hash == second.content_hash != stated.content_hash
+    assert first.visible_hash != second.visible_hash
 
 
-def test_fields_of_a_source_go_before_its_preset_and_the_first_one_present_wins() -> None:
+def test_fields_of_a_source_win_over_its_preset_and_the_first_key_present_wins() -> None:
     keys = tuple((PRESETS["hugo"] | {"topics": ("x", "extra.deep.y + tags"), "title": ("extra.t", "title")}).items())
     both = hugo('title = "T"\nx = ["1"]\ntags = ["3"]\n[extra]\nt = "U"\ndeep.y = ["2"]', fields=keys)
-    one = hugo('title = "T"\ntags = ["3"]\n[extra.deep]\ny = ["2"]', fields=keys)
+    made = hugo('title = "T"\ntags = ["3"]\n[extra.deep]\ny = ["2"]', fields=keys)
 
     assert (both.content.title, both.content.topics) == ("U", ("1",))
-    assert (one.content.title, one.content.topics) == ("T", ("2", "3"))
+    assert (made.content.title, made.content.topics) == ("T", ("2", "3"))
 
 
 # The three formats
@@ -503,7 +503,8 @@ def test_equal_data_in_yaml_toml_and_json_is_the_same_record(data: dict[str, Any
     for other in others:
         assert type(other) is type(yaml), (yaml, other)
         if isinstance(yaml, Record):
-            names = [name for name in Record._fields if name not in ("file", "warnings")]
+            positions = ("id_place", "updated_place")  # which differ between the formats
+            names = [name for name in Record._fields if name not in ("file", "warnings", *positions)]
             assert [getattr(other, name) for name in names] == [getattr(yaml, name) for name in names]
         assert [problem.split(": ", 1)[1] for problem in lines(other)] == [
             problem.split(": ", 1)[1] for problem in lines(yaml)
@@ -561,7 +562,7 @@ def test_front_matter_is_read_in_every_format(text: str) -> None:
         ("+++\ntitle = 7\npublishedDateTime = 07:32:00\n+++\n", "3:21: 'publishedDateTime' is not a date: '07:32:00' (write it as 2026-05-20T07:10:00Z)"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_rejected_with_its_place(text: str, line: str) -> None:
+def test_invalid_front_matter_is_rejected_with_its_position(text: str, line: str) -> None:
     outcome = parse(text, "smartable")
 
     assert isinstance(outcome, Rejection), outcome
@@ -570,7 +571,7 @@ def test_what_cannot_be_used_is_rejected_with_its_place(text: str, line: str) ->
 
 
 @pytest.mark.parametrize("text", ['{"draft": true, "draft": false}', "+++\ndraft = true\ndraft = false\n+++\n"])
-def test_a_flag_that_stands_twice_hides(text: str) -> None:
+def test_a_flag_that_is_given_twice_hides(text: str) -> None:
     outcome = parse(text, "smartable")
 
     assert isinstance(outcome, Rejection)
@@ -587,7 +588,7 @@ def test_a_file_without_the_end_of_its_front_matter_is_unfinished(text: str) -> 
     assert outcome.unfinished
 
 
-def test_a_misspelt_key_is_warned_of_in_every_format() -> None:
+def test_a_misspelled_key_is_a_warning_in_every_format() -> None:
     for text, place in (
         ('+++\ntitle = "T"\n\nexerpt = "x"\n+++', "4:10"),
         ('{"title": "T",\n "exerpt": "x"}', "2:2"),
@@ -764,7 +765,7 @@ def test_a_rename_keeps_its_id_within_its_source_only(two: SiteFolder) -> None:
     assert before["News"] not in after.values()
 
 
-def test_a_folder_that_is_gone_holds_back_its_own_source_only(two: SiteFolder) -> None:
+def test_a_missing_folder_affects_its_own_source_only(two: SiteFolder) -> None:
     two.run(NOON)
     (two.root / "blog").rename(two.root / "away")
     two.record("more.md", title="More", publishedDateTime="2026-05-30T00:00:00Z")
@@ -802,7 +803,7 @@ def test_undated_records_of_a_source_that_comes_later_rank_below_its_own(make_si
     assert site.titles() == ["Dated", "Undated", "News"]
 
 
-def test_a_source_taken_out_of_the_config_goes_after_its_grace_and_comes_back_as_it_was(two: SiteFolder) -> None:
+def test_a_source_removed_from_the_config_is_withdrawn_after_its_grace_and_returns_unchanged(two: SiteFolder) -> None:
     two.run(NOON)
     ids = two.ids()
     two.configure(ONE)
@@ -828,7 +829,7 @@ def test_a_source_under_another_name_is_refused(two: SiteFolder) -> None:
         two.run("2026-06-01 12:01")
 
 
-def test_problems_and_counts_are_told_of_each_source(two: SiteFolder) -> None:
+def test_problems_and_counts_are_reported_for_each_source(two: SiteFolder) -> None:
     write_post(two, "2026-05-22-bad.md", "---\ndate: soon\n---\n")
     two.write("bad.md", record_text({"title": ""}))
     result = two.run(NOON)

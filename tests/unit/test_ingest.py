@@ -1,4 +1,4 @@
-"""Reading files in batches: what becomes of them, and what never comes out of them."""
+"""Files that differ become records or rejections, in batches, and private text is in none of them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=16).digest()
 
 
-# What becomes of a file
+# Outcomes of single files
 
 
 def test_readable_file_gives_its_record_and_digest(tmp_path: Path) -> None:
@@ -79,14 +79,14 @@ def test_same_bytes_as_stored_are_unchanged_whatever_they_say(tmp_path: Path) ->
         assert (outcome.digest, outcome.file.mtime_ns) == (digest(text), path.stat().st_mtime_ns)
 
 
-def test_file_with_a_name_that_is_no_text_is_read(tmp_path: Path) -> None:
+def test_file_with_a_name_that_is_not_utf_8_is_read(tmp_path: Path) -> None:
     for name in (b"\xff.md", b"a%41.md", b"\xc3\xa9.md"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text(GOOD)
 
     (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
 
-    assert [type(one) for one in outcomes] == [Record] * 3
-    assert [one.file.path for one in outcomes] == ["%FF.md", "a%2541.md", "é.md"]
+    assert [type(outcome) for outcome in outcomes] == [Record] * 3
+    assert [outcome.file.path for outcome in outcomes] == ["%FF.md", "a%2541.md", "é.md"]
 
 
 def test_size_limit_is_exact(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_size_limit_is_exact(tmp_path: Path) -> None:
     )
 
 
-def test_file_that_vanishes_after_the_scan_gives_nothing(tmp_path: Path) -> None:
+def test_file_that_is_removed_after_the_scan_has_no_outcome(tmp_path: Path) -> None:
     write(tmp_path / "a.md")
     write(tmp_path / "b.md")
     (tmp_path / "c").mkdir()
@@ -115,7 +115,7 @@ def test_file_that_vanishes_after_the_scan_gives_nothing(tmp_path: Path) -> None
 
     (outcomes,) = ingest_files(source(tmp_path), files, workers=0)
 
-    assert [one.file.path for one in outcomes] == ["b.md"]
+    assert [outcome.file.path for outcome in outcomes] == ["b.md"]
 
 
 def test_file_that_changes_after_the_scan_has_the_stat_of_what_was_read(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_file_that_changes_after_the_scan_has_the_stat_of_what_was_read(tmp_path
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo"])
-def test_what_is_no_regular_file_by_now_is_rejected_without_waiting(tmp_path: Path, kind: str) -> None:
+def test_path_that_is_no_longer_a_regular_file_is_rejected_without_waiting(tmp_path: Path, kind: str) -> None:
     write(tmp_path / "a.md")
     files = files_of(tmp_path)
     (tmp_path / "a.md").unlink()
@@ -175,7 +175,7 @@ def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
     monkeypatch.setattr("aggregator.parse.record.parse_record", parse)
     (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
 
-    assert [type(one) for one in outcomes] == [Rejection, Record]
+    assert [type(outcome) for outcome in outcomes] == [Rejection, Record]
     assert CANARY not in repr(outcomes)
 
 
@@ -227,9 +227,12 @@ def test_processes_give_the_same_outcomes_in_the_same_order(many: Path) -> None:
 
     assert there == here
     assert [len(batch) for batch in here] == [999, 1000, 501]
-    paths = [one.file.path for batch in here for one in batch]
+    paths = [outcome.file.path for batch in here for outcome in batch]
     assert paths == [f"{number:04}.md" for number in range(2500)]
-    kinds = {kind: sum(type(one) is kind for batch in here for one in batch) for kind in (Record, Rejection, Unchanged)}
+    kinds = {
+        kind: sum(type(outcome) is kind for batch in here for outcome in batch)
+        for kind in (Record, Rejection, Unchanged)
+    }
     assert kinds == {Record: 2449, Rejection: 50, Unchanged: 1}
 
 
@@ -241,7 +244,7 @@ def test_processes_end_when_the_reader_stops_early(many: Path) -> None:
 
 
 class ReadAtOnce(WorkerPool):
-    """Processes that are always quicker than who takes what they read."""
+    """Processes that always read faster than the caller takes the outcomes."""
 
     def submit(self, read: Callable[..., Any], /, *args: Any) -> Future[Any]:
         future = Future[Any]()
@@ -251,14 +254,14 @@ class ReadAtOnce(WorkerPool):
 
 @pytest.fixture
 def warnings_once() -> Iterator[None]:
-    """What is said once in the life of a process can be said again."""
+    """Clears the cache of warnings that are logged only once in each process."""
     ingest._warn_of_lost_pool.cache_clear()
     yield
     ingest._warn_of_lost_pool.cache_clear()
 
 
 @pytest.mark.usefixtures("warnings_once")
-def test_where_no_process_can_be_started_all_is_read_here_and_that_is_said_once(
+def test_without_processes_all_is_read_in_process_with_one_warning(
     many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_args: object, **_options: object) -> Any:
@@ -276,7 +279,7 @@ def test_where_no_process_can_be_started_all_is_read_here_and_that_is_said_once(
 
 
 @pytest.mark.usefixtures("warnings_once")
-def test_where_no_thread_can_be_started_all_is_read_here(
+def test_without_threads_all_is_read_in_process(
     many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(_thread: threading.Thread) -> None:
@@ -290,7 +293,7 @@ def test_where_no_thread_can_be_started_all_is_read_here(
 
 
 @pytest.mark.usefixtures("warnings_once")
-def test_batches_of_a_process_that_is_lost_are_read_here(
+def test_batches_of_a_lost_process_are_read_in_process(
     many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(ingest, "BATCH", 100)
@@ -302,7 +305,7 @@ def test_batches_of_a_process_that_is_lost_are_read_here(
     assert "ended with -9" in caplog.text
 
 
-# Files that take too long, or crash what parses them
+# Files that take too long, or crash the parser
 
 LARGE_TEXT = GOOD + "x" * ingest.LARGE_BYTES
 
@@ -313,9 +316,8 @@ def write_hostile(root: Path) -> None:
         write(root / f"{name}.md", LARGE_TEXT + text)
 
 
-def told(outcomes: list[Any]) -> dict[str, str | None]:
-    """The problems by path."""
-    return {one.file.path: str(one.problem) if isinstance(one, Rejection) else None for one in outcomes}
+def problems_by_path(outcomes: list[Any]) -> dict[str, str | None]:
+    return {outcome.file.path: str(outcome.problem) if isinstance(outcome, Rejection) else None for outcome in outcomes}
 
 
 HOSTILE = {
@@ -336,11 +338,11 @@ def test_a_file_that_takes_too_long_is_rejected_and_the_others_are_read(
 
     (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
 
-    assert told(outcomes) == HOSTILE
-    slow_one = outcomes[1]
-    assert slow_one.digest == digest(LARGE_TEXT + "SLOW")
-    again = ingest_one(tmp_path / "b.md", known=slow_one.digest)
-    assert isinstance(again, Unchanged)  # not tried again until it changes
+    assert problems_by_path(outcomes) == HOSTILE
+    rejected = outcomes[1]
+    assert rejected.digest == digest(LARGE_TEXT + "SLOW")
+    again = ingest_one(tmp_path / "b.md", known=rejected.digest)
+    assert isinstance(again, Unchanged)  # no retry until it changes
 
 
 def test_a_deadline_in_a_process_of_the_pool_does_not_end_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,10 +353,12 @@ def test_a_deadline_in_a_process_of_the_pool_does_not_end_that(tmp_path: Path, m
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
 
     outcomes = [
-        one for batch in ingest_files(source(tmp_path), files_of(tmp_path), workers=2, read=slow.read) for one in batch
+        outcome
+        for batch in ingest_files(source(tmp_path), files_of(tmp_path), workers=2, read=slow.read)
+        for outcome in batch
     ]
 
-    assert told(outcomes) == {"0.md": None, "1.md": None, **HOSTILE}
+    assert problems_by_path(outcomes) == {"0.md": None, "1.md": None, **HOSTILE}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -399,14 +403,14 @@ def test_the_message_names_the_deadline_that_was_missed(
     assert str(outcome.problem) == message  # type: ignore[union-attr]
 
 
-def test_a_large_file_is_traced_as_a_small_one(tmp_path: Path) -> None:
+def test_large_and_small_files_are_traced_alike(tmp_path: Path) -> None:
     write(tmp_path / "a.md", LARGE_TEXT)
     write(tmp_path / "b.md")
 
     (large, traces), (_, expected) = (trace_file(source(tmp_path), name) for name in ("a.md", "b.md"))
 
     assert isinstance(large, Record)
-    assert [(one.field, one.value) for one in traces] == [(one.field, one.value) for one in expected]
+    assert [(trace.field, trace.value) for trace in traces] == [(trace.field, trace.value) for trace in expected]
 
 
 def test_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,7 +449,7 @@ def test_files_are_taken_as_they_are_needed(tmp_path: Path) -> None:
     assert next(taken) <= ingest.POOL_MIN_FILES + ingest.BATCH
 
 
-# Never public
+# Private text
 
 CANARY = "Zq7canaryZq7"
 RECORD = f"""---
@@ -522,7 +526,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_not_public_is_in_no_outcome(tmp_path: Path, case: str) -> None:
+def test_private_text_is_in_no_outcome(tmp_path: Path, case: str) -> None:
     text = CASES[case]
     assert CANARY in text
 
@@ -532,19 +536,19 @@ def test_what_is_not_public_is_in_no_outcome(tmp_path: Path, case: str) -> None:
     assert CANARY not in str(outcome.problem if isinstance(outcome, Rejection) else outcome.warnings)  # type: ignore[union-attr]
 
 
-def test_bytes_that_are_no_text_are_in_no_outcome(tmp_path: Path) -> None:
+def test_undecodable_bytes_are_in_no_outcome(tmp_path: Path) -> None:
     raw = f"---\ntitle: T\nsecured: {CANARY}".encode() + b"\xff\n---\n"
 
     assert CANARY not in repr(ingest_one(write(tmp_path / "a.md", raw)))
 
 
 def test_secured_and_unknown_keys_change_no_hash(tmp_path: Path) -> None:
-    one = ingest_one(write(tmp_path / "a.md", RECORD))
-    two = ingest_one(write(tmp_path / "a.md", RECORD.replace(CANARY, "other")))
+    first = ingest_one(write(tmp_path / "a.md", RECORD))
+    second = ingest_one(write(tmp_path / "a.md", RECORD.replace(CANARY, "other")))
 
-    assert isinstance(one, Record)
-    assert isinstance(two, Record)
-    assert one.digest != two.digest
-    assert (one.content_hash, one.visible_hash, one.selection_hash, one.text_hash) == (
-        two.content_hash, two.visible_hash, two.selection_hash, two.text_hash
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert first.digest != second.digest
+    assert (first.content_hash, first.visible_hash, first.selection_hash, first.text_hash) == (
+        second.content_hash, second.visible_hash, second.selection_hash, second.text_hash
     )  # fmt: skip

@@ -104,7 +104,7 @@ def test_slug_is_usable_free_and_not_reserved(name: str, taken: set[str]) -> Non
     [(b"a.md", "a.md"), ("日本.md".encode(), "日本.md"), (b"a%b", "a%25b"), (b"\xff.md", "%FF.md"),
      (b"\xc3\xa9\xc3", "é%C3"), (b"\xed\xa0\x80", "%ED%A0%80"), (b"%FF", "%25FF"), (b"a\nb", "a\nb")],
 )  # fmt: skip
-def test_file_name_is_escaped_where_it_is_no_text(raw: bytes, escaped: str) -> None:
+def test_file_name_is_escaped_where_it_is_not_utf_8(raw: bytes, escaped: str) -> None:
     assert escape_name(os.fsdecode(raw)) == escaped
     assert os.fsencode(unescape_path(escaped)) == raw
 
@@ -139,5 +139,5 @@ def test_path_is_the_same_in_either_unicode_form() -> None:
     [("https://a.example/x", True), ("urn:uuid:1", True), ("tag:a.example,2020:é", True), ("a:b", True),
      ("12", False), ("a/b", False), ("a: b", False), ("https://a.example/<x>", False), (":x", False), ("1a:b", False)],
 )  # fmt: skip
-def test_explicit_id_that_is_an_absolute_iri_stands_as_it_is(stated: str, kept: bool) -> None:
+def test_explicit_id_that_is_an_absolute_iri_is_used_unchanged(stated: str, kept: bool) -> None:
     assert (IdMint("feeds.example.org").explicit_entry_id(stated) == stated) is kept

@@ -228,7 +228,7 @@ def test_field_follows_its_rule(front: str, field: str, value: object) -> None:
          "a.md:3:18: 'featuredContent' is not an iframe of a known player (leave it out)"),
     ],
 )  # fmt: skip
-def test_wrong_field_is_dropped_with_a_warning(front: str, field: str, value: object, line: str) -> None:
+def test_wrong_field_is_left_out_with_a_warning(front: str, field: str, value: object, line: str) -> None:
     outcome = record(front)
 
     found = getattr(outcome, field) if field in Record._fields else getattr(outcome.content, field)
@@ -290,22 +290,22 @@ def test_source_adds_topics_and_makes_links_from_the_path() -> None:
 
 
 def test_rename_hash_leaves_out_what_the_source_adds() -> None:
-    one = record("", path="a.md", link_template="https://x.example/{path}")
-    two = record("", path="b.md", link_template="https://x.example/{path}")
+    first = record("", path="a.md", link_template="https://x.example/{path}")
+    second = record("", path="b.md", link_template="https://x.example/{path}")
 
-    assert one.content_hash == two.content_hash
-    assert one.visible_hash != two.visible_hash
+    assert first.content_hash == second.content_hash
+    assert first.visible_hash != second.visible_hash
 
 
-def test_hashes_change_with_what_they_stand_for_alone() -> None:
+def test_each_hash_changes_only_with_its_own_fields() -> None:
     plain = record("", "body")
 
     unseen = record("secured: abc\nunknown: 1\nampWebUrl: https://a.example/", "body")
     scored = record("quality: 5", "body")
     body = record("", "other")
 
-    def hashes(one: Record) -> tuple[bytes, ...]:
-        return one.content_hash, one.visible_hash, one.selection_hash, one.text_hash
+    def hashes(made: Record) -> tuple[bytes, ...]:
+        return made.content_hash, made.visible_hash, made.selection_hash, made.text_hash
 
     assert hashes(unseen) == hashes(plain)
     assert scored.visible_hash == plain.visible_hash
@@ -432,7 +432,7 @@ def test_date_is_an_aware_utc_time_in_every_spelling(spelling: str, moment: date
 
     assert outcome.published == moment
     expected = "'publishedDateTime' has no time zone; Europe/Berlin is used"
-    assert [one.what for one in outcome.warnings] == [expected] * warned
+    assert [problem.what for problem in outcome.warnings] == [expected] * warned
 
 
 def test_null_date_is_no_date() -> None:
@@ -473,7 +473,7 @@ def test_parse_time_never_raises(value: object) -> None:
     [("abc", "abc"), ("012", "012"), ("12:30", "12:30"), ("42", "42"), ("a b", "a b"), ("é", "é"), ("null", None),
      ("https://a.example/x", "https://a.example/x"), ("urn:uuid:1", "urn:uuid:1"), ("x" * 1000, "x" * 1000)],
 )  # fmt: skip
-def test_explicit_id_is_kept_as_it_is_spelled(spelling: str, stated: str | None) -> None:
+def test_explicit_id_keeps_its_spelling(spelling: str, stated: str | None) -> None:
     assert record(f"id: {spelling}").explicit_id == stated
 
 
@@ -543,7 +543,7 @@ def test_unusable_id_is_rejected(spelling: str) -> None:
          " (check it with a YAML linter)"), False),
     ],
 )  # fmt: skip
-def test_unusable_file_is_rejected_with_its_place(raw: bytes, line: str, unfinished: bool) -> None:
+def test_unusable_file_is_rejected_with_its_position(raw: bytes, line: str, unfinished: bool) -> None:
     outcome = parse_bytes(raw)
 
     assert isinstance(outcome, Rejection), outcome
@@ -576,12 +576,12 @@ def test_usable_file_gives_its_title(raw: bytes) -> None:
 
 
 def test_line_ends_and_outer_space_change_no_hash() -> None:
-    one = parse_bytes(b"---\ntitle: T\nexcerpt: |\n  a\n  b\n---\n\nbody\nmore\n")
-    two = parse_bytes(b"\xef\xbb\xbf\r\n---\r\ntitle: T\r\nexcerpt: |\r\n  a\r\n  b\r\n---\r\nbody\r\nmore")
+    first = parse_bytes(b"---\ntitle: T\nexcerpt: |\n  a\n  b\n---\n\nbody\nmore\n")
+    second = parse_bytes(b"\xef\xbb\xbf\r\n---\r\ntitle: T\r\nexcerpt: |\r\n  a\r\n  b\r\n---\r\nbody\r\nmore")
 
-    assert isinstance(one, Record)
-    assert isinstance(two, Record)
-    assert one.visible_hash == two.visible_hash
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert first.visible_hash == second.visible_hash
 
 
 def test_separators_that_yaml_takes_for_line_ends_part_keys() -> None:
@@ -832,7 +832,7 @@ def test_outcomes_can_go_to_another_process() -> None:
         problems = outcome.warnings if isinstance(outcome, Record) else (outcome.problem,)
 
         assert pickle.loads(pickle.dumps(outcome)) == outcome
-        assert {type(one.value) for one in problems} <= {str}
+        assert {type(problem.value) for problem in problems} <= {str}
 
 
 def test_value_of_a_problem_is_never_long() -> None:
@@ -887,7 +887,7 @@ def test_problem_line_shows_a_long_value_cut() -> None:
         ("exerpt: x", "excerpt"),
     ],
 )
-def test_key_that_is_nearly_one_of_ours_is_a_warning_that_names_ours(front: str, meant: str) -> None:
+def test_misspelled_key_is_a_warning_with_the_mapped_key(front: str, meant: str) -> None:
     (warning,) = record(front).warnings
     assert str(warning) == f"a.md:3:1: unknown key; did you mean '{meant}'? (correct its spelling)"
 
@@ -895,7 +895,7 @@ def test_key_that_is_nearly_one_of_ours_is_a_warning_that_names_ours(front: str,
 @pytest.mark.parametrize(
     "front", ["secured: x", "items: [a]", "ampWebUrl: x", "topics: [AI]\ntopic: [AI]", "levels: [a]"]
 )
-def test_key_that_is_another_or_stands_beside_ours_is_no_warning(front: str) -> None:
+def test_unrelated_key_or_typo_beside_the_right_key_is_no_warning(front: str) -> None:
     assert record(front).warnings == ()
 
 
@@ -941,14 +941,14 @@ def test_a_date_in_any_case_is_the_date(form: str) -> None:
 
 @formats
 @pytest.mark.parametrize("other", ["published", "PUBLISHED"])
-def test_a_key_twice_in_two_cases_is_a_key_twice_and_hides(form: str, other: str) -> None:
+def test_a_flag_given_twice_in_two_cases_hides(form: str, other: str) -> None:
     outcome = parse_key(form, "Published", "true", other, "true")
 
     assert isinstance(outcome, Rejection)
     assert (outcome.problem.what, outcome.hides) == ("the key 'published' is given twice", True)
 
 
-def test_tables_of_toml_in_two_cases_are_a_key_twice() -> None:
+def test_toml_tables_in_two_cases_are_a_key_given_twice() -> None:
     outcome = parse_bytes(b"+++\ntitle = 'T'\n[provider]\nname = 'A'\n[Provider]\nname = 'B'\n+++\n")
 
     assert lines(outcome) == ["a.md:5:2: the key 'provider' is given twice (keep one of them)"]
@@ -972,7 +972,7 @@ def test_tables_of_toml_in_two_cases_are_a_key_twice() -> None:
         ("publishDateTime", '"2099-01-01"', None),
     ],
 )
-def test_a_key_that_is_almost_one_that_can_hide_rejects_with_its_right_spelling(
+def test_a_misspelled_flag_rejects_and_the_message_has_its_right_spelling(
     form: str, key: str, value: str, meant: str | None
 ) -> None:
     outcome = parse_key(form, key, value)
@@ -1000,7 +1000,7 @@ def test_a_key_that_is_almost_one_that_can_hide_rejects_with_its_right_spelling(
         ("publishedDateTimes", '"2099-01-01T00:00:00Z"', "publishedDateTime", '"2020-01-01T00:00:00Z"'),
     ],
 )
-def test_a_key_that_is_almost_one_that_can_hide_is_none_with_another_kind_of_value_or_beside_the_right_one(
+def test_a_misspelled_flag_is_ignored_with_another_kind_of_value_or_beside_the_right_key(
     form: str, key: str, value: str, right: str, stated: str
 ) -> None:
     outcome = parse_key(form, key, value, right, stated)
@@ -1014,7 +1014,7 @@ def test_a_key_that_is_almost_one_that_can_hide_is_none_with_another_kind_of_val
     [("hugo", "expiryDat", "expiryDate"), ("hugo", "unpublishDates", "unpublishDate"), ("hugo", "headles", "headless"),
      ("hugo", "publishDte", "publishDate"), ("jekyll", "dat", "date"), ("jekyll", "dates", "date")],
 )  # fmt: skip
-def test_what_can_hide_is_what_the_preset_reads(preset: Any, key: str, meant: str) -> None:
+def test_only_keys_of_the_preset_can_hide(preset: Any, key: str, meant: str) -> None:
     value = "true" if key == "headles" else "2099-01-01T00:00:00Z"
     outcome = parse_key("yaml", key, value, fields=tuple(PRESETS[preset].items()), layout=preset)
 
@@ -1022,7 +1022,7 @@ def test_what_can_hide_is_what_the_preset_reads(preset: Any, key: str, meant: st
     assert f"'{meant}'" in str(outcome.problem)
 
 
-def test_what_can_hide_is_also_what_the_config_names() -> None:
+def test_keys_of_the_config_can_hide_too() -> None:
     fields = tuple((PRESETS["smartable"] | {"draft": ("embargoed", "meta.secret")}).items())
 
     assert isinstance(parse_key("yaml", "embargoes", "true", fields=fields), Rejection)

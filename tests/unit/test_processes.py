@@ -41,7 +41,7 @@ def test_work_and_sleep_end_at_their_deadline_and_the_process_is_replaced(
     assert worker.call(os.getpid) != first
 
 
-def test_a_process_that_somebody_killed_is_replaced(worker: Worker) -> None:
+def test_a_killed_process_is_replaced(worker: Worker) -> None:
     first = worker.call(os.getpid)
     os.kill(first, 9)
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
@@ -66,13 +66,13 @@ def test_a_stop_ends_a_call_and_its_process_soon() -> None:
         assert worker.call(len, "abc") == 3  # by a new process, which does not answer the call that was stopped
 
 
-def test_of_an_error_only_its_kind_comes_back(worker: Worker) -> None:
+def test_only_the_class_of_an_error_is_returned(worker: Worker) -> None:
     with pytest.raises(WorkerFailedError) as failed:
         worker.call(int, "Zq7canaryZq7")
     assert str(failed.value) == "ValueError"
 
 
-def test_a_process_ends_with_its_parent_however_that_ends() -> None:
+def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
     code = (
         "import os, sys, time; sys.path[:] = sys.argv[1:]; from aggregator.processes import Worker; w = Worker();"
         " print(w.call(os.getpid), flush=True); os.kill(os.getpid(), 9)"

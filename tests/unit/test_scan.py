@@ -69,7 +69,7 @@ def differences_at(root: Path, paths: set[str], *files: KnownFile) -> list[Diffe
 # What the walk yields
 
 
-def test_walk_yields_files_in_byte_order_with_folders_sorted_as_name_and_slash(tmp_path: Path) -> None:
+def test_files_are_listed_in_byte_order_with_folders_sorted_as_name_and_slash(tmp_path: Path) -> None:
     write(tmp_path, "a/z.md", "a.md", "a-b.md", "a0.md", "B.md", "é.md", "a/b/c.md", "\U0001f600.md", "\uffee.md")
 
     found = paths(tmp_path)
@@ -79,7 +79,7 @@ def test_walk_yields_files_in_byte_order_with_folders_sorted_as_name_and_slash(t
     assert len(found) == 9
 
 
-def test_walk_states_source_size_times_and_inode(tmp_path: Path) -> None:
+def test_listed_files_have_source_size_times_and_inode(tmp_path: Path) -> None:
     write(tmp_path, "a.md")
     os.utime(tmp_path / "a.md", ns=(1, 123_456_789))
     status = (tmp_path / "a.md").stat()
@@ -116,7 +116,7 @@ def test_include_patterns_choose_names(tmp_path: Path, include: tuple[str, ...],
     assert paths(tmp_path, include) == found
 
 
-def test_excluded_names_are_no_records_in_any_folder(tmp_path: Path) -> None:
+def test_excluded_names_are_not_records_in_any_folder(tmp_path: Path) -> None:
     write(tmp_path, "a.md", "a.sync-conflict-20260101.md", "b/c.md", "b/c.sync-conflict-20260101.md", "README.md")
     here = source(tmp_path, exclude=("*.sync-conflict-*", "README.*"))
 
@@ -127,7 +127,7 @@ def test_excluded_names_are_no_records_in_any_folder(tmp_path: Path) -> None:
     assert [locate(str(tmp_path / name)) for name in ("README.md", "a.md")] == [None, "a.md"]
 
 
-def test_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
+def test_name_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
     for name in (b"\xff.md", b"a%b.md", b"x\ny.md"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("x")
 
@@ -150,7 +150,7 @@ def test_linked_file_is_read_only_if_it_ends_inside_the_folder(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("target", [".private/secret.md", ".secret.md", "real.txt", "d/draft.md", "d", "fifo.md"])
-def test_link_to_what_a_scan_would_not_read_is_skipped(tmp_path: Path, target: str) -> None:
+def test_link_to_a_file_that_a_scan_would_not_read_is_skipped(tmp_path: Path, target: str) -> None:
     write(tmp_path, ".private/secret.md", ".secret.md", "real.txt", "d/draft.md", "d/e.md")
     os.mkfifo(tmp_path / "fifo.md")
     (tmp_path / "x.md").symlink_to(target)
@@ -191,7 +191,7 @@ def test_only_regular_files_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert paths(tmp_path) == ["a.md", "folder.md/b.md"]
 
 
-def test_very_deep_folders_are_walked(tmp_path: Path) -> None:
+def test_very_deep_folders_are_listed(tmp_path: Path) -> None:
     levels = 1500
     deepest = str(tmp_path) + "/d" * levels
     for level in range(levels):
@@ -232,7 +232,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, refused: Path, error: OSError) -> No
     monkeypatch.setattr(paths_module.os, "scandir", scandir)
 
 
-def test_what_is_known_of_an_unreadable_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_files_of_an_unreadable_folder_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "a.md", "b/c.md", "z.md")
     refuse(monkeypatch, tmp_path / "b", PermissionError(13, "Permission denied"))
     files = [known(path) for path in ("a0.md", "b.md", "b/c.md", "b/d/e.md", "b/y.md", "b0.md", "y.md")]
@@ -244,7 +244,7 @@ def test_what_is_known_of_an_unreadable_folder_stays(tmp_path: Path, monkeypatch
     assert [item.file.path for item in found if isinstance(item, Differs)] == ["a.md", "z.md"]
 
 
-def test_folder_that_vanishes_during_the_walk_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_is_removed_during_the_scan_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "b/c.md")
     refuse(monkeypatch, tmp_path / "b", FileNotFoundError(2, "No such file or directory"))
 
@@ -263,7 +263,7 @@ def fail_stats(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     monkeypatch.setattr(scan.os, "lstat", failing)
 
 
-def test_file_that_gives_no_stat_is_to_be_read_and_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_whose_stat_fails_is_read_and_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "a.md")
     fail_stats(monkeypatch, PermissionError(13, "Permission denied"))
 
@@ -300,7 +300,7 @@ def test_file_differs_by_its_stat_recheck_or_return(tmp_path: Path, changes: dic
     assert len(found) == differs
 
 
-def test_gone_file_that_is_still_gone_is_not_told_again(tmp_path: Path) -> None:
+def test_missing_file_is_reported_once(tmp_path: Path) -> None:
     write(tmp_path, "b.md")
 
     assert [item.path for item in differences(tmp_path, known("a.md"), known("c.md", gone=True)) if
@@ -319,7 +319,7 @@ def test_every_file_is_counted(tmp_path: Path) -> None:
 # Single paths
 
 
-def test_only_the_paths_are_looked_at_and_all_below_them(tmp_path: Path) -> None:
+def test_only_the_paths_and_everything_below_them_are_scanned(tmp_path: Path) -> None:
     write(tmp_path, "a.md", "b/c.md", "b/d/e.md", "b-.md", "f.md")
     files = [known(path) for path in ("b/c.md", "b/gone.md", "f.md", "gone/g.md", "gone2.md")]
 
@@ -332,7 +332,7 @@ def test_only_the_paths_are_looked_at_and_all_below_them(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "path", ["outside.md", "folder/a.md", "real.txt", ".a.md", ".b/a.md", "fifo.md", "file.md/a.md"]
 )
-def test_a_path_that_no_walk_meets_is_missing(tmp_path: Path, path: str) -> None:
+def test_a_path_that_no_scan_lists_is_missing(tmp_path: Path, path: str) -> None:
     root = tmp_path / "in"
     write(tmp_path, "in/real.txt", "in/file.md", "in/.a.md", "in/.b/a.md", "in/d/a.md", "out.md")
     (root / "outside.md").symlink_to("../out.md")
@@ -342,7 +342,7 @@ def test_a_path_that_no_walk_meets_is_missing(tmp_path: Path, path: str) -> None
     assert differences_at(root, {path}, known(path)) == [Missing(path)]
 
 
-def test_a_path_that_cannot_be_looked_at_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_files_below_an_unreadable_path_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "b").mkdir()
     fail_stats(monkeypatch, PermissionError(13, "Permission denied"))
 
@@ -359,7 +359,7 @@ def test_a_file_at_one_of_the_paths_is_read_whatever_its_stat_and_those_below_by
     ] == ["a.md"]
 
 
-def test_paths_of_a_folder_that_is_away_are_not_missing(tmp_path: Path) -> None:
+def test_paths_of_a_missing_folder_are_not_missing(tmp_path: Path) -> None:
     with pytest.raises(FolderError):
         differences_at(tmp_path / "x", {"a.md"}, known("a.md"))
 
@@ -423,7 +423,7 @@ def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: 
 
 @settings(max_examples=60, deadline=None)
 @given(TREES, TREES, st.data())
-def test_looking_at_paths_is_the_part_of_a_scan_below_them(
+def test_scanning_paths_gives_the_part_of_a_full_scan_below_them(
     now: set[Any], before: set[Any], data: st.DataObject
 ) -> None:
     with tempfile.TemporaryDirectory() as old_root, tempfile.TemporaryDirectory() as root:
@@ -439,7 +439,7 @@ def test_looking_at_paths_is_the_part_of_a_scan_below_them(
 
     def is_chosen(item: Differs | Missing | Unreadable) -> bool:
         path = item.file.path if isinstance(item, Differs) else item.path
-        return any(path == one or path.startswith(f"{one}/") for one in chosen)
+        return any(path == other or path.startswith(f"{other}/") for other in chosen)
 
     assert found == [item for item in whole if is_chosen(item)]
 
