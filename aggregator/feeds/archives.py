@@ -16,7 +16,7 @@ from aggregator.model import ArchivePage, Feed
 from aggregator.settings import FeedPolicy
 from aggregator.store.database import plain_rows
 from aggregator.store.events import WITHDRAWN
-from aggregator.store.schema import FEED_DIRTY, PAGE_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
+from aggregator.store.schema import FEED_IS_DIRTY, PAGE_IS_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.session import Writer
 
 BATCH = 100
@@ -86,7 +86,7 @@ def seal_backfills(writer: Writer, loader: FeedLoader, terms: TopicTerms, stoppe
     The sealed entries are in no document, because so many newer ones are in the feed.
     """
     with writer.read() as connection:
-        large = (FEED_DIRTY, feed.c.slug.is_not(None), feed.c.size > MAX_SEALED)
+        large = (FEED_IS_DIRTY, feed.c.slug.is_not(None), feed.c.size > MAX_SEALED)
         feed_ids = list(connection.scalars(select(feed.c.id).where(*large).order_by(feed.c.id)))
     sealed: set[PageKey] = set()
     for feed_id in feed_ids:
@@ -122,7 +122,7 @@ def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
     dirty = (
         select(archive_page, feed.c.slug, feed.c.id)
         .join(feed, feed.c.id == archive_page.c.feed_id)
-        .where(PAGE_DIRTY)
+        .where(PAGE_IS_DIRTY)
         .order_by(archive_page.c.feed_id, archive_page.c.number)
         .limit(BATCH)
     )

@@ -165,7 +165,7 @@ feed = Table(
     Column("topic_name", Text),  # the topic as the first record spelled it
 )
 """`all`, the feeds of the config, and a row for every topic."""
-FEED_DIRTY = and_(feed.c.dirty, text("feed.dirty"))
+FEED_IS_DIRTY = and_(feed.c.dirty, text("feed.dirty"))
 """A feed is dirty; for the index see FILE_MISSING."""
 
 old_slug = Table(
@@ -204,7 +204,7 @@ archive_page = Table(
     sqlite_with_rowid=False,
 )
 """Sealed pages of feeds; their entries are in `feed_entry`."""
-PAGE_DIRTY = and_(archive_page.c.dirty, text("archive_page.dirty"))
+PAGE_IS_DIRTY = and_(archive_page.c.dirty, text("archive_page.dirty"))
 """An archive page is dirty; for the index see FILE_MISSING."""
 
 body = Table(

@@ -1,4 +1,4 @@
-"""Ids of feeds and names of topics are stored, instead of what they are made from."""
+"""Ids of feeds and names of topics are stored, instead of what they are made from; `touched` is `dirty`."""
 
 import uuid
 
@@ -22,3 +22,8 @@ def upgrade() -> None:
         connection.execute(sa.text("UPDATE feed SET uid = :uid WHERE id = :id"), ids)
     for name in ("born_slug", "minted_from", "topic_title"):
         op.drop_column("feed", name)
+    for table in ("feed", "archive_page"):
+        op.drop_index(f"{table}_touched")
+        op.alter_column(table, "touched", new_column_name="dirty")
+        where = sa.text("dirty")
+        op.create_index(f"{table}_dirty", table, ["dirty"], sqlite_where=where, postgresql_where=where)
