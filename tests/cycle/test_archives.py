@@ -16,8 +16,7 @@ from conftest import SiteFolder, at
 from lxml import etree
 
 from aggregator.errors import StoppedError
-from aggregator.feeds import archives
-from aggregator.feeds import registry as feeds
+from aggregator.feeds import archives, versions
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
@@ -329,7 +328,7 @@ def test_entries_that_do_not_fit_into_the_document_are_in_pages_that_fit(site: S
 
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "SEALED_AT_ONCE", 25)
+    monkeypatch.setattr(archives, "MAX_SEALED", 25)
 
 
 @pytest.mark.usefixtures("few_at_once")
@@ -338,7 +337,7 @@ def test_a_large_backfill_is_sealed_in_several_transactions_with_the_same_pages(
 ) -> None:
     made = []
     for most in (25, 5000):
-        monkeypatch.setattr(archives, "SEALED_AT_ONCE", most)
+        monkeypatch.setattr(archives, "MAX_SEALED", most)
         site = make_site(make_store_url("sqlite"), SMALL)
         add(site, range(150))
         site.run("2026-03-02 12:00")
@@ -373,8 +372,8 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_continued_by_the_next(site: S
 
 def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     # feeds may share a transaction, which therefore goes over by one feed at most
-    for module in (archives, feeds):
-        monkeypatch.setattr(module, "SEALED_AT_ONCE", 50)
+    for module in (archives, versions):
+        monkeypatch.setattr(module, "MAX_SEALED", 50)
     site.configure(SMALL)
     for number in range(45):
         date = (NOON + timedelta(minutes=number)).isoformat()

@@ -349,7 +349,7 @@ def test_any_history_loses_nothing_and_writes_no_page_without_a_reason(
     # no test pulls the plug, and half the time would go there
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(os, "sync", lambda: None)
-    monkeypatch.setattr(archives, "SEALED_AT_ONCE", (12, 25, 5000)[seed % 3])
+    monkeypatch.setattr(archives, "MAX_SEALED", (12, 25, 5000)[seed % 3])
     chronicle = Chronicle(site, seed)
     for _ in range(STEPS):
         chronicle.step()
