@@ -334,9 +334,7 @@ class _Update:
             activate_config(writer, urls, pipeline.active_config)
         if scans or not was_current:
             with writer.read() as connection:
-                notices = read_notices(
-                    connection, pipeline.active_config, sources, writer.now, self._feeds.without_feed
-                )
+                notices = read_notices(connection, pipeline.active_config, sources, writer.now, refreshed.without_feed)
             pipeline.notices = tuple(notices)
         pipeline.is_index_current = True
         return StoreUpdate(scans, refreshed, tuple(self._problems))

@@ -54,17 +54,17 @@ class Refreshed:
     any_dirty: bool = False
     feeds: dict[str, Feed] = field(default_factory=dict)  # new versions by slug, at most MAX_KEPT; saves loading them
     pages: set[PageKey] = field(default_factory=set)  # archive pages that are new or have a new version
+    without_feed: Sequence[str] = ()  # titles of topics with enough entries, in excess of `max_feeds`
 
 
 def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stopped: Callable[[], None]) -> Refreshed:
     """Gives slugs to topics with enough entries, and a new version to every dirty feed and archive page that a reader
     sees changed."""
-    policy = feeds.policy
+    policy, refreshed = feeds.policy, Refreshed()
     if policy.auto:
-        give_slugs(writer, feeds)
+        refreshed.without_feed = give_slugs(writer, feeds)
     with writer.read() as connection:
         terms = read_topic_terms(connection, policy)
-    refreshed = Refreshed()
     if policy.archive:
         refreshed.pages |= seal_backfills(writer, loader, terms, stopped)
     dirty = select(feed).where(FEED_IS_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
