@@ -396,7 +396,7 @@ class _Update:
         )
         if is_held and not is_folder_missing:
             self._problems.append(
-                f"{source.root}: {missing} of {scan.known} files are gone at once; their entries stay for"
+                f"{source.root}: {missing} of {scan.known} files are missing at once; their entries stay for"
                 f" {_minutes(source.removal_grace)} (if it is meant, stop the service and run: aggregator build"
                 " --accept-removals)"
             )
@@ -453,7 +453,7 @@ class _Differences:
                     self._writer.commit()  # the scan may take long
             elif isinstance(item, Unreadable):
                 place = os.path.join(self._source.root, item.path)
-                self.unreadable.append(f"{place}: cannot be read: {item.reason} (what is known of it stays)")
+                self.unreadable.append(f"{place}: cannot be read: {item.reason} (its records stay as they are)")
         yield from self._with_digests(differing)
 
     def _scan(self) -> Iterator[Differs | Missing | Unreadable]:
