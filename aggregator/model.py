@@ -158,14 +158,14 @@ class Unchanged:
 
 
 class Topic(NamedTuple):
-    """One topic of an entry, as feeds name it: `slug` is the term, `name` the label."""
+    """A topic of an entry, as feeds name it."""
 
-    slug: str
-    name: str
+    slug: str  # the term
+    name: str  # the label
 
 
 class Entry(NamedTuple):
-    """What the documents of a feed say of one entry."""
+    """What the documents of a feed say about an entry."""
 
     id: str
     published: datetime | None
@@ -176,7 +176,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """An entry that was withdrawn from the whole site (RFC 6721)."""
+    """An entry that was withdrawn (RFC 6721)."""
 
     id: str
     at: datetime
@@ -184,37 +184,29 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What one slug publishes now: entries newest first, `updated` its content's and never the clock's.
-
-    `id` is the Atom id, an IRI that stays when the feed moves. `full` puts bodies into the documents. `image` is the
-    address of a picture of its own, or empty. `pages` is how many archive pages it has.
-    """
+    """What a slug publishes now."""
 
     slug: str
-    id: str
+    id: str  # the Atom id, an IRI; kept when the feed moves
     title: str
     description: str
     language: str
-    updated: datetime
-    full: bool
+    updated: datetime  # the latest update of its content, never the time of a cycle
+    full: bool  # documents contain bodies
     version: int
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...]  # newest first
     withdrawn: tuple[Withdrawal, ...]
-    image: str = ""
-    pages: int = 0
+    image: str = ""  # URL of its own image; empty: none
+    pages: int = 0  # how many archive pages it has
 
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """Which entries of a feed fit into its documents, by their places among them.
+    """Which entries of a feed fit into its documents, by their positions among its entries."""
 
-    `left_out` have no room, and of these `too_large` would not fit into a document of their own. Of `shortened` the
-    summary is shown, because an entry with that full text would not fit into a document of its own.
-    """
-
-    left_out: frozenset[int] = frozenset()
-    too_large: frozenset[int] = frozenset()
-    shortened: frozenset[int] = frozenset()
+    left_out: frozenset[int] = frozenset()  # there is no room for them
+    too_large: frozenset[int] = frozenset()  # of these: they do not fit into a document of their own
+    shortened: frozenset[int] = frozenset()  # without their body, with which they would not fit into a document
 
 
 ALL_FIT = Fitting()
@@ -223,34 +215,28 @@ ALL_FIT = Fitting()
 
 @dataclass(frozen=True, slots=True)
 class ArchivePage:
-    """A page of what a feed held (RFC 5005 section 4): sealed, so it changes only when an entry in it does or goes.
+    """A sealed page of a feed (RFC 5005 section 4). It changes only when one of its entries changes or leaves."""
 
-    `number` counts from 1, the oldest; entries are newest first.
-    """
-
-    number: int
+    number: int  # from 1, the oldest
     updated: datetime
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...]  # newest first
 
 
 @dataclass(frozen=True, slots=True)
 class FeedSummary:
-    """One line of the list of feeds. `newest` is the own date of its first entry, None for none."""
+    """A line of the list of feeds."""
 
     slug: str
     title: str
     description: str
     entries: int
-    newest: datetime | None
+    newest: datetime | None  # the published date of its first entry
     updated: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What rules read of an entry, folded as topics are; `quality` and `heat` are -1 when not scored.
-
-    `texts` are title and summary as they are: few rules read them, and folding is dear.
-    """
+    """What rules read of an entry; texts are keys of topics, except `texts`."""
 
     topics: frozenset[str]
     category: str
@@ -258,55 +244,48 @@ class Facts:
     provider: str
     provider_domain: str
     language: str
-    quality: float
-    heat: float
-    texts: tuple[str, ...] = ()
+    quality: float  # -1: not scored
+    heat: float  # -1: not scored
+    texts: tuple[str, ...] = ()  # title and summary as they are: few rules read them, and folding is expensive
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file of the output folder; `path` is relative to it and POSIX."""
+    """A file of the output folder."""
 
-    path: str
+    path: str  # relative to the output folder, POSIX
     media_type: str
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class CycleResult:
-    """What one cycle did, in numbers; `problems` are those of whole sources and of publishing.
+    """What a cycle did."""
 
-    `notices` are what else people should know of: no cycle is tried again for it. `due` is when the next entry becomes
-    public or expires by itself; `complete` is False when a records folder could not be scanned, `published` when the
-    output folder could not be brought up to date. `unwritten` feeds could not be written although others could,
-    `unreadable` records folders not be read.
-    """
-
-    scanned: int
-    new: int
+    scanned: int  # files
+    new: int  # entries, like the next two
     changed: int
     removed: int
-    rejected: int
+    rejected: int  # files
     feeds_written: int
     files_written: int
     seconds: float
-    problems: tuple[str, ...]
-    complete: bool
-    published: bool
-    unwritten: int
-    unreadable: int
-    due: datetime | None
-    notices: tuple[str, ...] = ()
+    problems: tuple[str, ...]  # of whole sources and of publishing
+    complete: bool  # every records folder could be scanned
+    published: bool  # the output folder could be brought up to date
+    unwritten: int  # feeds that could not be written although others could
+    unreadable: int  # records folders and folders in them
+    due: datetime | None  # when the next entry is released, expires or becomes too old
+    notices: tuple[str, ...] = ()  # what operators should know; no reason to retry
 
 
 @dataclass(frozen=True, slots=True)
 class UrlChange:
-    """What becomes of a URL below the base URL, or of one in every feed (`*/feed.json`): it leads to `target` (301), or
-    is gone (410); `keep` says what in the config would keep it."""
+    """What happens to a URL below the base URL, or to a document of every feed (`*/feed.json`)."""
 
     url: str
-    target: str | None
-    keep: str
+    target: str | None  # where it redirects to (301); None: it answers 410
+    keep: str  # what to write into the config to keep it
 
 
 @dataclass(frozen=True, slots=True)

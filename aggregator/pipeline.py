@@ -336,9 +336,7 @@ class _Update:
             activate_config(writer, urls, pipeline.active_config)
         if scans or not was_current:
             with writer.read() as connection:
-                notices = read_notices(
-                    connection, pipeline.active_config, sources, writer.now, self._feeds.without_feed
-                )
+                notices = read_notices(connection, pipeline.active_config, sources, writer.now, refreshed.without_feed)
             pipeline.notices = tuple(notices)
         pipeline.is_index_current = True
         return StoreUpdate(scans, refreshed, tuple(self._problems))
@@ -400,7 +398,7 @@ class _Update:
         )
         if is_held and not is_folder_missing:
             self._problems.append(
-                f"{source.root}: {missing} of {scan.known} files are gone at once; their entries stay for"
+                f"{source.root}: {missing} of {scan.known} files are missing at once; their entries stay for"
                 f" {_minutes(source.removal_grace)} (if it is meant, run: aggregator build --accept-removals)"
             )
 
@@ -456,7 +454,7 @@ class _Differences:
                     self._writer.commit()  # the scan may take long
             elif isinstance(item, Unreadable):
                 place = os.path.join(self._source.root, item.path)
-                self.unreadable.append(f"{place}: cannot be read: {item.reason} (what is known of it stays)")
+                self.unreadable.append(f"{place}: cannot be read: {item.reason} (its records stay as they are)")
         yield from self._with_digests(differing)
 
     def _scan(self) -> Iterator[Differs | Missing | Unreadable]:

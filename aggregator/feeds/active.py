@@ -19,7 +19,6 @@ class ActiveFeeds:
 
     def __init__(self, writer: Writer, policy: FeedPolicy) -> None:
         self.policy, self.tables, self.late_us = policy, policy.tables, span_us(policy.late)
-        self.without_feed: Sequence[str] = ()  # names of topics with enough entries, in excess of `max_feeds`
         with writer.read() as connection:
             rows = connection.execute(_COLUMNS).all()
         self._next_id = max((row.id for row in rows), default=ALL_FEED) + 1

@@ -85,9 +85,7 @@ def read_topic_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
 
 def topics_without_feed(connection: Connection, policy: FeedPolicy) -> list[str]:
     """The titles of topics that have enough entries and no feed, because `max_feeds` is reached."""
-    if not policy.auto:
-        return []
-    return [policy.tables.titles.get(row.topic) or row.topic_name for row in _waiting_topics(connection, policy)]
+    return _topic_titles(_waiting_topics(connection, policy), policy) if policy.auto else []
 
 
 def pinnable_slugs(connection: Connection, policy: FeedPolicy) -> list[tuple[str, str]]:
@@ -388,10 +386,10 @@ def _move_to_pins(connection: Connection, writer: Writer, feeds: ActiveFeeds, co
 # slugs and ids
 
 
-def give_slugs(writer: Writer, feeds: ActiveFeeds) -> None:
+def give_slugs(writer: Writer, feeds: ActiveFeeds) -> list[str]:
     """Gives slugs to the topics that have enough entries now, pins first, then by name.
 
-    At most `max_feeds` topics have a feed. The others are in `feeds.without_feed`.
+    At most `max_feeds` topics have a feed. Returns the titles of the others.
     """
     policy, pins = feeds.policy, feeds.tables.slugs
     with writer.read() as connection:
@@ -399,10 +397,9 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> None:
         number = connection.scalar(select(func.count()).select_from(feed).where(*OF_TOPIC)) if waiting else 0
     room = max(policy.max_feeds - (number or 0), 0)
     waiting.sort(key=lambda row: row.topic not in pins)
-    rows = waiting[:room]
-    feeds.without_feed = [policy.tables.titles.get(row.topic) or row.topic_name for row in waiting[room:]]
+    rows, without_feed = waiting[:room], _topic_titles(waiting[room:], policy)
     if not rows:
-        return
+        return without_feed
     with writer.write() as connection:
         _free_slugs(connection, writer, {pins.get(row.topic) or topic_slug(row.topic) for row in rows})
         in_use = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
@@ -432,6 +429,11 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> None:
             _forget_old_slugs(connection, [change["new_slug"] for change in changes])
         if policy.min_entries > 1:
             _mark_companions_dirty(connection, [row.id for row in rows])
+    return without_feed
+
+
+def _topic_titles(rows: Collection[AnyRow], policy: FeedPolicy) -> list[str]:
+    return [policy.tables.titles.get(row.topic) or row.topic_name for row in rows]
 
 
 def _waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:

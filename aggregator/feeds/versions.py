@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, literal_column, select, update
@@ -20,7 +21,7 @@ from aggregator.feeds.archives import (
 )
 from aggregator.feeds.registry import give_slugs, published_feeds, read_topic_terms, summarise_feeds
 from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest, merged_facts
-from aggregator.model import Feed
+from aggregator.model import Entry, Feed
 from aggregator.settings import FeedPolicy
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
@@ -53,17 +54,17 @@ class Refreshed:
     any_dirty: bool = False
     feeds: dict[str, Feed] = field(default_factory=dict)  # new versions by slug, at most MAX_KEPT; saves loading them
     pages: set[PageKey] = field(default_factory=set)  # archive pages that are new or have a new version
+    without_feed: Sequence[str] = ()  # titles of topics with enough entries, in excess of `max_feeds`
 
 
 def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stopped: Callable[[], None]) -> Refreshed:
     """Gives slugs to topics with enough entries, and a new version to every dirty feed and archive page that a reader
     sees changed."""
-    policy = feeds.policy
+    policy, refreshed = feeds.policy, Refreshed()
     if policy.auto:
-        give_slugs(writer, feeds)
+        refreshed.without_feed = give_slugs(writer, feeds)
     with writer.read() as connection:
         terms = read_topic_terms(connection, policy)
-    refreshed = Refreshed()
     if policy.archive:
         refreshed.pages |= seal_backfills(writer, loader, terms, stopped)
     dirty = select(feed).where(FEED_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
@@ -110,57 +111,57 @@ def _refresh(
     new_version = None
     archive, digest = loader.policy.archive, feed_digest(window, terms)
     if digest != row.shown_hash or (archive and not is_complete(connection, row, window)):
-        outdated = cut_at != writer.now
-        if outdated:
+        is_outdated = cut_at != writer.now
+        if is_outdated:
             window = loader.load(connection, row, writer.now, terms)
         if archive:
             values["pages"] = seal_leaving(connection, loader, row, window, terms)
             window = replace(window, feed=replace(window.feed, pages=values["pages"]))
-        if outdated or values["pages"] != row.pages:
+        if is_outdated or values["pages"] != row.pages:
             digest = feed_digest(window, terms)
-        times = [from_us(row.updated_at), *(entry.updated for entry in window.feed.entries)]
-        times += map(from_us, connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id}))
-        if window.last_release is not None:
-            times.append(from_us(window.last_release))
-        if row.version and window.feed.title != row.title:
-            times.append(from_us(writer.now))
-        version, updated = row.version + 1, max(times)
+        version, updated = row.version + 1, _latest_change(connection, row, window, writer.now)
         values |= {"version": version, "shown_hash": digest, "changed_at": writer.now, "updated_at": to_us(updated)}
         new_version = replace(window.feed, version=version, updated=updated)
-    unused = row.topic is not None and row.rule is None and not row.size
-    values["unused_since"] = row.unused_since or writer.now if unused else None
-    values |= {"title": window.feed.title, "left_out": window.omitted.to_json()}
-    values |= {"newest_at": window.newest_at, "stale_at": window.stale_at}
+    is_unused = row.topic is not None and row.rule is None and not row.size
+    values |= {
+        "title": window.feed.title,
+        "newest_at": window.newest_at,
+        "stale_at": window.stale_at,
+        "left_out": window.omitted.to_json(),
+        "unused_since": row.unused_since or writer.now if is_unused else None,
+    }
     return values, new_version
+
+
+def _latest_change(connection: Connection, row: AnyRow, window: Window, now: int) -> datetime:
+    """The `updated` of a new version: the latest update, release or withdrawal of an entry, or now for a new title."""
+    times = [from_us(row.updated_at), *(entry.updated for entry in window.feed.entries)]
+    times += map(from_us, connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id}))
+    if window.last_release is not None:
+        times.append(from_us(window.last_release))
+    if row.version and window.feed.title != row.title:
+        times.append(from_us(now))
+    return max(times)
 
 
 def feed_digest(window: Window, terms: TopicTerms) -> bytes:
     """The digest of everything that a reader of the feed can see, except `updated`."""
-    entries = [
-        [
-            entry.id,
-            row.visible_hash.hex(),
-            updated := entry.updated.isoformat(),
-            None
-            if entry.published is None
-            else updated
-            if entry.published is entry.updated
-            else entry.published.isoformat(),
-            [
-                [term, term in terms.published]
-                if name in entry.content.topics
-                else [term, term in terms.published, name]
-                for term, name in entry.topics
-            ],
-            *merged_facts(window.merged, row),
-        ]
-        for row, entry in zip(window.rows, window.feed.entries, strict=True)
-    ]
-    heading = window.feed
-    withdrawn = [[entry.id, entry.at.isoformat()] for entry in heading.withdrawn]
-    facts = [heading.title, heading.description, heading.language, heading.image, heading.full, heading.pages]
+    feed = window.feed
+    heading = [feed.title, feed.description, feed.language, feed.image, feed.full, feed.pages]
+    entries = [_entry_facts(entry, row, window, terms) for row, entry in zip(window.rows, feed.entries, strict=True)]
+    withdrawn = [[entry.id, entry.at.isoformat()] for entry in feed.withdrawn]
     shortened = [sorted(window.omitted.shortened)] if window.omitted.shortened else []
-    return json_digest([facts, entries, withdrawn, *shortened])
+    return json_digest([heading, entries, withdrawn, *shortened])
+
+
+def _entry_facts(entry: Entry, row: AnyRow, window: Window, terms: TopicTerms) -> list[object]:
+    """What the digest of a feed contains of an entry."""
+    updated, published = entry.updated.isoformat(), None
+    if entry.published is not None:
+        published = updated if entry.published is entry.updated else entry.published.isoformat()
+    stated, linked = entry.content.topics, terms.published
+    topics = [[term, term in linked] if name in stated else [term, term in linked, name] for term, name in entry.topics]
+    return [entry.id, row.visible_hash.hex(), updated, published, topics, *merged_facts(window.merged, row)]
 
 
 def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:

@@ -63,7 +63,7 @@ class Store:
         """
         identity = _file_identity(self._path)
         if identity != self._identity:
-            what = "is gone" if identity is None else "is not the one that was opened"
+            what = "is missing" if identity is None else "is not the one that was opened"
             raise StoreError(
                 f"the store's file {what}: {self._path} (bring the file back; or, for the one that is there, or a new"
                 " one, start the service again)"

@@ -233,12 +233,12 @@ class _Batch:
         if not self._changed:
             return []
         columns = (entry.c.id, entry.c.content, entry.c.quality, entry.c.heat)
-        mine = entry.c.id.in_([one.id for one in self._changed])
+        mine = entry.c.id.in_([changed.id for changed in self._changed])
         former = {
             row.id: Selectable(row.content, row.quality, row.heat)
             for row in self._connection.execute(select(*columns).where(mine))
         }
-        return [one._replace(before=former[one.id]) for one in self._changed]
+        return [changed._replace(before=former[changed.id]) for changed in self._changed]
 
     def _write_bodies(self) -> None:
         """Stores bodies while a feed shows bodies; a record without a body has no row."""
@@ -280,7 +280,7 @@ class _IdRegister:
         }
 
     def find_holder(self, record: Record, row: AnyRow | None) -> str | None:
-        """The place of another entry than that of `row` that has the explicit id of the record."""
+        """The place of an entry, other than the entry of `row`, that has the explicit id of the record."""
         if record.explicit_id is None:
             return None
         own = row.id if row else None
@@ -447,9 +447,5 @@ def _place(source: str, path: str) -> str:
 
 
 def _problems_json(problems: Collection[Problem]) -> str:
-    return json.dumps(
-        [
-            [problem.line, problem.column, problem.what, problem.value, problem.hint, problem.level]
-            for problem in problems
-        ]
-    )
+    rows = [[item.line, item.column, item.what, item.value, item.hint, item.level] for item in problems]
+    return json.dumps(rows)

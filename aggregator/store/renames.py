@@ -268,8 +268,8 @@ def _move_files(connection: Connection, source: str, paths: Mapping[int, tuple[s
     connection.execute(
         update(file)
         .where(file.c.source == bindparam("of_source"), file.c.path == bindparam("of_path"))
-        .values(entry_id=bindparam("held")),
-        [{"of_source": source, "of_path": new_path, "held": key} for key, (_, new_path) in paths.items()],
+        .values(entry_id=bindparam("of_entry")),
+        [{"of_source": source, "of_path": new_path, "of_entry": key} for key, (_, new_path) in paths.items()],
     )
 
 

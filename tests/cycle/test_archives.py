@@ -211,13 +211,13 @@ def test_a_cycle_that_is_stopped_while_it_seals_is_continued_by_the_next(site: S
     checks = iter(range(1000))
     sealing = archives.seal_backfills
 
-    def stop_soon(writer: Any, reader: Any, terms: Any, stopped: Callable[[], None]) -> Any:
+    def stop_soon(writer: Any, loader: Any, terms: Any, stopped: Callable[[], None]) -> Any:
         def check() -> None:
             if next(checks) == 2:
                 raise StoppedError("stopped")
             stopped()
 
-        return sealing(writer, reader, terms, check)
+        return sealing(writer, loader, terms, check)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aggregator.feeds.versions.seal_backfills", stop_soon)
@@ -239,9 +239,9 @@ def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monke
     sealed = Counter[Any]()
     seal = archives._seal
 
-    def count(connection: Any, reader: Any, row: Any, pages: int, rows: Any, terms: Any) -> int:
+    def count(connection: Any, loader: Any, row: Any, pages: int, rows: Any, terms: Any) -> int:
         sealed[connection.get_transaction()] += len(rows)
-        return seal(connection, reader, row, pages, rows, terms)
+        return seal(connection, loader, row, pages, rows, terms)
 
     monkeypatch.setattr(archives, "_seal", count)
     site.run("2026-03-02 12:00")

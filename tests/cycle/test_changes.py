@@ -30,7 +30,7 @@ def site(make_site: Callable[..., SiteFolder], tmp_path: Path) -> SiteFolder:
 
 @pytest.mark.parametrize("way", ["written", "replaced"])
 @pytest.mark.parametrize("told", [True, False])
-def test_a_change_that_keeps_size_and_mtime_is_seen(site: SiteFolder, way: str, told: bool) -> None:
+def test_a_change_with_the_same_size_and_mtime_is_noticed(site: SiteFolder, way: str, told: bool) -> None:
     site.record("e.md", **OLD, excerpt="x" * 40)
     site.run(NOON)
     file = site.incoming / "e.md"
@@ -72,9 +72,7 @@ def test_files_that_were_only_copied_or_moved_are_not_parsed_and_nothing_is_writ
 
 
 @pytest.mark.parametrize("exchanged", ["a.md", "d"])
-def test_what_changes_places_with_a_link_to_outside_while_it_is_scanned_is_never_shown(
-    site: SiteFolder, exchanged: str
-) -> None:
+def test_a_file_that_is_replaced_by_a_link_during_a_scan_is_never_published(site: SiteFolder, exchanged: str) -> None:
     outside = site.root / "outside"
     outside.mkdir()
     for name in ("a.md", "b.md", "c.md"):

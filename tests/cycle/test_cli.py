@@ -434,9 +434,9 @@ def test_many_removals_wait_until_they_are_accepted(shop: Shop, call: Call) -> N
         (shop.incoming / f"{number}.md").unlink()
     code, out, err = call("build", "--now", NOW)
     assert (code, "removed 0" in out) == (0, True)
-    assert "25 of 30 files are gone at once" in err
+    assert "25 of 30 files are missing at once" in err
     assert "aggregator build --accept-removals" in err
-    assert "25 of 30 files are gone at once" in " ".join(call("status")[1].split())
+    assert "25 of 30 files are missing at once" in " ".join(call("status")[1].split())
     assert "all: 0 join, 25 leave" in call("build", "--dry-run", "--accept-removals", "--now", NOW)[1]
     assert "removed 25" in call("build", "--accept-removals", "--now", NOW)[1]
     assert len(shop.titles()) == 5

@@ -76,7 +76,7 @@ def test_an_id_is_minted_from_site_source_and_path(site: SiteFolder) -> None:
     assert site.ids() == {"news/a.md": minted("path:/news/a.md")}
 
 
-def test_losing_the_database_changes_no_id_of_what_was_never_renamed(
+def test_a_lost_database_changes_no_id_of_records_that_were_never_renamed(
     site: SiteFolder, make_store_url: Callable[[str], str]
 ) -> None:
     fill(site, 5)
@@ -113,7 +113,7 @@ def test_a_rename_keeps_the_id_and_a_new_file_at_the_old_path_gets_a_number(
     assert tombstones(site) == []
 
 
-def test_a_rename_and_a_new_file_at_its_old_path_in_one_cycle_stay_apart_by_path(site: SiteFolder) -> None:
+def test_a_rename_and_a_new_file_at_the_old_path_in_one_cycle_are_two_records(site: SiteFolder) -> None:
     """A file that is there is its record, whatever it says; the moved copy is the new one."""
     site.record("a.md", title="First", publishedDateTime=DATE)
     site.run(NOON)
@@ -123,7 +123,7 @@ def test_a_rename_and_a_new_file_at_its_old_path_in_one_cycle_stay_apart_by_path
     assert site.ids() == {"Other": minted("path:/a.md"), "First": minted("path:/b.md")}
 
 
-def test_a_rename_may_take_removal_grace_and_no_longer(site: SiteFolder) -> None:
+def test_a_rename_over_several_cycles_may_take_removal_grace(site: SiteFolder) -> None:
     site.record("a.md", title="In time")
     site.record("k.md", title="Too late")
     site.run(NOON)
@@ -151,7 +151,7 @@ def test_several_renames_of_the_same_content_pair_in_order_of_path(site: SiteFol
     assert site.ids() == {"From x": minted("path:/a.md"), "From y": minted("path:/b.md")}
 
 
-def test_a_file_at_the_path_of_a_withdrawn_record_is_that_record_whatever_it_says(site: SiteFolder) -> None:
+def test_a_file_at_the_path_of_a_withdrawn_record_is_that_record_whatever_its_content(site: SiteFolder) -> None:
     site.record("a.md", title="Old", publishedDateTime=DATE)
     site.run(NOON)
     site.remove("a.md")
@@ -171,7 +171,7 @@ def test_an_explicit_id_that_is_added_later_does_not_change_the_id(site: SiteFol
     assert site.ids() == {"a.md": minted("path:/a.md")}
 
 
-def test_the_second_file_with_an_explicit_id_is_rejected_by_name_and_comes_in_when_the_first_vanishes(
+def test_the_second_file_with_an_explicit_id_is_rejected_until_the_first_is_missing(
     site: SiteFolder,
 ) -> None:
     site.record("b.md", title="First", id="story-7", publishedDateTime=DATE)
@@ -197,7 +197,7 @@ def test_of_two_new_files_with_one_explicit_id_the_first_path_wins(site: SiteFol
     assert site.titles() == ["a.md"]
 
 
-def test_a_duplicate_comes_in_when_the_first_states_the_id_no_more(site: SiteFolder) -> None:
+def test_a_duplicate_is_accepted_when_the_holder_no_longer_states_the_id(site: SiteFolder) -> None:
     site.record("a.md")
     site.run(NOON)
     site.record("a.md", id="story-7")
@@ -208,7 +208,7 @@ def test_a_duplicate_comes_in_when_the_first_states_the_id_no_more(site: SiteFol
     assert site.ids() == {"a.md": minted("path:/a.md"), "b.md": minted("id:story-7")}
 
 
-def test_an_entry_that_was_refused_an_id_is_read_again_when_the_holder_of_the_id_is_gone(site: SiteFolder) -> None:
+def test_an_entry_that_was_refused_an_id_is_read_again_when_the_holder_is_missing(site: SiteFolder) -> None:
     site.record("a.md", title="Refused")
     site.record("b.md", title="Holder", id="story-7")
     site.run(NOON)
@@ -220,7 +220,7 @@ def test_an_entry_that_was_refused_an_id_is_read_again_when_the_holder_of_the_id
     assert site.ids() == {"Refused and edited": minted("path:/a.md")}
 
 
-def test_a_renamed_file_keeps_its_explicit_id_before_a_duplicate_that_waits(site: SiteFolder) -> None:
+def test_a_renamed_file_keeps_its_explicit_id_although_a_duplicate_wants_it(site: SiteFolder) -> None:
     site.record("m.md", title="First", id="story-7", publishedDateTime=DATE)
     site.run(NOON)
     site.record("a.md", title="Duplicate", id="story-7", publishedDateTime=DATE)
@@ -257,7 +257,7 @@ def test_linked_files_outside_the_folder_and_dot_files_are_not_read(site: SiteFo
     assert site.titles() == ["Inside", "Inside"]
 
 
-def test_names_with_percent_signs_or_that_are_not_utf_8_work_and_stay_apart(site: SiteFolder) -> None:
+def test_names_with_percent_signs_and_names_that_are_not_utf_8_are_different_records(site: SiteFolder) -> None:
     names = {
         b"caf\xe9.md": "caf%E9.md",
         b"caf%E9.md": "caf%25E9.md",
@@ -295,7 +295,7 @@ def test_a_rewrite_of_what_no_reader_sees_changes_no_byte(site: SiteFolder, fiel
     assert_untouched(before, site.snapshot())
 
 
-def test_a_moved_date_of_an_entry_that_is_out_changes_no_byte(site: SiteFolder) -> None:
+def test_another_published_date_of_a_published_entry_changes_no_byte(site: SiteFolder) -> None:
     site.record("a.md", publishedDateTime="2024-05-01T08:00:00Z")
     site.run(NOON)
     before = site.snapshot()
@@ -316,7 +316,7 @@ def test_an_update_date_that_is_not_the_latest_of_an_entry_changes_no_byte(site:
     assert_untouched(before, site.snapshot())
 
 
-def test_time_alone_cuts_no_window_anew_when_a_change_is_not_visible(site: SiteFolder) -> None:
+def test_a_window_is_not_cut_again_when_a_change_is_not_visible(site: SiteFolder) -> None:
     site.configure('[output]\nlimit = 2\nmin_stay = "24h"')
     site.run("2024-04-30 12:00")
     for name in ("a", "b", "c"):
@@ -365,7 +365,7 @@ def test_a_missing_file_is_written_again_and_no_other(site: SiteFolder) -> None:
     assert {path for path in after if after[path][1] != before[path][1]} == {"ai/rss.xml"}
 
 
-def test_a_file_that_we_did_not_write_is_never_touched(site: SiteFolder) -> None:
+def test_a_foreign_file_in_the_output_folder_is_never_changed(site: SiteFolder) -> None:
     fill(site, 4)
     site.run(NOON)
     foreign = {"robots.txt": b"1", "ai/favicon.ico": b"2", "other/rss.xml": b"3", ".htaccess": b"4"}
@@ -385,7 +385,7 @@ def test_a_file_that_we_did_not_write_is_never_touched(site: SiteFolder) -> None
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["the same process", "another process"])
-def test_a_crash_between_the_files_and_the_manifest_rewrites_nothing_that_is_right(
+def test_after_a_crash_before_the_manifest_correct_files_are_not_written_again(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, fresh: bool
 ) -> None:
     fill(site, 4)
@@ -423,7 +423,7 @@ def test_a_lost_manifest_comes_back_and_rewrites_nothing(site: SiteFolder) -> No
     assert {path for path, seen in site.snapshot().items() if seen != before[path]} <= {".aggregator/manifest.json"}
 
 
-def test_an_output_folder_that_cannot_be_written_is_a_problem_and_heals(site: SiteFolder) -> None:
+def test_an_output_folder_that_cannot_be_written_is_a_problem_until_it_can(site: SiteFolder) -> None:
     site.output.write_text("in the way")
     fill(site, 4)
     result = site.run(NOON)
@@ -470,7 +470,7 @@ def test_a_missing_folder_keeps_everything(site: SiteFolder) -> None:
     assert_untouched(before, site.snapshot())
 
 
-def test_a_mass_removal_waits_for_a_scan_removal_grace_later(site: SiteFolder) -> None:
+def test_a_mass_removal_is_held_until_a_scan_after_removal_grace(site: SiteFolder) -> None:
     fill(site, 39)
     site.run(NOON)
     before = site.snapshot()
@@ -501,7 +501,7 @@ def test_a_mass_removal_that_is_undone_in_time_changes_nothing(site: SiteFolder)
 
 
 @pytest.mark.parametrize(("known", "gone"), [(19, 19), (40, 20)], ids=["under 20", "half"])
-def test_a_removal_that_is_no_mass_removal_withdraws_at_once(site: SiteFolder, known: int, gone: int) -> None:
+def test_a_small_removal_withdraws_at_once(site: SiteFolder, known: int, gone: int) -> None:
     fill(site, known)
     site.run(NOON)
     site.remove(*(f"{number:03}.md" for number in range(gone)))
@@ -509,7 +509,7 @@ def test_a_removal_that_is_no_mass_removal_withdraws_at_once(site: SiteFolder, k
     assert len(site.titles()) == known - gone
 
 
-def test_accepted_removals_do_not_wait(site: SiteFolder) -> None:
+def test_accepted_removals_are_not_held(site: SiteFolder) -> None:
     fill(site, 30)
     site.run(NOON)
     site.remove(*(f"{number:03}.md" for number in range(30)))
@@ -534,7 +534,7 @@ def test_a_whole_folder_that_is_renamed_is_no_mass_removal(site: SiteFolder) -> 
 # release
 
 
-def test_an_embargoed_entry_is_released_with_its_due_time_also_when_its_file_is_rewritten_then(
+def test_an_embargoed_entry_is_released_with_its_due_time_although_its_file_is_edited_then(
     site: SiteFolder,
 ) -> None:
     """Its due time, not that of the cycle: what came out with the cycle's time stands above it."""
@@ -564,7 +564,7 @@ def test_an_embargoed_entry_that_is_renamed_when_due_keeps_its_due_time(site: Si
 # topics
 
 
-def test_a_feed_comes_with_the_entry_that_makes_enough_and_never_from_hidden_ones(site: SiteFolder) -> None:
+def test_a_feed_is_published_with_min_entries_and_hidden_records_do_not_count(site: SiteFolder) -> None:
     site.configure("[topics]\nmin_entries = 2")
     site.record("a.md", topics=["AI"])
     site.record("b.md", topics=["AI"], published=False)
@@ -593,7 +593,7 @@ def test_a_topic_keeps_its_slug_and_a_clash_gets_four_hex_digits(site: SiteFolde
     assert [site.feed(slug)["title"] for slug in ("c", "c-2e7d")] == ["C#", "C"]
 
 
-def test_slugs_of_one_cycle_are_given_in_order_of_names(site: SiteFolder) -> None:
+def test_new_slugs_of_a_cycle_are_given_in_order_of_topics(site: SiteFolder) -> None:
     site.record("a.md", topics=["C#", "C"])
     site.run(NOON)
     assert [site.feed(slug)["title"] for slug in ("c", "c-951a")] == ["C", "C#"]
@@ -710,7 +710,7 @@ def crash_before(patch: pytest.MonkeyPatch, nth: int) -> None:
     patch.setattr(Store, "write", counted)
 
 
-def test_a_crash_between_any_two_transactions_is_healed_by_the_next_cycle(
+def test_the_next_cycle_completes_after_a_crash_between_any_two_transactions(
     site: SiteFolder, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aggregator.store.session.JOIN_S", -1.0)  # each step is a transaction, as after a long one
@@ -729,7 +729,7 @@ def test_a_crash_between_any_two_transactions_is_healed_by_the_next_cycle(
     assert site.documents() == undisturbed
 
 
-def test_one_crash_before_each_transaction_in_turn_is_healed_by_the_next_cycle(
+def test_the_next_cycle_completes_after_a_crash_before_each_transaction_in_turn(
     make_site: Callable[..., SiteFolder],
     tmp_path: Path,
     undisturbed: dict[str, bytes],
@@ -774,7 +774,7 @@ def test_a_second_store_cannot_take_the_lease(site: SiteFolder) -> None:
     other.close()
 
 
-def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(store_url: str) -> None:
+def test_the_lease_of_a_process_that_has_ended_is_taken_at_once(store_url: str) -> None:
     script = (
         "import sys, time; from aggregator.store.database import open_store; store = open_store(sys.argv[1], create=True);"
         " store.lease.acquire(0); print('held', flush=True); time.sleep(600)"
@@ -798,7 +798,7 @@ def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(store_url: str) ->
 @pytest.mark.parametrize(
     ("ends_in_s", "valid"), [(-1, False), (8, True), (12, False), (10 * 86_400, False), (10**11, False)]
 )
-def test_the_lease_of_another_machine_is_taken_when_it_has_ended_or_cannot_be_right(
+def test_the_lease_of_another_machine_is_taken_when_it_has_ended_or_is_invalid(
     store_url: str, ends_in_s: int, valid: bool
 ) -> None:
     store = open_store(store_url, create=True)
@@ -841,7 +841,7 @@ def test_a_store_with_a_newer_schema_is_refused(store_url: str, create: bool) ->
         open_store(store_url, create=create)
 
 
-def test_migrations_come_to_the_tables_of_a_new_store(store_url: str) -> None:
+def test_migrations_make_the_tables_of_a_new_store(store_url: str) -> None:
     store = open_store(store_url, create=True)
     with store.engine.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})

@@ -88,7 +88,9 @@ def believing(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolde
 
 
 @pytest.mark.parametrize("gone", [(), ("0.md", "1.md", "2.md")])
-def test_a_store_that_believed_an_update_in_the_future_heals(believing: SiteFolder, gone: tuple[str, ...]) -> None:
+def test_a_store_of_an_older_version_forgets_updates_in_the_future(
+    believing: SiteFolder, gone: tuple[str, ...]
+) -> None:
     believing.remove(*gone)
     believing.run(LATER)
 
@@ -101,7 +103,7 @@ def test_a_store_that_believed_an_update_in_the_future_heals(believing: SiteFold
     assert believing.snapshot() == before
 
 
-def test_a_healed_store_lets_no_update_decrease_when_the_clock_steps_back(believing: SiteFolder) -> None:
+def test_no_update_decreases_afterwards_when_the_clock_steps_back(believing: SiteFolder) -> None:
     believing.run(LATER)
     believing.configure('[output]\nlimit = 3\nmin_stay = "0s"\n')
     believing.record("9.md", publishedDateTime="2024-04-20T00:00:00Z")

@@ -33,7 +33,7 @@ def small(make_site: Callable[..., SiteFolder], tmp_path: Path) -> SiteFolder:
     return site
 
 
-def test_a_store_that_was_set_back_puts_right_what_it_published_since(small: SiteFolder, tmp_path: Path) -> None:
+def test_a_restored_store_corrects_what_was_published_since(small: SiteFolder, tmp_path: Path) -> None:
     small.close()
     shutil.copy(tmp_path / "store.db", tmp_path / "backup.db")
     small.record("embarrassing.md", **NEW)
@@ -55,7 +55,7 @@ def test_a_source_under_another_name_is_refused_because_every_id_would_change(sm
 
 
 @pytest.mark.parametrize("hindrance", ["energy", "energy/rss.xml/kept.txt"])
-def test_a_file_of_others_in_the_way_of_one_feed_stops_no_other(small: SiteFolder, hindrance: str) -> None:
+def test_a_foreign_file_at_the_path_of_a_document_stops_no_other_feed(small: SiteFolder, hindrance: str) -> None:
     target = small.output / hindrance
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("mine")
@@ -70,7 +70,7 @@ def test_a_file_of_others_in_the_way_of_one_feed_stops_no_other(small: SiteFolde
     assert small.titles("energy") == ["c.md"]
 
 
-def test_a_half_written_draft_takes_over_no_entry_of_a_file_that_is_read_again(small: SiteFolder) -> None:
+def test_an_unfinished_file_inherits_no_entry_of_a_file_that_is_read_again(small: SiteFolder) -> None:
     ids = small.ids()
     small.record("draft.md", published=False)
     small.run("2024-05-01 12:01")
@@ -92,7 +92,7 @@ def test_updated_never_decreases_when_the_clock_steps_back(small: SiteFolder) ->
     assert times == sorted(times)
 
 
-def test_a_withdrawal_moves_updated_also_when_no_tombstone_tells_of_it(
+def test_a_withdrawal_moves_updated_also_without_a_tombstone(
     make_site: Callable[..., SiteFolder], tmp_path: Path
 ) -> None:
     site = make_site(f"sqlite:///{tmp_path / 'store.db'}", '[output]\ntombstones = "0s"\n')
@@ -131,7 +131,7 @@ def test_a_file_dated_beyond_what_a_store_can_hold_is_read(site: SiteFolder) -> 
     ],
     ids=["topic", "id", "iri", "path", "topics"],
 )
-def test_what_is_too_long_or_too_much_is_told_and_stops_nothing(
+def test_records_beyond_a_bound_are_problems_and_stop_no_other(
     site: SiteFolder, path: str, fields: dict[str, object]
 ) -> None:
     site.record("ok.md", **OLD)
@@ -153,7 +153,7 @@ def test_a_path_in_the_manifest_deletes_nothing_outside_the_folder(small: SiteFo
     assert victim.read_text() == "kept"
 
 
-def test_a_folder_that_another_store_wrote_is_told(
+def test_an_output_folder_of_another_store_is_a_problem(
     small: SiteFolder, make_site: Callable[..., SiteFolder], tmp_path: Path
 ) -> None:
     other = make_site(f"sqlite:///{tmp_path / 'other.db'}", f'[output]\npath = "{small.output}"\n')

@@ -81,7 +81,7 @@ def reads_whole_table(site: SiteFolder, statement: str, values: Any) -> str | No
     ],
     ids=["quiet", "new", "edited", "gone", "moved", "moved and edited", "moved with its id"],
 )
-def test_every_question_of_a_cycle_is_a_read_of_an_index(site: SiteFolder, change: Callable[[SiteFolder], Any]) -> None:
+def test_every_query_of_a_cycle_uses_an_index(site: SiteFolder, change: Callable[[SiteFolder], Any]) -> None:
     site.configure(CONFIG)
     fill(site)
     site.run(NOON)

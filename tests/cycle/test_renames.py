@@ -59,7 +59,7 @@ def sketch_of(lines: Iterable[str]) -> Sketch:
 
 
 @given(st.sets(st.integers(0, 999)), st.sets(st.integers(0, 999)))
-def test_a_sketch_of_few_lines_tells_exactly_how_much_is_shared(mine: set[int], theirs: set[int]) -> None:
+def test_sketches_of_few_lines_compare_exactly(mine: set[int], theirs: set[int]) -> None:
     mine, theirs = set(sorted(mine)[:SIZE]), set(sorted(theirs)[:SIZE])
     one, other = (sketch_of(f"A line with the number {number}" for number in numbers) for numbers in (mine, theirs))
     share = len(mine & theirs) / len(mine | theirs) if mine and theirs else 0.0
@@ -69,7 +69,7 @@ def test_a_sketch_of_few_lines_tells_exactly_how_much_is_shared(mine: set[int], 
     assert likeness(one, one) == bool(mine)
 
 
-def test_a_sketch_of_many_lines_tells_it_within_the_error_of_its_size() -> None:
+def test_sketches_of_many_lines_compare_within_the_error_of_their_size() -> None:
     errors = []
     for shared in range(0, 1001, 50):
         mine = [f"Line {number} of {shared} as it was before" for number in range(1000)]
@@ -80,14 +80,14 @@ def test_a_sketch_of_many_lines_tells_it_within_the_error_of_its_size() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_has_a_sketch_of_bounded_size_that_is_like_itself(title: str, body: str) -> None:
+def test_any_text_has_a_sketch_of_bounded_size_that_equals_itself(title: str, body: str) -> None:
     stored = make_sketch("https://example.org/ä", title, "", body)
     assert len(stored) <= LINK_BYTES + 4 * SIZE
     assert link_part(stored)
     assert likeness(read_sketch(stored), read_sketch(make_sketch(None, title, "", f"  {body}  "))) in {0.0, 1.0}
 
 
-def test_space_around_lines_and_short_lines_count_for_nothing() -> None:
+def test_white_space_around_lines_and_short_lines_do_not_count() -> None:
     assert make_sketch(None, "Short", "", "") == make_sketch(None, "Other", "", "\n* * *\n")
     line = "A line that is long enough"
     assert make_sketch(None, line, "", "") == make_sketch(None, "", "", f"   {line}\t\nshort\n")
@@ -107,7 +107,7 @@ def test_pairs_are_made_in_order_of_likeness() -> None:
     assert pair_alike(gone, new, {}) == [(0, 11), (1, 10)]
 
 
-def test_what_is_not_clearly_the_best_for_both_is_no_pair() -> None:
+def test_two_records_pair_only_if_each_is_clearly_the_best_for_the_other() -> None:
     gone = candidates(0, ("a", "A", BODY))
     twins = (("x", "X", edited(BODY, 2)), ("y", "Y", edited(BODY, 2)))
     assert pair_alike(gone, candidates(10, *twins), {}) == []
@@ -116,7 +116,7 @@ def test_what_is_not_clearly_the_best_for_both_is_no_pair() -> None:
     assert pair_alike(gone, candidates(10, *titled), {}) == [(0, 10)]
 
 
-def test_lines_that_others_have_too_tell_nothing() -> None:
+def test_lines_that_other_records_share_do_not_count() -> None:
     gone, new = candidates(0, ("a", "A", BODY)), candidates(10, ("x", "X", edited(BODY, 5)))
     lines = shared_lines(gone.values(), new.values())
     assert len(lines) == 15
@@ -212,7 +212,7 @@ def test_a_rename_with_an_edit_in_two_cycles_has_removal_grace(site: SiteFolder)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["its own link", "a link of others too"])
-def test_the_same_link_makes_one_record_if_no_other_has_it(
+def test_a_link_pairs_two_files_only_if_no_other_record_has_it(
     moved: Callable[..., dict[str, str]], elsewhere: bool
 ) -> None:
     link = "https://example.org/story"
@@ -221,7 +221,7 @@ def test_the_same_link_makes_one_record_if_no_other_has_it(
     assert moved(("a.md", old), ("b.md", new), *others)["After"] == minted(f"path:/{'b' if elsewhere else 'a'}.md")
 
 
-def test_stated_ids_that_differ_are_two_records_whatever_they_say(moved: Callable[..., dict[str, str]]) -> None:
+def test_files_with_different_explicit_ids_never_pair(moved: Callable[..., dict[str, str]]) -> None:
     ids = moved(("a.md", text("Post", BODY, id="one")), ("b.md", text("Post 2", edited(BODY, 1), id="two")))
     assert ids == {"Post 2": minted("id:two")}
 
@@ -242,7 +242,7 @@ def test_a_store_without_sketches_pairs_nothing_by_text_and_gets_them_with_the_n
 # explicit ids
 
 
-def test_an_id_goes_to_nobody_who_waited_for_it_while_its_file_is_saved(site: SiteFolder) -> None:
+def test_a_file_keeps_its_id_while_an_editor_replaces_it(site: SiteFolder) -> None:
     victim = text("Victim", BODY, id="story-7")
     site.write("victim.md", victim)
     site.run(NOON)
@@ -279,7 +279,7 @@ def test_an_id_goes_to_another_source_only_after_removal_grace(
 
 
 @pytest.mark.parametrize("gap", ["0 min", "5 min"])
-def test_a_file_that_moved_takes_its_stated_id_along_however_it_was_edited(site: SiteFolder, gap: str) -> None:
+def test_a_renamed_file_keeps_its_explicit_id_however_it_was_edited(site: SiteFolder, gap: str) -> None:
     site.write("a.md", text("Before", BODY, id="story-7"))
     site.run(NOON)
     site.remove("a.md")
@@ -290,7 +290,7 @@ def test_a_file_that_moved_takes_its_stated_id_along_however_it_was_edited(site:
     assert site.ids() == {"After": minted("id:story-7")}
 
 
-def test_an_id_that_was_given_on_comes_to_no_third_file(site: SiteFolder) -> None:
+def test_an_inherited_id_is_not_inherited_by_a_third_file(site: SiteFolder) -> None:
     """`own.md` has an id of its own, states the id of a file that is long gone, and keeps both."""
     site.write("gone.md", text("Gone", BODY, id="story-7"))
     site.record("own.md", title="Own")
@@ -304,7 +304,7 @@ def test_an_id_that_was_given_on_comes_to_no_third_file(site: SiteFolder) -> Non
     assert site.ids() == {"Own": minted("path:/own.md")}
 
 
-def test_files_that_exchange_their_stated_ids_exchange_their_records(site: SiteFolder) -> None:
+def test_files_that_exchange_their_explicit_ids_exchange_their_entries(site: SiteFolder) -> None:
     for name in "abc":
         site.write(f"{name}.md", text(f"Post {name}", [f"{name}: {line}" for line in BODY], id=name))
     site.run(NOON)
@@ -315,7 +315,7 @@ def test_files_that_exchange_their_stated_ids_exchange_their_records(site: SiteF
     assert (result.rejected, result.removed, site.ids()) == (0, 0, before)
 
 
-def test_files_that_are_numbered_anew_take_their_stated_ids_along(site: SiteFolder) -> None:
+def test_renumbered_files_keep_their_explicit_ids(site: SiteFolder) -> None:
     for number in (1, 2, 3):
         site.write(f"{number}.md", text(f"Post {number}", [f"{number}: {line}" for line in BODY], id=f"p{number}"))
     site.run(NOON)
@@ -326,7 +326,7 @@ def test_files_that_are_numbered_anew_take_their_stated_ids_along(site: SiteFold
     assert (result.rejected, result.removed, site.ids()) == (0, 0, before)
 
 
-def test_a_file_that_comes_to_state_the_id_of_one_that_goes_keeps_its_own_record(site: SiteFolder) -> None:
+def test_a_file_that_states_the_id_of_a_missing_file_keeps_its_own_entry(site: SiteFolder) -> None:
     site.write("a.md", text("First", BODY, id="a"))
     site.write("b.md", text("Second", [f"Otherwise: {line}" for line in BODY], id="b"))
     site.run(NOON)

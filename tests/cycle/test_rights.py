@@ -32,14 +32,14 @@ def open_and_modes(file: Path) -> dict[str, int]:
     return found
 
 
-def test_a_store_and_the_folder_made_for_it_are_for_its_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_store_and_its_folder(tmp_path: Path) -> None:
     file = tmp_path / "data" / "a.db"
 
     assert open_and_modes(file) == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
     assert mode(file.parent) == 0o700
 
 
-def test_a_store_that_everybody_could_read_no_longer_is_which_the_log_says(
+def test_the_access_of_others_to_a_store_is_removed_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "data" / "a.db"
@@ -54,7 +54,7 @@ def test_a_store_that_everybody_could_read_no_longer_is_which_the_log_says(
     assert mode(file.parent) == 0o755  # it was there before
 
 
-def test_rights_that_were_given_to_a_group_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_access_of_a_group_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "a.db"
     file.touch()
     file.chmod(0o640)

@@ -268,15 +268,15 @@ def test_a_missing_store_is_noticed_and_used_again_once_it_is_back(shop: Shop) -
     shop.data.rename(away)
     eventually(lambda: service.get("healthz").status == 503)
     health = service.get("healthz").json()
-    assert (health["status"], "the store's file is gone" in health["reason"]) == ("failing", True)
+    assert (health["status"], "the store's file is missing" in health["reason"]) == ("failing", True)
     shop.record("b.md", "New")
-    eventually(lambda: "the cycle failed: the store's file is gone" in service.log)
+    eventually(lambda: "the cycle failed: the store's file is missing" in service.log)
     assert service.titles() == ["Story"], "what was published is served on"
     assert not shop.data.exists(), "nobody makes a new one"
     away.rename(shop.data)
     eventually(lambda: "New" in service.titles())
     eventually(lambda: service.get("healthz").status == 200)
-    eventually(lambda: "resolved: the store's file is gone" in service.log)
+    eventually(lambda: "resolved: the store's file is missing" in service.log)
 
 
 def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(shop: Shop) -> None:

@@ -787,7 +787,7 @@ def test_a_mass_removal_is_judged_for_each_source(two: SiteFolder) -> None:
     result = two.run("2026-06-01 12:01")
 
     assert result.removed == 0
-    assert "30 of 31 files are gone at once" in result.problems[0]
+    assert "30 of 31 files are missing at once" in result.problems[0]
     assert two.run("2026-06-01 12:20").removed == 30
 
 

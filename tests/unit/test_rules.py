@@ -78,12 +78,12 @@ def clause(**tests: list[str]) -> Clause:
         ({"text": clause(none=["gpu"]), "min_heat": 1.0}, "min_heat"),
     ],
 )
-def test_the_first_clause_that_keeps_an_entry_out_is_named(rule: dict[str, Any], failing: str | None) -> None:
+def test_the_first_clause_that_excludes_an_entry_is_named(rule: dict[str, Any], failing: str | None) -> None:
     assert failing_clause(ENTRY, Rule(**rule)) == failing
     assert matches(ENTRY, Rule(**rule)) is (failing is None)
 
 
-def test_an_entry_without_a_language_has_the_one_of_the_site() -> None:
+def test_an_entry_without_a_language_counts_as_in_the_language_of_the_site() -> None:
     silent = replace(ENTRY, language="")
     german = clause(any=["de"])
     assert failing_clause(silent, Rule(language=german, default_language="de-at")) is None
@@ -91,7 +91,7 @@ def test_an_entry_without_a_language_has_the_one_of_the_site() -> None:
     assert failing_clause(ENTRY, Rule(language=german, default_language="de")) == "language.any"
 
 
-def test_an_entry_that_says_nothing_has_none_of_anything() -> None:
+def test_an_entry_without_values_matches_no_clause_that_asks_for_one() -> None:
     blank = Facts(frozenset(), "", "", "", "", "", -1.0, -1.0)
     for field in ("topics", "category", "type", "provider", "language"):
         assert failing_clause(blank, Rule(**{field: clause(any=["x", "example.org"])})) == f"{field}.any"
@@ -99,7 +99,7 @@ def test_an_entry_that_says_nothing_has_none_of_anything() -> None:
     assert failing_clause(blank, Rule(min_quality=0)) == "min_quality"
 
 
-def test_what_rules_read_is_alike_but_for_case_white_space_and_composition() -> None:
+def test_rules_ignore_case_white_space_and_composition() -> None:
     content = Content(
         title="T",
         summary="",
@@ -130,7 +130,7 @@ def test_what_rules_read_is_alike_but_for_case_white_space_and_composition() -> 
     assert read_facts(content._replace(provider=None), -1, -1).provider == ""
 
 
-def test_topics_are_read_by_their_tables() -> None:
+def test_rules_read_topics_through_the_tables_of_topics() -> None:
     tables = TopicTables(
         alias={"a.i.": "ai", "ml": "ai"}, parents={"edge ai": "ai", "ai": "science"}, names={"ai": "AI", "science": "S"}
     )
@@ -208,12 +208,12 @@ def belongs(facts: Facts, rule: Rule) -> bool:
 
 
 @given(ENTRIES, RULES)
-def test_a_rule_means_what_its_clauses_say_one_by_one(facts: Facts, rule: Rule) -> None:
+def test_an_entry_matches_a_rule_if_it_meets_every_clause(facts: Facts, rule: Rule) -> None:
     assert matches(facts, rule) is belongs(facts, rule)
 
 
 @given(ENTRIES, st.dictionaries(st.integers(1, 9), RULES, max_size=4), SETS)
-def test_the_index_of_topics_narrows_and_never_decides(
+def test_the_index_of_topics_does_not_change_which_feeds_match(
     facts: Facts, rules: dict[int, Rule], topics: frozenset[str]
 ) -> None:
     topic_feeds = {key: 100 + number for number, key in enumerate(sorted(topics))}
@@ -245,7 +245,7 @@ def _end(alias: dict[str, str], one: str) -> str:
 
 
 @given(topic_tables(), st.lists(st.sampled_from(SPELLINGS), unique=True))
-def test_an_entry_is_in_what_its_topics_stand_for_and_all_that_these_belong_to(
+def test_an_entry_matches_the_feeds_of_aliased_topics_and_of_their_parents(
     given_tables: tuple[TopicsTable, dict[str, str], dict[str, str]], stated: list[str]
 ) -> None:
     table, alias, parent = given_tables
@@ -262,10 +262,10 @@ def test_an_entry_is_in_what_its_topics_stand_for_and_all_that_these_belong_to(
 
 
 @given(RULES, RULES)
-def test_rules_have_the_same_text_only_if_they_ask_the_same(one: Rule, other: Rule) -> None:
+def test_two_rules_have_the_same_text_only_if_they_are_equal(one: Rule, other: Rule) -> None:
     assert (rule_text(one) == rule_text(other)) is (one == other)
 
 
-def test_the_text_of_a_rule_says_nothing_of_what_it_does_not_ask() -> None:
+def test_the_text_of_a_rule_leaves_out_defaults() -> None:
     assert rule_text(Rule()) == "{}"
     assert rule_text(Rule(topics=clause(any=["b", "a"]))) == '{"topics": {"any": ["a", "b"]}}'

@@ -1,4 +1,4 @@
-"""States by their names, a state of withdrawn entries, and columns by the words of the glossary."""
+"""States by their names, a state of withdrawn entries, and since when files are missing."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,7 +15,7 @@ REASONS = {"vanished": "missing", "unusable": "rejected"}
 
 def upgrade() -> None:
     is_sqlite = op.get_bind().dialect.name == "sqlite"
-    for name in ("file_gone", "file_vanished", "file_problem", "entry_waiting", "entry_expiry", "feed_touched", "archive_page_touched"):
+    for name in ("file_gone", "file_vanished", "file_problem", "entry_waiting", "entry_expiry"):
         op.drop_index(name)
     for name, states in STATES.items():
         rowid = {"sqlite_with_rowid": False} if is_sqlite and name == "file" else {}
@@ -39,16 +39,12 @@ def upgrade() -> None:
     for old, new in REASONS.items():
         op.execute(sa.update(event).where(event.c.what == "withdrawn", event.c.clause == old).values(clause=new))
     op.alter_column("file", "gone_at", new_column_name="missing_since")
-    op.alter_column("feed", "touched", new_column_name="dirty")
-    op.alter_column("archive_page", "touched", new_column_name="dirty")
     op.alter_column("source", "held_since", new_column_name="removals_held_since")
     _create_index("file_missing_since", "file", ["source", "missing_since"], "missing_since IS NOT NULL")
     _create_index("file_missing", "file", ["source", "path"], "missing_since IS NOT NULL AND state <> 'removed'")
     _create_index("file_problem", "file", ["state"], "problems IS NOT NULL")
     _create_index("entry_scheduled", "entry", ["source", "path"], "state = 'scheduled'")
     _create_index("entry_expiry", "entry", ["expires_at"], "state = 'published' AND expires_at IS NOT NULL")
-    _create_index("feed_dirty", "feed", ["dirty"], "dirty")
-    _create_index("archive_page_dirty", "archive_page", ["dirty"], "dirty")
 
 
 def _create_index(name: str, table: str, columns: list[str], where: str) -> None:
