@@ -117,11 +117,9 @@ cli.main()
 """
     service = shop.start(program=RUN + program)
     assert service.process.wait(20) == 1
-    assert "ValueError: of old age" in service.log
     assert "the thread 'APScheduler' ended; the service ends" in service.log
     assert "Traceback: ValueError < " in service.log
     assert "of old age" not in service.log
-    assert "the thread 'APScheduler' is over; the service ends" in service.log
 
 
 def test_the_renewal_of_the_lease_outlives_any_error(shop: Shop) -> None:
