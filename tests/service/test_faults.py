@@ -178,8 +178,8 @@ def test_blocked_streams_lose_only_log_lines(shop: Shop, streams: str) -> None:
 class Reached(Running):
     """A service whose output goes elsewhere."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def titles(self, slug: str = "all") -> list[str]:
         try:
