@@ -358,7 +358,9 @@ class _Update:
         writer.commit()
         try:
             # one batch behind: what was known is counted before the first batch is stored, if there are several
-            for outcomes in ingest_files(source, differences.files(), workers=self._config.workers):
+            for outcomes in ingest_files(
+                source, differences.files(), workers=self._config.workers, check_stop=self._pipeline.check_stop
+            ):
                 self._pipeline.check_stop()
                 if batch is not None:
                     known = count_known(writer, source.name) if known is None else known
@@ -391,7 +393,9 @@ class _Update:
             self._apply(pair_renames(writer, source))
             if paths := free_duplicates(writer, source):
                 files = [(SourceFile(source.name, path, 0, 0), None) for path in paths]
-                self._store(source, ingest_batch(source, files), time.time_ns(), is_import=False)
+                self._store(
+                    source, ingest_batch(source, files, self._pipeline.check_stop), time.time_ns(), is_import=False
+                )
         missing = scan.known if is_folder_missing else count_missing(writer, source.name)
         is_held = self._withdraw_missing(
             source.name, missing, scan.known, source.removal_grace, is_folder_missing=is_folder_missing
