@@ -1116,7 +1116,7 @@ def test_a_running_service_accepts_removals_for_a_build(shop: Shop, call: Call) 
     service = shop.start("run")
     service.wait_until_done()
     lose_most(shop)
-    eventually(lambda: "25 of 30 files are gone at once" in service.log)
+    eventually(lambda: "25 of 30 files are missing at once" in service.log)
     assert len(service.titles()) == 30
     began = time.monotonic()
     code, out, err = call("build", "--accept-removals")
@@ -1131,7 +1131,7 @@ def test_a_running_service_accepts_removals_for_a_build(shop: Shop, call: Call) 
     eventually(lambda: len(service.titles()) == 35)
     for number in range(30, 60):
         (shop.incoming / f"{number}.md").unlink()
-    eventually(lambda: "30 of 35 files are gone at once" in service.log)
+    eventually(lambda: "30 of 35 files are missing at once" in service.log)
     assert len(service.titles()) == 35, "one request accepts the removals of one cycle"
     assert json.loads(call("build", "--accept-removals", "--json")[1])["requested_of"].startswith("process ")
 
