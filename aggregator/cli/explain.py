@@ -284,11 +284,8 @@ class _Case:
         """The flag that publishes or hides the record, or the default without a flag."""
         published = self._read.get("published")
         others = [self._read[name] for name in FLAGS[1:] if name in self._read]
-        if not self.is_published:
-            if published is not None and published.value is False:
-                return self._by_flag(published)
-            if hiding := next((flag for flag in others if flag.value), None):
-                return self._by_flag(hiding)
+        if not self.is_published and (cause := self._of_hiding(published, others)):
+            return cause
         if published is not None and published.value is not None:
             return self._by_flag(published)
         if self.is_published and not self._source.default_published:
@@ -298,6 +295,22 @@ class _Case:
             return self._by_flag(others[0], more=f", no 'published' is there, and {default}")
         flags = f"'{others[0].key}' is false, no 'published' is there" if others else "no flag in the record"
         return self._in_config("default_published", f"{flags}, and {default}")
+
+    def _of_hiding(self, published: FieldTrace | None, others: Sequence[FieldTrace]) -> Cause | None:
+        if published is not None and published.value is False:
+            return self._by_flag(published)
+        if hiding := next((flag for flag in others if flag.value), None):
+            return self._by_flag(hiding)
+        is_hidden_otherwise = self._source.default_published if published is None else published.value
+        return self._of_system() if is_hidden_otherwise else None
+
+    def _of_system(self) -> Cause:
+        """What Hugo, Zola or Jekyll hides: by a build option, or by the name of the file or a folder above it."""
+        if option := self._read.get("visibility"):
+            return Cause(
+                "visibility", f"'{option.key}' keeps the page out of the site or its lists", self.path, option.line
+            )
+        return Cause("hidden", "the name of the file or of a folder above it hides it", self.path)
 
     def _by_flag(self, flag: FieldTrace, *, more: str = "") -> Cause:
         return Cause(flag.field, f"'{flag.key}' is {str(flag.value).lower()}{more}", self.path, flag.line)

@@ -45,6 +45,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "draft": ("draft",),
         "deleted": ("deleted",),
         "removed": ("removed",),
+        "visibility": (),
         "id": ("id",),
         "provider": ("provider",),
         "topics": ("topics",),
@@ -72,6 +73,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "draft": ("draft",),
         "deleted": (),
         "removed": (),
+        "visibility": (),
         "id": ("id", "guid"),
         "provider": ("author", "authors"),
         "topics": ("category + categories + tag + tags",),
@@ -100,6 +102,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "draft": ("draft",),
         "deleted": (),
         "removed": ("headless",),
+        "visibility": ("build.list", "_build.list", "build.render", "_build.render", "render"),
         "id": ("id", "guid"),
         "provider": ("author", "authors", "taxonomies.authors", "params.author", "params.authors", "extra.author"),
         "topics": (

@@ -113,7 +113,8 @@ class Fields:
                 self.warnings.append(problem)
 
     def public(self, default: bool) -> bool:
-        """True if `published`, else `default`, is true, and none of `draft`, `deleted` and `removed` is."""
+        """True if `published`, else `default`, is true, none of `draft`, `deleted` and `removed` is, and no key of
+        `visibility` says `never`."""
         published = default
         hidden = False
         for field in FLAGS:
@@ -131,7 +132,7 @@ class Fields:
                 published = flag
             else:
                 hidden = hidden or flag
-        return published and not hidden
+        return published and not hidden and not any(map(hides_page, self._each("visibility")))
 
     def text(self, field: str, max_chars: int = MAX_TEXT) -> str:
         """The plain text of the first key that has any, cut to `max_chars`, or an empty string."""
@@ -542,6 +543,12 @@ def _words(text: str) -> list[str]:
 
 def _is_relative(address: object) -> bool:
     return isinstance(address, str) and ":" not in address
+
+
+def hides_page(pair: tuple[str, Value]) -> bool:
+    """Whether a build option of Hugo or Zola keeps a page out of lists, or out of the site."""
+    option = _meaning(pair[1].value)
+    return option is False or (isinstance(option, str) and option.strip().lower() == "never")
 
 
 def _flag_hint(value: object) -> str:

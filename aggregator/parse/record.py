@@ -9,6 +9,7 @@ The fields and their rules are in docs/spec.md, Records. A key that is not mappe
 
 from __future__ import annotations
 
+import os
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -52,7 +53,7 @@ def parse_record(
 def read_path(path: str, source: Source) -> PagePath:
     """What the escaped POSIX path of a file states by the conventions of its source."""
     if source.layout == "jekyll":
-        return read_jekyll_path(path)
+        return read_jekyll_path(path, below_posts=os.path.basename(source.root.rstrip(os.sep)) == "_posts")
     return read_hugo_path(path, source.language) if source.layout == "hugo" else plain_path(path)
 
 

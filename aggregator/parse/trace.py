@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aggregator.model import Record, SourceFile
-from aggregator.parse.fields import Fields
+from aggregator.parse.fields import Fields, hides_page
 from aggregator.parse.front_matter.values import Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS
 from aggregator.parse.page_path import PagePath, path_date
@@ -92,6 +92,7 @@ def trace_record(raw: bytes, file: SourceFile, source: Source) -> tuple[FieldTra
     traces = [
         FieldTrace(field, key, _flag(value) if field in FLAGS else values.get(field), value.line)
         for field, (key, value) in seen.items()
+        if field != "visibility" or hides_page((key, value))
     ]
     traces.sort(key=lambda trace: (trace.line or 0, trace.field))
     if isinstance(outcome, Record):
@@ -145,6 +146,7 @@ def _values(record: Record, own: Mapping[str, Any]) -> dict[str, Any]:
     """The values of all fields but flags, without those that are empty."""
     content, provider = record.content, record.content.provider
     values = {
+        "visibility": "never",  # traced only if it hides the record
         "original_link": content.original_link or content.link,
         "updated_at": stamp(record.updated),
         "expires_at": stamp(record.expires),

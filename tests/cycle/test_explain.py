@@ -126,6 +126,15 @@ def test_a_config_that_hides_records_without_a_flag_is_named(site: SiteFolder) -
     assert (answer["value"], answer["cause"], line) == (False, "default_published", "default_published = false")
 
 
+def test_what_a_generator_hides_is_named(site: SiteFolder) -> None:
+    site.configure('[records]\npreset = "hugo"\n')
+    site.write("posts/a.md", "---\ntitle: A\ndate: 2024-04-01\nbuild:\n  list: never\n---\nText\n")
+    site.write("posts/_index.md", "---\ntitle: Posts\n---\n")
+    site.run(NOON)
+    assert cause(site, "posts/a.md") == (False, "visibility", 5)
+    assert cause(site, "posts/_index.md") == (False, "hidden", None)
+
+
 def test_new_changed_missing_and_excluded_files_have_their_own_causes(site: SiteFolder) -> None:
     site.record("a.md")
     site.record("gone.md")

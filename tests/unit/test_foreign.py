@@ -192,10 +192,24 @@ def test_folders_above_posts_are_categories() -> None:
         ("draft: true", "2026-05-20-a.md", False),
         ("layout: post", "_drafts/a.md", False),
         ("published: true", "x/_drafts/a.md", False),
+        ("layout: post", "news/_posts/2026-05-20-a.md", True),
+        ("layout: post", "_posts/half-done.md", False),
+        ("layout: post", "_posts/2026-02-30-no-date.md", False),
+        ("layout: post", "_posts/_parts/2026-03-03-part.md", False),
+        ("layout: post", "_posts/_2026-03-03-part.md", False),
+        ("layout: post", "_posts/#2026-03-03-part.md", False),
+        ("layout: post", "_posts/old~/2026-03-03-part.md", False),
+        ("layout: post", "notes/half-done.md", True),
     ],
 )
 def test_drafts_and_unpublished_posts_stay_hidden(front: str, path: str, public: bool) -> None:
     assert jekyll(front, path=path).public is public
+
+
+def test_in_a_records_folder_named_posts_a_name_without_a_date_hides() -> None:
+    folder = {"root": "/site/_posts"}
+    assert jekyll("layout: post", path="2026-05-20-a.md", **folder).public
+    assert not jekyll("layout: post", path="a.md", **folder).public
 
 
 @pytest.mark.parametrize(
@@ -366,6 +380,14 @@ def test_expiry_and_modification_have_two_keys_each() -> None:
         ("headless = true", "a/index.md", False),
         ("x = 1", "_index.md", False),
         ("x = 1", "posts/_index.de.md", False),
+        ('build = {list = "never", render = "never"}', "a.md", False),
+        ('_build = {list = "Never"}', "a.md", False),
+        ("build = {render = false}", "a.md", False),
+        ('Build = {Render = "never"}', "a.md", False),
+        ('build = {list = "local", render = "link"}', "a.md", True),
+        ('build = {list = "always", render = "always", publishResources = false}', "a.md", True),
+        ("render = false", "a.md", False),
+        ("render = true", "a.md", True),
     ],
 )
 def test_drafts_headless_bundles_and_lists_of_pages_stay_hidden(front: str, path: str, public: bool) -> None:
