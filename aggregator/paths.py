@@ -114,7 +114,7 @@ class Folder:
         """The target of the link at `path`, as a path below this folder without links.
 
         Raises FileNotFoundError if the target is outside or no scan would read it: a part of it begins with a dot, or
-        its name is not that of a record.
+        no record can have its name.
         """
         target = os.path.realpath(os.path.join(self.root, path))
         start = os.path.join(self.root, "")

@@ -84,7 +84,7 @@ class Worker:
             except (OSError, EOFError) as error:
                 process.kill()
                 raise WorkerLostError(self._end(process)) from error
-            except BaseException:  # a stop: the answer would be taken for that of the next request
+            except BaseException:  # a stop: the next request would read the answer to this one
                 process.kill()
                 self._end(process)
                 raise

@@ -11,9 +11,9 @@ MAX_MARKS = 30
 """Most combining marks in a row, as in the Stream-Safe Text Format (UAX #15, section 13). Normalising takes time
 quadratic in the length of such a run."""
 # every run that is too long contains this: no combining mark is below U+0300
-_DENSE = re.compile(f"[\u0300-\U0010ffff]{{{MAX_MARKS + 1}}}")
-# XML 1.0 (fifth edition) 2.2, production [2] Char, less DEL and the C1 controls that 2.2 discourages
-_NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DENSE = re.compile(rf"[^\x00-\u02ff]{{{MAX_MARKS + 1}}}")
+# what XML 1.0 (fifth edition) 2.2, production [2] Char, excludes, and DEL and the C1 controls, which 2.2 discourages
+_NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

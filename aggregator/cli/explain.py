@@ -288,8 +288,6 @@ class _Case:
             return cause
         if published is not None and published.value is not None:
             return self._by_flag(published)
-        if self.is_published and not self._source.default_published:
-            return Cause("hidden", "its place in the folder hides it", self.path)
         default = f"default_published is {str(self._source.default_published).lower()}"
         if others and self.is_published:
             return self._by_flag(others[0], more=f", no 'published' is there, and {default}")

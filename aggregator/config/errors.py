@@ -37,7 +37,7 @@ _NOT_ARRAY = ("is not an array of tables", "write its keys below a line [[{table
 
 
 class Finding(NamedTuple):
-    """A problem of a key. `at_value`: its position is that of the value, not of the key."""
+    """A problem of a key. `at_value`: its position is where the value is, not the key."""
 
     path: KeyPath
     what: str

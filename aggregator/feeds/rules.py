@@ -34,12 +34,6 @@ def read_facts(content: Content, quality: float, heat: float, tables: TopicTable
     )
 
 
-@lru_cache(maxsize=4096)
-def topic_rule(key: str) -> Rule:
-    """The rule of the feed of the topic with this key."""
-    return Rule(topics=Clause(any=frozenset((key,))))
-
-
 def matches(facts: Facts, rule: Rule) -> bool:
     """Whether an entry matches."""
     return failing_clause(facts, rule) is None

@@ -15,7 +15,7 @@ from aggregator.model import Entry
 T = TypeVar("T")
 
 # not Char of XML 1.0 section 2.2
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def xml_safe(value: T) -> T:

@@ -63,7 +63,6 @@ class Worker:
         self._retry_s: float | None = None
         self._lease_lost = False
         self._accept_removals = False  # a request that a cycle has yet to fulfil
-        self._accept_removals = False
 
     def activate(self, config: Config) -> None:
         """Stops the running cycle, keeping what it stored, and runs the next one with this config. From any thread."""
