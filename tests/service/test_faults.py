@@ -271,6 +271,7 @@ def test_a_missing_store_is_noticed_and_used_again_once_it_is_back(shop: Shop) -
     assert (health["status"], "the store's file is missing" in health["reason"]) == ("failing", True)
     shop.record("b.md", "New")
     eventually(lambda: "the cycle failed: the store's file is missing" in service.log)
+    eventually(lambda: "ERROR the store's file is missing" in service.log)  # the monitor noticed it too
     assert service.titles() == ["Story"], "what was published is served on"
     assert not shop.data.exists(), "nobody makes a new one"
     away.rename(shop.data)
