@@ -19,6 +19,7 @@ from aggregator.render.content import Scope, foreign_language, provider_of, prov
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
+from aggregator.unicode import xml_text
 
 # %B depends on the locale of the process
 _MONTHS = [
@@ -102,7 +103,7 @@ def _player(enclosure: Enclosure) -> str:
     url = escape(enclosure.url)
     if kind in ("audio", "video"):
         return f'<{kind} class="media" controls preload="none" src="{url}"></{kind}>'
-    name = escape(unquote(enclosure.url.partition("?")[0].rstrip("/").rpartition("/")[2]))
+    name = escape(xml_text(unquote(enclosure.url.partition("?")[0].rstrip("/").rpartition("/")[2])))
     return f'<p class="media">{_outside_link(enclosure.url, name)}</p>'
 
 
