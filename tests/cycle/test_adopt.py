@@ -289,10 +289,11 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 def test_a_file_that_is_no_feed_ends_the_command_and_nothing_is_stored(shop: Shop) -> None:
     (shop.root / "good.xml").write_text(rss(("a", "urn:x:1")))
-    (shop.root / "bad.xml").write_text("<html>\n<br></html>")
+    (shop.root / "bad.xml").write_text("<html>\n<br/></html>")
     (shop.root / "empty.xml").write_text(rss())
     for name, message in {
-        "bad.xml": "error: bad.xml:2:1: is neither XML nor JSON (save the feed itself, not its page)\n",
+        "bad.xml": "error: bad.xml:1:1: is no feed: it begins with another element than rss, RDF or feed"
+        " (save the feed itself, not its page)\n",
         "empty.xml": "error: empty.xml: has no entries\n",
         "none.xml": "error: none.xml: cannot be read: No such file or directory\n",
     }.items():
