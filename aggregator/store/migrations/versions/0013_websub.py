@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column('sent', sa.Text(), nullable=False),
         sa.Column('attempts', sa.Integer(), nullable=False),
         sa.Column('next_at', sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint('hub', 'path', name=op.f('websub_ping_pkey')),
+        sa.PrimaryKeyConstraint('hub', 'path'),
     )
     op.create_index('websub_ping_due', 'websub_ping', ['next_at'], unique=False,
                     sqlite_where=sa.text('digest <> sent'), postgresql_where=sa.text('digest <> sent'))
