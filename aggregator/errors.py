@@ -5,6 +5,7 @@ AggregatorError
 ├── StoreError              the store cannot be used (exit 2)
 │   ├── StoreMissingError   there is no store yet, or its schema is not complete
 │   ├── StoreHeldError      another process has the lease
+│   ├── StoreDamagedError   its file is damaged
 │   ├── StoreNewerError     a newer version of the program made the schema
 │   ├── StoreMismatchError  the config contradicts what is stored
 │   └── LeaseLostError      another process took over the lease; the cycle must stop
@@ -52,9 +53,13 @@ class StoreMissingError(StoreError):
 class StoreHeldError(StoreError):
     """Another process, `holder`, has the lease."""
 
-    def __init__(self, holder: str) -> None:
-        super().__init__(f"the store is held by {holder}")
+    def __init__(self, holder: str, *, hint: str = "") -> None:
+        super().__init__(f"the store is held by {holder}{f' ({hint})' if hint else ''}")
         self.holder = holder
+
+
+class StoreDamagedError(StoreError):
+    """The file of the store is damaged; the message says how to go on."""
 
 
 class StoreNewerError(StoreError):

@@ -49,7 +49,7 @@ from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
-from aggregator.settings import Rule, Source
+from aggregator.settings import FILE_NAMES, Rule, Source
 from aggregator.store.changes import Step
 from aggregator.store.database import Store
 from aggregator.store.entries import Outcome, store_outcomes
@@ -62,6 +62,7 @@ from aggregator.store.files import (
     mark_missing,
     open_source,
 )
+from aggregator.store.pings import queue_pings
 from aggregator.store.queries import count_rejected, record_cycle, record_failure, set_source_problem
 from aggregator.store.releases import next_due, release_due
 from aggregator.store.removals import (
@@ -126,6 +127,7 @@ class Pipeline:
         self._moves, self._topic_moves = config.redirects(), dict[str, str]()
         self._output = OutputFolder(config.output.path)
         self._published: Mapping[str, str] | None = None  # what the folder holds, by slug; None: compare with it
+        self._are_pings_known = False  # what WebSub hubs know was compared with the folder
         self._compared_at = 0.0  # time.monotonic() of the last comparison with the whole folder
         self._stop, self.progress = stop or threading.Event(), progress
         self.loader = FeedLoader(self.policy, self.site, self.options)
@@ -241,7 +243,21 @@ class Pipeline:
             self._published = versions
         if whole:
             self._compared_at = time.monotonic()
+        self._queue_pings(published, versions)
         return published, tuple(problems)
+
+    def _queue_pings(self, published: Published, versions: Mapping[str, str]) -> None:
+        """Queues WebSub pings for changed documents; in the first cycle for all that differ from what hubs know."""
+        hubs, full = self.site.hub_urls, not self._are_pings_known or bool(published.deleted)
+        if not hubs or not (full or published.written):
+            return
+        files = self._output.manifest().files
+        slugs = versions.keys() if full else published.feeds & versions.keys()
+        paths = [f"{slug}/{FILE_NAMES[form]}" for slug in slugs for form in self.options.formats]
+        digests = {path: files[path].digest for path in paths if path in files}
+        with self.store.write() as connection:
+            queue_pings(connection, hubs, digests, int(time.time() * 1e6), full=full)
+        self._are_pings_known = True
 
     def _wanted(self, slug: str, version: str) -> Target:
         """What the folder is to hold of a feed or of the list of feeds."""

@@ -51,7 +51,7 @@ class Site:
     icon: str
     copyright: str
     ttl: int  # minutes
-    hub_url: str = ""
+    hub_urls: tuple[str, ...] = ()  # of WebSub
 
 
 @dataclass(frozen=True, slots=True)

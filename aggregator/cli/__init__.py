@@ -31,6 +31,8 @@ COMMANDS = {
     "feeds": "List all feeds with their URLs.",
     "preview": "Show what a feed would hold, also under another config.",
     "explain": "Explain one record: its fields, its state, its feeds.",
+    "backup": "Copy the store into a file, also while the service runs.",
+    "restore": "Put a backup in the place of the store.",
     "schema": "Print the JSON Schema of the config file.",
     "init": "Write a commented config and make its folders.",
     "adopt": "Take over the ids that subscribers have from saved feeds.",

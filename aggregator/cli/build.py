@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -33,6 +34,10 @@ Examples:
   aggregator build --dry-run     what would change in feeds and URLs
   aggregator build --strict      in CI: fail if anything is wrong
 """
+
+
+PINGS_S = 20.0
+"""How long a build sends WebSub pings."""
 
 
 class _Time(click.ParamType[datetime]):
@@ -81,6 +86,7 @@ def build(
     with writing_store(config, stop) as (store, site_id), _progress_bar() as progress:
         pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
         result = pipeline.run(moment, accept_removals=accept_removals)
+        _send_pings(config, store, stop)
         rejected = _print_problems(config, store, site_id, (*result.problems, *result.notices))
     print_data(_result_data(result), lambda _: print_line(_summary(result)), as_json=as_json, required=False)
     failed = not result.published or result.unwritten or result.unreadable
@@ -93,6 +99,17 @@ def _ask_service(config: Config) -> str | None:
     with suppress(StoreMissingError), reading_store(config) as store:
         return request_accept_removals(store)
     return None
+
+
+def _send_pings(config: Config, store: Store, stop: threading.Event) -> None:
+    """Sends WebSub pings for a while; the next build sends those that are left."""
+    if config.websub.hub:
+        from aggregator.service.websub import send_pings
+
+        ends_at = time.monotonic() + PINGS_S
+        problem, _ = send_pings(config.site_facts(), store, lambda: stop.is_set() or time.monotonic() > ends_at)
+        if problem:
+            print_message(problem)
 
 
 def _rehearse(config: Config, now: datetime, *, as_json: bool, accept_removals: bool) -> bool:

@@ -15,7 +15,7 @@ import click
 
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message
-from aggregator.cli.stores import candidate_places, read_site
+from aggregator.cli.stores import candidate_places, read_site, store_damage
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
@@ -209,8 +209,8 @@ def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datet
 
 
 def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
-    """What a cycle would refuse or warn of: another id than the stored one, defaults that would replace a config, and a
-    port that the documents do not name."""
+    """What a cycle would refuse or warn of: another id than the stored one, defaults that would replace a config, a
+    damaged store, and a port that the documents do not name."""
     positions = config.positions
 
     def find(table: str, key: str, what: str, kind: Literal["error", "warning"], *, hint: str = "") -> Finding:
@@ -225,6 +225,8 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         yield find("site", "id", what, "error", hint=f"write id = {toml_text(site_id)}")
     if refusal := missing_config(config, stored.get(CONFIG_KEY)):
         yield find("site", "id", refusal, "error")
+    if damage := store_damage(config):
+        yield find("store", "url", damage, "error")
     if warning := port_warning(config, config.serve.port):
         yield find("serve", "port", warning, "warning")
 

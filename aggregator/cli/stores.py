@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aggregator.cli.printing import print_message
 from aggregator.config import Config
-from aggregator.errors import StoppedError, StoreError, StoreHeldError, StoreMissingError
+from aggregator.errors import StoppedError, StoreDamagedError, StoreError, StoreHeldError, StoreMissingError
 from aggregator.paths import escape_name
 from aggregator.settings import Source
 
@@ -44,6 +44,8 @@ def writing_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store
         try:
             _acquire_lease(store, stop)
             try:
+                if store.lease.was_left:
+                    store.check_undamaged()
                 yield store, open_configured(config, store)
             finally:
                 store.lease.release()
@@ -97,6 +99,20 @@ def read_site(config: Config) -> dict[str, str]:
         print_message(f"the config was not compared with the store: {error}")
         return {}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def store_damage(config: Config) -> str | None:
+    """What is damaged in the store, as a message; None if nothing is, or there is no store."""
+    if not config.may_have_store:
+        return None
+    try:
+        with reading_store(config) as store:
+            store.check_undamaged()
+    except StoreDamagedError as error:
+        return str(error)
+    except StoreError:
+        pass  # `read_site` says so
+    return None
 
 
 def folder_problem(source: Source) -> str | None:

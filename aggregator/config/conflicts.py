@@ -23,7 +23,6 @@ _UNSUPPORTED = {
     ("output", "remote_media"): _REMOVE,
     ("serve", "cache"): _REMOVE,
     ("serve", "admin_port"): "remove the line, or leave it for a later version",
-    ("websub", "hub"): "remove it; readers poll",
     ("ingest", "dask"): _REMOVE,
 }
 """Keys of docs/spec.md without code, each with a hint."""

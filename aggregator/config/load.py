@@ -34,6 +34,7 @@ from aggregator.config.schema import (
     StoreTable,
     TextTable,
     TopicsTable,
+    WebsubTable,
 )
 from aggregator.config.topics import read_tables
 from aggregator.config.values import shortest_gap_minutes, sqlite_file
@@ -67,6 +68,7 @@ class Config:
     topics: TopicsTable
     tables: TopicTables
     feeds: tuple[FeedSpec, ...]
+    websub: WebsubTable
     ingest: IngestTable
     log: LogTable
     path: Path | None  # the file as it was given; None without a file
@@ -98,6 +100,7 @@ class Config:
             icon=self.site.icon or "",
             copyright=self.site.copyright or "",
             ttl=max(_MIN_TTL_MINUTES, minutes),
+            hub_urls=self.websub.hub,
         )
 
     def output_options(self) -> OutputOptions:
@@ -281,6 +284,7 @@ def _make_config(file: File, path: Path | None, warnings: tuple[Problem, ...], l
         topics=file.topics,
         tables=tables,
         feeds=feeds,
+        websub=file.websub,
         ingest=file.ingest,
         log=file.log,
         path=path,

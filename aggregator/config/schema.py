@@ -172,6 +172,12 @@ Slug = Annotated[str, AfterValidator(values.check_slug), _text_schema(pattern="^
 SourceName = Annotated[str, AfterValidator(values.check_source_name)]
 Language = Annotated[str, AfterValidator(values.check_language)]
 Url = Annotated[str, AfterValidator(values.check_url)]
+Hubs = Annotated[
+    tuple[Url, ...],
+    BeforeValidator(values.as_list),
+    Field(strict=False),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 OldPath = Annotated[str, AfterValidator(values.check_old_path)]
 Duration = Annotated[
     timedelta,
@@ -356,9 +362,9 @@ class FeedTable(Table):
 
 
 class WebsubTable(Table):
-    """The WebSub hub."""
+    """The WebSub hubs."""
 
-    hub: Url | None = _key(None, "URL of the hub", "https://hub.example.org/")
+    hub: Hubs = _key([], "URLs of hubs that get a ping when a feed changes", "https://hub.example.org/")
 
 
 class IngestTable(Table):

@@ -29,7 +29,7 @@ def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
         favicon=site.icon if feed.image else "",
         authors=[{"name": author_name(site)}],
         language=feed.language,
-        hubs=[{"type": "WebSub", "url": site.hub_url}] if site.hub_url else None,
+        hubs=[{"type": "WebSub", "url": hub} for hub in site.hub_urls],
     )
     head = json.dumps(top, ensure_ascii=False, indent=2).removesuffix("\n}")
     return Frame(f'{head},\n  "items": [\n'.encode(), b",\n", b"\n  ]\n}\n")

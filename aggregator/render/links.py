@@ -26,10 +26,9 @@ def page_url(slug: str, site: Site, options: OutputOptions) -> str:
 
 
 def feed_links(feed: Feed, site: Site, options: OutputOptions, form: Format) -> Iterator[dict[str, str]]:
-    """The links of a feed: itself, the hub, its archive (RFC 5005 section 4), its page."""
+    """The links of a feed: itself, the hubs, its archive (RFC 5005 section 4), its page."""
     yield {"rel": "self", "href": feed_url(feed.slug, form, site), "type": MEDIA_TYPES[form]}
-    if site.hub_url:
-        yield {"rel": "hub", "href": site.hub_url}
+    yield from ({"rel": "hub", "href": hub} for hub in site.hub_urls)
     if feed.pages:
         yield _archive_link("prev-archive", feed.slug, feed.pages, site)
     yield _page_link(feed.slug, site, options)

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from aggregator.errors import crash_report
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.files import CORS, NOSNIFF, Headers, ServedFile, Snapshot, is_shared, read_from_disk
+from aggregator.settings import FILE_NAMES, Site
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -63,6 +64,8 @@ class ServedState:
     redirects: Mapping[str, bytes]
     # Old folders -> new ones, with everything below them.
     moved_folders: Mapping[str, str]
+    # URL paths of feeds -> `Link` with the WebSub hubs.
+    links: Mapping[str, Headers]
 
 
 def make_state(
@@ -72,6 +75,7 @@ def make_state(
     max_age_s: int,
     moved: Mapping[str, str] | None = None,
     moved_folders: Mapping[str, str] | None = None,
+    site: Site | None = None,
 ) -> ServedState:
     """The state for a snapshot. `moved` maps old paths of the output folder to new ones, both with or without a final
     slash; a new one that begins with a slash becomes the `Location` as it is. Redirects go before files.
@@ -82,7 +86,17 @@ def make_state(
         caching=((b"cache-control", b"public, max-age=%d" % max_age_s),),
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in (moved or {}).items()},
         moved_folders=dict(moved_folders or {}),
+        links=hub_links(snapshot, site),
     )
+
+
+def hub_links(snapshot: Snapshot, site: Site | None) -> Mapping[str, Headers]:
+    """`Link` of each feed (WebSub section 4): its hubs, and itself as the topic to subscribe to. Empty without hubs."""
+    if site is None or not site.hub_urls:
+        return {}
+    hubs = "".join(f'<{hub}>; rel="hub", ' for hub in site.hub_urls)
+    feeds = (path for path in snapshot.files if path.rpartition("/")[2] in FILE_NAMES.values())
+    return {path: ((b"link", f'{hubs}<{site.base_url}{path[1:]}>; rel="self"'.encode()),) for path in feeds}
 
 
 class FeedsApp:
@@ -149,6 +163,7 @@ async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState)
         variant = file.gzip if file.gzip is not None else await asyncio.to_thread(file.compress)
     dated = file.has_date(time())
     date = file.date if dated else ()
+    more = date + state.links.get(scope["path"], ()) + state.caching
     # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding gets
     # the whole file once, because a 304 would name an ETag that it does not have.
     if tags:
@@ -156,8 +171,8 @@ async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState)
     else:
         unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
-        return 304, variant.unchanged + date + state.caching, b""
-    return 200, variant.ok + date + state.caching, variant.body
+        return 304, variant.unchanged + more, b""
+    return 200, variant.ok + more, variant.body
 
 
 def _find_redirect(state: ServedState, path: str) -> bytes | None:

@@ -19,6 +19,7 @@ from aggregator.service.process import end_process, flush_log, start_thread, wat
 from aggregator.service.requests import CycleRequests
 from aggregator.service.serving import load_state, make_app, reload_snapshot, run_server
 from aggregator.service.triggers import Triggers
+from aggregator.service.websub import PingSender
 from aggregator.service.worker import Worker
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
@@ -44,6 +45,7 @@ class Service:
         self._health = health
         self._update_ready()
         self._requests = CycleRequests()
+        self._pings = PingSender(config.site_facts(), store, health, stop, lambda _: None)
         self._triggers = Triggers(config, self._requests, health, stop)
         self._worker = Worker(
             config, store, site_id, stop,
@@ -62,10 +64,12 @@ class Service:
         try:
             self._triggers.start_schedule()
             start_thread("monitor", self._monitor.run, self._stop.is_set)
+            start_thread("websub", self._pings.run, self._stop.is_set)
             stopped_at = self._serve(server)
         finally:
             self._stop.set()
             self._requests.wake()
+            self._pings.wake(self._served_config.site_facts())
             self._triggers.end()
         worker.join(max(0.0, stopped_at + STOP_S - time.monotonic()))
         if worker.is_alive():
@@ -100,6 +104,7 @@ class Service:
             self.app.state = load_state(config, self.app.state.snapshot)
             self._served_config = config
         self._update_ready()
+        self._pings.wake(config.site_facts())
 
     def _update_ready(self) -> None:
         self._health.has_documents = bool(self.app.state.snapshot.files)

@@ -16,7 +16,7 @@ from typing import Any
 from aggregator import __version__
 from aggregator.config import Config
 from aggregator.errors import crash_report
-from aggregator.serve.app import FeedsApp, Probe, ServedState, make_state
+from aggregator.serve.app import FeedsApp, Probe, ServedState, hub_links, make_state
 from aggregator.serve.files import Snapshot, load_snapshot
 from aggregator.serve.server import FeedsServer, make_server
 from aggregator.service.process import start_thread, watch_threads
@@ -71,6 +71,7 @@ def load_state(config: Config, previous: Snapshot | None = None) -> ServedState:
         max_age_s=max(15, min(300, half)),
         moved=redirects.urls,
         moved_folders=redirects.slugs,
+        site=config.site_facts(),
     )
 
 
@@ -78,7 +79,7 @@ def reload_snapshot(app: FeedsApp, config: Config) -> None:
     """Serves what the manifest of the output folder names now."""
     snapshot = load_snapshot(config.output.path, app.state.snapshot)
     if snapshot is not app.state.snapshot:
-        app.state = replace(app.state, snapshot=snapshot)
+        app.state = replace(app.state, snapshot=snapshot, links=hub_links(snapshot, config.site_facts()))
 
 
 def run_server(server: FeedsServer, stop: threading.Event, ends_on_hangup: Callable[[], bool] = lambda: True) -> float:

@@ -16,14 +16,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
+from aggregator.errors import StoreDamagedError, StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.schema import metadata
 
-SCHEMA = "0011"
+SCHEMA = "0013"
 """The newest migration. A store with an older one is migrated, a store with a newer one is refused."""
 
 _log = logging.getLogger(__name__)
+_DAMAGE = ("malformed", "file is not a database")
+"""What SQLite says of a damaged file (SQLITE_CORRUPT, SQLITE_NOTADB)."""
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
 
 
@@ -69,6 +71,14 @@ class Store:
                 " one, start the service again)"
             )
 
+    def check_undamaged(self) -> None:
+        """Raises StoreDamagedError if pages of SQLite's file are damaged. Reads the whole file."""
+        if self._path is not None:
+            with self.read() as connection:
+                result = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+            if result != "ok":
+                raise _damaged(result.splitlines()[-1])
+
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
@@ -111,6 +121,17 @@ def open_store(url: str, *, create: bool) -> Store:
         engine.dispose()
         raise
     return Store(engine)
+
+
+def open_any_schema(url: str) -> Store:
+    """The existing store at `url` with any schema: only to hold its lease."""
+    return Store(_make_engine(url, create=False))
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The path of the file of the store; None if the store is not SQLite."""
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
 def copy_store(url: str, folder: Path) -> Store:
@@ -213,13 +234,22 @@ def _check_schema(engine: Engine, *, create: bool) -> None:
         version = _schema_version(connection)
     if version == SCHEMA:
         return
-    if version is not None and version > SCHEMA:
-        raise StoreNewerError(f"the store was made by a newer version of this program (schema {version}); upgrade it")
+    check_version(version, "the store")
     if not create and version is None:
         raise StoreMissingError("the store is not ready yet (run: aggregator build)")
     if not create:
         raise StoreError("the store is not ready yet (run: aggregator build)")
     _bring_up(engine)
+
+
+def check_version(version: str | None, what: object) -> None:
+    """Raises StoreNewerError if a newer program made the store. Migrations do not go back, because they would lose what
+    the older program cannot store."""
+    if version is not None and version > SCHEMA:
+        raise StoreNewerError(
+            f"{what} was made by a newer version of this program (schema {version}, this one has {SCHEMA}); install the"
+            " newer version again, or go back to a backup from before the upgrade (aggregator restore FILE)"
+        )
 
 
 def _schema_version(connection: Connection) -> str | None:
@@ -267,7 +297,17 @@ def _wrapped(what: str = "the database refused") -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise StoreError(f"{what}: {_driver_message(error)}") from error
+        message = _driver_message(error)
+        if any(sign in message for sign in _DAMAGE):
+            raise _damaged(message) from error
+        raise StoreError(f"{what}: {message}") from error
+
+
+def _damaged(reason: str) -> StoreDamagedError:
+    return StoreDamagedError(
+        f"the store is damaged: {reason} (stop the service and put back a backup: aggregator restore FILE; without one,"
+        " delete the store: entries that were never renamed keep their ids)"
+    )
 
 
 def _driver_message(error: DBAPIError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Index, text
 
-from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata
+from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata, websub_ping
 
 __all__ = ["metadata"]
 
@@ -41,3 +41,4 @@ _partial_index("feed_entry_page", "page IS NOT NULL", feed_entry.c.feed_id, feed
 _partial_index("feed_entry_withdrawn", "left_by = 'withdrawn'", feed_entry.c.feed_id, feed_entry.c.left_at)
 _partial_index("archive_page_dirty", "dirty", archive_page.c.dirty)
 Index("event_entry", event.c.entry_id)
+_partial_index("websub_ping_due", "digest <> sent", websub_ping.c.next_at)

@@ -36,6 +36,7 @@ class Lease:
     def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._begin = begin
         self.token = uuid.uuid4().hex
+        self.was_left = False  # the holder before did not release it: its process was killed, or the machine stopped
         self._stopped = threading.Event()
         self._timer: threading.Thread | None = None
 
@@ -77,11 +78,15 @@ class Lease:
         if renewed.rowcount != 1:
             raise LeaseLostError("another process has taken over the store")
 
-    def release(self) -> None:
-        """Gives the lease back. May be called twice."""
+    def stop(self) -> None:
+        """Stops renewing the lease, so that it ends by itself. May be called twice."""
         self._stopped.set()
         if self._timer is not None:
             self._timer.join(timeout=RENEW_S)
+
+    def release(self) -> None:
+        """Gives the lease back. May be called twice."""
+        self.stop()
         try:
             with self._begin() as connection:
                 connection.execute(delete(lease).where(lease.c.token == self.token))
@@ -94,7 +99,7 @@ class Lease:
         holder = _holder(connection)
         if holder is not None:
             raise StoreHeldError(describe_holder(holder))
-        connection.execute(delete(lease))
+        self.was_left = connection.execute(delete(lease)).rowcount > 0
         connection.execute(
             insert(lease).values(
                 id=1, token=self.token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)

@@ -249,3 +249,15 @@ cycle = Table(
     Column("error", Text),
 )
 """The cycles of the last weeks, for `status`."""
+
+# What each WebSub hub knows of each document; a row whose `digest` is not `sent` is a ping to send.
+websub_ping = Table(
+    "websub_ping",
+    metadata,
+    Column("hub", Text, primary_key=True),
+    Column("path", Text, primary_key=True),  # below the output folder
+    Column("digest", Text, nullable=False),  # of the document now
+    Column("sent", Text, nullable=False),  # of the document that the hub was told of
+    Column("attempts", Integer, nullable=False),  # failed ones since the last change
+    Column("next_at", BigInteger, nullable=False),  # not before
+)

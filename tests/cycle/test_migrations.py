@@ -16,6 +16,7 @@ from documents import archive_ids, pages
 from sqlalchemy import Connection, LargeBinary, MetaData, create_engine, text
 
 from aggregator.ids import IdMint
+from aggregator.store import migrations
 
 pytestmark = pytest.mark.both_databases
 
@@ -26,6 +27,7 @@ RELEASED = FIRST.with_name("store-0006.json")
 CONFIG = '[output]\nlimit = 5\nmin_stay = "0s"\n'
 DROPPED = {"fits", "gone_at", "touched"}
 """Columns that a later schema does not have, or has by another name."""
+REVISIONS = sorted(path.name[:4] for path in (Path(migrations.__path__[0]) / "versions").glob("0*.py"))
 NOON = at("2026-03-01 12:00")
 HOUR = timedelta(hours=1)
 
@@ -166,6 +168,29 @@ def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
         files = {row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM file GROUP BY state"))}
     assert states == {"published": 18, "scheduled": 1, "hidden": 1, "withdrawn": 1}
     assert files == {"read": 20, "rejected": 1, "removed": 1}
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_store_of_every_schema_is_upgraded_and_publishes_what_it_published(
+    make_site: Callable[..., SiteFolder], store_url: str, revision: str
+) -> None:
+    kept = "0006" if revision >= "0006" else "0001"
+    tables = json.loads((RELEASED if kept == "0006" else FIRST).read_bytes())
+    restore(store_url, kept, tables)
+    engine = create_engine(store_url)
+    with engine.begin() as connection:
+        migrate(connection, revision)
+    engine.dispose()
+    site = make_site(store_url, CONFIG)
+    for happen in live(site):
+        happen()
+    result = site.run(NOON + 5 * HOUR)
+    assert (result.published, result.new, result.changed, result.removed) == (True, 0, 0, 0)
+    with site.store.read() as connection:
+        uids = connection.scalars(text("SELECT uid FROM entry ORDER BY id")).all()
+    assert uids == [row["uid"] for row in sorted(tables["entry"], key=lambda row: row["id"])]
+    site.close()
+    assert site.run(NOON + 6 * HOUR).files_written == 0
 
 
 @pytest.mark.parametrize(

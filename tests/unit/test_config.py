@@ -226,7 +226,7 @@ def test_site_facts_and_output_options_come_from_the_file(load: Any) -> None:
     )
     facts, options = config.site_facts(), config.output_options()
     assert (facts.title, facts.author, facts.icon) == ("T", "A", "https://e.org/i.png")
-    assert (facts.copyright, facts.language, facts.hub_url) == ("C", "de", "")
+    assert (facts.copyright, facts.language, facts.hub_urls) == ("C", "de", ())
     assert (options.formats, options.pages, options.max_bytes) == (("atom",), False, 2048)
 
 
@@ -451,8 +451,6 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "a"\nmoved_from = ["taken"]\n[[feed]]\nslug = "b"\nmoved_from = ["taken"]', "6:15: an old URL is given twice: 'taken' (keep it in one place)"),
         ('[[feed]]\nslug = "a"\nmoved_from = [".aggregator/manifest.json"]', "3:15: 'moved_from' is not an old URL path: '.aggregator/manifest.json' (write what follows base_url, such as old-slug or tags/ai/index.xml)"),
         # not supported yet
-        ('[websub]\nhub = "https://hub.example.org/"', "2:1: 'hub' is not supported by this version yet (remove it; readers poll)"),
-        ('[websub]\nhub = ["https://hub.example.org/"]', "2:1: 'hub' is not supported by this version yet (remove it; readers poll)"),
         ('[[records]]\n[[records]]\nname = "b"\nlanguages = ["en"]', "2:3: two records folders overlap: a file in both is two entries: 'SITE/incoming' (choose separate folders)", "4:1: 'languages' is not supported by this version yet (remove the line)"),
         ('[output]\npath = "s3://bucket/prefix"', "2:8: 'path' is a bucket, which is not supported by this version yet: 's3://bucket/prefix' (write the path of a folder)"),
         # not TOML
@@ -495,7 +493,7 @@ def test_an_unsupported_key_that_does_no_harm_is_a_warning_if_it_is_written(load
 
 def test_all_problems_come_at_once_in_the_order_of_the_file(problems: Any) -> None:
     lines = problems(
-        '[output]\nlimit = 0\npath = "../incoming/out"\n[websub]\nhub = "https://h.example/"\n[site]\ntitel = "x"\n'
+        '[output]\nlimit = 0\npath = "../incoming/out"\n[websub]\nhub = "h.example"\n[site]\ntitel = "x"\n'
         '[schedule]\nevery = "5s"\ncron = "61 * * * *"\n',
         AGGREGATOR_SERVE__PORT="x",
         AGGREGATOR_SERVE__PROT="80",
@@ -618,7 +616,11 @@ def test_other_variables_are_ignored(load: Any) -> None:
             ("unknown variable (write AGGREGATOR_<TABLE>__<KEY> with a table and a key of the config)"),
         ),
         ("FEED__SLUG", "x", "unknown variable (write AGGREGATOR_<TABLE>__<KEY> with a table and a key of the config)"),
-        ("WEBSUB__HUB", "https://h.example/", f"'hub' {GAP} (remove it; readers poll)"),
+        (
+            "WEBSUB__HUB",
+            "ftp://h.example/",
+            "'hub' is not an absolute http or https URL: 'ftp://h.example/' (write it in full, such as https://example.org/)",
+        ),
         (
             "SITE__TITLE",
             "\udcff",
@@ -663,7 +665,7 @@ def test_the_sample_loads_without_a_warning_and_changes_no_default(load: Any) ->
 def test_every_key_that_the_sample_shows_is_known(problems: Any) -> None:
     commented = re.compile(r"^# (?=[a-z_]+ = |\"[^\"]+\" = |\[)", re.MULTILINE)
     lines = problems(commented.sub("", init_text("news.example.org")))
-    assert len(lines) == 3
+    assert len(lines) == 2
     assert all(GAP in line or "'every' and 'cron'" in line for line in lines)
 
 
@@ -724,7 +726,7 @@ def test_every_key_of_the_contract_is_supported_or_named_as_unsupported(problems
     text = re.sub(r"^\[topics\.titles\].*", "", text, flags=re.MULTILINE)
     unsupported = {match[1]: line for line in problems(text) if (match := re.search(rf"'(\w+)' {GAP}", line))}
     assert unsupported.keys() == {
-        *("stylesheet", "feed_title", "languages", "remote_media", "cache", "admin_port", "hub", "dask"),
+        *("stylesheet", "feed_title", "languages", "remote_media", "cache", "admin_port", "dask"),
     }
     for key, line in unsupported.items():
         number = int(line.removeprefix("FILE:").partition(":")[0])

@@ -210,7 +210,7 @@ def test_each_document_has_its_media_type() -> None:
 
 
 def test_rss_channel_links_to_its_page_and_to_itself() -> None:
-    site = replace(SITE, hub_url="https://hub.example/")
+    site = replace(SITE, hub_urls=("https://hub.example/",))
     channel = parse(text_of(make_feed(), "rss.xml", site=site).encode()).feed
     assert channel.link == "https://feeds.example/ai/"
     assert {link.rel: link.href for link in channel.links if link.rel != "alternate"} == {
@@ -236,7 +236,7 @@ def test_rss_description_falls_back_to_the_title() -> None:
 
 
 def test_atom_feed_names_its_author_language_and_urls() -> None:
-    feed = parse(text_of(make_feed(), "atom.xml", site=replace(SITE, hub_url="https://hub.example/")).encode()).feed
+    feed = parse(text_of(make_feed(), "atom.xml", site=replace(SITE, hub_urls=("https://hub.example/",))).encode()).feed
     assert (feed.id, feed.author, feed.subtitle, feed.language) == ("urn:uuid:feed", "Notes", "On AI", "en")
     assert (feed.icon, feed.rights, feed.generator) == (SITE.icon, "© Notes", "aggregator")
     assert {link.rel: link.href for link in feed.links} == {
@@ -247,7 +247,7 @@ def test_atom_feed_names_its_author_language_and_urls() -> None:
 
 
 def test_json_feed_names_its_author_language_and_urls() -> None:
-    site = replace(SITE, hub_url="https://hub.example/", author="Ann")
+    site = replace(SITE, hub_urls=("https://hub.example/",), author="Ann")
     feed = json.loads(text_of(make_feed(), "feed.json", site=site))
     assert feed == {
         "version": "https://jsonfeed.org/version/1.1",
@@ -330,7 +330,7 @@ def test_an_archive_page_links_to_the_page_before_and_never_to_the_next() -> Non
     self, current = "https://feeds.example/ai/archive/0002.xml", "https://feeds.example/ai/atom.xml"
     before = ("prev-archive", "https://feeds.example/ai/archive/0001.xml", atom)
     second = [("self", self, atom), ("current", current, atom), before, page]
-    site = replace(SITE, hub_url="https://hub.example/")
+    site = replace(SITE, hub_urls=("https://hub.example/",))
     assert links_of(archive(2, make_entry(content=RICH), feed=make_feed(pages=5)).body) == second
     assert [link[0] for link in links_of(archive(1).body)] == ["self", "current", "alternate"]
     with_hub = render.render_archive_page(make_feed(), ArchivePage(2, NOON, ()), site, OPTIONS)

@@ -392,7 +392,7 @@ def test_a_site_with_all_that_records_may_say_keeps_to_the_standards(
 
 NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)
 OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000)
-SITE = Site("Notes", BASE_URL, "en", "Ann", "https://notes.example/i.png", "© Notes", 15, "https://hub.example/")
+SITE = Site("Notes", BASE_URL, "en", "Ann", "https://notes.example/i.png", "© Notes", 15, ("https://hub.example/",))
 BARE = Content("Title", "", "", None, None, None, (), "", "", "", (), None, ())
 CONTENTS = (
     BARE,

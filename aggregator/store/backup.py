@@ -1,0 +1,181 @@
+"""A store in one file: made while others use the store, and put back in its place. Only for SQLite."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import DBAPIError
+
+from aggregator.errors import StoreError, StoreHeldError, StoreMissingError
+from aggregator.store.database import check_version, open_any_schema, sqlite_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HEADER = b"SQLite format 3\0"
+_BESIDE = ("-wal", "-shm")
+"""Endings of the files that SQLite keeps beside a database."""
+
+
+def back_up(url: str, target: Path) -> int:
+    """Copies the store at `url` into the file `target`, in place of an earlier backup; its size in bytes.
+
+    The copy is one moment of the store, and has no lease. Raises StoreError, also for a target that is another file.
+    """
+    path = _require_sqlite(url, "pg_dump --format=custom --file={file} --dbname={url}", target)
+    _check_target(path, target)
+    if not path.exists():
+        raise StoreMissingError(f"there is no store yet at {path} (run: aggregator build)")
+    with _complete_file(target) as new:
+        with _wrapped(path, "read"), closing(_open_to_read(path)) as store, closing(sqlite3.connect(new)) as copy:
+            _check_schema(store, path)
+            store.backup(copy)
+            copy.execute("DELETE FROM lease")
+            copy.commit()
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without others beside it
+            _check_pages(copy, path)
+        return new.stat().st_size
+
+
+def restore(url: str, backup: Path) -> Path | None:
+    """Puts a backup in the place of the store at `url`; the path of what was there before, if anything was.
+
+    Raises StoreHeldError if a process holds the store, StoreNewerError for a backup of a newer program, and StoreError
+    for a file that is no backup.
+    """
+    path = _require_sqlite(url, "pg_restore --clean --if-exists --dbname={url} {file}", backup)
+    _check_backup(backup)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _complete_file(path) as new:
+        with _wrapped(backup, "read"), closing(_open_to_read(backup)) as source, closing(sqlite3.connect(new)) as copy:
+            source.backup(copy)
+        _sync(new)
+        if path.exists():
+            _settle(url)  # last, because the lease that it takes lasts only for seconds
+        return _set_aside(path)
+
+
+def _require_sqlite(url: str, command: str, file: Path) -> Path:
+    """The path of the SQLite file. Raises StoreError for PostgreSQL, with the command of its own."""
+    if path := sqlite_path(url):
+        return path
+    stated = make_url(url)
+    shown = URL.create(
+        "postgresql", stated.username, host=stated.host, port=stated.port, database=stated.database, query=stated.query
+    ).render_as_string()
+    raise StoreError(f"PostgreSQL has a command for that (run: {command.format(url=shown, file=file)})")
+
+
+def _check_target(path: Path, target: Path) -> None:
+    """Raises StoreError if a backup must not replace the file at `target`."""
+    try:
+        with target.open("rb") as file:
+            is_database = file.read(len(_HEADER)) in (_HEADER, b"")
+        if target.samefile(path):
+            raise StoreError(f"{target} is the store itself (name another file)")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror} (name another file)") from None
+    if not is_database:
+        raise StoreError(f"{target} is not a backup, so it is not overwritten (name another file)")
+
+
+def _check_backup(backup: Path) -> None:
+    """Raises StoreError unless the file is a whole store of this or an earlier schema."""
+    try:
+        backup.open("rb").close()
+    except OSError as error:
+        raise StoreError(f"{backup} cannot be read: {error.strerror} (name the file of a backup)") from None
+    with _wrapped(backup, "read"), closing(_open_to_read(backup)) as connection:
+        _check_schema(connection, backup)
+        _check_pages(connection, backup)
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreError unless the database is a store that this program can use or upgrade."""
+    row = None
+    with suppress(sqlite3.DatabaseError):  # another kind of file, or another database
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    if row is None:
+        raise StoreError(f"{path} is not a backup of a store (make one with: aggregator backup FILE)")
+    check_version(row[0], path)
+
+
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreError if the database is damaged."""
+    if (result := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise StoreError(f"{path} is damaged: {result} (use an earlier backup)")
+
+
+def _settle(url: str) -> None:
+    """Takes the lease of the store, if there is one that can be used, and writes all that is beside its file into it.
+
+    Raises StoreHeldError if another process has the lease.
+    """
+    store = open_any_schema(url)
+    try:
+        store.lease.acquire(0)
+        with store.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    except StoreHeldError as held:
+        raise StoreHeldError(held.holder, hint="stop it first") from None
+    except (StoreError, DBAPIError):
+        pass  # it is damaged, which is a reason to restore
+    finally:
+        store.lease.stop()
+        store.close()
+
+
+def _set_aside(path: Path) -> Path | None:
+    """Gives the store at `path` a second name, and moves the files beside it; the new path, None without a store."""
+    if not path.exists():
+        return None
+    kept = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    os.link(path, kept)
+    for ending in _BESIDE:
+        with suppress(FileNotFoundError):
+            os.replace(f"{path}{ending}", f"{kept}{ending}")
+    return kept
+
+
+@contextmanager
+def _complete_file(target: Path) -> Iterator[Path]:
+    """A new private file beside `target`, which takes its place once the block has filled it."""
+    new = target.with_name(f".{target.name}.new-{os.getpid()}")
+    try:
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        yield new
+        _sync(new)
+        new.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror or type(error).__name__}") from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _wrapped(path: Path, verb: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be {verb}: {error}") from None

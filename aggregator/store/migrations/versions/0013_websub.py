@@ -1,0 +1,22 @@
+"""What WebSub hubs know of each document, so that a change is announced once, also after a crash."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    op.create_table(
+        'websub_ping',
+        sa.Column('hub', sa.Text(), nullable=False),
+        sa.Column('path', sa.Text(), nullable=False),
+        sa.Column('digest', sa.Text(), nullable=False),
+        sa.Column('sent', sa.Text(), nullable=False),
+        sa.Column('attempts', sa.Integer(), nullable=False),
+        sa.Column('next_at', sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint('hub', 'path'),
+    )
+    op.create_index('websub_ping_due', 'websub_ping', ['next_at'], unique=False,
+                    sqlite_where=sa.text('digest <> sent'), postgresql_where=sa.text('digest <> sent'))

@@ -1,0 +1,212 @@
+"""WebSub: hubs are told of each document that changed, once, whatever happens in between."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+from commands import Shop, eventually
+from conftest import SiteFolder, at
+
+from aggregator import pipeline
+from aggregator.service import websub
+from aggregator.service.websub import send_pings
+
+NOON = at("2026-03-01 12:00")
+HOUR = timedelta(hours=1)
+BASE = "https://feeds.example.org/"
+
+
+class Hub:
+    """A hub that notes what it is told and answers with `status`."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.status = 202
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+                if hub.status < 300:
+                    assert (form["hub.mode"], form["hub.url"]) == (["publish"], form["hub.topic"])
+                    hub.told += form["hub.url"]
+                self.send_response(hub.status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def take(self, base: str = BASE) -> list[str]:
+        """The paths that it was told of since the last call, sorted."""
+        told, self.told = self.told, []
+        return sorted(url.removeprefix(base) for url in told)
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    made = Hub()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site(make_site: Callable[..., SiteFolder], store_url: str, hub: Hub) -> SiteFolder:
+    made = make_site(store_url, f'[websub]\nhub = "{hub.url}"\n')
+    made.record("a.md", topics=["AI"])
+    made.record("b.md", topics=["Maps"])
+    return made
+
+
+def send(site: SiteFolder) -> tuple[str, float | None]:
+    return send_pings(site.pipeline.site, site.store, lambda: False)
+
+
+def documents(*slugs: str) -> list[str]:
+    return sorted(f"{slug}/{name}" for slug in slugs for name in ("rss.xml", "atom.xml", "feed.json"))
+
+
+@pytest.mark.both_databases
+def test_a_first_import_pings_nobody_and_each_change_is_one_ping_for_each_changed_document(
+    site: SiteFolder, hub: Hub
+) -> None:
+    site.run(NOON)
+    assert send(site) == ("", None)
+    assert hub.take() == []
+    site.record("a.md", title="Edited", topics=["AI"])
+    site.run(NOON + HOUR)
+    assert send(site) == ("", None)
+    assert hub.take() == documents("ai", "all")
+    site.run(NOON + 2 * HOUR)
+    assert send(site) == ("", None)
+    assert hub.take() == [], "nothing changed"
+
+
+def test_a_feed_that_is_new_has_no_subscriber_to_tell(site: SiteFolder, hub: Hub) -> None:
+    site.run(NOON)
+    site.record("c.md", topics=["New"])
+    site.run(NOON + HOUR)
+    send(site)
+    assert hub.take() == documents("all")
+
+
+def test_changes_before_a_ping_are_one_ping(site: SiteFolder, hub: Hub) -> None:
+    site.run(NOON)
+    for number in range(3):
+        site.record("a.md", title=f"Edit {number}", topics=["AI"])
+        site.run(NOON + (1 + number) * HOUR)
+    send(site)
+    assert hub.take() == documents("ai", "all")
+
+
+@pytest.mark.both_databases
+def test_a_hub_that_fails_is_asked_again_later_and_then_told_once(
+    site: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.run(NOON)
+    site.record("a.md", title="Edited", topics=["AI"])
+    site.run(NOON + HOUR)
+    hub.status = 503
+    problem, wait_s = send(site)
+    assert problem == f"the WebSub hub {hub.url} did not accept a ping: HTTP status 503 (it is tried again)"
+    assert wait_s is not None
+    assert 5 < wait_s <= websub.FIRST_RETRY_S, "one refusal holds back all pings to the hub"
+    hub.status = 202
+    assert send(site)[0] == "", "it is too early"
+    assert hub.take() == []
+    monkeypatch.setattr(websub, "_now", lambda real=websub._now: real() + 20_000_000)
+    assert send(site) == ("", None)
+    assert hub.take() == documents("ai", "all")
+
+
+def test_a_refused_document_does_not_hold_back_the_others(site: SiteFolder, hub: Hub) -> None:
+    site.run(NOON)
+    site.record("a.md", title="Edited", topics=["AI"])
+    site.run(NOON + HOUR)
+    hub.status = 400
+    assert "HTTP status 400" in send(site)[0]
+    site.record("b.md", title="Edited too", topics=["Maps"])
+    site.run(NOON + 2 * HOUR)
+    hub.status = 202
+    send(site)
+    assert hub.take() == documents("all", "maps"), "those that changed since are told at once"
+
+
+def test_a_hub_that_is_not_there_is_a_problem_and_no_error(
+    make_site: Callable[..., SiteFolder], store_url: str
+) -> None:
+    site = make_site(store_url, '[websub]\nhub = "http://127.0.0.1:9/"\n')
+    site.record("a.md")
+    site.run(NOON)
+    site.record("a.md", title="Edited")
+    assert site.run(NOON + HOUR).problems == ()
+    assert "did not accept a ping: [Errno 111] Connection refused" in send(site)[0]
+
+
+def test_pings_that_a_crash_lost_are_found_again(site: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.run(NOON)
+    site.record("a.md", title="Edited", topics=["AI"])
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "queue_pings", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            site.run(NOON + HOUR)
+    site.close()
+    site.run(NOON + 2 * HOUR)
+    send(site)
+    assert hub.take() == documents("ai", "all")
+
+
+def test_each_hub_is_told_and_a_new_hub_only_of_later_changes(
+    make_site: Callable[..., SiteFolder], store_url: str, hub: Hub
+) -> None:
+    second = Hub()
+    site = make_site(store_url, f'[websub]\nhub = "{hub.url}"\n')
+    site.record("a.md")
+    site.run(NOON)
+    site.configure(f'[websub]\nhub = ["{hub.url}", "{second.url}"]\n')
+    site.run(NOON + HOUR)
+    send(site)
+    assert second.take() == []
+    hub.take()
+    site.record("a.md", title="Edited")
+    site.run(NOON + 2 * HOUR)
+    send(site)
+    assert hub.take() == second.take() == documents("all")
+    second.close()
+
+
+def test_a_running_service_and_a_build_send_pings_and_name_their_hub(tmp_path: Path, hub: Hub) -> None:
+    shop = Shop(tmp_path / "shop")
+    shop.root.mkdir()
+    shop.configure(schedule='every = "1h"', site=f'id = "x"\nbase_url = "{BASE}"', websub=f'hub = "{hub.url}"')
+    shop.record("a.md", "Story")
+    service = shop.start("run")
+    try:
+        service.wait_until_done()
+        shop.record("b.md", "New")
+        eventually(lambda: len(hub.told) >= 3)
+        assert service.get("all/atom.xml").headers["link"] == (
+            f'<{hub.url}>; rel="hub", <{BASE}all/atom.xml>; rel="self"'
+        )
+        assert service.get("all/").headers["link"] is None
+        service.end()
+        assert hub.take() == documents("all")
+        shop.record("c.md", "Newer")
+        done = shop.run("build")
+        assert (done.returncode, Counter(hub.take())) == (0, Counter(documents("all")))
+    finally:
+        shop.close()
