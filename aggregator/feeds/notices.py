@@ -12,12 +12,14 @@ from aggregator.feeds.urls import lost_url_notices
 from aggregator.feeds.window import Omitted
 from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
+from aggregator.store.page_links import broken_links
 from aggregator.store.schema import entry, feed
 
 MAX_TOPICS = 10
 """Topics that are named one by one."""
 MAX_ENTRIES = 20
 """Entries that are named one by one."""
+LINK_HINT = "correct it or publish the page; until then readers see only its text"
 SIZE_HINT = "make it shorter, or raise output.max_bytes"
 
 
@@ -28,14 +30,17 @@ def read_notices(
     now: int,
     without_feed: Sequence[str] | None = None,
 ) -> list[str]:
-    """One line each for entries that are too large, topics without a feed, and URLs that a config removed.
+    """One line each for entries that are too large, records with links that lead nowhere, topics without a feed, and
+    URLs that a config removed.
 
     `now` is in µs. `without_feed` are the topics without a feed, if the caller knows them.
     """
     if without_feed is None:
         without_feed = topics_without_feed(connection, config.policy)
+    roots = {source.name: source.root for source in sources}
     lines = [
-        *_size_notices(connection, {source.name: source.root for source in sources}),
+        *_size_notices(connection, roots),
+        *_link_notices(connection, roots),
         *lost_url_notices(connection, config, now),
     ]
     if without_feed:
@@ -78,3 +83,18 @@ def _entry_notices(
         yield str(Problem(path, 0, 0, f"{what} {feeds}", hint=SIZE_HINT))
     if len(slugs_of) > len(keys):
         yield f"{len(slugs_of) - len(keys)} more entries are too large for the documents of their feeds ({SIZE_HINT})"
+
+
+def _link_notices(connection: Connection, roots: Mapping[str, str]) -> Iterator[str]:
+    """A line for each record with links that lead to no published page."""
+    broken = broken_links(connection, MAX_ENTRIES + 1)
+    for links in broken[:MAX_ENTRIES]:
+        path = shown_path(roots.get(links.source, ""), links.path)
+        yield str(Problem(path, 0, 0, broken_text(links.links), links.reference, LINK_HINT))
+    if len(broken) > MAX_ENTRIES:
+        yield "more records have links that lead to no published page (aggregator explain names those of a record)"
+
+
+def broken_text(count: int) -> str:
+    """What is wrong with links that lead to no published page, before the reference of the first."""
+    return "a link leads to no published page" if count == 1 else f"{count} links lead to no published page, such as"

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
@@ -202,24 +202,37 @@ def read_urls(connection: Connection, entry_ids: Collection[int]) -> dict[int, d
 
 
 def unresolved_links(connection: Connection, entry_id: int) -> list[str]:
-    """The references of an entry that lead to no published page, as its record writes them."""
+    """The references of an entry that lead to no published page."""
     targets = _unresolved(page_link.c.target).where(page_link.c.entry_id == entry_id).order_by(page_link.c.target)
-    return [link.reference for target in connection.scalars(targets) if (link := read_target(target))]
+    return [_reference(target) for target in connection.scalars(targets)]
 
 
-def entries_with_unresolved_links(connection: Connection, limit: int) -> list[tuple[str, str, str]]:
-    """Source, path and one such reference of published entries with links that lead to no published page, in the
-    order of the entries."""
-    first = _unresolved(page_link.c.entry_id, func.min(page_link.c.target).label("target"))
+class BrokenLinks(NamedTuple):
+    """The links of a published entry that lead to no published page."""
+
+    source: str
+    path: str
+    links: int  # how many
+    reference: str  # one of them
+
+
+def broken_links(connection: Connection, limit: int) -> list[BrokenLinks]:
+    """The first published entries with links that lead to no published page."""
+    first, links = func.min(page_link.c.target).label("first"), func.count().label("links")
     rows = connection.execute(
-        first.add_columns(entry.c.source, entry.c.path)
+        _unresolved(entry.c.source, entry.c.path, first, links)
         .join(entry, entry.c.id == page_link.c.entry_id)
         .where(entry.c.state == EntryState.PUBLISHED)
         .group_by(page_link.c.entry_id, entry.c.source, entry.c.path)
         .order_by(page_link.c.entry_id)
         .limit(limit)
     )
-    return [(row.source, row.path, link.reference) for row in rows if (link := read_target(row.target))]
+    return [BrokenLinks(row.source, row.path, row.links, _reference(row.first)) for row in rows]
+
+
+def _reference(target: str) -> str:
+    link = read_target(target)
+    return target if link is None else link.reference
 
 
 def _unresolved(*columns: Any) -> Select[Any]:
