@@ -10,16 +10,16 @@ from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.registry import topics_without_feed
 from aggregator.feeds.urls import lost_url_notices
 from aggregator.feeds.window import Omitted
+from aggregator.parse.page_links import broken_links
 from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
-from aggregator.store.page_links import broken_links
+from aggregator.store.page_links import read_broken_links
 from aggregator.store.schema import entry, feed
 
 MAX_TOPICS = 10
 """Topics that are named one by one."""
 MAX_ENTRIES = 20
 """Entries that are named one by one."""
-LINK_HINT = "correct it or publish the page; until then readers see only its text"
 SIZE_HINT = "make it shorter, or raise output.max_bytes"
 
 
@@ -87,14 +87,9 @@ def _entry_notices(
 
 def _link_notices(connection: Connection, roots: Mapping[str, str]) -> Iterator[str]:
     """A line for each record with links that lead to no published page."""
-    broken = broken_links(connection, MAX_ENTRIES + 1)
+    broken = read_broken_links(connection, MAX_ENTRIES + 1)
     for links in broken[:MAX_ENTRIES]:
         path = shown_path(roots.get(links.source, ""), links.path)
-        yield str(Problem(path, 0, 0, broken_text(links.links), links.reference, LINK_HINT))
+        yield str(broken_links(path, links.links, links.target))
     if len(broken) > MAX_ENTRIES:
         yield "more records have links that lead to no published page (aggregator explain names those of a record)"
-
-
-def broken_text(count: int) -> str:
-    """What is wrong with links that lead to no published page, before the reference of the first."""
-    return "a link leads to no published page" if count == 1 else f"{count} links lead to no published page, such as"

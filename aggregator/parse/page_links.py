@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from aggregator.links import MAX_URL
+from aggregator.problems import Problem
 
 PageLinkKind = Literal["hugo", "zola", "post", "link"]
 """How the reference is looked up: Hugo's `ref` and `relref`, Zola's `@/page.md`, Jekyll's `post_url` and `link`."""
@@ -81,6 +82,19 @@ def has_page_links(body_html: str) -> bool:
 def read_target(target: str) -> PageLink | None:
     """The link of a target; None if there is none."""
     return read_page_href(f"page:{target}")
+
+
+def read_reference(target: str) -> str:
+    """The reference of a target, as its record writes it."""
+    link = read_target(target)
+    return target if link is None else link.reference
+
+
+def broken_links(path: str, count: int, target: str) -> Problem:
+    """The warning for the links of a record that lead to no published page; one of them has this target."""
+    one, several = "a link leads to no published page", f"{count} links lead to no published page, such as"
+    hint = "correct it or publish the page; until then readers see only its text"
+    return Problem(path, 0, 0, one if count == 1 else several, read_reference(target), hint, "warning")
 
 
 def fill_page_links(body_html: str, urls: Mapping[str, str]) -> str:

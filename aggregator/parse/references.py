@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from aggregator.parse.page_links import PageLink, PageLinkKind
+from aggregator.parse.page_links import PageLink, PageLinkKind, read_target
 from aggregator.paths import unescape_path
+from aggregator.settings import Source
 from aggregator.unicode import normal_form, xml_text
 
 MAX_KEY = 1000
@@ -41,6 +42,11 @@ def lookup_key(path: str) -> str | None:
     return _key(posixpath.splitext(page)[0]) if len(page) <= MAX_KEY else None
 
 
+def page_key(source: Source, path: str) -> str | None:
+    """The value of `entry.lookup_key`: None if no body of the source can link to the page at an escaped path."""
+    return None if source.layout == "plain" or source.body_base is None else lookup_key(path)
+
+
 def page_name(key: str) -> str:
     """The part of a key that all keys of a lookup share: the name up to the first dot, which may begin a language."""
     return key.partition("/")[0].partition(".")[0]
@@ -60,6 +66,12 @@ def find_page(link: PageLink, path: str, root: str) -> Lookup:
         return NOWHERE
     shared = page_name(keys[0])
     return Lookup(tuple(key for key in dict.fromkeys(keys) if page_name(key) == shared), names)
+
+
+def page_lookup(target: str, path: str, root: str) -> Lookup:
+    """The lookup for a target of `page_links.page_targets`."""
+    link = read_target(target)
+    return NOWHERE if link is None else find_page(link, path, root)
 
 
 class _Site:

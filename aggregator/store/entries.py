@@ -10,11 +10,12 @@ from sqlalchemy import Connection, bindparam, case, delete, insert, select, upda
 
 from aggregator.model import Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
 from aggregator.parse.page_links import has_page_links
+from aggregator.parse.references import page_key
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
 from aggregator.store.events import EXPIRED, FLAG, REJECTED, add_withdrawals
-from aggregator.store.page_links import mark_links, page_key, store_links
+from aggregator.store.page_links import mark_links, store_links
 from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
 

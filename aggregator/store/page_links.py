@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
 from aggregator.model import read_content
-from aggregator.parse.page_links import page_targets, read_target
-from aggregator.parse.references import NOWHERE, Lookup, find_page, lookup_key, page_name
+from aggregator.parse.page_links import page_targets, read_reference
+from aggregator.parse.references import Lookup, page_lookup, page_name
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.schema import LINK_STALE, AnyRow, EntryState, entry, page_link
@@ -54,11 +54,6 @@ _PAGES_NAMED = (
 # what changes
 
 
-def page_key(source: Source, path: str) -> str | None:
-    """The value of `entry.lookup_key`: None if no body of the source can link to the page at an escaped path."""
-    return None if source.layout == "plain" or source.body_base is None else lookup_key(path)
-
-
 def store_links(
     connection: Connection, source: Source, bodies: Mapping[int, tuple[str, str]], changed: Collection[int]
 ) -> None:
@@ -75,7 +70,7 @@ def store_links(
     for entry_id, (path, html) in bodies.items():
         targets = sorted(target for target in page_targets(html) if len(target) <= MAX_TARGET)
         for target in targets[:MAX_LINKS]:
-            lookup = _lookup(target, path, source.root)
+            lookup = page_lookup(target, path, source.root)
             name = page_name(lookup.keys[0]) if lookup.keys else ""
             rows.append({"entry_id": entry_id, "target": target, "name": name, "url": None, "stale": True})
     execute_many(connection, _NEW_LINK, rows)
@@ -121,7 +116,7 @@ def _resolve(connection: Connection, *, entry_ids: Sequence[int], roots: Mapping
         .where(page_link.c.entry_id.in_(entry_ids))
         .order_by(page_link.c.entry_id, page_link.c.target)
     ).all()
-    stale = {row: _lookup(row.target, row.path, roots.get(row.source, "")) for row in rows if row.stale}
+    stale = {row: page_lookup(row.target, row.path, roots.get(row.source, "")) for row in rows if row.stale}
     pages = _Pages(connection, [(row.source, lookup) for row, lookup in stale.items()])
     urls = {row: pages.url(row.source, stale[row]) if row.stale else row.url for row in rows}
     moved = [row for row in rows if urls[row] != row.url]
@@ -185,11 +180,6 @@ class _Pages:
         return self._named[source, name]
 
 
-def _lookup(target: str, path: str, root: str) -> Lookup:
-    link = read_target(target)
-    return NOWHERE if link is None else find_page(link, path, root)
-
-
 # what is asked about them
 
 
@@ -204,7 +194,7 @@ def read_urls(connection: Connection, entry_ids: Collection[int]) -> dict[int, d
 def unresolved_links(connection: Connection, entry_id: int) -> list[str]:
     """The references of an entry that lead to no published page."""
     targets = _unresolved(page_link.c.target).where(page_link.c.entry_id == entry_id).order_by(page_link.c.target)
-    return [_reference(target) for target in connection.scalars(targets)]
+    return [read_reference(target) for target in connection.scalars(targets)]
 
 
 class BrokenLinks(NamedTuple):
@@ -213,12 +203,12 @@ class BrokenLinks(NamedTuple):
     source: str
     path: str
     links: int  # how many
-    reference: str  # one of them
+    target: str  # of one of them
 
 
-def broken_links(connection: Connection, limit: int) -> list[BrokenLinks]:
+def read_broken_links(connection: Connection, limit: int) -> list[BrokenLinks]:
     """The first published entries with links that lead to no published page."""
-    first, links = func.min(page_link.c.target).label("first"), func.count().label("links")
+    first, links = func.min(page_link.c.target).label("target"), func.count().label("links")
     rows = connection.execute(
         _unresolved(entry.c.source, entry.c.path, first, links)
         .join(entry, entry.c.id == page_link.c.entry_id)
@@ -227,12 +217,7 @@ def broken_links(connection: Connection, limit: int) -> list[BrokenLinks]:
         .order_by(page_link.c.entry_id)
         .limit(limit)
     )
-    return [BrokenLinks(row.source, row.path, row.links, _reference(row.first)) for row in rows]
-
-
-def _reference(target: str) -> str:
-    link = read_target(target)
-    return target if link is None else link.reference
+    return [BrokenLinks(row.source, row.path, row.links, row.target) for row in rows]
 
 
 def _unresolved(*columns: Any) -> Select[Any]:

@@ -10,6 +10,7 @@ from conftest import SiteFolder, at, record_text
 from documents import archive_ids
 from sqlalchemy import event, select, update
 
+from aggregator import cli
 from aggregator.cli.explain import explain_record
 from aggregator.errors import StoppedError
 from aggregator.store import page_links
@@ -343,6 +344,22 @@ def test_explain_names_links_that_lead_nowhere(site: SiteFolder) -> None:
     site.run(NOON)
     answer = explain_record(site.load_config(), site.store, "posts/a.md", at(LATER))
     assert answer["unresolved_links"] == ["no where.md"]
+
+
+def test_check_finds_links_that_lead_nowhere_without_a_store(
+    site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(site)
+    put(site, "posts/first.md")
+    put(site, "posts/draft.md", draft=True)
+    put(site, "posts/a.md", TEXT)
+    put(site, "posts/b.md", '[1]({{< ref "/notes/first.md" >}}) [2]({{< ref "draft" >}}) [3]({{< ref "a" >}})')
+    site.close()
+    monkeypatch.setattr("sys.argv", ["aggregator", "check", "--config", str(site.config_file)])
+    cli.main()
+    printed = capsys.readouterr().out
+    assert "posts/b.md: warning: 2 links lead to no published page, such as: '/notes/first.md' (" in printed
+    assert "posts/a.md" not in printed
 
 
 @pytest.mark.parametrize(
