@@ -23,11 +23,11 @@ from aggregator.parse.bounds import MAX_SUMMARY
 from aggregator.parse.excerpt import excerpt_text, without_template_tags
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
-from aggregator.parse.front_matter.values import FrontMatterError, Limits
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits
 from aggregator.parse.hugo import read_hugo_path
-from aggregator.parse.jekyll import read_jekyll_path
+from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
 from aggregator.parse.keys import FLAGS, HIDING_DATES, read_keys
-from aggregator.parse.page_path import PagePath, page_url, path_date, plain_path
+from aggregator.parse.page_path import PagePath, page_url, path_date, plain_path, site_url
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch
@@ -53,7 +53,7 @@ def parse_record(
 def read_path(path: str, source: Source) -> PagePath:
     """What the escaped POSIX path of a file states by the conventions of its source."""
     if source.layout == "jekyll":
-        return read_jekyll_path(path, below_posts=os.path.basename(source.root.rstrip(os.sep)) == "_posts")
+        return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     return read_hugo_path(path, source.language) if source.layout == "hugo" else plain_path(path)
 
 
@@ -64,7 +64,7 @@ def _parse(
     keys = read_keys(source.fields)
     try:
         limits = Limits(source.max_depth, source.max_nodes)
-        front_matter, body = read_front_matter(_decode(raw), keys.allowed, limits, fast=fast)
+        front_matter, body = _split(_decode(raw), keys.allowed, limits, file.path, source, fast=fast)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.hint)
         is_flag = any(error.key in keys.of(flag) for flag in FLAGS)
@@ -90,6 +90,18 @@ def _parse(
         return _make_record(fields, body, file, source, digest, public=public)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
+
+
+def _split(
+    text: str, allowed: AllowedKeys, limits: Limits, path: str, source: Source, *, fast: bool
+) -> tuple[FrontMatter, str]:
+    """Front matter and body. Raises FrontMatterError. A post of Jekyll needs no front matter."""
+    try:
+        return read_front_matter(text, allowed, limits, fast=fast, dots=source.layout == "jekyll")
+    except FrontMatterError as error:
+        if not error.missing or source.layout != "jekyll" or read_path(path, source).date is None:
+            raise
+        return FrontMatter(allowed), text
 
 
 class _FileFields(NamedTuple):
@@ -163,7 +175,7 @@ def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
     )
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
     updated, updated_place = fields.updated()
-    if published is None and path:
+    if published is None and path and source.layout != "jekyll":
         published = _in_zone(path_date(path), source)
     return _FileFields(content, published, expires, updated, updated_place, None if path_url else path)
 
@@ -180,16 +192,26 @@ def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Sourc
     if path.topics or source.topics:
         added["topics"] = unique_topics((*path.topics, *content.topics, *source.topics))
     if source.link_template and content.link is None:
-        # in Hugo and Zola, a date in the file name that dates the page is not part of its URL
-        is_dated_by_name = source.layout == "hugo" and stated.published is None
-        slug = fields.text("slug") or (path.slug if is_dated_by_name else "")
         local = published.astimezone(source.timezone) if published else None
-        added["link"] = page_url(source.link_template, path, stated.path, slug, local)
+        added["link"] = _make_link(fields, stated, path, local, source, source.link_template)
     if source.layout != "plain" and (link := added.get("link", content.link)):
         added["images"] = fields.images(str(link))
     if source.layout == "hugo" and published is None:
         published = stated.updated
     return content._replace(**added), published  # type: ignore[arg-type]
+
+
+def _make_link(
+    fields: Fields, stated: _FileFields, path: PagePath, local: datetime | None, source: Source, template: str
+) -> str | None:
+    """The URL of the page as its site makes it; `local` is its published date in the zone of the site."""
+    slug = fields.text("slug")
+    if source.layout == "jekyll":
+        post = Post(path, slug, fields.page_categories(path.topics), local)
+        return post_url(template, site_url(template, source.site_url), stated.path, post)
+    # in Hugo and Zola, a date in the file name that dates the page is not part of its URL
+    is_dated_by_name = source.layout == "hugo" and stated.published is None
+    return page_url(template, path, stated.path, slug or (path.slug if is_dated_by_name else ""), local)
 
 
 def _render_body(body: str, content: Content, source: Source) -> str:
