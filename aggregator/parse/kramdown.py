@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block import StateBlock, list_block
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 
@@ -29,6 +29,7 @@ _TAG = re.compile(
     r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+\"|'[^']*+')*+>",
     re.IGNORECASE,
 )
+_PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
 _MARKDOWN = re.compile(r"""\smarkdown=["']?(?:1|block|span)\b""")
 
 
@@ -111,6 +112,30 @@ def _drop_item_lists(state: StateCore) -> None:
     for item, _, line in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
         if item.type == "list_item_open" and line.type == "inline":
             line.content = _ITEM_LIST.sub("", line.content, count=1) if line.content.startswith("{:") else line.content
+
+
+def add_breaks(parser: MarkdownIt) -> None:
+    """Two backslashes at the end of a line break it."""
+    parser.inline.ruler.before("escape", "break", _read_break)
+
+
+def _read_break(state: StateInline, silent: bool) -> bool:
+    if not state.src.startswith("\\\\\n", state.pos):
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos += 3
+    return True
+
+
+def limit_lists(parser: MarkdownIt) -> None:
+    """`1)` begins no list."""
+    parser.block.ruler.at("list", _read_list, {"alt": ["paragraph", "reference", "blockquote"]})
+
+
+def _read_list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    begin = state.bMarks[start] + state.tShift[start]
+    return not _PARENTHESIS.match(state.src, begin) and list_block(state, start, end, silent)
 
 
 def add_html(parser: MarkdownIt) -> None:
