@@ -21,8 +21,9 @@ _WINDOWS = (1, 4, 20)
 
 _MORE = re.compile(r"<!--[ \t]*more[ \t]*-->", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"(?:[^\n]|\n(?![ \t]*\n))++")
+_JEKYLL_PARAGRAPH = re.compile(r"(?:[^\n]|\n(?!\n))++")
 _DEFINITION = re.compile(r"^ {0,3}\[([^\]\n]+)\]:[^\n]+", re.MULTILINE)
-_MARKUP = re.compile(rf"[*_\[\]<>&`#~|\\!{{${MARK}]|^[ \t]*(?:[-+=:^]|[0-9]+[.)])", re.MULTILINE)
+_MARKUP = re.compile(rf"[*_\[\]<>&`#~|\\!{{${MARK}]|^(?:[ \t]*(?:[-+=:^]|[0-9]+[.)])| {{4}}|\t)", re.MULTILINE)
 _HTML_HEADING = re.compile(r"<h([1-6])(?=[\s>])(?:[^<]|<(?!/h\1\b))*+(?:</h\1[^>]*+>|\Z)", re.IGNORECASE)
 _EMPHASIS = re.compile(r"[*_`\[~\\]")
 _LEFT_OUT = frozenset(("heading", "hr", "fence", "code_block"))
@@ -64,7 +65,8 @@ def _first_text(body: str, layout: Layout, expand: Callable[[str], str], *, is_h
     start = expand(body[:MAX_EXCERPT])
     if is_html:
         start = _HTML_HEADING.sub("", start)
-    ends = [paragraph.end() for paragraph in islice(_PARAGRAPH.finditer(start), _WINDOWS[-1])]
+    paragraph = _JEKYLL_PARAGRAPH if layout == "jekyll" else _PARAGRAPH
+    ends = [match.end() for match in islice(paragraph.finditer(start), _WINDOWS[-1])]
     for count in _WINDOWS if ends else ():
         window = start[: ends[min(count, len(ends)) - 1]]
         if is_html or not _MARKUP.search(window):

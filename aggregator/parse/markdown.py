@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.footnote.index import footnote_ref
@@ -41,7 +43,7 @@ _HEADING_ATTRIBUTES = re.compile(
     r"""\s*+(?:[#.][\w:-]++|[\w:-]++=(?:"[^"]*+"|'[^']*+'|[^\s"'{}]++))(?:\s++|(?=[#.]|\Z)|\Z)"""
 )
 _BARE_URL = re.compile(
-    r"(?<![\w/.@&+-])(?:(?:(?:https?|ftp)://|(www\.))[^\s<>\"]++|([\w.+-]++@(?:[\w-]++\.)++[\w-]++))", re.ASCII
+    r"(?<![\w/.@&+-])(?:(?:(?:https?|ftp)://|(www\.))[^\s<>\"]++|([\w.+-]++@[\w-]++(?:\.[\w-]++)++))", re.ASCII
 )
 _URL_SIGNS = ("://", "www.", "@")
 _LINK_TAG = re.compile(r"<(/?)a[\s>]", re.IGNORECASE)
@@ -155,9 +157,13 @@ def _spend_on_inline(state: StateInline, _silent: bool) -> bool:
     return False
 
 
-def _render_item(_parser: object, tokens: Sequence[Token], index: int, *_: object) -> str:
+def _render_item(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    """The start of an item; a box, which a feed cannot tick, is a sign."""
     checked = tokens[index].meta.get("checked")
-    return "<li>" if checked is None else "<li>\u2611 " if checked else "<li>\u2610 "
+    box = "" if checked is None else "\u2611 " if checked else "\u2610 "
+    return renderer.renderToken(tokens, index, options, env) + box
 
 
 # footnotes: feeds show many pages in one, so marks and notes have numbers and no ids
@@ -333,6 +339,7 @@ _PLUGINS: dict[Layout, tuple[_Plugin, ...]] = {
         _QUOTES,
         _Plugin(("$$",), _add_display_formulas),
         _Plugin(("{:", "*[", "\n^"), kramdown.add_lists),
+        _Plugin(("|",), kramdown.add_tables),
         _Plugin(("<",), kramdown.add_html),
         _Plugin(("\\\\\n",), kramdown.add_breaks),
         _Plugin(tuple(f"{digit})" for digit in range(10)), kramdown.limit_lists),

@@ -32,6 +32,8 @@ MAX_UNREADABLE = 500
 """Most tags that cannot be read; what follows is shown as written."""
 MAX_DEPTH = 20
 """Most pairs in each other; deeper tags vanish."""
+MAX_INDENTATION = 100
+"""Characters before a tag that has its line for itself."""
 
 _SIGN = re.compile(r"\{\{[<%]|(?<!\$)\{\{(?=/\*|\s*+\w++\s*+\()|\{%(?=/\*|-?\s*+(?:\w++\s*+\(|end\s*+-?%\}))")
 _NAME = re.compile(r"\s*+(/?)\s*+(\w[\w.-]*+(?:/[\w.-]++)*+)(?=[\s/>%])")
@@ -242,11 +244,12 @@ class _Expander:
             value = self._known.get(tag.arguments.get("name", 0).lower())
             return value if isinstance(value, str) else ""
         show = _SHOWN.get(name)
-        before = self._body[self._body.rfind("\n", max(0, tag.start - 100), tag.start) + 1 : tag.start]
+        before = self._body[max(0, tag.start - MAX_INDENTATION) : tag.start].rpartition("\n")[2]
+        begins_line = not before.strip()
         if show is None:
-            return f"\n{inside}\n" if "\n" in inside and not before.strip() else inside
+            return f"\n{inside}\n" if begins_line and "\n" in inside else inside
         shown = show(tag.arguments, inside)
-        is_alone = not before.strip() and self._body[end : end + 1] in ("", "\n")
+        is_alone = begins_line and self._body[end : end + 1] in ("", "\n")
         return f"{shown}\n" if is_alone and shown.startswith("<") else shown
 
 
