@@ -15,9 +15,6 @@ from aggregator.parse.dates import format_time
 from aggregator.parse.page_path import PLACEHOLDER, PagePath, split_url, text_of_name
 from aggregator.settings import DATE_PLACEHOLDERS
 
-# tags and outputs of Liquid, attributes of kramdown; none contains the start of another, so matching is linear
-TEMPLATE_TAGS = re.compile(r"\{%[^{%]*+(?:%(?!\})[^{%]*+)*+%\}|\{\{[^{}]*+\}\}|\{:[^{}\n]*+\}")
-
 _DATED_NAME = re.compile(r"([0-9]{2,4})-([0-9]{1,2})-([0-9]{1,2})-(.*)", re.DOTALL)
 _EXCLUDED = ("Gemfile", "gemfiles", "node_modules", "vendor/bundle/", "vendor/cache/", "vendor/gems/", "vendor/ruby/")
 """Starts of the paths that Jekyll leaves out of a site by default."""

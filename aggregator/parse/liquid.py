@@ -17,19 +17,18 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, ClassVar
 
-from aggregator.parse.liquid_tokens import ADDED, MAX_PROBLEMS, MAX_TOKENS, Token, Tokenizer, pair_tokens
+from aggregator.parse.liquid_tokens import ADDED, MAX_TOKENS, Token, Tokenizer, pair_tokens
 from aggregator.parse.liquid_values import (
     UNKNOWN,
     Expression,
     LiquidSyntaxError,
     Scope,
     TooMuchWorkError,
-    escaped,
     shown,
     to_integer,
 )
 from aggregator.parse.page_links import MARK, mark_page_href
-from aggregator.parse.template import Expanded, TemplateProblem
+from aggregator.parse.template import MAX_PROBLEMS, Expanded, TemplateProblem, code_html, template_problem
 
 MAX_STEPS = 100_000
 """Most tokens that are rendered, in loops too."""
@@ -39,7 +38,6 @@ MAX_OUTPUT = 4_000_000
 """Characters of an expanded body."""
 
 _LANGUAGE = re.compile(r"[\w.+#-]++")
-_CODE = {ord(char): f"&#{ord(char)};" for char in "\n\t&<>\"'`*_[]()!#~^$|\\:@{}-+.=%"}
 _HINT = "correct it, or put it between {% raw %} and {% endraw %}"
 _Rendered = tuple[str, str]
 """A text, and the tag that leaves the loop around it, if one does."""
@@ -81,9 +79,7 @@ class _Body:
 
     def _told_problems(self) -> Iterator[TemplateProblem]:
         for start in sorted(self._problems)[:MAX_PROBLEMS]:
-            line = self._body.count("\n", 0, start) + 1
-            column = start - self._body.rfind("\n", 0, start)
-            yield TemplateProblem(line, column, self._problems[start], _HINT)
+            yield template_problem(self._body, start, self._problems[start], _HINT)
 
     def _spend(self, steps: int, size: int = 0) -> None:
         self._steps += steps
@@ -122,8 +118,6 @@ class _Body:
                 return shown(Expression(token.markup, self._scope).output()), ""
             if token.name in ADDED:  # as a part of a URL, it makes that unknown
                 return shown(UNKNOWN) if before and not before[-1].isspace() else "", ""
-            if token.name == "highlight":
-                return self._highlight(token, index, before)
             return self._tags[token.name](self, token, index)
         except LiquidSyntaxError:
             token.problem = f"'{token.name}' cannot be read" if token.name else "an output cannot be read"
@@ -230,16 +224,12 @@ class _Body:
         self._scope.variables[name], left = self._render(index + 1, token.end)
         return "", left
 
-    def _highlight(self, token: Token, index: int, before: str) -> _Rendered:
-        """The code as written: within a line as references, because Markdown would read what is in it."""
+    def _highlight(self, token: Token, index: int) -> _Rendered:
         language = _LANGUAGE.match(token.markup.strip())
         if language is None:
             raise LiquidSyntaxError
         code, left = self._render(index + 1, token.end)
-        code = code.strip("\n").rstrip()
-        code = escaped(code) if before.endswith("\n") or token.start == 0 else code.translate(_CODE)
-        name = escaped(language[0].lower().replace("+", "-"))
-        return f'<pre><code class="language-{name}">{code}</code></pre>', left
+        return code_html(code.strip("\n").rstrip(), language[0].lower().replace("+", "-")), left
 
     def _comment(self, _token: Token, _index: int) -> _Rendered:
         return "", ""
@@ -260,6 +250,7 @@ class _Body:
         "comment": _comment,
         "continue": _leave,
         "for": _for,
+        "highlight": _highlight,
         "if": _if,
         "link": _page_link,
         "post_url": _page_link,

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aggregator.parse.template import MAX_PROBLEMS
+
 MAX_TOKENS = 50_000
 """Most tokens of a body, texts included."""
-MAX_PROBLEMS = 10
-"""Most problems of a body that are told."""
 
 BLOCKS = frozenset("capture case comment for highlight if unless".split())
 ADDED = frozenset("include include_cached include_relative gist seo feed_meta avatar octicon".split())

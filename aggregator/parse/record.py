@@ -2,7 +2,7 @@
 
     bytes -> text -> front matter + body -> fields -> completed from path and source -> Record with its hashes
              front_matter/                  fields    page_path, jekyll, hugo
-                             body -> safe HTML, if a feed shows it (body); an excerpt as summary (excerpt)
+                             body -> safe HTML, if a feed shows it, and an excerpt as summary (record_body)
 
 The fields and their rules are in docs/spec.md, Records. A key that is not mapped never becomes a value.
 """
@@ -15,12 +15,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
 from aggregator.parse.bounds import MAX_SUMMARY
-from aggregator.parse.excerpt import excerpt_text, without_template_tags
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits
@@ -28,10 +27,10 @@ from aggregator.parse.hugo import read_hugo_path
 from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
 from aggregator.parse.keys import FLAGS, HIDING_DATES, read_keys
 from aggregator.parse.page_path import PagePath, page_url, path_date, plain_path, site_url
+from aggregator.parse.record_body import RecordBody
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch
-from aggregator.unicode import xml_text
 
 
 def parse_record(
@@ -64,7 +63,8 @@ def _parse(
     keys = read_keys(source.fields)
     try:
         limits = Limits(source.max_depth, source.max_nodes)
-        front_matter, body = _split(_decode(raw), keys.allowed, limits, file.path, source, fast=fast)
+        text = _decode(raw)
+        front_matter, body = _split(text, keys.allowed, limits, file.path, source, fast=fast)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.hint)
         is_flag = any(error.key in keys.of(flag) for flag in FLAGS)
@@ -87,7 +87,7 @@ def _parse(
     try:
         fields.refuse_near_misses(misses, HIDING_DATES)
         fields.warn_of_near_misses(misses)
-        return _make_record(fields, body, file, source, digest, public=public)
+        return _make_record(fields, text, body, file, source, digest, public=public)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
 
@@ -101,7 +101,7 @@ def _split(
     except FrontMatterError as error:
         if not error.missing or source.layout != "jekyll" or read_path(path, source).date is None:
             raise
-        return FrontMatter(allowed), text
+        return FrontMatter(allowed), text.strip()
 
 
 class _FileFields(NamedTuple):
@@ -115,7 +115,10 @@ class _FileFields(NamedTuple):
     path: str | None  # the stated path of the page on its site, unless it is a URL
 
 
-def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, digest: bytes, *, public: bool) -> Record:
+def _make_record(
+    fields: Fields, text: str, body_text: str, file: SourceFile, source: Source, digest: bytes, *, public: bool
+) -> Record:
+    body = RecordBody(body_text, file.path, source)
     stated = _read_fields(fields, body, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
@@ -124,8 +127,10 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
         public = public and not path.hidden
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
-    body_html = _render_body(body, content, source)
-    stored_json, content_hash, visible_hash, text_hash = _hash_content(stated, content, body, body_html)
+    body_html = ""
+    if source.body_base is not None:  # else no feed shows bodies
+        body_html = body.render(content.link or source.body_base, _parameters(content, published, source))
+    stored_json, content_hash, visible_hash, text_hash = _hash_content(stated, content, body.text, body_html)
     return Record(
         file=file,
         digest=digest,
@@ -145,14 +150,14 @@ def _make_record(fields: Fields, body: str, file: SourceFile, source: Source, di
             repr(quality), repr(heat), "true" if public else "false", _json_time(published), _json_time(stated.expires)
         ),
         text_hash=text_hash,
-        sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body),
-        warnings=tuple(fields.warnings),
+        sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body_text),
+        warnings=(*fields.warnings, *body.warnings(text, file.path)),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
     )
 
 
-def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
+def _read_fields(fields: Fields, body: RecordBody, source: Source) -> _FileFields:
     title = fields.text("title")
     if not title and source.layout == "plain":
         raise fields.unusable("title", "no title", "add 'title: …'", value=None)
@@ -160,7 +165,7 @@ def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
     path_url = http_url(path) if path else None
     content = Content(
         title=title,
-        summary=fields.text("summary", MAX_SUMMARY) or excerpt_text(body, source.layout, fields.excerpt_separator()),
+        summary=fields.text("summary", MAX_SUMMARY) or body.excerpt(fields.excerpt_separator(), {"title": title}),
         body_html="",
         link=link or path_url,
         original_link=original if original != link else None,
@@ -214,13 +219,17 @@ def _make_link(
     return page_url(template, path, stated.path, slug or (path.slug if is_dated_by_name else ""), local)
 
 
-def _render_body(body: str, content: Content, source: Source) -> str:
-    """The body as safe HTML; empty if no feed shows bodies."""
-    if source.body_base is None:
-        return ""
-    from aggregator.parse.body import render_body  # slow to import
-
-    return render_body(without_template_tags(body, source.layout), content.link or source.body_base)
+def _parameters(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
+    """What templates in a body can show of the record."""
+    if source.layout != "jekyll":
+        return {"title": content.title, "description": content.summary, "summary": content.summary}
+    page: dict[str, Any] = {"title": content.title}
+    if published:
+        page["date"] = published.astimezone(source.timezone)
+    if content.link and source.link_template:
+        site = site_url(source.link_template, source.site_url)
+        page["url"] = content.link.removeprefix(site if content.link.startswith(f"{site}/") else "")
+    return page
 
 
 def _hash_content(stated: _FileFields, content: Content, body: str, body_html: str) -> tuple[str, bytes, bytes, bytes]:
@@ -239,7 +248,7 @@ def _hash_content(stated: _FileFields, content: Content, body: str, body_html: s
 
 
 def _text_hash(content: Content, body: str) -> bytes:
-    return _hash(_json(content.title), _json(content.summary), _json(xml_text(body)))
+    return _hash(_json(content.title), _json(content.summary), _json(body))
 
 
 def _hash(*parts: str) -> bytes:
