@@ -64,6 +64,7 @@ class _Body:
         self._body, self._scope = body, scope
         self._tokens = list(islice(tokenizer.tokens(), MAX_TOKENS + 1))
         self._problems = tokenizer.problems
+        self._counters: dict[str, int] = {}  # of `increment` by name, of `cycle` by group after a space
         self._is_too_long = len(self._tokens) > MAX_TOKENS
         self._steps = self._size = self._depth = 0
         if not self._is_too_long:
@@ -239,6 +240,28 @@ class _Body:
         href = mark_page_href("post" if token.name == "post_url" else "link", token.markup)
         return href if href and "{" not in token.markup else shown(UNKNOWN), ""
 
+    def _echo(self, token: Token, _index: int) -> _Rendered:
+        return shown(Expression(token.markup, self._scope).output()), ""
+
+    def _count(self, token: Token, _index: int) -> _Rendered:
+        """`increment` and `decrement`, whose numbers are no variables for `assign`."""
+        name = token.markup.strip()
+        number = self._counters.get(name, 0) - (token.name == "decrement")
+        self._counters[name] = number + (token.name == "increment")
+        return str(number), ""
+
+    def _cycle(self, token: Token, _index: int) -> _Rendered:
+        expression = Expression(token.markup, self._scope)
+        values, group = [expression.value()], token.markup
+        if expression.take(":"):
+            values, group = [expression.value()], shown(values[0])
+        while expression.take(","):
+            values.append(expression.value())
+        expression.end()
+        turn = self._counters.get(f" {group}", 0)
+        self._counters[f" {group}"] = turn + 1
+        return shown(values[turn % len(values)]), ""
+
     def _leave(self, token: Token, _index: int) -> _Rendered:
         return "", token.name
 
@@ -249,9 +272,13 @@ class _Body:
         "case": _case,
         "comment": _comment,
         "continue": _leave,
+        "cycle": _cycle,
+        "decrement": _count,
+        "echo": _echo,
         "for": _for,
         "highlight": _highlight,
         "if": _if,
+        "increment": _count,
         "link": _page_link,
         "post_url": _page_link,
         "unless": _if,

@@ -15,7 +15,7 @@ MAX_TOKENS = 50_000
 BLOCKS = frozenset("capture case comment for highlight if unless".split())
 ADDED = frozenset("include include_cached include_relative gist seo feed_meta avatar octicon".split())
 """Tags whose text the site adds: its includes, and the plugins that GitHub Pages has."""
-_NAMES = BLOCKS | ADDED | {"assign", "break", "continue", "link", "post_url", "#"}
+_NAMES = BLOCKS | ADDED | frozenset("assign break continue cycle decrement echo increment link post_url #".split())
 _BRANCHES: Mapping[str, frozenset[str]] = {
     "else": frozenset(("case", "for", "if", "unless")),
     "elsif": frozenset(("if", "unless")),

@@ -119,7 +119,7 @@ def _make_record(
     fields: Fields, text: str, body_text: str, file: SourceFile, source: Source, digest: bytes, *, public: bool
 ) -> Record:
     body = RecordBody(body_text, file.path, source)
-    stated = _read_fields(fields, body, source)
+    stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
         path = read_path(file.path, source)
@@ -157,15 +157,21 @@ def _make_record(
     )
 
 
-def _read_fields(fields: Fields, body: RecordBody, source: Source) -> _FileFields:
+def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> _FileFields:
     title = fields.text("title")
     if not title and source.layout == "plain":
         raise fields.unusable("title", "no title", "add 'title: …'", value=None)
     link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
     path_url = http_url(path) if path else None
+    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
+    summary = fields.text("summary", MAX_SUMMARY)
+    if not summary:
+        summary = body.excerpt(
+            fields.excerpt_separator(), _excerpt_parameters(title, published, body, file.path, source)
+        )
     content = Content(
         title=title,
-        summary=fields.text("summary", MAX_SUMMARY) or body.excerpt(fields.excerpt_separator(), {"title": title}),
+        summary=summary,
         body_html="",
         link=link or path_url,
         original_link=original if original != link else None,
@@ -178,7 +184,6 @@ def _read_fields(fields: Fields, body: RecordBody, source: Source) -> _FileField
         video_url=fields.video_url(),
         related=fields.related(),
     )
-    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
     updated, updated_place = fields.updated()
     if published is None and path and source.layout != "jekyll":
         published = _in_zone(path_date(path), source)
@@ -217,6 +222,17 @@ def _make_link(
     # in Hugo and Zola, a date in the file name that dates the page is not part of its URL
     is_dated_by_name = source.layout == "hugo" and stated.published is None
     return page_url(template, path, stated.path, slug or (path.slug if is_dated_by_name else ""), local)
+
+
+def _excerpt_parameters(
+    title: str, published: datetime | None, body: RecordBody, path: str, source: Source
+) -> dict[str, Any]:
+    """What templates in the start of a body can show, before the record is complete."""
+    if source.layout != "jekyll" or "{{" not in body.text:
+        return {"title": title}
+    place = read_path(path, source)
+    published = published or _in_zone(place.date, source)
+    return {"title": title or place.title, **({"date": published.astimezone(source.timezone)} if published else {})}
 
 
 def _parameters(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
