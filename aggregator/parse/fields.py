@@ -341,6 +341,8 @@ class Fields:
         stated = value.value if isinstance(value.value, list) else [value.value]
         if has_words:
             stated = _words(value.value[:MAX_RAW])
+        if self._layout == "jekyll":
+            stated = [name for item in stated for name in (item if isinstance(item, list) else [item])]
         if self._layout != "plain":  # site generators ignore null
             stated = [name for name in stated if not _is_null(name)]
         names = [plain_text(name[:MAX_RAW]) for name in stated[:MAX_ITEMS] if _is_text(name) and not _is_null(name)]

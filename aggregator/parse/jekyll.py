@@ -43,7 +43,7 @@ def read_jekyll_path(path: str, *, below_posts: bool = False) -> PagePath:
     """
     page = posixpath.splitext(path)[0]
     *folders, name = page.split("/")
-    day, slug = _split_name(name)
+    day, slug = _split_name(name) if page != path else (None, name)  # Jekyll wants an extension
     above = page.split("_posts", 1)[0] if "_posts" in folders else ""
     is_hidden = (
         (day is None and (below_posts or "_posts" in folders))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
@@ -27,7 +27,7 @@ from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, Front
 from aggregator.parse.hugo import read_hugo_path
 from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
 from aggregator.parse.keys import FLAGS, HIDING_DATES, read_keys
-from aggregator.parse.page_path import PagePath, page_url, path_date, plain_path, site_url, split_url
+from aggregator.parse.page_path import PagePath, page_url, path_date, plain_path, site_url
 from aggregator.parse.record_body import RecordBody
 from aggregator.problems import Problem
 from aggregator.settings import Source
@@ -102,7 +102,7 @@ def _split(
     except FrontMatterError as error:
         if not error.missing or source.layout != "jekyll" or read_path(path, source).date is None:
             raise
-        return FrontMatter(allowed), text
+        return FrontMatter(allowed), text.strip()
 
 
 class _FileFields(NamedTuple):
@@ -120,7 +120,7 @@ def _make_record(
     fields: Fields, text: str, body_text: str, file: SourceFile, source: Source, digest: bytes, *, public: bool
 ) -> Record:
     body = RecordBody(body_text, text, file.path, source)
-    stated = _read_fields(fields, body, source)
+    stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
         path = read_path(file.path, source)
@@ -158,15 +158,20 @@ def _make_record(
     )
 
 
-def _read_fields(fields: Fields, body: RecordBody, source: Source) -> _FileFields:
+def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> _FileFields:
     title = fields.text("title")
     if not title and source.layout == "plain":
         raise fields.unusable("title", "no title", "add 'title: …'", value=None)
     link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
     path_url = http_url(path) if path else None
+    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
+    summary = _stated_summary(fields, source)
+    if not summary:
+        known = _known_at_start(title, published, body, file.path, source)
+        summary = body.excerpt(fields.excerpt_separator(), known)
     content = Content(
         title=title,
-        summary=_stated_summary(fields, source) or body.excerpt(fields.excerpt_separator(), {"title": title}),
+        summary=summary,
         body_html="",
         link=link or path_url,
         original_link=original if original != link else None,
@@ -179,7 +184,6 @@ def _read_fields(fields: Fields, body: RecordBody, source: Source) -> _FileField
         video_url=fields.video_url(),
         related=fields.related(),
     )
-    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
     updated, updated_place = fields.updated()
     if published is None and path and source.layout != "jekyll":
         published = _in_zone(path_date(path), source)
@@ -213,16 +217,6 @@ def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Sourc
     return content._replace(**added), published  # type: ignore[arg-type]
 
 
-def _known_values(content: Content, published: datetime | None, source: Source) -> dict[str, object]:
-    """What templates in a body can show of the record, by their names."""
-    return {
-        "title": content.title,
-        "description": content.summary,
-        "url": split_url(content.link)[1] if content.link else "",
-        "date": published.astimezone(source.timezone) if published else None,
-    }
-
-
 def _make_link(
     fields: Fields, stated: _FileFields, path: PagePath, local: datetime | None, source: Source, template: str
 ) -> str | None:
@@ -234,6 +228,30 @@ def _make_link(
     # in Hugo and Zola, a date in the file name that dates the page is not part of its URL
     is_dated_by_name = source.layout == "hugo" and stated.published is None
     return page_url(template, path, stated.path, slug or (path.slug if is_dated_by_name else ""), local)
+
+
+def _known_at_start(
+    title: str, published: datetime | None, body: RecordBody, path: str, source: Source
+) -> dict[str, Any]:
+    """What templates in the start of a body can show, before the record is complete."""
+    if source.layout != "jekyll" or "{{" not in body.text:
+        return {"title": title}
+    place = read_path(path, source)
+    published = published or _in_zone(place.date, source)
+    return {"title": title or place.title, **({"date": published.astimezone(source.timezone)} if published else {})}
+
+
+def _known_values(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
+    """What templates in a body can show of the record."""
+    if source.layout != "jekyll":
+        return {"title": content.title, "description": content.summary, "summary": content.summary}
+    page: dict[str, Any] = {"title": content.title}
+    if published:
+        page["date"] = published.astimezone(source.timezone)
+    if content.link and source.link_template:
+        site = site_url(source.link_template, source.site_url)
+        page["url"] = content.link.removeprefix(site if content.link.startswith(f"{site}/") else "")
+    return page
 
 
 def _hash_content(stated: _FileFields, content: Content, body: str, body_html: str) -> tuple[str, bytes, bytes, bytes]:
