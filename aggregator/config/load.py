@@ -130,6 +130,11 @@ def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
     return _load(_read_text(path), path, env, exists=True)
 
 
+def config_of_text(text: str, path: Path) -> Config:
+    """The config of a text, as if it were the file at `path`. Raises ConfigError with all problems."""
+    return _load(text, path, {}, exists=True)
+
+
 def partial_config(path: Path, *, env: Mapping[str, str]) -> Config:
     """The valid parts of a file that `load_config` refuses, to show the status of a service that uses an older config.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from aggregator.parse.page_path import PagePath, path_date, split_dated_name, title_from_slug
+from aggregator.parse.page_path import PagePath, path_date, split_dated_name, text_of_name, title_from_slug
 
 # Hugo's shortcodes; Zola's, which look like calls. None contains the start of another, so matching is linear
 TEMPLATE_TAGS = re.compile(
@@ -35,8 +35,9 @@ def read_hugo_path(path: str, site_language: str) -> PagePath:
     is_list = name == "_index"
     if name == "index" and folder:
         page, name = folder, posixpath.basename(folder)
+    section = page.partition("/")[0] if "/" in page else ""
     day, slug = split_dated_name(name)
     day = day or path_date(page)
     if language.lower() not in ("", site_language.lower()):
         page = f"{language}/{page}"
-    return PagePath(page, slug, title_from_slug(slug), day, (), language, is_list)
+    return PagePath(page, slug, title_from_slug(slug), day, (), language, is_list, text_of_name(section))

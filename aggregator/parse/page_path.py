@@ -31,6 +31,7 @@ class PagePath:
     topics: tuple[str, ...] = ()
     language: str = ""
     hidden: bool = False  # a draft, or a list of pages
+    section: str = ""  # the first folder of a page of Hugo, which is the type of its pages
 
 
 def plain_path(path: str) -> PagePath:

@@ -169,12 +169,14 @@ def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
 
 
 def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Source) -> tuple[Content, datetime | None]:
-    """Content and published date, completed from path and source: title, language, topics, link and images."""
+    """Content and published date, completed from path and source: title, type, language, topics, link and images."""
     published = stated.published or _in_zone(path.date, source)
     content = stated.content
     added: dict[str, object] = {}
     if not content.title:
         added["title"] = path.title
+    if not content.type and path.section:
+        added["type"] = path.section
     if not content.language and path.language:
         added["language"] = path.language.replace("_", "-")
     if path.topics or source.topics:
