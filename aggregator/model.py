@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from aggregator.ids import FormatIds
 from aggregator.problems import Problem
 
 
@@ -172,6 +173,7 @@ class Entry(NamedTuple):
     updated: datetime
     topics: tuple[Topic, ...]
     content: Content
+    format_ids: FormatIds | None = None  # what RSS and JSON show instead of `id`
 
 
 @dataclass(frozen=True, slots=True)

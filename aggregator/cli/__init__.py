@@ -33,6 +33,7 @@ COMMANDS = {
     "explain": "Explain one record: its fields, its state, its feeds.",
     "schema": "Print the JSON Schema of the config file.",
     "init": "Write a commented config and make its folders.",
+    "adopt": "Take over the ids that subscribers have from saved feeds.",
 }
 """Each command is the function of its name in the module of its name."""
 

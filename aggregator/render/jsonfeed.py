@@ -44,7 +44,7 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
     """The item."""
     content, provider = entry.content, shared.provider
     item = {
-        "id": entry.id,
+        "id": (entry.format_ids and entry.format_ids.json) or entry.id,
         "url": content.link,
         "title": content.title,
         "summary": content.summary,

@@ -60,7 +60,7 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         optional_element("link", content.link or ""),
         # readers parse a description as HTML
         f"<description>{escaped_twice(content.summary)}</description>" if content.summary else "",
-        f'<guid isPermaLink="false">{shared.id}</guid>',
+        f'<guid isPermaLink="false">{_guid(entry, shared)}</guid>',
         *[_category(topic.name, scope.base_url) for topic in entry.topics],
         f"<pubDate>{rfc822_date(entry.published)}</pubDate>" if entry.published else "",
         optional_element("content:encoded", content_html(content, scope)) if scope.full else "",
@@ -70,6 +70,10 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         f"{shared.media}</item>\n",
     )
     return "".join(parts).encode()
+
+
+def _guid(entry: Entry, shared: SharedMarkup) -> str:
+    return escaped(entry.format_ids.rss) if entry.format_ids and entry.format_ids.rss else shared.id
 
 
 @cache_short(CACHED_PROVIDERS)
