@@ -8,6 +8,7 @@ The plan also has the place of each value, and what the config cannot say.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from aggregator.config import config_of_text
@@ -31,7 +32,7 @@ def plan_move(site: Path, config_path: Path, site_id: str) -> tuple[Plan, str]:
         if output.is_relative_to(source.path.absolute()):
             hint = f"name another folder: aggregator init ../feeds --from {shown_file(site)}"
             raise AggregatorError(f"{shown_file(output)}/ would be among the posts of the site ({hint})")
-    config = config_of_text(config_text(plan, site_id, folder), config_path)
+    config = config_of_text(config_text(replace(plan, feeds=[]), site_id, folder), config_path)
     add_from_records(plan, config)
     text = config_text(plan, site_id, folder)
     config_of_text(text, config_path)

@@ -251,18 +251,20 @@ class _Jekyll:
         config = self._config
         own = as_texts(config.get("feed", "collections", "posts", "categories"))
         if names := [*config.texts("feed", "categories"), *own]:
-            only = frozenset(map(topic_key, names))
+            listed = {topic_key(name): name for name in names}
             place = config.place("feed", "categories" if config.get("feed", "categories") else "collections")
             keys = ("category + categories",)
-            feeds = TermFeeds(keys, "feed/{term}.xml", f"{title} | {{name}}", place, full=full, only=only)
+            feeds = TermFeeds(keys, "feed/{term}.xml", f"{title} | {{name}}", place, full=full, names=listed)
             self._plan.term_feeds.append(feeds)
         tags = config.get("feed", "tags")
         if tags:
-            chosen = frozenset(map(topic_key, as_texts(tags.get("only")))) if isinstance(tags, dict) else frozenset()
+            chosen = as_texts(tags.get("only")) if isinstance(tags, dict) else []
+            only = {topic_key(name): name for name in chosen} or None
             below = str(tags.get("path", "")).strip("/") if isinstance(tags, dict) else ""
             path = f"{below or 'feed/by_tag'}/{{term}}.xml"
             place = config.place("feed", "tags")
-            feeds = TermFeeds(("tag + tags",), path, f"{title} | {{name}}", place, full=full, only=chosen or None)
+            keys = ("tag + tags",)
+            feeds = TermFeeds(keys, path, f"{title} | {{name}}", place, full=full, names=only, plain=True)
             self._plan.term_feeds.append(feeds)
 
     def _own_templates(self) -> Iterator[tuple[str, int, bool, Place | str]]:

@@ -63,7 +63,8 @@ class TermFeeds:
     title: str  # with {name}
     place: Place | str
     full: bool
-    only: frozenset[str] | None = None  # keys of topics; None for all
+    names: Mapping[str, str] | None = None  # the topics, by key, and their names in URLs; None for all topics
+    plain: bool = False  # only topics of ASCII letters, digits and underscores
 
 
 class WithoutDates(NamedTuple):

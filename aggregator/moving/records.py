@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from aggregator.scan import FolderError, list_records
 from aggregator.settings import FILE_NAMES, Source
 from aggregator.slugs import topic_key, topic_slug
 
+_SIGN = re.compile("[^a-zA-Z0-9_]")
 MAX_TERMS = 2000
 """Topics that get a `[[feed]]`."""
 
@@ -24,11 +26,13 @@ MAX_TERMS = 2000
 def add_from_records(plan: Plan, config: Config) -> None:
     """Completes a plan by what the records of its config say."""
     topics: set[str] = set()
+    types: set[str] = set()
     undated: list[tuple[SourcePlan, str]] = []
     dated = 0
     for source, planned in zip(config.sources, plan.sources, strict=True):
         for record in _public_records(source):
             topics.update(map(topic_key, record.topics))
+            types.add(record.content.type)
             dated += record.published is not None
             if record.published is None:
                 undated.append((planned, f"/{_as_pattern(unescape_path(record.file.path))}"))
@@ -37,6 +41,8 @@ def add_from_records(plan: Plan, config: Config) -> None:
             planned.exclude.append(pattern)
         what = f"pages without a date are left out by exclude: {len(undated)}"
         plan.leave_out("", what, plan.without_dates.reason)
+    # a section whose pages are all hidden has no feed
+    plan.feeds = [feed for feed in plan.feeds if types.issuperset(feed.clauses.get("type", ()))]
     _add_terms(plan, config)
     taken = {topic_slug(key) for key in topics}
     for feed in plan.feeds:
@@ -73,8 +79,9 @@ def _add_terms(plan: Plan, config: Config) -> None:
                 for name in record.topics:
                     names.setdefault(topic_key(name), name)
         for key, name in sorted(names.items()):
-            if terms.only is None or key in terms.only:
-                _add_term(feeds, terms, name, plan.term_name(name))
+            path = plan.term_name(name) if terms.names is None else terms.names.get(key)
+            if path and not (terms.plain and _SIGN.search(path)):
+                _add_term(feeds, terms, name, path)
     if len(feeds) > MAX_TERMS:
         what, hint = f"{len(feeds)} topics have feeds", f"only the first {MAX_TERMS} keep their old URLs"
         plan.leave_out(plan.term_feeds[0].place, what, hint)
