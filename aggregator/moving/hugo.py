@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -317,25 +318,30 @@ class _Hugo:
         kinds = {kind.lower() for kind in self._config.texts("disablekinds")}
         if "rss" in kinds:
             self._plan.leave_out(self._config.place("disablekinds"), "the site makes no RSS", "no feed has an old URL")
-        limit = self._plan.limit.value
-        for language in self._languages:
-            prefix = self._url_prefix(language)
-            title = title_text(self._config.text(*self._of_language("title", language=language))) or "Posts"
-            clauses = {"language": (language,)} if self._is_multilingual else {}
-            files = [] if "rss" in kinds or "home" in kinds else self._documents("home")
-            slug = self._plan.free_slug("blog" if language == self._default else f"blog-{language}")
-            place = self._outputs_place("home")
-            description = self._config.text(*self._of_language("params", "description", language=language))
-            self._plan.feeds.append(
-                FeedPlan(slug, title, [f"{prefix}{file}" for file in files], place, title_text(description), clauses)
-            )
-            if "rss" not in kinds:
-                self._add_sections(language, prefix, title, kinds)
-        if limit != MAX_LIMIT:
+        has_rss = "rss" not in kinds
+        for language in self._languages if has_rss and "section" not in kinds else ():
+            self._add_sections(language)
+        homes = [self._home(language, has_feed=has_rss and "home" not in kinds) for language in self._languages]
+        self._plan.feeds = [*homes, *self._plan.feeds]
+        if self._plan.limit.value != MAX_LIMIT:
             reason = "in Hugo's feeds they are the last ones, behind the limit"
-            self._plan.without_dates = WithoutDates(reason, limit)
-        if not kinds & {"rss", "term", "taxonomy", "taxonomyterm"}:
-            self._add_terms()
+            self._plan.without_dates = WithoutDates(reason, self._plan.limit.value)
+        if has_rss and not kinds & {"term", "taxonomy", "taxonomyterm"}:
+            for language in self._languages:
+                self._add_terms(language)
+
+    def _home(self, language: str, *, has_feed: bool) -> FeedPlan:
+        """The feed of all posts in a language."""
+        slug = self._plan.free_slug("blog" if language == self._default else f"blog-{language}")
+        text = title_text(self._config.text(*self._of_language("params", "description", language=language)))
+        files = [f"{self._url_prefix(language)}{file}" for file in self._documents("home")] if has_feed else []
+        return FeedPlan(slug, self._title(language), files, self._outputs_place("home"), text, self._clauses(language))
+
+    def _title(self, language: str) -> str:
+        return title_text(self._config.text(*self._of_language("title", language=language))) or "Posts"
+
+    def _clauses(self, language: str) -> dict[str, tuple[str, ...]]:
+        return {"language": (language,)} if self._is_multilingual else {}
 
     def _add_limit(self) -> None:
         for path in (("services", "rss", "limit"), ("rsslimit",)):
@@ -368,48 +374,39 @@ class _Hugo:
                 files.append(f"{below}/" * bool(below) + f"{options.get('basename', 'index')}.{suffix}")
         return files
 
-    def _add_sections(self, language: str, prefix: str, title: str, kinds: set[str]) -> None:
-        documents = [] if "section" in kinds else self._documents("section")
+    def _add_sections(self, language: str) -> None:
+        documents = self._documents("section")
         for source in self._plan.sources:
-            if not documents or source.name or "/" in source.include[0]:
+            if not documents or source.name:
                 continue
             files = list(walk_files(source.path))
             for section in sorted({path.partition("/")[0] for path in files if path.count("/")}):
                 if _has_pages(files, section):
-                    self._add_section(
-                        section, language, [f"{prefix}{url_name(section)}/{file}" for file in documents], title
-                    )
+                    self._add_section(section, language, documents)
 
-    def _add_section(self, section: str, language: str, documents: list[str], title: str) -> None:
-        suffix = "" if language == self._default else f"-{language}"
-        clauses: dict[str, tuple[str, ...]] = {"type": (section,)}
-        if self._is_multilingual:
-            clauses["language"] = (language,)
+    def _add_section(self, section: str, language: str, documents: list[str]) -> None:
         name = title_text(section.replace("-", " ").replace("_", " "))
-        slug = self._plan.free_slug(f"{section}{suffix}")
-        self._plan.feeds.append(
-            FeedPlan(
-                slug, f"{name[:1].upper()}{name[1:]} on {title}", documents, self._outputs_place("section"), "", clauses
-            )
-        )
+        title = f"{name[:1].upper()}{name[1:]} on {self._title(language)}"
+        slug = self._plan.free_slug(section if language == self._default else f"{section}-{language}")
+        paths = [f"{self._url_prefix(language)}{url_name(section)}/{file}" for file in documents]
+        clauses = {"type": (section,)} | self._clauses(language)
+        self._plan.feeds.append(FeedPlan(slug, title, paths, self._outputs_place("section"), "", clauses))
 
-    def _add_terms(self) -> None:
-        title = self._plan.feeds[0].title
-        if self._is_multilingual:
-            what, hint = "topics have feeds in each language", "here the feed of a topic has the posts of all languages"
-            self._plan.leave_out(self._config.place("languages"), what, hint)
+    def _add_terms(self, language: str) -> None:
+        is_stated = self._config.get("taxonomies") is not None
+        place = self._config.place("taxonomies") if is_stated else "Hugo's default"
+        title = f"{{name}} on {self._title(language)}"
         for file in self._documents("term"):
             for name in self._taxonomies():
                 path = self._term_path(name)
                 if path is not None and name not in ("author", "authors"):
-                    prefix = self._url_prefix(self._default)
-                    place = (
-                        self._config.place("taxonomies", name) if self._config.get("taxonomies") else "Hugo's default"
-                    )
-                    keys = (f"{name} + taxonomies.{name}",)
-                    self._plan.term_feeds.append(
-                        TermFeeds(keys, f"{prefix}{path}/{file}", f"{{name}} on {title}", place, full=False)
-                    )
+                    keys, url = (f"{name} + taxonomies.{name}",), f"{self._url_prefix(language)}{path}/{file}"
+                    feeds = TermFeeds(keys, url, title, place, full=False)
+                    if self._is_multilingual:
+                        feeds = replace(
+                            feeds, language=language, suffix="" if language == self._default else f"-{language}"
+                        )
+                    self._plan.term_feeds.append(feeds)
 
     def _term_path(self, taxonomy: str) -> str | None:
         pattern = self._config.get("permalinks", "term", taxonomy) or self._config.get("permalinks", taxonomy)

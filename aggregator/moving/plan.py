@@ -64,6 +64,8 @@ class TermFeeds:
     place: Place | str
     full: bool
     names: Mapping[str, str] | None = None  # the topics, by key, and their names in URLs; None for all topics
+    language: str = ""  # of their entries; empty for all
+    suffix: str = ""  # of their slugs
     plain: bool = False  # only topics of ASCII letters, digits and underscores
 
 

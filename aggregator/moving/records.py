@@ -76,7 +76,8 @@ def _add_terms(plan: Plan, config: Config) -> None:
         for source in config.sources:
             fields = tuple((name, terms.keys if name == "topics" else keys) for name, keys in source.fields)
             for record in _public_records(replace(source, fields=fields, topics=())):
-                for name in record.topics:
+                language = record.content.language or source.language
+                for name in record.topics if terms.language in ("", language) else ():
                     names.setdefault(topic_key(name), name)
         for key, name in sorted(names.items()):
             path = plan.term_name(name) if terms.names is None else terms.names.get(key)
@@ -89,10 +90,11 @@ def _add_terms(plan: Plan, config: Config) -> None:
 
 
 def _add_term(feeds: dict[str, FeedPlan], terms: TermFeeds, name: str, path: str) -> None:
-    slug = topic_slug(topic_key(name))
+    slug = topic_slug(topic_key(name)) + terms.suffix
     if slug not in feeds:
         title = terms.title.replace("{name}", name)
-        feeds[slug] = FeedPlan(slug, title, [], terms.place, "", {"topics": (name,)}, full=terms.full)
+        clauses = {"topics": (name,)} | ({"language": (terms.language,)} if terms.language else {})
+        feeds[slug] = FeedPlan(slug, title, [], terms.place, "", clauses, full=terms.full)
     feeds[slug].moved_from.append(terms.path.replace("{term}", path))
 
 

@@ -93,13 +93,16 @@ class _Zola:
             self._plan.limit = Stated(min(limit, MAX_LIMIT), self._config.place("feed_limit"))
         title = title_text(self._config.text("title")) or "Posts"
         place = self._config.place("generate_feeds" if self._config.get("generate_feeds") else "generate_feed")
-        self._add_feed("blog", title, self._documents() if self._is_on() else [], place, self._default)
+        self._add_sections(title)
+        sections, self._plan.feeds = self._plan.feeds, []
+        taken = [feed.slug for feed in sections]
+        self._add_feed("blog", title, self._documents() if self._is_on() else [], place, self._default, taken)
         for language in self._others:
             above = ("languages", language)
             files = [f"{language}/{file}" for file in self._documents(*above)] if self._is_on(*above) else []
             name = title_text(self._config.text(*above, "title")) or title
-            self._add_feed(f"blog-{language}", name, files, self._config.place(*above), language)
-        self._add_sections(title)
+            self._add_feed(f"blog-{language}", name, files, self._config.place(*above), language, taken)
+        self._plan.feeds += sections
         for taxonomy in self._taxonomies():
             if taxonomy.get("feed") is True:
                 for file in self._documents():
@@ -119,11 +122,15 @@ class _Zola:
                 return names
         return ["atom.xml"]
 
-    def _add_feed(self, slug: str, title: str, files: list[str], place: Place | str, language: str) -> None:
+    def _add_feed(
+        self, slug: str, title: str, files: list[str], place: Place | str, language: str, taken: list[str]
+    ) -> None:
         clauses = {"language": (language,)} if self._others else {}
         text = self._config.text("description") if language == self._default else ""
         text = text or self._config.text("languages", language, "description")
-        feed = FeedPlan(self._plan.free_slug(slug), title, files, place, title_text(text), clauses, full=self._full)
+        feed = FeedPlan(
+            self._plan.free_slug(slug, taken), title, files, place, title_text(text), clauses, full=self._full
+        )
         self._plan.feeds.append(feed)
 
     def _add_sections(self, title: str) -> None:
