@@ -34,6 +34,7 @@ _DEFAULT_DATES = {
     "lastmod": ("lastmod", "modified", "date", "publishDate", "pubDate", "published"),
     "expirydate": ("expiryDate", "unpublishDate"),
 }
+FILE_NAME = ":filename"
 _KEY_SPELLINGS = {key.lower(): key for keys in _DEFAULT_DATES.values() for key in keys}
 _NO_RSS = "the site makes no RSS of this kind"
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
@@ -268,15 +269,9 @@ class _Hugo:
         for key in stated:
             if key.lower() == ":default":
                 keys += _DEFAULT_DATES[name]
-            elif key.startswith(":"):
-                is_last = key.lower() == ":filename" and key == stated[-1]
-                if not is_last and key.lower() != ":filename":
-                    what, hint = f"'{name}' is also taken from {key}", "write the dates into the posts"
-                    self._plan.leave_out(self._config.place("frontmatter", name), what, hint)
-                elif not is_last:
-                    what = f"'{name}' prefers the date in the name of the file"
-                    hint = "here a date in the front matter is preferred"
-                    self._plan.leave_out(self._config.place("frontmatter", name), what, hint)
+            elif key.startswith(":") and key.lower() != FILE_NAME:
+                what, hint = f"'{name}' is also taken from {key}", "write the dates into the posts"
+                self._plan.leave_out(self._config.place("frontmatter", name), what, hint)
             else:
                 keys.append(_KEY_SPELLINGS.get(key.lower(), key))
         found = tuple(dict.fromkeys(keys))
