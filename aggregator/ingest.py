@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aggregator.errors import ShortageError
 from aggregator.model import Record, Rejection, SourceFile, Unchanged, late_update
-from aggregator.paths import ABSENT, Folder, clamped_stat, record_filter, unescape_path
+from aggregator.paths import ABSENT, Folder, RecordFilter, clamped_stat, unescape_path
 from aggregator.problems import Problem
 from aggregator.processes import POLL_S, Worker, WorkerLostError, WorkerPool
 from aggregator.settings import Source
@@ -268,4 +268,4 @@ def _open_file(source: Source, folder: Folder, path: str) -> int:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-    return folder.open(folder.resolve(path, record_filter(source.include, source.exclude)), _OPEN_FLAGS)
+    return folder.open(folder.resolve(path, RecordFilter(source.include, source.exclude)), _OPEN_FLAGS)

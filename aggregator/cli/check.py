@@ -21,7 +21,7 @@ from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
 from aggregator.ingest import Outcome, ingest_files
 from aggregator.model import Record, Rejection, SourceFile, duplicate_id, late_update
-from aggregator.paths import Folder, record_filter, unescape_path
+from aggregator.paths import Folder, RecordFilter, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
 from aggregator.scan import FolderError, Unreadable, list_records
 from aggregator.settings import Source
@@ -234,13 +234,13 @@ def _find_skipped(config: Config) -> Iterator[Finding]:
     positions = config.positions
     for source in config.sources:
         skipped: dict[str, list[str]] = defaultdict(list)
-        is_included = record_filter(source.include, ())
+        is_included = RecordFilter(tuple(pattern.rpartition("/")[2] or "*" for pattern in source.include))
         try:
             with Folder(source.root) as folder:
                 for file in list_records(replace(source, include=PAGE_NAMES)):
                     if isinstance(file, SourceFile):
                         path = unescape_path(file.path)
-                        if not is_included(os.path.basename(path)) and _has_fence(folder, path):
+                        if not is_included(path) and _has_fence(folder, path):
                             skipped[os.path.splitext(file.path)[1]].append(file.path)
         except (FolderError, OSError):
             continue  # `check_records` reports it

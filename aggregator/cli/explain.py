@@ -36,7 +36,7 @@ from aggregator.links import canonical_link, http_url
 from aggregator.model import Feed, Record, Rejection
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
-from aggregator.paths import record_filter, unescape_path
+from aggregator.paths import RecordFilter, unescape_path
 from aggregator.pipeline import Pipeline
 from aggregator.problems import shown_path, shown_time, stamp
 from aggregator.settings import Clause, FeedSpec, Rule
@@ -257,14 +257,16 @@ class _Case:
 
     def _of_name(self) -> Cause | None:
         """Why no scan reads a file of this name; None if scans do."""
-        *folders, name = unescape_path(self._stored.path).split("/")
-        hidden = any(part.startswith(".") for part in (*folders, name))
+        path = unescape_path(self._stored.path)
+        hidden = any(part.startswith(".") for part in path.split("/"))
         end = "; the next cycle withdraws it" if self.is_published else ""
-        if hidden or not record_filter(self._source.include, ())(name):
+        if hidden or not RecordFilter(self._source.include)(path):
             return self._in_config("include", f"no scan reads a file of this name; see include in [records]{end}")
         for pattern in self._source.exclude:
-            if record_filter((pattern,), ())(name):
-                return self._in_config("exclude", f"its name is excluded by {pattern!r}{end}")
+            if RecordFilter((pattern,))(path):
+                return self._in_config(
+                    "exclude", f"its {'path' if '/' in pattern else 'name'} is excluded by {pattern!r}{end}"
+                )
         return None
 
     def _of_record(self, record: Record, entry: StoredEntry) -> Cause:

@@ -109,7 +109,10 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
     for index, source in enumerate(file.records):
         for other in file.records[:index]:
             ours, theirs = _real(source.path), _real(other.path)
-            if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+            selects = any(
+                "/" in pattern for pattern in (*source.include, *source.exclude, *other.include, *other.exclude)
+            )
+            if not selects and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
                 what, value = "two records folders overlap: a file in both is two entries", str(source.path)
                 at = ("records", index, "path")
                 yield Finding(at, what, "choose separate folders", value, at_value=True, level="warning")
