@@ -194,12 +194,20 @@ def clamped_stat(size: int, mtime_ns: int, ctime_ns: int, inode: int) -> tuple[i
 class RecordFilter:
     """Calling it with the path of a file below the folder is true for a record, by shell patterns.
 
-    A pattern with a slash matches the whole path, also across slashes; every other pattern matches the name.
+    A pattern with a slash matches the whole path, also across slashes; every other pattern matches the name. A file is
+    also taken if `takes_name` is true for its name.
     """
 
-    def __init__(self, include: tuple[str, ...], exclude: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        include: tuple[str, ...],
+        exclude: tuple[str, ...] = (),
+        takes_name: Callable[[str], object] | None = None,
+    ) -> None:
         self._needs_path = any("/" in pattern for pattern in (*include, *exclude))
         self._is_record = _both(_any_pattern(include), _any_pattern(exclude) if exclude else None)
+        if takes_name is not None:
+            self._is_record = _either(self._is_record, takes_name)
 
     def __call__(self, path: str) -> object:
         return self._is_record(path if self._needs_path else path[path.rfind("/") + 1 :])
@@ -215,6 +223,10 @@ def _both(is_included: Callable[[str], object], is_excluded: Callable[[str], obj
     if is_excluded is None:
         return is_included
     return lambda path: is_included(path) and not is_excluded(path)
+
+
+def _either(is_record: Callable[[str], object], takes_name: Callable[[str], object]) -> Callable[[str], object]:
+    return lambda path: is_record(path) or takes_name(path[path.rfind("/") + 1 :])
 
 
 def _any_pattern(patterns: tuple[str, ...]) -> Callable[[str], object]:

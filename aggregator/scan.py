@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aggregator.errors import ShortageError
+from aggregator.index_files import listed_filter
 from aggregator.model import KnownFile, SourceFile
 from aggregator.paths import ABSENT, Folder, RecordFilter, clamped_stat, escape_name, unescape_path
 from aggregator.settings import Source
@@ -84,7 +85,7 @@ def scan_paths(
     A file at one of `paths` always differs, whatever its stat. `known` returns the known files at and below a path, in
     byte order. Raises FolderError before the first difference.
     """
-    is_record = RecordFilter(source.include, source.exclude)
+    is_record = listed_filter(source)
     with _open_root(source) as folder:
         parts = [
             _join(source, _list_path(folder, path, is_record), _without_size(known(path), path), count)
@@ -96,7 +97,7 @@ def scan_paths(
 def path_locator(source: Source) -> Callable[[str], str | None]:
     """A function from a real path to a path for `scan_paths`: "" for the folder itself, None if no scan would read it,
     such as a file that `source` does not include."""
-    is_record = RecordFilter(source.include, source.exclude)
+    is_record = listed_filter(source)
     root = os.path.realpath(source.root)
     start = root.rstrip(os.sep) + os.sep
 
@@ -219,7 +220,7 @@ def _open_root(source: Source) -> Folder:
 
 def _list_source(source: Source) -> _Listed:
     """All record files of a source. Raises FolderError."""
-    is_record = RecordFilter(source.include, source.exclude)
+    is_record = listed_filter(source)
     with _open_root(source) as folder:
         try:
             top = _list_folder(folder, "", "", is_record)

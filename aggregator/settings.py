@@ -38,6 +38,7 @@ class Source:
     layout: Layout = "plain"
     language: str = ""  # of the site; file names of records in other languages name the language
     exclude: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()  # those that a name such as `title.de.md` may end in
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ _REMOVE = "remove the line"
 _UNSUPPORTED = {
     ("site", "stylesheet"): _REMOVE,
     ("site", "feed_title"): _REMOVE,
-    ("records", "languages"): _REMOVE,
     ("output", "remote_media"): _REMOVE,
     ("serve", "cache"): _REMOVE,
     ("serve", "admin_port"): "remove the line, or leave it for a later version",
