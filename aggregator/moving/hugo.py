@@ -11,6 +11,8 @@ from typing import Any
 from aggregator.moving.pages import OWN_TEMPLATE, Site, is_time_zone, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving.site_files import ENDINGS, Place, SiteConfig, endings_of, link_pattern, shown_file, walk_files
+from aggregator.parse.hugo import url_path
+from aggregator.parse.keys import FILE_NAME
 
 PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
 CONFIG_NAMES = ("hugo", "config")
@@ -34,7 +36,6 @@ _DEFAULT_DATES = {
     "lastmod": ("lastmod", "modified", "date", "publishDate", "pubDate", "published"),
     "expirydate": ("expiryDate", "unpublishDate"),
 }
-FILE_NAME = ":filename"
 _KEY_SPELLINGS = {key.lower(): key for keys in _DEFAULT_DATES.values() for key in keys}
 _NO_RSS = "the site makes no RSS of this kind"
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
@@ -55,7 +56,7 @@ def find_config(root: Path) -> bool:
 def read_hugo(root: Path) -> Plan:
     """The plan for a site of Hugo. Raises ConfigError."""
     config = _read_config(root)
-    plan = Plan("Hugo", "hugo", url_name, root, config.files)
+    plan = Plan("Hugo", "hugo", url_path, root, config.files)
     hugo = _Hugo(Site(root, config, plan))
     hugo.add_site()
     hugo.add_sources()
@@ -383,7 +384,7 @@ class _Hugo:
         name = title_text(section.replace("-", " ").replace("_", " "))
         title = f"{name[:1].upper()}{name[1:]} on {self._title(language)}"
         slug = self._plan.free_slug(section if language == self._default else f"{section}-{language}")
-        paths = [f"{self._url_prefix(language)}{url_name(section)}/{file}" for file in documents]
+        paths = [f"{self._url_prefix(language)}{url_path(section)}/{file}" for file in documents]
         clauses = {"type": (section,)} | self._clauses(language)
         self._plan.feeds.append(FeedPlan(slug, title, paths, self._outputs_place("section"), "", clauses))
 
@@ -449,12 +450,6 @@ def _has_pages(files: list[str], section: str) -> bool:
     if any(re.fullmatch(r"index(\.[^/.]+)?\.[^/.]+", path) for path in below):
         return False
     return any(path.endswith(PAGE_ENDINGS) for path in below)
-
-
-def url_name(name: str) -> str:
-    """A section or a term in the path of a URL."""
-    kept = (char for char in name.lower().replace(" ", "-") if char.isalnum() or char in "-._+~" or char > "\x7f")
-    return "".join(kept)
 
 
 def _is_feed_template(path: str) -> bool:

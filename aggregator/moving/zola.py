@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated
 from aggregator.moving.site_files import Place, SiteConfig, as_texts, read_text, shown_file, walk_files
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits
-from aggregator.slugs import topic_key, topic_slug
+from aggregator.parse.hugo import url_path
 
 CONFIG_NAMES = ("zola.toml", "config.toml")
 _SECTION_KEYS = AllowedKeys(("title", "generate_feeds", "generate_feed", "path"))
@@ -38,7 +39,7 @@ def read_zola(root: Path) -> Plan:
     config = SiteConfig()
     if file := _config_file(root):
         config.add_file(file)
-    plan = Plan("Zola", "hugo", lambda name: topic_slug(topic_key(name)), root, config.files)
+    plan = Plan("Zola", "hugo", partial(url_path, is_zola=True), root, config.files)
     zola = _Zola(Site(root, config, plan))
     zola.add_site()
     zola.add_source()
