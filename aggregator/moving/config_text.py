@@ -53,6 +53,8 @@ def _source(source: SourcePlan, plan: Plan, folder: Path) -> Iterator[str]:
     if source.languages:
         yield _line("languages", source.languages)
     yield _line("link_template", source.link_template, str(source.place))
+    if source.site_url:
+        yield _stated("site_url", source.site_url)
     if source.fields:
         yield "[records.fields]"
     for key, stated in source.fields.items():

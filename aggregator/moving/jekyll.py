@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from aggregator.moving.pages import Site, is_time_zone, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds
@@ -20,6 +21,7 @@ from aggregator.moving.site_files import (
     shown_file,
     walk_files,
 )
+from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS
 from aggregator.slugs import topic_key
 
 CONFIG_NAMES = ("_config.toml", "_config.yml", "_config.yaml")
@@ -31,15 +33,7 @@ _STYLES = {
     "weekdate": "/:categories/:year/W:week/:short_day/:title:output_ext",
     "none": "/:categories/:title:output_ext",
 }
-_PLACEHOLDERS = {
-    ":categories": "{categories}",
-    ":year": "{year}",
-    ":month": "{month}",
-    ":day": "{day}",
-    ":title": "{slug}",
-    ":slug": "{slug}",
-    ":output_ext": ".html",
-}
+_PLACEHOLDERS = {f":{name}": f"{{{name}}}" for name in (*DATE_PLACEHOLDERS, *JEKYLL_PLACEHOLDERS, "slug", "path")}
 _FEED_NAMES = re.compile(r"(?:[\w-]+/)?(?:feed|atom|rss|index|blog)[\w-]*\.(?:xml|atom|rss|json)")
 _LIMIT = re.compile(r"site\.posts[^%}]{0,200}?\blimit:[ \t]*([0-9]{1,4})")
 _PERMALINK = re.compile(r"^permalink:[ \t]*[\"']?/?([^\s\"']+)", re.MULTILINE)
@@ -167,14 +161,15 @@ class _Jekyll:
                 values |= default.values
         template, place = self._template(values)
         source = SourcePlan(path, template, place, name)
+        if template.partition("{")[0] != self._base:
+            source.site_url = Stated(self._base, self._plan.site["base_url"].place)
         if values.get("published") is False:
             source.default_published = False
         topics = [name for key in ("category", "categories", "tag", "tags") for name in _names(values.get(key))]
         source.topics = tuple(dict.fromkeys(topics))
-        if topics and "{categories}" in template and any(_names(values.get(key)) for key in ("category", "categories")):
-            names = [name for key in ("category", "categories") for name in _names(values.get(key))]
-            below = "/".join(name.lower().replace(" ", "%20") for name in names)
-            source.link_template = template.replace("{categories}", f"{below}/{{categories}}")
+        categories = [quote(name.lower()) for key in ("category", "categories") for name in _names(values.get(key))]
+        if categories:
+            source.link_template = template.replace("{categories}", "/".join([*categories, "{categories}"]))
         if self._config.get("unpublished") is True:
             source.fields["published"] = Stated((), self._config.place("unpublished"))
         return source
@@ -189,7 +184,7 @@ class _Jekyll:
         if isinstance(values.get("permalink"), str):
             pattern, place = values["permalink"], self._config.place("defaults")
         end, unknown = link_pattern(_STYLES.get(pattern, pattern), _PLACEHOLDERS)
-        if not unknown and ("{slug}" in end or "{path}" in end):
+        if not unknown and any(name in end for name in ("{slug}", "{title}", "{path}", "{name}")):
             return self._base + end, place
         what, hint = (
             "the permalink has parts that a link_template cannot have",

@@ -31,6 +31,7 @@ class SourcePlan:
     link_template: str
     place: Place | str  # of the permalink
     name: str = ""
+    site_url: Stated | None = None  # if the link template does not say it
     include: tuple[str, ...] = ("*.md", "*.markdown")
     exclude: list[str] = field(default_factory=list)
     default_published: bool = True

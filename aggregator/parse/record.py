@@ -24,11 +24,11 @@ from aggregator.parse.cascade import NO_CONTEXT, CascadeError, PageContext, inhe
 from aggregator.parse.excerpt import excerpt_text, without_template_tags
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
-from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Limits, Value
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Value
 from aggregator.parse.hugo import content_path, read_hugo_path, slug_path, stated_url, url_tokens
-from aggregator.parse.jekyll import read_jekyll_path
+from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FLAGS, HIDING_DATES, FieldKeys, read_keys
-from aggregator.parse.page_path import PagePath, language_key, page_url, path_date, plain_path
+from aggregator.parse.page_path import PagePath, language_key, page_url, path_date, plain_path, site_url
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch
@@ -59,7 +59,7 @@ def parse_record(
 def read_path(path: str, source: Source, *, is_zola: bool = False, takes_date: bool = False) -> PagePath:
     """What the escaped POSIX path of a file states by the conventions of its source."""
     if source.layout == "jekyll":
-        return read_jekyll_path(path, below_posts=os.path.basename(source.root.rstrip(os.sep)) == "_posts")
+        return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     if source.layout == "hugo":
         return read_hugo_path(path, source.language, source.languages, is_zola=is_zola, takes_date=takes_date)
     return plain_path(path)
@@ -79,7 +79,7 @@ def _parse(
     keys = read_keys(source.fields, has_cascade=source.layout == "hugo")
     try:
         limits = Limits(source.max_depth, source.max_nodes)
-        front_matter, body = read_front_matter(decode_text(raw), keys.allowed, limits, fast=fast)
+        front_matter, body = _split(decode_text(raw), keys.allowed, limits, file.path, source, fast=fast)
         values = _inherit(front_matter, keys, file.path, source, context)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.hint)
@@ -124,6 +124,18 @@ def _inherit(
     if not cascades:
         return front_matter.values
     return inherit_values(front_matter.values, cascades, content_path(path, source.languages))
+
+
+def _split(
+    text: str, allowed: AllowedKeys, limits: Limits, path: str, source: Source, *, fast: bool
+) -> tuple[FrontMatter, str]:
+    """Front matter and body. Raises FrontMatterError. A post of Jekyll needs no front matter."""
+    try:
+        return read_front_matter(text, allowed, limits, fast=fast, dots=source.layout == "jekyll")
+    except FrontMatterError as error:
+        if not error.missing or source.layout != "jekyll" or read_path(path, source).date is None:
+            raise
+        return FrontMatter(allowed), text
 
 
 class _FileFields(NamedTuple):
@@ -217,7 +229,7 @@ def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
     )
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
     updated, updated_place = fields.updated()
-    if published is None and path:
+    if published is None and path and source.layout != "jekyll":
         published = _in_zone(path_date(path), source)
     return _FileFields(content, published, expires, updated, updated_place, None if path_url else path)
 
@@ -239,8 +251,7 @@ def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Sourc
         added["topics"] = unique_topics((*path.topics, *content.topics, *source.topics))
     if source.link_template and content.link is None:
         local = published.astimezone(source.timezone) if published else None
-        make_url = _hugo_url if source.layout == "hugo" else _page_url
-        added["link"] = make_url(fields, stated, path, source.link_template, local)
+        added["link"] = _make_link(fields, stated, path, local, source, source.link_template)
     if source.layout != "plain" and (link := added.get("link", content.link)):
         added["images"] = fields.images(str(link))
     if source.layout == "hugo" and published is None:
@@ -248,7 +259,15 @@ def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Sourc
     return content._replace(**added), published  # type: ignore[arg-type]
 
 
-def _page_url(fields: Fields, stated: _FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
+def _make_link(
+    fields: Fields, stated: _FileFields, path: PagePath, local: datetime | None, source: Source, template: str
+) -> str | None:
+    """The URL of the page as its site makes it; `local` is its published date in the zone of the site."""
+    if source.layout == "jekyll":
+        post = Post(path, fields.text("slug"), fields.page_categories(path.topics), local)
+        return post_url(template, site_url(template, source.site_url), stated.path, post)
+    if source.layout == "hugo":
+        return _hugo_url(fields, stated, path, template, local)
     return page_url(template, path, stated.path, fields.text("slug"), local)
 
 

@@ -202,7 +202,7 @@ def test_a_jekyll_config_gives_site_links_and_feed(tmp_path: Path) -> None:
         "author": "Ada",
     }
     assert config["records"]["path"] == "../../site/_posts"
-    assert config["records"]["link_template"] == f"{BASE}w/{{year}}/{{slug}}.html"
+    assert config["records"]["link_template"] == f"{BASE}w/{{year}}/{{title}}{{output_ext}}"
     assert config["output"]["limit"] == 6
     assert [(feed["slug"], feed["content"], feed["moved_from"]) for feed in config["feed"]] == [
         ("blog", "full", ["feed.xml"]),
@@ -216,9 +216,9 @@ def test_defaults_by_path_are_sources_that_choose_posts_by_path(tmp_path: Path) 
     config, _ = moved(tmp_path, {"_config.yml": JEKYLL + defaults, **POSTS, "news/_posts/2024-05-02-b.md": post("B")})
     rest, news = config["records"]
     assert rest["include"] == ["_posts/*.md", "_posts/*.markdown", "news/_posts/*.md", "news/_posts/*.markdown"]
-    assert (rest["exclude"], rest["link_template"]) == (["news/*"], f"{BASE}w/{{slug}}/")
+    assert (rest["exclude"], rest["link_template"]) == (["news/*"], f"{BASE}w/{{title}}/")
     assert (news["name"], news["include"]) == ("news", ["news/_posts/*.md", "news/_posts/*.markdown"])
-    assert (news["default_published"], news["link_template"]) == (False, f"{BASE}w/n/{{slug}}.html")
+    assert (news["default_published"], news["link_template"]) == (False, f"{BASE}w/n/{{title}}.html")
     assert rest["path"] == news["path"] == "../../site"
 
 
