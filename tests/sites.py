@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ def shown(document: Path) -> list[Shown]:
     """The entries of a feed document, in order."""
     feed = feedparser.parse(document.read_bytes())
     assert not feed.bozo, (document, feed.get("bozo_exception"))
-    return [Shown(entry.title, entry.link, entry.id, entry.get("published_parsed")) for entry in feed.entries]
+    return [Shown(unescape(entry.title), entry.link, entry.id, entry.get("published_parsed")) for entry in feed.entries]
 
 
 def build_hugo(site: Path, **environment: str) -> Path:

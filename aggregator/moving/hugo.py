@@ -227,10 +227,10 @@ class _Hugo:
     ) -> tuple[str, dict[str, Stated]] | None:
         """The end of the link template of a section, and the keys of the slug; None if it cannot be said."""
         place = self._config.place(*path)
-        is_flat = all(name.count("/") == 1 or re.fullmatch(r"[^/]+/[^/]+/index\.[^/]+", name) for name in files)
+        is_flat = all(name.count("/") == 1 or name.split("/")[2].startswith("index.") for name in files)
         pattern = pattern.replace(":sections", ":section") if is_flat else pattern
         pattern = pattern.replace(":sectionslug", ":section")
-        pattern = re.sub(r":section(?![a-z\[])", folder.lower().replace(" ", "-"), pattern)
+        pattern = re.sub(r":section(?![a-z\[])", lambda _: url_path(folder), pattern)
         keys = next((keys for token, keys in _SLUG_KEYS.items() if token in pattern), ("slug",))
         fields = {} if keys == ("slug",) else {"slug": Stated(keys, place)}
         if re.fullmatch(r"/?:sections/:(slug|title|filename|contentbasename|slugorcontentbasename)/?", pattern):
@@ -447,7 +447,7 @@ def _hides(cascade: dict[str, Any]) -> bool:
 def _has_pages(files: list[str], section: str) -> bool:
     """Whether a folder is a section: a page bundle has its page in itself."""
     below = [path.removeprefix(f"{section}/") for path in files if path.startswith(f"{section}/")]
-    if any(re.fullmatch(r"index(\.[^/.]+)?\.[^/.]+", path) for path in below):
+    if any("/" not in path and path.startswith("index.") for path in below):
         return False
     return any(path.endswith(PAGE_ENDINGS) for path in below)
 

@@ -20,7 +20,7 @@ from aggregator.toml_positions import Locator
 MAX_FILE = 2_000_000
 """Bytes of a config file or template."""
 MAX_LISTED = 200_000
-"""Files and folders of a site that are looked at."""
+"""Most files of a site that are listed."""
 _LIMITS = Limits(depth=40, nodes=100_000)
 _READERS = {".toml": read_toml, ".yaml": read_yaml, ".yml": read_yaml, ".json": read_json}
 ENDINGS = tuple(_READERS)

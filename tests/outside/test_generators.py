@@ -39,7 +39,7 @@ HUGO = {
         "content/posts/kettle/index.md": post("A kettle", date=dated(21), categories=["Kitchen"]),
         "content/posts/kettle/steps.md": post("Steps of the kettle", date=dated(22)),
         "content/posts/_index.md": post("Posts"),
-        "content/Field Notes/My Second Post.md": post("My second post", date=dated(23), tags=["C++"]),
+        "content/Field Notes/My Second Post.md": post("My second post", date=dated(23), tags=["C++", "Kühl"]),
     },
     "a blog below a path, without a limit": {
         "hugo.yaml": f"baseURL: {BASE}my/blog/\ntitle: Below\n",
