@@ -57,8 +57,8 @@ class IndexFiles:
 
     def context(self, path: str) -> FileContext:
         """What they say about the file at the escaped `path`."""
-        name = read_index_name(unescape_path(path.rpartition("/")[2]), self._source.languages)
-        language = language_key(file_language(path, self._source.languages), self._source.language)
+        name = read_index_name(unescape_path(path.rpartition("/")[2]), self._source.known_languages)
+        language = language_key(file_language(path, self._source.known_languages), self._source.language)
         folders = [self._indexes(folder) for folder in _folders_of(path)]
         for indexes in folders:
             if indexes.problem is not None:
@@ -80,7 +80,7 @@ class IndexFiles:
 
     def problem(self, path: str) -> Problem | None:
         """Why it is unknown what the `_index` file at the escaped `path` says about the pages below it."""
-        name = read_index_name(unescape_path(path.rpartition("/")[2]), self._source.languages)
+        name = read_index_name(unescape_path(path.rpartition("/")[2]), self._source.known_languages)
         if name is None or not name.is_section:
             return None
         section, _ = self._section(path, language_key(name.language, self._source.language))
@@ -118,7 +118,7 @@ class IndexFiles:
             indexes = _Indexes({}, {})
             try:
                 for name in sorted(self._index_names(unescape_path(folder.rstrip("/")))):
-                    index = read_index_name(name, self._source.languages)
+                    index = read_index_name(name, self._source.known_languages)
                     if index is not None:  # of several, the last one counts
                         language = language_key(index.language, self._source.language)
                         kind = indexes.sections if index.is_section else indexes.leaves
@@ -133,7 +133,7 @@ class IndexFiles:
         with self._folder.list(folder) as entries:
             for entry in entries:
                 name = entry.name
-                if name[0] in "_iI" and read_index_name(name, self._source.languages):
+                if name[0] in "_iI" and read_index_name(name, self._source.known_languages):
                     if entry.is_symlink():
                         try:
                             self._folder.resolve(f"{folder}/{name}" if folder else name, self._is_listed)

@@ -15,7 +15,7 @@ def listed_filter(source: Source) -> RecordFilter:
         return RecordFilter(source.include, source.exclude)
     from aggregator.parse.hugo import read_index_name
 
-    languages = source.languages
+    languages = source.known_languages
     return RecordFilter(source.include, source.exclude, lambda name: read_index_name(name, languages))
 
 
@@ -27,4 +27,4 @@ def affected_folder(source: Source, path: str) -> str | None:
     from aggregator.parse.hugo import read_index_name
 
     folder, slash, name = path.rpartition("/")
-    return folder + slash if read_index_name(unescape_path(name), source.languages) else None
+    return folder + slash if read_index_name(unescape_path(name), source.known_languages) else None

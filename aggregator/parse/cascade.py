@@ -176,7 +176,7 @@ def _is_met(target: Mapping[str, Any], source: Source, own_language: str, langua
     if any(pattern.startswith("!") for pattern in patterns):
         raise _TargetError("has a target whose 'sites' are not known here")
     globs = [_read_glob(pattern) for pattern in patterns]
-    known = {language_key(name, source.language) for name in ("", *source.languages)}
+    known = {language_key(name, source.language) for name in source.known_languages}
     # Hugo takes patterns that match no language of the site for no condition
     is_condition = any(glob.matches(name) for glob in globs for name in known)
     if not globs:

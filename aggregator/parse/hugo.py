@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import NamedTuple
+from urllib.parse import quote
 
 from aggregator.links import http_url
 from aggregator.parse.page_path import (
@@ -20,6 +21,7 @@ from aggregator.parse.page_path import (
     text_of_name,
     title_from_slug,
 )
+from aggregator.unicode import normal_form
 
 # Hugo's shortcodes; Zola's, which look like calls. None contains the start of another, so matching is linear
 TEMPLATE_TAGS = re.compile(
@@ -101,18 +103,19 @@ def content_path(path: str, languages: Collection[str]) -> str:
 
 
 def url_path(text: str, *, is_zola: bool = False) -> str:
-    """A path as part of a URL, not quoted: as Hugo's `urlize` makes it, or Zola's `slugify`.
+    """A path as part of a URL: as Hugo's `urlize` makes it, or Zola's `slugify`.
 
     Hugo keeps letters, marks, digits and some signs, and makes hyphens of spaces, letters in lower case. Zola makes
     a hyphen of whatever is no ASCII letter or digit.
     """
     if is_zola:
-        plain = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
+        plain = normal_form(text.replace("ß", "ss"), "NFKD").encode("ascii", "ignore").decode().lower()
         return "/".join(filter(None, (re.sub("[^a-z0-9]+", "-", part).strip("-") for part in plain.split("/"))))
     text = text.replace(" ", "-")
     if _PLAIN_PATH.fullmatch(text):
         return text.lower()
-    return "/".join(filter(None, _sanitize(text).split("/")))
+    # quoted here, because Hugo keeps the normal form of names
+    return quote("/".join(filter(None, _sanitize(text).split("/"))), safe="/%#\\+~@")
 
 
 def _sanitize(text: str, *, lower: bool = True) -> str:

@@ -61,7 +61,7 @@ def read_path(path: str, source: Source, *, is_zola: bool = False, takes_date: b
     if source.layout == "jekyll":
         return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     if source.layout == "hugo":
-        return read_hugo_path(path, source.language, source.languages, is_zola=is_zola, takes_date=takes_date)
+        return read_hugo_path(path, source.language, source.known_languages, is_zola=is_zola, takes_date=takes_date)
     return plain_path(path)
 
 
@@ -123,7 +123,7 @@ def _inherit(
             raise FrontMatterError(error.line, error.column, error.what, "correct it, as Hugo demands") from None
     if not cascades:
         return front_matter.values
-    return inherit_values(front_matter.values, cascades, content_path(path, source.languages))
+    return inherit_values(front_matter.values, cascades, content_path(path, source.known_languages))
 
 
 def _split(

@@ -36,7 +36,7 @@ NO_SECTION = Section()
 
 def read_section(raw: bytes, path: str, source: Source, language: str) -> Section | Problem:
     """What the bytes of the `_index` file at `path` say about pages in `language`, or why that is unknown."""
-    own_language = language_key(file_language(path, source.languages), source.language)
+    own_language = language_key(file_language(path, source.known_languages), source.language)
     try:
         text = decode_text(raw)
         if not has_front_matter(text):
