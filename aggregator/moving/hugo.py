@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from aggregator.moving.pages import OWN_TEMPLATE, Site, is_time_zone, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
@@ -56,7 +57,7 @@ def find_config(root: Path) -> bool:
 def read_hugo(root: Path) -> Plan:
     """The plan for a site of Hugo. Raises ConfigError."""
     config = _read_config(root)
-    plan = Plan("Hugo", "hugo", url_path, root, config.files)
+    plan = Plan("Hugo", "hugo", url_name, root, config.files)
     hugo = _Hugo(Site(root, config, plan))
     hugo.add_site()
     hugo.add_sources()
@@ -384,7 +385,7 @@ class _Hugo:
         name = title_text(section.replace("-", " ").replace("_", " "))
         title = f"{name[:1].upper()}{name[1:]} on {self._title(language)}"
         slug = self._plan.free_slug(section if language == self._default else f"{section}-{language}")
-        paths = [f"{self._url_prefix(language)}{url_path(section)}/{file}" for file in documents]
+        paths = [f"{self._url_prefix(language)}{url_name(section)}/{file}" for file in documents]
         clauses = {"type": (section,)} | self._clauses(language)
         self._plan.feeds.append(FeedPlan(slug, title, paths, self._outputs_place("section"), "", clauses))
 
@@ -450,6 +451,11 @@ def _has_pages(files: list[str], section: str) -> bool:
     if any("/" not in path and path.startswith("index.") for path in below):
         return False
     return any(path.endswith(PAGE_ENDINGS) for path in below)
+
+
+def url_name(name: str) -> str:
+    """A section or a term as it is in the path of a URL, not quoted."""
+    return unquote(url_path(name))
 
 
 def _is_feed_template(path: str) -> bool:

@@ -352,3 +352,44 @@ def test_in_the_output_folder_the_old_file_continues(
     new_post(moved)
     build(moved)
     assert len(reader.read(document.read_bytes())) == 1
+
+
+# Zola, by its documentation
+
+ZOLA = {
+    "config.toml": f'base_url = "{BLOG.rstrip("/")}"\ntitle = "Z"\ngenerate_feeds = true\nfeed_limit = 4\n'
+    'taxonomies = [{name = "tags", feed = true}]\n',
+    "content/_index.md": "+++\n+++\n",
+    "content/notes/_index.md": '+++\ntitle = "Notes"\ngenerate_feeds = true\nsort_by = "date"\n+++\n',
+    "content/notes/2024-05-01-Bread & butter.md": '+++\ntitle = "Bread"\n[taxonomies]\ntags = ["Big Data"]\n+++\nText.\n',
+    "content/notes/b/index.md": '+++\ntitle = "B"\ndate = 2024-05-02\n[taxonomies]\ntags = []\n+++\nText.\n',
+    "content/notes/b/extra.md": '+++\ntitle = "A page in the folder of another"\n+++\nText.\n',
+    "content/notes/c.md": '+++\ntitle = "C"\ndate = 2024-05-03T10:00:00+02:00\nslug = "see"\n[extra]\n+++\nText.\n',
+    "content/notes/d.md": '+++\ntitle = "D"\ndate = 2024-05-04\npath = "elsewhere/d"\n+++\nText.\n',
+    "content/notes/e.md": '+++\ntitle = "E"\ndate = 2024-05-05\ndraft = true\n+++\nText.\n',
+    "content/top.md": '+++\ntitle = "Top"\ndate = 2024-05-06\n+++\nText.\n',
+    "content/about.md": '+++\ntitle = "About"\n+++\nText.\n',
+}
+ZOLA_POSTS = [
+    ("Top", f"{BLOG}top/"),
+    ("D", f"{BLOG}elsewhere/d/"),
+    ("C", f"{BLOG}notes/see/"),
+    ("B", f"{BLOG}notes/b/"),
+    ("Bread", f"{BLOG}notes/bread-butter/"),
+]
+
+
+def test_the_feeds_of_a_zola_site_have_its_posts_and_links(tmp_path: Path) -> None:
+    write_files(tmp_path / "site", ZOLA)
+    shop = MovedShop(tmp_path / "feeds")
+    shop.root.mkdir()
+    for command in (("init", "--from", "../site"), ("check",), ("build", "--strict")):
+        done = shop.run(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def posts(document: str) -> list[tuple[str, str]]:
+        return [entry[:2] for entry in shown(shop.output / document)]
+
+    assert posts("atom.xml") == ZOLA_POSTS[:4]
+    assert posts("notes/atom.xml") == ZOLA_POSTS[1:]
+    assert posts("tags/big-data/atom.xml") == ZOLA_POSTS[4:]
