@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from aggregator.moving.pages import OWN_TEMPLATE, Site, is_time_zone, title_text
+from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, is_time_zone, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving.site_files import ENDINGS, Place, SiteConfig, endings_of, link_pattern, shown_file, walk_files
 from aggregator.parse.hugo import url_path
@@ -94,13 +94,16 @@ class _Hugo:
 
     def __init__(self, site: Site) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
-        self._default = self._config.text("defaultcontentlanguage").lower() or "en"
+        stated = self._config.text("defaultcontentlanguage").lower()
+        self._default = stated if is_language(stated) else "en"
         tables = self._config.table("languages")
         disabled = {*map(str.lower, self._config.texts("disablelanguages"))}
         self._languages = [
             name
             for name in tables
-            if not (isinstance(tables[name], dict) and tables[name].get("disabled") is True) and name not in disabled
+            if is_language(name)
+            and not (isinstance(tables[name], dict) and tables[name].get("disabled") is True)
+            and name not in disabled
         ] or [self._default]
         self._is_multilingual = len(self._languages) > 1
         self._base = ""
@@ -153,21 +156,30 @@ class _Hugo:
             sections = self._section_sources(source, paths)
             self._plan.sources += [source, *sections]
 
-    def _content_folders(self) -> Iterator[tuple[str, Path, str, str]]:
-        """Name, folder, prefix of links and language of each content folder. Exactly one has no name."""
-        mounts = self._config.get("module", "mounts")
-        for number, mount in enumerate(mounts if isinstance(mounts, list) else []):
+    def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
+        """Name, folder, prefix of links and language of each mount of content. At most one has no name."""
+        stated, place = self._config.get("module", "mounts"), self._config.place("module", "mounts")
+        has_main = False
+        for number, mount in enumerate(stated if isinstance(stated, list) else []):
             target = str(mount.get("target", "")).strip("/") if isinstance(mount, dict) else ""
-            if target == "content" or target.startswith("content/"):
-                prefix = target.removeprefix("content").strip("/")
-                language = str(mount.get("lang", "")).lower()
-                if {*mount} - {"source", "target", "lang"}:
-                    place = self._config.place("module", "mounts")
-                    what = "a mount of content chooses files"
-                    self._plan.leave_out(place, what, "name the files in include or exclude of [[records]]")
-                folder = self._plan.root / str(mount.get("source", "content"))
-                yield ("" if not prefix and not number else f"mount-{number}", folder, prefix, language)
-        if isinstance(mounts, list) and any("content" in str(mount) for mount in mounts):
+            if target != "content" and not target.startswith("content/"):
+                continue
+            prefix, language = target.removeprefix("content").strip("/"), str(mount.get("lang", "")).lower()
+            if prefix:
+                hint = "give its [[records]] a topic, and that a [[feed]] with moved_from"
+                self._plan.leave_out(place, "the feed of a mounted section", hint, prefix)
+            if {*mount} - {"source", "target", "lang"}:
+                hint = "name the files in include or exclude of [[records]]"
+                self._plan.leave_out(place, "a mount of content chooses files", hint)
+            is_main = not prefix and not has_main
+            has_main = has_main or is_main
+            folder = self._plan.root / str(mount.get("source", "content"))
+            yield ("" if is_main else f"mount-{number}", folder, prefix, language)
+
+    def _content_folders(self) -> Iterator[tuple[str, Path, str, str]]:
+        """Name, folder, prefix of links and language of each content folder. At most one has no name."""
+        if mounts := list(self._mounts()):
+            yield from mounts
             return
         content = self._config.text("contentdir") or "content"
         own = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from aggregator.moving.pages import Site, is_time_zone, title_text
+from aggregator.moving.pages import Site, is_language, is_time_zone, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds
 from aggregator.moving.site_files import (
     Place,
@@ -102,7 +102,7 @@ class _Jekyll:
                 site.add_language((key,))
                 break
         else:
-            stated = next((default for default in general if isinstance(default.values.get("lang"), str)), None)
+            stated = next((default for default in general if is_language(str(default.values.get("lang", "")))), None)
             if stated:
                 site.add("language", stated.values["lang"], stated.place)
         zone = config.text("timezone")

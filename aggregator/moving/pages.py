@@ -14,7 +14,7 @@ from aggregator.moving.site_files import Place, SiteConfig, read_text, shown_fil
 from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
 
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _MAX_TEXT = 1000
 OWN_TEMPLATE = (
@@ -26,6 +26,11 @@ OWN_TEMPLATE = (
 def title_text(text: str) -> str:
     """A text of the site's config as plain text."""
     return _UNSHOWABLE.sub("", plain_text(text[:_MAX_TEXT]))
+
+
+def is_language(tag: str) -> bool:
+    """Whether a text is a language tag."""
+    return _LANGUAGE.fullmatch(tag) is not None
 
 
 def is_time_zone(name: str) -> bool:
@@ -61,8 +66,8 @@ class Site:
     def add_language(self, path: tuple[str, ...]) -> None:
         """Adds the language at a path of the config, `en` without one."""
         stated = self.config.text(*path)
-        if _LANGUAGE.fullmatch(stated):
-            self.add("language", stated.replace("_", "-"), self.config.place(*path))
+        if is_language(tag := stated.replace("_", "-")):
+            self.add("language", tag, self.config.place(*path))
         elif stated:
             what, hint = f"'{path[-1]}' is not a language tag", "the feeds are in 'en'; correct language in [site]"
             self.plan.leave_out(self.config.place(*path), what, hint, stated)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.errors import ConfigError
-from aggregator.moving.pages import OWN_TEMPLATE, Site, title_text
+from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving.site_files import Place, SiteConfig, as_texts, read_text, shown_file, walk_files
 from aggregator.parse.front_matter import read_front_matter
@@ -53,8 +53,9 @@ class _Zola:
 
     def __init__(self, site: Site) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
-        self._default = self._config.text("default_language") or "en"
-        self._others = [name for name in self._config.table("languages") if name != self._default]
+        stated = self._config.text("default_language")
+        self._default = stated if is_language(stated) else "en"
+        self._others = [name for name in self._config.table("languages") if name != self._default and is_language(name)]
         self._base = ""
         self._full = True  # Zola's own templates have the full text
 

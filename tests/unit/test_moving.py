@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sites import post, write_files
 
 from aggregator.errors import AggregatorError, ConfigError
@@ -291,3 +294,42 @@ def test_a_config_in_another_encoding_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_site_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AggregatorError, match="is no site of Hugo, Zola or Jekyll"):
         moved(tmp_path, {"readme.md": "Hello."})
+
+
+# whatever a config says
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 9999) | st.text("ab:/{}[]*?#. ü'\"\\-_\x7f", max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abpost:_", max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = {
+    "hugo.json": "title languageCode timeZone defaultContentLanguage languages permalinks taxonomies outputs outputFormats "
+    "mediaTypes disableKinds services rssLimit frontmatter cascade module contentDir copyright params author uglyURLs "
+    "defaultContentLanguageInSubdir buildDrafts buildFuture ignoreFiles",
+    "_config.yml": "title baseurl lang timezone author permalink defaults exclude feed plugins collections collections_dir "
+    "future unpublished excerpt_separator source destination description limit_posts",
+}
+POSTS_OF = {
+    "hugo.json": {
+        "content/post/a.md": post("A", date="2024-05-01", tags=["x/y", "C#", "ü"]),
+        "content/b.md": post("B"),
+    },
+    "_config.yml": {"_posts/2024-05-01-a.md": post("A"), "post/_posts/2024-05-01-b.md": post("B", tags="ü x")},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=120, deadline=None)
+@given(data=st.data())
+def test_any_config_gives_a_valid_config_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    keys = st.sampled_from(NAMES[name].split())
+    values = {"baseURL": BASE, "url": BASE} | data.draw(st.dictionaries(keys, VALUES, max_size=6))
+    refused = ""
+    try:
+        moved(tmp_path_factory.mktemp("any"), {name: json.dumps(values), **POSTS_OF[name]})
+    except AggregatorError as error:
+        refused = str(error)
+    assert "aggregator.toml" not in refused, "a refusal is of the site's config, never of the one that we write"
