@@ -59,12 +59,14 @@ def read_saved_feed(raw: bytes) -> SavedFeed:
     if text.removeprefix(b"\xef\xbb\xbf").startswith(b"{"):
         return SavedFeed("json", tuple(_json_entries(text)))
     first_line = raw[: len(raw) - len(text)].count(b"\n")
-    # an entity stays a reference, and external ones are not loaded
+    # An entity stays a reference, and external ones are not loaded. Errors are not repaired: that would change ids.
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
         root = etree.fromstring(text, parser)
     except etree.XMLSyntaxError as error:
-        raise FeedFileError(first_line + (error.lineno or 0), "is neither XML nor JSON") from None
+        reason = str(error.msg).partition(", line")[0]
+        what = f"is not valid XML: {reason}" if text.startswith(b"<") else "is neither XML nor JSON"
+        raise FeedFileError(first_line + (error.lineno or 0), what) from None
     name = etree.QName(root).localname
     if name in ("rss", "RDF"):
         return SavedFeed("rss", tuple(_rss_entries(root, first_line)))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from aggregator.cli.options import config_option, json_option, load_config
-from aggregator.cli.printing import WRONG, print_data, print_lines
+from aggregator.cli.printing import WRONG, print_data, print_lines, print_message
 from aggregator.cli.stores import writing_store
 from aggregator.config import Config
 from aggregator.errors import AggregatorError
@@ -70,6 +70,8 @@ def adopt(config_path: Path | None, *, as_json: bool, files: tuple[Path, ...]) -
     }
     lines = [*map(str, problems), _summary(data)]
     print_data(data, lambda _: print_lines(lines), as_json=as_json)
+    if adoption.unmatched == len(adoption.wanted) and not found.problems:
+        print_message(found.advice())
     if problems:
         sys.exit(WRONG)
 
@@ -100,18 +102,27 @@ def _read_feed(file: Path) -> SavedFeed:
 # the records
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Records:
     """The records with a link, as their folders are now."""
 
+    example: str = ""  # the link of the first record that has one
     places: dict[bytes, Place] = field(default_factory=dict)  # by link; the first with it
     explicit_ids: dict[Place, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
-        key, place = page_key(record.content.link), Place(record.file.source, record.file.path)
+        link = record.content.link
+        key, place = page_key(link), Place(record.file.source, record.file.path)
+        self.example = self.example or link or ""
         if key is not None and self.places.setdefault(key, place) == place and record.explicit_id is not None:
             self.explicit_ids[place] = record.explicit_id
+
+    def advice(self) -> str:
+        """What may be wrong if no entry has a record."""
+        if self.example:
+            return f"records have other links, such as {self.example} (see link_template in [records])"
+        return "no record has a link (see link_template in [records])"
 
 
 def _find_records(config: Config) -> _Records:
@@ -146,7 +157,8 @@ class _Wanted:
 
     def fail(self, what: str, value: str | None, hint: str = "") -> None:
         name = f"the entry {self.entry.title!r}" if self.entry.title else "an entry"
-        self.problem = Problem(self.file, self.entry.line, 1, f"{name} {what}", value, hint)
+        line = self.entry.line
+        self.problem = Problem(self.file, line, 1 if line else 0, f"{name} {what}", value, hint)
 
 
 class _Final(NamedTuple):

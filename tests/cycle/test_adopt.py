@@ -40,6 +40,9 @@ def json_feed(*items: tuple[str, str]) -> str:
     return json.dumps({"items": [{"id": uid, "url": f"{BLOG}{name}/", "title": name} for name, uid in items]})
 
 
+ADVICE = "records have other links, such as https://new.example/a (see link_template in [records])\n"
+
+
 def run_adopt(site: SiteFolder, *feeds: str) -> Result:
     """Runs the command over these feeds, with --json."""
     site.close()
@@ -286,10 +289,11 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 def test_a_file_that_is_no_feed_ends_the_command_and_nothing_is_stored(shop: Shop) -> None:
     (shop.root / "good.xml").write_text(rss(("a", "urn:x:1")))
-    (shop.root / "bad.xml").write_text("<html>\n<br></html>")
+    (shop.root / "bad.xml").write_text("<html>\n<br/></html>")
     (shop.root / "empty.xml").write_text(rss())
     for name, message in {
-        "bad.xml": "error: bad.xml:2:1: is neither XML nor JSON (save the feed itself, not its page)\n",
+        "bad.xml": "error: bad.xml:1:1: is no feed: it begins with another element than rss, RDF or feed"
+        " (save the feed itself, not its page)\n",
         "empty.xml": "error: empty.xml: has no entries\n",
         "none.xml": "error: none.xml: cannot be read: No such file or directory\n",
     }.items():
@@ -306,6 +310,14 @@ def test_it_prints_problems_and_a_summary(shop: Shop) -> None:
     line, summary = done.stdout.splitlines()
     assert line.startswith("old.xml:2:1: the entry 'b' has no record with its link")
     assert summary == "1 of 2 entries keep their ids, 1 have no record"
+
+
+def test_if_nothing_matches_it_says_what_may_be_wrong(shop: Shop) -> None:
+    (shop.root / "old.xml").write_text(rss(("a", "urn:x:1")))
+    shop.record("a.md")
+    assert shop.run("adopt", "old.xml").stderr == "no record has a link (see link_template in [records])\n"
+    shop.record("a.md", webUrl="https://new.example/a")
+    assert shop.run("adopt", "old.xml").stderr == ADVICE
 
 
 def test_a_records_folder_that_is_missing_is_a_problem(shop: Shop) -> None:
@@ -328,3 +340,14 @@ def test_while_a_service_runs_it_names_the_service(
     result = run_adopt(other, rss(("a", "urn:x:1")))
     assert holder is site.store.lease
     assert "is held by" in str(result.exception)
+
+
+def test_explain_finds_a_record_by_an_adopted_id_and_shows_it(shop: Shop) -> None:
+    shop.record("a.md", webUrl=f"{BLOG}a/", publishedDateTime=DATE)
+    (shop.root / "old.xml").write_text(rss(("a", "42")))
+    assert shop.run("adopt", "old.xml").returncode == 0
+    shop.run("build")
+    explained = shop.json("explain", "42")
+    assert (explained["path"], explained["format_ids"]) == ("incoming/a.md", {"rss": "42"})
+    assert "42 in RSS" in shop.run("explain", "a.md").stdout
+    assert shop.json("explain", explained["id"])["path"] == "incoming/a.md"

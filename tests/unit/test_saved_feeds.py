@@ -124,19 +124,25 @@ def test_a_json_item(item: dict[str, object], entry_id: str, links: tuple[str, .
     [
         (b"", 1, "is neither XML nor JSON"),
         (b"plain", 1, "is neither XML nor JSON"),
-        (b"\n<rss>\n<channel></rss>", 3, "is neither XML nor JSON"),
+        (b"\n<rss>\n<channel></rss>", 3, "is not valid XML: "),
+        (b"<rss>\n&nbsp;</rss>", 2, "is not valid XML: "),
         (b"<html><body/></html>", 1, "is no feed: it begins with another element than rss, RDF or feed"),
         (b'{"items":\n]', 2, "is neither XML nor JSON"),
         (b'{"a": 1}', 1, "is no feed: it has no list of items"),
         (b'{"a": "\xff"}', 0, "is neither XML nor JSON"),
         (b'{"a":' + b"[" * 100_000, 0, "is neither XML nor JSON"),
-        (b"<rss>" + b"<a>" * 10_000, 1, "is neither XML nor JSON"),
+        (
+            b"<rss>" + b"<a>" * 10_000,
+            1,
+            "is not valid XML: ",
+        ),
     ],
 )
 def test_a_file_that_is_no_feed_is_refused_with_its_line(raw: bytes, line: int, what: str) -> None:
     with pytest.raises(FeedFileError) as refused:
         read_saved_feed(raw)
-    assert (refused.value.line, refused.value.what) == (line, what)
+    assert refused.value.line == line
+    assert refused.value.what.startswith(what)
 
 
 def test_no_entity_is_expanded() -> None:
