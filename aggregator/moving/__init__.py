@@ -8,6 +8,7 @@ The plan also has the place of each value, and what the config cannot say.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,10 +29,11 @@ def plan_move(site: Path, config_path: Path, site_id: str) -> tuple[Plan, str]:
     plan = _read_site(site)
     folder = config_path.absolute().parent
     output = folder.parent / "output"
-    for source in plan.sources:
-        if output.is_relative_to(source.path.absolute()):
-            hint = f"name another folder: aggregator init ../feeds --from {shown_file(site)}"
-            raise AggregatorError(f"{shown_file(output)}/ would be among the posts of the site ({hint})")
+    # Jekyll copies what is in its folder into the site, the store too
+    taken = [plan.root] if plan.preset == "jekyll" else [source.path for source in plan.sources]
+    if any(Path(os.path.realpath(output)).is_relative_to(os.path.realpath(path)) for path in taken):
+        hint = f"name another folder: aggregator init ../feeds --from {shown_file(site)}"
+        raise AggregatorError(f"{shown_file(output)}/ would be among the files of the site ({hint})")
     config = config_of_text(config_text(replace(plan, feeds=[]), site_id, folder), config_path)
     add_from_records(plan, config)
     text = config_text(plan, site_id, folder)

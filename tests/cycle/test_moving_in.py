@@ -307,14 +307,13 @@ def test_a_folder_that_is_no_site_leaves_nothing_behind(tmp_path: Path) -> None:
     assert shop.files() == {}
 
 
-def test_an_output_folder_among_the_posts_is_refused(tmp_path: Path) -> None:
-    posts = {f"{folder}_posts/2025-03-01-{number}.md": post("A") for number, folder in enumerate(("", "news/"))}
-    write_files(tmp_path / "site", {"_config.yml": "url: https://blog.example.org\n", **posts})
+def test_a_folder_that_jekyll_would_publish_is_refused(tmp_path: Path) -> None:
+    write_files(tmp_path / "site", JEKYLL)
     shop = MovedShop(tmp_path / "site")
     done = shop.run("init", "--from", ".")
     assert done.returncode == 2
     assert (
-        "would be among the posts of the site (name another folder: aggregator init ../feeds --from .)" in done.stderr
+        "would be among the files of the site (name another folder: aggregator init ../feeds --from .)" in done.stderr
     )
 
 
