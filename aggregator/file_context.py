@@ -88,7 +88,7 @@ class IndexFiles:
 
     def _inherited(self, sections: list[str], language: str) -> FileContext:
         """What sections, the highest one first, say about pages in `language`."""
-        cascades, draft, said = [], None, list[bytes]()
+        cascades, draft, said, slugs = [], None, list[bytes](), list[tuple[int, str]]()
         for path in sections:
             section, raw = self._section(path, language)
             if isinstance(section, Problem):
@@ -99,9 +99,12 @@ class IndexFiles:
                 cascades.append(section.cascade)
             if section.draft_line is not None and draft is None:
                 draft = path, section.draft_line
+            if section.slug:
+                slugs.append((path.count("/"), section.slug))
         if not said:
             return NOTHING_SAID
-        return FileContext(page=PageContext(tuple(reversed(cascades)), draft), token=_hash(b"sections", *said))
+        page = PageContext(tuple(reversed(cascades)), draft, tuple(slugs))
+        return FileContext(page=page, token=_hash(b"sections", *said))
 
     def _section(self, path: str, language: str) -> tuple[Section | Problem, bytes]:
         if (path, language) not in self._by_section:
@@ -117,7 +120,7 @@ class IndexFiles:
         if folder not in self._by_folder:
             indexes = _Indexes({}, {})
             try:
-                for name in sorted(self._index_names(unescape_path(folder.rstrip("/")))):
+                for name in sorted(self._index_names(unescape_path(folder.rstrip("/"))), key=str.lower):
                     index = read_index_name(name, self._source.known_languages)
                     if index is not None:  # of several, the last one counts
                         language = language_key(index.language, self._source.language)

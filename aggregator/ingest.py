@@ -306,7 +306,7 @@ def _parse_file(
 
     try:
         context = context or NO_CONTEXT
-        outcome = parse_record(raw, file, source, digest, context=context)
+        outcome = parse_record(raw, file, source, digest, None, context)
         if isinstance(outcome, Record) and late_update(outcome, datetime.now(UTC)) and not outcome.updated_place[0]:
             outcome = parse_record(raw, file, source, digest, Fields, context)  # for the position of the warning
     except Exception as error:  # noqa: BLE001 - one record never stops a cycle; the error may quote private text

@@ -59,6 +59,7 @@ class PageContext:
 
     cascades: tuple[Cascade, ...] = ()  # nearest first
     draft_section: tuple[str, int] | None = None  # file and line of the section of Zola that hides the page
+    section_slugs: tuple[tuple[int, str], ...] = ()  # which folder (1 is the highest) has another name in URLs
 
 
 NO_CONTEXT = PageContext()

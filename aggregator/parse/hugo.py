@@ -67,12 +67,19 @@ def is_ignored(path: str) -> bool:
 
 
 def read_hugo_path(
-    path: str, site_language: str, languages: Collection[str] = (), *, is_zola: bool = False, takes_date: bool = False
+    path: str,
+    site_language: str,
+    languages: Collection[str] = (),
+    *,
+    is_zola: bool = False,
+    takes_date: bool = False,
+    section_slugs: Collection[tuple[int, str]] = (),
 ) -> PagePath:
     """What the escaped POSIX path of a file states: its language, and `index` as the page of its folder.
 
     A name's ending is a language only if it is one of `languages`; the URLs of pages in another language than the
-    site's begin with it. `takes_date`: a date in the name is that of the page, and not part of its URL.
+    site's begin with it. `takes_date`: a date in the name is that of the page, and not part of its URL. `section_slugs`
+    are the names in URLs of folders, by their depth from 1.
     """
     stem, language = posixpath.splitext(path)[0], file_language(path, languages)
     stem = stem.removesuffix(f".{language}") if language else stem
@@ -87,6 +94,9 @@ def read_hugo_path(
     if is_zola:
         stem = posixpath.join(posixpath.dirname(stem), slug)
     page, slug = (url_path(text_of_name(part), is_zola=is_zola) for part in (stem, slug))
+    if section_slugs:
+        parts, names = page.split("/"), dict(section_slugs)
+        page = "/".join([*(names.get(depth, part) for depth, part in enumerate(parts[:-1], 1)), parts[-1]])
     if language_key(language, site_language) != language_key("", site_language):
         page = posixpath.join(language.lower(), page)
     title = title_from_slug(split_dated_name(name or "index")[1])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from codecs import BOM_UTF8
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _json
@@ -56,12 +56,26 @@ def parse_record(
     return _parse(raw, file, source, digest, make_fields, context, fast=False)
 
 
-def read_path(path: str, source: Source, *, is_zola: bool = False, takes_date: bool = False) -> PagePath:
+def read_path(
+    path: str,
+    source: Source,
+    *,
+    is_zola: bool = False,
+    takes_date: bool = False,
+    section_slugs: Collection[tuple[int, str]] = (),
+) -> PagePath:
     """What the escaped POSIX path of a file states by the conventions of its source."""
     if source.layout == "jekyll":
         return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     if source.layout == "hugo":
-        return read_hugo_path(path, source.language, source.known_languages, is_zola=is_zola, takes_date=takes_date)
+        return read_hugo_path(
+            path,
+            source.language,
+            source.known_languages,
+            is_zola=is_zola,
+            takes_date=takes_date,
+            section_slugs=section_slugs,
+        )
     return plain_path(path)
 
 
@@ -102,7 +116,7 @@ def _parse(
         fields.warn_of_near_misses(misses)
         own = None if values is front_matter.values else fields_of(front_matter.values, Fields)
         is_toml = front_matter.is_toml
-        return _make_record(fields, own, body, file, source, digest, public=public, is_toml=is_toml)
+        return _make_record(fields, own, body, file, source, digest, context, public=public, is_toml=is_toml)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
 
@@ -156,6 +170,7 @@ def _make_record(
     file: SourceFile,
     source: Source,
     digest: bytes,
+    context: PageContext,
     *,
     public: bool,
     is_toml: bool,
@@ -164,7 +179,7 @@ def _make_record(
     stated = _read_fields(fields, body, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
-        path = fields.page_path = _page_path(fields, file, source, is_toml=is_toml)
+        path = fields.page_path = _page_path(fields, file, source, context, is_toml=is_toml)
         content, published = _complete(fields, stated, path, source)
         public = public and not path.hidden
     explicit_id = fields.explicit_id()
@@ -198,12 +213,13 @@ def _make_record(
     )
 
 
-def _page_path(fields: Fields, file: SourceFile, source: Source, *, is_toml: bool) -> PagePath:
+def _page_path(fields: Fields, file: SourceFile, source: Source, context: PageContext, *, is_toml: bool) -> PagePath:
     """What the path of a file states. Zola takes dates from names, Hugo only if its config says so; a page in TOML can
     be of either, and only Zola knows the tables `taxonomies` and `extra`."""
     is_zola = is_toml and fields.has_any(("taxonomies", "extra"))
     takes_date = is_toml or FILE_NAME in fields.keys_of("published_at")
-    return read_path(file.path, source, is_zola=is_zola, takes_date=takes_date)
+    slugs = context.section_slugs
+    return read_path(file.path, source, is_zola=is_zola, takes_date=takes_date, section_slugs=slugs)
 
 
 def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
@@ -278,12 +294,12 @@ def _make_link(
 def _hugo_url(fields: Fields, stated: _FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
     """The URL of a page by the rules of Hugo and Zola; `local` is its published date in the zone of the site."""
     slug = slug_path(fields.text("slug"))
+    if not path.page or path.page.endswith("/"):
+        return http_url(template[: template.index("{")] + path.page)  # the home page, in any language
     if stated.path is not None:
         tokens = url_tokens(path, stated.content.title or path.title, slug, local)
         if url := stated_url(template, stated.path, path, tokens):
             return url
-    if not path.page and not slug:
-        return http_url(template[: template.index("{")])  # the page of the whole site
     # a date in the file name that dates the page is not part of its URL
     is_dated_by_name = stated.published is None or _is_dated_by_name(fields)
     return page_url(template, path, None, slug or (path.slug if is_dated_by_name else ""), local)

@@ -8,7 +8,7 @@ from aggregator.parse.cascade import Cascade, CascadeError, read_cascade
 from aggregator.parse.fields import meaning
 from aggregator.parse.front_matter import has_front_matter, read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits
-from aggregator.parse.hugo import file_language
+from aggregator.parse.hugo import file_language, slug_path
 from aggregator.parse.keys import CASCADE, read_keys
 from aggregator.parse.page_path import language_key
 from aggregator.parse.record import decode_text
@@ -20,7 +20,7 @@ _ZOLA_KEYS = (
     " transparent generate_feed generate_feeds redirect_to extra"
 ).split()
 """Keys of sections that Zola has and Hugo lacks. Zola leaves out the whole of a draft section, Hugo only its list."""
-_KEYS = AllowedKeys((CASCADE, "draft", *_ZOLA_KEYS))
+_KEYS = AllowedKeys((CASCADE, "draft", "slug", *_ZOLA_KEYS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Section:
 
     cascade: Cascade | None = None
     draft_line: int | None = None  # the line that hides them all
+    slug: str = ""  # the name of the folder in their URLs, in Hugo
 
 
 NO_SECTION = Section()
@@ -53,5 +54,10 @@ def read_section(raw: bytes, path: str, source: Source, language: str) -> Sectio
         return Problem(path, error.line, error.column, error.what, None, "correct it")
     is_draft = draft is not None and meaning(draft.value) is True
     is_zola = front_matter.is_toml and not values.keys().isdisjoint(_ZOLA_KEYS)
-    draft_line = draft.line if draft and is_draft and is_zola and own_language == language else None
-    return Section(cascade if cascade and cascade.rules else None, draft_line)
+    if cascade is not None and not cascade.rules:
+        cascade = None
+    if own_language != language:
+        return Section(cascade)
+    slug = values["slug"].value if "slug" in values and not is_zola else ""
+    draft_line = draft.line if draft and is_draft and is_zola else None
+    return Section(cascade, draft_line, slug_path(slug) if isinstance(slug, str) else "")
