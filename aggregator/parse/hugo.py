@@ -1,4 +1,4 @@
-"""Hugo and Zola: paths such as `posts/a-title.de.md` and `posts/a-title/index.md`, and shortcodes in bodies."""
+"""Hugo and Zola: paths such as `posts/a-title.de.md` and `posts/a-title/index.md`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import re
 
 from aggregator.parse.page_path import PagePath, path_date, split_dated_name, title_from_slug
 
-# Hugo's shortcodes; Zola's, which look like calls. None contains the start of another, so matching is linear
-TEMPLATE_TAGS = re.compile(
-    r"\{\{[<%][^{}]*+\}\}|\{\{[ \t]*+\w++\([^{}]*+\}\}|\{%[ \t]*+(?:\w++\([^{}%]*+|end[ \t]*+)%\}"
-)
 _LANGUAGE_SUFFIX = re.compile(r"\.([A-Za-z]{2}(?:[-_][A-Za-z]{2,4})?)\Z")
 _LANGUAGES = frozenset(
     "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en"

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
 from aggregator.parse.bounds import MAX_SUMMARY
+from aggregator.parse.excerpt import markdown_text
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits
@@ -118,7 +119,7 @@ class _FileFields(NamedTuple):
 def _make_record(
     fields: Fields, text: str, body_text: str, file: SourceFile, source: Source, digest: bytes, *, public: bool
 ) -> Record:
-    body = RecordBody(body_text, file.path, source)
+    body = RecordBody(body_text, text, file.path, source)
     stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
@@ -129,7 +130,7 @@ def _make_record(
     quality, heat = fields.score("quality"), fields.score("heat")
     body_html = ""
     if source.body_base is not None:  # else no feed shows bodies
-        body_html = body.render(content.link or source.body_base, _parameters(content, published, source))
+        body_html = body.render(content.link or source.body_base, _known_values(content, published, source))
     stored_json, content_hash, visible_hash, text_hash = _hash_content(stated, content, body.text, body_html)
     return Record(
         file=file,
@@ -151,7 +152,7 @@ def _make_record(
         ),
         text_hash=text_hash,
         sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body_text),
-        warnings=(*fields.warnings, *body.warnings(text, file.path)),
+        warnings=(*fields.warnings, *body.warnings()),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
     )
@@ -164,14 +165,9 @@ def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Sou
     link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
     path_url = http_url(path) if path else None
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
-    summary = fields.text("summary", MAX_SUMMARY)
-    if not summary:
-        summary = body.excerpt(
-            fields.excerpt_separator(), _excerpt_parameters(title, published, body, file.path, source)
-        )
     content = Content(
         title=title,
-        summary=summary,
+        summary=_stated_summary(fields, source) or _make_excerpt(fields, title, published, body, file, source),
         body_html="",
         link=link or path_url,
         original_link=original if original != link else None,
@@ -188,6 +184,26 @@ def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Sou
     if published is None and path and source.layout != "jekyll":
         published = _in_zone(path_date(path), source)
     return _FileFields(content, published, expires, updated, updated_place, None if path_url else path)
+
+
+def _stated_summary(fields: Fields, source: Source) -> str:
+    """The stated summary. In Hugo, a summary is Markdown and a description is text."""
+    summary = fields.text("summary", MAX_SUMMARY)
+    return markdown_text(summary) if source.layout == "hugo" and fields.key("summary") == "summary" else summary
+
+
+def _make_excerpt(
+    fields: Fields, title: str, published: datetime | None, body: RecordBody, file: SourceFile, source: Source
+) -> str:
+    """The summary from the start of the body. Its templates know less than those of the body: there is no link yet."""
+    known: dict[str, object] = {"title": title}
+    if source.layout == "jekyll" and "{{" in body.text:
+        path = read_path(file.path, source)
+        published = published or _in_zone(path.date, source)
+        known = {"title": title or path.title}
+        if published:
+            known["date"] = published.astimezone(source.timezone)
+    return body.excerpt(fields.excerpt_separator(), known)
 
 
 def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Source) -> tuple[Content, datetime | None]:
@@ -211,6 +227,19 @@ def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Sourc
     return content._replace(**added), published  # type: ignore[arg-type]
 
 
+def _known_values(content: Content, published: datetime | None, source: Source) -> dict[str, object]:
+    """What templates in a body can show of the record, by their names. What is left out is unknown."""
+    if source.layout != "jekyll":
+        return {"title": content.title, "description": content.summary}
+    known: dict[str, object] = {"title": content.title}
+    if published:
+        known["date"] = published.astimezone(source.timezone)
+    site = site_url(source.link_template or "", source.site_url)
+    if content.link and content.link.startswith(f"{site}/"):
+        known["url"] = content.link.removeprefix(site)
+    return known
+
+
 def _make_link(
     fields: Fields, stated: _FileFields, path: PagePath, local: datetime | None, source: Source, template: str
 ) -> str | None:
@@ -222,30 +251,6 @@ def _make_link(
     # in Hugo and Zola, a date in the file name that dates the page is not part of its URL
     is_dated_by_name = source.layout == "hugo" and stated.published is None
     return page_url(template, path, stated.path, slug or (path.slug if is_dated_by_name else ""), local)
-
-
-def _excerpt_parameters(
-    title: str, published: datetime | None, body: RecordBody, path: str, source: Source
-) -> dict[str, Any]:
-    """What templates in the start of a body can show, before the record is complete."""
-    if source.layout != "jekyll" or "{{" not in body.text:
-        return {"title": title}
-    place = read_path(path, source)
-    published = published or _in_zone(place.date, source)
-    return {"title": title or place.title, **({"date": published.astimezone(source.timezone)} if published else {})}
-
-
-def _parameters(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
-    """What templates in a body can show of the record."""
-    if source.layout != "jekyll":
-        return {"title": content.title, "description": content.summary, "summary": content.summary}
-    page: dict[str, Any] = {"title": content.title}
-    if published:
-        page["date"] = published.astimezone(source.timezone)
-    if content.link and source.link_template:
-        site = site_url(source.link_template, source.site_url)
-        page["url"] = content.link.removeprefix(site if content.link.startswith(f"{site}/") else "")
-    return page
 
 
 def _hash_content(stated: _FileFields, content: Content, body: str, body_html: str) -> tuple[str, bytes, bytes, bytes]:
