@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from aggregator.parse.excerpt import excerpt_text
-from aggregator.parse.liquid import expand_liquid
 from aggregator.parse.page_path import site_url
 from aggregator.parse.shortcodes import expand_shortcodes
 from aggregator.parse.template import Expanded, TemplateProblem
@@ -69,6 +68,8 @@ class RecordBody:
         if self._source.layout == "hugo":
             return expand_shortcodes(text, known)
         if self._source.layout == "jekyll":
+            from aggregator.parse.liquid import expand_liquid  # only Jekyll needs it
+
             site = site_url(self._source.link_template or "", self._source.site_url) or None
             return expand_liquid(text, known, site, is_part=len(text) < len(self.text))
         return Expanded(text, ())
