@@ -1,0 +1,176 @@
+"""Posts as a site generator and as this program publish them, and how the two differ.
+
+Both sides go through the same reading, so it hides no difference but these: white space, the spelling of quotation
+marks, dashes and ellipses (each system has rules of its own for them), what marks a footnote, and what no feed may
+carry (scripts, styles, frames).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from html.parser import HTMLParser
+from typing import NamedTuple
+from urllib.parse import unquote, urljoin
+
+BLOCKS = frozenset(
+    "address article aside blockquote body br button caption center dd details dialog dir div dl dt fieldset figcaption"
+    " figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html img input legend li main menu nav ol optgroup option p"
+    " pre section select summary table tbody td textarea tfoot th thead tr ul video audio".split()
+)
+"""Elements that end a word."""
+UNSEEN = frozenset("script style template iframe object noscript title svg".split())
+"""Elements whose text is no text of a post."""
+HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
+"""Elements whose text is in no summary of ours: a heading says nothing alone (docs/spec.md#front-matter)."""
+_SPELLINGS = str.maketrans(
+    {**dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("‘’‚‛′‹›", "'"), **dict.fromkeys("–—―−‑", "-")}
+    | {"…": "...", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2060": "", "\ufe0e": "", "↩": " "}
+)
+_DASHES = re.compile(r"--+")
+_ANGLES = re.compile(r"<<|>>")
+_FOOTNOTE = re.compile(r"#(?:user-content-)?fn(?:ref)?[:\d-]")
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a reader sees of a post."""
+
+    url: str
+    title: str
+    date: str
+    topics: tuple[str, ...]
+    summary: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    """The text of each `pre`, line by line."""
+    links: tuple[str, ...] = ()
+    """Where links and images lead, those to the post itself aside."""
+
+
+class Difference(NamedTuple):
+    path: str
+    field: str
+    theirs: str
+    ours: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.field}\n    theirs: {self.theirs}\n    ours:   {self.ours}"
+
+
+def make_post(
+    *, url: str, title: str, date: str, topics: Iterable[str], summary: str, html: str, base: str = ""
+) -> Post:
+    """The post; `summary` is HTML too."""
+    read = _read(html)
+    page = url or base
+    links = (unquote(urljoin(page, link)) for link in read.links)
+    return Post(
+        url=unquote(url),
+        title=" ".join(words_of(title)),
+        date=date,
+        topics=tuple(sorted({unicodedata.normalize("NFC", topic) for topic in topics})),
+        summary=words_of(_read(summary, unseen=HEADINGS).text),
+        text=words_of(read.text),
+        code=tuple(_lines(code) for code in read.code),
+        links=tuple(sorted(link for link in links if link.partition("#")[0] != unquote(page))),
+    )
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a plain text in one spelling."""
+    text = unicodedata.normalize("NFC", text).translate(_SPELLINGS)
+    return tuple(_ANGLES.sub('"', _DASHES.sub("-", text)).split())
+
+
+def differences(theirs: Mapping[str, Post], ours: Mapping[str, Post]) -> list[Difference]:
+    """How the posts of this program differ from those of a site generator, both by path.
+
+    Where a site has no title or no summary ours stands in, for an entry needs them.
+    """
+    found = [Difference(path, "published", "yes", "no") for path in sorted(theirs.keys() - ours.keys())]
+    found += [Difference(path, "published", "no", "yes") for path in sorted(ours.keys() - theirs.keys())]
+    for path in sorted(theirs.keys() & ours.keys()):
+        for field in fields(Post):
+            one, other = getattr(theirs[path], field.name), getattr(ours[path], field.name)
+            if one != other and not (field.name in ("title", "summary") and not one):
+                found.append(Difference(path, field.name, *_excerpts(one, other)))
+    return found
+
+
+def without(posts: Mapping[str, Post], *names: str) -> dict[str, Post]:
+    """The posts without some of their fields."""
+    empty = {field.name: () if field.default == () else "" for field in fields(Post) if field.name in names}
+    return {path: replace(post, **empty) for path, post in posts.items()}  # type: ignore[arg-type]
+
+
+def _excerpts(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> tuple[str, str]:
+    """Both sides from shortly before the place where they part."""
+    if isinstance(one, str) or isinstance(other, str):
+        return repr(one), repr(other)
+    start = next((at for at, pair in enumerate(zip(one, other)) if pair[0] != pair[1]), min(len(one), len(other)))
+    start = max(0, start - 3)
+    return tuple(
+        f"{'… ' if start else ''}{' '.join(map(str, side[start : start + 14]))!r}{' …' if len(side) > start + 14 else ''}"
+        for side in (one, other)
+    )  # type: ignore[return-value]
+
+
+def _lines(code: str) -> str:
+    return "\n".join(line.rstrip() for line in code.strip("\n").split("\n"))
+
+
+class _read(HTMLParser):
+    """Text, code and links of HTML."""
+
+    def __init__(self, html: str, *, unseen: frozenset[str] = frozenset()) -> None:
+        super().__init__(convert_charrefs=True)
+        self._unseen_tags = UNSEEN | unseen
+        self._text: list[str] = []
+        self._unseen = 0
+        self._pre = 0
+        self._footnote = False
+        self.links: list[str] = []
+        self.code: list[str] = []
+        self.feed(html)
+        self.close()
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = dict(attrs)
+        if tag in self._unseen_tags:
+            self._unseen += 1
+        if tag in BLOCKS:
+            self._text.append(" ")
+        if tag == "pre":
+            self._pre += 1
+            if self._pre == 1:
+                self.code.append("")
+        if tag == "a" and said.get("href"):
+            self._footnote = bool(_FOOTNOTE.search(str(said["href"])))
+            if not self._footnote:
+                self.links.append(str(said["href"]))
+        if tag == "img" and said.get("src"):
+            self.links.append(str(said["src"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._unseen_tags:
+            self._unseen = max(0, self._unseen - 1)
+        if tag in BLOCKS:
+            self._text.append(" ")
+        if tag == "pre":
+            self._pre = max(0, self._pre - 1)
+        if tag == "a":
+            self._footnote = False
+
+    def handle_data(self, data: str) -> None:
+        if self._unseen or self._footnote:
+            return
+        self._text.append(data)
+        if self._pre:
+            self.code[-1] += data
