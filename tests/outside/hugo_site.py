@@ -19,23 +19,27 @@ CONFIG = f"""
 baseURL = "{BASE}"
 title = "Site"
 timeZone = "UTC"
-summaryLength = 1
 disableKinds = ["RSS", "sitemap", "robotsTXT", "404", "taxonomy", "term"]
 [outputs]
 home = ["json"]
 [markup.goldmark.renderer]
 unsafe = true
+[markup.highlight]
+noClasses = false
 [security]
 allowContent = [".*"]
 """
 """`unsafe`: HTML in Markdown stays, as on most sites. `allowContent`: pages in HTML, which Hugo had by default for years."""
+NEVER = "0001-01-01T00:00:00Z"
+"""The date of a page without one."""
 
 _DUMP = """
 {{- $posts := slice -}}
 {{- range site.RegularPages -}}
   {{- if .Permalink -}}
     {{- $posts = $posts | append (dict "path" .File.Path "url" .Permalink "title" .Title
-      "date" (cond .PublishDate.IsZero "" (.PublishDate.UTC.Format "2006-01-02T15:04:05Z"))
+      "date" ((cond .PublishDate.IsZero .Date .PublishDate).UTC.Format "2006-01-02T15:04:05Z")
+      "cut" (not (or .Params.summary (findRE `<!--more-->` .RawContent 1)))
       "topics" (slice .Params.categories .Params.tags .Params.series)
       "summary" .Summary "content" .Content) -}}
   {{- end -}}
@@ -75,9 +79,10 @@ class HugoSite:
             post["path"]: make_post(
                 url=post["url"],
                 title=post["title"],
-                date=post["date"],
-                topics=[str(topic) for value in post["topics"] for topic in _as_list(value)],
+                date=post["date"].removeprefix(NEVER),
+                topics=[topic for value in post["topics"] for topic in _as_list(value)],
                 summary=post["summary"],
+                is_cut=post["cut"],
                 html=post["content"],
             )
             for post in posts
@@ -114,7 +119,7 @@ def write(path: Path, text: str | bytes) -> None:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
 
 
-def _as_list(value: object) -> list[object]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
+def _as_list(value: object) -> list[str]:
+    if isinstance(value, list):
+        return [topic if isinstance(topic, str) else json.dumps(topic) for topic in value]
+    return [str(value)] if value else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from html.parser import HTMLParser
 from typing import NamedTuple
@@ -23,6 +23,9 @@ BLOCKS = frozenset(
 """Elements that end a word."""
 UNSEEN = frozenset("script style template iframe object noscript title svg".split())
 """Elements whose text is no text of a post."""
+LINE_NUMBERS = frozenset("ln lnt lineno rouge-gutter gl".split())
+"""Classes of elements that number the lines of code."""
+_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 """Elements whose text is in no summary of ours: a heading says nothing alone (docs/spec.md#front-matter)."""
 _SPELLINGS = str.maketrans(
@@ -41,8 +44,11 @@ class Post:
     url: str
     title: str
     date: str
-    topics: tuple[str, ...]
+    topics: tuple[tuple[str, ...], ...]
+    """Without their case: spellings of one topic are one."""
     summary: tuple[str, ...] = ()
+    is_cut: bool = False
+    """The summary is cut from the text by a count of words: more than its first paragraph, which is what ours is."""
     text: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     """The text of each `pre`, line by line."""
@@ -61,21 +67,22 @@ class Difference(NamedTuple):
 
 
 def make_post(
-    *, url: str, title: str, date: str, topics: Iterable[str], summary: str, html: str, base: str = ""
+    *, url: str, title: str, date: str, topics: Iterable[str], summary: str, is_cut: bool = False, html: str
 ) -> Post:
     """The post; `summary` is HTML too."""
     read = _read(html)
-    page = url or base
+    page = unquote(url)
     links = (unquote(urljoin(page, link)) for link in read.links)
     return Post(
-        url=unquote(url),
+        url=page,
         title=" ".join(words_of(title)),
         date=date,
-        topics=tuple(sorted({unicodedata.normalize("NFC", topic) for topic in topics})),
+        topics=tuple(sorted({words_of(topic.casefold()) for topic in topics if topic})),
         summary=words_of(_read(summary, unseen=HEADINGS).text),
+        is_cut=is_cut,
         text=words_of(read.text),
-        code=tuple(_lines(code) for code in read.code),
-        links=tuple(sorted(link for link in links if link.partition("#")[0] != unquote(page))),
+        code=tuple(_lines(code) for code in read.code if code.strip()),
+        links=tuple(sorted(link for link in links if link.partition("#")[0] != page)),
     )
 
 
@@ -93,11 +100,21 @@ def differences(theirs: Mapping[str, Post], ours: Mapping[str, Post]) -> list[Di
     found = [Difference(path, "published", "yes", "no") for path in sorted(theirs.keys() - ours.keys())]
     found += [Difference(path, "published", "no", "yes") for path in sorted(ours.keys() - theirs.keys())]
     for path in sorted(theirs.keys() & ours.keys()):
-        for field in fields(Post):
-            one, other = getattr(theirs[path], field.name), getattr(ours[path], field.name)
-            if one != other and not (field.name in ("title", "summary") and not one):
-                found.append(Difference(path, field.name, *_excerpts(one, other)))
+        found += _differences(path, theirs[path], ours[path])
     return found
+
+
+def _differences(path: str, theirs: Post, ours: Post) -> Iterator[Difference]:
+    for field in fields(Post):
+        one, other = getattr(theirs, field.name), getattr(ours, field.name)
+        stands_in = field.name in ("title", "summary") and not one
+        is_start = field.name == "summary" and theirs.is_cut and other and _is_within(other, one)
+        if one != other and not stands_in and not is_start and field.name != "is_cut":
+            yield Difference(path, field.name, *_excerpts(one, other))
+
+
+def _is_within(part: tuple[str, ...], whole: tuple[str, ...]) -> bool:
+    return any(whole[at : at + len(part)] == part for at in range(len(whole) - len(part) + 1))
 
 
 def without(posts: Mapping[str, Post], *names: str) -> dict[str, Post]:
@@ -143,8 +160,9 @@ class _read(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = dict(attrs)
-        if tag in self._unseen_tags:
-            self._unseen += 1
+        if self._unseen or tag in self._unseen_tags or LINE_NUMBERS.intersection(str(said.get("class")).split()):
+            self._unseen += tag not in _VOID
+            return
         if tag in BLOCKS:
             self._text.append(" ")
         if tag == "pre":
@@ -159,8 +177,9 @@ class _read(HTMLParser):
             self.links.append(str(said["src"]))
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in self._unseen_tags:
-            self._unseen = max(0, self._unseen - 1)
+        if self._unseen:
+            self._unseen -= tag not in _VOID
+            return
         if tag in BLOCKS:
             self._text.append(" ")
         if tag == "pre":
