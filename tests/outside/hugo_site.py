@@ -39,13 +39,15 @@ _DUMP = """
   {{- if .Permalink -}}
     {{- $posts = $posts | append (dict "path" .File.Path "url" .Permalink "title" .Title
       "date" ((cond .PublishDate.IsZero .Date .PublishDate).UTC.Format "2006-01-02T15:04:05Z")
-      "cut" (not (or .Params.summary (findRE `<!--more-->` .RawContent 1)))
+      "cut" (not (or .Params.summary .Description (findRE `<!--more-->` .RawContent 1)))
       "topics" (slice .Params.categories .Params.tags .Params.series)
-      "summary" .Summary "content" .Content) -}}
+      "summary" (cond (and .Description (not .Params.summary)) .Description .Summary) "content" .Content) -}}
   {{- end -}}
 {{- end -}}
 {{- $posts | jsonify (dict "noHTMLEscape" true) -}}
 """
+"""A description that someone wrote is the summary of the entry (docs/records.md)."""
+
 _LAYOUTS = {
     "index.json": _DUMP,
     "index.html": "",

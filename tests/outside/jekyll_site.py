@@ -24,7 +24,7 @@ layout: null
 [{% for post in site.posts %}
 {"path": {{ post.path | jsonify }}, "url": {{ post.url | jsonify }}, "title": {{ post.title | jsonify }},
  "date": {{ post.date | date: "%Y-%m-%dT%H:%M:%SZ" | jsonify }}, "topics": {{ post.categories | concat: post.tags | jsonify }},
- "summary": {{ post.excerpt | jsonify }}, "content": {{ post.content | jsonify }}}{% unless forloop.last %},{% endunless %}
+ "summary": {{ post.excerpt | jsonify }}, "description": {{ post.description | jsonify }}, "content": {{ post.content | jsonify }}}{% unless forloop.last %},{% endunless %}
 {% endfor %}]
 """
 
@@ -44,7 +44,7 @@ class JekyllSite:
     def posts(self) -> dict[str, Post]:
         """The posts that Jekyll publishes, by path."""
         done = subprocess.run(
-            ["jekyll", "build", "--quiet", "--disable-disk-cache"],
+            ["jekyll", "build", "--quiet", "--disable-disk-cache", "--destination", str(self.root.parent / "public")],
             check=False,
             cwd=self.root,
             env={"PATH": os.environ["PATH"], "HOME": str(self.root), "LANG": "C.UTF-8"},
@@ -53,14 +53,15 @@ class JekyllSite:
             timeout=120,
         )
         assert done.returncode == 0, done.stderr + done.stdout
-        posts = json.loads((self.root / "_site" / "dump.json").read_bytes())
+        posts = json.loads((self.root.parent / "public" / "dump.json").read_bytes())
         return {
             post["path"]: make_post(
                 url=BASE + post["url"],
                 title=str(post["title"] or ""),
                 date=post["date"],
                 topics=map(str, post["topics"]),
-                summary=str(post["summary"] or ""),
+                # a description that someone wrote is the summary of the entry (docs/records.md)
+                summary=str(post["description"] or post["summary"] or ""),
                 html=post["content"],
             )
             for post in posts

@@ -26,6 +26,10 @@ UNSEEN = frozenset("script style template iframe object noscript title svg".spli
 LINE_NUMBERS = frozenset("ln lnt lineno rouge-gutter gl".split())
 """Classes of elements that number the lines of code."""
 _VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
+OUTLINE = "markdown-toc"
+"""The id of a table of contents, which is no text of a post."""
+FOOTNOTES = "footnotes"
+"""The class of the footnotes, which are in no summary of ours."""
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 """Elements whose text is in no summary of ours: a heading says nothing alone (docs/spec.md#front-matter)."""
 _SPELLINGS = str.maketrans(
@@ -34,6 +38,8 @@ _SPELLINGS = str.maketrans(
 )
 _DASHES = re.compile(r"--+")
 _ANGLES = re.compile(r"<<|>>")
+_MATH = re.compile(r"\$\$|\\[()\[\]]")
+"""What encloses a formula: kramdown writes `$$` as `\\(` and `\\[`."""
 _FOOTNOTE = re.compile(r"#(?:user-content-)?fn(?:ref)?[:\d-]")
 
 
@@ -78,7 +84,7 @@ def make_post(
         title=" ".join(words_of(title)),
         date=date,
         topics=tuple(sorted({words_of(topic.casefold()) for topic in topics if topic})),
-        summary=words_of(_read(summary, unseen=HEADINGS).text),
+        summary=words_of(_read(summary, is_summary=True).text),
         is_cut=is_cut,
         text=words_of(read.text),
         code=tuple(_lines(code) for code in read.code if code.strip()),
@@ -89,7 +95,7 @@ def make_post(
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a plain text in one spelling."""
     text = unicodedata.normalize("NFC", text).translate(_SPELLINGS)
-    return tuple(_ANGLES.sub('"', _DASHES.sub("-", text)).split())
+    return tuple(_MATH.sub("", _ANGLES.sub('"', _DASHES.sub("-", text))).split())
 
 
 def differences(theirs: Mapping[str, Post], ours: Mapping[str, Post]) -> list[Difference]:
@@ -142,9 +148,10 @@ def _lines(code: str) -> str:
 class _read(HTMLParser):
     """Text, code and links of HTML."""
 
-    def __init__(self, html: str, *, unseen: frozenset[str] = frozenset()) -> None:
+    def __init__(self, html: str, *, is_summary: bool = False) -> None:
         super().__init__(convert_charrefs=True)
-        self._unseen_tags = UNSEEN | unseen
+        self._unseen_tags = UNSEEN | HEADINGS if is_summary else UNSEEN
+        self._unseen_classes = LINE_NUMBERS | {FOOTNOTES} if is_summary else LINE_NUMBERS
         self._text: list[str] = []
         self._unseen = 0
         self._pre = 0
@@ -160,7 +167,12 @@ class _read(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = dict(attrs)
-        if self._unseen or tag in self._unseen_tags or LINE_NUMBERS.intersection(str(said.get("class")).split()):
+        if (
+            self._unseen
+            or tag in self._unseen_tags
+            or said.get("id") == OUTLINE
+            or self._unseen_classes.intersection(str(said.get("class")).split())
+        ):
             self._unseen += tag not in _VOID
             return
         if tag in BLOCKS:
