@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import NamedTuple
 from urllib.parse import unquote, urljoin
@@ -53,6 +53,7 @@ class Post:
     topics: tuple[tuple[str, ...], ...]
     """Without their case: spellings of one topic are one."""
     summary: tuple[str, ...] = ()
+    summary_less_code: tuple[str, ...] = ()
     is_cut: bool = False
     """The summary is cut from the text by a count of words: more than its first paragraph, which is what ours is."""
     text: tuple[str, ...] = ()
@@ -84,7 +85,8 @@ def make_post(
         title=" ".join(words_of(title)),
         date=date,
         topics=tuple(sorted({words_of(topic.casefold()) for topic in topics if topic})),
-        summary=words_of(_read(summary, is_summary=True).text),
+        summary=words_of(_read(summary, unseen=HEADINGS).text),
+        summary_less_code=words_of(_read(summary, unseen=HEADINGS | {"pre"}).text),
         is_cut=is_cut,
         text=words_of(read.text),
         code=tuple(_lines(code) for code in read.code if code.strip()),
@@ -101,7 +103,8 @@ def words_of(text: str) -> tuple[str, ...]:
 def differences(theirs: Mapping[str, Post], ours: Mapping[str, Post]) -> list[Difference]:
     """How the posts of this program differ from those of a site generator, both by path.
 
-    Where a site has no title or no summary ours stands in, for an entry needs them.
+    Where a site has no title ours stands in, for an entry needs one. So does our summary where all of theirs is headings
+    and code.
     """
     found = [Difference(path, "published", "yes", "no") for path in sorted(theirs.keys() - ours.keys())]
     found += [Difference(path, "published", "no", "yes") for path in sorted(ours.keys() - theirs.keys())]
@@ -111,22 +114,25 @@ def differences(theirs: Mapping[str, Post], ours: Mapping[str, Post]) -> list[Di
 
 
 def _differences(path: str, theirs: Post, ours: Post) -> Iterator[Difference]:
-    for field in fields(Post):
-        one, other = getattr(theirs, field.name), getattr(ours, field.name)
-        stands_in = field.name in ("title", "summary") and not one
-        is_start = field.name == "summary" and theirs.is_cut and other and _is_within(other, one)
-        if one != other and not stands_in and not is_start and field.name != "is_cut":
-            yield Difference(path, field.name, *_excerpts(one, other))
+    if theirs.title and theirs.title != ours.title:
+        yield Difference(path, "title", repr(theirs.title), repr(ours.title))
+    if not _is_summary(theirs, ours):
+        yield Difference(path, "summary", *_excerpts(theirs.summary, ours.summary))
+    for name in ("url", "date", "topics", "text", "code", "links"):
+        one, other = getattr(theirs, name), getattr(ours, name)
+        if one != other:
+            yield Difference(path, name, *_excerpts(one, other))
+
+
+def _is_summary(theirs: Post, ours: Post) -> bool:
+    if not theirs.summary_less_code or ours.summary in (theirs.summary, theirs.summary_less_code):
+        return True
+    wholes = (theirs.summary, theirs.summary_less_code)
+    return theirs.is_cut and bool(ours.summary) and any(_is_within(ours.summary, whole) for whole in wholes)
 
 
 def _is_within(part: tuple[str, ...], whole: tuple[str, ...]) -> bool:
     return any(whole[at : at + len(part)] == part for at in range(len(whole) - len(part) + 1))
-
-
-def without(posts: Mapping[str, Post], *names: str) -> dict[str, Post]:
-    """The posts without some of their fields."""
-    empty = {field.name: () if field.default == () else "" for field in fields(Post) if field.name in names}
-    return {path: replace(post, **empty) for path, post in posts.items()}  # type: ignore[arg-type]
 
 
 def _excerpts(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> tuple[str, str]:
@@ -148,10 +154,10 @@ def _lines(code: str) -> str:
 class _read(HTMLParser):
     """Text, code and links of HTML."""
 
-    def __init__(self, html: str, *, is_summary: bool = False) -> None:
+    def __init__(self, html: str, *, unseen: frozenset[str] = frozenset()) -> None:
         super().__init__(convert_charrefs=True)
-        self._unseen_tags = UNSEEN | HEADINGS if is_summary else UNSEEN
-        self._unseen_classes = LINE_NUMBERS | {FOOTNOTES} if is_summary else LINE_NUMBERS
+        self._unseen_tags = UNSEEN | unseen
+        self._unseen_classes = LINE_NUMBERS | {FOOTNOTES} if unseen else LINE_NUMBERS
         self._text: list[str] = []
         self._unseen = 0
         self._pre = 0

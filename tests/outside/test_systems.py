@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -15,6 +17,8 @@ import hugo_site
 import jekyll_kinds
 import jekyll_site
 import pytest
+from generated import GeneratedPost
+from generated_sites import HugoAuthor, JekyllAuthor
 from hugo_site import HugoSite
 from jekyll_site import JekyllSite
 from our_site import our_posts
@@ -38,7 +42,14 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     },
 }
 _LINKED = re.compile(r"\{% link (_posts/\S+) %\}")
+TEXTS = ("summary", "text", "code", "links")
+SITES = int(os.environ.get("AGGREGATOR_JUDGED_SITES", "4"))
+"""How many random sites are made for each system."""
+POSTS = 150
+"""How many posts such a site has."""
 Judged = dict[str, list[Difference]]
+Files = Mapping[str, str | bytes]
+Judge = Callable[[Path, Files], list[Difference]]
 Kinds = Mapping[str, Mapping[str, str | bytes]]
 
 
@@ -111,6 +122,56 @@ def test_posts_have_the_urls_of_a_permalink_style(permalink: str, template: str,
     theirs, ours = site.posts(), our_posts(tmp_path / "ours", site.root, records)
     found = [one for one in differences(theirs, ours) if (one.path, one.field) not in ALLOWED["jekyll"]]
     assert not found, told(found)
+
+
+def judge_hugo(root: Path, files: Files) -> list[Difference]:
+    """The differences of a folder of content."""
+    site = HugoSite(root / "site", files)
+    return differences(site.posts(), our_posts(root / "ours", site.content, HUGO_RECORDS))
+
+
+def judge_jekyll(root: Path, files: Files) -> list[Difference]:
+    """The differences of a folder with `_posts`."""
+    site = JekyllSite(root / "site", {**files, "_includes/nothing.html": ""})
+    ours = our_posts(root / "ours", site.root, JEKYLL_RECORDS)
+    return differences(site.posts(), {path: post for path, post in ours.items() if "_posts/" in path})
+
+
+def assert_none(judge: Judge, root: Path, posts: list[GeneratedPost]) -> None:
+    """Fails with the differences, and with smaller posts that still differ."""
+    found = judge(root / "all", {post.path: post.text for post in posts})
+    if not found:
+        return
+    smaller = smaller_posts(posts, found)
+    still = judge(root / "smaller", {post.path: post.text for post in [posts[0], *smaller]}) if smaller else []
+    texts = {post.path: post.text for post in smaller}
+    shown = {one.path.rpartition(" v")[0]: one for one in reversed(still) if one.path in texts and one.field in TEXTS}
+    pytest.fail(
+        told(found[:40]) + f"\n{len(found)} differences\n" + "".join(f"\n{one}\n{texts[one.path]}" for one in shown.values()),
+        pytrace=False,
+    )
+
+
+def smaller_posts(posts: list[GeneratedPost], found: list[Difference]) -> list[GeneratedPost]:
+    """Parts of the first posts whose texts differ, the smallest first, under names of their own."""
+    differing = {one.path for one in found if one.field in TEXTS}
+    chosen = [post for post in posts if post.path in differing][:10]
+    return [
+        replace(part, path=f"{stem} v{number:03}.{ending}")
+        for post in chosen
+        for stem, _, ending in [post.path.rpartition(".")]
+        for number, part in enumerate(post.smaller())
+    ]
+
+
+@pytest.mark.parametrize("seed", range(SITES))
+def test_random_posts_come_out_as_hugo_publishes_them(seed: int, tmp_path: Path) -> None:
+    assert_none(judge_hugo, tmp_path, HugoAuthor(seed).site(POSTS))
+
+
+@pytest.mark.parametrize("seed", range(SITES))
+def test_random_posts_come_out_as_jekyll_publishes_them(seed: int, tmp_path: Path) -> None:
+    assert_none(judge_jekyll, tmp_path, JekyllAuthor(seed).site(POSTS))
 
 
 @needs_corpus
