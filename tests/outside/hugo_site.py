@@ -24,12 +24,18 @@ disableKinds = ["RSS", "sitemap", "robotsTXT", "404", "taxonomy", "term"]
 home = ["json"]
 [markup.goldmark.renderer]
 unsafe = true
+[markup.goldmark.extensions.passthrough]
+enable = true
+[markup.goldmark.extensions.passthrough.delimiters]
+block = [['\\[', '\\]'], ['$$', '$$']]
+inline = [['\\(', '\\)']]
 [markup.highlight]
 noClasses = false
 [security]
 allowContent = [".*"]
 """
-"""`unsafe`: HTML in Markdown stays, as on most sites. `allowContent`: pages in HTML, which Hugo had by default for years."""
+"""`unsafe`: HTML in Markdown stays, as on most sites. `allowContent`: pages in HTML, which Hugo had by default for years.
+`passthrough`: formulas stay as they are, on every site that has some."""
 NEVER = "0001-01-01T00:00:00Z"
 """The date of a page without one."""
 

@@ -34,12 +34,14 @@ HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 """Elements whose text is in no summary of ours: a heading says nothing alone (docs/spec.md#front-matter)."""
 _SPELLINGS = str.maketrans(
     {**dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("‘’‚‛′‹›", "'"), **dict.fromkeys("–—―−‑", "-")}
-    | {"…": "...", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2060": "", "\ufe0e": "", "↩": " "}
+    | {"…": "...", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2060": "", "\ufe0e": "", "↩": " ", "☐": " ", "☑": " "}
 )
 _DASHES = re.compile(r"--+")
 _ANGLES = re.compile(r"<<|>>")
 _MATH = re.compile(r"\$\$|\\[()\[\]]")
 """What encloses a formula: kramdown writes `$$` as `\\(` and `\\[`."""
+_REFERENCE = re.compile(r"\[?[0-9]+\]?")
+"""What refers to a footnote, in a `sup`."""
 _FOOTNOTE = re.compile(r"#(?:user-content-)?fn(?:ref)?[:\d-]")
 
 
@@ -161,7 +163,7 @@ class _read(HTMLParser):
         self._text: list[str] = []
         self._unseen = 0
         self._pre = 0
-        self._footnote = False
+        self._footnote = self._raised = False
         self.links: list[str] = []
         self.code: list[str] = []
         self.feed(html)
@@ -187,6 +189,8 @@ class _read(HTMLParser):
             self._pre += 1
             if self._pre == 1:
                 self.code.append("")
+        if tag == "sup":
+            self._raised = True
         if tag == "a" and said.get("href"):
             self._footnote = bool(_FOOTNOTE.search(str(said["href"])))
             if not self._footnote:
@@ -204,9 +208,11 @@ class _read(HTMLParser):
             self._pre = max(0, self._pre - 1)
         if tag == "a":
             self._footnote = False
+        if tag == "sup":
+            self._raised = False
 
     def handle_data(self, data: str) -> None:
-        if self._unseen or self._footnote:
+        if self._unseen or self._footnote or (self._raised and _REFERENCE.fullmatch(data.strip())):
             return
         self._text.append(data)
         if self._pre:
