@@ -61,6 +61,10 @@ class Author:
         """A piece of text, mostly with markup; `W` in it is a word."""
         return self.filled(self.random.choice(self._inlines))
 
+    def code(self) -> str:
+        """A piece of code. A shortcode in it is escaped: Hugo runs others there too, and we show code as it is written."""
+        return self.filled(self.random.choice([part for part in self._inlines if not ("{{<" in part or "{{%" in part) or "/*" in part]))
+
     def filled(self, part: str) -> str:
         while "W" in part:
             part = part.replace("W", self.word().replace("W", "w"), 1)
@@ -111,20 +115,20 @@ def nested_list(author: Author) -> str:
 
 
 def fence(author: Author) -> str:
-    lines = "\n".join(f"{'  ' * (at % 2)}{author.inline()} # {author.word()}" for at in range(2))
+    lines = "\n".join(f"{'  ' * (at % 2)}{author.code()} # {author.word()}" for at in range(2))
     return f"```{author.random.choice(['', 'sh', 'python'])}\n{lines}\n```"
 
 
 def tilde_fence(author: Author) -> str:
-    return f"~~~\n# {author.inline()}\n\n```\n~~~"
+    return f"~~~\n# {author.code()}\n\n```\n~~~"
 
 
 def list_with_fence(author: Author) -> str:
-    return f"- {author.line()}\n\n  ```\n  {author.inline()}\n  ```\n\n- {author.line()}"
+    return f"- {author.line()}\n\n  ```\n  {author.code()}\n  ```\n\n- {author.line()}"
 
 
 def indented_code(author: Author) -> str:
-    return f"    {author.inline()}\n    # {author.word()}"
+    return f"    {author.code()}\n    # {author.word()}"
 
 
 def quote(author: Author) -> str:
@@ -168,8 +172,14 @@ def more(author: Author) -> str:
 
 
 def wrapped(before: str, after: str, inner: Part) -> Part:
-    """A block inside of two lines. A theme that renders it reads shortcodes again, so it has no escaped ones."""
-    return lambda author: f"{author.filled(before)}\n{inner(author).replace('/*', '').replace('*/', '')}\n{author.filled(after)}"
+    """A block inside of two lines. A theme reads the shortcodes in it again, so it has no escaped ones."""
+
+    def write(author: Author) -> str:
+        while "/*" in (text := inner(author)):
+            pass
+        return f"{author.filled(before)}\n{text}\n{author.filled(after)}"
+
+    return write
 
 
 def literal(text: str) -> Part:

@@ -403,7 +403,7 @@ KINDS: dict[str, Files] = {
         table="| a | b |\n|---|:-:|\n| 1 | `x|y` |\n| 2 \\| 3 | **4** |",
         table_plain="a | b\n--|--\n1 | 2",
         strike="This ~~old~~ and ~one~ text.",
-        math_inline="Where $a_1 * b_2 * c$ is \\(x_1\\) and $$y^2$$.",
+        math_inline="Where $a_1 * b_2 * c$ is \\(x_1\\).",
         math_block="Before.\n\n$$\na_1 = b_2 \\\\\nc * d * e\n$$\n\nAfter.",
         math_brackets="Before.\n\n\\[\na_1 = b_2\n\\]\n\nAfter.",
         money="It costs $5 and $10, or $a$.",

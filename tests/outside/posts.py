@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import NamedTuple
@@ -31,7 +31,7 @@ OUTLINE = "markdown-toc"
 FOOTNOTES = "footnotes"
 """The class of the footnotes, which are in no summary of ours."""
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
-"""Elements whose text is in no summary of ours: a heading says nothing alone (docs/spec.md#front-matter)."""
+LESS: tuple[Set[str], ...] = (frozenset(), HEADINGS, frozenset({"pre"}), HEADINGS | {"pre"})
 _SPELLINGS = str.maketrans(
     {**dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("‘’‚‛′‹›", "'"), **dict.fromkeys("–—―−‑", "-")}
     | {"…": "...", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2060": "", "\ufe0e": "", "↩": " ", "☐": " ", "☑": " "}
@@ -55,7 +55,8 @@ class Post:
     topics: tuple[tuple[str, ...], ...]
     """Without their case: spellings of one topic are one."""
     summary: tuple[str, ...] = ()
-    summary_less_code: tuple[str, ...] = ()
+    summaries: tuple[tuple[str, ...], ...] = ((),)
+    """The summary with and without its headings and its code, which say nothing alone."""
     is_cut: bool = False
     """The summary is cut from the text by a count of words: more than its first paragraph, which is what ours is."""
     text: tuple[str, ...] = ()
@@ -87,8 +88,8 @@ def make_post(
         title=" ".join(words_of(title)),
         date=date,
         topics=tuple(sorted({words_of(topic.casefold()) for topic in topics if topic})),
-        summary=words_of(_read(summary, unseen=HEADINGS).text),
-        summary_less_code=words_of(_read(summary, unseen=HEADINGS | {"pre"}).text),
+        summary=words_of(_read(summary, unseen=frozenset({FOOTNOTES})).text),
+        summaries=tuple(words_of(_read(summary, unseen={FOOTNOTES, *less}).text) for less in LESS),
         is_cut=is_cut,
         text=words_of(read.text),
         code=tuple(_lines(code) for code in read.code if code.strip()),
@@ -106,7 +107,7 @@ def differences(theirs: Mapping[str, Post], ours: Mapping[str, Post]) -> list[Di
     """How the posts of this program differ from those of a site generator, both by path.
 
     Where a site has no title ours stands in, for an entry needs one. So does our summary where all of theirs is headings
-    and code.
+    and code, and for a text without words.
     """
     found = [Difference(path, "published", "yes", "no") for path in sorted(theirs.keys() - ours.keys())]
     found += [Difference(path, "published", "no", "yes") for path in sorted(ours.keys() - theirs.keys())]
@@ -122,15 +123,14 @@ def _differences(path: str, theirs: Post, ours: Post) -> Iterator[Difference]:
         yield Difference(path, "summary", *_excerpts(theirs.summary, ours.summary))
     for name in ("url", "date", "topics", "text", "code", "links"):
         one, other = getattr(theirs, name), getattr(ours, name)
-        if one != other:
+        if one != other and not (name == "text" and not one and other == ours.summary):
             yield Difference(path, name, *_excerpts(one, other))
 
 
 def _is_summary(theirs: Post, ours: Post) -> bool:
-    if not theirs.summary_less_code or ours.summary in (theirs.summary, theirs.summary_less_code):
+    if not theirs.summaries[-1] or ours.summary in theirs.summaries:
         return True
-    wholes = (theirs.summary, theirs.summary_less_code)
-    return theirs.is_cut and bool(ours.summary) and any(_is_within(ours.summary, whole) for whole in wholes)
+    return theirs.is_cut and bool(ours.summary) and any(_is_within(ours.summary, whole) for whole in theirs.summaries)
 
 
 def _is_within(part: tuple[str, ...], whole: tuple[str, ...]) -> bool:
@@ -156,10 +156,10 @@ def _lines(code: str) -> str:
 class _read(HTMLParser):
     """Text, code and links of HTML."""
 
-    def __init__(self, html: str, *, unseen: frozenset[str] = frozenset()) -> None:
+    def __init__(self, html: str, *, unseen: Set[str] = frozenset()) -> None:
         super().__init__(convert_charrefs=True)
         self._unseen_tags = UNSEEN | unseen
-        self._unseen_classes = LINE_NUMBERS | {FOOTNOTES} if unseen else LINE_NUMBERS
+        self._unseen_classes = LINE_NUMBERS | unseen
         self._text: list[str] = []
         self._unseen = 0
         self._pre = 0
