@@ -43,8 +43,6 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "site.example.org")
 
 def our_posts(root: Path, records: Path, lines: str, *, prefix: str = "") -> dict[str, Post]:
     """The posts by path, `prefix` before it. `lines` go into `[records]`; `root` is a folder for config and output."""
-    if "categories" not in (Path(__file__).parents[2] / "aggregator/parse/page_path.py").read_text():  # XXX until merged
-        lines = lines.replace("/{categories}", "")
     write(root / "config" / "aggregator.toml", _CONFIG.format(path=records, records=lines))
     done = subprocess.run(
         [sys.executable, "-m", "aggregator", "build"],
