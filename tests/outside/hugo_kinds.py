@@ -16,6 +16,46 @@ def texts(kind: str, **bodies: str) -> Files:
     return {f"{kind}/{name.replace('_', '-')}.md": post(body, title=f"About {name}") for name, body in bodies.items()}
 
 
+LANGUAGES: Files = {
+    "posts/both.md": post(title="Both"),
+    "posts/both.de.md": post(title="Beide"),
+    "posts/only.de.md": post(title="Nur"),
+    "posts/other.fr.md": post(title="Autre"),
+    "posts/first.en.md": post(title="First"),
+    "posts/upper.DE.md": post(title="Groß"),
+    "posts/node.js.md": post(title="Node"),
+    "posts/slug.de.md": post(slug="kennung"),
+    "posts/url.de.md": post(url="/eigene/seite/"),
+    "posts/trip/index.md": post(title="Trip"),
+    "posts/trip/index.de.md": post(title="Reise"),
+    "posts/trip/packing.de.md": post(title="Packliste"),
+    "lab/_index.md": "---\ntitle: L\ncascade: {draft: true}\n---\n",
+    "lab/_index.de.md": "---\ntitle: L\n---\n",
+    "lab/a.md": post(),
+    "lab/a.de.md": post(),
+    "posts/Über uns.de.md": post(),
+}
+"""A site in English and German."""
+
+DATED: Files = {
+    "posts/2026-04-05-name.md": "---\ntitle: T\n---\nWords.\n",
+    "posts/2026-04-06-name-and-date.md": post(date="2026-04-07"),
+    "posts/2026-04-08.md": post(),
+    "posts/2026-04-09-bundle/index.md": "---\ntitle: T\n---\nWords.\n",
+    "posts/2026-04-10_under.md": "---\ntitle: T\n---\nWords.\n",
+    "posts/2026-04-11 space name.md": "---\ntitle: T\n---\nWords.\n",
+    "posts/2026-04-12-Upper Case.md": "---\ntitle: T\n---\nWords.\n",
+    "posts/2026-04-13-slug.md": post(slug="own-slug"),
+    "posts/2026-04-14-url.md": post(url="/own/url/"),
+    "posts/2062-04-15-future.md": post(),
+    "posts/2026-13-16-no-month.md": post(),
+    "posts/plain.md": post(),
+    "posts/sub/2026-04-17-below.md": post(),
+    "posts/2026/04/18/folders.md": post(),
+    "posts/2026-04-19-toml.md": "+++\ntitle = 'T'\n+++\nWords.\n",
+}
+"""A site whose config takes dates from file names."""
+
 KINDS: dict[str, Files] = {
     "flags": {
         "flags/draft.md": post(draft="true"),

@@ -114,6 +114,46 @@ def test_posts_come_out_as_hugo_publishes_them(kind: str, hugo_judged: Judged) -
     assert not hugo_judged[kind], told(hugo_judged[kind])
 
 
+@pytest.mark.parametrize(
+    ("files", "config", "records"),
+    [
+        pytest.param(
+            hugo_kinds.LANGUAGES,
+            '[languages.en]\nweight = 1\n[languages.de]\nweight = 2\n',
+            'languages = ["en", "de"]\nlink_template = "{base}{{path}}/"\n',
+            id="languages",
+        ),
+        pytest.param(
+            hugo_kinds.DATED,
+            '[frontmatter]\ndate = [":filename", ":default"]\n',
+            'link_template = "{base}{{path}}/"\nfields = {{ published_at = [":filename", "publishDate", "date"] }}\n',
+            id="dates of file names",
+        ),
+        pytest.param(
+            hugo_kinds.DATED,
+            '[frontmatter]\ndate = [":filename", ":default"]\n[permalinks]\nposts = "/:year/:month/:slugorcontentbasename/"\n',
+            'link_template = "{base}{{year}}/{{month}}/{{slug}}/"\n'
+            'fields = {{ published_at = [":filename", "publishDate", "date"] }}\n',
+            id="permalinks",
+        ),
+        pytest.param(
+            {path: text for path, text in hugo_kinds.KINDS["paths"].items() if path.count("/") == 1},
+            "uglyURLs = true\n",
+            'link_template = "{base}{{path}}.html"\n',
+            id="ugly URLs",
+        ),
+    ],
+)
+def test_posts_come_out_as_hugo_publishes_them_by_its_config(
+    files: Files, config: str, records: str, tmp_path: Path
+) -> None:
+    site = HugoSite(tmp_path / "site", files, f"{config}\n{hugo_site.CONFIG}" if config[0] != "[" else hugo_site.CONFIG + config)
+    theirs = site.posts()
+    ours = our_posts(tmp_path / "ours", site.content, 'preset = "hugo"\n' + records.format(base=hugo_site.BASE))
+    found = differences(theirs, ours)
+    assert not found, told(found)
+
+
 @pytest.mark.parametrize("kind", jekyll_kinds.KINDS)
 def test_posts_come_out_as_jekyll_publishes_them(kind: str, jekyll_judged: Judged) -> None:
     assert not jekyll_judged[kind], told(jekyll_judged[kind])
