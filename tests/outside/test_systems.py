@@ -125,13 +125,13 @@ def test_posts_come_out_as_hugo_publishes_them(kind: str, hugo_judged: Judged) -
         ),
         pytest.param(
             hugo_kinds.DATED,
-            '[frontmatter]\ndate = [":filename", ":default"]\n',
+            '[frontmatter]\ndate = [":filename", ":default"]\npublishDate = [":filename", ":default"]\n',
             'link_template = "{base}{{path}}/"\nfields = {{ published_at = [":filename", "publishDate", "date"] }}\n',
             id="dates of file names",
         ),
         pytest.param(
             hugo_kinds.DATED,
-            '[frontmatter]\ndate = [":filename", ":default"]\n[permalinks]\nposts = "/:year/:month/:slugorcontentbasename/"\n',
+            '[frontmatter]\ndate = [":filename", ":default"]\npublishDate = [":filename", ":default"]\n[permalinks]\nposts = "/:year/:month/:slugorcontentbasename/"\n',
             'link_template = "{base}{{year}}/{{month}}/{{slug}}/"\n'
             'fields = {{ published_at = [":filename", "publishDate", "date"] }}\n',
             id="permalinks",
