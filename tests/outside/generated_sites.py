@@ -26,9 +26,11 @@ class HugoAuthor(Author):
             sections.append(posixpath.join(above, f"s{number}{pick.choice(['', ' b', '_C', '.d', 'É'])}"))
         made = [GeneratedPost("posts/first.md", (("date", "2026-01-01"),), ("First.",))]
         made += [self.list_page(section) for section in sections[1:] if pick.random() < 0.7]
+        if pick.random() < 0.3:
+            made.append(self.list_page(""))
         for number in range(size):
             section = pick.choice(sections)
-            name = f"n{number}{self.name()}"
+            name = f"{pick.choice([''] * 8 + ['2026-04-05-', '.', '#', '_', '20260405'])}n{number}{self.name()}{pick.choice([''] * 20 + ['~'])}"
             form = pick.random()
             if form < 0.15:
                 made.append(self.post(f"{section}/{name}/index.md"))
@@ -50,12 +52,18 @@ class HugoAuthor(Author):
             "title": ["From above"],
             "description": ["Described above"],
             "date": ["2026-01-20", FUTURE],
+            "slug": ["from-above"],
+            "params": ["{x: 1}"],
+            "lastmod": ["2026-02-20"],
         }
         maps = []
         for _ in range(pick.randint(0, 2)):
             keys = pick.sample(sorted(values), pick.randint(1, 2))
             lines = [f"{key}: {pick.choice(values[key])}" for key in keys]
-            target = pick.choice(["", "", f"{{path: '/{section.lower()}/**'}}", "{kind: page}", "{kind: section}", "{path: '/posts/*'}"])
+            path = f"/{section.lower().replace(' ', '-')}"
+            targets = [f"{{path: '{path}/**'}}", f"{{path: '{path}/n?2*'}}", "{kind: page}", "{kind: section}", "{path: '/posts/*'}"]
+            targets += ["{path: '{/posts,/s1*}/**'}", "{path: '**[0-4]*'}", "{lang: en}", "{environment: production}", "{kind: '{page,section}'}"]
+            target = pick.choice(["", "", "", *targets])
             maps.append("{" + ", ".join(([f"target: {target}"] if target else []) + lines) + "}")
         front = [("title", "A list")]
         if pick.random() < 0.1:
@@ -64,7 +72,7 @@ class HugoAuthor(Author):
             front.append(("cascade", maps[0]))
         elif maps:
             front.append(("cascade", "[" + ", ".join(maps) + "]"))
-        return GeneratedPost(f"{section}/_index.md", tuple(front), ("A list.",))
+        return GeneratedPost(posixpath.join(section, "_index.md"), tuple(front), ("A list.",))
 
     def post(self, path: str) -> GeneratedPost:
         pick = self.random
@@ -74,7 +82,7 @@ class HugoAuthor(Author):
 
         def say(key: str, value: str, chance: float) -> None:
             if pick.random() < chance:
-                front.append((key, value))
+                front.append((pick.choice([key] * 12 + [key.capitalize(), key.upper(), key.lower()]), value))
 
         def date(value: str) -> str:
             return f'"{value}"' if quoted or not value else value
