@@ -62,7 +62,7 @@ class HugoAuthor(Author):
             lines = [f"{key}: {pick.choice(values[key])}" for key in keys]
             path = f"/{section.lower().replace(' ', '-')}"
             targets = [f"{{path: '{path}/**'}}", f"{{path: '{path}/n?2*'}}", "{kind: page}", "{kind: section}", "{path: '/posts/*'}"]
-            targets += ["{path: '{/posts,/s1*}/**'}", "{path: '**[0-4]*'}", "{lang: en}", "{environment: production}", "{kind: '{page,section}'}"]
+            targets += ["{path: '{/posts,/s1*}/**'}", "{path: '**[0-4]*'}", "{environment: production}", "{kind: '{page,section}'}"]
             target = pick.choice(["", "", "", *targets])
             maps.append("{" + ", ".join(([f"target: {target}"] if target else []) + lines) + "}")
         front = [("title", "A list")]
@@ -104,7 +104,7 @@ class HugoAuthor(Author):
             say("headless", "true", 0.03)
             say("aliases", "[/old/place/]", 0.1)
         body = self.body()
-        if any("param title" in block for block in body) and "title" not in dict(front):
+        if any("param title" in block for block in body) and "title" not in {key.lower() for key, _ in front}:
             front.append(("title", '"Named"'))
         return GeneratedPost(path, tuple(front or [("weight", "1")]), body, syntax)
 
