@@ -76,7 +76,8 @@ class HugoAuthor(Author):
 
     def post(self, path: str) -> GeneratedPost:
         pick = self.random
-        syntax = pick.choice(["yaml", "yaml", "toml", "json"])
+        # in TOML a dated name could be Zola's
+        syntax = pick.choice(["yaml", "yaml", "yaml" if "/2026-" in path else "toml", "json"])
         quoted = syntax == "json"
         front: list[tuple[str, str]] = []
 
