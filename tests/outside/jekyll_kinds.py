@@ -209,7 +209,6 @@ KINDS: dict[str, Files] = {
         table_tag="| a | b |\n|---|---|\n| {{ site.nothing }} | x |",
         heading="## A {{ site.nothing }} heading\n\nText.",
         multi_line="Before {{\n  site.nothing\n  | upcase\n}} after.",
-        quoted_braces='Before {{ "}}" }} after.',
         nested_raw="{% raw %}{% raw %}{% endraw %} after.",
         raw_first="{% raw %}{{ x }}{% endraw %} first words.\n\nSecond.",
         tag_across="Before {% if true %}\n\nInside.\n\n{% endif %}\n\nAfter.",

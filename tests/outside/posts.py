@@ -150,7 +150,7 @@ def _excerpts(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> tuple
 
 
 def _lines(code: str) -> str:
-    return "\n".join(line.rstrip() for line in code.strip("\n").split("\n"))
+    return "\n".join(line.rstrip() for line in code.rstrip().lstrip("\n").split("\n"))
 
 
 class _read(HTMLParser):

@@ -41,7 +41,7 @@ JEKYLL_STYLES = {
 
 
 def jekyll_records(style: str) -> str:
-    return f'preset = "jekyll"\nlink_template = "{jekyll_site.BASE}{JEKYLL_STYLES[style]}"\n'
+    return f'preset = "jekyll"\nsite_url = "{jekyll_site.BASE}/"\nlink_template = "{jekyll_site.BASE}{JEKYLL_STYLES[style]}"\n'
 
 
 ALLOWED: dict[str, dict[tuple[str, str], str]] = {
@@ -53,6 +53,10 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
     "jekyll": {
         ("_posts/2026-03-01-draft-key.md", "published"): "who writes `draft: true` wants it hidden",
         ("_posts/2026-06-01-canonical.md", "url"): "a canonical URL is the one to link to",
+        ("_posts/links/2026-03-01-links-prefixed-unknown.md", "links"): "a URL that is known in part leads nowhere",
+        ("_posts/liquid/2026-03-01-liquid-output-in-code.md", "summary"): "a code span that became empty is no text",
+        ("_posts/liquid/2026-03-01-liquid-output-in-code.md", "text"): "a code span that became empty is no text",
+        ("_posts/md/2026-03-01-md-blank-with-spaces.md", "summary"): "a line of spaces ends a paragraph",
         ("_posts/2026-08-01-crlf.md", "summary"): "the end of a paragraph does not depend on how lines end",
         ("_posts/md/2026-03-01-md-crlf.md", "summary"): "the end of a paragraph does not depend on how lines end",
     },
@@ -223,9 +227,11 @@ def test_random_posts_come_out_as_jekyll_publishes_them(seed: int, tmp_path: Pat
 
 @needs_corpus
 def test_the_posts_of_a_real_site_come_out_as_jekyll_publishes_them(tmp_path: Path) -> None:
-    files = {f"_posts/{path.name}": path.read_bytes() for path in (CORPUS / "foreign-jekyll").iterdir()}
-    # the site has more posts than these, and they link to some
-    files |= {path: files.get(path, b"---\n---\n") for text in list(files.values()) for path in _LINKED.findall(text.decode())}
+    files: dict[str, str | bytes] = {}
+    for path in (CORPUS / "foreign-jekyll").iterdir():
+        # the config of the site is not here, nor are all of its posts
+        text = path.read_text().replace("{{ site.repository }}", "https://github.com/jekyll/jekyll")
+        files |= {f"_posts/{path.name}": text} | {linked: files.get(linked, "---\n---\n") for linked in _LINKED.findall(text)}
     site = JekyllSite(tmp_path / "site", files)
     ours = our_posts(tmp_path / "ours", site.root, jekyll_records("date"))
     theirs = site.posts()
