@@ -62,8 +62,12 @@ class Author:
         return self.filled(self.random.choice(self._inlines))
 
     def code(self) -> str:
-        """A piece of code. A shortcode in it is escaped: Hugo runs others there too, and we show code as it is written."""
-        return self.filled(self.random.choice([part for part in self._inlines if not ("{{<" in part or "{{%" in part) or "/*" in part]))
+        """A piece of code. We show code as it is written, so a shortcode in it is escaped and no link is filled in: Hugo
+        and Jekyll would do both there too."""
+        while True:
+            part = self.random.choice(self._inlines)
+            if "/*" in part or not any(tag in part for tag in ("{{<", "{{%", "post_url", "% link")):
+                return self.filled(part)
 
     def filled(self, part: str) -> str:
         while "W" in part:
@@ -120,7 +124,7 @@ def fence(author: Author) -> str:
 
 
 def tilde_fence(author: Author) -> str:
-    return f"~~~\n# {author.code()}\n\n```\n~~~"
+    return f"~~~\n# {author.code()}\n```\n~~~"
 
 
 def list_with_fence(author: Author) -> str:
@@ -136,8 +140,10 @@ def quote(author: Author) -> str:
 
 
 def table(author: Author) -> str:
-    # a pipe in a cell would end it
-    cells = [author.inline().replace("|", "").replace("\n", " ") for _ in range(4)]
+    cells: list[str] = []
+    while len(cells) < 3:
+        if "|" not in (cell := author.inline()):  # it would end the cell
+            cells.append(cell)
     return f"| {cells[0]} | {author.word()} |\n|---|---|\n| {cells[1]} | {cells[2]} |"
 
 
@@ -234,6 +240,6 @@ JEKYLL_BLOCKS: list[Part] = [
     wrapped("{% comment %}", "{% endcomment %}", paragraph),
     lambda author: f"{paragraph(author)}\n{{: .{author.word()}}}",
     lambda author: f"{heading(author)}\n{{:.no_toc}}",
-    literal("* TOC\n{:toc}"),
+    lambda author: f"{heading(author)}\n\n* TOC\n{{:toc}}",
     literal("{% include nothing.html %}"),
 ]

@@ -150,6 +150,7 @@ class JekyllAuthor(Author):
         say("permalink", pick.choice(["/p/:year/:title/", "/p/:categories/:slug.html", "/fixed/:title"]), 0.1)
         say("excerpt", json.dumps(f"{self.word()} {self.word()}"), 0.08)
         say("excerpt_separator", '"<!--more-->"', 0.08)
-        say("description", json.dumps(f"{self.word()} {self.word()}"), 0.1)
+        if "excerpt" not in dict(front):
+            say("description", json.dumps(f"{self.word()} {self.word()}"), 0.1)
         body = self.body() if not path.endswith(".html") else ("<p>Some <em>text</em>.</p>", "    <p>{{ 'more' }} *x*</p>")
         return GeneratedPost(path, tuple(front), body)
