@@ -26,7 +26,7 @@ from posts import Difference, Post, differences
 
 from corpus import CORPUS, needs_corpus
 
-HUGO_RECORDS = f'preset = "hugo"\nlanguages = ["en"]\nlink_template = "{hugo_site.BASE}{{path}}/"\n'
+HUGO_RECORDS = f'preset = "hugo"\nlink_template = "{hugo_site.BASE}{{path}}/"\n'
 JEKYLL_STYLES = {
     "date": "/{categories}/{year}/{month}/{day}/{title}{output_ext}",
     "pretty": "/{categories}/{year}/{month}/{day}/{title}/",
