@@ -174,7 +174,7 @@ def reference(author: Author) -> str:
 
 
 def more(author: Author) -> str:
-    return "<!--more-->"
+    return f"<!--more-->\n\n{paragraph(author)}"
 
 
 def wrapped(before: str, after: str, inner: Part) -> Part:
@@ -211,13 +211,13 @@ MARKDOWN_BLOCKS: list[Part] = [
 HUGO_INLINES = MARKDOWN_INLINES + [
     "{{< tip >}}", '{{< tip "W" >}}', "{{% tip %}}", "{{< span >}}W{{< /span >}}", "{{< span />}}", "{{</* tip */>}}",
     "{{%/* tip W */%}}", "`{{</* tip */>}}`", '[W]({{< ref "first.md" >}})', '[W]({{% relref "/posts/first" %}})', "{{ W }}",
-    "{% W %}", '{{< ref "first.md" >}}', "{{< param title >}}", "{{}}",
+    "{% W %}", "{{< param title >}}", "{{}}",
 ]  # fmt: skip
 HUGO_BLOCKS: list[Part] = [
     *MARKDOWN_BLOCKS,
     more,
     wrapped("{{< note >}}", "{{< /note >}}", paragraph),
-    wrapped("{{% note %}}", "{{% /note %}}", bullets),
+    wrapped("{{% note %}}", "{{% /note %}}", paragraph),
     wrapped('{{< note a="b }" >}}', "{{< /note >}}", fence),
     wrapped("{{< highlight python >}}", "{{< /highlight >}}", code_lines),
     literal("{{< tip >}}"),

@@ -426,6 +426,7 @@ KINDS: dict[str, Files] = {
             ref_url='As [said]({{< ref "with-url.md" >}}) here.',
             ref_bundle='As [said]({{< ref "bundle" >}}) here.',
             ref_bundle_index='As [said]({{< ref "bundle/index.md" >}}) here.',
+            ref_text='At {{< ref "first.md" >}} here.',
             ref_named='As [said]({{< ref path="first.md" >}}) here.',
             ref_html='As <a href="{{< ref "first.md" >}}">said</a> here.',
             ref_reference='As [said][f] here.\n\n[f]: {{< ref "first.md" >}}',
