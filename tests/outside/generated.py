@@ -38,7 +38,9 @@ class GeneratedPost:
         runs = [self.blocks[start : start + size] for size in range(1, count) for start in range(count - size + 1)]
         less = [replace(self, blocks=run) for run in runs]
         return less + [
-            replace(self, front=self.front[:at] + self.front[at + 1 :]) for at in range(len(self.front)) if self.front[at][0].lower() not in ("title", "url")
+            replace(self, front=self.front[:at] + self.front[at + 1 :])
+            for at in range(len(self.front))
+            if self.front[at][0].lower() not in ("title", "url")
         ]
 
 
@@ -193,7 +195,7 @@ def literal(text: str) -> Part:
 
 
 def code_lines(author: Author) -> str:
-    return f"# {author.word()}\n  if a < b: print(\"*{author.word()}*\")\n\n{author.word()}_{author.word()} = `x`"
+    return f'# {author.word()}\n  if a < b: print("*{author.word()}*")\n\n{author.word()}_{author.word()} = `x`'
 
 
 MARKDOWN_INLINES = [

@@ -34,7 +34,9 @@ class HugoAuthor(Author):
             form = pick.random()
             if form < 0.15:
                 made.append(self.post(f"{section}/{name}/index.md"))
-                made += [self.post(f"{section}/{name}/{inner}.md") for inner in ("part", "deep/part")[: pick.randint(0, 2)]]
+                made += [
+                    self.post(f"{section}/{name}/{inner}.md") for inner in ("part", "deep/part")[: pick.randint(0, 2)]
+                ]
             else:
                 made.append(self.post(f"{section}/{name}.{pick.choice(['md', 'md', 'md', 'markdown'])}"))
         return made
@@ -61,8 +63,19 @@ class HugoAuthor(Author):
             keys = pick.sample(sorted(values), pick.randint(1, 2))
             lines = [f"{key}: {pick.choice(values[key])}" for key in keys]
             path = f"/{section.lower().replace(' ', '-')}"
-            targets = [f"{{path: '{path}/**'}}", f"{{path: '{path}/n?2*'}}", "{kind: page}", "{kind: section}", "{path: '/posts/*'}"]
-            targets += ["{path: '{/posts,/s1*}/**'}", "{path: '**[0-4]*'}", "{environment: production}", "{kind: '{page,section}'}"]
+            targets = [
+                f"{{path: '{path}/**'}}",
+                f"{{path: '{path}/n?2*'}}",
+                "{kind: page}",
+                "{kind: section}",
+                "{path: '/posts/*'}",
+            ]
+            targets += [
+                "{path: '{/posts,/s1*}/**'}",
+                "{path: '**[0-4]*'}",
+                "{environment: production}",
+                "{kind: '{page,section}'}",
+            ]
             target = pick.choice(["", "", "", *targets])
             maps.append("{" + ", ".join(([f"target: {target}"] if target else []) + lines) + "}")
         front = [("title", "A list")]
@@ -95,13 +108,23 @@ class HugoAuthor(Author):
         say("expiryDate", date(pick.choice(["2026-03-02", FUTURE, FUTURE])), 0.15)
         say("lastmod", date(pick.choice(["2026-03-02", FUTURE])), 0.1)
         say("slug", json.dumps(self.title(), ensure_ascii=False), 0.15)
-        say("url", json.dumps(f"/u/{path.split('/')[-2][:3]}{len(path)}/{self.word()}{pick.choice(['', '/', '.html', ' x/'])}"), 0.08)
+        say(
+            "url",
+            json.dumps(
+                f"/u/{path.split('/')[-2][:3]}{len(path)}/{self.word()}{pick.choice(['', '/', '.html', ' x/'])}"
+            ),
+            0.08,
+        )
         say("tags", json.dumps([self.word() for _ in range(pick.randint(0, 3))]), 0.5)
         say("categories", pick.choice([json.dumps(self.word()), json.dumps(["One Two", self.word()])]), 0.3)
         say("description", json.dumps(f"{self.word()} {self.word()}"), 0.15)
         say("summary", json.dumps(f"{self.word()} {self.word()}"), 0.1)
         if syntax == "yaml":
-            say("build", pick.choice(["{list: never}", "{render: never}", "{list: local}", "{list: always, render: link}"]), 0.1)
+            say(
+                "build",
+                pick.choice(["{list: never}", "{render: never}", "{list: local}", "{list: always, render: link}"]),
+                0.1,
+            )
             say("headless", "true", 0.03)
             say("aliases", "[/old/place/]", 0.1)
         body = self.body()
@@ -110,7 +133,14 @@ class HugoAuthor(Author):
         return GeneratedPost(path, tuple(front or [("weight", "1")]), body, syntax)
 
     def title(self) -> str:
-        return self.random.choice([self.word(), f"{self.word()} {self.word()}", f"{self.word()}'s: {self.word()}? & {self.word()}!", "Über C++ 2.0"])
+        return self.random.choice(
+            [
+                self.word(),
+                f"{self.word()} {self.word()}",
+                f"{self.word()}'s: {self.word()}? & {self.word()}!",
+                "Über C++ 2.0",
+            ]
+        )
 
 
 class JekyllAuthor(Author):
@@ -140,8 +170,14 @@ class JekyllAuthor(Author):
             if pick.random() < chance:
                 front.append((key, value))
 
-        say("title", json.dumps(f"{self.word()} \"{self.word()}\" & {self.word()}"), 0.8)
-        say("date", pick.choice(["2026-02-03", "2026-02-03 10:20:30", "2026-02-03 23:20 -0500", "2026-02-03T01:00:00+05:30", FUTURE]), 0.3)
+        say("title", json.dumps(f'{self.word()} "{self.word()}" & {self.word()}'), 0.8)
+        say(
+            "date",
+            pick.choice(
+                ["2026-02-03", "2026-02-03 10:20:30", "2026-02-03 23:20 -0500", "2026-02-03T01:00:00+05:30", FUTURE]
+            ),
+            0.3,
+        )
         say("published", pick.choice(["true", "false"]), 0.1)
         say("categories", pick.choice(["one two", "[A B, c]", "[Übung, C++]", "[]"]), 0.3)
         say("category", pick.choice(["Solo Cat", "x"]), 0.1)
@@ -152,5 +188,7 @@ class JekyllAuthor(Author):
         say("excerpt_separator", '"<!--more-->"', 0.08)
         if "excerpt" not in dict(front):
             say("description", json.dumps(f"{self.word()} {self.word()}"), 0.1)
-        body = self.body() if not path.endswith(".html") else ("<p>Some <em>text</em>.</p>", "    <p>{{ 'more' }} *x*</p>")
+        body = (
+            self.body() if not path.endswith(".html") else ("<p>Some <em>text</em>.</p>", "    <p>{{ 'more' }} *x*</p>")
+        )
         return GeneratedPost(path, tuple(front), body)

@@ -34,7 +34,18 @@ HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 LESS: tuple[Set[str], ...] = (frozenset(), HEADINGS, frozenset({"pre"}), HEADINGS | {"pre"})
 _SPELLINGS = str.maketrans(
     {**dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("‘’‚‛′‹›", "'"), **dict.fromkeys("–—―−‑", "-")}
-    | {"…": "...", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2060": "", "\ufe0e": "", "↩": " ", "☐": " ", "☑": " "}
+    | {
+        "…": "...",
+        "\u00a0": " ",
+        "\u2009": " ",
+        "\u202f": " ",
+        "\u200b": "",
+        "\u2060": "",
+        "\ufe0e": "",
+        "↩": " ",
+        "☐": " ",
+        "☑": " ",
+    }
 )
 _DASHES = re.compile(r"--+")
 _ANGLES = re.compile(r"<<|>>")
