@@ -210,7 +210,8 @@ MARKDOWN_BLOCKS: list[Part] = [
     tilde_fence, list_with_fence, indented_code, quote, table, definitions, html_block, html_comment, rule, footnote,
     reference,
 ]  # fmt: skip
-HUGO_INLINES = MARKDOWN_INLINES + [
+HUGO_INLINES = [
+    *MARKDOWN_INLINES,
     "{{< tip >}}", '{{< tip "W" >}}', "{{% tip %}}", "{{< span >}}W{{< /span >}}", "{{< span />}}", "{{</* tip */>}}",
     "{{%/* tip W */%}}", "`{{</* tip */>}}`", '[W]({{< ref "first.md" >}})', '[W]({{% relref "/posts/first" %}})', "{{ W }}",
     "{% W %}", "{{< param title >}}", "{{}}",
@@ -226,11 +227,12 @@ HUGO_BLOCKS: list[Part] = [
     literal('{{< figure src="/W.png" alt="W" caption="W *W*" >}}'),
     literal("- [ ] W\n- [x] W"),
 ]
-JEKYLL_INLINES = MARKDOWN_INLINES + [
+JEKYLL_INLINES = [
+    *MARKDOWN_INLINES,
     "{{ site.nothing }}", "{{ 'W' | upcase }}", "{% raw %}{{ W }}{% endraw %}", "`{% raw %}{{ W }} {% W %}{% endraw %}`",
     "{% comment %}W{% endcomment %}", "{% if site.nothing %}W{% else %}W{% endif %}", "{% include nothing.html %}",
     "[W]({% post_url 2026-01-05-first %})", "[W]({% link _posts/2026-01-05-first.md %})", "{{ page.title }}",
-    "[W]({{ '/W/' | relative_url }})", "*W*{: .W}", "[W](/W/){:target=\"_blank\"}", "{% assign x = 'W' %}{{ x }}",
+    "[W]({{ '/W/' | relative_url }})", "*W*{: .W}", '[W](/W/){:target="_blank"}', "{% assign x = 'W' %}{{ x }}",
     "![W]({{ site.baseurl }}/W.png)",
 ]  # fmt: skip
 JEKYLL_INLINES = [part for part in JEKYLL_INLINES if part not in ("`{{ W }}`", "`{% W %}`", "`{{`")]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import NamedTuple
@@ -31,7 +32,7 @@ OUTLINE = "markdown-toc"
 FOOTNOTES = "footnotes"
 """The class of the footnotes, which are in no summary of ours."""
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
-LESS: tuple[Set[str], ...] = (frozenset(), HEADINGS, frozenset({"pre"}), HEADINGS | {"pre"})
+LESS: tuple[AbstractSet[str], ...] = (frozenset(), HEADINGS, frozenset({"pre"}), HEADINGS | {"pre"})
 _SPELLINGS = str.maketrans(
     {**dict.fromkeys("“”„‟«»″", '"'), **dict.fromkeys("‘’‚‛′‹›", "'"), **dict.fromkeys("–—―−‑", "-")}
     | {
@@ -91,7 +92,7 @@ def make_post(
     *, url: str, title: str, date: str, topics: Iterable[str], summary: str, is_cut: bool = False, html: str
 ) -> Post:
     """The post; `summary` is HTML too."""
-    read = _read(html)
+    read = _Reading(html)
     page = unquote(url)
     links = (unquote(urljoin(page, link)) for link in read.links)
     return Post(
@@ -99,8 +100,8 @@ def make_post(
         title=" ".join(words_of(title)),
         date=date,
         topics=tuple(sorted({words_of(topic.casefold()) for topic in topics if topic})),
-        summary=words_of(_read(summary, unseen=frozenset({FOOTNOTES})).text),
-        summaries=tuple(words_of(_read(summary, unseen={FOOTNOTES, *less}).text) for less in LESS),
+        summary=words_of(_Reading(summary, unseen=frozenset({FOOTNOTES})).text),
+        summaries=tuple(words_of(_Reading(summary, unseen={FOOTNOTES, *less}).text) for less in LESS),
         is_cut=is_cut,
         text=words_of(read.text),
         code=tuple(_lines(code) for code in read.code if code.strip()),
@@ -152,7 +153,9 @@ def _excerpts(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> tuple
     """Both sides from shortly before the place where they part."""
     if isinstance(one, str) or isinstance(other, str):
         return repr(one), repr(other)
-    start = next((at for at, pair in enumerate(zip(one, other)) if pair[0] != pair[1]), min(len(one), len(other)))
+    start = next(
+        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+    )
     start = max(0, start - 3)
     return tuple(
         f"{'… ' if start else ''}{' '.join(map(str, side[start : start + 14]))!r}{' …' if len(side) > start + 14 else ''}"
@@ -164,10 +167,10 @@ def _lines(code: str) -> str:
     return "\n".join(line.rstrip() for line in code.rstrip().lstrip("\n").split("\n"))
 
 
-class _read(HTMLParser):
+class _Reading(HTMLParser):
     """Text, code and links of HTML."""
 
-    def __init__(self, html: str, *, unseen: Set[str] = frozenset()) -> None:
+    def __init__(self, html: str, *, unseen: AbstractSet[str] = frozenset()) -> None:
         super().__init__(convert_charrefs=True)
         self._unseen_tags = UNSEEN | unseen
         self._unseen_classes = LINE_NUMBERS | unseen

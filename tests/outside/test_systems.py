@@ -19,14 +19,13 @@ import jekyll_kinds
 import jekyll_site
 import pytest
 import zola_kinds
+from corpus import CORPUS, needs_corpus
 from generated import GeneratedPost
 from generated_sites import HugoAuthor, JekyllAuthor
 from hugo_site import HugoSite
 from jekyll_site import JekyllSite
 from our_site import our_posts
 from posts import Difference, differences, make_post
-
-from corpus import CORPUS, needs_corpus
 
 HUGO_RECORDS = f'preset = "hugo"\nlink_template = "{hugo_site.BASE}{{path}}/"\n'
 JEKYLL_STYLES = {

@@ -56,7 +56,7 @@ FILES: dict[str, str] = {
     "blog/link-to-place.md": post("As [said](@/blog/placed.md)."),
     "blog/link-to-dated.md": post("As [said](@/blog/2026-04-05-dated-name.md)."),
     # https://www.getzola.org/documentation/content/shortcodes/
-    "blog/inline.md": post('Before {{ youtube(id="x", autoplay=true) }} after.'),
+    "blog/inline.md": post('Before {{ counter(id="x", autoplay=true) }} after.'),
     "blog/paired.md": post('Before.\n\n{% quote(author="Vincent") %}\nInner *text*.\n{% end %}\n\nAfter.'),
     "blog/escaped.md": post("Write {{/* youtube(id=1) */}} so."),
     "blog/code.md": post('Inline: `{{ config(x="y") }}` is code.\n\n```\n{{ lookup("env") }}\n```'),
