@@ -244,6 +244,5 @@ JEKYLL_BLOCKS: list[Part] = [
     wrapped("{% comment %}", "{% endcomment %}", paragraph),
     lambda author: f"{paragraph(author)}\n{{: .{author.word()}}}",
     lambda author: f"{heading(author)}\n{{:.no_toc}}",
-    lambda author: f"{heading(author)}\n\n* TOC\n{{:toc}}",
     literal("{% include nothing.html %}"),
 ]

@@ -60,6 +60,8 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
         ("_posts/links/2026-03-01-links-post-url-text.md", "text"): "the URL of a page is filled into links only",
         ("_posts/2026-03-01-draft-key.md", "published"): "who writes `draft: true` wants it hidden",
         ("_posts/2026-06-01-canonical.md", "url"): "a canonical URL is the one to link to",
+        ("_posts/2026-07-01-comma.md", "topics"): "a comma between tags is part of none",
+        ("_posts/links/2026-03-01-links-link-file.md", "links"): "a file that is no record is not known",
         ("_posts/links/2026-03-01-links-prefixed-unknown.md", "links"): "a URL that is known in part leads nowhere",
         ("_posts/liquid/2026-03-01-liquid-output-in-code.md", "summary"): "a code span that became empty is no text",
         ("_posts/liquid/2026-03-01-liquid-output-in-code.md", "text"): "a code span that became empty is no text",
@@ -199,7 +201,9 @@ def test_posts_have_the_urls_of_a_permalink_style(style: str, tmp_path: Path) ->
     kinds = {name: jekyll_kinds.KINDS[name] for name in ("names", "topics", "urls")}
     site = JekyllSite(tmp_path / "site", all_files(kinds), config)
     theirs, ours = site.posts(), our_posts(tmp_path / "ours", site.root, jekyll_records(style))
-    found = [one for one in differences(theirs, ours) if (one.path, one.field) not in ALLOWED["jekyll"]]
+    found = [
+        one for one in differences(theirs, ours) if one.field == "url" and (one.path, "url") not in ALLOWED["jekyll"]
+    ]
     assert not found, told(found)
 
 
