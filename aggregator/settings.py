@@ -38,6 +38,12 @@ class Source:
     layout: Layout = "plain"
     language: str = ""  # of the site; file names of records in other languages name the language
     exclude: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()  # those that a name such as `title.de.md` may end in, besides that of the site
+
+    @property
+    def known_languages(self) -> tuple[str, ...]:
+        """The languages that names may end in."""
+        return (self.language, *self.languages) if self.language else self.languages
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,9 @@ class RecordsTable(Table):
     link_template: Annotated[str, AfterValidator(values.check_link_template)] | None = _key(
         None, "Link of a record without one; also {slug}, {year}, {month}, {day}", "https://example.org/{path}"
     )
+    languages: Annotated[tuple[Language, ...], Field(strict=False)] = _key(
+        [], "Languages that a name such as title.de.md may end in (Hugo, Zola)", ["en", "de"]
+    )
     fields: dict[FieldName, Keys] = _key({}, "Front matter keys of single fields; the first one present wins")
 
 
