@@ -14,6 +14,17 @@ Format = Literal["rss", "atom", "json"]
 Layout = Literal["plain", "jekyll", "hugo"]
 """The site generator whose path and body conventions apply (dated file names, `_drafts`, excerpt markers)."""
 
+DATE_PLACEHOLDERS: Mapping[str, str] = {
+    "year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S",
+    "i_day": "%-d", "i_month": "%-m", "short_month": "%b", "long_month": "%B", "short_year": "%y",
+    "w_year": "%G", "week": "%V", "w_day": "%u", "short_day": "%a", "long_day": "%A", "y_day": "%j",
+}  # fmt: skip
+"""The placeholders of a link template for the published date, with their forms in `strftime`."""
+PAGE_PLACEHOLDERS = frozenset(("path", "slug"))
+"""Its other placeholders, in every layout."""
+JEKYLL_PLACEHOLDERS = frozenset(("categories", "collection", "name", "output_ext", "slugified_categories", "title"))
+"""Those that only the layout `jekyll` has."""
+
 FILE_NAMES: dict[Format, str] = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
 """The file name of each format in the folder of a feed."""
 
@@ -39,6 +50,7 @@ class Source:
     language: str = ""  # of the site; file names of records in other languages name the language
     exclude: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()  # those that a name such as `title.de.md` may end in, besides that of the site
+    site_url: str | None = None  # of the site whose pages the records are; None: as far as the link template says it
 
     @property
     def known_languages(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from aggregator.config.schema import File
 from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
 from aggregator.output.redirects import PAGE, format_of_path, plain_path
-from aggregator.settings import FILE_NAMES
+from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS
 from aggregator.slugs import RESERVED_SLUGS
 
 _REMOVE = "remove the line"
@@ -53,6 +53,7 @@ def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
         yield Finding(("serve", "admin_port"), "'admin_port' equals 'port'", "choose another", str(file.serve.port))
     yield from _repeated(("records", "name"), [source.name for source in file.records], "the name of a source")
     yield from _repeated(("feed", "slug"), [feed.slug for feed in file.feed], "the slug of a feed")
+    yield from _placeholder_conflicts(file)
     yield from _old_url_conflicts(file)
     yield from find_topic_conflicts(file)
     yield from _folder_conflicts(file, config_path)
@@ -66,6 +67,16 @@ def _repeated(key: tuple[str, str], names: list[Any], what: str) -> Iterator[Fin
                 yield Finding((table, index, name), f"{what} is given twice", "choose another", value, at_value=True)
             else:
                 yield Finding((table, index, name), "a second source without a name", "give it a name")
+
+
+def _placeholder_conflicts(file: File) -> Iterator[Finding]:
+    """Placeholders that have a value in Jekyll only."""
+    for index, source in enumerate(file.records):
+        template = source.link_template or ""
+        for name in sorted(JEKYLL_PLACEHOLDERS) if source.preset != "jekyll" else ():
+            if f"{{{name}}}" in template:
+                what, hint = f"only the preset 'jekyll' has '{{{name}}}'", "use {path} or {slug}"
+                yield Finding(("records", index, "link_template"), what, hint, template, at_value=True)
 
 
 def _old_url_conflicts(file: File) -> Iterator[Finding]:

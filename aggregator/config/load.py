@@ -309,6 +309,7 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         language=site.language,
         exclude=table.exclude,
         languages=table.languages,
+        site_url=table.site_url,
     )
 
 

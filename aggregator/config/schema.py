@@ -228,7 +228,10 @@ class RecordsTable(Table):
     removal_grace: Duration = _key("10m", "How long a mass removal waits and a rename may take")
     topics: Texts = _key([], "Topics added to every record", ["Always"])
     link_template: Annotated[str, AfterValidator(values.check_link_template)] | None = _key(
-        None, "Link of a record without one; also {slug}, {year}, {month}, {day}", "https://example.org/{path}"
+        None, "Link of a record without one; also {slug}, {year}, {categories} …", "https://example.org/{path}"
+    )
+    site_url: Annotated[str, AfterValidator(values.check_base_url)] | None = _key(
+        None, "Where the site is whose pages the records are, if link_template has more", "https://example.org/blog/"
     )
     languages: Annotated[tuple[Language, ...], Field(strict=False)] = _key(
         [], "Languages that a name such as title.de.md may end in (Hugo, Zola)", ["en", "de"]

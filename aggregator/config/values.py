@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from aggregator.feeds.phrases import expression_error, parse_phrase
+from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS, PAGE_PLACEHOLDERS
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 
 T = TypeVar("T")
@@ -192,9 +193,10 @@ def check_base_url(value: str) -> str:
 
 
 def check_link_template(value: str) -> str:
-    """The link template: a URL with `{path}` or `{slug}`, and perhaps with parts of the date."""
+    """The link template: a URL with a placeholder that tells pages apart, and perhaps with others."""
     placeholders = set(re.findall(r"\{[^{}]*\}?|\}", value))
-    if not placeholders & {"{path}", "{slug}"} or placeholders - {"{path}", "{slug}", "{year}", "{month}", "{day}"}:
+    known = {f"{{{name}}}" for name in (*PAGE_PLACEHOLDERS, *JEKYLL_PLACEHOLDERS, *DATE_PLACEHOLDERS)}
+    if not placeholders & {"{path}", "{slug}", "{title}", "{name}"} or placeholders - known:
         raise BadValueError("is not a template with {path}", "write one such as https://example.org/{path}")
     check_url(re.sub(r"[{}]", "", value))
     return value

@@ -17,6 +17,8 @@ _LOOSE_DATE = re.compile(
     r"(?:[Tt, ]\s*(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?\s*(?:(Z|UTC|GMT|[+-]\d\d:?\d\d)(?: [A-Z]{3,4})?)?",
     re.ASCII,
 )
+_DIRECTIVE = re.compile(r"%([-^:0_]?)([aAbBdeFGhHIjklmMpRSTuUVwWyYzZ%])")
+_ALIASES = {"F": "%Y-%m-%d", "R": "%H:%M", "T": "%H:%M:%S", "h": "%b"}
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _RFC_2822 = re.compile(
     r"(?:[A-Za-z]{3},\s*)?\d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d(?::\d\d)?(?: (?:[A-Z]{1,4}|[+-]\d{4}))?"
@@ -87,3 +89,22 @@ def _parse_loose(text: str) -> datetime | None:
         return datetime.fromisoformat(f"{year}-{int(month):02}-{int(day):02}T{clock}{offset}")
     except ValueError:
         return None
+
+
+def format_time(moment: datetime, form: str) -> str:
+    """The time in a form of Ruby's `strftime`, such as `%-d %B %Y`, without widths."""
+    return _DIRECTIVE.sub(lambda match: _format_part(moment, match[1], match[2]), form)
+
+
+def _format_part(moment: datetime, flag: str, letter: str) -> str:
+    if letter in "YG":
+        text = f"{moment.isocalendar().year if letter == 'G' else moment.year:04}"  # strftime does not pad it
+    elif letter in _ALIASES:
+        text = format_time(moment, _ALIASES[letter])
+    elif letter in "ekl":
+        text = f"{moment.day if letter == 'e' else moment.hour if letter == 'k' else (moment.hour - 1) % 12 + 1:2}"
+    else:
+        text = moment.strftime(f"%{letter}")
+    if flag == "-":
+        return text.lstrip("0 ") or "0"
+    return f"{text[:3]}:{text[3:]}" if flag == ":" else text.upper() if flag == "^" else text

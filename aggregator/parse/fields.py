@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
@@ -55,7 +55,7 @@ _SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]
 _SURE_NAME = re.compile(r"(?!(?:true|false|null)\Z)[a-z][\w-]*", re.IGNORECASE)
 """A nested key that every version of YAML reads as text."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
-_NO_PATH = {"plain": frozenset(":?#\\ "), "jekyll": frozenset(":?#\\ "), "hugo": frozenset("?\\")}
+_NO_PATH = {"plain": frozenset(":?#\\ "), "hugo": frozenset("?\\")}
 """Characters that no stated path of a page has. In Hugo, a colon begins a token such as `:slug`."""
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
@@ -202,6 +202,8 @@ class Fields:
             return None
         for key, value in self._each(field):
             stated = meaning(value.value)
+            if self._layout == "jekyll" and isinstance(stated, datetime) and stated.tzinfo is None:
+                stated = stated.replace(tzinfo=UTC)  # a YAML time is in UTC; one that Ruby reads as text is not
             if self._is_empty_date(stated) or (isinstance(stated, bool) and key in self._keys.of("published")):
                 continue  # Hugo has one key for the flag and the date
             parsed = self._time(stated)
@@ -253,9 +255,14 @@ class Fields:
                     return url
                 if len(stated) > MAX_URL:
                     self._warn(value, f"'{key}' is over {MAX_URL:,} characters", "make it shorter", shown=False)
-                elif stated and not _NO_PATH[self._layout] & set(stated) and ("/" in stated or self._layout == "hugo"):
+                elif stated and self._is_path(stated):
                     return xml_text(stated)
         return None
+
+    def _is_path(self, stated: str) -> bool:
+        if self._layout == "jekyll":  # a permalink, perhaps with placeholders
+            return True
+        return not _NO_PATH[self._layout] & set(stated) and ("/" in stated or self._layout == "hugo")
 
     def excerpt_separator(self) -> str | None:
         """The marker that ends the excerpt; empty disables excerpts."""
@@ -309,9 +316,23 @@ class Fields:
                 return first
         return ""
 
+    def page_categories(self, folders: Iterable[str]) -> tuple[str, ...]:
+        """The categories of a post as Jekyll has them in URLs: of its folders, of `categories`, of `category`."""
+        names = list(folders)
+        for key in reversed(self._present.get("category", ())):
+            value = self._look_up(key)
+            stated = value.value if value is not None else None
+            if isinstance(stated, list):
+                names += [str(name) for name in stated[:MAX_ITEMS] if _is_text(name) and not _is_null(name)]
+            elif not _is_null(stated) and _is_text(stated):
+                names += stated[:MAX_RAW].split() if key == "categories" else [stated]
+        return tuple(names)
+
     def topics(self) -> tuple[str, ...]:
         """Topics in the given order, each once: of all keys of the first alternative that is present."""
         combined = self._combined("topics")
+        if self._layout == "jekyll" and any(key == "tag" for key, _ in combined):  # which reads one of them
+            combined = [pair for pair in combined if pair[0] != "tags"]
         if len(combined) == 1:
             return unique_topics(self._names(*combined[0])[:MAX_TOPICS])
         lists = [self._names(key, value) for key, value in combined]
@@ -330,6 +351,8 @@ class Fields:
         stated = value.value if isinstance(value.value, list) else [value.value]
         if has_words:
             stated = _words(value.value[:MAX_RAW])
+        if self._layout == "jekyll":
+            stated = [name for item in stated for name in (item if isinstance(item, list) else [item])]
         if self._layout != "plain":  # site generators ignore null
             stated = [name for name in stated if not _is_null(name)]
         names = [plain_text(name[:MAX_RAW]) for name in stated[:MAX_ITEMS] if _is_text(name) and not _is_null(name)]

@@ -9,12 +9,14 @@ from datetime import datetime
 from urllib.parse import quote
 
 from aggregator.links import http_url
+from aggregator.parse.dates import format_time
 from aggregator.paths import unescape_path
+from aggregator.settings import DATE_PLACEHOLDERS
 from aggregator.unicode import normal_form, xml_text
 
 _DATED_NAME = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:[-_ ](.+))?", re.DOTALL)
 _DATED_PATH = re.compile(r"(?:^|/)([0-9]{4})[/-]([0-9]{1,2})[/-]([0-9]{1,2})(?=[/_ -]|$)")
-_PLACEHOLDER = re.compile(r"\{(path|slug|year|month|day)\}")
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _COMPLETE = ("/", ".html", ".htm")
 """Endings of a stated path that is complete."""
 _SAFE = "/%!$&'()*+,;=@~"
@@ -74,7 +76,7 @@ def page_url(template: str, path: PagePath, stated: str | None, slug: str, publi
     other placeholder and the stated path is not complete. `published` is in the site's time zone.
     """
     if stated is not None:
-        first, *more = _PLACEHOLDER.finditer(template)
+        first, *more = PLACEHOLDER.finditer(template)
         tail = "" if more or stated.endswith(_COMPLETE) else template[first.end() :]
         return http_url(template[: first.start()] + quote_path(stated.lstrip("/")) + tail)
     values = {
@@ -82,10 +84,22 @@ def page_url(template: str, path: PagePath, stated: str | None, slug: str, publi
         "slug": slug.strip("/") or path.slug,
     }
     if published is not None:
-        values |= {"year": f"{published:%Y}", "month": f"{published:%m}", "day": f"{published:%d}"}
-    if any(match[1] not in values for match in _PLACEHOLDER.finditer(template)):
+        values |= {name: format_time(published, form) for name, form in DATE_PLACEHOLDERS.items() if name in template}
+    if any(match[1] not in values for match in PLACEHOLDER.finditer(template)):
         return None
-    return _PLACEHOLDER.sub(lambda match: quote_path(values[match[1]]), template)
+    return PLACEHOLDER.sub(lambda match: quote_path(values[match[1]]), template)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Scheme and host of an absolute URL, and the rest."""
+    end = len("/".join(url.split("/", 3)[:3]))
+    return url[:end], url[end:]
+
+
+def site_url(template: str, stated: str | None) -> str:
+    """The URL of the site, without a slash at its end: as the config states it, else the folder in the link template
+    that has no placeholder."""
+    return (stated or template.partition("{")[0].rpartition("/")[0]).rstrip("/")
 
 
 def _midnight(match: re.Match[str]) -> datetime | None:

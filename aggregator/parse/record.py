@@ -2,7 +2,7 @@
 
     bytes -> text -> front matter + body -> fields -> completed from path and source -> Record with its hashes
              front_matter/                  fields    page_path, jekyll, hugo
-                             body -> safe HTML, if a feed shows it (body); an excerpt as summary (excerpt)
+                             body -> safe HTML, if a feed shows it, and an excerpt as summary (record_body)
 
 The fields and their rules are in docs/spec.md, Records. A key that is not mapped never becomes a value.
 """
@@ -15,24 +15,23 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
 from aggregator.parse.bounds import MAX_SUMMARY
 from aggregator.parse.cascade import NO_CONTEXT, CascadeError, PageContext, inherit_values, read_cascade
-from aggregator.parse.excerpt import excerpt_text, without_template_tags
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
-from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Limits, Value
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Value
 from aggregator.parse.hugo import content_path, read_hugo_path, slug_path, stated_url, url_tokens
-from aggregator.parse.jekyll import read_jekyll_path
+from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FLAGS, HIDING_DATES, FieldKeys, read_keys
-from aggregator.parse.page_path import PagePath, language_key, page_url, path_date, plain_path
+from aggregator.parse.page_path import PagePath, language_key, page_url, path_date, plain_path, site_url
+from aggregator.parse.record_body import RecordBody
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch
-from aggregator.unicode import xml_text
 
 
 def parse_record(
@@ -66,7 +65,7 @@ def read_path(
 ) -> PagePath:
     """What the escaped POSIX path of a file states by the conventions of its source."""
     if source.layout == "jekyll":
-        return read_jekyll_path(path, below_posts=os.path.basename(source.root.rstrip(os.sep)) == "_posts")
+        return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     if source.layout == "hugo":
         return read_hugo_path(
             path,
@@ -93,7 +92,8 @@ def _parse(
     keys = read_keys(source.fields, has_cascade=source.layout == "hugo")
     try:
         limits = Limits(source.max_depth, source.max_nodes)
-        front_matter, body = read_front_matter(decode_text(raw), keys.allowed, limits, fast=fast)
+        text = decode_text(raw)
+        front_matter, body = _split(text, keys.allowed, limits, file.path, source, fast=fast)
         values = _inherit(front_matter, keys, file.path, source, context)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.hint)
@@ -116,7 +116,7 @@ def _parse(
         fields.warn_of_near_misses(misses)
         own = None if values is front_matter.values else fields_of(front_matter.values, Fields)
         is_toml = front_matter.is_toml
-        return _make_record(fields, own, body, file, source, digest, context, public=public, is_toml=is_toml)
+        return _make_record(fields, own, text, body, file, source, digest, context, public=public, is_toml=is_toml)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
 
@@ -140,6 +140,18 @@ def _inherit(
     return inherit_values(front_matter.values, cascades, content_path(path, source.known_languages))
 
 
+def _split(
+    text: str, allowed: AllowedKeys, limits: Limits, path: str, source: Source, *, fast: bool
+) -> tuple[FrontMatter, str]:
+    """Front matter and body. Raises FrontMatterError. A post of Jekyll needs no front matter."""
+    try:
+        return read_front_matter(text, allowed, limits, fast=fast, dots=source.layout == "jekyll")
+    except FrontMatterError as error:
+        if not error.missing or source.layout != "jekyll" or read_path(path, source).date is None:
+            raise
+        return FrontMatter(allowed), text.strip()
+
+
 class _FileFields(NamedTuple):
     """The fields as the file states them, without what its path and its source add."""
 
@@ -154,7 +166,8 @@ class _FileFields(NamedTuple):
 def _make_record(
     fields: Fields,
     own: Fields | None,
-    body: str,
+    text: str,
+    body_text: str,
     file: SourceFile,
     source: Source,
     digest: bytes,
@@ -164,7 +177,8 @@ def _make_record(
     is_toml: bool,
 ) -> Record:
     """The record. `own` has the fields without those of cascades, if there are any: they do not identify a rename."""
-    stated = _read_fields(fields, body, source)
+    body = RecordBody(body_text, file.path, source)
+    stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
         path = fields.page_path = _page_path(fields, file, source, context, is_toml=is_toml)
@@ -172,9 +186,11 @@ def _make_record(
         public = public and not path.hidden
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
-    body_html = _render_body(body, content, source)
-    identity = stated if own is None else _read_fields(own, body, source)
-    stored_json, content_hash, visible_hash, text_hash = _hash_content(identity, content, body, body_html)
+    body_html = ""
+    if source.body_base is not None:  # else no feed shows bodies
+        body_html = body.render(content.link or source.body_base, _parameters(content, published, source))
+    identity = stated if own is None else _read_fields(own, body, file, source)
+    stored_json, content_hash, visible_hash, text_hash = _hash_content(identity, content, body.text, body_html)
     return Record(
         file=file,
         digest=digest,
@@ -194,8 +210,8 @@ def _make_record(
             repr(quality), repr(heat), "true" if public else "false", _json_time(published), _json_time(stated.expires)
         ),
         text_hash=text_hash,
-        sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body),
-        warnings=tuple(fields.warnings),
+        sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body_text),
+        warnings=(*fields.warnings, *body.warnings(text, file.path)),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
     )
@@ -210,15 +226,21 @@ def _page_path(fields: Fields, file: SourceFile, source: Source, context: PageCo
     return read_path(file.path, source, is_zola=is_zola, takes_date=takes_date, section_slugs=slugs)
 
 
-def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
+def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> _FileFields:
     title = fields.text("title")
     if not title and source.layout == "plain":
         raise fields.unusable("title", "no title", "add 'title: …'", value=None)
     link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
     path_url = http_url(path) if path else None
+    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
+    summary = fields.text("summary", MAX_SUMMARY)
+    if not summary:
+        summary = body.excerpt(
+            fields.excerpt_separator(), _excerpt_parameters(title, published, body, file.path, source)
+        )
     content = Content(
         title=title,
-        summary=fields.text("summary", MAX_SUMMARY) or excerpt_text(body, source.layout, fields.excerpt_separator()),
+        summary=summary,
         body_html="",
         link=link or path_url,
         original_link=original if original != link else None,
@@ -231,9 +253,8 @@ def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
         video_url=fields.video_url(),
         related=fields.related(),
     )
-    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
     updated, updated_place = fields.updated()
-    if published is None and path:
+    if published is None and path and source.layout != "jekyll":
         published = _in_zone(path_date(path), source)
     return _FileFields(content, published, expires, updated, updated_place, None if path_url else path)
 
@@ -253,8 +274,7 @@ def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Sourc
         added["topics"] = unique_topics((*path.topics, *content.topics, *source.topics))
     if source.link_template and content.link is None:
         local = published.astimezone(source.timezone) if published else None
-        make_url = _hugo_url if source.layout == "hugo" else _page_url
-        added["link"] = make_url(fields, stated, path, source.link_template, local)
+        added["link"] = _make_link(fields, stated, path, local, source, source.link_template)
     if source.layout != "plain" and (link := added.get("link", content.link)):
         added["images"] = fields.images(str(link))
     if source.layout == "hugo" and published is None:
@@ -262,8 +282,17 @@ def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Sourc
     return content._replace(**added), published  # type: ignore[arg-type]
 
 
-def _page_url(fields: Fields, stated: _FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
-    return page_url(template, path, stated.path, fields.text("slug"), local)
+def _make_link(
+    fields: Fields, stated: _FileFields, path: PagePath, local: datetime | None, source: Source, template: str
+) -> str | None:
+    """The URL of the page as its site makes it; `local` is its published date in the zone of the site."""
+    if source.layout == "hugo":
+        return _hugo_url(fields, stated, path, template, local)
+    slug = fields.text("slug")
+    if source.layout == "jekyll":
+        post = Post(path, slug, fields.page_categories(path.topics), local)
+        return post_url(template, site_url(template, source.site_url), stated.path, post)
+    return page_url(template, path, stated.path, slug, local)
 
 
 def _hugo_url(fields: Fields, stated: _FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
@@ -285,13 +314,28 @@ def _is_dated_by_name(fields: Fields) -> bool:
     return fields.keys_of("published_at")[:1] == (FILE_NAME,)
 
 
-def _render_body(body: str, content: Content, source: Source) -> str:
-    """The body as safe HTML; empty if no feed shows bodies."""
-    if source.body_base is None:
-        return ""
-    from aggregator.parse.body import render_body  # slow to import
+def _excerpt_parameters(
+    title: str, published: datetime | None, body: RecordBody, path: str, source: Source
+) -> dict[str, Any]:
+    """What templates in the start of a body can show, before the record is complete."""
+    if source.layout != "jekyll" or "{{" not in body.text:
+        return {"title": title}
+    place = read_path(path, source)
+    published = published or _in_zone(place.date, source)
+    return {"title": title or place.title, **({"date": published.astimezone(source.timezone)} if published else {})}
 
-    return render_body(without_template_tags(body, source.layout), content.link or source.body_base)
+
+def _parameters(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
+    """What templates in a body can show of the record."""
+    if source.layout != "jekyll":
+        return {"title": content.title, "description": content.summary, "summary": content.summary}
+    page: dict[str, Any] = {"title": content.title}
+    if published:
+        page["date"] = published.astimezone(source.timezone)
+    if content.link and source.link_template:
+        site = site_url(source.link_template, source.site_url)
+        page["url"] = content.link.removeprefix(site if content.link.startswith(f"{site}/") else "")
+    return page
 
 
 def _hash_content(stated: _FileFields, content: Content, body: str, body_html: str) -> tuple[str, bytes, bytes, bytes]:
@@ -310,7 +354,7 @@ def _hash_content(stated: _FileFields, content: Content, body: str, body_html: s
 
 
 def _text_hash(content: Content, body: str) -> bytes:
-    return _hash(_json(content.title), _json(content.summary), _json(xml_text(body)))
+    return _hash(_json(content.title), _json(content.summary), _json(body))
 
 
 def _hash(*parts: str) -> bytes:

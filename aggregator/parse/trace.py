@@ -130,7 +130,7 @@ def _from_elsewhere(
         else:
             yield FieldTrace("link", "link_template", content.link, None, "config")
     if record.published and not own["published_at"]:
-        yield _trace_date(record, place, read, own)
+        yield _trace_date(record, place, read, own if source.layout != "jekyll" else {**own, "path": None})
     if content.language and not own["language"]:
         yield FieldTrace("language", None, content.language, None, "path")
     if place.topics:

@@ -20,6 +20,7 @@ from aggregator.parse.front_matter.yaml import read_yaml
 
 _OPENING = re.compile(r"(?:---(yaml|toml|json)?|(\+\+\+))[ \t]*(?=\n|\Z)")
 _CLOSING = {fence: re.compile(rf"\n{re.escape(fence)}[ \t]*(?=\n|\Z)") for fence in ("---", "+++")}
+_CLOSING_OR_DOTS = re.compile(r"\n(?:---|\.\.\.)[ \t]*(?=\n|\Z)")
 _OBJECT = re.compile(r"\{(?![{%<#])")  # `{{`, `{%`, `{<` and `{#` begin template tags
 _Reader = Callable[[str, int, AllowedKeys, Limits], FrontMatter]
 _READERS: dict[str, _Reader] = {"yaml": read_yaml, "toml": read_toml, "json": read_json}
@@ -32,11 +33,14 @@ def has_front_matter(text: str) -> bool:
 
 
 def read_front_matter(
-    text: str, allowed: AllowedKeys, limits: Limits, *, fast: bool = False
+    text: str, allowed: AllowedKeys, limits: Limits, *, fast: bool = False, dots: bool = False
 ) -> tuple[FrontMatter, str]:
-    """The front matter of a file, and its body. Raises FrontMatterError. With `fast`, positions may be missing."""
+    """The front matter of a file, and its body. Raises FrontMatterError.
+
+    With `fast`, positions may be missing. With `dots`, a line `...` ends YAML too, as in Jekyll.
+    """
     opening_line = text.count("\n", 0, len(text) - len(text.lstrip())) + 1  # the library strips the lines before it
-    handler = _Handler(allowed, limits, opening_line, fast=fast)
+    handler = _Handler(allowed, limits, opening_line, fast=fast, dots=dots)
     _, body = frontmatter.parse(text, handler=handler)
     return handler.front_matter, body
 
@@ -46,8 +50,8 @@ class _Handler(BaseHandler):
 
     front_matter: FrontMatter
 
-    def __init__(self, allowed: AllowedKeys, limits: Limits, opening_line: int, *, fast: bool) -> None:
-        self._allowed, self._limits, self._fast = allowed, limits, fast
+    def __init__(self, allowed: AllowedKeys, limits: Limits, opening_line: int, *, fast: bool, dots: bool) -> None:
+        self._allowed, self._limits, self._fast, self._dots = allowed, limits, fast, dots
         self._opening_line = opening_line
         self._first_line = opening_line + 1
         self._read: _Reader = read_yaml
@@ -65,9 +69,10 @@ class _Handler(BaseHandler):
             start = text[:3].rstrip()
             cut = "\n" not in text and any(fence.startswith(start) for fence in _CLOSING)
             hint = "begin the file with a line '---'"
-            raise FrontMatterError(self._opening_line, 1, "no front matter", hint, unclosed=cut)
+            raise FrontMatterError(self._opening_line, 1, "no front matter", hint, unclosed=cut, missing=not cut)
         fence = opening[2] or "---"
-        closing = _CLOSING[fence].search(text, opening.end())
+        is_yaml = opening[1] in (None, "yaml") and fence == "---"
+        closing = (_CLOSING_OR_DOTS if is_yaml and self._dots else _CLOSING[fence]).search(text, opening.end())
         if closing is None:
             raise self._unclosed_error(fence)
         self._read = read_toml if opening[2] else _READERS[opening[1] or "yaml"]

@@ -22,11 +22,20 @@ class FrontMatterError(Exception):
     """The front matter cannot be used. `line` and `column` count from 1."""
 
     def __init__(
-        self, line: int, column: int, what: str, hint: str, *, unclosed: bool = False, key: str | None = None
+        self,
+        line: int,
+        column: int,
+        what: str,
+        hint: str,
+        *,
+        unclosed: bool = False,
+        missing: bool = False,
+        key: str | None = None,
     ) -> None:
         super().__init__(what)
         self.line, self.column, self.what, self.hint = line, column, what, hint
         self.unclosed = unclosed  # the end is missing; the file may still be being written
+        self.missing = missing  # the file has no front matter at all
         self.key = key  # the mapped key that is wrong, if any
 
 

@@ -1,0 +1,286 @@
+"""Liquid in the body of a Jekyll post -> Markdown or HTML. Pure.
+
+    text -> tokens, paired with their ends (liquid_tokens) -> text
+                                    expressions (liquid_values)
+
+Jekyll reads Liquid before Markdown, so it is also read in code. Only what the file, its path and the config state is
+known. A tag without its end, or one that cannot be read, is a problem and is shown as written.
+
+python-liquid was measured and is not used: its expressions take quadratic time (1 MB of `{{` did not end in 100 s), its
+filters and loops make a value before any limit looks at it, and it costs 110 ms of start-up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any, ClassVar
+
+from aggregator.parse.liquid_tokens import ADDED, MAX_TOKENS, Token, Tokenizer, pair_tokens
+from aggregator.parse.liquid_values import (
+    UNKNOWN,
+    Expression,
+    LiquidSyntaxError,
+    Scope,
+    TooMuchWorkError,
+    shown,
+    to_integer,
+)
+from aggregator.parse.page_links import MARK, mark_page_href
+from aggregator.parse.template import MAX_PROBLEMS, Expanded, TemplateProblem, code_html, template_problem
+
+MAX_STEPS = 100_000
+"""Most tokens that are rendered, in loops too."""
+MAX_DEPTH = 40
+"""Most nested blocks."""
+MAX_OUTPUT = 4_000_000
+"""Characters of an expanded body."""
+
+_LANGUAGE = re.compile(r"[\w.+#-]++")
+_HINT = "correct it, or put it between {% raw %} and {% endraw %}"
+_Rendered = tuple[str, str]
+"""A text, and the tag that leaves the loop around it, if one does."""
+
+
+def expand_liquid(body: str, page: Mapping[str, Any], site_url: str | None, *, is_part: bool = False) -> Expanded:
+    """The body without Liquid.
+
+    `page` is what is known of it (`title`, `url`, `date` in the zone of the site …), as Liquid sees it. `site_url` is
+    the URL of the site that the page belongs to, without a slash at its end. `is_part`: only the start of a body, in
+    which blocks may have lost their ends.
+    """
+    if "{{" not in body and "{%" not in body:
+        return Expanded(body, ())
+    body = body.replace(MARK, "")
+    return _Body(body, Scope(page, site_url), is_part=is_part).expand()
+
+
+class _Body:
+    """Renders the tokens of one body."""
+
+    def __init__(self, body: str, scope: Scope, *, is_part: bool) -> None:
+        tokenizer = Tokenizer(body, is_part=is_part)
+        self._body, self._scope = body, scope
+        self._tokens = list(islice(tokenizer.tokens(), MAX_TOKENS + 1))
+        self._problems = tokenizer.problems
+        self._counters: dict[str, int] = {}  # of `increment` by name, of `cycle` by group after a space
+        self._is_too_long = len(self._tokens) > MAX_TOKENS
+        self._steps = self._size = self._depth = 0
+        if not self._is_too_long:
+            pair_tokens(self._tokens, is_part=is_part)
+
+    def expand(self) -> Expanded:
+        try:
+            self._spend(MAX_STEPS if self._is_too_long else 0)
+            text = self._render(0, len(self._tokens))[0]
+        except TooMuchWorkError:
+            text, self._problems = self._body, {0: "the Liquid of this body takes too much work"}
+        return Expanded(text, tuple(self._told_problems()))
+
+    def _told_problems(self) -> Iterator[TemplateProblem]:
+        for start in sorted(self._problems)[:MAX_PROBLEMS]:
+            yield template_problem(self._body, start, self._problems[start], _HINT)
+
+    def _spend(self, steps: int, size: int = 0) -> None:
+        self._steps += steps
+        self._size += size
+        if self._steps >= MAX_STEPS or self._size > MAX_OUTPUT:
+            raise TooMuchWorkError
+
+    def _render(self, first: int, last: int) -> _Rendered:
+        """These tokens."""
+        self._depth += 1
+        self._spend(MAX_STEPS if self._depth > MAX_DEPTH else 0)
+        out: list[str] = []
+        index, left = first, ""
+        while index < last and not left:
+            token = self._tokens[index]
+            if token.kind == "text":
+                text = token.text
+            elif token.problem:
+                text = self._show_as_written(token)
+            else:
+                text, left = self._render_token(token, index, out[-1] if out else "")
+            self._spend(1, len(text))
+            out.append(text)
+            index = max(index, token.end) + 1
+        self._depth -= 1
+        return "".join(out), left
+
+    def _show_as_written(self, token: Token) -> str:
+        self._problems[token.start] = token.problem
+        return token.text
+
+    def _render_token(self, token: Token, index: int, before: str) -> _Rendered:
+        """A tag or output; `before` is the text before it."""
+        try:
+            if token.kind == "output":
+                return shown(Expression(token.markup, self._scope).output()), ""
+            if token.name in ADDED:  # as a part of a URL, it makes that unknown
+                return shown(UNKNOWN) if before and not before[-1].isspace() else "", ""
+            return self._tags[token.name](self, token, index)
+        except LiquidSyntaxError:
+            token.problem = f"'{token.name}' cannot be read" if token.name else "an output cannot be read"
+        text = self._show_as_written(token)
+        if token.end < 0:
+            return text, ""
+        for branch in token.branches:
+            self._tokens[branch].problem = token.problem
+        inner, left = self._render(index + 1, token.end)
+        return text + inner + self._tokens[token.end].text, left
+
+    def _if(self, token: Token, index: int) -> _Rendered:
+        """`if` and `unless`, with their branches."""
+        holds = Expression(token.markup, self._scope).condition() is (token.name == "if")
+        start = index
+        for branch in (*token.branches, token.end):
+            if holds:
+                return self._render(start + 1, branch)
+            start, following = branch, self._tokens[branch]
+            holds = following.name == "else" or (
+                following.name == "elsif" and Expression(following.markup, self._scope).condition()
+            )
+        return "", ""
+
+    def _case(self, token: Token, _index: int) -> _Rendered:
+        value = Expression(token.markup, self._scope).value()
+        texts: list[str] = []
+        ends = (*token.branches[1:], token.end)
+        for branch, end in zip(token.branches, ends, strict=False):
+            following = self._tokens[branch]
+            holds = not texts if following.name == "else" else self._matches(following.markup, value)
+            if holds:
+                text, left = self._render(branch + 1, end)
+                texts.append(text)
+                if left:
+                    return "".join(texts), left
+        return "".join(texts), ""
+
+    def _matches(self, markup: str, value: Any) -> bool:
+        expression = Expression(markup, self._scope)
+        values = [expression.value()]
+        while expression.take(",", "or"):
+            values.append(expression.value())
+        expression.end()
+        return value is not UNKNOWN and value in values
+
+    def _for(self, token: Token, index: int) -> _Rendered:
+        name, items = self._loop(token.markup)
+        loop_end = token.branches[0] if token.branches else token.end
+        if not items:
+            return self._render(loop_end + 1, token.end) if token.branches else ("", "")
+        variables = self._scope.variables
+        outer = {key: variables[key] for key in (name, "forloop") if key in variables}
+        texts: list[str] = []
+        for position, item in enumerate(items):
+            variables[name] = item
+            variables["forloop"] = {
+                "length": len(items), "index": position + 1, "index0": position, "first": position == 0,
+                "last": position == len(items) - 1, "rindex": len(items) - position,
+            }  # fmt: skip
+            text, left = self._render(index + 1, loop_end)
+            self._steps += 1  # of an empty body too
+            texts.append(text)
+            if left == "break":
+                break
+        for key in (name, "forloop"):
+            variables.pop(key, None)
+        variables |= outer
+        return "".join(texts), ""
+
+    def _loop(self, markup: str) -> tuple[str, Any]:
+        """The variable of a loop, and its items."""
+        expression = Expression(markup, self._scope)
+        name = expression.name()
+        if not expression.take("in"):
+            raise LiquidSyntaxError
+        value = expression.value()
+        items = value if isinstance(value, list | range) else [value] if isinstance(value, str) and value else []
+        bounds = {"limit": len(items), "offset": 0}
+        is_reversed = False
+        while not expression.is_read:
+            if expression.take("reversed"):
+                is_reversed = True
+                continue
+            expression.take(",")
+            key = expression.name()
+            if key not in bounds or not expression.take(":"):
+                raise LiquidSyntaxError
+            bounds[key] = max(to_integer(expression.value()), 0)
+        items = items[bounds["offset"] : bounds["offset"] + bounds["limit"]]
+        return name, items[::-1] if is_reversed else items
+
+    def _assign(self, token: Token, _index: int) -> _Rendered:
+        name, equals, markup = token.markup.partition("=")
+        if not equals or not name.strip():
+            raise LiquidSyntaxError
+        self._scope.variables[name.strip()] = Expression(markup, self._scope).output()
+        return "", ""
+
+    def _capture(self, token: Token, index: int) -> _Rendered:
+        name = token.markup.strip(" \t\n'\"")
+        if not name:
+            raise LiquidSyntaxError
+        self._scope.variables[name], left = self._render(index + 1, token.end)
+        return "", left
+
+    def _highlight(self, token: Token, index: int) -> _Rendered:
+        language = _LANGUAGE.match(token.markup.strip())
+        if language is None:
+            raise LiquidSyntaxError
+        code, left = self._render(index + 1, token.end)
+        return code_html(code.strip("\n").rstrip(), language[0].lower().replace("+", "-")), left
+
+    def _comment(self, _token: Token, _index: int) -> _Rendered:
+        return "", ""
+
+    def _page_link(self, token: Token, _index: int) -> _Rendered:
+        """The marked href of `post_url` or `link`."""
+        href = mark_page_href("post" if token.name == "post_url" else "link", token.markup)
+        return href if href and "{" not in token.markup else shown(UNKNOWN), ""
+
+    def _echo(self, token: Token, _index: int) -> _Rendered:
+        return shown(Expression(token.markup, self._scope).output()), ""
+
+    def _count(self, token: Token, _index: int) -> _Rendered:
+        """`increment` and `decrement`, whose numbers are no variables for `assign`."""
+        name = token.markup.strip()
+        number = self._counters.get(name, 0) - (token.name == "decrement")
+        self._counters[name] = number + (token.name == "increment")
+        return str(number), ""
+
+    def _cycle(self, token: Token, _index: int) -> _Rendered:
+        expression = Expression(token.markup, self._scope)
+        values, group = [expression.value()], token.markup
+        if expression.take(":"):
+            values, group = [expression.value()], shown(values[0])
+        while expression.take(","):
+            values.append(expression.value())
+        expression.end()
+        turn = self._counters.get(f" {group}", 0)
+        self._counters[f" {group}"] = turn + 1
+        return shown(values[turn % len(values)]), ""
+
+    def _leave(self, token: Token, _index: int) -> _Rendered:
+        return "", token.name
+
+    _tags: ClassVar[Mapping[str, Callable[[_Body, Token, int], _Rendered]]] = {
+        "assign": _assign,
+        "break": _leave,
+        "capture": _capture,
+        "case": _case,
+        "comment": _comment,
+        "continue": _leave,
+        "cycle": _cycle,
+        "decrement": _count,
+        "echo": _echo,
+        "for": _for,
+        "highlight": _highlight,
+        "if": _if,
+        "increment": _count,
+        "link": _page_link,
+        "post_url": _page_link,
+        "unless": _if,
+        "#": _comment,
+    }
