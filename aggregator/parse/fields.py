@@ -269,6 +269,10 @@ class Fields:
         _, value = self._find("excerpt_separator")
         return value.value if value is not None and _is_text(value.value) else None
 
+    def key(self, field: str) -> str:
+        """The key that states `field`; its own name if none does."""
+        return self._find(field)[0]
+
     def place(self, field: str) -> tuple[int, int]:
         """Line and column of the value of `field`, 0 without one."""
         _, value = self._find(field)

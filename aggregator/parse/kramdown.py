@@ -8,19 +8,22 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping
+from itertools import islice
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block import StateBlock, list_block
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 
 MAX_LIST = 1_000
-"""Characters of an attribute list."""
+"""Characters of an attribute list, or of an extension in a line."""
+MAX_CELLS = 10_000
+"""Cells of a table without a head."""
 
 _EXTENSION = re.compile(r"\{::(comment|nomarkdown|options)(?:\s[^{}]*+)?+\}")
 _EXTENSION_END = re.compile(r"\{:/(?:comment|nomarkdown|options)?+\}")
 _ATTRIBUTE_LIST = re.compile(r"\{:(?![:/])[^{}\n]++\}")
-_SELF_CLOSED = re.compile(r"\{::(?:comment|nomarkdown|options)(?:\s[^{}]*+)?/\}")
+_SELF_CLOSED = re.compile(r"\{::(?:comment|nomarkdown|options)(?:\s(?:[^{}/]|/(?!\}))*+)?+/\}")
 _ITEM_LIST = re.compile(r"\{:(?![:/])[^{}\n]++\}[ \t]*+")
 _ABBREVIATION = re.compile(r"\*\[[^\]\n]++\]:")
 _TAG = re.compile(
@@ -29,6 +32,9 @@ _TAG = re.compile(
     r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+\"|'[^']*+')*+>",
     re.IGNORECASE,
 )
+_PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
+_IN_CELL = re.compile(r"`[^`\n]*+`|\\.|(\|)")
+_SEPARATOR = re.compile(r"[+|: \t-]++")
 _MARKDOWN = re.compile(r"""\smarkdown=["']?(?:1|block|span)\b""")
 
 
@@ -38,6 +44,7 @@ def add_lists(parser: MarkdownIt) -> None:
     parser.block.ruler.before("table", "attribute_list", _read_line, {"alt": terminates})
     parser.block.ruler.before("table", "extension", _read_extension)
     parser.inline.ruler.before("link", "attribute_list", _read_span_list)
+    parser.inline.ruler.before("link", "extension", _read_span_extension)
     parser.core.ruler.after("block", "item_attributes", _drop_item_lists)
 
 
@@ -106,11 +113,92 @@ def _ends_span(state: StateInline) -> bool:
     return delimiter is not None and delimiter.close and delimiter.token == len(state.tokens) - 1
 
 
+def _read_span_extension(state: StateInline, silent: bool) -> bool:
+    """An extension in a line."""
+    limit = min(state.posMax, state.pos + MAX_LIST)
+    opening = _EXTENSION.match(state.src, state.pos, limit)
+    closing = _EXTENSION_END.search(state.src, opening.end(), limit) if opening else None
+    if opening is None or closing is None:
+        return False
+    if not silent and opening[1] == "nomarkdown":
+        state.push("html_inline", "", 0).content = state.src[opening.end() : closing.start()]
+    state.pos = closing.end()
+    return True
+
+
 def _drop_item_lists(state: StateCore) -> None:
     """Removes the attribute list at the start of a list item."""
     for item, _, line in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
         if item.type == "list_item_open" and line.type == "inline":
             line.content = _ITEM_LIST.sub("", line.content, count=1) if line.content.startswith("{:") else line.content
+
+
+def add_breaks(parser: MarkdownIt) -> None:
+    """Two backslashes at the end of a line break it."""
+    parser.inline.ruler.before("escape", "break", _read_break)
+
+
+def _read_break(state: StateInline, silent: bool) -> bool:
+    if not state.src.startswith("\\\\\n", state.pos):
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos += 3
+    return True
+
+
+def limit_lists(parser: MarkdownIt) -> None:
+    """`1)` begins no list."""
+    parser.block.ruler.at("list", _read_list, {"alt": ["paragraph", "reference", "blockquote"]})
+
+
+def _read_list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    begin = state.bMarks[start] + state.tShift[start]
+    return not _PARENTHESIS.match(state.src, begin) and list_block(state, start, end, silent)
+
+
+def add_tables(parser: MarkdownIt) -> None:
+    """Lines with a `|` each are a table, even without a head."""
+    parser.block.ruler.before("table", "headless_table", _read_table)
+
+
+def _read_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    if silent or state.level or (start and not state.isEmpty(start - 1)) or state.is_code_block(start):
+        return False
+    rows: list[list[str]] = []
+    left, last = MAX_CELLS, start
+    while last < end and not state.isEmpty(last):
+        line = state.src[state.bMarks[last] : state.eMarks[last]].strip()
+        is_separator = _SEPARATOR.fullmatch(line) is not None and "-" in line
+        cells = [] if is_separator else _cells(line, left)
+        left -= len(cells)
+        if (is_separator and last == start + 1) or (not is_separator and len(cells) < 2) or left <= 0:
+            return False  # with a head it is any system's table
+        rows.append(cells)
+        last += 1
+    if not any(rows):
+        return False
+    state.push("table_open", "table", 1)
+    state.push("tbody_open", "tbody", 1)
+    for cells in filter(None, rows):
+        state.push("tr_open", "tr", 1)
+        for cell in cells[not cells[0] : len(cells) - (not cells[-1])]:
+            state.push("td_open", "td", 1)
+            token = state.push("inline", "", 0)
+            token.content, token.children = cell, []
+            state.push("td_close", "td", -1)
+        state.push("tr_close", "tr", -1)
+    state.push("tbody_close", "tbody", -1)
+    state.push("table_close", "table", -1)
+    state.line = last
+    return True
+
+
+def _cells(line: str, most: int) -> list[str]:
+    """The cells of a line, at most so many; those at its ends are empty if a `|` is there."""
+    bars = list(islice((part for part in _IN_CELL.finditer(line) if part[1]), most))
+    starts, ends = [0, *(bar.end() for bar in bars)], [*(bar.start() for bar in bars), len(line)]
+    return [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
 
 
 def add_html(parser: MarkdownIt) -> None:

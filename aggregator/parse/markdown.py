@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.footnote.index import footnote_ref
@@ -40,7 +42,10 @@ MAX_LABEL = 200
 _HEADING_ATTRIBUTES = re.compile(
     r"""\s*+(?:[#.][\w:-]++|[\w:-]++=(?:"[^"]*+"|'[^']*+'|[^\s"'{}]++))(?:\s++|(?=[#.]|\Z)|\Z)"""
 )
-_BARE_URL = re.compile(r"(?<![\w/.@&-])(?:https?|ftp)://[^\s<>\"]++")
+_BARE_URL = re.compile(
+    r"(?<![\w/.@&+-])(?:(?:(?:https?|ftp)://|(www\.))[^\s<>\"]++|([\w.+-]++@[\w-]++(?:\.[\w-]++)++))", re.ASCII
+)
+_URL_SIGNS = ("://", "www.", "@")
 _LINK_TAG = re.compile(r"<(/?)a[\s>]", re.IGNORECASE)
 _FORMULAS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 
@@ -110,7 +115,8 @@ def _parser_for(text: str, layout: Layout) -> MarkdownIt:
 def _parser(layout: Layout, needed: tuple[bool, ...]) -> MarkdownIt:
     """The Markdown parser with the plugins that are needed. It leaves URLs to the sanitiser."""
     # beyond `maxNesting` the library drops blocks silently
-    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": MAX_LEVEL + 2, "tasklists": layout != "plain"})
+    options = {"html": True, "maxNesting": MAX_LEVEL + 2, "tasklists": layout != "plain"}
+    parser = MarkdownIt("commonmark", {**options, "strikethrough_single_tilde": layout == "hugo"})
     parser.enable(["table", "strikethrough"])
     parser.validateLink = _any_url  # type: ignore[assignment,method-assign]  # as the library documents
     parser.normalizeLink = _page_link if layout == "hugo" else str  # type: ignore[assignment,method-assign]
@@ -151,9 +157,13 @@ def _spend_on_inline(state: StateInline, _silent: bool) -> bool:
     return False
 
 
-def _render_item(_parser: object, tokens: Sequence[Token], index: int, *_: object) -> str:
+def _render_item(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    """The start of an item; a box, which a feed cannot tick, is a sign."""
     checked = tokens[index].meta.get("checked")
-    return "<li>" if checked is None else "<li>\u2611 " if checked else "<li>\u2610 "
+    box = "" if checked is None else "\u2611 " if checked else "\u2610 "
+    return renderer.renderToken(tokens, index, options, env) + box
 
 
 # footnotes: feeds show many pages in one, so marks and notes have numbers and no ids
@@ -244,6 +254,20 @@ def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> boo
     return True
 
 
+def _add_quotes(parser: MarkdownIt) -> None:
+    """Two `<` are an opening quotation mark, so no tag begins there."""
+    parser.inline.ruler.before("autolink", "quotes", _keep_quote)
+
+
+def _keep_quote(state: StateInline, silent: bool) -> bool:
+    if not state.src.startswith("<<", state.pos):
+        return False
+    if not silent:
+        state.append_pending("<<")
+    state.pos += 2
+    return True
+
+
 def _add_heading_attributes(parser: MarkdownIt) -> None:
     parser.core.ruler.after("block", "heading_attributes", _drop_heading_attributes)
 
@@ -269,7 +293,7 @@ def _add_links(parser: MarkdownIt) -> None:
 
 def _link_bare_urls(state: StateCore) -> None:
     for token in state.tokens:
-        if token.type == "inline" and token.children and "://" in token.content:
+        if token.type == "inline" and token.children and any(map(token.content.__contains__, _URL_SIGNS)):
             in_link, children = False, list[Token]()
             for child in token.children:
                 if child.type in ("link_open", "link_close"):
@@ -287,7 +311,8 @@ def _with_links(text: Token) -> Iterator[Token]:
         if url.endswith(")") and "(" not in url:
             url = url.rstrip(")").rstrip("?!.,:*_~'\";")
         yield Token("text", "", 0, content=text.content[done : match.start()])
-        yield Token("link_open", "a", 1, attrs={"href": url})
+        scheme = "https://" if match[1] else "mailto:" if match[2] else ""
+        yield Token("link_open", "a", 1, attrs={"href": scheme + url})
         yield Token("text", "", 0, content=url)
         yield Token("link_close", "a", -1)
         done = match.start() + len(url)
@@ -297,20 +322,26 @@ def _with_links(text: Token) -> Iterator[Token]:
 _FOOTNOTES = _Plugin(("[^",), _add_footnotes)
 _DEFINITIONS = _Plugin(("\n:",), deflist_plugin)
 _HEADINGS = _Plugin(("}",), _add_heading_attributes)
+_QUOTES = _Plugin(("<<",), _add_quotes)
 _PLUGINS: dict[Layout, tuple[_Plugin, ...]] = {
     "hugo": (
         _FOOTNOTES,
         _DEFINITIONS,
         _HEADINGS,
+        _QUOTES,
         _Plugin(("$", "\\(", "\\["), _add_formulas),
-        _Plugin(("://",), _add_links),
+        _Plugin(_URL_SIGNS, _add_links),
     ),
     "jekyll": (
         _FOOTNOTES,
         _DEFINITIONS,
         _HEADINGS,
+        _QUOTES,
         _Plugin(("$$",), _add_display_formulas),
         _Plugin(("{:", "*[", "\n^"), kramdown.add_lists),
+        _Plugin(("|",), kramdown.add_tables),
         _Plugin(("<",), kramdown.add_html),
+        _Plugin(("\\\\\n",), kramdown.add_breaks),
+        _Plugin(tuple(f"{digit})" for digit in range(10)), kramdown.limit_lists),
     ),
 }

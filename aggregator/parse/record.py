@@ -21,6 +21,7 @@ from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
 from aggregator.parse.bounds import MAX_SUMMARY
 from aggregator.parse.cascade import NO_CONTEXT, CascadeError, PageContext, inherit_values, read_cascade
+from aggregator.parse.excerpt import markdown_text
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Value
@@ -177,7 +178,7 @@ def _make_record(
     is_toml: bool,
 ) -> Record:
     """The record. `own` has the fields without those of cascades, if there are any: they do not identify a rename."""
-    body = RecordBody(body_text, file.path, source)
+    body = RecordBody(body_text, text, file.path, source)
     stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
@@ -188,7 +189,7 @@ def _make_record(
     quality, heat = fields.score("quality"), fields.score("heat")
     body_html = ""
     if source.body_base is not None:  # else no feed shows bodies
-        body_html = body.render(content.link or source.body_base, _parameters(content, published, source))
+        body_html = body.render(content.link or source.body_base, _known_values(content, published, source))
     identity = stated if own is None else _read_fields(own, body, file, source)
     stored_json, content_hash, visible_hash, text_hash = _hash_content(identity, content, body.text, body_html)
     return Record(
@@ -211,7 +212,7 @@ def _make_record(
         ),
         text_hash=text_hash,
         sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body_text),
-        warnings=(*fields.warnings, *body.warnings(text, file.path)),
+        warnings=(*fields.warnings, *body.warnings()),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
     )
@@ -233,11 +234,10 @@ def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Sou
     link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
     path_url = http_url(path) if path else None
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
-    summary = fields.text("summary", MAX_SUMMARY)
+    summary = _stated_summary(fields, source)
     if not summary:
-        summary = body.excerpt(
-            fields.excerpt_separator(), _excerpt_parameters(title, published, body, file.path, source)
-        )
+        known = _known_at_start(title, published, body, file.path, source)
+        summary = body.excerpt(fields.excerpt_separator(), known)
     content = Content(
         title=title,
         summary=summary,
@@ -257,6 +257,12 @@ def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Sou
     if published is None and path and source.layout != "jekyll":
         published = _in_zone(path_date(path), source)
     return _FileFields(content, published, expires, updated, updated_place, None if path_url else path)
+
+
+def _stated_summary(fields: Fields, source: Source) -> str:
+    """The stated summary. In Hugo, a summary is Markdown and a description is text."""
+    summary = fields.text("summary", MAX_SUMMARY)
+    return markdown_text(summary) if source.layout == "hugo" and fields.key("summary") == "summary" else summary
 
 
 def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Source) -> tuple[Content, datetime | None]:
@@ -314,7 +320,7 @@ def _is_dated_by_name(fields: Fields) -> bool:
     return fields.keys_of("published_at")[:1] == (FILE_NAME,)
 
 
-def _excerpt_parameters(
+def _known_at_start(
     title: str, published: datetime | None, body: RecordBody, path: str, source: Source
 ) -> dict[str, Any]:
     """What templates in the start of a body can show, before the record is complete."""
@@ -325,7 +331,7 @@ def _excerpt_parameters(
     return {"title": title or place.title, **({"date": published.astimezone(source.timezone)} if published else {})}
 
 
-def _parameters(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
+def _known_values(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
     """What templates in a body can show of the record."""
     if source.layout != "jekyll":
         return {"title": content.title, "description": content.summary, "summary": content.summary}

@@ -1,13 +1,8 @@
-"""The body of a record: its excerpt, its HTML, and what in its templates cannot be read. Pure.
-
-body -> Markdown without template tags -> HTML (body), or the text of its start (excerpt)
-        shortcodes, liquid
-"""
+"""The body of a record: its excerpt, its HTML, and what in its templates cannot be read. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from aggregator.parse.excerpt import excerpt_text
 from aggregator.parse.page_path import site_url
@@ -19,52 +14,62 @@ from aggregator.unicode import xml_text
 
 
 class RecordBody:
-    """The body of the record at `path`. `parameters` are the fields that its templates can show, by their names."""
+    """The body of the record at `path`, which ends the text of its file.
 
-    def __init__(self, body: str, path: str, source: Source) -> None:
-        self.text = xml_text(body)
-        self._layout = source.layout
-        self._site_url = site_url(source.link_template or "", source.site_url) or None
-        self._is_shown = source.body_base is not None
+    `known` are the fields of the record that its templates can show, by the names that they have there.
+    """
+
+    def __init__(self, body: str, file_text: str, path: str, source: Source) -> None:
+        self._file_text = file_text
+        self._path = path
+        self._source = source
         self._is_html = source.layout != "plain" and path.lower().endswith((".html", ".htm"))
         self._problems: tuple[TemplateProblem, ...] = ()
+        # the library that splits front matter and body strips the body, but in Markdown an indented line is code
+        self.text = xml_text(self._indentation(body) + body if source.layout != "plain" else body)
 
-    def excerpt(self, separator: str | None, parameters: Mapping[str, Any]) -> str:
+    def excerpt(self, separator: str | None, known: Mapping[str, object]) -> str:
         """The plain text of its start, as its site generator cuts it; empty in the layout `plain`."""
-        if self._layout == "plain":
+        if self._source.layout == "plain":
             return ""
 
         def expand(text: str) -> str:
-            expanded = self._expand(text, parameters)
-            if len(text) == len(self.text):  # of a part, a pair can have lost its end
+            expanded = self._expand(text, known)
+            if len(text) == len(self.text):  # in a part, a pair can lack its end
                 self._problems = expanded.problems
             return expanded.text
 
-        return excerpt_text(self.text, self._layout, separator, expand, is_html=self._is_html)
+        return excerpt_text(self.text, self._source.layout, separator, expand, is_html=self._is_html)
 
-    def render(self, base: str, parameters: Mapping[str, Any]) -> str:
+    def render(self, base: str, known: Mapping[str, object]) -> str:
         """The body as safe HTML, with URLs relative to `base`."""
         from aggregator.parse.body import render_body  # slow to import
 
-        expanded = self._expand(self.text, parameters)
+        expanded = self._expand(self.text, known)
         self._problems = expanded.problems
-        return render_body(expanded.text, base, self._layout, is_html=self._is_html)
+        return render_body(expanded.text, base, self._source.layout, is_html=self._is_html)
 
-    def warnings(self, file_text: str, path: str) -> Iterator[Problem]:
+    def warnings(self) -> Iterator[Problem]:
         """What could not be read, at its place in the file."""
         if self._problems:
-            start = len(file_text.rstrip()) - len(self.text)
-            line, column = file_text.count("\n", 0, start), start - file_text.rfind("\n", 0, start) - 1
-            for problem in self._problems:
-                shown_column = problem.column + (column if problem.line == 1 else 0)
-                place = line + problem.line, shown_column
-                yield Problem(path, *place, problem.what, None, problem.hint, "warning")
+            lines = self._file_text.count("\n", 0, self._start(self.text))
+            for line, column, what, hint in self._problems:
+                yield Problem(self._path, lines + line, column, what, None, hint, "warning")
 
-    def _expand(self, text: str, parameters: Mapping[str, Any]) -> Expanded:
-        if self._layout == "hugo":
-            return expand_shortcodes(text, parameters)
-        if self._layout == "jekyll" and ("{{" in text or "{%" in text):
+    def _start(self, body: str) -> int:
+        return len(self._file_text.rstrip()) - len(body.rstrip())
+
+    def _indentation(self, body: str) -> str:
+        start = self._start(body)
+        before = self._file_text[self._file_text.rfind("\n", 0, max(start, 0)) + 1 : max(start, 0)]
+        return before if before.isspace() else ""
+
+    def _expand(self, text: str, known: Mapping[str, object]) -> Expanded:
+        if self._source.layout == "hugo":
+            return expand_shortcodes(text, known)
+        if self._source.layout == "jekyll" and ("{{" in text or "{%" in text):
             from aggregator.parse.liquid import expand_liquid  # most bodies have no Liquid
 
-            return expand_liquid(text, parameters, self._site_url, is_part=len(text) < len(self.text))
+            site = site_url(self._source.link_template or "", self._source.site_url) or None
+            return expand_liquid(text, known, site, is_part=len(text) < len(self.text))
         return Expanded(text, ())

@@ -32,6 +32,8 @@ MAX_UNREADABLE = 500
 """Most tags that cannot be read; what follows is shown as written."""
 MAX_DEPTH = 20
 """Most pairs in each other; deeper tags vanish."""
+MAX_INDENTATION = 100
+"""Characters before a tag that has its line for itself."""
 
 _SIGN = re.compile(r"\{\{[<%]|(?<!\$)\{\{(?=/\*|\s*+\w++\s*+\()|\{%(?=/\*|-?\s*+(?:\w++\s*+\(|end\s*+-?%\}))")
 _NAME = re.compile(r"\s*+(/?)\s*+(\w[\w.-]*+(?:/[\w.-]++)*+)(?=[\s/>%])")
@@ -75,11 +77,11 @@ class _UnreadableError(Exception):
     """A tag cannot be read."""
 
 
-def expand_shortcodes(body: str, parameters: Mapping[str, str]) -> Expanded:
-    """The body with its shortcodes replaced. `parameters` are the fields of the page that `param` can show."""
+def expand_shortcodes(body: str, known: Mapping[str, object]) -> Expanded:
+    """The body with its shortcodes replaced. `known` are the values of the page that `param` can show."""
     if "{{" not in body and "{%" not in body:
         return Expanded(body, ())
-    return _Expander(body, parameters).expand()
+    return _Expander(body, known).expand()
 
 
 class _Frame(NamedTuple):
@@ -90,9 +92,9 @@ class _Frame(NamedTuple):
 
 
 class _Expander:
-    def __init__(self, body: str, parameters: Mapping[str, str]) -> None:
+    def __init__(self, body: str, known: Mapping[str, object]) -> None:
         self._body = body
-        self._parameters = parameters
+        self._known = known
         self._problems: list[TemplateProblem] = []
         self._unreadable = 0
 
@@ -239,13 +241,15 @@ class _Expander:
         """What a shortcode shows. A block that has its line for itself is kept apart from the next line."""
         name = tag.name.lstrip("%")
         if name == "param":
-            return self._parameters.get(tag.arguments.get("name", 0).lower(), "")
+            value = self._known.get(tag.arguments.get("name", 0).lower())
+            return value if isinstance(value, str) else ""
         show = _SHOWN.get(name)
-        before = self._body[self._body.rfind("\n", max(0, tag.start - 100), tag.start) + 1 : tag.start]
+        before = self._body[max(0, tag.start - MAX_INDENTATION) : tag.start].rpartition("\n")[2]
+        begins_line = not before.strip()
         if show is None:
-            return f"\n{inside}\n" if "\n" in inside and not before.strip() else inside
+            return f"\n{inside}\n" if begins_line and "\n" in inside else inside
         shown = show(tag.arguments, inside)
-        is_alone = not before.strip() and self._body[end : end + 1] in ("", "\n")
+        is_alone = begins_line and self._body[end : end + 1] in ("", "\n")
         return f"{shown}\n" if is_alone and shown.startswith("<") else shown
 
 
@@ -354,9 +358,14 @@ def _code_of(arguments: _Arguments, _inside: str) -> str:
     return inert_html(f'<a href="{escape(text)}">{escape(text)}</a>') if text else ""
 
 
-_PAIRS = frozenset(("highlight", "details"))
+def _nothing(_arguments: _Arguments, _inside: str) -> str:
+    return ""
+
+
+_PAIRS = frozenset(("comment", "details", "highlight"))
 """Hugo's own shortcodes that need an end."""
 _SHOWN: Mapping[str, Callable[[_Arguments, str], str]] = {
+    "comment": _nothing,
     "highlight": _highlight,
     "figure": _figure,
     "details": _details,

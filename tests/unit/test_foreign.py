@@ -243,7 +243,7 @@ def test_in_a_records_folder_named_posts_a_name_without_a_date_hides() -> None:
         ("x: 1", "Text {% never closed", "Text {% never closed"),
         ("x: 1", 'Text {% include a.html b="{{ page.c }}" d=5% %}here.', "Text here."),
         ("x: 1", "Text.\n{: .lead}", "Text."),
-        ("x: 1", "```\ncode\n\nmore\n```\n\nText.", ""),
+        ("x: 1", "```\ncode\n\nmore\n```\n\nText.", "Text."),
         ("x: 1", "", ""),
     ],
 )
