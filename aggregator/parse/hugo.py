@@ -1,4 +1,4 @@
-"""Hugo and Zola: which files are pages, and the paths of pages such as `posts/a-title.de.md` and `posts/a-title/index.md`.
+"""Hugo and Zola: which files are pages, and the paths of pages such as `posts/a-title.de.md` and `posts/a/index.md`.
 docs/spec.md#index-files, docs/spec.md#paths-of-pages."""
 
 from __future__ import annotations
