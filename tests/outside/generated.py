@@ -134,7 +134,8 @@ def list_with_fence(author: Author) -> str:
 
 
 def indented_code(author: Author) -> str:
-    return f"    {author.code()}\n    # {author.word()}"
+    # after a list it would be part of the list
+    return f"{paragraph(author)}\n\n    {author.code()}\n    # {author.word()}"
 
 
 def quote(author: Author) -> str:
