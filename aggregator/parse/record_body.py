@@ -67,8 +67,8 @@ class RecordBody:
     def _expand(self, text: str, known: Mapping[str, object]) -> Expanded:
         if self._source.layout == "hugo":
             return expand_shortcodes(text, known)
-        if self._source.layout == "jekyll":
-            from aggregator.parse.liquid import expand_liquid  # only Jekyll needs it
+        if self._source.layout == "jekyll" and ("{{" in text or "{%" in text):
+            from aggregator.parse.liquid import expand_liquid  # most bodies have no Liquid
 
             site = site_url(self._source.link_template or "", self._source.site_url) or None
             return expand_liquid(text, known, site, is_part=len(text) < len(self.text))

@@ -465,7 +465,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         # not supported yet
         ('[websub]\nhub = "https://hub.example.org/"', "2:1: 'hub' is not supported by this version yet (remove it; readers poll)"),
         ('[websub]\nhub = ["https://hub.example.org/"]', "2:1: 'hub' is not supported by this version yet (remove it; readers poll)"),
-        ('[[records]]\n[[records]]\nname = "b"\nlanguages = ["en"]', "2:3: two records folders overlap: a file in both is two entries: 'SITE/incoming' (choose separate folders)", "4:1: 'languages' is not supported by this version yet (remove the line)"),
+        ('[records]\nlanguages = ["de", "e n"]', "2:20: 'languages' is not a language tag: 'e n' (write one such as en or pt-BR)"),
         ('[output]\npath = "s3://bucket/prefix"', "2:8: 'path' is a bucket, which is not supported by this version yet: 's3://bucket/prefix' (write the path of a folder)"),
         # not TOML
         ("[site]\ntitle = ", "2:9: a value is missing or is not TOML (put texts in quotes)"),
@@ -736,7 +736,7 @@ def test_every_key_of_the_contract_is_supported_or_named_as_unsupported(problems
     text = re.sub(r"^\[topics\.titles\].*", "", text, flags=re.MULTILINE)
     unsupported = {match[1]: line for line in problems(text) if (match := re.search(rf"'(\w+)' {GAP}", line))}
     assert unsupported.keys() == {
-        *("stylesheet", "feed_title", "languages", "remote_media", "cache", "admin_port", "hub", "dask"),
+        *("stylesheet", "feed_title", "remote_media", "cache", "admin_port", "hub", "dask"),
     }
     for key, line in unsupported.items():
         number = int(line.removeprefix("FILE:").partition(":")[0])
