@@ -64,6 +64,7 @@ from aggregator.store.files import (
     mark_missing,
     open_source,
 )
+from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import count_rejected, record_cycle, record_failure, set_source_problem
 from aggregator.store.releases import next_due, release_due
 from aggregator.store.removals import (
@@ -329,6 +330,7 @@ class _Update:
         for source, was_scanned in scanned_before.items():
             if was_scanned or source in complete:
                 self._apply(release_due(writer, source, self._policy.late, is_first_scan=not was_scanned))
+        self._apply(resolve_links(writer, sources))
         retired = self._paths is None and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop)
         if refreshed.any_dirty or retired or not was_current:

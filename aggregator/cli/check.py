@@ -13,6 +13,7 @@ from typing import Literal
 
 import click
 
+from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message
 from aggregator.cli.stores import candidate_places, read_site
@@ -97,13 +98,20 @@ def _find_problems(config: Config, places: Sequence[Place], stored: Mapping[str,
     """The problems below `places` and the number of records there. Without places, of everything: the site, all
     records, topics, files that are not read, URLs. `stored`: what the store knows of the site."""
     counts: list[int] = []
-    lint = TopicLint(config)
+    now = datetime.now(UTC)
+    topics, links = TopicLint(config), LinkLint(config, now)
+
+    def add(record: Record) -> None:
+        topics.add(record)
+        links.add(record)
+
     findings = [] if places else list(_check_site(config, stored))
     everything = [Place(source, "") for source in config.sources]
-    findings += check_records(places or everything, config.workers, datetime.now(UTC), counts.append, lint.add)
+    findings += check_records(places or everything, config.workers, now, counts.append, add)
     if not places:
         findings += _find_skipped(config)
-        findings += [Finding(problem, "warning") for problem in (*lint.problems(), *_lost_urls(config))]
+        warnings = (*topics.problems(), *links.problems(), *_lost_urls(config))
+        findings += [Finding(problem, "warning") for problem in warnings]
     return findings, sum(counts)
 
 

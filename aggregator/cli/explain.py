@@ -42,6 +42,7 @@ from aggregator.problems import shown_path, shown_time, stamp
 from aggregator.settings import Clause, FeedSpec, Rule
 from aggregator.slugs import topic_key
 from aggregator.store.events import feed_slugs
+from aggregator.store.page_links import unresolved_links
 from aggregator.store.queries import (
     Membership,
     StoredEntry,
@@ -109,6 +110,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         entry, outcome = case.entry, case.outcome
         feeds = _add_windows(case, store, connection, [*case.feeds(connection)])
         history = _history(config, connection, entry, feeds) if entry else []
+        links = unresolved_links(connection, entry.key) if entry else []
     content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None
     return {
         "id": entry.id if entry else None,
@@ -118,6 +120,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         "published": {"value": case.is_published, **case.cause._asdict()},
         "fields": [asdict(trace) for trace in case.placed_traces()],
         "problems": case.problems(),
+        "unresolved_links": links,
         "feeds": [_feed_data(feed) for feed in feeds],
         "history": history,
         "others": [shown_path(roots[name], path) for name, path in places[1:]],
@@ -491,6 +494,9 @@ def _render(data: dict[str, Any], zone: tzinfo) -> RenderableType:
     if data["fields"]:
         parts += [_heading("Fields"), _table(map(_field_row, data["fields"]), fixed=2)]
     parts += [Padding(Text(problem, style="yellow", overflow="fold"), (0, 0, 0, 2)) for problem in data["problems"]]
+    if data["unresolved_links"]:
+        links = ((f"  {reference}",) for reference in data["unresolved_links"])
+        parts += [_heading("Links that lead to no published page"), _table(links, fixed=0)]
     place = _place(data["published"])
     parts += [_heading("Feeds"), _table((_feed_row(feed, place) for feed in data["feeds"]), fixed=2)]
     if data["history"]:

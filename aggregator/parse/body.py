@@ -1,6 +1,6 @@
 """The Markdown or HTML of a body -> HTML that is safe and useful inside a feed entry.
 
-    text -> HTML (markdown-it-py) -> allowed tags, balanced (here) -> sanitised (nh3) -> trimmed
+    text -> HTML (markdown) -> allowed tags, balanced (here) -> sanitised (nh3) -> trimmed
 
 Balancing tags first keeps the sanitiser linear: for elements that are left open, or that its parser must close or open
 again (HTML, 13.2.4.3), both its time and the size of its output are quadratic.
@@ -11,27 +11,16 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aggregator.links import absolute_url
+from aggregator.parse.markdown import CostlyError, render_markdown
+from aggregator.parse.page_links import MARK, drop_marked, read_page_href, unmark_href
 from aggregator.parse.texts import plain_text, player_url, unescape
+from aggregator.settings import Layout
 from aggregator.unicode import few_marks, xml_text
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.rules_block import StateBlock
-    from markdown_it.rules_core import StateCore
-    from markdown_it.rules_inline import StateInline
-
-MAX_STEPS = 40_000
-"""Most steps of the Markdown parser for one body."""
-MAX_TOKENS = 40_000
-"""Most block tokens: a short line of a table makes as many cells as the table has columns."""
-MAX_LEVEL = 30
-"""Most nested blocks of Markdown; a list takes two levels."""
 MAX_TAGS, MAX_DEPTH = 40_000, 64
 """Most tags of a body, and most open elements. The contents of elements beyond are kept."""
 MAX_URLS = 20_000
@@ -73,6 +62,7 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "a": frozenset(("href",)),
     "audio": frozenset(("src",)),
     "blockquote": frozenset(("cite",)),
+    "code": frozenset(("class",)),
     "col": frozenset(("span",)),
     "colgroup": frozenset(("span",)),
     "del": frozenset(("cite", "datetime")),
@@ -89,6 +79,7 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "video": frozenset(("src", "poster", "width", "height")),
 }
 _URL_ATTRIBUTES = frozenset(("cite", "href", "poster", "src"))
+_LANGUAGE = re.compile(r"language-[\w+#-]{1,40}", re.ASCII)
 
 # Tags as in HTML, 13.2.5. Possessive quantifiers: matching is linear.
 _GAP = r"[\t\n\r ]"
@@ -120,22 +111,19 @@ _NO_MEDIA = re.compile(rf"<(audio|video){_OTHER_ATTRIBUTES.format('src=')}\s*+</
 _BLANK = re.compile(r"(?:<(?!img |audio |video )[^<>]*+>|\s|&nbsp;)*+")
 
 
-class _CostlyError(Exception):
-    """The Markdown of a body is too expensive."""
-
-
-def render_body(text: str, base: str | None) -> str:
+def render_body(text: str, base: str | None, layout: Layout = "plain", *, is_html: bool = False) -> str:
     """The HTML of a body for a feed entry, or an empty string if it shows nothing.
 
-    `text` is CommonMark with tables and strikethrough, or HTML, or both. Relative URLs are resolved against the
-    absolute http(s) URL `base` (RFC 3986, 5.2) and removed without it. URLs that are not http(s), or mailto in a link,
+    `text` is the Markdown of the layout, or HTML, or both; only HTML if `is_html`. The marks in it are those of page
+    links: a body that is not expanded yet must have none. Relative URLs are resolved against the absolute http(s) URL
+    `base` (RFC 3986, 5.2) and removed without it. URLs that are neither http(s) nor page links, or mailto in a link,
     are removed too. A player of PLAYER_HOSTS becomes a link. Markdown that is too expensive is shown as written, in
     paragraphs.
     """
-    text = xml_text(text)
+    text = MARK.join(map(xml_text, text.split(MARK)))
     try:
-        markup = _markdown().render(text)
-    except _CostlyError:
+        markup = text if is_html else render_markdown(text, layout)
+    except CostlyError:
         markup = _BLANK_LINES.sub("\n<p>", f"<p>{text}")
     markup = _TagBalancer().balance(markup)
     if markup.count("&amp;") > MAX_AMPERSANDS:
@@ -144,45 +132,6 @@ def render_body(text: str, base: str | None) -> str:
     clean = few_marks(xml_text(_sanitise(markup, base if base and len(base) <= MAX_BASE else None)))
     clean = _NO_MEDIA.sub("", _EMPTY.sub("", clean)).strip()
     return "" if _BLANK.fullmatch(clean) else clean
-
-
-@cache
-def _markdown() -> MarkdownIt:
-    """The Markdown parser. Raises _CostlyError for expensive bodies; leaves URLs to the sanitiser."""
-    from markdown_it import MarkdownIt  # slow to import
-
-    # beyond `maxNesting` the library drops blocks silently
-    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": MAX_LEVEL + 2})
-    parser.enable(["table", "strikethrough"])
-    parser.validateLink = _any_url  # type: ignore[assignment,method-assign]  # as the library documents
-    parser.normalizeLink = str  # type: ignore[assignment,method-assign]
-    terminates = ["paragraph", "reference", "blockquote", "list"]
-    parser.block.ruler.before("table", "budget", _spend_on_block, {"alt": terminates})
-    parser.inline.ruler.before("text", "budget", _spend_on_inline)
-    parser.core.ruler.before("inline", "budget", _spend)
-    return parser
-
-
-def _any_url(_: str) -> bool:
-    return True
-
-
-def _spend(state: StateBlock | StateInline | StateCore) -> None:
-    steps = state.env["steps"] = state.env.get("steps", 0) + 1
-    if steps > MAX_STEPS or len(state.tokens) > MAX_TOKENS:
-        raise _CostlyError
-
-
-def _spend_on_block(state: StateBlock, _start: int, _end: int, _silent: bool) -> bool:
-    _spend(state)
-    if state.level >= MAX_LEVEL:
-        raise _CostlyError
-    return False
-
-
-def _spend_on_inline(state: StateInline, _silent: bool) -> bool:
-    _spend(state)
-    return False
 
 
 class _TagBalancer:
@@ -215,8 +164,9 @@ class _TagBalancer:
         allowed = _ATTRIBUTES["*"] | _ATTRIBUTES.get(name, frozenset())
         self._out.append(f"<{name}")
         for key, value in _pairs(attributes).items():
-            if key in allowed:
-                self._out.append(f' {key}="{_escaped(value)}"')
+            shown = _shown_value(key, value) if key in allowed else None
+            if shown is not None:
+                self._out.append(f' {key}="{shown}"')
         self._out.append(">")
         if name not in _VOID:
             self._open.append(name)
@@ -272,11 +222,25 @@ class _TagBalancer:
             self._out.append(f"</{self._open.pop()}>")
 
 
+def _shown_value(key: str, value: str) -> str | None:
+    """The attribute value as markup; None if there is a page link where none can be."""
+    value = _decoded(value)
+    if key == "href":
+        return _encoded(href) if (href := unmark_href(value)) is not None else None
+    return None if MARK in value else _encoded(value)
+
+
 def _escaped(text: str) -> str:
-    """The text or attribute value as markup that every parser reads alike."""
-    if "&" in text:
-        text = _REFERENCE.sub(lambda reference: unescape(reference[0]), text).replace("&", "&amp;")
-    return text.replace("<", "&lt;").replace('"', "&quot;")
+    """The text as markup that every parser reads alike."""
+    return _encoded(_decoded(drop_marked(text)))
+
+
+def _decoded(text: str) -> str:
+    return _REFERENCE.sub(lambda reference: unescape(reference[0]), text) if "&" in text else text
+
+
+def _encoded(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -297,7 +261,7 @@ def _sanitise(markup: str, base: str | None) -> str:
         attributes=_ATTRIBUTES,
         attribute_filter=_AttributeFilter(base).filter,
         set_tag_attribute_values={"audio": {"controls": ""}, "video": {"controls": ""}},
-        url_schemes={"http", "https", "mailto"},
+        url_schemes={"http", "https", "mailto", "page"},
         link_rel=None,
     )
 
@@ -313,7 +277,11 @@ class _AttributeFilter:
         """The new value, None to remove the attribute; both decoded, as the sanitiser expects them."""
         if name == "srcset":
             return self._sources(value) or None
+        if name == "class":
+            return next((word for word in value.split() if _LANGUAGE.fullmatch(word)), None)
         if name not in _URL_ATTRIBUTES:
+            return value
+        if element == "a" and read_page_href(value):
             return value
         return self._absolute(value) or (_mail_url(value) if element == "a" else None)
 

@@ -273,6 +273,10 @@ class Fields:
         _, value = self._find("excerpt_separator")
         return value.value if value is not None and _is_text(value.value) else None
 
+    def key(self, field: str) -> str:
+        """The key that states `field`; its own name if none does."""
+        return self._find(field)[0]
+
     def place(self, field: str) -> tuple[int, int]:
         """Line and column of the value of `field`, 0 without one."""
         _, value = self._find(field)
@@ -355,6 +359,8 @@ class Fields:
         stated = value.value if isinstance(value.value, list) else [value.value]
         if has_words:
             stated = _words(value.value[:MAX_RAW])
+        if self._layout == "jekyll":
+            stated = [name for item in stated for name in (item if isinstance(item, list) else [item])]
         if self._layout != "plain":  # site generators ignore null
             stated = [name for name in stated if not _is_null(name)]
         names = [plain_text(name[:MAX_RAW]) for name in stated[:MAX_ITEMS] if _is_text(name) and not _is_null(name)]

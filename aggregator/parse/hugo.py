@@ -1,5 +1,5 @@
-"""Hugo and Zola: which files are pages, the paths of pages such as `posts/a-title.de.md` and `posts/a-title/index.md`,
-and shortcodes in bodies. docs/spec.md#index-files, docs/spec.md#paths-of-pages."""
+"""Hugo and Zola: which files are pages, and the paths of pages such as `posts/a-title.de.md` and `posts/a/index.md`.
+docs/spec.md#index-files, docs/spec.md#paths-of-pages."""
 
 from __future__ import annotations
 
@@ -23,10 +23,6 @@ from aggregator.parse.page_path import (
 )
 from aggregator.unicode import normal_form
 
-# Hugo's shortcodes; Zola's, which look like calls. None contains the start of another, so matching is linear
-TEMPLATE_TAGS = re.compile(
-    r"\{\{[<%][^{}]*+\}\}|\{\{[ \t]*+\w++\([^{}]*+\}\}|\{%[ \t]*+(?:\w++\([^{}%]*+|end[ \t]*+)%\}"
-)
 _EXTENSIONS = frozenset("md mdown markdown html htm org adoc asciidoc ad rst pandoc pdc".split())
 """Of the files that Hugo reads as pages, in lower case."""
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9./_+~@-]*")

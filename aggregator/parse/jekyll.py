@@ -15,9 +15,6 @@ from aggregator.parse.dates import format_time
 from aggregator.parse.page_path import PLACEHOLDER, PagePath, split_url, text_of_name
 from aggregator.settings import DATE_PLACEHOLDERS
 
-# tags and outputs of Liquid, attributes of kramdown; none contains the start of another, so matching is linear
-TEMPLATE_TAGS = re.compile(r"\{%[^{%]*+(?:%(?!\})[^{%]*+)*+%\}|\{\{[^{}]*+\}\}|\{:[^{}\n]*+\}")
-
 _DATED_NAME = re.compile(r"([0-9]{2,4})-([0-9]{1,2})-([0-9]{1,2})-(.*)", re.DOTALL)
 _EXCLUDED = ("Gemfile", "gemfiles", "node_modules", "vendor/bundle/", "vendor/cache/", "vendor/gems/", "vendor/ruby/")
 """Starts of the paths that Jekyll leaves out of a site by default."""
@@ -46,7 +43,7 @@ def read_jekyll_path(path: str, *, below_posts: bool = False) -> PagePath:
     """
     page = posixpath.splitext(path)[0]
     *folders, name = page.split("/")
-    day, slug = _split_name(name)
+    day, slug = _split_name(name) if page != path else (None, name)  # Jekyll wants an extension
     above = page.split("_posts", 1)[0] if "_posts" in folders else ""
     is_hidden = (
         (day is None and (below_posts or "_posts" in folders))

@@ -17,19 +17,18 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, ClassVar
 
-from aggregator.parse.liquid_tokens import ADDED, MAX_PROBLEMS, MAX_TOKENS, Token, Tokenizer, pair_tokens
+from aggregator.parse.liquid_tokens import ADDED, MAX_TOKENS, Token, Tokenizer, pair_tokens
 from aggregator.parse.liquid_values import (
     UNKNOWN,
     Expression,
     LiquidSyntaxError,
     Scope,
     TooMuchWorkError,
-    escaped,
     shown,
     to_integer,
 )
 from aggregator.parse.page_links import MARK, mark_page_href
-from aggregator.parse.template import Expanded, TemplateProblem
+from aggregator.parse.template import MAX_PROBLEMS, Expanded, TemplateProblem, code_html, template_problem
 
 MAX_STEPS = 100_000
 """Most tokens that are rendered, in loops too."""
@@ -39,7 +38,6 @@ MAX_OUTPUT = 4_000_000
 """Characters of an expanded body."""
 
 _LANGUAGE = re.compile(r"[\w.+#-]++")
-_CODE = {ord(char): f"&#{ord(char)};" for char in "\n\t&<>\"'`*_[]()!#~^$|\\:@{}-+.=%"}
 _HINT = "correct it, or put it between {% raw %} and {% endraw %}"
 _Rendered = tuple[str, str]
 """A text, and the tag that leaves the loop around it, if one does."""
@@ -66,6 +64,7 @@ class _Body:
         self._body, self._scope = body, scope
         self._tokens = list(islice(tokenizer.tokens(), MAX_TOKENS + 1))
         self._problems = tokenizer.problems
+        self._counters: dict[str, int] = {}  # of `increment` by name, of `cycle` by group after a space
         self._is_too_long = len(self._tokens) > MAX_TOKENS
         self._steps = self._size = self._depth = 0
         if not self._is_too_long:
@@ -81,9 +80,7 @@ class _Body:
 
     def _told_problems(self) -> Iterator[TemplateProblem]:
         for start in sorted(self._problems)[:MAX_PROBLEMS]:
-            line = self._body.count("\n", 0, start) + 1
-            column = start - self._body.rfind("\n", 0, start)
-            yield TemplateProblem(line, column, self._problems[start], _HINT)
+            yield template_problem(self._body, start, self._problems[start], _HINT)
 
     def _spend(self, steps: int, size: int = 0) -> None:
         self._steps += steps
@@ -122,8 +119,6 @@ class _Body:
                 return shown(Expression(token.markup, self._scope).output()), ""
             if token.name in ADDED:  # as a part of a URL, it makes that unknown
                 return shown(UNKNOWN) if before and not before[-1].isspace() else "", ""
-            if token.name == "highlight":
-                return self._highlight(token, index, before)
             return self._tags[token.name](self, token, index)
         except LiquidSyntaxError:
             token.problem = f"'{token.name}' cannot be read" if token.name else "an output cannot be read"
@@ -230,16 +225,12 @@ class _Body:
         self._scope.variables[name], left = self._render(index + 1, token.end)
         return "", left
 
-    def _highlight(self, token: Token, index: int, before: str) -> _Rendered:
-        """The code as written: within a line as references, because Markdown would read what is in it."""
+    def _highlight(self, token: Token, index: int) -> _Rendered:
         language = _LANGUAGE.match(token.markup.strip())
         if language is None:
             raise LiquidSyntaxError
         code, left = self._render(index + 1, token.end)
-        code = code.strip("\n").rstrip()
-        code = escaped(code) if before.endswith("\n") or token.start == 0 else code.translate(_CODE)
-        name = escaped(language[0].lower().replace("+", "-"))
-        return f'<pre><code class="language-{name}">{code}</code></pre>', left
+        return code_html(code.strip("\n").rstrip(), language[0].lower().replace("+", "-")), left
 
     def _comment(self, _token: Token, _index: int) -> _Rendered:
         return "", ""
@@ -248,6 +239,28 @@ class _Body:
         """The marked href of `post_url` or `link`."""
         href = mark_page_href("post" if token.name == "post_url" else "link", token.markup)
         return href if href and "{" not in token.markup else shown(UNKNOWN), ""
+
+    def _echo(self, token: Token, _index: int) -> _Rendered:
+        return shown(Expression(token.markup, self._scope).output()), ""
+
+    def _count(self, token: Token, _index: int) -> _Rendered:
+        """`increment` and `decrement`, whose numbers are no variables for `assign`."""
+        name = token.markup.strip()
+        number = self._counters.get(name, 0) - (token.name == "decrement")
+        self._counters[name] = number + (token.name == "increment")
+        return str(number), ""
+
+    def _cycle(self, token: Token, _index: int) -> _Rendered:
+        expression = Expression(token.markup, self._scope)
+        values, group = [expression.value()], token.markup
+        if expression.take(":"):
+            values, group = [expression.value()], shown(values[0])
+        while expression.take(","):
+            values.append(expression.value())
+        expression.end()
+        turn = self._counters.get(f" {group}", 0)
+        self._counters[f" {group}"] = turn + 1
+        return shown(values[turn % len(values)]), ""
 
     def _leave(self, token: Token, _index: int) -> _Rendered:
         return "", token.name
@@ -259,8 +272,13 @@ class _Body:
         "case": _case,
         "comment": _comment,
         "continue": _leave,
+        "cycle": _cycle,
+        "decrement": _count,
+        "echo": _echo,
         "for": _for,
+        "highlight": _highlight,
         "if": _if,
+        "increment": _count,
         "link": _page_link,
         "post_url": _page_link,
         "unless": _if,

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aggregator.parse.template import MAX_PROBLEMS
+
 MAX_TOKENS = 50_000
 """Most tokens of a body, texts included."""
-MAX_PROBLEMS = 10
-"""Most problems of a body that are told."""
 
 BLOCKS = frozenset("capture case comment for highlight if unless".split())
 ADDED = frozenset("include include_cached include_relative gist seo feed_meta avatar octicon".split())
 """Tags whose text the site adds: its includes, and the plugins that GitHub Pages has."""
-_NAMES = BLOCKS | ADDED | {"assign", "break", "continue", "link", "post_url", "#"}
+_NAMES = BLOCKS | ADDED | frozenset("assign break continue cycle decrement echo increment link post_url #".split())
 _BRANCHES: Mapping[str, frozenset[str]] = {
     "else": frozenset(("case", "for", "if", "unless")),
     "elsif": frozenset(("if", "unless")),

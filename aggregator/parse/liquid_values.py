@@ -35,6 +35,7 @@ _TOKEN = re.compile(
 _WORDS: Mapping[str, Any] = {"nil": None, "null": None, "true": True, "false": False, "empty": "", "blank": ""}
 _TAG = re.compile(r"<[^>]*+(?:>|\Z)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+:")
+_LEADING_NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,31};)")
 _ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 
@@ -294,10 +295,10 @@ def _to_number(value: Any) -> float:
     """The number of a value; 0 for a text without one, as in Liquid."""
     if isinstance(value, int | float):
         return value
-    match = re.match(r"\s*(-?[0-9]{1,18}(?:\.[0-9]{1,18})?)", value) if isinstance(value, str) else None
+    match = _LEADING_NUMBER.match(value.lstrip()) if isinstance(value, str) else None
     if match is None:
         return 0
-    return float(match[1]) if "." in match[1] else int(match[1])
+    return float(match[0]) if "." in match[0] else int(match[0])
 
 
 def _as_list(value: Any) -> list[Any]:

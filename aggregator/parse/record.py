@@ -2,7 +2,7 @@
 
     bytes -> text -> front matter + body -> fields -> completed from path and source -> Record with its hashes
              front_matter/                  fields    page_path, jekyll, hugo
-                             body -> safe HTML, if a feed shows it (body); an excerpt as summary (excerpt)
+                             body -> safe HTML, if a feed shows it, and an excerpt as summary (record_body)
 
 The fields and their rules are in docs/spec.md, Records. A key that is not mapped never becomes a value.
 """
@@ -15,13 +15,13 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
 from aggregator.parse.bounds import MAX_SUMMARY
 from aggregator.parse.cascade import NO_CONTEXT, CascadeError, PageContext, inherit_values, read_cascade
-from aggregator.parse.excerpt import excerpt_text, without_template_tags
+from aggregator.parse.excerpt import markdown_text
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Value
@@ -29,10 +29,10 @@ from aggregator.parse.hugo import content_path, read_hugo_path, slug_path, state
 from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FLAGS, HIDING_DATES, FieldKeys, read_keys
 from aggregator.parse.page_path import PagePath, language_key, page_url, path_date, plain_path, site_url
+from aggregator.parse.record_body import RecordBody
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch
-from aggregator.unicode import xml_text
 
 
 def parse_record(
@@ -93,7 +93,8 @@ def _parse(
     keys = read_keys(source.fields, has_cascade=source.layout == "hugo")
     try:
         limits = Limits(source.max_depth, source.max_nodes)
-        front_matter, body = _split(decode_text(raw), keys.allowed, limits, file.path, source, fast=fast)
+        text = decode_text(raw)
+        front_matter, body = _split(text, keys.allowed, limits, file.path, source, fast=fast)
         values = _inherit(front_matter, keys, file.path, source, context)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.hint)
@@ -116,7 +117,7 @@ def _parse(
         fields.warn_of_near_misses(misses)
         own = None if values is front_matter.values else fields_of(front_matter.values, Fields)
         is_toml = front_matter.is_toml
-        return _make_record(fields, own, body, file, source, digest, context, public=public, is_toml=is_toml)
+        return _make_record(fields, own, text, body, file, source, digest, context, public=public, is_toml=is_toml)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
 
@@ -149,7 +150,7 @@ def _split(
     except FrontMatterError as error:
         if not error.missing or source.layout != "jekyll" or read_path(path, source).date is None:
             raise
-        return FrontMatter(allowed), text
+        return FrontMatter(allowed), text.strip()
 
 
 class _FileFields(NamedTuple):
@@ -166,7 +167,8 @@ class _FileFields(NamedTuple):
 def _make_record(
     fields: Fields,
     own: Fields | None,
-    body: str,
+    text: str,
+    body_text: str,
     file: SourceFile,
     source: Source,
     digest: bytes,
@@ -176,7 +178,8 @@ def _make_record(
     is_toml: bool,
 ) -> Record:
     """The record. `own` has the fields without those of cascades, if there are any: they do not identify a rename."""
-    stated = _read_fields(fields, body, source)
+    body = RecordBody(body_text, text, file.path, source)
+    stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
         path = fields.page_path = _page_path(fields, file, source, context, is_toml=is_toml)
@@ -184,9 +187,11 @@ def _make_record(
         public = public and not path.hidden
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
-    body_html = _render_body(body, content, source)
-    identity = stated if own is None else _read_fields(own, body, source)
-    stored_json, content_hash, visible_hash, text_hash = _hash_content(identity, content, body, body_html)
+    body_html = ""
+    if source.body_base is not None:  # else no feed shows bodies
+        body_html = body.render(content.link or source.body_base, _known_values(content, published, source))
+    identity = stated if own is None else _read_fields(own, body, file, source)
+    stored_json, content_hash, visible_hash, text_hash = _hash_content(identity, content, body.text, body_html)
     return Record(
         file=file,
         digest=digest,
@@ -206,8 +211,8 @@ def _make_record(
             repr(quality), repr(heat), "true" if public else "false", _json_time(published), _json_time(stated.expires)
         ),
         text_hash=text_hash,
-        sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body),
-        warnings=tuple(fields.warnings),
+        sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body_text),
+        warnings=(*fields.warnings, *body.warnings()),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
     )
@@ -222,15 +227,20 @@ def _page_path(fields: Fields, file: SourceFile, source: Source, context: PageCo
     return read_path(file.path, source, is_zola=is_zola, takes_date=takes_date, section_slugs=slugs)
 
 
-def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
+def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> _FileFields:
     title = fields.text("title")
     if not title and source.layout == "plain":
         raise fields.unusable("title", "no title", "add 'title: …'", value=None)
     link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
     path_url = http_url(path) if path else None
+    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
+    summary = _stated_summary(fields, source)
+    if not summary:
+        known = _known_at_start(title, published, body, file.path, source)
+        summary = body.excerpt(fields.excerpt_separator(), known)
     content = Content(
         title=title,
-        summary=fields.text("summary", MAX_SUMMARY) or excerpt_text(body, source.layout, fields.excerpt_separator()),
+        summary=summary,
         body_html="",
         link=link or path_url,
         original_link=original if original != link else None,
@@ -244,11 +254,16 @@ def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
         related=fields.related(),
         enclosures=fields.enclosures(quiet=source.layout != "plain"),
     )
-    published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
     updated, updated_place = fields.updated()
     if published is None and path and source.layout != "jekyll":
         published = _in_zone(path_date(path), source)
     return _FileFields(content, published, expires, updated, updated_place, None if path_url else path)
+
+
+def _stated_summary(fields: Fields, source: Source) -> str:
+    """The stated summary. In Hugo, a summary is Markdown and a description is text."""
+    summary = fields.text("summary", MAX_SUMMARY)
+    return markdown_text(summary) if source.layout == "hugo" and fields.key("summary") == "summary" else summary
 
 
 def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Source) -> tuple[Content, datetime | None]:
@@ -283,12 +298,13 @@ def _make_link(
     fields: Fields, stated: _FileFields, path: PagePath, local: datetime | None, source: Source, template: str
 ) -> str | None:
     """The URL of the page as its site makes it; `local` is its published date in the zone of the site."""
+    if source.layout == "hugo":
+        return _hugo_url(fields, stated, path, template, local)
+    slug = fields.text("slug")
     if source.layout == "jekyll":
         post = Post(path, fields.text("slug"), fields.page_categories(path.topics), local)
         return post_url(template, site_url(template, source.site_url), stated.path, post)
-    if source.layout == "hugo":
-        return _hugo_url(fields, stated, path, template, local)
-    return page_url(template, path, stated.path, fields.text("slug"), local)
+    return page_url(template, path, stated.path, slug, local)
 
 
 def _hugo_url(fields: Fields, stated: _FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
@@ -310,13 +326,28 @@ def _is_dated_by_name(fields: Fields) -> bool:
     return fields.keys_of("published_at")[:1] == (FILE_NAME,)
 
 
-def _render_body(body: str, content: Content, source: Source) -> str:
-    """The body as safe HTML; empty if no feed shows bodies."""
-    if source.body_base is None:
-        return ""
-    from aggregator.parse.body import render_body  # slow to import
+def _known_at_start(
+    title: str, published: datetime | None, body: RecordBody, path: str, source: Source
+) -> dict[str, Any]:
+    """What templates in the start of a body can show, before the record is complete."""
+    if source.layout != "jekyll" or "{{" not in body.text:
+        return {"title": title}
+    place = read_path(path, source)
+    published = published or _in_zone(place.date, source)
+    return {"title": title or place.title, **({"date": published.astimezone(source.timezone)} if published else {})}
 
-    return render_body(without_template_tags(body, source.layout), content.link or source.body_base)
+
+def _known_values(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
+    """What templates in a body can show of the record."""
+    if source.layout != "jekyll":
+        return {"title": content.title, "description": content.summary, "summary": content.summary}
+    page: dict[str, Any] = {"title": content.title}
+    if published:
+        page["date"] = published.astimezone(source.timezone)
+    if content.link and source.link_template:
+        site = site_url(source.link_template, source.site_url)
+        page["url"] = content.link.removeprefix(site if content.link.startswith(f"{site}/") else "")
+    return page
 
 
 def _hash_content(stated: _FileFields, content: Content, body: str, body_html: str) -> tuple[str, bytes, bytes, bytes]:
@@ -335,7 +366,7 @@ def _hash_content(stated: _FileFields, content: Content, body: str, body_html: s
 
 
 def _text_hash(content: Content, body: str) -> bytes:
-    return _hash(_json(content.title), _json(content.summary), _json(xml_text(body)))
+    return _hash(_json(content.title), _json(content.summary), _json(body))
 
 
 def _hash(*parts: str) -> bytes:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from typing import NamedTuple
+
+MAX_PROBLEMS = 10
+"""Most problems of a body that are told."""
+
+_INERT = str.maketrans({sign: f"&#{ord(sign)};" for sign in "*_`[]~$\\{}|\n"})
 
 
 class TemplateProblem(NamedTuple):
@@ -19,3 +25,19 @@ class Expanded(NamedTuple):
 
     text: str
     problems: tuple[TemplateProblem, ...]
+
+
+def template_problem(text: str, at: int, what: str, hint: str) -> TemplateProblem:
+    """The problem at a position of the text of a body."""
+    return TemplateProblem(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at), what, hint)
+
+
+def code_html(code: str, language: str) -> str:
+    """The HTML of a code block, in one line that Markdown leaves alone wherever it stands."""
+    attribute = f' class="language-{html.escape(language)}"' if language else ""
+    return inert_html(f"<pre><code{attribute}>{html.escape(code, quote=False)}</code></pre>")
+
+
+def inert_html(markup: str) -> str:
+    """The same HTML without a sign that means something to Markdown."""
+    return markup.translate(_INERT)

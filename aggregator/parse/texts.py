@@ -34,6 +34,8 @@ _MARKUP = re.compile(
     rf"|</?({'|'.join(_ELEMENTS.split())})\b{_ATTRIBUTES}",
     re.IGNORECASE,
 )
+_TAG = re.compile(r"</?([A-Za-z][^\s/<>]*+)[^<>]*+>")
+_NAMES = frozenset(_ELEMENTS.split())
 _LONG_NUMBER = re.compile(r"&#[0-9]{20,}+;?")
 
 PLAYER_HOSTS = frozenset(
@@ -58,6 +60,11 @@ def plain_text(text: str) -> str:
     if "&" in text:
         text = xml_text(unescape(text))
     return _collapse_space(text)
+
+
+def drop_unknown_tags(markup: str) -> str:
+    """The HTML without tags that `plain_text` would take for text."""
+    return _TAG.sub(lambda tag: tag[0] if tag[1].lower() in _NAMES else "", markup)
 
 
 def unescape(text: str) -> str:

@@ -92,7 +92,7 @@ def assert_safe(markup: str) -> None:
         ("One\n\nTwo\nlines", "<p>One</p>\n<p>Two\nlines</p>"),
         ("# A\n\n- b\n- *c*", "<h1>A</h1>\n<ul>\n<li>b</li>\n<li><em>c</em></li>\n</ul>"),
         ("~~a~~ **b**", "<p><s>a</s> <strong>b</strong></p>"),
-        ("```rust\nVec<T> & x\n```", "<pre><code>Vec&lt;T&gt; &amp; x\n</code></pre>"),
+        ("```rust\nVec<T> & x\n```", '<pre><code class="language-rust">Vec&lt;T&gt; &amp; x\n</code></pre>'),
         (
             "|a|\n|-|\n|b|",
             "<table>\n<thead>\n<tr>\n<th>a</th>\n</tr>\n</thead>\n<tbody>\n<tr>\n<td>b</td>\n</tr>\n</tbody>\n</table>",

@@ -235,7 +235,7 @@ def test_in_a_records_folder_named_posts_a_name_without_a_date_hides() -> None:
         ("x: 1", "One.\n\nTwo.\n<!-- more -->\nThree.", "One. Two."),
         ("excerpt_separator: <!--cut-->", "One.\n\nTwo.<!--cut-->Three.", "One. Two."),
         ("excerpt_separator: ''", "One.\n\nTwo.", ""),
-        ("excerpt_separator: <!--none-->", "One.\n\nTwo.", "One."),
+        ("excerpt_separator: <!--none-->", "One.\n\nTwo.", "One. Two."),
         ("excerpt: Stated\ndescription: Other", "One.", "Stated"),
         ("description: Stated", "One.", "Stated"),
         ("x: 1", "See [this][it] {% link x %}and {{ site.title }}.\n\n[it]: https://example.org/", "See this and ."),
@@ -243,7 +243,7 @@ def test_in_a_records_folder_named_posts_a_name_without_a_date_hides() -> None:
         ("x: 1", "Text {% never closed", "Text {% never closed"),
         ("x: 1", 'Text {% include a.html b="{{ page.c }}" d=5% %}here.', "Text here."),
         ("x: 1", "Text.\n{: .lead}", "Text."),
-        ("x: 1", "```\ncode\n\nmore\n```\n\nText.", ""),
+        ("x: 1", "```\ncode\n\nmore\n```\n\nText.", "Text."),
         ("x: 1", "", ""),
     ],
 )

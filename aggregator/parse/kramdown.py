@@ -1,0 +1,259 @@
+"""What only kramdown reads, Jekyll's Markdown: attribute lists, extensions, abbreviations and HTML across blank lines.
+
+<https://kramdown.gettalong.org/syntax.html>
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping
+from itertools import islice
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock, list_block
+from markdown_it.rules_core import StateCore
+from markdown_it.rules_inline import StateInline
+
+MAX_LIST = 1_000
+"""Characters of an attribute list, or of an extension in a line."""
+MAX_CELLS = 10_000
+"""Cells of a table without a head."""
+
+_EXTENSION = re.compile(r"\{::(comment|nomarkdown|options)(?:\s[^{}]*+)?+\}")
+_EXTENSION_END = re.compile(r"\{:/(?:comment|nomarkdown|options)?+\}")
+_ATTRIBUTE_LIST = re.compile(r"\{:(?![:/])[^{}\n]++\}")
+_SELF_CLOSED = re.compile(r"\{::(?:comment|nomarkdown|options)(?:\s(?:[^{}/]|/(?!\}))*+)?+/\}")
+_ITEM_LIST = re.compile(r"\{:(?![:/])[^{}\n]++\}[ \t]*+")
+_ABBREVIATION = re.compile(r"\*\[[^\]\n]++\]:")
+_TAG = re.compile(
+    r"<(/?)(address|article|aside|blockquote|body|center|dd|details|dir|div|dl|dt|fieldset|figcaption|figure|footer|form"
+    r"|h[1-6]|header|hgroup|html|iframe|li|main|menu|nav|noscript|object|ol|p|pre|section|summary|table|tbody|td|tfoot|th"
+    r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+\"|'[^']*+')*+>",
+    re.IGNORECASE,
+)
+_PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
+_IN_CELL = re.compile(r"`[^`\n]*+`|\\.|(\|)")
+_SEPARATOR = re.compile(r"[+|: \t-]++")
+_MARKDOWN = re.compile(r"""\smarkdown=["']?(?:1|block|span)\b""")
+
+
+def add_lists(parser: MarkdownIt) -> None:
+    """Attribute lists of blocks and spans, extensions, abbreviations, and `^` between blocks."""
+    terminates = ["paragraph", "reference", "blockquote", "list"]
+    parser.block.ruler.before("table", "attribute_list", _read_line, {"alt": terminates})
+    parser.block.ruler.before("table", "extension", _read_extension)
+    parser.inline.ruler.before("link", "attribute_list", _read_span_list)
+    parser.inline.ruler.before("link", "extension", _read_span_extension)
+    parser.core.ruler.after("block", "item_attributes", _drop_item_lists)
+
+
+def _read_line(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
+    """A line with an attribute list or its like, which shows nothing. A list with `toc` replaces the list above it."""
+    begin, end = state.bMarks[start] + state.tShift[start], state.eMarks[start]
+    if end - begin > MAX_LIST or state.is_code_block(start):
+        return False
+    line = state.src[begin:end].rstrip()
+    is_list = _ATTRIBUTE_LIST.fullmatch(line) is not None
+    ends_paragraph = is_list or line == "^" or _SELF_CLOSED.fullmatch(line) is not None
+    if not ends_paragraph and (silent or not _ABBREVIATION.match(line)):
+        return False
+    if not silent:
+        if is_list and "toc" in line[2:-1].split():
+            _drop_list(state)
+        state.line = start + 1
+    return True
+
+
+def _drop_list(state: StateBlock) -> None:
+    """Removes the list above, which a table of contents replaces."""
+    if state.tokens and state.tokens[-1].type in ("bullet_list_close", "ordered_list_close"):
+        level = state.tokens.pop().level
+        while state.tokens and state.tokens[-1].level > level:
+            state.tokens.pop()
+        state.tokens.pop()
+
+
+def _read_extension(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """`{::comment}` … `{:/comment}` shows nothing, `{::nomarkdown}` … its HTML."""
+    begin = state.bMarks[start] + state.tShift[start]
+    opening = _EXTENSION.match(state.src, begin, state.eMarks[start])
+    if opening is None or silent:
+        return False
+    unclosed: int = state.env.get("unclosed_extension", len(state.src))
+    closing = _EXTENSION_END.search(state.src, opening.end()) if begin < unclosed else None
+    if closing is None:
+        state.env["unclosed_extension"] = min(begin, unclosed)
+        return False
+    last = bisect_left(state.eMarks, closing.end(), start, end)
+    if last >= end:
+        return False
+    if opening[1] == "nomarkdown":
+        state.push("html_block", "", 0).content = state.src[opening.end() : closing.start()]
+    state.line = last + 1
+    return True
+
+
+def _read_span_list(state: StateInline, silent: bool) -> bool:
+    """An attribute list right after a span; after text it is text. A code span never gets here."""
+    if silent or state.pending or not state.tokens or not state.src.startswith("{:", state.pos):
+        return False
+    last = state.tokens[-1].type
+    if last == "softbreak" or (last == "text" and not _ends_span(state)):
+        return False
+    attributes = _ATTRIBUTE_LIST.match(state.src, state.pos, min(state.posMax, state.pos + MAX_LIST))
+    if attributes is None:
+        return False
+    state.pos = attributes.end()
+    return True
+
+
+def _ends_span(state: StateInline) -> bool:
+    delimiter = state.delimiters[-1] if state.delimiters else None
+    return delimiter is not None and delimiter.close and delimiter.token == len(state.tokens) - 1
+
+
+def _read_span_extension(state: StateInline, silent: bool) -> bool:
+    """An extension in a line."""
+    limit = min(state.posMax, state.pos + MAX_LIST)
+    opening = _EXTENSION.match(state.src, state.pos, limit)
+    closing = _EXTENSION_END.search(state.src, opening.end(), limit) if opening else None
+    if opening is None or closing is None:
+        return False
+    if not silent and opening[1] == "nomarkdown":
+        state.push("html_inline", "", 0).content = state.src[opening.end() : closing.start()]
+    state.pos = closing.end()
+    return True
+
+
+def _drop_item_lists(state: StateCore) -> None:
+    """Removes the attribute list at the start of a list item."""
+    for item, _, line in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
+        if item.type == "list_item_open" and line.type == "inline":
+            line.content = _ITEM_LIST.sub("", line.content, count=1) if line.content.startswith("{:") else line.content
+
+
+def add_breaks(parser: MarkdownIt) -> None:
+    """Two backslashes at the end of a line break it."""
+    parser.inline.ruler.before("escape", "break", _read_break)
+
+
+def _read_break(state: StateInline, silent: bool) -> bool:
+    if not state.src.startswith("\\\\\n", state.pos):
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos += 3
+    return True
+
+
+def limit_lists(parser: MarkdownIt) -> None:
+    """`1)` begins no list."""
+    parser.block.ruler.at("list", _read_list, {"alt": ["paragraph", "reference", "blockquote"]})
+
+
+def _read_list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    begin = state.bMarks[start] + state.tShift[start]
+    return not _PARENTHESIS.match(state.src, begin) and list_block(state, start, end, silent)
+
+
+def add_tables(parser: MarkdownIt) -> None:
+    """Lines with a `|` each are a table, even without a head."""
+    parser.block.ruler.before("table", "headless_table", _read_table)
+
+
+def _read_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    if silent or state.level or (start and not state.isEmpty(start - 1)) or state.is_code_block(start):
+        return False
+    rows: list[list[str]] = []
+    left, last = MAX_CELLS, start
+    while last < end and not state.isEmpty(last):
+        line = state.src[state.bMarks[last] : state.eMarks[last]].strip()
+        is_separator = _SEPARATOR.fullmatch(line) is not None and "-" in line
+        cells = [] if is_separator else _cells(line, left)
+        left -= len(cells)
+        if (is_separator and last == start + 1) or (not is_separator and len(cells) < 2) or left <= 0:
+            return False  # with a head it is any system's table
+        rows.append(cells)
+        last += 1
+    if not any(rows):
+        return False
+    state.push("table_open", "table", 1)
+    state.push("tbody_open", "tbody", 1)
+    for cells in filter(None, rows):
+        state.push("tr_open", "tr", 1)
+        for cell in cells[not cells[0] : len(cells) - (not cells[-1])]:
+            state.push("td_open", "td", 1)
+            token = state.push("inline", "", 0)
+            token.content, token.children = cell, []
+            state.push("td_close", "td", -1)
+        state.push("tr_close", "tr", -1)
+    state.push("tbody_close", "tbody", -1)
+    state.push("table_close", "table", -1)
+    state.line = last
+    return True
+
+
+def _cells(line: str, most: int) -> list[str]:
+    """The cells of a line, at most so many; those at its ends are empty if a `|` is there."""
+    bars = list(islice((part for part in _IN_CELL.finditer(line) if part[1]), most))
+    starts, ends = [0, *(bar.end() for bar in bars)], [*(bar.start() for bar in bars), len(line)]
+    return [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+
+
+def add_html(parser: MarkdownIt) -> None:
+    """HTML blocks that end with their end tag, not with a blank line; in some, `markdown="1"` asks for Markdown."""
+    alt = ["paragraph", "reference", "blockquote"]
+    parser.block.ruler.before("html_block", "html_element", _read_element, {"alt": alt})
+
+
+def _read_element(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    begin = state.bMarks[start] + state.tShift[start]
+    if state.level or state.blkIndent or not state.src.startswith("<", begin) or state.is_code_block(start):
+        return False
+    opening, closing = _elements(state).get(begin, (None, None))
+    if opening is None or closing is None or state.env.get("inside"):
+        return False
+    if silent:
+        return True
+    last = bisect_left(state.eMarks, closing.end(), start, end)
+    if last >= end:
+        return False
+    if not _MARKDOWN.search(opening[0]):
+        state.push("html_block", "", 0).content = state.src[begin : state.eMarks[last]] + "\n"
+    else:
+        _read_inside(state, opening, closing, start, last)
+    state.line = last + 1
+    return True
+
+
+def _read_inside(state: StateBlock, opening: re.Match[str], closing: re.Match[str], start: int, last: int) -> None:
+    """The Markdown inside an element: blocks if its tags have lines of their own, else a line."""
+    state.push("html_block", "", 0).content = opening[0] + "\n"
+    inside = state.src[opening.end() : closing.start()]
+    if inside.startswith("\n") and not state.src[state.bMarks[last] : closing.start()].strip():
+        line_max, state.lineMax = state.lineMax, last
+        state.env["inside"] = True  # no deeper: each element could contain another
+        state.md.block.tokenize(state, start + 1, last)
+        state.env["inside"] = False
+        state.lineMax = line_max
+    else:
+        token = state.push("inline", "", 0)
+        token.content, token.children, token.map = inside.strip(), [], [start, last]
+    state.push("html_block", "", 0).content = state.src[closing.start() : state.eMarks[last]] + "\n"
+
+
+def _elements(state: StateBlock) -> Mapping[int, tuple[re.Match[str], re.Match[str]]]:
+    """The tags of the elements that have an end tag, by where the start tag is."""
+    found: dict[int, tuple[re.Match[str], re.Match[str]]] | None = state.env.get("elements")
+    if found is None:
+        found = state.env["elements"] = {}
+        unclosed: dict[str, list[re.Match[str]]] = {}
+        for tag in _TAG.finditer(state.src):
+            same = unclosed.setdefault(tag[2].lower(), [])
+            if not tag[1]:
+                same.append(tag)
+            elif same:
+                opening = same.pop()
+                found[opening.start()] = opening, tag
+    return found

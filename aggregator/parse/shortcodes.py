@@ -1,0 +1,385 @@
+"""Shortcodes of Hugo (`{{< name >}}`, `{{% name %}}`) and Zola (`{{ name() }}`, `{% name() %}`) in a body.
+
+    text -> tags -> pairs -> Markdown and HTML
+
+What a site's own shortcodes show is in its templates, which nobody sees here: the text inside a pair stays, a tag
+without an end vanishes. Those that come with Hugo mean what they mean there.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from html import escape
+from typing import Literal, NamedTuple
+
+from aggregator.links import http_url
+from aggregator.parse.page_links import mark_page_href
+from aggregator.parse.template import (
+    MAX_PROBLEMS,
+    Expanded,
+    TemplateProblem,
+    code_html,
+    inert_html,
+    template_problem,
+)
+
+MAX_TAG = 10_000
+"""Characters of a tag."""
+MAX_UNREADABLE = 500
+"""Most tags that cannot be read; what follows is shown as written."""
+MAX_DEPTH = 20
+"""Most pairs in each other; deeper tags vanish."""
+MAX_INDENTATION = 100
+"""Characters before a tag that has its line for itself."""
+
+_SIGN = re.compile(r"\{\{[<%]|(?<!\$)\{\{(?=/\*|\s*+\w++\s*+\()|\{%(?=/\*|-?\s*+(?:\w++\s*+\(|end\s*+-?%\}))")
+_NAME = re.compile(r"\s*+(/?)\s*+(\w[\w.-]*+(?:/[\w.-]++)*+)(?=[\s/>%])")
+_ARGUMENT = re.compile(
+    r"\s++(?:([\w-]++)=)?+"
+    r"(?:\"((?:[^\"\\]|\\.)*+)\"|`([^`]*+)`|((?:(?!/?[>%]\}\})[^\s\"`=<>{}\\])++))(?=[\s/>%])",
+    re.DOTALL,
+)
+_END = re.compile(r"\s*+(/?)([<>%])\}\}")
+_CALL = re.compile(r"-?\s*+(\w++)\s*+\(")
+_CALL_ARGUMENT = re.compile(
+    r"\s*+(\w++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|`([^`]*+)`|\[[^\]]*+\]|([\w.+-]++))\s*+(?:,|(?=\)))"
+)
+_CALL_END = re.compile(r"\s*+\)\s*+(-?%\}|\}\})")
+_BODY_END = re.compile(r"-?\s*+end\s*+-?%\}")
+_ESCAPED_END = re.compile(r"\s*+end\s*+\*/")
+_CODE = re.compile(r"^[ \t>]*+(`{3,}+(?=[^`\n]*+$)|~{3,}+)[^\n]*+|(`++)|\n[ \t]*+(?=\n)", re.MULTILINE)
+
+
+class _Arguments(NamedTuple):
+    named: dict[str, str]
+    positional: list[str]
+
+    def get(self, name: str, position: int | None = None) -> str:
+        """The argument with that name, else at that position; empty if there is none."""
+        if name in self.named or position is None or position >= len(self.positional):
+            return self.named.get(name, "")
+        return self.positional[position]
+
+
+class _Tag(NamedTuple):
+    kind: Literal["start", "single", "end", "text"]
+    name: str  # of Zola's pairs, which end alike, with `%` before it
+    start: int
+    end: int
+    arguments: _Arguments = _Arguments({}, [])
+    text: str = ""  # what a `text` shows
+
+
+class _UnreadableError(Exception):
+    """A tag cannot be read."""
+
+
+def expand_shortcodes(body: str, known: Mapping[str, object]) -> Expanded:
+    """The body with its shortcodes replaced. `known` are the values of the page that `param` can show."""
+    if "{{" not in body and "{%" not in body:
+        return Expanded(body, ())
+    return _Expander(body, known).expand()
+
+
+class _Frame(NamedTuple):
+    """A pair that is open."""
+
+    tag: _Tag
+    out: list[str]
+
+
+class _Expander:
+    def __init__(self, body: str, known: Mapping[str, object]) -> None:
+        self._body = body
+        self._known = known
+        self._problems: list[TemplateProblem] = []
+        self._unreadable = 0
+
+    def expand(self) -> Expanded:
+        tags = list(self._tags())
+        ends = self._pair(tags)
+        frames = [_Frame(_Tag("start", "", 0, 0), [])]
+        done = 0
+        deep = 0  # open pairs beyond MAX_DEPTH
+        for index, tag in enumerate(tags):
+            frames[-1].out.append(self._body[done : tag.start])
+            done = tag.end
+            if tag.kind == "text":
+                frames[-1].out.append(tag.text)
+            elif index not in ends:
+                frames[-1].out.append(self._show_alone(tag))
+            elif tag.kind == "start":
+                if deep or len(frames) > MAX_DEPTH:
+                    deep += 1
+                else:
+                    frames.append(_Frame(tag, []))
+            elif deep:
+                deep -= 1
+            else:
+                frame = frames.pop()
+                frames[-1].out.append(self._show(frame.tag, "".join(frame.out), tag.end))
+        frames[-1].out.append(self._body[done:])
+        return Expanded("".join(frames[-1].out), tuple(self._problems))
+
+    def _tags(self) -> Iterator[_Tag]:
+        at = 0
+        while self._unreadable < MAX_UNREADABLE and (sign := _SIGN.search(self._body, at)):
+            is_hugo = sign[0][2:] != ""
+            at = sign.end()
+            if not is_hugo and sign.start() in self._code:
+                continue
+            try:
+                tag = self._read_tag(sign) if is_hugo else self._read_call(sign)
+            except _UnreadableError as error:
+                self._unreadable += 1
+                self._tell(sign.start(), str(error), "write it as in {{< name argument >}}")
+                continue
+            if tag:
+                yield tag
+                at = tag.end
+
+    def _tell(self, at: int, what: str, hint: str) -> None:
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems.append(template_problem(self._body, at, what, hint))
+
+    def _read_tag(self, sign: re.Match[str]) -> _Tag:
+        body, start, at = self._body, sign.start(), sign.end()
+        closing = ">}}" if sign[0][2] == "<" else "%}}"
+        limit = start + MAX_TAG
+        if body.startswith("/*", at):
+            return self._read_escaped(sign, f"*/{closing}")
+        name = _NAME.match(body, at, limit)
+        if name is None:
+            raise _UnreadableError("a shortcode without a name")
+        arguments, at = _Arguments({}, []), name.end()
+        while argument := _ARGUMENT.match(body, at, limit):
+            value = next(group for group in argument.groups()[1:] if group is not None)
+            value = value.replace('\\"', '"') if argument[2] is not None else value
+            if argument[1]:
+                arguments.named[argument[1]] = value
+            else:
+                arguments.positional.append(value)
+            at = argument.end()
+        end = _END.match(body, at, limit)
+        if end is None or end[2] != closing[0]:
+            raise _UnreadableError("a shortcode that cannot be read")
+        kind: Literal["start", "single", "end"] = "end" if name[1] else "single" if end[1] else "start"
+        return _Tag(kind, name[2], start, end.end(), arguments)
+
+    def _read_escaped(self, sign: re.Match[str], closing: str) -> _Tag:
+        inside = sign.end() + 2
+        end = self._body.find(closing, inside, inside + MAX_TAG)
+        if end < 0:
+            raise _UnreadableError("an escaped shortcode without an end")
+        text = f"{sign[0]}{self._body[inside:end]}{closing[2:]}"
+        return _Tag("text", "", sign.start(), end + len(closing), text=text)
+
+    def _read_call(self, sign: re.Match[str]) -> _Tag | None:
+        """A shortcode of Zola; None for what only looks like an escaped one, which Hugo shows."""
+        body, start, at = self._body, sign.start(), sign.end()
+        limit = start + MAX_TAG
+        closing = "}}" if sign[0] == "{{" else "%}"
+        if body.startswith("/*", at):
+            is_call = _CALL.match(body, at + 2, limit) or (
+                closing == "%}" and body[at + 2 : limit].lstrip()[:3] == "end"
+            )
+            return self._read_escaped(sign, f"*/{closing}") if is_call else None
+        if end := _BODY_END.match(body, at, limit):
+            return _Tag("end", "%", start, end.end())
+        name = _CALL.match(body, at, limit)
+        if name is None:
+            return None
+        arguments, at = _Arguments({}, []), name.end()
+        while argument := _CALL_ARGUMENT.match(body, at, limit):
+            arguments.named[argument[1]] = next((group for group in argument.groups()[1:] if group is not None), "")
+            at = argument.end()
+        end = _CALL_END.match(body, at, limit)
+        if end is None or not end[1].endswith(closing):
+            raise _UnreadableError("a shortcode that cannot be read")
+        return _Tag("start" if closing == "%}" else "single", f"%{name[1]}", start, end.end(), arguments)
+
+    @cached_property
+    def _code(self) -> _Code:
+        return _Code(self._body)
+
+    def _pair(self, tags: list[_Tag]) -> frozenset[int]:
+        """The indexes of the tags that are paired. A start without an end stands alone."""
+        paired: set[int] = set()
+        starts: list[int] = []
+        waiting: dict[str, int] = {}  # how many of each name are among the starts
+        for index, tag in enumerate(tags):
+            key = tag.name[:1] if tag.name[:1] == "%" else tag.name
+            if tag.kind == "start":
+                starts.append(index)
+                waiting[key] = waiting.get(key, 0) + 1
+            elif tag.kind == "end" and waiting.get(key):
+                while True:
+                    start = starts.pop()
+                    other = tags[start].name
+                    other = other[:1] if other[:1] == "%" else other
+                    waiting[other] -= 1
+                    if other == key:
+                        break
+                paired.update((start, index))
+        return frozenset(paired)
+
+    def _show_alone(self, tag: _Tag) -> str:
+        """What a tag without its other half shows."""
+        name = tag.name.lstrip("%")
+        if tag.kind == "end":
+            self._tell(tag.start, "the end of a shortcode that does not begin", "remove it, or write its beginning")
+        elif tag.kind == "start" and (name in _PAIRS or tag.name[0] == "%"):
+            self._tell(tag.start, f"the shortcode {name[:40]!r} has no end", "write its end")
+        elif name in _SHOWN or name == "param" or tag.start not in self._code:
+            return self._show(tag, "", tag.end)
+        return self._body[tag.start : tag.end]
+
+    def _show(self, tag: _Tag, inside: str, end: int) -> str:
+        """What a shortcode shows. A block that has its line for itself is kept apart from the next line."""
+        name = tag.name.lstrip("%")
+        if name == "param":
+            value = self._known.get(tag.arguments.get("name", 0).lower())
+            return value if isinstance(value, str) else ""
+        show = _SHOWN.get(name)
+        before = self._body[max(0, tag.start - MAX_INDENTATION) : tag.start].rpartition("\n")[2]
+        begins_line = not before.strip()
+        if show is None:
+            return f"\n{inside}\n" if begins_line and "\n" in inside else inside
+        shown = show(tag.arguments, inside)
+        is_alone = begins_line and self._body[end : end + 1] in ("", "\n")
+        return f"{shown}\n" if is_alone and shown.startswith("<") else shown
+
+
+class _Code:
+    """Where code is in a Markdown text: fences and spans."""
+
+    def __init__(self, text: str) -> None:
+        self._ranges: list[tuple[int, int]] = []
+        self._read(text)
+
+    def __contains__(self, at: int) -> bool:
+        index = bisect_right(self._ranges, (at, len(self._ranges))) - 1
+        return index >= 0 and at < self._ranges[index][1]
+
+    def _read(self, text: str) -> None:
+        ticks: list[re.Match[str]] = []  # of one paragraph
+        fence: re.Match[str] | None = None
+        for sign in _CODE.finditer(text):
+            if fence is not None:
+                if sign[1] and sign[1].startswith(fence[1]) and sign[0].rstrip().endswith(sign[1]):
+                    self._ranges.append((fence.start(), sign.end()))
+                    fence = None
+            elif sign[2]:
+                ticks.append(sign)
+            else:
+                self._add_spans(ticks)
+                ticks = []
+                fence = sign if sign[1] else None
+        self._add_spans(ticks)
+        if fence is not None:
+            self._ranges.append((fence.start(), len(text)))
+
+    def _add_spans(self, ticks: list[re.Match[str]]) -> None:
+        following: dict[str, list[int]] = {}
+        for index in range(len(ticks) - 1, -1, -1):
+            following.setdefault(ticks[index][2], []).append(index)
+        index = 0
+        while index < len(ticks):
+            same = following[ticks[index][2]]
+            while same and same[-1] <= index:
+                same.pop()
+            if same:
+                self._ranges.append((ticks[index].start(), ticks[same[-1]].end()))
+            index = same[-1] + 1 if same else index + 1
+
+
+def _highlight(arguments: _Arguments, inside: str) -> str:
+    return code_html(inside.strip("\n"), arguments.get("lang", 0) or arguments.get("type"))
+
+
+def _figure(arguments: _Arguments, _inside: str) -> str:
+    from aggregator.parse.markdown import render_line  # slow to import
+
+    source, link = arguments.get("src", 0), arguments.get("link")
+    caption = render_line(arguments.get("caption"))
+    shown = f'<img src="{escape(source)}" alt="{escape(arguments.get("alt"))}">' if source else ""
+    if link:
+        shown = f'<a href="{escape(link)}">{shown}</a>'
+    source_text = render_line(arguments.get("attr"))
+    if source_text and (source_link := arguments.get("attrlink")):
+        source_text = f'<a href="{escape(source_link)}">{source_text}</a>'
+    title = escape(arguments.get("title"))
+    words = (f"<h4>{title}</h4>" if title else "") + (
+        f"<p>{' '.join(filter(None, (caption, source_text)))}</p>" if caption or source_text else ""
+    )
+    return inert_html(f"<figure>{shown}{f'<figcaption>{words}</figcaption>' if words else ''}</figure>")
+
+
+def _details(arguments: _Arguments, inside: str) -> str:
+    from aggregator.parse.markdown import render_line  # slow to import
+
+    summary = inert_html(render_line(arguments.get("summary") or arguments.get("title") or "Details"))
+    return f"<details><summary>{summary}</summary>\n\n{inside}\n\n</details>\n"
+
+
+def _reference(arguments: _Arguments, _inside: str) -> str:
+    reference = arguments.get("path", 0)
+    if reference.startswith("#") or http_url(reference):
+        return reference
+    return mark_page_href("hugo", reference)
+
+
+def _player(url: str) -> Callable[[_Arguments, str], str]:
+    def show(arguments: _Arguments, _inside: str) -> str:
+        video = arguments.get("id", 0)
+        title = arguments.get("title") or "Video"
+        return inert_html(f'<iframe src="{url}{escape(video)}" title="{escape(title)}"></iframe>') if video else ""
+
+    return show
+
+
+def _linked(*parts: str) -> Callable[[_Arguments, str], str]:
+    """A link with what the arguments say; parts are texts and, with a colon, names of arguments."""
+
+    def show(arguments: _Arguments, _inside: str) -> str:
+        names = [part[1:] for part in parts if part[0] == ":"]
+        values = {name: arguments.get(name, position) for position, name in enumerate(names)}
+        url = http_url("".join(values[part[1:]] if part[0] == ":" else part for part in parts))
+        return inert_html(f'<a href="{escape(url)}">{escape(url)}</a>') if url and all(values.values()) else ""
+
+    return show
+
+
+def _code_of(arguments: _Arguments, _inside: str) -> str:
+    text = http_url(arguments.get("text", 0))
+    return inert_html(f'<a href="{escape(text)}">{escape(text)}</a>') if text else ""
+
+
+def _nothing(_arguments: _Arguments, _inside: str) -> str:
+    return ""
+
+
+_PAIRS = frozenset(("comment", "details", "highlight"))
+"""Hugo's own shortcodes that need an end."""
+_SHOWN: Mapping[str, Callable[[_Arguments, str], str]] = {
+    "comment": _nothing,
+    "highlight": _highlight,
+    "figure": _figure,
+    "details": _details,
+    "ref": _reference,
+    "relref": _reference,
+    "youtube": _player("https://www.youtube.com/embed/"),
+    "vimeo": _player("https://player.vimeo.com/video/"),
+    "vimeo_simple": _player("https://player.vimeo.com/video/"),
+    "gist": _linked("https://gist.github.com/", ":user", "/", ":id"),
+    "instagram": _linked("https://www.instagram.com/p/", ":id", "/"),
+    "instagram_simple": _linked("https://www.instagram.com/p/", ":id", "/"),
+    "x": _linked("https://x.com/", ":user", "/status/", ":id"),
+    "x_simple": _linked("https://x.com/", ":user", "/status/", ":id"),
+    "tweet": _linked("https://x.com/", ":user", "/status/", ":id"),
+    "twitter": _linked("https://x.com/", ":user", "/status/", ":id"),
+    "qr": _code_of,
+}

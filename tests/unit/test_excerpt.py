@@ -1,0 +1,121 @@
+"""Summaries and full texts of whole files of Hugo, Zola and Jekyll (docs/spec.md#bodies-of-site-generators)."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import pytest
+from unit.test_foreign import hugo, jekyll, lines, record
+
+from aggregator.model import Record, Rejection
+
+SHOWN = {"body_base": "https://example.org/"}
+
+
+@pytest.mark.parametrize(
+    ("body", "summary"),
+    [
+        (
+            "The [survey][s] says so.[^1]\n\n[^1]: Forty people.\n\n[s]: https://survey.example.org/",
+            "The survey says so.",
+        ),
+        ('As [said][f].\n\n[f]: {{< ref "first.md" >}}', "As said."),
+        ('As [said]({{< ref "first.md" >}}) at {{< ref "first.md" >}}.', "As said at ."),
+        ("[^1]: A note.\n\n[s]: https://a.example/\n\nText.", "Text."),
+        ('{{< figure src="a.png" caption="C" >}}\n\nText.', "C"),
+        ("{{< highlight go >}}\nx\n\ny\n{{< /highlight >}}\n\nText.", "Text."),
+        ("```\ncode\n\n\nmore\n```\n\nText.", "Text."),
+        ("    code\n\n    more\n\nText.", "Text."),
+        ("## Why {#why}\n\n{{< note >}}\n*in*\n{{< /note >}}\n\nText.", "in"),
+        ("- [x] done\n- [ ] open", "☑ done ☐ open"),
+        ("<!-- a note\n\n*not* shown -->\n\nText &amp; <x-y>more</x-y> `List<T>`<br>b.", "Text & more List<T> b."),
+        ("# Head\n\nOne.\n\nTwo.\n\n<!--more-->\n\nThree.", "Head One. Two."),
+        ("One {{</* a */>}}.", "One {{< a >}}."),
+    ],
+)
+def test_a_summary_has_text_and_nothing_else_of_the_start(body: str, summary: str) -> None:
+    assert hugo("title = 'T'", body).content.summary == summary
+    assert hugo("title = 'T'", body, **SHOWN).content.summary == summary
+
+
+@pytest.mark.parametrize(
+    ("body", "summary"),
+    [
+        ("* TOC\n{:toc}\n\nFirst words.", "First words."),
+        ("1. TOC\n{:toc .x}\n# Head\nFirst words.", "First words."),
+        ("The call gives `{:ok, rows}` or `{:error, why}`.", "The call gives {:ok, rows} or {:error, why}."),
+        ("Text\n# Heading\nmore.\n\nNext.", "Text more."),
+        ("*[HTML]: Hyper Text\n\n{: .lead}\nThe HTML.[^a]\n\n[^a]: b", "The HTML."),
+        ("One.\n  \nTwo.\n\nThree.", "One. Two."),
+        ("{% raw %}`${{ a }}`{% endraw %} b.", "${{ a }} b."),
+        ("| a | b |\n| c | d |", "a b c d"),
+    ],
+)
+def test_a_summary_of_a_jekyll_post_reads_its_markdown(body: str, summary: str) -> None:
+    assert jekyll("x: 1", body).content.summary == summary
+
+
+def test_in_hugo_a_stated_summary_is_markdown_and_a_description_is_text() -> None:
+    assert hugo("title = 'T'\nsummary = 'Said *here* & <there>, `a_b`.'").content.summary == "Said here & <there>, a_b."
+    assert hugo("title = 'T'\ndescription = 'Said *here*.'").content.summary == "Said *here*."
+
+
+@pytest.mark.parametrize("name", ["2026-05-20-a.html", "2026-05-20-a.HTM"])
+def test_a_post_in_html_is_no_markdown(name: str) -> None:
+    body = "<h1>Head</h1>\n<div>\n\n    <p>*Text*</p>\n\n</div>"
+    post = jekyll("x: 1", body, name, **SHOWN)
+    assert post.body_html == body
+    assert post.content.summary == "*Text*"
+
+
+def test_indented_code_at_the_start_of_a_body_is_code() -> None:
+    text = "---\ntitle: T\n---\n\n    *code*\n    # more\n"
+    assert record(text, "jekyll", "2026-05-20-a.md", **SHOWN).body_html == "<pre><code>*code*\n# more\n</code></pre>"
+    assert record(text, "smartable", **SHOWN).body_html.startswith("<p><em>code</em>")
+
+
+def test_a_template_that_cannot_be_read_is_a_warning_at_its_place_in_the_file() -> None:
+    text = '---\ntitle: T\ndate: 2026-05-20\n---\n\n  Text.\n\nSee {{< note "x >}}.\n'
+    expected = ["a.md:8:5: a shortcode that cannot be read (write it as in {{< name argument >}})"]
+
+    assert lines(record(text, "hugo")) == expected
+    shown = record(text, "hugo", **SHOWN)
+    assert lines(shown) == expected
+    assert 'See {{&lt; note "x &gt;}}.' in shown.body_html
+
+
+def test_the_place_of_a_template_counts_the_indentation_of_the_first_line() -> None:
+    text = "---\ntitle: T\ndate: 2026-05-20\n---\n\n\n  a {{< x y\n"
+    assert lines(record(text, "hugo", **SHOWN))[0].startswith("a.md:7:5: ")
+
+
+def test_templates_show_what_is_known_of_the_record() -> None:
+    assert hugo("title = 'The title'", "A {{< param title >}}.").content.summary == "A The title."
+    post = jekyll("title: The title", "{{ page.title }} of {{ page.date | date: '%Y' }}.", **SHOWN)
+    assert post.body_html == "<p>The title of 2026.</p>"
+
+
+def test_the_summary_of_a_long_body_does_not_read_all_of_it() -> None:
+    def cost(body: str) -> float:
+        began = process_time()
+        hugo("title = 'T'", body)
+        return process_time() - began
+
+    start = "Some *text* {{< a >}}.\n\n"
+    hugo("title = 'T'", start)
+    assert cost(start + "{{< b >}} *more* text.\n\n" * 30_000) < 0.1  # the whole body takes seconds
+
+
+@pytest.mark.parametrize(
+    "piece", ["{{", "{%", "[^", "{{< a >}}", "{{% a %}}", "{% a() %}", "[^1]: ", "{:", "{{ a", "<!--"]
+)
+@pytest.mark.parametrize("layout", ["hugo", "jekyll"])
+def test_a_megabyte_of_openings_takes_little_time(layout: str, piece: str) -> None:
+    body = piece * (999_000 // len(piece))
+    began = process_time()
+
+    outcome: Record | Rejection = (
+        hugo("title = 'T'", body, **SHOWN) if layout == "hugo" else jekyll("x: 1", body, **SHOWN)
+    )
+    assert isinstance(outcome, Record)
+    assert process_time() - began < 10  # a tenth of it is usual; what is not linear takes minutes, or hours

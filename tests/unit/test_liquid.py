@@ -1,0 +1,199 @@
+"""Liquid in bodies of Jekyll posts (docs/spec.md#liquid)."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.parse.liquid import expand_liquid
+from aggregator.parse.page_links import MARK, mark_page_href
+
+PAGE = {"title": "T", "url": "/x/", "date": datetime(2026, 1, 5, 9, 30, tzinfo=ZoneInfo("Europe/Berlin"))}
+SITE = "https://example.org/blog"
+UNKNOWN = MARK * 2
+
+
+def expand(body: str, site_url: str | None = SITE, **options: Any) -> str:
+    expanded = expand_liquid(body, PAGE, site_url, **options)
+    assert expanded.problems == ()
+    return expanded.text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("{% raw %}\n```\nKEY: ${{ vault.key }}\n```\n{% endraw %}", "\n```\nKEY: ${{ vault.key }}\n```\n"),
+        ("{% raw %}{% if x %}{{ a } b {%- endraw -%}", "{% if x %}{{ a } b "),
+        ("The call gives `{:ok, rows}` or `{:error, why}`.", "The call gives `{:ok, rows}` or `{:error, why}`."),
+        ("a{% comment %} {{ x }} {% else %} {% if y %} {% raw %}{% endif %}{% endraw %} {% endcomment %}b", "ab"),
+        ("a{% # a note %}b", "ab"),
+        ("`{{ 'in code' | upcase }}`", "`IN CODE`"),
+        ("a {%- if true -%} b {%- endif -%} c {{- 'd' -}} e", "abcde"),
+    ],
+)
+def test_text_is_verbatim_where_liquid_is_not_read(body: str, text: str) -> None:
+    assert expand(body) == text
+
+
+def test_highlighted_code_is_one_block_with_its_language() -> None:
+    body = "{% highlight C++ linenos %}\n# rows\n\n  x < 1\n{% endhighlight %}"
+
+    assert expand(body) == '<pre><code class="language-c--"># rows&#10;&#10;  x &lt; 1</code></pre>'
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("[said]({% post_url 2026-01-05-first %}#why)", f"[said]({mark_page_href('post', '2026-01-05-first')}#why)"),
+        ("{% link _posts/2026-01-05-x.md %}", mark_page_href("link", "_posts/2026-01-05-x.md")),
+        ("{{ site.url }}{% link a.md %}", f"https://example.org{mark_page_href('link', 'a.md')}"),
+        ("{% link {{ page.file }} %}", UNKNOWN),
+        ("{{ '/x' | relative_url }} {{ 'y.png' | relative_url }}", "/blog/x /blog/y.png"),
+        ("{{ '/x' | absolute_url }} {{ 'https://a.example/' | absolute_url }}", f"{SITE}/x https://a.example/"),
+        ("{{ site.baseurl }}/x {{ site.url }}{{ site.baseurl }}/y", f"/blog/x {SITE}/y"),
+        ("[docs]({{ site.docs }}/install)", f"[docs]({UNKNOWN}/install)"),
+        ("[docs]({{ site.docs | append: '/install' }})", f"[docs]({UNKNOWN})"),
+        ("![map]({% include base.html %}/map.png)", f"![map]({UNKNOWN}/map.png)"),
+        ("{{ page.secret }} {{ include.x }} {{ site.data.x[0] }}", f"{UNKNOWN} {UNKNOWN} {UNKNOWN}"),
+    ],
+)
+def test_links_lead_where_the_site_would_lead_or_nowhere(body: str, text: str) -> None:
+    assert expand(body) == text
+
+
+def test_without_the_url_of_the_site_its_links_are_unknown() -> None:
+    assert expand("{{ '/x' | relative_url }}{{ site.baseurl }}{{ 'https://a.example/' | relative_url }}", None) == (
+        f"{UNKNOWN}{UNKNOWN}https://a.example/"
+    )
+
+
+def test_nothing_that_a_writer_types_is_taken_for_a_mark() -> None:
+    assert expand(f"{{{{ 'a' }}}}{MARK}page:post:x{MARK}") == "apage:post:x"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("{% if site.x %}a{% elsif page.title == 'T' %}b{% else %}c{% endif %}", "b"),
+        ("{% if site.x %}a{% else %}c{% endif %}{% unless site.x %}d{% endunless %}", "cd"),
+        ("{% if false and true or true %}a{% endif %}{% if 'abc' contains 'b' %}b{% endif %}", "b"),
+        ("{% if site.x == 'a' %}a{% endif %}{% if page.title != 'T' %}b{% endif %}{% if 2 >= 1.5 %}c{% endif %}", "c"),
+        ("{% if nil %}b{% endif %}{% if '' %}c{% endif %}", "c"),
+        ("{% case page.title %}{% when 'A', 'T' %}a{% when 'T' or 'B' %}b{% else %}c{% endcase %}", "ab"),
+        ("{% case site.x %}{% when 'A' %}a{% else %}c{% endcase %}", "c"),
+        ("{% for i in (1..4) reversed limit: 2 offset: 1 %}{{ i }}{% endfor %}", "32"),
+        ("{% for i in site.posts %}a{% else %}none{% endfor %}", "none"),
+        ("{% for i in (1..9) %}{% if i == 2 %}{% continue %}{% endif %}{% if i > 3 %}{% break %}{% endif %}{{ i }}{% endfor %}", "13"),
+        ("{% assign x = 'a,b' | split: ',' %}{% for y in x %}{{ forloop.index }}{{ y }}{% unless forloop.last %},{% endunless %}{% endfor %}", "1a,2b"),
+        ("{% for i in (1..2) %}{% for j in (1..2) %}{{ forloop.index0 }}{% endfor %}{{ forloop.first }}{% endfor %}{{ i }}", "01true01false"),
+        ("{% capture c %}q {{ page.title }}{% endcapture %}[{{ c }}]", "[q T]"),
+        ("{% assign a = 'x y' | split: ' ' %}{{ a[1] }}{{ a.first }}{{ a.size }}{{ a.last | upcase }}", "yx2Y"),
+        ("{{ page.date | date: '%-d %B %Y, %H:%M' }} {{ page.date | date_to_xmlschema }}", "5 January 2026, 09:30 2026-01-05T09:30:00+01:00"),
+        ("{{ page.date }} {{ '2026-02-03' | date: '%d.%m.' }}", "2026-01-05 09:30:00 +0100 03.02."),
+        ("{{ 7 | divided_by: 2 }} {{ 3 | times: 2.5 }} {{ '3' | plus: 4 }} {{ 2.5 | round }}", "3 7.5 7 3"),
+        ("{{ nil }}{{ false }}{{ nothing.at.all }}{{ nothing | default: 'd' }}{{ site.x | default: 'e' }}", "falsede"),
+        ("{{ 'Ab c' | slugify }} {{ 'abcdefghij' | truncate: 6 }} {{ '<b>' | escape }} {{ '<b>x' | strip_html }}", "ab-c abc... &lt;b&gt; x"),
+        ("{{ 'a' | of_a_plugin }}", UNKNOWN),
+        ("{{ 1 | divided_by: 0 }}{{ 999999999999999999 | times: 9 }}", UNKNOWN * 2),
+        ("{{ }}{{}}", ""),
+        ("{% echo page.title | append: '!' %}{% increment n %}{% increment n %}{% decrement n %}", "T!011"),
+        ("{% for i in (1..3) %}{% cycle 'a', 'b' %}{% cycle 'x': 'c', 'd' %}{% endfor %}", "acbdac"),
+    ],
+)  # fmt: skip
+def test_tags_and_filters_mean_what_they_mean_in_jekyll(body: str, text: str) -> None:
+    assert expand(body) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "column", "what"),
+    [
+        ("a\nb {% if x %} c", 2, 3, "'if' has no 'endif'"),
+        ("a {% nope %}", 1, 3, "'nope' is no tag of Liquid or Jekyll"),
+        ("a {% endif %}", 1, 3, "'endif' belongs to no block"),
+        ("a {% else %}", 1, 3, "'else' belongs to no block"),
+        ("{% %}", 1, 1, "a tag has no name"),
+        ("a\n{{ b", 2, 1, "'{{' has no end"),
+        ("a {% b", 1, 3, "'{%' has no end"),
+        ("{{ a } b }}", 1, 1, "an output ends in '}'"),
+        ("{% raw %} {{ a }", 1, 1, "'raw' has no 'endraw'"),
+        ("{{ 'a' b }}", 1, 1, "an output cannot be read"),
+        ("{{ 'a }}", 1, 1, "an output cannot be read"),
+        ("{% for %}a{% else %}b{% endfor %}", 1, 1, "'for' cannot be read"),
+        ("{% for i in (1..2) colour: 3 %}{% endfor %}", 1, 1, "'for' cannot be read"),
+        ("{% highlight %}x{% endhighlight %}", 1, 1, "'highlight' cannot be read"),
+        ("{% assign a %}", 1, 1, "'assign' cannot be read"),
+        ("{{ a" + "[a" * 30 + "]" * 30 + " }}", 1, 1, "an output cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_told_and_shown_as_written(body: str, line: int, column: int, what: str) -> None:
+    expanded = expand_liquid(body, PAGE, SITE)
+
+    assert next(problem[:3] for problem in expanded.problems) == (line, column, what)
+    assert expanded.text == body
+
+
+def test_the_start_of_a_body_may_leave_blocks_open() -> None:
+    assert expand("a {% if true %}b {% raw %}{{ c", is_part=True) == "a b {{ c"
+    assert expand("a {{ b", is_part=True) == "a {{ b"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{" * 500_000,
+        "{%" * 500_000,
+        "{{}}" * 250_000,
+        "{{ a }" * 160_000,
+        "{% x %}" * 150_000,
+        "{% if a %}" * 100_000,
+        "{% if true %}" * 1000 + "{% endif %}" * 1000,
+        "{% raw %}" * 100_000,
+        "{% comment %}" * 80_000,
+        "{% case a %}" + "{% when b %}" * 80_000 + "{% endcase %}",
+        "{{ x" + "|upcase" * 140_000 + "}}",
+        "{{ a" + "[a" * 500_000 + "}}",
+        "{% if a" + " or a" * 200_000 + " %}x{% endif %}",
+        "{% for i in (1..100000000) %}{% endfor %}",
+        "{% for i in (1..9999) %}{% for i in (1..9999) %}a{% endfor %}{% endfor %}",
+        "{% assign a = 'aaaaaaaa' %}" + "{% assign a = a | append: a %}" * 60 + "{{ a }}",
+        "{% assign a = 'aaaaaaaa' %}" + "{% assign a = a | replace: 'a', a %}" * 60 + "{{ a }}",
+        "{% assign a = 9 %}" + "{% assign a = a | times: a %}" * 60 + "{{ a }}",
+        "{% assign a = '" + "x" * 100_000 + "' %}" + "{{ a }}" * 20_000,
+        "{% assign a = '" + "x" * 100_000 + "' %}" + "{{ a | upcase | size }}" * 20_000,
+        "{{ (1..100000000) | join: '' | size }}",
+        "{{ '" + "<" * 500_000 + "' | strip_html }}",
+        "{{ page.date | date: '" + "%B" * 200_000 + "' }}",
+        "{{ " + "1" * 500_000 + " }}",
+        "{{" + " " * 1_000_000 + "x}}",
+    ],
+    ids=lambda body: body[:24],
+)
+def test_no_body_takes_long_or_grows(body: str) -> None:
+    start = time.process_time()
+    text = expand_liquid(body, PAGE, SITE).text
+
+    assert time.process_time() - start < 1
+    assert len(text) <= 4_000_000
+
+
+_PIECES = st.sampled_from(
+    "{{ }} {% %} if endif for in raw endraw comment endcomment highlight endhighlight else elsif unless endunless assign"
+    " capture endcapture case when endcase link post_url include page.title x = == | append: 'a' , (1..3) [ ] - \n text".split(
+        " "
+    )
+)
+
+
+@given(st.lists(_PIECES, max_size=40).map(" ".join))
+def test_any_body_gives_a_text(body: str) -> None:
+    expanded = expand_liquid(body, PAGE, SITE)
+
+    assert all(1 <= line <= body.count("\n") + 1 and column >= 1 for line, column, *_ in expanded.problems)
+    if "{{" not in body and "{%" not in body:
+        assert expanded.text == body

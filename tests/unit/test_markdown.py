@@ -1,0 +1,180 @@
+"""Markdown as Hugo, Zola and Jekyll have it (docs/spec.md#bodies-of-site-generators)."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import pytest
+
+from aggregator.parse.body import render_body
+from aggregator.settings import Layout
+
+BASE = "https://example.org/post/"
+
+
+@pytest.mark.parametrize(
+    ("layout", "text", "expected"),
+    [
+        ("hugo", "## Why {#why .x a=b}", "<h2>Why</h2>"),
+        ("hugo", "## Sets {a, b}", "<h2>Sets {a, b}</h2>"),
+        ("hugo", "## In `{#code}`", "<h2>In <code>{#code}</code></h2>"),
+        ("plain", "## Why {#why}", "<h2>Why {#why}</h2>"),
+        ("jekyll", "## Why {#why}", "<h2>Why</h2>"),
+        ("hugo", "Term\n: What it is", "<dl>\n<dt>Term</dt>\n<dd>What it is</dd>\n</dl>"),
+        ("jekyll", "- [ ] open\n- [x] done", "<ul>\n<li>☐ open</li>\n<li>☑ done</li>\n</ul>"),
+        ("plain", "- [ ] open", "<ul>\n<li>[ ] open</li>\n</ul>"),
+        ("hugo", "$a_1*b*c$ and \\(x*y*z\\)", "<p>$a_1*b*c$ and \\(x*y*z\\)</p>"),
+        ("hugo", "For $5 *and* $6", "<p>For $5 <em>and</em> $6</p>"),
+        ("hugo", "$$\na\n=\nb*c*d\n$$", "<p>$$\na\n=\nb*c*d\n$$</p>"),
+        ("jekyll", "$$a*b*c$$ and $a*b*c$", "<p>$$a*b*c$$ and $a<em>b</em>c$</p>"),
+        ("hugo", "~one~ and ~~two~~", "<p><s>one</s> and <s>two</s></p>"),
+        ("hugo", "<<here>>", "<p>&lt;&lt;here&gt;&gt;</p>"),
+        (
+            "hugo",
+            "See https://a.example/b_c_d. Or www.b.example, or you@c.example.",
+            (
+                '<p>See <a href="https://a.example/b_c_d">https://a.example/b_c_d</a>. Or'
+                ' <a href="https://www.b.example">www.b.example</a>, or'
+                ' <a href="mailto:you@c.example">you@c.example</a>.</p>'
+            ),
+        ),
+        (
+            "hugo",
+            '<a href="https://a.example/">https://a.example/</a> `https://b.example`',
+            '<p><a href="https://a.example/">https://a.example/</a> <code>https://b.example</code></p>',
+        ),
+        ("jekyll", "See https://a.example/b", "<p>See https://a.example/b</p>"),
+    ],
+)
+def test_a_system_has_its_own_markdown(layout: Layout, text: str, expected: str) -> None:
+    assert render_body(text, BASE, layout) == expected
+
+
+@pytest.mark.parametrize("layout", ["hugo", "jekyll"])
+def test_footnotes_are_numbered_marks_and_a_list_at_the_end(layout: Layout) -> None:
+    text = "One.[^b] Two.[^a] One again.[^b] [^none]\n\n[^a]: Second.\n\n[^b]: *First*.\n\n[^unused]: Never."
+    assert render_body(text, BASE, layout) == (
+        "<p>One.<sup>1</sup> Two.<sup>2</sup> One again.<sup>1</sup> [^none]</p>\n<hr>\n<ol>\n"
+        "<li><p><em>First</em>.</p>\n</li>\n<li><p>Second.</p>\n</li>\n</ol>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("language", "kept"),
+    [
+        ("python", ' class="language-python"'),
+        ("c++", ' class="language-c++"'),
+        ("rust {linenos=1}", ' class="language-rust"'),
+        ("{.python}", ""),
+        ("x" * 41, ""),
+    ],
+)
+def test_code_keeps_its_language(language: str, kept: str) -> None:
+    assert render_body(f"```{language}\nx\n```", BASE) == f"<pre><code{kept}>x\n</code></pre>"
+
+
+def test_no_other_class_is_kept() -> None:
+    text = '<p class="language-x">a</p>\n\n<code class="evil language-go more">b</code>'
+    assert render_body(text, BASE) == '<p>a</p>\n<p><code class="language-go">b</code></p>'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "The call gives `{:ok, rows}` or `{:error, why}`.",
+            "<p>The call gives <code>{:ok, rows}</code> or <code>{:error, why}</code>.</p>",
+        ),
+        (
+            "*a*{: .x} `b`{:.y} [c](/d){:target='_blank'}",
+            '<p><em>a</em> <code>b</code> <a href="https://example.org/d">c</a></p>',
+        ),
+        ("In text {: .x} it stays.", "<p>In text {: .x} it stays.</p>"),
+        ("{: .before}\nText.\n{: .after}", "<p>Text.</p>"),
+        ("* {:.x} item", "<ul>\n<li>item</li>\n</ul>"),
+        ("Before.\n\n* TOC\n{:toc}\n\nAfter.", "<p>Before.</p>\n<p>After.</p>"),
+        ("* Kept\n{:.no_toc}", "<ul>\n<li>Kept</li>\n</ul>"),
+        ("One.\n\n{::comment}\nHidden.\n\nToo.\n{:/comment}\n\nTwo.", "<p>One.</p>\n<p>Two.</p>"),
+        ("One {::comment}hidden{:/} {::nomarkdown}*x*{:/} two.", "<p>One  *x* two.</p>"),
+        ('{::options parse_block_html="true" /}\n\nText.', "<p>Text.</p>"),
+        ("*[HTML]: Hyper Text\n\nThe HTML.", "<p>The HTML.</p>"),
+        ("One\n^\ntwo", "<p>One</p>\n<p>two</p>"),
+        ("One\\\\\ntwo", "<p>One<br>\ntwo</p>"),
+        ("1) one\n2) two", "<p>1) one\n2) two</p>"),
+        ("<div>\n\n    <p>Inner *text*</p>\n\n</div>", "<div>\n\n    <p>Inner *text*</p>\n\n</div>"),
+        ('<div markdown="1">\n*x*\n</div>', "<div>\n<p><em>x</em></p>\n</div>"),
+        ('<p markdown="1">*x*</p>', "<p>\n<em>x</em></p>"),
+        ("<div>\n\n*x*", "<div>\n<p><em>x</em></p>\n</div>"),
+        (
+            "| 1 | `a|b` |\n| 2 \\| | 3 |",
+            (
+                "<table>\n<tbody>\n<tr>\n<td>1</td>\n<td><code>a|b</code></td>\n</tr>\n"
+                "<tr>\n<td>2 |</td>\n<td>3</td>\n</tr>\n</tbody>\n</table>"
+            ),
+        ),
+        ("a `|` b", "<p>a <code>|</code> b</p>"),
+    ],
+)
+def test_what_only_kramdown_reads(text: str, expected: str) -> None:
+    assert render_body(text, BASE, "jekyll") == expected
+
+
+def test_a_post_in_html_is_no_markdown() -> None:
+    text = "<div>\n\n    <p>*Indented*</p>\n</div>"
+    assert render_body(text, BASE, "jekyll", is_html=True) == text
+
+
+def test_a_link_to_a_page_by_its_file_is_a_page_link() -> None:
+    assert render_body("[a](@/blog/b.md#c) ![i](@/x.md)", BASE, "hugo") == (
+        '<p><a href="page:zola:%40/blog/b.md#c">a</a> </p>'
+    )
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[x](page:hugo:a.md)",
+        "<a href='page:hugo:a.md'>x</a>",
+        "<a href='&#112;age:hugo:a.md'>x</a>",
+        "<a href='pa\tge:hugo:a.md'>x</a>",
+        "<a href='\ufffepage:hugo:a.md'>x</a>",
+        "<page:hugo:a.md>",
+        "<area href='page:hugo:a.md'><img src='page:hugo:a.md'>",
+    ],
+)
+def test_no_writer_can_make_a_page_link(link: str) -> None:
+    assert 'href="page:' not in render_body(link, BASE, "hugo").replace("\ufffe", "")
+
+
+TEXTS = {
+    "marks of footnotes": "[^1]: x\n\n" + "[^" * 500_000,
+    "references to a footnote": "[^1]: x\n\n" + "[^1]" * 250_000,
+    "footnotes": "".join(f"[^{number}]: x\n\n" for number in range(80_000)),
+    "nested footnotes": "[^1]: " * 170_000,
+    "dollars": "$a" * 500_000,
+    "formulas without an end": "a \\( b \\[ " * 100_000,
+    "display formulas": "$$ a\n" * 200_000,
+    "attribute lists": "*a*{:a " * 140_000,
+    "lines of attribute lists": "{: .a}\n" * 140_000,
+    "tables of contents": "* a\n{:toc}\n\n" * 80_000,
+    "comments without an end": "{::comment}\n\n" * 75_000,
+    "elements without an end": "<div>\n\n" * 140_000,
+    "elements in elements": '<div markdown="1">\n\n' * 25_000 + "</div>\n" * 25_000,
+    "definitions": "a\n: b\n\n" * 120_000,
+    "nested definitions": "a\n" + ": " * 500_000,
+    "attributes of headings": "# a" + " {#b}" * 199_000,
+    "an unclosed attribute": "# a {" + " a=b" * 249_000 + "}",
+    "bare URLs": "https://a.b/ " * 76_000,
+    "mail": "a.b+c@" * 160_000,
+    "bars": "|a" * 500_000,
+    "lines of bars": "a | b\n" * 160_000,
+}
+
+
+@pytest.mark.parametrize("layout", ["hugo", "jekyll"])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_hostile_markdown_takes_little_time(layout: Layout, text: str) -> None:
+    began = process_time()
+
+    assert len(render_body(text[:1_000_000], BASE, layout)) < 6_000_000
+    assert process_time() - began < 10  # a tenth of it is usual; what is not linear takes minutes, or hours
