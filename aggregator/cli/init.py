@@ -1,4 +1,4 @@
-"""`aggregator init`: a config to begin with, and its folders."""
+"""`aggregator init`: a config to begin with, or the config of a site that moves here, and its folders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shlex
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,48 +17,94 @@ from aggregator.cli.stores import read_site
 from aggregator.config import SCHEMA_NAME, default_config, init_text, load_config
 from aggregator.errors import AggregatorError
 
+if TYPE_CHECKING:
+    from aggregator.moving.plan import Plan
+
 EPILOG = """\b
 Examples:
-  aggregator init            write into the working folder
-  aggregator init my-site    write into my-site/
+  aggregator init                      write into the working folder
+  aggregator init my-site              write into my-site/
+  aggregator init feeds --from blog    the posts of the Hugo, Zola or Jekyll site in blog/
 """
 
 
 @click.command(epilog=EPILOG)
 @config_option_with(f"File to write, below DIR.  [default: {DEFAULT_CONFIG}]")
+@click.option(
+    "--from",
+    "site",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of a Hugo, Zola or Jekyll site: write the config that publishes its posts under the same links.",
+)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
-def init(folder: Path, config_path: Path | None) -> None:
+def init(folder: Path, config_path: Path | None, site: Path | None) -> None:
     """Write a commented config into DIR (default: the working folder) and make the folders that it names.
 
     The site gets a new id. If its store exists already, it keeps the id in the store.
+
+    With --from, the config has what a site says of itself, each value with its line there, and the command lists what
+    it cannot say. The posts stay where they are.
 
     The JSON Schema of the config is written beside it, as aggregator.schema.json, for editors that complete keys
     (Taplo, Even Better TOML). Write it again after an upgrade, with: aggregator schema
     """
     path = folder / (config_path or DEFAULT_CONFIG)
+    if os.path.lexists(path):
+        raise _exists_error(path)
     known_id = read_site(default_config(path, env=os.environ)).get("site_id")
+    plan, text = None, init_text(known_id or str(uuid.uuid4()))
+    if site is not None:
+        from aggregator.moving import plan_move  # imports the readers of records
+
+        plan, text = plan_move(site, path, known_id or str(uuid.uuid4()))
     try:
-        folders = _write_config(path, known_id or str(uuid.uuid4()))
+        folders = _write_config(path, text, has_records=plan is not None)
     except FileExistsError:
-        raise AggregatorError(f"{path} exists already (edit it, or remove it first)") from None
+        raise _exists_error(path) from None
     except OSError as error:
         raise AggregatorError(f"{error.filename} cannot be written: {error.strerror}") from None
     lines = [f"Wrote {path}", *(f"Made  {os.path.relpath(made)}/" for made in folders)]
     if known_id:
         lines.append(f"The ids of entries are made from {known_id!r}, as in the store that exists already")
-    command = f"aggregator run --config {shlex.quote(str(path))}" if config_path else "aggregator run"
+    named = f" --config {shlex.quote(str(path))}" if config_path else ""
     change = "" if folder == Path() or config_path else f"cd {shlex.quote(str(folder))} && "
-    print_lines([*lines, f"Next: put records into {os.path.relpath(folders[0])}/, then: {change}{command}"])
+    if plan is None:
+        next_step = f"Next: put records into {os.path.relpath(folders[0])}/, then: {change}aggregator run{named}"
+    else:
+        lines += _shown_plan(plan)
+        next_step = f"Next: save the feeds of the site, then: {change}aggregator adopt{named} FILE…"
+    print_lines([*lines, next_step])
 
 
-def _write_config(path: Path, site_id: str) -> list[Path]:
-    """Writes the config, its schema and its folders; returns the folders, those of records first."""
+def _exists_error(path: Path) -> AggregatorError:
+    return AggregatorError(f"{path} exists already (edit it, or remove it first)")
+
+
+def _write_config(path: Path, text: str, *, has_records: bool) -> list[Path]:
+    """Writes the config, its schema and its folders; returns the folders, those of records first. With `has_records`
+    the folders of records exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
-        file.write(init_text(site_id))
+        file.write(text)
     path.with_name(SCHEMA_NAME).write_text(f"{schema_text()}\n", encoding="utf-8")
     config = load_config(path, env={})
-    folders = [*(Path(source.root) for source in config.sources), config.output.path]
+    folders = [*([] if has_records else [Path(source.root) for source in config.sources]), config.output.path]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     return folders
+
+
+def _shown_plan(plan: Plan) -> list[str]:
+    """What was read from the site, and what the config cannot say."""
+    from aggregator.moving.config_text import files_text
+
+    old = sum(len(feed.moved_from) for feed in plan.feeds)
+    lines = [
+        f"Read  {files_text(plan)}: a site of {plan.system}",
+        *(f"  {key} = {stated.value!r} ({stated.place})" for key, stated in plan.site.items()),
+        *(f"  links {source.link_template} ({source.place})" for source in plan.sources),
+        f"  feeds: {len(plan.feeds)}, with {old} old URLs, {plan.limit.value} entries each ({plan.limit.place})",
+    ]
+    if plan.left_out:
+        lines += ["The config cannot say:", *(f"  {problem}" for problem in plan.left_out)]
+    return lines

@@ -12,6 +12,7 @@ from aggregator.feeds.rules import fold, matches, read_facts
 from aggregator.ingest import trace_file
 from aggregator.model import Record
 from aggregator.problems import Problem, shown_path
+from aggregator.settings import Clause, Rule
 from aggregator.slugs import RESERVED_SLUGS, topic_slug
 
 MIN_TYPO_LENGTH = 5
@@ -79,8 +80,10 @@ class TopicLint:
     def _configured_feeds(self) -> Iterator[Problem]:
         """Feeds of the config without records, and feeds that replace the feed of a topic."""
         topics = {self._tables.slugs.get(key, topic_slug(key)): key for key in sorted(self._published, reverse=True)}
+        rules = {spec.slug: spec.rule for spec in self._config.feeds}
         for slug, line, column in self._config.positions.feed_slugs():
-            if self._config.topics.auto and slug in topics:
+            is_same = slug in topics and rules[slug] == Rule(topics=Clause(any=frozenset({topics[slug]})))
+            if self._config.topics.auto and slug in topics and not is_same:
                 what = f"the feed replaces the feed of the topic {toml_text(self._name(topics[slug]))}"
                 yield self._in_config(line, column, what, slug, "choose another slug to have both")
             if slug in self._rules_without_records:

@@ -7,7 +7,7 @@
 of each key.
 """
 
-from aggregator.config.load import Config, default_config, load_config, partial_config
+from aggregator.config.load import Config, config_of_text, default_config, load_config, partial_config
 from aggregator.config.sample import SCHEMA_NAME, init_text
 from aggregator.config.schema import config_schema
 from aggregator.config.topics import can_pin, toml_text
@@ -16,6 +16,7 @@ __all__ = [
     "SCHEMA_NAME",
     "Config",
     "can_pin",
+    "config_of_text",
     "config_schema",
     "default_config",
     "init_text",

@@ -19,7 +19,6 @@ _REMOVE = "remove the line"
 _UNSUPPORTED = {
     ("site", "stylesheet"): _REMOVE,
     ("site", "feed_title"): _REMOVE,
-    ("records", "languages"): _REMOVE,
     ("output", "remote_media"): _REMOVE,
     ("serve", "cache"): _REMOVE,
     ("serve", "admin_port"): "remove the line, or leave it for a later version",
@@ -107,6 +106,11 @@ def _wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
     return ("is one document of a feed with several", f"write its old slug: {slug}") if whole and slash else None
 
 
+def is_wrong_old_url(old: str, slugs: frozenset[str]) -> bool:
+    """Whether `moved_from` of a config with these feeds cannot have an old URL."""
+    return _wrong_old_url(old, slugs) is not None
+
+
 def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
     """Nested folders: feeds would be read as records, or private files would be served."""
     output = _real(file.output.path)
@@ -119,7 +123,9 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
     for index, source in enumerate(file.records):
         for other in file.records[:index]:
             ours, theirs = _real(source.path), _real(other.path)
-            if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+            patterns = (*source.include, *source.exclude, *other.include, *other.exclude)
+            choose_by_path = any("/" in pattern for pattern in patterns)
+            if not choose_by_path and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
                 what, value = "two records folders overlap: a file in both is two entries", str(source.path)
                 at = ("records", index, "path")
                 yield Finding(at, what, "choose separate folders", value, at_value=True, level="warning")

@@ -133,6 +133,11 @@ def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
     return _load(_read_text(path), path, env, exists=True)
 
 
+def config_of_text(text: str, path: Path) -> Config:
+    """The config of a text, as if it were the file at `path`. Raises ConfigError with all problems."""
+    return _load(text, path, {}, exists=True)
+
+
 def partial_config(path: Path, *, env: Mapping[str, str]) -> Config:
     """The valid parts of a file that `load_config` refuses, to show the status of a service that uses an older config.
 
@@ -312,6 +317,7 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         layout="plain" if table.preset == "smartable" else table.preset,
         language=site.language,
         exclude=table.exclude,
+        languages=table.languages,
         site_url=table.site_url,
     )
 

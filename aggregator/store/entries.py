@@ -10,19 +10,19 @@ from sqlalchemy import Connection, bindparam, case, delete, insert, select, upda
 
 from aggregator.ids import FormatIds
 from aggregator.links import page_key
-from aggregator.model import Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
+from aggregator.model import NoRecord, Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
 from aggregator.parse.page_links import has_page_links
 from aggregator.parse.references import reference_key
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_json, read_adopted
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
-from aggregator.store.events import EXPIRED, FLAG, REJECTED, add_withdrawals
+from aggregator.store.events import EXPIRED, FLAG, REJECTED, RESOURCE, add_withdrawals
 from aggregator.store.page_links import mark_links, store_links
 from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
 
-Outcome = Record | Rejection | Unchanged
+Outcome = Record | Rejection | NoRecord | Unchanged
 
 RACY_NS = 2_000_000_000
 """The resolution of the coarsest file system that dates files."""
@@ -115,6 +115,9 @@ class _Batch:
                 self._add_file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, wanted)
         elif isinstance(outcome, Rejection):
             self._reject(outcome, row)
+        elif isinstance(outcome, NoRecord):
+            self._add_file(outcome.file, outcome.digest, FileState.RESOURCE, row.id if row else None, None)
+            self._keep_or_hide(row, RESOURCE)
         elif holder := self._ids.find_holder(outcome, row):
             self._refuse_duplicate(outcome, row, holder)
         else:

@@ -34,6 +34,7 @@ class FileState(StrEnum):
     REJECTED = "rejected"  # it gives no record
     UNFINISHED = "unfinished"  # it gives no record yet: it is still being written
     DUPLICATE = "duplicate"  # its record states the id of another entry
+    RESOURCE = "resource"  # it is no record: a resource of a bundle, or an index file that is not included
     REMOVED = "removed"  # it is missing, and its entry is withdrawn
 
 

@@ -1034,9 +1034,29 @@ def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Sho
             ' (add "*.html" to include of [records] if they are records)\n'
         ),
     )
-    for keys in ('include = ["*.md", "*.html"]', 'exclude = ["*.html"]'):
+    for keys in ('include = ["*.md", "*.html"]', 'exclude = ["*.html"]', 'include = ["*.md", "posts/*.html"]'):
         shop.configure(records=keys)
         assert "begin like records" not in call("check")[1]
+
+
+def test_check_warns_of_a_feed_in_the_place_of_a_topic_only_if_its_rule_is_another(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["Big Data"])
+    feed = '[[feed]]\nslug = "big-data"\ntopics = { any = ["big data"] }\n'
+    config = shop.config.read_text()
+    shop.config.write_text(config + feed)
+    assert call("check")[:2] == (0, "")
+    shop.config.write_text(config + feed + "min_quality = 3\n")
+    assert 'the feed replaces the feed of the topic "Big Data"' in call("check")[1]
+
+
+def test_records_folders_may_be_shared_by_patterns_of_paths(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    shop.record("posts/b.md")
+    table = '[[records]]\npath = "../incoming"\n'
+    shop.config.write_text(f'{table}exclude = ["posts/*"]\n{table}name = "posts"\ninclude = ["posts/*.md"]\n')
+    assert call("check")[:2] == (0, "")
+    shop.config.write_text(f'{table}{table}name = "posts"\n')
+    assert "two records folders overlap" in call("check")[2]
 
 
 def test_check_warns_of_a_misspelt_parent_and_not_of_a_parent_that_no_record_states(shop: Shop, call: Call) -> None:

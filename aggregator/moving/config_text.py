@@ -1,0 +1,104 @@
+"""A plan -> the text of `aggregator.toml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aggregator.config import SCHEMA_NAME, toml_text
+from aggregator.moving.plan import FeedPlan, Plan, SourcePlan, Stated
+from aggregator.moving.site_files import shown_file
+
+_DEFAULT_INCLUDE = ("*.md", "*.markdown")
+_COMMENT_COLUMN = 48
+
+
+def config_text(plan: Plan, site_id: str, folder: Path) -> str:
+    """The config, for a file in `folder`."""
+    lines = [
+        f"#:schema ./{SCHEMA_NAME}",
+        f"# The posts of a {plan.system} site, under the links that it gave them; behind a value, its line there.",
+        "# Keys that are not here have their defaults; `aggregator schema` describes all of them.",
+        "",
+        "[site]",
+        _line("id", site_id, "every id is made from it: never change it"),
+        *(_stated(key, stated) for key, stated in plan.site.items()),
+        *(line for source in plan.sources for line in _source(source, plan, folder)),
+        "",
+        "[output]",
+        _stated("limit", plan.limit),
+        *(line for feed in plan.feeds for line in _feed(feed, plan)),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _source(source: SourcePlan, plan: Plan, folder: Path) -> Iterator[str]:
+    path = Path(os.path.relpath(source.path, folder)).as_posix()
+    yield ""
+    yield "[[records]]" if len(plan.sources) > 1 else "[records]"
+    if source.name:
+        yield _line("name", source.name, "ids are made from it: never change it")
+    yield _line("path", path)
+    if source.include != _DEFAULT_INCLUDE:
+        yield _line("include", source.include)
+    if source.exclude:
+        yield _line("exclude", source.exclude)
+    yield _line("preset", plan.preset)
+    if not source.default_published:
+        yield _line("default_published", value=False)
+    if source.topics:
+        yield _line("topics", source.topics)
+    if source.languages:
+        yield _line("languages", source.languages)
+    yield _line("link_template", source.link_template, str(source.place))
+    if source.site_url:
+        yield _stated("site_url", source.site_url)
+    if source.fields:
+        yield "[records.fields]"
+    for key, stated in source.fields.items():
+        yield _stated(key, stated)
+
+
+def _feed(feed: FeedPlan, plan: Plan) -> Iterator[str]:
+    yield ""
+    yield "[[feed]]"
+    yield _line("slug", feed.slug)
+    yield _line("title", feed.title)
+    if feed.description:
+        yield _line("description", feed.description)
+    for table, values in feed.clauses.items():
+        yield f"{table} = {{ any = {_toml(values)} }}"
+    if feed.language:
+        yield _line("language", feed.language)
+    if feed.full:
+        yield _line("content", "full")
+    if feed.limit is not None and feed.limit != plan.limit.value:
+        yield _line("limit", feed.limit)
+    if feed.moved_from:
+        yield _line("moved_from", feed.moved_from, str(feed.place))
+
+
+def _stated(key: str, stated: Stated) -> str:
+    return _line(key, stated.value, str(stated.place))
+
+
+def _line(key: str, value: Any, comment: str = "") -> str:
+    line = f"{key} = {_toml(value)}"
+    return f"{line:<{_COMMENT_COLUMN}} # {comment}" if comment else line
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return toml_text(value)
+    return f"[{', '.join(map(_toml, value))}]"
+
+
+def files_text(plan: Plan) -> str:
+    """The config files of the site, for people."""
+    return ", ".join(map(shown_file, plan.files)) or f"{shown_file(plan.root)}/ (no config file)"

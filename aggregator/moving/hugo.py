@@ -1,0 +1,480 @@
+"""What a site of Hugo says of itself: https://gohugo.io/configuration/all/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, is_time_zone, title_text
+from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
+from aggregator.moving.site_files import ENDINGS, Place, SiteConfig, endings_of, link_pattern, shown_file, walk_files
+from aggregator.parse.hugo import url_path
+from aggregator.parse.keys import FILE_NAME
+
+PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
+CONFIG_NAMES = ("hugo", "config")
+_PLACEHOLDERS = {
+    ":year": "{year}",
+    ":month": "{month}",
+    ":day": "{day}",
+    ":slug": "{slug}",
+    ":title": "{slug}",
+    ":filename": "{slug}",
+    ":contentbasename": "{slug}",
+    ":slugorfilename": "{slug}",
+    ":slugorcontentbasename": "{slug}",
+}
+_SLUG_KEYS = {":slug": ("slug", "title"), ":title": ("title",), ":filename": (), ":contentbasename": ()}
+"""The keys of the last part of a link; Hugo takes the name of the file if there is none of them."""
+_DATE_FIELDS = {"publishdate": "published_at", "lastmod": "updated_at", "expirydate": "expires_at"}
+_DEFAULT_DATES = {
+    "date": ("date", "publishDate", "pubDate", "published", "lastmod", "modified"),
+    "publishdate": ("publishDate", "pubDate", "published", "date"),
+    "lastmod": ("lastmod", "modified", "date", "publishDate", "pubDate", "published"),
+    "expirydate": ("expiryDate", "unpublishDate"),
+}
+_KEY_SPELLINGS = {key.lower(): key for keys in _DEFAULT_DATES.values() for key in keys}
+_NO_RSS = "the site makes no RSS of this kind"
+_FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
+
+
+def find_config(root: Path) -> bool:
+    """Whether a folder is a site of Hugo. A `config.toml` of Zola has another key for the URL."""
+    if any((root / f"hugo{ending}").is_file() for ending in ENDINGS) or (root / "config" / "_default").is_dir():
+        return True
+    files = [path for ending in ENDINGS if (path := root / f"config{ending}").is_file()]
+    if not files:
+        return False
+    config = SiteConfig(fold_keys=True)
+    config.add_file(files[0])
+    return config.get("base_url") is None
+
+
+def read_hugo(root: Path) -> Plan:
+    """The plan for a site of Hugo. Raises ConfigError."""
+    config = _read_config(root)
+    plan = Plan("Hugo", "hugo", url_name, root, config.files)
+    hugo = _Hugo(Site(root, config, plan))
+    hugo.add_site()
+    hugo.add_sources()
+    hugo.add_feeds()
+    hugo.note_the_rest()
+    return plan
+
+
+def _read_config(root: Path) -> SiteConfig:
+    """The config as `hugo build` merges it: the file in the root, `config/_default`, `config/production`."""
+    config = SiteConfig(fold_keys=True)
+    for name in CONFIG_NAMES:
+        found = [path for ending in ENDINGS if (path := root / f"{name}{ending}").is_file()]
+        if found:
+            config.add_file(found[0])
+            break
+    for folder in ("_default", "production"):
+        for path in sorted((root / "config" / folder).glob("*")):
+            if path.suffix in ENDINGS and path.is_file():
+                config.add_file(path, _keys_of_file(path.stem.lower()))
+    return config
+
+
+def _keys_of_file(stem: str) -> tuple[str, ...]:
+    """The keys that a file of a config folder is below: `params.de.toml` has `languages.de.params`."""
+    if stem in CONFIG_NAMES:
+        return ()
+    table, dot, language = stem.partition(".")
+    return ("languages", language, table) if dot else (table,)
+
+
+class _Hugo:
+    """Reads one site into its plan."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._config, self._plan = site, site.config, site.plan
+        stated = self._config.text("defaultcontentlanguage").lower()
+        self._default = stated if is_language(stated) else "en"
+        tables = self._config.table("languages")
+        disabled = {*map(str.lower, self._config.texts("disablelanguages"))}
+        self._languages = [
+            name
+            for name in tables
+            if is_language(name)
+            and not (isinstance(tables[name], dict) and tables[name].get("disabled") is True)
+            and name not in disabled
+        ] or [self._default]
+        self._is_multilingual = len(self._languages) > 1
+        self._base = ""
+
+    def _of_language(self, *path: str, language: str = "") -> tuple[str, ...]:
+        """The path of a key, in the table of the language if it is there."""
+        own = ("languages", language or self._default, *path)
+        return own if self._config.get(*own) is not None else path
+
+    # site
+
+    def add_site(self) -> None:
+        """Title, URL, language, time zone, author and copyright."""
+        site = self._site
+        self._base = site.add_base_url(self._of_language("baseurl"), "baseURL")
+        site.add_text("title", self._of_language("title"))
+        code = next((key for key in ("locale", "languagecode") if self._config.text(*self._of_language(key))), "")
+        if self._is_multilingual or not code:
+            place = self._config.place("defaultcontentlanguage") if self._config.get("defaultcontentlanguage") else ""
+            site.add("language", self._default, place or "Hugo's default")
+        else:
+            site.add_language(self._of_language(code))
+        self._add_time_zone()
+        params = self._of_language("params", "author")
+        authors = (self._of_language("author", "name"), (*params, "name"), params, ("author",))
+        site.add_first_text("author", authors)
+        site.add_text("copyright", self._of_language("copyright"))
+
+    def _add_time_zone(self) -> None:
+        path = self._of_language("timezone")
+        zone = self._config.text(*path)
+        if zone and not is_time_zone(zone):
+            self._plan.leave_out(self._config.place(*path), "'timeZone' is not a time zone", "dates are in UTC", zone)
+        is_known = bool(zone) and is_time_zone(zone)
+        self._site.add("timezone", zone if is_known else "UTC", self._config.place(*path) if zone else "Hugo's default")
+
+    # records
+
+    def add_sources(self) -> None:
+        """The content folders, and in them the sections whose links have a pattern of their own."""
+        for name, folder, prefix, language in self._content_folders():
+            paths = list(walk_files(folder))
+            template, place = self._template(prefix, language)
+            source = SourcePlan(folder, template, place, name)
+            source.include = tuple(f"*{ending}" for ending in endings_of(paths, folder, PAGE_ENDINGS))
+            if self._is_multilingual and not language:
+                source.languages = tuple(self._languages)
+            source.exclude += self._hidden_by_cascade(source)
+            source.fields = self._fields()
+            sections = self._section_sources(source, paths)
+            self._plan.sources += [source, *sections]
+
+    def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
+        """Name, folder, prefix of links and language of each mount of content. At most one has no name."""
+        stated, place = self._config.get("module", "mounts"), self._config.place("module", "mounts")
+        has_main = False
+        for number, mount in enumerate(stated if isinstance(stated, list) else []):
+            target = str(mount.get("target", "")).strip("/") if isinstance(mount, dict) else ""
+            if target != "content" and not target.startswith("content/"):
+                continue
+            prefix, language = target.removeprefix("content").strip("/"), str(mount.get("lang", "")).lower()
+            if prefix:
+                hint = "give its [[records]] a topic, and that a [[feed]] with moved_from"
+                self._plan.leave_out(place, "the feed of a mounted section", hint, prefix)
+            if {*mount} - {"source", "target", "lang"}:
+                hint = "name the files in include or exclude of [[records]]"
+                self._plan.leave_out(place, "a mount of content chooses files", hint)
+            is_main = not prefix and not has_main
+            has_main = has_main or is_main
+            folder = self._plan.root / str(mount.get("source", "content"))
+            yield ("" if is_main else f"mount-{number}", folder, prefix, language)
+
+    def _content_folders(self) -> Iterator[tuple[str, Path, str, str]]:
+        """Name, folder, prefix of links and language of each content folder. At most one has no name."""
+        if mounts := list(self._mounts()):
+            yield from mounts
+            return
+        content = self._config.text("contentdir") or "content"
+        own = {
+            name: stated for name in self._languages if (stated := self._config.text("languages", name, "contentdir"))
+        }
+        if not own:
+            yield "", self._plan.root / content, "", ""
+            return
+        for name in self._languages:
+            yield name if name != self._default else "", self._plan.root / own.get(name, content), "", name
+        what = "the content of each language is in a folder of its own"
+        hint = "the feeds have the posts of all languages; write their language into the front matter to part them"
+        self._plan.leave_out(self._config.place("languages"), what, hint)
+
+    def _template(self, prefix: str, language: str) -> tuple[str, Place | str]:
+        """The link template of pages without a pattern, and its place."""
+        in_folder = self._config.get("defaultcontentlanguageinsubdir") is True
+        if in_folder and not self._is_multilingual and not language:
+            language = self._default
+        elif in_folder and not language:
+            place = self._config.place("defaultcontentlanguageinsubdir")
+            what = "the links of the default language begin with the language"
+            self._plan.leave_out(place, what, "write a url into the posts of that language")
+        above = f"{language}/" if language and (language != self._default or in_folder) else ""
+        above += f"{prefix}/" if prefix else ""
+        if self._config.get("uglyurls") is True:
+            return f"{self._base}{above}{{path}}.html", self._config.place("uglyurls")
+        return f"{self._base}{above}{{path}}/", "Hugo's default"
+
+    def _section_sources(self, rest: SourcePlan, paths: list[str]) -> Iterator[SourcePlan]:
+        """A source for each section with a pattern. Takes its files out of `rest`."""
+        page = self._config.table("permalinks", "page")
+        patterns = {
+            **{key: (("permalinks", key), value) for key, value in self._config.table("permalinks").items()},
+            **{key: (("permalinks", "page", key), value) for key, value in page.items()},
+        }
+        folders = {path.partition("/")[0] for path in paths if "/" in path}
+        for section, (path, pattern) in sorted(patterns.items()):
+            folder = next((name for name in sorted(folders) if name.lower() == section.strip("/")), None)
+            if folder is None or not isinstance(pattern, str):
+                continue
+            found = self._section_link(pattern, folder, path, [name for name in paths if name.startswith(f"{folder}/")])
+            if found is None:
+                continue
+            end, fields = found
+            above = rest.link_template.partition("{path}")[0]
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{rest.name}-{folder}" if rest.name else folder).strip("-._")
+            source = SourcePlan(rest.path, above + end, self._config.place(*path), name or f"section-{len(patterns)}")
+            source.include = tuple(f"{folder}/{pattern}" for pattern in rest.include)
+            source.exclude = [pattern for pattern in rest.exclude if "/" not in pattern or pattern.startswith(folder)]
+            source.languages = rest.languages
+            source.fields = rest.fields | fields
+            rest.exclude.append(f"{folder}/*")
+            yield source
+
+    def _section_link(
+        self, pattern: str, folder: str, path: tuple[str, ...], files: list[str]
+    ) -> tuple[str, dict[str, Stated]] | None:
+        """The end of the link template of a section, and the keys of the slug; None if it cannot be said."""
+        place = self._config.place(*path)
+        is_flat = all(name.count("/") == 1 or name.split("/")[2].startswith("index.") for name in files)
+        pattern = pattern.replace(":sections", ":section") if is_flat else pattern
+        pattern = pattern.replace(":sectionslug", ":section")
+        pattern = re.sub(r":section(?![a-z\[])", lambda _: url_path(folder), pattern)
+        keys = next((keys for token, keys in _SLUG_KEYS.items() if token in pattern), ("slug",))
+        fields = {} if keys == ("slug",) else {"slug": Stated(keys, place)}
+        if re.fullmatch(r"/?:sections/:(slug|title|filename|contentbasename|slugorcontentbasename)/?", pattern):
+            return "{path}/", fields
+        end, unknown = link_pattern(pattern, _PLACEHOLDERS)
+        if unknown or "{slug}" not in end:
+            what = f"the links of '{folder}' have parts that a link_template cannot have"
+            hint = "the posts there get the links of other sections; write `url` into their front matter"
+            self._plan.leave_out(place, what, hint, pattern)
+            return None
+        is_ugly = self._config.get("uglyurls") is True
+        return end.rstrip("/") + (".html" if is_ugly else "/"), fields
+
+    def _fields(self) -> dict[str, Stated]:
+        """The keys of dates and topics, where they differ from the preset; `[]` for flags that the site ignores."""
+        fields: dict[str, Stated] = {}
+        for option, field in (("builddrafts", "draft"), ("buildexpired", "expires_at")):
+            if self._config.get(option) is True:
+                fields[field] = Stated((), self._config.place(option))
+        for name, field in _DATE_FIELDS.items():
+            if field not in fields and (keys := self._date_keys(name)):
+                fields[field] = Stated(keys, self._config.place("frontmatter", name))
+        # the preset has `series` too, which is no taxonomy by default, and authors are no topics
+        topics = [name for name in self._taxonomies() if name not in ("author", "authors")]
+        if not {*topics} <= {"tags", "categories", "series"}:
+            combined = " + ".join([*topics, *(f"taxonomies.{name}" for name in topics)])
+            fields["topics"] = Stated((combined,), self._config.place("taxonomies"))
+        return fields
+
+    def _date_keys(self, name: str) -> tuple[str, ...]:
+        """The keys of a date in the order of the site; empty for Hugo's own order."""
+        stated = self._config.texts("frontmatter", name)
+        if name == "publishdate" and not stated and (dates := self._config.texts("frontmatter", "date")):
+            # the posts have one date here, which is the date of publication if there is one
+            stated = ["publishDate", "pubDate", "published", *dates]
+        keys: list[str] = []
+        for key in stated:
+            if key.lower() == ":default":
+                keys += _DEFAULT_DATES[name]
+            elif key.startswith(":") and key.lower() != FILE_NAME:
+                what, hint = f"'{name}' is also taken from {key}", "write the dates into the posts"
+                self._plan.leave_out(self._config.place("frontmatter", name), what, hint)
+            else:
+                keys.append(_KEY_SPELLINGS.get(key.lower(), key))
+        found = tuple(dict.fromkeys(keys))
+        return () if found == _DEFAULT_DATES[name] else found
+
+    def _taxonomies(self) -> list[str]:
+        """The keys of the taxonomies."""
+        tables = self._config.get("taxonomies")
+        if tables is None:
+            return ["tags", "categories"]
+        return [value for value in tables.values() if isinstance(value, str)] if isinstance(tables, dict) else []
+
+    def _hidden_by_cascade(self, source: SourcePlan) -> Iterator[str]:
+        """Patterns of the files that a `cascade` of the site's config hides."""
+        stated = self._config.get("cascade")
+        for cascade in stated if isinstance(stated, list) else [stated]:
+            if not isinstance(cascade, dict) or not _hides(cascade):
+                continue
+            place = self._config.place("cascade")
+            target: dict[str, Any] = next(
+                (cascade[key] for key in ("target", "_target") if isinstance(cascade.get(key), dict)), {}
+            )
+            path = str(target.get("path", ""))
+            if not path:
+                source.default_published = False
+                what, hint = "'cascade' hides all pages", "only posts with `published: true` are published"
+                self._plan.leave_out(place, what, hint)
+            elif re.search(r"[{}\[\]]", path):
+                what, hint = "'cascade' hides pages by an expression", "name them in exclude of [records]"
+                self._plan.leave_out(place, what, hint, path)
+            else:
+                yield f"/{path.strip('/').replace('**', '*')}" + ("" if path.endswith("*") else "*")
+
+    # feeds
+
+    def add_feeds(self) -> None:
+        """The feeds of home pages, sections and terms."""
+        self._add_limit()
+        kinds = {kind.lower() for kind in self._config.texts("disablekinds")}
+        if "rss" in kinds:
+            self._plan.leave_out(self._config.place("disablekinds"), "the site makes no RSS", "no feed has an old URL")
+        has_rss = "rss" not in kinds
+        for language in self._languages if has_rss and "section" not in kinds else ():
+            self._add_sections(language)
+        homes = [self._home(language, has_feed=has_rss and "home" not in kinds) for language in self._languages]
+        self._plan.feeds = [*homes, *self._plan.feeds]
+        if self._plan.limit.value != MAX_LIMIT:
+            reason = "in Hugo's feeds they are the last ones, behind the limit"
+            self._plan.without_dates = WithoutDates(reason, self._plan.limit.value)
+        if has_rss and not kinds & {"term", "taxonomy", "taxonomyterm"}:
+            for language in self._languages:
+                self._add_terms(language)
+
+    def _home(self, language: str, *, has_feed: bool) -> FeedPlan:
+        """The feed of all posts in a language."""
+        slug = self._plan.free_slug("blog" if language == self._default else f"blog-{language}")
+        text = title_text(self._config.text(*self._of_language("params", "description", language=language)))
+        files = [f"{self._url_prefix(language)}{file}" for file in self._documents("home")] if has_feed else []
+        return FeedPlan(slug, self._title(language), files, self._outputs_place("home"), text, self._clauses(language))
+
+    def _title(self, language: str) -> str:
+        return title_text(self._config.text(*self._of_language("title", language=language))) or "Posts"
+
+    def _clauses(self, language: str) -> dict[str, tuple[str, ...]]:
+        return {"language": (language,)} if self._is_multilingual else {}
+
+    def _add_limit(self) -> None:
+        for path in (("services", "rss", "limit"), ("rsslimit",)):
+            limit = self._config.get(*path)
+            if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0:
+                self._plan.limit = Stated(min(limit, MAX_LIMIT), self._config.place(*path))
+                return
+        self._plan.limit = Stated(MAX_LIMIT, "Hugo's feeds have all posts")
+
+    def _url_prefix(self, language: str) -> str:
+        in_folder = self._config.get("defaultcontentlanguageinsubdir") is True
+        return f"{language}/" if language != self._default or in_folder else ""
+
+    def _outputs_place(self, kind: str) -> Place | str:
+        path = self._of_language("outputs", kind)
+        return self._config.place(*path) if self._config.get(*path) is not None else "Hugo's default"
+
+    def _documents(self, kind: str) -> list[str]:
+        """The names of the feed documents of pages of a kind."""
+        outputs = self._config.get(*self._of_language("outputs", kind))
+        names = ["rss"] if outputs is None else [name.lower() for name in self._config.texts("outputs", kind)]
+        files = []
+        for name in names:
+            options = self._config.table("outputformats", name)
+            media = str(options.get("mediatype", "application/rss+xml" if name == "rss" else "")).lower()
+            if media in _FEED_TYPES:
+                suffixes = self._config.texts("mediatypes", media, "suffixes")
+                suffix = suffixes[0] if suffixes else ("json" if media.endswith("json") else "xml")
+                below = str(options.get("path", "")).strip("/")
+                files.append(f"{below}/" * bool(below) + f"{options.get('basename', 'index')}.{suffix}")
+        return files
+
+    def _add_sections(self, language: str) -> None:
+        documents = self._documents("section")
+        for source in self._plan.sources:
+            if not documents or source.name:
+                continue
+            files = list(walk_files(source.path))
+            for section in sorted({path.partition("/")[0] for path in files if path.count("/")}):
+                if _has_pages(files, section):
+                    self._add_section(section, language, documents)
+
+    def _add_section(self, section: str, language: str, documents: list[str]) -> None:
+        name = title_text(section.replace("-", " ").replace("_", " "))
+        title = f"{name[:1].upper()}{name[1:]} on {self._title(language)}"
+        slug = self._plan.free_slug(section if language == self._default else f"{section}-{language}")
+        paths = [f"{self._url_prefix(language)}{url_name(section)}/{file}" for file in documents]
+        clauses = {"type": (section,)} | self._clauses(language)
+        self._plan.feeds.append(FeedPlan(slug, title, paths, self._outputs_place("section"), "", clauses))
+
+    def _add_terms(self, language: str) -> None:
+        is_stated = self._config.get("taxonomies") is not None
+        place = self._config.place("taxonomies") if is_stated else "Hugo's default"
+        title = f"{{name}} on {self._title(language)}"
+        for file in self._documents("term"):
+            for name in self._taxonomies():
+                path = self._term_path(name)
+                if path is not None and name not in ("author", "authors"):
+                    keys, url = (f"{name} + taxonomies.{name}",), f"{self._url_prefix(language)}{path}/{file}"
+                    feeds = TermFeeds(keys, url, title, place, full=False)
+                    if self._is_multilingual:
+                        feeds = replace(
+                            feeds, language=language, suffix="" if language == self._default else f"-{language}"
+                        )
+                    self._plan.term_feeds.append(feeds)
+
+    def _term_path(self, taxonomy: str) -> str | None:
+        pattern = self._config.get("permalinks", "term", taxonomy) or self._config.get("permalinks", taxonomy)
+        if not isinstance(pattern, str):
+            return f"{taxonomy}/{{term}}"
+        path = re.sub(r":(slug|title|slugorcontentbasename|contentbasename)(?![a-z])", "{term}", pattern).strip("/")
+        if "{term}" in path and ":" not in path:
+            return path
+        what, hint = f"the URLs of the feeds of '{taxonomy}'", "write them into moved_from of their [[feed]]"
+        self._plan.leave_out(self._config.place("permalinks"), what, hint, pattern)
+        return None
+
+    # the rest
+
+    def note_the_rest(self) -> None:
+        """What the config cannot say."""
+        notes: dict[tuple[str, ...], tuple[str, str]] = {
+            ("buildfuture",): ("posts are published before their date", "here each waits for its date"),
+            ("disablepathtolower",): ("the case of names stays in URLs", "write `url` into posts with capitals"),
+            ("removepathaccents",): ("accents are taken out of URLs", "write `url` into posts with accents"),
+            ("ignorefiles",): ("files are left out by expressions", "name them in exclude of [records]"),
+        }
+        for path, (what, hint) in notes.items():
+            if self._config.get(*path):
+                self._plan.leave_out(self._config.place(*path), f"'{_spelled(path[0])}': {what}", hint)
+        for language in self._languages:
+            if self._is_multilingual and self._config.get("languages", language, "baseurl"):
+                place = self._config.place("languages", language, "baseurl")
+                self._plan.leave_out(place, "a language has a site of its own", "write links into its posts")
+        for folder in ("layouts", "themes"):
+            for template in filter(_is_feed_template, walk_files(self._plan.root / folder)):
+                self._plan.leave_out(Place(shown_file(self._plan.root / folder / template)), *OWN_TEMPLATE)
+
+
+def _hides(cascade: dict[str, Any]) -> bool:
+    params = cascade.get("params")
+    values = {**(params if isinstance(params, dict) else {}), **cascade}
+    build: dict[str, Any] = next((values[key] for key in ("build", "_build") if isinstance(values.get(key), dict)), {})
+    return values.get("draft") is True or "never" in (build.get("list"), build.get("render"))
+
+
+def _has_pages(files: list[str], section: str) -> bool:
+    """Whether a folder is a section: a page bundle has its page in itself."""
+    below = [path.removeprefix(f"{section}/") for path in files if path.startswith(f"{section}/")]
+    if any("/" not in path and path.startswith("index.") for path in below):
+        return False
+    return any(path.endswith(PAGE_ENDINGS) for path in below)
+
+
+def url_name(name: str) -> str:
+    """A section or a term as it is in the path of a URL, not quoted."""
+    return unquote(url_path(name))
+
+
+def _is_feed_template(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name in ("rss.xml", "index.xml", "atom.xml") or name.endswith((".rss.xml", ".atom.xml"))
+
+
+def _spelled(key: str) -> str:
+    names = ("buildFuture", "disablePathToLower", "removePathAccents", "ignoreFiles")
+    return next((name for name in names if name.lower() == key), key)

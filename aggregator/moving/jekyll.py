@@ -1,0 +1,329 @@
+"""What a site of Jekyll says of itself: https://jekyllrb.com/docs/configuration/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from aggregator.moving.pages import Site, is_language, is_time_zone, title_text
+from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds
+from aggregator.moving.site_files import (
+    Place,
+    SiteConfig,
+    as_texts,
+    endings_of,
+    has_front_matter,
+    link_pattern,
+    read_text,
+    shown_file,
+    walk_files,
+)
+from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS
+from aggregator.slugs import topic_key
+
+CONFIG_NAMES = ("_config.toml", "_config.yml", "_config.yaml")
+PAGE_ENDINGS = (".md", ".markdown", ".mkdown", ".mkdn", ".mkd", ".html", ".htm")
+_STYLES = {
+    "date": "/:categories/:year/:month/:day/:title:output_ext",
+    "pretty": "/:categories/:year/:month/:day/:title/",
+    "ordinal": "/:categories/:year/:y_day/:title:output_ext",
+    "weekdate": "/:categories/:year/W:week/:short_day/:title:output_ext",
+    "none": "/:categories/:title:output_ext",
+}
+_PLACEHOLDERS = {f":{name}": f"{{{name}}}" for name in (*DATE_PLACEHOLDERS, *JEKYLL_PLACEHOLDERS, "slug", "path")}
+_FEED_NAMES = re.compile(r"(?:[\w-]+/)?(?:feed|atom|rss|index|blog)[\w-]*\.(?:xml|atom|rss|json)")
+_LIMIT = re.compile(r"site\.posts[^%}]{0,200}?\blimit:[ \t]*([0-9]{1,4})")
+_PERMALINK = re.compile(r"^permalink:[ \t]*[\"']?/?([^\s\"']+)", re.MULTILINE)
+_NOT_POSTS = frozenset(("_site", "node_modules", "vendor"))
+
+
+def find_config(root: Path) -> bool:
+    """Whether a folder is a site of Jekyll."""
+    return any((root / name).is_file() for name in CONFIG_NAMES) or (root / "_posts").is_dir()
+
+
+def read_jekyll(root: Path) -> Plan:
+    """The plan for a site of Jekyll. Raises ConfigError."""
+    config = SiteConfig()
+    found = [path for name in CONFIG_NAMES if (path := root / name).is_file()]
+    if found:
+        config.add_file(found[0])
+    plan = Plan("Jekyll", "jekyll", str, root / (config.text("source") or "."), config.files)
+    jekyll = _Jekyll(Site(root, config, plan))
+    jekyll.add_site()
+    jekyll.add_sources()
+    jekyll.add_feeds()
+    jekyll.note_the_rest()
+    return plan
+
+
+class _Default(NamedTuple):
+    """Values of `defaults` that posts below a path have."""
+
+    path: str
+    values: dict[str, Any]
+    place: Place
+
+
+class _Jekyll:
+    """Reads one site into its plan."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._config, self._plan = site, site.config, site.plan
+        self._root = self._plan.root
+        self._defaults = list(self._read_defaults())
+        self._base = ""
+
+    def _read_defaults(self) -> Iterator[_Default]:
+        stated = self._config.get("defaults")
+        for item in stated if isinstance(stated, list) else []:
+            scope = item.get("scope") if isinstance(item, dict) else None
+            values = item.get("values") if isinstance(item, dict) else None
+            if (
+                isinstance(scope, dict)
+                and isinstance(values, dict)
+                and scope.get("type", "posts") in ("posts", "post", "")
+            ):
+                yield _Default(str(scope.get("path") or "").strip("/"), values, self._config.place("defaults"))
+
+    # site
+
+    def add_site(self) -> None:
+        """Title, URL, language, time zone and author."""
+        site, config = self._site, self._config
+        self._base = site.add_base_url(("url",), "url", config.text("baseurl"))
+        site.add_first_text("title", (("title",), ("name",)))
+        general = [default for default in self._defaults if not default.path]
+        for key in ("lang", "locale"):
+            if config.text(key):
+                site.add_language((key,))
+                break
+        else:
+            stated = next((default for default in general if is_language(str(default.values.get("lang", "")))), None)
+            if stated:
+                site.add("language", stated.values["lang"], stated.place)
+        zone = config.text("timezone")
+        if not zone:
+            site.add("timezone", "UTC", "the site names none; Jekyll takes that of the machine that builds it")
+        elif is_time_zone(zone):
+            site.add("timezone", zone, config.place("timezone"))
+        else:
+            self._plan.leave_out(config.place("timezone"), "'timezone' is not a time zone", "dates are in UTC", zone)
+        site.add_first_text("author", (("author", "name"), ("author",)))
+        author = next((default for default in general if isinstance(default.values.get("author"), str)), None)
+        if author and "author" not in self._plan.site:
+            site.add("author", title_text(author.values["author"]), author.place)
+
+    # records
+
+    def add_sources(self) -> None:
+        """The posts: a source for all, and one for each path with defaults of its own."""
+        skipped = _NOT_POSTS | {self._config.text("destination").strip("./") or "_site"}
+        above = self._config.text("collections_dir").strip("/")
+        posts = [path for path in walk_files(self._root, skipped) if _posts_folder(path, above)]
+        main = f"{above}/_posts" if above else "_posts"
+        folders = sorted({_posts_folder(path, above) for path in posts}) or [main]
+        scopes = sorted({default.path for default in self._defaults if default.path and _matters(default.values)})
+        for scope in [scope for scope in scopes if "*" in scope]:
+            what, hint = "'defaults' chooses posts by a pattern", "write its values into the posts"
+            self._plan.leave_out(self._config.place("defaults"), what, hint, scope)
+        scopes = [scope for scope in scopes if any(_is_below(path, scope) for path in posts)]
+        endings = endings_of(posts, self._root, PAGE_ENDINGS)
+        hidden = list(self._excluded(folders))
+        if folders == [main] and not scopes and not hidden:
+            source = self._source(self._root / main, main, "")
+            source.include = tuple(f"*{ending}" for ending in endings)
+            self._plan.sources.append(source)
+        else:
+            self._add_by_path(folders, scopes, endings, hidden)
+
+    def _add_by_path(self, folders: list[str], scopes: list[str], endings: tuple[str, ...], hidden: list[str]) -> None:
+        """Sources that are read from the root of the site and choose posts by their paths."""
+        for scope in ("", *scopes):
+            inner = [other for other in scopes if other != scope and _is_below(f"{other}/", scope)]
+            name = re.sub(r"[^A-Za-z0-9]+", "-", scope).strip("-")
+            source = self._source(self._root, scope, name)
+            chosen = [folder for folder in folders if _is_below(f"{folder}/", scope)] or [scope]
+            if any(_is_below(scope, folder) for folder in folders):
+                chosen = [scope]
+            source.include = tuple(f"{folder}/*{ending}" for folder in chosen for ending in endings)
+            source.exclude = [*(f"{other}/*" for other in inner), *hidden]
+            self._plan.sources.append(source)
+
+    def _source(self, path: Path, scope: str, name: str) -> SourcePlan:
+        """The source of posts below a path of the site, with the values of `defaults` there."""
+        values: dict[str, Any] = {}
+        for default in sorted(self._defaults, key=lambda default: len(default.path)):
+            if _is_below(f"{scope}/", default.path):
+                values |= default.values
+        template, place = self._template(values)
+        source = SourcePlan(path, template, place, name)
+        if template.partition("{")[0] != self._base:
+            source.site_url = Stated(self._base, self._plan.site["base_url"].place)
+        if values.get("published") is False:
+            source.default_published = False
+        topics = [name for key in ("category", "categories", "tag", "tags") for name in _names(values.get(key))]
+        source.topics = tuple(dict.fromkeys(topics))
+        categories = [quote(name.lower()) for key in ("category", "categories") for name in _names(values.get(key))]
+        if categories:
+            source.link_template = template.replace("{categories}", "/".join([*categories, "{categories}"]))
+        if self._config.get("unpublished") is True:
+            source.fields["published"] = Stated((), self._config.place("unpublished"))
+        return source
+
+    def _template(self, values: dict[str, Any]) -> tuple[str, Place | str]:
+        """The link template of posts with these defaults, and its place."""
+        place: Place | str = "Jekyll's default"
+        pattern = "date"
+        for path in (("permalink",), ("collections", "posts", "permalink")):
+            if self._config.text(*path):
+                pattern, place = self._config.text(*path), self._config.place(*path)
+        if isinstance(values.get("permalink"), str):
+            pattern, place = values["permalink"], self._config.place("defaults")
+        end, unknown = link_pattern(_STYLES.get(pattern, pattern), _PLACEHOLDERS)
+        if not unknown and any(name in end for name in ("{slug}", "{title}", "{path}", "{name}")):
+            return self._base + end, place
+        what, hint = (
+            "the permalink has parts that a link_template cannot have",
+            "posts get the links of Jekyll's default",
+        )
+        self._plan.leave_out(place, what, hint, pattern)
+        return self._base + link_pattern(_STYLES["date"], _PLACEHOLDERS)[0], place
+
+    def _excluded(self, folders: list[str]) -> Iterator[str]:
+        """Patterns of the posts that `exclude` of the site leaves out."""
+        for stated in self._config.texts("exclude"):
+            path = stated.strip("/")
+            if any(_is_below(f"{folder}/", path) or _is_below(path, folder) for folder in folders):
+                yield f"/{path}/*"
+                yield f"/{path}"
+
+    # feeds
+
+    def add_feeds(self) -> None:
+        """The feeds of jekyll-feed and of templates in the site."""
+        title = title_text(self._config.text("title") or self._config.text("name")) or "Posts"
+        text = title_text(self._config.text("description"))
+        own = list(self._own_templates())
+        if self._has_plugin() and not any(file == self._plugin_path() for file, *_ in own):
+            limit = self._config.get("feed", "posts_limit")
+            is_number = isinstance(limit, int) and not isinstance(limit, bool) and 0 < limit <= MAX_LIMIT
+            place = self._config.place("feed", "posts_limit") if is_number else "jekyll-feed's default"
+            full = self._config.get("feed", "excerpt_only") is not True
+            own.insert(0, (self._plugin_path(), limit if is_number else 10, full, place))
+            self._plan.limit = Stated(limit if is_number else 10, place)
+            self._add_plugin_terms(title, full=full)
+        elif own:
+            self._plan.limit = Stated(own[0][1], own[0][3])
+        for number, (file, limit, full, place) in enumerate(own):
+            same = next((feed for feed in self._plan.feeds if (feed.limit, feed.full) == (limit, full)), None)
+            if same:
+                same.moved_from.append(file)
+                continue
+            slug = self._plan.free_slug("blog" if not number else f"blog-{number + 1}")
+            feed = FeedPlan(slug, title, [file], place, text, {}, full=full, limit=limit)
+            self._plan.feeds.append(feed)
+        if not own:
+            self._plan.limit = Stated(50, "the site has no feed")
+            self._plan.feeds.append(FeedPlan(self._plan.free_slug("blog"), title, [], "", text, {}, full=True))
+
+    def _has_plugin(self) -> bool:
+        names = {*self._config.texts("plugins"), *self._config.texts("gems"), *self._config.texts("whitelist")}
+        if names & {"jekyll-feed"}:
+            return True
+        gems = self._site.root / "Gemfile"
+        return gems.is_file() and "jekyll-feed" in read_text(gems)
+
+    def _plugin_path(self) -> str:
+        path = self._config.text("feed", "path") or self._config.text("feed", "collections", "posts", "path")
+        return path.strip("/") or "feed.xml"
+
+    def _add_plugin_terms(self, title: str, *, full: bool) -> None:
+        """The feeds of categories and tags that jekyll-feed makes."""
+        config = self._config
+        own = as_texts(config.get("feed", "collections", "posts", "categories"))
+        if names := [*config.texts("feed", "categories"), *own]:
+            listed = {topic_key(name): name for name in names}
+            place = config.place("feed", "categories" if config.get("feed", "categories") else "collections")
+            keys = ("category + categories",)
+            feeds = TermFeeds(keys, "feed/{term}.xml", f"{title} | {{name}}", place, full=full, names=listed)
+            self._plan.term_feeds.append(feeds)
+        tags = config.get("feed", "tags")
+        if tags:
+            chosen = as_texts(tags.get("only")) if isinstance(tags, dict) else []
+            only = {topic_key(name): name for name in chosen} or None
+            below = str(tags.get("path", "")).strip("/") if isinstance(tags, dict) else ""
+            path = f"{below or 'feed/by_tag'}/{{term}}.xml"
+            place = config.place("feed", "tags")
+            keys = ("tag + tags",)
+            feeds = TermFeeds(keys, path, f"{title} | {{name}}", place, full=full, names=only, plain=True)
+            self._plan.term_feeds.append(feeds)
+
+    def _own_templates(self) -> Iterator[tuple[str, int, bool, Place | str]]:
+        """The templates of feeds in the site: path, limit, whether they have full texts, and place."""
+        for path in walk_files(self._root, _NOT_POSTS):
+            file = self._root / path
+            if not _FEED_NAMES.fullmatch(path) or not has_front_matter(file):
+                continue
+            text = read_text(file)
+            if "site.posts" not in text:
+                continue
+            limit = _LIMIT.search(text)
+            stated = _PERMALINK.search(text.partition("\n---")[0])
+            number = min(int(limit[1]), MAX_LIMIT) if limit else MAX_LIMIT
+            yield (stated[1] if stated else path), number or MAX_LIMIT, "post.content" in text, Place(shown_file(file))
+
+    # the rest
+
+    def note_the_rest(self) -> None:
+        """What the config cannot say."""
+        config, plan = self._config, self._plan
+        notes = {
+            "future": ("posts are published before their date", "here each waits for its date"),
+            "show_drafts": ("drafts are published", "move them into _posts"),
+            "limit_posts": ("the site has only its newest posts", "here all posts are published; see limit"),
+        }
+        for key, (what, hint) in notes.items():
+            if config.get(key):
+                plan.leave_out(config.place(key), f"'{key}': {what}", hint)
+        separator = config.get("excerpt_separator")
+        if isinstance(separator, str) and "".join(separator.split()) not in ("", "<!--more-->"):
+            what = "'excerpt_separator' of the site"
+            hint = "summaries end at the first paragraph; write excerpt_separator into posts that differ"
+            plan.leave_out(config.place("excerpt_separator"), what, hint, separator)
+        for name, table in config.table("collections").items():
+            if name != "posts" and isinstance(table, dict) and table.get("output") is True:
+                what, hint = "a collection that is not in the posts of the site", "give it [[records]] of its own"
+                plan.leave_out(config.place("collections", name), what, hint, name)
+        for default in self._defaults:
+            for key in sorted({*default.values} & {"image", "excerpt_separator", "date", "title", "description"}):
+                what, hint = f"'defaults' has '{key}'", "write it into the posts"
+                plan.leave_out(default.place, what, hint)
+
+
+def _posts_folder(path: str, above: str) -> str:
+    """The `_posts` folder that a file is in; empty if Jekyll does not read it as a post."""
+    folders = path.split("/")[:-1]
+    if "_posts" not in folders:
+        return ""
+    end = folders.index("_posts") + 1
+    folder = "/".join(folders[:end])
+    is_read = not any(part[0] in "_.#" or part[-1] == "~" for part in folders[: end - 1] if part != above)
+    return folder if is_read and _is_below(folder, above) else ""
+
+
+def _names(value: Any) -> list[str]:
+    """Categories or tags as Jekyll reads them: a list, or one text with spaces."""
+    return value.split() if isinstance(value, str) else as_texts(value)
+
+
+def _matters(values: dict[str, Any]) -> bool:
+    """Whether defaults change which posts there are, their links or topics."""
+    return bool({*values} & {"permalink", "published", "category", "categories", "tag", "tags"})
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return not folder or path == folder or path.startswith(f"{folder}/")

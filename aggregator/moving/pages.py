@@ -1,0 +1,97 @@
+"""What the readers of the three systems share: values of `[site]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from aggregator.errors import ConfigError
+from aggregator.moving.plan import Plan, Stated
+from aggregator.moving.site_files import Place, SiteConfig, read_text, shown_file
+from aggregator.parse.texts import plain_text
+from aggregator.problems import Problem
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
+_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_MAX_TEXT = 1000
+OWN_TEMPLATE = (
+    "the site has a template of its own for feeds, which may choose other posts",
+    "`aggregator adopt` names the entries that it does not find",
+)
+
+
+def title_text(text: str) -> str:
+    """A text of the site's config as plain text."""
+    return _UNSHOWABLE.sub("", plain_text(text[:_MAX_TEXT]))
+
+
+def is_language(tag: str) -> bool:
+    """Whether a text is a language tag."""
+    return _LANGUAGE.fullmatch(tag) is not None
+
+
+def is_time_zone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+class Site:
+    """The `[site]` table of a plan, filled from a site's config."""
+
+    def __init__(self, root: Path, config: SiteConfig, plan: Plan) -> None:
+        self.root, self.config, self.plan = root, config, plan
+
+    def add(self, key: str, value: str, place: Place | str) -> None:
+        """Adds a value; none if it is empty."""
+        if value:
+            self.plan.site[key] = Stated(value, place)
+
+    def add_text(self, key: str, path: tuple[str, ...]) -> None:
+        """Adds the text at a path of the config."""
+        self.add(key, title_text(self.config.text(*path)), self.config.place(*path))
+
+    def add_first_text(self, key: str, paths: Iterable[tuple[str, ...]]) -> None:
+        """Adds the first text that is there."""
+        found = next((path for path in paths if self.config.text(*path)), None)
+        if found:
+            self.add_text(key, found)
+
+    def add_language(self, path: tuple[str, ...]) -> None:
+        """Adds the language at a path of the config, `en` without one."""
+        stated = self.config.text(*path)
+        if is_language(tag := stated.replace("_", "-")):
+            self.add("language", tag, self.config.place(*path))
+        elif stated:
+            what, hint = f"'{path[-1]}' is not a language tag", "the feeds are in 'en'; correct language in [site]"
+            self.plan.leave_out(self.config.place(*path), what, hint, stated)
+
+    def add_base_url(self, path: tuple[str, ...], spelling: str, rest: str = "") -> str:
+        """Adds and returns the URL of the site, with a slash at its end. Raises ConfigError without one."""
+        url, place = self.config.text(*path), self.config.place(*path)
+        for file in ("CNAME", "static/CNAME", "public/CNAME"):
+            if not _is_url(url) and (self.root / file).is_file():
+                host = read_text(self.root / file).strip()
+                url, place = f"https://{host}", Place(shown_file(self.root / file), 1)
+        if not _is_url(url):
+            what = f"'{spelling}' is not the URL of the site"
+            hint = f"write it in full, such as {spelling} https://example.org/, and call init again"
+            shown = str(place.file or shown_file(self.root))
+            raise ConfigError((Problem(shown, place.line, 1 if place.line else 0, what, url or None, hint),))
+        base = url.rstrip("/") + "/" + (f"{rest.strip('/')}/" if rest.strip("/") else "")
+        self.add("base_url", base, place)
+        return base
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not set("?#@ {}") & set(text)
+    except ValueError:
+        return False

@@ -1,0 +1,243 @@
+"""The files of the site that moves here: its config files as one tree, with the place of each value."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aggregator.errors import ConfigError
+from aggregator.parse.front_matter.json import read_json
+from aggregator.parse.front_matter.toml import read_toml
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Opaque, Scalar
+from aggregator.parse.front_matter.yaml import read_yaml
+from aggregator.problems import Problem
+from aggregator.toml_positions import Locator
+
+MAX_FILE = 2_000_000
+"""Bytes of a config file or template."""
+MAX_LISTED = 200_000
+"""Most files of a site that are listed."""
+_LIMITS = Limits(depth=40, nodes=100_000)
+_READERS = {".toml": read_toml, ".yaml": read_yaml, ".yml": read_yaml, ".json": read_json}
+ENDINGS = tuple(_READERS)
+_FENCES = (b"---\n", b"---\r", b"+++\n", b"+++\r")
+
+
+class Place(NamedTuple):
+    """Where a value is stated. The line counts from 1; 0 is unknown."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+class _EveryKey(dict[str, str]):
+    """Maps each key to itself."""
+
+    def get(self, key: str, default: object = None) -> str:  # noqa: ARG002 - the signature of dict.get
+        return key
+
+
+class _AllKeys(AllowedKeys):
+    """Every top-level key of a config file, in lower case."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+        self.names = _EveryKey()
+
+
+class SiteConfig:
+    """The config of a site: the values of all its files, merged, and the place of each. Keys are in lower case if
+    `fold_keys`, as Hugo compares them."""
+
+    def __init__(self, *, fold_keys: bool = False) -> None:
+        self._fold = fold_keys
+        self._values: dict[str, Any] = {}
+        self._places: dict[tuple[str, ...], Place] = {}
+        self.files: list[Path] = []
+
+    def add_file(self, path: Path, below: tuple[str, ...] = ()) -> None:
+        """Merges the values of a file, at the keys `below`; they replace those of files before it. Raises
+        ConfigError."""
+        text = read_text(path)
+        try:
+            front_matter = _READERS[path.suffix](text, 1, _AllKeys(), _LIMITS)
+        except FrontMatterError as error:
+            what = error.what.replace("front matter", "the file")
+            hint = "shorten it" if "raise max_" in error.hint else error.hint
+            raise ConfigError((Problem(shown_file(path), error.line, error.column, what, None, hint),)) from None
+        self.files.append(path)
+        values: Any = {key: _plain(value.value) for key, value in front_matter.values.items()}
+        for key in reversed(below):
+            values = {key: values}
+        self._merge(self._values, values, (), _Lines(path, text, front_matter, below))
+
+    def _merge(self, known: dict[str, Any], new: dict[Any, Any], above: tuple[str, ...], lines: _Lines) -> None:
+        for stated, value in new.items():
+            key = str(stated).lower() if self._fold else str(stated)
+            path = (*above, key)
+            self._places[path] = lines.place((*lines.stated(above), str(stated)))
+            if isinstance(value, dict):
+                inner = known[key] if isinstance(known.get(key), dict) else {}
+                known[key] = inner
+                self._merge(inner, value, path, lines)
+            else:
+                known[key] = value
+
+    def get(self, *path: str) -> Any:
+        """The value of a key, nested tables as dicts; None if it is missing."""
+        value: Any = self._values
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def text(self, *path: str) -> str:
+        """The value of a key if it is text or a number, without space around it; else empty."""
+        value = self.get(*path)
+        is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
+        return " ".join(str(value).split()) if is_text else ""
+
+    def table(self, *path: str) -> dict[str, Any]:
+        """The table of a key; empty if there is none."""
+        value = self.get(*path)
+        return value if isinstance(value, dict) else {}
+
+    def texts(self, *path: str) -> list[str]:
+        """The texts in a list, or one text as a list."""
+        return as_texts(self.get(*path))
+
+    def place(self, *path: str) -> Place:
+        """Where a key is stated, or the nearest table above it."""
+        for size in range(len(path), 0, -1):
+            if path[:size] in self._places:
+                return self._places[path[:size]]
+        return Place(shown_file(self.files[0])) if self.files else Place("")
+
+
+class _Lines:
+    """The lines of the keys of one file."""
+
+    def __init__(self, path: Path, text: str, front_matter: FrontMatter, below: tuple[str, ...]) -> None:
+        self._file, self._below = shown_file(path), len(below)
+        self._top = {key: value.line for key, value in front_matter.values.items()}
+        self._locator = Locator(text) if path.suffix == ".toml" else None
+        self._spellings: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
+
+    def stated(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """A path as the file spells it."""
+        return self._spellings.get(path, path)
+
+    def place(self, stated: tuple[str, ...]) -> Place:
+        """The place of a key, by the path as the file spells it."""
+        self._spellings[tuple(key.lower() for key in stated)] = stated
+        path = stated[self._below :]
+        if not path:
+            return Place(self._file)
+        line = self._top.get(path[0], 0)
+        if self._locator is not None:
+            line = self._locator.find(path)[0] or line
+        return Place(self._file, line)
+
+
+def as_texts(value: Any) -> list[str]:
+    """The texts in a list, or one text as a list."""
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+
+
+def shown_file(path: Path) -> str:
+    """A path for people: relative to the working folder if that is shorter."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+    return min(relative, str(path), key=len)
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file. Raises ConfigError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            content = file.read(MAX_FILE + 1) if is_regular else b""
+    except OSError as error:
+        raise _file_error(path, f"the file cannot be read: {error.strerror}", "check its rights") from None
+    if not is_regular:
+        raise _file_error(path, "it is not a regular file", "replace it with a file")
+    if len(content) > MAX_FILE:
+        raise _file_error(path, f"it is over {MAX_FILE:,} bytes", "name the folder of a site")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line) from None
+
+
+def _file_error(path: Path, what: str, hint: str, line: int = 0) -> ConfigError:
+    return ConfigError((Problem(shown_file(path), line, 1 if line else 0, what, None, hint),))
+
+
+def _plain(value: Any) -> Any:
+    """A value of a reader as plain Python: scalars by their meaning, lists and dicts."""
+    if isinstance(value, Scalar):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, Opaque) else value
+
+
+def walk_files(root: Path, skipped: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The paths of the files below a folder, sorted, POSIX, relative to it. Without names that begin with a dot, names
+    in `skipped` and what is behind links. At most MAX_LISTED."""
+    left = MAX_LISTED
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name[0] != "." and name not in skipped)
+        below = Path(folder).relative_to(root).as_posix()
+        for name in sorted(files):
+            left -= 1
+            if left < 0:
+                return
+            if name[0] != ".":
+                yield name if below == "." else f"{below}/{name}"
+
+
+def has_front_matter(path: Path) -> bool:
+    """Whether a file begins as records do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _FENCES
+    except OSError:
+        return False
+
+
+def endings_of(paths: list[str], root: Path, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The endings in `known` of files with front matter; those that records have by default always."""
+    rare = {
+        os.path.splitext(path)[1]
+        for path in paths
+        if path.endswith(known) and not path.endswith((".md", ".markdown")) and has_front_matter(root / path)
+    }
+    return (".md", ".markdown", *sorted(rare))
+
+
+_TOKEN = re.compile(r":[A-Za-z_]+")
+
+
+def link_pattern(pattern: str, placeholders: dict[str, str]) -> tuple[str, list[str]]:
+    """A permalink of a site as the end of a link template, and the tokens that have no placeholder."""
+    unknown: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        if match[0] not in placeholders:
+            unknown.append(match[0])
+        return placeholders.get(match[0], match[0])
+
+    return _TOKEN.sub(replace, pattern).lstrip("/"), unknown

@@ -1,0 +1,335 @@
+"""What `init --from` reads from the config files of Hugo, Zola and Jekyll, and what it cannot say."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sites import post, write_files
+
+from aggregator.errors import AggregatorError, ConfigError
+from aggregator.moving import plan_move
+from aggregator.moving.plan import Plan
+
+BASE = "https://blog.example.org/"
+
+
+def moved(tmp_path: Path, files: dict[str, str]) -> tuple[dict[str, Any], Plan]:
+    """The config for a site, and its plan."""
+    site = write_files(tmp_path / "site", files)
+    plan, text = plan_move(site, tmp_path / "feeds" / "config" / "aggregator.toml", "site-id")
+    return tomllib.loads(text), plan
+
+
+def left_out(plan: Plan, tmp_path: Path) -> list[str]:
+    """What the config cannot say, with paths in the site."""
+    return [f"{Path(problem.path).name}:{problem.line}: {problem.text}" for problem in plan.left_out]
+
+
+HUGO_SETTINGS = {
+    "hugo.toml": f'baseURL = "{BASE}"\ntitle = "A & B"\ntimeZone = "Europe/Berlin"\nlanguageCode = "pt-BR"\n'
+    'copyright = "© Ada"\n[services.rss]\nlimit = 7\n[params.author]\nname = "Ada"\n',
+    "hugo.yaml": f"baseURL: {BASE}\ntitle: A & B\ntimezone: Europe/Berlin\nlanguagecode: pt-BR\ncopyright: © Ada\n"
+    "services: {rss: {limit: 7}}\nparams: {author: {name: Ada}}\n",
+    "config.json": f'{{"baseURL": "{BASE}", "title": "A & B", "timeZone": "Europe/Berlin", "locale": "pt-BR",\n'
+    '"copyright": "© Ada", "rssLimit": 7, "params": {"author": "Ada"}}',
+}
+
+
+@pytest.mark.parametrize("name", HUGO_SETTINGS)
+def test_a_hugo_config_says_the_same_in_toml_yaml_and_json(tmp_path: Path, name: str) -> None:
+    config, plan = moved(tmp_path, {name: HUGO_SETTINGS[name], "content/posts/a.md": post("A", date="2024-05-01")})
+    assert config["site"] == {
+        "id": "site-id",
+        "base_url": BASE,
+        "title": "A & B",
+        "language": "pt-BR",
+        "timezone": "Europe/Berlin",
+        "author": "Ada",
+        "copyright": "© Ada",
+    }
+    assert config["output"]["limit"] == 7
+    assert plan.system == "Hugo"
+    assert plan.left_out == []
+
+
+def test_files_of_a_hugo_config_folder_are_merged_and_production_wins(tmp_path: Path) -> None:
+    config, _ = moved(
+        tmp_path,
+        {
+            "config/_default/hugo.yaml": "baseURL: http://localhost/\ntitle: T\n",
+            "config/_default/languages.toml": '[de]\ntitle = "Werkstatt"\n[en]\ntitle = "Workshop"\n',
+            "config/_default/params.en.toml": 'description = "Things"\n',
+            "config/production/hugo.toml": f'baseURL = "{BASE}"\n',
+            "content/a.md": post("A", date="2024-05-01"),
+        },
+    )
+    assert config["site"]["base_url"] == BASE
+    assert config["records"]["languages"] == ["de", "en"]
+    home, german = (
+        next(feed for feed in config["feed"] if feed["moved_from"] == [old]) for old in ("index.xml", "de/index.xml")
+    )
+    assert (home["title"], home["description"], home["language"]) == ("Workshop", "Things", {"any": ["en"]})
+    assert (german["title"], german["language"]) == ("Werkstatt", {"any": ["de"]})
+
+
+def test_a_value_has_its_line_in_the_site_behind_it(tmp_path: Path) -> None:
+    site = write_files(
+        tmp_path / "site", {"hugo.yaml": f"title: T\n\nbaseURL: {BASE}\n", "content/a.md": post("A", date="2024-05-01")}
+    )
+    _, text = plan_move(site, tmp_path / "config" / "aggregator.toml", "site-id")
+    [line] = [line for line in text.splitlines() if line.startswith("base_url")]
+    assert line.endswith("site/hugo.yaml:3")
+
+
+def test_a_section_of_hugo_with_a_permalink_is_a_source_of_its_own(tmp_path: Path) -> None:
+    config, _ = moved(
+        tmp_path,
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\n[permalinks.page]\nposts = "/:year/:title/"\nnotes = "/n/:slug"\n',
+            "content/posts/a.md": post("A", date="2024-05-01"),
+            "content/notes/b.md": post("B", date="2024-05-01"),
+            "content/c.md": post("C", date="2024-05-01"),
+        },
+    )
+    rest, notes, posts = config["records"]
+    assert "name" not in rest
+    assert rest["exclude"] == ["notes/*", "posts/*"]
+    assert (posts["name"], posts["include"]) == ("posts", ["posts/*.md", "posts/*.markdown"])
+    assert posts["link_template"] == f"{BASE}{{year}}/{{slug}}/"
+    assert posts["fields"] == {"slug": ["title"]}
+    assert notes["link_template"] == f"{BASE}n/{{slug}}/"
+
+
+def test_dates_and_topics_of_hugo_have_the_keys_of_the_site(tmp_path: Path) -> None:
+    config, plan = moved(
+        tmp_path,
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\nbuildDrafts = true\n[frontmatter]\n'
+            'publishDate = ["posted", ":default"]\nlastmod = [":git", "changed"]\n[taxonomies]\ntopic = "topics"\n',
+            "content/a.md": post("A", posted="2024-05-01", topics=["Tea"]),
+        },
+    )
+    assert config["records"]["fields"] == {
+        "draft": [],
+        "published_at": ["posted", "publishDate", "pubDate", "published", "date"],
+        "updated_at": ["changed"],
+        "topics": ["topics + taxonomies.topics"],
+    }
+    assert left_out(plan, tmp_path) == [
+        "hugo.toml:5: 'lastmod' is also taken from :git (write the dates into the posts)"
+    ]
+    assert config["feed"][-1] == {
+        "slug": "tea",
+        "title": "Tea on Posts",
+        "topics": {"any": ["Tea"]},
+        "moved_from": ["topics/tea/index.xml"],
+    }
+
+
+def test_what_the_config_cannot_say_of_hugo_is_named_with_its_line(tmp_path: Path) -> None:
+    _, plan = moved(
+        tmp_path,
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\nbuildFuture = true\n[permalinks]\nposts = "/:monthname/:slug/"\n',
+            "content/posts/a.md": post("A", date="2024-05-01"),
+            "layouts/index.rss.xml": "",
+        },
+    )
+    assert left_out(plan, tmp_path) == [
+        (
+            "hugo.toml:4: the links of 'posts' have parts that a link_template cannot have: '/:monthname/:slug/'"
+            " (the posts there get the links of other sections; write `url` into their front matter)"
+        ),
+        "hugo.toml:2: 'buildFuture': posts are published before their date (here each waits for its date)",
+        (
+            "index.rss.xml:0: the site has a template of its own for feeds, which may choose other posts"
+            " (`aggregator adopt` names the entries that it does not find)"
+        ),
+    ]
+
+
+ZOLA = {
+    "config.toml": f'base_url = "{BASE.rstrip("/")}"\ntitle = "Z"\ndefault_language = "en"\ngenerate_feeds = true\n'
+    'feed_filenames = ["atom.xml", "rss.xml"]\nfeed_limit = 9\nauthor = "Ada"\nignored_content = ["*.draft.md"]\n'
+    'taxonomies = [{name = "tags", feed = true}, {name = "places"}]\n',
+    "content/_index.md": "+++\n+++\n",
+    "content/blog/_index.md": '+++\ntitle = "Blog"\ngenerate_feeds = true\n+++\n',
+    "content/blog/2024-05-01-a.md": '+++\ntitle = "A"\n[taxonomies]\ntags = ["Big Data"]\nplaces = ["Graz"]\n+++\nText.\n',
+    "content/blog/b/index.md": '+++\ntitle = "B"\ndate = 2024-05-02\n+++\nText.\n',
+    "content/about.md": '+++\ntitle = "About"\n+++\nText.\n',
+}
+
+
+def test_a_zola_config_gives_feeds_of_site_sections_and_terms(tmp_path: Path) -> None:
+    config, plan = moved(tmp_path, ZOLA)
+    assert plan.system == "Zola"
+    assert config["site"] | {"id": ""} == {
+        "id": "",
+        "base_url": BASE,
+        "title": "Z",
+        "language": "en",
+        "timezone": "UTC",
+        "author": "Ada",
+    }
+    records = config["records"]
+    assert records["link_template"] == f"{BASE}{{path}}/"
+    assert records["exclude"] == ["*.draft.md", "/about.md"], "pages without a date are in no feed of Zola"
+    assert records["fields"] == {"topics": ["taxonomies.tags + taxonomies.places"]}
+    assert [(feed["slug"], feed.get("type"), feed.get("moved_from"), feed["content"]) for feed in config["feed"]] == [
+        ("blog-posts", None, ["atom.xml", "rss.xml"], "full"),
+        ("blog", {"any": ["blog"]}, None, "full"),
+        ("big-data", None, ["tags/big-data/atom.xml", "tags/big-data/rss.xml"], "full"),
+    ]
+
+
+JEKYLL = f"title: J\nurl: {BASE.rstrip('/')}\nbaseurl: /w\ntimezone: Europe/Vienna\nlang: de\nauthor: {{name: Ada}}\n"
+POSTS = {"_posts/2024-05-01-a.md": post("A", tags="tea", categories="News")}
+
+
+def test_a_jekyll_config_gives_site_links_and_feed(tmp_path: Path) -> None:
+    more = "permalink: /:year/:title:output_ext\nplugins: [jekyll-feed]\nfeed: {posts_limit: 6, categories: [News]}\n"
+    config, plan = moved(tmp_path, {"_config.yml": JEKYLL + more, **POSTS})
+    assert plan.system == "Jekyll"
+    assert config["site"] | {"id": ""} == {
+        "id": "",
+        "base_url": f"{BASE}w/",
+        "title": "J",
+        "language": "de",
+        "timezone": "Europe/Vienna",
+        "author": "Ada",
+    }
+    assert config["records"]["path"] == "../../site/_posts"
+    assert config["records"]["link_template"] == f"{BASE}w/{{year}}/{{title}}{{output_ext}}"
+    assert config["output"]["limit"] == 6
+    assert [(feed["slug"], feed["content"], feed["moved_from"]) for feed in config["feed"]] == [
+        ("blog", "full", ["feed.xml"]),
+        ("news", "full", ["feed/News.xml"]),
+    ]
+    assert plan.left_out == []
+
+
+def test_defaults_by_path_are_sources_that_choose_posts_by_path(tmp_path: Path) -> None:
+    defaults = "permalink: /:title/\ndefaults:\n  - scope: {path: news}\n    values: {permalink: '/n/:title.html', published: false}\n"
+    config, _ = moved(tmp_path, {"_config.yml": JEKYLL + defaults, **POSTS, "news/_posts/2024-05-02-b.md": post("B")})
+    rest, news = config["records"]
+    assert rest["include"] == ["_posts/*.md", "_posts/*.markdown", "news/_posts/*.md", "news/_posts/*.markdown"]
+    assert (rest["exclude"], rest["link_template"]) == (["news/*"], f"{BASE}w/{{title}}/")
+    assert (news["name"], news["include"]) == ("news", ["news/_posts/*.md", "news/_posts/*.markdown"])
+    assert (news["default_published"], news["link_template"]) == (False, f"{BASE}w/n/{{title}}.html")
+    assert rest["path"] == news["path"] == "../../site"
+
+
+def test_what_the_config_cannot_say_of_jekyll_is_named_with_its_line(tmp_path: Path) -> None:
+    more = "future: true\nexcerpt_separator: ---\ncollections:\n  recipes: {output: true}\npermalink: /:title/\n"
+    _, plan = moved(tmp_path, {"_config.yml": JEKYLL + more, **POSTS})
+    assert [line.partition(" (")[0] for line in left_out(plan, tmp_path)] == [
+        "_config.yml:7: 'future': posts are published before their date",
+        "_config.yml:8: 'excerpt_separator' of the site: '---'",
+        "_config.yml:10: a collection that is not in the posts of the site: 'recipes'",
+    ]
+
+
+def test_without_a_url_the_file_and_line_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        moved(tmp_path, {"hugo.toml": 'title = "T"\nbaseURL = "/"\n'})
+    assert str(refused.value).endswith(
+        "hugo.toml:2:1: 'baseURL' is not the URL of the site: '/'"
+        " (write it in full, such as baseURL https://example.org/, and call init again)"
+    )
+
+
+def test_a_custom_domain_of_a_jekyll_site_is_its_url(tmp_path: Path) -> None:
+    config, _ = moved(
+        tmp_path, {"_config.yml": "title: J\npermalink: /:title/\n", "CNAME": "blog.example.org\n", **POSTS}
+    )
+    assert config["site"]["base_url"] == BASE
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("hugo.toml", 'baseURL = "x\n', "hugo.toml:1:13: the file is not valid TOML: a text without its closing quote"),
+        (
+            "_config.yml",
+            "a: 1\nb: [\n",
+            "_config.yml:3:1: the file is not valid YAML: a bracket, a comma or a dash is missing",
+        ),
+        ("_config.yml", "url: 1\nurl: 2\n", "_config.yml:2:1: the key 'url' is given twice (keep one of them)"),
+        (
+            "hugo.json",
+            '{"a": 1,}',
+            "hugo.json:1:9: the file is not valid JSON: a key is missing or not in double quotes",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_refused_with_its_line(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        moved(tmp_path, {name: text})
+    assert message in str(refused.value)
+
+
+def test_a_deep_or_huge_config_is_refused(tmp_path: Path) -> None:
+    for name, text in (("_config.yml", "a: " + "[" * 100_000), ("hugo.toml", "a = " + "[" * 100_000)):
+        with pytest.raises(ConfigError):
+            moved(tmp_path / name, {name: text})
+    with pytest.raises(ConfigError, match="it is over 2,000,000 bytes"):
+        moved(tmp_path, {"hugo.toml": "#" * 2_000_001})
+
+
+def test_a_config_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    site = write_files(tmp_path / "site", {"hugo.toml": ""})
+    (site / "hugo.toml").write_bytes(b'title = "T"\ntheme = "\xff"\n')
+    with pytest.raises(ConfigError, match=r"hugo.toml:2:1: the file is not UTF-8"):
+        plan_move(site, tmp_path / "aggregator.toml", "site-id")
+
+
+def test_a_folder_that_is_no_site_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AggregatorError, match="is no site of Hugo, Zola or Jekyll"):
+        moved(tmp_path, {"readme.md": "Hello."})
+
+
+# whatever a config says
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 9999) | st.text("ab:/{}[]*?#. ü'\"\\-_\x7f", max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abpost:_", max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = {
+    "hugo.json": "title languageCode timeZone defaultContentLanguage languages permalinks taxonomies outputs outputFormats "
+    "mediaTypes disableKinds services rssLimit frontmatter cascade module contentDir copyright params author uglyURLs "
+    "defaultContentLanguageInSubdir buildDrafts buildFuture ignoreFiles",
+    "_config.yml": "title baseurl lang timezone author permalink defaults exclude feed plugins collections collections_dir "
+    "future unpublished excerpt_separator source destination description limit_posts",
+}
+POSTS_OF = {
+    "hugo.json": {
+        "content/post/a.md": post("A", date="2024-05-01", tags=["x/y", "C#", "ü"]),
+        "content/b.md": post("B"),
+    },
+    "_config.yml": {"_posts/2024-05-01-a.md": post("A"), "post/_posts/2024-05-01-b.md": post("B", tags="ü x")},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=120, deadline=None)
+@given(data=st.data())
+def test_any_config_gives_a_valid_config_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    keys = st.sampled_from(NAMES[name].split())
+    values = {"baseURL": BASE, "url": BASE} | data.draw(st.dictionaries(keys, VALUES, max_size=6))
+    refused = ""
+    try:
+        moved(tmp_path_factory.mktemp("any"), {name: json.dumps(values), **POSTS_OF[name]})
+    except AggregatorError as error:
+        refused = str(error)
+    assert "aggregator.toml" not in refused, "a refusal is of the site's config, never of the one that we write"
