@@ -35,12 +35,13 @@ def excerpt_text(
     """The plain text of the excerpt of a body, or an empty string. `expand` gives a part of it without template tags.
 
     It ends at the `separator`, else at `<!-- more -->`, else it is the first paragraph with text that is neither a
-    heading nor code. An empty separator disables excerpts. `is_html`: there is no Markdown.
+    heading nor code. In Jekyll it is the whole body if that lacks the separator. An empty separator disables excerpts.
+    `is_html`: there is no Markdown.
     """
     if separator == "":
         return ""
-    if separator and separator.strip() and separator in body:
-        end = body.index(separator)
+    if separator and separator.strip() and (separator in body or layout == "jekyll"):
+        end = len(body.partition(separator)[0])
     elif more := _MORE.search(body):
         end = more.start()
     else:

@@ -235,7 +235,7 @@ def test_in_a_records_folder_named_posts_a_name_without_a_date_hides() -> None:
         ("x: 1", "One.\n\nTwo.\n<!-- more -->\nThree.", "One. Two."),
         ("excerpt_separator: <!--cut-->", "One.\n\nTwo.<!--cut-->Three.", "One. Two."),
         ("excerpt_separator: ''", "One.\n\nTwo.", ""),
-        ("excerpt_separator: <!--none-->", "One.\n\nTwo.", "One."),
+        ("excerpt_separator: <!--none-->", "One.\n\nTwo.", "One. Two."),
         ("excerpt: Stated\ndescription: Other", "One.", "Stated"),
         ("description: Stated", "One.", "Stated"),
         ("x: 1", "See [this][it] {% link x %}and {{ site.title }}.\n\n[it]: https://example.org/", "See this and ."),
