@@ -15,7 +15,7 @@ from aggregator.settings import Layout
 MAX_EXCERPT = 20_000
 """Characters at the start of a body that an excerpt can come from."""
 MAX_DEFINITIONS = 1_000
-"""Most definitions of links that are looked at."""
+"""Most definitions of links in a body that can count."""
 _WINDOWS = (1, 4, 20)
 """How many paragraphs are parsed until one has text."""
 
