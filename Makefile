@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # What tests/outside needs from Debian.
-OUTSIDE := curl newsboat rss2email sfeed
+OUTSIDE := curl jekyll newsboat rss2email sfeed
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help run test test-all check bench clean

@@ -1,7 +1,7 @@
 """Files that differ -> records or rejections, in batches.
 
 Reading, digest and parsing are one function over a batch, so it can run in another process. It touches only the files
-that it is given.
+that it is given, and the index files above them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
 from aggregator.errors import ShortageError
-from aggregator.model import Record, Rejection, SourceFile, Unchanged, late_update
-from aggregator.paths import ABSENT, Folder, clamped_stat, record_filter, unescape_path
+from aggregator.index_files import listed_filter
+from aggregator.model import NoRecord, Record, Rejection, SourceFile, Unchanged, late_update
+from aggregator.paths import ABSENT, Folder, RecordFilter, clamped_stat, unescape_path
 from aggregator.problems import Problem
 from aggregator.processes import POLL_S, Worker, WorkerLostError, WorkerPool
 from aggregator.settings import Source
@@ -30,6 +31,8 @@ from aggregator.settings import Source
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from aggregator.parse.cascade import PageContext
+    from aggregator.parse.section import Section
     from aggregator.parse.trace import FieldTrace
 
 PARSER_VERSION = "5"
@@ -46,7 +49,7 @@ PARSE_CPU_S, PARSE_CLOCK_S = 5, 15
 UNFINISHED_S = 60
 """How long after its last change a file without closing fence counts as still being written."""
 
-Outcome = Record | Rejection | Unchanged
+Outcome = Record | Rejection | NoRecord | Unchanged
 Batch = Sequence[tuple[SourceFile, bytes | None]]
 """Files, each with its stored digest or None."""
 CheckStop = Callable[[], None]
@@ -63,7 +66,8 @@ def ingest_batch(source: Source, batch: Batch, check_stop: CheckStop | None = No
     except OSError as error:
         return [] if error.errno in ABSENT else [_unreadable(file, error) for file, _ in batch]
     with folder, Worker(check_stop) as parser:
-        outcomes = (_ingest_file(source, folder, parser, file, digest)[0] for file, digest in batch)
+        reader = _Reader(source, folder, parser)
+        outcomes = (reader.ingest(file, digest)[0] for file, digest in batch)
         return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -164,7 +168,7 @@ def _warn_of_lost_pool(reason: str) -> None:
     _log.warning("cannot use other processes to read files: %s (they are read in this one, which takes longer)", reason)
 
 
-def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tuple[FieldTrace, ...]]:
+def trace_file(source: Source, path: str) -> tuple[Record | Rejection | NoRecord | None, tuple[FieldTrace, ...]]:
     """The outcome of the file as it is now, and the origin of each field; (None, ()) if there is no such file."""
     from aggregator.parse.trace import trace_record
 
@@ -172,41 +176,114 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | None, tu
     with Worker() as parser:
         try:
             with Folder(source.root) as folder:
-                outcome, raw = _ingest_file(source, folder, parser, file, None)
+                reader = _Reader(source, folder, parser)
+                outcome, raw = reader.ingest(file, None)
+                context = (reader.page_context(path),) if raw else ()
         except OSError as error:
             outcome, raw = None if error.errno in ABSENT else _unreadable(file, error), b""
-        if not isinstance(outcome, Record | Rejection):
+        if outcome is None or isinstance(outcome, Unchanged):
             return None, ()
         try:
-            return outcome, _run_bounded(parser, trace_record, raw, file, source) if raw else ()
+            return outcome, _run_bounded(parser, trace_record, raw, file, source, *context) if raw else ()
         except Exception:  # noqa: BLE001 - the outcome already has the problem
             return outcome, ()
 
 
-def _ingest_file(
-    source: Source, folder: Folder, parser: Worker, file: SourceFile, stored_digest: bytes | None
-) -> tuple[Outcome | None, bytes]:
-    """The outcome of one file, None if it is missing; and its bytes if they could be parsed, else b""."""
-    try:
-        raw, file = _read_file(source, folder, file)
-    except OSError as error:
-        return None if error.errno in ABSENT else _unreadable(file, error), b""
-    digest = blake2b(raw, digest_size=16).digest()
-    if digest == stored_digest:
-        return Unchanged(file, digest), b""
-    if len(raw) > source.max_bytes:
-        hint = "make it shorter or raise records.max_bytes"
-        problem = Problem(file.path, 0, 0, f"the file is over {source.max_bytes:,} bytes", None, hint)
-        return Rejection(file, digest, problem), b""
-    try:
-        return _run_bounded(parser, _parse_file, raw, file, source, digest), raw
-    except WorkerLostError as error:
-        what = {
-            "cpu": f"takes over {PARSE_CPU_S} seconds of processor time to read",
-            "clock": f"takes over {PARSE_CLOCK_S} seconds to read",
-            None: "cannot be read: the parser crashed",
-        }[error.deadline]
-        return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "make it shorter or simpler")), b""
+def page_context(source: Source, path: str) -> PageContext:
+    """What the index files above the page at the escaped `path` say about it."""
+    with Worker() as parser, Folder(source.root) as folder:
+        return _Reader(source, folder, parser).page_context(path)
+
+
+class _Reader:
+    """Reads the files of a source."""
+
+    def __init__(self, source: Source, folder: Folder, parser: Worker) -> None:
+        self._source, self._folder, self._parser = source, folder, parser
+        self._is_record: RecordFilter | None = None
+        if source.layout == "hugo":
+            from aggregator.file_context import IndexFiles
+
+            self._index_files = IndexFiles(source, folder, self._read_section)
+            self._is_record = RecordFilter(source.include, source.exclude)
+
+    def ingest(self, file: SourceFile, stored_digest: bytes | None) -> tuple[Outcome | None, bytes]:
+        """The outcome of one file, None if it is missing; and its bytes if they could be parsed, else b""."""
+        source = self._source
+        try:
+            raw, file = _read_file(source, self._folder, file)
+        except OSError as error:
+            return None if error.errno in ABSENT else _unreadable(file, error), b""
+        if self._is_record is None:
+            return self._parse(raw, file, blake2b(raw, digest_size=16).digest(), stored_digest)
+        context = self._index_files.context(file.path)
+        digest = blake2b(raw, digest_size=16, key=context.token).digest()
+        if context.bundle is not None:
+            return Unchanged(file, digest) if digest == stored_digest else NoRecord(file, digest, context.bundle), b""
+        if not self._is_record(unescape_path(file.path)):
+            return self._check_index(file, digest, stored_digest), b""
+        if context.problem is not None:
+            return _unknown_context(file, context.problem), b""
+        return self._parse(raw, file, digest, stored_digest, context.page)
+
+    def page_context(self, path: str) -> PageContext:
+        """What the index files above a page of Hugo say about it."""
+        from aggregator.parse.cascade import NO_CONTEXT
+
+        return NO_CONTEXT if self._is_record is None else self._index_files.context(path).page
+
+    def _parse(
+        self, raw: bytes, file: SourceFile, digest: bytes, stored_digest: bytes | None, *context: PageContext
+    ) -> tuple[Outcome, bytes]:
+        if digest == stored_digest:
+            return Unchanged(file, digest), b""
+        if len(raw) > self._source.max_bytes:
+            return Rejection(file, digest, _too_large(file.path, self._source)), b""
+        try:
+            return _run_bounded(self._parser, _parse_file, raw, file, self._source, digest, *context), raw
+        except WorkerLostError as error:
+            return Rejection(file, digest, _too_slow(file.path, error)), b""
+
+    def _check_index(self, file: SourceFile, digest: bytes, stored_digest: bytes | None) -> Outcome:
+        """The outcome of an index file that is not included."""
+        if digest == stored_digest:
+            return Unchanged(file, digest)
+        problem = self._index_files.problem(file.path)
+        return Rejection(file, digest, problem) if problem else NoRecord(file, digest, None)
+
+    def _read_section(self, path: str, language: str) -> tuple[Section | Problem, bytes]:
+        from aggregator.parse.section import read_section
+
+        raw, _ = _read_file(self._source, self._folder, SourceFile(self._source.name, path, 0, 0))
+        if len(raw) > self._source.max_bytes:
+            return _too_large(path, self._source), raw
+        try:
+            return _run_bounded(self._parser, read_section, raw, path, self._source, language), raw
+        except WorkerLostError as error:
+            return _too_slow(path, error), raw
+
+
+def _unknown_context(file: SourceFile, problem: Problem) -> Rejection:
+    """The outcome of a page whose index files cannot be read: Hugo would publish nothing."""
+    place = f"{problem.path}:{problem.line}" if problem.line else problem.path
+    what = f"what {place} hands down to it is unknown: {problem.what}"
+    hint = "correct that file; until then its entry stays as it is"
+    # without a digest, it is read again in every cycle
+    return Rejection(file, b"", Problem(file.path, 0, 0, what, None, hint), cause=problem.path)
+
+
+def _too_large(path: str, source: Source) -> Problem:
+    hint = "make it shorter or raise records.max_bytes"
+    return Problem(path, 0, 0, f"the file is over {source.max_bytes:,} bytes", None, hint)
+
+
+def _too_slow(path: str, error: WorkerLostError) -> Problem:
+    what = {
+        "cpu": f"takes over {PARSE_CPU_S} seconds of processor time to read",
+        "clock": f"takes over {PARSE_CLOCK_S} seconds to read",
+        None: "cannot be read: the parser crashed",
+    }[error.deadline]
+    return Problem(path, 0, 0, what, None, "make it shorter or simpler")
 
 
 def _run_bounded(parser: Worker, function: Callable[..., Result], raw: bytes, *args: object) -> Result:
@@ -220,14 +297,18 @@ def _run_bounded(parser: Worker, function: Callable[..., Result], raw: bytes, *a
     return function(raw, *args)
 
 
-def _parse_file(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
+def _parse_file(
+    raw: bytes, file: SourceFile, source: Source, digest: bytes, context: PageContext | None = None
+) -> Record | Rejection:
+    from aggregator.parse.cascade import NO_CONTEXT
     from aggregator.parse.fields import Fields
     from aggregator.parse.record import parse_record
 
     try:
-        outcome = parse_record(raw, file, source, digest)
+        context = context or NO_CONTEXT
+        outcome = parse_record(raw, file, source, digest, None, context)
         if isinstance(outcome, Record) and late_update(outcome, datetime.now(UTC)) and not outcome.updated_place[0]:
-            outcome = parse_record(raw, file, source, digest, Fields)  # for the position of the warning
+            outcome = parse_record(raw, file, source, digest, Fields, context)  # for the position of the warning
     except Exception as error:  # noqa: BLE001 - one record never stops a cycle; the error may quote private text
         what = f"cannot be read: {type(error).__name__}"
         return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "report it, with the file"))
@@ -268,4 +349,4 @@ def _open_file(source: Source, folder: Folder, path: str) -> int:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-    return folder.open(folder.resolve(path, record_filter(source.include, source.exclude)), _OPEN_FLAGS)
+    return folder.open(folder.resolve(path, listed_filter(source)), _OPEN_FLAGS)

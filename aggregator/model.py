@@ -140,13 +140,23 @@ def late_update(record: Record, now: datetime) -> Problem | None:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A file that gives no record."""
+    """A file that gives no record although it should."""
 
     file: SourceFile
     digest: bytes
     problem: Problem
     unfinished: bool = False  # probably still being written: no closing fence and a recent change; it is read again
     hides: bool = False  # a flag itself cannot be read, so a published entry is withdrawn
+    cause: str = ""  # the path of the file whose problem it is, if that is another one
+
+
+@dataclass(frozen=True, slots=True)
+class NoRecord:
+    """A file that is no record itself."""
+
+    file: SourceFile
+    digest: bytes
+    bundle: str | None  # the index file whose resource it is; None: it is an index file that is not included
 
 
 @dataclass(frozen=True, slots=True)

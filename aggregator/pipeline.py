@@ -43,8 +43,9 @@ from aggregator.feeds.versions import (
     refresh_index,
 )
 from aggregator.feeds.window import FeedLoader
+from aggregator.index_files import affected_folder
 from aggregator.ingest import PARSER_VERSION, ingest_batch, ingest_files
-from aggregator.model import CycleResult, Document, Feed, SourceFile
+from aggregator.model import CycleResult, Document, Feed, SourceFile, Unchanged
 from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
@@ -57,11 +58,13 @@ from aggregator.store.files import (
     dropped_sources,
     has_files,
     known_at,
+    known_below,
     known_digests,
     known_files,
     mark_missing,
     open_source,
 )
+from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import count_rejected, record_cycle, record_failure, set_source_problem
 from aggregator.store.releases import next_due, release_due
 from aggregator.store.removals import (
@@ -327,6 +330,7 @@ class _Update:
         for source, was_scanned in scanned_before.items():
             if was_scanned or source in complete:
                 self._apply(release_due(writer, source, self._policy.late, is_first_scan=not was_scanned))
+        self._apply(resolve_links(writer, sources))
         retired = self._paths is None and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop)
         if refreshed.any_dirty or retired or not was_current:
@@ -362,6 +366,7 @@ class _Update:
                 source, differences.files(), workers=self._config.workers, check_stop=self._pipeline.check_stop
             ):
                 self._pipeline.check_stop()
+                differences.add_affected(outcomes)
                 if batch is not None:
                     known = count_known(writer, source.name) if known is None else known
                     self._store(source, *batch, is_import=is_import)
@@ -375,9 +380,28 @@ class _Update:
             known = count_known(writer, source.name) if is_needed else 0
         if batch is not None:
             self._store(source, *batch, is_import=is_import)
+        if not is_import:
+            self._read_affected(source, differences.affected)
         set_source_problem(writer, source, problem)
         self._problems += [problem] if problem else differences.unreadable
         return SourceScan(source, differences.seen, known, is_first, problem, tuple(differences.unreadable))
+
+    def _read_affected(self, source: Source, folders: Collection[str]) -> None:
+        """Reads the known files below folders whose index files changed: they mean something else now, although they
+        are the same."""
+        for folder in sorted(folders):
+            if any(folder != other and folder.startswith(other) for other in folders):
+                continue
+            files = (
+                (SourceFile(source.name, path, 0, 0), digest)
+                for page in known_below(self._writer, source, folder)
+                for path, digest in page
+            )
+            for outcomes in ingest_files(
+                source, files, workers=self._config.workers, check_stop=self._pipeline.check_stop
+            ):
+                self._store(source, outcomes, time.time_ns(), is_import=False)
+                self._writer.commit()
 
     def _store(self, source: Source, outcomes: Sequence[Outcome], read_at_ns: int, *, is_import: bool) -> None:
         writer = self._writer
@@ -440,7 +464,18 @@ class _Differences:
         self._pipeline, self._writer, self._source, self._paths = pipeline, writer, source, paths
         self.seen = 0  # files
         self.unreadable: list[str] = []  # problems
+        self.affected: set[str] = set()  # folders whose index files changed, came or went
         self._missing: list[str] = []
+
+    def add_affected(self, outcomes: Iterable[Outcome]) -> None:
+        """Adds the folders of index files among the outcomes that are another or new."""
+        for outcome in outcomes:
+            if not isinstance(outcome, Unchanged):
+                self._add_affected(outcome.file.path)
+
+    def _add_affected(self, path: str) -> None:
+        if (folder := affected_folder(self._source, path)) is not None:
+            self.affected.add(folder)
 
     def files(self) -> Iterator[tuple[SourceFile, bytes | None]]:
         """The files to read, each with the digest that is stored for it."""
@@ -453,6 +488,7 @@ class _Differences:
                     differing = []
             elif isinstance(item, Missing):
                 self._missing.append(item.path)
+                self._add_affected(item.path)
                 if len(self._missing) >= LOOKUP_BATCH:
                     self.store_missing()
                     self._writer.commit()  # the scan may take long

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aggregator.errors import ShortageError
+from aggregator.index_files import listed_filter
 from aggregator.model import KnownFile, SourceFile
-from aggregator.paths import ABSENT, Folder, clamped_stat, escape_name, record_filter, unescape_path
+from aggregator.paths import ABSENT, Folder, RecordFilter, clamped_stat, escape_name, unescape_path
 from aggregator.settings import Source
 
 BATCH = 1000
@@ -27,7 +28,6 @@ MAX_PATH = 1500
 """Bytes of an escaped path. PostgreSQL cannot index keys over some 2,700."""
 
 _NO_STAT = (-1, 0, 0, 0)
-_IsRecord = Callable[[str], object]
 _ListedFile = tuple[str, int, int, int, int]
 """Escaped path, size, mtime and ctime in ns, inode."""
 
@@ -85,7 +85,7 @@ def scan_paths(
     A file at one of `paths` always differs, whatever its stat. `known` returns the known files at and below a path, in
     byte order. Raises FolderError before the first difference.
     """
-    is_record = record_filter(source.include, source.exclude)
+    is_record = listed_filter(source)
     with _open_root(source) as folder:
         parts = [
             _join(source, _list_path(folder, path, is_record), _without_size(known(path), path), count)
@@ -97,7 +97,7 @@ def scan_paths(
 def path_locator(source: Source) -> Callable[[str], str | None]:
     """A function from a real path to a path for `scan_paths`: "" for the folder itself, None if no scan would read it,
     such as a file that `source` does not include."""
-    is_record = record_filter(source.include, source.exclude)
+    is_record = listed_filter(source)
     root = os.path.realpath(source.root)
     start = root.rstrip(os.sep) + os.sep
 
@@ -105,7 +105,7 @@ def path_locator(source: Source) -> Callable[[str], str | None]:
         if not path.startswith(start):
             return "" if path == root else None
         names = path[len(start) :].split(os.sep)
-        if any(name.startswith(".") for name in names) or not (is_record(names[-1]) or _may_be_folder(path)):
+        if any(name.startswith(".") for name in names) or not (is_record("/".join(names)) or _may_be_folder(path)):
             return None
         return "/".join(map(escape_name, names))
 
@@ -220,7 +220,7 @@ def _open_root(source: Source) -> Folder:
 
 def _list_source(source: Source) -> _Listed:
     """All record files of a source. Raises FolderError."""
-    is_record = record_filter(source.include, source.exclude)
+    is_record = listed_filter(source)
     with _open_root(source) as folder:
         try:
             top = _list_folder(folder, "", "", is_record)
@@ -230,7 +230,7 @@ def _list_source(source: Source) -> _Listed:
         yield from _list_tree(_split_listing(folder, top, is_record), folder, is_record)
 
 
-def _list_path(folder: Folder, path: str, is_record: _IsRecord) -> _Listed:
+def _list_path(folder: Folder, path: str, is_record: RecordFilter) -> _Listed:
     """The record file at the escaped `path`, or all files below it if it is a folder."""
     real_path = unescape_path(path)
     above, _, name = real_path.rpartition("/")
@@ -251,13 +251,13 @@ def _list_path(folder: Folder, path: str, is_record: _IsRecord) -> _Listed:
         yield from _list_tree(iter([(real_path, path + "/")]), folder, is_record)
     elif len(path.encode()) > MAX_PATH:
         yield _too_long(path)
-    elif is_record(name):
+    elif is_record(real_path):
         prefix, slash, escaped = path.rpartition("/")
         yield from _stat_batches(folder, _Listing(above, prefix + slash, [escaped], [], {escaped}), 0, 1, is_record)
 
 
 def _list_tree(
-    top: Iterator[list[_ListedFile] | Unreadable | tuple[str, str]], folder: Folder, is_record: _IsRecord
+    top: Iterator[list[_ListedFile] | Unreadable | tuple[str, str]], folder: Folder, is_record: RecordFilter
 ) -> _Listed:
     """The files of a listing and of all folders below it, without recursion: the tree may be deep."""
     stack = [top]
@@ -276,8 +276,9 @@ def _list_tree(
                     yield Unreadable(item[1], error.strerror or type(error).__name__)
 
 
-def _list_folder(folder: Folder, path: str, prefix: str, is_record: _IsRecord) -> _Listing:
+def _list_folder(folder: Folder, path: str, prefix: str, is_record: RecordFilter) -> _Listing:
     files, folders, special = [], [], set()
+    is_record_name = is_record.of_names(path)
     surely_short = MAX_PATH // 4 - len(prefix)  # a character has at most four bytes
     with folder.list(path) as entries:
         for entry in entries:
@@ -290,7 +291,7 @@ def _list_folder(folder: Folder, path: str, prefix: str, is_record: _IsRecord) -
                 folders.append(escaped + "/")
             elif len(name) > surely_short and len((prefix + escaped).encode()) > MAX_PATH:
                 folders.append(escaped)
-            elif is_record(name):
+            elif is_record_name(name):
                 files.append(escaped)
                 if escaped is not name or not is_file:
                     special.add(escaped)
@@ -298,7 +299,7 @@ def _list_folder(folder: Folder, path: str, prefix: str, is_record: _IsRecord) -
 
 
 def _split_listing(
-    folder: Folder, listing: _Listing, is_record: _IsRecord
+    folder: Folder, listing: _Listing, is_record: RecordFilter
 ) -> Iterator[list[_ListedFile] | Unreadable | tuple[str, str]]:
     """The files of one folder in batches, and between them its sub-folders as (path to open, escaped prefix)."""
     start = 0
@@ -315,14 +316,14 @@ def _split_listing(
 
 
 def _stat_batches(
-    folder: Folder, listing: _Listing, start: int, end: int, is_record: _IsRecord
+    folder: Folder, listing: _Listing, start: int, end: int, is_record: RecordFilter
 ) -> Iterator[list[_ListedFile]]:
     for first in range(start, end, BATCH):
         if batch := _stat_files(folder, listing, listing.files[first : min(end, first + BATCH)], is_record):
             yield batch
 
 
-def _stat_files(folder: Folder, listing: _Listing, names: list[str], is_record: _IsRecord) -> list[_ListedFile]:
+def _stat_files(folder: Folder, listing: _Listing, names: list[str], is_record: RecordFilter) -> list[_ListedFile]:
     """The regular files with these names, and the links to files that a scan would read.
 
     A file whose stat fails gets an impossible stat, so it is read, and the read reports the error.
@@ -349,7 +350,7 @@ def _stat_files(folder: Folder, listing: _Listing, names: list[str], is_record: 
     return files
 
 
-def _stat_special(folder: Folder, above: str, name: str, is_record: _IsRecord) -> os.stat_result:
+def _stat_special(folder: Folder, above: str, name: str, is_record: RecordFilter) -> os.stat_result:
     """The stat of a file, or of the target of a link."""
     path = f"{above}/{name}" if above else name
     status = folder.stat(path)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import click
 
+from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message
 from aggregator.cli.stores import candidate_places, read_site
@@ -20,8 +21,8 @@ from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
 from aggregator.ingest import Outcome, ingest_files
-from aggregator.model import Record, Rejection, SourceFile, duplicate_id, late_update
-from aggregator.paths import Folder, record_filter, unescape_path
+from aggregator.model import NoRecord, Record, Rejection, SourceFile, duplicate_id, late_update
+from aggregator.paths import Folder, RecordFilter, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
 from aggregator.scan import FolderError, Unreadable, list_records
 from aggregator.settings import Source
@@ -97,13 +98,20 @@ def _find_problems(config: Config, places: Sequence[Place], stored: Mapping[str,
     """The problems below `places` and the number of records there. Without places, of everything: the site, all
     records, topics, files that are not read, URLs. `stored`: what the store knows of the site."""
     counts: list[int] = []
-    lint = TopicLint(config)
+    now = datetime.now(UTC)
+    topics, links = TopicLint(config), LinkLint(config, now)
+
+    def add(record: Record) -> None:
+        topics.add(record)
+        links.add(record)
+
     findings = [] if places else list(_check_site(config, stored))
     everything = [Place(source, "") for source in config.sources]
-    findings += check_records(places or everything, config.workers, datetime.now(UTC), counts.append, lint.add)
+    findings += check_records(places or everything, config.workers, now, counts.append, add)
     if not places:
         findings += _find_skipped(config)
-        findings += [Finding(problem, "warning") for problem in (*lint.problems(), *_lost_urls(config))]
+        warnings = (*topics.problems(), *links.problems(), *_lost_urls(config))
+        findings += [Finding(problem, "warning") for problem in warnings]
     return findings, sum(counts)
 
 
@@ -155,11 +163,12 @@ def check_records(
         unreadable: list[Unreadable] = []
         try:
             for outcomes in ingest_files(place.source, _list_files(place, unreadable), workers=workers):
-                count(len(outcomes))
+                count(sum(not isinstance(outcome, NoRecord) for outcome in outcomes))
                 for outcome in outcomes:
                     if isinstance(outcome, Record):
                         add(outcome)
-                    yield from _judge(place.source, outcome, holders, now)
+                    if not _is_told_elsewhere(place, outcome):
+                        yield from _judge(place.source, outcome, holders, now)
             for folder in unreadable:
                 path = shown_path(place.source.root, folder.path.rstrip("/"))
                 what = f"cannot be read: {folder.reason}"
@@ -167,6 +176,12 @@ def check_records(
         except FolderError as error:
             what = f"the records folder cannot be read: {error}"
             yield Finding(Problem(shown_path(place.source.root, ""), 0, 0, what, None, "see [records] path"), "error")
+
+
+def _is_told_elsewhere(place: Place, outcome: Outcome) -> bool:
+    """Whether the problem of a file is that of another one, which is checked too."""
+    below = f"{place.path}/" if place.path else ""
+    return isinstance(outcome, Rejection) and bool(outcome.cause) and outcome.cause.startswith(below)
 
 
 def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[SourceFile, None]]:
@@ -234,13 +249,13 @@ def _find_skipped(config: Config) -> Iterator[Finding]:
     positions = config.positions
     for source in config.sources:
         skipped: dict[str, list[str]] = defaultdict(list)
-        is_included = record_filter(source.include, ())
+        is_included = RecordFilter(tuple(pattern.rpartition("/")[2] or "*" for pattern in source.include))
         try:
             with Folder(source.root) as folder:
                 for file in list_records(replace(source, include=PAGE_NAMES)):
                     if isinstance(file, SourceFile):
                         path = unescape_path(file.path)
-                        if not is_included(os.path.basename(path)) and _has_fence(folder, path):
+                        if not is_included(path) and _has_fence(folder, path):
                             skipped[os.path.splitext(file.path)[1]].append(file.path)
         except (FolderError, OSError):
             continue  # `check_records` reports it

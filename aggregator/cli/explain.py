@@ -31,17 +31,18 @@ from aggregator.feeds.registry import read_topic_terms, topic_slugs
 from aggregator.feeds.rules import failing_clauses, read_facts, rule_text
 from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.feeds.window import cutting_clause
-from aggregator.ingest import trace_file
+from aggregator.ingest import page_context, trace_file
 from aggregator.links import canonical_link, http_url
-from aggregator.model import Feed, Record, Rejection
+from aggregator.model import Feed, NoRecord, Record, Rejection
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
-from aggregator.paths import record_filter, unescape_path
+from aggregator.paths import RecordFilter, unescape_path
 from aggregator.pipeline import Pipeline
 from aggregator.problems import shown_path, shown_time, stamp
 from aggregator.settings import Clause, FeedSpec, Rule
 from aggregator.slugs import topic_key
 from aggregator.store.events import feed_slugs
+from aggregator.store.page_links import unresolved_links
 from aggregator.store.queries import (
     Membership,
     StoredEntry,
@@ -109,6 +110,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         entry, outcome = case.entry, case.outcome
         feeds = _add_windows(case, store, connection, [*case.feeds(connection)])
         history = _history(config, connection, entry, feeds) if entry else []
+        links = unresolved_links(connection, entry.key) if entry else []
     content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None
     return {
         "id": entry.id if entry else None,
@@ -117,6 +119,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         "published": {"value": case.is_published, **case.cause._asdict()},
         "fields": [asdict(trace) for trace in case.placed_traces()],
         "problems": case.problems(),
+        "unresolved_links": links,
         "feeds": [_feed_data(feed) for feed in feeds],
         "history": history,
         "others": [shown_path(roots[name], path) for name, path in places[1:]],
@@ -198,14 +201,15 @@ class _Case:
         self.entry, self.memberships = stored.entry, memberships
         self.is_published = stored.entry is not None and stored.entry.state == EntryState.PUBLISHED
         self.outcome, self._traces = trace_file(self._source, stored.path)
-        self._read = {trace.field: trace for trace in self._traces if trace.origin == "record"}
+        self._read = {trace.field: trace for trace in self._traces if trace.origin in ("record", "cascade")}
         self.cause = self._find_cause()
 
     def problems(self) -> list[str]:
         """What is wrong with the file as it is now, as `check` reports it."""
         if isinstance(self.outcome, Rejection):
             return [str(replace(self.outcome.problem, path=self.path))]
-        return [str(replace(problem, path=self.path)) for problem in (self.outcome.warnings if self.outcome else ())]
+        warnings = self.outcome.warnings if isinstance(self.outcome, Record) else ()
+        return [str(replace(problem, path=self.path)) for problem in warnings]
 
     def placed_traces(self) -> Iterator[FieldTrace]:
         """The origins of fields, with file and line also of those in the config."""
@@ -214,15 +218,28 @@ class _Case:
                 line = self._positions.record_key(self._source.name, trace.key or "")
                 yield replace(trace, file=self._positions.file, line=line)
             else:
-                yield replace(trace, file=self.path)
+                yield replace(trace, file=self._file_of(trace))
 
     # causes
 
     def _find_cause(self) -> Cause:
+        if isinstance(self.outcome, NoRecord):
+            return self._of_resource(self.outcome)
         unread = self._of_missing_file() if self.outcome is None else self._of_name()
         if unread is not None:
             return unread
         return self._of_new_file() if self._stored.file_state is None else self._of_known_file(self._stored.file_state)
+
+    def _of_resource(self, outcome: NoRecord) -> Cause:
+        if outcome.bundle is None:
+            return self._of_name() or Cause("resource", "it is no record", self.path)
+        bundle = shown_path(self._source.root, outcome.bundle)
+        end = "; the next cycle withdraws it" if self.is_published else ""
+        return Cause("resource", f"it is a resource of the bundle {bundle}, not a page of its own{end}", bundle)
+
+    def _file_of(self, trace: FieldTrace) -> str:
+        """The file that gave a field: that of the record, or one with a cascade."""
+        return shown_path(self._source.root, trace.file) if trace.file else self.path
 
     def _of_new_file(self) -> Cause:
         if isinstance(self.outcome, Rejection):
@@ -257,14 +274,16 @@ class _Case:
 
     def _of_name(self) -> Cause | None:
         """Why no scan reads a file of this name; None if scans do."""
-        *folders, name = unescape_path(self._stored.path).split("/")
-        hidden = any(part.startswith(".") for part in (*folders, name))
+        path = unescape_path(self._stored.path)
+        hidden = any(part.startswith(".") for part in path.split("/"))
         end = "; the next cycle withdraws it" if self.is_published else ""
-        if hidden or not record_filter(self._source.include, ())(name):
+        if hidden or not RecordFilter(self._source.include)(path):
             return self._in_config("include", f"no scan reads a file of this name; see include in [records]{end}")
         for pattern in self._source.exclude:
-            if record_filter((pattern,), ())(name):
-                return self._in_config("exclude", f"its name is excluded by {pattern!r}{end}")
+            if RecordFilter((pattern,))(path):
+                return self._in_config(
+                    "exclude", f"its {'path' if '/' in pattern else 'name'} is excluded by {pattern!r}{end}"
+                )
         return None
 
     def _of_record(self, record: Record, entry: StoredEntry) -> Cause:
@@ -272,10 +291,10 @@ class _Case:
             if entry.expires_at is not None and entry.expires_at <= self._now:
                 end = "; the next cycle withdraws it" if self.is_published else ""
                 reason = f"it expired {self._time(entry.expires_at)}{end}"
-                return Cause("expired", reason, self.path, self._line("expires_at"))
+                return Cause("expired", reason, *self._place("expires_at"))
             if not self.is_published and entry.dated_at is not None and entry.dated_at > self._now:
                 reason = f"its date is in the future: {self._time(entry.dated_at)}"
-                return Cause("scheduled", reason, self.path, self._line("published_at"))
+                return Cause("scheduled", reason, *self._place("published_at"))
             if not self.is_published:
                 return Cause("scheduled", "the next cycle releases it", self.path)
         return self._of_flag()
@@ -305,13 +324,20 @@ class _Case:
     def _of_system(self) -> Cause:
         """What Hugo, Zola or Jekyll hides: by a build option, or by the name of the file or a folder above it."""
         if option := self._read.get("visibility"):
-            return Cause(
-                "visibility", f"'{option.key}' keeps the page out of the site or its lists", self.path, option.line
-            )
+            reason = f"'{option.key}'{self._of_cascade(option)} keeps the page out of the site or its lists"
+            return Cause("visibility", reason, self._file_of(option), option.line)
+        if section := page_context(self._source, self._stored.path).draft_section:
+            file = shown_path(self._source.root, section[0])
+            return Cause("draft", f"the section above it is a draft in Zola: {file}", file, section[1])
         return Cause("hidden", "the name of the file or of a folder above it hides it", self.path)
 
     def _by_flag(self, flag: FieldTrace, *, more: str = "") -> Cause:
-        return Cause(flag.field, f"'{flag.key}' is {str(flag.value).lower()}{more}", self.path, flag.line)
+        reason = f"'{flag.key}' is {str(flag.value).lower()}{self._of_cascade(flag)}{more}"
+        return Cause(flag.field, reason, self._file_of(flag), flag.line)
+
+    def _of_cascade(self, trace: FieldTrace) -> str:
+        is_inherited = trace.origin == "cascade"
+        return f" by the cascade in {self._file_of(trace)}, line {trace.line}" if is_inherited else ""
 
     def _in_config(self, key: str, reason: str) -> Cause:
         return Cause(key, reason, self._positions.file, self._positions.record_key(self._source.name, key))
@@ -321,6 +347,10 @@ class _Case:
 
     def _line(self, field: str) -> int | None:
         return self._read[field].line if field in self._read else None
+
+    def _place(self, field: str) -> tuple[str, int | None]:
+        trace = self._read.get(field)
+        return (self._file_of(trace), trace.line) if trace else (self.path, None)
 
     # feeds
 
@@ -457,6 +487,9 @@ def _render(data: dict[str, Any], zone: tzinfo) -> RenderableType:
     if data["fields"]:
         parts += [_heading("Fields"), _table(map(_field_row, data["fields"]), fixed=2)]
     parts += [Padding(Text(problem, style="yellow", overflow="fold"), (0, 0, 0, 2)) for problem in data["problems"]]
+    if data["unresolved_links"]:
+        links = ((f"  {reference}",) for reference in data["unresolved_links"])
+        parts += [_heading("Links that lead to no published page"), _table(links, fixed=0)]
     place = _place(data["published"])
     parts += [_heading("Feeds"), _table((_feed_row(feed, place) for feed in data["feeds"]), fixed=2)]
     if data["history"]:

@@ -19,7 +19,6 @@ _REMOVE = "remove the line"
 _UNSUPPORTED = {
     ("site", "stylesheet"): _REMOVE,
     ("site", "feed_title"): _REMOVE,
-    ("records", "languages"): _REMOVE,
     ("output", "remote_media"): _REMOVE,
     ("serve", "cache"): _REMOVE,
     ("serve", "admin_port"): "remove the line, or leave it for a later version",
@@ -120,7 +119,10 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
     for index, source in enumerate(file.records):
         for other in file.records[:index]:
             ours, theirs = _real(source.path), _real(other.path)
-            if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+            selects = any(
+                "/" in pattern for pattern in (*source.include, *source.exclude, *other.include, *other.exclude)
+            )
+            if not selects and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
                 what, value = "two records folders overlap: a file in both is two entries", str(source.path)
                 at = ("records", index, "path")
                 yield Finding(at, what, "choose separate folders", value, at_value=True, level="warning")

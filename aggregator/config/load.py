@@ -308,6 +308,7 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         layout="plain" if table.preset == "smartable" else table.preset,
         language=site.language,
         exclude=table.exclude,
+        languages=table.languages,
         site_url=table.site_url,
     )
 

@@ -233,6 +233,9 @@ class RecordsTable(Table):
     site_url: Annotated[str, AfterValidator(values.check_base_url)] | None = _key(
         None, "Where the site is whose pages the records are, if link_template has more", "https://example.org/blog/"
     )
+    languages: Annotated[tuple[Language, ...], Field(strict=False)] = _key(
+        [], "Languages that a name such as title.de.md may end in (Hugo, Zola)", ["en", "de"]
+    )
     fields: dict[FieldName, Keys] = _key({}, "Front matter keys of single fields; the first one present wins")
 
 

@@ -11,7 +11,16 @@ from collections.abc import Callable, Collection, Container, Iterator, Sequence
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from aggregator.feeds.window import WINDOW_FACTOR, FeedLoader, Merged, TopicTerms, Window, json_digest, merged_facts
+from aggregator.feeds.window import (
+    WINDOW_FACTOR,
+    FeedLoader,
+    Merged,
+    TopicTerms,
+    Window,
+    json_digest,
+    links_facts,
+    merged_facts,
+)
 from aggregator.model import ArchivePage, Feed
 from aggregator.settings import FeedPolicy
 from aggregator.store.database import plain_rows
@@ -32,6 +41,7 @@ _UNSEALED = (
         feed_entry.c.joined_at,
         entry.c.uid,
         entry.c.visible_hash,
+        entry.c.links_hash,
         entry.c.published_at,
         entry.c.updated_at,
     )
@@ -142,7 +152,7 @@ def _refresh_page(connection: Connection, loader: FeedLoader, page: AnyRow) -> b
     """Whether the page got a new version."""
     rows = loader.page_rows(connection, page)
     values: dict[str, object] = {"dirty": False}
-    digest = _page_digest(rows, loader.read_merged(connection, page, rows))
+    digest = _page_digest(rows, loader.read_merged(connection, page, rows), full=loader.is_full(page))
     is_changed = bool(digest != page.shown_hash)
     if is_changed:
         key = {"feed_id": page.feed_id, "number": page.number}
@@ -210,7 +220,7 @@ def _seal(
                 "number": pages,
                 "dirty": False,
                 "version": 1,
-                "shown_hash": _page_digest(group[::-1], merged),
+                "shown_hash": _page_digest(group[::-1], merged, full=loader.is_full(row)),
                 "updated_at": max(max(member.updated_at, member.released_at) for member in group),
             }
         )
@@ -234,11 +244,10 @@ def _page_groups(
             group = group[size:]
 
 
-def _page_digest(rows: Sequence[AnyRow], merged: Merged) -> bytes:
-    """The digest of what a page shows of these entries, newest first."""
-    return json_digest(
-        [
-            [row.uid, row.visible_hash.hex(), row.updated_at, row.published_at, *merged_facts(merged, row)]
-            for row in rows
-        ]
-    )
+def _page_digest(rows: Sequence[AnyRow], merged: Merged, *, full: bool) -> bytes:
+    """The digest of what a page shows of these entries, newest first; `full`: with their bodies."""
+    return json_digest([[*_page_facts(row), *merged_facts(merged, row), *links_facts(row, full=full)] for row in rows])
+
+
+def _page_facts(row: AnyRow) -> list[object]:
+    return [row.uid, row.visible_hash.hex(), row.updated_at, row.published_at]

@@ -32,6 +32,8 @@ def apply_changes(connection: Connection, writer: Writer, feeds: ActiveFeeds, ch
         place_entries(connection, writer, feeds, changes.published)
     if changes.withdrawn:
         close_memberships(connection, writer, feeds, changes.withdrawn)
+    if changes.relinked:
+        _mark_full_feeds(connection, feeds, changes.relinked)
 
 
 def place_entries(
@@ -177,6 +179,18 @@ def close_memberships(connection: Connection, writer: Writer, feeds: ActiveFeeds
     _add_to_sizes(connection, {feed_id: -count for feed_id, count in Counter(row.feed_id for row in closing).items()})
     if feeds.rules.merging:
         _merge(connection, writer, feeds.rules.merging, links_of(connection, entry_ids))
+
+
+def _mark_full_feeds(connection: Connection, feeds: ActiveFeeds, entry_ids: Collection[int]) -> None:
+    """Marks the feeds and archive pages that show the bodies of these entries as dirty."""
+    full = [spec.slug for spec in feeds.policy.specs.values() if spec.full]
+    rows = connection.execute(
+        select(feed_entry.c.feed_id, feed_entry.c.page)
+        .join(feed, feed.c.id == feed_entry.c.feed_id)
+        .where(feed_entry.c.entry_id.in_(entry_ids), feed_entry.c.left_at.is_(None), feed.c.slug.in_(full))
+    ).all()
+    _mark_pages(connection, {(row.feed_id, row.page) for row in rows if row.page is not None})
+    _add_to_sizes(connection, {row.feed_id: 0 for row in rows})
 
 
 def _merge_placed(

@@ -10,8 +10,10 @@ from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.registry import topics_without_feed
 from aggregator.feeds.urls import lost_url_notices
 from aggregator.feeds.window import Omitted
+from aggregator.parse.page_links import broken_links
 from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
+from aggregator.store.page_links import read_broken_links
 from aggregator.store.schema import entry, feed
 
 MAX_TOPICS = 10
@@ -28,14 +30,17 @@ def read_notices(
     now: int,
     without_feed: Sequence[str] | None = None,
 ) -> list[str]:
-    """One line each for entries that are too large, topics without a feed, and URLs that a config removed.
+    """One line each for entries that are too large, records with links that lead nowhere, topics without a feed, and
+    URLs that a config removed.
 
     `now` is in µs. `without_feed` are the topics without a feed, if the caller knows them.
     """
     if without_feed is None:
         without_feed = topics_without_feed(connection, config.policy)
+    roots = {source.name: source.root for source in sources}
     lines = [
-        *_size_notices(connection, {source.name: source.root for source in sources}),
+        *_size_notices(connection, roots),
+        *_link_notices(connection, roots),
         *lost_url_notices(connection, config, now),
     ]
     if without_feed:
@@ -78,3 +83,13 @@ def _entry_notices(
         yield str(Problem(path, 0, 0, f"{what} {feeds}", hint=SIZE_HINT))
     if len(slugs_of) > len(keys):
         yield f"{len(slugs_of) - len(keys)} more entries are too large for the documents of their feeds ({SIZE_HINT})"
+
+
+def _link_notices(connection: Connection, roots: Mapping[str, str]) -> Iterator[str]:
+    """A line for each record with links that lead to no published page."""
+    broken = read_broken_links(connection, MAX_ENTRIES + 1)
+    for links in broken[:MAX_ENTRIES]:
+        path = shown_path(roots.get(links.source, ""), links.path)
+        yield str(broken_links(path, links.links, links.target))
+    if len(broken) > MAX_ENTRIES:
+        yield "more records have links that lead to no published page (aggregator explain names those of a record)"

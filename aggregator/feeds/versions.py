@@ -20,7 +20,7 @@ from aggregator.feeds.archives import (
     seal_leaving,
 )
 from aggregator.feeds.registry import give_slugs, published_feeds, read_topic_terms, summarise_feeds
-from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest, merged_facts
+from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest, links_facts, merged_facts
 from aggregator.model import Entry, Feed
 from aggregator.settings import FeedPolicy
 from aggregator.store.events import WITHDRAWN
@@ -161,7 +161,8 @@ def _entry_facts(entry: Entry, row: AnyRow, window: Window, terms: TopicTerms) -
         published = updated if entry.published is entry.updated else entry.published.isoformat()
     stated, linked = entry.content.topics, terms.published
     topics = [[term, term in linked] if name in stated else [term, term in linked, name] for term, name in entry.topics]
-    return [entry.id, row.visible_hash.hex(), updated, published, topics, *merged_facts(window.merged, row)]
+    links = links_facts(row, full=window.feed.full)
+    return [entry.id, row.visible_hash.hex(), updated, published, topics, *merged_facts(window.merged, row), *links]
 
 
 def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:

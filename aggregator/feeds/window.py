@@ -26,9 +26,11 @@ from aggregator.model import (
     Withdrawal,
     read_content,
 )
+from aggregator.parse.page_links import fill_page_links, has_page_links
 from aggregator.settings import FeedPolicy, FeedSpec, OutputOptions, Site
 from aggregator.slugs import topic_key, topic_slug
 from aggregator.store.events import WITHDRAWN
+from aggregator.store.page_links import read_urls
 from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, body, entry, feed_entry
 from aggregator.store.session import from_us, span_us
 
@@ -47,6 +49,7 @@ _COLUMNS = (
     entry.c.id,
     entry.c.uid,
     entry.c.visible_hash,
+    entry.c.links_hash,
     entry.c.published_at,
     entry.c.updated_at,
     entry.c.released_at.label("out_at"),
@@ -178,6 +181,11 @@ class FeedLoader:
         spec = self._spec(row)
         return (spec.limit if spec else None) or self.policy.limit
 
+    def is_full(self, row: AnyRow) -> bool:
+        """Whether the documents and archive pages of a feed have bodies."""
+        spec = self._spec(row)
+        return spec is not None and spec.full
+
     def _spec(self, row: AnyRow) -> FeedSpec | None:
         return self.policy.specs.get(row.slug)
 
@@ -270,7 +278,7 @@ class FeedLoader:
             description=describe(row, self.policy, title, self._site.title),
             language=(spec.language if spec else "") or self._site.language,
             updated=from_us(row.updated_at),
-            full=spec is not None and spec.full,
+            full=self.is_full(row),
             version=row.version,
             entries=(),
             withdrawn=(),
@@ -294,7 +302,7 @@ class FeedLoader:
         bodies: dict[int, str] = {}
         if full and rows:
             found = connection.execute(_BODIES, {"ids": [row.id for row in rows]})
-            bodies = {row.entry_id: row.html for row in found}
+            bodies = _with_urls(connection, {row.entry_id: row.html for row in found})
         entries = [_make_entry(row, *contents[row.id], terms, bodies.get(row.id, "")) for row in rows]
         if merged:
             entries = [_with_related(entry, merged.get(row.id, ())) for row, entry in zip(rows, entries, strict=True)]
@@ -418,6 +426,20 @@ def merged_facts(merged: Merged, row: AnyRow) -> list[list[str]]:
 def json_digest(value: object) -> bytes:
     """The digest of a JSON value, 16 bytes."""
     return blake2b(json.dumps(value).encode(), digest_size=16).digest()
+
+
+def links_facts(row: AnyRow, *, full: bool) -> list[str]:
+    """What digests of a feed with bodies contain of the pages that the entry of `row` links to."""
+    return [row.links_hash.hex()] if full and row.links_hash is not None else []
+
+
+def _with_urls(connection: Connection, bodies: dict[int, str]) -> dict[int, str]:
+    """Bodies by entry, their links to pages with the URLs of these pages."""
+    linking = [key for key, html in bodies.items() if has_page_links(html)]
+    if not linking:
+        return bodies
+    urls = read_urls(connection, linking)
+    return bodies | {key: fill_page_links(bodies[key], urls.get(key, {})) for key in linking}
 
 
 def _make_entry(row: AnyRow, content: Content, named: NamedTopics, terms: TopicTerms, body_html: str) -> Entry:

@@ -46,6 +46,14 @@ def parse_time(value: object, zone: ZoneInfo, *, loose: bool = False) -> tuple[d
     return (moment, has_zone) if moment.year > 1 else None
 
 
+def unix_time(seconds: int) -> tuple[datetime, bool] | None:
+    """The time so many seconds after 1970, in the form of `parse_time`."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC), True
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
 def is_empty_date(value: object) -> bool:
     """True for the spellings of "no date" in Hugo and Jekyll: an empty text, and Go's year 1."""
     return value == "" or (isinstance(value, str | date) and str(value).startswith("0001-01-01"))

@@ -29,9 +29,11 @@ from aggregator.parse.bounds import (
     MAX_TOPICS,
     cut_text,
 )
-from aggregator.parse.dates import is_empty_date, parse_time
+from aggregator.parse.cascade import Inherited, inherited_value
+from aggregator.parse.dates import is_empty_date, parse_time, unix_time
 from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS, FieldKeys
+from aggregator.parse.page_path import PagePath
 from aggregator.parse.texts import plain_text, player_url
 from aggregator.problems import Problem
 from aggregator.settings import Layout
@@ -53,6 +55,8 @@ _SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]
 _SURE_NAME = re.compile(r"(?!(?:true|false|null)\Z)[a-z][\w-]*", re.IGNORECASE)
 """A nested key that every version of YAML reads as text."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
+_NO_PATH = {"plain": frozenset(":?#\\ "), "hugo": frozenset("?\\")}
+"""Characters that no stated path of a page has. In Hugo, a colon begins a token such as `:slug`."""
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
 
@@ -90,9 +94,18 @@ class Fields:
         has_positions: bool = True,
     ) -> None:
         self.warnings: list[Problem] = []
+        self.page_path: PagePath | None = None  # what the path of the file states, once that is read
         self._values, self._keys, self._path = values, keys, path
         self._zone, self._layout, self._has_positions = zone, layout, has_positions
         self._present = keys.by_field if present is None else present
+
+    def has_any(self, keys: Iterable[str]) -> bool:
+        """Whether the record has one of these top-level keys."""
+        return not self._values.keys().isdisjoint(keys)
+
+    def keys_of(self, field: str) -> tuple[str, ...]:
+        """The keys that the field is read from, first alternative first."""
+        return self._keys.of(field)
 
     def refuse_near_misses(self, misses: Iterable[NearMiss], fields: Iterable[str]) -> None:
         """Raises UnusableError for an unmapped key one edit away from one of these fields, which can hide the record,
@@ -123,7 +136,7 @@ class Fields:
             key, value = self._find(field, null=True)
             if value is None:
                 continue
-            flag = _meaning(value.value)
+            flag = meaning(value.value)
             if not isinstance(flag, bool):
                 if key in self._keys.of("published_at") and (self._is_empty_date(flag) or self._time(flag)):
                     continue  # Hugo has one key for the flag and the date
@@ -181,23 +194,22 @@ class Fields:
         except UnusableError as error:
             self.warnings.append(replace(error.problem, level="warning"))
             date = None
-        return (date[0], (date[1].line, date[1].column)) if date else (None, (0, 0))
+        return (date[0], _place(date[1])) if date else (None, (0, 0))
 
     def _date(self, field: str) -> tuple[datetime, Value] | None:
         """The first date of a field, and its value."""
         if field not in self._present:
             return None
         for key, value in self._each(field):
-            stated = _meaning(value.value)
+            stated = meaning(value.value)
             if self._layout == "jekyll" and isinstance(stated, datetime) and stated.tzinfo is None:
                 stated = stated.replace(tzinfo=UTC)  # a YAML time is in UTC; one that Ruby reads as text is not
             if self._is_empty_date(stated) or (isinstance(stated, bool) and key in self._keys.of("published")):
                 continue  # Hugo has one key for the flag and the date
             parsed = self._time(stated)
             if parsed is None:
-                what, shown = f"'{key}' is not a date", _shown(value.value)
-                problem = Problem(self._path, value.line, value.column, what, shown, "write it as 2026-05-20T07:10:00Z")
-                raise UnusableError(problem)
+                what, hint = f"'{key}' is not a date", "write it as 2026-05-20T07:10:00Z"
+                raise UnusableError(self._problem(value, what, _shown(value.value), hint))
             moment, has_zone = parsed
             if not has_zone and self._layout == "plain":  # records of site generators seldom have one
                 self._warn(value, f"'{key}' has no time zone; {self._zone.key} is used", "add Z or +02:00")
@@ -210,6 +222,8 @@ class Fields:
     def _time(self, stated: object) -> tuple[datetime, bool] | None:
         if not self._has_positions:
             return _sure_time(stated), True
+        if self._layout == "hugo" and type(stated) is int:
+            return unix_time(stated)
         return parse_time(stated, self._zone, loose=self._layout != "plain")
 
     def explicit_id(self) -> str | None:
@@ -248,7 +262,7 @@ class Fields:
     def _is_path(self, stated: str) -> bool:
         if self._layout == "jekyll":  # a permalink, perhaps with placeholders
             return True
-        return not set(":?#\\ ") & set(stated) and ("/" in stated or self._layout == "hugo")
+        return not _NO_PATH[self._layout] & set(stated) and ("/" in stated or self._layout == "hugo")
 
     def excerpt_separator(self) -> str | None:
         """The marker that ends the excerpt; empty disables excerpts."""
@@ -262,7 +276,7 @@ class Fields:
     def place(self, field: str) -> tuple[int, int]:
         """Line and column of the value of `field`, 0 without one."""
         _, value = self._find(field)
-        return (value.line, value.column) if value is not None else (0, 0)
+        return _place(value) if value is not None else (0, 0)
 
     def score(self, field: str) -> float:
         """A finite number, -1 without one."""
@@ -468,7 +482,7 @@ class Fields:
         if stated is None:
             return UnusableError(Problem(self._path, 1, 1, what, None, hint))
         shown = None if value is None else _shown(stated.value)
-        return UnusableError(Problem(self._path, stated.line, stated.column, what, shown, hint))
+        return UnusableError(self._problem(stated, what, shown, hint))
 
     def _each(self, field: str) -> list[tuple[str, Value]]:
         """The keys of `field` that are present and not null, and their values."""
@@ -515,14 +529,16 @@ class Fields:
             if not items:
                 return None
             value = items[0] if len(items) == 1 else Opaque()  # a key is given twice, in two cases
+        if isinstance(top, Inherited):
+            return inherited_value(value, top.file, top.line)
         return Value(value, top.line, top.column)
 
     def _suits(self, field: str, value: object) -> bool:
         """True if a value is of the kind of its field: a flag, or a date."""
         if field in FLAGS:
             is_word = isinstance(value, str) and value.strip().lower() in _FLAG_WORDS
-            return isinstance(_meaning(value), bool) or is_word
-        return self._time(_meaning(value)) is not None
+            return isinstance(meaning(value), bool) or is_word
+        return self._time(meaning(value)) is not None
 
     def _require_positions(self) -> None:
         if not self._has_positions:
@@ -531,7 +547,12 @@ class Fields:
     def _warn(self, value: Value, what: str, hint: str, *, shown: bool = True) -> None:
         self._require_positions()
         text = _shown(value.value) if shown else None
-        self.warnings.append(Problem(self._path, value.line, value.column, what, text, hint, "warning"))
+        self.warnings.append(replace(self._problem(value, what, text, hint), level="warning"))
+
+    def _problem(self, value: Value, what: str, shown: str | None, hint: str) -> Problem:
+        if isinstance(value, Inherited):
+            what = f"{what} (in the cascade of {value.file}, line {value.line})"
+        return Problem(self._path, *_place(value), what, shown, hint)
 
 
 def unique_topics(names: Iterable[str]) -> tuple[str, ...]:
@@ -559,6 +580,11 @@ def _is_short(topic: str) -> bool:
     return few_marks(topic) == topic and len(topic_key(topic).encode()) <= MAX_TOPIC_BYTES
 
 
+def _place(value: Value) -> tuple[int, int]:
+    """Line and column of a value in the file of the record; 0 if another file states it."""
+    return (0, 0) if isinstance(value, Inherited) else (value.line, value.column)
+
+
 def _lower_keys(item: Mapping[Any, Any]) -> dict[Any, Any]:
     return {key.lower(): value for key, value in item.items() if isinstance(key, str)}
 
@@ -573,9 +599,13 @@ def _is_relative(address: object) -> bool:
 
 
 def hides_page(pair: tuple[str, Value]) -> bool:
-    """Whether a build option of Hugo or Zola keeps a page out of lists, or out of the site."""
-    option = _meaning(pair[1].value)
-    return option is False or (isinstance(option, str) and option.strip().lower() == "never")
+    """Whether a build option of Hugo or Zola keeps a page out of lists, or out of the site.
+
+    A page with `list: local` is only in the lists of its own section.
+    """
+    option = meaning(pair[1].value)
+    never = ("never", "local") if pair[0].endswith(".list") else ("never",)
+    return option is False or (isinstance(option, str) and option.strip().lower() in never)
 
 
 def _flag_hint(value: object) -> str:
@@ -585,7 +615,7 @@ def _flag_hint(value: object) -> str:
     return "write true or false, without quotes" if quoted else "write true or false"
 
 
-def _meaning(value: object) -> object:
+def meaning(value: object) -> object:
     """The meaning of a value, whatever its spelling."""
     return value.value if isinstance(value, Scalar) else value
 

@@ -1,38 +1,198 @@
-"""Hugo and Zola: paths such as `posts/a-title.de.md` and `posts/a-title/index.md`."""
+"""Hugo and Zola: which files are pages, and the paths of pages such as `posts/a-title.de.md` and `posts/a/index.md`.
+docs/spec.md#index-files, docs/spec.md#paths-of-pages."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import quote
 
-from aggregator.parse.page_path import PagePath, path_date, split_dated_name, title_from_slug
-
-_LANGUAGE_SUFFIX = re.compile(r"\.([A-Za-z]{2}(?:[-_][A-Za-z]{2,4})?)\Z")
-_LANGUAGES = frozenset(
-    "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en"
-    " eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv"
-    " ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne"
-    " ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st"
-    " su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu".split()
+from aggregator.links import http_url
+from aggregator.parse.page_path import (
+    PagePath,
+    language_key,
+    path_date,
+    quote_path,
+    split_dated_name,
+    text_of_name,
+    title_from_slug,
 )
-"""ISO 639-1: `post.de.md` has a language, `node.js.md` does not."""
+from aggregator.unicode import normal_form
+
+_EXTENSIONS = frozenset("md mdown markdown html htm org adoc asciidoc ad rst pandoc pdc".split())
+"""Of the files that Hugo reads as pages, in lower case."""
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9./_+~@-]*")
+"""Paths in which only the case changes."""
+_SIGNS = frozenset("./\\_#+~@-")
+"""What Hugo leaves in the path of a page, besides letters, marks and digits."""
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_TOKEN = re.compile(r":([a-z]+)")
 
 
-def read_hugo_path(path: str, site_language: str) -> PagePath:
+class IndexName(NamedTuple):
+    """What the name of an index file says."""
+
+    is_section: bool  # `_index`: its page is a list of pages; else `index`, the page of a leaf bundle
+    language: str  # in lower case; empty: that of the site
+
+
+def read_index_name(name: str, languages: Collection[str]) -> IndexName | None:
+    """What the name of a file says, if it is an index file: `index.md`, `_index.de.md`, `_index.html`."""
+    stem, *between, extension = name.lower().split(".") if "." in name else (name, "")
+    if stem not in ("index", "_index") or extension not in _EXTENSIONS or len(between) > 1:
+        return None
+    language = between[0] if between else ""
+    if language and language not in map(str.lower, languages):
+        return None
+    return IndexName(stem == "_index", language)
+
+
+def file_language(path: str, languages: Collection[str]) -> str:
+    """The language that the name of a file ends in, as written; empty if it is none of `languages`."""
+    name, dot, ending = posixpath.basename(posixpath.splitext(path)[0]).rpartition(".")
+    return ending if dot and name and ending.lower() in map(str.lower, languages) else ""
+
+
+def is_ignored(path: str) -> bool:
+    """Whether Hugo ignores the file at a path: a name or a folder begins with `#` or ends in `~`."""
+    return ("#" in path or "~" in path) and any(part[0] == "#" or part[-1] == "~" for part in path.split("/"))
+
+
+def read_hugo_path(
+    path: str,
+    site_language: str,
+    languages: Collection[str] = (),
+    *,
+    is_zola: bool = False,
+    takes_date: bool = False,
+    section_slugs: Collection[tuple[int, str]] = (),
+) -> PagePath:
     """What the escaped POSIX path of a file states: its language, and `index` as the page of its folder.
 
-    The URLs of pages in another language than the site's begin with that language.
+    A name's ending is a language only if it is one of `languages`; the URLs of pages in another language than the
+    site's begin with it. `takes_date`: a date in the name is that of the page, and not part of its URL. `section_slugs`
+    are the names in URLs of folders, by their depth from 1.
     """
-    page = posixpath.splitext(path)[0]
-    match = _LANGUAGE_SUFFIX.search(page)
-    language = match[1] if match and match[1][:2].lower() in _LANGUAGES else ""
-    page = page.removesuffix(f".{language}") if language else page
-    folder, name = posixpath.split(page)
-    is_list = name == "_index"
-    if name == "index" and folder:
-        page, name = folder, posixpath.basename(folder)
-    day, slug = split_dated_name(name)
-    day = day or path_date(page)
-    if language.lower() not in ("", site_language.lower()):
-        page = f"{language}/{page}"
-    return PagePath(page, slug, title_from_slug(slug), day, (), language, is_list)
+    stem, language = posixpath.splitext(path)[0], file_language(path, languages)
+    stem = stem.removesuffix(f".{language}") if language else stem
+    folder, name = posixpath.split(stem)
+    is_section = name.lower() == "_index"
+    if name.lower() in ("index", "_index"):
+        stem, name = folder, posixpath.basename(folder)
+    day, slug = split_dated_name(name) if takes_date else (None, name)
+    if takes_date and not is_zola:
+        day = day or path_date(stem)
+    if is_zola:
+        stem = posixpath.join(posixpath.dirname(stem), slug)
+    page, slug = (url_path(text_of_name(part), is_zola=is_zola) for part in (stem, slug))
+    if section_slugs:
+        parts, names = page.split("/"), dict(section_slugs)
+        page = "/".join([*(names.get(depth, part) for depth, part in enumerate(parts[:-1], 1)), parts[-1]])
+    if language_key(language, site_language) != language_key("", site_language):
+        page = posixpath.join(language.lower(), page)
+    title = title_from_slug(split_dated_name(name or "index")[1])
+    return PagePath(page, slug, title, day, (), language, is_section or is_ignored(path))
+
+
+def content_path(path: str, languages: Collection[str]) -> str:
+    """The path of a page as Hugo matches it with the targets of cascades: `/posts/my-second-post`."""
+    stem = posixpath.splitext(path)[0]
+    if language := file_language(path, languages):
+        stem = stem.removesuffix(f".{language}")
+    folder, name = posixpath.split(stem)
+    return "/" + text_of_name(folder if name.lower() == "index" else stem).replace(" ", "-").lower()
+
+
+def url_path(text: str, *, is_zola: bool = False) -> str:
+    """A path as part of a URL: as Hugo's `urlize` makes it, or Zola's `slugify`.
+
+    Hugo keeps letters, marks, digits and some signs, and makes hyphens of spaces, letters in lower case. Zola makes
+    a hyphen of whatever is no ASCII letter or digit.
+    """
+    if is_zola:
+        plain = normal_form(text.replace("ß", "ss"), "NFKD").encode("ascii", "ignore").decode().lower()
+        return "/".join(filter(None, (re.sub("[^a-z0-9]+", "-", part).strip("-") for part in plain.split("/"))))
+    text = text.replace(" ", "-")
+    if _PLAIN_PATH.fullmatch(text):
+        return text.lower()
+    # quoted here, because Hugo keeps the normal form of names
+    return quote("/".join(filter(None, _sanitize(text).split("/"))), safe="/%#\\+~@")
+
+
+def _sanitize(text: str, *, lower: bool = True) -> str:
+    kept: list[str] = []
+    is_space = False
+    for index, char in enumerate(text):
+        if char in _SIGNS or unicodedata.category(char)[0] in "LM" or unicodedata.category(char) == "Nd":
+            is_kept = True
+        else:
+            is_kept = char == "%" and _ESCAPE.match(text, index) is not None
+        if is_kept:
+            if is_space and char != "-":
+                kept.append("-")
+            is_space = False
+            kept.append(char.lower()[0] if lower else char)  # letter by letter, as Go does
+        elif char.isspace() and kept and kept[-1] != "-":
+            is_space = True
+    return "".join(kept)
+
+
+def slug_path(slug: str, *, is_zola: bool = False) -> str:
+    """The slug that front matter states, as part of a URL."""
+    if is_zola:
+        return url_path(slug, is_zola=True)
+    return _sanitize(slug).strip("/") if set(slug) - {".", "/"} else ""
+
+
+def stated_url(template: str, stated: str, path: PagePath, tokens: Mapping[str, str]) -> str | None:
+    """The URL of a page whose front matter states the path `stated`, which replaces the placeholders of the link
+    template. Hugo's tokens in it, such as `:slug`, have the values `tokens`; None if one is unknown."""
+    names = _TOKEN.findall(stated)
+    if any(name not in tokens for name in names):
+        return None
+    url = _TOKEN.sub(lambda match: tokens[match[1]], stated)
+    parts = [part for part in posixpath.normpath(f"/{url.strip()}").split("/") if part]
+    has_end = url.endswith("/") or not parts
+    if parts and parts[-1] == "index.html" and not has_end:
+        parts, has_end = parts[:-1], True
+    language = (
+        path.page.partition("/")[0] if path.language and path.page.startswith(f"{path.language.lower()}/") else ""
+    )
+    if language and not stated.startswith("/") and parts[:1] != [language]:
+        parts.insert(0, language)
+    first = template.index("{")
+    *_, tail = template.rpartition("}")
+    is_only_one = template.count("{") == 1
+    end = "" if not has_end and "." in url else "/" if has_end or not is_only_one else tail
+    return http_url(template[:first] + quote_path("/".join(parts)) + (end if parts else ""))
+
+
+def url_tokens(path: PagePath, title: str, slug: str, local: datetime | None) -> dict[str, str]:
+    """The values of the tokens that a `url` in front matter can have."""
+    folders = path.page.split("/")[:-1]
+    name, title, slug = path.slug, _sanitize(title), _sanitize(slug)
+    tokens = {
+        "section": folders[0] if folders else "",
+        "sections": "/".join(folders),
+        "title": title,
+        "slug": slug or title,
+        "filename": name,
+        "contentbasename": name,
+        "slugorfilename": slug or name,
+        "slugorcontentbasename": slug or name,
+    }
+    if local is not None:
+        tokens |= {
+            "year": f"{local:%Y}",
+            "month": f"{local:%m}",
+            "monthname": f"{local:%B}",
+            "day": f"{local:%d}",
+            "weekday": f"{local:%w}",
+            "weekdayname": f"{local:%A}",
+            "yearday": str(local.timetuple().tm_yday),
+        }
+    return tokens

@@ -12,6 +12,10 @@ PLUS = " + "
 FLAGS = ("published", "draft", "deleted", "removed")
 HIDING_DATES = ("published_at", "expires_at")
 """Fields that can hide a record, like the flags."""
+FILE_NAME = ":filename"
+"""In Hugo, stands for the name of the file among the keys of a date."""
+CASCADE = "cascade"
+"""Hugo's key for what is handed down to other pages."""
 Preset = tuple[tuple[str, tuple[str, ...]], ...]
 """The fields of `Source.fields`: each with its keys, first alternative first."""
 
@@ -19,7 +23,7 @@ Preset = tuple[tuple[str, tuple[str, ...]], ...]
 class FieldKeys:
     """The keys of each field, and all their top-level keys. Keys that differ in case only have one spelling."""
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, *, has_cascade: bool = False) -> None:
         spellings: dict[str, str] = {}
         self.by_field: Mapping[str, tuple[str, ...]] = {
             field: tuple(
@@ -28,7 +32,9 @@ class FieldKeys:
             for field, alternatives in preset
         }
         hiding = [key for field in (*FLAGS, *HIDING_DATES) for key in self.of(field) if "." not in key]
-        self.allowed = AllowedKeys(spellings.values(), hiding)
+        if has_cascade:
+            spellings[CASCADE] = CASCADE
+        self.allowed = AllowedKeys([key for key in spellings.values() if key != FILE_NAME], hiding)
 
     def of(self, field: str) -> tuple[str, ...]:
         """The keys of a field, first alternative first."""
@@ -41,9 +47,9 @@ class FieldKeys:
 
 
 @lru_cache(maxsize=32)
-def read_keys(preset: Preset) -> FieldKeys:
-    """The keys of a preset."""
-    return FieldKeys(preset)
+def read_keys(preset: Preset, *, has_cascade: bool = False) -> FieldKeys:
+    """The keys of a preset; with `has_cascade`, also Hugo's `cascade`."""
+    return FieldKeys(preset, has_cascade=has_cascade)
 
 
 @lru_cache(maxsize=256)  # most files share a few sets of keys

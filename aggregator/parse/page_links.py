@@ -9,10 +9,13 @@ marks becomes a page link.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from html import escape
 from typing import Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from aggregator.links import MAX_URL
+from aggregator.problems import Problem
 
 PageLinkKind = Literal["hugo", "zola", "post", "link"]
 """How the reference is looked up: Hugo's `ref` and `relref`, Zola's `@/page.md`, Jekyll's `post_url` and `link`."""
@@ -21,6 +24,9 @@ MARK = "\ufffe"
 """Begins and ends a marked href."""
 _MARKED = re.compile(rf"{MARK}(page:[^{MARK}]++){MARK}(#[^{MARK}]*+)?+")
 _MARKED_IN_TEXT = re.compile(rf"{MARK}[^{MARK}]*+{MARK}?+")
+# tags as the sanitiser writes them: all attributes in double quotes, which no value has
+_TAG = re.compile(r'<(?P<end>/?)(?P<name>[a-z0-9]++)(?P<attributes>(?: [a-z-]++="[^"]*+")*+)>')
+_TAG_HREF = re.compile(r' href="([^"]*+)"')
 _HREF = re.compile(r"page:(hugo|zola|post|link):([A-Za-z0-9_.~/%-]++)(?:#([A-Za-z0-9_.~/%-]*+))?+")
 
 
@@ -58,6 +64,70 @@ def read_page_href(href: str) -> PageLink | None:
     if match is None or len(href) > 2 * MAX_URL:
         return None
     return PageLink(match[1], unquote(match[2]), unquote(match[3] or ""))  # type: ignore[arg-type]  # it is one of them
+
+
+def page_targets(body_html: str) -> frozenset[str]:
+    """The targets of the page links in a stored body: `hugo:first.md`, the href without scheme and fragment."""
+    if not has_page_links(body_html):
+        return frozenset()
+    links = (_page_link(tag) for tag in _TAG.finditer(body_html))
+    return frozenset(link[0] for link in links if link is not None)
+
+
+def has_page_links(body_html: str) -> bool:
+    """Whether a stored body may have page links."""
+    return ' href="page:' in body_html
+
+
+def read_target(target: str) -> PageLink | None:
+    """The link of a target; None if there is none."""
+    return read_page_href(f"page:{target}")
+
+
+def read_reference(target: str) -> str:
+    """The reference of a target, as its record writes it."""
+    link = read_target(target)
+    return target if link is None else link.reference
+
+
+def broken_links(path: str, count: int, target: str) -> Problem:
+    """The warning for the links of a record that lead to no published page; one of them has this target."""
+    one, several = "a link leads to no published page", f"{count} links lead to no published page, such as"
+    hint = "correct it or publish the page; until then readers see only its text"
+    return Problem(path, 0, 0, one if count == 1 else several, read_reference(target), hint, "warning")
+
+
+def fill_page_links(body_html: str, urls: Mapping[str, str]) -> str:
+    """A stored body with the URLs of pages, by target. A link to any other page is replaced by its text."""
+    parts, done, is_open = [], 0, False
+    for tag in _TAG.finditer(body_html):
+        link, end = _page_link(tag), tag.end()
+        if link is not None:
+            target, fragment = link
+            is_open = target not in urls
+            filled = "" if is_open else _with_href(tag[0], urls[target], fragment)
+        elif is_open and tag["end"] and tag["name"] == "a":
+            is_open, filled = False, ""
+        else:
+            continue
+        parts += [body_html[done : tag.start()], filled]
+        done = end
+    return "".join((*parts, body_html[done:]))
+
+
+def _page_link(tag: re.Match[str]) -> tuple[str, str] | None:
+    """Target and fragment of the page link that a tag begins; None if it begins none."""
+    href = _TAG_HREF.search(tag["attributes"]) if tag["name"] == "a" and tag["attributes"] else None
+    if href is None or read_page_href(href[1]) is None:
+        return None
+    target, _, fragment = href[1].removeprefix("page:").partition("#")
+    return target, fragment
+
+
+def _with_href(tag: str, url: str, fragment: str) -> str:
+    """A tag with another href; the fragment, if there is one, replaces that of the URL."""
+    href = f"{url.partition('#')[0]}#{fragment}" if fragment else url
+    return _TAG_HREF.sub(lambda _: f' href="{escape(href)}"', tag, count=1)
 
 
 def drop_marked(text: str) -> str:

@@ -64,6 +64,11 @@ def text_of_name(name: str) -> str:
     return xml_text(unescape_path(name))
 
 
+def language_key(language: str, site_language: str) -> str:
+    """The language of a page in lower case; without one, that of its site."""
+    return (language or site_language).replace("_", "-").lower()
+
+
 def page_url(template: str, path: PagePath, stated: str | None, slug: str, published: datetime | None) -> str | None:
     """The URL of a page from a link template; None if the template has a date and the page has none.
 
@@ -73,7 +78,7 @@ def page_url(template: str, path: PagePath, stated: str | None, slug: str, publi
     if stated is not None:
         first, *more = PLACEHOLDER.finditer(template)
         tail = "" if more or stated.endswith(_COMPLETE) else template[first.end() :]
-        return http_url(template[: first.start()] + _quote(stated.lstrip("/")) + tail)
+        return http_url(template[: first.start()] + quote_path(stated.lstrip("/")) + tail)
     values = {
         "path": posixpath.join(posixpath.dirname(path.page), slug.strip("/")) if slug else path.page,
         "slug": slug.strip("/") or path.slug,
@@ -82,7 +87,7 @@ def page_url(template: str, path: PagePath, stated: str | None, slug: str, publi
         values |= {name: format_time(published, form) for name, form in DATE_PLACEHOLDERS.items() if name in template}
     if any(match[1] not in values for match in PLACEHOLDER.finditer(template)):
         return None
-    return PLACEHOLDER.sub(lambda match: _quote(values[match[1]]), template)
+    return PLACEHOLDER.sub(lambda match: quote_path(values[match[1]]), template)
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -104,5 +109,6 @@ def _midnight(match: re.Match[str]) -> datetime | None:
         return None
 
 
-def _quote(path: str) -> str:
+def quote_path(path: str) -> str:
+    """A path with what a URL cannot hold as `%XX`; what is escaped already stays."""
     return quote(normal_form(path), safe=_SAFE)

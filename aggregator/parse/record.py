@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from codecs import BOM_UTF8
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _json
@@ -20,14 +20,15 @@ from typing import Any, NamedTuple
 from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
 from aggregator.parse.bounds import MAX_SUMMARY
+from aggregator.parse.cascade import NO_CONTEXT, CascadeError, PageContext, inherit_values, read_cascade
 from aggregator.parse.excerpt import has_more, markdown_text
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
-from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits
-from aggregator.parse.hugo import read_hugo_path
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Value
+from aggregator.parse.hugo import content_path, read_hugo_path, slug_path, stated_url, url_tokens
 from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
-from aggregator.parse.keys import FLAGS, HIDING_DATES, read_keys
-from aggregator.parse.page_path import PagePath, page_url, path_date, plain_path, site_url
+from aggregator.parse.keys import CASCADE, FILE_NAME, FLAGS, HIDING_DATES, FieldKeys, read_keys
+from aggregator.parse.page_path import PagePath, language_key, page_url, path_date, plain_path, site_url
 from aggregator.parse.record_body import RecordBody
 from aggregator.problems import Problem
 from aggregator.settings import Source
@@ -35,62 +36,109 @@ from aggregator.sketch import make_sketch
 
 
 def parse_record(
-    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: Callable[..., Fields] | None = None
+    raw: bytes,
+    file: SourceFile,
+    source: Source,
+    digest: bytes,
+    make_fields: Callable[..., Fields] | None = None,
+    context: PageContext = NO_CONTEXT,
 ) -> Record | Rejection:
-    """The record in the bytes of `file`, or why there is none.
+    """The record in the bytes of `file`, or why there is none. `context` is what the files above it say.
 
     A Rejection is `unfinished` if the closing fence is missing; the caller decides whether it may still come. With
     `make_fields` the fast path is not used, so every field has a position.
     """
     if make_fields is None:
         try:
-            return _parse(raw, file, source, digest, Fields, fast=True)
+            return _parse(raw, file, source, digest, Fields, context, fast=True)
         except NeedsFullParseError:
             make_fields = Fields
-    return _parse(raw, file, source, digest, make_fields, fast=False)
+    return _parse(raw, file, source, digest, make_fields, context, fast=False)
 
 
-def read_path(path: str, source: Source) -> PagePath:
+def read_path(
+    path: str,
+    source: Source,
+    *,
+    is_zola: bool = False,
+    takes_date: bool = False,
+    section_slugs: Collection[tuple[int, str]] = (),
+) -> PagePath:
     """What the escaped POSIX path of a file states by the conventions of its source."""
     if source.layout == "jekyll":
         return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
-    return read_hugo_path(path, source.language) if source.layout == "hugo" else plain_path(path)
+    if source.layout == "hugo":
+        return read_hugo_path(
+            path,
+            source.language,
+            source.known_languages,
+            is_zola=is_zola,
+            takes_date=takes_date,
+            section_slugs=section_slugs,
+        )
+    return plain_path(path)
 
 
 def _parse(
-    raw: bytes, file: SourceFile, source: Source, digest: bytes, make_fields: Callable[..., Fields], *, fast: bool
+    raw: bytes,
+    file: SourceFile,
+    source: Source,
+    digest: bytes,
+    make_fields: Callable[..., Fields],
+    context: PageContext,
+    *,
+    fast: bool,
 ) -> Record | Rejection:
     """The record or rejection. With `fast`, raises NeedsFullParseError if a position or spelling is needed."""
-    keys = read_keys(source.fields)
+    keys = read_keys(source.fields, has_cascade=source.layout == "hugo")
     try:
         limits = Limits(source.max_depth, source.max_nodes)
-        text = _decode(raw)
+        text = decode_text(raw)
         front_matter, body = _split(text, keys.allowed, limits, file.path, source, fast=fast)
+        values = _inherit(front_matter, keys, file.path, source, context)
     except FrontMatterError as error:
         problem = Problem(file.path, error.line, error.column, error.what, None, error.hint)
         is_flag = any(error.key in keys.of(flag) for flag in FLAGS)
         return Rejection(file, digest, problem, unfinished=error.unclosed, hides=is_flag)
-    fields = make_fields(
-        front_matter.values,
-        keys,
-        file.path,
-        source.timezone,
-        source.layout,
-        keys.present(tuple(front_matter.values)),
-        has_positions=front_matter.has_positions,
-    )
-    misses = front_matter.near_misses
+
+    def fields_of(given: Mapping[str, Value], make: Callable[..., Fields]) -> Fields:
+        present = keys.present(tuple(given))
+        positions = front_matter.has_positions
+        return make(given, keys, file.path, source.timezone, source.layout, present, has_positions=positions)
+
+    fields, misses = fields_of(values, make_fields), front_matter.near_misses
     try:
         fields.refuse_near_misses(misses, FLAGS)
-        public = fields.public(source.default_published)
+        public = fields.public(source.default_published) and context.draft_section is None
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=True)
     try:
         fields.refuse_near_misses(misses, HIDING_DATES)
         fields.warn_of_near_misses(misses)
-        return _make_record(fields, text, body, file, source, digest, public=public)
+        own = None if values is front_matter.values else fields_of(front_matter.values, Fields)
+        is_toml = front_matter.is_toml
+        return _make_record(fields, own, text, body, file, source, digest, context, public=public, is_toml=is_toml)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
+
+
+def _inherit(
+    front_matter: FrontMatter, keys: FieldKeys, path: str, source: Source, context: PageContext
+) -> Mapping[str, Value]:
+    """The values of a page, with those of cascades: of its own one, and of those above it."""
+    stated, cascades = front_matter.values.get(CASCADE), context.cascades
+    if stated is not None:
+        if not front_matter.has_positions:
+            raise NeedsFullParseError
+        language = language_key(read_path(path, source).language, source.language)
+        try:
+            own = read_cascade(stated, path, keys, source, own_language=language, language=language)
+            cascades = (own, *cascades)
+        except CascadeError as error:
+            raise FrontMatterError(error.line, error.column, error.what, "correct it, as Hugo demands") from None
+    if not cascades:
+        return front_matter.values
+    return inherit_values(front_matter.values, cascades, content_path(path, source.known_languages))
 
 
 def _split(
@@ -117,13 +165,24 @@ class _FileFields(NamedTuple):
 
 
 def _make_record(
-    fields: Fields, text: str, body_text: str, file: SourceFile, source: Source, digest: bytes, *, public: bool
+    fields: Fields,
+    own: Fields | None,
+    text: str,
+    body_text: str,
+    file: SourceFile,
+    source: Source,
+    digest: bytes,
+    context: PageContext,
+    *,
+    public: bool,
+    is_toml: bool,
 ) -> Record:
+    """The record. `own` has the fields without those of cascades, if there are any: they do not identify a rename."""
     body = RecordBody(body_text, text, file.path, source)
     stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
-        path = read_path(file.path, source)
+        path = fields.page_path = _page_path(fields, file, source, context, is_toml=is_toml)
         content, published = _complete(fields, stated, path, source)
         public = public and not path.hidden
     explicit_id = fields.explicit_id()
@@ -131,7 +190,8 @@ def _make_record(
     body_html = ""
     if source.body_base is not None:  # else no feed shows bodies
         body_html = body.render(content.link or source.body_base, _known_values(content, published, source))
-    stored_json, content_hash, visible_hash, text_hash = _hash_content(stated, content, body.text, body_html)
+    identity = stated if own is None else _read_fields(own, body, file, source)
+    stored_json, content_hash, visible_hash, text_hash = _hash_content(identity, content, body.text, body_html)
     return Record(
         file=file,
         digest=digest,
@@ -156,6 +216,15 @@ def _make_record(
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
     )
+
+
+def _page_path(fields: Fields, file: SourceFile, source: Source, context: PageContext, *, is_toml: bool) -> PagePath:
+    """What the path of a file states. Zola takes dates from names, Hugo only if its config says so; a page in TOML can
+    be of either, and only Zola knows the tables `taxonomies` and `extra`."""
+    is_zola = is_toml and fields.has_any(("taxonomies", "extra"))
+    takes_date = is_toml or FILE_NAME in fields.keys_of("published_at")
+    slugs = context.section_slugs
+    return read_path(file.path, source, is_zola=is_zola, takes_date=takes_date, section_slugs=slugs)
 
 
 def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> _FileFields:
@@ -201,6 +270,8 @@ def _stated_summary(fields: Fields, body: RecordBody, source: Source) -> str:
 def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Source) -> tuple[Content, datetime | None]:
     """Content and published date, completed from path and source: title, language, topics, link and images."""
     published = stated.published or _in_zone(path.date, source)
+    if path.date and _is_dated_by_name(fields):
+        published = _in_zone(path.date, source)
     content = stated.content
     added: dict[str, object] = {}
     if not content.title:
@@ -223,13 +294,32 @@ def _make_link(
     fields: Fields, stated: _FileFields, path: PagePath, local: datetime | None, source: Source, template: str
 ) -> str | None:
     """The URL of the page as its site makes it; `local` is its published date in the zone of the site."""
+    if source.layout == "hugo":
+        return _hugo_url(fields, stated, path, template, local)
     slug = fields.text("slug")
     if source.layout == "jekyll":
         post = Post(path, slug, fields.page_categories(path.topics), local)
         return post_url(template, site_url(template, source.site_url), stated.path, post)
-    # in Hugo and Zola, a date in the file name that dates the page is not part of its URL
-    is_dated_by_name = source.layout == "hugo" and stated.published is None
-    return page_url(template, path, stated.path, slug or (path.slug if is_dated_by_name else ""), local)
+    return page_url(template, path, stated.path, slug, local)
+
+
+def _hugo_url(fields: Fields, stated: _FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
+    """The URL of a page by the rules of Hugo and Zola; `local` is its published date in the zone of the site."""
+    slug = slug_path(fields.text("slug"))
+    if not path.page or path.page.endswith("/"):
+        return http_url(template[: template.index("{")] + path.page)  # the home page, in any language
+    if stated.path is not None:
+        tokens = url_tokens(path, stated.content.title or path.title, slug, local)
+        if url := stated_url(template, stated.path, path, tokens):
+            return url
+    # a date in the file name that dates the page is not part of its URL
+    is_dated_by_name = stated.published is None or _is_dated_by_name(fields)
+    return page_url(template, path, None, slug or (path.slug if is_dated_by_name else ""), local)
+
+
+def _is_dated_by_name(fields: Fields) -> bool:
+    """Whether the date in the name of the file comes before all keys."""
+    return fields.keys_of("published_at")[:1] == (FILE_NAME,)
 
 
 def _known_at_start(
@@ -289,8 +379,8 @@ def _in_zone(moment: datetime | None, source: Source) -> datetime | None:
     return moment.replace(tzinfo=source.timezone).astimezone(UTC) if moment else None
 
 
-def _decode(raw: bytes) -> str:
-    """The text of a file: UTF-8 with or without a byte order mark, with lines that end in LF."""
+def decode_text(raw: bytes) -> str:
+    """The text of a file: UTF-8 with or without a byte order mark, lines that end in LF. Raises FrontMatterError."""
     try:
         text = raw.decode("utf-8-sig" if raw.startswith(BOM_UTF8) else "utf-8")  # plain utf-8 is built in, so faster
     except UnicodeDecodeError as error:

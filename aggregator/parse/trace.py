@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aggregator.model import Record, SourceFile
+from aggregator.parse.cascade import NO_CONTEXT, Inherited, PageContext
 from aggregator.parse.fields import Fields, hides_page
 from aggregator.parse.front_matter.values import Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS
-from aggregator.parse.page_path import PagePath, path_date
-from aggregator.parse.record import parse_record, read_path
+from aggregator.parse.page_path import PagePath, path_date, plain_path
+from aggregator.parse.record import parse_record
 from aggregator.problems import stamp
 from aggregator.settings import Source
 
-Origin = Literal["record", "path", "body", "config"]
+Origin = Literal["record", "cascade", "path", "body", "config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ class RecordingFields(Fields):
         return key, value
 
 
-def trace_record(raw: bytes, file: SourceFile, source: Source) -> tuple[FieldTrace, ...]:
+def trace_record(
+    raw: bytes, file: SourceFile, source: Source, context: PageContext = NO_CONTEXT
+) -> tuple[FieldTrace, ...]:
     """The fields that `parse_record` reads, in the order of the file, then those from elsewhere. Values come from the
     record, never from the file, which may hold private data."""
     made: list[RecordingFields] = []
@@ -84,20 +87,27 @@ def trace_record(raw: bytes, file: SourceFile, source: Source) -> tuple[FieldTra
         made.append(RecordingFields(*arguments, **options))
         return made[-1]
 
-    outcome = parse_record(raw, file, source, b"", make_fields)
+    outcome = parse_record(raw, file, source, b"", make_fields, context)
     if not made:
         return ()
     seen, own = made[-1].seen, made[-1].own
     values = _values(outcome, own) if isinstance(outcome, Record) else {}
     traces = [
-        FieldTrace(field, key, _flag(value) if field in FLAGS else values.get(field), value.line)
+        _trace(field, key, _flag(value) if field in FLAGS else values.get(field), value)
         for field, (key, value) in seen.items()
         if field != "visibility" or hides_page((key, value))
     ]
     traces.sort(key=lambda trace: (trace.line or 0, trace.field))
     if isinstance(outcome, Record):
-        traces += _from_elsewhere(outcome, source, {trace.field: trace for trace in traces}, own)
+        place = made[-1].page_path or plain_path(file.path)
+        traces += _from_elsewhere(outcome, place, source, {trace.field: trace for trace in traces}, own)
     return tuple(traces)
+
+
+def _trace(field: str, key: str, shown: Any, value: Value) -> FieldTrace:
+    if isinstance(value, Inherited):
+        return FieldTrace(field, key, shown, value.line, "cascade", value.file)
+    return FieldTrace(field, key, shown, value.line)
 
 
 def _flag(value: Value) -> bool | None:
@@ -106,10 +116,10 @@ def _flag(value: Value) -> bool | None:
 
 
 def _from_elsewhere(
-    record: Record, source: Source, read: Mapping[str, FieldTrace], own: Mapping[str, Any]
+    record: Record, place: PagePath, source: Source, read: Mapping[str, FieldTrace], own: Mapping[str, Any]
 ) -> Iterator[FieldTrace]:
     """The fields that a reader sees and that no key of the front matter gave."""
-    content, place = record.content, read_path(record.file.path, source)
+    content = record.content
     if content.title and not own["title"]:
         yield FieldTrace("title", None, content.title, None, "path")
     if content.summary and not own["summary"]:

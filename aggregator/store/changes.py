@@ -34,10 +34,11 @@ class PublishedEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EntryChanges:
-    """The published entries that a transaction added, changed or withdrew."""
+    """The published entries that a transaction added, changed or withdrew; keys of entries, except `published`."""
 
     published: tuple[PublishedEntry, ...] = ()
-    withdrawn: frozenset[int] = frozenset()  # keys of entries
+    withdrawn: frozenset[int] = frozenset()
+    relinked: frozenset[int] = frozenset()  # links in their bodies lead elsewhere; nothing else changed
 
 
 Step = Callable[[Connection], EntryChanges]

@@ -20,7 +20,7 @@ from aggregator.errors import StoreError, StoreMissingError, StoreNewerError
 from aggregator.store.lease import Lease
 from aggregator.store.schema import metadata
 
-SCHEMA = "0008"
+SCHEMA = "0010"
 """The newest migration. A store with an older one is migrated, a store with a newer one is refused."""
 
 _log = logging.getLogger(__name__)

@@ -8,15 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
-from aggregator.model import Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
+from aggregator.model import NoRecord, Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
+from aggregator.parse.page_links import has_page_links
+from aggregator.parse.references import page_key
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
-from aggregator.store.events import EXPIRED, FLAG, REJECTED, add_withdrawals
+from aggregator.store.events import EXPIRED, FLAG, REJECTED, RESOURCE, add_withdrawals
+from aggregator.store.page_links import mark_links, store_links
 from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
 
-Outcome = Record | Rejection | Unchanged
+Outcome = Record | Rejection | NoRecord | Unchanged
 
 RACY_NS = 2_000_000_000
 """The resolution of the coarsest file system that dates files."""
@@ -43,6 +46,7 @@ _STORED = (
     entry.c.published_at,
     entry.c.returned_at,
     entry.c.updated_at,
+    entry.c.lookup_key,
 )
 
 
@@ -88,6 +92,8 @@ class _Batch:
         self._new_entries: list[dict[str, object]] = []
         self._changed_entries: list[dict[str, Any]] = []
         self._bodies: dict[int, str] = {}
+        self._linking: dict[int, tuple[str, str]] = {}  # paths and bodies of entries that may link to pages
+        self._pages: list[str | None] = []  # keys of pages that links may lead to, or no longer
         self._changed: list[PublishedEntry] = []
         self._released: list[PublishedEntry] = []
         self._withdrawn: dict[int, str] = {}
@@ -101,6 +107,9 @@ class _Batch:
                 self._add_file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, wanted)
         elif isinstance(outcome, Rejection):
             self._reject(outcome, row)
+        elif isinstance(outcome, NoRecord):
+            self._add_file(outcome.file, outcome.digest, FileState.RESOURCE, row.id if row else None, None)
+            self._keep_or_hide(row, RESOURCE)
         elif holder := self._ids.find_holder(outcome, row):
             self._refuse_duplicate(outcome, row, holder)
         else:
@@ -144,6 +153,8 @@ class _Batch:
         else:
             entry_id = row.id
             self._change_entry(record, row)
+        if has_page_links(record.body_html):
+            self._linking[entry_id] = (record.file.path, record.body_html)
         late = late_update(record, self._now)
         warnings = (*record.warnings, late) if late else record.warnings
         problems = _problems_json(warnings) if warnings else None
@@ -151,11 +162,12 @@ class _Batch:
 
     def _add_entry(self, record: Record) -> int:
         now, entry_id = self._writer.now, self._writer.new_entry_id()
-        values = _record_values(record, now)
+        values = _record_values(record, self._source, now)
         date = values["dated_at"]
         if self._is_import and values["state"] == EntryState.SCHEDULED and date is not None and date <= now:
             values |= {"state": EntryState.PUBLISHED, "released_at": date, "published_at": date}
             self._released.append(_published_entry(entry_id, date, date, record, is_new=True))
+            self._pages.append(values["lookup_key"])
         else:
             values |= {"released_at": None, "published_at": None}
         updated = shown_update(date, values["stated_update_at"], None, None, now)
@@ -167,12 +179,14 @@ class _Batch:
 
     def _change_entry(self, record: Record, row: AnyRow) -> None:
         values, is_withdrawn = changed_values(
-            _record_values(record, self._writer.now), row, row.entry_state, self._writer.now
+            _record_values(record, self._source, self._writer.now), row, row.entry_state, self._writer.now
         )
         is_visible = record.visible_hash != row.visible_hash or values["updated_at"] != row.updated_at
         is_changed = is_visible or record.selection_hash != row.selection_hash
         if record.visible_hash != row.visible_hash:
             self._bodies[row.id] = record.body_html
+        if row.entry_state == EntryState.PUBLISHED and (is_visible or row.lookup_key != values["lookup_key"]):
+            self._pages += (row.lookup_key, values["lookup_key"])
         if is_withdrawn:
             self._withdrawn[row.id] = EXPIRED if record.public else FLAG
         elif row.entry_state == EntryState.PUBLISHED and is_changed:
@@ -219,6 +233,7 @@ class _Batch:
         changed = self._with_former_values()
         update_entries(connection, self._changed_entries)
         self._write_bodies()
+        self._write_links()
         if self._is_import:
             execute_many(connection, _NEW_FILE, self._files)
         else:
@@ -247,6 +262,13 @@ class _Batch:
             rows = [{"entry_id": entry_id, "html": html} for entry_id, html in self._bodies.items() if html]
             if rows:
                 self._connection.execute(insert(body), rows)
+
+    def _write_links(self) -> None:
+        """Stores the links of bodies to pages, and which links may lead elsewhere because of this batch."""
+        if self._source.body_base is not None:
+            may_have_links = () if self._is_import else self._bodies.keys() | self._linking.keys()
+            store_links(self._connection, self._source, self._linking, may_have_links)
+        mark_links(self._connection, self._pages)
 
 
 class _IdRegister:
@@ -358,6 +380,7 @@ def withdraw_entries(connection: Connection, writer: Writer, reasons: Mapping[in
     if reasons:
         withdrawn = update(entry).where(entry.c.id.in_(reasons))
         connection.execute(withdrawn.values(state=EntryState.WITHDRAWN, withdrawn_at=writer.now))
+        mark_links(connection, connection.scalars(select(entry.c.lookup_key).where(entry.c.id.in_(reasons))))
         add_withdrawals(connection, writer, reasons)
         writer.removed += len(reasons)
     return frozenset(reasons)
@@ -407,7 +430,7 @@ def _published_entry(
     )
 
 
-def _record_values(record: Record, now: int) -> dict[str, Any]:
+def _record_values(record: Record, source: Source, now: int) -> dict[str, Any]:
     """The columns that follow from the record and the time alone; `state` is scheduled or hidden."""
     date, expires = to_us_or_none(record.published), to_us_or_none(record.expires)
     updated = to_us_or_none(record.updated)
@@ -423,6 +446,7 @@ def _record_values(record: Record, now: int) -> dict[str, Any]:
         "selection_hash": record.selection_hash,
         "text_hash": record.text_hash,
         "sketch": record.sketch,
+        "lookup_key": page_key(source, record.file.path),
         "quality": record.quality,
         "heat": record.heat,
         "dated_at": date,

@@ -21,6 +21,7 @@ _ORDER = (STORED, RENAMED, RELEASED, JOINED, LEFT, WITHDRAWN)
 
 FLAG = "flag"  # a flag says so
 REJECTED = "rejected"  # a flag is neither true nor false
+RESOURCE = "resource"  # its file became a resource of a bundle
 EXPIRED = "expired"  # its expiry has come
 MISSING = "missing"  # its file is missing
 

@@ -102,6 +102,23 @@ def _known_between(
         last = page[-1][0]
 
 
+def known_below(writer: Writer, source: Source, folder: str) -> Iterator[list[tuple[str, bytes]]]:
+    """The known files below a folder (escaped, with a slash at its end; empty for that of the source) that are not
+    missing, each with its digest, in pages."""
+    mine = (file.c.source == source.name, file.c.missing_since.is_(None), file.c.state != FileState.REMOVED)
+    below = (file.c.path < f"{folder[:-1]}0",) if folder else ()  # 0 comes after the slash
+    pages = select(file.c.path, file.c.digest).where(*mine, *below).order_by(file.c.path).limit(PAGE)
+    last = folder
+    while True:
+        with writer.store.read() as connection:
+            page = [(row.path, row.digest) for row in connection.execute(pages.where(file.c.path > last))]
+        if page:
+            yield page
+        if len(page) < PAGE:
+            return
+        last = page[-1][0]
+
+
 def known_digests(writer: Writer, source: Source, paths: Collection[str]) -> dict[str, bytes]:
     """The stored digests of the known files among `paths`."""
     # a file that comes back is parsed again, even with the same bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Index, text
 
-from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata
+from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata, page_link
 
 __all__ = ["metadata"]
 
@@ -23,6 +23,10 @@ _partial_index("entry_scheduled", "state = 'scheduled'", entry.c.source, entry.c
 _partial_index("entry_expiry", "state = 'published' AND expires_at IS NOT NULL", entry.c.expires_at)
 Index("entry_stored", entry.c.stored_at)
 _partial_index("entry_link", "link_key IS NOT NULL", entry.c.link_key)
+_partial_index("entry_lookup", "lookup_key IS NOT NULL", entry.c.source, entry.c.lookup_key)
+Index("page_link_name", page_link.c.name)
+_partial_index("page_link_stale", "stale", page_link.c.entry_id)
+_partial_index("page_link_unresolved", "url IS NULL", page_link.c.entry_id)
 _partial_index("feed_dirty", "dirty", feed.c.dirty)
 _partial_index("feed_stale", "stale_at IS NOT NULL", feed.c.stale_at)
 _partial_index("feed_unused", "unused_since IS NOT NULL", feed.c.unused_since)

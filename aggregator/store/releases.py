@@ -14,6 +14,7 @@ from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import published_entry, shown_update, update_entries
 from aggregator.store.events import add_releases
+from aggregator.store.page_links import mark_links
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, entry, feed
 from aggregator.store.schema import source as source_table
 from aggregator.store.session import Writer, span_us
@@ -62,6 +63,7 @@ def _release(
 ) -> EntryChanges:
     changes = [_released_values(row, writer.now, late_us, undated) for row in rows]
     update_entries(connection, changes)
+    mark_links(connection, (row.lookup_key for row in rows))
     add_releases(connection, writer, [row.id for row in rows if row.released_at is not None])
     return EntryChanges(
         tuple(

@@ -21,6 +21,7 @@ from aggregator.sketch import LINK_BYTES, Candidate, is_alike, link_part, pair_a
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, Step
 from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
 from aggregator.store.events import EXPIRED, FLAG, add_renames
+from aggregator.store.page_links import mark_links, move_links
 from aggregator.store.removals import missing_files
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, span_us
@@ -216,7 +217,7 @@ _TESTS = (
 
 _CARRIED = (
     "path state content content_hash visible_hash selection_hash text_hash sketch quality heat dated_at"
-    " stated_update_at expires_at embargo_at"
+    " stated_update_at expires_at embargo_at lookup_key links_hash"
 ).split()
 """The columns that a renamed entry takes from the entry of its new file."""
 
@@ -248,6 +249,8 @@ def _rename(connection: Connection, *, writer: Writer, pairs: list[Pair], reason
             )
     connection.execute(delete(entry).where(entry.c.id.in_([new.id for _, new in entries])))
     _move_bodies(connection, entries)
+    move_links(connection, {new.id: old.id for old, new in entries})
+    mark_links(connection, (row.lookup_key for pair in entries for row in pair))
     update_entries(connection, changes)
     _move_files(connection, entries[0][0].source, {old.id: (old.file_path, new.file_path) for old, new in pairs})
     add_renames(connection, writer, {old.id: (old.file_path, reason) for old, _ in pairs})

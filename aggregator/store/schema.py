@@ -34,6 +34,7 @@ class FileState(StrEnum):
     REJECTED = "rejected"  # it gives no record
     UNFINISHED = "unfinished"  # it gives no record yet: it is still being written
     DUPLICATE = "duplicate"  # its record states the id of another entry
+    RESOURCE = "resource"  # it is no record: a resource of a bundle, or an index file that is not included
     REMOVED = "removed"  # it is missing, and its entry is withdrawn
 
 
@@ -139,6 +140,8 @@ entry = Table(
     Column("updated_at", BigInteger, nullable=False),  # the update that feeds show
     Column("link_key", LargeBinary),  # of the canonical link, as of the last time that a merging feed asked
     Column("sketch", LargeBinary),  # see `aggregator.sketch`; none until a version that makes it reads the file
+    Column("lookup_key", _Bytewise),  # see `parse.references`; none if no body can link to its page
+    Column("links_hash", LargeBinary),  # of the URLs that its links to pages lead to; none: they lead nowhere
 )
 """Records and what became of them. A row is never deleted, except when its file turns out to be a rename."""
 
@@ -214,6 +217,20 @@ body = Table(
     Column("html", Text, nullable=False),  # sanitised
 )
 """The bodies of entries, stored only while a feed shows bodies."""
+
+page_link = Table(
+    "page_link",
+    metadata,
+    Column("entry_id", _Key, primary_key=True, autoincrement=False),
+    Column("target", _Bytewise, primary_key=True),  # `hugo:first.md`: the href without scheme and fragment
+    Column("name", _Bytewise, nullable=False),  # see `references.page_name`
+    Column("url", Text),  # of the page; none: no published page, or a page without a URL
+    Column("stale", Boolean, nullable=False),  # to be resolved, again or for the first time
+    sqlite_with_rowid=False,
+)
+"""The links of stored bodies to other pages."""
+LINK_STALE = and_(page_link.c.stale, text("page_link.stale"))
+"""A link is to be resolved; for the index see FILE_MISSING."""
 
 event = Table(
     "event",

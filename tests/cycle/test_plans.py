@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import SiteFolder, at
+from conftest import SiteFolder, at, record_text
 from sqlalchemy import event
 
 pytestmark = pytest.mark.both_databases
@@ -19,9 +19,17 @@ limit = 3
 slug = "good"
 min_quality = 50
 """
+LINKED = """
+[records]
+preset = "hugo"
+link_template = "https://e.example/{path}/"
+[[feed]]
+slug = "full"
+content = "full"
+"""
 NOON, LATER, LATEST = at("2026-03-01 12:00"), at("2026-03-01 13:00"), at("2026-03-01 13:01")
 NOTED = "A title that is long enough to know it by"
-LARGE = ("file", "entry", "feed_entry", "body", "archive_page")
+LARGE = ("file", "entry", "feed_entry", "body", "archive_page", "page_link")
 WALK = re.compile(r"FROM file\s+WHERE file\.source = \S+ AND file\.path > |ORDER BY archive_page\.updated_at")
 """What a walk asks: what is known of all files, page by page, and which archive pages the folder is to hold."""
 
@@ -89,6 +97,21 @@ def test_every_query_of_a_cycle_uses_an_index(site: SiteFolder, change: Callable
     change(site)
     asked = statements(site, lambda: site.run(LATEST))
     assert len(asked) > 15
+    found = {statement: reads_whole_table(site, statement, values) for statement, values in asked.items()}
+    assert {statement: step for statement, step in found.items() if step} == {}
+
+
+def test_every_query_about_links_to_pages_uses_an_index(site: SiteFolder) -> None:
+    site.configure(LINKED)
+    for number in range(30):
+        text = f'[1]({{{{< ref "{(number + 1) % 30:02}.md" >}}}}) [2]({{{{< ref "none.md" >}}}})'
+        site.write(f"{number:02}.md", record_text({"title": f"{number}", "date": "2026-02-01T08:00:00Z"}, text))
+    site.run(NOON)
+    site.run(LATER)
+    site.write("07.md", record_text({"title": "7", "date": "2026-02-01T08:00:00Z", "slug": "seven"}))
+    site.remove("08.md")
+    asked = statements(site, lambda: site.run(LATEST))
+    assert any("UPDATE page_link SET url" in statement for statement in asked)
     found = {statement: reads_whole_table(site, statement, values) for statement, values in asked.items()}
     assert {statement: step for statement, step in found.items() if step} == {}
 

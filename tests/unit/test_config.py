@@ -160,6 +160,14 @@ def test_a_link_template_may_have_the_slug_and_the_date(load: Any) -> None:
     assert load(f'[records]\nlink_template = "{template}"\n').sources[0].link_template == template
 
 
+def test_a_link_template_of_jekyll_may_have_every_key_of_a_permalink(load: Any) -> None:
+    template = "https://example.org/{categories}/{year}/{y_day}/{title}{output_ext}"
+    text = f'[records]\npreset = "jekyll"\nlink_template = "{template}"\nsite_url = "https://example.org"\n'
+    source = load(text).sources[0]
+
+    assert (source.link_template, source.site_url) == (template, "https://example.org/")
+
+
 def test_a_source_takes_the_time_zone_of_the_site(load: Any) -> None:
     assert load('[site]\ntimezone = "Europe/Berlin"\n').sources[0].timezone == ZoneInfo("Europe/Berlin")
 
@@ -410,6 +418,10 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ("[records]\nmax_depth = 0", "2:13: 'max_depth' is not a whole number of at least 1: '0' (write a number, such as 32)"),
         ("[records]\nmax_nodes = true", "2:13: 'max_nodes' is not a whole number of at least 1: 'true' (write a number, such as 20000)"),
         ('[records]\nlink_template = "https://example.org/{year}"', "2:17: 'link_template' is not a template with {path}: 'https://example.org/{year}' (write one such as https://example.org/{path})"),
+        ('[records]\nlink_template = "https://example.org/{titel}"', "2:17: 'link_template' is not a template with {path}: 'https://example.org/{titel}' (write one such as https://example.org/{path})"),
+        ('[records]\nlink_template = "https://example.org/{path"', "2:17: 'link_template' is not a template with {path}: 'https://example.org/{path' (write one such as https://example.org/{path})"),
+        ('[records]\nlink_template = "https://example.org/{title}"', "2:17: only the preset 'jekyll' has '{title}': 'https://example.org/{title}' (use {path} or {slug})"),
+        ('[records]\nsite_url = "example.org"', "2:12: 'site_url' is not an absolute http or https URL: 'example.org' (write it in full, such as https://example.org/)"),
         ('[records.fields]\ntitel = "a"', "2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, updated_at, expires_at, published, draft, deleted, removed, visibility, id, provider, topics, category, type, images, video, related, quality, heat, language, path, slug, excerpt_separator)"),
         ("[records.fields]\nlink = 3", '2:8: \'link\' is not a list: \'3\' (write a list, such as ["title", "name"])'),
         ("[schedule]\nevery = 60", '2:9: \'every\' is not a duration: \'60\' (write a number with s, m, h, d or w, such as "10m" or "1h30m")'),
@@ -453,7 +465,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         # not supported yet
         ('[websub]\nhub = "https://hub.example.org/"', "2:1: 'hub' is not supported by this version yet (remove it; readers poll)"),
         ('[websub]\nhub = ["https://hub.example.org/"]', "2:1: 'hub' is not supported by this version yet (remove it; readers poll)"),
-        ('[[records]]\n[[records]]\nname = "b"\nlanguages = ["en"]', "2:3: two records folders overlap: a file in both is two entries: 'SITE/incoming' (choose separate folders)", "4:1: 'languages' is not supported by this version yet (remove the line)"),
+        ('[records]\nlanguages = ["de", "e n"]', "2:20: 'languages' is not a language tag: 'e n' (write one such as en or pt-BR)"),
         ('[output]\npath = "s3://bucket/prefix"', "2:8: 'path' is a bucket, which is not supported by this version yet: 's3://bucket/prefix' (write the path of a folder)"),
         # not TOML
         ("[site]\ntitle = ", "2:9: a value is missing or is not TOML (put texts in quotes)"),
@@ -724,7 +736,7 @@ def test_every_key_of_the_contract_is_supported_or_named_as_unsupported(problems
     text = re.sub(r"^\[topics\.titles\].*", "", text, flags=re.MULTILINE)
     unsupported = {match[1]: line for line in problems(text) if (match := re.search(rf"'(\w+)' {GAP}", line))}
     assert unsupported.keys() == {
-        *("stylesheet", "feed_title", "languages", "remote_media", "cache", "admin_port", "hub", "dask"),
+        *("stylesheet", "feed_title", "remote_media", "cache", "admin_port", "hub", "dask"),
     }
     for key, line in unsupported.items():
         number = int(line.removeprefix("FILE:").partition(":")[0])

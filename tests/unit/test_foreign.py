@@ -393,19 +393,23 @@ def test_expiry_and_modification_have_two_keys_each() -> None:
         ("published = false", "a.md", False),
         ("headless = true", "a/index.md", False),
         ("x = 1", "_index.md", False),
-        ("x = 1", "posts/_index.de.md", False),
+        ("x = 1", "posts/_INDEX.de.md", False),
+        ("x = 1", "posts/#a.md", False),
+        ("x = 1", "a~/b.md", False),
+        ("x = 1", "_a/_b.md", True),
         ('build = {list = "never", render = "never"}', "a.md", False),
         ('_build = {list = "Never"}', "a.md", False),
         ("build = {render = false}", "a.md", False),
         ('Build = {Render = "never"}', "a.md", False),
-        ('build = {list = "local", render = "link"}', "a.md", True),
+        ('build = {list = "local"}', "a.md", False),
+        ('build = {list = "always", render = "link"}', "a.md", True),
         ('build = {list = "always", render = "always", publishResources = false}', "a.md", True),
         ("render = false", "a.md", False),
         ("render = true", "a.md", True),
     ],
 )
 def test_drafts_headless_bundles_and_lists_of_pages_stay_hidden(front: str, path: str, public: bool) -> None:
-    assert hugo(f'title = "T"\n{front}', path=path).public is public
+    assert hugo(f'title = "T"\n{front}', path=path, languages=("de",)).public is public
 
 
 @pytest.mark.parametrize(
@@ -422,9 +426,26 @@ def test_drafts_headless_bundles_and_lists_of_pages_stay_hidden(front: str, path
 def test_a_page_without_title_and_date_has_them_from_its_path(
     path: str, published: datetime | None, title: str
 ) -> None:
-    page = hugo("x = 1", path=path)
+    page = hugo("x = 1", path=path, languages=("de",))
 
     assert (page.published, page.content.title) == (published, title)
+
+
+def test_a_name_dates_a_page_in_yaml_only_if_the_config_says_so() -> None:
+    text, path = "---\ntitle: T\ndate: 2026-01-02\n---\n", "posts/2026-05-20-a.md"
+    template = "https://example.org/{path}/"
+    undated = text.replace("date: 2026-01-02\n", "")
+
+    def read(text: str, *keys: str) -> tuple[datetime | None, str | None]:
+        fields = tuple({**PRESETS["hugo"], "published_at": keys or PRESETS["hugo"]["published_at"]}.items())
+        page = parse(text, path=path, link_template=template, fields=fields)
+        assert isinstance(page, Record)
+        return page.published, page.content.link
+
+    assert read(undated) == (None, "https://example.org/posts/2026-05-20-a/")
+    assert read(undated, "date", ":filename") == (at(2026, 5, 20), "https://example.org/posts/a/")
+    assert read(text, "date", ":filename") == (at(2026, 1, 2), "https://example.org/posts/2026-05-20-a/")
+    assert read(text, ":filename", "date") == (at(2026, 5, 20), "https://example.org/posts/a/")
 
 
 @pytest.mark.parametrize(
@@ -473,15 +494,19 @@ def test_the_summary_of_a_page(front: str, body: str, summary: str) -> None:
     ],
 )
 def test_the_link_of_a_page(front: str, path: str, link: str | None) -> None:
-    outcome = parse(f'+++\ntitle = "T"\n{front}\n+++\n', path=path, link_template="https://example.org/{path}/")
+    outcome = parse(
+        f'+++\ntitle = "T"\n{front}\n+++\n', path=path, link_template="https://example.org/{path}/", languages=("de",)
+    )
 
     assert (outcome.content.link if isinstance(outcome, Record) else None) == link
 
 
 def test_the_language_of_a_page_is_in_its_file_name() -> None:
-    assert hugo('title = "T"', path="a.pt-br.md").content.language == "pt-br"
-    assert hugo('title = "T"\nlang = "fr"', path="a.de.md").content.language == "fr"
-    assert hugo('title = "T"', path="node.js.md").content.language == ""
+    languages = ("pt-BR", "de")
+    assert hugo('title = "T"', path="a.pt-br.md", languages=languages).content.language == "pt-br"
+    assert hugo('title = "T"\nlang = "fr"', path="a.de.md", languages=languages).content.language == "fr"
+    assert hugo('title = "T"', path="node.js.md", languages=languages).content.language == ""
+    assert hugo('title = "T"', path="a.de.md").content.language == ""
 
 
 def test_content_from_the_path_does_not_identify_a_rename() -> None:

@@ -26,6 +26,12 @@ _Reader = Callable[[str, int, AllowedKeys, Limits], FrontMatter]
 _READERS: dict[str, _Reader] = {"yaml": read_yaml, "toml": read_toml, "json": read_json}
 
 
+def has_front_matter(text: str) -> bool:
+    """Whether a text begins like a file with front matter."""
+    start = text.lstrip()
+    return bool(_OPENING.match(start) or _OBJECT.match(start))
+
+
 def read_front_matter(
     text: str, allowed: AllowedKeys, limits: Limits, *, fast: bool = False, dots: bool = False
 ) -> tuple[FrontMatter, str]:

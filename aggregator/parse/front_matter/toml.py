@@ -22,6 +22,7 @@ from aggregator.toml_positions import Locator, explain_error, find_long_key, fin
 def read_toml(fm: str, first_line: int, allowed: AllowedKeys, limits: Limits) -> FrontMatter:
     """The wanted keys of the TOML document `fm`. Raises FrontMatterError."""
     matter = FrontMatter(allowed)
+    matter.is_toml = True
     root = _parse(fm, first_line, matter)
     locator = Locator(fm)
 

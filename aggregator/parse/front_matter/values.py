@@ -71,6 +71,9 @@ class Scalar(str):
         made.value = value
         return made
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, object]]:
+        return type(self), (str(self), self.value)
+
 
 class Opaque:
     """A placeholder for an unsupported value, such as an unknown YAML tag."""
@@ -123,6 +126,7 @@ class FrontMatter:
         self.values: dict[str, Value] = {}
         # without positions there are no Scalars either, but plain bools, ints, floats and None
         self.has_positions = has_positions
+        self.is_toml = False
         self._allowed = allowed
         self._near_misses: list[NearMiss] = []
 

@@ -1,0 +1,166 @@
+"""What the index files of Hugo and Zola say about a file: those in its folder, and in the folders above.
+
+A file below an `index` is a resource of a leaf bundle and no page; `_index` files hand front matter down by `cascade`
+(docs/spec.md#index-files). They are read as they are now, whether `include` names them or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from aggregator.errors import ShortageError
+from aggregator.index_files import listed_filter
+from aggregator.parse.cascade import NO_CONTEXT, PageContext
+from aggregator.parse.hugo import file_language, read_index_name
+from aggregator.parse.page_path import language_key
+from aggregator.parse.section import NO_SECTION, Section
+from aggregator.paths import ABSENT, Folder, escape_name, unescape_path
+from aggregator.problems import Problem
+from aggregator.settings import Source
+
+ReadSection = Callable[[str, str], tuple[Section | Problem, bytes]]
+"""What an `_index` file (escaped path) says about pages in a language, and its bytes. Raises OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileContext:
+    """What the index files in the folder of a file, and in those above it, say about it."""
+
+    bundle: str | None = None  # the index file of the leaf bundle that it is a resource of
+    page: PageContext = NO_CONTEXT
+    problem: Problem | None = None  # why that is unknown
+    token: bytes = b""  # another one if anything that is said is another; empty if nothing is said
+
+
+NOTHING_SAID = FileContext()
+
+
+@dataclass(slots=True)
+class _Indexes:
+    """The index files of one folder by their languages."""
+
+    leaves: dict[str, str]
+    sections: dict[str, str]
+    problem: Problem | None = None
+
+
+class IndexFiles:
+    """The index files of a source. What was read once is not read again."""
+
+    def __init__(self, source: Source, folder: Folder, read_section: ReadSection) -> None:
+        self._source, self._folder, self._read_section = source, folder, read_section
+        self._by_folder: dict[str, _Indexes] = {}
+        self._by_section: dict[tuple[str, str], tuple[Section | Problem, bytes]] = {}
+        self._is_listed = listed_filter(source)
+
+    def context(self, path: str) -> FileContext:
+        """What they say about the file at the escaped `path`."""
+        name = read_index_name(unescape_path(path.rpartition("/")[2]), self._source.known_languages)
+        language = language_key(file_language(path, self._source.known_languages), self._source.language)
+        folders = [self._indexes(folder) for folder in _folders_of(path)]
+        for indexes in folders:
+            if indexes.problem is not None:
+                return FileContext(problem=indexes.problem)
+            if indexes.leaves:
+                bundle = indexes.leaves.get(language) or min(indexes.leaves.values())
+                if bundle != path or indexes is not folders[-1]:
+                    return FileContext(bundle=bundle, token=_hash(b"bundle", bundle.encode()))
+        if name is not None and name.is_section:
+            return NOTHING_SAID  # a list of pages is never published
+        above = folders[:-1] if name is not None else folders
+        # in each folder, the file in the language of the page is nearest to it
+        sections = [
+            path
+            for indexes in above
+            for name, path in sorted(indexes.sections.items(), key=lambda item: (item[0] == language, item))
+        ]
+        return self._inherited(sections, language)
+
+    def problem(self, path: str) -> Problem | None:
+        """Why it is unknown what the `_index` file at the escaped `path` says about the pages below it."""
+        name = read_index_name(unescape_path(path.rpartition("/")[2]), self._source.known_languages)
+        if name is None or not name.is_section:
+            return None
+        section, _ = self._section(path, language_key(name.language, self._source.language))
+        return section if isinstance(section, Problem) else None
+
+    def _inherited(self, sections: list[str], language: str) -> FileContext:
+        """What sections, the highest one first, say about pages in `language`."""
+        cascades, draft, said, slugs = [], None, list[bytes](), list[tuple[int, str]]()
+        for path in sections:
+            section, raw = self._section(path, language)
+            if isinstance(section, Problem):
+                return FileContext(problem=section)
+            if section != NO_SECTION:
+                said += [path.encode(), raw]
+            if section.cascade is not None:
+                cascades.append(section.cascade)
+            if section.draft_line is not None and draft is None:
+                draft = path, section.draft_line
+            if section.slug:
+                slugs.append((path.count("/"), section.slug))
+        if not said:
+            return NOTHING_SAID
+        page = PageContext(tuple(reversed(cascades)), draft, tuple(slugs))
+        return FileContext(page=page, token=_hash(b"sections", *said))
+
+    def _section(self, path: str, language: str) -> tuple[Section | Problem, bytes]:
+        if (path, language) not in self._by_section:
+            try:
+                section = self._read_section(path, language)
+            except OSError as error:
+                section = (NO_SECTION if error.errno in ABSENT else _unreadable(path, error)), b""
+            self._by_section[path, language] = section
+        return self._by_section[path, language]
+
+    def _indexes(self, folder: str) -> _Indexes:
+        """The index files in the folder at an escaped path, which ends with a slash."""
+        if folder not in self._by_folder:
+            indexes = _Indexes({}, {})
+            try:
+                for name in sorted(self._index_names(unescape_path(folder.rstrip("/"))), key=str.lower):
+                    index = read_index_name(name, self._source.known_languages)
+                    if index is not None:  # of several, the last one counts
+                        language = language_key(index.language, self._source.language)
+                        kind = indexes.sections if index.is_section else indexes.leaves
+                        kind[language] = folder + escape_name(name)
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    indexes.problem = _unreadable(folder.rstrip("/"), error)
+            self._by_folder[folder] = indexes
+        return self._by_folder[folder]
+
+    def _index_names(self, folder: str) -> Iterator[str]:
+        with self._folder.list(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name[0] in "_iI" and read_index_name(name, self._source.known_languages):
+                    if entry.is_symlink():
+                        try:
+                            self._folder.resolve(f"{folder}/{name}" if folder else name, self._is_listed)
+                        except FileNotFoundError:
+                            continue
+                    elif not entry.is_file(follow_symlinks=False):
+                        continue
+                    yield name
+
+
+def _folders_of(path: str) -> list[str]:
+    """The folders above an escaped path, each with a slash at its end, that of the source first."""
+    parts = path.split("/")[:-1]
+    return ["".join(f"{part}/" for part in parts[:count]) for count in range(len(parts) + 1)]
+
+
+def _unreadable(path: str, error: OSError) -> Problem:
+    ShortageError.check(error)
+    reason = error.strerror or type(error).__name__
+    return Problem(path, 0, 0, f"cannot be read: {reason}", None, "check its permissions")
+
+
+def _hash(*parts: bytes) -> bytes:
+    hasher = blake2b(digest_size=16)
+    for part in parts:
+        hasher.update(len(part).to_bytes(8, "big") + part)
+    return hasher.digest()

@@ -1,0 +1,197 @@
+"""Hugo's `cascade`: front matter that a file hands down to the pages below it. docs/spec.md#index-files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aggregator.parse.front_matter.values import Scalar, Value
+from aggregator.parse.glob import Glob, GlobError
+from aggregator.parse.keys import CASCADE, FieldKeys
+from aggregator.parse.page_path import language_key
+from aggregator.settings import Source
+
+MAX_RULES = 100
+"""Maps in one cascade."""
+_TARGET = ("target", "_target")
+_FORBIDDEN = ("kind", "path", "lang", CASCADE)
+"""Keys that Hugo refuses in a cascade."""
+_ENVIRONMENT = "production"
+"""That of a published site."""
+_KINDS = ("page", "home", "section", "taxonomy", "term")
+"""The kinds of pages; only those of the first one are records."""
+_OWN_KEYS = frozenset(
+    "title linktitle description summary slug url type draft headless build _build date lastmod modified publishdate"
+    " pubdate published expirydate unpublishdate".split()
+)
+"""Keys that have no effect below `params` of a page."""
+
+
+class CascadeError(Exception):
+    """A cascade that Hugo refuses, or whose target depends on what is not known here."""
+
+    def __init__(self, line: int, column: int, what: str) -> None:
+        super().__init__(what)
+        self.line, self.column, self.what = line, column, what
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeRule:
+    """What one map of a cascade hands down, and to which pages."""
+
+    path: Glob | None  # of the pages; None: all
+    values: Mapping[str, Any]  # by canonical names of mapped keys; `params` are among them
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """The cascade of a file, for the pages in its language."""
+
+    file: str
+    line: int
+    rules: tuple[CascadeRule, ...]  # of rules for one page, the first one wins
+
+
+@dataclass(frozen=True, slots=True)
+class PageContext:
+    """What the files above a page say about it."""
+
+    cascades: tuple[Cascade, ...] = ()  # nearest first
+    draft_section: tuple[str, int] | None = None  # file and line of the section of Zola that hides the page
+    section_slugs: tuple[tuple[int, str], ...] = ()  # which folder (1 is the highest) has another name in URLs
+
+
+NO_CONTEXT = PageContext()
+"""Nothing above a page says anything about it."""
+
+
+class Inherited(Value):
+    """A value of a cascade. Its position is that of the cascade, in another file than the record's."""
+
+    file: str
+
+
+def inherited_value(value: Any, file: str, line: int) -> Inherited:
+    """The value of a cascade at this place."""
+    inherited = Inherited(value, line, 1)
+    inherited.file = file
+    return inherited
+
+
+def read_cascade(
+    value: Value, file: str, keys: FieldKeys, source: Source, *, own_language: str, language: str
+) -> Cascade:
+    """The cascade that `value` states in a file, whose language is `own_language`, for pages in `language`.
+
+    Raises CascadeError.
+    """
+    stated = value.value.value if isinstance(value.value, Scalar) else value.value
+    maps = [stated] if isinstance(stated, dict) else stated
+    if maps is None:
+        maps = []
+    if not isinstance(maps, list) or len(maps) > MAX_RULES:
+        raise CascadeError(value.line, value.column, f"'{CASCADE}' is not a map, or a list of at most {MAX_RULES} maps")
+    rules: list[CascadeRule] = []
+    for item in maps:
+        if isinstance(item, dict):  # Hugo ignores others
+            try:
+                rules.extend(_read_rule(item, keys, source, own_language, language))
+            except _TargetError as error:
+                raise CascadeError(value.line, value.column, f"'{CASCADE}' {error}") from None
+    return Cascade(file, value.line, tuple(rule for rule in rules if rule.values))
+
+
+def inherit_values(own: Mapping[str, Value], cascades: Iterable[Cascade], page: str) -> dict[str, Value]:
+    """The values of a page at the path `page` on its site: its own ones, and what it lacks from cascades,
+    the nearest first."""
+    values = dict(own)
+    params = own.get("params")
+    below = set(_map(params.value)) - _OWN_KEYS if params else set()
+    for cascade in cascades:
+        for rule in cascade.rules:
+            if rule.path is not None and not rule.path.matches(page):
+                continue
+            for name, value in rule.values.items():
+                if name not in values and name.lower() not in below:
+                    values[name] = inherited_value(value, cascade.file, cascade.line)
+    return values
+
+
+class _TargetError(Exception):
+    """Why a map of a cascade cannot be used."""
+
+
+def _read_rule(
+    item: Mapping[Any, Any], keys: FieldKeys, source: Source, own_language: str, language: str
+) -> Iterator[CascadeRule]:
+    """The rule of a map, unless it is not for pages in `language`."""
+    folded = {str(key).lower(): value for key, value in item.items()}
+    if forbidden := next((key for key in _FORBIDDEN if key in folded), None):
+        raise _TargetError(f"hands down '{forbidden}', which Hugo refuses")
+    targets = [_read_target(folded[name]) for name in _TARGET if name in folded]
+    if all(_is_met(target, source, own_language, language) for target in targets or [{}]):
+        paths = [str(target["path"]) for target in targets if target.get("path")]
+        if len(paths) > 1:
+            raise _TargetError("has two targets")
+        params = folded.pop("params", None)
+        given = {**folded, **{str(key).lower(): value for key, value in _map(params).items()}}
+        yield CascadeRule(_read_glob(paths[0]) if paths else None, _mapped(given, keys))
+
+
+def _mapped(given: Mapping[str, Any], keys: FieldKeys) -> dict[str, Any]:
+    """The values of mapped keys. An id is never handed down: it would belong to several records."""
+    names = {keys.allowed.names.get(key): value for key, value in given.items()}
+    return {name: value for name, value in names.items() if name and name not in (*keys.of("id"), CASCADE)}
+
+
+def _read_target(stated: object) -> dict[str, Any]:
+    if stated is None or (isinstance(stated, Scalar) and stated.value is None):
+        return {}
+    if not isinstance(stated, dict):
+        raise _TargetError("has a target that is not a map")
+    target = {str(key).lower(): value for key, value in stated.items()}
+    if any(isinstance(target.get(key), list | dict) for key in ("path", "kind", "lang", "environment")):
+        raise _TargetError("has a target whose pattern is not a text")
+    return target
+
+
+def _is_met(target: Mapping[str, Any], source: Source, own_language: str, language: str) -> bool:
+    """Whether pages in `language` meet all of a target but its path. Without a condition about languages, a cascade is
+    for pages in that of its own file."""
+    if target.get("kind"):
+        kinds = list(map(_read_glob(str(target["kind"])).matches, _KINDS))
+        if not any(kinds):
+            raise _TargetError("has a target with an unknown kind")
+        if not kinds[0]:
+            return False
+    if target.get("environment") and not _read_glob(str(target["environment"])).matches(_ENVIRONMENT):
+        return False
+    matrix = _map(_map(target.get("sites")).get("matrix"))
+    if matrix.keys() - {"languages"}:
+        raise _TargetError("has a target whose 'sites' are not known here")
+    stated = matrix.get("languages") or []
+    patterns = [str(item) for item in (stated if isinstance(stated, list) else [stated])]
+    if target.get("lang"):
+        patterns.append(str(target["lang"]))
+    if any(pattern.startswith("!") for pattern in patterns):
+        raise _TargetError("has a target whose 'sites' are not known here")
+    globs = [_read_glob(pattern) for pattern in patterns]
+    known = {language_key(name, source.language) for name in source.known_languages}
+    # Hugo takes patterns that match no language of the site for no condition
+    is_condition = any(glob.matches(name) for glob in globs for name in known)
+    if not globs:
+        return language == own_language
+    return not is_condition or any(glob.matches(language) for glob in globs)
+
+
+def _read_glob(pattern: str) -> Glob:
+    try:
+        return Glob(pattern)
+    except GlobError:
+        raise _TargetError("has a target with a pattern that cannot be read") from None
+
+
+def _map(stated: object) -> Mapping[str, Any]:
+    """The map with its keys in lower case; empty if it is none."""
+    return {str(key).lower(): value for key, value in stated.items()} if isinstance(stated, dict) else {}

