@@ -183,9 +183,7 @@ class _Expander:
         limit = start + MAX_TAG
         closing = "}}" if sign[0] == "{{" else "%}"
         if body.startswith("/*", at):
-            is_call = _CALL.match(body, at + 2, limit) or (
-                closing == "%}" and body[at + 2 : limit].lstrip()[:3] == "end"
-            )
+            is_call = _CALL.match(body, at + 2, limit) or _ESCAPED_END.match(body, at + 2, limit)
             return self._read_escaped(sign, f"*/{closing}") if is_call else None
         if end := _BODY_END.match(body, at, limit):
             return _Tag("end", "%", start, end.end())
