@@ -61,6 +61,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "path": (),
         "slug": (),
         "excerpt_separator": (),
+        "templates": (),
     },
     "jekyll": {
         "title": ("title",),
@@ -90,6 +91,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "path": ("permalink",),
         "slug": ("slug",),
         "excerpt_separator": ("excerpt_separator",),
+        "templates": ("render_with_liquid",),
     },
     "hugo": {
         "title": ("title", "linkTitle"),
@@ -127,6 +129,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "path": ("url", "path"),
         "slug": ("slug",),
         "excerpt_separator": (),
+        "templates": (),
     },
 }
 FIELDS = tuple(PRESETS["smartable"])

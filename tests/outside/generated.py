@@ -145,7 +145,7 @@ def quote(author: Author) -> str:
 def table(author: Author) -> str:
     cells: list[str] = []
     while len(cells) < 3:
-        if "|" not in (cell := author.inline()):  # it would end the cell
+        if "|" not in (cell := author.inline()) and cell != "--":  # it would end the cell, or the head
             cells.append(cell)
     return f"| {cells[0]} | {author.word()} |\n|---|---|\n| {cells[1]} | {cells[2]} |"
 
