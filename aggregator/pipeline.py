@@ -50,6 +50,7 @@ from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.settings import Rule, Source
+from aggregator.stages import FEEDS, INGEST, OUTPUT, RENDER, SCAN, STORE, StageClock
 from aggregator.store.changes import Step
 from aggregator.store.database import Store
 from aggregator.store.entries import Outcome, store_outcomes
@@ -129,6 +130,7 @@ class Pipeline:
         self._compared_at = 0.0  # time.monotonic() of the last comparison with the whole folder
         self._stop, self.progress = stop or threading.Event(), progress
         self.loader = FeedLoader(self.policy, self.site, self.options)
+        self.stages = StageClock()  # of the running cycle
 
     def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
         """One cycle at the content's time `now`.
@@ -137,7 +139,7 @@ class Pipeline:
         scanned, and only time changes feeds. Raises StoreError, and StoppedError between two transactions; the problems
         of a source or of the output folder are in the result.
         """
-        started = time.monotonic()
+        started, self.stages = time.monotonic(), StageClock()
         writer = Writer(self.store, now, self.site_id)
         try:
             return self._run(writer, started, accept_removals=accept_removals, paths=paths)
@@ -179,6 +181,7 @@ class Pipeline:
             unreadable=sum(bool(scan.folder_problem) + len(scan.unreadable) for scan in scans),
             due=None if due is None else from_us(due),
             notices=self.notices,
+            stages=self.stages.seconds(),
         )
         if scans or result.removed or result.files_written or problems:
             record_cycle(writer, result)
@@ -212,6 +215,7 @@ class Pipeline:
         another version are compared, and the whole folder from time to time. With `is_unscanned` the store is new and
         has not seen its records yet, so it does not replace documents of another store.
         """
+        self.stages.enter(FEEDS)
         with self.store.read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
             is_complete = before is not None and before.keys() == versions.keys() and self._output.is_unchanged()
@@ -233,9 +237,19 @@ class Pipeline:
             if is_unscanned and self._output.manifest().store not in (EMPTY_MANIFEST.store, store_id):
                 return Published(), ()
             render = partial(self._render, pages=pages, refreshed=refreshed.feeds, problems=problems)
-            published = self._output.publish(store_id, settings, wanted, render, self.check_stop, full=whole)
+            self.stages.enter(OUTPUT)
+            published = self._output.publish(
+                store_id,
+                settings,
+                wanted,
+                lambda dirty: self.stages.during(RENDER, render(dirty)),
+                self.check_stop,
+                full=whole,
+            )
         except PublishError as error:
             return None, (*problems, f"{error} (nothing is lost; the next cycle tries again)")
+        finally:
+            self.stages.enter(STORE)
         problems.extend(published.problems)
         if not problems:
             self._published = versions
@@ -302,10 +316,12 @@ class _Update:
 
     def run(self) -> StoreUpdate:
         pipeline, writer = self._pipeline, self._writer
+        pipeline.stages.enter(FEEDS)
         was_current, pipeline.is_index_current = pipeline.is_index_current, False  # until the end
         urls = None if was_current else urls_before(writer, pipeline.active_config)
         prepare_feeds(writer, pipeline.shape())
         sync_configured_feeds(writer, self._feeds, tuple(self._policy.specs.values()), pipeline.check_stop)
+        pipeline.stages.enter(STORE)
         sources = self._config.sources
         dropped = dropped_sources(writer, [source.name for source in sources])
         scanned_before = {
@@ -327,6 +343,7 @@ class _Update:
         for source, was_scanned in scanned_before.items():
             if was_scanned or source in complete:
                 self._apply(release_due(writer, source, self._policy.late, is_first_scan=not was_scanned))
+        pipeline.stages.enter(FEEDS)
         retired = self._paths is None and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop)
         if refreshed.any_dirty or retired or not was_current:
@@ -338,6 +355,7 @@ class _Update:
             with writer.read() as connection:
                 notices = read_notices(connection, pipeline.active_config, sources, writer.now, refreshed.without_feed)
             pipeline.notices = tuple(notices)
+        pipeline.stages.enter(STORE)
         pipeline.is_index_current = True
         return StoreUpdate(scans, refreshed, tuple(self._problems))
 
@@ -346,7 +364,10 @@ class _Update:
         for step in steps:
             self._pipeline.check_stop()
             with self._writer.write() as connection:
-                apply_changes(connection, self._writer, self._feeds, step(connection))
+                changes = step(connection)
+                self._pipeline.stages.enter(FEEDS)
+                apply_changes(connection, self._writer, self._feeds, changes)
+            self._pipeline.stages.enter(STORE)
 
     def _scan(self, source: Source, *, is_first: bool) -> SourceScan:
         """Scans a source and stores what is new in it."""
@@ -358,9 +379,10 @@ class _Update:
         writer.commit()
         try:
             # one batch behind: what was known is counted before the first batch is stored, if there are several
-            for outcomes in ingest_files(
+            ingested = ingest_files(
                 source, differences.files(), workers=self._config.workers, check_stop=self._pipeline.check_stop
-            ):
+            )
+            for outcomes in self._pipeline.stages.during(INGEST, ingested):
                 self._pipeline.check_stop()
                 if batch is not None:
                     known = count_known(writer, source.name) if known is None else known
@@ -383,7 +405,9 @@ class _Update:
         writer = self._writer
         with writer.write() as connection:
             changes = store_outcomes(connection, writer, source, outcomes, read_at_ns, is_import=is_import)
+            self._pipeline.stages.enter(FEEDS)
             apply_changes(connection, writer, self._feeds, changes)
+        self._pipeline.stages.enter(STORE)
 
     def _resolve_files(self, scan: SourceScan) -> None:
         """Decides about new and missing files: which are renames, and which entries are withdrawn."""
@@ -445,7 +469,7 @@ class _Differences:
     def files(self) -> Iterator[tuple[SourceFile, bytes | None]]:
         """The files to read, each with the digest that is stored for it."""
         differing = []
-        for item in self._scan():
+        for item in self._pipeline.stages.during(SCAN, self._scan()):
             if isinstance(item, Differs):
                 differing.append(item)
                 if len(differing) == LOOKUP_BATCH:
