@@ -128,22 +128,20 @@ class AdminApp(Application):
 class FeedsApp(Application):
     """Responds from `state`, which may be replaced while requests run.
 
-    `private` are pages that show what is not public. They are shown to direct requests only, and only if
-    `shows_private`: while the socket listens on loopback.
+    `private` are pages that show what is not public. Only direct requests get them, and only if `shows_private`, which
+    is for a socket that listens on loopback.
     """
 
-    def __init__(
-        self, state: ServedState, *, health: Probe, ready: Probe, private: Mapping[str, Page] | None = None
-    ) -> None:
+    def __init__(self, state: ServedState, *, health: Probe, ready: Probe) -> None:
         super().__init__()
         self.state = state
+        self.private: dict[str, Page] = {}
         self.shows_private = False
-        self._probes: dict[str, Page] = {"/healthz": _probe_page(health), "/readyz": _probe_page(ready)}
-        self._private = private or {}
+        self._probes = {"/healthz": _probe_page(health), "/readyz": _probe_page(ready)}
 
     def admin_app(self) -> AdminApp:
         """The application with the private pages and the probes."""
-        return AdminApp({**self._probes, **self._private})
+        return AdminApp(self._probes | self.private)
 
     async def _respond(self, scope: Scope) -> Response:
         state, path = self.state, scope["path"]
@@ -169,7 +167,7 @@ class FeedsApp(Application):
             return _page(410, _TEXT, b"This was removed.\n", *cors, *state.caching)
         if page := self._probes.get(path):
             return await _respond_with_page(page)
-        if self.shows_private and (page := self._private.get(path)):
+        if self.shows_private and (page := self.private.get(path)):
             is_allowed = is_direct(scope["headers"], scope["http_version"])
             return await _respond_with_page(page) if is_allowed else _not_found(scope)
         if state.folder is not None and path.startswith("/"):

@@ -8,17 +8,20 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from aggregator import __version__
 from aggregator.config import Config
 from aggregator.errors import crash_report
+from aggregator.links import is_loopback
 from aggregator.serve.app import FeedsApp, Probe, ServedState, make_state
 from aggregator.serve.files import Snapshot, load_snapshot
-from aggregator.serve.server import FeedsServer, make_server
+from aggregator.serve.server import FeedsServer, bind_socket, make_server
+from aggregator.service.metrics import HttpMetrics
 from aggregator.service.process import start_thread, watch_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -26,7 +29,30 @@ HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _log = logging.getLogger(__name__)
 
 
-def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> None:
+class Listeners(NamedTuple):
+    """The listening sockets."""
+
+    public: socket.socket
+    admin: socket.socket | None  # of `serve.admin_port`
+
+    @property
+    def shows_private(self) -> bool:
+        """Whether the public socket may show what is not public: nothing but this machine can reach it."""
+        return is_loopback(self.public.getsockname()[0])
+
+
+@contextmanager
+def open_listeners(config: Config) -> Iterator[Listeners]:
+    """The listening sockets of a config. Raises AggregatorError."""
+    with ExitStack() as opened:
+        public = opened.enter_context(bind_socket(config.serve.host, config.serve.port))
+        port, admin = config.serve.admin_port, None
+        if port is not None:
+            admin = opened.enter_context(bind_socket("127.0.0.1", port, "serve.admin_port"))
+        yield Listeners(public, admin)
+
+
+def serve_folder(config: Config, listeners: Listeners, stop: threading.Event) -> None:
     """Serves an output folder that another process writes, until SIGTERM, SIGINT, SIGHUP or `stop`."""
 
     def probe() -> tuple[bool, dict[str, Any]]:
@@ -35,6 +61,7 @@ def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> 
         return filled, facts if filled else facts | {"reason": "the output folder has no feeds yet"}
 
     app = make_app(config, probe, probe)
+    app.private["/metrics"] = HttpMetrics(app.responses).page
 
     def poll_folder() -> None:
         failed = ""
@@ -50,7 +77,7 @@ def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> 
     watch_threads()
     start_thread("poll", poll_folder, stop.is_set)
     try:
-        run_server(make_server(app, sock), stop)
+        run_servers(make_servers(app, listeners), stop)
     finally:
         stop.set()
 
@@ -81,11 +108,30 @@ def reload_snapshot(app: FeedsApp, config: Config) -> None:
         app.state = replace(app.state, snapshot=snapshot)
 
 
-def run_server(server: FeedsServer, stop: threading.Event, ends_on_hangup: Callable[[], bool] = lambda: True) -> float:
+def make_servers(app: FeedsApp, listeners: Listeners) -> tuple[FeedsServer, ...]:
+    """The servers of an application whose private pages are complete."""
+    app.shows_private = listeners.shows_private
+    public = make_server(app, listeners.public)
+    return (public, make_server(app.admin_app(), listeners.admin)) if listeners.admin else (public,)
+
+
+def run_servers(
+    servers: Sequence[FeedsServer], stop: threading.Event, ends_on_hangup: Callable[[], bool] = lambda: True
+) -> float:
     """Serves until SIGTERM, SIGINT, or a SIGHUP for which `ends_on_hangup` returns true; these set `stop`. Returns the
     monotonic time of the signal. Does not serve if `stop` is already set.
     """
     stopped_at = time.monotonic()
+
+    def exit_all() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    async def serve(server: FeedsServer) -> None:
+        try:
+            await server.serve()
+        finally:  # without one of them, the process ends
+            exit_all()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -94,7 +140,7 @@ def run_server(server: FeedsServer, stop: threading.Event, ends_on_hangup: Calla
             nonlocal stopped_at
             stopped_at = time.monotonic()
             stop.set()
-            server.should_exit = True
+            exit_all()
 
         for number in STOP_SIGNALS:
             try:
@@ -105,8 +151,8 @@ def run_server(server: FeedsServer, stop: threading.Event, ends_on_hangup: Calla
             loop.add_signal_handler(HANGUP, lambda: end() if ends_on_hangup() else None)
         if stop.is_set():  # by a signal before the loop had its handlers
             return
-        await server.serve()
+        await asyncio.gather(*map(serve, servers))
 
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=servers[0].config.get_loop_factory()) as runner:
         runner.run(main())
     return stopped_at

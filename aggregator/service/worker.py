@@ -13,6 +13,7 @@ from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.problems import place_problem
 from aggregator.service.health import CYCLE, Health
+from aggregator.service.metrics import CycleMetrics
 from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
@@ -47,10 +48,12 @@ class Worker:
         requests: CycleRequests,
         triggers: Triggers,
         health: Health,
+        metrics: CycleMetrics,
         publish: Callable[[Config], None],
     ) -> None:
         self._config, self._store, self._site_id, self._stop = config, store, site_id, stop
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
+        self._metrics = metrics
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
         self._newest_config = config
@@ -141,7 +144,10 @@ class Worker:
     def _schedule_next(self, now: datetime, result: CycleResult) -> None:
         """Reports the result to health, and schedules a retry or the next due entries."""
         scheduled = self._triggers.next_scheduled()
-        if result.published and self._complete:
+        is_success = result.published and self._complete
+        self._metrics.count_cycle(result, is_success=is_success)
+        if is_success:
+            self._requests.finish()
             self._health.succeed(now, scheduled, LATE_S + 2 * result.seconds)
             if result.unwritten:
                 self._retry_soon({})
@@ -169,6 +175,7 @@ class Worker:
 
     def _report_failure(self, error: Exception) -> None:
         self._retry_soon(None)
+        self._metrics.count_failure()
         self._lease_lost = self._lease_lost or isinstance(error, LeaseLostError)
         expected = isinstance(error, AggregatorError)
         # the message of an unexpected error may contain text of a record
@@ -180,9 +187,9 @@ class Worker:
         has_changes = result.files_written or result.new or result.changed or result.removed
         _log.log(
             logging.INFO if has_changes else logging.DEBUG,
-            "scanned %d, new %d, changed %d, removed %d, rejected %d, feeds written %d, %.2f s",
+            "scanned %d, new %d, changed %d, removed %d, rejected %d, feeds written %d, %.2f s (%s)",
             result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
-            result.seconds,
+            result.seconds, ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.stages),
         )  # fmt: skip
         with self._store.read() as connection:
             rejections = [

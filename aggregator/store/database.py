@@ -33,6 +33,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.lease = Lease(self._begin)
+        self.place = _place_of(engine)
         self._path = engine.url.database if engine.dialect.name == "sqlite" else None
         self._identity = _file_identity(self._path)
 
@@ -80,6 +81,14 @@ class Store:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
+
+
+def _place_of(engine: Engine) -> str:
+    """The file or the database, without what may be a password."""
+    url = engine.url
+    if engine.dialect.name == "sqlite":
+        return str(url.database)
+    return f"{url.get_backend_name()}://{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
 def _file_identity(path: str | None) -> tuple[int, int] | None:
