@@ -74,7 +74,7 @@ def _queries(dialect: str) -> dict[str, str]:
         "published_feeds": f"""
             SELECT slug, title, size AS entries, {sql.time("newest_at")} AS newest_at FROM feed
             WHERE slug IS NOT NULL AND (id = {ALL_FEED} OR rule IS NOT NULL
-                OR (topic IS NOT NULL AND coalesce({auto}, 'true') NOT IN ('false', '0')))""",
+                OR (topic IS NOT NULL AND CAST(coalesce({auto}, 'true') AS text) NOT IN ('false', '0')))""",
         "feed_entries": """
             SELECT feed.slug AS slug, entry.uid AS entry_id, row_number() OVER (PARTITION BY feed.slug
                 ORDER BY feed_entry.released_at DESC, feed_entry.published_at DESC, entry.uid DESC) AS position
