@@ -131,6 +131,7 @@ class Pipeline:
         self._stop, self.progress = stop or threading.Event(), progress
         self.loader = FeedLoader(self.policy, self.site, self.options)
         self.stages = StageClock()  # of the running cycle
+        self.active_at = time.monotonic()  # of its last sign of life
 
     def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
         """One cycle at the content's time `now`.
@@ -139,7 +140,8 @@ class Pipeline:
         scanned, and only time changes feeds. Raises StoreError, and StoppedError between two transactions; the problems
         of a source or of the output folder are in the result.
         """
-        started, self.stages = time.monotonic(), StageClock()
+        started = self.active_at = time.monotonic()
+        self.stages = StageClock()
         writer = Writer(self.store, now, self.site_id)
         try:
             return self._run(writer, started, accept_removals=accept_removals, paths=paths)
@@ -300,7 +302,8 @@ class Pipeline:
             return is_active(connection, self.active_config) and read_meta(connection, "shape") == self.shape()
 
     def check_stop(self) -> None:
-        """Raises StoppedError once a stop is requested."""
+        """Raises StoppedError once a stop is requested. Every call shows that the cycle does not hang."""
+        self.active_at = time.monotonic()
         if self._stop.is_set():
             raise StoppedError("stopped in the middle of a cycle; what is stored stays, and the next cycle continues")
 

@@ -82,7 +82,10 @@ class Service:
 
     def _serve(self, servers: Sequence[FeedsServer]) -> float:
         try:
-            stopped_at = run_servers(servers, self._stop, self._on_hangup)
+            stopped_at = run_servers(
+                servers, self._stop,
+                ends_on_hangup=self._on_hangup, is_alive=self._worker.is_alive, status=self._health.line,
+            )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - the process ends
             _log.error("HTTP died. %s", crash_report(error))
             end_process("nothing is served any more")

@@ -22,6 +22,7 @@ from aggregator.serve.app import FeedsApp, Probe, ServedState, make_state
 from aggregator.serve.files import Snapshot, load_snapshot
 from aggregator.serve.server import FeedsServer, bind_socket, make_server
 from aggregator.service.metrics import HttpMetrics
+from aggregator.service.notify import notify, report
 from aggregator.service.process import start_thread, watch_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -116,10 +117,16 @@ def make_servers(app: FeedsApp, listeners: Listeners) -> tuple[FeedsServer, ...]
 
 
 def run_servers(
-    servers: Sequence[FeedsServer], stop: threading.Event, ends_on_hangup: Callable[[], bool] = lambda: True
+    servers: Sequence[FeedsServer],
+    stop: threading.Event,
+    *,
+    ends_on_hangup: Callable[[], bool] = lambda: True,
+    is_alive: Callable[[float], bool] = lambda _within_s: True,
+    status: Callable[[], str] = lambda: "serving",
 ) -> float:
     """Serves until SIGTERM, SIGINT, or a SIGHUP for which `ends_on_hangup` returns true; these set `stop`. Returns the
-    monotonic time of the signal. Does not serve if `stop` is already set.
+    monotonic time of the signal. Does not serve if `stop` is already set. `is_alive` and `status` are what
+    `notify.report` needs.
     """
     stopped_at = time.monotonic()
 
@@ -140,6 +147,7 @@ def run_servers(
             nonlocal stopped_at
             stopped_at = time.monotonic()
             stop.set()
+            notify("STOPPING=1")
             exit_all()
 
         for number in STOP_SIGNALS:
@@ -151,7 +159,11 @@ def run_servers(
             loop.add_signal_handler(HANGUP, lambda: end() if ends_on_hangup() else None)
         if stop.is_set():  # by a signal before the loop had its handlers
             return
-        await asyncio.gather(*map(serve, servers))
+        reporting = asyncio.create_task(report(is_alive, status))
+        try:
+            await asyncio.gather(*map(serve, servers))
+        finally:
+            reporting.cancel()
 
     with asyncio.Runner(loop_factory=servers[0].config.get_loop_factory()) as runner:
         runner.run(main())

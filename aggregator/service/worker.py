@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -66,6 +67,7 @@ class Worker:
         self._retry_s: float | None = None
         self._lease_lost = False
         self._accept_removals = False  # a request that a cycle has yet to fulfil
+        self._is_running = False
 
     def activate(self, config: Config) -> None:
         """Stops the running cycle, keeping what it stored, and runs the next one with this config. From any thread."""
@@ -82,6 +84,11 @@ class Worker:
         self._clock_changed.set()
         self._requests.wake()
 
+    def is_alive(self, within_s: float) -> bool:
+        """Whether the worker waits for a request, or its cycle showed a sign of life within that time. From any
+        thread."""
+        return not self._is_running or time.monotonic() - self._pipeline.active_at < within_s
+
     def run(self) -> None:
         """Runs cycles until the stop. A failed cycle is retried after a while even without a request."""
         while True:
@@ -90,6 +97,7 @@ class Worker:
             if self._stop.is_set():
                 return
             try:
+                self._pipeline.active_at, self._is_running = time.monotonic(), True
                 self._run_cycle()
             except StoppedError as stopped:
                 self._requests.add(None)  # its paths are lost, so scan everything
@@ -99,6 +107,8 @@ class Worker:
                     _log.info("stopped in the middle of a cycle (%s)", type(error).__name__)
                     return
                 self._report_failure(error)
+            finally:
+                self._is_running = False
 
     def _run_cycle(self) -> None:
         if self._lease_lost:

@@ -35,7 +35,7 @@ def rows(site: SiteFolder, query: str) -> list[dict[str, Any]]:
 
 
 def fill(site: SiteFolder) -> None:
-    fields = {"providerName": "The Paper", "language": "de", "quality": 70}
+    fields = {"provider": "The Paper", "locale": "de", "quality": 70}
     site.record("a.md", title="Ä", publishedDateTime="2026-02-01T08:00:00.9Z", topics=["AI"], **fields)
     site.record("b.md", publishedDateTime="2026-02-02T08:00:00Z", topics=["AI"], webUrl="https://news.example.org/b")
     site.record("draft.md", published=False, topics=["Drafts"])
@@ -58,7 +58,7 @@ def test_published_entries_have_what_feeds_show(site: SiteFolder) -> None:
     assert (first["title"], first["path"], first["source"]) == ("Ä", "a.md", "")
     assert (first["published_at"], first["released_at"]) == ("2026-02-01T08:00:00Z",) * 2
     assert (first["quality"], first["heat"], first["language"], first["link"]) == (70, None, "de", None)
-    assert (second["link"], second["provider"]) == ("https://news.example.org/b", None)
+    assert (second["link"], second["provider"], first["provider"]) == ("https://news.example.org/b", None, "The Paper")
     site.record("draft.md", topics=["AI"], publishedDateTime="2026-02-03T08:00:00Z")
     site.record("a.md", published=False)
     site.run(NOON + timedelta(hours=1))
@@ -147,7 +147,7 @@ def test_the_queries_of_the_documentation_answer(site: SiteFolder, query: tuple[
         stated = now - timedelta(days=days, hours=3)
         site.run(now - timedelta(days=days, hours=4))
         site.record(
-            f"{provider}.md", publishedDateTime=f"{stated:%Y-%m-%dT%H:%M:%SZ}", topics=[provider], providerName=provider
+            f"{provider}.md", publishedDateTime=f"{stated:%Y-%m-%dT%H:%M:%SZ}", topics=[provider], provider=provider
         )
     site.write("broken.md", "---\ntitle: [\n---\n")
     site.run(now - timedelta(days=200))

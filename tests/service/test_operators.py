@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from loopback import make_app, running
 
 from aggregator import __version__
 from aggregator.serve.direct import is_direct
+from aggregator.service.notify import watchdog_s
 from aggregator.service.requests import CycleRequests
 from aggregator.stages import STAGES
 
@@ -32,6 +37,20 @@ SERIES = {
     "aggregator_http_requests_total": ["code"],
 }
 """The metrics and the names of their labels."""
+
+PATCHED = """
+import sys, time
+from pathlib import Path
+from aggregator import cli
+from aggregator.pipeline import Pipeline
+sys.argv[1:] = ["run"]
+real = Pipeline.update_store
+def update_store(*arguments, **options):
+    {patch}
+    return real(*arguments, **options)
+Pipeline.update_store = update_store
+cli.main()
+"""
 
 
 @pytest.fixture
@@ -266,3 +285,81 @@ def test_a_cycle_has_one_line_with_the_time_of_each_stage(shop: Shop) -> None:
     (line,) = eventually(lambda: [line for line in service.log.splitlines() if "scanned 1, new 1" in line])
     times = r", ".join(rf"{stage} \d+\.\d\d" for stage in STAGES)
     assert re.search(rf"\+00:00 INFO .*, \d+\.\d\d s \({times}\)$", line)
+
+
+# systemd
+
+
+class Supervisor:
+    """Receives what a service sends to systemd."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)
+        self.lines: list[str] = []
+
+    def read(self) -> list[str]:
+        """Everything so far."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.lines += self._socket.recv(4096).decode().split("\n")
+        return self.lines
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def supervisor(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    folder = tempfile.mkdtemp(prefix="notify-")  # the path of a socket is short
+    made = Supervisor(Path(folder, "socket"))
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{folder}/socket")
+    yield made
+    made.close()
+    shutil.rmtree(folder)
+
+
+def test_systemd_is_told_when_the_service_is_ready_alive_and_stopping(
+    shop: Shop, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    service = shop.start("run")
+    eventually(lambda: "READY=1" in supervisor.read())
+    service.wait_until_done()
+    eventually(lambda: supervisor.read().count("WATCHDOG=1") > 4)
+    eventually(lambda: any(line.startswith("STATUS=ok: last cycle ") for line in supervisor.read()))
+    assert "STOPPING=1" not in supervisor.read()
+    service.end()
+    assert "STOPPING=1" in supervisor.read()
+
+
+def test_the_watchdog_gets_no_ping_while_a_cycle_hangs(
+    shop: Shop, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    patch = "while Path('hang').exists(): time.sleep(0.01)"
+    (shop.root / "hang").touch()
+    service = shop.start(program=PATCHED.format(patch=patch))
+
+    def pings_stopped() -> bool:
+        supervisor.read()
+        supervisor.lines.clear()
+        eventually(lambda: sum(line.startswith("STATUS=") for line in supervisor.read()) >= 3)
+        return "WATCHDOG=1" not in supervisor.lines
+
+    eventually(pings_stopped)
+    (shop.root / "hang").unlink()
+    eventually(lambda: "WATCHDOG=1" in supervisor.read())
+    service.end()
+
+
+def test_a_watchdog_for_another_process_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "20000000")
+    assert watchdog_s() == 20
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert watchdog_s() is None
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    assert watchdog_s() == 20
+    monkeypatch.setenv("WATCHDOG_USEC", "soon")
+    assert watchdog_s() is None
