@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # What tests/outside needs from Debian.
-OUTSIDE := caddy curl newsboat nginx prometheus rss2email sfeed
+OUTSIDE := caddy curl newsboat nginx prometheus rss2email sfeed systemd
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help run test test-all wheel-test check bench clean
