@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,21 @@ def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
         files = {row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM file GROUP BY state"))}
     assert states == {"published": 18, "scheduled": 1, "hidden": 1, "withdrawn": 1}
     assert files == {"read": 20, "rejected": 1, "removed": 1}
+
+
+def test_an_upgraded_store_has_the_views_and_files_are_rejected_since_their_last_change(
+    make_site: Callable[..., SiteFolder], store_url: str
+) -> None:
+    tables = json.loads(RELEASED.read_bytes())
+    restore(store_url, "0006", tables)
+    site = make_site(store_url, CONFIG)
+    (rejected,) = [row for row in tables["file"] if row["state"] == 1]
+    changed_at = datetime.fromtimestamp((rejected["ctime_ns"] or rejected["mtime_ns"]) // 10**9, UTC)
+    with site.store.read() as connection:
+        (row,) = connection.execute(text("SELECT path, since FROM rejected_records"))
+        entries = connection.scalar(text("SELECT count(*) FROM published_entries"))
+    assert (row.path, row.since) == (rejected["path"], f"{changed_at:%Y-%m-%dT%H:%M:%SZ}")
+    assert entries == 18
 
 
 @pytest.mark.parametrize(
