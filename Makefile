@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # What tests/outside needs from Debian.
-OUTSIDE := curl jekyll newsboat rss2email sfeed
+OUTSIDE := caddy curl jekyll newsboat nginx prometheus rss2email ruby-jekyll-feed sfeed systemd
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-all check bench clean
+.PHONY: help run test test-all wheel-test check bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test-all: test $(VENV)/outside.stamp ## the same, and the tests that need Debian
 	dpkg --status $(OUTSIDE) >/dev/null 2>&1 || \
 		{ $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install --no-install-recommends $(OUTSIDE); }
 	$(BIN)/python -m pytest tests/outside
+
+wheel-test: ## build the wheel, and run commands from it in an empty environment
+	PYTHON=$(PYTHON) .ci/wheel-test
 
 check: $(VENV)/check.stamp ## lint, types, import contracts
 	$(BIN)/ruff check .

@@ -119,3 +119,13 @@ def _checked_host(bare: str) -> str:
 def _unescape_unreserved(escape: re.Match[str]) -> str:
     letter = chr(int(escape[0][1:], 16))
     return letter if letter in _UNRESERVED else escape[0].upper()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or IP address, without brackets, is this machine."""
+    import ipaddress  # few processes ask
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

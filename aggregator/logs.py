@@ -33,7 +33,7 @@ LINES_PER_SECOND = 5
 REPORT_LOST_S = 1.0
 """Interval of lines that count dropped lines."""
 _LIMITED = ("aggregator.serve", "asyncio", "uvicorn")
-_QUIET = ("alembic", "apscheduler", "watchfiles")
+_OWN = "aggregator"
 
 
 def start_logging(
@@ -48,11 +48,11 @@ def start_logging(
         form = "text" if descriptor is not None and os.isatty(descriptor) else "json"
     writer = StreamWriter(descriptor)
     writer.setFormatter(_LineFormatter(zone) if form == "text" else _JsonFormatter(zone))
+    writer.addFilter(_LibraryErrors(logging.ERROR if level > logging.DEBUG else logging.WARNING))
     writer.addFilter(_RateLimit(writer.count_lost))
     logging.root.addHandler(writer)
     logging.root.setLevel(level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(True)  # or they would be written between the lines, and not as JSON
     atexit.register(writer.flush)
 
 
@@ -163,6 +163,18 @@ class _JsonFormatter(_SafeFormatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)[:MAX_LINE]
         return json.dumps(line)
+
+
+class _LibraryErrors(logging.Filter):
+    """Drops what libraries log, and warnings of Python, below a level. They tell developers what operators cannot
+    change."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self._level = level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= self._level or f"{record.name}.".startswith(f"{_OWN}.")
 
 
 class _RateLimit(logging.Filter):

@@ -300,6 +300,7 @@ class CycleResult:
     unreadable: int  # records folders and folders in them
     due: datetime | None  # when the next entry is released, expires or becomes too old
     notices: tuple[str, ...] = ()  # what operators should know; no reason to retry
+    stages: tuple[tuple[str, float], ...] = ()  # the seconds of each stage
 
 
 @dataclass(frozen=True, slots=True)

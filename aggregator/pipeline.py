@@ -51,6 +51,7 @@ from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.settings import FILE_NAMES, Rule, Source
+from aggregator.stages import FEEDS, INGEST, OUTPUT, RENDER, SCAN, STORE, StageClock
 from aggregator.store.changes import Step
 from aggregator.store.database import Store
 from aggregator.store.entries import Outcome, store_outcomes
@@ -134,6 +135,8 @@ class Pipeline:
         self._compared_at = 0.0  # time.monotonic() of the last comparison with the whole folder
         self._stop, self.progress = stop or threading.Event(), progress
         self.loader = FeedLoader(self.policy, self.site, self.options)
+        self.stages = StageClock()  # of the running cycle
+        self.active_at = time.monotonic()  # of its last sign of life
 
     def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
         """One cycle at the content's time `now`.
@@ -142,7 +145,8 @@ class Pipeline:
         scanned, and only time changes feeds. Raises StoreError, and StoppedError between two transactions; the problems
         of a source or of the output folder are in the result.
         """
-        started = time.monotonic()
+        started = self.active_at = time.monotonic()
+        self.stages = StageClock()
         writer = Writer(self.store, now, self.site_id)
         try:
             return self._run(writer, started, accept_removals=accept_removals, paths=paths)
@@ -184,6 +188,7 @@ class Pipeline:
             unreadable=sum(bool(scan.folder_problem) + len(scan.unreadable) for scan in scans),
             due=None if due is None else from_us(due),
             notices=self.notices,
+            stages=self.stages.seconds(),
         )
         if scans or result.removed or result.files_written or problems:
             record_cycle(writer, result)
@@ -217,6 +222,7 @@ class Pipeline:
         another version are compared, and the whole folder from time to time. With `is_unscanned` the store is new and
         has not seen its records yet, so it does not replace documents of another store.
         """
+        self.stages.enter(FEEDS)
         with self.store.read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
             is_complete = before is not None and before.keys() == versions.keys() and self._output.is_unchanged()
@@ -238,9 +244,19 @@ class Pipeline:
             if is_unscanned and self._output.manifest().store not in (EMPTY_MANIFEST.store, store_id):
                 return Published(), ()
             render = partial(self._render, pages=pages, refreshed=refreshed.feeds, problems=problems)
-            published = self._output.publish(store_id, settings, wanted, render, self.check_stop, full=whole)
+            self.stages.enter(OUTPUT)
+            published = self._output.publish(
+                store_id,
+                settings,
+                wanted,
+                lambda dirty: self.stages.during(RENDER, render(dirty)),
+                self.check_stop,
+                full=whole,
+            )
         except PublishError as error:
             return None, (*problems, f"{error} (nothing is lost; the next cycle tries again)")
+        finally:
+            self.stages.enter(STORE)
         problems.extend(published.problems)
         if not problems:
             self._published = versions
@@ -305,7 +321,8 @@ class Pipeline:
             return is_active(connection, self.active_config) and read_meta(connection, "shape") == self.shape()
 
     def check_stop(self) -> None:
-        """Raises StoppedError once a stop is requested."""
+        """Raises StoppedError once a stop is requested. Every call shows that the cycle does not hang."""
+        self.active_at = time.monotonic()
         if self._stop.is_set():
             raise StoppedError("stopped in the middle of a cycle; what is stored stays, and the next cycle continues")
 
@@ -321,10 +338,12 @@ class _Update:
 
     def run(self) -> StoreUpdate:
         pipeline, writer = self._pipeline, self._writer
+        pipeline.stages.enter(FEEDS)
         was_current, pipeline.is_index_current = pipeline.is_index_current, False  # until the end
         urls = None if was_current else urls_before(writer, pipeline.active_config)
         prepare_feeds(writer, pipeline.shape())
         sync_configured_feeds(writer, self._feeds, tuple(self._policy.specs.values()), pipeline.check_stop)
+        pipeline.stages.enter(STORE)
         sources = self._config.sources
         dropped = dropped_sources(writer, [source.name for source in sources])
         scanned_before = {
@@ -347,6 +366,7 @@ class _Update:
             if was_scanned or source in complete:
                 self._apply(release_due(writer, source, self._policy.late, is_first_scan=not was_scanned))
         self._apply(resolve_links(writer, sources))
+        pipeline.stages.enter(FEEDS)
         retired = self._paths is None and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop)
         if refreshed.any_dirty or retired or not was_current:
@@ -358,6 +378,7 @@ class _Update:
             with writer.read() as connection:
                 notices = read_notices(connection, pipeline.active_config, sources, writer.now, refreshed.without_feed)
             pipeline.notices = tuple(notices)
+        pipeline.stages.enter(STORE)
         pipeline.is_index_current = True
         return StoreUpdate(scans, refreshed, tuple(self._problems))
 
@@ -366,7 +387,10 @@ class _Update:
         for step in steps:
             self._pipeline.check_stop()
             with self._writer.write() as connection:
-                apply_changes(connection, self._writer, self._feeds, step(connection))
+                changes = step(connection)
+                self._pipeline.stages.enter(FEEDS)
+                apply_changes(connection, self._writer, self._feeds, changes)
+            self._pipeline.stages.enter(STORE)
 
     def _scan(self, source: Source, *, is_first: bool) -> SourceScan:
         """Scans a source and stores what is new in it."""
@@ -378,9 +402,10 @@ class _Update:
         writer.commit()
         try:
             # one batch behind: what was known is counted before the first batch is stored, if there are several
-            for outcomes in ingest_files(
+            ingested = ingest_files(
                 source, differences.files(), workers=self._config.workers, check_stop=self._pipeline.check_stop
-            ):
+            )
+            for outcomes in self._pipeline.stages.during(INGEST, ingested):
                 self._pipeline.check_stop()
                 differences.add_affected(outcomes)
                 if batch is not None:
@@ -423,7 +448,9 @@ class _Update:
         writer = self._writer
         with writer.write() as connection:
             changes = store_outcomes(connection, writer, source, outcomes, read_at_ns, is_import=is_import)
+            self._pipeline.stages.enter(FEEDS)
             apply_changes(connection, writer, self._feeds, changes)
+        self._pipeline.stages.enter(STORE)
 
     def _resolve_files(self, scan: SourceScan) -> None:
         """Decides about new and missing files: which are renames, and which entries are withdrawn."""
@@ -496,7 +523,7 @@ class _Differences:
     def files(self) -> Iterator[tuple[SourceFile, bytes | None]]:
         """The files to read, each with the digest that is stored for it."""
         differing = []
-        for item in self._scan():
+        for item in self._pipeline.stages.during(SCAN, self._scan()):
             if isinstance(item, Differs):
                 differing.append(item)
                 if len(differing) == LOOKUP_BATCH:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator.config import Config
 from aggregator.errors import StoreMismatchError
+from aggregator.links import is_loopback
 
 if TYPE_CHECKING:
     from aggregator.store.database import Store
@@ -30,7 +30,7 @@ def site_id_warning(config: Config, stored_id: str | None) -> str | None:
         return None
     host = default_site_id(config)
     site_id = stored_id or host
-    if site_id == host and not _is_loopback(host):
+    if site_id == host and not is_loopback(host):
         return None
     place = f"{config.path}: " if config.path else ""
     return (
@@ -42,7 +42,7 @@ def site_id_warning(config: Config, stored_id: str | None) -> str | None:
 def port_warning(config: Config, port: int) -> str | None:
     """The warning that `base_url` names another port of this machine than `port`; port 0 is any port."""
     base = urlsplit(config.site.base_url)
-    if not port or not _is_loopback(base.hostname or "") or (base.port or 80) == port:
+    if not port or not is_loopback(base.hostname or "") or (base.port or 80) == port:
         return None
     return (
         f"base_url is {config.site.base_url}, but the service listens on port {port}"
@@ -77,10 +77,3 @@ def missing_config(config: Config, stored_path: str | None) -> str | None:
         f"the store was last written with the config {stored_path}, which was not found: with the defaults, its feeds"
         " would be removed (put it back, name it with --config, or write a new one with: aggregator init)"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -28,6 +28,7 @@ COMMANDS = {
     "build": "Run one cycle and exit: for cron, CI and static hosting.",
     "check": "Check the config and the records; write nothing.",
     "status": "Show the last cycle, counts, feeds and problems.",
+    "health": "Ask a running service whether it is well; one line.",
     "feeds": "List all feeds with their URLs.",
     "preview": "Show what a feed would hold, also under another config.",
     "explain": "Explain one record: its fields, its state, its feeds.",

@@ -169,7 +169,8 @@ def _summary(result: CycleResult) -> str:
 
 
 def _result_data(result: CycleResult) -> dict[str, Any]:
-    return asdict(result) | {"seconds": round(result.seconds, 3), "due": stamp(result.due)}
+    stages = {stage: round(seconds, 3) for stage, seconds in result.stages}
+    return asdict(result) | {"seconds": round(result.seconds, 3), "due": stamp(result.due), "stages": stages}
 
 
 def _moves_lines(moves: Sequence[FeedMoves], urls: Sequence[UrlChange]) -> Iterator[str]:

@@ -14,11 +14,11 @@ import aggregator.parse.record
 import aggregator.render.pages  # noqa: F401 - imported now, so that the first change does not wait for these two
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, load_config, quiet_option, verbose_option
 from aggregator.cli.printing import print_line
-from aggregator.cli.serve import start_service_log, url_of
+from aggregator.cli.serve import log_start, start_service_log, url_of
 from aggregator.cli.stores import writing_store
-from aggregator.serve.server import bind_socket, make_server
 from aggregator.service.process import raise_file_limit
 from aggregator.service.service import Service
+from aggregator.service.serving import make_servers, open_listeners
 from aggregator.site import port_warning, site_id_warning
 
 
@@ -37,13 +37,14 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     config = load_config(config_path)
     start_service_log(config, verbose=verbose, quiet=quiet)
     raise_file_limit()
-    socket = bind_socket(config.serve.host, config.serve.port)
     stop = threading.Event()
-    with socket, writing_store(config, stop) as (store, site_id):
-        for warning in (site_id_warning(config, site_id), port_warning(config, socket.getsockname()[1])):
+    with open_listeners(config) as listeners, writing_store(config, stop) as (store, site_id):
+        log_start(config, listeners, store.place)
+        port = listeners.public.getsockname()[1]
+        for warning in (site_id_warning(config, site_id), port_warning(config, port)):
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)
-        print_line(f"Serving {url_of(socket)} (Ctrl-C ends it)")
-        if not service.run(make_server(service.app, socket)):
+        print_line(f"Serving {url_of(listeners.public)} (Ctrl-C ends it)")
+        if not service.run(make_servers(service.app, listeners)):
             os._exit(0)  # a cycle hangs and cannot be ended; the store is consistent, as after a power loss

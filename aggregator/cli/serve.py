@@ -9,14 +9,14 @@ from socket import socket
 
 import click
 
+from aggregator import __version__
 from aggregator.cli.options import config_option, load_config, quiet_option, verbose_option
 from aggregator.cli.printing import print_line
 from aggregator.cli.stores import stopped_by_signals
 from aggregator.config import Config
 from aggregator.logs import start_logging
-from aggregator.serve.server import bind_socket
 from aggregator.service.process import raise_file_limit
-from aggregator.service.serving import serve_folder
+from aggregator.service.serving import Listeners, open_listeners, serve_folder
 
 
 @click.command
@@ -32,15 +32,29 @@ def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     start_service_log(config, verbose=verbose, quiet=quiet)
     raise_file_limit()
     stop = threading.Event()
-    with bind_socket(config.serve.host, config.serve.port) as listener, stopped_by_signals(stop):
-        print_line(f"Serving {url_of(listener)} (Ctrl-C ends it)")
-        serve_folder(config, listener, stop)
+    with open_listeners(config) as listeners, stopped_by_signals(stop):
+        log_start(config, listeners)
+        print_line(f"Serving {url_of(listeners.public)} (Ctrl-C ends it)")
+        serve_folder(config, listeners, stop)
 
 
 def start_service_log(config: Config, *, verbose: bool, quiet: bool) -> None:
     """Logs as [log] of the config says; the options change the level."""
     level = "warning" if quiet else "debug" if verbose else config.log.level
     start_logging(config.site.timezone, logging.getLevelNamesMapping()[level.upper()], config.log.format)
+
+
+def log_start(config: Config, listeners: Listeners, store: str | None = None) -> None:
+    """Logs the version, and what this process reads, writes and serves; `serve` has no store and no records."""
+    parts = [f"config {config.path.absolute() if config.path else 'none, so the defaults'}"]
+    if store is not None:
+        parts += [f"store {store}", f"records {', '.join(source.root for source in config.sources)}"]
+    parts += [f"output {config.output.path}", f"URL {config.site.base_url}", f"listens on {url_of(listeners.public)}"]
+    if private := listeners.admin or (listeners.public if listeners.shows_private else None):
+        parts.append(f"metrics {url_of(private)}metrics")
+    else:
+        parts.append("no metrics (set serve.admin_port)")
+    logging.getLogger(__name__).info("aggregator %s starts: %s", __version__, "; ".join(parts))
 
 
 def url_of(listener: socket) -> str:

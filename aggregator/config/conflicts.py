@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aggregator.config.errors import Finding
 from aggregator.config.schema import File
@@ -21,26 +21,21 @@ _UNSUPPORTED = {
     ("site", "feed_title"): _REMOVE,
     ("output", "remote_media"): _REMOVE,
     ("serve", "cache"): _REMOVE,
-    ("serve", "admin_port"): "remove the line, or leave it for a later version",
     ("ingest", "dask"): _REMOVE,
 }
 """Keys of docs/spec.md without code, each with a hint."""
-_HARMLESS = {("serve", "admin_port")}
-"""Unsupported keys that are a warning and stay."""
 
 
 def take_unsupported(data: dict[str, Any]) -> list[Finding]:
-    """The unsupported keys. Those that are errors are removed from `data`, so that they are reported once."""
+    """The unsupported keys. They are removed from `data`, so that they are reported once."""
     findings = []
     for (name, key), hint in _UNSUPPORTED.items():
         tables = data.get(name, {})
         for index, table in enumerate(tables if isinstance(tables, list) else [tables]):
             if isinstance(table, dict) and key in table:
-                level: Literal["error", "warning"] = "warning" if (name, key) in _HARMLESS else "error"
-                if level == "error":
-                    del table[key]
+                del table[key]
                 what = f"'{key}' is not supported by this version yet"
-                findings.append(Finding((name, index, key), what, hint, level=level))
+                findings.append(Finding((name, index, key), what, hint))
     return findings
 
 

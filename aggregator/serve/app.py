@@ -1,4 +1,4 @@
-"""The ASGI application: published files from memory, redirects, and the probes."""
+"""The ASGI applications: published files from memory, redirects and probes; and what only operators see."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import logging
 import posixpath
 import re
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from urllib.parse import quote
 
 from aggregator.errors import crash_report
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
+from aggregator.serve.direct import is_direct
 from aggregator.serve.files import CORS, NOSNIFF, Headers, ServedFile, Snapshot, is_shared, read_from_disk
 from aggregator.settings import FILE_NAMES, Site
 
@@ -26,10 +29,13 @@ Send = Callable[[Message], Awaitable[None]]
 Response = tuple[int, Headers, bytes]
 Probe = Callable[[], tuple[bool, dict[str, Any]]]
 """Returns whether all is well, and the facts for the response. Runs in a thread."""
+Page = Callable[[], tuple[int, bytes, bytes]]
+"""Returns status, media type and body of a page that is made on request. Runs in a thread."""
 
 _TEXT = b"text/plain; charset=utf-8"
 _HTML = b"text/html; charset=utf-8"
 _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
+_NOTHING = b"There is nothing at this URL.\n"
 _NO_STORE = (b"cache-control", b"no-store")
 # Fetch standard, "CORS-preflight": browsers send one before a request with validators.
 _PREFLIGHT: Headers = (
@@ -99,24 +105,60 @@ def hub_links(snapshot: Snapshot, site: Site | None) -> Mapping[str, Headers]:
     return {path: ((b"link", f'{hubs}<{site.base_url}{path[1:]}>; rel="self"'.encode()),) for path in feeds}
 
 
-class FeedsApp:
-    """Responds from `state`, which may be replaced while requests run."""
+class Application(ABC):
+    """What both applications have in common; `responses` counts by status."""
 
-    def __init__(self, state: ServedState, *, health: Probe, ready: Probe) -> None:
-        self.state = state
-        self._probes = {"/healthz": health, "/readyz": ready}
+    def __init__(self) -> None:
+        self.responses: Counter[int] = Counter()
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         try:
-            status, headers, body = await self._respond(scope, self.state)
+            status, headers, body = await self._respond(scope)
         except Exception as error:  # noqa: BLE001 - the next request may succeed
             _logger.error("%s %r failed. %s", scope["method"], scope["path"], crash_report(error))  # noqa: TRY400
             status, headers, body = _page(500, _TEXT, b"Something went wrong here; it was logged.\n", _NO_STORE)
+        self.responses[status] += 1
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _respond(self, scope: Scope, state: ServedState) -> Response:
-        path = scope["path"]
+    @abstractmethod
+    async def _respond(self, scope: Scope) -> Response: ...
+
+
+class AdminApp(Application):
+    """Pages for operators, without the feeds: the application of `serve.admin_port`."""
+
+    def __init__(self, pages: Mapping[str, Page]) -> None:
+        super().__init__()
+        self._pages = pages
+
+    async def _respond(self, scope: Scope) -> Response:
+        if scope["method"] not in ("GET", "HEAD"):
+            return _respond_to_other_method(scope["method"], scope["path"])
+        page = self._pages.get(scope["path"])
+        return await _respond_with_page(page) if page else _page(404, _TEXT, _NOTHING, _NO_STORE)
+
+
+class FeedsApp(Application):
+    """Responds from `state`, which may be replaced while requests run.
+
+    `private` are pages that show what is not public. Only direct requests get them, and only if `shows_private`, which
+    is for a socket that listens on loopback.
+    """
+
+    def __init__(self, state: ServedState, *, health: Probe, ready: Probe) -> None:
+        super().__init__()
+        self.state = state
+        self.private: dict[str, Page] = {}
+        self.shows_private = False
+        self._probes = {"/healthz": _probe_page(health), "/readyz": _probe_page(ready)}
+
+    def admin_app(self) -> AdminApp:
+        """The application with the private pages and the probes."""
+        return AdminApp(self._probes | self.private)
+
+    async def _respond(self, scope: Scope) -> Response:
+        state, path = self.state, scope["path"]
         if scope["method"] not in ("GET", "HEAD"):
             return _respond_to_other_method(scope["method"], path)
         raw_path = scope["raw_path"]
@@ -137,9 +179,11 @@ class FeedsApp:
         if path in state.snapshot.removed:
             cors = (CORS,) if is_shared(path) else ()
             return _page(410, _TEXT, b"This was removed.\n", *cors, *state.caching)
-        if probe := self._probes.get(path):
-            well, facts = await asyncio.to_thread(probe)
-            return _page(200 if well else 503, b"application/json", json.dumps(facts).encode(), _NO_STORE)
+        if page := self._probes.get(path):
+            return await _respond_with_page(page)
+        if self.shows_private and (page := self.private.get(path)):
+            is_allowed = is_direct(scope["headers"], scope["http_version"])
+            return await _respond_with_page(page) if is_allowed else _not_found(scope)
         if state.folder is not None and path.startswith("/"):
             name = path[1:] if path[-1] != "/" else f"{path[1:]}index.html"
             file = await asyncio.to_thread(read_from_disk, state.folder, name)
@@ -175,6 +219,19 @@ async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState)
     return 200, variant.ok + more, variant.body
 
 
+def _probe_page(probe: Probe) -> Page:
+    def page() -> tuple[int, bytes, bytes]:
+        well, facts = probe()
+        return 200 if well else 503, b"application/json", json.dumps(facts).encode()
+
+    return page
+
+
+async def _respond_with_page(page: Page) -> Response:
+    status, media_type, body = await asyncio.to_thread(page)
+    return _page(status, media_type, body, _NO_STORE)
+
+
 def _find_redirect(state: ServedState, path: str) -> bytes | None:
     """The `Location` for an old URL. The folder may have a copy there, for servers without redirects."""
     if state.moved_folders:
@@ -206,7 +263,7 @@ def _respond_to_other_method(method: str, path: str) -> Response:
 def _not_found(scope: Scope) -> Response:
     vary = (b"vary", b"accept")
     if not accepts_html(b",".join(value for name, value in scope["headers"] if name == b"accept")):
-        return _page(404, _TEXT, b"There is nothing at this URL.\n", vary, _NO_STORE)
+        return _page(404, _TEXT, _NOTHING, vary, _NO_STORE)
     # A relative link also works where a proxy serves the folder under a prefix. The page does not repeat the URL.
     home = "../" * (scope["raw_path"].count(b"/") - 1) or "./"
     return _page(404, _HTML, _NOT_FOUND_PAGE.format(home=home).encode(), vary, _NO_STORE)

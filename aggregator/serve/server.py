@@ -25,7 +25,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from aggregator.errors import AggregatorError
-from aggregator.serve.app import FeedsApp
+from aggregator.serve.app import Application
 
 _STOP_WITHIN_S = 3
 _TICK_S = 0.5
@@ -38,9 +38,9 @@ _WAIT_S = 10.0  # from the start of a connection, or its last response, to the e
 _MAX_STALLS = 3  # intervals of _WAIT_S in which a client reads nothing of its response
 _MAX_SEARCHED = 100  # connections with a running response that are skipped in the search for an idle one
 _REASONS = {
-    errno.EADDRINUSE: "is in use (stop the other program or set serve.port)",
+    errno.EADDRINUSE: "is in use (stop the other program or set {key})",
     errno.EADDRNOTAVAIL: "is not a network address of this machine (set serve.host)",
-    errno.EACCES: "needs privileges (set serve.port to 1024 or more)",
+    errno.EACCES: "needs privileges (set {key} to 1024 or more)",
 }
 
 
@@ -203,8 +203,9 @@ class FeedsServer(uvicorn.Server):
         yield
 
 
-def bind_socket(host: str, port: int) -> socket.socket:
-    """A listening socket: a port in use fails here, and early requests queue. A host name prefers IPv4.
+def bind_socket(host: str, port: int, key: str = "serve.port") -> socket.socket:
+    """A listening socket: a port in use fails here, and early requests queue. A host name prefers IPv4. The
+    `key` of the config names the port.
 
     Raises AggregatorError with a hint.
     """
@@ -222,12 +223,12 @@ def bind_socket(host: str, port: int) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        reason = _REASONS.get(error.errno or 0, f"cannot be used: {error.strerror}")
+        reason = _REASONS.get(error.errno or 0, f"cannot be used: {error.strerror}").format(key=key)
         raise AggregatorError(f"{shown} {reason}") from error
     return sock
 
 
-def make_server(app: FeedsApp, sock: socket.socket) -> FeedsServer:
+def make_server(app: Application, sock: socket.socket) -> FeedsServer:
     """A server for `app` on a socket from `bind_socket`."""
     limit = _connection_limit()
     connections = _Connections(limit)

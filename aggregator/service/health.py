@@ -103,6 +103,11 @@ class Health:
             facts["warnings"] = warnings
         return status == "ok", facts
 
+    def line(self) -> str:
+        """The report in one line."""
+        _, facts = self.report()
+        return f"{facts['status']}: {facts.get('reason') or 'last cycle ' + str(facts['last_success'])}"
+
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """For /readyz: whether there are documents to serve."""
         return self.has_documents, {"status": "ready" if self.has_documents else "starting"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from aggregator.pipeline import Paths
 
@@ -15,6 +16,9 @@ class CycleRequests:
         self._event = threading.Event()
         self._paths: dict[str, set[str]] = {}
         self._full_scan = False
+        # On the monotonic clock, since when something is to be scanned: of what was added, and of what was taken.
+        self._added_since: float | None = None
+        self._taken_since: float | None = None
         # What a scheduled cycle scans while all changes are watched; the worker updates it.
         self.unfinished: Paths | None = None
 
@@ -22,6 +26,8 @@ class CycleRequests:
         """Adds paths to the next cycle, without requesting it; None is a full scan."""
         with self._lock:
             self._full_scan = self._full_scan or paths is None
+            if self._added_since is None and (paths is None or paths):
+                self._added_since = time.monotonic()
             for source, source_paths in (paths or {}).items():
                 self._paths.setdefault(source, set()).update(source_paths)
 
@@ -44,4 +50,16 @@ class CycleRequests:
         with self._lock:
             paths = None if self._full_scan else self._paths
             self._paths, self._full_scan = {}, False
+            self._taken_since = self._taken_since or self._added_since
+            self._added_since = None
             return paths
+
+    def finish(self) -> None:
+        """What was taken is published."""
+        with self._lock:
+            self._taken_since = None
+
+    def oldest_s(self) -> float:
+        """How many seconds ago the oldest change or scan was requested that is not published yet; 0 without one."""
+        since = self._taken_since or self._added_since
+        return 0.0 if since is None else time.monotonic() - since

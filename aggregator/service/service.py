@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from aggregator.errors import crash_report
 from aggregator.serve.server import FeedsServer
 from aggregator.service.config_reload import LiveConfig
 from aggregator.service.health import Health
+from aggregator.service.metrics import CycleMetrics
 from aggregator.service.monitor import Monitor
 from aggregator.service.process import end_process, flush_log, start_thread, watch_threads
 from aggregator.service.requests import CycleRequests
-from aggregator.service.serving import load_state, make_app, reload_snapshot, run_server
+from aggregator.service.serving import load_state, make_app, reload_snapshot, run_servers
 from aggregator.service.triggers import Triggers
 from aggregator.service.websub import PingSender
 from aggregator.service.worker import Worker
@@ -45,16 +47,19 @@ class Service:
         self._health = health
         self._update_ready()
         self._requests = CycleRequests()
-        self._pings = PingSender(config.site_facts(), store, health, stop, lambda _: None)
+        metrics = CycleMetrics(self.app.responses, store, self._requests.oldest_s)
+        self.app.private["/metrics"] = metrics.page
+        self._pings = PingSender(config.site_facts(), store, health, stop, metrics.count_ping)
         self._triggers = Triggers(config, self._requests, health, stop)
         self._worker = Worker(
             config, store, site_id, stop,
-            requests=self._requests, triggers=self._triggers, health=health, publish=self._serve_published,
+            requests=self._requests, triggers=self._triggers, health=health, metrics=metrics,
+            publish=self._serve_published,
         )  # fmt: skip
         live = LiveConfig(config, path, os.environ, self._check_config)
         self._monitor = Monitor(live, store, self._worker, health, stop)
 
-    def run(self, server: FeedsServer) -> bool:
+    def run(self, servers: Sequence[FeedsServer]) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT. False if a cycle did not stop in time."""
         watch_threads()
         announce_service(self._store)
@@ -65,7 +70,7 @@ class Service:
             self._triggers.start_schedule()
             start_thread("monitor", self._monitor.run, self._stop.is_set)
             start_thread("websub", self._pings.run, self._stop.is_set)
-            stopped_at = self._serve(server)
+            stopped_at = self._serve(servers)
         finally:
             self._stop.set()
             self._requests.wake()
@@ -79,9 +84,12 @@ class Service:
             _log.info("stopped")
         return not worker.is_alive()
 
-    def _serve(self, server: FeedsServer) -> float:
+    def _serve(self, servers: Sequence[FeedsServer]) -> float:
         try:
-            stopped_at = run_server(server, self._stop, self._on_hangup)
+            stopped_at = run_servers(
+                servers, self._stop,
+                ends_on_hangup=self._on_hangup, is_alive=self._worker.is_alive, status=self._health.line,
+            )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - the process ends
             _log.error("HTTP died. %s", crash_report(error))
             end_process("nothing is served any more")

@@ -8,17 +8,21 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from aggregator import __version__
 from aggregator.config import Config
 from aggregator.errors import crash_report
+from aggregator.links import is_loopback
 from aggregator.serve.app import FeedsApp, Probe, ServedState, hub_links, make_state
 from aggregator.serve.files import Snapshot, load_snapshot
-from aggregator.serve.server import FeedsServer, make_server
+from aggregator.serve.server import FeedsServer, bind_socket, make_server
+from aggregator.service.metrics import HttpMetrics
+from aggregator.service.notify import notify, report
 from aggregator.service.process import start_thread, watch_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -26,7 +30,30 @@ HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _log = logging.getLogger(__name__)
 
 
-def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> None:
+class Listeners(NamedTuple):
+    """The listening sockets."""
+
+    public: socket.socket
+    admin: socket.socket | None  # of `serve.admin_port`
+
+    @property
+    def shows_private(self) -> bool:
+        """Whether the public socket may show what is not public: nothing but this machine can reach it."""
+        return is_loopback(self.public.getsockname()[0])
+
+
+@contextmanager
+def open_listeners(config: Config) -> Iterator[Listeners]:
+    """The listening sockets of a config. Raises AggregatorError."""
+    with ExitStack() as opened:
+        public = opened.enter_context(bind_socket(config.serve.host, config.serve.port))
+        port, admin = config.serve.admin_port, None
+        if port is not None:
+            admin = opened.enter_context(bind_socket("127.0.0.1", port, "serve.admin_port"))
+        yield Listeners(public, admin)
+
+
+def serve_folder(config: Config, listeners: Listeners, stop: threading.Event) -> None:
     """Serves an output folder that another process writes, until SIGTERM, SIGINT, SIGHUP or `stop`."""
 
     def probe() -> tuple[bool, dict[str, Any]]:
@@ -35,6 +62,7 @@ def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> 
         return filled, facts if filled else facts | {"reason": "the output folder has no feeds yet"}
 
     app = make_app(config, probe, probe)
+    app.private["/metrics"] = HttpMetrics(app.responses).page
 
     def poll_folder() -> None:
         failed = ""
@@ -50,7 +78,7 @@ def serve_folder(config: Config, sock: socket.socket, stop: threading.Event) -> 
     watch_threads()
     start_thread("poll", poll_folder, stop.is_set)
     try:
-        run_server(make_server(app, sock), stop)
+        run_servers(make_servers(app, listeners), stop)
     finally:
         stop.set()
 
@@ -82,11 +110,36 @@ def reload_snapshot(app: FeedsApp, config: Config) -> None:
         app.state = replace(app.state, snapshot=snapshot, links=hub_links(snapshot, config.site_facts()))
 
 
-def run_server(server: FeedsServer, stop: threading.Event, ends_on_hangup: Callable[[], bool] = lambda: True) -> float:
+def make_servers(app: FeedsApp, listeners: Listeners) -> tuple[FeedsServer, ...]:
+    """The servers of an application whose private pages are complete."""
+    app.shows_private = listeners.shows_private
+    public = make_server(app, listeners.public)
+    return (public, make_server(app.admin_app(), listeners.admin)) if listeners.admin else (public,)
+
+
+def run_servers(
+    servers: Sequence[FeedsServer],
+    stop: threading.Event,
+    *,
+    ends_on_hangup: Callable[[], bool] = lambda: True,
+    is_alive: Callable[[float], bool] = lambda _within_s: True,
+    status: Callable[[], str] = lambda: "serving",
+) -> float:
     """Serves until SIGTERM, SIGINT, or a SIGHUP for which `ends_on_hangup` returns true; these set `stop`. Returns the
-    monotonic time of the signal. Does not serve if `stop` is already set.
+    monotonic time of the signal. Does not serve if `stop` is already set. `is_alive` and `status` are what
+    `notify.report` needs.
     """
     stopped_at = time.monotonic()
+
+    def exit_all() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    async def serve(server: FeedsServer) -> None:
+        try:
+            await server.serve()
+        finally:  # without one of them, the process ends
+            exit_all()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -95,7 +148,8 @@ def run_server(server: FeedsServer, stop: threading.Event, ends_on_hangup: Calla
             nonlocal stopped_at
             stopped_at = time.monotonic()
             stop.set()
-            server.should_exit = True
+            notify("STOPPING=1")
+            exit_all()
 
         for number in STOP_SIGNALS:
             try:
@@ -106,8 +160,12 @@ def run_server(server: FeedsServer, stop: threading.Event, ends_on_hangup: Calla
             loop.add_signal_handler(HANGUP, lambda: end() if ends_on_hangup() else None)
         if stop.is_set():  # by a signal before the loop had its handlers
             return
-        await server.serve()
+        reporting = asyncio.create_task(report(is_alive, status))
+        try:
+            await asyncio.gather(*map(serve, servers))
+        finally:
+            reporting.cancel()
 
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=servers[0].config.get_loop_factory()) as runner:
         runner.run(main())
     return stopped_at

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from typing import Literal
 from urllib.parse import urlencode
 
 from aggregator import __version__
@@ -24,7 +25,7 @@ TIMEOUT_S = 10
 FIRST_RETRY_S, MAX_RETRY_S = 10, 3600
 """Delay after a failed ping; it doubles with each failure."""
 BATCH = 100
-Count = Callable[[str], None]
+Count = Callable[[Literal["ok", "failed"]], None]
 """Counts a ping by its result: `ok` or `failed`."""
 _log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.problems import place_problem
 from aggregator.service.health import CYCLE, Health
+from aggregator.service.metrics import CycleMetrics
 from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
@@ -47,10 +49,12 @@ class Worker:
         requests: CycleRequests,
         triggers: Triggers,
         health: Health,
+        metrics: CycleMetrics,
         publish: Callable[[Config], None],
     ) -> None:
         self._config, self._store, self._site_id, self._stop = config, store, site_id, stop
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
+        self._metrics = metrics
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
         self._newest_config = config
@@ -63,6 +67,7 @@ class Worker:
         self._retry_s: float | None = None
         self._lease_lost = False
         self._accept_removals = False  # a request that a cycle has yet to fulfil
+        self._is_running = False
 
     def activate(self, config: Config) -> None:
         """Stops the running cycle, keeping what it stored, and runs the next one with this config. From any thread."""
@@ -79,6 +84,11 @@ class Worker:
         self._clock_changed.set()
         self._requests.wake()
 
+    def is_alive(self, within_s: float) -> bool:
+        """Whether the worker waits for a request, or its cycle showed a sign of life within that time. From any
+        thread."""
+        return not self._is_running or time.monotonic() - self._pipeline.active_at < within_s
+
     def run(self) -> None:
         """Runs cycles until the stop. A failed cycle is retried after a while even without a request."""
         while True:
@@ -87,6 +97,7 @@ class Worker:
             if self._stop.is_set():
                 return
             try:
+                self._pipeline.active_at, self._is_running = time.monotonic(), True
                 self._run_cycle()
             except StoppedError as stopped:
                 self._requests.add(None)  # its paths are lost, so scan everything
@@ -96,6 +107,8 @@ class Worker:
                     _log.info("stopped in the middle of a cycle (%s)", type(error).__name__)
                     return
                 self._report_failure(error)
+            finally:
+                self._is_running = False
 
     def _run_cycle(self) -> None:
         if self._lease_lost:
@@ -141,7 +154,10 @@ class Worker:
     def _schedule_next(self, now: datetime, result: CycleResult) -> None:
         """Reports the result to health, and schedules a retry or the next due entries."""
         scheduled = self._triggers.next_scheduled()
-        if result.published and self._complete:
+        is_success = result.published and self._complete
+        self._metrics.count_cycle(result, is_success=is_success)
+        if is_success:
+            self._requests.finish()
             self._health.succeed(now, scheduled, LATE_S + 2 * result.seconds)
             if result.unwritten:
                 self._retry_soon({})
@@ -169,6 +185,7 @@ class Worker:
 
     def _report_failure(self, error: Exception) -> None:
         self._retry_soon(None)
+        self._metrics.count_failure()
         self._lease_lost = self._lease_lost or isinstance(error, LeaseLostError)
         expected = isinstance(error, AggregatorError)
         # the message of an unexpected error may contain text of a record
@@ -180,9 +197,9 @@ class Worker:
         has_changes = result.files_written or result.new or result.changed or result.removed
         _log.log(
             logging.INFO if has_changes else logging.DEBUG,
-            "scanned %d, new %d, changed %d, removed %d, rejected %d, feeds written %d, %.2f s",
+            "scanned %d, new %d, changed %d, removed %d, rejected %d, feeds written %d, %.2f s (%s)",
             result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
-            result.seconds,
+            result.seconds, ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.stages),
         )  # fmt: skip
         with self._store.read() as connection:
             rejections = [

@@ -35,6 +35,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.lease = Lease(self._begin)
+        self.place = _place_of(engine)
         self._path = engine.url.database if engine.dialect.name == "sqlite" else None
         self._identity = _file_identity(self._path)
 
@@ -90,6 +91,14 @@ class Store:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
+
+
+def _place_of(engine: Engine) -> str:
+    """The file or the database, without what may be a password."""
+    url = engine.url
+    if engine.dialect.name == "sqlite":
+        return str(url.database)
+    return f"{url.get_backend_name()}://{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
 def _file_identity(path: str | None) -> tuple[int, int] | None:
@@ -271,24 +280,31 @@ def _bring_up(engine: Engine) -> None:
 
 
 def _make_tables(connection: Connection) -> None:
-    """All tables and indexes as the migrations make them, in a tenth of the time, which is mostly Alembic's import."""
+    """All that the migrations make, in a tenth of the time, which is mostly Alembic's import."""
     from aggregator.store.indexes import metadata as indexed
+    from aggregator.store.views import create_views
 
     indexed.create_all(connection, checkfirst=False)
     key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
     connection.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
     connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA})
+    create_views(connection)
 
 
 def migrate(connection: Connection, revision: str) -> None:
-    """Migrates to a revision, in the transaction of `connection`."""
+    """Migrates to a revision, in the transaction of `connection`. Only the newest one has views."""
     from alembic import command
     from alembic.config import Config
+
+    from aggregator.store.views import create_views, drop_views
 
     config = Config()
     config.set_main_option("script_location", "aggregator.store:migrations")
     config.attributes["connection"] = connection
+    drop_views(connection)
     command.upgrade(config, revision)
+    if _schema_version(connection) == SCHEMA:
+        create_views(connection)
 
 
 @contextmanager

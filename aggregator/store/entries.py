@@ -30,6 +30,7 @@ TICK_NS = 50_000_000
 """The resolution of the coarsest kernel clock that dates changes. Small, because every file of a copied folder has just
 been changed."""
 
+_REJECTED = (FileState.REJECTED, FileState.DUPLICATE)
 _NEW_ENTRY, _NEW_FILE = insert(entry), insert(file)
 _STORED = (
     file.c.path,
@@ -37,6 +38,7 @@ _STORED = (
     file.c.problems,
     file.c.wanted_id,
     file.c.wanted_at,
+    file.c.rejected_at,
     entry.c.id,
     entry.c.state.label("entry_state"),
     entry.c.visible_hash,
@@ -232,8 +234,14 @@ class _Batch:
                 "wanted_id": wanted[0],
                 "wanted_at": wanted[1],
                 "problems": problems,
+                "rejected_at": self._rejected_at(seen.path) if state in _REJECTED else None,
             }
         )
+
+    def _rejected_at(self, path: str) -> int:
+        """Since when a rejected file is rejected."""
+        row = self._stored.get(path)
+        return row.rejected_at if row is not None and row.file_state in _REJECTED else self._writer.now
 
     def write(self) -> EntryChanges:
         """Writes the rows; returns what became of published entries."""

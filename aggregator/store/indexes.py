@@ -20,6 +20,7 @@ _partial_index("file_missing", "missing_since IS NOT NULL AND state <> 'removed'
 _partial_index("file_problem", "problems IS NOT NULL", file.c.state)
 _partial_index("entry_explicit_id", "explicit_id IS NOT NULL", entry.c.explicit_id)
 _partial_index("entry_scheduled", "state = 'scheduled'", entry.c.source, entry.c.path)
+_partial_index("entry_hidden", "state = 'hidden'", entry.c.id)
 _partial_index("entry_expiry", "state = 'published' AND expires_at IS NOT NULL", entry.c.expires_at)
 Index("entry_stored", entry.c.stored_at)
 _partial_index("entry_link", "link_key IS NOT NULL", entry.c.link_key)

@@ -8,7 +8,21 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    TextClause,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    union,
+    update,
+)
 
 from aggregator.ids import FormatIds
 from aggregator.model import Content, CycleResult, read_content
@@ -93,6 +107,7 @@ class Membership:
 def record_cycle(writer: Writer, result: CycleResult) -> None:
     """Stores what a cycle did, and deletes old cycles."""
     counts = {name: value for name, value in asdict(result).items() if name not in ("seconds", "due", "notices")}
+    counts["stages"] = {stage: round(seconds, 6) for stage, seconds in result.stages}
     _insert_cycle(writer, result.seconds, counts, None)
 
 
@@ -166,7 +181,7 @@ def _problem_state(state: FileState) -> str:
 def count_rejected(connection: Connection) -> int:
     """How many files are rejected."""
     rejected = file.c.state.in_((FileState.REJECTED, FileState.DUPLICATE))
-    return connection.scalar(select(func.count()).select_from(file).where(rejected, file.c.problems.is_not(None))) or 0
+    return _count(connection, file, rejected, file.c.problems.is_not(None))
 
 
 def unread_files(connection: Connection, *, limit: int) -> list[tuple[str, str]]:
@@ -189,6 +204,25 @@ def count_entries(connection: Connection) -> dict[str, int]:
     rows = connection.execute(select(entry.c.state, func.count()).group_by(entry.c.state)).all()
     counts = {row[0]: row[1] for row in rows}
     return {str(state): counts.get(state, 0) for state in EntryState}
+
+
+def count_records(connection: Connection) -> dict[str, int]:
+    """How many records are in each state, except withdrawn ones, whose number only grows; and `feeds`, how many feeds
+    are published. Reads no large table from end to end."""
+    unfinished = file.c.problems.is_not(None), file.c.state == FileState.UNFINISHED
+    size = select(feed.c.size).where(feed.c.id == ALL_FEED)
+    return {
+        "published": connection.scalar(size) or 0,
+        "scheduled": _count(connection, entry, text("state = 'scheduled'")),
+        "hidden": _count(connection, entry, text("state = 'hidden'")),
+        "rejected": count_rejected(connection),
+        "unfinished": _count(connection, file, *unfinished),
+        "feeds": _count(connection, text("published_feeds")),
+    }
+
+
+def _count(connection: Connection, table: FromClause | TextClause, *where: ColumnElement[bool] | TextClause) -> int:
+    return connection.scalar(select(func.count()).select_from(table).where(*where)) or 0
 
 
 def find_by_id(connection: Connection, text: str) -> list[tuple[str, str]]:

@@ -331,7 +331,13 @@ def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
         update(file)
         .where(file.c.source == source.name, file.c.path == row.path)
         .values(
-            entry_id=row.holder_entry, state=FileState.READ, digest=b"", wanted_id=None, wanted_at=None, recheck=True
+            entry_id=row.holder_entry,
+            state=FileState.READ,
+            digest=b"",
+            wanted_id=None,
+            wanted_at=None,
+            recheck=True,
+            rejected_at=None,
         )
     )
 

@@ -104,6 +104,7 @@ file = Table(
     Column("ctime_ns", BigInteger),  # like `inode` not known in rows from before version 0004
     Column("inode", BigInteger),
     Column("wanted_at", BigInteger),  # since when it wants `wanted_id`
+    Column("rejected_at", BigInteger),  # since when it is rejected
     sqlite_with_rowid=False,
 )
 """What is known about each path."""

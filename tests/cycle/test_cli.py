@@ -29,6 +29,7 @@ COMMANDS = {
     "build": {"--config", "--json", "--now", "--strict", "--dry-run", "--accept-removals"},
     "check": {"--config", "--json", "--format"},
     "status": {"--config", "--json"},
+    "health": {"--config", "--json"},
     "feeds": {"--config", "--json", "--pin"},
     "preview": {"--config", "--json"},
     "explain": {"--config", "--json"},
@@ -322,7 +323,7 @@ def test_the_summary_is_the_only_data_and_has_its_shape(shop: Shop, call: Call) 
 def test_json_of_build_has_stable_keys(shop: Shop, call: Call) -> None:
     shop.record("a.md")
     names = "scanned new changed removed rejected feeds_written files_written seconds problems complete published"
-    names += " unwritten unreadable due notices"
+    names += " unwritten unreadable due notices stages"
     assert list(json.loads(call("build", "--json")[1])) == names.split()
 
 
@@ -639,7 +640,7 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
     )
     assert list(facts["last_cycle"]) == (
         "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published"
-        " unwritten unreadable".split()
+        " unwritten unreadable stages".split()
     )
     assert facts["entries"] == {"published": 2, "scheduled": 0, "hidden": 0, "withdrawn": 0}
     assert (facts["running"], facts["next_cycle"]) == (None, None)

@@ -28,6 +28,7 @@ from aggregator.store.database import Store, migrate, open_store
 from aggregator.store.indexes import metadata
 from aggregator.store.lease import read_holder
 from aggregator.store.schema import lease
+from aggregator.store.views import drop_views
 
 pytestmark = pytest.mark.both_databases
 
@@ -847,6 +848,7 @@ def test_migrations_make_the_tables_of_a_new_store(store_url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
         made = describe_schema(connection)
+        drop_views(connection)
         metadata.drop_all(connection)
         connection.execute(text("DROP TABLE alembic_version"))
         migrate(connection, "head")

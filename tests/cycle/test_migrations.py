@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,21 @@ def test_a_store_of_every_schema_is_upgraded_and_publishes_what_it_published(
     assert uids == [row["uid"] for row in sorted(tables["entry"], key=lambda row: row["id"])]
     site.close()
     assert site.run(NOON + 6 * HOUR).files_written == 0
+
+
+def test_an_upgraded_store_has_the_views_and_files_are_rejected_since_their_last_change(
+    make_site: Callable[..., SiteFolder], store_url: str
+) -> None:
+    tables = json.loads(RELEASED.read_bytes())
+    restore(store_url, "0006", tables)
+    site = make_site(store_url, CONFIG)
+    (rejected,) = [row for row in tables["file"] if row["state"] == 1]
+    changed_at = datetime.fromtimestamp((rejected["ctime_ns"] or rejected["mtime_ns"]) // 10**9, UTC)
+    with site.store.read() as connection:
+        (row,) = connection.execute(text("SELECT path, since FROM rejected_records"))
+        entries = connection.scalar(text("SELECT count(*) FROM published_entries"))
+    assert (row.path, row.since) == (rejected["path"], f"{changed_at:%Y-%m-%dT%H:%M:%SZ}")
+    assert entries == 18
 
 
 @pytest.mark.parametrize(

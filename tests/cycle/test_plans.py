@@ -10,6 +10,8 @@ import pytest
 from conftest import SiteFolder, at, record_text
 from sqlalchemy import event
 
+from aggregator.store.queries import count_records
+
 pytestmark = pytest.mark.both_databases
 
 CONFIG = """
@@ -112,6 +114,22 @@ def test_every_query_about_links_to_pages_uses_an_index(site: SiteFolder) -> Non
     site.remove("08.md")
     asked = statements(site, lambda: site.run(LATEST))
     assert any("UPDATE page_link SET url" in statement for statement in asked)
+    found = {statement: reads_whole_table(site, statement, values) for statement, values in asked.items()}
+    assert {statement: step for statement, step in found.items() if step} == {}
+
+
+def test_every_query_of_the_metrics_uses_an_index(site: SiteFolder) -> None:
+    fill(site)
+    site.record("draft.md", published=False)
+    site.run(NOON)
+
+    def count() -> None:
+        with site.store.read() as connection:
+            counts = count_records(connection)
+        assert counts == {"published": 33, "scheduled": 1, "hidden": 1, "rejected": 1, "unfinished": 0, "feeds": 2}
+
+    asked = statements(site, count)
+    assert len(asked) == 6
     found = {statement: reads_whole_table(site, statement, values) for statement, values in asked.items()}
     assert {statement: step for statement, step in found.items() if step} == {}
 

@@ -94,7 +94,7 @@ cli.main()
         ("worker", "Worker._run_cycle", "worker"),
         ("watch", "FolderWatch._watch_folders", "watch"),
         ("monitor", "_clock_offset", "monitor"),
-        ("service", "run_server", "HTTP"),
+        ("service", "run_servers", "HTTP"),
     ],
 )
 def test_a_thread_that_dies_ends_the_process_with_a_reason(shop: Shop, module: str, name: str, thread: str) -> None:
@@ -140,7 +140,7 @@ cli.main()
     service = shop.start(program=RUN + program)
     service.wait_until_done()
     eventually((shop.root / "seen").exists)
-    assert "lease" not in service.log
+    assert " lease" not in service.log
     shop.record("b.md", "New")
     eventually(lambda: "New" in service.titles())
 

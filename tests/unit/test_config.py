@@ -497,12 +497,6 @@ def test_what_is_wrong_is_named_with_its_place_its_value_and_what_to_do(problems
     ] == expected
 
 
-def test_an_unsupported_key_that_does_no_harm_is_a_warning_if_it_is_written(load: Any) -> None:
-    config = load("[output]\narchive = true\n[serve]\nadmin_port = 8001\n")
-    assert [(warning.line, warning.level) for warning in config.warnings] == [(4, "warning")]
-    assert all(GAP in str(warning) for warning in config.warnings)
-
-
 def test_all_problems_come_at_once_in_the_order_of_the_file(problems: Any) -> None:
     lines = problems(
         '[output]\nlimit = 0\npath = "../incoming/out"\n[websub]\nhub = "h.example"\n[site]\ntitel = "x"\n'
@@ -738,7 +732,7 @@ def test_every_key_of_the_contract_is_supported_or_named_as_unsupported(problems
     text = re.sub(r"^\[topics\.titles\].*", "", text, flags=re.MULTILINE)
     unsupported = {match[1]: line for line in problems(text) if (match := re.search(rf"'(\w+)' {GAP}", line))}
     assert unsupported.keys() == {
-        *("stylesheet", "feed_title", "remote_media", "cache", "admin_port", "dask"),
+        *("stylesheet", "feed_title", "remote_media", "cache", "dask"),
     }
     for key, line in unsupported.items():
         number = int(line.removeprefix("FILE:").partition(":")[0])

@@ -169,3 +169,13 @@ def test_flushing_a_blocked_stream_ends(monkeypatch: pytest.MonkeyPatch) -> None
     os.close(reading)  # ends the write that waits
     eventually(lambda: not log.handlers)
     os.close(writing)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_libraries_write_only_their_errors(form: str) -> None:
+    program = (
+        "import warnings\nwarnings.warn('old')\nlogging.getLogger('apscheduler.x').warning('missed')\n"
+        "logging.getLogger('some').error('broken')\nlog.info('ours')"
+    )
+    lines = run_program(program, form=form).stderr.splitlines()
+    assert ["broken" in lines[0], "ours" in lines[1], len(lines)] == [True, True, 2]

@@ -11,7 +11,16 @@ import pytest
 from commands import Shop
 
 POSTGRESQL = {"sqlalchemy.dialects.postgresql", "psycopg"}
-SERVICE = {"apscheduler", "watchfiles", "uvicorn", "uvloop", "httptools", "aggregator.service", "aggregator.serve"}
+SERVICE = {
+    "prometheus_client",
+    "apscheduler",
+    "watchfiles",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "aggregator.service",
+    "aggregator.serve",
+}
 READING = {"yaml", "frontmatter", "markdown_it", "nh3", "aggregator.parse.record"}
 RENDERING = {"feedgen", "lxml", "jinja2", "markupsafe", "aggregator.render"}
 SELDOM = {"alembic", "sqlalchemy.orm", "rich", "re2", "multiprocessing"}

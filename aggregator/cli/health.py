@@ -1,0 +1,88 @@
+"""`aggregator health`: whether a running service is well."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
+from aggregator.cli.printing import WRONG, print_data, print_line
+from aggregator.config import Config, partial_config
+from aggregator.errors import AggregatorError, ConfigError
+
+TIMEOUT_S = 10
+MAX_BYTES = 100_000
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - asked, not listened on
+
+
+@click.command
+@click.argument("url", required=False)
+@config_option
+@json_option
+def health(url: str | None, config_path: Path | None, *, as_json: bool) -> None:
+    """Ask a running service whether it is well: its /healthz, in one line. For Docker, cron and monitoring.
+
+    URL is where the service listens, such as http://127.0.0.1:8000/. By default the config says it.
+
+    Exits with 1 if the service is not well or does not answer.
+    """
+    probe = _probe_url(url or _own_url(config_path))
+    data = _ask(probe)
+    print_data(data, lambda shown: print_line(_line(shown)), as_json=as_json)
+    if data["status"] != "ok":
+        sys.exit(WRONG)
+
+
+def _own_url(path: Path | None) -> str:
+    """Where the service of this config listens. A config that is refused counts as far as it can be read: the service
+    may run with the last good one."""
+    try:
+        config: Config = load_config(path)
+    except ConfigError:
+        config = partial_config(path or DEFAULT_CONFIG, env=os.environ)
+    host, port = config.serve.host, config.serve.port
+    if not port:
+        raise AggregatorError("serve.port is 0, so the port is not known (name the URL: aggregator health URL)")
+    host = _EVERY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _probe_url(url: str) -> str:
+    """The URL of /healthz of the service at a URL, which may have a path in front of it."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise click.BadParameter(f"{url!r} is no http(s) URL", param_hint="URL")
+    return url if url.endswith("/healthz") else f"{url.rstrip('/')}/healthz"
+
+
+def _ask(url: str) -> dict[str, Any]:
+    """What the service says of itself, with `url`; `status` is `unreachable` if it says nothing."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through the proxy of the environment
+    try:
+        try:
+            with opener.open(url, timeout=TIMEOUT_S) as answer:
+                body = answer.read(MAX_BYTES)
+        except urllib.error.HTTPError as error:
+            with error:
+                body = error.read(MAX_BYTES)
+        facts = json.loads(body)
+        return {"url": url, **facts, "status": str(facts["status"])}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = getattr(error, "reason", error) if isinstance(error, OSError) else "the answer is not of this program"
+        return {"url": url, "status": "unreachable", "reason": f"no answer from {url}: {reason}"}
+
+
+def _line(data: dict[str, Any]) -> str:
+    details = [data.get("reason"), *data.get("warnings", ())]
+    if data.get("config") == "refused":
+        details.append("the config is refused; the last good one stays active")
+    if data["status"] == "ok" and data.get("last_success"):
+        details.insert(0, f"last cycle {data['last_success']}")
+    return ": ".join(filter(None, [data["status"], "; ".join(filter(None, details))]))

@@ -1,0 +1,365 @@
+"""What operators see of a running service: metrics, the admin port, `health`, the log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from commands import Running, Shop, eventually
+from loopback import make_app, running
+
+from aggregator import __version__
+from aggregator.serve.direct import is_direct
+from aggregator.service.notify import watchdog_s
+from aggregator.service.requests import CycleRequests
+from aggregator.stages import STAGES
+
+SERIES = {
+    "aggregator_build_info": ["version"],
+    "aggregator_cycles_total": ["result"],
+    "aggregator_cycle_seconds_count": [],
+    "aggregator_stage_seconds_count": ["stage"],
+    "aggregator_last_success_timestamp_seconds": [],
+    "aggregator_records": ["state"],
+    "aggregator_feeds": [],
+    "aggregator_documents_written_total": [],
+    "aggregator_oldest_unread_seconds": [],
+    "aggregator_websub_pings_total": ["result"],
+    "aggregator_http_requests_total": ["code"],
+}
+"""The metrics and the names of their labels."""
+
+PATCHED = """
+import sys, time
+from pathlib import Path
+from aggregator import cli
+from aggregator.pipeline import Pipeline
+sys.argv[1:] = ["run"]
+real = Pipeline.update_store
+def update_store(*arguments, **options):
+    {patch}
+    return real(*arguments, **options)
+Pipeline.update_store = update_store
+cli.main()
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path / "shop")
+    made.root.mkdir()
+    made.configure(schedule='every = "1h"')
+    yield made
+    made.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def samples(text: str) -> dict[str, float]:
+    """The value of each series, by its name with labels."""
+    return {name: float(value) for name, value in re.findall(r"^([a-z].*) (\S+)$", text, re.MULTILINE)}
+
+
+def metrics(service: Running) -> dict[str, float]:
+    reply = service.get("metrics")
+    assert reply.status == 200
+    return samples(reply.body.decode())
+
+
+# metrics
+
+
+def test_the_metrics_have_their_names_and_labels_and_no_others(shop: Shop) -> None:
+    service = shop.start("run")
+    service.wait_until_done()
+    reply = service.get("metrics")
+    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    found = {re.sub(r"_(bucket|sum)$", "_count", re.split(r"[{ ]", name)[0]) for name in samples(reply.body.decode())}
+    assert found == set(SERIES)
+    for name in samples(reply.body.decode()):
+        if not name.split("{")[0].endswith(("_bucket", "_sum")):
+            assert re.findall(r'(\w+)="', name) == SERIES[name.split("{")[0]], name
+
+
+def test_the_metrics_count_cycles_records_feeds_documents_and_responses(shop: Shop) -> None:
+    shop.record("a.md", topics=["AI"])
+    shop.record("b.md", publishedDateTime="2999-01-01T00:00:00Z")
+    shop.record("c.md", published=False)
+    shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
+    service = shop.start("run")
+    service.wait_until_done()
+    found = metrics(service)
+    assert found[f'aggregator_build_info{{version="{__version__}"}}'] == 1
+    states = {state: found[f'aggregator_records{{state="{state}"}}'] for state in ("published", "scheduled", "hidden")}
+    assert states == {"published": 1, "scheduled": 1, "hidden": 1}
+    assert found['aggregator_records{state="rejected"}'] == 1
+    assert found['aggregator_records{state="unfinished"}'] == 0
+    assert found["aggregator_feeds"] == 2
+    assert found["aggregator_documents_written_total"] == len(shop.files(shop.output)) - 2  # the manifest and the lock
+    cycles = found['aggregator_cycles_total{result="ok"}']
+    assert cycles >= 1
+    assert found['aggregator_cycles_total{result="failed"}'] == 0
+    assert {found[f'aggregator_stage_seconds_count{{stage="{stage}"}}'] for stage in STAGES} == {cycles}
+    assert found["aggregator_oldest_unread_seconds"] == 0
+    service.get("nothing")
+    assert metrics(service)['aggregator_http_requests_total{code="404"}'] == 1
+    shop.record("d.md", topics=["AI"])
+    eventually(lambda: metrics(service)['aggregator_records{state="published"}'] == 2)
+
+
+def test_the_stages_of_a_cycle_take_its_whole_time(shop: Shop) -> None:
+    for number in range(50):
+        shop.record(f"{number}.md", topics=["AI"])
+    result = json.loads(shop.run("build", "--json").stdout)
+    assert [*result["stages"]] == list(STAGES)
+    assert all(seconds > 0 for seconds in result["stages"].values())
+    assert sum(result["stages"].values()) == pytest.approx(result["seconds"], abs=0.02)
+
+
+def test_a_failed_cycle_is_counted_and_its_changes_stay_unread(shop: Shop) -> None:
+    shop.incoming.rmdir()
+    service = shop.start("run")
+    eventually(lambda: metrics(service)['aggregator_cycles_total{result="failed"}'] >= 1)
+    found = metrics(service)
+    assert found['aggregator_cycles_total{result="ok"}'] == 0
+    assert found["aggregator_last_success_timestamp_seconds"] == 0
+    assert found["aggregator_oldest_unread_seconds"] > 0
+    shop.incoming.mkdir()
+    eventually(lambda: metrics(service)["aggregator_oldest_unread_seconds"] == 0)
+    assert metrics(service)["aggregator_last_success_timestamp_seconds"] > 1_700_000_000
+
+
+def test_what_was_taken_is_unread_until_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 200.0, 300.0, 400.0])
+    monkeypatch.setattr("aggregator.service.requests.time.monotonic", lambda: next(clock))
+    requests = CycleRequests()
+    requests.add({})  # scans nothing
+    assert requests.oldest_s() == 0
+    requests.add({"": ["a.md"]})
+    requests.take()
+    requests.add({"": ["b.md"]})
+    assert requests.oldest_s() == 200
+    requests.finish()
+    assert requests.oldest_s() == 200
+
+
+# who may see them
+
+
+@pytest.mark.parametrize(
+    ("fields", "version"),
+    [
+        *[({name: "x"}, "1.1") for name in ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP")],
+        ({"CF-Connecting-IP": "1.2.3.4"}, "1.1"),
+        *[({"Host": host}, "1.1") for host in ("feeds.example.org", "127.0.0.1.example.org", "10.0.0.1:8000", "", "[")],
+        ({}, "1.0"),
+    ],
+)
+def test_a_request_that_a_proxy_may_have_forwarded_is_not_direct(fields: dict[str, str], version: str) -> None:
+    headers = {"host": "127.0.0.1:8000"} | {name.lower(): value for name, value in fields.items()}
+    assert not is_direct([(name.encode(), value.encode()) for name, value in headers.items()], version)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "LOCALHOST:80", "[::1]:8000", "127.0.0.2"])
+def test_a_request_to_this_machine_is_direct(host: str) -> None:
+    assert is_direct([(b"accept", b"*/*"), (b"host", host.encode())], "1.1")
+
+
+def test_private_pages_are_shown_to_direct_requests_on_loopback_only() -> None:
+    app = make_app(None)
+    app.private["/metrics"] = lambda: (200, b"text/plain", b"numbers")
+    with running(app) as client:
+        assert client.get("/metrics").status_code == 404
+        app.shows_private = True
+        assert client.get("/metrics").text == "numbers"
+        assert client.get("/metrics").headers["cache-control"] == "no-store"
+        assert client.get("/metrics", headers={"Via": "1.1 proxy"}).status_code == 404
+        assert client.get("/healthz", headers={"Via": "1.1 proxy"}).status_code == 200
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_the_admin_port_has_metrics_and_probes_and_no_feeds(shop: Shop, command: str) -> None:
+    port = free_port()
+    shop.configure(serve=f'host = "0.0.0.0"\nport = 0\nadmin_port = {port}')
+    shop.record("a.md")
+    shop.run("build")
+    service = shop.start(command)
+    main = httpx.Client(base_url=service.url.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
+    admin = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+    with main, admin:
+        eventually(lambda: main.get("/healthz").status_code == 200)
+        assert main.get("/metrics").status_code == 404
+        assert samples(admin.get("/metrics").text)["aggregator_build_info{" + f'version="{__version__}"' + "}"] == 1
+        assert admin.get("/metrics", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 200
+        assert admin.get("/healthz").json()["status"] == "ok"
+        assert admin.get("/readyz").status_code == 200
+        assert [admin.get(path).status_code for path in ("/", "/all/rss.xml", "/nothing")] == [404, 404, 404]
+        assert admin.post("/metrics").status_code == 405
+    assert service.end()[0] == 0
+
+
+def test_an_admin_port_in_use_is_refused(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        shop.configure(serve=f"port = 0\nadmin_port = {port}")
+        done = shop.run("run")
+    assert done.returncode == 2
+    expected = f"error: 127.0.0.1:{port} is in use (stop the other program or set serve.admin_port)"
+    assert done.stderr.splitlines()[-1] == expected
+
+
+# health
+
+
+def health(shop: Shop, *arguments: str) -> tuple[int, str]:
+    done = shop.run("health", *arguments)
+    return done.returncode, done.stdout.strip() or done.stderr.strip()
+
+
+def test_health_asks_the_service_of_the_config_or_of_a_url(shop: Shop) -> None:
+    port = free_port()
+    shop.configure(serve=f'host = "0.0.0.0"\nport = {port}')
+    assert health(shop) == (
+        1,
+        f"unreachable: no answer from http://127.0.0.1:{port}/healthz: [Errno 111] Connection refused",
+    )
+    service = shop.start("run")
+    eventually(lambda: health(shop)[0] == 0)
+    code, line = health(shop)
+    assert (code, line[:15], line.count("\n")) == (0, "ok: last cycle ", 0)
+    for url in (f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/healthz"):
+        assert health(shop, url)[0] == 0
+    data = json.loads(shop.run("health", "--json").stdout)
+    assert (data["status"], data["url"]) == ("ok", f"http://127.0.0.1:{port}/healthz")
+    shop.config.write_text(shop.config.read_text() + "[site\n")
+    eventually(lambda: "the config is refused" in health(shop)[1])
+    assert health(shop)[0] == 0
+    shop.incoming.rmdir()
+    eventually(lambda: health(shop)[0] == 1)
+    assert "a records folder cannot be read" in health(shop)[1]
+    service.end()
+
+
+def test_health_cannot_know_a_port_that_the_system_chooses(shop: Shop) -> None:
+    assert health(shop) == (2, "error: serve.port is 0, so the port is not known (name the URL: aggregator health URL)")
+    assert health(shop, "feeds.example.org")[0] == 2
+
+
+def test_health_is_1_for_a_url_of_another_program(shop: Shop) -> None:
+    with running(make_app(None, health=lambda: (True, {}))) as client:
+        assert health(shop, str(client.base_url)) == (
+            1, f"unreachable: no answer from {str(client.base_url).rstrip('/')}/healthz: the answer is not of this program",
+        )  # fmt: skip
+
+
+# the log
+
+
+def test_the_service_says_at_the_start_what_it_reads_writes_and_serves(shop: Shop) -> None:
+    service = shop.start("run")
+    first = eventually(lambda: service.log).splitlines()[0]
+    for text in (
+        f"INFO aggregator {__version__} starts: config {shop.config}; store {shop.data}/aggregator.db;",
+        f"records {shop.incoming}; output {shop.output}; URL http://127.0.0.1:8000/; listens on {service.url};",
+        f"metrics {service.url}metrics",
+    ):
+        assert text in first
+
+
+def test_a_cycle_has_one_line_with_the_time_of_each_stage(shop: Shop) -> None:
+    shop.record("a.md")
+    service = shop.start("run")
+    service.wait_until_done()
+    (line,) = eventually(lambda: [line for line in service.log.splitlines() if "scanned 1, new 1" in line])
+    times = r", ".join(rf"{stage} \d+\.\d\d" for stage in STAGES)
+    assert re.search(rf"\+00:00 INFO .*, \d+\.\d\d s \({times}\)$", line)
+
+
+# systemd
+
+
+class Supervisor:
+    """Receives what a service sends to systemd."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)
+        self.lines: list[str] = []
+
+    def read(self) -> list[str]:
+        """Everything so far."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.lines += self._socket.recv(4096).decode().split("\n")
+        return self.lines
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def supervisor(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    folder = tempfile.mkdtemp(prefix="notify-")  # the path of a socket is short
+    made = Supervisor(Path(folder, "socket"))
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{folder}/socket")
+    yield made
+    made.close()
+    shutil.rmtree(folder)
+
+
+def test_systemd_is_told_when_the_service_is_ready_alive_and_stopping(
+    shop: Shop, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    service = shop.start("run")
+    eventually(lambda: "READY=1" in supervisor.read())
+    service.wait_until_done()
+    eventually(lambda: supervisor.read().count("WATCHDOG=1") > 4)
+    eventually(lambda: any(line.startswith("STATUS=ok: last cycle ") for line in supervisor.read()))
+    assert "STOPPING=1" not in supervisor.read()
+    service.end()
+    assert "STOPPING=1" in supervisor.read()
+
+
+def test_the_watchdog_gets_no_ping_while_a_cycle_hangs(
+    shop: Shop, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    patch = "while Path('hang').exists(): time.sleep(0.01)"
+    (shop.root / "hang").touch()
+    service = shop.start(program=PATCHED.format(patch=patch))
+
+    def pings_stopped() -> bool:
+        supervisor.read()
+        supervisor.lines.clear()
+        eventually(lambda: sum(line.startswith("STATUS=") for line in supervisor.read()) >= 3)
+        return "WATCHDOG=1" not in supervisor.lines
+
+    eventually(pings_stopped)
+    (shop.root / "hang").unlink()
+    eventually(lambda: "WATCHDOG=1" in supervisor.read())
+    service.end()
+
+
+def test_a_watchdog_for_another_process_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "20000000")
+    assert watchdog_s() == 20
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert watchdog_s() is None
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    assert watchdog_s() == 20
+    monkeypatch.setenv("WATCHDOG_USEC", "soon")
+    assert watchdog_s() is None
