@@ -36,7 +36,7 @@ class FileContext:
 
 NOTHING_SAID = FileContext()
 BUNDLE_PAGE = "index.md"
-"""The name that wins if a folder has several index files, except over `index.org` and the like, which hardly any has."""
+"""The name that wins if a folder has several index files, except over `index.org` and the like."""
 
 
 @dataclass(slots=True)
