@@ -34,13 +34,13 @@ def excerpt_text(
 ) -> str:
     """The plain text of the excerpt of a body, or an empty string. `expand` gives a part of it without template tags.
 
-    It ends at the `separator`, else at `<!-- more -->`, else it is the first paragraph with text that is neither a
-    heading nor code. In Jekyll it is the whole body if that lacks the separator. An empty separator disables excerpts.
+    It ends at the `separator` or, as in Jekyll, with the body if that has none; without a separator at `<!-- more -->`,
+    else it is the first paragraph with text that is neither a heading nor code. An empty separator disables excerpts.
     `is_html`: there is no Markdown.
     """
     if separator == "":
         return ""
-    if separator and separator.strip() and (separator in body or layout == "jekyll"):
+    if separator and separator.strip():
         end = len(body.partition(separator)[0])
     elif more := _MORE.search(body):
         end = more.start()
@@ -51,6 +51,11 @@ def excerpt_text(
         return cut_text(plain_text(start), MAX_SUMMARY)
     texts = [text for _, text in _blocks(start + _definitions(start, body, expand), layout)]
     return cut_text(" ".join(filter(None, texts)), MAX_SUMMARY)
+
+
+def has_more(body: str) -> bool:
+    """Whether the body says where its excerpt ends."""
+    return _MORE.search(body) is not None
 
 
 def markdown_text(text: str) -> str:

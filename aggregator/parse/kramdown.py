@@ -159,16 +159,17 @@ def _read_list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 def add_tables(parser: MarkdownIt) -> None:
     """Lines with a `|` each are a table, even without a head."""
-    parser.block.ruler.before("table", "headless_table", _read_table)
+    parser.block.ruler.before("paragraph", "headless_table", _read_table)
 
 
 def _read_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    if silent or state.level or (start and not state.isEmpty(start - 1)) or state.is_code_block(start):
+    follows_block = state.tokens and state.tokens[-1].nesting != 1 and not state.isEmpty(start - 1)
+    if silent or follows_block:
         return False
     rows: list[list[str]] = []
     left, last = MAX_CELLS, start
-    while last < end and not state.isEmpty(last):
-        line = state.src[state.bMarks[last] : state.eMarks[last]].strip()
+    while last < end and not state.isEmpty(last) and state.sCount[last] >= state.blkIndent:
+        line = state.src[state.bMarks[last] + state.tShift[last] : state.eMarks[last]].strip()
         is_separator = _SEPARATOR.fullmatch(line) is not None and "-" in line
         cells = [] if is_separator else _cells(line, left)
         left -= len(cells)

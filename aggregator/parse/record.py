@@ -21,7 +21,7 @@ from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
 from aggregator.parse.bounds import MAX_SUMMARY
 from aggregator.parse.cascade import NO_CONTEXT, CascadeError, PageContext, inherit_values, read_cascade
-from aggregator.parse.excerpt import markdown_text
+from aggregator.parse.excerpt import has_more, markdown_text
 from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError, unique_topics
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Value
@@ -234,7 +234,7 @@ def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Sou
     link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
     path_url = http_url(path) if path else None
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
-    summary = _stated_summary(fields, source)
+    summary = _stated_summary(fields, body, source)
     if not summary:
         known = _known_at_start(title, published, body, file.path, source)
         summary = body.excerpt(fields.excerpt_separator(), known)
@@ -259,10 +259,12 @@ def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Sou
     return _FileFields(content, published, expires, updated, updated_place, None if path_url else path)
 
 
-def _stated_summary(fields: Fields, source: Source) -> str:
-    """The stated summary. In Hugo, a summary is Markdown and a description is text."""
+def _stated_summary(fields: Fields, body: RecordBody, source: Source) -> str:
+    """The stated summary. In Hugo a `summary`, which is Markdown, gives way to a marker in the body."""
     summary = fields.text("summary", MAX_SUMMARY)
-    return markdown_text(summary) if source.layout == "hugo" and fields.key("summary") == "summary" else summary
+    if source.layout != "hugo" or not summary or fields.key("summary") != "summary":
+        return summary
+    return "" if has_more(body.text) else markdown_text(summary)
 
 
 def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Source) -> tuple[Content, datetime | None]:

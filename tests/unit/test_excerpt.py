@@ -60,6 +60,12 @@ def test_in_hugo_a_stated_summary_is_markdown_and_a_description_is_text() -> Non
     assert hugo("title = 'T'\ndescription = 'Said *here*.'").content.summary == "Said *here*."
 
 
+def test_in_hugo_a_marker_in_the_body_comes_before_a_stated_summary() -> None:
+    body = "One.\n\nTwo.\n\n<!--more-->\n\nThree."
+    assert hugo("title = 'T'\nsummary = 'Said.'", body).content.summary == "One. Two."
+    assert hugo("title = 'T'\ndescription = 'Said.'", body).content.summary == "Said."
+
+
 @pytest.mark.parametrize("name", ["2026-05-20-a.html", "2026-05-20-a.HTM"])
 def test_a_post_in_html_is_no_markdown(name: str) -> None:
     body = "<h1>Head</h1>\n<div>\n\n    <p>*Text*</p>\n\n</div>"

@@ -113,6 +113,12 @@ def test_no_other_class_is_kept() -> None:
             ),
         ),
         ("a `|` b", "<p>a <code>|</code> b</p>"),
+        ("## One | two", "<h2>One | two</h2>"),
+        ("# One\ntwo | three", "<h1>One</h1>\n<p>two | three</p>"),
+        (
+            "> one | two",
+            "<blockquote>\n<table>\n<tbody>\n<tr>\n<td>one</td>\n<td>two</td>\n</tr>\n</tbody>\n</table>\n</blockquote>",
+        ),
     ],
 )
 def test_what_only_kramdown_reads(text: str, expected: str) -> None:
