@@ -92,6 +92,8 @@ def read_blocks(text: str, layout: Layout) -> Iterator[Block]:
     parser, env = _parser_for(text, layout), dict[str, object]()
     tokens: list[Token] = []
     parser.block.parse(text, parser, env, tokens)
+    if layout != "plain":
+        _drop_attributes(tokens)
     start = 0
     for index, token in enumerate(tokens):
         if token.level == 0 and token.nesting != 1 and token.type != "inline":
@@ -273,7 +275,12 @@ def _add_heading_attributes(parser: MarkdownIt) -> None:
 
 
 def _drop_heading_attributes(state: StateCore) -> None:
-    for heading, line in zip(state.tokens, state.tokens[1:], strict=False):
+    _drop_attributes(state.tokens)
+
+
+def _drop_attributes(tokens: Sequence[Token]) -> None:
+    """Takes the attribute lists out of headings."""
+    for heading, line in zip(tokens, tokens[1:], strict=False):
         if heading.type == "heading_open" and line.content.endswith("}"):
             text, brace, attributes = line.content[:-1].rpartition("{")
             if brace and not text.endswith("\\") and _are_attributes(attributes):
