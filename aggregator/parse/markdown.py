@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import takewhile
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
@@ -90,14 +91,14 @@ def render_line(text: str) -> str:
 def read_blocks(text: str, layout: Layout) -> Iterator[Block]:
     """The blocks of a Markdown text without footnotes; what is in a line is not parsed yet. Raises CostlyError."""
     parser, env = _parser_for(text, layout), dict[str, object]()
-    tokens: list[Token] = []
-    parser.block.parse(text, parser, env, tokens)
-    if layout != "plain":
-        _drop_attributes(tokens)
+    state = StateCore(text, parser, env)
+    rules = zip(parser.core.ruler.get_active_rules(), parser.core.ruler.getRules(""), strict=True)
+    for _, rule in takewhile(lambda named: named[0] != "budget", rules):
+        rule(state)
     start = 0
-    for index, token in enumerate(tokens):
+    for index, token in enumerate(state.tokens):
         if token.level == 0 and token.nesting != 1 and token.type != "inline":
-            block = Block(tokens[start].type.removesuffix("_open"), tokens[start : index + 1], parser, env)
+            block = Block(state.tokens[start].type.removesuffix("_open"), state.tokens[start : index + 1], parser, env)
             start = index + 1
             if block.type != "footnote_reference":
                 yield block

@@ -29,7 +29,7 @@ SHOWN = {"body_base": "https://example.org/"}
         ("## Why {#why}\n\n{{< note >}}\n*in*\n{{< /note >}}\n\nText.", "in"),
         ("- [x] done\n- [ ] open", "☑ done ☐ open"),
         ("<!-- a note\n\n*not* shown -->\n\nText &amp; <x-y>more</x-y> `List<T>`<br>b.", "Text & more List<T> b."),
-        ("# Head\n\nOne.\n\nTwo.\n\n<!--more-->\n\nThree.", "Head One. Two."),
+        ("# Head {#x}\n\nOne.\n\nTwo.\n\n<!--more-->\n\nThree.", "Head One. Two."),
         ("One {{</* a */>}}.", "One {{< a >}}."),
     ],
 )
@@ -47,6 +47,7 @@ def test_a_summary_has_text_and_nothing_else_of_the_start(body: str, summary: st
         ("Text\n# Heading\nmore.\n\nNext.", "Text more."),
         ("*[HTML]: Hyper Text\n\n{: .lead}\nThe HTML.[^a]\n\n[^a]: b", "The HTML."),
         ("One.\n  \nTwo.\n\nThree.", "One. Two."),
+        ("* {:.x} one\n* two", "one two"),
         ("{% raw %}`${{ a }}`{% endraw %} b.", "${{ a }} b."),
         ("| a | b |\n| c | d |", "a b c d"),
     ],
