@@ -276,12 +276,7 @@ def _add_heading_attributes(parser: MarkdownIt) -> None:
 
 
 def _drop_heading_attributes(state: StateCore) -> None:
-    _drop_attributes(state.tokens)
-
-
-def _drop_attributes(tokens: Sequence[Token]) -> None:
-    """Takes the attribute lists out of headings."""
-    for heading, line in zip(tokens, tokens[1:], strict=False):
+    for heading, line in zip(state.tokens, state.tokens[1:], strict=False):
         if heading.type == "heading_open" and line.content.endswith("}"):
             text, brace, attributes = line.content[:-1].rpartition("{")
             if brace and not text.endswith("\\") and _are_attributes(attributes):
