@@ -13,7 +13,7 @@ from hashlib import blake2b
 from aggregator.errors import ShortageError
 from aggregator.index_files import listed_filter
 from aggregator.parse.cascade import NO_CONTEXT, PageContext
-from aggregator.parse.hugo import file_language, read_index_name
+from aggregator.parse.hugo import INDEX_INITIALS, file_language, read_index_name
 from aggregator.parse.page_path import language_key
 from aggregator.parse.section import NO_SECTION, Section
 from aggregator.paths import ABSENT, Folder, escape_name, unescape_path
@@ -35,6 +35,8 @@ class FileContext:
 
 
 NOTHING_SAID = FileContext()
+BUNDLE_PAGE = "index.md"
+"""The name that wins if a folder has several index files, except over `index.org` and the like."""
 
 
 @dataclass(slots=True)
@@ -51,32 +53,47 @@ class IndexFiles:
 
     def __init__(self, source: Source, folder: Folder, read_section: ReadSection) -> None:
         self._source, self._folder, self._read_section = source, folder, read_section
+        self._by_key: dict[tuple[str, str, bool | None], FileContext] = {}
         self._by_folder: dict[str, _Indexes] = {}
         self._by_section: dict[tuple[str, str], tuple[Section | Problem, bytes]] = {}
         self._is_listed = listed_filter(source)
 
     def context(self, path: str) -> FileContext:
         """What they say about the file at the escaped `path`."""
-        name = read_index_name(unescape_path(path.rpartition("/")[2]), self._source.known_languages)
-        language = language_key(file_language(path, self._source.known_languages), self._source.language)
-        folders = [self._indexes(folder) for folder in _folders_of(path)]
-        for indexes in folders:
+        folder, slash, name = path.rpartition("/")
+        languages = self._source.known_languages
+        index = read_index_name(unescape_path(name), languages) if name[0] in INDEX_INITIALS else None
+        language = file_language(name, languages)
+        key = folder + slash, language, index and index.is_section
+        if name == BUNDLE_PAGE:  # the usual case, and its folder need not be listed
+            return self._page_context(key[0], language)
+        context = self._cached(key)
+        return self._page_context(key[0], language) if context.bundle == path else context
+
+    def _cached(self, key: tuple[str, str, bool | None]) -> FileContext:
+        if key not in self._by_key:
+            self._by_key[key] = self._context(*key)
+        return self._by_key[key]
+
+    def _page_context(self, folder: str, suffix: str) -> FileContext:
+        """What is said about the page of the bundle in a folder: the same as about a page beside that folder."""
+        if not folder:
+            return NOTHING_SAID
+        above, slash, _ = folder[:-1].rpartition("/")
+        return self._cached((above + slash, suffix, None))
+
+    def _context(self, folder: str, suffix: str, is_section: bool | None) -> FileContext:
+        """What is said about a file in a folder, whose name ends in the language `suffix`. `is_section`: of an index
+        file, whether it is `_index`."""
+        language = language_key(suffix, self._source.language)
+        for indexes in map(self._indexes, _folders_down_to(folder)):
             if indexes.problem is not None:
                 return FileContext(problem=indexes.problem)
             if indexes.leaves:
                 bundle = indexes.leaves.get(language) or min(indexes.leaves.values())
-                if bundle != path or indexes is not folders[-1]:
-                    return FileContext(bundle=bundle, token=_hash(b"bundle", bundle.encode()))
-        if name is not None and name.is_section:
-            return NOTHING_SAID  # a list of pages is never published
-        above = folders[:-1] if name is not None else folders
-        # in each folder, the file in the language of the page is nearest to it
-        sections = [
-            path
-            for indexes in above
-            for name, path in sorted(indexes.sections.items(), key=lambda item: (item[0] == language, item))
-        ]
-        return self._inherited(sections, language)
+                return FileContext(bundle=bundle, token=_hash(b"bundle", bundle.encode()))
+        # a list of pages is never published
+        return NOTHING_SAID if is_section else self._inherited(_folders_down_to(folder), language)
 
     def problem(self, path: str) -> Problem | None:
         """Why it is unknown what the `_index` file at the escaped `path` says about the pages below it."""
@@ -86,8 +103,14 @@ class IndexFiles:
         section, _ = self._section(path, language_key(name.language, self._source.language))
         return section if isinstance(section, Problem) else None
 
-    def _inherited(self, sections: list[str], language: str) -> FileContext:
-        """What sections, the highest one first, say about pages in `language`."""
+    def _inherited(self, folders: list[str], language: str) -> FileContext:
+        """What the sections in these folders, the highest one first, say about pages in `language`."""
+        # in each folder, the file in the language of the page is nearest to it
+        sections = [
+            path
+            for indexes in map(self._indexes, folders)
+            for name, path in sorted(indexes.sections.items(), key=lambda item: (item[0] == language, item))
+        ]
         cascades, draft, said, slugs = [], None, list[bytes](), list[tuple[int, str]]()
         for path in sections:
             section, raw = self._section(path, language)
@@ -136,7 +159,7 @@ class IndexFiles:
         with self._folder.list(folder) as entries:
             for entry in entries:
                 name = entry.name
-                if name[0] in "_iI" and read_index_name(name, self._source.known_languages):
+                if name[0] in INDEX_INITIALS and read_index_name(name, self._source.known_languages):
                     if entry.is_symlink():
                         try:
                             self._folder.resolve(f"{folder}/{name}" if folder else name, self._is_listed)
@@ -147,9 +170,9 @@ class IndexFiles:
                     yield name
 
 
-def _folders_of(path: str) -> list[str]:
-    """The folders above an escaped path, each with a slash at its end, that of the source first."""
-    parts = path.split("/")[:-1]
+def _folders_down_to(folder: str) -> list[str]:
+    """A folder, which ends with a slash, after the folders above it, the one of the source (empty) first."""
+    parts = folder.split("/")[:-1]
     return ["".join(f"{part}/" for part in parts[:count]) for count in range(len(parts) + 1)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
 from aggregator import ingest
 from aggregator.ingest import Batch, CheckStop, Outcome
@@ -20,19 +21,19 @@ def hang() -> None:
     pow(3, 1 << 34)
 
 
-def wait(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
+def wait(raw: bytes, file: SourceFile, source: Source, digest: bytes, *context: Any) -> Record | Rejection:
     """What parsing makes of a file, after a minute without work."""
     time.sleep(60)
-    return _parse_file(raw, file, source, digest)
+    return _parse_file(raw, file, source, digest, *context)
 
 
-def parse(raw: bytes, file: SourceFile, source: Source, digest: bytes) -> Record | Rejection:
+def parse(raw: bytes, file: SourceFile, source: Source, digest: bytes, *context: Any) -> Record | Rejection:
     """What parsing makes of a file, as if there were texts that take it minutes, or that crash it."""
     if SLOW in raw:
         hang()
     if CRASHING in raw:
         os.kill(os.getpid(), signal.SIGKILL)
-    return _parse_file(raw, file, source, digest)
+    return _parse_file(raw, file, source, digest, *context)
 
 
 def read(source: Source, batch: Batch, _check_stop: CheckStop | None = None) -> list[Outcome]:

@@ -33,6 +33,10 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _TOKEN = re.compile(r":([a-z]+)")
 
 
+INDEX_INITIALS = "_iI"
+"""Characters that the names of index files can begin with."""
+
+
 class IndexName(NamedTuple):
     """What the name of an index file says."""
 
@@ -42,6 +46,8 @@ class IndexName(NamedTuple):
 
 def read_index_name(name: str, languages: Collection[str]) -> IndexName | None:
     """What the name of a file says, if it is an index file: `index.md`, `_index.de.md`, `_index.html`."""
+    if name[0] not in INDEX_INITIALS:
+        return None
     stem, *between, extension = name.lower().split(".") if "." in name else (name, "")
     if stem not in ("index", "_index") or extension not in _EXTENSIONS or len(between) > 1:
         return None
@@ -53,7 +59,10 @@ def read_index_name(name: str, languages: Collection[str]) -> IndexName | None:
 
 def file_language(path: str, languages: Collection[str]) -> str:
     """The language that the name of a file ends in, as written; empty if it is none of `languages`."""
-    name, dot, ending = posixpath.basename(posixpath.splitext(path)[0]).rpartition(".")
+    name = path.rpartition("/")[2]
+    if name.count(".") < 2:
+        return ""
+    name, dot, ending = posixpath.splitext(name)[0].rpartition(".")
     return ending if dot and name and ending.lower() in map(str.lower, languages) else ""
 
 

@@ -15,6 +15,7 @@ from aggregator.cli.check import Place, check_records
 from aggregator.cli.explain import explain_record
 from aggregator.ingest import ingest_batch
 from aggregator.model import SourceFile
+from aggregator.scan import path_locator
 
 CONFIG = """
 [records]
@@ -261,6 +262,17 @@ def test_check_tells_a_broken_index_file_once(site: SiteFolder) -> None:
 
     assert len(lines) == 1
     assert "lab/_index.md:3:10: 'cascade' is not a map" in lines[0]
+
+
+def test_the_watch_reports_index_files_that_are_not_included(site: SiteFolder) -> None:
+    blog = Blog(site, watching=False)
+    blog.write("lab/_index.html", "---\ncascade: {draft: true}\n---\n")
+    blog.write("lab/other.html", "<p>\n")
+    locate = path_locator(site.load_config().sources[0])
+    root = os.path.realpath(site.incoming)
+
+    assert locate(f"{root}/lab/_index.html") == "lab/_index.html"
+    assert locate(f"{root}/lab/other.html") is None
 
 
 def test_a_linked_index_file_counts_only_if_it_is_inside_the_folder(site: SiteFolder) -> None:
