@@ -60,6 +60,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "path": (),
         "slug": (),
         "excerpt_separator": (),
+        "templates": (),
     },
     "jekyll": {
         "title": ("title",),
@@ -88,6 +89,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "path": ("permalink",),
         "slug": ("slug",),
         "excerpt_separator": ("excerpt_separator",),
+        "templates": ("render_with_liquid",),
     },
     "hugo": {
         "title": ("title", "linkTitle"),
@@ -120,6 +122,7 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "path": ("url", "path"),
         "slug": ("slug",),
         "excerpt_separator": (),
+        "templates": (),
     },
 }
 FIELDS = tuple(PRESETS["smartable"])

@@ -273,6 +273,11 @@ class Fields:
         """The key that states `field`; its own name if none does."""
         return self._find(field)[0]
 
+    def has_templates(self) -> bool:
+        """Whether the template language of the site is read in the body."""
+        _, value = self._find("templates")
+        return value is None or meaning(value.value) is not False
+
     def place(self, field: str) -> tuple[int, int]:
         """Line and column of the value of `field`, 0 without one."""
         _, value = self._find(field)

@@ -178,7 +178,7 @@ def _make_record(
     is_toml: bool,
 ) -> Record:
     """The record. `own` has the fields without those of cascades, if there are any: they do not identify a rename."""
-    body = RecordBody(body_text, text, file.path, source)
+    body = RecordBody(body_text, text, file.path, source, has_templates=fields.has_templates())
     stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
     if source.layout != "plain" or source.topics or (source.link_template and content.link is None):

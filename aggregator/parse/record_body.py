@@ -19,7 +19,8 @@ class RecordBody:
     `known` are the fields of the record that its templates can show, by the names that they have there.
     """
 
-    def __init__(self, body: str, file_text: str, path: str, source: Source) -> None:
+    def __init__(self, body: str, file_text: str, path: str, source: Source, *, has_templates: bool) -> None:
+        self._has_templates = has_templates
         self._file_text = file_text
         self._path = path
         self._source = source
@@ -65,6 +66,8 @@ class RecordBody:
         return before if before.isspace() else ""
 
     def _expand(self, text: str, known: Mapping[str, object]) -> Expanded:
+        if not self._has_templates:
+            return Expanded(text, ())
         if self._source.layout == "hugo":
             return expand_shortcodes(text, known)
         if self._source.layout == "jekyll" and ("{{" in text or "{%" in text):

@@ -93,7 +93,7 @@ def trace_record(
     seen, own = made[-1].seen, made[-1].own
     values = _values(outcome, own) if isinstance(outcome, Record) else {}
     traces = [
-        _trace(field, key, _flag(value) if field in FLAGS else values.get(field), value)
+        _trace(field, key, _flag(value) if field in (*FLAGS, "templates") else values.get(field), value)
         for field, (key, value) in seen.items()
         if field != "visibility" or hides_page((key, value))
     ]

@@ -231,6 +231,13 @@ def test_liquid_and_markdown_together(body: str, html: str | None) -> None:
         assert shown.startswith("<p>It is T of 2026 at <a ")
 
 
+def test_a_post_can_say_that_it_has_no_liquid() -> None:
+    record = post("render_with_liquid: false", "Write {{ x }} and {% if %}.")
+
+    assert record.body_html == "<p>Write {{ x }} and {% if %}.</p>"
+    assert (record.content.summary, record.warnings) == ("Write {{ x }} and {% if %}.", ())
+
+
 def test_the_summary_knows_title_and_date_of_the_path() -> None:
     assert post(body="{{ page.title }}, {{ page.date | date: '%d.%m.' }}").content.summary == "First, 05.01."
 
