@@ -58,6 +58,8 @@ class HugoAuthor(Author):
             "params": ["{x: 1}"],
             "lastmod": ["2026-02-20"],
         }
+        if not section:  # what hides the home page hides the site
+            values = {key: values[key] for key in ("tags", "categories", "description", "params", "lastmod")}
         maps = []
         for _ in range(pick.randint(0, 2)):
             keys = pick.sample(sorted(values), pick.randint(1, 2))
