@@ -54,7 +54,6 @@ class HugoAuthor(Author):
             "title": ["From above"],
             "description": ["Described above"],
             "date": ["2026-01-20", FUTURE],
-            "slug": ["from-above"],
             "params": ["{x: 1}"],
             "lastmod": ["2026-02-20"],
         }
@@ -81,7 +80,7 @@ class HugoAuthor(Author):
             target = pick.choice(["", "", "", *targets])
             maps.append("{" + ", ".join(([f"target: {target}"] if target else []) + lines) + "}")
         front = [("title", "A list")]
-        if pick.random() < 0.1:
+        if section and pick.random() < 0.1:
             front.append(("draft", "true"))
         if len(maps) == 1:
             front.append(("cascade", maps[0]))
