@@ -207,9 +207,7 @@ def _make_record(
         heat=heat,
         content_hash=content_hash,
         visible_hash=visible_hash,
-        selection_hash=_hash(
-            repr(quality), repr(heat), "true" if public else "false", _json_time(published), _json_time(stated.expires)
-        ),
+        selection_hash=_selection_hash(quality, heat, published, stated.expires, public=public),
         text_hash=text_hash,
         sketch=make_sketch(stated.content.link or stated.path, content.title, content.summary, body_text),
         warnings=(*fields.warnings, *body.warnings()),
@@ -359,6 +357,13 @@ def _hash_content(stated: _FileFields, content: Content, body: str, body_html: s
         stated_part, _json_time(stated.published), _json_time(stated.updated), _json(stated_text_hash.hex())
     )
     return stored_json, content_hash, _hash(shown_part), text_hash
+
+
+def _selection_hash(
+    quality: float, heat: float, published: datetime | None, expires: datetime | None, *, public: bool
+) -> bytes:
+    flag = "true" if public else "false"
+    return _hash(repr(quality), repr(heat), flag, _json_time(published), _json_time(expires))
 
 
 def _text_hash(content: Content, body: str) -> bytes:

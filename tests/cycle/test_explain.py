@@ -633,7 +633,7 @@ def test_fields_without_a_key_have_their_origin(site: SiteFolder) -> None:
 
 
 def test_a_link_and_a_date_from_the_key_of_another_field_name_that_key(site: SiteFolder) -> None:
-    site.configure('[records]\npreset = "hugo"\n')
+    site.configure('[records]\npreset = "hugo"\nlanguages = ["de"]\n')
     site.write(
         "posts/name.de.md",
         "---\ntitle: T\nurl: https://example.org/2024/there/\nlastmod: 2024-04-02T00:00:00Z\n---\nText.\n",
