@@ -232,7 +232,11 @@ def _shown_value(key: str, value: str) -> str | None:
 
 def _escaped(text: str) -> str:
     """The text as markup that every parser reads alike."""
-    return _encoded(_decoded(drop_marked(text)))
+    if MARK in text:
+        text = drop_marked(text)
+    if "&" in text:
+        text = _decoded(text).replace("&", "&amp;")
+    return text.replace("<", "&lt;").replace('"', "&quot;")
 
 
 def _decoded(text: str) -> str:

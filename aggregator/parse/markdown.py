@@ -46,7 +46,6 @@ _HEADING_ATTRIBUTES = re.compile(
 _BARE_URL = re.compile(
     r"(?<![\w/.@&+-])(?:(?:(?:https?|ftp)://|(www\.))[^\s<>\"]++|([\w.+-]++@[\w-]++(?:\.[\w-]++)++))", re.ASCII
 )
-_URL_SIGNS = ("://", "www.", "@")
 _LINK_TAG = re.compile(r"<(/?)a[\s>]", re.IGNORECASE)
 _FORMULAS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 
@@ -211,6 +210,8 @@ def _add_display_formulas(parser: MarkdownIt) -> None:
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
+    if state.src[state.pos] not in "$\\":
+        return False
     return any(_keep_formula(state, silent, *signs) for signs in _FORMULAS)
 
 
@@ -296,15 +297,22 @@ def _add_links(parser: MarkdownIt) -> None:
 
 def _link_bare_urls(state: StateCore) -> None:
     for token in state.tokens:
-        if token.type == "inline" and token.children and any(map(token.content.__contains__, _URL_SIGNS)):
+        if token.type == "inline" and token.children and _may_have_url(token.content):
             in_link, children = False, list[Token]()
             for child in token.children:
                 if child.type in ("link_open", "link_close"):
                     in_link = child.nesting > 0
                 elif child.type == "html_inline" and (tag := _LINK_TAG.match(child.content)):
                     in_link = not tag[1]
-                children += _with_links(child) if child.type == "text" and not in_link else (child,)
+                if child.type == "text" and not in_link and _may_have_url(child.content):
+                    children += _with_links(child)
+                else:
+                    children.append(child)
             token.children = children
+
+
+def _may_have_url(text: str) -> bool:
+    return "://" in text or "www." in text or "@" in text  # the expression is slow
 
 
 def _with_links(text: Token) -> Iterator[Token]:
@@ -333,7 +341,7 @@ _PLUGINS: dict[Layout, tuple[_Plugin, ...]] = {
         _HEADINGS,
         _QUOTES,
         _Plugin(("$", "\\(", "\\["), _add_formulas),
-        _Plugin(_URL_SIGNS, _add_links),
+        _Plugin(("://", "www.", "@"), _add_links),
     ),
     "jekyll": (
         _FOOTNOTES,
