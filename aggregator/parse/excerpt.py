@@ -54,8 +54,9 @@ def excerpt_text(
 
 
 def has_more(body: str) -> bool:
-    """Whether the body says where its excerpt ends."""
-    return _MORE.search(body) is not None
+    """Whether the body says where its excerpt ends, and has one."""
+    more = _MORE.search(body)
+    return more is not None and bool(body[: more.start()].strip())
 
 
 def markdown_text(text: str) -> str:

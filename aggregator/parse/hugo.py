@@ -78,13 +78,15 @@ def read_hugo_path(
     *,
     is_zola: bool = False,
     takes_date: bool = False,
+    takes_folder_date: bool = False,
     section_slugs: Collection[tuple[int, str]] = (),
 ) -> PagePath:
     """What the escaped POSIX path of a file states: its language, and `index` as the page of its folder.
 
     A name's ending is a language only if it is one of `languages`; the URLs of pages in another language than the
-    site's begin with it. `takes_date`: a date in the name is that of the page, and not part of its URL. `section_slugs`
-    are the names in URLs of folders, by their depth from 1.
+    site's begin with it. `takes_date`: a date in the name is that of the page, and not part of its URL.
+    `takes_folder_date`: so is one in its folders, but for the URL. `section_slugs` are the names in URLs of folders, by
+    their depth from 1.
     """
     stem, language = posixpath.splitext(path)[0], file_language(path, languages)
     stem = stem.removesuffix(f".{language}") if language else stem
@@ -94,7 +96,7 @@ def read_hugo_path(
         stem, name = folder, posixpath.basename(folder)
     section = text_of_name(stem.partition("/")[0]) if "/" in stem else ""
     day, slug = split_dated_name(name) if takes_date else (None, name)
-    if takes_date and not is_zola:
+    if takes_folder_date and not is_zola:
         day = day or path_date(stem)
     if is_zola:
         stem = posixpath.join(posixpath.dirname(stem), slug)

@@ -62,6 +62,7 @@ def read_path(
     *,
     is_zola: bool = False,
     takes_date: bool = False,
+    takes_folder_date: bool = False,
     section_slugs: Collection[tuple[int, str]] = (),
 ) -> PagePath:
     """What the escaped POSIX path of a file states by the conventions of its source."""
@@ -74,6 +75,7 @@ def read_path(
             source.known_languages,
             is_zola=is_zola,
             takes_date=takes_date,
+            takes_folder_date=takes_folder_date,
             section_slugs=section_slugs,
         )
     return plain_path(path)
@@ -220,9 +222,15 @@ def _page_path(fields: Fields, file: SourceFile, source: Source, context: PageCo
     """What the path of a file states. Zola takes dates from names, Hugo only if its config says so; a page in TOML can
     be of either, and only Zola knows the tables `taxonomies` and `extra`."""
     is_zola = is_toml and fields.has_any(("taxonomies", "extra"))
-    takes_date = is_toml or FILE_NAME in fields.keys_of("published_at")
-    slugs = context.section_slugs
-    return read_path(file.path, source, is_zola=is_zola, takes_date=takes_date, section_slugs=slugs)
+    has_file_name = FILE_NAME in fields.keys_of("published_at")  # Hugo's `:filename` means no folders
+    return read_path(
+        file.path,
+        source,
+        is_zola=is_zola,
+        takes_date=is_toml or has_file_name,
+        takes_folder_date=is_toml and not has_file_name,
+        section_slugs=context.section_slugs,
+    )
 
 
 def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> _FileFields:

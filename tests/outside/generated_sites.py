@@ -54,10 +54,11 @@ class HugoAuthor(Author):
             "title": ["From above"],
             "description": ["Described above"],
             "date": ["2026-01-20", FUTURE],
-            "slug": ["from-above"],
             "params": ["{x: 1}"],
             "lastmod": ["2026-02-20"],
         }
+        if not section:  # what hides the home page hides the site
+            values = {key: values[key] for key in ("tags", "categories", "description", "params", "lastmod")}
         maps = []
         for _ in range(pick.randint(0, 2)):
             keys = pick.sample(sorted(values), pick.randint(1, 2))
@@ -79,7 +80,7 @@ class HugoAuthor(Author):
             target = pick.choice(["", "", "", *targets])
             maps.append("{" + ", ".join(([f"target: {target}"] if target else []) + lines) + "}")
         front = [("title", "A list")]
-        if pick.random() < 0.1:
+        if section and pick.random() < 0.1:
             front.append(("draft", "true"))
         if len(maps) == 1:
             front.append(("cascade", maps[0]))

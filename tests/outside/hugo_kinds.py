@@ -333,6 +333,7 @@ KINDS: dict[str, Files] = {
         "front/title-list.md": post(title='""'),
         "front/summary.md": post("One.\n\nTwo.", summary="Said *here*."),
         "front/summary-more.md": post("One.\n\n<!--more-->\n\nTwo.", summary="Said."),
+        "front/summary-more-first.md": post("<!--more-->\n\nTwo.", summary="Said."),
         "front/summary-description.md": post("One.\n\nTwo.", description="Described."),
         "front/summary-empty.md": post("One.\n\nTwo.", summary='""'),
         "front/link-title.md": post(title="Long", linkTitle="Short"),

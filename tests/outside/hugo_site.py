@@ -82,6 +82,7 @@ class HugoSite:
         """The posts that Hugo publishes, by path."""
         self._hugo("build", "--logLevel", "error", "--destination", "public")
         dumps = sorted((self.root / "public").rglob("index.json"))
+        assert dumps, "the home page is not published"
         posts = [post for dump in dumps for post in json.loads(dump.read_bytes())]
         return {
             post["path"]: make_post(

@@ -301,7 +301,6 @@ KINDS: dict[str, Files] = {
         pipe_in_math="Where $$|x|$$ is.",
         pipe_escaped="Text with a \\| pipe.",
         pipe_in_html="<p>a | b</p>",
-        pipe_in_footnote="Text.[^a]\n\n[^a]: One | two.",
         table_like="Text with a | pipe in it.",
         strike="This ~~old~~ and ~one~ text.",
         math_inline="Where $$a_1 * b_2 * c$$ is and \\\\(x_1\\\\).",
