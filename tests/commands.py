@@ -144,14 +144,14 @@ class Shop:
             stdin=subprocess.DEVNULL,
         )
 
-    def start(self, *arguments: str, program: str = "") -> Running:
+    def start(self, *arguments: str, program: str = "", **env: str) -> Running:
         """Starts a command that serves; `program` is Python text that replaces the command."""
         stderr = self.root / f"stderr{len(self._running)}"
         with stderr.open("w") as file:
             process = subprocess.Popen(
                 [sys.executable, "-c", program, *arguments] if program else self.command(*arguments),
                 cwd=self.root,
-                env=self.environment(),
+                env=self.environment(**env),
                 stdout=subprocess.PIPE,
                 stderr=file,
                 text=True,

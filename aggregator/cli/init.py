@@ -24,7 +24,7 @@ EPILOG = """\b
 Examples:
   aggregator init                      write into the working folder
   aggregator init my-site              write into my-site/
-  aggregator init feeds --from blog    the posts of the Hugo, Zola or Jekyll site in blog/
+  aggregator init feeds --from blog    the posts of the site in blog/
 """
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import click
@@ -21,12 +22,20 @@ from aggregator.service.service import Service
 from aggregator.service.serving import make_servers, open_listeners
 from aggregator.site import port_warning, site_id_warning
 
+OPEN_WITHIN_S = 60.0
+"""How long --open waits for the first documents."""
+
 
 @click.command
 @config_option
+@click.option("--host", help="Address to listen on, in place of serve.host.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, in place of serve.port.")
+@click.option("--open", "opens", is_flag=True, help="Open the home page in a browser.")
 @verbose_option
 @quiet_option
-def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
+def run(
+    config_path: Path | None, *, host: str | None, port: int | None, opens: bool, verbose: bool, quiet: bool
+) -> None:
     """Run the service: scan on schedule and on changes, publish feeds, serve them over HTTP.
 
     A saved config takes effect at once; a config with errors is refused, and the log says why. SIGHUP reloads the
@@ -34,17 +43,30 @@ def run(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     """
     if not os.isatty(0) and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service installs its handler: it reads the config then
+    for key, value in (("HOST", host), ("PORT", port)):
+        if value is not None:
+            os.environ[f"AGGREGATOR_SERVE__{key}"] = str(value)  # also when the config is read again
     config = load_config(config_path)
     start_service_log(config, verbose=verbose, quiet=quiet)
     raise_file_limit()
     stop = threading.Event()
     with open_listeners(config) as listeners, writing_store(config, stop) as (store, site_id):
         log_start(config, listeners, store.place)
-        port = listeners.public.getsockname()[1]
-        for warning in (site_id_warning(config, site_id), port_warning(config, port)):
+        listens_on = listeners.public.getsockname()[1]
+        for warning in (site_id_warning(config, site_id), port_warning(config, listens_on)):
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)
         print_line(f"Serving {url_of(listeners.public)} (Ctrl-C ends it)")
+        if opens:
+            threading.Thread(target=_open, args=(service, url_of(listeners.public), stop), daemon=True).start()
         if not service.run(make_servers(service.app, listeners)):
             os._exit(0)  # a cycle hangs and cannot be ended; the store is consistent, as after a power loss
+
+
+def _open(service: Service, url: str, stop: threading.Event) -> None:
+    """Opens the URL in a browser once there is something to see."""
+    ends_at = time.monotonic() + OPEN_WITHIN_S
+    while not service.app.state.snapshot.files and time.monotonic() < ends_at and not stop.wait(0.1):
+        pass
+    click.launch(url)

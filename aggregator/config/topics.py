@@ -104,5 +104,5 @@ def can_pin(name: str) -> bool:
 
 
 def toml_text(text: str) -> str:
-    """The text as a TOML string. Expects a text that `check_text` accepts: then JSON and TOML strings are equal."""
-    return json.dumps(text, ensure_ascii=False)
+    """The text as a TOML string, which is a JSON string but for the character DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

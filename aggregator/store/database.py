@@ -315,7 +315,7 @@ def _wrapped(what: str = "the database refused") -> Iterator[None]:
     except DBAPIError as error:
         message = _driver_message(error)
         if any(sign in message for sign in _DAMAGE):
-            raise _damaged(message) from error
+            raise _damaged(f"{what}: {message}") from error
         raise StoreError(f"{what}: {message}") from error
 
 

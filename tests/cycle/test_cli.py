@@ -24,7 +24,7 @@ from aggregator.store.database import open_store
 NOW = "2024-06-01T12:00:00Z"
 SUMMARY = re.compile(r"scanned \d+, new \d+, changed \d+, removed \d+, rejected \d+, feeds written \d+, \d+\.\d\d s\n")
 COMMANDS = {
-    "run": {"--config", "--verbose", "--quiet"},
+    "run": {"--config", "--host", "--port", "--open", "--verbose", "--quiet"},
     "serve": {"--config", "--verbose", "--quiet"},
     "build": {"--config", "--json", "--now", "--strict", "--dry-run", "--accept-removals"},
     "check": {"--config", "--json", "--format"},
@@ -35,7 +35,9 @@ COMMANDS = {
     "explain": {"--config", "--json"},
     "schema": {"--config"},
     "adopt": {"--config", "--json"},
-    "init": {"--config"},
+    "backup": {"--config", "--json"},
+    "restore": {"--config", "--json"},
+    "init": {"--config", "--from"},
 }
 REJECTED = "incoming/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"
 UNFINISHED = "incoming/half.md:1:1: unfinished: front matter without an end (close it with a line '---')"
@@ -1012,13 +1014,15 @@ def test_check_warns_with_the_id_that_the_store_has(shop: Shop, call: Call) -> N
         assert (code, 'id = "old.example.org"' in " ".join((out + err).split())) == (0, True), command
 
 
-def test_check_continues_without_a_store_that_cannot_be_opened(shop: Shop, call: Call) -> None:
+def test_check_names_a_store_that_is_damaged_and_checks_everything_else(shop: Shop, call: Call) -> None:
     shop.record("a.md")
     shop.data.mkdir()
     (shop.data / "aggregator.db").write_text("no database at all, but long enough to be looked at as one" * 20)
     code, out, err = call("check")
-    assert (code, out) == (0, "")
+    assert code == 1
+    assert "file is not a database (stop the service and put back a backup: aggregator restore FILE" in out
     assert "the config was not compared with the store" in err
+    assert "1 record: 1 error" in err
 
 
 def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Shop, call: Call) -> None:

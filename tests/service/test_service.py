@@ -51,6 +51,21 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     made.close()
 
 
+def test_host_and_port_can_be_given_and_the_home_page_is_opened_in_a_browser(shop: Shop) -> None:
+    shop.record("a.md", "Story")
+    opened = shop.root / "opened"
+    browser = shop.root / "bin" / "xdg-open"
+    browser.parent.mkdir()
+    browser.write_text(f'#!/bin/sh\necho "$1" > "{opened}.part" && mv "{opened}.part" "{opened}"\n')
+    browser.chmod(0o755)
+    service = shop.start(
+        "run", "--host", "127.0.0.2", "--port", "0", "--open", PATH=f"{browser.parent}:{os.environ['PATH']}"
+    )
+    assert service.url.startswith("http://127.0.0.2:")
+    assert eventually(lambda: opened.exists() and opened.read_text().strip()) == service.url
+    assert service.titles() == ["Story"]
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the feeds of many records are when nothing comes between."""

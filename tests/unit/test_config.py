@@ -105,7 +105,7 @@ def test_the_default_preset_reads_the_fields_of_a_news_pipeline(load: Any) -> No
     assert fields["expires_at"] == ()
     assert fields["video"] == ("featuredContent",)
     assert fields["language"] == ("locale",)
-    assert len(fields) == 27
+    assert len(fields) == 28
 
 
 def test_no_file_is_like_an_empty_one(load: Any, tmp_path: Path) -> None:
