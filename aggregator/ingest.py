@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aggregator.parse.trace import FieldTrace
 
-PARSER_VERSION = "4"
+PARSER_VERSION = "5"
 """Change it when the same bytes give another Record: an upgrade then reads every file again."""
 BATCH = 1000
 READ_STEP = 16_384

@@ -19,6 +19,7 @@ _URL_NOISE = re.compile(r"[\t\r\n]")  # characters that URL parsers ignore
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_INDEX_PAGE = re.compile(r"/index\.html?(?=[?#]|\Z)", re.IGNORECASE)
 # parameters of newsletters, advertisers and visitor counters, which do not select another page
 _TRACKING = re.compile(
     r"(utm|mtm)_\w+|(fb|g|d|ms|y|tw|tt|ys)clid|gclsrc|[gw]braid|_g[al]|mc_[ce]id|_hs(enc|mi)|hsctatracking|igsh(id)?"
@@ -90,6 +91,13 @@ def canonical_link(url: str) -> str:
     query = f"?{'&'.join(parameters)}" if parameters else ""
     route = f"#{parts.fragment}" if parts.fragment.startswith(("!", "/")) else ""
     return authority + _ESCAPED.sub(_unescape_unreserved, parts.path.rstrip("/") + query + route)
+
+
+def page_key(url: str | None) -> bytes | None:
+    """Like `link_key`, but equal too for a folder and the index page in it, two names of one file on most servers."""
+    if url is None:
+        return None
+    return link_key(_INDEX_PAGE.sub("/", url))
 
 
 def link_key(url: str | None) -> bytes | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from aggregator.ids import FormatIds
 from aggregator.problems import Problem
 
 
@@ -53,6 +54,14 @@ class Related(NamedTuple):
     title: str
 
 
+class Enclosure(NamedTuple):
+    """A media file that belongs to the story, such as an episode of a podcast."""
+
+    url: str  # absolute http(s)
+    length: int  # in bytes, 0 is unknown
+    type: str  # the media type; empty is unknown
+
+
 class Content(NamedTuple):
     """All of a record that a reader can see, except dates. Texts are plain and hold XML 1.0 characters only."""
 
@@ -69,14 +78,16 @@ class Content(NamedTuple):
     images: tuple[Image, ...]
     video_url: str | None
     related: tuple[Related, ...]
+    enclosures: tuple[Enclosure, ...] = ()
 
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def content_json(content: Content) -> str:
-    """The JSON array that a content is hashed and stored as."""
-    return _to_json(content)
+    """The JSON array that a content is hashed and stored as. Without enclosures, it has no element for them, as before
+    there were any: so an upgrade changes no hash."""
+    return _to_json(content if content.enclosures else content[:-1])
 
 
 def read_content(stored: str) -> Content:
@@ -87,6 +98,7 @@ def read_content(stored: str) -> Content:
         topics=tuple(content.topics),
         images=tuple([Image(*image) for image in content.images]),
         related=tuple([Related(*related) for related in content.related]),
+        enclosures=tuple([Enclosure(*enclosure) for enclosure in content.enclosures]),
     )
 
 
@@ -172,6 +184,7 @@ class Entry(NamedTuple):
     updated: datetime
     topics: tuple[Topic, ...]
     content: Content
+    format_ids: FormatIds | None = None  # what RSS and JSON show instead of `id`
 
 
 @dataclass(frozen=True, slots=True)

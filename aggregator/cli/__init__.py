@@ -35,6 +35,7 @@ COMMANDS = {
     "restore": "Put a backup in the place of the store.",
     "schema": "Print the JSON Schema of the config file.",
     "init": "Write a commented config and make its folders.",
+    "adopt": "Take over the ids that subscribers have from saved feeds.",
 }
 """Each command is the function of its name in the module of its name."""
 

@@ -112,6 +112,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
     content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None
     return {
         "id": entry.id if entry else None,
+        "format_ids": _format_ids(entry),
         "path": case.path,
         "title": content.title if content else "",
         "published": {"value": case.is_published, **case.cause._asdict()},
@@ -121,6 +122,12 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         "history": history,
         "others": [shown_path(roots[name], path) for name, path in places[1:]],
     }
+
+
+def _format_ids(entry: StoredEntry | None) -> dict[str, str]:
+    """The ids that formats show instead of the id of the entry."""
+    ids = entry.format_ids._asdict() if entry and entry.format_ids else {}
+    return {form: text for form, text in ids.items() if text}
 
 
 # finding the record
@@ -485,6 +492,8 @@ def _head_rows(data: dict[str, Any]) -> Iterator[tuple[Text, str | Text]]:
     if data["title"]:
         yield Text("Title", "bold"), data["title"]
     yield Text("Id", "bold"), data["id"] or "none yet"
+    for form, entry_id in data["format_ids"].items():
+        yield Text(), f"{entry_id} in {form.upper()}"
     yield Text("Published", "bold"), Text.assemble(answer, f", {published['reason']}")
     if place := _place(published):
         yield Text(), place

@@ -31,6 +31,7 @@ _UNSEALED = (
         feed_entry.c.released_at,
         feed_entry.c.joined_at,
         entry.c.uid,
+        entry.c.format_ids,
         entry.c.visible_hash,
         entry.c.published_at,
         entry.c.updated_at,

@@ -28,6 +28,7 @@ from aggregator.model import (
 )
 from aggregator.settings import FeedPolicy, FeedSpec, OutputOptions, Site
 from aggregator.slugs import topic_key, topic_slug
+from aggregator.store.adopted import format_ids_of
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, body, entry, feed_entry
 from aggregator.store.session import from_us, span_us
@@ -46,6 +47,7 @@ _COLUMNS = (
     feed_entry.c.released_at,
     entry.c.id,
     entry.c.uid,
+    entry.c.format_ids,
     entry.c.visible_hash,
     entry.c.published_at,
     entry.c.updated_at,
@@ -429,6 +431,7 @@ def _make_entry(row: AnyRow, content: Content, named: NamedTopics, terms: TopicT
         updated=updated,
         topics=tuple([terms.topic(topic) for topic in named]),
         content=content._replace(body_html=body_html) if body_html else content,
+        format_ids=format_ids_of(row.format_ids),
     )
 
 

@@ -13,7 +13,7 @@ MAX_RAW = 100_000
 MAX_TEXT = 1000
 """Characters of a title, and of any other text except the summary."""
 MAX_SUMMARY = 10_000
-MAX_IMAGES, MAX_RELATED = 50, 50
+MAX_IMAGES, MAX_RELATED, MAX_ENCLOSURES = 50, 50, 50
 MAX_TOPICS, MAX_TOPIC_BYTES = 100, 200
 """Topics of a record, and bytes of a topic. Every topic can get a feed."""
 MAX_NAMES = 10

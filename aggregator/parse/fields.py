@@ -14,9 +14,10 @@ from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
 from aggregator.links import MAX_URL, absolute_url, host_name, http_url
-from aggregator.model import Image, Provider, Related
+from aggregator.model import Enclosure, Image, Provider, Related
 from aggregator.parse.bounds import (
     MAX_DIGITS,
+    MAX_ENCLOSURES,
     MAX_ID,
     MAX_IMAGES,
     MAX_ITEMS,
@@ -32,6 +33,7 @@ from aggregator.parse.bounds import (
 from aggregator.parse.dates import is_empty_date, parse_time
 from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS, FieldKeys
+from aggregator.parse.media import StatedMedia, media_type, read_media_type, stated_media
 from aggregator.parse.texts import plain_text, player_url
 from aggregator.problems import Problem
 from aggregator.settings import Layout
@@ -42,6 +44,8 @@ MAX_SHOWN = 200
 """Characters of a value in a message."""
 MAX_NUMBER = 10**15
 """Scores are below it."""
+MAX_LENGTH_DIGITS = 16
+"""Characters of the length of a media file are fewer."""
 MAX_PIXELS = 100_000
 """Widths and heights of images are below it."""
 _FLAG_WORDS = frozenset("true false yes no on off".split())
@@ -370,6 +374,39 @@ class Fields:
             self._warn(value, f"'{key}' has more than {MAX_IMAGES} images", "name fewer", shown=False)
         return tuple(images.values())
 
+    def enclosures(self, base: str | None = None, *, quiet: bool = False) -> tuple[Enclosure, ...]:
+        """Media files with an absolute http(s) URL, each once: of the first key that has any.
+
+        With `base`, relative URLs are resolved (RFC 3986, 5.2). With `quiet`, no warnings are added.
+        """
+        for key, value in self._each("enclosures"):
+            found, wrong = self._media(key, value.value, base)
+            for what, hint in () if quiet else wrong.items():
+                self._warn(value, f"'{key}' {what}", hint, shown=False)
+            if found:
+                return found
+        return ()
+
+    def _media(self, key: str, value: Any, base: str | None) -> tuple[tuple[Enclosure, ...], dict[str, str]]:
+        """The media files of a key, and what is wrong with it, each with a hint."""
+        stated = value if isinstance(value, list) else [value]
+        found: dict[str, Enclosure] = {}
+        wrong: dict[str, str] = {}
+        for item in stated[:MAX_ITEMS]:
+            media = stated_media(item)
+            if _is_null(item) or media.address == "":
+                continue
+            url = _media_url(media, base)
+            if url is None:
+                wrong["has an item that is not an http(s) URL of a media file"] = "write url: in full"
+            elif len(found) == MAX_ENCLOSURES and url not in found:
+                wrong[f"has more than {MAX_ENCLOSURES} media files"] = "name fewer"
+            else:
+                found.setdefault(url, Enclosure(url, _length(media, wrong), _type(media, key, url, wrong)))
+        if len(stated) > MAX_ITEMS:
+            wrong[f"has more than {MAX_ENCLOSURES} media files"] = "name fewer"
+        return tuple(found.values()), wrong
+
     def video_url(self) -> str | None:
         """The URL of a player: the `src` of an iframe whose host is in PLAYER_HOSTS."""
         key, value = self._find("video")
@@ -596,6 +633,44 @@ def _number(value: object) -> float | None:
         number = float(value)
         return number if abs(number) < MAX_NUMBER else None
     return None
+
+
+def _media_url(media: StatedMedia, base: str | None) -> str | None:
+    """The URL of a media file. A name relative to `base` needs the ending of one: `podcast` may also name a show."""
+    if type(media.address) is not str:  # a plain text
+        return None
+    is_relative = base is not None and _is_relative(media.address) and media_type(media.address)
+    return absolute_url(media.address, base) if is_relative and base else http_url(media.address)
+
+
+def _length(media: StatedMedia, wrong: dict[str, str]) -> int:
+    """The length of a media file in bytes, 0 if unknown."""
+    stated = media.length
+    if _is_null(stated) or stated == "":
+        return 0
+    if (
+        type(stated) is str
+        and len(stated) < MAX_LENGTH_DIGITS
+        and stated.strip().isascii()
+        and stated.strip().isdigit()
+    ):
+        return int(stated)
+    number = _number(stated)
+    if number is not None and number >= 0 and number == int(number):
+        return int(number)
+    wrong["has a length that is not a number of bytes"] = "write length: 12345, or leave it out"
+    return 0
+
+
+def _type(media: StatedMedia, key: str, url: str, wrong: dict[str, str]) -> str:
+    """The media type of a file, as stated, else by its name; empty if unknown."""
+    stated = media.type
+    if type(stated) is str and (kind := read_media_type(stated)):
+        return kind
+    if not _is_null(stated) and stated != "":
+        wrong["has a type that is not a media type"] = "write type: audio/mpeg, or leave it out"
+    by_key = "audio/mpeg" if key.rpartition(".")[2].lower() in ("audio", "podcast") else ""
+    return media_type(url) or by_key
 
 
 def _pixels(value: object) -> int:

@@ -160,6 +160,7 @@ def _read_fields(fields: Fields, body: str, source: Source) -> _FileFields:
         images=fields.images(),
         video_url=fields.video_url(),
         related=fields.related(),
+        enclosures=fields.enclosures(quiet=source.layout != "plain"),
     )
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")
     updated, updated_place = fields.updated()
@@ -185,8 +186,11 @@ def _complete(fields: Fields, stated: _FileFields, path: PagePath, source: Sourc
         slug = fields.text("slug") or (path.slug if is_dated_by_name else "")
         local = published.astimezone(source.timezone) if published else None
         added["link"] = page_url(source.link_template, path, stated.path, slug, local)
-    if source.layout != "plain" and (link := added.get("link", content.link)):
-        added["images"] = fields.images(str(link))
+    if source.layout != "plain":
+        link = added.get("link", content.link)
+        if link:
+            added["images"] = fields.images(str(link))
+        added["enclosures"] = fields.enclosures(str(link) if link else None)
     if source.layout == "hugo" and published is None:
         published = stated.updated
     return content._replace(**added), published  # type: ignore[arg-type]

@@ -156,6 +156,7 @@ def _values(record: Record, own: Mapping[str, Any]) -> dict[str, Any]:
         "type": content.type,
         "images": [image.url for image in content.images],
         "video": content.video_url,
+        "enclosures": [enclosure.url for enclosure in content.enclosures],
         "related": [related.url for related in content.related],
         "quality": record.quality if record.quality >= 0 else None,
         "heat": record.heat if record.heat >= 0 else None,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
-from aggregator.model import ArchivePage, Content, Entry, Feed, Withdrawal
+from aggregator.model import ArchivePage, Content, Enclosure, Entry, Feed, Withdrawal
 from aggregator.render import xml
 from aggregator.render.assembly import Frame
 from aggregator.render.cache import CACHED_PROVIDERS, CACHED_TOPICS, cache_short
@@ -104,4 +104,10 @@ def _other_links(content: Content) -> str:
     via = empty_element("link", rel="via", href=content.original_link) if content.original_link else ""
     related = [empty_element("link", rel="related", href=story.url, title=story.title) for story in content.related]
     video = empty_element("link", rel="related", href=content.video_url) if content.video_url else ""
-    return f"{via}{''.join(related)}{video}"
+    enclosures = [_enclosure(enclosure) for enclosure in content.enclosures]
+    return f"{via}{''.join(related)}{video}{''.join(enclosures)}"
+
+
+def _enclosure(enclosure: Enclosure) -> str:
+    length = str(enclosure.length) if enclosure.length else ""
+    return empty_element("link", rel="enclosure", href=enclosure.url, type=enclosure.type, length=length)

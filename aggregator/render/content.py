@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import NamedTuple
 
-from aggregator.model import Content, Provider
+from aggregator.model import Content, Enclosure, Provider
 from aggregator.settings import Site
 
 GENERATOR = "aggregator"  # without a version, so that an upgrade changes no bytes
@@ -32,6 +32,11 @@ def provider_of(content: Content) -> Provider | None:
 def provider_url(provider: Provider) -> str:
     """The URL of the provider; empty if its domain is unknown."""
     return f"https://{provider.domain}/" if provider.domain else ""
+
+
+def enclosure_type(enclosure: Enclosure) -> str:
+    """The media type, which RSS and JSON Feed require."""
+    return enclosure.type or "application/octet-stream"
 
 
 def foreign_language(content: Content, scope: Scope) -> str:

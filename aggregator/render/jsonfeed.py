@@ -6,9 +6,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-from aggregator.model import Content, Entry, Feed
+from aggregator.model import Content, Enclosure, Entry, Feed
 from aggregator.render.assembly import Frame
-from aggregator.render.content import Scope, author_name, content_html, foreign_language, provider_url
+from aggregator.render.content import Scope, author_name, content_html, enclosure_type, foreign_language, provider_url
 from aggregator.render.links import feed_url, page_url
 from aggregator.render.markup import SharedMarkup
 from aggregator.settings import OutputOptions, Site
@@ -44,7 +44,7 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
     """The item."""
     content, provider = entry.content, shared.provider
     item = {
-        "id": entry.id,
+        "id": (entry.format_ids and entry.format_ids.json) or entry.id,
         "url": content.link,
         "title": content.title,
         "summary": content.summary,
@@ -56,11 +56,16 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         "date_modified": shared.updated if entry.updated != entry.published else None,
         "authors": [_present(name=provider.name, url=provider_url(provider))] if provider else None,
         "tags": [topic.name for topic in entry.topics],
+        "attachments": [_attachment(enclosure) for enclosure in content.enclosures],
         "language": foreign_language(content, scope),
         "_aggregator": _extension(content),
     }
     always = "content_html" if scope.full else "content_text"
     return _encode({name: value for name, value in item.items() if value or name == always}).encode()
+
+
+def _attachment(enclosure: Enclosure) -> dict[str, Any]:
+    return _present(url=enclosure.url, mime_type=enclosure_type(enclosure), size_in_bytes=enclosure.length)
 
 
 def _extension(content: Content) -> dict[str, Any]:

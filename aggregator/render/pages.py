@@ -6,18 +6,20 @@ from collections.abc import Container, Iterable
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aggregator.documents import ALL, FEED_LIST, PAGE
-from aggregator.model import Document, Entry, Feed, FeedSummary, Image, Topic
+from aggregator.model import Document, Enclosure, Entry, Feed, FeedSummary, Image, Topic
 from aggregator.render.assembly import document
 from aggregator.render.cache import CACHED_TOPICS, EntryCache
 from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
+from aggregator.unicode import xml_text
 
 # %B depends on the locale of the process
 _MONTHS = [
@@ -33,12 +35,17 @@ def render_feed_page(
 ) -> Document:
     """The page of a feed; `linked` are the slugs that have a page to link to."""
     scope = Scope(site.base_url, feed.language, full=False)
-    articles = []
+    articles, has_media = [], False
     for entry in entries:
+        has_media = has_media or bool(entry.content.enclosures)
         article_scope = _ArticleScope(scope, tuple([topic.slug for topic in entry.topics if topic.slug in linked]))
         articles.append(_CACHE.get(entry, article_scope, (PAGE,))[PAGE])
     body = _template("feed").render(
-        site=site, feed=feed, alternates=_alternates(feed.slug, feed.title, site, options), articles=articles
+        site=site,
+        feed=feed,
+        alternates=_alternates(feed.slug, feed.title, site, options),
+        articles=articles,
+        has_media=has_media,
     )
     return document(f"{feed.slug}/{PAGE}", "text/html", body.encode())
 
@@ -77,6 +84,7 @@ def _render_entry(entry: Entry, scope: _ArticleScope, kinds: Iterable[str]) -> d
         _meta(entry),
         f'<h2 dir="auto">{_outside_link(content.link, title) if content.link else title}</h2>',
         f'<p class="summary" dir="auto">{summary}</p>' if summary else "",
+        *map(_player, content.enclosures),
         _topics(entry.topics, scope.linked) if entry.topics else "",
         "</article>",
     )
@@ -87,6 +95,16 @@ def _picture(image: Image) -> str:
     size = f' width="{image.width}" height="{image.height}"' if image.width > 0 and image.height > 0 else ""
     loading = 'alt="" loading="lazy" decoding="async" referrerpolicy="no-referrer"'
     return f'<img src="{escape(image.url)}" {loading}{size}>'
+
+
+def _player(enclosure: Enclosure) -> str:
+    """A player for audio and video, which loads nothing by itself; a link for other files."""
+    kind = enclosure.type.partition("/")[0]
+    url = escape(enclosure.url)
+    if kind in ("audio", "video"):
+        return f'<{kind} class="media" controls preload="none" src="{url}"></{kind}>'
+    name = escape(xml_text(unquote(enclosure.url.partition("?")[0].rstrip("/").rpartition("/")[2])))
+    return f'<p class="media">{_outside_link(enclosure.url, name)}</p>'
 
 
 def _meta(entry: Entry) -> str:

@@ -6,13 +6,21 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from aggregator.model import Entry, Feed
+from aggregator.model import Enclosure, Entry, Feed
 from aggregator.render import xml
 from aggregator.render.assembly import Frame
 from aggregator.render.cache import CACHED_PROVIDERS, CACHED_TOPICS, cache_short
-from aggregator.render.content import Scope, author_name, content_html, foreign_language
+from aggregator.render.content import Scope, author_name, content_html, enclosure_type, foreign_language
 from aggregator.render.links import feed_links, page_url
-from aggregator.render.markup import SharedMarkup, escaped, escaped_twice, optional_element, quoted, rfc822_date
+from aggregator.render.markup import (
+    SharedMarkup,
+    empty_element,
+    escaped,
+    escaped_twice,
+    optional_element,
+    quoted,
+    rfc822_date,
+)
 from aggregator.render.xml import ATOM, DC
 from aggregator.settings import OutputOptions, Site
 
@@ -60,16 +68,22 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         optional_element("link", content.link or ""),
         # readers parse a description as HTML
         f"<description>{escaped_twice(content.summary)}</description>" if content.summary else "",
-        f'<guid isPermaLink="false">{shared.id}</guid>',
+        f'<guid isPermaLink="false">{_guid(entry, shared)}</guid>',
         *[_category(topic.name, scope.base_url) for topic in entry.topics],
         f"<pubDate>{rfc822_date(entry.published)}</pubDate>" if entry.published else "",
         optional_element("content:encoded", content_html(content, scope)) if scope.full else "",
         # RSS has no element for the last change
         f"<atom:updated>{shared.updated}</atom:updated>",
         _dublin_core(shared.provider.name if shared.provider else "", content.type, foreign_language(content, scope)),
+        # RSS 2.0 has one enclosure; "length says how big it is in bytes"
+        _enclosure(content.enclosures[0]) if content.enclosures else "",
         f"{shared.media}</item>\n",
     )
     return "".join(parts).encode()
+
+
+def _guid(entry: Entry, shared: SharedMarkup) -> str:
+    return escaped(entry.format_ids.rss) if entry.format_ids and entry.format_ids.rss else shared.id
 
 
 @cache_short(CACHED_PROVIDERS)
@@ -80,6 +94,10 @@ def _dublin_core(creator: str, kind: str, language: str) -> str:
         + optional_element("dc:type", kind)
         + optional_element("dc:language", language)
     )
+
+
+def _enclosure(enclosure: Enclosure) -> str:
+    return empty_element("enclosure", url=enclosure.url, length=str(enclosure.length), type=enclosure_type(enclosure))
 
 
 @lru_cache(maxsize=CACHED_TOPICS)

@@ -8,9 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
+from aggregator.ids import FormatIds
+from aggregator.links import page_key
 from aggregator.model import Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
+from aggregator.store.adopted import format_ids_json, read_adopted
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
 from aggregator.store.events import EXPIRED, FLAG, REJECTED, add_withdrawals
 from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
@@ -64,6 +67,11 @@ def store_outcomes(
     for outcome in outcomes:
         batch.add(outcome)
     return batch.write()
+
+
+AdoptedId = tuple[str, FormatIds | None]
+"""An id from `IdMint.adopted_entry_id`."""
+_NO_IDS = (None, None)
 
 
 class _Batch:
@@ -159,7 +167,8 @@ class _Batch:
         else:
             values |= {"released_at": None, "published_at": None}
         updated = shown_update(date, values["stated_update_at"], None, None, now)
-        values |= {"id": entry_id, "uid": self._ids.mint(record, entry_id), "stored_at": now, "updated_at": updated}
+        uid, format_ids = self._ids.mint(record, entry_id)
+        values |= {"id": entry_id, "uid": uid, "format_ids": format_ids, "stored_at": now, "updated_at": updated}
         self._new_entries.append(values)
         self._bodies[entry_id] = record.body_html
         self._writer.new += 1
@@ -263,7 +272,8 @@ class _IdRegister:
         self._connection, self._mint, self._source = connection, writer.mint, source.name
         records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
         explicit = {record.explicit_id for record in records if record.explicit_id is not None}
-        new = (record for record in records if getattr(stored.get(record.file.path), "id", None) is None)
+        new = [record for record in records if getattr(stored.get(record.file.path), "id", None) is None]
+        self._adopted = self._find_adopted(new) if new and writer.has_adopted else {}
         self._first_choice = {record.file.path: self._id_of(record) for record in new}
         wanted = {*self._first_choice.values(), *map(self._mint.explicit_entry_id, explicit)}
         columns = (entry.c.id, entry.c.uid, entry.c.explicit_id, entry.c.source, entry.c.path, file.c.missing_since)
@@ -293,21 +303,32 @@ class _IdRegister:
             self._by_explicit_id[record.explicit_id] = (own, _place(self._source, record.file.path))
         return None
 
-    def mint(self, record: Record, entry_id: int) -> str:
-        """The id of a new entry, which has it from now on."""
-        uid, attempt = self._first_choice[record.file.path], 1
-        while uid in self._by_uid or (attempt > 1 and self._is_taken(uid)):
+    def mint(self, record: Record, entry_id: int) -> tuple[str, str | None]:
+        """The id of a new entry, which has it from now on; and the value of its column `format_ids`."""
+        path = record.file.path
+        first, adopted = self._first_choice[path], self._adopted.get(path, _NO_IDS)
+        # after an adopted id comes the id that the path gives
+        uid, attempt = first, 0 if record.explicit_id is None and adopted[0] is not None else 1
+        while uid in self._by_uid or (uid != first and self._is_taken(uid)):
             attempt += 1
-            uid = self._mint.path_entry_id(self._source, record.file.path, attempt)
+            uid = self._mint.path_entry_id(self._source, path, attempt)
         holder = (entry_id, _place(self._source, record.file.path))
         self._by_uid[uid] = holder
         if record.explicit_id is not None:
             self._by_explicit_id[record.explicit_id] = holder
-        return uid
+        return uid, format_ids_json(adopted[1]) if uid == adopted[0] else None
+
+    def _find_adopted(self, records: Sequence[Record]) -> dict[str, AdoptedId]:
+        """The adopted ids of the links of records, by path."""
+        keys = {record.file.path: page_key(read_content(record.content_json).link) for record in records}
+        ids = read_adopted(self._connection, {key for key in keys.values() if key is not None})
+        return {path: self._mint.adopted_entry_id(ids[key]) for path, key in keys.items() if key in ids}
 
     def _id_of(self, record: Record) -> str:
         if record.explicit_id is not None:
             return self._mint.explicit_entry_id(record.explicit_id)
+        if adopted := self._adopted.get(record.file.path):
+            return adopted[0]
         return self._mint.path_entry_id(self._source, record.file.path)
 
     def _is_taken(self, uid: str) -> bool:

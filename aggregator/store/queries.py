@@ -10,9 +10,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, union, update
 
+from aggregator.ids import FormatIds
 from aggregator.model import Content, CycleResult, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
+from aggregator.store.adopted import format_ids_json, format_ids_of
 from aggregator.store.events import Event, prune_events, read_history
 from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, FileState, cycle, entry, feed, feed_entry, file
 from aggregator.store.schema import source as source_table
@@ -49,6 +51,7 @@ class StoredEntry:
 
     key: int
     id: str
+    format_ids: FormatIds | None
     state: EntryState
     content: Content
     quality: float  # -1: not scored
@@ -189,9 +192,11 @@ def count_entries(connection: Connection) -> dict[str, int]:
 
 
 def find_by_id(connection: Connection, text: str) -> list[tuple[str, str]]:
-    """Source and path of the records with this id, minted or stated: the entry that has it first, then the duplicates
-    that want it."""
-    holders = select(entry.c.source, entry.c.path).where(or_(entry.c.uid == text, entry.c.explicit_id == text))
+    """Source and path of the records with this id, minted, stated or adopted: the entry that has it first, then the
+    duplicates that want it."""
+    shown = [format_ids_json(ids) for ids in (FormatIds(text), FormatIds("", text), FormatIds(text, text))]
+    is_holder = or_(entry.c.uid == text, entry.c.explicit_id == text, entry.c.format_ids.in_(shown))
+    holders = select(entry.c.source, entry.c.path).where(is_holder)
     duplicates = select(file.c.source, file.c.path).where(
         file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.wanted_id == text
     )
@@ -254,6 +259,7 @@ def _stored_entry(connection: Connection, row: AnyRow) -> StoredEntry:
     return StoredEntry(
         key=row.id,
         id=row.uid,
+        format_ids=format_ids_of(row.format_ids),
         state=EntryState(row.state),
         content=read_content(row.content),
         quality=row.quality,

@@ -138,9 +138,21 @@ entry = Table(
     Column("withdrawn_at", BigInteger),
     Column("updated_at", BigInteger, nullable=False),  # the update that feeds show
     Column("link_key", LargeBinary),  # of the canonical link, as of the last time that a merging feed asked
+    Column("format_ids", Text),  # JSON array of `FormatIds`; none if all formats show `uid`
     Column("sketch", LargeBinary),  # see `aggregator.sketch`; none until a version that makes it reads the file
 )
 """Records and what became of them. A row is never deleted, except when its file turns out to be a rename."""
+
+adopted_id = Table(
+    "adopted_id",
+    metadata,
+    Column("link_key", LargeBinary, primary_key=True),  # of the link of the entry, see `links.page_key`
+    Column("format", _Bytewise, primary_key=True),  # of the saved feed
+    Column("id", _Bytewise, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The ids that subscribers have from the feeds of another system. A new record with the link gets them. A row is never
+changed or deleted."""
 
 feed = Table(
     "feed",

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Insert, Table, Update, func, insert, select
 from aggregator.errors import StoreMismatchError
 from aggregator.ids import IdMint
 from aggregator.store.database import Store
-from aggregator.store.schema import entry, meta
+from aggregator.store.schema import adopted_id, entry, meta
 
 JOIN_S = 0.2
 """A shared transaction older than this is committed before the next step, which keeps transactions below 2 s."""
@@ -86,6 +86,12 @@ class Writer:
             raise
         if alone:
             self.commit()
+
+    @cached_property
+    def has_adopted(self) -> bool:
+        """Whether the store has adopted ids, see `store.adopted`. No cycle adds any."""
+        with self.read() as connection:
+            return connection.execute(select(adopted_id.c.link_key).limit(1)).first() is not None
 
     def new_entry_id(self) -> int:
         """The next key of an entry."""

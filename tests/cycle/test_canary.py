@@ -22,6 +22,7 @@ RECORDS: dict[str, str | bytes] = {
     "nested.md": (
         f"---\ntitle: Nested\nprovider: {{name: Example, domain: example.org, {SECRET}: {SECRET}}}\n"
         f"images: [{{url: https://example.org/a.png, {SECRET}: {SECRET}}}]\n"
+        f"enclosure: [{{url: https://example.org/a.mp3, {SECRET}: {SECRET}}}, {{length: {SECRET}}}]\n"
         f"related:\n  - title: Other\n    webUrl: https://example.org/o\n    quality: {SECRET}\n    secured: {SECRET}\n"
         f"secured:\n  token: {SECRET}\n  deep: [{SECRET}, {{{SECRET}: {SECRET}}}]\n---\n"
     ),

@@ -33,6 +33,7 @@ COMMANDS = {
     "preview": {"--config", "--json"},
     "explain": {"--config", "--json"},
     "schema": {"--config"},
+    "adopt": {"--config", "--json"},
     "init": {"--config"},
 }
 REJECTED = "incoming/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"

@@ -50,6 +50,9 @@ class Subscriber(Protocol):
     def items(self) -> list[Item]:
         """All that it holds, duplicates too."""
 
+    def media(self) -> set[str]:
+        """The addresses of media files that it offers to play or to load."""
+
     def feed_urls(self) -> list[str]:
         """The addresses of its feeds, sorted."""
 
@@ -112,6 +115,9 @@ class Newsboat(_Program):
     def items(self) -> list[Item]:
         return [Item(*row) for row in self._query("SELECT guid, title, url, content FROM rss_item ORDER BY id")]
 
+    def media(self) -> set[str]:
+        return {url for (url,) in self._query("SELECT enclosure_url FROM rss_item") if url}
+
     def feed_urls(self) -> list[str]:
         return [url for (url,) in self._query("SELECT rssurl FROM rss_feed WHERE title != '' ORDER BY rssurl")]
 
@@ -146,9 +152,14 @@ class Sfeed(_Program):
         self.run("sfeed_update", self._config)
 
     def items(self) -> list[Item]:
+        return [Item(column[5], column[1], column[2], column[3]) for column in self._columns()]
+
+    def media(self) -> set[str]:
+        return {column[7] for column in self._columns() if column[7]}
+
+    def _columns(self) -> list[list[str]]:
         lines = [line for file in sorted(self._feeds.iterdir()) for line in file.read_text().splitlines()]
-        columns = [line.split("\t") for line in lines]
-        return [Item(column[5], column[1], column[2], column[3]) for column in columns]
+        return [line.split("\t") for line in lines]
 
     def feed_urls(self) -> list[str]:
         lines = self._config.read_text().splitlines()
@@ -195,6 +206,11 @@ class Rss2email(_Program):
             for mail in mails
         ]
 
+    def media(self) -> set[str]:
+        return {
+            line.split()[1] for one in self.items() for line in one.text.splitlines() if line.startswith("Enclosure: ")
+        }
+
     def feed_urls(self) -> list[str]:
         listed = (line.partition(" (")[2].partition(" -> ")[0] for line in self._r2e("list").splitlines())
         return sorted(listed)
@@ -231,6 +247,9 @@ class Reader:
             _item(one.id, one.title, one.link or "", one.content[0].value if one.content else one.summary or "")
             for one in held
         ]
+
+    def media(self) -> set[str]:
+        return {enclosure.href for one in self._reader.get_entries() for enclosure in one.enclosures}
 
     def feed_urls(self) -> list[str]:
         return sorted(feed.url for feed in self._reader.get_feeds() if feed.title)

@@ -148,6 +148,13 @@ def test_every_entry_arrives_once_with_its_title_and_link(
     assert len(held) == len(expected)
 
 
+def test_an_episode_can_be_played(newsroom: Newsroom, subscriber: Callable[..., Subscriber], tmp_path: Path) -> None:
+    name = f"episode-{tmp_path.name}"
+    url = f"https://media.example.org/{name}.mp3?a=1&b=2"
+    newsroom.publish(name, "Episode", enclosure={"url": url, "length": 12345})
+    assert url in subscriber().media()
+
+
 def test_a_second_poll_brings_nothing(subscriber: Callable[..., Subscriber]) -> None:
     made = subscriber()
     held = made.items()

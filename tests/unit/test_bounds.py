@@ -135,6 +135,8 @@ def test_a_number_has_at_most_4300_digits(digits: str, quality: float) -> None:
          "a.md:3:10: 'excerpt' has over 30 combining marks in a row, which are left out (remove them)"),
         (f"images: {json.dumps([f'https://a.example/{n}.png' for n in range(51)])}",
          "a.md:3:9: 'images' has more than 50 images (name fewer)"),
+        (f"enclosure: {json.dumps([f'https://a.example/{n}.mp3' for n in range(51)])}",
+         "a.md:3:12: 'enclosure' has more than 50 media files (name fewer)"),
         (f"related: {json.dumps([{'title': 'T', 'webUrl': f'https://a.example/{n}'} for n in range(51)])}",
          "a.md:3:10: 'related' has more than 50 links (name fewer)"),
         (f"topics: {json.dumps([f't{n}' for n in range(101)])}",

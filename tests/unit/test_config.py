@@ -105,7 +105,7 @@ def test_the_default_preset_reads_the_fields_of_a_news_pipeline(load: Any) -> No
     assert fields["expires_at"] == ()
     assert fields["video"] == ("featuredContent",)
     assert fields["language"] == ("locale",)
-    assert len(fields) == 26
+    assert len(fields) == 27
 
 
 def test_no_file_is_like_an_empty_one(load: Any, tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ("[records]\nmax_depth = 0", "2:13: 'max_depth' is not a whole number of at least 1: '0' (write a number, such as 32)"),
         ("[records]\nmax_nodes = true", "2:13: 'max_nodes' is not a whole number of at least 1: 'true' (write a number, such as 20000)"),
         ('[records]\nlink_template = "https://example.org/{year}"', "2:17: 'link_template' is not a template with {path}: 'https://example.org/{year}' (write one such as https://example.org/{path})"),
-        ('[records.fields]\ntitel = "a"', "2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, updated_at, expires_at, published, draft, deleted, removed, visibility, id, provider, topics, category, type, images, video, related, quality, heat, language, path, slug, excerpt_separator)"),
+        ('[records.fields]\ntitel = "a"', "2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, updated_at, expires_at, published, draft, deleted, removed, visibility, id, provider, topics, category, type, images, video, enclosures, related, quality, heat, language, path, slug, excerpt_separator)"),
         ("[records.fields]\nlink = 3", '2:8: \'link\' is not a list: \'3\' (write a list, such as ["title", "name"])'),
         ("[schedule]\nevery = 60", '2:9: \'every\' is not a duration: \'60\' (write a number with s, m, h, d or w, such as "10m" or "1h30m")'),
         ('[schedule]\nevery = "0s"', '2:9: \'every\' is less than a second: \'0s\' (write a duration of at least "1s")'),

@@ -104,7 +104,7 @@ SIGNS = (
 ).split("|")
 KEYS = (
     "title name excerpt webUrl publishedDateTime published draft deleted provider topics type images related quality id"
-    " locale Title titel topic 1 true null << = 'title' date tags author expiryDate"
+    " locale enclosure Title titel topic 1 true null << = 'title' date tags author expiryDate"
 ).split()
 
 

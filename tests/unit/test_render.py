@@ -29,6 +29,7 @@ from aggregator.model import (
     ArchivePage,
     Content,
     Document,
+    Enclosure,
     Entry,
     Feed,
     FeedSummary,
@@ -37,6 +38,8 @@ from aggregator.model import (
     Related,
     Topic,
     Withdrawal,
+    content_json,
+    read_content,
 )
 from aggregator.render import atom, rss, xml
 from aggregator.render.cache import ENTRY_BYTES, EntryCache
@@ -150,6 +153,9 @@ ENTRIES = {
     "without a summary": make_entry(content=RICH._replace(summary="")),
     "with microseconds": make_entry(published=NOON.replace(microsecond=999_999)),
     "without topics": make_entry(topics=()),
+    "an episode": make_entry(
+        content=RICH._replace(enclosures=(Enclosure("https://a.example/1.mp3", 5, "audio/mpeg"),))
+    ),
 }
 
 
@@ -683,6 +689,7 @@ def any_contents(draw: Callable[[Any], Any]) -> Content:
         images=(Image(text(), draw(st.integers()), draw(st.integers())),),
         video_url=draw(st.none() | ANY_TEXT),
         related=(Related(text(), text()),),
+        enclosures=draw(st.lists(st.builds(Enclosure, ANY_TEXT, st.integers(0), ANY_TEXT), max_size=2).map(tuple)),
     )
 
 
@@ -763,6 +770,9 @@ def add_rss(item: Any, entry: Entry, scope: Scope) -> None:
     add(item, "dc:creator", content.provider.name if content.provider else "")
     add(item, "dc:type", content.type)
     add(item, "dc:language", content.language if content.language != scope.language else "")
+    for one in content.enclosures[:1]:
+        kind = one.type or "application/octet-stream"
+        add(item, "enclosure", url=one.url, length=str(one.length), type=kind)
 
 
 def add_atom(element: Any, entry: Entry, scope: Scope) -> None:
@@ -777,6 +787,8 @@ def add_atom(element: Any, entry: Entry, scope: Scope) -> None:
         add(element, "link", rel="related", href=story.url, title=story.title)
     if content.video_url:
         add(element, "link", rel="related", href=content.video_url)
+    for one in content.enclosures:
+        add(element, "link", rel="enclosure", href=one.url, type=one.type, length=str(one.length or ""))
 
 
 def add_media(element: Any, content: Content) -> None:
@@ -816,6 +828,58 @@ def test_an_entry_is_written_byte_for_byte_as_feedgen_does(
     shared = shared_markup(entry)
     assert rss.render_entry(entry, scope, shared).decode() == written_by_feedgen("rss", entry, scope) + "\n"
     assert atom.render_entry(entry, scope, shared).decode() == written_by_feedgen("atom", entry, scope) + "\n"
+
+
+EPISODE = PLAIN._replace(
+    enclosures=(
+        Enclosure("https://m.example/a b.mp3?x=1&y=2", 12345, "audio/mpeg"),
+        Enclosure("https://m.example/v.mp4", 0, "video/mp4"),
+        Enclosure("https://m.example/notes%20one", 0, ""),
+    )
+)
+
+
+def test_readers_see_media_files_with_type_and_length() -> None:
+    documents = render_all(make_feed(make_entry(content=EPISODE)))
+
+    def seen(name: str) -> list[tuple[str, str | None, str | None]]:
+        [entry] = parse(documents[name].body).entries
+        return [(one.href, one.get("type"), one.get("length")) for one in entry.enclosures]
+
+    assert seen("rss.xml") == [("https://m.example/a b.mp3?x=1&y=2", "audio/mpeg", "12345")]
+    assert seen("atom.xml") == [
+        ("https://m.example/a b.mp3?x=1&y=2", "audio/mpeg", "12345"),
+        ("https://m.example/v.mp4", "video/mp4", None),
+        ("https://m.example/notes%20one", "text/html", None),  # feedparser's default: the type is unknown
+    ]
+    assert json.loads(documents["feed.json"].body)["items"][0]["attachments"] == [
+        {"url": "https://m.example/a b.mp3?x=1&y=2", "mime_type": "audio/mpeg", "size_in_bytes": 12345},
+        {"url": "https://m.example/v.mp4", "mime_type": "video/mp4"},
+        {"url": "https://m.example/notes%20one", "mime_type": "application/octet-stream"},
+    ]
+
+
+def test_an_rss_enclosure_of_unknown_length_says_0() -> None:
+    content = EPISODE._replace(enclosures=EPISODE.enclosures[2:])
+    expected = '<enclosure url="https://m.example/notes%20one" length="0" type="application/octet-stream"/>'
+    assert expected in text_of(make_feed(make_entry(content=content)), "rss.xml")
+
+
+def test_pages_play_audio_and_video_and_link_other_files() -> None:
+    page = text_of(make_feed(make_entry(content=EPISODE)), "index.html")
+    url = "https://m.example/a b.mp3?x=1&amp;y=2"
+    assert f'<audio class="media" controls preload="none" src="{url}"></audio>' in page
+    assert '<video class="media" controls preload="none" src="https://m.example/v.mp4"></video>' in page
+    assert '<a href="https://m.example/notes%20one" rel="noopener">notes one</a>' in page
+    assert "media-src http: https:;" in page
+    plain = text_of(make_feed(make_entry()), "index.html")
+    assert [word in plain for word in ("media-src", ".media", "<audio", "<video")] == [False] * 4
+
+
+def test_content_without_media_files_is_stored_as_before_there_were_any() -> None:
+    assert len(json.loads(content_json(PLAIN))) == 13
+    assert read_content(content_json(PLAIN)) == PLAIN
+    assert read_content(content_json(EPISODE)) == EPISODE
 
 
 def test_markup_of_long_names_is_not_cached() -> None:

@@ -375,6 +375,7 @@ def test_a_site_with_all_that_records_may_say_keeps_to_the_standards(
         locale="de-de",
         images=[{"url": "https://a.example/1.png", "width": 1200, "height": 675}, {"url": "https://a.example/ü.png"}],
         featuredContent='<iframe src="https://www.youtube.com/embed/x"></iframe>',
+        enclosure=["https://a.example/ü.mp3?a=1&b=2 12345 audio/mpeg", "https://a.example/notes"],
         related=[{"title": "More <b>", "webUrl": "https://c.example/1"}],
     )
     site.write("body.md", "---\ntitle: A body\nwebUrl: https://a.example/2\n---\nSome *text*, [a link](/x) and more.\n")

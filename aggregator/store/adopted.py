@@ -1,0 +1,100 @@
+"""Ids that subscribers have from the feeds of another system, by the links of their entries."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import Connection, insert, select, tuple_, update
+
+from aggregator.ids import FormatIds
+from aggregator.store.schema import adopted_id, entry
+
+LOOKUP = 500
+T = TypeVar("T")
+Ids = Mapping[str, str]
+"""The ids of one entry in saved feeds, by format."""
+
+
+class Place(NamedTuple):
+    """Where a record is."""
+
+    source: str
+    path: str
+
+
+class StoredId(NamedTuple):
+    """The id of a stored entry."""
+
+    key: int
+    uid: str
+    format_ids: FormatIds | None
+    is_released: bool  # subscribers may have it
+
+
+def read_adopted(connection: Connection, link_keys: Collection[bytes]) -> dict[bytes, Ids]:
+    """The adopted ids of these links."""
+    found: dict[bytes, dict[str, str]] = defaultdict(dict)
+    for keys in _parts(link_keys):
+        query = select(adopted_id).where(adopted_id.c.link_key.in_(keys)).order_by(adopted_id.c.format)
+        for row in connection.execute(query):
+            found[row.link_key][row.format] = row.id
+    return dict(found)
+
+
+def add_adopted(connection: Connection, ids: Mapping[bytes, Ids]) -> None:
+    """Stores ids for links. What is stored for a link and a format stays."""
+    stored = read_adopted(connection, ids)
+    rows = [
+        {"link_key": key, "format": form, "id": text}
+        for key, by_form in ids.items()
+        for form, text in by_form.items()
+        if form not in stored.get(key, {})
+    ]
+    if rows:
+        connection.execute(insert(adopted_id), rows)
+
+
+def read_ids(connection: Connection, places: Collection[Place]) -> dict[Place, StoredId]:
+    """The ids of the stored entries of records."""
+    found = {}
+    columns = (entry.c.source, entry.c.path, entry.c.id, entry.c.uid, entry.c.format_ids, entry.c.released_at)
+    for part in _parts(places):
+        for row in connection.execute(select(*columns).where(tuple_(entry.c.source, entry.c.path).in_(part))):
+            stored = StoredId(row.id, row.uid, format_ids_of(row.format_ids), row.released_at is not None)
+            found[Place(row.source, row.path)] = stored
+    return found
+
+
+def taken_ids(connection: Connection, uids: Collection[str]) -> dict[str, Place]:
+    """The records that have these ids."""
+    holders = {}
+    for part in _parts(uids):
+        for row in connection.execute(select(entry.c.uid, entry.c.source, entry.c.path).where(entry.c.uid.in_(part))):
+            holders[row.uid] = Place(row.source, row.path)
+    return holders
+
+
+def give_id(connection: Connection, key: int, uid: str, format_ids: FormatIds | None) -> None:
+    """Gives an entry that was never released another id."""
+    unreleased = update(entry).where(entry.c.id == key, entry.c.released_at.is_(None))
+    connection.execute(unreleased.values(uid=uid, format_ids=format_ids_json(format_ids)))
+
+
+def format_ids_json(ids: FormatIds | None) -> str | None:
+    """The value of `entry.format_ids`."""
+    return None if ids is None else json.dumps(ids)
+
+
+def format_ids_of(stored: str | None) -> FormatIds | None:
+    """The inverse of `format_ids_json`."""
+    return None if stored is None else FormatIds(*json.loads(stored))
+
+
+def _parts(items: Collection[T]) -> Iterator[tuple[T, ...]]:
+    iterator = iter(items)
+    while part := tuple(itertools.islice(iterator, LOOKUP)):
+        yield part
