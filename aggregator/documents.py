@@ -5,13 +5,18 @@ from __future__ import annotations
 
 from aggregator.settings import FILE_NAMES, OutputOptions
 
-FINGERPRINT = "2"
+FINGERPRINT = "3"
 """Raise it when documents change their form: every document is rendered again."""
 
 ALL = "all"
 """The slug of the feed with all entries."""
 PAGE = "index.html"
 FEED_LIST = "opml.xml"
+ASSETS = ("assets/style.css", "assets/script.js", "assets/icon.svg")
+"""What the pages load."""
+FEED_STYLE = "assets/feed.css"
+"""The stylesheet of RSS and Atom in a browser."""
+ROBOTS, SITEMAP = "robots.txt", "sitemap.xml"
 
 
 def feed_paths(slug: str, options: OutputOptions) -> tuple[str, ...]:
@@ -27,4 +32,5 @@ def archive_path(slug: str, number: int) -> str:
 
 def index_paths(options: OutputOptions) -> tuple[str, ...]:
     """The paths of the documents of `render_index`."""
-    return (FEED_LIST, PAGE) if options.pages else (FEED_LIST,)
+    feeds = (FEED_LIST, FEED_STYLE)
+    return (*feeds, PAGE, *ASSETS, ROBOTS, SITEMAP) if options.pages else feeds

@@ -17,10 +17,7 @@ from aggregator.slugs import RESERVED_SLUGS
 
 _REMOVE = "remove the line"
 _UNSUPPORTED = {
-    ("site", "stylesheet"): _REMOVE,
-    ("site", "feed_title"): _REMOVE,
     ("records", "languages"): _REMOVE,
-    ("output", "remote_media"): _REMOVE,
     ("serve", "cache"): _REMOVE,
     ("serve", "admin_port"): "remove the line, or leave it for a later version",
     ("ingest", "dask"): _REMOVE,

@@ -15,6 +15,8 @@ from aggregator.documents import ALL, archive_path
 from aggregator.model import ArchivePage, Document, Feed, FeedSummary
 from aggregator.render import atom, opml
 from aggregator.render.assembly import assemble, document
+from aggregator.render.assets import render_assets, render_feed_style
+from aggregator.render.content import reader_title
 from aggregator.render.entries import render_columns, scope_of
 from aggregator.render.frames import feed_frames, heading_of, with_title
 from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
@@ -59,7 +61,8 @@ def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: Outp
     Raises RenderError.
     """
     site, heading = xml_safe(site), heading_of(feed)
-    frame = atom.render_page_frame(heading, xml_safe(replace(page, entries=())), site, options)
+    titled = replace(heading, title=reader_title(heading.title, site))
+    frame = atom.render_page_frame(titled, xml_safe(replace(page, entries=())), site, options)
     (entries,) = render_columns(page.entries, scope_of(heading, site), ("atom",))
     body = assemble(frame, entries, (), options.max_bytes)
     return document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
@@ -72,9 +75,11 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
     """
     site = xml_safe(site)
     feeds = tuple(sorted(map(with_title, feeds), key=lambda feed: feed.slug != ALL))
-    documents = (opml.render_opml(feeds, site, options),)
+    documents = (opml.render_opml(feeds, site, options), render_feed_style())
     if not options.pages:
         return documents
-    from aggregator.render import pages
+    from aggregator.render import crawlers, pages
 
-    return (*documents, pages.render_index_page(feeds, site, options))
+    home = pages.render_index_page(feeds, site, options)
+    more = (crawlers.render_robots(site), crawlers.render_sitemap(feeds, site))
+    return (*documents, home, *render_assets(site.stylesheet), *more)
