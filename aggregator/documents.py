@@ -26,8 +26,17 @@ def feed_paths(slug: str, options: OutputOptions) -> tuple[str, ...]:
 
 
 def archive_path(slug: str, number: int) -> str:
-    """The path of the document of `render_archive_page`."""
+    """The path of the Atom document of an archive page."""
     return f"{slug}/archive/{number:04}.xml"
+
+
+def archive_paths(slug: str, number: int, options: OutputOptions, *, is_newest: bool) -> tuple[str, ...]:
+    """The paths of the documents of `render_archive_page`. The newest page is also the start of the archive."""
+    path = archive_path(slug, number)
+    if not options.pages:
+        return (path,)
+    html = f"{path.removesuffix('.xml')}.html"
+    return (path, html, f"{slug}/archive/{PAGE}") if is_newest else (path, html)
 
 
 def index_paths(options: OutputOptions) -> tuple[str, ...]:

@@ -55,8 +55,9 @@ def render_feed(
     return tuple(documents)
 
 
-def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> Document:
-    """A page of the feed's archive (RFC 5005 section 4), always Atom. Ignores the entries of `feed`.
+def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> tuple[Document, ...]:
+    """A page of the feed's archive (RFC 5005 section 4), always Atom, and the same for people, in the order of
+    `archive_paths`. Ignores the entries of `feed`.
 
     Raises RenderError.
     """
@@ -65,7 +66,12 @@ def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: Outp
     frame = atom.render_page_frame(titled, xml_safe(replace(page, entries=())), site, options)
     (entries,) = render_columns(page.entries, scope_of(heading, site), ("atom",))
     body = assemble(frame, entries, (), options.max_bytes)
-    return document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
+    sealed = document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
+    if not options.pages:
+        return (sealed,)
+    from aggregator.render import pages
+
+    return (sealed, *pages.render_archive_list(heading, page, site, options))
 
 
 def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> tuple[Document, ...]:

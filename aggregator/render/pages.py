@@ -1,4 +1,4 @@
-"""HTML pages: the list of feeds, and a page for each feed. They work without scripts and from any web server."""
+"""HTML pages: the list of feeds, a page for each feed, and its archive. They need neither scripts nor our server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from aggregator.documents import ALL, PAGE
-from aggregator.model import Document, Enclosure, Entry, Feed, FeedSummary, Image, Related, Topic
+from aggregator.documents import ALL, PAGE, archive_paths
+from aggregator.model import ArchivePage, Document, Enclosure, Entry, Feed, FeedSummary, Image, Related, Topic
 from aggregator.render.assembly import document
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_TOPICS, EntryCache
@@ -75,6 +75,44 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         feeds=_below_parents([feed for feed in feeds if feed is not everything]),
     )
     return document(PAGE, "text/html", body)
+
+
+def render_archive_list(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> tuple[Document, ...]:
+    """The entries of an archive page as a compact list. The newest page is also the start of the archive, with links to
+    all pages."""
+    path, html, *start = archive_paths(feed.slug, page.number, options, is_newest=page.number == feed.pages)
+    name = "{:04}.html".format
+    documents = []
+    for place in (html, *start):
+        body = render_page(
+            "archive",
+            site,
+            options,
+            root="../../",
+            path=html if place == html else f"{feed.slug}/archive/",
+            description="",
+            image="",
+            feed=feed,
+            number=page.number,
+            alternates=[{"type": MEDIA_TYPES["atom"], "title": feed.title, "url": f"{site.base_url}{path}"}],
+            items=[_list_item(entry) for entry in page.entries],
+            newer="../" if start else name(page.number + 1),
+            older=name(page.number - 1) if page.number > 1 else None,
+            numbers=range(feed.pages, 0, -1) if place != html else (),
+        )
+        documents.append(document(place, "text/html", body))
+    return tuple(documents)
+
+
+def _list_item(entry: Entry) -> Markup:
+    """The entry in one line: date, title, provider."""
+    entry = xml_safe_entry(entry)
+    content, provider, time = entry.content, provider_of(entry.content), entry.published
+    title = escape(content.title)
+    date = f'<time datetime="{rfc3339_date(time)}">{date_in_words(time)}</time>' if time else "<span></span>"
+    link = _outside_link(content.link, title) if content.link else f"<span>{title}</span>"
+    by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
+    return Markup(f'<li id="{anchor_of(entry)}">{date}{link}{by}</li>')  # noqa: S704 (all texts in it are escaped)
 
 
 def render_page(
