@@ -3,6 +3,8 @@ or Jinja. Pure."""
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from aggregator.settings import FILE_NAMES, OutputOptions
 
 FINGERPRINT = "3"
@@ -37,6 +39,14 @@ def archive_paths(slug: str, number: int, options: OutputOptions, *, is_newest: 
         return (path,)
     html = f"{path.removesuffix('.xml')}.html"
     return (path, html, f"{slug}/archive/{PAGE}") if is_newest else (path, html)
+
+
+def content_security_policy(icon: str, options: OutputOptions) -> str:
+    """What a page may load: our own assets, the icon, and the entries' media unless `output.remote_media` is off."""
+    parts = urlsplit(icon)
+    own = f"'self' {parts.scheme}://{parts.netloc}" if parts.netloc else "'self'"
+    media = "img-src 'self' http: https: data:; media-src http: https:" if options.remote_media else f"img-src {own}"
+    return f"default-src 'none'; {media}; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'"
 
 
 def index_paths(options: OutputOptions) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ class Scope(NamedTuple):
 
 def reader_title(title: str, site: Site) -> str:
     """What readers show as the title of a feed; the feed with the title of the site has it alone."""
-    return title if title == site.title else site.feed_title.replace("{title}", title).replace("{site}", site.title)
+    parts = site.feed_title.split("{title}")
+    return title if title == site.title else title.join(part.replace("{site}", site.title) for part in parts)
 
 
 def author_name(site: Site) -> str:

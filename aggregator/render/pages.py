@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from aggregator.documents import ALL, PAGE, archive_paths
-from aggregator.model import ArchivePage, Document, Enclosure, Entry, Feed, FeedSummary, Image, Related, Topic
-from aggregator.render.assembly import document
+from aggregator.documents import ALL, PAGE, archive_paths, content_security_policy
+from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary, Topic
+from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
+from aggregator.render.assembly import count_fitting, document
 from aggregator.render.assets import assets_version
-from aggregator.render.cache import CACHED_TOPICS, EntryCache
-from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
+from aggregator.render.content import Scope
+from aggregator.render.entries import render_columns
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.markup import rfc3339_date
-from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 from aggregator.unicode import xml_text
 
-# %B depends on the locale of the process
-_MONTHS = [
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-]
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
-CACHE_BYTES = 20_000_000
-MAX_BODIES = 60_000
-"""Most characters of full texts on a page; the entries after that show their summary."""
-_MEDIA_TAG = re.compile(r"<(?:img|audio|video|source|/audio|/video)\\b[^<>]*+>")
-_HEADING_TAG = re.compile(r"<(/?)h[1-6]>")
+# Bytes of a page, so that it has less than 100 KB: of full texts, of all cards, and of the list below the cards.
+MAX_BODIES = 40_000
+MAX_CARDS = 62_000
+MAX_LINES = 24_000
+MAX_NUMBERS = 200
+"""Most links to pages at the start of an archive."""
+_UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
+# Placeholders in cached pages; no text has these characters.
+_FILE, _NUMBER, _NEWER, _OLDER, _LINES = "\0f", "\0n", "\0+", "\0-", "\0l"
+
+
+class Stories(NamedTuple):
+    """What a page shows of the entries of a feed: the first ones as cards, the next in a list, the others not."""
+
+    cards: list[Markup]
+    lines: list[Markup]
+    others: int
 
 
 def render_feed_page(
-    feed: Feed, entries: Iterable[Entry], site: Site, options: OutputOptions, linked: frozenset[str]
+    feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, linked: frozenset[str]
 ) -> Document:
     """The page of a feed; `linked` are the slugs that have a page to link to."""
-    entries = tuple(entries)
     scope = Scope(site.base_url, feed.language, feed.full)
     picture = next((entry.content.images[0].url for entry in entries if entry.content.images), "")
     body = render_page(
@@ -51,12 +56,38 @@ def render_feed_page(
         root="../",
         path=f"{feed.slug}/",
         description=feed.description,
-        image=feed.image or (picture if options.remote_media else ""),
+        image=feed.image or (xml_text(picture) if options.remote_media else ""),
         feed=feed,
         alternates=_alternates(feed.slug, feed.title, site, options),
-        articles=render_articles(entries, scope, options, linked),
+        stories=render_stories(entries, scope, options, linked),
     )
     return document(f"{feed.slug}/{PAGE}", "text/html", body)
+
+
+def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]) -> Stories:
+    """The entries, as far as there is room on a page. Cards have their full text, as far as there is room, if the feed
+    has it."""
+    cards: list[Markup] = []
+    size, room = 0, MAX_BODIES if scope.full else 0
+    for entry in entries:
+        has_body = scope.full and 0 < len(entry.content.body_html.encode(errors="replace")) <= room - size
+        card = _html(render_card(entry, _card_scope(entry, scope._replace(full=has_body), options, linked)))
+        size += len(card.encode())
+        if size > MAX_CARDS and cards:
+            break
+        cards.append(card)
+    rest = entries[len(cards) :]
+    (lines,) = render_columns(rest, scope, ("line",))
+    shown = count_fitting(lines, b"", MAX_LINES)
+    return Stories(cards, [_html(line.decode()) for line in lines[:shown]], len(rest) - shown)
+
+
+def _card_scope(entry: Entry, scope: Scope, options: OutputOptions, linked: frozenset[str]) -> CardScope:
+    return CardScope(scope, _linked(entry.topics, linked), options.remote_media)
+
+
+def _linked(topics: Iterable[Topic], linked: frozenset[str]) -> tuple[str, ...]:
+    return tuple([topic.slug for topic in topics if topic.slug in linked])
 
 
 def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
@@ -73,55 +104,98 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
         feeds=_below_parents([feed for feed in feeds if feed is not everything]),
+        titles={feed.slug: feed.title for feed in feeds},
     )
     return document(PAGE, "text/html", body)
 
 
-def render_archive_list(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> tuple[Document, ...]:
+def render_archive_list(
+    feed: Feed, page: ArchivePage, lines: Sequence[bytes], site: Site, options: OutputOptions
+) -> tuple[Document, ...]:
     """The entries of an archive page as a compact list. The newest page is also the start of the archive, with links to
-    all pages."""
-    path, html, *start = archive_paths(feed.slug, page.number, options, is_newest=page.number == feed.pages)
-    name = "{:04}.html".format
-    documents = []
-    for place in (html, *start):
-        body = render_page(
-            "archive",
-            site,
-            options,
-            root="../../",
-            path=html if place == html else f"{feed.slug}/archive/",
-            description="",
-            image="",
-            feed=feed,
-            number=page.number,
-            alternates=[{"type": MEDIA_TYPES["atom"], "title": feed.title, "url": f"{site.base_url}{path}"}],
-            items=[_list_item(entry) for entry in page.entries],
-            newer="../" if start else name(page.number + 1),
-            older=name(page.number - 1) if page.number > 1 else None,
-            numbers=range(feed.pages, 0, -1) if place != html else (),
-        )
-        documents.append(document(place, "text/html", body))
+    all pages. `lines` are the entries."""
+    is_newest = page.number == feed.pages
+    _, html, *start = archive_paths(feed.slug, page.number, options, is_newest=is_newest)
+    undated = replace(feed, updated=_UNDATED, version=0, pages=0)
+    frame = _archive_frame(undated, site, options, has_older=page.number > 1)
+    placeholders = {
+        _FILE: html.rpartition("/")[2].removesuffix(".html"),
+        _NUMBER: str(page.number),
+        _NEWER: "../" if is_newest else _archive_name(page.number + 1),
+        _OLDER: _archive_name(page.number - 1),
+    }
+    for placeholder, text in placeholders.items():
+        frame = frame.replace(placeholder, text)
+    head, _, foot = frame.partition(_LINES)
+    documents = [document(html, "text/html", b"".join((head.encode(), *lines, foot.encode())))]
+    if start:
+        step = -(-feed.pages // MAX_NUMBERS)
+        numbers = {number: _archive_name(number) for number in range(feed.pages, 0, -step)}
+        whole = _render_archive(
+            feed, site, options, file="", number=page.number, items=_html(b"".join(lines).decode()),
+            newer="../", older=placeholders[_OLDER] if page.number > 1 else None, numbers=numbers,
+        )  # fmt: skip
+        documents.append(document(start[0], "text/html", whole.encode()))
     return tuple(documents)
 
 
-def _list_item(entry: Entry) -> Markup:
-    """The entry in one line: date, title, provider."""
-    entry = xml_safe_entry(entry)
-    content, provider, time = entry.content, provider_of(entry.content), entry.published
-    title = escape(content.title)
-    date = f'<time datetime="{rfc3339_date(time)}">{date_in_words(time)}</time>' if time else "<span></span>"
-    link = _outside_link(content.link, title) if content.link else f"<span>{title}</span>"
-    by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
-    return Markup(f'<li id="{anchor_of(entry)}">{date}{link}{by}</li>')  # noqa: S704 (all texts in it are escaped)
+def _html(text: str) -> Markup:
+    """A text in which all is escaped already."""
+    return Markup(text)  # noqa: S704 - made by `articles`
 
 
-def render_page(
+def _archive_name(number: int) -> str:
+    return f"{number:04}.html"
+
+
+@lru_cache(maxsize=2048)
+def _archive_frame(undated: Feed, site: Site, options: OutputOptions, *, has_older: bool) -> str:
+    """An archive page with placeholders for its entries, and for all that has its number."""
+    return _render_archive(
+        undated, site, options, file=f"{_FILE}.html", number=_NUMBER, items=_LINES,
+        newer=_NEWER, older=_OLDER if has_older else None, numbers={},
+    )  # fmt: skip
+
+
+def _render_archive(
+    feed: Feed, site: Site, options: OutputOptions, *, file: str, number: int | str, **values: Any
+) -> str:
+    folder = f"{feed.slug}/archive/"
+    sealed = f"{site.base_url}{folder}{(file or _archive_name(int(number))).replace('.html', '.xml')}"
+    return _render(
+        "archive",
+        site,
+        options,
+        root="../../",
+        path=f"{folder}{file}",
+        description="",
+        image="",
+        feed=feed,
+        number=number,
+        alternates=[{"type": MEDIA_TYPES["atom"], "title": feed.title, "url": sealed}],
+        **values,
+    )
+
+
+def render_error_page(status: int, site: Site, options: OutputOptions, *, root: str) -> bytes:
+    """What people see at a URL without a document (404), or with one that was removed (410)."""
+    return render_page(
+        "error", site, options, root=root, path=None, description="", image="", alternates=(), is_gone=status == 410
+    )
+
+
+def render_page(name: str, site: Site, options: OutputOptions, **values: Any) -> bytes:
+    """A page by its template, see `_render`."""
+    return _render(name, site, options, **values).encode()
+
+
+def _render(
     name: str, site: Site, options: OutputOptions, *, root: str, path: str | None, image: str, **values: Any
-) -> bytes:
+) -> str:
     """A page by its template. `root` leads to the home page; `path` is that of the page, None if it has no URL to keep;
     `image` is the picture that other sites show of it."""
     page = _environment().get_template(f"{name}.html")
-    text = page.render(
+    return page.render(
         site=site,
         root=root,
         canonical=None if path is None else f"{site.base_url}{path}",
@@ -130,147 +204,21 @@ def render_page(
         csp=content_security_policy(site.icon, options),
         **values,
     )
-    return text.encode()
 
 
-@lru_cache(maxsize=8)
-def content_security_policy(icon: str, options: OutputOptions) -> str:
-    """What a page may load: our own assets, and the entries' media unless `output.remote_media` is off."""
-    parts = urlsplit(icon)
-    own = f"'self' {parts.scheme}://{parts.netloc}" if parts.netloc else "'self'"
-    media = "img-src 'self' http: https: data:; media-src http: https:" if options.remote_media else f"img-src {own}"
-    return f"default-src 'none'; {media}; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'"
-
-
-def render_articles(
-    entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]
-) -> list[Markup]:
-    """The entries as HTML; with their full text, as far as there is room, if the feed has it."""
-    articles, room = [], MAX_BODIES if scope.full else 0
-    for entry in entries:
-        has_body = 0 < len(entry.content.body_html) <= room
-        room -= len(entry.content.body_html) if has_body else 0
-        topics = tuple([topic.slug for topic in entry.topics if topic.slug in linked])
-        article_scope = _ArticleScope(scope._replace(full=has_body), topics, options.remote_media)
-        articles.append(_CACHE.get(entry, article_scope, (PAGE,))[PAGE])
-    return articles
-
-
-class _ArticleScope(NamedTuple):
-    """The inputs of an article besides the entry."""
-
-    feed: Scope
-    # Slugs of topics that have a page.
-    linked: tuple[str, ...]
-    # Pictures and players load from other hosts.
-    has_media: bool
-
-
-def _render_entry(entry: Entry, scope: _ArticleScope, kinds: Iterable[str]) -> dict[str, Markup]:
-    """The article as HTML. Not a template, because that takes several times as long."""
-    entry = xml_safe_entry(entry)
-    content, anchor = entry.content, anchor_of(entry)
-    language = foreign_language(content, scope.feed)
-    title, summary = escape(content.title), escape(content.summary)
-    link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'
-    parts = (
-        f'<article class="entry" id="{anchor}"{_attribute("lang", language)}>',
-        _picture(content.images[0]) if content.images and scope.has_media else "",
-        _meta(entry),
-        f'<h2 dir="auto">{link}</h2>',
-        f'<p class="summary" dir="auto">{summary}</p>' if summary else "",
-        *(_player(enclosure, has_media=scope.has_media) for enclosure in content.enclosures),
-        _full_text(content.body_html, has_media=scope.has_media) if scope.feed.full else "",
-        _related(content.related) if content.related else "",
-        _topics(entry.topics, scope.linked) if entry.topics else "",
-        "</article>",
-    )
-    return dict.fromkeys(kinds, Markup("\n".join(filter(None, parts))))  # noqa: S704 (all texts in it are escaped)
-
-
-def anchor_of(entry: Entry) -> str:
-    """The anchor of an entry on a page."""
-    return "s-" + re.sub(r"[^0-9A-Za-z]", "", entry.id)[-12:]
-
-
-def _attribute(name: str, value: str) -> str:
-    return f' {name}="{escape(value)}"' if value else ""
-
-
-def _picture(image: Image) -> str:
-    size = f' width="{image.width}" height="{image.height}"' if image.width > 0 and image.height > 0 else ""
-    loading = 'alt="" loading="lazy" decoding="async" referrerpolicy="no-referrer"'
-    return f'<img class="picture" src="{escape(image.url)}" {loading}{size}>'
-
-
-def _player(enclosure: Enclosure, *, has_media: bool) -> str:
-    """A player for audio and video, which loads nothing by itself; a link for other files."""
-    kind = enclosure.type.partition("/")[0]
-    name = escape(xml_text(unquote(enclosure.url.partition("?")[0].rstrip("/").rpartition("/")[2])) or enclosure.url)
-    if kind in ("audio", "video") and has_media:
-        return f'<{kind} class="media" controls preload="none" src="{escape(enclosure.url)}" title="{name}"></{kind}>'
-    return f'<p class="media">{_outside_link(enclosure.url, name)}</p>'
-
-
-def _full_text(body_html: str, *, has_media: bool) -> str:
-    """The sanitised body. Its headings become bold text, because they would break the outline of the page."""
-    shown = _HEADING_TAG.sub(lambda tag: "</strong></p>" if tag[1] else "<p><strong>", body_html)
-    shown = shown if has_media else _MEDIA_TAG.sub("", shown)
-    return f'<details><summary>Full story</summary><div class="body" dir="auto">{shown}</div></details>'
-
-
-def _related(stories: Iterable[Related]) -> str:
-    links = [f"<li>{_outside_link(story.url, escape(story.title or story.url))}</li>" for story in stories]
-    return f'<div class="related">See also<ul dir="auto">{"".join(links)}</ul></div>'
-
-
-def _meta(entry: Entry) -> str:
-    """Provider, date and video; empty if all are unknown."""
-    content, provider = entry.content, provider_of(entry.content)
-    parts = ""
-    if provider:
-        name = escape(provider.name)
-        parts += f'<span dir="auto">{_outside_link(provider_url(provider), name) if provider.domain else name}</span>'
-    if entry.published:
-        time = entry.published
-        parts += f'<time datetime="{rfc3339_date(time)}" title="{exact_time(time)}">{date_in_words(time)}</time>'
-    if content.video_url:
-        parts += f"<span>{_outside_link(content.video_url, 'Video')}</span>"
-    return f'<p class="meta">{parts}</p>' if parts else ""
-
-
-def _outside_link(url: str, html: str) -> str:
-    return f'<a href="{escape(url)}" rel="noopener">{html}</a>'
-
-
-def _topics(topics: Iterable[Topic], linked: Container[str]) -> str:
-    chips = [_chip(topic.slug, topic.name, linked=topic.slug in linked) for topic in topics]
-    return "\n".join(('<ul class="chips" aria-label="Topics">', *chips, "</ul>"))
-
-
-@lru_cache(maxsize=CACHED_TOPICS)
-def _chip(slug: str, name: str, *, linked: bool) -> str:
-    text = escape(name)
-    chip = f'<a href="../{escape(slug)}/" dir="auto">{text}</a>' if linked else f'<span dir="auto">{text}</span>'
-    return f"<li>{chip}</li>"
-
-
-_CACHE = EntryCache(_render_entry, CACHE_BYTES)
-
-
-def _below_parents(feeds: Sequence[FeedSummary]) -> list[FeedSummary]:
-    """The feeds in their order, each followed by those of which it is the parent."""
+def _below_parents(feeds: Sequence[FeedSummary]) -> list[tuple[FeedSummary, int]]:
+    """The feeds in their order, each followed by those of which it is the parent; and how deep each is."""
     slugs = {feed.slug for feed in feeds}
     children: dict[str, list[FeedSummary]] = {}
     for feed in feeds:
         children.setdefault(feed.parent if feed.parent in slugs else "", []).append(feed)
-
-    def below(parent: str) -> Iterable[FeedSummary]:
-        for feed in children.get(parent, ()):
-            yield feed
-            yield from below(feed.slug)
-
-    return list(below(""))
+    placed = []
+    rest = [(feed, 0) for feed in reversed(children.get("", ()))]
+    while rest:
+        feed, depth = rest.pop()
+        placed.append((feed, depth))
+        rest += [(child, depth + 1) for child in reversed(children.get(feed.slug, ()))]
+    return placed
 
 
 def _alternates(slug: str, title: str, site: Site, options: OutputOptions) -> list[dict[str, str]]:
@@ -299,13 +247,3 @@ def _environment() -> Environment:
     )
     environment.filters |= {"date": date_in_words, "exact": exact_time, "iso": rfc3339_date}
     return environment
-
-
-def date_in_words(time: datetime) -> str:
-    """The day in UTC, as in "20 May 2020"."""
-    return f"{time.day} {_MONTHS[time.month - 1]} {time.year}"
-
-
-def exact_time(time: datetime) -> str:
-    """The time as in "20 May 2020, 12:00 UTC"."""
-    return f"{date_in_words(time)}, {time:%H:%M} UTC"

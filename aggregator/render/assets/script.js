@@ -1,20 +1,25 @@
-// The pages work without this: it filters and sorts the list of feeds, copies URLs, and hides pictures that do not load.
+// The pages work without this: it filters and sorts the list of feeds, copies URLs, hides pictures that do not load, and
+// shows the search box where the server can search.
 "use strict";
 
 const list = document.querySelector("[data-feeds]");
 
+function newest(row) { return row.querySelector("time")?.dateTime ?? ""; }
+function stories(row) { return Number.parseInt(row.querySelector(".meta").textContent, 10) || 0; }
+
 function showFeeds(words, order) {
   const rows = [...list.children];
   const compare = {
-    name: (a, b) => a.dataset.place - b.dataset.place,
-    newest: (a, b) => b.dataset.newest.localeCompare(a.dataset.newest) || a.dataset.place - b.dataset.place,
-    size: (a, b) => b.dataset.size - a.dataset.size || a.dataset.place - b.dataset.place,
+    name: () => 0,
+    newest: (a, b) => newest(b).localeCompare(newest(a)),
+    size: (a, b) => stories(b) - stories(a),
   }[order];
-  list.classList.toggle("flat", order !== "name");
-  list.append(...rows.sort(compare));
+  list.classList.toggle("flat", order !== "name" || words.length > 0);
+  list.append(...rows.sort((a, b) => compare(a, b) || a.dataset.place - b.dataset.place));
   let shown = 0;
   for (const row of rows) {
-    row.hidden = !words.every((word) => row.dataset.words.includes(word));
+    const text = row.textContent.toLowerCase();
+    row.hidden = !words.every((word) => text.includes(word));
     shown += !row.hidden;
   }
   document.querySelector("[data-none]").hidden = shown > 0;
@@ -27,23 +32,29 @@ if (list) {
   const show = () => showFeeds(filter.value.toLowerCase().split(/\s+/).filter(Boolean), order.value);
   [...list.children].forEach((row, place) => { row.dataset.place = place; });
   tools.hidden = false;
+  tools.addEventListener("submit", (event) => event.preventDefault());
   filter.addEventListener("input", show);
   order.addEventListener("change", show);
-  show();
+  show(); // a browser that goes back fills the fields itself
 }
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(button.dataset.copy);
-    const label = button.textContent;
     button.textContent = "Copied";
-    setTimeout(() => { button.textContent = label; }, 2000);
+    document.querySelector("[data-copied]").textContent = "The URL was copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
 }
 
-function hideBroken(picture) { picture.hidden = true; }
 for (const picture of document.querySelectorAll(".picture, .body img")) {
-  if (picture.complete && !picture.naturalWidth) hideBroken(picture);
-  picture.addEventListener("error", () => hideBroken(picture));
+  const hide = () => { picture.hidden = true; };
+  if (picture.complete && !picture.naturalWidth) hide();
+  picture.addEventListener("error", hide);
+}
+
+const [visit] = performance.getEntriesByType("navigation");
+if (visit?.serverTiming?.some((timing) => timing.name === "search")) {
+  for (const form of document.querySelectorAll("form[data-search]")) form.hidden = false;
 }
