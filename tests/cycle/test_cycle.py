@@ -590,13 +590,13 @@ def test_a_topic_keeps_its_slug_and_a_clash_gets_four_hex_digits(site: SiteFolde
     site.run(DAY)
     folders = {path.name for path in site.output.iterdir() if path.is_dir()} - {".aggregator"}
     assert folders == {"all", "c", "c-2e7d", "status-073c", "t-cf2abf0c"}
-    assert [site.feed(slug)["title"] for slug in ("c", "c-2e7d")] == ["C#", "C"]
+    assert [site.feed(slug)["title"] for slug in ("c", "c-2e7d")] == ["C# – Feeds", "C – Feeds"]
 
 
 def test_new_slugs_of_a_cycle_are_given_in_order_of_topics(site: SiteFolder) -> None:
     site.record("a.md", topics=["C#", "C"])
     site.run(NOON)
-    assert [site.feed(slug)["title"] for slug in ("c", "c-951a")] == ["C", "C#"]
+    assert [site.feed(slug)["title"] for slug in ("c", "c-951a")] == ["C – Feeds", "C# – Feeds"]
 
 
 def test_a_topics_title_is_its_spelling_in_its_first_released_entry(site: SiteFolder) -> None:
@@ -604,11 +604,11 @@ def test_a_topics_title_is_its_spelling_in_its_first_released_entry(site: SiteFo
     site.record("a/z.md", topics=["power apps"], publishedDateTime="2024-04-01T08:00:00Z")
     site.record("b.md", topics=["Power  Apps"], publishedDateTime="2024-01-01T08:00:00Z")
     site.run(NOON)
-    assert site.feed("power-apps")["title"] == "power apps"
+    assert site.feed("power-apps")["title"] == "power apps – Feeds"
     site.remove("a/z.md")
     site.record("0.md", topics=["POWER APPS"])
     site.run(LATER)
-    assert site.feed("power-apps")["title"] == "power apps"
+    assert site.feed("power-apps")["title"] == "power apps – Feeds"
     assert len(site.titles("power-apps")) == 2
 
 

@@ -85,7 +85,7 @@ def test_a_feed_has_the_entries_that_match_its_rule(site: SiteFolder, rule: str,
     fill(site)
     site.run(NOON)
     assert site.titles("picks") == titles
-    assert site.feed("picks")["title"] == "Picks"
+    assert site.feed("picks")["title"] == "Picks – Feeds"
 
 
 def test_a_new_feed_and_a_changed_rule_keep_the_release_times_of_entries(site: SiteFolder) -> None:
@@ -161,7 +161,7 @@ def test_a_new_title_and_a_new_rule_update_the_feed(site: SiteFolder) -> None:
     site.run(NOON)
     site.configure(table("picks", 'title = "Two"'))
     site.run(LATER)
-    assert site.feed("picks")["title"] == "Two"
+    assert site.feed("picks")["title"] == "Two – Feeds"
     times = {slug: etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}updated") for slug in ("all", "picks")}
     assert times["picks"].startswith("2024-05-01T13:00:00")
     assert times["all"].startswith("2024-05-01T12:00:00") or times["all"] < times["picks"]
@@ -180,7 +180,7 @@ def test_a_feed_with_the_slug_of_a_topic_replaces_its_feed_until_it_is_removed(s
     row = rows_of(site, feed.c.id, feed.c.slug)
     site.configure(table("ai", 'title = "Good AI"', "min_quality = 80", 'topics.any = ["AI"]'))
     site.run(LATER)
-    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "0.md"], "Good AI")
+    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "0.md"], "Good AI – Feeds")
     assert sorted(rows_of(site, feed.c.id, feed.c.slug)) == sorted(row)
     site.record("6.md", topics=["AI"], publishedDateTime=DATE)
     site.record("7.md", topics=["Cars"], quality=99, publishedDateTime=DATE)
@@ -189,7 +189,7 @@ def test_a_feed_with_the_slug_of_a_topic_replaces_its_feed_until_it_is_removed(s
     assert site.titles("ai") == ["8.md", "4.md", "0.md"]
     site.configure()
     site.run("2024-05-01 15:00")
-    assert site.feed("ai")["title"] == before["title"] == "AI"
+    assert site.feed("ai")["title"] == before["title"] == "AI – Feeds"
     assert sorted(site.titles("ai")) == ["0.md", "1.md", "4.md", "6.md", "8.md"]
     assert sorted(rows_of(site, feed.c.id, feed.c.slug)) == sorted(row)
 
@@ -346,7 +346,7 @@ def test_a_feed_that_moves_from_the_slug_of_a_topic_continues_its_feed(site: Sit
     assert etree.fromstring(files["best/atom.xml"]).findtext(f"{ATOM}id") == atom_id
     site.configure()
     site.run(LATER_STILL)
-    assert site.feed("ai")["title"] == "AI"
+    assert site.feed("ai")["title"] == "AI – Feeds"
     assert sorted(site.titles("ai")) == ["0.md", "1.md", "4.md"]
     assert not (site.output / "best").exists()
 
@@ -443,7 +443,7 @@ def test_a_topic_gets_its_feed_back_complete_after_an_interrupted_takeover(
         sync_configured_feeds(*cycle_at(site, at(LATER)), site.load_config().feeds, stop_soon)
     site.configure()
     site.run(LATER)
-    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "1.md", "0.md"], "AI")
+    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "1.md", "0.md"], "AI – Feeds")
 
 
 def test_nothing_is_written_while_the_config_is_unchanged(site: SiteFolder) -> None:

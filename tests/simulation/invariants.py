@@ -435,7 +435,7 @@ def _names(topics: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 def read_view(path: str, body: bytes) -> View | None:
     """The view of a file as it was written; None for a page."""
     readers = {"feed.json": _read_json, "atom.xml": _read_atom, "rss.xml": _read_rss, "opml.xml": _read_opml}
-    reader = _read_atom if "/archive/" in path else readers.get(Path(path).name)
+    reader = _read_atom if "/archive/" in path and path.endswith(".xml") else readers.get(Path(path).name)
     return reader(body) if reader else None
 
 

@@ -742,8 +742,8 @@ def test_no_text_breaks_a_document(contents: list[Content], text: str, full: boo
     minidom.parseString(index[0].body)
     listed = render.render_archive_page(feed, ArchivePage(1, NOON, feed.entries), site, OPTIONS)[1]
     # a body is sanitised before it is stored, so here the page is one without bodies
-    page = render_all(replace(feed, full=False), site, linked=frozenset([text]))["index.html"]
-    for page in (page, index_page(index), listed):
+    plain = render_all(replace(feed, full=False), site, linked=frozenset([text]))["index.html"]
+    for page in (plain, index_page(index), listed):
         assert page.body.decode().lower().count("<script") == 1
 
 
@@ -1034,8 +1034,8 @@ def test_pages_have_no_inline_code_or_style_and_forbid_both() -> None:
             f'<script src="{root_of(page)}assets/script.js?{assets_version("")}" defer>'
         ]
         assert re.findall("<style|style=| on[a-z]+=", page) == []
-        assert "default-src 'none'" in page
-        assert "style-src 'self'; script-src 'self'" in page
+        assert "default-src 'none'" in html.unescape(page)
+        assert "style-src 'self'; script-src 'self'" in html.unescape(page)
 
 
 def root_of(page: str) -> str:
@@ -1100,7 +1100,7 @@ def test_a_page_of_a_long_feed_has_less_than_100_kb(content: Content, full: bool
     shown = [text.index(f">Story {number}<") for number in range(text.count(">Story "))]
     assert shown == sorted(shown)
     cards, left = text.count("<article"), 1000 - len(shown)
-    assert 20 < cards < len(shown) < 1000
+    assert 10 < cards < len(shown) < 1000
     assert f"Feed readers get {left} more." in text
 
 
@@ -1129,7 +1129,7 @@ def test_without_remote_media_a_page_loads_nothing_of_other_hosts() -> None:
     page = text_of(feed, "index.html", options=replace(OPTIONS, remote_media=False), site=replace(SITE, icon=""))
     assert re.findall('<(?:audio|video|source|img(?! src="[.][.]/assets/))', page) == []
     assert '<div class="body" dir="auto"><p>Text</p></div>' in page
-    assert "img-src 'self'; style-src" in page
+    assert "img-src 'self'; style-src" in html.unescape(page)
     assert '<a href="https://m.example/v.mp4" rel="noopener">v.mp4</a>' in page
     assert "og:image" not in page
 
