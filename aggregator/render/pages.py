@@ -20,6 +20,7 @@ from aggregator.render.content import Scope
 from aggregator.render.entries import render_columns
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.markup import rfc3339_date
+from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 from aggregator.unicode import xml_text
 
@@ -180,7 +181,15 @@ def _render_archive(
 def render_error_page(status: int, site: Site, options: OutputOptions, *, root: str) -> bytes:
     """What people see at a URL without a document (404), or with one that was removed (410)."""
     return render_page(
-        "error", site, options, root=root, path=None, description="", image="", alternates=(), is_gone=status == 410
+        "error",
+        xml_safe(site),
+        options,
+        root=root,
+        path=None,
+        description="",
+        image="",
+        alternates=(),
+        is_gone=status == 410,
     )
 
 

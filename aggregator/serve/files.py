@@ -57,8 +57,9 @@ class Variant:
 class ServedFile:
     """One file with everything that its responses need. `gzip` is made on first demand.
 
-    `may_vary`: the file has a gzip variant, or would have one if it were larger. `last_modified`, in seconds, is the
-    end of the second of the change: of `mtime_ns`, or of now if the file `replaces` one that was served.
+    `may_vary`: the program wrote the file, so it has a gzip variant, or would have one if it were larger.
+    `last_modified`, in seconds, is the end of the second of the change: of `mtime_ns`, or of now if the file `replaces`
+    one that was served.
 
     RFC 9110 section 8.8.2.2: a date distinguishes two versions only if no response had that date during the second
     itself. Responses therefore have no `Last-Modified` within one second after `last_modified`, and requests with it
@@ -67,7 +68,9 @@ class ServedFile:
     8.8.2.1), which the server computes up to half a second before.
     """
 
-    __slots__ = ("_common", "_lock", "_type", "compressible", "date", "digest", "gzip", "identity", "last_modified")
+    __slots__ = (
+        "_common", "_lock", "_type", "compressible", "date", "digest", "gzip", "identity", "is_page", "last_modified",
+    )  # fmt: skip
 
     def __init__(self, path: str, body: bytes, mtime_ns: int, *, may_vary: bool, replaces: bool = False) -> None:
         self.digest = digest_of(body)
@@ -75,6 +78,7 @@ class ServedFile:
         self.last_modified = next_second if replaces else min(-(-mtime_ns // 10**9), next_second)
         self.date: Headers = ((b"last-modified", formatdate(self.last_modified, usegmt=True).encode()),)
         self.compressible = may_vary and len(body) >= GZIP_MIN_BYTES
+        self.is_page = may_vary and path.endswith(".html")
         self._type = content_type(path).encode()
         self._common = (
             NOSNIFF,
