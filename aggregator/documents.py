@@ -19,6 +19,8 @@ ASSETS = ("assets/style.css", "assets/script.js", "assets/icon.svg")
 FEED_STYLE = "assets/feed.css"
 """The stylesheet of RSS and Atom in a browser."""
 ROBOTS, SITEMAP = "robots.txt", "sitemap.xml"
+OPTIONAL = frozenset((ROBOTS, SITEMAP))
+"""Documents that are left out where the operator has a file of that name."""
 
 
 def feed_paths(slug: str, options: OutputOptions) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ Probe = Callable[[], tuple[bool, dict[str, Any]]]
 _TEXT = b"text/plain; charset=utf-8"
 _HTML = b"text/html; charset=utf-8"
 _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
+# Of a feed that somebody opens in a browser: browsers show the types of feeds as plain text, without the stylesheet.
+_READABLE = (b"content-type", b"text/xml; charset=utf-8")
 _NO_STORE = (b"cache-control", b"no-store")
 # Fetch standard, "CORS-preflight": browsers send one before a request with validators.
 _PREFLIGHT: Headers = (
@@ -176,7 +178,7 @@ class FeedsApp:
 
 async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Response:
     """200 or 304. If-None-Match takes precedence over If-Modified-Since (RFC 9110 section 13.2.2)."""
-    encodings = tags = since = b""
+    encodings = tags = since = destination = b""
     for name, value in scope["headers"]:
         if name == b"accept-encoding":
             encodings = encodings + b"," + value if encodings else value
@@ -184,6 +186,8 @@ async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState)
             tags = tags + b"," + value if tags else value
         elif name == b"if-modified-since":
             since = since + b"," + value if since else value
+        elif name == b"sec-fetch-dest":
+            destination = value
     variant = file.identity
     if file.compressible and encodings and prefers_gzip(encodings):
         variant = file.gzip if file.gzip is not None else await asyncio.to_thread(file.compress)
@@ -198,6 +202,8 @@ async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState)
         unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
         return 304, variant.unchanged + more, b""
+    if destination == b"document" and file.is_feed:
+        return 200, (_READABLE, *variant.ok[1:], *more), variant.body
     return 200, variant.ok + more, variant.body
 
 

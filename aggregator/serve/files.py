@@ -31,6 +31,7 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 CORS = (b"access-control-allow-origin", b"*")
 
 _VARY = (b"vary", b"accept-encoding")
+_FEED_VARY = (b"vary", b"accept-encoding, sec-fetch-dest")
 _FEED_TYPES = {
     "rss.xml": "application/rss+xml; charset=utf-8",
     "atom.xml": "application/atom+xml; charset=utf-8",
@@ -69,7 +70,8 @@ class ServedFile:
     """
 
     __slots__ = (
-        "_common", "_lock", "_type", "compressible", "date", "digest", "gzip", "identity", "is_page", "last_modified",
+        "_common", "_lock", "_type", "compressible", "date", "digest", "gzip", "identity", "is_feed", "is_page",
+        "last_modified",
     )  # fmt: skip
 
     def __init__(self, path: str, body: bytes, mtime_ns: int, *, may_vary: bool, replaces: bool = False) -> None:
@@ -78,11 +80,12 @@ class ServedFile:
         self.last_modified = next_second if replaces else min(-(-mtime_ns // 10**9), next_second)
         self.date: Headers = ((b"last-modified", formatdate(self.last_modified, usegmt=True).encode()),)
         self.compressible = may_vary and len(body) >= GZIP_MIN_BYTES
-        self.is_page = may_vary and path.endswith(".html")
         self._type = content_type(path).encode()
+        self.is_page = may_vary and path.endswith(".html")
+        self.is_feed = may_vary and self._type.startswith((b"application/rss", b"application/atom"))
         self._common = (
             NOSNIFF,
-            *([_VARY] if may_vary else []),
+            *([_FEED_VARY if self.is_feed else _VARY] if may_vary else []),
             *([CORS] if is_shared(path) else []),
         )
         self._lock = threading.Lock()

@@ -33,6 +33,8 @@ COMMANDS = {
     "preview": {"--config", "--json"},
     "explain": {"--config", "--json"},
     "schema": {"--config"},
+    "backup": {"--config", "--json"},
+    "restore": {"--config", "--json"},
     "adopt": {"--config", "--json"},
     "init": {"--config"},
 }

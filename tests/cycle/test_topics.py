@@ -260,7 +260,7 @@ def test_a_feed_that_replaces_a_topic_has_its_title_unless_it_states_its_own(sit
     ):
         site.configure(config)
         site.run(LATER)
-        assert site.feed("ai")["title"] == title
+        assert site.feed("ai")["title"] == f"{title} – Feeds"
 
 
 # pinned slugs
@@ -271,7 +271,7 @@ def test_a_new_topic_has_its_pinned_slug(site: SiteFolder) -> None:
     fill(site, ["C#"], ["C"])
     site.run(NOON)
     assert slugs(site) == {"c-sharp", "c"}
-    assert (site.feed("c-sharp")["title"], site.feed("c")["title"]) == ("C#", "C")
+    assert (site.feed("c-sharp")["title"], site.feed("c")["title"]) == ("C# – Feeds", "C – Feeds")
     assert atom_id(site, "c-sharp") == IdMint(SITE_ID).feed_id("c-sharp")
     assert b'term="c-sharp"' in (site.output / "all" / "atom.xml").read_bytes()
 
@@ -340,7 +340,7 @@ def test_a_pin_takes_the_slug_of_a_removed_feed(site: SiteFolder) -> None:
     site.run(NOON)
     site.configure('[topics.slugs]\nAI = "x"\n')
     site.run(LATER)
-    assert (listed(site), site.feed("x")["title"]) == ({"x"}, "AI")
+    assert (listed(site), site.feed("x")["title"]) == ({"x"}, "AI – Feeds")
     assert same_documents(site, "ai", "x")
 
 

@@ -733,6 +733,19 @@ def test_our_pages_say_what_they_may_load(client: httpx.Client, path: str) -> No
         assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("path", ["/all/rss.xml", "/all/atom.xml", "/all/archive/0001.xml"])
+def test_a_feed_that_is_opened_in_a_browser_has_a_type_that_browsers_show(client: httpx.Client, path: str) -> None:
+    opened = client.get(path, headers=BROWSER | {"sec-fetch-dest": "document"})
+    assert opened.headers["content-type"] == "text/xml; charset=utf-8"
+    for destination in ({}, {"sec-fetch-dest": "empty"}):
+        read = client.get(path, headers=destination)
+        assert read.headers["content-type"].startswith("application/")
+        assert (read.content, read.headers["etag"]) == (opened.content, opened.headers["etag"])
+        assert read.headers["vary"] == opened.headers["vary"] == "accept-encoding, sec-fetch-dest"
+    page = client.get("/", headers=BROWSER | {"sec-fetch-dest": "document"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+
+
 @pytest.mark.parametrize("path", ["/page/", "/all/rss.xml", "/robots.txt", "/healthz"])
 def test_other_files_may_load_what_they_like(client: httpx.Client, path: str) -> None:
     assert "content-security-policy" not in client.get(path).headers
