@@ -53,10 +53,15 @@ def render_line(entry: Entry) -> str:
     """The XML-safe entry in one line of a list: date, title, provider."""
     content, provider, time = entry.content, provider_of(entry.content), entry.published
     title = escape(content.title)
-    date = f'<time datetime="{time:%Y-%m-%d}">{date_in_words(time)}</time>' if time else "<span></span>"
-    link = _outside_link(content.link, title) if content.link else f"<span>{title}</span>"
+    date = _day_element(time.year, time.month, time.day) if time else "<span></span>"
+    link = _outside_link(content.link, title) if content.link else title
     by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
-    return f'<li id="{anchor_of(entry)}">{date}<span dir="auto">{link}</span>{by}</li>\n'
+    return f'<li>{date}<span dir="auto">{link}</span>{by}</li>\n'
+
+
+@lru_cache(maxsize=CACHED_DAYS)
+def _day_element(year: int, month: int, day: int) -> str:
+    return f'<time datetime="{year:04}-{month:02}-{day:02}">{_day_in_words(year, month, day)}</time>'
 
 
 def anchor_of(entry: Entry) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from functools import cache, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from aggregator.documents import ALL, PAGE, archive_paths, content_security_policy
+from aggregator.documents import ALL, PAGE, archive_path, archive_paths, content_security_policy
 from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary, Topic
 from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
 from aggregator.render.assembly import count_fitting, document
@@ -31,9 +29,11 @@ MAX_CARDS = 62_000
 MAX_LINES = 24_000
 MAX_NUMBERS = 200
 """Most links to pages at the start of an archive."""
-_UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
-# Placeholders in cached pages; no text has these characters.
-_FILE, _NUMBER, _NEWER, _OLDER, _LINES = "\0f", "\0n", "\0+", "\0-", "\0l"
+
+
+def _html(text: str) -> Markup:
+    """A text in which all is escaped already."""
+    return Markup(text)  # noqa: S704 - made by `articles`
 
 
 class Stories(NamedTuple):
@@ -115,67 +115,76 @@ def render_archive_list(
 ) -> tuple[Document, ...]:
     """The entries of an archive page as a compact list. The newest page is also the start of the archive, with links to
     all pages. `lines` are the entries."""
-    is_newest = page.number == feed.pages
-    _, html, *start = archive_paths(feed.slug, page.number, options, is_newest=is_newest)
-    undated = replace(feed, updated=_UNDATED, version=0, pages=0)
-    frame = _archive_frame(undated, site, options, has_older=page.number > 1)
-    placeholders = {
-        _FILE: html.rpartition("/")[2].removesuffix(".html"),
-        _NUMBER: str(page.number),
-        _NEWER: "../" if is_newest else _archive_name(page.number + 1),
-        _OLDER: _archive_name(page.number - 1),
+    number, is_newest = page.number, page.number == feed.pages
+    _, html, *start = archive_paths(feed.slug, number, options, is_newest=is_newest)
+    values = {
+        "title": escape(feed.title).encode(),
+        "slug": feed.slug.encode(),
+        "file": html.rpartition("/")[2].encode(),
+        "sealed": archive_path(feed.slug, number).encode(),
+        "number": b"%d" % number,
+        "newer": b"../" if is_newest else _archive_name(number + 1).encode(),
+        "older": _archive_name(number - 1).encode(),
+        "items": b"".join(lines),
     }
-    for placeholder, text in placeholders.items():
-        frame = frame.replace(placeholder, text)
-    head, _, foot = frame.partition(_LINES)
-    documents = [document(html, "text/html", b"".join((head.encode(), *lines, foot.encode())))]
+    frame = partial(_archive_frame, site, options, feed.language, feed.title == site.title, number > 1)
+    documents = [document(html, "text/html", _filled(frame(False), values))]
     if start:
-        step = -(-feed.pages // MAX_NUMBERS)
-        numbers = {number: _archive_name(number) for number in range(feed.pages, 0, -step)}
-        whole = _render_archive(
-            feed, site, options, file="", number=page.number, items=_html(b"".join(lines).decode()),
-            newer="../", older=placeholders[_OLDER] if page.number > 1 else None, numbers=numbers,
-        )  # fmt: skip
-        documents.append(document(start[0], "text/html", whole.encode()))
+        values |= {"file": b"", "numbers": _numbers(feed.pages)}
+        documents.append(document(start[0], "text/html", _filled(frame(True), values)))
     return tuple(documents)
-
-
-def _html(text: str) -> Markup:
-    """A text in which all is escaped already."""
-    return Markup(text)  # noqa: S704 - made by `articles`
 
 
 def _archive_name(number: int) -> str:
     return f"{number:04}.html"
 
 
-@lru_cache(maxsize=2048)
-def _archive_frame(undated: Feed, site: Site, options: OutputOptions, *, has_older: bool) -> str:
-    """An archive page with placeholders for its entries, and for all that has its number."""
-    return _render_archive(
-        undated, site, options, file=f"{_FILE}.html", number=_NUMBER, items=_LINES,
-        newer=_NEWER, older=_OLDER if has_older else None, numbers={},
-    )  # fmt: skip
+def _numbers(pages: int) -> bytes:
+    """Links to all pages of an archive, or to every tenth or so."""
+    step = -(-pages // MAX_NUMBERS)
+    links = [f'<li><a href="{_archive_name(number)}">{number}</a></li>\n' for number in range(pages, 0, -step)]
+    return "".join(links).encode()
 
 
-def _render_archive(
-    feed: Feed, site: Site, options: OutputOptions, *, file: str, number: int | str, **values: Any
-) -> str:
-    folder = f"{feed.slug}/archive/"
-    sealed = f"{site.base_url}{folder}{(file or _archive_name(int(number))).replace('.html', '.xml')}"
-    return _render(
+def _filled(frame: Sequence[bytes], values: Mapping[str, bytes]) -> bytes:
+    """The page with a value between each two pieces. Every second piece is the name of a value."""
+    return b"".join([values[piece.decode()] if place % 2 else piece for place, piece in enumerate(frame)])
+
+
+@lru_cache(maxsize=64)
+def _archive_frame(
+    site: Site,
+    options: OutputOptions,
+    language: str,
+    is_everything: bool,
+    has_older: bool,
+    is_start: bool,
+) -> tuple[bytes, ...]:
+    """What archive pages have in common, in pieces: a template takes longer than all else of a page."""
+
+    def value(name: str) -> str:
+        return f"\0{name}\0"  # no text has this character
+
+    title, sealed = value("title"), f"{site.base_url}{value('sealed')}"
+    text = _render(
         "archive",
         site,
         options,
         root="../../",
-        path=f"{folder}{file}",
+        path=f"{value('slug')}/archive/{value('file')}",
         description="",
         image="",
-        feed=feed,
-        number=number,
-        alternates=[{"type": MEDIA_TYPES["atom"], "title": feed.title, "url": sealed}],
-        **values,
+        language=language,
+        title=title,
+        page_title=title if is_everything else f"{title} – {site.title}",
+        number=value("number"),
+        alternates=[{"type": MEDIA_TYPES["atom"], "title": title, "url": sealed}],
+        items=value("items"),
+        newer=value("newer"),
+        older=value("older") if has_older else "",
+        numbers=value("numbers") if is_start else "",
     )
+    return tuple(text.encode().split(b"\0"))
 
 
 def render_error_page(status: int, site: Site, options: OutputOptions, *, root: str) -> bytes:

@@ -81,7 +81,7 @@ def take_all(browser: Browser) -> Iterator[tuple[str, bytes]]:
 def take(page: Page) -> bytes:
     """What the window shows. Playwright itself writes no WebP."""
     session = page.context.new_cdp_session(page)
-    answer = session.send("Page.captureScreenshot", {"format": "webp", "quality": 82})
+    answer = session.send("Page.captureScreenshot", {"format": "webp", "quality": 75})
     return base64.b64decode(answer["data"])
 
 

@@ -1147,7 +1147,7 @@ def test_an_archive_page_for_people_leads_to_its_neighbours() -> None:
     page = middle[1].body.decode()
     assert '<link rel="canonical" href="https://feeds.example/ai/archive/0002.html">' in page
     assert 'type="application/atom+xml" title="AI" href="https://feeds.example/ai/archive/0002.xml"' in page
-    assert "<title>Older stories of AI, page 2 – Notes</title>" in page
+    assert "<title>Older stories of AI – Notes, page 2</title>" in page
     assert "\0" not in page
     assert '<time datetime="2020-05-20">20 May 2020</time><span dir="auto"><a href="https://a.example/1?' in page
     start = newest[2].body.decode()
