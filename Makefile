@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 OUTSIDE := chromium curl newsboat rss2email sfeed
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-all check bench screenshots clean
+.PHONY: help run test test-all check bench reference screenshots clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: $(VENV)/bench.stamp ## measure beside Hugo in the same run, and write doc
 	$(BIN)/python benchmarks/bench_feed.py
 	$(BIN)/python -m benchmarks $(if $(SIZES),--sizes $(SIZES)) $(if $(BENCH_MILLION),--million) \
 		$(if $(BENCH_DIR),--folder $(BENCH_DIR))
+
+reference: $(VENV)/run.stamp ## write docs/reference.md from the code
+	$(BIN)/python docs/reference.py
 
 screenshots: $(VENV)/outside.stamp $(VENV)/test.stamp ## make the pictures of the docs
 	$(BIN)/python tests/outside/screenshots.py
