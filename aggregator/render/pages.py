@@ -131,7 +131,7 @@ def render_archive_list(
     documents = [document(html, "text/html", _filled(frame(False), values))]
     if start:
         values |= {"file": b"", "numbers": _numbers(feed.pages)}
-        documents.append(document(start[0], "text/html", _filled(frame(True), values)))
+        documents.append(document(start[0], "text/html", _filled(frame(feed.pages > 1), values)))
     return tuple(documents)
 
 
@@ -158,7 +158,7 @@ def _archive_frame(
     language: str,
     is_everything: bool,
     has_older: bool,
-    is_start: bool,
+    has_numbers: bool,
 ) -> tuple[bytes, ...]:
     """What archive pages have in common, in pieces: a template takes longer than all else of a page."""
 
@@ -182,7 +182,7 @@ def _archive_frame(
         items=value("items"),
         newer=value("newer"),
         older=value("older") if has_older else "",
-        numbers=value("numbers") if is_start else "",
+        numbers=value("numbers") if has_numbers else "",
     )
     return tuple(text.encode().split(b"\0"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from typing import Any
 
 import pytest
@@ -304,6 +306,22 @@ def test_documents_at_the_old_slug_have_the_bytes_of_the_new_documents(site: Sit
     site.run("2024-05-01 15:00")
     assert not (site.output / "old").exists()
     assert not (site.output / "tags").exists()
+
+
+@pytest.mark.parametrize("old", ["tags/old/index.html", "old.html", "a/b/c/old.html", "old"])
+def test_a_page_at_an_old_path_has_its_styles_and_leads_to_the_same_pages(site: SiteFolder, old: str) -> None:
+    fill(site)
+    site.configure('[output]\nlimit = 1\nmin_stay = "0s"\n' + table("new", f'moved_from = ["{old}"]'))
+    site.run(NOON)
+    files = site.documents()
+    attribute = re.compile(r' (?:href|src)="((?:[.][.]?/|[a-z])[^"#?:]*)["?#]')
+    path = old if old.endswith(".html") else f"{old}/index.html"
+    links = attribute.findall(files[path].decode())
+    assert any(link.endswith("assets/style.css") for link in links)
+    assert any(link.endswith("new/archive/") for link in links)
+    for link in links:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+        assert target in files or target == "." or f"{target}/index.html" in files, link
 
 
 def test_archive_pages_are_written_at_the_old_slug_too(site: SiteFolder) -> None:

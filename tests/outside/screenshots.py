@@ -21,7 +21,7 @@ from commands import Shop  # noqa: E402
 PICTURES = CHECKOUT / "docs" / "pictures"
 URL = "http://wonders.example/"
 PAGES = {"home": "", "feed": "long-reads/", "archive": "all/archive/"}
-DESKTOP: ViewportSize = {"width": 1100, "height": 760}
+DESKTOP: ViewportSize = {"width": 1100, "height": 860}
 MAX_BYTES = 60_000
 
 
