@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from aggregator.settings import FILE_NAMES, OutputOptions
 
 FINGERPRINT = "3"
-"""Raise it when documents change their form: every document is rendered again."""
+"""Raise it when documents or assets change their form: every document is rendered again."""
 
 ALL = "all"
 """The slug of the feed with all entries."""
