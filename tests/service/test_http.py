@@ -109,7 +109,7 @@ def test_a_feed_is_served_with_its_bytes_and_validators(client: httpx.Client) ->
     assert response.headers["content-length"] == str(len(RSS))
     assert response.headers["cache-control"] == "public, max-age=30"
     assert response.headers["access-control-allow-origin"] == "*"
-    assert response.headers["vary"] == "accept-encoding"
+    assert response.headers["vary"] == "accept-encoding, sec-fetch-dest"
     assert "date" in response.headers
     assert "server" not in response.headers
 
@@ -374,7 +374,7 @@ def test_small_files_are_not_compressed_but_vary(tmp_path: Path, size: int, pack
     with running(make_app(tmp_path)) as client:
         response = client.get("/a/rss.xml", headers={"accept-encoding": "gzip"})
     assert ("content-encoding" in response.headers) is packed
-    assert response.headers["vary"] == "accept-encoding"
+    assert response.headers["vary"] == "accept-encoding, sec-fetch-dest"
 
 
 def test_a_file_is_compressed_once_for_concurrent_requests(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
