@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # What tests/outside needs from Debian.
-OUTSIDE := caddy curl jekyll newsboat nginx prometheus rss2email ruby-jekyll-feed sfeed systemd
+OUTSIDE := caddy chromium curl jekyll newsboat nginx prometheus rss2email ruby-jekyll-feed sfeed systemd
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-all wheel-test check bench clean
+.PHONY: help run test test-all wheel-test check bench reference screenshots clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ bench: $(VENV)/bench.stamp ## measure beside Hugo in the same run, and write doc
 	$(BIN)/python benchmarks/bench_feed.py
 	$(BIN)/python -m benchmarks $(if $(SIZES),--sizes $(SIZES)) $(if $(BENCH_MILLION),--million) \
 		$(if $(BENCH_DIR),--folder $(BENCH_DIR))
+
+reference: $(VENV)/run.stamp ## write docs/reference.md from the code
+	$(BIN)/python docs/reference.py
+
+screenshots: $(VENV)/outside.stamp $(VENV)/test.stamp ## make the pictures of the docs
+	$(BIN)/python tests/outside/screenshots.py
 
 clean: ## remove what was made
 	rm -rf $(VENV) build dist *.egg-info

@@ -255,6 +255,7 @@ class FeedSummary:
     entries: int
     newest: datetime | None  # the published date of its first entry
     updated: datetime
+    parent: str = ""  # slug of the feed of its topic's parent
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ BASE = "https://feeds.example.org/"
 
 
 def pages(site: SiteFolder, slug: str = "all") -> dict[str, bytes]:
-    """The archive pages of a feed, by path."""
-    return {path: body for path, body in site.documents().items() if path.startswith(f"{slug}/archive/")}
+    """The archive pages of a feed for readers, by path."""
+    found = site.documents().items()
+    return {path: body for path, body in found if path.startswith(f"{slug}/archive/") and path.endswith(".xml")}
 
 
 @lru_cache(maxsize=2000)  # most documents stay as they are for many steps

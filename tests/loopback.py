@@ -16,8 +16,11 @@ import httpx
 from aggregator.serve.app import FeedsApp, make_state
 from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot
 from aggregator.serve.server import bind_socket, make_server
+from aggregator.settings import OutputOptions, Site
 
 WRITTEN = 1_700_000_000
+SITE = Site("Notes", "https://feeds.example/", "en", "", "", "", 15)
+OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000)
 RSS = b"<rss>" + b"<item>story</item>" * 200 + b"</rss>"
 
 
@@ -49,7 +52,8 @@ def fine() -> tuple[bool, dict[str, Any]]:
 def make_app(folder: Path | None, **options: Any) -> FeedsApp:
     snapshot = load_snapshot(folder, None) if folder else EMPTY_SNAPSHOT
     probes = {name: options.pop(name, fine) for name in ("health", "ready")}
-    return FeedsApp(make_state(snapshot, **{"folder": folder, "max_age_s": 30} | options), **probes)
+    facts = {"folder": folder, "max_age_s": 30, "site": SITE, "options": OPTIONS}
+    return FeedsApp(make_state(snapshot, **facts | options), **probes)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from aggregator.documents import OPTIONAL
 from aggregator.model import Document
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import OWN_FOLDER, Manifest, ManifestEntry, digest_of
@@ -94,6 +95,8 @@ class Publication:
     def _is_dirty(self, feed: str, target: Target) -> bool:
         for path in target.paths:
             entry = self.files.get(path)
+            if entry is None and path in OPTIONAL and self._is_file(path):
+                continue
             if entry is None or entry.feed != feed or entry.version != target.version:
                 return True
             if self._full and not self._is_file(path):
@@ -138,7 +141,8 @@ class Publication:
                 self.files[path] = entry
                 return
             if kind is not None and not self._is_ours(path, kind):
-                self._skip_for(feed, path, path)
+                if path not in OPTIONAL:
+                    self._skip_for(feed, path, path)
                 return
         except OSError as error:
             self._fail(feed, path, "written", error)

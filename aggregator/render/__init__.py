@@ -15,7 +15,9 @@ from aggregator.documents import ALL, archive_path
 from aggregator.model import ArchivePage, Document, Feed, FeedSummary
 from aggregator.render import atom, opml
 from aggregator.render.assembly import assemble, document
-from aggregator.render.entries import render_columns, scope_of
+from aggregator.render.assets import render_assets, render_feed_style
+from aggregator.render.content import reader_title
+from aggregator.render.entries import Kind, render_columns, scope_of
 from aggregator.render.frames import feed_frames, heading_of, with_title
 from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
 from aggregator.render.links import MEDIA_TYPES
@@ -53,16 +55,24 @@ def render_feed(
     return tuple(documents)
 
 
-def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> Document:
-    """A page of the feed's archive (RFC 5005 section 4), always Atom. Ignores the entries of `feed`.
+def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> tuple[Document, ...]:
+    """A page of the feed's archive (RFC 5005 section 4), always Atom, and the same for people, in the order of
+    `archive_paths`. Ignores the entries of `feed`.
 
     Raises RenderError.
     """
     site, heading = xml_safe(site), heading_of(feed)
-    frame = atom.render_page_frame(heading, xml_safe(replace(page, entries=())), site, options)
-    (entries,) = render_columns(page.entries, scope_of(heading, site), ("atom",))
+    titled = replace(heading, title=reader_title(heading.title, site))
+    frame = atom.render_page_frame(titled, xml_safe(replace(page, entries=())), site, options)
+    kinds: tuple[Kind, ...] = ("atom", "line") if options.pages else ("atom",)
+    entries, *lines = render_columns(page.entries, scope_of(heading, site), kinds)
     body = assemble(frame, entries, (), options.max_bytes)
-    return document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
+    sealed = document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
+    if not options.pages:
+        return (sealed,)
+    from aggregator.render import pages
+
+    return (sealed, *pages.render_archive_list(heading, page, lines[0], site, options))
 
 
 def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> tuple[Document, ...]:
@@ -72,9 +82,11 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
     """
     site = xml_safe(site)
     feeds = tuple(sorted(map(with_title, feeds), key=lambda feed: feed.slug != ALL))
-    documents = (opml.render_opml(feeds, site, options),)
+    documents = (opml.render_opml(feeds, site, options), render_feed_style())
     if not options.pages:
         return documents
-    from aggregator.render import pages
+    from aggregator.render import crawlers, pages
 
-    return (*documents, pages.render_index_page(feeds, site, options))
+    home = pages.render_index_page(feeds, site, options)
+    more = (crawlers.render_robots(site), crawlers.render_sitemap(feeds, site))
+    return (*documents, home, *render_assets(site.stylesheet), *more)

@@ -19,6 +19,12 @@ class Scope(NamedTuple):
     full: bool
 
 
+def reader_title(title: str, site: Site) -> str:
+    """What readers show as the title of a feed; the feed with the title of the site has it alone."""
+    parts = site.feed_title.split("{title}")
+    return title if title == site.title else title.join(part.replace("{site}", site.title) for part in parts)
+
+
 def author_name(site: Site) -> str:
     """The author of the feeds."""
     return site.author or site.title

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from aggregator.errors import RenderError
 from aggregator.model import Entry, Feed
 from aggregator.render import atom, jsonfeed, rss
+from aggregator.render.articles import render_line
 from aggregator.render.cache import EntryCache
 from aggregator.render.content import Scope
 from aggregator.render.markup import SharedMarkup, shared_markup
 from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.settings import Format, Site
 
+Kind = Format | Literal["line"]
+"""A format, or a line in a list of a page."""
 CACHE_BYTES = 40_000_000
 _RENDERERS: dict[Format, Callable[[Entry, Scope, SharedMarkup], bytes]] = {
     "rss": rss.render_entry,
@@ -26,24 +30,27 @@ def scope_of(heading: Feed, site: Site) -> Scope:
     return Scope(site.base_url, heading.language, heading.full)
 
 
-def render_row(entry: Entry, scope: Scope, forms: Sequence[Format]) -> Mapping[Format, bytes]:
+def render_row(entry: Entry, scope: Scope, forms: Sequence[Kind]) -> Mapping[Kind, bytes]:
     """The entry in each format. Raises RenderError."""
     return _CACHE.get(entry, scope, forms)
 
 
-def render_columns(entries: Sequence[Entry], scope: Scope, forms: tuple[Format, ...]) -> list[list[bytes]]:
+def render_columns(entries: Sequence[Entry], scope: Scope, forms: tuple[Kind, ...]) -> list[list[bytes]]:
     """For each format, the entries. Raises RenderError."""
     rows = [_CACHE.get(entry, scope, forms) for entry in entries]
     return [[row[form] for row in rows] for form in forms]
 
 
-def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Format]) -> dict[Format, bytes]:
+def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Kind]) -> dict[Kind, bytes]:
     entry = xml_safe_entry(entry)
     if not entry.id:
         raise RenderError(f"an entry without an id cannot be written: {entry.content.title!r}")
     try:
-        shared = shared_markup(entry)
-        return {form: _RENDERERS[form](entry, scope, shared) for form in forms}
+        made: dict[Kind, bytes] = {"line": render_line(entry).encode()} if "line" in forms else {}
+        if formats := [form for form in forms if form != "line"]:
+            shared = shared_markup(entry)
+            made.update((form, _RENDERERS[form](entry, scope, shared)) for form in formats)
+        return made
     except ValueError as error:
         raise RenderError(f"entry {entry.id} cannot be written: {error}") from error
 

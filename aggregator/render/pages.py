@@ -1,144 +1,242 @@
-"""HTML pages: a list of the feeds, and a page for each feed. No scripts."""
+"""HTML pages: the list of feeds, a page for each feed, and its archive. They need neither scripts nor our server."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from datetime import datetime
-from functools import cache, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from aggregator.documents import ALL, FEED_LIST, PAGE
-from aggregator.model import Document, Enclosure, Entry, Feed, FeedSummary, Image, Topic
-from aggregator.render.assembly import document
-from aggregator.render.cache import CACHED_TOPICS, EntryCache
-from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
+from aggregator.documents import ALL, PAGE, archive_path, archive_paths, content_security_policy
+from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary, Topic
+from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
+from aggregator.render.assembly import count_fitting, document
+from aggregator.render.assets import assets_version
+from aggregator.render.content import Scope
+from aggregator.render.entries import render_columns
 from aggregator.render.links import MEDIA_TYPES, feed_url
-from aggregator.render.xml_safe import xml_safe_entry
+from aggregator.render.markup import rfc3339_date
+from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 from aggregator.unicode import xml_text
 
-# %B depends on the locale of the process
-_MONTHS = [
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-]
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
-CACHE_BYTES = 20_000_000
+# Bytes of a page, so that it has less than 100 KB: of full texts, of all cards, and of the list below the cards.
+MAX_BODIES = 40_000
+MAX_CARDS = 62_000
+MAX_LINES = 24_000
+MAX_NUMBERS = 200
+"""Most links to pages at the start of an archive."""
+
+
+def _html(text: str) -> Markup:
+    """A text in which all is escaped already."""
+    return Markup(text)  # noqa: S704 - made by `articles`
+
+
+class Stories(NamedTuple):
+    """What a page shows of the entries of a feed: the first ones as cards, the next in a list, the others not."""
+
+    cards: list[Markup]
+    lines: list[Markup]
+    others: int
 
 
 def render_feed_page(
-    feed: Feed, entries: Iterable[Entry], site: Site, options: OutputOptions, linked: frozenset[str]
+    feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, linked: frozenset[str]
 ) -> Document:
     """The page of a feed; `linked` are the slugs that have a page to link to."""
-    scope = Scope(site.base_url, feed.language, full=False)
-    articles, has_media = [], False
-    for entry in entries:
-        has_media = has_media or bool(entry.content.enclosures)
-        article_scope = _ArticleScope(scope, tuple([topic.slug for topic in entry.topics if topic.slug in linked]))
-        articles.append(_CACHE.get(entry, article_scope, (PAGE,))[PAGE])
-    body = _template("feed").render(
-        site=site,
+    scope = Scope(site.base_url, feed.language, feed.full)
+    picture = next((entry.content.images[0].url for entry in entries if entry.content.images), "")
+    body = render_page(
+        "feed",
+        site,
+        options,
+        root="../",
+        path=f"{feed.slug}/",
+        description=feed.description,
+        image=feed.image or (xml_text(picture) if options.remote_media else ""),
         feed=feed,
         alternates=_alternates(feed.slug, feed.title, site, options),
-        articles=articles,
-        has_media=has_media,
+        stories=render_stories(entries, scope, options, linked),
     )
-    return document(f"{feed.slug}/{PAGE}", "text/html", body.encode())
+    return document(f"{feed.slug}/{PAGE}", "text/html", body)
+
+
+def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]) -> Stories:
+    """The entries, as far as there is room on a page. Cards have their full text, as far as there is room, if the feed
+    has it."""
+    cards: list[Markup] = []
+    size, room = 0, MAX_BODIES if scope.full else 0
+    for entry in entries:
+        has_body = scope.full and 0 < len(entry.content.body_html.encode(errors="replace")) <= room - size
+        card = _html(render_card(entry, _card_scope(entry, scope._replace(full=has_body), options, linked)))
+        size += len(card.encode())
+        if size > MAX_CARDS and cards:
+            break
+        cards.append(card)
+    rest = entries[len(cards) :]
+    (lines,) = render_columns(rest, scope, ("line",))
+    shown = count_fitting(lines, b"", MAX_LINES)
+    return Stories(cards, [_html(line.decode()) for line in lines[:shown]], len(rest) - shown)
+
+
+def _card_scope(entry: Entry, scope: Scope, options: OutputOptions, linked: frozenset[str]) -> CardScope:
+    return CardScope(scope, _linked(entry.topics, linked), options.remote_media)
+
+
+def _linked(topics: Iterable[Topic], linked: frozenset[str]) -> tuple[str, ...]:
+    return tuple([topic.slug for topic in topics if topic.slug in linked])
 
 
 def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
-    """The list of feeds, in the order given; the feed `all` is set apart."""
+    """The list of feeds, in the order given, topics below their parents; the feed `all` is set apart."""
     everything = next((feed for feed in feeds if feed.slug == ALL), None)
-    body = _template("index").render(
-        site=site,
-        opml=f"{site.base_url}{FEED_LIST}",
+    body = render_page(
+        "index",
+        site,
+        options,
+        root="",
+        path="",
+        description=f"Every feed of {site.title}, to read or to follow in a feed reader.",
+        image="",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
-        feeds=[feed for feed in feeds if feed is not everything],
-        formats_of=lambda feed: _alternates(feed.slug, feed.title, site, options),
+        feeds=_below_parents([feed for feed in feeds if feed is not everything]),
+        titles={feed.slug: feed.title for feed in feeds},
     )
-    return document(PAGE, "text/html", body.encode())
+    return document(PAGE, "text/html", body)
 
 
-class _ArticleScope(NamedTuple):
-    """The inputs of an article besides the entry."""
+def render_archive_list(
+    feed: Feed, page: ArchivePage, lines: Sequence[bytes], site: Site, options: OutputOptions
+) -> tuple[Document, ...]:
+    """The entries of an archive page as a compact list. The newest page is also the start of the archive, with links to
+    all pages. `lines` are the entries."""
+    number, is_newest = page.number, page.number == feed.pages
+    _, html, *start = archive_paths(feed.slug, number, options, is_newest=is_newest)
+    values = {
+        "title": escape(feed.title).encode(),
+        "slug": feed.slug.encode(),
+        "file": html.rpartition("/")[2].encode(),
+        "sealed": archive_path(feed.slug, number).encode(),
+        "number": b"%d" % number,
+        "newer": b"../" if is_newest else _archive_name(number + 1).encode(),
+        "older": _archive_name(number - 1).encode(),
+        "items": b"".join(lines),
+    }
+    frame = partial(_archive_frame, site, options, feed.language, feed.title == site.title, number > 1)
+    documents = [document(html, "text/html", _filled(frame(False), values))]
+    if start:
+        values |= {"file": b"", "numbers": _numbers(feed.pages)}
+        documents.append(document(start[0], "text/html", _filled(frame(feed.pages > 1), values)))
+    return tuple(documents)
 
-    feed: Scope
-    # Slugs of topics that have a page.
-    linked: tuple[str, ...]
+
+def _archive_name(number: int) -> str:
+    return f"{number:04}.html"
 
 
-def _render_entry(entry: Entry, scope: _ArticleScope, kinds: Iterable[str]) -> dict[str, Markup]:
-    """The article as HTML. Not a template, because that takes several times as long."""
-    entry = xml_safe_entry(entry)
-    content = entry.content
-    language = foreign_language(content, scope.feed)
-    title, summary = escape(content.title), escape(content.summary)
-    parts = (
-        f'<article class="entry" lang="{escape(language)}">' if language else '<article class="entry">',
-        _picture(content.images[0]) if content.images else "",
-        _meta(entry),
-        f'<h2 dir="auto">{_outside_link(content.link, title) if content.link else title}</h2>',
-        f'<p class="summary" dir="auto">{summary}</p>' if summary else "",
-        *map(_player, content.enclosures),
-        _topics(entry.topics, scope.linked) if entry.topics else "",
-        "</article>",
+def _numbers(pages: int) -> bytes:
+    """Links to all pages of an archive, or to every tenth or so."""
+    step = -(-pages // MAX_NUMBERS)
+    links = [f'<li><a href="{_archive_name(number)}">{number}</a></li>\n' for number in range(pages, 0, -step)]
+    return "".join(links).encode()
+
+
+def _filled(frame: Sequence[bytes], values: Mapping[str, bytes]) -> bytes:
+    """The page with a value between each two pieces. Every second piece is the name of a value."""
+    return b"".join([values[piece.decode()] if place % 2 else piece for place, piece in enumerate(frame)])
+
+
+@lru_cache(maxsize=64)
+def _archive_frame(
+    site: Site,
+    options: OutputOptions,
+    language: str,
+    is_everything: bool,
+    has_older: bool,
+    has_numbers: bool,
+) -> tuple[bytes, ...]:
+    """What archive pages have in common, in pieces: a template takes longer than all else of a page."""
+
+    def value(name: str) -> str:
+        return f"\0{name}\0"  # no text has this character
+
+    title, sealed = value("title"), f"{site.base_url}{value('sealed')}"
+    text = _render(
+        "archive",
+        site,
+        options,
+        root="../../",
+        path=f"{value('slug')}/archive/{value('file')}",
+        description="",
+        image="",
+        language=language,
+        title=title,
+        page_title=title if is_everything else f"{title} – {site.title}",
+        number=value("number"),
+        alternates=[{"type": MEDIA_TYPES["atom"], "title": title, "url": sealed}],
+        items=value("items"),
+        newer=value("newer"),
+        older=value("older") if has_older else "",
+        numbers=value("numbers") if has_numbers else "",
     )
-    return dict.fromkeys(kinds, Markup("\n".join(filter(None, parts))))  # noqa: S704 (all texts in it are escaped)
+    return tuple(text.encode().split(b"\0"))
 
 
-def _picture(image: Image) -> str:
-    size = f' width="{image.width}" height="{image.height}"' if image.width > 0 and image.height > 0 else ""
-    loading = 'alt="" loading="lazy" decoding="async" referrerpolicy="no-referrer"'
-    return f'<img src="{escape(image.url)}" {loading}{size}>'
+def render_error_page(status: int, site: Site, options: OutputOptions, *, root: str) -> bytes:
+    """What people see at a URL without a document (404), or with one that was removed (410)."""
+    return render_page(
+        "error",
+        xml_safe(site),
+        options,
+        root=root,
+        path=None,
+        description="",
+        image="",
+        alternates=(),
+        is_gone=status == 410,
+    )
 
 
-def _player(enclosure: Enclosure) -> str:
-    """A player for audio and video, which loads nothing by itself; a link for other files."""
-    kind = enclosure.type.partition("/")[0]
-    url = escape(enclosure.url)
-    if kind in ("audio", "video"):
-        return f'<{kind} class="media" controls preload="none" src="{url}"></{kind}>'
-    name = escape(xml_text(unquote(enclosure.url.partition("?")[0].rstrip("/").rpartition("/")[2])))
-    return f'<p class="media">{_outside_link(enclosure.url, name)}</p>'
+def render_page(name: str, site: Site, options: OutputOptions, **values: Any) -> bytes:
+    """A page by its template, see `_render`."""
+    return _render(name, site, options, **values).encode()
 
 
-def _meta(entry: Entry) -> str:
-    """Provider, date and video; empty if all are unknown."""
-    content, provider = entry.content, provider_of(entry.content)
-    parts = ""
-    if provider:
-        name = escape(provider.name)
-        parts += f'<span dir="auto">{_outside_link(provider_url(provider), name) if provider.domain else name}</span>'
-    if entry.published:
-        time = entry.published
-        parts += f'<time datetime="{time.isoformat()}">{_date_in_words(time)}</time>'
-    if content.video_url:
-        parts += f"<span>{_outside_link(content.video_url, 'Video')}</span>"
-    return f'<p class="meta">{parts}</p>' if parts else ""
+def _render(
+    name: str, site: Site, options: OutputOptions, *, root: str, path: str | None, image: str, **values: Any
+) -> str:
+    """A page by its template. `root` leads to the home page; `path` is that of the page, None if it has no URL to keep;
+    `image` is the picture that other sites show of it."""
+    page = _environment().get_template(f"{name}.html")
+    return page.render(
+        site=site,
+        root=root,
+        canonical=None if path is None else f"{site.base_url}{path}",
+        og_image=image or site.icon,
+        assets=assets_version(site.stylesheet),
+        csp=content_security_policy(site.icon, options),
+        **values,
+    )
 
 
-def _outside_link(url: str, html: str) -> str:
-    return f'<a href="{escape(url)}" rel="noopener">{html}</a>'
-
-
-def _topics(topics: Iterable[Topic], linked: Container[str]) -> str:
-    chips = [_chip(topic.slug, topic.name, linked=topic.slug in linked) for topic in topics]
-    return "\n".join(('<ul class="chips">', *chips, "</ul>"))
-
-
-@lru_cache(maxsize=CACHED_TOPICS)
-def _chip(slug: str, name: str, *, linked: bool) -> str:
-    text = escape(name)
-    chip = f'<a href="../{escape(slug)}/" dir="auto">{text}</a>' if linked else f'<span dir="auto">{text}</span>'
-    return f'<li class="plain">{chip}</li>'
-
-
-_CACHE = EntryCache(_render_entry, CACHE_BYTES)
+def _below_parents(feeds: Sequence[FeedSummary]) -> list[tuple[FeedSummary, int]]:
+    """The feeds in their order, each followed by those of which it is the parent; and how deep each is."""
+    slugs = {feed.slug for feed in feeds}
+    children: dict[str, list[FeedSummary]] = {}
+    for feed in feeds:
+        children.setdefault(feed.parent if feed.parent in slugs else "", []).append(feed)
+    placed = []
+    rest = [(feed, 0) for feed in reversed(children.get("", ()))]
+    while rest:
+        feed, depth = rest.pop()
+        placed.append((feed, depth))
+        rest += [(child, depth + 1) for child in reversed(children.get(feed.slug, ()))]
+    return placed
 
 
 def _alternates(slug: str, title: str, site: Site, options: OutputOptions) -> list[dict[str, str]]:
@@ -155,10 +253,6 @@ def _alternates(slug: str, title: str, site: Site, options: OutputOptions) -> li
     ]
 
 
-def _template(name: str) -> Any:
-    return _environment().get_template(f"{name}.html")
-
-
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -169,10 +263,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["date"] = _date_in_words
+    environment.filters |= {"date": date_in_words, "exact": exact_time, "iso": rfc3339_date}
     return environment
-
-
-def _date_in_words(time: datetime) -> str:
-    """The day in UTC, as in "20 May 2020"."""
-    return f"{time.day} {_MONTHS[time.month - 1]} {time.year}"

@@ -46,7 +46,7 @@ def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
         channel.ttl(site.ttl)
         if picture := _picture(feed, site):
             channel.image(picture, title=feed.title, link=page_url(feed.slug, site, options))
-        return xml.frame(channel.rss_str(pretty=True), b"</channel>")
+        return xml.frame(channel.rss_str(pretty=True), b"</channel>", site)
 
 
 def _picture(feed: Feed, site: Site) -> str:

@@ -11,16 +11,18 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from time import time
 from typing import Any
 from urllib.parse import quote
 
+from aggregator.documents import content_security_policy
 from aggregator.errors import crash_report
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
 from aggregator.serve.files import CORS, NOSNIFF, Headers, ServedFile, Snapshot, is_shared, read_from_disk
-from aggregator.settings import FILE_NAMES, Site
+from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,6 +38,8 @@ _TEXT = b"text/plain; charset=utf-8"
 _HTML = b"text/html; charset=utf-8"
 _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 _NOTHING = b"There is nothing at this URL.\n"
+# Of a feed that somebody opens in a browser: browsers show the types of feeds as plain text, without the stylesheet.
+_READABLE = (b"content-type", b"text/xml; charset=utf-8")
 _NO_STORE = (b"cache-control", b"no-store")
 # Fetch standard, "CORS-preflight": browsers send one before a request with validators.
 _PREFLIGHT: Headers = (
@@ -46,14 +50,7 @@ _PREFLIGHT: Headers = (
 )
 # An encoded slash would give one file two URLs; backslash and NUL are in no path.
 _FORBIDDEN_ESCAPE = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
-_NOT_FOUND_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark"><title>Not found</title>
-<style>body {{ margin: 15vh auto; max-width: 36rem; padding: 0 1.25rem; font: 1rem/1.6 system-ui, sans-serif }}</style>
-<h1>There is nothing at this URL</h1>
-<p>It may be misspelt, or the feed may have another name now. <a href="{home}">All feeds</a> are on the first page.
-</html>
-"""
+_ERRORS = {404: "There is nothing at this URL.", 410: "This was removed."}
 _logger = logging.getLogger(__name__)
 
 
@@ -72,6 +69,10 @@ class ServedState:
     moved_folders: Mapping[str, str]
     # URL paths of feeds -> `Link` with the WebSub hubs.
     links: Mapping[str, Headers]
+    # Header fields of our own pages.
+    page: Headers
+    # Renders the page for a status, with the relative path to the home page; None: the site has no pages.
+    error_page: Callable[[int, str], bytes] | None
 
 
 def make_state(
@@ -82,9 +83,12 @@ def make_state(
     moved: Mapping[str, str] | None = None,
     moved_folders: Mapping[str, str] | None = None,
     site: Site | None = None,
+    options: OutputOptions | None = None,
+    has_search: bool = False,
 ) -> ServedState:
     """The state for a snapshot. `moved` maps old paths of the output folder to new ones, both with or without a final
-    slash; a new one that begins with a slash becomes the `Location` as it is. Redirects go before files.
+    slash; a new one that begins with a slash becomes the `Location` as it is. Redirects go before files. `has_search`:
+    pages show a box to search.
     """
     return ServedState(
         snapshot=snapshot,
@@ -93,7 +97,32 @@ def make_state(
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in (moved or {}).items()},
         moved_folders=dict(moved_folders or {}),
         links=hub_links(snapshot, site),
+        page=page_headers(site, options, has_search=has_search) if site and options else (),
+        error_page=error_pages(site, options) if site and options and options.pages else None,
     )
+
+
+def page_headers(site: Site, options: OutputOptions, *, has_search: bool) -> Headers:
+    """Header fields of pages: what they may load, and what they tell other sites. The script of pages reads
+    `Server-Timing`, because a static server does not have it and cannot search either."""
+    policy = f"{content_security_policy(site.icon, options)}; frame-ancestors 'self'"
+    headers = (
+        (b"content-security-policy", policy.encode("latin-1", "replace")),
+        (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    )
+    return (*headers, (b"server-timing", b"search")) if has_search else headers
+
+
+def error_pages(site: Site, options: OutputOptions) -> Callable[[int, str], bytes]:
+    """Renders pages for errors; the latest are cached."""
+
+    @lru_cache(maxsize=64)
+    def render(status: int, root: str) -> bytes:
+        from aggregator.render.pages import render_error_page  # its templates take long to import
+
+        return render_error_page(status, site, options, root=root)
+
+    return render
 
 
 def hub_links(snapshot: Snapshot, site: Site | None) -> Mapping[str, Headers]:
@@ -163,7 +192,7 @@ class FeedsApp(Application):
             return _respond_to_other_method(scope["method"], path)
         raw_path = scope["raw_path"]
         if b"%" in raw_path and _FORBIDDEN_ESCAPE.search(raw_path):
-            return _not_found(scope)
+            return await _respond_with_error(404, scope, state, _NO_STORE)
         if (location := _find_redirect(state, path)) is not None:
             return _redirect(scope, location, state)
         file = state.snapshot.files.get(path)
@@ -177,24 +206,26 @@ class FeedsApp(Application):
         if path in state.snapshot.folders:
             return _redirect(scope, _location(path, f"{path[1:]}/"), state)
         if path in state.snapshot.removed:
-            cors = (CORS,) if is_shared(path) else ()
-            return _page(410, _TEXT, b"This was removed.\n", *cors, *state.caching)
+            return await _respond_with_error(410, scope, state, *((CORS,) if is_shared(path) else ()), *state.caching)
         if page := self._probes.get(path):
             return await _respond_with_page(page)
-        if self.shows_private and (page := self.private.get(path)):
-            is_allowed = is_direct(scope["headers"], scope["http_version"])
-            return await _respond_with_page(page) if is_allowed else _not_found(scope)
+        if (
+            self.shows_private
+            and (page := self.private.get(path))
+            and is_direct(scope["headers"], scope["http_version"])
+        ):
+            return await _respond_with_page(page)
         if state.folder is not None and path.startswith("/"):
             name = path[1:] if path[-1] != "/" else f"{path[1:]}index.html"
             file = await asyncio.to_thread(read_from_disk, state.folder, name)
             if file is not None:
                 return await _respond_with_file(scope, file, state)
-        return _not_found(scope)
+        return await _respond_with_error(404, scope, state, _NO_STORE)
 
 
 async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Response:
     """200 or 304. If-None-Match takes precedence over If-Modified-Since (RFC 9110 section 13.2.2)."""
-    encodings = tags = since = b""
+    encodings = tags = since = destination = b""
     for name, value in scope["headers"]:
         if name == b"accept-encoding":
             encodings = encodings + b"," + value if encodings else value
@@ -202,12 +233,14 @@ async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState)
             tags = tags + b"," + value if tags else value
         elif name == b"if-modified-since":
             since = since + b"," + value if since else value
+        elif name == b"sec-fetch-dest":
+            destination = value
     variant = file.identity
     if file.compressible and encodings and prefers_gzip(encodings):
         variant = file.gzip if file.gzip is not None else await asyncio.to_thread(file.compress)
     dated = file.has_date(time())
     date = file.date if dated else ()
-    more = date + state.links.get(scope["path"], ()) + state.caching
+    more = date + (state.page if file.is_page else state.links.get(scope["path"], ())) + state.caching
     # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding gets
     # the whole file once, because a 304 would name an ETag that it does not have.
     if tags:
@@ -216,6 +249,8 @@ async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState)
         unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
         return 304, variant.unchanged + more, b""
+    if destination == b"document" and file.is_feed:
+        return 200, (_READABLE, *variant.ok[1:], *more), variant.body
     return 200, variant.ok + more, variant.body
 
 
@@ -260,13 +295,16 @@ def _respond_to_other_method(method: str, path: str) -> Response:
     return _page(405, _TEXT, b"Only GET and HEAD work here.\n", _ALLOW, _NO_STORE)
 
 
-def _not_found(scope: Scope) -> Response:
+async def _respond_with_error(status: int, scope: Scope, state: ServedState, *more: tuple[bytes, bytes]) -> Response:
+    """404 or 410: a page for people, a line for programs."""
     vary = (b"vary", b"accept")
-    if not accepts_html(b",".join(value for name, value in scope["headers"] if name == b"accept")):
-        return _page(404, _TEXT, _NOTHING, vary, _NO_STORE)
+    accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    if state.error_page is None or not accepts_html(accept):
+        return _page(status, _TEXT, f"{_ERRORS[status]}\n".encode(), vary, *more)
     # A relative link also works where a proxy serves the folder under a prefix. The page does not repeat the URL.
-    home = "../" * (scope["raw_path"].count(b"/") - 1) or "./"
-    return _page(404, _HTML, _NOT_FOUND_PAGE.format(home=home).encode(), vary, _NO_STORE)
+    root = "../" * (scope["raw_path"].count(b"/") - 1)
+    body = await asyncio.to_thread(state.error_page, status, root)
+    return _page(status, _HTML, body, vary, *state.page, *more)
 
 
 def _location(url: str, target: str) -> bytes:

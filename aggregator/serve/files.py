@@ -31,6 +31,7 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 CORS = (b"access-control-allow-origin", b"*")
 
 _VARY = (b"vary", b"accept-encoding")
+_FEED_VARY = (b"vary", b"accept-encoding, sec-fetch-dest")
 _FEED_TYPES = {
     "rss.xml": "application/rss+xml; charset=utf-8",
     "atom.xml": "application/atom+xml; charset=utf-8",
@@ -57,8 +58,9 @@ class Variant:
 class ServedFile:
     """One file with everything that its responses need. `gzip` is made on first demand.
 
-    `may_vary`: the file has a gzip variant, or would have one if it were larger. `last_modified`, in seconds, is the
-    end of the second of the change: of `mtime_ns`, or of now if the file `replaces` one that was served.
+    `may_vary`: the program wrote the file, so it has a gzip variant, or would have one if it were larger.
+    `last_modified`, in seconds, is the end of the second of the change: of `mtime_ns`, or of now if the file `replaces`
+    one that was served.
 
     RFC 9110 section 8.8.2.2: a date distinguishes two versions only if no response had that date during the second
     itself. Responses therefore have no `Last-Modified` within one second after `last_modified`, and requests with it
@@ -67,7 +69,10 @@ class ServedFile:
     8.8.2.1), which the server computes up to half a second before.
     """
 
-    __slots__ = ("_common", "_lock", "_type", "compressible", "date", "digest", "gzip", "identity", "last_modified")
+    __slots__ = (
+        "_common", "_lock", "_type", "compressible", "date", "digest", "gzip", "identity", "is_feed", "is_page",
+        "last_modified",
+    )  # fmt: skip
 
     def __init__(self, path: str, body: bytes, mtime_ns: int, *, may_vary: bool, replaces: bool = False) -> None:
         self.digest = digest_of(body)
@@ -76,9 +81,11 @@ class ServedFile:
         self.date: Headers = ((b"last-modified", formatdate(self.last_modified, usegmt=True).encode()),)
         self.compressible = may_vary and len(body) >= GZIP_MIN_BYTES
         self._type = content_type(path).encode()
+        self.is_page = may_vary and path.endswith(".html")
+        self.is_feed = may_vary and self._type.startswith((b"application/rss", b"application/atom"))
         self._common = (
             NOSNIFF,
-            *([_VARY] if may_vary else []),
+            *([_FEED_VARY if self.is_feed else _VARY] if may_vary else []),
             *([CORS] if is_shared(path) else []),
         )
         self._lock = threading.Lock()
@@ -175,7 +182,7 @@ def content_type(path: str) -> str:
     pure = PurePosixPath(path)
     if known := _FEED_TYPES.get(pure.name):
         return known
-    if is_archive_page(path):
+    if is_archive_page(path) and pure.suffix == ".xml":
         return _FEED_TYPES["atom.xml"]
     guessed, encoding = _TYPES.guess_type(pure.name, strict=False)
     if guessed is None or encoding:
@@ -186,7 +193,8 @@ def content_type(path: str) -> str:
 
 def is_archive_page(path: str) -> bool:
     """True for an archive page. There may be many, and readers seldom ask for them, so they stay on disk."""
-    return path.endswith(".xml") and path.rpartition("/")[0].rpartition("/")[2] == "archive"
+    folder, _, name = path.rpartition("/")
+    return name.endswith((".xml", ".html")) and name != "index.html" and folder.rpartition("/")[2] == "archive"
 
 
 def is_shared(path: str) -> bool:

@@ -100,6 +100,7 @@ def load_state(config: Config, previous: Snapshot | None = None) -> ServedState:
         moved=redirects.urls,
         moved_folders=redirects.slugs,
         site=config.site_facts(),
+        options=config.output_options(),
     )
 
 

@@ -34,9 +34,9 @@ COMMANDS = {
     "preview": {"--config", "--json"},
     "explain": {"--config", "--json"},
     "schema": {"--config"},
-    "adopt": {"--config", "--json"},
     "backup": {"--config", "--json"},
     "restore": {"--config", "--json"},
+    "adopt": {"--config", "--json"},
     "init": {"--config", "--from"},
 }
 REJECTED = "incoming/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"

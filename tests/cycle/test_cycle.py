@@ -369,7 +369,7 @@ def test_a_missing_file_is_written_again_and_no_other(site: SiteFolder) -> None:
 def test_a_foreign_file_in_the_output_folder_is_never_changed(site: SiteFolder) -> None:
     fill(site, 4)
     site.run(NOON)
-    foreign = {"robots.txt": b"1", "ai/favicon.ico": b"2", "other/rss.xml": b"3", ".htaccess": b"4"}
+    foreign = {"humans.txt": b"1", "ai/favicon.ico": b"2", "other/rss.xml": b"3", ".htaccess": b"4"}
     for path, body in foreign.items():
         (site.output / path).parent.mkdir(exist_ok=True)
         (site.output / path).write_bytes(body)
@@ -382,7 +382,21 @@ def test_a_foreign_file_in_the_output_folder_is_never_changed(site: SiteFolder) 
     after = site.snapshot()
     assert {path: after.get(path) for path in foreign} == {path: before[path] for path in foreign}
     names = {path for path in after if not path.startswith(".aggregator/")} - foreign.keys()
-    assert names == {"opml.xml", "all/atom.xml", "ai/atom.xml", "power-apps/atom.xml"}
+    assert names == {"opml.xml", "assets/feed.css", "all/atom.xml", "ai/atom.xml", "power-apps/atom.xml"}
+
+
+def test_files_for_search_engines_give_way_to_those_of_the_operator(site: SiteFolder) -> None:
+    (site.output).mkdir()
+    own = {"robots.txt": b"User-agent: *\nDisallow: /\n", "sitemap.xml": b"<mine/>"}
+    for path, body in own.items():
+        (site.output / path).write_bytes(body)
+    fill(site, 4)
+    result = site.run(NOON)
+    assert (result.problems, result.unwritten) == ((), 0)
+    assert site.run(LATER).files_written == 0
+    site.configure("[output]\npages = false")
+    site.run(DAY)
+    assert {path: (site.output / path).read_bytes() for path in own} == own
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["the same process", "another process"])
@@ -589,15 +603,15 @@ def test_a_topic_keeps_its_slug_and_a_clash_gets_four_hex_digits(site: SiteFolde
     site.record("c.md", topics=["日本"])
     site.remove("a.md")
     site.run(DAY)
-    folders = {path.name for path in site.output.iterdir() if path.is_dir()} - {".aggregator"}
+    folders = {path.name for path in site.output.iterdir() if path.is_dir()} - {".aggregator", "assets"}
     assert folders == {"all", "c", "c-2e7d", "status-073c", "t-cf2abf0c"}
-    assert [site.feed(slug)["title"] for slug in ("c", "c-2e7d")] == ["C#", "C"]
+    assert [site.feed(slug)["title"] for slug in ("c", "c-2e7d")] == ["C# – Feeds", "C – Feeds"]
 
 
 def test_new_slugs_of_a_cycle_are_given_in_order_of_topics(site: SiteFolder) -> None:
     site.record("a.md", topics=["C#", "C"])
     site.run(NOON)
-    assert [site.feed(slug)["title"] for slug in ("c", "c-951a")] == ["C", "C#"]
+    assert [site.feed(slug)["title"] for slug in ("c", "c-951a")] == ["C – Feeds", "C# – Feeds"]
 
 
 def test_a_topics_title_is_its_spelling_in_its_first_released_entry(site: SiteFolder) -> None:
@@ -605,11 +619,11 @@ def test_a_topics_title_is_its_spelling_in_its_first_released_entry(site: SiteFo
     site.record("a/z.md", topics=["power apps"], publishedDateTime="2024-04-01T08:00:00Z")
     site.record("b.md", topics=["Power  Apps"], publishedDateTime="2024-01-01T08:00:00Z")
     site.run(NOON)
-    assert site.feed("power-apps")["title"] == "power apps"
+    assert site.feed("power-apps")["title"] == "power apps – Feeds"
     site.remove("a/z.md")
     site.record("0.md", topics=["POWER APPS"])
     site.run(LATER)
-    assert site.feed("power-apps")["title"] == "power apps"
+    assert site.feed("power-apps")["title"] == "power apps – Feeds"
     assert len(site.titles("power-apps")) == 2
 
 

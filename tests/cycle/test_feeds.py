@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from typing import Any
 
 import pytest
@@ -85,7 +87,7 @@ def test_a_feed_has_the_entries_that_match_its_rule(site: SiteFolder, rule: str,
     fill(site)
     site.run(NOON)
     assert site.titles("picks") == titles
-    assert site.feed("picks")["title"] == "Picks"
+    assert site.feed("picks")["title"] == "Picks – Feeds"
 
 
 def test_a_new_feed_and_a_changed_rule_keep_the_release_times_of_entries(site: SiteFolder) -> None:
@@ -161,7 +163,7 @@ def test_a_new_title_and_a_new_rule_update_the_feed(site: SiteFolder) -> None:
     site.run(NOON)
     site.configure(table("picks", 'title = "Two"'))
     site.run(LATER)
-    assert site.feed("picks")["title"] == "Two"
+    assert site.feed("picks")["title"] == "Two – Feeds"
     times = {slug: etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}updated") for slug in ("all", "picks")}
     assert times["picks"].startswith("2024-05-01T13:00:00")
     assert times["all"].startswith("2024-05-01T12:00:00") or times["all"] < times["picks"]
@@ -180,7 +182,7 @@ def test_a_feed_with_the_slug_of_a_topic_replaces_its_feed_until_it_is_removed(s
     row = rows_of(site, feed.c.id, feed.c.slug)
     site.configure(table("ai", 'title = "Good AI"', "min_quality = 80", 'topics.any = ["AI"]'))
     site.run(LATER)
-    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "0.md"], "Good AI")
+    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "0.md"], "Good AI – Feeds")
     assert sorted(rows_of(site, feed.c.id, feed.c.slug)) == sorted(row)
     site.record("6.md", topics=["AI"], publishedDateTime=DATE)
     site.record("7.md", topics=["Cars"], quality=99, publishedDateTime=DATE)
@@ -189,7 +191,7 @@ def test_a_feed_with_the_slug_of_a_topic_replaces_its_feed_until_it_is_removed(s
     assert site.titles("ai") == ["8.md", "4.md", "0.md"]
     site.configure()
     site.run("2024-05-01 15:00")
-    assert site.feed("ai")["title"] == before["title"] == "AI"
+    assert site.feed("ai")["title"] == before["title"] == "AI – Feeds"
     assert sorted(site.titles("ai")) == ["0.md", "1.md", "4.md", "6.md", "8.md"]
     assert sorted(rows_of(site, feed.c.id, feed.c.slug)) == sorted(row)
 
@@ -306,6 +308,22 @@ def test_documents_at_the_old_slug_have_the_bytes_of_the_new_documents(site: Sit
     assert not (site.output / "tags").exists()
 
 
+@pytest.mark.parametrize("old", ["tags/old/index.html", "old.html", "a/b/c/old.html", "old"])
+def test_a_page_at_an_old_path_has_its_styles_and_leads_to_the_same_pages(site: SiteFolder, old: str) -> None:
+    fill(site)
+    site.configure('[output]\nlimit = 1\nmin_stay = "0s"\n' + table("new", f'moved_from = ["{old}"]'))
+    site.run(NOON)
+    files = site.documents()
+    attribute = re.compile(r' (?:href|src)="((?:[.][.]?/|[a-z])[^"#?:]*)["?#]')
+    path = old if old.endswith(".html") else f"{old}/index.html"
+    links = attribute.findall(files[path].decode())
+    assert any(link.endswith("assets/style.css") for link in links)
+    assert any(link.endswith("new/archive/") for link in links)
+    for link in links:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+        assert target in files or target == "." or f"{target}/index.html" in files, link
+
+
 def test_archive_pages_are_written_at_the_old_slug_too(site: SiteFolder) -> None:
     output = '[output]\nlimit = 1\nmin_stay = "0s"\n'
     fill(site)
@@ -346,7 +364,7 @@ def test_a_feed_that_moves_from_the_slug_of_a_topic_continues_its_feed(site: Sit
     assert etree.fromstring(files["best/atom.xml"]).findtext(f"{ATOM}id") == atom_id
     site.configure()
     site.run(LATER_STILL)
-    assert site.feed("ai")["title"] == "AI"
+    assert site.feed("ai")["title"] == "AI – Feeds"
     assert sorted(site.titles("ai")) == ["0.md", "1.md", "4.md"]
     assert not (site.output / "best").exists()
 
@@ -443,7 +461,7 @@ def test_a_topic_gets_its_feed_back_complete_after_an_interrupted_takeover(
         sync_configured_feeds(*cycle_at(site, at(LATER)), site.load_config().feeds, stop_soon)
     site.configure()
     site.run(LATER)
-    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "1.md", "0.md"], "AI")
+    assert (site.titles("ai"), site.feed("ai")["title"]) == (["4.md", "1.md", "0.md"], "AI – Feeds")
 
 
 def test_nothing_is_written_while_the_config_is_unchanged(site: SiteFolder) -> None:

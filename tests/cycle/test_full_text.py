@@ -107,6 +107,7 @@ def test_bodies_that_are_switched_on_later_make_no_new_or_updated_entry(site: Si
     assert {path for path, text in site.documents().items() if before.get(path, text) != text} <= {
         "index.html",
         "opml.xml",
+        "sitemap.xml",
     }
     site.configure(FULL.replace('content = "full"', ""))
     site.run("2026-05-21 14:00")

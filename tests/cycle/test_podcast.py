@@ -25,7 +25,7 @@ def test_an_episode_is_in_every_format_and_a_new_file_moves_no_date(site: SiteFo
     [item] = site.feed()["items"]
     assert item["attachments"] == [{"url": MP3, "mime_type": "audio/mpeg", "size_in_bytes": 12345}]
     assert (
-        f'<audio class="media" controls preload="none" src="{MP3}"></audio>'.encode()
+        f'<audio class="media" controls preload="none" src="{MP3}" title="kite.mp3"></audio>'.encode()
         in (site.output / "all" / "index.html").read_bytes()
     )
     site.write("2026-01-01-kite.md", POST % "/kite.m4a")

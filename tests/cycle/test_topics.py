@@ -68,7 +68,7 @@ def test_an_alias_is_its_topic_in_feeds_categories_and_rules(site: SiteFolder) -
     assert slugs(site) == {"ai", "maps", "x"}
     assert site.titles("ai") == site.titles("x") == ["2.md", "1.md", "0.md"]
     assert tags(site) == {"3.md": ["Maps"], "2.md": ["AI"], "1.md": ["ai", "Maps"], "0.md": ["AI"]}
-    assert site.feed("ai")["title"] == "AI"
+    assert site.feed("ai")["title"] == "AI – Feeds"
     assert b'term="ai"' in (site.output / "all" / "atom.xml").read_bytes()
 
 
@@ -146,7 +146,7 @@ def test_a_change_of_parents_updates_memberships_and_evaluates_rules_again(site:
     site.configure(rule + '[topics.parent]\n"Canvas apps" = "Power Apps"\nMaps = "Places"\n')
     site.run(LATER)
     assert site.titles("x") == site.titles("power-apps") == ["1.md", "0.md"]
-    assert (site.titles("places"), site.feed("places")["title"]) == (["2.md"], "Places")
+    assert (site.titles("places"), site.feed("places")["title"]) == (["2.md"], "Places – Feeds")
     site.configure(rule + '[topics.parent]\nMaps = "Canvas apps"\n')
     site.run(LATER_STILL)
     assert site.titles("x") == site.titles("power-apps") == ["1.md"]
@@ -225,7 +225,10 @@ def test_titles_and_descriptions_follow_the_tables(site: SiteFolder) -> None:
     updated = etree.parse(site.output / "ai" / "atom.xml").findtext(f"{ATOM}updated")
     site.configure('[topics.titles]\nai = "Artificial intelligence"\n[topics.descriptions]\nAI = "All about it"\n')
     site.run(LATER)
-    assert (site.feed("ai")["title"], site.feed("ai")["description"]) == ("Artificial intelligence", "All about it")
+    assert (site.feed("ai")["title"], site.feed("ai")["description"]) == (
+        "Artificial intelligence – Feeds",
+        "All about it",
+    )
     assert tags(site)["0.md"] == ["AI"]
     now = etree.parse(site.output / "ai" / "atom.xml").findtext(f"{ATOM}updated")
     assert updated != now == "2024-05-01T13:00:00+00:00"
@@ -239,10 +242,10 @@ def test_a_new_topic_has_the_title_of_the_table(site: SiteFolder) -> None:
     site.configure('[topics.titles]\nAI = "All of it"\n')
     fill(site, ["ai"])
     site.run(NOON)
-    assert site.feed("ai")["title"] == "All of it"
+    assert site.feed("ai")["title"] == "All of it – Feeds"
     site.configure()
     site.run(LATER)
-    assert site.feed("ai")["title"] == "ai"
+    assert site.feed("ai")["title"] == "ai – Feeds"
 
 
 def test_a_feed_that_replaces_a_topic_has_its_title_unless_it_states_its_own(site: SiteFolder) -> None:
@@ -257,7 +260,7 @@ def test_a_feed_that_replaces_a_topic_has_its_title_unless_it_states_its_own(sit
     ):
         site.configure(config)
         site.run(LATER)
-        assert site.feed("ai")["title"] == title
+        assert site.feed("ai")["title"] == f"{title} – Feeds"
 
 
 # pinned slugs
@@ -268,7 +271,7 @@ def test_a_new_topic_has_its_pinned_slug(site: SiteFolder) -> None:
     fill(site, ["C#"], ["C"])
     site.run(NOON)
     assert slugs(site) == {"c-sharp", "c"}
-    assert (site.feed("c-sharp")["title"], site.feed("c")["title"]) == ("C#", "C")
+    assert (site.feed("c-sharp")["title"], site.feed("c")["title"]) == ("C# – Feeds", "C – Feeds")
     assert atom_id(site, "c-sharp") == IdMint(SITE_ID).feed_id("c-sharp")
     assert b'term="c-sharp"' in (site.output / "all" / "atom.xml").read_bytes()
 
@@ -337,7 +340,7 @@ def test_a_pin_takes_the_slug_of_a_removed_feed(site: SiteFolder) -> None:
     site.run(NOON)
     site.configure('[topics.slugs]\nAI = "x"\n')
     site.run(LATER)
-    assert (listed(site), site.feed("x")["title"]) == ({"x"}, "AI")
+    assert (listed(site), site.feed("x")["title"]) == ({"x"}, "AI – Feeds")
     assert same_documents(site, "ai", "x")
 
 

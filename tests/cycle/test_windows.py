@@ -88,7 +88,8 @@ def test_an_entry_leaves_at_max_age_to_the_second_and_a_cycle_is_due_then(site: 
     after = site.documents()
     # index.html says how many entries a feed has and when its newest came: neither changes
     assert {path for path, body in after.items() if before.get(path) != body} == {
-        "picks/atom.xml", "picks/feed.json", "picks/index.html", "picks/rss.xml", "picks/archive/0001.xml"
+        "picks/atom.xml", "picks/feed.json", "picks/index.html", "picks/rss.xml", "picks/archive/0001.xml",
+        "picks/archive/0001.html", "picks/archive/index.html",
     }  # fmt: skip
     assert len(archive_ids(after, "picks/atom.xml")) == 2
     assert site.pipeline.run(NOON + 2 * DAY - HOUR, paths={}).due is None

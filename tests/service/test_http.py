@@ -21,7 +21,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import RSS, WRITTEN, digest, make_app, publish, running, write
+from loopback import OPTIONS, RSS, WRITTEN, digest, make_app, publish, running, write
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
@@ -37,6 +37,7 @@ FILES = {
     "all/feed.json": b"{}",
     "all/index.html": b"<h1>All</h1>",
     "all/archive/0001.xml": b"<feed>1</feed>",
+    "all/archive/0001.html": b"<h1>Older</h1>",
     "bare/rss.xml": b"<rss/>",
 }
 HAND_PUT = {
@@ -108,7 +109,7 @@ def test_a_feed_is_served_with_its_bytes_and_validators(client: httpx.Client) ->
     assert response.headers["content-length"] == str(len(RSS))
     assert response.headers["cache-control"] == "public, max-age=30"
     assert response.headers["access-control-allow-origin"] == "*"
-    assert response.headers["vary"] == "accept-encoding"
+    assert response.headers["vary"] == "accept-encoding, sec-fetch-dest"
     assert "date" in response.headers
     assert "server" not in response.headers
 
@@ -373,7 +374,7 @@ def test_small_files_are_not_compressed_but_vary(tmp_path: Path, size: int, pack
     with running(make_app(tmp_path)) as client:
         response = client.get("/a/rss.xml", headers={"accept-encoding": "gzip"})
     assert ("content-encoding" in response.headers) is packed
-    assert response.headers["vary"] == "accept-encoding"
+    assert response.headers["vary"] == "accept-encoding, sec-fetch-dest"
 
 
 def test_a_file_is_compressed_once_for_concurrent_requests(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -693,16 +694,68 @@ def test_a_removed_path_answers_410(client: httpx.Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 410
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.headers["vary"] == "accept"
     assert 0 < len(response.content) < 100
 
 
-def test_a_browser_gets_a_page_with_a_link_to_the_index(client: httpx.Client) -> None:
-    response = client.get("/a/b/<i>", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
-    assert response.status_code == 404
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(("path", "status"), [("/a/b/<i>", 404), ("/old/rss.xml", 410), ("/old/", 410)])
+def test_a_browser_gets_a_page_in_the_look_of_the_site_with_a_way_home(
+    client: httpx.Client, path: str, status: int
+) -> None:
+    response = client.get(path, headers=BROWSER)
+    assert response.status_code == status
     assert response.headers["content-type"] == "text/html; charset=utf-8"
-    assert 'href="../../"' in response.text
+    home = "../" * (path.count("/") - 1)
+    assert f'<a class="button primary" href="{home}">All feeds of Notes</a>' in response.text
+    assert f'<link rel="stylesheet" href="{home}assets/style.css' in response.text
     assert "<i>" not in response.text
-    assert 'href="./"' in client.get("/nothing", headers={"accept": "text/html"}).text
+    assert 'href="./"' in client.get("/nothing", headers=BROWSER).text
+
+
+def test_a_site_without_pages_has_none_for_errors(folder: Path) -> None:
+    with running(make_app(folder, options=replace(OPTIONS, pages=False))) as client:
+        response = client.get("/nothing", headers=BROWSER)
+    assert (response.status_code, response.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize("path", ["/", "/all/", "/all/archive/0001.html", "/nothing", "/old/"])
+def test_our_pages_say_what_they_may_load(client: httpx.Client, path: str) -> None:
+    first = client.get(path, headers=BROWSER)
+    assert first.headers["content-security-policy"].startswith("default-src 'none'; img-src 'self' ")
+    assert first.headers["referrer-policy"] == "strict-origin-when-cross-origin"
+    assert "server-timing" not in first.headers
+    if "etag" in first.headers:
+        again = client.get(path, headers={"if-none-match": first.headers["etag"]})
+        assert again.status_code == 304
+        assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", ["/all/rss.xml", "/all/atom.xml", "/all/archive/0001.xml"])
+def test_a_feed_that_is_opened_in_a_browser_has_a_type_that_browsers_show(client: httpx.Client, path: str) -> None:
+    opened = client.get(path, headers=BROWSER | {"sec-fetch-dest": "document"})
+    assert opened.headers["content-type"] == "text/xml; charset=utf-8"
+    for destination in ({}, {"sec-fetch-dest": "empty"}):
+        read = client.get(path, headers=destination)
+        assert read.headers["content-type"].startswith("application/")
+        assert (read.content, read.headers["etag"]) == (opened.content, opened.headers["etag"])
+        assert read.headers["vary"] == opened.headers["vary"] == "accept-encoding, sec-fetch-dest"
+    page = client.get("/", headers=BROWSER | {"sec-fetch-dest": "document"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize("path", ["/page/", "/all/rss.xml", "/robots.txt", "/healthz"])
+def test_other_files_may_load_what_they_like(client: httpx.Client, path: str) -> None:
+    assert "content-security-policy" not in client.get(path).headers
+
+
+def test_pages_know_whether_the_server_can_search(folder: Path) -> None:
+    with running(make_app(folder, has_search=True)) as client:
+        assert client.get("/").headers["server-timing"] == "search"
+        assert client.get("/nothing", headers=BROWSER).headers["server-timing"] == "search"
+        assert "server-timing" not in client.get("/all/rss.xml").headers
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/rss+xml", "text/html;q=0", ""])

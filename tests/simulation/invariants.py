@@ -17,6 +17,8 @@ from lxml import etree
 from simulation.oracle import FeedView, Item, Oracle
 from simulation.world import SIZES, SLUGS, SPANS, Config, Step, Story
 
+from aggregator.documents import ASSETS, FEED_STYLE, ROBOTS
+
 ATOM = "{http://www.w3.org/2005/Atom}"
 BASE = "https://feeds.example.org/"
 FORMATS = ("atom.xml", "rss.xml", "feed.json")
@@ -248,7 +250,12 @@ class Watch:
         most = self._max_bytes
         assert not ids or max(len(documents[f"{slug}/{name}"]) for name in FORMATS) <= most, slug
         chain = _chain(documents, slug)
-        assert chain[1:] == sorted(_under(documents, f"{slug}/archive", whole=True), reverse=True), slug
+        archive = sorted(_under(documents, f"{slug}/archive", whole=True), reverse=True)
+        assert chain[1:] == [path for path in archive if path.endswith(".xml")], slug
+        lists = [path.replace(".xml", ".html") for path in chain[1:]]
+        assert [path for path in archive if path.endswith(".html")] == (
+            [f"{slug}/archive/index.html", *lists] if lists else []
+        )
         found: dict[str, str] = {}
         for path in chain:
             for uid, title, updated in read(documents[path]).entries:
@@ -375,9 +382,16 @@ def _short(view: View) -> list[Any]:
     return [[shorten(one) for one in part] if isinstance(part, tuple) else part for part in view]
 
 
+def _reader_title(feed: FeedView) -> str:
+    """The title of a feed in readers, by the default of `site.feed_title`."""
+    return feed.title if feed.title == "Feeds" else f"{feed.title} – Feeds"
+
+
 def views_of(feeds: tuple[FeedView, ...]) -> dict[str, View]:
     """What each file of the output folder says to a reader."""
-    views: dict[str, View] = {"opml.xml": tuple((feed.slug, feed.title) for feed in feeds)}
+    views: dict[str, View] = {"opml.xml": tuple((feed.slug, _reader_title(feed)) for feed in feeds)}
+    views |= dict.fromkeys((*ASSETS, FEED_STYLE, ROBOTS), ())
+    views["sitemap.xml"] = tuple(feed.slug for feed in feeds)
     views["index.html"] = tuple((feed.slug, feed.title, feed.size, feed.newest) for feed in feeds)
     for feed in feeds:
         views[f"{feed.slug}/feed.json"] = _json_view(feed)
@@ -386,12 +400,17 @@ def views_of(feeds: tuple[FeedView, ...]) -> dict[str, View]:
         views[f"{feed.slug}/index.html"] = _page_view(feed)
         for number, page in enumerate(feed.pages, 1):
             items = tuple(map(_atom_item, page.items))
-            views[f"{feed.slug}/archive/{number:04}.xml"] = feed.title, page.updated, items, (), number - 1
+            archive, is_newest = f"{feed.slug}/archive", number == len(feed.pages)
+            views[f"{archive}/{number:04}.xml"] = _reader_title(feed), page.updated, items, (), number - 1
+            lines = tuple((one.title, one.link, one.published) for one in page.items)
+            views[f"{archive}/{number:04}.html"] = _reader_title(feed), lines, number, is_newest
+            if is_newest:
+                views[f"{archive}/index.html"] = _reader_title(feed), lines, number
     return views
 
 
 def _json_view(feed: FeedView) -> View:
-    return feed.title, tuple(
+    return _reader_title(feed), tuple(
         (
             one.id,
             one.title,
@@ -408,7 +427,7 @@ def _json_view(feed: FeedView) -> View:
 
 
 def _atom_view(feed: FeedView) -> View:
-    return feed.title, feed.updated, tuple(map(_atom_item, feed.items)), feed.withdrawn, len(feed.pages)
+    return _reader_title(feed), feed.updated, tuple(map(_atom_item, feed.items)), feed.withdrawn, len(feed.pages)
 
 
 def _atom_item(one: Item) -> View:
@@ -420,7 +439,7 @@ def _rss_view(feed: FeedView) -> View:
         (one.id, one.title, one.link, one.summary, one.published, one.updated, _names(one.topics), one.image)
         for one in feed.items
     )
-    return feed.title, feed.updated, items, len(feed.pages)
+    return _reader_title(feed), feed.updated, items, len(feed.pages)
 
 
 def _page_view(feed: FeedView) -> View:
@@ -435,7 +454,7 @@ def _names(topics: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 def read_view(path: str, body: bytes) -> View | None:
     """The view of a file as it was written; None for a page."""
     readers = {"feed.json": _read_json, "atom.xml": _read_atom, "rss.xml": _read_rss, "opml.xml": _read_opml}
-    reader = _read_atom if "/archive/" in path else readers.get(Path(path).name)
+    reader = _read_atom if "/archive/" in path and path.endswith(".xml") else readers.get(Path(path).name)
     return reader(body) if reader else None
 
 

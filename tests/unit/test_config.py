@@ -205,6 +205,31 @@ def test_config_is_frozen(load: Any) -> None:
         config.output.limit = 3
 
 
+def test_the_stylesheet_of_a_site_is_read_with_the_config(load: Any, problems: Any, tmp_path: Path) -> None:
+    assert load("").site_facts().stylesheet == ""
+    css = tmp_path / "config" / "site.css"
+    css.write_text("h1 { color: red }")
+    assert load('[site]\nstylesheet = "site.css"\n').site_facts().stylesheet == "h1 { color: red }"
+    for body, reason in (
+        (None, "No such file or directory"),
+        (b"\xff", "it is not UTF-8"),
+        (b" " * 100_001, "over 100"),
+    ):
+        css.unlink(missing_ok=True)
+        if body is not None:
+            css.write_bytes(body)
+        [line] = problems('[site]\nstylesheet = "site.css"\n')
+        assert line.startswith("FILE:2:14: 'stylesheet' names a file ")
+        assert reason in line
+
+
+def test_a_title_of_feeds_names_the_feed(load: Any, problems: Any) -> None:
+    assert load("").site_facts().feed_title == "{title} – {site}"
+    assert load('[site]\nfeed_title = "{title}"\n').site_facts().feed_title == "{title}"
+    [line] = problems('[site]\nfeed_title = "News"\n')
+    assert "'feed_title' has no {title}, so all feeds would have one title: 'News'" in line
+
+
 # what it says to the stages
 
 
@@ -668,7 +693,8 @@ def test_the_sample_loads_without_a_warning_and_changes_no_default(load: Any) ->
         assert getattr(sample, name) == getattr(empty, name)
 
 
-def test_every_key_that_the_sample_shows_is_known(problems: Any) -> None:
+def test_every_key_that_the_sample_shows_is_known(problems: Any, tmp_path: Path) -> None:
+    (tmp_path / "config" / "site.css").write_text("")
     commented = re.compile(r"^# (?=[a-z_]+ = |\"[^\"]+\" = |\[)", re.MULTILINE)
     lines = problems(commented.sub("", init_text("news.example.org")))
     assert len(lines) == 1
@@ -731,9 +757,7 @@ def test_every_key_of_the_contract_is_supported_or_named_as_unsupported(problems
     text = re.sub(r"^(\[topics\.[a-z]+\]) {2,}(?=\")", r"\1\n", lines, flags=re.MULTILINE)
     text = re.sub(r"^\[topics\.titles\].*", "", text, flags=re.MULTILINE)
     unsupported = {match[1]: line for line in problems(text) if (match := re.search(rf"'(\w+)' {GAP}", line))}
-    assert unsupported.keys() == {
-        *("stylesheet", "feed_title", "remote_media", "cache", "dask"),
-    }
+    assert unsupported.keys() == {"cache", "dask"}
     for key, line in unsupported.items():
         number = int(line.removeprefix("FILE:").partition(":")[0])
         assert text.splitlines()[number - 1].startswith(f"{key} = ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
@@ -148,6 +149,24 @@ def test_sections_that_code_and_tests_cite_are_there() -> None:
         if match[2] not in anchors(CHECKOUT / "docs" / match[1])
     }
     assert missing == set()
+
+
+def test_the_reference_is_current() -> None:
+    path = CHECKOUT / "docs" / "reference.py"
+    found = importlib.util.spec_from_file_location("reference", path)
+    assert found
+    assert found.loader
+    made = importlib.util.module_from_spec(found)
+    found.loader.exec_module(made)
+    assert path.with_suffix(".md").read_text() == made.reference(), "make reference"
+
+
+def test_every_picture_is_small_and_shown() -> None:
+    pictures = sorted((CHECKOUT / "docs" / "pictures").iterdir())
+    assert len(pictures) >= 12
+    assert [path.name for path in pictures if path.stat().st_size > 60_000] == []
+    shown = "".join(path.read_text() for path in DOCS)
+    assert [path.name for path in pictures if f"pictures/{path.name}" not in shown] == []
 
 
 # the tree of errors

@@ -1,0 +1,344 @@
+"""What people do with the pages in a real browser, from our service and from a static server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browsers import PHONE, open_browser
+from commands import Shop
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
+TOPICS = ("Cities", "Maps", "Street maps", "Robots", "Seeds")
+CONFIG = {
+    "output": 'limit = 12\nmin_stay = "0s"',
+    "topics.parent": '"Maps" = "Cities"\n"Street maps" = "Maps"',
+    "[feed]": 'slug = "long-reads"\ntitle = "Long reads"\ncontent = "full"\ntopics.any = ["Robots"]\n'
+    '[[feed]]\nslug = "quiet"\ntitle = "Quiet"\nmin_quality = 99',
+}
+BODY = """\
+## A part
+
+Words, [a link](https://a.example/), `code` and
+
+    a line of code that is far too long for a telephone, because nobody broke it when it was written down
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+![](IMAGE)
+"""
+KINDS = {
+    "home": "",
+    "feed": "all/",
+    "full": "long-reads/",
+    "empty": "quiet/",
+    "archive": "all/archive/",
+    "sealed": "all/archive/0001.html",
+    "404": "nothing/here",
+}
+
+
+class Published(NamedTuple):
+    """A site that is served at `url`; `is_static`: not by us."""
+
+    url: str
+    is_static: bool
+
+
+def fill(shop: Shop, url: str) -> None:
+    """60 stories with all that pages show."""
+    shop.configure(
+        site=f'id = "feeds.example.org"\ntitle = "Small Wonders"\nbase_url = "{url}"',
+        serve=f"port = {url.rstrip('/').rpartition(':')[2]}",
+        **CONFIG,
+    )
+    for number in range(60):
+        image = "missing.png" if number % 2 else "tide-farm.svg"
+        front = (
+            f'title: "Story {number}"\nexcerpt: "What happened, told in a sentence or two."\n'
+            f"publishedDateTime: 2026-0{number % 9 + 1}-{number % 28 + 1:02}T12:00:00Z\n"
+            f'topics: ["{TOPICS[number % 5]}"]\nimages: [{{url: "{url}images/{image}", width: 1200, height: 750}}]\n'
+            f'provider: {{name: "Streetwise", domain: "streets.example"}}\nlocale: {"de" if number % 7 == 0 else "en"}\n'
+        )
+        front += f"webUrl: https://news.example/{number}\n" if number % 5 else ""
+        front += f"enclosure: {url}images/hum.mp3\n" if number % 4 == 0 else ""
+        front += 'related: [{title: "More", webUrl: "https://news.example/more"}]\n' if number % 3 == 0 else ""
+        shop.write(f"{number}.md", f"---\n{front}---\n{BODY.replace('IMAGE', f'{url}images/{image}')}")
+    images = shop.output / "images"
+    images.mkdir(parents=True)
+    for path in IMAGES.iterdir():
+        (images / path.name).write_bytes(path.read_bytes())
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module", params=["service", "static"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+    shop = Shop(tmp_path_factory.mktemp("site"))
+    if request.param == "service":
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+        fill(shop, url)
+        shop.start("run").wait_until_done()
+        yield Published(url, is_static=False)
+        shop.close()
+        return
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=shop.output)) as server:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        fill(shop, url)
+        assert shop.run("build").returncode == 0
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Published(url, is_static=True)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with open_browser() as made:
+        yield made
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Published) -> Iterator[Callable[..., Page]]:
+    """Opens a page. At the end, no page may have complained or asked another host."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(path: str, **options: Any) -> Page:
+        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda one: None if one.url.startswith(site.url) else complaints.append(one.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(f"{message.text} {message.location['url']}"))
+        page.goto(site.url + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    # that a picture or page is missing is what some tests are about
+    lost = ("/images/missing.png", "/nothing/here", "/favicon.ico")
+    assert [one for one in complaints if not one.endswith(lost)] == []
+
+
+def rows(page: Page) -> list[str]:
+    """The feeds that the list shows."""
+    return page.locator("[data-feeds] > li:visible strong").all_text_contents()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_page_has_a_fault_of_accessibility(
+    visit: Callable[..., Page], site: Published, kind: str, scheme: str
+) -> None:
+    if kind == "404" and site.is_static:
+        pytest.skip("the page for errors is the service's")
+    page = visit(KINDS[kind], color_scheme=scheme)
+    for details in page.locator("details").all()[:3]:
+        details.locator("summary").click()
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], one["impact"], [node["html"] for node in one["nodes"]][:3]) for one in found] == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 1920])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_page_is_wider_than_the_window(visit: Callable[..., Page], kind: str, width: int) -> None:
+    page = visit(KINDS[kind], viewport={"width": width, "height": 800})
+    for details in page.locator("details").all()[:3]:
+        details.locator("summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
+    page = visit("")
+    assert rows(page) == ["Cities", "Maps", "Street maps", "Long reads", "Quiet", "Robots", "Seeds"]
+    page.get_by_label("Filter the feeds").fill("MAPS str")
+    assert rows(page) == ["Street maps"]
+    expect(page.get_by_role("status")).to_have_text("1 of 7 feeds")
+    expect(page.get_by_text("in Maps")).to_be_visible()
+    page.get_by_label("Filter the feeds").fill("xyz")
+    assert rows(page) == []
+    expect(page.get_by_text("No feed has these words.")).to_be_visible()
+    page.get_by_label("Filter the feeds").press("Enter")
+    assert page.url.endswith("/")
+    page.get_by_label("Filter the feeds").fill("")
+    assert len(rows(page)) == 7
+
+
+def test_the_list_of_feeds_is_sorted(visit: Callable[..., Page]) -> None:
+    page = visit("")
+    maps = page.get_by_role("link", name="Maps", exact=False).first
+    indented = maps.bounding_box()
+    page.get_by_label("Sort the feeds").select_option("Most stories first")
+    assert rows(page)[:2] == ["Cities", "Maps"]
+    assert rows(page)[-1] == "Quiet"
+    page.get_by_label("Sort the feeds").select_option("Newest story first")
+    assert rows(page)[-1] == "Quiet"
+    newest = page.locator("[data-feeds] time").evaluate_all("times => times.map((time) => time.dateTime)")
+    assert newest == sorted(newest, reverse=True)
+    assert indented
+    page.get_by_label("Sort the feeds").select_option("By name")
+    assert rows(page)[:3] == ["Cities", "Maps", "Street maps"]
+
+
+def test_a_url_is_copied(visit: Callable[..., Page], site: Published) -> None:
+    page = visit("robots/")
+    page.get_by_role("button", name="Copy the Atom URL").click()
+    expect(page.get_by_text("Copied", exact=True)).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("The URL was copied")
+    assert page.evaluate("navigator.clipboard.readText()") == f"{site.url}robots/atom.xml"
+    assert page.get_by_role("link", name="Open in a reader").get_attribute("href") == f"feed:{site.url}robots/rss.xml"
+
+
+def test_older_stories_lead_to_the_oldest(visit: Callable[..., Page]) -> None:
+    page = visit("all/")
+    seen = set(page.locator("article h2").all_text_contents())
+    while (older := page.get_by_role("link", name="Older stories →")).count():
+        older.click()
+        seen |= set(page.locator(".list li > :nth-child(2)").all_text_contents())
+    assert seen == {f"Story {number}" for number in range(60)}
+    expect(page.get_by_text("Page 1 of the archive")).to_be_visible()
+    while (newer := page.get_by_role("link", name="← Newer stories")).count():
+        newer.click()
+    assert page.url.endswith("/all/")
+
+
+def test_the_keyboard_reaches_the_content_first(visit: Callable[..., Page]) -> None:
+    page = visit("all/")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    reached = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent")
+        )
+    assert reached[:4] == ["Open in a reader", "Copy the RSS URL", "Copy the Atom URL", "Copy the JSON URL"]
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_the_pages_follow_the_colours_of_the_system(visit: Callable[..., Page]) -> None:
+    for scheme, is_dark in (("light", False), ("dark", True)):
+        page = visit("all/", color_scheme=scheme)
+        background, text = page.evaluate(
+            "['backgroundColor', 'color'].map((name) => getComputedStyle(document.body)[name].match(/\\d+/)[0])"
+        )
+        assert (int(background) < 60 < 180 < int(text)) == is_dark
+
+
+def test_a_list_of_feeds_is_compact_on_a_phone(visit: Callable[..., Page]) -> None:
+    page = visit("", viewport=PHONE)
+    heights = [row.bounding_box()["height"] for row in page.locator("[data-feeds] > li").all()]  # type: ignore[index]
+    assert max(heights) < 75, "250 feeds are at most 19,000 pixels"
+
+
+def test_pictures_that_do_not_load_take_no_room(visit: Callable[..., Page]) -> None:
+    page = visit("all/")
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    missing = page.locator("img.picture[src$='missing.png']")
+    assert missing.count() > 2
+    expect(missing.locator("visible=true")).to_have_count(0)
+    there = page.locator("img.picture[src$='tide-farm.svg']")
+    expect(there.locator("visible=true")).to_have_count(there.count())
+
+
+def test_the_pages_work_without_scripts(visit: Callable[..., Page]) -> None:
+    page = visit("", java_script_enabled=False)
+    assert len(rows(page)) == 7
+    expect(page.get_by_label("Filter the feeds")).to_be_hidden()
+    page.get_by_role("link", name="Robots").click()
+    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_text("/robots/atom.xml")).to_be_visible()
+    expect(page.locator("audio").first).to_be_visible()
+    expect(page.get_by_role("searchbox")).to_be_hidden()
+
+
+def test_the_full_text_is_there_on_demand(visit: Callable[..., Page]) -> None:
+    page = visit("long-reads/")
+    part = page.get_by_text("A part").first
+    expect(part).to_be_hidden()
+    page.get_by_text("Full story").first.click()
+    expect(part).to_be_visible()
+
+
+def test_an_entry_without_a_link_has_an_anchor(visit: Callable[..., Page]) -> None:
+    page = visit("cities/")
+    link = page.get_by_role("link", name="Story 50", exact=True)
+    link.click()
+    assert page.locator(f"article{page.evaluate('location.hash')} h2").text_content() == "Story 50"
+
+
+@pytest.mark.parametrize("file", ["rss.xml", "atom.xml", "archive/0001.xml"])
+def test_a_feed_opened_in_a_browser_can_be_read(visit: Callable[..., Page], file: str) -> None:
+    page = visit(f"all/{file}")
+    name = "item" if file == "rss.xml" else "entry"
+    looks = page.evaluate(
+        """(name) => {
+            const [title, note] = [document.getElementsByTagName("title")[0], document.documentElement.outerHTML];
+            const entry = document.getElementsByTagName(name)[0];
+            const shown = (one) => getComputedStyle(one).display !== "none";
+            const parts = [...entry.children].filter(shown).map((one) => one.localName);
+            const all = [...document.querySelectorAll("*")];
+            const texts = all.map((one) => getComputedStyle(one, "::after").content).filter((text) => text !== "none");
+            return { size: parseFloat(getComputedStyle(title).fontSize), parts, texts };
+        }""",
+        name,
+    )
+    assert looks["size"] > 28
+    wanted = {"item": ["title", "description", "pubDate"], "entry": ["title", "summary", "published"]}[name]
+    assert sorted(looks["parts"]) == sorted(wanted)
+    [text] = looks["texts"]
+    assert text.startswith('"This is a feed')
+
+
+def test_the_search_box_is_there_only_where_there_is_a_search(visit: Callable[..., Page], site: Published) -> None:
+    page = visit("all/")
+    answer = page.request.get(site.url)
+    has_search = "search" in answer.headers.get("server-timing", "")
+    assert not (has_search and site.is_static)
+    expect(page.get_by_label("Search in all stories")).to_be_visible(visible=has_search)
+    page.route("**/*", lambda route: route.continue_())
+    page.route(
+        f"{site.url}all/",
+        lambda route: route.fulfill(response=(got := route.fetch()), headers=got.headers | {"server-timing": "search"}),
+    )
+    page.reload()
+    expect(page.get_by_label("Search in all stories")).to_be_visible()
+
+
+def test_every_link_between_pages_leads_somewhere(visit: Callable[..., Page], site: Published) -> None:
+    page = visit("")
+    seen, rest = set(), {site.url}
+    while rest:
+        url = rest.pop()
+        seen.add(url)
+        answer = page.request.get(url)
+        assert answer.status == 200, url
+        if "text/html" not in answer.headers["content-type"]:
+            continue
+        assert len(answer.body()) < 100_000
+        page.goto(url)
+        found = page.locator("a, link, script").evaluate_all("all => all.map((one) => one.href || one.src)")
+        ours = {one.partition("#")[0] for one in found if one.startswith(site.url)}
+        rest |= {one for one in ours if "/search" not in one} - seen
+    assert len(seen) > 40
