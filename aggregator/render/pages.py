@@ -77,6 +77,29 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
     return document(PAGE, "text/html", body)
 
 
+def render_search_page(
+    feed: Feed, site: Site, options: OutputOptions, linked: frozenset[str], *, root: str, query: str, **values: Any
+) -> Document:
+    """The page of a search; `feed` is the search as a feed, empty for a query that cannot be searched for."""
+    scope = Scope(site.base_url, feed.language, full=False)
+    articles = render_articles(feed.entries, scope, options, linked)
+    is_found = bool(query) and not values["problem"]
+    body = render_page(
+        "search",
+        site,
+        options,
+        root=root,
+        path=None,
+        description="",
+        image="",
+        query=query,
+        alternates=_alternates(feed.slug, feed.title, site, options, feed.query) if is_found else (),
+        articles=[Markup(str(article).replace('href="../', f'href="{root}')) for article in articles],  # noqa: S704 (ours)
+        **values,
+    )
+    return document(f"{feed.slug}/{PAGE}", "text/html", body)
+
+
 def render_archive_list(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> tuple[Document, ...]:
     """The entries of an archive page as a compact list. The newest page is also the start of the archive, with links to
     all pages."""
@@ -273,14 +296,14 @@ def _below_parents(feeds: Sequence[FeedSummary]) -> list[FeedSummary]:
     return list(below(""))
 
 
-def _alternates(slug: str, title: str, site: Site, options: OutputOptions) -> list[dict[str, str]]:
+def _alternates(slug: str, title: str, site: Site, options: OutputOptions, query: str = "") -> list[dict[str, str]]:
     """The feed links of a page: type, title and URL for each format."""
     return [
         {
             "name": _FORMAT_NAMES[form],
             "type": MEDIA_TYPES[form],
             "title": f"{title} ({_FORMAT_NAMES[form]})",
-            "url": feed_url(slug, form, site),
+            "url": feed_url(slug, form, site, query),
         }
         for form in FILE_NAMES
         if form in options.formats

@@ -7,11 +7,11 @@ import json
 import logging
 import posixpath
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from aggregator.errors import crash_report
@@ -26,6 +26,26 @@ Send = Callable[[Message], Awaitable[None]]
 Response = tuple[int, Headers, bytes]
 Probe = Callable[[], tuple[bool, dict[str, Any]]]
 """Returns whether all is well, and the facts for the response. Runs in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What answers a request for which there is no file: a file made for it, or a text with the reason."""
+
+    status: int
+    file: ServedFile | None
+    text: str = ""
+
+
+class Searcher(Protocol):
+    """Answers searches."""
+
+    def paths(self) -> frozenset[str]:
+        """The URL paths that it answers."""
+
+    def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
+        """The answer; `published` differs once something is published. Runs in a thread."""
+
 
 _TEXT = b"text/plain; charset=utf-8"
 _HTML = b"text/html; charset=utf-8"
@@ -102,8 +122,9 @@ def hub_links(snapshot: Snapshot, site: Site | None) -> Mapping[str, Headers]:
 class FeedsApp:
     """Responds from `state`, which may be replaced while requests run."""
 
-    def __init__(self, state: ServedState, *, health: Probe, ready: Probe) -> None:
+    def __init__(self, state: ServedState, *, health: Probe, ready: Probe, searcher: Searcher | None = None) -> None:
         self.state = state
+        self._searcher = searcher
         self._probes = {"/healthz": health, "/readyz": ready}
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
@@ -126,8 +147,18 @@ class FeedsApp:
             return _redirect(scope, location, state)
         file = state.snapshot.files.get(path)
         if file is None:
+            if self._searcher is not None and path in self._searcher.paths():
+                return await self._respond_to_search(scope, state, self._searcher)
             return await self._respond_without_file(scope, state)
         return await _respond_with_file(scope, file, state)
+
+    async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response:
+        query = scope["query_string"]
+        answer = await asyncio.to_thread(searcher.answer, scope["path"], query, state.snapshot.stamp)
+        if answer.file is None:
+            return _page(answer.status, _TEXT, f"{answer.text}\n".encode(), CORS, _NO_STORE)
+        status, headers, body = await _respond_with_file(scope, answer.file, state)
+        return (status if answer.status == 200 else answer.status), headers, body
 
     async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:
         """The response for a path that is not in the snapshot."""
