@@ -5,13 +5,18 @@ from __future__ import annotations
 
 from aggregator.settings import FILE_NAMES, OutputOptions
 
-FINGERPRINT = "2"
+FINGERPRINT = "3"
 """Raise it when documents change their form: every document is rendered again."""
 
 ALL = "all"
 """The slug of the feed with all entries."""
 PAGE = "index.html"
 FEED_LIST = "opml.xml"
+ASSETS = ("assets/style.css", "assets/script.js", "assets/icon.svg")
+"""What the pages load."""
+FEED_STYLE = "assets/feed.css"
+"""The stylesheet of RSS and Atom in a browser."""
+ROBOTS, SITEMAP = "robots.txt", "sitemap.xml"
 
 
 def feed_paths(slug: str, options: OutputOptions) -> tuple[str, ...]:
@@ -21,10 +26,20 @@ def feed_paths(slug: str, options: OutputOptions) -> tuple[str, ...]:
 
 
 def archive_path(slug: str, number: int) -> str:
-    """The path of the document of `render_archive_page`."""
+    """The path of the Atom document of an archive page."""
     return f"{slug}/archive/{number:04}.xml"
+
+
+def archive_paths(slug: str, number: int, options: OutputOptions, *, is_newest: bool) -> tuple[str, ...]:
+    """The paths of the documents of `render_archive_page`. The newest page is also the start of the archive."""
+    path = archive_path(slug, number)
+    if not options.pages:
+        return (path,)
+    html = f"{path.removesuffix('.xml')}.html"
+    return (path, html, f"{slug}/archive/{PAGE}") if is_newest else (path, html)
 
 
 def index_paths(options: OutputOptions) -> tuple[str, ...]:
     """The paths of the documents of `render_index`."""
-    return (FEED_LIST, PAGE) if options.pages else (FEED_LIST,)
+    feeds = (FEED_LIST, FEED_STYLE)
+    return (*feeds, PAGE, *ASSETS, ROBOTS, SITEMAP) if options.pages else feeds

@@ -221,6 +221,7 @@ class Feed:
     withdrawn: tuple[Withdrawal, ...]
     image: str = ""  # URL of its own image; empty: none
     pages: int = 0  # how many archive pages it has
+    query: str = ""  # of its URLs, such as q=maps: the feed is a search
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,7 @@ class FeedSummary:
     entries: int
     newest: datetime | None  # the published date of its first entry
     updated: datetime
+    parent: str = ""  # slug of the feed of its topic's parent
 
 
 @dataclass(frozen=True, slots=True)

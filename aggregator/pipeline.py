@@ -19,7 +19,7 @@ from functools import partial
 from hashlib import blake2b
 
 from aggregator.config import Config
-from aggregator.documents import FINGERPRINT, archive_path, feed_paths, index_paths
+from aggregator.documents import FINGERPRINT, archive_paths, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.active_config import ActiveConfig, is_active
@@ -233,10 +233,10 @@ class Pipeline:
             }
             pages = {}
             changed = None if whole else refreshed.pages
-            for slug, number, version in page_versions(connection, self.policy, versions, changed):
-                path = archive_path(slug, number)
+            for slug, number, version, is_newest in page_versions(connection, self.policy, versions, changed):
+                path, *more = archive_paths(slug, number, self.options, is_newest=is_newest)
                 pages[path] = (slug, number)
-                wanted[path] = Target(version, self._moves.paths((path,)))
+                wanted[path] = Target(version, self._moves.paths((path, *more)))
             store_id = read_meta(connection, "store_id") or ""
         settings = _digest(FINGERPRINT, repr(self.site), repr(self.options))
         problems: list[str] = []
@@ -299,8 +299,8 @@ class Pipeline:
             archived = load_pages(connection, self.loader, terms, [pages[name] for name in sealed])
             for done, (name, (feed, page)) in enumerate(zip(sealed, archived, strict=True), 1):
                 try:
-                    page_document = render_archive_page(feed, page, self.site, self.options)
-                    yield name, self._moves.documents((page_document,))
+                    documents = render_archive_page(feed, page, self.site, self.options)
+                    yield name, self._moves.documents(documents)
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("archive pages", done, len(sealed))

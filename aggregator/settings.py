@@ -70,6 +70,8 @@ class Site:
     copyright: str
     ttl: int  # minutes
     hub_urls: tuple[str, ...] = ()  # of WebSub
+    feed_title: str = "{title} – {site}"  # what readers show as the title of a feed
+    stylesheet: str = ""  # the CSS of the site, after ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class OutputOptions:
     formats: tuple[Format, ...]
     pages: bool
     max_bytes: int
+    remote_media: bool = True  # pages show pictures and players of entries, from their own hosts
 
 
 @dataclass(frozen=True, slots=True)

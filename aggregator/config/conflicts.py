@@ -17,9 +17,6 @@ from aggregator.slugs import RESERVED_SLUGS
 
 _REMOVE = "remove the line"
 _UNSUPPORTED = {
-    ("site", "stylesheet"): _REMOVE,
-    ("site", "feed_title"): _REMOVE,
-    ("output", "remote_media"): _REMOVE,
     ("serve", "cache"): _REMOVE,
     ("ingest", "dask"): _REMOVE,
 }

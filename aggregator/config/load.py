@@ -101,11 +101,14 @@ class Config:
             copyright=self.site.copyright or "",
             ttl=max(_MIN_TTL_MINUTES, minutes),
             hub_urls=self.websub.hub,
+            feed_title=self.site.feed_title,
+            stylesheet=self.site.stylesheet or "",
         )
 
     def output_options(self) -> OutputOptions:
         """The documents of a feed."""
-        return OutputOptions(self.output.formats, self.output.pages, self.output.max_bytes)
+        output = self.output
+        return OutputOptions(output.formats, output.pages, output.max_bytes, output.remote_media)
 
     def feed_policy(self) -> FeedPolicy:
         """What decides the window of every feed."""

@@ -194,6 +194,7 @@ Size = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
 ]
 FilePath = Annotated[Path, PlainValidator(_in_base(values.read_path)), _text_schema()]
+Stylesheet = Annotated[str, PlainValidator(_in_base(values.read_stylesheet)), _text_schema()]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=1, le=5000)]
 Score = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -227,6 +228,10 @@ class SiteTable(Table):
     author: Text | None = _key(None, "Author of the feeds; default: the title", "Example News")
     icon: Url | None = _key(None, "URL of an image", "https://example.org/icon.png")
     copyright: Text | None = _key(None, "Rights in the feeds", "© Example News")
+    feed_title: Annotated[str, AfterValidator(values.check_feed_title)] = _key(
+        "{title} – {site}", "What readers show as the title of a feed"
+    )
+    stylesheet: Stylesheet | None = _key(None, "A CSS file for the pages, after ours", "site.css")
 
 
 class RecordsTable(Table):
@@ -290,6 +295,7 @@ class OutputTable(Table):
     late: Duration = _key("30d", "Greatest age at which a new record is placed on top")
     archive: bool = _key(True, "Archive pages for entries that left the window (RFC 5005)")
     pages: bool = _key(True, "An HTML page for every feed")
+    remote_media: bool = _key(True, "Pages show pictures and players of entries, from their own hosts")
     tombstones: Duration = _key("30d", "How long Atom feeds name a withdrawn entry")
 
 

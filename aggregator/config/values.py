@@ -37,6 +37,8 @@ _CRON_FIELDS = (  # name, how many values it has, which
 )
 _CRON_START = datetime(2000, 1, 1)  # noqa: DTZ001 - clock times: no zone, no changes of the clock
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+MAX_STYLESHEET = 100_000
+"""Most characters of `site.stylesheet`."""
 
 
 class BadValueError(ValueError):
@@ -234,6 +236,26 @@ def read_path(value: object, base: Path) -> Path:
     if value.startswith("s3://"):
         raise BadValueError("is a bucket, which is not supported by this version yet", "write the path of a folder")
     return Path(os.path.normpath(base / value))
+
+
+def read_stylesheet(value: object, base: Path) -> str:
+    """The text of a CSS file."""
+    path = read_path(value, base)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
+        raise BadValueError(f"names a file that cannot be read: {reason}", "name a CSS file") from None
+    if len(text) > MAX_STYLESHEET:
+        raise BadValueError(f"names a file over {MAX_STYLESHEET:,} characters", "make it shorter")
+    return text
+
+
+def check_feed_title(value: str) -> str:
+    """A pattern for titles of feeds."""
+    if "{title}" not in check_text(value):
+        raise BadValueError("has no {title}, so all feeds would have one title", 'write it as "{title} – {site}"')
+    return value
 
 
 def read_store_url(value: str, base: Path) -> str:

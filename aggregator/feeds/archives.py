@@ -118,8 +118,9 @@ def seal_backfills(writer: Writer, loader: FeedLoader, terms: TopicTerms, stoppe
 
 
 def new_pages(row: AnyRow, pages: int) -> set[PageKey]:
-    """The pages of a feed after those that `row` counts, up to the number `pages`."""
-    return {(row.slug, number) for number in range(row.pages + 1, pages + 1)}
+    """The pages of a feed after those that `row` counts, up to the number `pages`; and the newest before, which is the
+    newest no longer."""
+    return {(row.slug, number) for number in range(max(1, row.pages), pages + 1) if pages > row.pages}
 
 
 def _has_backfill(writer: Writer, feed_id: int) -> bool:
@@ -166,24 +167,25 @@ def _refresh_page(connection: Connection, loader: FeedLoader, page: AnyRow) -> b
 
 def page_versions(
     connection: Connection, policy: FeedPolicy, slugs: Container[str], only: Collection[PageKey] | None = None
-) -> Iterator[tuple[str, int, str]]:
-    """Slug, number and version of every archive page of these feeds, or `only` of these pages, oldest content first, so
-    that pages of several feeds with the same entries are rendered close together. The version says whether the page has
-    bodies."""
+) -> Iterator[tuple[str, int, str, bool]]:
+    """Slug, number and version of every archive page of these feeds, or `only` of these pages, and whether it is the
+    newest of its feed; oldest content first, so that pages of several feeds with the same entries are rendered close
+    together. The version says whether the page has bodies and whether it is the newest."""
     if not policy.archive or (only is not None and not only):
         return
     query = (
-        select(feed.c.slug, archive_page.c.number, archive_page.c.version, archive_page.c.shown_hash)
+        select(feed.c.slug, feed.c.pages, archive_page.c.number, archive_page.c.version, archive_page.c.shown_hash)
         .join(feed, feed.c.id == archive_page.c.feed_id)
         .order_by(archive_page.c.updated_at, archive_page.c.feed_id, archive_page.c.number)
     )
     if only is not None and len(only) <= BATCH:
         numbers = {number for _, number in only}
         query = query.where(feed.c.slug.in_({slug for slug, _ in only}), archive_page.c.number.in_(numbers))
-    for slug, number, version, shown_hash in plain_rows(connection, query):
+    for slug, pages, number, version, shown_hash in plain_rows(connection, query):
         if slug in slugs and (only is None or (slug, number) in only):
-            spec = policy.specs.get(slug)
-            yield slug, number, f"{version}-{shown_hash.hex()[:12]}{'-full' if spec is not None and spec.full else ''}"
+            spec, is_newest = policy.specs.get(slug), number == pages
+            full, newest = "-full" if spec is not None and spec.full else "", "-newest" if is_newest else ""
+            yield slug, number, f"{version}-{shown_hash.hex()[:12]}{full}{newest}", is_newest
 
 
 def load_pages(

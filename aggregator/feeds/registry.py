@@ -59,6 +59,7 @@ def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
 def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then the others by title."""
     rows = connection.execute(published_feeds(policy, feed)).all()
+    slugs = {row.topic: row.slug for row in rows if row.topic is not None}
     return tuple(
         FeedSummary(
             row.slug,
@@ -67,6 +68,7 @@ def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str)
             row.size,
             None if row.newest_at is None else from_us(row.newest_at),
             from_us(row.updated_at),
+            slugs.get(policy.tables.parents.get(row.topic, ""), ""),
         )
         for row in sorted(rows, key=lambda row: (row.id != ALL_FEED, row.title.casefold(), row.slug))
     )

@@ -194,7 +194,7 @@ def refresh_index(writer: Writer, policy: FeedPolicy, site_title: str, *, pages:
         version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
     digest = json_digest(
         [
-            [feed.slug, feed.title, feed.description, *([feed.entries, str(feed.newest)] if pages else [])]
+            [feed.slug, feed.title, feed.description, *([feed.entries, str(feed.newest), feed.parent] if pages else [])]
             for feed in summaries
         ]
     ).hex()

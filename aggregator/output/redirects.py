@@ -44,7 +44,10 @@ class Redirects:
         for document in documents:
             yield document
             for path in self._old_paths(document.path):
-                yield replace(document, path=path)
+                body = document.body
+                if path.endswith((".html", ".htm")) and (deeper := path.count("/") - document.path.count("/")):
+                    body = _moved_links(body, deeper)
+                yield replace(document, path=path, body=body)
 
     def _old_paths(self, path: str) -> Iterator[str]:
         slug, _, name = path.partition("/")
@@ -65,6 +68,12 @@ class Redirects:
             self.urls.update(dict.fromkeys({old, old.rstrip("/")}, new))
             if "." in old.rpartition("/")[2]:  # else it was a folder, and a copy would be served as a page
                 self._copies[new].append(old)
+
+
+def _moved_links(page: bytes, deeper: int) -> bytes:
+    """A page with its relative links upwards, such as those to its stylesheet, as they are `deeper` in the folder."""
+    up = b"../" * (1 + deeper) if deeper > 0 else b"./"
+    return page.replace(b'="../', b'="' + up)
 
 
 def format_of_path(old: str) -> Format | None:

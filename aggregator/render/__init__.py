@@ -15,6 +15,8 @@ from aggregator.documents import ALL, archive_path
 from aggregator.model import ArchivePage, Document, Feed, FeedSummary
 from aggregator.render import atom, opml
 from aggregator.render.assembly import assemble, document
+from aggregator.render.assets import render_assets, render_feed_style
+from aggregator.render.content import reader_title
 from aggregator.render.entries import render_columns, scope_of
 from aggregator.render.frames import feed_frames, heading_of, with_title
 from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
@@ -33,11 +35,11 @@ __all__ = [
 
 
 def render_feed(
-    feed: Feed, site: Site, options: OutputOptions, *, linked: frozenset[str] = frozenset()
+    feed: Feed, site: Site, options: OutputOptions, *, linked: frozenset[str] = frozenset(), pages: bool = True
 ) -> tuple[Document, ...]:
     """The documents of a feed, in the order of `feed_paths`, with all of its entries (see `fit_entries`).
 
-    `linked` are the slugs that have a page to link to. Raises RenderError.
+    `linked` are the slugs that have a page to link to; without `pages` its page is left out. Raises RenderError.
     """
     site, heading = xml_safe(site), heading_of(feed)
     columns = render_columns(feed.entries, scope_of(heading, site), options.formats)
@@ -46,23 +48,30 @@ def render_feed(
         tombstones = atom.render_tombstones(feed.withdrawn) if form == "atom" else ()
         body = assemble(frame, entries, tombstones, options.max_bytes)
         documents.append(document(f"{feed.slug}/{FILE_NAMES[form]}", MEDIA_TYPES[form], body))
-    if options.pages:
-        from aggregator.render import pages  # its templates take long to import
+    if options.pages and pages:
+        from aggregator.render.pages import render_feed_page  # its templates take long to import
 
-        documents.append(pages.render_feed_page(heading, feed.entries, site, options, linked))
+        documents.append(render_feed_page(heading, feed.entries, site, options, linked))
     return tuple(documents)
 
 
-def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> Document:
-    """A page of the feed's archive (RFC 5005 section 4), always Atom. Ignores the entries of `feed`.
+def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: OutputOptions) -> tuple[Document, ...]:
+    """A page of the feed's archive (RFC 5005 section 4), always Atom, and the same for people, in the order of
+    `archive_paths`. Ignores the entries of `feed`.
 
     Raises RenderError.
     """
     site, heading = xml_safe(site), heading_of(feed)
-    frame = atom.render_page_frame(heading, xml_safe(replace(page, entries=())), site, options)
+    titled = replace(heading, title=reader_title(heading.title, site))
+    frame = atom.render_page_frame(titled, xml_safe(replace(page, entries=())), site, options)
     (entries,) = render_columns(page.entries, scope_of(heading, site), ("atom",))
     body = assemble(frame, entries, (), options.max_bytes)
-    return document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
+    sealed = document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
+    if not options.pages:
+        return (sealed,)
+    from aggregator.render import pages
+
+    return (sealed, *pages.render_archive_list(heading, page, site, options))
 
 
 def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> tuple[Document, ...]:
@@ -72,9 +81,11 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
     """
     site = xml_safe(site)
     feeds = tuple(sorted(map(with_title, feeds), key=lambda feed: feed.slug != ALL))
-    documents = (opml.render_opml(feeds, site, options),)
+    documents = (opml.render_opml(feeds, site, options), render_feed_style())
     if not options.pages:
         return documents
-    from aggregator.render import pages
+    from aggregator.render import crawlers, pages
 
-    return (*documents, pages.render_index_page(feeds, site, options))
+    home = pages.render_index_page(feeds, site, options)
+    more = (crawlers.render_robots(site), crawlers.render_sitemap(feeds, site))
+    return (*documents, home, *render_assets(site.stylesheet), *more)

@@ -42,7 +42,7 @@ def _frame(feed: Feed, site: Site, links: Iterable[dict[str, str]], extend: xml.
         made.author(name=author_name(site))
         made.icon(site.icon)
         made.logo(feed.image)
-        return xml.frame(made.atom_str(pretty=True), b"</feed>")
+        return xml.frame(made.atom_str(pretty=True), b"</feed>", site)
 
 
 def updated_element(time: datetime) -> bytes:

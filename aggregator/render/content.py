@@ -19,6 +19,11 @@ class Scope(NamedTuple):
     full: bool
 
 
+def reader_title(title: str, site: Site) -> str:
+    """What readers show as the title of a feed; the feed with the title of the site has it alone."""
+    return title if title == site.title else site.feed_title.replace("{title}", title).replace("{site}", site.title)
+
+
 def author_name(site: Site) -> str:
     """The author of the feeds."""
     return site.author or site.title

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from aggregator.model import ArchivePage, Feed, FeedSummary
 from aggregator.render import atom, jsonfeed, rss
 from aggregator.render.assembly import Frame
+from aggregator.render.content import reader_title
 from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import Format, OutputOptions, Site
 
@@ -49,7 +50,7 @@ def with_title(feed: Titled) -> Titled:
 
 def feed_frames(heading: Feed, site: Site, options: OutputOptions) -> list[Frame]:
     """The frame of each format. Raises RenderError."""
-    undated = _undated(heading)
+    undated = _undated(heading, site)
     frames = []
     for form in options.formats:
         frame, updated_element = _undated_frame(form, undated, site, options), _WRITERS[form].updated_element
@@ -61,7 +62,7 @@ def feed_frames(heading: Feed, site: Site, options: OutputOptions) -> list[Frame
 
 def longest_page_frame(heading: Feed, site: Site, options: OutputOptions) -> Frame:
     """The frame of an archive page with the longest possible number. Raises RenderError."""
-    return _undated_page_frame(_undated(heading), site, options)
+    return _undated_page_frame(_undated(heading, site), site, options)
 
 
 @lru_cache(maxsize=CACHED_FRAMES)
@@ -74,6 +75,6 @@ def _undated_page_frame(undated: Feed, site: Site, options: OutputOptions) -> Fr
     return atom.render_page_frame(undated, ArchivePage(LAST_PAGE, _PLACEHOLDER, ()), site, options)
 
 
-def _undated(heading: Feed) -> Feed:
-    """The heading without date and version, as a cache key."""
-    return replace(heading, updated=_PLACEHOLDER, version=0)
+def _undated(heading: Feed, site: Site) -> Feed:
+    """The heading with its title for readers, without date and version, as a cache key."""
+    return replace(heading, title=reader_title(heading.title, site), updated=_PLACEHOLDER, version=0)

@@ -6,6 +6,7 @@ from aggregator.documents import FEED_LIST
 from aggregator.model import Document, FeedSummary
 from aggregator.render import xml
 from aggregator.render.assembly import document
+from aggregator.render.content import reader_title
 from aggregator.render.links import feed_url, page_url
 from aggregator.settings import OutputOptions, Site
 
@@ -26,5 +27,6 @@ def render_opml(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptio
         body = xml.element("body", root)
         for feed in feeds:
             urls = {"xmlUrl": feed_url(feed.slug, form, site), "htmlUrl": page_url(feed.slug, site, options)}
-            xml.element("outline", body, type="rss", text=feed.title, title=feed.title, **urls)
+            title = reader_title(feed.title, site)
+            xml.element("outline", body, type="rss", text=title, title=title, **urls)
         return document(FEED_LIST, "text/x-opml", xml.document_bytes(root))

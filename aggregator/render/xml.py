@@ -16,11 +16,12 @@ import feedgen.feed
 from feedgen.ext.base import BaseExtension
 from lxml import etree
 
+from aggregator.documents import FEED_STYLE
 from aggregator.errors import RenderError
 from aggregator.model import Feed
 from aggregator.render.assembly import Frame
 from aggregator.render.content import GENERATOR
-from aggregator.render.markup import rfc822_date
+from aggregator.render.markup import quoted, rfc822_date
 from aggregator.settings import Format, Site
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -87,10 +88,13 @@ def mark_as_archive(feed: etree._Element) -> None:
     etree.SubElement(feed, f"{HISTORY}archive", nsmap={"fh": HISTORY[1:-1]})
 
 
-def frame(shell: bytes, closing_tag: bytes) -> Frame:
-    """The document without entries, split before the closing tag of their parent."""
+def frame(shell: bytes, closing_tag: bytes, site: Site) -> Frame:
+    """The document without entries, split before the closing tag of their parent, with our stylesheet for browsers
+    (https://www.w3.org/TR/xml-stylesheet/)."""
     head, tag, rest = shell.rpartition(closing_tag)
-    return Frame(head.rstrip() + b"\n", b"", tag + rest)
+    declaration, end, root = head.partition(b"?>\n")
+    style = f'<?xml-stylesheet type="text/css" href={quoted(f"{site.base_url}{FEED_STYLE}")}?>\n'.encode()
+    return Frame(declaration + end + style + root.rstrip() + b"\n", b"", tag + rest)
 
 
 def document_bytes(root: etree._Element) -> bytes:
@@ -99,8 +103,8 @@ def document_bytes(root: etree._Element) -> bytes:
     return text
 
 
-def element(tag: str, parent: Any = None, text: str | None = None, /, **attributes: str) -> Any:
+def element(tag: str, parent: Any = None, text: str | None = None, /, nsmap: Any = None, **attributes: str) -> Any:
     """A new element, appended to its parent if it has one."""
-    made = etree.Element(tag, attributes) if parent is None else etree.SubElement(parent, tag, attributes)
+    made = etree.Element(tag, attributes, nsmap=nsmap) if parent is None else etree.SubElement(parent, tag, attributes)
     made.text = text
     return made

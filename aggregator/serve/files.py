@@ -175,7 +175,7 @@ def content_type(path: str) -> str:
     pure = PurePosixPath(path)
     if known := _FEED_TYPES.get(pure.name):
         return known
-    if is_archive_page(path):
+    if is_archive_page(path) and pure.suffix == ".xml":
         return _FEED_TYPES["atom.xml"]
     guessed, encoding = _TYPES.guess_type(pure.name, strict=False)
     if guessed is None or encoding:
@@ -186,7 +186,8 @@ def content_type(path: str) -> str:
 
 def is_archive_page(path: str) -> bool:
     """True for an archive page. There may be many, and readers seldom ask for them, so they stay on disk."""
-    return path.endswith(".xml") and path.rpartition("/")[0].rpartition("/")[2] == "archive"
+    folder, _, name = path.rpartition("/")
+    return name.endswith((".xml", ".html")) and name != "index.html" and folder.rpartition("/")[2] == "archive"
 
 
 def is_shared(path: str) -> bool:

@@ -1,0 +1,43 @@
+"""What all pages load: a stylesheet, a script and an icon; and the stylesheet of feeds that are opened in a browser."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from hashlib import blake2b
+from importlib.resources import files
+
+from aggregator.documents import ASSETS, FEED_STYLE
+from aggregator.model import Document
+from aggregator.render.assembly import document
+
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_SITE_STYLE = "assets/style.css"
+
+
+def render_assets(site_stylesheet: str) -> tuple[Document, ...]:
+    """The documents of ASSETS; the site's own stylesheet is at the end of ours."""
+    return tuple(_asset(path, site_stylesheet if path == _SITE_STYLE else "") for path in ASSETS)
+
+
+def render_feed_style() -> Document:
+    """The stylesheet that RSS and Atom documents name."""
+    return _asset(FEED_STYLE, "")
+
+
+@lru_cache(maxsize=8)
+def assets_version(site_stylesheet: str) -> str:
+    """A digest of the assets. Pages name it, so that no cache shows a page with an old stylesheet."""
+    digest = blake2b(digest_size=4)
+    for asset in render_assets(site_stylesheet):
+        digest.update(asset.body)
+    return digest.hexdigest()
+
+
+def _asset(path: str, more: str) -> Document:
+    body = _read(path.rpartition("/")[2]) + more.encode()
+    return document(path, _TYPES[path.rpartition(".")[2]], body)
+
+
+@cache
+def _read(name: str) -> bytes:
+    return files(__name__).joinpath(name).read_bytes()

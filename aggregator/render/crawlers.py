@@ -1,0 +1,30 @@
+"""What search engines read: robots.txt and the sitemap (https://www.sitemaps.org/protocol.html)."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from aggregator.documents import ROBOTS, SITEMAP
+from aggregator.model import Document, FeedSummary
+from aggregator.render import xml
+from aggregator.render.assembly import document
+from aggregator.settings import Site
+
+_NAMESPACE = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+MAX_URLS = 50_000
+"""A sitemap may have no more."""
+
+
+def render_robots(site: Site) -> Document:
+    """All pages may be read, but not searches, which are without end."""
+    path = urlsplit(site.base_url).path
+    lines = ("User-agent: *", f"Disallow: {path}search", f"Sitemap: {site.base_url}{SITEMAP}", "")
+    return document(ROBOTS, "text/plain", "\n".join(lines).encode())
+
+
+def render_sitemap(feeds: tuple[FeedSummary, ...], site: Site) -> Document:
+    """The home page and the page of each feed. Without dates, so that it changes only with the list of feeds."""
+    root = xml.element(f"{_NAMESPACE}urlset", nsmap={None: _NAMESPACE[1:-1]})
+    for path in ("", *(f"{feed.slug}/" for feed in feeds[: MAX_URLS - 1])):
+        xml.element(f"{_NAMESPACE}loc", xml.element(f"{_NAMESPACE}url", root), f"{site.base_url}{path}")
+    return document(SITEMAP, "application/xml", xml.document_bytes(root))
