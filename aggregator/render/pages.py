@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -320,11 +320,16 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"date": date_in_words, "exact": exact_time, "iso": rfc3339_date}
+    environment.filters |= {
+        "date": date_in_words,
+        "exact": exact_time,
+        "iso": rfc3339_date,
+        "capitalize_first": lambda text: text[:1].upper() + text[1:],
+    }
     return environment
 
 
-def date_in_words(time: datetime) -> str:
+def date_in_words(time: date) -> str:
     """The day in UTC, as in "20 May 2020"."""
     return f"{time.day} {_MONTHS[time.month - 1]} {time.year}"
 

@@ -176,7 +176,8 @@ class FeedsApp(Application):
 
     def admin_app(self) -> AdminApp:
         """The application with the private pages and the probes."""
-        return AdminApp(self._probes | self.private)
+        home = {"/": self.private["/status"]} if "/status" in self.private else {}
+        return AdminApp(self._probes | self.private | home)
 
     async def _respond(self, scope: Scope) -> Response:
         state, path = self.state, scope["path"]

@@ -21,6 +21,7 @@ from aggregator.service.process import end_process, flush_log, start_thread, wat
 from aggregator.service.requests import CycleRequests
 from aggregator.service.search import Search
 from aggregator.service.serving import load_state, make_app, reload_snapshot, run_servers
+from aggregator.service.status_page import StatusPage
 from aggregator.service.triggers import Triggers
 from aggregator.service.websub import PingSender
 from aggregator.service.worker import Worker
@@ -51,6 +52,7 @@ class Service:
         self._requests = CycleRequests()
         metrics = CycleMetrics(self.app.responses, store, self._requests.oldest_s)
         self.app.private["/metrics"] = metrics.page
+        self.app.private |= StatusPage(store, health.report, lambda: self._served_config).pages()
         self._pings = PingSender(config.site_facts(), store, health, stop, metrics.count_ping)
         self._triggers = Triggers(config, self._requests, health, stop)
         self._worker = Worker(
