@@ -1,7 +1,8 @@
 """The line of a record in which a problem is, where docs/spec.md#never-public allows to show it.
 
 A line is shown if all of it is known to be public: either its key and its value are in the message anyway, or it begins
-with a mapped key, at the top level of the front matter, and has no map in it. Other lines may hold unknown keys.
+with a mapped key, at the top level of the front matter, and has neither a map nor a list in it. Other lines may hold
+unknown keys.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WIDTH = 72
 """Columns of the part that is shown."""
 _KEY = re.compile(r"(?P<key>[A-Za-z_][\w.-]{0,60}+)[ \t]{0,20}(?P<sign>[:=])(?P<rest>.{0,400})\Z")
 _ITEM = re.compile(r"[ \t]{0,100}(?:-[ \t]{1,20})?")
-_PRIVATE = re.compile(r"secured|[{#&*]|-----", re.IGNORECASE)
+_PRIVATE = re.compile(r"secured|[{\[#&*]|-----", re.IGNORECASE)
 _FENCES = {"---": ":", "+++": "="}
 
 
@@ -50,18 +51,20 @@ def quote_line(source: Source, problem: Problem) -> Quote | None:
 
 
 def _read_lines(source: Source, path: str) -> list[str] | None:
+    full = os.path.join(source.root, unescape_path(path))
     try:
-        descriptor = os.open(os.path.join(source.root, unescape_path(path)), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(full, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > source.max_bytes:
             return None
-        try:
-            return file.read(source.max_bytes).decode("utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError):
-            return None
+        return os.read(descriptor, source.max_bytes).decode("utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _is_in_message(line: str, problem: Problem) -> bool:

@@ -183,6 +183,7 @@ def _statistics_data(found: Statistics) -> dict[str, Any]:
         "topics": [{"slug": slug, "title": title, "entries": count} for slug, title, count in found.topics],
         "delays": dict(found.delays),
         "median_delay_s": found.median_delay_s,
+        "counted": found.counted,
         "sampled": found.sampled,
         "feed_ages": dict(found.feed_ages),
         "fresh_feeds": ages(found.fresh_feeds),

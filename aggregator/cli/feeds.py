@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Column, Table
@@ -62,13 +62,13 @@ class FeedTable:
     lines for each feed, the second of them from `below`."""
 
     def __init__(
-        self, feeds: Sequence[dict[str, Any]], zone: tzinfo, fact: str, facts: Sequence[str], below: Sequence[str]
+        self, feeds: Sequence[dict[str, Any]], zone: tzinfo, fact: str, facts: Sequence[str], below: Sequence[Text]
     ) -> None:
         newest = [feed["newest"] for feed in feeds]
         self._dates = [shown_time(datetime.fromisoformat(date), zone) if date else "–" for date in newest]
         self._feeds, self._fact, self._facts, self._below = feeds, fact, facts, below
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Text]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         table = self._table()
         width = Measurement.get(console, options.update(max_width=sys.maxsize), table).maximum
         if width <= options.max_width or not console.is_terminal:
@@ -76,7 +76,8 @@ class FeedTable:
             yield table
         else:
             for feed, date, below in zip(self._feeds, self._dates, self._below, strict=True):
-                yield _block(feed["title"], f"{feed['entries']:,}, newest {date}", below, options.max_width)
+                yield _title_line(feed["title"], f"{feed['entries']:,}, newest {date}", options.max_width)
+                yield below
 
     def _table(self) -> Table:
 
@@ -91,14 +92,15 @@ class FeedTable:
         return table
 
 
-def _block(title: str, right: str, below: str, width: int) -> Text:
-    """Two lines for a feed, or three if its title is long. Nothing in them is cut or broken."""
-    room = width - cell_len(right) - 2
-    gap = " " * (room - cell_len(title) + 2) if cell_len(title) <= room else f"\n{' ' * (room + 2)}"
-    parts = ((title, "bold"), gap, right, "\n  ", (below, "dim"))
-    return Text.assemble(*parts, no_wrap=True, overflow="ignore")
+def _title_line(title: str, right: str, width: int) -> Text:
+    """The title, and `right` at the end of its line, or of the next one if the title is long."""
+    room = width - cell_len(right)
+    gap = " " * (room - cell_len(title)) if cell_len(title) + 2 <= room else f"\n{' ' * room}"
+    return Text.assemble((title, "bold"), gap, right, overflow="fold")
 
 
 def _table(feeds: list[dict[str, Any]], zone: tzinfo) -> FeedTable:
     urls = [feed["url"] for feed in feeds]
-    return FeedTable(feeds, zone, "URL", urls, urls)
+    return FeedTable(
+        feeds, zone, "URL", urls, [Text(f"  {url}", "dim", no_wrap=True, overflow="ignore") for url in urls]
+    )

@@ -24,7 +24,7 @@ from aggregator.cli.stores import reading_store
 from aggregator.config import Config, partial_config
 from aggregator.errors import ConfigError, StoreError
 from aggregator.problems import distance, shown_time, stamp
-from aggregator.status import advice_for, read_status
+from aggregator.status import read_status
 
 
 @click.command
@@ -73,20 +73,18 @@ def _render(data: dict[str, Any], zone: tzinfo, *, with_feeds: bool) -> Renderab
     parts: list[RenderableType] = [_head(data, zone)]
     if with_feeds:
         changed = [_distance(feed["updated"]) for feed in data["feeds"]]
-        below = [f"{feed['slug']}, changed {age}" for feed, age in zip(data["feeds"], changed, strict=True)]
+        below = [
+            Text(f"  {feed['slug']}, changed {age}", "dim", overflow="fold")
+            for feed, age in zip(data["feeds"], changed, strict=True)
+        ]
         parts += [Text("\nFeeds", style="bold"), FeedTable(data["feeds"], zone, "changed", changed, below)]
     for name, color in (("warnings", "yellow"), ("unfinished", "yellow"), ("rejected", "red")):
         parts += _section(name.capitalize(), [_file_item(file) for file in data[name]], color)
     notes = [text for text in data["problems"] + data["advice"] if text not in data["wrong"]]
     parts += _section("Notes", notes, "yellow")
     parts += _section("Config refused", [problem["text"] for problem in data["config"]["refused"]], "red")
-    parts += _section("Wrong", [_with_advice(reason) for reason in data["wrong"]], "red")
+    parts += _section("Wrong", data["wrong"], "red")
     return Group(*parts)
-
-
-def _with_advice(reason: str) -> str:
-    advice = advice_for(reason)
-    return f"{reason} ({advice})" if advice else reason
 
 
 def _section(name: str, items: Sequence[RenderableType], color: str) -> list[RenderableType]:

@@ -6,6 +6,7 @@ the chart has the classes of pygal, and the stylesheet of the page gives them co
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from markupsafe import Markup
 from pygal import Bar, HorizontalBar
 from pygal.etree import etree
 from pygal.style import Style
+
+# pygal imports maps by a finder of an old kind, of which Python 3.11 warns at each later import of anything
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 BAR_HEIGHT, TEXT_SIZE = 30, 13
 _OPTIONS = {
@@ -25,7 +29,6 @@ _OPTIONS = {
     "style": Style(label_font_size=TEXT_SIZE, value_font_size=TEXT_SIZE, major_label_font_size=TEXT_SIZE),
 }
 _UNUSED = frozenset(("defs", "desc"))
-_TOOLTIP = "tooltip-overlay"
 
 
 def column_chart(names: Sequence[str], values: Sequence[float], *, width: int, named_every: int) -> Markup:
@@ -63,18 +66,22 @@ def _draw(chart: Any, names: Sequence[str], values: Sequence[float], shown: Call
 def _strip(root: Any, titles: Iterator[str]) -> None:
     """Removes what the page does not need, and gives each bar a title that browsers show when it is pointed at."""
     for node in list(root.iter()):
-        if not isinstance(node.tag, str):
-            node.getparent().remove(node)
-            continue
-        name = node.tag.rpartition("}")[2]
-        kind = node.get("class", "")
-        is_own_title = name == "title" and node.getparent() is root
-        if name in _UNUSED or is_own_title or kind.endswith(_TOOLTIP) or kind == "background":
-            node.getparent().remove(node)
-        elif kind == "bar":
-            title = etree.SubElement(node, node.tag[: -len(name)] + "title")
-            title.text = next(titles)
         node.attrib.pop("style", None)
+        if _is_unused(node):
+            node.getparent().remove(node)
+        elif node.get("class") == "bar":
+            etree.SubElement(node, "title").text = next(titles)
+
+
+def _is_unused(node: Any) -> bool:
+    """Whether a node is a comment, a style, a script, a background, or a title that says no more than its text."""
+    if not isinstance(node.tag, str) or node.tag in _UNUSED:
+        return True
+    kind: str = node.get("class", "")
+    if node.tag == "title":
+        parent = node.getparent()
+        return parent.getparent() is None or bool(parent.findtext("text") == node.text)
+    return kind in ("background", "plot tooltip-overlay")
 
 
 def _whole(value: float) -> str:
