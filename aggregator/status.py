@@ -47,7 +47,7 @@ REFUSED = "the config is refused; the last good one stays active"
 UNWRITTEN = "feeds could not be written in the last cycle"
 UNREADABLE = "folders of records could not be read in the last cycle"
 ADVICE = {
-    REFUSED: "Correct the lines below; `aggregator check` reads the file again without waiting.",
+    REFUSED: "Correct the lines below. The service takes the file as soon as it is right.",
     UNWRITTEN: "See the notes: they name the files that are in the way, or what the output folder lacks.",
     UNREADABLE: "See the notes: they name the folders. The entries in them stay published as they are.",
 }

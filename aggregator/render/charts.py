@@ -28,7 +28,7 @@ _OPTIONS = {
     "no_data_text": "",
     "style": Style(label_font_size=TEXT_SIZE, value_font_size=TEXT_SIZE, major_label_font_size=TEXT_SIZE),
 }
-_UNUSED = frozenset(("defs", "desc"))
+_UNUSED = frozenset(("defs", "desc", "title"))
 
 
 def column_chart(names: Sequence[str], values: Sequence[float], *, width: int, named_every: int) -> Markup:
@@ -74,14 +74,9 @@ def _strip(root: Any, titles: Iterator[str]) -> None:
 
 
 def _is_unused(node: Any) -> bool:
-    """Whether a node is a comment, a style, a script, a background, or a title that says no more than its text."""
-    if not isinstance(node.tag, str) or node.tag in _UNUSED:
-        return True
-    kind: str = node.get("class", "")
-    if node.tag == "title":
-        parent = node.getparent()
-        return parent.getparent() is None or bool(parent.findtext("text") == node.text)
-    return kind in ("background", "plot tooltip-overlay")
+    """Whether a node is a comment, a style, a script, a text for the scripts, or a background."""
+    is_comment = not isinstance(node.tag, str)
+    return is_comment or node.tag in _UNUSED or node.get("class") in ("background", "plot tooltip-overlay")
 
 
 def _whole(value: float) -> str:

@@ -6,7 +6,7 @@ const pause = document.querySelector("[data-pause]");
 let seen = Date.now();
 let timer = 0;
 
-function focusable(part) { return [...part.querySelectorAll("summary, [tabindex], a")]; }
+function nameOf(element) { return element.parentElement.dataset.keep ?? element.getAttribute("aria-label"); }
 
 function put(fresh) {
   for (const part of fresh.querySelectorAll("[data-part]")) {
@@ -18,9 +18,11 @@ function put(fresh) {
     }
     shown.className = part.className;
     if (shown.innerHTML === part.innerHTML) continue;
-    const place = focusable(shown).indexOf(document.activeElement);
+    const focused = shown.contains(document.activeElement) ? nameOf(document.activeElement) : null;
     shown.replaceChildren(...part.childNodes);
-    if (place >= 0) focusable(shown)[place]?.focus({ preventScroll: true });
+    if (focused === null) continue;
+    const again = [...shown.querySelectorAll("summary, [tabindex]")].find((element) => nameOf(element) === focused);
+    again?.focus({ preventScroll: true });
   }
   document.title = fresh.title;
 }
