@@ -221,6 +221,7 @@ class Feed:
     withdrawn: tuple[Withdrawal, ...]
     image: str = ""  # URL of its own image; empty: none
     pages: int = 0  # how many archive pages it has
+    query: str = ""  # of its URLs, such as q=maps: the feed is a search
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Literal
 
 from aggregator.paths import unescape_path
@@ -66,6 +66,16 @@ def place_problem(sources: Sequence[Source], name: str, problem: Problem) -> Pro
     return replace(problem, path=shown_path(root, problem.path))
 
 
+def folder_problem(source: Source) -> str | None:
+    """Why the folder of a source cannot be read, as a cycle reports it; None if it can."""
+    try:
+        os.scandir(os.path.realpath(source.root)).close()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return f"{source.root}: the records folder cannot be read: {reason} (bring it back; see [records] path)"
+    return None
+
+
 def tag_problem(problem: Problem, tag: str) -> Problem:
     """The problem with a word in front of what is wrong, such as `unfinished`."""
     return replace(problem, what=f"{tag}: {problem.what}")
@@ -95,9 +105,33 @@ def shown_time(moment: datetime, zone: tzinfo) -> str:
     return local.isoformat(sep=" ", timespec="seconds")
 
 
+def distance(moment: datetime, now: datetime) -> str:
+    """How far a time is from now, such as `3 min ago`."""
+    age = now - moment
+    size = abs(age)
+    for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
+        if size >= unit:
+            length = f"{size // unit} {name}"
+            break
+    else:
+        length = f"{size.seconds} s"
+    return f"{length} ago" if age >= timedelta() else f"in {length}"
+
+
 def visible(text: str) -> str:
     """The text with each control character, invisible character and byte that is not UTF-8 escaped, as in Python."""
     return text if text.isprintable() else HIDDEN.sub(_escape, text)
+
+
+def visible_data(data: Any) -> Any:
+    """The data of --json with every text in it made visible, for people."""
+    if isinstance(data, str):
+        return visible(data)
+    if isinstance(data, dict):
+        return {name: visible_data(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [visible_data(value) for value in data]
+    return data
 
 
 def _escape(match: re.Match[str]) -> str:

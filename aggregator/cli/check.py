@@ -15,7 +15,7 @@ import click
 
 from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
-from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message
+from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message, print_table, quote_text
 from aggregator.cli.stores import candidate_places, read_site, store_damage
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
@@ -24,6 +24,7 @@ from aggregator.ingest import Outcome, ingest_files
 from aggregator.model import NoRecord, Record, Rejection, SourceFile, duplicate_id, late_update
 from aggregator.paths import Folder, RecordFilter, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
+from aggregator.quoting import Quote, quote_line
 from aggregator.scan import FolderError, Unreadable, list_records
 from aggregator.settings import Source
 from aggregator.site import CONFIG_KEY, missing_config, port_warning, site_id_warning
@@ -49,6 +50,7 @@ class Finding:
 
     problem: Problem
     kind: Kind
+    quote: Quote | None = None  # the line in the file, if it may be shown
 
     def __str__(self) -> str:
         return str(self.problem) if self.kind == "error" else str(tag_problem(self.problem, self.kind))
@@ -121,7 +123,15 @@ def _find_problems(config: Config, places: Sequence[Place], stored: Mapping[str,
 def _print_findings(findings: Sequence[Finding], records: int, style: str, *, as_json: bool) -> None:
     data = {"records": records, "problems": [finding.problem.data() | {"kind": finding.kind} for finding in findings]}
     lines = [github_line(finding.problem) if style == "github" else str(finding) for finding in findings]
-    print_data(data, lambda _: print_lines(lines), as_json=as_json)
+    has_quotes = style == "text" and sys.stdout.isatty()  # others read one line for each problem
+
+    def show(_: object) -> None:
+        for finding, line in zip(findings, lines, strict=True):
+            print_lines([line])
+            if finding.quote and has_quotes:
+                print_table(quote_text(*finding.quote))
+
+    print_data(data, show, as_json=as_json)
 
 
 def github_line(problem: Problem) -> str:
@@ -204,7 +214,7 @@ def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datet
     """The problems of one file. `holders` has the paths of the explicit ids of earlier records."""
 
     def find(problem: Problem, kind: Kind) -> Finding:
-        return Finding(place_problem((source,), source.name, problem), kind)
+        return Finding(place_problem((source,), source.name, problem), kind, quote_line(source, problem))
 
     if isinstance(outcome, Rejection) and outcome.unfinished:
         yield find(replace(outcome.problem, level="warning"), "unfinished")

@@ -534,12 +534,12 @@ def _head_rows(data: dict[str, Any]) -> Iterator[tuple[Text, str | Text]]:
         yield Text("Also", "bold yellow"), other
 
 
-def _field_row(trace: Mapping[str, Any]) -> tuple[str, ...]:
-    """The line of a field in the record, or else its origin; its key; its value; its place in the config."""
+def _field_row(trace: Mapping[str, Any]) -> tuple[str | Text, ...]:
+    """The line of a field in the record, or else its origin; its key; its value and its place in the config."""
     origin = str(trace["line"]) if trace["origin"] == "record" else trace["origin"]
     key = trace["field"] if trace["key"] in (None, trace["field"]) else f"{trace['field']} ← {trace['key']}"
     place = _place(trace) if trace["origin"] == "config" else ""
-    return f"{origin:>8}", key, _value_text(trace["value"]), place
+    return f"{origin:>8}", key, Text.assemble(_value_text(trace["value"]), (f"  {place}" if place else "", "dim"))
 
 
 def _feed_row(feed: Mapping[str, Any], known_place: str) -> tuple[str | Text, ...]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Column, Table
+from rich.text import Text
 
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_lines, print_message, print_table
 from aggregator.cli.stores import reading_store
-from aggregator.config import Config, can_pin, toml_text
-from aggregator.feeds.registry import pinnable_slugs, summarise_feeds
-from aggregator.problems import shown_time, stamp
-from aggregator.settings import FILE_NAMES
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from aggregator.config import can_pin, toml_text
+from aggregator.feeds.registry import pinnable_slugs
+from aggregator.problems import shown_time
+from aggregator.status import feeds_data
 
 EPILOG = """\b
 Examples:
@@ -36,6 +38,8 @@ Examples:
 @click.option("--pin", is_flag=True, help="Print a [topics.slugs] table for the config instead.")
 def feeds(config_path: Path | None, *, as_json: bool, pin: bool) -> None:
     """List all feeds: slug, title, number of entries, newest entry, URL.
+
+    In a narrow terminal each feed has two lines, and only its URL has the slug. No URL is broken into lines.
 
     --pin prints the slugs of topics as a table for the config: then the URLs of feeds survive the loss of the store.
     """
@@ -53,38 +57,50 @@ def feeds(config_path: Path | None, *, as_json: bool, pin: bool) -> None:
     print_data(pins, lambda _: print_lines(lines), as_json=as_json)
 
 
-def feeds_data(config: Config, connection: Connection) -> list[dict[str, Any]]:
-    """All published feeds for --json, in order."""
-    file_name = FILE_NAMES[config.output.formats[0]]
-    return [
-        {
-            "slug": feed.slug,
-            "title": feed.title,
-            "entries": feed.entries,
-            "newest": stamp(feed.newest),
-            "updated": stamp(feed.updated),
-            "url": f"{config.site.base_url}{feed.slug}/{file_name}",
-        }
-        for feed in summarise_feeds(connection, config.feed_policy(), config.site.title)
-    ]
+class FeedTable:
+    """The feeds with one more fact each, named `fact`: a row for each feed. If that does not fit into the terminal, two
+    lines for each feed, the second of them from `below`."""
+
+    def __init__(
+        self, feeds: Sequence[dict[str, Any]], zone: tzinfo, fact: str, facts: Sequence[str], below: Sequence[Text]
+    ) -> None:
+        newest = [feed["newest"] for feed in feeds]
+        self._dates = [shown_time(datetime.fromisoformat(date), zone) if date else "–" for date in newest]
+        self._feeds, self._fact, self._facts, self._below = feeds, fact, facts, below
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        table = self._table()
+        width = Measurement.get(console, options.update(max_width=sys.maxsize), table).maximum
+        if width <= options.max_width or not console.is_terminal:
+            table.width = width
+            yield table
+        else:
+            for feed, date, below in zip(self._feeds, self._dates, self._below, strict=True):
+                yield _title_line(feed["title"], f"{feed['entries']:,}, newest {date}", options.max_width)
+                yield below
+
+    def _table(self) -> Table:
+
+        columns = [
+            Column(name, no_wrap=True, overflow="ignore")
+            for name in ("slug", "title", "entries", "newest entry", self._fact)
+        ]
+        columns[2].justify = "right"
+        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+        for feed, date, fact in zip(self._feeds, self._dates, self._facts, strict=True):
+            table.add_row(feed["slug"], escape(feed["title"]), str(feed["entries"]), date, escape(fact))
+        return table
 
 
-def feed_table(feeds: Sequence[dict[str, Any]], zone: tzinfo, last_column: Column, last_cells: Sequence[str]) -> Table:
-    """A table of feeds with one more column."""
-    table = Table(
-        Column("slug", overflow="fold"),
-        Column("title", overflow="fold"),
-        Column("entries", justify="right", no_wrap=True),
-        Column("newest entry", no_wrap=True),
-        last_column,
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+def _title_line(title: str, right: str, width: int) -> Text:
+    """The title, and `right` at the end of its line, or of the next one if the title is long."""
+    room = width - cell_len(right)
+    gap = " " * (room - cell_len(title)) if cell_len(title) + 2 <= room else f"\n{' ' * room}"
+    return Text.assemble((title, "bold"), gap, right, overflow="fold")
+
+
+def _table(feeds: list[dict[str, Any]], zone: tzinfo) -> FeedTable:
+    urls = [feed["url"] for feed in feeds]
+    return FeedTable(
+        feeds, zone, "URL", urls, [Text(f"  {url}", "dim", no_wrap=True, overflow="ignore") for url in urls]
     )
-    for feed, last in zip(feeds, last_cells, strict=True):
-        newest = shown_time(datetime.fromisoformat(feed["newest"]), zone) if feed["newest"] else "–"
-        table.add_row(feed["slug"], escape(feed["title"]), str(feed["entries"]), newest, escape(last))
-    return table
-
-
-def _table(feeds: list[dict[str, Any]], zone: tzinfo) -> Table:
-    return feed_table(feeds, zone, Column("URL", overflow="fold"), [feed["url"] for feed in feeds])

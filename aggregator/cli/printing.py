@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from aggregator.problems import HIDDEN, visible
+from aggregator.problems import HIDDEN, visible, visible_data
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -82,9 +82,17 @@ def print_table(table: Any) -> None:
     terminal = sys.stdout.isatty()
     console = Console(highlight=False) if terminal else Console(width=FILE_WIDTH, highlight=False)
     with console.capture() as capture:
-        console.print(table)
+        console.print(table, crop=False)
     for line in capture.get().splitlines():
         print_line(line if terminal else line.rstrip())
+
+
+def quote_text(text: str, mark: str) -> Any:
+    """A line of a record with a caret below it, for terminals."""
+    from rich.text import Text
+
+    parts = (("  ", ""), (text, "dim"), ("\n  ", ""), (mark, "bold red"))
+    return Text.assemble(*parts, no_wrap=True, overflow="ignore")
 
 
 def print_data(data: Any, show: Callable[[Any], None], *, as_json: bool, required: bool = True) -> None:
@@ -108,17 +116,6 @@ def check_stdout() -> None:
     if lost is not None and lost.errno != errno.EPIPE:
         print_message(f"error: the data could not be written to stdout: {lost.strerror}")
         sys.exit(WRONG)
-
-
-def visible_data(data: Any) -> Any:
-    """The data of --json with every text in it made visible, for people."""
-    if isinstance(data, str):
-        return visible(data)
-    if isinstance(data, dict):
-        return {name: visible_data(value) for name, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [visible_data(value) for value in data]
-    return data
 
 
 def json_text(data: object) -> str:

@@ -115,16 +115,6 @@ def store_damage(config: Config) -> str | None:
     return None
 
 
-def folder_problem(source: Source) -> str | None:
-    """Why the folder of a source cannot be read, as a cycle reports it; None if it can."""
-    try:
-        os.scandir(os.path.realpath(source.root)).close()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        return f"{source.root}: the records folder cannot be read: {reason} (bring it back; see [records] path)"
-    return None
-
-
 def candidate_places(sources: Sequence[Source], path: str) -> Iterator[tuple[Source, str]]:
     """Where a record or folder with this path could be: its source, and its escaped path below the folder of the
     source, empty for that folder. `path` is relative to each records folder, then to the working directory."""

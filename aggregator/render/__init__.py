@@ -35,11 +35,11 @@ __all__ = [
 
 
 def render_feed(
-    feed: Feed, site: Site, options: OutputOptions, *, linked: frozenset[str] = frozenset()
+    feed: Feed, site: Site, options: OutputOptions, *, linked: frozenset[str] = frozenset(), pages: bool = True
 ) -> tuple[Document, ...]:
     """The documents of a feed, in the order of `feed_paths`, with all of its entries (see `fit_entries`).
 
-    `linked` are the slugs that have a page to link to. Raises RenderError.
+    `linked` are the slugs that have a page to link to; without `pages` its page is left out. Raises RenderError.
     """
     site, heading = xml_safe(site), heading_of(feed)
     columns = render_columns(feed.entries, scope_of(heading, site), options.formats)
@@ -48,10 +48,10 @@ def render_feed(
         tombstones = atom.render_tombstones(feed.withdrawn) if form == "atom" else ()
         body = assemble(frame, entries, tombstones, options.max_bytes)
         documents.append(document(f"{feed.slug}/{FILE_NAMES[form]}", MEDIA_TYPES[form], body))
-    if options.pages:
-        from aggregator.render import pages  # its templates take long to import
+    if options.pages and pages:
+        from aggregator.render.pages import render_feed_page  # its templates take long to import
 
-        documents.append(pages.render_feed_page(heading, feed.entries, site, options, linked))
+        documents.append(render_feed_page(heading, feed.entries, site, options, linked))
     return tuple(documents)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -53,10 +53,10 @@ def render_line(entry: Entry) -> str:
     """The XML-safe entry in one line of a list: date, title, provider."""
     content, provider, time = entry.content, provider_of(entry.content), entry.published
     title = escape(content.title)
-    date = _day_element(time.year, time.month, time.day) if time else "<span></span>"
+    day = _day_element(time.year, time.month, time.day) if time else "<span></span>"
     link = _outside_link(content.link, title) if content.link else title
     by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
-    return f'<li>{date}<span dir="auto">{link}</span>{by}</li>\n'
+    return f'<li>{day}<span dir="auto">{link}</span>{by}</li>\n'
 
 
 @lru_cache(maxsize=CACHED_DAYS)
@@ -69,7 +69,7 @@ def anchor_of(entry: Entry) -> str:
     return f"s-{blake2b(entry.id.encode(), digest_size=6).hexdigest()}"
 
 
-def date_in_words(time: datetime) -> str:
+def date_in_words(time: date) -> str:
     """The day in UTC, as in "20 May 2020"."""
     return _day_in_words(time.year, time.month, time.day)
 

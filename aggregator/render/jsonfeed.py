@@ -21,8 +21,8 @@ def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
     top = _present(
         version="https://jsonfeed.org/version/1.1",
         title=feed.title,
-        home_page_url=page_url(feed.slug, site, options),
-        feed_url=feed_url(feed.slug, "json", site),
+        home_page_url=page_url(feed.slug, site, options, feed.query),
+        feed_url=feed_url(feed.slug, "json", site, feed.query),
         description=feed.description,
         # "icon" is for the feed, "much the way an avatar might be used"; "favicon" is small, for lists of feeds
         icon=feed.image or site.icon,

@@ -15,23 +15,23 @@ MEDIA_TYPES: dict[Format, str] = {
 }
 
 
-def feed_url(slug: str, form: Format, site: Site) -> str:
+def feed_url(slug: str, form: Format, site: Site, query: str = "") -> str:
     """The URL that people subscribe to."""
-    return f"{site.base_url}{slug}/{FILE_NAMES[form]}"
+    return f"{site.base_url}{slug}/{FILE_NAMES[form]}{'?' if query else ''}{query}"
 
 
-def page_url(slug: str, site: Site, options: OutputOptions) -> str:
+def page_url(slug: str, site: Site, options: OutputOptions, query: str = "") -> str:
     """The URL of the feed's page, or of the site if there are no pages."""
-    return f"{site.base_url}{slug}/" if options.pages else site.base_url
+    return f"{site.base_url}{slug}/{'?' if query else ''}{query}" if options.pages else site.base_url
 
 
 def feed_links(feed: Feed, site: Site, options: OutputOptions, form: Format) -> Iterator[dict[str, str]]:
     """The links of a feed: itself, the hubs, its archive (RFC 5005 section 4), its page."""
-    yield {"rel": "self", "href": feed_url(feed.slug, form, site), "type": MEDIA_TYPES[form]}
+    yield {"rel": "self", "href": feed_url(feed.slug, form, site, feed.query), "type": MEDIA_TYPES[form]}
     yield from ({"rel": "hub", "href": hub} for hub in site.hub_urls)
     if feed.pages:
         yield _archive_link("prev-archive", feed.slug, feed.pages, site)
-    yield _page_link(feed.slug, site, options)
+    yield _page_link(feed.slug, site, options, feed.query)
 
 
 def archive_links(slug: str, number: int, site: Site, options: OutputOptions) -> Iterator[dict[str, str]]:
@@ -51,5 +51,5 @@ def _archive_link(rel: str, slug: str, number: int, site: Site) -> dict[str, str
     return {"rel": rel, "href": f"{site.base_url}{archive_path(slug, number)}", "type": MEDIA_TYPES["atom"]}
 
 
-def _page_link(slug: str, site: Site, options: OutputOptions) -> dict[str, str]:
-    return {"rel": "alternate", "href": page_url(slug, site, options), "type": "text/html"}
+def _page_link(slug: str, site: Site, options: OutputOptions, query: str = "") -> dict[str, str]:
+    return {"rel": "alternate", "href": page_url(slug, site, options, query), "type": "text/html"}

@@ -110,6 +110,32 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
     return document(PAGE, "text/html", body)
 
 
+def render_search_page(
+    feed: Feed, site: Site, options: OutputOptions, linked: frozenset[str], *, root: str, query: str, **values: Any
+) -> Document:
+    """The page of a search; `feed` is the search as a feed, empty for a query that cannot be searched for."""
+    scope = Scope(site.base_url, feed.language, full=False)
+    stories = render_stories(feed.entries, scope, options, linked)
+    is_found = bool(query) and not values["problem"]
+    body = render_page(
+        "search",
+        site,
+        options,
+        root=root,
+        path=None,
+        description="",
+        image="",
+        query=query,
+        count=len(feed.entries),
+        alternates=_alternates(feed.slug, feed.title, site, options, feed.query) if is_found else (),
+        stories=stories._replace(
+            cards=[_html(str(card).replace('href="../', f'href="{root}')) for card in stories.cards]
+        ),
+        **values,
+    )
+    return document(f"{feed.slug}/{PAGE}", "text/html", body)
+
+
 def render_archive_list(
     feed: Feed, page: ArchivePage, lines: Sequence[bytes], site: Site, options: OutputOptions
 ) -> tuple[Document, ...]:
@@ -239,14 +265,14 @@ def _below_parents(feeds: Sequence[FeedSummary]) -> list[tuple[FeedSummary, int]
     return placed
 
 
-def _alternates(slug: str, title: str, site: Site, options: OutputOptions) -> list[dict[str, str]]:
+def _alternates(slug: str, title: str, site: Site, options: OutputOptions, query: str = "") -> list[dict[str, str]]:
     """The feed links of a page: type, title and URL for each format."""
     return [
         {
             "name": _FORMAT_NAMES[form],
             "type": MEDIA_TYPES[form],
             "title": f"{title} ({_FORMAT_NAMES[form]})",
-            "url": feed_url(slug, form, site),
+            "url": feed_url(slug, form, site, query),
         }
         for form in FILE_NAMES
         if form in options.formats
@@ -263,5 +289,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"date": date_in_words, "exact": exact_time, "iso": rfc3339_date}
+    environment.filters |= {
+        "date": date_in_words,
+        "exact": exact_time,
+        "iso": rfc3339_date,
+        "capitalize_first": lambda text: text[:1].upper() + text[1:],
+    }
     return environment

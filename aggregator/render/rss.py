@@ -45,7 +45,7 @@ def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
         channel.description(feed.description or feed.title)
         channel.ttl(site.ttl)
         if picture := _picture(feed, site):
-            channel.image(picture, title=feed.title, link=page_url(feed.slug, site, options))
+            channel.image(picture, title=feed.title, link=page_url(feed.slug, site, options, feed.query))
         return xml.frame(channel.rss_str(pretty=True), b"</channel>", site)
 
 

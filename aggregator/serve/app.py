@@ -9,12 +9,12 @@ import posixpath
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from aggregator.documents import content_security_policy
@@ -33,6 +33,26 @@ Probe = Callable[[], tuple[bool, dict[str, Any]]]
 """Returns whether all is well, and the facts for the response. Runs in a thread."""
 Page = Callable[[], tuple[int, bytes, bytes]]
 """Returns status, media type and body of a page that is made on request. Runs in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What answers a request for which there is no file: a file made for it, or a text with the reason."""
+
+    status: int
+    file: ServedFile | None
+    text: str = ""
+
+
+class Searcher(Protocol):
+    """Answers searches."""
+
+    def paths(self) -> frozenset[str]:
+        """The URL paths that it answers."""
+
+    def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
+        """The answer; `published` differs once something is published. Runs in a thread."""
+
 
 _TEXT = b"text/plain; charset=utf-8"
 _HTML = b"text/html; charset=utf-8"
@@ -175,16 +195,18 @@ class FeedsApp(Application):
     is for a socket that listens on loopback.
     """
 
-    def __init__(self, state: ServedState, *, health: Probe, ready: Probe) -> None:
+    def __init__(self, state: ServedState, *, health: Probe, ready: Probe, searcher: Searcher | None = None) -> None:
         super().__init__()
         self.state = state
+        self._searcher = searcher
         self.private: dict[str, Page] = {}
         self.shows_private = False
         self._probes = {"/healthz": _probe_page(health), "/readyz": _probe_page(ready)}
 
     def admin_app(self) -> AdminApp:
         """The application with the private pages and the probes."""
-        return AdminApp(self._probes | self.private)
+        home = {"/": self.private["/status"]} if "/status" in self.private else {}
+        return AdminApp(self._probes | self.private | home)
 
     async def _respond(self, scope: Scope) -> Response:
         state, path = self.state, scope["path"]
@@ -197,8 +219,18 @@ class FeedsApp(Application):
             return _redirect(scope, location, state)
         file = state.snapshot.files.get(path)
         if file is None:
+            if self._searcher is not None and path in self._searcher.paths():
+                return await self._respond_to_search(scope, state, self._searcher)
             return await self._respond_without_file(scope, state)
         return await _respond_with_file(scope, file, state)
+
+    async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response:
+        query = scope["query_string"]
+        answer = await asyncio.to_thread(searcher.answer, scope["path"], query, state.snapshot.stamp)
+        if answer.file is None:
+            return _page(answer.status, _TEXT, f"{answer.text}\n".encode(), CORS, _NO_STORE)
+        status, headers, body = await _respond_with_file(scope, answer.file, state)
+        return (status if answer.status == 200 else answer.status), headers, body
 
     async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:
         """The response for a path that is not in the snapshot."""

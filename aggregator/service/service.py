@@ -19,7 +19,9 @@ from aggregator.service.metrics import CycleMetrics
 from aggregator.service.monitor import Monitor
 from aggregator.service.process import end_process, flush_log, start_thread, watch_threads
 from aggregator.service.requests import CycleRequests
+from aggregator.service.search import Search
 from aggregator.service.serving import load_state, make_app, reload_snapshot, run_servers
+from aggregator.service.status_page import StatusPage
 from aggregator.service.triggers import Triggers
 from aggregator.service.websub import PingSender
 from aggregator.service.worker import Worker
@@ -43,12 +45,14 @@ class Service:
         self._served_config = config
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
         health = Health()
-        self.app = make_app(config, health.report, health.ready)
+        self._search = Search(config, store, site_id)
+        self.app = make_app(config, health.report, health.ready, self._search)
         self._health = health
         self._update_ready()
         self._requests = CycleRequests()
         metrics = CycleMetrics(self.app.responses, store, self._requests.oldest_s)
         self.app.private["/metrics"] = metrics.page
+        self.app.private |= StatusPage(store, health.report, lambda: self._served_config).pages()
         self._pings = PingSender(config.site_facts(), store, health, stop, metrics.count_ping)
         self._triggers = Triggers(config, self._requests, health, stop)
         self._worker = Worker(
@@ -111,6 +115,7 @@ class Service:
         else:
             self.app.state = load_state(config, self.app.state.snapshot)
             self._served_config = config
+            self._search.activate(config)
         self._update_ready()
         self._pings.wake(config.site_facts())
 

@@ -18,7 +18,7 @@ from aggregator import __version__
 from aggregator.config import Config
 from aggregator.errors import crash_report
 from aggregator.links import is_loopback
-from aggregator.serve.app import FeedsApp, Probe, ServedState, hub_links, make_state
+from aggregator.serve.app import FeedsApp, Probe, Searcher, ServedState, hub_links, make_state
 from aggregator.serve.files import Snapshot, load_snapshot
 from aggregator.serve.server import FeedsServer, bind_socket, make_server
 from aggregator.service.metrics import HttpMetrics
@@ -83,9 +83,9 @@ def serve_folder(config: Config, listeners: Listeners, stop: threading.Event) ->
         stop.set()
 
 
-def make_app(config: Config, health: Probe, ready: Probe) -> FeedsApp:
+def make_app(config: Config, health: Probe, ready: Probe, searcher: Searcher | None = None) -> FeedsApp:
     """The app over the output folder of a config."""
-    return FeedsApp(load_state(config), health=health, ready=ready)
+    return FeedsApp(load_state(config), health=health, ready=ready, searcher=searcher)
 
 
 def load_state(config: Config, previous: Snapshot | None = None) -> ServedState:

@@ -27,6 +27,22 @@ class Ping(NamedTuple):
     attempts: int
 
 
+class HubState(NamedTuple):
+    """The pings to a hub that wait."""
+
+    hub: str
+    waiting: int
+    failed: int  # those that failed at least once
+    next_at: int  # µs
+
+
+def hub_states(connection: Connection) -> list[HubState]:
+    """The hubs that wait for pings, by URL."""
+    columns = (func.count(), func.count().filter(websub_ping.c.attempts > 0), func.min(websub_ping.c.next_at))
+    waiting = select(websub_ping.c.hub, *columns).where(_IS_DUE).group_by(websub_ping.c.hub)
+    return [HubState(*row) for row in connection.execute(waiting.order_by(websub_ping.c.hub))]
+
+
 def queue_pings(
     connection: Connection, hubs: Collection[str], digests: Mapping[str, str], now: int, *, full: bool
 ) -> None:

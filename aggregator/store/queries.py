@@ -37,6 +37,8 @@ from aggregator.store.session import Writer, span_us
 KEEP_CYCLES = timedelta(days=30)
 MAX_PROBLEMS = 1000
 MAX_FOUND = 20  # records with one id
+MAX_SCHEDULED = 50
+MEAN_CYCLES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,16 @@ class LastCycle:
     seconds: float
     counts: dict[str, Any]  # of its CycleResult
     error: str | None  # what stopped it
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledEntry:
+    """An entry that waits for its date."""
+
+    source: str
+    path: str
+    title: str
+    due_at: int  # µs
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,27 @@ def last_cycle(connection: Connection) -> LastCycle | None:
     """The newest cycle."""
     row = connection.execute(select(cycle).order_by(cycle.c.id.desc()).limit(1)).first()
     return None if row is None else LastCycle(row.started_at, row.seconds, json.loads(row.counts), row.error)
+
+
+def mean_stages(connection: Connection) -> dict[str, float]:
+    """The mean seconds of each stage in the newest cycles that did not fail."""
+    rows = connection.scalars(
+        select(cycle.c.counts).where(cycle.c.error.is_(None)).order_by(cycle.c.id.desc()).limit(MEAN_CYCLES)
+    )
+    stages = [counts["stages"] for counts in map(json.loads, rows) if counts.get("stages")]
+    names = dict.fromkeys(name for one in stages for name in one)
+    return {name: sum(one.get(name, 0.0) for one in stages) / len(stages) for name in names}
+
+
+def scheduled_entries(connection: Connection, *, limit: int = MAX_SCHEDULED) -> list[ScheduledEntry]:
+    """The next entries to be released, by date."""
+    rows = connection.execute(
+        select(entry.c.source, entry.c.path, entry.c.dated_at, entry.c.content)
+        .where(text("entry.state = 'scheduled'"), entry.c.dated_at.is_not(None))
+        .order_by(entry.c.dated_at, entry.c.source, entry.c.path)
+        .limit(limit)
+    )
+    return [ScheduledEntry(row.source, row.path, read_content(row.content).title, row.dated_at) for row in rows]
 
 
 def set_source_problem(writer: Writer, source: Source, problem: str | None) -> None:

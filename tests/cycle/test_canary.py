@@ -71,6 +71,7 @@ COMMANDS = (
     ("check", "--json"),
     ("check", "--format", "github"),
     ("status",),
+    ("status", "--feeds"),
     ("status", "--json"),
     ("feeds",),
     ("feeds", "--json"),
@@ -143,7 +144,7 @@ def test_the_service_writes_and_logs_nothing_that_is_not_public(shop: Shop) -> N
     shop.write("secured.md", f"---\ntitle: Again\nsecured: {SECRET}\n---\n")
     shop.write("later.md", RECORDS["syntax.md"])
     eventually(lambda: "Again" in service.titles() and "later.md" in service.log)
-    answers = [service.get(path).body.decode() for path in ("", "healthz", "readyz", "all/feed.json", "ai/atom.xml")]
+    answers = [service.get(path).body.decode() for path in ("", "healthz", "all/feed.json", "ai/atom.xml", "status")]
     assert list(shop.data.glob("*-wal")), "the log of the database must be among what is searched"
     assert_nowhere(shop, service.log, *answers)
     assert service.end()[0] == 0

@@ -28,7 +28,7 @@ COMMANDS = {
     "serve": {"--config", "--verbose", "--quiet"},
     "build": {"--config", "--json", "--now", "--strict", "--dry-run", "--accept-removals"},
     "check": {"--config", "--json", "--format"},
-    "status": {"--config", "--json"},
+    "status": {"--config", "--feeds", "--json"},
     "health": {"--config", "--json"},
     "feeds": {"--config", "--json", "--pin"},
     "preview": {"--config", "--json"},
@@ -612,7 +612,7 @@ def test_status_and_feeds_before_the_first_build_exit_with_2(shop: Shop, call: C
 def test_status_lists_problems_with_paths_that_can_be_opened(shop: Shop, call: Call) -> None:
     add_problems(shop)
     call("build")
-    code, out, err = call("status")
+    code, out, err = call("status", "--feeds")
     assert (code, err) == (0, "")
     lines = [line.strip() for line in out.splitlines()]
     assert {REJECTED, UNFINISHED.replace("unfinished: ", ""), WARNING.replace("warning: ", "")} <= set(lines)
@@ -638,7 +638,7 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
     facts = json.loads(call("status", "--json")[1])
     assert list(facts) == (
         "site_id running last_cycle next_cycle next_due config entries problems rejected unfinished warnings feeds"
-        " advice wrong".split()
+        " advice wrong records scheduled mean_stages statistics websub".split()
     )
     assert list(facts["last_cycle"]) == (
         "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published"
@@ -668,16 +668,20 @@ def test_status_and_feeds_fit_the_terminal(shop: Shop) -> None:
     add_problems(shop)
     shop.record("long.md", "Long", topics=["A topic whose name is longer than any sensible name of a topic should be"])
     shop.run("build")
-    for command, width in (("status", 80), ("feeds", 80), ("status", 120)):
+    for arguments, width in ((("status", "--feeds"), 80), (("feeds",), 80), (("status",), 80), (("status",), 120)):
         main, side = pty.openpty()
         environment = shop.environment(COLUMNS=str(width), TERM="dumb")
-        subprocess.run(shop.command(command), cwd=shop.root, env=environment, stdout=side, check=True)
+        subprocess.run(shop.command(*arguments), cwd=shop.root, env=environment, stdout=side, check=True)
         os.close(side)
         shown = b""
         while part := _read_terminal(main):
             shown += part
         os.close(main)
-        assert max(len(line) for line in shown.decode().splitlines()) <= width
+        lines = shown.decode().splitlines()
+        assert max(len(line) for line in lines if "http://127" not in line) <= width
+        assert all(line.rstrip().endswith("/rss.xml") for line in lines if "http://127" in line), (
+            "a URL is never broken"
+        )
 
 
 def test_text_for_a_file_has_no_spaces_at_line_ends(shop: Shop, call: Call) -> None:
@@ -963,6 +967,8 @@ def test_status_lists_what_is_wrong_after_the_feeds(shop: Shop, call: Call) -> N
     add_problems(shop)
     call("build")
     out = call("status")[1]
+    assert "Feeds" not in out
+    out = call("status", "--feeds")[1]
     order = ["Last cycle", "Feeds", "Warnings (1)", "Unfinished (1)", "Rejected (1)"]
     assert sorted(order, key=out.index) == order
 
@@ -972,10 +978,16 @@ def test_people_read_times_with_their_offset(shop: Shop, call: Call) -> None:
     shop.record("a.md", topics=["AI"], publishedDateTime="2024-05-01T10:00:00Z")
     shop.record("later.md", publishedDateTime="2031-01-01T10:00:00Z")
     call("build", "--now", NOW)
-    for arguments in (("feeds",), ("status",), ("explain", "a.md"), ("preview", "ai")):
+    for arguments in (("feeds",), ("status", "--feeds"), ("explain", "a.md"), ("preview", "ai")):
         assert "2024-05-01 12:00:00+02:00" in call(*arguments)[1], arguments
     assert "2031-01-01 11:00:00+01:00" in call("explain", "later.md")[1]
-    for arguments in (("feeds",), ("status",), ("explain", "a.md"), ("preview", "ai"), ("explain", "later.md")):
+    for arguments in (
+        ("feeds",),
+        ("status", "--feeds"),
+        ("explain", "a.md"),
+        ("preview", "ai"),
+        ("explain", "later.md"),
+    ):
         out = call(*arguments)[1]
         assert re.findall(r"\d\d:\d\d:\d\d(?![+-]\d\d:\d\d|Z)", out) == [], arguments
 

@@ -10,6 +10,7 @@ import pytest
 from conftest import SiteFolder, at, record_text
 from sqlalchemy import event
 
+from aggregator.status import read_status
 from aggregator.store.queries import count_records
 
 pytestmark = pytest.mark.both_databases
@@ -132,6 +133,38 @@ def test_every_query_of_the_metrics_uses_an_index(site: SiteFolder) -> None:
     assert len(asked) == 6
     found = {statement: reads_whole_table(site, statement, values) for statement, values in asked.items()}
     assert {statement: step for statement, step in found.items() if step} == {}
+
+
+def test_every_query_of_the_status_page_uses_an_index(site: SiteFolder) -> None:
+    fill(site)
+    site.record("draft.md", published=False)
+    site.run(NOON)
+
+    def read() -> None:
+        facts = read_status(site.load_config(), site.store, NOON, has_lists=False)
+        assert (facts["statistics"]["counted"], len(facts["scheduled"]), len(facts["rejected"])) == (33, 1, 1)
+
+    asked = statements(site, read)
+    assert len(asked) > 15
+    found = {statement: reads_whole_table(site, statement, values) for statement, values in asked.items()}
+    assert {statement: step for statement, step in found.items() if step} == {}
+
+
+def test_the_statistics_count_days_topics_delays_and_ages(site: SiteFolder) -> None:
+    site.record("first.md", topics=["AI"], publishedDateTime="2026-02-27T08:00:00Z")
+    site.record("old.md", topics=["AI"], publishedDateTime="2020-01-01T08:00:00Z")
+    site.run(NOON)
+    site.record("late.md", topics=["AI", "Maps"], publishedDateTime="2026-03-01T12:30:00Z")
+    site.run(LATER)
+    facts = read_status(site.load_config(), site.store, LATER)["statistics"]
+    assert {day: count for day, count in facts["days"].items() if count} == {"2026-02-27": 1, "2026-03-01": 1}
+    assert (len(facts["days"]), facts["sampled"]) == (90, 2)
+    assert [(topic["title"], topic["entries"]) for topic in facts["topics"]] == [("AI", 2), ("Maps", 1)]
+    assert facts["delays"]["at its date"] == 1
+    assert facts["delays"]["up to 1 hour"] == 1
+    assert facts["median_delay_s"] == 900
+    assert sum(facts["feed_ages"].values()) == 3
+    assert [feed["slug"] for feed in facts["fresh_feeds"]] == ["ai", "all", "maps"]
 
 
 def test_a_quiet_cycle_writes_once(site: SiteFolder) -> None:

@@ -205,7 +205,7 @@ def test_the_admin_port_has_metrics_and_probes_and_no_feeds(shop: Shop, command:
         assert admin.get("/metrics", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 200
         assert admin.get("/healthz").json()["status"] == "ok"
         assert admin.get("/readyz").status_code == 200
-        assert [admin.get(path).status_code for path in ("/", "/all/rss.xml", "/nothing")] == [404, 404, 404]
+        assert [admin.get(path).status_code for path in ("/all/", "/all/rss.xml", "/nothing")] == [404, 404, 404]
         assert admin.post("/metrics").status_code == 405
     assert service.end()[0] == 0
 

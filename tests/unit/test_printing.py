@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from aggregator import cli
 from aggregator.cli.check import github_line
-from aggregator.cli.printing import json_text, visible_data
-from aggregator.problems import Problem, shown_time, visible
+from aggregator.cli.printing import json_text
+from aggregator.problems import Problem, shown_time, visible, visible_data
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = f"a\x1b[31mb\x07\x9b2J\u2028\x7f{BIDI}z"

@@ -11,6 +11,7 @@ from aggregator.model import Document
 from aggregator.render.assembly import document
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+STATUS_ASSETS = ("status.css", "status.js")
 _SITE_STYLE = "assets/style.css"
 
 
@@ -22,6 +23,11 @@ def render_assets(site_stylesheet: str) -> tuple[Document, ...]:
 def render_feed_style() -> Document:
     """The stylesheet that RSS and Atom documents name."""
     return _asset(FEED_STYLE, "")
+
+
+def render_status_assets() -> tuple[Document, ...]:
+    """The stylesheet and the script of the status page, which only the service has."""
+    return tuple(_asset(path, "") for path in STATUS_ASSETS)
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,156 @@
+"""What was published in the last weeks, for `status` and the status page.
+
+Each query reads a bounded part of an index.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from statistics import median
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_column, select
+
+from aggregator.feeds.registry import published_feeds
+from aggregator.settings import FeedPolicy
+from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, feed, feed_entry
+from aggregator.store.session import from_us, span_us, to_us
+
+DAYS = 90
+MAX_COUNTED = 50_000
+"""Entries that are counted by day, the newest first."""
+MAX_SAMPLED = 2_000
+"""Entries whose topics and delays are counted, the newest first."""
+MAX_TOPICS = 10
+MAX_FEEDS = 8
+"""Feeds that are named because they changed last, and because they did not change for longest."""
+DELAYS = (
+    (0, "at its date"),
+    (60, "up to 1 minute"),
+    (3600, "up to 1 hour"),
+    (86_400, "up to 1 day"),
+    (604_800, "up to 1 week"),
+)
+"""Upper bounds in seconds of the time from the date of an entry to its release, and what they are called."""
+AGES = ((3600, "up to 1 hour"), (86_400, "up to 1 day"), (604_800, "up to 1 week"), (2_592_000, "up to 30 days"))
+"""Upper bounds in seconds of the time since a feed changed."""
+LONGER = "longer"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedAge:
+    """A feed and when it changed."""
+
+    slug: str
+    title: str
+    entries: int
+    newest: datetime | None  # the date of its first entry
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What was published, and when."""
+
+    days: tuple[tuple[date, int], ...]  # entries by day of release in UTC, the oldest first
+    topics: tuple[tuple[str, str, int], ...]  # slug, title and entries among the sampled ones, the most first
+    delays: tuple[tuple[str, int], ...]  # the names of DELAYS and LONGER
+    median_delay_s: float | None
+    counted: int
+    sampled: int
+    feed_ages: tuple[tuple[str, int], ...]  # the names of AGES and LONGER
+    fresh_feeds: tuple[FeedAge, ...]  # that changed last
+    quiet_feeds: tuple[FeedAge, ...]  # that did not change for longest
+
+
+def read_statistics(connection: Connection, policy: FeedPolicy, now: datetime) -> Statistics:
+    """The statistics of the DAYS up to `now`."""
+    days = _count_days(connection, now)
+    delays = _read_delays(connection, now)
+    fresh, quiet = (
+        _feed_ages(connection, policy, order) for order in (feed.c.updated_at.desc(), feed.c.updated_at.asc())
+    )
+    seen = {age.slug for age in fresh}
+    return Statistics(
+        days=days,
+        topics=_count_topics(connection, policy, now),
+        delays=_by_bound(delays),
+        median_delay_s=median(delays) if delays else None,
+        counted=sum(count for _, count in days),
+        sampled=len(delays),
+        feed_ages=_count_ages(connection, policy, to_us(now)),
+        fresh_feeds=fresh,
+        quiet_feeds=tuple(age for age in quiet if age.slug not in seen),
+    )
+
+
+def _newest(now: datetime, limit: int, *columns: ColumnElement[int]) -> Select[*tuple[Any, ...]]:
+    """The newest entries of the DAYS: a part of the index of the window of `all`."""
+    return (
+        select(*columns)
+        .where(feed_entry.c.feed_id == ALL_FEED, feed_entry.c.left_at.is_(None))
+        .where(feed_entry.c.released_at >= to_us(now - timedelta(days=DAYS)))
+        .order_by(feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc())
+        .limit(limit)
+    )
+
+
+def _count_days(connection: Connection, now: datetime) -> tuple[tuple[date, int], ...]:
+    """The number of entries of each day, 0 for days without any."""
+    newest = _newest(now, MAX_COUNTED, feed_entry.c.released_at).subquery()
+    day = (newest.c.released_at // literal_column(str(span_us(timedelta(days=1))))).label("day")
+    counts = {row[0]: row[1] for row in connection.execute(select(day, func.count()).group_by("day"))}
+    epoch, today = date(1970, 1, 1), now.astimezone(UTC).date()
+    days = (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1))
+    return tuple((day, counts.get((day - epoch).days, 0)) for day in days)
+
+
+def _count_topics(connection: Connection, policy: FeedPolicy, now: datetime) -> tuple[tuple[str, str, int], ...]:
+    if not policy.auto:
+        return ()
+    newest = _newest(now, MAX_SAMPLED, feed_entry.c.entry_id).subquery()
+    counts = (
+        select(feed.c.slug, feed.c.title, func.count().label("entries"))
+        .select_from(newest)
+        .join(feed_entry, (feed_entry.c.entry_id == newest.c.entry_id) & feed_entry.c.left_at.is_(None))
+        .join(feed, feed.c.id == feed_entry.c.feed_id)
+        .where(feed.c.topic.is_not(None), feed.c.slug.is_not(None))
+        .group_by(feed.c.slug, feed.c.title)
+        .order_by(func.count().desc(), feed.c.slug)
+        .limit(MAX_TOPICS)
+    )
+    return tuple((row.slug, row.title, row.entries) for row in connection.execute(counts))
+
+
+def _read_delays(connection: Connection, now: datetime) -> list[float]:
+    """The seconds from date to release of the sampled entries that have a date."""
+    rows = connection.execute(_newest(now, MAX_SAMPLED, feed_entry.c.released_at, feed_entry.c.published_at))
+    return [max(0, row[0] - row[1]) / 1e6 for row in rows if row[1] != NEVER]
+
+
+def _by_bound(seconds: Sequence[float]) -> tuple[tuple[str, int], ...]:
+    names = [next((name for bound, name in DELAYS if delay <= bound), LONGER) for delay in seconds]
+    counts = Counter(names)
+    return tuple((name, counts[name]) for name in (*(name for _, name in DELAYS), LONGER))
+
+
+def _count_ages(connection: Connection, policy: FeedPolicy, now: int) -> tuple[tuple[str, int], ...]:
+    bounds = [(feed.c.updated_at >= now - seconds * 1_000_000, name) for seconds, name in AGES]
+    ages = published_feeds(policy, case(*bounds, else_=LONGER).label("age")).order_by(None).subquery()
+    counts = {row[0]: row[1] for row in connection.execute(select(ages.c.age, func.count()).group_by(ages.c.age))}
+    return tuple((name, counts.get(name, 0)) for name in (*(name for _, name in AGES), LONGER))
+
+
+def _feed_ages(connection: Connection, policy: FeedPolicy, order: ColumnElement[int]) -> tuple[FeedAge, ...]:
+    columns = (feed.c.slug, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
+    ages = published_feeds(policy, *columns).order_by(None).order_by(order, feed.c.slug).limit(MAX_FEEDS)
+    return tuple(_to_ages(connection.execute(ages).all()))
+
+
+def _to_ages(rows: Sequence[AnyRow]) -> Iterator[FeedAge]:
+    for row in rows:
+        newest = None if row.newest_at is None else from_us(row.newest_at)
+        yield FeedAge(row.slug, row.title, row.size, newest, from_us(row.updated_at))

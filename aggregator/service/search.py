@@ -1,0 +1,140 @@
+"""Search over HTTP: `/search` for people, and the same query as a feed in every format."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlencode
+
+from aggregator.config import Config
+from aggregator.documents import ALL, PAGE
+from aggregator.errors import StoreError
+from aggregator.feeds.registry import topic_slugs
+from aggregator.feeds.search import LIMIT, Found, QueryError, parse_query, search
+from aggregator.feeds.window import FeedLoader
+from aggregator.ids import IdMint
+from aggregator.model import Document, Feed
+from aggregator.serve.app import Answer
+from aggregator.serve.files import ServedFile
+from aggregator.settings import FILE_NAMES
+from aggregator.store.database import Store
+
+SLUG = "search"
+MAX_AT_ONCE, WAIT_S = 2, 2.0
+"""Searches that run at a time, and how long another one waits for its turn."""
+MAX_CACHED_BYTES = 8_000_000
+MAX_QUERY_STRING = 2_000
+_BUSY = Answer(503, None, "Too many searches at once; try again in a moment.")
+
+
+class Search:
+    """Answers searches from the store. Thread-safe; answers are cached until something is published."""
+
+    def __init__(self, config: Config, store: Store, site_id: str) -> None:
+        self._store, self._mint = store, IdMint(site_id)
+        self._turns = threading.BoundedSemaphore(MAX_AT_ONCE)
+        self._lock = threading.Lock()
+        self.activate(config)
+
+    def activate(self, config: Config) -> None:
+        """Searches by this config from now on."""
+        self._site, self._options, policy = config.site_facts(), config.output_options(), config.feed_policy()
+        self._loader = FeedLoader(policy, self._site, self._options)
+        self._cache: OrderedDict[tuple[str, str], tuple[Hashable, ServedFile]] = OrderedDict()
+        self._cached_bytes = 0
+
+    def paths(self) -> frozenset[str]:
+        """The URL paths that this answers."""
+        pages = {f"/{SLUG}", f"/{SLUG}/"} if self._options.pages else set()
+        return frozenset(pages | {f"/{SLUG}/{FILE_NAMES[form]}" for form in self._options.formats})
+
+    def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
+        """The answer for a URL path of `paths`. `published` differs once something is published. Blocks."""
+        values = parse_qs(query_string[:MAX_QUERY_STRING].decode("ascii", "replace"), max_num_fields=20)
+        text = " ".join(" ".join(values.get("q", [""])).split())
+        key = (path, text)
+        with self._lock:
+            cached = self._cache.get(key)
+            if cached and cached[0] == published:
+                self._cache.move_to_end(key)
+                return Answer(200, cached[1])
+        if not self._turns.acquire(timeout=WAIT_S):
+            return _BUSY
+        try:
+            answer = self._search(path, text)
+        except StoreError as error:
+            return Answer(503, None, f"Search does not work at the moment: {error}")
+        finally:
+            self._turns.release()
+        if answer.status == 200 and answer.file is not None:
+            self._keep(key, published, answer.file)
+        return answer
+
+    def _search(self, path: str, text: str) -> Answer:
+        name = path.removeprefix(f"/{SLUG}").removeprefix("/") or PAGE
+        problem, found = "", Found((), 0, None)
+        try:
+            query = parse_query(text)
+        except QueryError as error:
+            problem = str(error)
+            if name != PAGE:
+                return Answer(400, None, (problem or "write the words to search for as ?q=…").capitalize())
+        else:
+            with self._store.read() as connection:
+                found = search(connection, self._loader, query)
+        document = self._page(path, text, problem, found) if name == PAGE else self._feed(name, text, found)
+        file = ServedFile(document.path, document.body, 0, may_vary=True, replaces=True)
+        return Answer(400 if problem else 200, file)
+
+    def _feed(self, name: str, text: str, found: Found) -> Document:
+        from aggregator.render import render_feed
+
+        documents = render_feed(self._heading(text, found), self._site, self._options, pages=False)
+        return next(document for document in documents if document.path == f"{SLUG}/{name}")
+
+    def _heading(self, text: str, found: Found) -> Feed:
+        """The search as a feed. Its id is made from the query, its date is that of its newest entry."""
+        return Feed(
+            slug=SLUG,
+            id=self._mint.feed_id(f"{SLUG}:{text}"),
+            title=f"Search: {text}",
+            description=f"Stories of {self._site.title} with {text}",
+            language=self._site.language,
+            updated=max((entry.updated for entry in found.entries), default=datetime(2000, 1, 1, tzinfo=UTC)),
+            full=False,
+            version=0,
+            entries=found.entries,
+            withdrawn=(),
+            query=urlencode({"q": text}),
+        )
+
+    def _page(self, path: str, text: str, problem: str, found: Found) -> Document:
+        from aggregator.render.pages import render_search_page
+
+        with self._store.read() as connection:
+            linked = frozenset(topic_slugs(connection, self._loader.policy).values()) | {ALL}
+        root = "../" if path.endswith("/") else "./"
+        return render_search_page(
+            self._heading(text, found), self._site, self._options, linked, root=root, query=text, problem=problem,
+            reach=_reach(found), newest_only=len(found.entries) == LIMIT,
+        )  # fmt: skip
+
+    def _keep(self, key: tuple[str, str], published: Hashable, file: ServedFile) -> None:
+        with self._lock:
+            before = self._cache.pop(key, None)
+            self._cache[key] = (published, file)
+            self._cached_bytes += len(file.identity.body) - (len(before[1].identity.body) if before else 0)
+            while self._cached_bytes > MAX_CACHED_BYTES:
+                _, (_, dropped) = self._cache.popitem(last=False)
+                self._cached_bytes -= len(dropped.identity.body)
+
+
+def _reach(found: Found) -> str:
+    """How far back a search looked."""
+    if found.back_to is None:
+        return "All stories were searched."
+    from aggregator.render.articles import date_in_words
+
+    return f"The search went back to {date_in_words(found.back_to)}, through {found.read:,} stories."

@@ -1,0 +1,236 @@
+"""The state of a site: the last and the next cycle, records by state, problems, feeds, and what was published lately.
+
+`aggregator status` and the status page show the same facts from here. Nothing in them is public.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from aggregator.config import Config
+from aggregator.feeds.active_config import ActiveConfig
+from aggregator.feeds.notices import read_notices
+from aggregator.feeds.registry import summarise_feeds
+from aggregator.feeds.statistics import DAYS, FeedAge, Statistics, read_statistics
+from aggregator.model import CycleResult
+from aggregator.problems import Problem, folder_problem, place_problem, shown_path, stamp
+from aggregator.quoting import quote_line
+from aggregator.settings import FILE_NAMES
+from aggregator.site import CONFIG_KEY, missing_config, site_id_warning
+from aggregator.store.lease import read_holder
+from aggregator.store.pings import hub_states
+from aggregator.store.queries import (
+    MAX_PROBLEMS,
+    FileProblem,
+    LastCycle,
+    count_entries,
+    count_records,
+    file_problems,
+    last_cycle,
+    mean_stages,
+    scheduled_entries,
+    source_problems,
+)
+from aggregator.store.releases import next_due
+from aggregator.store.session import from_us, read_meta, to_us
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from aggregator.store.database import Store
+
+REFUSED = "the config is refused; the last good one stays active"
+UNWRITTEN = "feeds could not be written in the last cycle"
+UNREADABLE = "folders of records could not be read in the last cycle"
+ADVICE = {
+    REFUSED: "Correct the lines below. The service takes the file as soon as it is right.",
+    UNWRITTEN: "See the notes: they name the files that are in the way, or what the output folder lacks.",
+    UNREADABLE: "See the notes: they name the folders. The entries in them stay published as they are.",
+}
+"""What to do, for reasons that do not say it themselves."""
+FAILED_ADVICE = "The next cycle tries again. If it fails too, the log has the whole error."
+_OF_SERVICE = ("config_state", "service_problems", "next_cycle")
+"""What a service writes into the store; it holds only while the service runs."""
+
+
+def read_status(
+    config: Config,
+    store: Store,
+    now: datetime,
+    refused: Sequence[Problem] = (),
+    *,
+    max_problems: int = MAX_PROBLEMS,
+    has_lists: bool = True,
+) -> dict[str, Any]:
+    """The status for --json. `refused`: the problems of the config file, if `config` is not the config of that file.
+    `wrong`: what keeps records or feeds back as a whole. Without `has_lists`, `feeds` and `entries` are left out,
+    which read whole tables.
+    """
+    with store.read() as connection:
+        holder = read_holder(connection)
+        of_service = {key: holder and read_meta(connection, key) for key in _OF_SERVICE}
+        files = [_file_data(config, problem) for problem in file_problems(connection, limit=max_problems)]
+        facts = _stored_facts(config, connection, now)
+        lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
+        last, sources = last_cycle(connection), source_problems(connection)
+        last_config, site_id = read_meta(connection, CONFIG_KEY), read_meta(connection, "site_id")
+        notices = read_notices(
+            connection, ActiveConfig(config.feed_policy(), config.output_options()), config.sources, to_us(now)
+        )
+    if holder is None:  # a service may read the folders from another machine
+        sources += filter(None, map(folder_problem, config.sources))
+    stored = json.loads(of_service["config_state"] or "{}")
+    config_data = {
+        "refused": [problem.data() for problem in refused] or stored.get("refused", []),
+        "restart": stored.get("restart", []),
+        "active": None if refused else _config_facts(config),
+    }
+    wrong = [*filter(None, [missing_config(config, last_config)]), *sources, *_wrong(last, config_data)]
+    if last is not None and last.counts.get("unreadable") and not sources:
+        wrong.append(UNREADABLE)
+    problems = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]
+    problems += json.loads(of_service["service_problems"] or "[]")
+    return {
+        "site_id": site_id,
+        "running": holder,
+        "last_cycle": None if last is None else _cycle_data(last),
+        "next_cycle": stamp(from_us(int(of_service["next_cycle"]))) if of_service["next_cycle"] else None,
+        "next_due": facts.pop("next_due"),
+        "config": config_data,
+        "entries": lists.get("entries"),
+        "problems": list(dict.fromkeys(problems)),
+        "rejected": [data for state, data in files if state == "rejected"],
+        "unfinished": [data for state, data in files if state == "unfinished"],
+        "warnings": [data for state, data in files if state == "warning"],
+        "feeds": lists.get("feeds"),
+        "advice": [text for text in (site_id_warning(config, site_id),) if text],
+        "wrong": list(dict.fromkeys(wrong)),
+        **facts,
+    }
+
+
+def advice_for(reason: str) -> str:
+    """What to do about a reason in `wrong`; empty if it says so itself."""
+    return FAILED_ADVICE if reason.startswith("the last cycle failed") else ADVICE.get(reason, "")
+
+
+def feeds_data(config: Config, connection: Connection) -> list[dict[str, Any]]:
+    """All published feeds for --json, in order."""
+    file_name = FILE_NAMES[config.output.formats[0]]
+    return [
+        {
+            "slug": feed.slug,
+            "title": feed.title,
+            "entries": feed.entries,
+            "newest": stamp(feed.newest),
+            "updated": stamp(feed.updated),
+            "url": f"{config.site.base_url}{feed.slug}/{file_name}",
+        }
+        for feed in summarise_feeds(connection, config.feed_policy(), config.site.title)
+    ]
+
+
+def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict[str, Any]:
+    """What the status page has beside the facts of the last cycle."""
+    due = next_due(connection, to_us(now))
+    roots = {source.name: source.root for source in config.sources}
+    waiting = {state.hub: state for state in hub_states(connection)}
+    return {
+        "next_due": None if due is None else stamp(from_us(due)),
+        "records": count_records(connection),
+        "scheduled": [
+            {
+                "path": shown_path(roots.get(entry.source, ""), entry.path),
+                "title": entry.title,
+                "due": stamp(from_us(entry.due_at)),
+            }
+            for entry in scheduled_entries(connection)
+        ],
+        "mean_stages": mean_stages(connection),
+        "statistics": _statistics_data(read_statistics(connection, config.feed_policy(), now)),
+        "websub": [
+            {
+                "hub": hub,
+                "waiting": waiting[hub].waiting if hub in waiting else 0,
+                "failed": waiting[hub].failed if hub in waiting else 0,
+                "next": stamp(from_us(waiting[hub].next_at)) if hub in waiting else None,
+            }
+            for hub in dict.fromkeys((*config.websub.hub, *waiting))
+        ],
+    }
+
+
+def _statistics_data(found: Statistics) -> dict[str, Any]:
+    def ages(feeds: Sequence[FeedAge]) -> list[dict[str, Any]]:
+        return [
+            {
+                "slug": feed.slug,
+                "title": feed.title,
+                "entries": feed.entries,
+                "newest": stamp(feed.newest),
+                "updated": stamp(feed.updated),
+            }
+            for feed in feeds
+        ]
+
+    return {
+        "over_days": DAYS,
+        "days": {day.isoformat(): count for day, count in found.days},
+        "topics": [{"slug": slug, "title": title, "entries": count} for slug, title, count in found.topics],
+        "delays": dict(found.delays),
+        "median_delay_s": found.median_delay_s,
+        "counted": found.counted,
+        "sampled": found.sampled,
+        "feed_ages": dict(found.feed_ages),
+        "fresh_feeds": ages(found.fresh_feeds),
+        "quiet_feeds": ages(found.quiet_feeds),
+    }
+
+
+def _config_facts(config: Config) -> dict[str, Any]:
+    """The config in force, in a few lines; without passwords."""
+    cron, seconds = config.schedule.cron, config.schedule.every // timedelta(seconds=1)
+    schedule = f"cron {cron}" if cron else f"every {seconds} s"
+    return {
+        "path": None if config.path is None else str(config.path),
+        "title": config.site.title,
+        "base_url": config.site.base_url,
+        "records": [source.root for source in config.sources],
+        "schedule": f"{schedule}, and when a file changes" if config.schedule.watch else schedule,
+        "store": config.store.url.partition(":")[0].partition("+")[0],
+        "output": str(config.output.path),
+        "formats": list(config.output.formats),
+        "topics": config.topics.auto,
+        "feeds": [spec.slug for spec in config.feeds],
+    }
+
+
+def _wrong(last: LastCycle | None, config: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the last cycle and with the config."""
+    if last is not None:
+        if last.error:
+            yield f"the last cycle failed: {last.error}"
+        elif last.counts.get("unwritten") or last.counts.get("published") is False:
+            yield UNWRITTEN
+    if config["refused"]:
+        yield REFUSED
+
+
+def _file_data(config: Config, file: FileProblem) -> tuple[str, dict[str, Any]]:
+    problem = place_problem(config.sources, file.source, file.problem)
+    if file.state != "rejected":
+        problem = replace(problem, level="warning")
+    source = next((source for source in config.sources if source.name == file.source), None)
+    quote = quote_line(source, file.problem) if source and file.state == "rejected" else None
+    return file.state, problem.data() | {"stale": file.stale, "quote": quote and quote._asdict()}
+
+
+def _cycle_data(last: LastCycle) -> dict[str, Any]:
+    """The last cycle. Counts are null if it failed."""
+    counts = [field.name for field in fields(CycleResult) if field.name not in ("seconds", "due", "notices")]
+    head = {"at": stamp(from_us(last.started_at)), "seconds": round(last.seconds, 3), "error": last.error}
+    return head | dict.fromkeys(counts) | last.counts

@@ -1,0 +1,185 @@
+"""Search over HTTP: in what is published, by the words of rules, for people and as a feed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import feedparser
+import pytest
+from commands import Running, Shop, eventually
+from conftest import SiteFolder, at
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.feeds import search as feeds_search
+from aggregator.feeds.search import QueryError, parse_query, search
+
+NOON = at("2026-03-01 12:00")
+RECORDS = {
+    "a.md": {"title": "New maps of the harbour", "excerpt": "Drawn by hand."},
+    "b.md": {"title": "Straße und Maß", "excerpt": "A GPU in every\nkitchen"},
+    "c.md": {"title": "Harbour maps", "excerpt": "mapsite", "topics": ["Ports"]},
+    "d.md": {"title": "Kelvin K in maps", "excerpt": "日本語の見出し"},
+    "draft.md": {"title": "Secret maps", "published": False},
+    "later.md": {"title": "Future maps", "publishedDateTime": "2099-01-01T00:00:00Z"},
+}
+
+
+@pytest.fixture
+def site(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
+    made = make_site(store_url)
+    for day, (path, fields) in enumerate(RECORDS.items(), 1):
+        made.record(path, **({"publishedDateTime": f"2026-02-{day:02}T00:00:00Z"} | fields))
+    made.run(NOON)
+    return made
+
+
+def found(site: SiteFolder, text: str) -> list[str]:
+    with site.store.read() as connection:
+        result = search(connection, site.pipeline.loader, parse_query(text))
+    assert result.back_to is None
+    return [entry.content.title for entry in result.entries]
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("maps", ["Kelvin K in maps", "Harbour maps", "New maps of the harbour"]),
+        ("MAPS harbour", ["Harbour maps", "New maps of the harbour"]),
+        ('"harbour maps"', ["Harbour maps"]),
+        ('"every kitchen"', ["Straße und Maß"]),
+        ("maps -new", ["Kelvin K in maps", "Harbour maps"]),
+        ('maps -"of the harbour"', ["Kelvin K in maps", "Harbour maps"]),
+        ("map", []),
+        ("strasse", ["Straße und Maß"]),
+        ("re:^new|kelvin", ["Kelvin K in maps", "New maps of the harbour"]),
+        ("re:GPU in .* kitchen", ["Straße und Maß"]),
+        ("見出し", ["Kelvin K in maps"]),
+        ("secret", []),
+        ("future", []),
+        ("%", []),
+    ],
+)
+def test_a_search_finds_published_entries_by_the_words_of_rules_newest_first(
+    site: SiteFolder, query: str, titles: list[str]
+) -> None:
+    assert found(site, query) == titles
+
+
+def test_a_withdrawn_entry_is_not_found(site: SiteFolder) -> None:
+    site.record("c.md", **RECORDS["c.md"], published=False)
+    site.run("2026-03-01 13:00")
+    assert found(site, "harbour") == ["New maps of the harbour"]
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ('""', "write at least one word"),
+        ("-maps", "write at least one word"),
+        ("re:(", "the expression cannot be used"),
+        ("re:", "the expression cannot be used: it is empty"),
+        ("x" * 201, "at most 200 characters"),
+        (" ".join("abcdefghijk"), "at most 10 words"),
+    ],
+)
+def test_a_query_that_cannot_be_searched_for_says_why(query: str, reason: str) -> None:
+    with pytest.raises(QueryError, match=re.escape(reason)):
+        parse_query(query)
+
+
+@given(st.text(max_size=220))
+def test_any_text_is_a_query_or_is_refused(text: str) -> None:
+    try:
+        query = parse_query(text)
+    except QueryError:
+        return
+    assert query.all
+    query.matches(("Any title", text))
+
+
+@given(st.text(max_size=60), st.text(max_size=20))
+def test_the_quick_check_misses_nothing_that_matches(title: str, text: str) -> None:
+    from aggregator.model import Content, content_json
+
+    try:
+        query = parse_query(text)
+    except QueryError:
+        return
+    content = Content(title, "", "", None, None, None, (), "", "", "", (), None, ())
+    if query.matches((title, "")):
+        assert feeds_search._may_match(content_json(content), query)
+
+
+def test_a_search_stops_in_time_and_says_how_far_it_went(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(200):
+        site.record(f"many/{number}.md", publishedDateTime=f"2026-01-01T00:{number % 60:02}:00Z")
+    site.run("2026-03-01 13:00")
+    with site.store.read() as connection:
+        result = search(connection, site.pipeline.loader, parse_query("harbour"), seconds=0)
+    assert result.back_to is not None
+    assert result.read < 100
+
+
+# over HTTP
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[tuple[Shop, Running]]:
+    shop = Shop(tmp_path / "shop")
+    shop.root.mkdir()
+    shop.configure(schedule='every = "1h"', site='id = "x"\ntitle = "Notes"\nbase_url = "https://feeds.example.org/"')
+    shop.record("a.md", "New <maps> & more", topics=["Ports"])
+    shop.record("b.md", "Other")
+    running = shop.start("run")
+    running.wait_until_done()
+    yield shop, running
+    shop.close()
+
+
+def test_a_search_is_a_page_and_a_feed_that_follows_it(service: tuple[Shop, Running]) -> None:
+    shop, running = service
+    page = running.get("search?q=maps")
+    assert page.status == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    text = page.body.decode()
+    assert "New &lt;maps&gt; &amp; more" in text
+    assert "1 story. All stories were searched." in text
+    assert "https://feeds.example.org/search/rss.xml?q=maps" in text
+    assert 'href="./ports/"' in text
+    assert 'href="../ports/"' in running.get("search/?q=maps").body.decode()
+    for name in ("rss.xml", "atom.xml"):
+        feed = feedparser.parse(running.get(f"search/{name}?q=maps").body)
+        assert not feed.bozo
+        assert [entry.title for entry in feed.entries] == ["New <maps> & more"]
+        assert f"https://feeds.example.org/search/{name}?q=maps" in {link.href for link in feed.feed.links}
+    (item,) = running.get("search/feed.json?q=maps").json()["items"]
+    assert item["id"] == shop.items()[[title for _, title in shop.items()].index("New <maps> & more")][0]
+
+
+def test_an_answer_is_the_same_until_something_is_published(service: tuple[Shop, Running]) -> None:
+    shop, running = service
+    first = running.get("search/atom.xml?q=maps")
+    assert running.get("search/atom.xml?q=maps", if_none_match=first.headers["etag"]).status == 304
+    shop.record("c.md", "More maps")
+    eventually(lambda: len(running.titles()) == 3)
+    assert running.get("search/atom.xml?q=maps", if_none_match=first.headers["etag"]).status == 200
+    assert len(running.get("search/feed.json?q=maps").json()["items"]) == 2
+
+
+def test_bad_queries_are_answered_with_a_reason(service: tuple[Shop, Running]) -> None:
+    _, running = service
+    assert running.get("search").status == 200
+    assert running.get(f"search?q={quote('re:(')}").status == 400
+    assert "The expression cannot be used" in running.get(f"search/rss.xml?q={quote('re:(')}").body.decode()
+    assert b"<script>x" not in running.get(f"search?q={quote('<script>x</script>')}").body
+
+
+def test_serve_has_no_search(tmp_path: Path, service: tuple[Shop, Running]) -> None:
+    shop, running = service
+    running.end()
+    assert shop.start("serve").get("search?q=maps").status == 404

@@ -1,0 +1,234 @@
+"""The status page of a running service, over HTTP."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from commands import Reply, Running, Shop, eventually
+from conftest import SiteFolder
+
+from aggregator.service.status_page import StatusPage
+
+
+class Page(HTMLParser):
+    """What a page shows: `text`, and `parts` by the id of their headings."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        self.feed(reply.body.decode())
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + " "
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path / "shop")
+    made.root.mkdir()
+    made.configure()
+    yield made
+    made.close()
+
+
+def start(shop: Shop) -> Running:
+    service = shop.start("run")
+    service.wait_until_done()
+    return service
+
+
+def shows(service: Running, *texts: str) -> Page:
+    """The page once it shows all of the texts."""
+
+    def look() -> Page | None:
+        page = Page(service.get("status"))
+        return page if all(text in page.text for text in texts) else None
+
+    return eventually(look)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+# what it shows
+
+
+def test_all_is_well(shop: Shop) -> None:
+    shop.record("a.md", topics=["AI"], publishedDateTime="2024-05-01T12:00:00Z")
+    shop.record("draft.md", published=False)
+    page = shows(start(shop), "All is well")
+    for text in ("Published 1", "Hidden 1", "Rejected 0", "Feeds 2", "Last cycle", "Next cycle in", "Time by stage"):
+        assert text in page.text
+    assert f"Output {shop.output} rss, atom, json" in page.text
+    assert "one for each topic" in page.text
+
+
+def test_charts_have_a_table_with_the_same_numbers(shop: Shop) -> None:
+    from datetime import UTC, datetime
+
+    shop.record("a.md", topics=["AI", "Maps"], publishedDateTime=datetime.now(UTC).isoformat())
+    shop.record("b.md", topics=["AI"], publishedDateTime=datetime.now(UTC).isoformat())
+    page = shows(start(shop), "Published 2")
+    assert "Entries a day 2 released in 90 days" in page.text
+    assert re.search(r"Topic Entries AI 2 Maps 1", page.text)
+    charts = [attrs for tag, attrs in page.tags if tag == "svg"]
+    assert len(charts) == 6
+    assert all(attrs["aria-hidden"] == "true" for attrs in charts)
+    assert len([tag for tag, _ in page.tags if tag == "figure"]) == 5
+
+
+def test_a_rejected_record_is_shown_with_its_place_line_and_hint(shop: Shop) -> None:
+    shop.record("a.md", "Good")
+    service = start(shop)
+    shop.write("a.md", "---\ntitle: A: b\n---\n")
+    shop.write("b.md", "---\ntitle: Bad\npublished: yes please\n---\n")
+    page = shows(service, "Rejected 2", "something to look at")
+    assert "incoming/a.md:2:9 Front matter is not valid YAML: unexpected ':' title: A: b ^ Quote the value" in page.text
+    assert "'published' is not true or false: yes please published: yes please ^ Write true or false" in page.text
+    assert "Its entry is still published, as it was before." in page.text
+
+
+def test_scheduled_records_are_listed_by_date(shop: Shop) -> None:
+    shop.record("b.md", "Later", publishedDateTime="2098-01-01T00:00:00Z")
+    shop.record("a.md", "Much later", publishedDateTime="2099-01-01T00:00:00Z")
+    page = shows(start(shop), "Scheduled 2")
+    assert re.search(r"Record Released Later incoming/b\.md in \d+ d Much later incoming/a\.md in \d+ d", page.text)
+
+
+def test_a_refused_config_is_shown_with_what_to_do_while_the_last_one_stays_in_force(shop: Shop) -> None:
+    service = start(shop)
+    text = shop.config.read_text()
+    shop.config.write_text(text + "[output]\nlimti = 3\n")
+    page = shows(service, "Something is wrong", "config/aggregator.toml:8")
+    assert "The config is refused; the last good one stays active Correct the lines below" in page.text
+    assert "limti" in page.text
+    assert "Config in force" in page.text
+    shop.config.write_text(text)
+    shows(service, "All is well")
+
+
+def test_a_records_folder_that_cannot_be_read_is_what_is_wrong(shop: Shop) -> None:
+    service = start(shop)
+    shop.incoming.rename(shop.root / "elsewhere")
+    shows(service, "Something is wrong", f"{shop.incoming}: the records folder cannot be read", "bring it back")
+
+
+def test_pings_that_wait_are_counted_for_each_hub(shop: Shop) -> None:
+    hub = f"http://127.0.0.1:{free_port()}/hub"
+    shop.configure(websub=f'hub = "{hub}"')
+    shop.record("a.md")
+    service = start(shop)
+    assert f"{hub} 0 0 –" in Page(service.get("status")).text
+    shop.record("b.md")
+    page = shows(service, "something to look at")
+    assert re.search(rf"{re.escape(hub)} [1-9]\d* [1-9]\d* (in|now)", page.text)
+
+
+def test_texts_of_records_are_no_markup_and_no_control_characters(shop: Shop) -> None:
+    shop.record("a<b>.md", "<script>alert(1)</script>\u202e", publishedDateTime="2098-01-01T00:00:00Z")
+    shop.record("b.md", topics=["<b>Bold</b>"], publishedDateTime="2024-01-01T00:00:00Z")
+    service = start(shop)
+    page = shows(service, "Scheduled 1")
+    body = service.get("status").body.decode()
+    assert "<script>alert" not in body
+    assert "<b>Bold" not in body
+    assert "\u202e" not in body
+    assert "incoming/a<b>.md" in page.text
+
+
+def test_the_page_has_nothing_inline_and_only_it_may_connect(shop: Shop) -> None:
+    shop.record("a.md", topics=["AI"])
+    service = start(shop)
+    page = shows(service, "All is well")
+    assert [tag for tag, attrs in page.tags if tag == "style" or "style" in attrs] == []
+    assert [attrs.get("src", "")[:9] for tag, attrs in page.tags if tag == "script"] == ["assets/sc", "status.js"]
+    policy = next(attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.endswith("connect-src 'self'")
+    assert "connect-src" not in service.get("").body.decode()
+
+
+# who sees it
+
+
+def test_only_requests_straight_from_this_machine_see_it(shop: Shop) -> None:
+    service = start(shop)
+    for path in ("status", "status.css", "status.js"):
+        assert service.get(path).status == 200
+        assert service.get(path, X_Forwarded_For="10.0.0.1").status == 404
+        assert service.get(path, Host="feeds.example.org").status == 404
+    assert not [path for path in shop.files(shop.output) if "status" in path]
+
+
+def test_on_the_admin_port_it_has_all_that_it_loads(shop: Shop) -> None:
+    port = free_port()
+    shop.configure(serve=f'host = "0.0.0.0"\nport = 0\nadmin_port = {port}', output="pages = false")
+    service = shop.start("run")
+    main = httpx.Client(base_url=service.url.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
+    admin = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+    with main, admin:
+        eventually(lambda: main.get("/healthz").status_code == 200)
+        page = admin.get("/status")
+        assert "All is well" in page.text
+        assert admin.get("/").text.partition("as of")[0] == page.text.partition("as of")[0]
+        loaded = re.findall(r'(?:href|src)="([^"#]+)"', page.text.partition("</head>")[0])
+        assert len(loaded) == 5
+        for path in loaded:
+            assert admin.get(f"/{path}").status_code == 200, path
+            assert main.get(f"/{path}").status_code == 404, path
+        assert main.get("/status").status_code == 404
+
+
+def test_a_folder_that_another_process_writes_has_no_status(shop: Shop) -> None:
+    shop.record("a.md")
+    shop.run("build")
+    assert shop.start("serve").get("status").status == 404
+
+
+# what it costs
+
+
+@pytest.fixture
+def status_page(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> StatusPage:
+    site.record("a.md", topics=["AI"])
+    site.run("2026-03-01 12:00")
+    config = site.load_config()
+    return StatusPage(site.store, lambda: (True, {"status": "ok", "version": "1"}), lambda: config)
+
+
+def test_requests_within_a_second_share_one_page(status_page: StatusPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("aggregator.service.status_page.time.monotonic", lambda: clock[0])
+    first = status_page.page()
+    assert first[0] == 200
+    assert status_page.page() is first
+    clock[0] += 1.1
+    assert status_page.page() is not first
+
+
+def test_a_store_that_cannot_be_read_is_what_is_wrong(status_page: StatusPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aggregator.errors import StoreError
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise StoreError("the disk is on fire")
+
+    monkeypatch.setattr("aggregator.service.status_page.read_status", fail)
+    status, _, body = status_page.page()
+    assert status == 503
+    assert b"Something is wrong" in body
+    assert b"The disk is on fire" in body
