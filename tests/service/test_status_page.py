@@ -97,7 +97,7 @@ def test_a_rejected_record_is_shown_with_its_place_line_and_hint(shop: Shop) -> 
     service = start(shop)
     shop.write("a.md", "---\ntitle: A: b\n---\n")
     shop.write("b.md", "---\ntitle: Bad\npublished: yes please\n---\n")
-    page = shows(service, "Rejected 2", "something to look at")
+    page = shows(service, "Rejected 2", "Needs attention")
     assert "incoming/a.md:2:9 Front matter is not valid YAML: unexpected ':' title: A: b ^ Quote the value" in page.text
     assert "'published' is not true or false: yes please published: yes please ^ Write true or false" in page.text
     assert "Its entry is still published, as it was before." in page.text
@@ -135,7 +135,7 @@ def test_pings_that_wait_are_counted_for_each_hub(shop: Shop) -> None:
     service = start(shop)
     assert f"{hub} 0 0 –" in Page(service.get("status")).text
     shop.record("b.md")
-    page = shows(service, "something to look at")
+    page = shows(service, "Needs attention")
     assert re.search(rf"{re.escape(hub)} [1-9]\d* [1-9]\d* (in|now)", page.text)
 
 
