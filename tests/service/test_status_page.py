@@ -221,6 +221,25 @@ def test_requests_within_a_second_share_one_page(status_page: StatusPage, monkey
     assert status_page.page() is not first
 
 
+def test_a_first_cycle_that_runs_is_no_fault(site: SiteFolder) -> None:
+    config = site.load_config()
+    health = {"status": "starting", "version": "1", "reason": "the first cycle is not complete yet"}
+    status, _, body = StatusPage(site.store, lambda: (False, health), lambda: config).page()
+    assert status == 200
+    assert b"Starting" in body
+    assert b"The first cycle is not complete yet." in body
+    assert b"none yet" in body
+
+
+def test_what_only_the_service_knows_is_a_reason_too(site: SiteFolder) -> None:
+    site.run("2026-03-01 12:00")
+    config = site.load_config()
+    health = {"status": "late", "version": "1", "reason": "no cycle has succeeded since 12:00"}
+    body = StatusPage(site.store, lambda: (False, health), lambda: config).page()[2]
+    assert b"Something is wrong" in body
+    assert b"No cycle has succeeded since 12:00" in body
+
+
 def test_a_store_that_cannot_be_read_is_what_is_wrong(status_page: StatusPage, monkeypatch: pytest.MonkeyPatch) -> None:
     from aggregator.errors import StoreError
 
