@@ -15,7 +15,7 @@ from aggregator.config import Config
 from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.registry import summarise_feeds
-from aggregator.feeds.statistics import DAYS, FeedAge, Statistics, read_statistics
+from aggregator.feeds.statistics import DAYS, MAX_COUNTED, FeedAge, Statistics, read_statistics
 from aggregator.model import CycleResult
 from aggregator.problems import Problem, folder_problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
@@ -184,6 +184,7 @@ def _statistics_data(found: Statistics) -> dict[str, Any]:
         "delays": dict(found.delays),
         "median_delay_s": found.median_delay_s,
         "counted": found.counted,
+        "has_all_days": found.counted < MAX_COUNTED,
         "sampled": found.sampled,
         "feed_ages": dict(found.feed_ages),
         "fresh_feeds": ages(found.fresh_feeds),

@@ -51,6 +51,7 @@ def log_start(config: Config, listeners: Listeners, store: str | None = None) ->
         parts += [f"store {store}", f"records {', '.join(source.root for source in config.sources)}"]
     parts += [f"output {config.output.path}", f"URL {config.site.base_url}", f"listens on {url_of(listeners.public)}"]
     if private := listeners.admin or (listeners.public if listeners.shows_private else None):
+        parts += [f"status {url_of(private)}status"] if store is not None else []
         parts.append(f"metrics {url_of(private)}metrics")
     else:
         parts.append("no metrics (set serve.admin_port)")

@@ -59,7 +59,7 @@ class Statistics:
     topics: tuple[tuple[str, str, int], ...]  # slug, title and entries among the sampled ones, the most first
     delays: tuple[tuple[str, int], ...]  # the names of DELAYS and LONGER
     median_delay_s: float | None
-    counted: int
+    counted: int  # at most MAX_COUNTED; then the older days lack entries
     sampled: int
     feed_ages: tuple[tuple[str, int], ...]  # the names of AGES and LONGER
     fresh_feeds: tuple[FeedAge, ...]  # that changed last

@@ -84,7 +84,7 @@ class StatusPage:
 
 
 def _state(facts: Mapping[str, Any] | None, reasons: list[str], health: Mapping[str, Any]) -> str:
-    """What the head of the page says: `failing`, `starting`, `noted` if something wants to be looked at, or `well`."""
+    """What the head of the page says: `failing`, `starting`, `noted` if something is worth attention, or `well`."""
     if reasons or facts is None:
         return "failing"
     if health["status"] == "starting":

@@ -664,24 +664,71 @@ def test_a_site_id_that_only_the_store_has_is_a_warning(shop: Shop, call: Call) 
         assert 'id = "127.0.0.1"' in " ".join((out + err).split()), command
 
 
+def shown_on_terminal(shop: Shop, *arguments: str, width: int = 80, **environment: str) -> str:
+    """What a command prints on a terminal."""
+    main, side = pty.openpty()
+    variables = shop.environment(**{"COLUMNS": str(width), "TERM": "dumb"} | environment)
+    subprocess.run(shop.command(*arguments), cwd=shop.root, env=variables, stdout=side, check=False)
+    os.close(side)
+    shown = b""
+    while part := _read_terminal(main):
+        shown += part
+    os.close(main)
+    return shown.decode().replace("\r\n", "\n")
+
+
 def test_status_and_feeds_fit_the_terminal(shop: Shop) -> None:
     add_problems(shop)
     shop.record("long.md", "Long", topics=["A topic whose name is longer than any sensible name of a topic should be"])
     shop.run("build")
     for arguments, width in ((("status", "--feeds"), 80), (("feeds",), 80), (("status",), 80), (("status",), 120)):
-        main, side = pty.openpty()
-        environment = shop.environment(COLUMNS=str(width), TERM="dumb")
-        subprocess.run(shop.command(*arguments), cwd=shop.root, env=environment, stdout=side, check=True)
-        os.close(side)
-        shown = b""
-        while part := _read_terminal(main):
-            shown += part
-        os.close(main)
-        lines = shown.decode().splitlines()
+        lines = shown_on_terminal(shop, *arguments, width=width).splitlines()
         assert max(len(line) for line in lines if "http://127" not in line) <= width
-        assert all(line.rstrip().endswith("/rss.xml") for line in lines if "http://127" in line), (
-            "a URL is never broken"
-        )
+
+
+def test_feeds_never_breaks_a_url(shop: Shop, call: Call) -> None:
+    topic = "A topic whose name is longer than any sensible name of a topic should be"
+    shop.record("long.md", topics=[topic], publishedDateTime="2024-05-01T10:00:00Z")
+    call("build", "--now", NOW)
+    url = json.loads(call("feeds", "--json")[1])[1]["url"]
+    assert len(url) > 80
+    lines = shown_on_terminal(shop, "feeds").splitlines()
+    assert lines == [
+        f"Feeds{'1, newest 2024-05-01 10:00:00+00:00':>75}",
+        "  http://127.0.0.1:8000/all/rss.xml",
+        topic,
+        f"{'1, newest 2024-05-01 10:00:00+00:00':>80}",
+        f"  {url}",
+    ]
+    assert any(line.endswith(f" {url}") for line in call("feeds")[1].splitlines())
+    assert any(line.endswith(f" {url}") for line in shown_on_terminal(shop, "feeds", width=240).splitlines())
+
+
+def test_colours_are_only_for_terminals_that_want_them(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    call("build")
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
+    for command in ("status", "check", "explain bad.md"):
+        arguments = command.split()
+        assert colour.search(shown_on_terminal(shop, *arguments, TERM="xterm")), command
+        assert not colour.search(shown_on_terminal(shop, *arguments, TERM="xterm", NO_COLOR="1")), command
+        assert "\x1b" not in call(*arguments)[1], command
+
+
+def test_a_line_that_may_be_shown_is_below_its_problem(shop: Shop, call: Call) -> None:
+    add_problems(shop)
+    shop.write("secret.md", "---\ntitle: {a: secret\n---\n")
+    call("build")
+    quote = ["published: yes please", "           ^"]
+    lines = [line.rstrip() for line in call("status")[1].splitlines()]
+    place = lines.index(f"    {quote[0]}")
+    assert lines[place + 1] == f"    {quote[1]}"
+    assert lines[place - 1].strip() == REJECTED
+    on_terminal = shown_on_terminal(shop, "check", width=200).splitlines()
+    place = on_terminal.index(REJECTED)
+    assert [line.rstrip() for line in on_terminal[place + 1 : place + 3]] == [f"  {line}" for line in quote]
+    assert quote[0] not in call("check")[1], "one line for each problem, for programs"
+    assert "{a:" not in "".join((*lines, *on_terminal))
 
 
 def test_text_for_a_file_has_no_spaces_at_line_ends(shop: Shop, call: Call) -> None:

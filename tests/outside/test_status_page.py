@@ -76,9 +76,9 @@ def test_the_page_shows_a_record_that_arrives_and_keeps_what_was_opened(
     expect(opened).to_have_attribute("open", "")
     expect(opened.locator("summary")).to_be_focused()
     shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Well, with something to look at", timeout=20_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Needs attention", timeout=20_000)
     expect(page.locator(".problems pre")).to_contain_text("published: yes please")
-    assert page.title() == "Well, with something to look at – Status of Example News"
+    assert page.title() == "Needs attention – Status of Example News"
     assert said == []
 
 

@@ -97,7 +97,7 @@ def test_a_rejected_record_is_shown_with_its_place_line_and_hint(shop: Shop) -> 
     service = start(shop)
     shop.write("a.md", "---\ntitle: A: b\n---\n")
     shop.write("b.md", "---\ntitle: Bad\npublished: yes please\n---\n")
-    page = shows(service, "Rejected 2", "something to look at")
+    page = shows(service, "Rejected 2", "Needs attention")
     assert "incoming/a.md:2:9 Front matter is not valid YAML: unexpected ':' title: A: b ^ Quote the value" in page.text
     assert "'published' is not true or false: yes please published: yes please ^ Write true or false" in page.text
     assert "Its entry is still published, as it was before." in page.text
@@ -135,7 +135,7 @@ def test_pings_that_wait_are_counted_for_each_hub(shop: Shop) -> None:
     service = start(shop)
     assert f"{hub} 0 0 –" in Page(service.get("status")).text
     shop.record("b.md")
-    page = shows(service, "something to look at")
+    page = shows(service, "Needs attention")
     assert re.search(rf"{re.escape(hub)} [1-9]\d* [1-9]\d* (in|now)", page.text)
 
 
@@ -219,6 +219,25 @@ def test_requests_within_a_second_share_one_page(status_page: StatusPage, monkey
     assert status_page.page() is first
     clock[0] += 1.1
     assert status_page.page() is not first
+
+
+def test_a_first_cycle_that_runs_is_no_fault(site: SiteFolder) -> None:
+    config = site.load_config()
+    health = {"status": "starting", "version": "1", "reason": "the first cycle is not complete yet"}
+    status, _, body = StatusPage(site.store, lambda: (False, health), lambda: config).page()
+    assert status == 200
+    assert b"Starting" in body
+    assert b"The first cycle is not complete yet." in body
+    assert b"none yet" in body
+
+
+def test_what_only_the_service_knows_is_a_reason_too(site: SiteFolder) -> None:
+    site.run("2026-03-01 12:00")
+    config = site.load_config()
+    health = {"status": "late", "version": "1", "reason": "no cycle has succeeded since 12:00"}
+    body = StatusPage(site.store, lambda: (False, health), lambda: config).page()[2]
+    assert b"Something is wrong" in body
+    assert b"No cycle has succeeded since 12:00" in body
 
 
 def test_a_store_that_cannot_be_read_is_what_is_wrong(status_page: StatusPage, monkeypatch: pytest.MonkeyPatch) -> None:
