@@ -68,6 +68,7 @@ class Worker:
         self._lease_lost = False
         self._accept_removals = False  # a request that a cycle has yet to fulfil
         self._is_running = False
+        self._is_bulk = self._rest_waits = False  # the last cycle left files; it was only for what was named
 
     def activate(self, config: Config) -> None:
         """Stops the running cycle, keeping what it stored, and runs the next one with this config. From any thread."""
@@ -121,14 +122,18 @@ class Worker:
             self._clock_changed.clear()
             self._triggers.restart_schedule()
         now = datetime.now(UTC)
-        paths = self._requests.take()  # before the scan: later changes belong to the next cycle
+        paths, first = self._requests.take()  # before the scan: later changes belong to the next cycle
         if accept := self._accept_removals or take_request(self._store):
             self._accept_removals, paths = True, None  # also in the next cycle, if this one fails
-        result = self._pipeline.run(now, accept_removals=accept, paths=paths)
-        self._accept_removals = False
+        # while a bulk is read, every other cycle is for what was named meanwhile
+        self._rest_waits = self._is_bulk and bool(first) and not self._rest_waits
+        result = self._pipeline.run(now, accept_removals=accept, paths=paths, first=first, rest_waits=self._rest_waits)
+        self._accept_removals, self._is_bulk = False, result.cut
         if result.published:
             self._publish(self._config)
-        self._note_scan(result, is_full=paths is None)
+        self._note_scan(result, is_full=paths is None and not result.cut)
+        if result.cut:
+            self._requests.request(None)
         self._schedule_next(now, result)
         self._log_result(result)
 
@@ -157,7 +162,8 @@ class Worker:
         is_success = result.published and self._complete
         self._metrics.count_cycle(result, is_success=is_success)
         if is_success:
-            self._requests.finish()
+            if not result.cut:
+                self._requests.finish()
             self._health.succeed(now, scheduled, LATE_S + 2 * result.seconds)
             if result.unwritten:
                 self._retry_soon({})
