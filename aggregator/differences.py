@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from aggregator.index_files import affected_folder
-from aggregator.model import SourceFile, Unchanged
+from aggregator.model import Rejection, SourceFile, Unchanged
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.settings import Source
 from aggregator.stages import SCAN, StageClock
@@ -53,7 +53,8 @@ class Differences:
         """Notes what the files that were read are."""
         for outcome in outcomes:
             if not isinstance(outcome, Unchanged):
-                self._read += outcome.digest != b""
+                is_settled = outcome.digest != b"" and not (isinstance(outcome, Rejection) and outcome.unfinished)
+                self._read += is_settled
                 self._add_affected(outcome.file.path)
 
     def _add_affected(self, path: str) -> None:
