@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -49,6 +48,7 @@ from aggregator.model import CycleResult, Document, Feed, SourceFile
 from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
+from aggregator.processes import PROGRESS
 from aggregator.scan import FolderError
 from aggregator.settings import FILE_NAMES, Rule, Source
 from aggregator.stages import FEEDS, INGEST, OUTPUT, RENDER, STORE, StageClock
@@ -148,7 +148,6 @@ class Pipeline:
         self.scanned = set[str]()  # names of the sources that it scanned completely
         self.bulk_since: int | None = None  # when the cycle began that was the first to leave files to the next one, µs
         self.stages = StageClock()  # of the running cycle
-        self.active_at = time.monotonic()  # of its last sign of life
 
     def run(
         self,
@@ -166,7 +165,7 @@ class Pipeline:
         there if it can. Raises StoreError, and StoppedError between two transactions; the problems of a source or of
         the output folder are in the result.
         """
-        started = self.active_at = time.monotonic()
+        started = time.monotonic()
         self.stages = StageClock()
         writer = Writer(self.store, now, self.site_id)
         try:
@@ -345,8 +344,12 @@ class Pipeline:
             return is_active(connection, self.active_config) and read_meta(connection, "shape") == self.shape()
 
     def check_stop(self) -> None:
-        """Raises StoppedError once a stop is requested. Every call shows that the cycle does not hang."""
-        self.active_at = time.monotonic()
+        """Raises StoppedError once a stop is requested. Every call shows that the cycle makes progress."""
+        PROGRESS.show()
+        self.poll_stop()
+
+    def poll_stop(self) -> None:
+        """Raises StoppedError once a stop is requested. To be called while waiting."""
         if self._stop.is_set():
             raise StoppedError("stopped in the middle of a cycle; what is stored stays, and the next cycle continues")
 
@@ -478,7 +481,7 @@ class _Update:
         writer.commit()
         try:
             # one batch behind: what was known is counted before the first batch is stored, if there are several
-            ingested = ingest_files(source, part.files(), workers=self._config.workers, check_stop=pipeline.check_stop)
+            ingested = ingest_files(source, part.files(), workers=self._config.workers, check_stop=pipeline.poll_stop)
             for outcomes in pipeline.stages.during(INGEST, ingested):
                 pipeline.check_stop()
                 part.note(outcomes)
@@ -509,7 +512,7 @@ class _Update:
                 for path, digest in page
             )
             for outcomes in ingest_files(
-                source, files, workers=self._config.workers, check_stop=self._pipeline.check_stop
+                source, files, workers=self._config.workers, check_stop=self._pipeline.poll_stop
             ):
                 self._store(source, outcomes, time.time_ns(), is_import=False)
                 self._writer.commit()
@@ -531,7 +534,7 @@ class _Update:
             if paths := free_duplicates(writer, source):
                 files = [(SourceFile(source.name, path, 0, 0), None) for path in paths]
                 self._store(
-                    source, ingest_batch(source, files, self._pipeline.check_stop), time.time_ns(), is_import=False
+                    source, ingest_batch(source, files, self._pipeline.poll_stop), time.time_ns(), is_import=False
                 )
         missing = scan.known if is_folder_missing else count_missing(writer, source.name)
         is_held = self._withdraw_missing(

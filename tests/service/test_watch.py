@@ -22,8 +22,8 @@ from watchfiles._rust_notify import RustNotify
 from aggregator.paths import escape_name
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
-from aggregator.service import watch
 from aggregator.service import requests as requests_module
+from aggregator.service import watch
 from aggregator.service.requests import CycleRequests
 from aggregator.service.watch import FolderWatch
 from aggregator.store.queries import unread_files
