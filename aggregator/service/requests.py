@@ -8,9 +8,9 @@ from itertools import islice, zip_longest
 
 from aggregator.pipeline import NO_PATHS, Paths
 
-MAX_NAMED = 2000
+MAX_NAMED = 1000
 """Most paths that wait. From there on everything is scanned, which costs no more; MAX_FIRST of the paths go first."""
-MAX_FIRST = 500
+MAX_FIRST = 200
 
 
 class CycleRequests:
