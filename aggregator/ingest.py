@@ -25,7 +25,7 @@ from aggregator.index_files import listed_filter
 from aggregator.model import NoRecord, Record, Rejection, SourceFile, Unchanged, late_update
 from aggregator.paths import ABSENT, Folder, RecordFilter, clamped_stat, unescape_path
 from aggregator.problems import Problem
-from aggregator.processes import POLL_S, Worker, WorkerLostError, WorkerPool
+from aggregator.processes import POLL_S, PROGRESS, Worker, WorkerLostError, WorkerPool
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -209,6 +209,7 @@ class _Reader:
 
     def ingest(self, file: SourceFile, stored_digest: bytes | None) -> tuple[Outcome | None, bytes]:
         """The outcome of one file, None if it is missing; and its bytes if they could be parsed, else b""."""
+        PROGRESS.show()
         source = self._source
         try:
             raw, file = _read_file(source, self._folder, file)

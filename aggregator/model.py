@@ -303,6 +303,7 @@ class CycleResult:
     due: datetime | None  # when the next entry is released, expires or becomes too old
     notices: tuple[str, ...] = ()  # what operators should know; no reason to retry
     stages: tuple[tuple[str, float], ...] = ()  # the seconds of each stage
+    cut: bool = False  # files are left to the next cycle
 
 
 @dataclass(frozen=True, slots=True)

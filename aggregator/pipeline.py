@@ -8,17 +8,17 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 
 from aggregator.config import Config
+from aggregator.differences import Differences
 from aggregator.documents import FINGERPRINT, archive_paths, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.feeds.active import ActiveFeeds
@@ -43,26 +43,22 @@ from aggregator.feeds.versions import (
     refresh_index,
 )
 from aggregator.feeds.window import FeedLoader
-from aggregator.index_files import affected_folder
 from aggregator.ingest import PARSER_VERSION, ingest_batch, ingest_files
-from aggregator.model import CycleResult, Document, Feed, SourceFile, Unchanged
+from aggregator.model import CycleResult, Document, Feed, SourceFile
 from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
-from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
+from aggregator.processes import PROGRESS
+from aggregator.scan import FolderError
 from aggregator.settings import FILE_NAMES, Rule, Source
-from aggregator.stages import FEEDS, INGEST, OUTPUT, RENDER, SCAN, STORE, StageClock
+from aggregator.stages import FEEDS, INGEST, OUTPUT, RENDER, STORE, StageClock
 from aggregator.store.changes import Step
 from aggregator.store.database import Store
 from aggregator.store.entries import Outcome, store_outcomes
 from aggregator.store.files import (
     dropped_sources,
     has_files,
-    known_at,
     known_below,
-    known_digests,
-    known_files,
-    mark_missing,
     open_source,
 )
 from aggregator.store.page_links import resolve_links
@@ -82,12 +78,25 @@ from aggregator.store.session import Writer, from_us, read_meta
 
 INDEX = ""
 """The name of the list of feeds among the slugs of feeds."""
-LOOKUP_BATCH = 500
+BULK_S = 2.0
+"""How long a cycle reads files before it leaves the rest to the next one (docs/spec.md#bulks)."""
 COMPARE_EVERY_S = 60
 """How long the output folder may lack a file, in seconds, before a cycle without a full scan notices."""
 Progress = Callable[[str, int, int | None], None]
 Paths = Mapping[str, Collection[str]]
 """What to scan: escaped paths of files and folders, by the names of their sources."""
+NO_PATHS: Paths = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """What a cycle is to scan, see `Pipeline.run`."""
+
+    paths: Paths | None = None
+    first: Paths = field(default_factory=dict)
+    _: KW_ONLY
+    accept_removals: bool = False
+    rest_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,7 @@ class SourceScan:
     is_first: bool  # no scan of the source was complete before
     folder_problem: str | None  # why the folder as a whole could not be read
     unreadable: tuple[str, ...]  # problems of folders inside it
+    is_cut: bool  # files are left to the next cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +145,32 @@ class Pipeline:
         self._compared_at = 0.0  # time.monotonic() of the last comparison with the whole folder
         self._stop, self.progress = stop or threading.Event(), progress
         self.loader = FeedLoader(self.policy, self.site, self.options)
+        self.scanned = set[str]()  # names of the sources that it scanned completely
+        self.bulk_since: int | None = None  # when the cycle began that was the first to leave files to the next one, µs
         self.stages = StageClock()  # of the running cycle
-        self.active_at = time.monotonic()  # of its last sign of life
 
-    def run(self, now: datetime, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
+    def run(
+        self,
+        now: datetime,
+        *,
+        accept_removals: bool = False,
+        paths: Paths | None = None,
+        first: Paths = NO_PATHS,
+        rest_waits: bool = False,
+    ) -> CycleResult:
         """One cycle at the content's time `now`.
 
         With `paths` only these are scanned, and only in sources that had a complete scan; with an empty map nothing is
-        scanned, and only time changes feeds. Raises StoreError, and StoppedError between two transactions; the problems
-        of a source or of the output folder are in the result.
+        scanned, and only time changes feeds. A scan of everything begins with `first`; with `rest_waits` it also ends
+        there if it can. Raises StoreError, and StoppedError between two transactions; the problems of a source or of
+        the output folder are in the result.
         """
-        started = self.active_at = time.monotonic()
+        started = time.monotonic()
         self.stages = StageClock()
         writer = Writer(self.store, now, self.site_id)
         try:
-            return self._run(writer, started, accept_removals=accept_removals, paths=paths)
+            request = ScanRequest(paths, first, accept_removals=accept_removals, rest_waits=rest_waits)
+            return self._run(writer, started, request)
         except (StoppedError, LeaseLostError):
             raise
         except Exception as error:
@@ -159,14 +180,15 @@ class Pipeline:
                 record_failure(writer, time.monotonic() - started, reason)
             raise
 
-    def _run(self, writer: Writer, started: float, *, accept_removals: bool, paths: Paths | None) -> CycleResult:
+    def _run(self, writer: Writer, started: float, request: ScanRequest) -> CycleResult:
         published_before, self._published = self._published, None  # until this cycle has published
         with writer.together():
-            update = self.update_store(writer, accept_removals=accept_removals, paths=paths)
+            update = self.update_store(writer, request)
         scans = update.scans
+        is_cut = any(scan.is_cut for scan in scans)
         published, publish_problems = self._publish(
             update.refreshed,
-            None if paths is None else published_before,
+            None if request.paths is None and not is_cut else published_before,
             is_unscanned=any(scan.is_first and scan.folder_problem for scan in scans),
         )
         problems = (*update.problems, *publish_problems)
@@ -189,14 +211,15 @@ class Pipeline:
             due=None if due is None else from_us(due),
             notices=self.notices,
             stages=self.stages.seconds(),
+            cut=is_cut,
         )
         if scans or result.removed or result.files_written or problems:
             record_cycle(writer, result)
         return result
 
-    def update_store(self, writer: Writer, *, accept_removals: bool = False, paths: Paths | None = None) -> StoreUpdate:
+    def update_store(self, writer: Writer, request: ScanRequest) -> StoreUpdate:
         """Brings the store up to date, with new versions of feeds; publishes nothing."""
-        return _Update(self, writer, accept_removals=accept_removals, paths=paths).run()
+        return _Update(self, writer, request).run()
 
     def refresh_redirects(self, writer: Writer) -> None:
         """Reads where old slugs of topics redirect to."""
@@ -321,8 +344,12 @@ class Pipeline:
             return is_active(connection, self.active_config) and read_meta(connection, "shape") == self.shape()
 
     def check_stop(self) -> None:
-        """Raises StoppedError once a stop is requested. Every call shows that the cycle does not hang."""
-        self.active_at = time.monotonic()
+        """Raises StoppedError once a stop is requested. Every call shows that the cycle makes progress."""
+        PROGRESS.show()
+        self.poll_stop()
+
+    def poll_stop(self) -> None:
+        """Raises StoppedError once a stop is requested. To be called while waiting."""
         if self._stop.is_set():
             raise StoppedError("stopped in the middle of a cycle; what is stored stays, and the next cycle continues")
 
@@ -330,8 +357,11 @@ class Pipeline:
 class _Update:
     """Brings the store up to date once: feeds of the config, scans, renames, removals, releases, versions of feeds."""
 
-    def __init__(self, pipeline: Pipeline, writer: Writer, *, accept_removals: bool, paths: Paths | None) -> None:
-        self._pipeline, self._writer, self._accept_removals, self._paths = pipeline, writer, accept_removals, paths
+    def __init__(self, pipeline: Pipeline, writer: Writer, request: ScanRequest) -> None:
+        self._pipeline, self._writer, self._request = pipeline, writer, request
+        self._is_whole = request.paths is None
+        self._enough_at = time.monotonic() + BULK_S
+        self._bulk = dict[str, tuple[int, int]]()  # by source: the first entry of the bulk, and when the bulk began
         self._config, self._policy = pipeline.config, pipeline.policy
         self._feeds = ActiveFeeds(writer, pipeline.policy)
         self._problems: list[str] = []
@@ -352,22 +382,23 @@ class _Update:
         scans = tuple(
             self._scan(source, is_first=not was_scanned)
             for source, was_scanned in scanned_before.items()
-            if self._paths is None or (self._paths and was_scanned)
+            if self._is_whole or (self._request.paths and was_scanned)
         )
         for scan in scans:
             pipeline.check_stop()
             self._resolve_files(scan)
-        if self._paths is None:
+        if self._is_whole:
             for name in dropped:
                 self._withdraw_source(name, sources[0].removal_grace)
         self._apply(withdraw_expired(writer))
         complete = {scan.source for scan in scans if not scan.folder_problem}
         for source, was_scanned in scanned_before.items():
             if was_scanned or source in complete:
-                self._apply(release_due(writer, source, self._policy.late, is_first_scan=not was_scanned))
+                bulk = self._bulk.get(source.name)
+                self._apply(release_due(writer, source, self._policy.late, is_first_scan=not was_scanned, bulk=bulk))
         self._apply(resolve_links(writer, sources))
         pipeline.stages.enter(FEEDS)
-        retired = self._paths is None and retire_empty(writer, self._policy)
+        retired = self._is_whole and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop)
         if refreshed.any_dirty or retired or not was_current:
             refresh_index(writer, self._policy, pipeline.site.title, pages=pipeline.options.pages)
@@ -380,6 +411,7 @@ class _Update:
             pipeline.notices = tuple(notices)
         pipeline.stages.enter(STORE)
         pipeline.is_index_current = True
+        self._note_bulk(scans)
         return StoreUpdate(scans, refreshed, tuple(self._problems))
 
     def _apply(self, steps: Iterable[Step]) -> None:
@@ -392,28 +424,73 @@ class _Update:
                 apply_changes(connection, self._writer, self._feeds, changes)
             self._pipeline.stages.enter(STORE)
 
+    def _note_bulk(self, scans: Collection[SourceScan]) -> None:
+        """Notes for the next cycle which sources are scanned, and since when files are left."""
+        pipeline = self._pipeline
+        if any(scan.is_cut for scan in scans):
+            pipeline.bulk_since = pipeline.bulk_since or self._writer.now
+        elif self._is_whole:
+            pipeline.bulk_since = None
+            pipeline.scanned.update(scan.source.name for scan in scans if not scan.folder_problem)
+
     def _scan(self, source: Source, *, is_first: bool) -> SourceScan:
         """Scans a source and stores what is new in it."""
         writer = self._writer
-        paths = None if self._paths is None else self._paths.get(source.name, ())
-        differences = _Differences(self._pipeline, writer, source, paths)
         is_import = is_first and not has_files(writer, source)
-        problem = known = batch = None
+        parts = self._parts(source)
+        known, problem = count_known(writer, source.name) if len(parts) > 1 else None, None
+        affected, is_cut = set[str](), False
+        for part in parts:
+            if part.is_whole and self._request.rest_waits and part is not parts[0] and part.can_wait():
+                is_cut = True
+                break
+            if part.is_whole and self._pipeline.bulk_since is not None:
+                self._bulk[source.name] = writer.next_entry, self._pipeline.bulk_since
+            known, problem = self._read(source, part, known, is_import=is_import)
+            affected |= part.affected
+            is_cut = part.is_cut
+        if not is_import:
+            self._read_affected(source, affected)
+        set_source_problem(writer, source, problem)
+        unreadable = tuple(dict.fromkeys(what for part in parts for what in part.unreadable))
+        self._problems += [problem] if problem else unreadable
+        seen = sum(part.seen for part in parts)
+        return SourceScan(source, seen, known or 0, is_first, problem, unreadable, is_cut)
+
+    def _parts(self, source: Source) -> list[Differences]:
+        """What of a source to scan, in this order. Files can be left to the next cycle only after a complete scan: a
+        first one decides about releases (docs/spec.md#release), and a new config becomes active as a whole."""
+        request, pipeline = self._request, self._pipeline
+        can_be_cut = source.name in pipeline.scanned and not request.accept_removals
+        paths: list[Collection[str] | None] = [None if request.paths is None else request.paths.get(source.name, ())]
+        if request.paths is None and can_be_cut and (first := request.first.get(source.name)):
+            paths.insert(0, first)
+        enough_at = self._enough_at if can_be_cut else None
+        return [Differences(self._writer, source, some, pipeline.stages, self._count, enough_at) for some in paths]
+
+    def _count(self, seen: int | None) -> None:
+        if seen is not None:
+            self._pipeline.progress("files", seen, None)
+        self._pipeline.check_stop()
+
+    def _read(self, source: Source, part: Differences, known: int | None, *, is_import: bool) -> tuple[int, str | None]:
+        """Reads the files that differ and stores them. Returns how many files were known before, or 0 where it does not
+        matter; and why the folder cannot be read."""
+        writer, pipeline = self._writer, self._pipeline
+        problem = batch = None
         writer.commit()
         try:
             # one batch behind: what was known is counted before the first batch is stored, if there are several
-            ingested = ingest_files(
-                source, differences.files(), workers=self._config.workers, check_stop=self._pipeline.check_stop
-            )
-            for outcomes in self._pipeline.stages.during(INGEST, ingested):
-                self._pipeline.check_stop()
-                differences.add_affected(outcomes)
+            ingested = ingest_files(source, part.files(), workers=self._config.workers, check_stop=pipeline.poll_stop)
+            for outcomes in pipeline.stages.during(INGEST, ingested):
+                pipeline.check_stop()
+                part.note(outcomes)
                 if batch is not None:
                     known = count_known(writer, source.name) if known is None else known
                     self._store(source, *batch, is_import=is_import)
                     writer.commit()
                 batch = outcomes, time.time_ns()
-            differences.store_missing()
+            part.store_missing()
         except FolderError as error:
             problem = f"{source.root}: the records folder cannot be read: {error} (bring it back; see [records] path)"
         if known is None:  # nothing is stored yet; the count matters only if many files are missing
@@ -421,11 +498,7 @@ class _Update:
             known = count_known(writer, source.name) if is_needed else 0
         if batch is not None:
             self._store(source, *batch, is_import=is_import)
-        if not is_import:
-            self._read_affected(source, differences.affected)
-        set_source_problem(writer, source, problem)
-        self._problems += [problem] if problem else differences.unreadable
-        return SourceScan(source, differences.seen, known, is_first, problem, tuple(differences.unreadable))
+        return known, problem
 
     def _read_affected(self, source: Source, folders: Collection[str]) -> None:
         """Reads the known files below folders whose index files changed: they mean something else now, although they
@@ -439,7 +512,7 @@ class _Update:
                 for path, digest in page
             )
             for outcomes in ingest_files(
-                source, files, workers=self._config.workers, check_stop=self._pipeline.check_stop
+                source, files, workers=self._config.workers, check_stop=self._pipeline.poll_stop
             ):
                 self._store(source, outcomes, time.time_ns(), is_import=False)
                 self._writer.commit()
@@ -461,7 +534,7 @@ class _Update:
             if paths := free_duplicates(writer, source):
                 files = [(SourceFile(source.name, path, 0, 0), None) for path in paths]
                 self._store(
-                    source, ingest_batch(source, files, self._pipeline.check_stop), time.time_ns(), is_import=False
+                    source, ingest_batch(source, files, self._pipeline.poll_stop), time.time_ns(), is_import=False
                 )
         missing = scan.known if is_folder_missing else count_missing(writer, source.name)
         is_held = self._withdraw_missing(
@@ -493,73 +566,11 @@ class _Update:
             known,
             grace,
             is_folder_missing=is_folder_missing,
-            is_accepted=self._accept_removals,
+            is_accepted=self._request.accept_removals,
         )
         if missing and not is_held:
             self._apply(withdraw_missing(self._writer, source, is_folder_missing=is_folder_missing))
         return is_held
-
-
-class _Differences:
-    """Scans a source, or `paths` of it: yields the files to read, and stores on the way which ones are missing."""
-
-    def __init__(self, pipeline: Pipeline, writer: Writer, source: Source, paths: Collection[str] | None) -> None:
-        self._pipeline, self._writer, self._source, self._paths = pipeline, writer, source, paths
-        self.seen = 0  # files
-        self.unreadable: list[str] = []  # problems
-        self.affected: set[str] = set()  # folders whose index files changed, came or went
-        self._missing: list[str] = []
-
-    def add_affected(self, outcomes: Iterable[Outcome]) -> None:
-        """Adds the folders of index files among the outcomes that are another or new."""
-        for outcome in outcomes:
-            if not isinstance(outcome, Unchanged):
-                self._add_affected(outcome.file.path)
-
-    def _add_affected(self, path: str) -> None:
-        if (folder := affected_folder(self._source, path)) is not None:
-            self.affected.add(folder)
-
-    def files(self) -> Iterator[tuple[SourceFile, bytes | None]]:
-        """The files to read, each with the digest that is stored for it."""
-        differing = []
-        for item in self._pipeline.stages.during(SCAN, self._scan()):
-            if isinstance(item, Differs):
-                differing.append(item)
-                if len(differing) == LOOKUP_BATCH:
-                    yield from self._with_digests(differing)
-                    differing = []
-            elif isinstance(item, Missing):
-                self._missing.append(item.path)
-                self._add_affected(item.path)
-                if len(self._missing) >= LOOKUP_BATCH:
-                    self.store_missing()
-                    self._writer.commit()  # the scan may take long
-            elif isinstance(item, Unreadable):
-                place = os.path.join(self._source.root, item.path)
-                self.unreadable.append(f"{place}: cannot be read: {item.reason} (its records stay as they are)")
-        yield from self._with_digests(differing)
-
-    def _scan(self) -> Iterator[Differs | Missing | Unreadable]:
-        if self._paths is None:
-            return scan_folder(self._source, known_files(self._writer, self._source), self._count)
-        return scan_paths(self._source, self._paths, partial(known_at, self._writer, self._source), self._count)
-
-    def _with_digests(self, differing: list[Differs]) -> Iterator[tuple[SourceFile, bytes | None]]:
-        paths = [item.file.path for item in differing if item.known]
-        digests = known_digests(self._writer, self._source, paths) if paths else {}
-        return ((item.file, digests.get(item.file.path)) for item in differing)
-
-    def store_missing(self) -> None:
-        """Stores the missing files that were found since the last call."""
-        if self._missing:
-            mark_missing(self._writer, self._source, self._missing)
-            self._missing.clear()
-
-    def _count(self, files: int) -> None:
-        self.seen += files
-        self._pipeline.progress("files", self.seen, None)
-        self._pipeline.check_stop()
 
 
 def _minutes(span: timedelta) -> str:

@@ -13,6 +13,7 @@ import selectors
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -29,6 +30,32 @@ _COMMAND = ("-P", "-c", "import sys; sys.path[:] = sys.argv[1:]; from aggregator
 _LENGTH_BYTES = 8
 POLL_S = 0.1
 """Time between two checks for a stop while a child works."""
+TELL_S = 1.0
+"""Shortest time between two signs of progress that a child sends."""
+
+
+class Progress:
+    """Counts the signs that long work goes on. In a child the parent gets them too, so it sees whether a call hangs."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._answers: BinaryIO | None = None
+        self._told_at = 0.0
+
+    def show(self) -> None:
+        """Shows a sign. Cheap enough for every file."""
+        self.count += 1
+        if self._answers is not None and time.monotonic() - self._told_at > TELL_S:
+            self._told_at = time.monotonic()
+            _send(self._answers, b"")
+
+    def tell(self, answers: BinaryIO) -> None:
+        """From now on the parent gets signs, as empty messages before the answer."""
+        self._answers = answers
+
+
+PROGRESS = Progress()
+"""Of this process."""
 
 
 class WorkerLostError(Exception):
@@ -80,7 +107,10 @@ class Worker:
             try:
                 _send(_pipe(process.stdin), request)
                 self._wait_for_answer(_pipe(process.stdout))
-                return _receive(_pipe(process.stdout))
+                # after a sign of progress, a stop waits for the next one: the answer may be in the buffer already
+                while not (answer := _receive(_pipe(process.stdout))):
+                    PROGRESS.show()
+                return answer
             except (OSError, EOFError) as error:
                 process.kill()
                 raise WorkerLostError(self._end(process)) from error
@@ -197,6 +227,7 @@ def serve() -> None:
         for number in (signal.SIGPROF, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
+    PROGRESS.tell(answers)
     with suppress(EOFError, BrokenPipeError):
         while True:
             _send(answers, _answer(_receive(requests)))

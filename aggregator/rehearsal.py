@@ -23,7 +23,7 @@ from aggregator.feeds.registry import feed_rows, read_topic_terms
 from aggregator.feeds.urls import compare_urls, read_urls
 from aggregator.feeds.window import FeedLoader, Window
 from aggregator.model import Entry, FeedMoves, UrlChange
-from aggregator.pipeline import Paths, Pipeline
+from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.problems import Problem
 from aggregator.site import default_site_id, open_configured
 from aggregator.store.database import Store, copy_store, open_store
@@ -125,7 +125,9 @@ def rehearse(config: Config, now: datetime, *, scan: bool, accept_removals: bool
                 loader = FeedLoader(active.policy, config.site_facts(), config.output_options())
                 before = _Feeds(earlier, active, loader)
                 paths: Paths | None = None if scan else {}
-                update = pipeline.update_store(Writer(copy, now, site_id), accept_removals=accept_removals, paths=paths)
+                update = pipeline.update_store(
+                    Writer(copy, now, site_id), ScanRequest(paths, accept_removals=accept_removals)
+                )
                 with copy.read() as later:
                     after = _Feeds(later, pipeline.active_config, pipeline.loader)
                     yield Rehearsal(pipeline, before, after, update.problems)

@@ -20,6 +20,7 @@ from aggregator.errors import ShortageError
 from aggregator.index_files import listed_filter
 from aggregator.model import KnownFile, SourceFile
 from aggregator.paths import ABSENT, Folder, RecordFilter, clamped_stat, escape_name, unescape_path
+from aggregator.processes import PROGRESS
 from aggregator.settings import Source
 
 BATCH = 1000
@@ -277,6 +278,7 @@ def _list_tree(
 
 
 def _list_folder(folder: Folder, path: str, prefix: str, is_record: RecordFilter) -> _Listing:
+    PROGRESS.show()
     files, folders, special = [], [], set()
     is_record_name = is_record.of_names(path)
     surely_short = MAX_PATH // 4 - len(prefix)  # a character has at most four bytes

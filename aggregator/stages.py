@@ -20,6 +20,11 @@ class StageClock:
         self._seconds = dict.fromkeys(STAGES, 0.0)
         self._current, self._since = STORE, time.perf_counter()
 
+    @property
+    def current(self) -> str:
+        """The stage that runs now."""
+        return self._current
+
     def enter(self, stage: str) -> str:
         """Begins a stage, and returns the stage that it interrupts."""
         now = time.perf_counter()

@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import Site, count_entries, measure_builds, measure_cold
-from benchmarks.corpus import make_corpus
+from benchmarks.corpus import make_corpus, write_records
 from benchmarks.machine import describe_machine
 from benchmarks.micro import measure_micro
 from benchmarks.processes import ROOT, run_measured
 from benchmarks.quiet import measure_quiet
 from benchmarks.report import render_report
-from benchmarks.service import measure_arrivals, measure_idle
+from benchmarks.service import measure_arrivals, measure_bulk, measure_idle
 from benchmarks.sites import DEFAULTS, LEAN, HugoSite, OurSite
 from benchmarks.stages import profile_build
 
-CASES = ("builds", "stages", "quiet", "arrivals", "idle", "micro")
+CASES = ("builds", "stages", "quiet", "arrivals", "bulk", "idle", "micro")
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000
 """From this size on Hugo is not measured: it would need tens of GB."""
@@ -107,6 +107,7 @@ class Bench:
             "stages": lambda: {size: self.stages(size) for size in self.profiled},
             "quiet": lambda: {size: self.quiet(size) for size in self.largest},
             "arrivals": lambda: {size: self.arrivals(size) for size in self.largest},
+            "bulk": lambda: {size: self.bulk(size, self.largest[0]) for size in self.idling},
             "idle": lambda: {size: self.idle(size) for size in self.idling},
             "micro": measure_micro,
         }
@@ -157,6 +158,14 @@ class Bench:
         arrivals = measure_arrivals({"lean": lean, "Hugo": hugo}, {"lean": trials, "Hugo": max(1, min(7, trials // 5))})
         few = max(1, trials // 4)
         return {**arrivals, **measure_arrivals({"defaults": self.built(size, "defaults")}, {"defaults": few})}
+
+    def bulk(self, size: int, more: int) -> dict[str, object]:
+        """Single records while many files come in."""
+        self.log(f"{size:,} records: {more:,} files come in at once")
+        folder = self.folder / f"bulk-{size}-{more}"
+        if not folder.exists():
+            write_records(range(size, size + more), folder)
+        return {"files": more, "lean": measure_bulk(self.built(size, "lean"), folder)}
 
     def idle(self, size: int) -> dict[str, float]:
         """The share of one core that an idle service uses, by site."""

@@ -10,7 +10,7 @@ import base64
 import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,8 +45,13 @@ class MadeRecord:
 
 def make_corpus(count: int, folder: Path) -> Path:
     """Writes the first `count` records below `folder` and returns `folder`."""
+    return write_records(range(count), folder)
+
+
+def write_records(numbers: Iterable[int], folder: Path) -> Path:
+    """Writes the records with these numbers below `folder` and returns `folder`."""
     made: set[Path] = set()
-    for record in make_records(count):
+    for record in map(make_record, numbers):
         target = folder / record.path
         if target.parent not in made:
             target.parent.mkdir(parents=True, exist_ok=True)

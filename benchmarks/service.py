@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +26,9 @@ START_S, ARRIVE_S = 3600.0, 300.0
 WARM_UP = 3
 NEW_FROM = 20_000_000
 REST_S = 15.0
+SINGLE_EACH_S, LOOK_S, QUIET_S = 3.0, 0.1, 5.0
+"""While a bulk comes in: how often a single record comes, how often feeds are looked at, and how long the bulk lasts at
+least."""
 
 numbers = count(NEW_FROM)
 
@@ -33,6 +39,14 @@ class Arrivals:
 
     seconds: list[float]
     peak_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """The seconds until each single record was served, and until all files of the bulk were published."""
+
+    singles: list[float]
+    whole_s: float
 
 
 class NotArrivedError(Exception):
@@ -54,6 +68,48 @@ def measure_arrivals(sites: Mapping[str, OurSite | HugoSite], trials: Mapping[st
             time.sleep(random.uniform(0.25, 0.5))
             seconds[name].append(arrival_s(sites[name]))
     return {name: Arrivals(taken, running[name].peak_mb) for name, taken in seconds.items()}
+
+
+def measure_bulk(site: OurSite, bulk: Path) -> Bulk:
+    """Copies the files of `bulk` into the records folder while the service runs, and adds a single record every few
+    seconds until everything is published. A single record counts from its rename until its feed has it over HTTP."""
+    waiting: dict[bytes, tuple[str, float]] = {}  # by link: the URL of its feed, and when it came
+    singles: list[float] = []
+    with watching({"bulk": site}):
+        started = added = time.perf_counter()
+        with subprocess.Popen(["cp", "-r", f"{bulk}/.", site.records]) as copying:
+            while (now := time.perf_counter()) < started + START_S:
+                is_over = copying.poll() is not None and now > started + QUIET_S and not site.unread_s()
+                if is_over and not waiting:
+                    return Bulk(singles, now - started)
+                if not is_over and now - added > SINGLE_EACH_S:
+                    added = now
+                    link, url = _add_single(site)
+                    waiting[link] = url, time.perf_counter()
+                for link, (url, since) in list(waiting.items()):
+                    if link in _get(url):
+                        singles.append(time.perf_counter() - since)
+                        del waiting[link]
+                time.sleep(LOOK_S)
+    raise NotArrivedError(f"{len(waiting)} records are not served after {START_S:.0f} s")
+
+
+def _add_single(site: OurSite) -> tuple[bytes, str]:
+    """Puts a new record into the folder; returns what shows it in a feed, and the URL of that."""
+    record = make_record(next(numbers), new_at=datetime.now(UTC))
+    arriving, target = site.folder / "arriving", site.records / record.path
+    arriving.write_text(record.text, encoding="utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(arriving, target)
+    return f"<link>{record.link}<".encode(), site.url_of(record.topics[0])
+
+
+def _get(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=ARRIVE_S) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError:
+        return b""  # a topic whose feed does not exist yet
 
 
 def measure_idle(site: OurSite, span_s: float) -> float:

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any
 
-from aggregator import ingest
+from aggregator import ingest, processes
 from aggregator.ingest import Batch, CheckStop, Outcome
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.settings import Source
@@ -19,6 +19,14 @@ _parse_file = ingest._parse_file
 def hang() -> None:
     """Some minutes of work in one call of C that holds the GIL and handles no signal."""
     pow(3, 1 << 34)
+
+
+def show_progress(times: int) -> int:
+    """Shows so many signs of progress, none of which is left out."""
+    processes.TELL_S = -1
+    for _ in range(times):
+        processes.PROGRESS.show()
+    return times
 
 
 def wait(raw: bytes, file: SourceFile, source: Source, digest: bytes, *context: Any) -> Record | Rejection:

@@ -20,6 +20,7 @@ from aggregator.output.journal import Journal
 from aggregator.output.manifest import OWN_FOLDER, Manifest, ManifestEntry, digest_of
 from aggregator.output.obstacles import Obstacles
 from aggregator.output.tree import Tree
+from aggregator.processes import PROGRESS
 
 SYNC_THREADS = 8
 """Parallel syncs, because the file system flushes several at a time."""
@@ -93,6 +94,7 @@ class Publication:
         return [feed for feed, target in self._targets.items() if all_dirty or self._is_dirty(feed, target)]
 
     def _is_dirty(self, feed: str, target: Target) -> bool:
+        PROGRESS.show()
         for path in target.paths:
             entry = self.files.get(path)
             if entry is None and path in OPTIONAL and self._is_file(path):
@@ -166,7 +168,8 @@ class Publication:
         if not self._staged:
             return
         with ThreadPoolExecutor(min(SYNC_THREADS, len(self._staged))) as pool:
-            list(pool.map(staging.sync, (staged.name for staged in self._staged)))
+            for _ in pool.map(staging.sync, (staged.name for staged in self._staged)):
+                PROGRESS.show()
         self._journal.begin(
             (staged.path, staged.entry) for staged in self._staged if staged.path not in self._before.files
         )
@@ -176,6 +179,7 @@ class Publication:
     def _place(self, staged: _Staged, staging: Tree) -> None:
         """Renames a document to its path. Skips it if another document of its folder failed, because what leaves a feed
         must be in its archive first."""
+        PROGRESS.show()
         path, feed = staged.path, staged.entry.feed
         if self.obstacles.has_failed(path):
             self._mark_unwritten(feed, path)
@@ -199,6 +203,7 @@ class Publication:
         """Deletes our files that no feed has, and folders that are empty afterwards."""
         expected = {path for target in self._targets.values() for path in target.paths}
         for path in sorted({*self.files, *self._journal.paths()} - expected):
+            PROGRESS.show()
             feed = self.files[path].feed if path in self.files else path
             try:
                 kind = self._tree.kind(path)

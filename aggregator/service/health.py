@@ -13,7 +13,7 @@ from typing import Any, Literal
 from aggregator import __version__
 from aggregator.problems import stamp
 
-CYCLE, LATE, STORE, WATCH, MONITOR, WEBSUB = "cycle", "late", "store", "watch", "monitor", "websub"
+CYCLE, HANG, LATE, STORE, WATCH, MONITOR, WEBSUB = "cycle", "hang", "late", "store", "watch", "monitor", "websub"
 """The parts of the service that can have a problem."""
 _log = logging.getLogger(__name__)
 

@@ -34,15 +34,14 @@ def watchdog_s() -> float | None:
     return int(limit) / 1_000_000 or None
 
 
-async def report(is_alive: Callable[[float], bool], status: Callable[[], str]) -> None:
+async def report(status: Callable[[], str]) -> None:
     """Says that the service is ready, then pings the watchdog until it is cancelled.
 
-    Runs in the event loop of the servers, so a ping proves that it works. There is none while `is_alive` is false: it
-    gets the seconds within which cycles must have shown a sign of life.
+    Runs in the event loop of the servers, so a ping proves that it works. A cycle that hangs is the matter of
+    `Deadline`.
     """
     limit_s = watchdog_s()
     notify("READY=1", f"STATUS={visible(status())}")
     while "NOTIFY_SOCKET" in os.environ:
         await asyncio.sleep(_STATUS_S if limit_s is None else limit_s / _PINGS)
-        ping = ["WATCHDOG=1"] if limit_s is not None and is_alive(limit_s) else []
-        notify(*ping, f"STATUS={visible(status())}")
+        notify(*([] if limit_s is None else ["WATCHDOG=1"]), f"STATUS={visible(status())}")

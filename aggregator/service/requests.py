@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import islice, zip_longest
 
-from aggregator.pipeline import Paths
+from aggregator.pipeline import NO_PATHS, Paths
+
+MAX_NAMED = 1000
+"""Most paths that wait. From there on everything is scanned, which costs no more; MAX_FIRST of the paths go first."""
+MAX_FIRST = 200
 
 
 class CycleRequests:
@@ -14,7 +19,7 @@ class CycleRequests:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._event = threading.Event()
-        self._paths: dict[str, set[str]] = {}
+        self._paths: dict[tuple[str, str], None] = {}  # of sources, in the order in which they were last named
         self._full_scan = False
         # On the monotonic clock, since when something is to be scanned: of what was added, and of what was taken.
         self._added_since: float | None = None
@@ -29,7 +34,12 @@ class CycleRequests:
             if self._added_since is None and (paths is None or paths):
                 self._added_since = time.monotonic()
             for source, source_paths in (paths or {}).items():
-                self._paths.setdefault(source, set()).update(source_paths)
+                for path in source_paths:
+                    self._paths.pop((source, path), None)
+                    self._paths[source, path] = None
+            if len(self._paths) > MAX_NAMED:
+                self._full_scan = True
+                self._paths = dict.fromkeys(_fair_share(self._paths, MAX_FIRST))
 
     def request(self, paths: Paths | None) -> None:
         """Requests a cycle that scans these paths; None is a full scan."""
@@ -45,14 +55,16 @@ class CycleRequests:
         self._event.wait(timeout_s)
         self._event.clear()
 
-    def take(self) -> Paths | None:
-        """Returns and clears the paths; None is a full scan."""
+    def take(self) -> tuple[Paths | None, Paths]:
+        """Returns and clears what to scan: the paths, or None and the paths that a full scan begins with."""
         with self._lock:
-            paths = None if self._full_scan else self._paths
-            self._paths, self._full_scan = {}, False
+            named: dict[str, list[str]] = {}
+            for source, path in _fair_share(self._paths, MAX_FIRST) if self._full_scan else self._paths:
+                named.setdefault(source, []).append(path)
+            is_full, self._paths, self._full_scan = self._full_scan, {}, False
             self._taken_since = self._taken_since or self._added_since
             self._added_since = None
-            return paths
+            return (None, named) if is_full else (named, NO_PATHS)
 
     def finish(self) -> None:
         """What was taken is published."""
@@ -63,3 +75,14 @@ class CycleRequests:
         """How many seconds ago the oldest change or scan was requested that is not published yet; 0 without one."""
         since = self._taken_since or self._added_since
         return 0.0 if since is None else time.monotonic() - since
+
+
+def _fair_share(paths: dict[tuple[str, str], None], most: int) -> list[tuple[str, str]]:
+    """At most so many of the paths, the oldest first. Folders take turns, each with its newest path: a bulk fills few
+    folders, and a single record is mostly in another, or came last."""
+    folders: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for source, path in reversed(paths):
+        folders.setdefault((source, path.rpartition("/")[0]), []).append((source, path))
+    turns = (path for turn in zip_longest(*folders.values()) for path in turn if path is not None)
+    chosen = set(islice(turns, most))
+    return [path for path in paths if path in chosen]

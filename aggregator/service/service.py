@@ -14,6 +14,7 @@ from aggregator.config import Config
 from aggregator.errors import crash_report
 from aggregator.serve.server import FeedsServer
 from aggregator.service.config_reload import LiveConfig
+from aggregator.service.deadline import Deadline
 from aggregator.service.health import Health
 from aggregator.service.metrics import CycleMetrics
 from aggregator.service.monitor import Monitor
@@ -61,6 +62,7 @@ class Service:
             publish=self._serve_published,
         )  # fmt: skip
         live = LiveConfig(config, path, os.environ, self._check_config)
+        self._deadline = Deadline(self._worker, health, stop)
         self._monitor = Monitor(live, store, self._worker, health, stop)
 
     def run(self, servers: Sequence[FeedsServer]) -> bool:
@@ -73,6 +75,7 @@ class Service:
         try:
             self._triggers.start_schedule()
             start_thread("monitor", self._monitor.run, self._stop.is_set)
+            start_thread("deadline", self._deadline.run, self._stop.is_set)
             start_thread("websub", self._pings.run, self._stop.is_set)
             stopped_at = self._serve(servers)
         finally:
@@ -90,10 +93,7 @@ class Service:
 
     def _serve(self, servers: Sequence[FeedsServer]) -> float:
         try:
-            stopped_at = run_servers(
-                servers, self._stop,
-                ends_on_hangup=self._on_hangup, is_alive=self._worker.is_alive, status=self._health.line,
-            )  # fmt: skip
+            stopped_at = run_servers(servers, self._stop, ends_on_hangup=self._on_hangup, status=self._health.line)
         except Exception as error:  # noqa: BLE001 - the process ends
             _log.error("HTTP died. %s", crash_report(error))
             end_process("nothing is served any more")

@@ -123,12 +123,11 @@ def run_servers(
     stop: threading.Event,
     *,
     ends_on_hangup: Callable[[], bool] = lambda: True,
-    is_alive: Callable[[float], bool] = lambda _within_s: True,
     status: Callable[[], str] = lambda: "serving",
 ) -> float:
     """Serves until SIGTERM, SIGINT, or a SIGHUP for which `ends_on_hangup` returns true; these set `stop`. Returns the
-    monotonic time of the signal. Does not serve if `stop` is already set. `is_alive` and `status` are what
-    `notify.report` needs.
+    monotonic time of the signal. Does not serve if `stop` is already set. `status` is for the
+    supervisor.
     """
     stopped_at = time.monotonic()
 
@@ -161,7 +160,7 @@ def run_servers(
             loop.add_signal_handler(HANGUP, lambda: end() if ends_on_hangup() else None)
         if stop.is_set():  # by a signal before the loop had its handlers
             return
-        reporting = asyncio.create_task(report(is_alive, status))
+        reporting = asyncio.create_task(report(status))
         try:
             await asyncio.gather(*map(serve, servers))
         finally:

@@ -41,7 +41,7 @@ GONE_S = 1.0
 CHECK_MS, POLL_MS = 1000, 300
 """Interval of checks that the folders are the same; and of polling where there are no notifications."""
 FULL_SCAN_FROM = 2000
-"""From this many changes a full scan is requested: it costs no more, and events may have been lost."""
+"""From this many changes a full scan is requested too, because events may have been lost."""
 RETRY_S, START_S = 2.0, 0.5
 AGAIN_S = 15.0
 """Shortest time until folders that could not be watched are tried again; longer if that is expensive."""
@@ -114,7 +114,9 @@ class FolderWatch:
             try:
                 folders = set[str]()
                 for changed in self._batches(notify, locators):
-                    paths = None if len(changed) > FULL_SCAN_FROM else _locate(changed | folders, locators)
+                    if len(changed) > FULL_SCAN_FROM:
+                        self._changed(None)
+                    paths = _locate(changed | folders, locators)
                     if paths is None or paths:
                         self._changed(paths)
                     # scan new folders again: changes before their watch began were not reported

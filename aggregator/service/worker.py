@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, cra
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.problems import place_problem
+from aggregator.processes import PROGRESS
 from aggregator.service.health import CYCLE, Health
 from aggregator.service.metrics import CycleMetrics
 from aggregator.service.requests import CycleRequests
@@ -67,7 +68,8 @@ class Worker:
         self._retry_s: float | None = None
         self._lease_lost = False
         self._accept_removals = False  # a request that a cycle has yet to fulfil
-        self._is_running = False
+        self._running = 0  # the number of the cycle that runs; 0 while none does
+        self._is_bulk = self._rest_waits = False  # the last cycle left files; it was only for what was named
 
     def activate(self, config: Config) -> None:
         """Stops the running cycle, keeping what it stored, and runs the next one with this config. From any thread."""
@@ -84,20 +86,24 @@ class Worker:
         self._clock_changed.set()
         self._requests.wake()
 
-    def is_alive(self, within_s: float) -> bool:
-        """Whether the worker waits for a request, or its cycle showed a sign of life within that time. From any
-        thread."""
-        return not self._is_running or time.monotonic() - self._pipeline.active_at < within_s
+    def progress(self) -> tuple[int, int] | None:
+        """Changes whenever the running cycle makes progress; None while none runs. From any thread."""
+        return (self._running, PROGRESS.count) if self._running else None
+
+    @property
+    def stage(self) -> str:
+        """The stage of the running cycle. From any thread."""
+        return self._pipeline.stages.current
 
     def run(self) -> None:
         """Runs cycles until the stop. A failed cycle is retried after a while even without a request."""
-        while True:
+        for number in itertools.count(1):
             self._requests.wait(self._retry_s)
             self._interrupted.clear()
             if self._stop.is_set():
                 return
             try:
-                self._pipeline.active_at, self._is_running = time.monotonic(), True
+                self._running = number
                 self._run_cycle()
             except StoppedError as stopped:
                 self._requests.add(None)  # its paths are lost, so scan everything
@@ -108,7 +114,7 @@ class Worker:
                     return
                 self._report_failure(error)
             finally:
-                self._is_running = False
+                self._running = 0
 
     def _run_cycle(self) -> None:
         if self._lease_lost:
@@ -121,14 +127,18 @@ class Worker:
             self._clock_changed.clear()
             self._triggers.restart_schedule()
         now = datetime.now(UTC)
-        paths = self._requests.take()  # before the scan: later changes belong to the next cycle
+        paths, first = self._requests.take()  # before the scan: later changes belong to the next cycle
         if accept := self._accept_removals or take_request(self._store):
             self._accept_removals, paths = True, None  # also in the next cycle, if this one fails
-        result = self._pipeline.run(now, accept_removals=accept, paths=paths)
-        self._accept_removals = False
+        # while a bulk is read, every other cycle is for what was named meanwhile
+        self._rest_waits = self._is_bulk and bool(first) and not self._rest_waits
+        result = self._pipeline.run(now, accept_removals=accept, paths=paths, first=first, rest_waits=self._rest_waits)
+        self._accept_removals, self._is_bulk = False, result.cut
         if result.published:
             self._publish(self._config)
-        self._note_scan(result, is_full=paths is None)
+        self._note_scan(result, is_full=paths is None and not result.cut)
+        if result.cut:
+            self._requests.request(None)
         self._schedule_next(now, result)
         self._log_result(result)
 
@@ -157,7 +167,8 @@ class Worker:
         is_success = result.published and self._complete
         self._metrics.count_cycle(result, is_success=is_success)
         if is_success:
-            self._requests.finish()
+            if not result.cut:
+                self._requests.finish()
             self._health.succeed(now, scheduled, LATE_S + 2 * result.seconds)
             if result.unwritten:
                 self._retry_soon({})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
@@ -23,10 +24,13 @@ RELEASE_BATCH = 2000
 UNDATED_STEP_US = 1_000_000
 
 
-def release_due(writer: Writer, source: Source, late: timedelta, *, is_first_scan: bool) -> Iterator[Step]:
+def release_due(
+    writer: Writer, source: Source, late: timedelta, *, is_first_scan: bool, bulk: tuple[int, int] | None = None
+) -> Iterator[Step]:
     """Releases the scheduled entries of a source whose time has come, in order of path.
 
-    `late` is `output.late`. Ends the first scan of a source, whose undated entries are ordered by path.
+    `late` is `output.late`. Ends the first scan of a source, whose undated entries are ordered by path. `bulk` is the
+    first entry of a bulk and when the bulk began, which is the time of its entries.
     """
     due = (
         entry.c.source == source.name,
@@ -40,7 +44,7 @@ def release_due(writer: Writer, source: Source, late: timedelta, *, is_first_sca
         with writer.read() as connection:
             rows = connection.execute(select(entry).where(*due).order_by(entry.c.path).limit(RELEASE_BATCH)).all()
         if rows:
-            yield partial(_release, writer=writer, rows=rows, late_us=span_us(late), undated=undated)
+            yield partial(_release, writer=writer, rows=rows, late_us=span_us(late), undated=undated, bulk=bulk)
     if is_first_scan:
         with writer.write() as connection:
             connection.execute(update(source_table).where(source_table.c.name == source.name).values(scanned=True))
@@ -59,9 +63,16 @@ def _undated_times(writer: Writer, source: Source) -> Iterator[int]:
 
 
 def _release(
-    connection: Connection, *, writer: Writer, rows: Sequence[AnyRow], late_us: int, undated: Iterator[int] | None
+    connection: Connection,
+    *,
+    writer: Writer,
+    rows: Sequence[AnyRow],
+    late_us: int,
+    undated: Iterator[int] | None,
+    bulk: tuple[int, int] | None,
 ) -> EntryChanges:
-    changes = [_released_values(row, writer.now, late_us, undated) for row in rows]
+    first, since = bulk or (math.inf, writer.now)
+    changes = [_released_values(row, writer.now if row.id < first else since, late_us, undated) for row in rows]
     update_entries(connection, changes)
     mark_links(connection, (row.lookup_key for row in rows))
     add_releases(connection, writer, [row.id for row in rows if row.released_at is not None])

@@ -59,6 +59,14 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
         writer.changed += len(pairs)
 
 
+def has_missing(connection: Connection, writer: Writer, source: Source) -> bool:
+    """Whether a file is missing that a new one may continue, or whose removal is not decided yet."""
+    since = writer.now - span_us(source.removal_grace)
+    waiting = select(file.c.path).where(*missing_files(source.name)).limit(1)
+    recent = _missing(source, since, file.c.path).limit(1)
+    return any(connection.execute(some).first() is not None for some in (waiting, recent))
+
+
 def _missing(source: Source, since: int, *columns: Any) -> Select[Any]:
     """Files that are missing since `since` or later, and have an entry."""
     return (

@@ -35,7 +35,7 @@ class Writer:
         self._connection: Connection | None = None
         self._transaction = ExitStack()
         with self.read() as connection:
-            self._next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
+            self.next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -95,8 +95,8 @@ class Writer:
 
     def new_entry_id(self) -> int:
         """The next key of an entry."""
-        self._next_entry += 1
-        return self._next_entry - 1
+        self.next_entry += 1
+        return self.next_entry - 1
 
 
 def open_site(store: Store, stated_id: str | None, default_id: str) -> str:

@@ -6,8 +6,10 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -325,3 +327,86 @@ cli.main()
     (shop.root / "wait").unlink()
     eventually(lambda: "resolved: no cycle has succeeded since" in service.log)
     eventually(lambda: service.health() == "ok")
+
+
+# a cycle that hangs
+
+HANG = """
+import time
+from pathlib import Path
+from aggregator.service import deadline
+deadline.HANG_S = {hang_s}
+{patch}
+cli.main()
+"""
+HANGS_IN = {
+    "ingest": """
+from aggregator import ingest
+real = ingest._read_file
+def read_file(source, folder, file):
+    while file.path == "hangs.md" and not Path("free").exists():
+        time.sleep(0.01)
+    return real(source, folder, file)
+ingest._read_file = read_file
+""",
+    "output": """
+from aggregator.output import publication
+real = publication.Publication._place_all
+def place_all(self, staging):
+    while Path("incoming/hangs.md").exists() and not Path("free").exists():
+        time.sleep(0.01)
+    real(self, staging)
+publication.Publication._place_all = place_all
+""",
+}
+
+
+def start_hanging(shop: Shop, stage: str, hang_s: float) -> Running:
+    service = shop.start(program=RUN + HANG.format(hang_s=hang_s, patch=HANGS_IN[stage]))
+    service.wait_until_done()
+    shop.record("hangs.md", "Hangs")
+    return service
+
+
+@pytest.mark.parametrize("stage", HANGS_IN)
+def test_a_cycle_that_hangs_is_reported_with_its_stage_until_it_goes_on(shop: Shop, stage: str) -> None:
+    service = start_hanging(shop, stage, hang_s=6)
+    reason = f"the cycle hangs in the stage {stage!r}: no progress for 0.1 minutes"
+    eventually(lambda: service.get("healthz").status == 503)
+    assert (service.health(), service.get("healthz").json()["reason"]) == ("failing", reason)
+    eventually(lambda: reason in shop.json("status")["problems"])
+    assert service.titles() == ["Story"], "what was published is served on"
+    (shop.root / "free").touch()
+    eventually(lambda: "Hangs" in service.titles())
+    eventually(lambda: f"INFO resolved: {reason}" in service.log)
+    assert service.get("healthz").status == 200
+
+
+def test_a_cycle_that_hangs_for_twice_as_long_ends_the_process(shop: Shop) -> None:
+    service = start_hanging(shop, "ingest", hang_s=0.6)
+    assert service.process.wait(20) == 1
+    line = "CRITICAL the cycle hangs in the stage 'ingest': no progress for 0.02 minutes; the service ends"
+    assert line in service.log
+    assert shop.run("build").returncode == 0
+    assert "Hangs" in shop.titles()
+
+
+def test_neither_long_work_nor_a_stopped_process_is_a_cycle_that_hangs(shop: Shop) -> None:
+    """Every file is a sign of progress."""
+    patch = """
+from aggregator import ingest
+real = ingest._parse_file
+def parse_file(raw, *rest):
+    time.sleep(0.2)
+    return real(raw, *rest)
+ingest._parse_file = parse_file
+"""
+    for number in range(20):
+        shop.record(f"{number}.md")
+    service = shop.start(program=RUN + HANG.format(hang_s=1, patch=patch))
+    service.process.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)  # longer than twice the deadline
+    service.process.send_signal(signal.SIGCONT)
+    service.wait_until_done()
+    assert "hangs" not in service.log
+    assert len(service.titles()) == 21

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -334,24 +335,40 @@ def test_systemd_is_told_when_the_service_is_ready_alive_and_stopping(
     assert "STOPPING=1" in supervisor.read()
 
 
-def test_the_watchdog_gets_no_ping_while_a_cycle_hangs(
+HANGING_HTTP = """
+import sys, time
+from pathlib import Path
+from aggregator import cli
+from aggregator.serve.app import FeedsApp
+real = FeedsApp.__call__
+async def call(self, scope, receive, send):
+    Path("hangs").touch()
+    while Path("hangs").exists():
+        time.sleep(0.01)
+    await real(self, scope, receive, send)
+FeedsApp.__call__ = call
+sys.argv[1:] = ["run"]
+cli.main()
+"""
+
+
+def test_the_watchdog_gets_no_ping_while_http_hangs(
     shop: Shop, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "400000")
-    patch = "while Path('hang').exists(): time.sleep(0.01)"
-    (shop.root / "hang").touch()
-    service = shop.start(program=PATCHED.format(patch=patch))
-
-    def pings_stopped() -> bool:
+    service = shop.start(program=HANGING_HTTP)
+    eventually(lambda: "WATCHDOG=1" in supervisor.read())
+    port = int(service.url.rpartition(":")[2].rstrip("/"))
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually((shop.root / "hangs").exists)
         supervisor.read()
         supervisor.lines.clear()
-        eventually(lambda: sum(line.startswith("STATUS=") for line in supervisor.read()) >= 3)
-        return "WATCHDOG=1" not in supervisor.lines
-
-    eventually(pings_stopped)
-    (shop.root / "hang").unlink()
-    eventually(lambda: "WATCHDOG=1" in supervisor.read())
-    service.end()
+        time.sleep(0.5)  # longer than between two pings
+        assert supervisor.read() == []
+        (shop.root / "hangs").unlink()
+        eventually(lambda: "WATCHDOG=1" in supervisor.read())
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_a_watchdog_for_another_process_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:

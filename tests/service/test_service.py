@@ -668,6 +668,64 @@ def set_clock(shop: Shop, hours: int) -> None:
     other.replace(shop.root / "hours")
 
 
+ONE_BY_ONE = """
+import sys, time
+from pathlib import Path
+from aggregator import cli
+from aggregator.service import worker
+real = worker.Worker._run_cycle
+def run_cycle(self):
+    with open("cycles", "a") as log:
+        log.write("begin\\n")
+        log.flush()
+        real(self)
+        while Path("wait").exists():
+            time.sleep(0.01)
+        log.write("end\\n")
+worker.Worker._run_cycle = run_cycle
+sys.argv[1:] = ["run"]
+cli.main()
+"""
+
+
+def test_what_is_asked_for_during_a_cycle_is_done_by_the_next_one(shop: Shop) -> None:
+    """By one, whatever asked how often."""
+    service = shop.start(program=ONE_BY_ONE)
+    service.wait_until_done()
+    (shop.root / "wait").touch()
+    shop.record("a.md", "A")
+    eventually(lambda: "A" in service.titles())
+    for number in range(5):
+        shop.record(f"b{number}.md", f"B{number}")
+        time.sleep(0.15)  # longer than the watch collects changes
+    before = (shop.root / "cycles").read_text().split()
+    (shop.root / "wait").unlink()
+    eventually(lambda: len(service.titles()) == 6)
+    cycles = (shop.root / "cycles").read_text().split()
+    assert cycles[: len(before)] == before
+    assert before[-1] == "begin"
+    assert cycles[len(before) : len(before) + 2] == ["end", "begin"]
+    assert len(cycles) <= len(before) + 3
+    assert all(begin == "begin" for begin in cycles[::2])
+    assert all(end == "end" for end in cycles[1::2])
+
+
+def test_runs_that_a_stopped_process_missed_are_caught_up_once(shop: Shop) -> None:
+    shop.configure(schedule='every = "1s"\nwatch = false')
+    shop.record("a.md", "A")
+    service = shop.start("run")
+    eventually(lambda: len(cycles_of(shop)) > 2)
+    service.process.send_signal(signal.SIGSTOP)
+    time.sleep(4.5)
+    before, resumed = len(cycles_of(shop)), time.time()
+    shop.record("b.md", "B")
+    service.process.send_signal(signal.SIGCONT)
+    eventually(lambda: "B" in service.titles())
+    eventually(lambda: len(cycles_of(shop)) > before + 2)
+    soon = [begun for begun in cycles_of(shop)[before:] if begun / 1e6 < resumed + 0.9]
+    assert len(soon) <= 2, "one for those that were missed, and the next that is due"
+
+
 # how it ends
 
 

@@ -22,6 +22,7 @@ from watchfiles._rust_notify import RustNotify
 from aggregator.paths import escape_name
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
+from aggregator.service import requests as requests_module
 from aggregator.service import watch
 from aggregator.service.requests import CycleRequests
 from aggregator.service.watch import FolderWatch
@@ -159,13 +160,27 @@ def test_a_change_maps_to_the_path_that_a_scan_would_use(tmp_path: Path, changed
 def test_requested_paths_are_taken_once_and_a_full_scan_covers_them() -> None:
     requests = CycleRequests()
     requests.add({"a": ["x"]})
-    requests.add({"a": ["y"], "b": ["z"]})
-    assert requests.take() == {"a": {"x", "y"}, "b": {"z"}}
-    assert requests.take() == {}
+    requests.add({"a": ["y", "x"], "b": ["z"]})
+    assert requests.take() == ({"a": ["y", "x"], "b": ["z"]}, {})
+    assert requests.take() == ({}, {})
     requests.add({"a": ["x"]})
     requests.add(None)
-    assert requests.take() is None
-    assert requests.take() == {}
+    assert requests.take() == (None, {"a": ["x"]}), "it begins with what was named"
+    assert requests.take() == ({}, {})
+
+
+def test_of_too_many_paths_each_folder_keeps_its_newest_and_the_rest_is_for_a_full_scan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests_module, "MAX_NAMED", 50)
+    monkeypatch.setattr(requests_module, "MAX_FIRST", 4)
+    requests = CycleRequests()
+    requests.add({"": [f"bulk/a/{number}.md" for number in range(30)], "s": ["single.md"]})
+    requests.add({"": [f"bulk/b/{number}.md" for number in range(30)]})
+    requests.add({"": ["late.md"]})
+    assert requests.take() == (None, {"s": ["single.md"], "": ["bulk/a/29.md", "bulk/b/29.md", "late.md"]})
+    requests.add({"": [f"bulk/{number}.md" for number in range(50)]})
+    assert requests.take() == ({"": [f"bulk/{number}.md" for number in range(50)]}, {}), "few enough"
 
 
 # watching
@@ -242,6 +257,7 @@ def test_many_changes_at_once_or_a_change_of_the_folder_itself_request_a_full_sc
     assert watched.next() == {"a.md"}
     watched.move_in("b.md", "c.md", "d.md", "e.md")
     assert watched.next() is None
+    assert watched.next() == {"b.md", "c.md", "d.md", "e.md"}, "they go first"
     watched.root.chmod(0o700)
     assert watched.next() is None
 

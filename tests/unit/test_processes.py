@@ -13,7 +13,7 @@ import pytest
 import slow
 
 from aggregator.errors import StoppedError
-from aggregator.processes import Worker, WorkerFailedError, WorkerLostError
+from aggregator.processes import PROGRESS, Worker, WorkerFailedError, WorkerLostError
 
 TESTS = Path(__file__).parent
 
@@ -64,6 +64,14 @@ def test_a_stop_ends_a_call_and_its_process_soon() -> None:
         assert not is_running(process)
         assert calls[2] - calls[0] < 2
         assert worker.call(len, "abc") == 3  # by a new process, which does not answer the call that was stopped
+
+
+def test_signs_of_progress_come_before_the_answer(worker: Worker) -> None:
+    before = PROGRESS.count
+    assert worker.call(slow.show_progress, 3) == 3
+    assert PROGRESS.count == before + 3
+    assert worker.call(len, "abc") == 3
+    assert PROGRESS.count == before + 3
 
 
 def test_only_the_class_of_an_error_is_returned(worker: Worker) -> None:

@@ -1,0 +1,127 @@
+"""The files of a source that a cycle reads: those that differ from what is stored, in batches, with their digests."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+
+from aggregator.index_files import affected_folder
+from aggregator.model import Rejection, SourceFile, Unchanged
+from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
+from aggregator.settings import Source
+from aggregator.stages import SCAN, StageClock
+from aggregator.store.entries import Outcome
+from aggregator.store.files import known_at, known_digests, known_files, mark_missing
+from aggregator.store.renames import has_missing
+from aggregator.store.session import Writer
+
+LOOKUP_BATCH = 500
+LEAST_READ = 1000
+"""Files that a cycle has read before it leaves the rest: more than none, so that the last cycle comes."""
+
+
+class Differences:
+    """Scans a source, or `paths` of it: yields the files to read, and stores on the way which ones are missing.
+
+    After the monotonic time `enough_at` it leaves the rest to the next cycle (docs/spec.md#bulks): not if a file is
+    missing, because each new one may be the same record. `count` is called with the number of files seen so far, or
+    None, at least once for each batch of the scan.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        source: Source,
+        paths: Collection[str] | None,
+        stages: StageClock,
+        count: Callable[[int | None], None],
+        enough_at: float | None,
+    ) -> None:
+        self._writer, self._source, self._paths, self._stages = writer, source, paths, stages
+        self._call_count, self._enough_at = count, enough_at
+        self.is_whole = paths is None
+        self.is_cut = False  # files are left
+        self.seen = 0  # files
+        self.unreadable: list[str] = []  # problems
+        self.affected: set[str] = set()  # folders whose index files changed, came or went
+        self._read = 0  # files that need not be read again
+        self._missing: list[str] = []
+
+    def note(self, outcomes: Iterable[Outcome]) -> None:
+        """Notes what the files that were read are."""
+        for outcome in outcomes:
+            if not isinstance(outcome, Unchanged):
+                is_settled = outcome.digest != b"" and not (isinstance(outcome, Rejection) and outcome.unfinished)
+                self._read += is_settled
+                self._add_affected(outcome.file.path)
+
+    def _add_affected(self, path: str) -> None:
+        """Adds the folder of an index file that is another or new."""
+        if (folder := affected_folder(self._source, path)) is not None:
+            self.affected.add(folder)
+
+    def files(self) -> Iterator[tuple[SourceFile, bytes | None]]:
+        """The files to read, each with the digest that is stored for it."""
+        differing = []
+        for item in self._stages.during(SCAN, self._scan(self._count)):
+            if isinstance(item, Differs):
+                differing.append(item)
+                if len(differing) == LOOKUP_BATCH:
+                    yield from self._with_digests(differing)
+                    differing = []
+                    if self._is_enough():
+                        self.is_cut = True
+                        return
+            elif isinstance(item, Missing):
+                self._missing.append(item.path)
+                self._add_affected(item.path)
+                if len(self._missing) >= LOOKUP_BATCH:
+                    self.store_missing()
+                    self._writer.commit()  # the scan may take long
+            elif isinstance(item, Unreadable):
+                place = os.path.join(self._source.root, item.path)
+                self.unreadable.append(f"{place}: cannot be read: {item.reason} (its records stay as they are)")
+        yield from self._with_digests(differing)
+
+    def _is_enough(self) -> bool:
+        if self._enough_at is None or self._read < LEAST_READ or time.monotonic() < self._enough_at:
+            return False
+        if self.can_wait():
+            return True
+        self._enough_at = None  # asked once
+        return False
+
+    def can_wait(self) -> bool:
+        """Whether the next cycle may find what is left without any difference: no file is missing now, so no new one
+        that was read before is a renamed one."""
+        with self._writer.read() as connection:
+            if self._missing or has_missing(connection, self._writer, self._source):
+                return False
+        self._writer.commit()
+        try:
+            found = self._scan(lambda _: self._call_count(None))
+            return not any(isinstance(item, Missing) for item in self._stages.during(SCAN, found))
+        except FolderError:
+            return False
+
+    def _scan(self, count: Callable[[int], None]) -> Iterator[Differs | Missing | Unreadable]:
+        if self._paths is None:
+            return scan_folder(self._source, known_files(self._writer, self._source), count)
+        return scan_paths(self._source, self._paths, partial(known_at, self._writer, self._source), count)
+
+    def _with_digests(self, differing: list[Differs]) -> Iterator[tuple[SourceFile, bytes | None]]:
+        paths = [item.file.path for item in differing if item.known]
+        digests = known_digests(self._writer, self._source, paths) if paths else {}
+        return ((item.file, digests.get(item.file.path)) for item in differing)
+
+    def store_missing(self) -> None:
+        """Stores the missing files that were found since the last call."""
+        if self._missing:
+            mark_missing(self._writer, self._source, self._missing)
+            self._missing.clear()
+
+    def _count(self, files: int) -> None:
+        self.seen += files
+        self._call_count(self.seen)
