@@ -20,7 +20,6 @@ _UNSUPPORTED = {
     ("site", "stylesheet"): _REMOVE,
     ("site", "feed_title"): _REMOVE,
     ("output", "remote_media"): _REMOVE,
-    ("serve", "cache"): _REMOVE,
     ("ingest", "dask"): _REMOVE,
 }
 """Keys of docs/spec.md without code, each with a hint."""

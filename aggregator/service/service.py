@@ -109,7 +109,7 @@ class Service:
         if config is self._served_config:
             reload_snapshot(self.app, config)
         else:
-            self.app.state = load_state(config, self.app.state.snapshot)
+            self.app.state = load_state(config, self.app.state)
             self._served_config = config
         self._update_ready()
         self._pings.wake(config.site_facts())

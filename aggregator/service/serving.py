@@ -19,7 +19,8 @@ from aggregator.config import Config
 from aggregator.errors import crash_report
 from aggregator.links import is_loopback
 from aggregator.serve.app import FeedsApp, Probe, ServedState, hub_links, make_state
-from aggregator.serve.files import Snapshot, load_snapshot
+from aggregator.serve.bodies import Bodies
+from aggregator.serve.files import load_snapshot
 from aggregator.serve.server import FeedsServer, bind_socket, make_server
 from aggregator.service.metrics import HttpMetrics
 from aggregator.service.notify import notify, report
@@ -88,13 +89,15 @@ def make_app(config: Config, health: Probe, ready: Probe) -> FeedsApp:
     return FeedsApp(load_state(config), health=health, ready=ready)
 
 
-def load_state(config: Config, previous: Snapshot | None = None) -> ServedState:
-    """What is served by this config. Files of `previous` are reused. Caches may keep responses for half the time
-    between two cycles."""
+def load_state(config: Config, previous: ServedState | None = None) -> ServedState:
+    """What is served by this config. Files of `previous`, and what is in memory of them, are reused. Caches may keep
+    responses for half the time between two cycles."""
     redirects = config.redirects()
     half = config.schedule.every // timedelta(seconds=2) if config.schedule.every else 60
+    bodies = previous.bodies if previous else Bodies(config.serve.cache)
     return make_state(
-        load_snapshot(config.output.path, previous),
+        load_snapshot(config.output.path, previous.snapshot if previous else None, bodies),
+        bodies=bodies,
         folder=config.output.path,
         max_age_s=max(15, min(300, half)),
         moved=redirects.urls,
@@ -105,7 +108,7 @@ def load_state(config: Config, previous: Snapshot | None = None) -> ServedState:
 
 def reload_snapshot(app: FeedsApp, config: Config) -> None:
     """Serves what the manifest of the output folder names now."""
-    snapshot = load_snapshot(config.output.path, app.state.snapshot)
+    snapshot = load_snapshot(config.output.path, app.state.snapshot, app.state.bodies)
     if snapshot is not app.state.snapshot:
         app.state = replace(app.state, snapshot=snapshot, links=hub_links(snapshot, config.site_facts()))
 
