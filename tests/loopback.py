@@ -47,7 +47,7 @@ def fine() -> tuple[bool, dict[str, Any]]:
 
 
 def make_app(folder: Path | None, **options: Any) -> FeedsApp:
-    snapshot = load_snapshot(folder, None) if folder else EMPTY_SNAPSHOT
+    snapshot = load_snapshot(folder, None, options.get("bodies")) if folder else EMPTY_SNAPSHOT
     probes = {name: options.pop(name, fine) for name in ("health", "ready")}
     return FeedsApp(make_state(snapshot, **{"folder": folder, "max_age_s": 30} | options), **probes)
 
