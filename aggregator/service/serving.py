@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,9 @@ from aggregator.service.process import start_thread, watch_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+_SWITCH_S = 0.0005
+"""How long another thread may run Python code while requests wait. With Python's 5 ms, a cycle leaves a quarter of the
+responses per second that it leaves with this. Without requests it makes no difference."""
 _log = logging.getLogger(__name__)
 
 
@@ -133,6 +137,7 @@ def run_servers(
     `notify.report` needs.
     """
     stopped_at = time.monotonic()
+    sys.setswitchinterval(_SWITCH_S)
 
     def exit_all() -> None:
         for server in servers:
