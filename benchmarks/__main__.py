@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.builds import Site, count_entries, measure_builds, measure_cold
 from benchmarks.corpus import make_corpus, write_records
+from benchmarks.load import find_missing, measure_load
 from benchmarks.machine import describe_machine
 from benchmarks.micro import measure_micro
 from benchmarks.processes import ROOT, run_measured
@@ -28,11 +29,12 @@ from benchmarks.service import measure_arrivals, measure_bulk, measure_idle
 from benchmarks.sites import DEFAULTS, LEAN, HugoSite, OurSite
 from benchmarks.stages import profile_build
 
-CASES = ("builds", "stages", "quiet", "arrivals", "bulk", "idle", "micro")
+CASES = ("builds", "stages", "quiet", "arrivals", "bulk", "idle", "load", "micro")
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000
 """From this size on Hugo is not measured: it would need tens of GB."""
 IDLE_SIZE, IDLE_S = 10_000, 60.0
+LOAD_SIZE = 10_000
 TRIALS = 200
 STAGE_SIZES = (1_000, 10_000)
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -109,6 +111,7 @@ class Bench:
             "arrivals": lambda: {size: self.arrivals(size) for size in self.largest},
             "bulk": lambda: {size: self.bulk(size, self.largest[0]) for size in self.idling},
             "idle": lambda: {size: self.idle(size) for size in self.idling},
+            "load": self.load,
             "micro": measure_micro,
         }
         figures |= {case: measures[case]() for case in CASES if case in options.cases}
@@ -171,6 +174,17 @@ class Bench:
         """The share of one core that an idle service uses, by site."""
         self.log(f"{size:,} records: nothing to do for {self.options.idle:g} s")
         return {name: measure_idle(self.built(size, name), self.options.idle) for name in ("lean", "defaults")}
+
+    def load(self) -> dict[str, object]:
+        """Our service and nginx under load, or the packages that are missing."""
+        if missing := find_missing():
+            self.log(f"load is not measured without {' and '.join(missing)}: apt-get install {' '.join(missing)}")
+            return {"missing": missing}
+        size = min(LOAD_SIZE, self.options.sizes[-1])
+        self.log(f"{size:,} records: HTTP under load, in turn with nginx")
+        site = OurSite(self.folder / f"load-{size}", self.records(size, "load"), LEAN, port=free_port())
+        run_measured(site.build_command())
+        return {str(size): measure_load(site, size, free_port(), self.options.rounds or 5)}
 
     # what is measured
 

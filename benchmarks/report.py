@@ -19,6 +19,9 @@ COLD = {"1000": 2.0, "10000": 0.5, "100000": 0.3}
 LESS_MEMORY = ("10000", "100000")
 ARRIVES_S, ARRIVES_P95_S, ARRIVES_RATIO = 0.050, 0.150, 1 / 50
 QUIET_RATIO, IDLE_SHARE = 2.0, 0.005
+TO_NGINX = {"200": 0.62, "304": 0.33}
+"""The smallest ratio to the requests that nginx answers per second."""
+IN_CYCLE, GROWTH = 0.5, 1.05
 LARGE, MILLION = "100000", "1000000"
 MILLION_MB, MILLION_QUIET_S = 400, 10
 OURS = ("lean", "defaults")
@@ -74,7 +77,14 @@ def render_report(figures: Figures) -> str:
 def list_goals(figures: Figures) -> list[Goal]:
     """Every goal with the figures of this run."""
     idle = _goal("idle service, watching", "≤ 0.5 % of one core", lambda name: _idle(figures, name))
-    goals = (_cold_goals(figures), _quiet_goals(figures), _arrival_goals(figures), _million_goals(figures), [idle])
+    goals = (
+        _cold_goals(figures),
+        _quiet_goals(figures),
+        _arrival_goals(figures),
+        _million_goals(figures),
+        [idle],
+        _load_goals(figures),
+    )
     return list(chain.from_iterable(goals))
 
 
@@ -151,6 +161,35 @@ def _million_goals(figures: Figures) -> list[Goal]:
         _goal("1,000,000 records, nothing changed", "≤ 10 s", quiet),
         *_arrival_goals(figures, MILLION),
     ]
+
+
+def _load_goals(figures: Figures) -> list[Goal]:
+    def lean(name: str) -> Figures:
+        if name != "lean":  # what is served is the same
+            raise KeyError(name)
+        load: Figures = figures["load"]["10000"]
+        return load
+
+    goals = []
+    for kind, least in TO_NGINX.items():
+
+        def rate(name: str, kind: str = kind, least: float = least) -> Reached:
+            rates = lean(name)["rates"][kind]
+            ratio = rates["ours"]["per_s"] / rates["nginx"]["per_s"]
+            return Reached(times_text(ratio), ratio >= least)
+
+        def in_cycle(name: str, kind: str = kind) -> Reached:
+            ratio = lean(name)["in_cycle"][kind]["per_s"] / lean(name)["rates"][kind]["ours"]["per_s"]
+            return Reached(times_text(ratio), ratio >= IN_CYCLE)
+
+        goals.append(_goal(f"{kind}s per second", f"≥ {least:g} × nginx", rate))
+        goals.append(_goal(f"{kind}s per second while 10,000 changed records are read", "half of that", in_cycle))
+
+    def growth(name: str) -> Reached:
+        first, last = lean(name)["first_mb"], lean(name)["last_mb"]
+        return Reached(f"{first:.0f} MB, then {last:.0f} MB", last <= first * GROWTH)
+
+    return [*goals, _goal("1,000 connections for a minute", "≤ 5 % more memory than after a second", growth)]
 
 
 def _idle(figures: Figures, name: str) -> Reached:

@@ -38,7 +38,8 @@ class OurSite:
     """Our site over the records. `output` is the text of the `[output]` table, `options` more tables of the config."""
 
     def __init__(self, folder: Path, records: Path, output: str, *, options: str = "", port: int = 8000) -> None:
-        self.folder, self.records, self.log, self._port = folder, records, folder / "log.txt", port
+        self.folder, self.records, self.log, self.port = folder, records, folder / "log.txt", port
+        self.output = folder / "output"
         self.config = folder / "config" / "aggregator.toml"
         self.config.parent.mkdir(parents=True, exist_ok=True)
         text = _CONFIG.format(records=records, output=output, port=port)
@@ -75,7 +76,7 @@ class OurSite:
     def is_ready(self) -> bool:
         """Whether the service has finished its first cycle."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

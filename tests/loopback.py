@@ -50,7 +50,7 @@ def fine() -> tuple[bool, dict[str, Any]]:
 
 
 def make_app(folder: Path | None, **options: Any) -> FeedsApp:
-    snapshot = load_snapshot(folder, None) if folder else EMPTY_SNAPSHOT
+    snapshot = load_snapshot(folder, None, options.get("bodies")) if folder else EMPTY_SNAPSHOT
     probes = {name: options.pop(name, fine) for name in ("health", "ready")}
     facts = {"folder": folder, "max_age_s": 30, "site": SITE, "options": OPTIONS}
     return FeedsApp(make_state(snapshot, **facts | options), **probes)

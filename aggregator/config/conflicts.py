@@ -17,7 +17,6 @@ from aggregator.slugs import RESERVED_SLUGS
 
 _REMOVE = "remove the line"
 _UNSUPPORTED = {
-    ("serve", "cache"): _REMOVE,
     ("ingest", "dask"): _REMOVE,
 }
 """Keys of docs/spec.md without code, each with a hint."""

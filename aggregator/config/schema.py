@@ -304,6 +304,7 @@ class ServeTable(Table):
 
     host: Text = _key("127.0.0.1", "Host name or IP address to listen on")
     port: Port = _key(8000, "Port to listen on; 0 takes a free one")
+    cache: Size = _key("256MB", "Memory for documents; the rest is read from the disk")
     admin_port: Annotated[int, Field(ge=1, le=65535)] | None = _key(
         None, "Port of /status and /metrics on 127.0.0.1", 8001
     )

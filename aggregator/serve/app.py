@@ -19,9 +19,10 @@ from urllib.parse import quote
 
 from aggregator.documents import content_security_policy
 from aggregator.errors import crash_report
+from aggregator.serve.bodies import Bodies, Headers
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
-from aggregator.serve.files import CORS, NOSNIFF, Headers, ServedFile, Snapshot, is_shared, read_from_disk
+from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, read_body, read_from_disk
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
 Scope = MutableMapping[str, Any]
@@ -60,6 +61,8 @@ _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 _NOTHING = b"There is nothing at this URL.\n"
 # Of a feed that somebody opens in a browser: browsers show the types of feeds as plain text, without the stylesheet.
 _READABLE = (b"content-type", b"text/xml; charset=utf-8")
+_UNREADABLE = b"This cannot be read at the moment.\n"
+_RETRY = (b"retry-after", b"10")
 _NO_STORE = (b"cache-control", b"no-store")
 # Fetch standard, "CORS-preflight": browsers send one before a request with validators.
 _PREFLIGHT: Headers = (
@@ -79,7 +82,9 @@ class ServedState:
     """Everything that responses depend on. The app swaps it as a whole, so a request never sees half of a change."""
 
     snapshot: Snapshot
-    # Where files that are not in the snapshot are read from; None: nowhere.
+    # What is in memory of its files.
+    bodies: Bodies
+    # Where other files, and bodies that are not in memory, are read from; None: nowhere.
     folder: Path | None
     # `Cache-Control` of responses that caches may keep.
     caching: Headers
@@ -100,6 +105,7 @@ def make_state(
     *,
     folder: Path | None,
     max_age_s: int,
+    bodies: Bodies | None = None,
     moved: Mapping[str, str] | None = None,
     moved_folders: Mapping[str, str] | None = None,
     site: Site | None = None,
@@ -112,6 +118,7 @@ def make_state(
     """
     return ServedState(
         snapshot=snapshot,
+        bodies=bodies or Bodies(),
         folder=folder,
         caching=((b"cache-control", b"public, max-age=%d" % max_age_s),),
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in (moved or {}).items()},
@@ -160,6 +167,10 @@ class Application(ABC):
     def __init__(self) -> None:
         self.responses: Counter[int] = Counter()
 
+    def respond_at_once(self, _scope: Scope) -> Response | None:
+        """The response, if it needs no thread. The caller sends and counts it."""
+        return None
+
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         try:
             status, headers, body = await self._respond(scope)
@@ -201,6 +212,7 @@ class FeedsApp(Application):
         self._searcher = searcher
         self.private: dict[str, Page] = {}
         self.shows_private = False
+        self._readings: dict[tuple[ServedFile, bool], asyncio.Task[ServedFile | None]] = {}
         self._probes = {"/healthz": _probe_page(health), "/readyz": _probe_page(ready)}
 
     def admin_app(self) -> AdminApp:
@@ -208,55 +220,80 @@ class FeedsApp(Application):
         home = {"/": self.private["/status"]} if "/status" in self.private else {}
         return AdminApp(self._probes | self.private | home)
 
-    async def _respond(self, scope: Scope) -> Response:
+    def respond_at_once(self, scope: Scope) -> Response | None:
+        """The response for a published file whose body is in memory, or a redirect."""
         state, path = self.state, scope["path"]
         if scope["method"] not in ("GET", "HEAD"):
             return _respond_to_other_method(scope["method"], path)
-        raw_path = scope["raw_path"]
-        if b"%" in raw_path and _FORBIDDEN_ESCAPE.search(raw_path):
-            return await _respond_with_error(404, scope, state, _NO_STORE)
+        if _is_forbidden(scope):
+            return None
         if (location := _find_redirect(state, path)) is not None:
             return _redirect(scope, location, state)
-        file = state.snapshot.files.get(path)
-        if file is None:
-            if self._searcher is not None and path in self._searcher.paths():
-                return await self._respond_to_search(scope, state, self._searcher)
-            return await self._respond_without_file(scope, state)
-        return await _respond_with_file(scope, file, state)
+        if (file := state.snapshot.files.get(path)) is not None:
+            return _respond_with_file(scope, file, state)
+        return _redirect(scope, _location(path, f"{path[1:]}/"), state) if path in state.snapshot.folders else None
 
-    async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response:
-        query = scope["query_string"]
-        answer = await asyncio.to_thread(searcher.answer, scope["path"], query, state.snapshot.stamp)
-        if answer.file is None:
-            return _page(answer.status, _TEXT, f"{answer.text}\n".encode(), CORS, _NO_STORE)
-        status, headers, body = await _respond_with_file(scope, answer.file, state)
-        return (status if answer.status == 200 else answer.status), headers, body
-
-    async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:
-        """The response for a path that is not in the snapshot."""
-        path = scope["path"]
-        if path in state.snapshot.folders:
-            return _redirect(scope, _location(path, f"{path[1:]}/"), state)
+    async def _respond(self, scope: Scope) -> Response:
+        if (response := self.respond_at_once(scope)) is not None:
+            return response
+        state, path = self.state, scope["path"]
+        if _is_forbidden(scope):
+            return await _respond_with_error(404, scope, state, _NO_STORE)
+        if (file := state.snapshot.files.get(path)) is not None:
+            whole = await self._whole(file, state, packed=_takes_gzip(scope) and file.compressible)
+            response = _respond_with_file(scope, whole, state) if whole else None
+            return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
+        if self._searcher is not None and path in self._searcher.paths():
+            return await _respond_to_search(scope, state, self._searcher)
         if path in state.snapshot.removed:
             return await _respond_with_error(410, scope, state, *((CORS,) if is_shared(path) else ()), *state.caching)
+        return await self._respond_without_file(scope, state)
+
+    async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:
+        """The response for a path that is not in the snapshot and never was."""
+        path = scope["path"]
         if page := self._probes.get(path):
             return await _respond_with_page(page)
-        if (
-            self.shows_private
-            and (page := self.private.get(path))
-            and is_direct(scope["headers"], scope["http_version"])
-        ):
-            return await _respond_with_page(page)
+        private = self.private.get(path) if self.shows_private else None
+        if private and is_direct(scope["headers"], scope["http_version"]):
+            return await _respond_with_page(private)
+        response = None
         if state.folder is not None and path.startswith("/"):
             name = path[1:] if path[-1] != "/" else f"{path[1:]}index.html"
-            file = await asyncio.to_thread(read_from_disk, state.folder, name)
-            if file is not None:
-                return await _respond_with_file(scope, file, state)
-        return await _respond_with_error(404, scope, state, _NO_STORE)
+            whole = await asyncio.to_thread(read_from_disk, state.folder, name, packed=_takes_gzip(scope))
+            response = _respond_with_file(scope, whole, state) if whole else None
+        return response or await _respond_with_error(404, scope, state, _NO_STORE)
+
+    async def _whole(self, file: ServedFile, state: ServedState, *, packed: bool) -> ServedFile | None:
+        """What `read_body` returns. Requests for the same body share one reading."""
+        key = file, packed
+        if (reading := self._readings.get(key)) is None:
+            reading = asyncio.ensure_future(
+                asyncio.to_thread(read_body, state.folder, file, state.bodies, packed=packed)
+            )
+            self._readings[key] = reading
+            reading.add_done_callback(lambda _: self._readings.pop(key))
+        return await asyncio.shield(reading)
 
 
-async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Response:
-    """200 or 304. If-None-Match takes precedence over If-Modified-Since (RFC 9110 section 13.2.2)."""
+async def _respond_to_search(scope: Scope, state: ServedState, searcher: Searcher) -> Response:
+    answer = await asyncio.to_thread(searcher.answer, scope["path"], scope["query_string"], state.snapshot.stamp)
+    response = _respond_with_file(scope, answer.file, state) if answer.file is not None else None
+    if response is None:
+        return _page(answer.status, _TEXT, f"{answer.text}\n".encode(), CORS, _NO_STORE)
+    status, headers, body = response
+    return (status if answer.status == 200 else answer.status), headers, body
+
+
+def _is_forbidden(scope: Scope) -> bool:
+    """Whether the URL has an escape that no path of a file has."""
+    raw_path = scope["raw_path"]
+    return b"%" in raw_path and _FORBIDDEN_ESCAPE.search(raw_path) is not None
+
+
+def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Response | None:
+    """200 or 304; None if that takes a body that is not in memory. If-None-Match takes precedence over
+    If-Modified-Since (RFC 9110 section 13.2.2)."""
     encodings = tags = since = destination = b""
     for name, value in scope["headers"]:
         if name == b"accept-encoding":
@@ -267,23 +304,35 @@ async def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState)
             since = since + b"," + value if since else value
         elif name == b"sec-fetch-dest":
             destination = value
-    variant = file.identity
-    if file.compressible and encodings and prefers_gzip(encodings):
-        variant = file.gzip if file.gzip is not None else await asyncio.to_thread(file.compress)
+    packed = file.compressible and bool(encodings) and prefers_gzip(encodings)
     dated = file.has_date(time())
-    date = file.date if dated else ()
-    more = date + (state.page if file.is_page else state.links.get(scope["path"], ())) + state.caching
+    more = (file.date if dated else ()) + (state.page if file.is_page else state.links.get(scope["path"], ()))
+    more += state.caching
     # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding gets
     # the whole file once, because a 304 would name an ETag that it does not have.
+    etag = file.etag(packed=packed)
     if tags:
-        unchanged = matches_etag(tags, variant.etag)
+        unchanged = matches_etag(tags, etag)
     else:
         unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
-        return 304, variant.unchanged + more, b""
+        return 304, file.unchanged(etag) + more, b""
+    variant = file.gzip if packed else file.identity
+    if variant is None:
+        return None
+    variant.is_used = True
     if destination == b"document" and file.is_feed:
-        return 200, (_READABLE, *variant.ok[1:], *more), variant.body
-    return 200, variant.ok + more, variant.body
+        return 200, (_READABLE, *variant.headers[1:], *more), variant.body
+    return 200, variant.headers + more, variant.body
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    return prefers_gzip(_field(scope, b"accept-encoding"))
+
+
+def _field(scope: Scope, name: bytes) -> bytes:
+    """The value of a header field; its lines are one list (RFC 9110 section 5.3)."""
+    return b",".join(value for key, value in scope["headers"] if key == name)
 
 
 def _probe_page(probe: Probe) -> Page:

@@ -1,10 +1,11 @@
 """The listening socket and the server; the only module that imports uvicorn.
 
 uvicorn limits neither the size of a request head (with httptools) nor the time to send one, and counts connections only
-when a request is complete. `_Connection` does that where bytes arrive, and for this overrides private members:
-`HttpToolsProtocol` with its callbacks, `cycle`, `parser`, `server_state` and `_unsupported_upgrade_warning`, and
-`Server.main_loop`. uvicorn options for head size, head timeout, idle timeout and tick interval would replace all of it.
-Its `timeout_keep_alive` limits only the time between two requests.
+when a request is complete. `_Connection` does that where bytes arrive, and sends most responses without a task. For
+this it overrides private members: `HttpToolsProtocol` with its callbacks, `cycle`, `flow`, `parser`, `pipeline`,
+`server_state`, `_start_asgi_task` and `_unsupported_upgrade_warning`, and `Server.main_loop`. uvicorn options for head
+size, head timeout, idle timeout and tick interval would replace the limits. Its `timeout_keep_alive` limits only the
+time between two requests.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.app import Application
@@ -84,9 +85,9 @@ class _Connections:
 class _Connection(HttpToolsProtocol):
     """One connection. Its requests have a deadline, a limited head, and exactly one Host."""
 
-    def __init__(self, connections: _Connections, **options: Any) -> None:
+    def __init__(self, application: Application, connections: _Connections, **options: Any) -> None:
         super().__init__(**options)
-        self._all = connections
+        self._application, self._all = application, connections
         self._bytes = 0  # received of the current message
         self._in_head, self._has_ended_head = True, False
         self._is_too_large = self._refused = False
@@ -149,6 +150,32 @@ class _Connection(HttpToolsProtocol):
             self.url = _origin_form(self.url)
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Sends a response that needs no thread at once. The task and the two messages of ASGI would take more CPU time
+        than everything else."""
+        response = None
+        if not self.pipeline and not self.flow.write_paused:  # else each response would start the next, ever deeper
+            try:
+                response = self._application.respond_at_once(cycle.scope)  # type: ignore[arg-type]
+            except Exception:  # noqa: BLE001 - the task meets the same error and logs it
+                response = None
+        if response is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        status, headers, body = response
+        self._application.responses[status] += 1
+        fields = [*self.server_state.default_headers, *headers]
+        if not cycle.keep_alive:
+            fields.append((b"connection", b"close"))
+        self.transport.write(STATUS_LINE[status] + b"\r\n".join(map(b": ".join, fields)) + b"\r\n\r\n")
+        if body and cycle.scope["method"] != "HEAD":
+            self.transport.write(body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.on_response = _ignore  # else the connection and the cycle would keep each other in memory
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
     def on_response_complete(self) -> None:
         self._all.renew(self, self.loop.time())
         super().on_response_complete()
@@ -169,6 +196,10 @@ class _Connection(HttpToolsProtocol):
         fields = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[431] + date + fields % len(text) + text)
         self.transport.write_eof()
+
+
+def _ignore() -> None:
+    pass
 
 
 def _origin_form(target: bytes) -> bytes:
@@ -235,7 +266,7 @@ def make_server(app: Application, sock: socket.socket) -> FeedsServer:
     config = uvicorn.Config(
         app,
         interface="asgi3",
-        http=partial(_Connection, connections),  # type: ignore[arg-type] # typed as a class, but only called
+        http=partial(_Connection, app, connections),  # type: ignore[arg-type] # typed as a class, but only called
         loop="auto",  # uvloop where it is installed
         ws="none",
         lifespan="off",

@@ -17,7 +17,7 @@ from aggregator.feeds.window import FeedLoader
 from aggregator.ids import IdMint
 from aggregator.model import Document, Feed
 from aggregator.serve.app import Answer
-from aggregator.serve.files import ServedFile
+from aggregator.serve.files import ServedFile, make_file
 from aggregator.settings import FILE_NAMES
 from aggregator.store.database import Store
 
@@ -85,7 +85,7 @@ class Search:
             with self._store.read() as connection:
                 found = search(connection, self._loader, query)
         document = self._page(path, text, problem, found) if name == PAGE else self._feed(name, text, found)
-        file = ServedFile(document.path, document.body, 0, may_vary=True, replaces=True)
+        file = make_file(document.path, document.body)
         return Answer(400 if problem else 200, file)
 
     def _feed(self, name: str, text: str, found: Found) -> Document:
@@ -125,10 +125,14 @@ class Search:
         with self._lock:
             before = self._cache.pop(key, None)
             self._cache[key] = (published, file)
-            self._cached_bytes += len(file.identity.body) - (len(before[1].identity.body) if before else 0)
+            self._cached_bytes += _size(file) - (_size(before[1]) if before else 0)
             while self._cached_bytes > MAX_CACHED_BYTES:
                 _, (_, dropped) = self._cache.popitem(last=False)
-                self._cached_bytes -= len(dropped.identity.body)
+                self._cached_bytes -= _size(dropped)
+
+
+def _size(file: ServedFile) -> int:
+    return sum(variant.size for variant in file.held())
 
 
 def _reach(found: Found) -> str:

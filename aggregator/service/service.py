@@ -113,7 +113,7 @@ class Service:
         if config is self._served_config:
             reload_snapshot(self.app, config)
         else:
-            self.app.state = load_state(config, self.app.state.snapshot)
+            self.app.state = load_state(config, self.app.state, has_search=True)
             self._served_config = config
             self._search.activate(config)
         self._update_ready()

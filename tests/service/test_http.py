@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from loopback import OPTIONS, RSS, WRITTEN, digest, make_app, publish, running, write
 
 from aggregator.errors import AggregatorError
+from aggregator.serve.bodies import Bodies
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot, read_from_disk
 from aggregator.serve.server import bind_socket, make_server
@@ -444,7 +445,7 @@ def test_a_file_that_leaves_the_manifest_leaves_the_snapshot(own: Path) -> None:
 def test_the_etag_comes_from_the_bytes_not_from_the_manifest(own: Path) -> None:
     write(own / "a/rss.xml", b"newer than the manifest")
     file = load_snapshot(own, None).files["/a/rss.xml"]
-    assert file.identity.etag == f'"{digest(b"newer than the manifest")}"'.encode()
+    assert file.etag() == f'"{digest(b"newer than the manifest")}"'.encode()
 
 
 @pytest.mark.parametrize(
@@ -480,8 +481,10 @@ def test_a_manifest_cannot_name_a_file_outside_the_folder(tmp_path: Path) -> Non
     assert set(load_snapshot(tmp_path / "output", None).files) == {"/a/rss.xml"}
 
 
-def test_readers_get_whole_files_while_the_snapshot_is_swapped(own: Path) -> None:
-    app = make_app(own)
+@pytest.mark.parametrize("max_bytes", [1e9, 5000, 1])
+def test_readers_get_whole_files_while_the_snapshot_is_swapped(own: Path, max_bytes: float) -> None:
+    """Also while no file, or only some, fit into memory."""
+    app = make_app(own, bodies=Bodies(max_bytes))
     enough = threading.Event()
 
     def read(client: httpx.Client, encoding: str) -> set[str]:
@@ -499,7 +502,7 @@ def test_readers_get_whole_files_while_the_snapshot_is_swapped(own: Path) -> Non
         try:
             for number in range(100):
                 publish(own, {"a/rss.xml": RSS * (1 + number % 7) + b"%d" % number})
-                app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
+                app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot, app.state.bodies))
         finally:
             enough.set()
         assert len(set.union(*(reader.result(timeout=10) for reader in readers))) > 1
@@ -529,7 +532,7 @@ def test_a_folder_that_becomes_a_link_during_a_request_is_not_followed(
     write(folder / "real/page.html", b"inside")
     write(tmp_path / "outside/page.html", b"secret")
     (folder / "page").symlink_to(folder / "real")
-    assert read_from_disk(folder, "page/page.html") is not None
+    assert read_from_disk(folder, "page/page.html", packed=False) is not None
     resolve = os.path.realpath
 
     def exchange(path: Any, **options: Any) -> str:
@@ -540,7 +543,7 @@ def test_a_folder_that_becomes_a_link_during_a_request_is_not_followed(
         return found
 
     monkeypatch.setattr(os.path, "realpath", exchange)
-    assert read_from_disk(folder, "page/page.html") is None
+    assert read_from_disk(folder, "page/page.html", packed=False) is None
     assert (folder / "was").exists()
 
 
@@ -809,6 +812,19 @@ def test_an_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> N
     assert "inner detail" not in caplog.text, "it may quote a record"
 
 
+def test_an_error_in_a_response_from_memory_is_logged_and_counted_once(
+    own: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(own)
+    with running(app) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("aggregator.serve.app.time", lambda: 1 / 0)
+            assert client.get("/a/rss.xml").status_code == 500
+        assert client.get("/a/rss.xml").status_code == 200
+    assert len(caplog.records) == 1
+    assert app.responses == {500: 1, 200: 1}
+
+
 # The server and the rest of ASGI
 
 
@@ -859,6 +875,17 @@ def test_pipelined_requests_are_answered_in_order(client: httpx.Client) -> None:
         )
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     assert [part[:4] for part in answer.split(b"HTTP/1.1")[1:]] == [b" 200", b" 200", b" 404"]
+
+
+def test_a_thousand_requests_behind_a_slow_one_are_answered_in_order(client: httpx.Client) -> None:
+    """Each of them could be answered within the answer of the one before it, deeper than Python's stack."""
+    head = b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n"
+    address = (client.base_url.host, client.base_url.port or 80)
+    with socket.create_connection(address, timeout=10) as sock:
+        quick = head % (b"/bare/rss.xml", b"") + head % (b"/all", b"")
+        sock.sendall(head % (b"/robots.txt", b"") + quick * 500 + head % (b"/x", b"connection: close\r\n"))
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert [part[:4] for part in answer.split(b"HTTP/1.1")[1:]] == [b" 200", *[b" 200", b" 301"] * 500, b" 404"]
 
 
 @pytest.mark.parametrize("target", [b"no-slash", b"/x y", b"/caf\xc3\xa9"])

@@ -139,3 +139,26 @@ def test_a_report_says_which_goals_are_met_and_what_was_not_measured() -> None:
     lines = render_report(figures).splitlines()
     assert "| cold build, 1,000 records | ≤ 2 × Hugo's wall time | 1.50 × | met | 2.50 × | **missed** |" in lines
     assert "| 1,000,000 records | peak memory ≤ 400 MB | not measured | – | not measured | – |" in lines
+
+
+def test_a_report_compares_the_load_with_nginx_or_says_what_is_missing() -> None:
+    def rates(ours: float) -> dict[str, dict[str, float]]:
+        return {name: {"per_s": per_s, "cpu_us": 1e6 / per_s} for name, per_s in (("ours", ours), ("nginx", 50_000.0))}
+
+    load = {
+        "nginx": "1.22.1",
+        "feed_bytes": 50_000,
+        "rounds": 5,
+        "rates": {"200": rates(40_000), "200 gzip": rates(60_000), "304": rates(10_000)},
+        "in_cycle": {"200": {"per_s": 30_000.0, "cpu_us": 1.0}, "304": {"per_s": 4_000.0, "cpu_us": 1.0}},
+        "cycle_s": 4.0,
+        "first_mb": 100.0,
+        "last_mb": 104.0,
+    }
+    figures = {"machine": {"CPU": "one"}, "at": "today", "command": "python -m benchmarks", "minutes": 1.0}
+    lines = render_report(figures | {"load": {"10000": load}}).splitlines()
+    assert "| 200s per second | ≥ 0.62 × nginx | 0.80 × | met | not measured | – |" in lines
+    assert "| 304s per second | ≥ 0.33 × nginx | 0.20 × | **missed** | not measured | – |" in lines
+    assert any("half of that | 0.75 × | met" in line for line in lines)
+    assert "| 304 | 10,000 · 100 µs | 50,000 · 20.0 µs | 0.20 × | 4,000 | 0.40 × |" in lines
+    assert "Not measured: wrk was not installed." in render_report(figures | {"load": {"missing": ["wrk"]}})

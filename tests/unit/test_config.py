@@ -93,6 +93,7 @@ def test_an_empty_file_gives_every_default_of_the_contract(load: Any, tmp_path: 
     assert (config.output.archive, config.output.pages) == (True, True)
     assert config.output.tombstones == timedelta(days=30)
     assert (config.serve.host, config.serve.port, config.serve.admin_port) == ("127.0.0.1", 8000, None)
+    assert config.serve.cache == 256_000_000
     assert (config.topics.auto, config.topics.min_entries, config.ingest.workers) == (True, 1, None)
     assert config.path == tmp_path / "config" / "aggregator.toml"
     assert config.warnings == ()
@@ -757,7 +758,7 @@ def test_every_key_of_the_contract_is_supported_or_named_as_unsupported(problems
     text = re.sub(r"^(\[topics\.[a-z]+\]) {2,}(?=\")", r"\1\n", lines, flags=re.MULTILINE)
     text = re.sub(r"^\[topics\.titles\].*", "", text, flags=re.MULTILINE)
     unsupported = {match[1]: line for line in problems(text) if (match := re.search(rf"'(\w+)' {GAP}", line))}
-    assert unsupported.keys() == {"cache", "dask"}
+    assert unsupported.keys() == {"dask"}
     for key, line in unsupported.items():
         number = int(line.removeprefix("FILE:").partition(":")[0])
         assert text.splitlines()[number - 1].startswith(f"{key} = ")
