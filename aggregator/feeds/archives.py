@@ -48,7 +48,8 @@ _UNSEALED = (
     )
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.page.is_(None), feed_entry.c.left_at.is_(None))
-    .order_by(feed_entry.c.released_at, feed_entry.c.published_at, entry.c.uid)
+    # an expression, or SQLite would choose the index that sorts by both, and read the sealed entries too
+    .order_by(feed_entry.c.released_at, feed_entry.c.published_at + 0, entry.c.uid)
 )
 _UNSEALED_KEYS = select(feed_entry.c.entry_id).where(
     feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.page.is_(None), feed_entry.c.left_at.is_(None)
