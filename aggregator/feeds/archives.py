@@ -28,7 +28,7 @@ from aggregator.settings import FeedPolicy
 from aggregator.store.database import plain_rows
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, PAGE_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
-from aggregator.store.session import Writer, from_us
+from aggregator.store.session import Writer, execute_many, from_us
 
 BATCH = 100
 MAX_SEALED = 2000
@@ -84,6 +84,7 @@ _WAITING = (
     .group_by(feed.c.id, feed.c.slug, feed.c.version)
 )
 _SET_PAGES = update(feed).where(feed.c.id == bindparam("of_feed")).values(pages=bindparam("number"))
+_ADD_PAGE = insert(archive_page)
 _PUT_INTO_PAGE = (
     update(feed_entry)
     .where(feed_entry.c.feed_id == bindparam("of_feed"), feed_entry.c.entry_id == bindparam("of_entry"))
@@ -160,7 +161,7 @@ class Sealer:
             if left > 1:
                 heappush(waiting, (following.released_at, key, left - 1))
             room -= limit
-        connection.execute(_SET_PAGES, [{"of_feed": key, "number": number} for key, number in pages.items()])
+        execute_many(connection, _SET_PAGES, [{"of_feed": key, "number": number} for key, number in pages.items()])
         return {page for key, number in pages.items() for page in new_pages(rows[key], number)}
 
     def _seal(self, connection: Connection, row: AnyRow, pages: int, members: Sequence[AnyRow]) -> int:
@@ -183,9 +184,8 @@ class Sealer:
             )
             page = ArchivePage(pages, from_us(updated_at), entries[::-1])
             self.keep(heading, page, _version(1, digest, full=heading.full))
-        if sealed:
-            connection.execute(insert(archive_page), sealed)
-            connection.execute(_PUT_INTO_PAGE, places)
+        execute_many(connection, _ADD_PAGE, sealed)
+        execute_many(connection, _PUT_INTO_PAGE, places)
         return pages
 
     def _page_groups(
