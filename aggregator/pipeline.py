@@ -19,11 +19,11 @@ from hashlib import blake2b
 
 from aggregator.config import Config
 from aggregator.differences import Differences
-from aggregator.documents import FINGERPRINT, archive_paths, feed_paths, index_paths
+from aggregator.documents import FINGERPRINT, archive_path, archive_paths, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.active_config import ActiveConfig, is_active
-from aggregator.feeds.archives import PageKey, load_pages, page_versions
+from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
 from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.registry import (
@@ -44,10 +44,11 @@ from aggregator.feeds.versions import (
 )
 from aggregator.feeds.window import FeedLoader
 from aggregator.ingest import PARSER_VERSION, ingest_batch, ingest_files
-from aggregator.model import CycleResult, Document, Feed, SourceFile
+from aggregator.model import ArchivePage, CycleResult, Document, Feed, SourceFile
 from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
+from aggregator.output.sealed import SealedDocuments
 from aggregator.processes import PROGRESS
 from aggregator.scan import FolderError
 from aggregator.settings import FILE_NAMES, Rule, Source
@@ -182,15 +183,17 @@ class Pipeline:
 
     def _run(self, writer: Writer, started: float, request: ScanRequest) -> CycleResult:
         published_before, self._published = self._published, None  # until this cycle has published
-        with writer.together():
-            update = self.update_store(writer, request)
-        scans = update.scans
-        is_cut = any(scan.is_cut for scan in scans)
-        published, publish_problems = self._publish(
-            update.refreshed,
-            None if request.paths is None and not is_cut else published_before,
-            is_unscanned=any(scan.is_first and scan.folder_problem for scan in scans),
-        )
+        with SealedDocuments(self._output.path) as sealed:
+            with writer.together():
+                update = self.update_store(writer, request, keep=partial(self._keep_page, sealed))
+            scans = update.scans
+            is_cut = any(scan.is_cut for scan in scans)
+            published, publish_problems = self._publish(
+                update.refreshed,
+                sealed,
+                None if request.paths is None and not is_cut else published_before,
+                is_unscanned=any(scan.is_first and scan.folder_problem for scan in scans),
+            )
         problems = (*update.problems, *publish_problems)
         with self.store.read() as connection:
             due, rejected = next_due(connection, writer.now), count_rejected(connection)
@@ -217,9 +220,19 @@ class Pipeline:
             record_cycle(writer, result)
         return result
 
-    def update_store(self, writer: Writer, request: ScanRequest) -> StoreUpdate:
-        """Brings the store up to date, with new versions of feeds; publishes nothing."""
-        return _Update(self, writer, request).run()
+    def update_store(
+        self, writer: Writer, request: ScanRequest, *, keep: Keep = lambda _feed, _page, _version: None
+    ) -> StoreUpdate:
+        """Brings the store up to date, with new versions of feeds; publishes nothing. `keep` gets new archive pages."""
+        return _Update(self, writer, request, keep).run()
+
+    def _keep_page(self, sealed: SealedDocuments, feed: Feed, page: ArchivePage, version: str) -> None:
+        """Renders a new archive page for `_render`, while its entries are in memory."""
+        from aggregator.render import render_archive_page
+
+        with suppress(RenderError):  # `_render` reports it
+            made = render_archive_page(feed, page, self.site, self.options)
+            sealed.add(archive_path(feed.slug, page.number), version, made)
 
     def refresh_redirects(self, writer: Writer) -> None:
         """Reads where old slugs of topics redirect to."""
@@ -237,7 +250,7 @@ class Pipeline:
         )
 
     def _publish(
-        self, refreshed: Refreshed, before: Mapping[str, str] | None, *, is_unscanned: bool
+        self, refreshed: Refreshed, sealed: SealedDocuments, before: Mapping[str, str] | None, *, is_unscanned: bool
     ) -> tuple[Published | None, tuple[str, ...]]:
         """Renders and writes what differs, and the problems with that; None if nothing could be written.
 
@@ -266,7 +279,13 @@ class Pipeline:
         try:
             if is_unscanned and self._output.manifest().store not in (EMPTY_MANIFEST.store, store_id):
                 return Published(), ()
-            render = partial(self._render, pages=pages, refreshed=refreshed.feeds, problems=problems)
+            render = partial(
+                self._render,
+                pages=pages,
+                kept=lambda name: sealed.get(name, wanted[name].version),
+                refreshed=refreshed.feeds,
+                problems=problems,
+            )
             self.stages.enter(OUTPUT)
             published = self._output.publish(
                 store_id,
@@ -308,35 +327,54 @@ class Pipeline:
         return Target(version, self._moves.paths(feed_paths(slug, self.options)))
 
     def _render(
-        self, dirty: list[str], *, pages: Mapping[str, PageKey], refreshed: Mapping[str, Feed], problems: list[str]
+        self,
+        dirty: list[str],
+        *,
+        pages: Mapping[str, PageKey],
+        kept: Callable[[str], tuple[Document, ...] | None],
+        refreshed: Mapping[str, Feed],
+        problems: list[str],
     ) -> Iterator[tuple[str, Iterable[Document]]]:
         """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
-        left out."""
-        from aggregator.render import render_archive_page, render_feed, render_index
+        left out. `kept` has documents of archive pages."""
+        from aggregator.render import render_feed, render_index
 
-        sealed = [name for name in dirty if name in pages]
         slugs = [name for name in dirty if name != INDEX and name not in pages]
         with self.store.read() as connection:
             terms = read_topic_terms(connection, self.policy)
             # pages first: what leaves a document must be in its page by then
-            archived = load_pages(connection, self.loader, terms, [pages[name] for name in sealed])
-            for done, (name, (feed, page)) in enumerate(zip(sealed, archived, strict=True), 1):
-                try:
-                    documents = render_archive_page(feed, page, self.site, self.options)
+            unkept = []
+            for name in filter(pages.__contains__, dirty):
+                if (documents := kept(name)) is None:
+                    unkept.append(name)
+                else:
                     yield name, self._moves.documents(documents)
-                except RenderError as error:
-                    problems.append(f"{error} (report it; what was published before stays)")
-                self.progress("archive pages", done, len(sealed))
+            archived = load_pages(connection, self.loader, terms, [pages[name] for name in unkept])
+            yield from self._render_pages(unkept, archived, problems)
             for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, refreshed), 1):
                 try:
-                    documents = render_feed(feed, self.site, self.options, linked=terms.published)
-                    yield feed.slug, self._moves.documents(documents)
+                    made = render_feed(feed, self.site, self.options, linked=terms.published)
+                    yield feed.slug, self._moves.documents(made)
                 except RenderError as error:
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
                 summaries = summarise_feeds(connection, self.policy, self.site.title)
                 yield INDEX, render_index(summaries, self.site, self.options)
+
+    def _render_pages(
+        self, names: Sequence[str], archived: Iterable[tuple[Feed, ArchivePage]], problems: list[str]
+    ) -> Iterator[tuple[str, Iterable[Document]]]:
+        """The documents of archive pages with these names."""
+        from aggregator.render import render_archive_page
+
+        for done, (name, (feed, page)) in enumerate(zip(names, archived, strict=True), 1):
+            try:
+                documents = render_archive_page(feed, page, self.site, self.options)
+                yield name, self._moves.documents(documents)
+            except RenderError as error:
+                problems.append(f"{error} (report it; what was published before stays)")
+            self.progress("archive pages", done, len(names))
 
     def is_config_active(self) -> bool:
         """Whether the last cycle published by the same config."""
@@ -357,8 +395,8 @@ class Pipeline:
 class _Update:
     """Brings the store up to date once: feeds of the config, scans, renames, removals, releases, versions of feeds."""
 
-    def __init__(self, pipeline: Pipeline, writer: Writer, request: ScanRequest) -> None:
-        self._pipeline, self._writer, self._request = pipeline, writer, request
+    def __init__(self, pipeline: Pipeline, writer: Writer, request: ScanRequest, keep: Keep) -> None:
+        self._pipeline, self._writer, self._request, self._keep = pipeline, writer, request, keep
         self._is_whole = request.paths is None
         self._enough_at = time.monotonic() + BULK_S
         self._bulk = dict[str, tuple[int, int]]()  # by source: the first entry of the bulk, and when the bulk began
@@ -399,7 +437,7 @@ class _Update:
         self._apply(resolve_links(writer, sources))
         pipeline.stages.enter(FEEDS)
         retired = self._is_whole and retire_empty(writer, self._policy)
-        refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop)
+        refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop, self._keep)
         if refreshed.any_dirty or retired or not was_current:
             refresh_index(writer, self._policy, pipeline.site.title, pages=pipeline.options.pages)
             pipeline.refresh_redirects(writer)

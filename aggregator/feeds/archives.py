@@ -8,8 +8,10 @@ are full. A backfill, which never was in the document, gets pages of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from aggregator.feeds.window import (
     WINDOW_FACTOR,
@@ -21,18 +23,22 @@ from aggregator.feeds.window import (
     links_facts,
     merged_facts,
 )
-from aggregator.model import ArchivePage, Feed
+from aggregator.model import ArchivePage, Entry, Feed
 from aggregator.settings import FeedPolicy
 from aggregator.store.database import plain_rows
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, PAGE_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
-from aggregator.store.session import Writer
+from aggregator.store.session import Writer, execute_many, from_us
 
 BATCH = 100
 MAX_SEALED = 2000
 """Most entries sealed in one transaction, except for the last feed."""
 PageKey = tuple[str, int]
 """The slug of the feed and the number of an archive page."""
+Keep = Callable[[Feed, ArchivePage, str], None]
+"""Gets a sealed page, with the heading of its feed and its version (see `page_versions`)."""
+_Waiting = tuple[int, int, int]
+"""When the oldest unsealed entry of a feed was released, the key of the feed, how many pages to seal."""
 
 _UNSEALED = (
     select(
@@ -48,7 +54,8 @@ _UNSEALED = (
     )
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.page.is_(None), feed_entry.c.left_at.is_(None))
-    .order_by(feed_entry.c.released_at, feed_entry.c.published_at, entry.c.uid)
+    # an expression, or SQLite would choose the index that sorts by both, and read the sealed entries too
+    .order_by(feed_entry.c.released_at, feed_entry.c.published_at + 0, entry.c.uid)
 )
 _UNSEALED_KEYS = select(feed_entry.c.entry_id).where(
     feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.page.is_(None), feed_entry.c.left_at.is_(None)
@@ -63,6 +70,21 @@ _LAST_WITHDRAWAL = (
     .order_by(feed_entry.c.left_at.desc())
     .limit(1)
 )
+_OLDEST = _UNSEALED.limit(bindparam("most"))
+_WAITING = (
+    select(
+        feed.c.id,
+        feed.c.slug,
+        feed.c.version,
+        func.count().label("unsealed"),
+        func.min(feed_entry.c.released_at).label("oldest"),
+    )
+    .join(feed_entry, feed_entry.c.feed_id == feed.c.id)
+    .where(FEED_DIRTY, feed.c.slug.is_not(None), feed_entry.c.page.is_(None), feed_entry.c.left_at.is_(None))
+    .group_by(feed.c.id, feed.c.slug, feed.c.version)
+)
+_SET_PAGES = update(feed).where(feed.c.id == bindparam("of_feed")).values(pages=bindparam("number"))
+_ADD_PAGE = insert(archive_page)
 _PUT_INTO_PAGE = (
     update(feed_entry)
     .where(feed_entry.c.feed_id == bindparam("of_feed"), feed_entry.c.entry_id == bindparam("of_entry"))
@@ -76,57 +98,115 @@ def is_complete(connection: Connection, row: AnyRow, window: Window) -> bool:
     return all(key in shown for key in connection.scalars(_UNSEALED_KEYS, {"feed_id": row.id}))
 
 
-def seal_leaving(connection: Connection, loader: FeedLoader, row: AnyRow, window: Window, terms: TopicTerms) -> int:
-    """Seals the entries that are not in `window`; returns how many pages the feed of `row` then has."""
-    shown = {row.id for row in window.rows}
-    unsealed = connection.execute(_UNSEALED, {"feed_id": row.id}).all()
-    leaving = [member for member in unsealed if member.id not in shown]
-    backfill = [member for member in leaving if _is_new(member, row)]
-    pages = _seal(connection, loader, row, row.pages, backfill, terms)
-    if len(backfill) < len(leaving):
-        # seal the old document, because one of its entries leaves now
-        document = [member for member in unsealed if not _is_new(member, row)]
-        pages = _seal(connection, loader, row, pages, document, terms)
-    return pages
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Seals archive pages, and gives each to `keep` while its entries are in memory."""
 
+    loader: FeedLoader
+    terms: TopicTerms
+    keep: Keep
 
-def seal_backfills(writer: Writer, loader: FeedLoader, terms: TopicTerms, stopped: Callable[[], None]) -> set[PageKey]:
-    """Seals most of a large backfill in transactions of its own, and returns the new pages. `seal_leaving` does the
-    rest.
+    def seal_leaving(self, connection: Connection, row: AnyRow, window: Window) -> int:
+        """Seals the entries that are not in `window`; returns how many pages the feed of `row` then has."""
+        shown = {row.id for row in window.rows}
+        unsealed = connection.execute(_UNSEALED, {"feed_id": row.id}).all()
+        leaving = [member for member in unsealed if member.id not in shown]
+        backfill = [member for member in leaving if _is_new(member, row)]
+        pages = self._seal(connection, row, row.pages, backfill)
+        if len(backfill) < len(leaving):
+            # seal the old document, because one of its entries leaves now
+            document = [member for member in unsealed if not _is_new(member, row)]
+            pages = self._seal(connection, row, pages, document)
+        return pages
 
-    The sealed entries are in no document, because so many newer ones are in the feed.
-    """
-    with writer.read() as connection:
-        large = (FEED_DIRTY, feed.c.slug.is_not(None), feed.c.size > MAX_SEALED)
-        feed_ids = list(connection.scalars(select(feed.c.id).where(*large).order_by(feed.c.id)))
-    sealed: set[PageKey] = set()
-    for feed_id in feed_ids:
-        while _has_backfill(writer, feed_id):
+    def seal_backfills(self, writer: Writer, stopped: Callable[[], None]) -> set[PageKey]:
+        """Seals most of a large backfill in transactions of its own, and returns the new pages. `seal_leaving` does the
+        rest.
+
+        The pages of all feeds are sealed in order of time, so that an entry is read and rendered once for all feeds
+        that have it. The sealed entries are in no document, because so many newer ones are in the feed.
+        """
+        with writer.read() as connection:
+            waiting = list(self._waiting(connection))
+        heapify(waiting)
+        sealed: set[PageKey] = set()
+        while waiting:
             stopped()
             with writer.write() as connection:
-                row = connection.execute(select(feed).where(feed.c.id == feed_id)).one()
-                limit = loader.limit(row)
-                most = MAX_SEALED + WINDOW_FACTOR * limit
-                oldest = connection.execute(_UNSEALED.limit(most), {"feed_id": feed_id}).all()
-                if len(oldest) < most:
-                    break
-                full = oldest[: MAX_SEALED - MAX_SEALED % limit or limit]
-                pages = _seal(connection, loader, row, row.pages, full, terms)
-                connection.execute(update(feed).where(feed.c.id == feed_id).values(pages=pages))
-                sealed |= new_pages(row, pages)
-    return sealed
+                sealed |= self._seal_oldest(connection, waiting)
+        return sealed
+
+    def _waiting(self, connection: Connection) -> Iterator[_Waiting]:
+        """The feeds with more unsealed entries than a document may show; one that subscribers have only if they are too
+        many for one transaction, because what leaves its document is to be sealed together."""
+        for row in connection.execute(_WAITING):
+            limit = self.loader.limit(row)
+            leaving = row.unsealed - WINDOW_FACTOR * limit - (MAX_SEALED if row.version else 0)
+            if leaving >= limit:
+                yield row.oldest, row.id, leaving // limit
+
+    def _seal_oldest(self, connection: Connection, waiting: list[_Waiting]) -> set[PageKey]:
+        """Seals the first of the waiting pages, about `MAX_SEALED` entries. Changes the heap."""
+        rows: dict[int, AnyRow] = {}
+        pages: dict[int, int] = {}
+        room = MAX_SEALED
+        while waiting and room > 0:
+            _, key, left = heappop(waiting)
+            if key not in rows:
+                rows[key] = connection.execute(select(feed).where(feed.c.id == key)).one()
+                pages[key] = rows[key].pages
+            limit = self.loader.limit(rows[key])
+            *members, following = connection.execute(_OLDEST, {"feed_id": key, "most": limit + 1}).all()
+            pages[key] = self._seal(connection, rows[key], pages[key], members)
+            if left > 1:
+                heappush(waiting, (following.released_at, key, left - 1))
+            room -= limit
+        execute_many(connection, _SET_PAGES, [{"of_feed": key, "number": number} for key, number in pages.items()])
+        return {page for key, number in pages.items() for page in new_pages(rows[key], number)}
+
+    def _seal(self, connection: Connection, row: AnyRow, pages: int, members: Sequence[AnyRow]) -> int:
+        """Seals `members`, oldest first, after page number `pages`. Returns the new number of pages."""
+        sealed, places, heading = [], [], self.loader.heading(row)
+        for group, entries, merged in self._page_groups(connection, row, heading, members):
+            pages += 1
+            places += [{"of_feed": row.id, "of_entry": member.id, "number": pages} for member in group]
+            digest = _page_digest(group[::-1], merged, full=heading.full)
+            updated_at = max(max(member.updated_at, member.released_at) for member in group)
+            sealed.append(
+                {
+                    "feed_id": row.id,
+                    "number": pages,
+                    "dirty": False,
+                    "version": 1,
+                    "shown_hash": digest,
+                    "updated_at": updated_at,
+                }
+            )
+            page = ArchivePage(pages, from_us(updated_at), entries[::-1])
+            self.keep(heading, page, _version(1, digest, full=heading.full))
+        execute_many(connection, _ADD_PAGE, sealed)
+        execute_many(connection, _PUT_INTO_PAGE, places)
+        return pages
+
+    def _page_groups(
+        self, connection: Connection, row: AnyRow, heading: Feed, members: Sequence[AnyRow]
+    ) -> Iterator[tuple[Sequence[AnyRow], tuple[Entry, ...], Merged]]:
+        """The members in groups that fit into one page each, as entries, and with the duplicates that they
+        represent."""
+        loader, limit = self.loader, self.loader.limit(row)
+        for start in range(0, len(members), limit):
+            group = members[start : start + limit]
+            merged = loader.read_merged(connection, row, group)
+            entries = loader.load_page_entries(connection, heading, group, self.terms, merged)
+            for size in loader.split_pages(heading, entries, limit):
+                yield group[:size], entries[:size], merged
+                group, entries = group[size:], entries[size:]
 
 
 def new_pages(row: AnyRow, pages: int) -> set[PageKey]:
     """The pages of a feed after those that `row` counts, up to the number `pages`; and the newest before, which is the
     newest no longer."""
     return {(row.slug, number) for number in range(max(1, row.pages), pages + 1) if pages > row.pages}
-
-
-def _has_backfill(writer: Writer, feed_id: int) -> bool:
-    """Whether too much is unsealed for one transaction. Checked in a read, because a write costs a sync."""
-    with writer.read() as connection:
-        return len(connection.execute(_UNSEALED_KEYS.limit(MAX_SEALED), {"feed_id": feed_id}).all()) == MAX_SEALED
 
 
 def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None]) -> set[PageKey]:
@@ -184,8 +264,12 @@ def page_versions(
     for slug, pages, number, version, shown_hash in plain_rows(connection, query):
         if slug in slugs and (only is None or (slug, number) in only):
             spec, is_newest = policy.specs.get(slug), number == pages
-            full, newest = "-full" if spec is not None and spec.full else "", "-newest" if is_newest else ""
-            yield slug, number, f"{version}-{shown_hash.hex()[:12]}{full}{newest}", is_newest
+            is_full = spec is not None and spec.full
+            yield slug, number, _version(version, shown_hash, full=is_full, newest=is_newest), is_newest
+
+
+def _version(number: int, shown_hash: bytes, *, full: bool, newest: bool = False) -> str:
+    return f"{number}-{shown_hash.hex()[:12]}{'-full' if full else ''}{'-newest' if newest else ''}"
 
 
 def load_pages(
@@ -207,44 +291,6 @@ def load_pages(
 def _is_new(member: AnyRow, row: AnyRow) -> bool:
     """Whether an entry joined the feed of `row` after its last version."""
     return bool(row.version == 0 or member.joined_at > row.changed_at)
-
-
-def _seal(
-    connection: Connection, loader: FeedLoader, row: AnyRow, pages: int, members: Sequence[AnyRow], terms: TopicTerms
-) -> int:
-    """Seals `members`, oldest first, after page number `pages`. Returns the new number of pages."""
-    sealed, places = [], []
-    for group, merged in _page_groups(connection, loader, row, members, terms):
-        pages += 1
-        places += [{"of_feed": row.id, "of_entry": member.id, "number": pages} for member in group]
-        sealed.append(
-            {
-                "feed_id": row.id,
-                "number": pages,
-                "dirty": False,
-                "version": 1,
-                "shown_hash": _page_digest(group[::-1], merged, full=loader.is_full(row)),
-                "updated_at": max(max(member.updated_at, member.released_at) for member in group),
-            }
-        )
-    if sealed:
-        connection.execute(insert(archive_page), sealed)
-        connection.execute(_PUT_INTO_PAGE, places)
-    return pages
-
-
-def _page_groups(
-    connection: Connection, loader: FeedLoader, row: AnyRow, members: Sequence[AnyRow], terms: TopicTerms
-) -> Iterator[tuple[Sequence[AnyRow], Merged]]:
-    """The members in groups that fit into one page each, with the duplicates that they represent."""
-    limit, heading = loader.limit(row), loader.heading(row)
-    for start in range(0, len(members), limit):
-        group = members[start : start + limit]
-        merged = loader.read_merged(connection, row, group)
-        entries = loader.load_page_entries(connection, heading, group, terms, merged)
-        for size in loader.split_pages(heading, entries, limit):
-            yield group[:size], merged
-            group = group[size:]
 
 
 def _page_digest(rows: Sequence[AnyRow], merged: Merged, *, full: bool) -> bytes:

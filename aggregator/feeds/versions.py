@@ -12,12 +12,12 @@ from sqlalchemy import Connection, bindparam, literal_column, select, update
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.archives import (
     MAX_SEALED,
+    Keep,
     PageKey,
+    Sealer,
     is_complete,
     new_pages,
     refresh_pages,
-    seal_backfills,
-    seal_leaving,
 )
 from aggregator.feeds.registry import give_slugs, published_feeds, read_topic_terms, summarise_feeds
 from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest, links_facts, merged_facts
@@ -57,16 +57,18 @@ class Refreshed:
     without_feed: Sequence[str] = ()  # titles of topics with enough entries, in excess of `max_feeds`
 
 
-def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stopped: Callable[[], None]) -> Refreshed:
+def refresh_feeds(
+    writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stopped: Callable[[], None], keep: Keep
+) -> Refreshed:
     """Gives slugs to topics with enough entries, and a new version to every dirty feed and archive page that a reader
-    sees changed."""
+    sees changed. `keep` gets the pages that are sealed."""
     policy, refreshed = feeds.policy, Refreshed()
     if policy.auto:
         refreshed.without_feed = give_slugs(writer, feeds)
     with writer.read() as connection:
-        terms = read_topic_terms(connection, policy)
+        sealer = Sealer(loader, read_topic_terms(connection, policy), keep)
     if policy.archive:
-        refreshed.pages |= seal_backfills(writer, loader, terms, stopped)
+        refreshed.pages |= sealer.seal_backfills(writer, stopped)
     dirty = select(feed).where(FEED_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
     while True:
         stopped()
@@ -78,7 +80,7 @@ def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stoppe
         changes = []
         with writer.write() as connection:
             for row in rows:
-                values, new_version = _refresh(connection, writer, loader, row, terms)
+                values, new_version = _refresh(connection, writer, sealer, row)
                 changes.append(values)
                 if new_version is not None and len(refreshed.feeds) < MAX_KEPT:
                     refreshed.feeds[row.slug] = new_version
@@ -94,15 +96,13 @@ def refresh_feeds(writer: Writer, feeds: ActiveFeeds, loader: FeedLoader, stoppe
     return refreshed
 
 
-def _refresh(
-    connection: Connection, writer: Writer, loader: FeedLoader, row: AnyRow, terms: TopicTerms
-) -> tuple[dict[str, Any], Feed | None]:
+def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow) -> tuple[dict[str, Any], Feed | None]:
     """The values of `_REFRESH` for the feed of `row`, and its new version if it gets one.
 
     Compares the feed now with its last version. Both windows are cut at the last change, so time alone changes nothing,
     except when an entry reaches `max_age`.
     """
-    cut_at = row.changed_at
+    loader, terms, cut_at = sealer.loader, sealer.terms, row.changed_at
     window = loader.load(connection, row, cut_at, terms)
     if window.stale_at is not None and window.stale_at <= writer.now:
         cut_at = writer.now
@@ -115,7 +115,7 @@ def _refresh(
         if is_outdated:
             window = loader.load(connection, row, writer.now, terms)
         if archive:
-            values["pages"] = seal_leaving(connection, loader, row, window, terms)
+            values["pages"] = sealer.seal_leaving(connection, row, window)
             window = replace(window, feed=replace(window.feed, pages=values["pages"]))
         if is_outdated or values["pages"] != row.pages:
             digest = feed_digest(window, terms)

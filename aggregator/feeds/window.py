@@ -79,7 +79,8 @@ _PAGE = (
         feed_entry.c.page == bindparam("number"),
         feed_entry.c.left_at.is_(None),
     )
-    .order_by(*_NEWEST_FIRST)
+    # an expression, or SQLite would choose the index that sorts, and read the whole feed for each page
+    .order_by((feed_entry.c.released_at + 0).desc(), *_NEWEST_FIRST[1:])
 )
 _WITHDRAWN = (
     select(entry.c.uid, feed_entry.c.left_at)

@@ -15,10 +15,17 @@ from lxml import etree
 
 from aggregator.errors import StoppedError
 from aggregator.feeds import archives, versions
+from aggregator.feeds.window import FeedLoader
+from aggregator.store.session import to_us
 
 ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
 TOMBSTONE = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
 SMALL = '[output]\nlimit = 10\nmin_stay = "0s"'
+FULL = """
+[[feed]]
+slug = "full"
+content = "full"
+"""
 NOON = at("2026-03-01 12:00")
 
 
@@ -203,24 +210,66 @@ def test_a_large_backfill_is_sealed_in_several_transactions_with_the_same_pages(
     assert len(made[0]) == 14
 
 
+def test_a_first_build_renders_each_page_when_it_is_sealed_with_the_bytes_of_a_later_one(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    load = FeedLoader.load_page
+
+    def note(loader: FeedLoader, connection: Any, row: Any, page: Any, terms: Any) -> Any:
+        read.append(f"{row.slug}/archive/{page.number:04}.xml")
+        return load(loader, connection, row, page, terms)
+
+    monkeypatch.setattr(FeedLoader, "load_page", note)
+    site.configure(SMALL + FULL)
+    add(site, range(40))
+    add(site, range(40, 75), body="A *body* of its own.")
+    site.run("2026-03-02 12:00")
+    built = site.documents()
+    assert read == []
+    shutil.rmtree(site.output)
+    site.run("2026-03-02 12:00")
+    assert site.documents() == built
+    assert sorted(read) == sorted(path for path in built if "/archive/" in path)
+    assert len(read) == 3 * 7
+
+
+def test_feeds_are_sealed_in_order_of_time(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed: list[Any] = []
+    seal = archives.Sealer._seal
+
+    def note(sealer: archives.Sealer, connection: Any, row: Any, pages: int, rows: Any) -> int:
+        sealed.extend(rows[:1])
+        return seal(sealer, connection, row, pages, rows)
+
+    site.configure(SMALL)
+    add(site, range(200))
+    with monkeypatch.context() as patch:
+        patch.setattr(archives.Sealer, "_seal", note)
+        site.run("2026-03-02 12:00")
+    early = [row.released_at for row in sealed if row.released_at < to_us(NOON + timedelta(minutes=150))]
+    assert len(early) == 2 * 15
+    assert early == sorted(early)
+
+
 @pytest.mark.both_databases
 @pytest.mark.usefixtures("few_at_once")
 def test_a_cycle_that_is_stopped_while_it_seals_is_continued_by_the_next(site: SiteFolder) -> None:
     site.configure(SMALL)
     add(site, range(150))
     checks = iter(range(1000))
-    sealing = archives.seal_backfills
+    sealing = archives.Sealer.seal_backfills
 
-    def stop_soon(writer: Any, loader: Any, terms: Any, stopped: Callable[[], None]) -> Any:
+    def stop_soon(sealer: archives.Sealer, writer: Any, stopped: Callable[[], None]) -> Any:
         def check() -> None:
             if next(checks) == 2:
                 raise StoppedError("stopped")
             stopped()
 
-        return sealing(writer, loader, terms, check)
+        return sealing(sealer, writer, check)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aggregator.feeds.versions.seal_backfills", stop_soon)
+        patch.setattr(archives.Sealer, "seal_backfills", stop_soon)
         with pytest.raises(StoppedError):
             site.run("2026-03-02 12:00")
         site.run("2026-03-02 12:01")
@@ -237,13 +286,13 @@ def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monke
         date = (NOON + timedelta(minutes=number)).isoformat()
         site.record(f"{number:03}.md", publishedDateTime=date, topics=[f"T{topic}" for topic in range(20)])
     sealed = Counter[Any]()
-    seal = archives._seal
+    seal = archives.Sealer._seal
 
-    def count(connection: Any, loader: Any, row: Any, pages: int, rows: Any, terms: Any) -> int:
+    def count(sealer: archives.Sealer, connection: Any, row: Any, pages: int, rows: Any) -> int:
         sealed[connection.get_transaction()] += len(rows)
-        return seal(connection, loader, row, pages, rows, terms)
+        return seal(sealer, connection, row, pages, rows)
 
-    monkeypatch.setattr(archives, "_seal", count)
+    monkeypatch.setattr(archives.Sealer, "_seal", count)
     site.run("2026-03-02 12:00")
     assert sealed.total() >= 21 * 35
     assert max(sealed.values()) <= 100

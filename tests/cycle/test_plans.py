@@ -104,6 +104,24 @@ def test_every_query_of_a_cycle_uses_an_index(site: SiteFolder, change: Callable
     assert {statement: step for statement, step in found.items() if step} == {}
 
 
+def test_a_first_build_reads_archive_pages_without_the_rest_of_their_feed(site: SiteFolder) -> None:
+    if site.store.engine.dialect.name == "postgresql":
+        pytest.skip("PostgreSQL chooses by the sizes of the tables")
+    site.configure(CONFIG)
+    fill(site)
+    asked = statements(site, lambda: site.run(NOON))
+    site.remove("02.md")  # it is in a page
+    asked |= statements(site, lambda: site.run(NOON, accept_removals=True))
+    with site.store.read() as connection:
+        plans = {
+            statement: str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all())
+            for statement, values in asked.items()
+            if "feed_entry.page = " in statement or "feed_entry.page IS NULL" in statement
+        }
+    assert len(plans) >= 3
+    assert {statement: plan for statement, plan in plans.items() if "INDEX feed_entry_window" in plan} == {}
+
+
 def test_every_query_about_links_to_pages_uses_an_index(site: SiteFolder) -> None:
     site.configure(LINKED)
     for number in range(30):
