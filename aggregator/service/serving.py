@@ -30,8 +30,8 @@ from aggregator.service.process import start_thread, watch_threads
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _SWITCH_S = 0.0005
-"""How long another thread may run Python code while requests wait. With Python's 5 ms, a cycle leaves a quarter of the
-responses per second that it leaves with this. Without requests it makes no difference."""
+"""How long another thread may run Python code while requests wait. With Python's 5 ms, a thread that runs nothing
+else leaves a quarter of the responses per second. Without requests it makes no difference."""
 _log = logging.getLogger(__name__)
 
 
