@@ -8,8 +8,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from aggregator.render.articles import date_in_words
-from aggregator.render.assets import assets_version
 from aggregator.render.charts import bar_chart, column_chart
 from aggregator.render.pages import render_page
 from aggregator.settings import OutputOptions, Site
@@ -36,7 +34,6 @@ def render_status_page(
         weeks=_weeks(facts["statistics"]["days"]) if facts else (),
         when=when,
         duration=duration,
-        style=assets_version(""),
         **values,
     )
 
