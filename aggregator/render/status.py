@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from aggregator.render.articles import date_in_words
 from aggregator.render.charts import bar_chart, column_chart
 from aggregator.render.pages import render_page
 from aggregator.settings import OutputOptions, Site
