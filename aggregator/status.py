@@ -55,6 +55,8 @@ ADVICE = {
 FAILED_ADVICE = "The next cycle tries again. If it fails too, the log has the whole error."
 _OF_SERVICE = ("config_state", "service_problems", "next_cycle")
 """What a service writes into the store; it holds only while the service runs."""
+_KINDS = {"rejected": "rejected", "unfinished": "unfinished", "warnings": "warning"}
+"""The lists of problems of files, and their states in the store."""
 
 
 def read_status(
@@ -73,27 +75,21 @@ def read_status(
     with store.read() as connection:
         holder = read_holder(connection)
         of_service = {key: holder and read_meta(connection, key) for key in _OF_SERVICE}
-        files = [_file_data(config, problem) for problem in file_problems(connection, limit=max_problems)]
-        facts = _stored_facts(config, connection, now)
-        lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
+        site_id, last_config = read_meta(connection, "site_id"), read_meta(connection, CONFIG_KEY)
         last, sources = last_cycle(connection), source_problems(connection)
-        last_config, site_id = read_meta(connection, CONFIG_KEY), read_meta(connection, "site_id")
+        found = file_problems(connection, limit=max_problems)
+        lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
+        facts = _stored_facts(config, connection, now)
         notices = read_notices(
             connection, ActiveConfig(config.feed_policy(), config.output_options()), config.sources, to_us(now)
         )
     if holder is None:  # a service may read the folders from another machine
         sources += filter(None, map(folder_problem, config.sources))
-    stored = json.loads(of_service["config_state"] or "{}")
-    config_data = {
-        "refused": [problem.data() for problem in refused] or stored.get("refused", []),
-        "restart": stored.get("restart", []),
-        "active": None if refused else _config_facts(config),
-    }
-    wrong = [*filter(None, [missing_config(config, last_config)]), *sources, *_wrong(last, config_data)]
-    if last is not None and last.counts.get("unreadable") and not sources:
-        wrong.append(UNREADABLE)
+    files = [_file_data(config, problem) for problem in found]
+    config_data = _config_data(config, refused, json.loads(of_service["config_state"] or "{}"))
     problems = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]
     problems += json.loads(of_service["service_problems"] or "[]")
+    wrong = [*filter(None, [missing_config(config, last_config)]), *sources, *_wrong(last, config_data, sources)]
     return {
         "site_id": site_id,
         "running": holder,
@@ -103,9 +99,7 @@ def read_status(
         "config": config_data,
         "entries": lists.get("entries"),
         "problems": list(dict.fromkeys(problems)),
-        "rejected": [data for state, data in files if state == "rejected"],
-        "unfinished": [data for state, data in files if state == "unfinished"],
-        "warnings": [data for state, data in files if state == "warning"],
+        **{key: [data for state, data in files if state == kind] for key, kind in _KINDS.items()},
         "feeds": lists.get("feeds"),
         "advice": [text for text in (site_id_warning(config, site_id),) if text],
         "wrong": list(dict.fromkeys(wrong)),
@@ -192,6 +186,16 @@ def _statistics_data(found: Statistics) -> dict[str, Any]:
     }
 
 
+def _config_data(config: Config, refused: Sequence[Problem], stored: dict[str, Any]) -> dict[str, Any]:
+    """The problems of the config file, the keys that need a restart of the service, and the config in force. `stored`:
+    what the service says of the file."""
+    return {
+        "refused": [problem.data() for problem in refused] or stored.get("refused", []),
+        "restart": stored.get("restart", []),
+        "active": None if refused else _config_facts(config),
+    }
+
+
 def _config_facts(config: Config) -> dict[str, Any]:
     """The config in force, in a few lines; without passwords."""
     cron, seconds = config.schedule.cron, config.schedule.every // timedelta(seconds=1)
@@ -210,8 +214,8 @@ def _config_facts(config: Config) -> dict[str, Any]:
     }
 
 
-def _wrong(last: LastCycle | None, config: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with the last cycle and with the config."""
+def _wrong(last: LastCycle | None, config: dict[str, Any], sources: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the last cycle and with the config. `sources`: the folders that could not be read."""
     if last is not None:
         if last.error:
             yield f"the last cycle failed: {last.error}"
@@ -219,6 +223,8 @@ def _wrong(last: LastCycle | None, config: dict[str, Any]) -> Iterator[str]:
             yield UNWRITTEN
     if config["refused"]:
         yield REFUSED
+    if last is not None and last.counts.get("unreadable") and not sources:
+        yield UNREADABLE
 
 
 def _file_data(config: Config, file: FileProblem) -> tuple[str, dict[str, Any]]:
