@@ -52,7 +52,7 @@ class PingSender:
                 problem, wait_s = str(error), float(FIRST_RETRY_S)
             if problem:
                 self._health.begin(WEBSUB, problem, fatal=False)
-            else:
+            elif wait_s is None:  # no ping waits to be tried again
                 self._health.end(WEBSUB)
             self._wake.wait(wait_s)
 
