@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -74,7 +73,7 @@ class Redirects:
 def _moved_links(page: bytes, deeper: int) -> bytes:
     """A page with its relative links upwards, such as those to its stylesheet, as they are `deeper` in the folder."""
     up = b"../" * (1 + deeper) if deeper > 0 else b"./"
-    return re.sub(rb' (href|src)="\.\./', rb' \1="' + up, page)
+    return page.replace(b' href="../', b' href="' + up).replace(b' src="../', b' src="' + up)
 
 
 def format_of_path(old: str) -> Format | None:

@@ -325,7 +325,7 @@ def test_the_summary_is_the_only_data_and_has_its_shape(shop: Shop, call: Call) 
 def test_json_of_build_has_stable_keys(shop: Shop, call: Call) -> None:
     shop.record("a.md")
     names = "scanned new changed removed rejected feeds_written files_written seconds problems complete published"
-    names += " unwritten unreadable due notices stages"
+    names += " unwritten unreadable due notices stages cut"
     assert list(json.loads(call("build", "--json")[1])) == names.split()
 
 
@@ -642,7 +642,7 @@ def test_json_of_status_has_stable_keys(shop: Shop, call: Call) -> None:
     )
     assert list(facts["last_cycle"]) == (
         "at seconds error scanned new changed removed rejected feeds_written files_written problems complete published"
-        " unwritten unreadable stages".split()
+        " unwritten unreadable stages cut".split()
     )
     assert facts["entries"] == {"published": 2, "scheduled": 0, "hidden": 0, "withdrawn": 0}
     assert (facts["running"], facts["next_cycle"]) == (None, None)

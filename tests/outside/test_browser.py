@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsers import PHONE, open_browser
+from browsers import PHONE
 from commands import Shop
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -105,12 +105,6 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield Published(url, is_static=True)
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with open_browser() as made:
-        yield made
 
 
 @pytest.fixture

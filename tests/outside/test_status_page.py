@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsers import PHONE, open_browser
+from browsers import PHONE
 from commands import Running, Shop, eventually
 from playwright.sync_api import Browser, Page, expect
 
 TOPICS = ("AI", "Maps", "A topic whose name is longer than any sensible name of a topic")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture
