@@ -379,7 +379,8 @@ def test_a_broken_config_is_refused_and_the_last_good_config_stays_active(shop: 
     save(shop, "renamed", more=PICKS)
     eventually(lambda: service.get("healthz").json()["config"] == "ok")
     eventually(lambda: "aggregator.toml can be used again" in service.log)
-    eventually(lambda: shop.json("status")["config"] == {"refused": [], "restart": []})
+    config = shop.json("status")["config"]
+    assert (config["refused"], config["restart"], config["active"]["path"]) == ([], [], "config/aggregator.toml")
     assert "Traceback" not in service.log
 
 
