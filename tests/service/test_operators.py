@@ -360,7 +360,7 @@ def test_the_watchdog_gets_no_ping_while_http_hangs(
     eventually(lambda: "WATCHDOG=1" in supervisor.read())
     port = int(service.url.rpartition(":")[2].rstrip("/"))
     with socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
         eventually((shop.root / "hangs").exists)
         supervisor.read()
         supervisor.lines.clear()
