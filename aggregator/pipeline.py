@@ -296,6 +296,7 @@ class Pipeline:
                 full=whole,
             )
         except PublishError as error:
+            self._are_pings_known = False  # what was written before it is not in the result of the next publish
             return None, (*problems, f"{error} (nothing is lost; the next cycle tries again)")
         finally:
             self.stages.enter(STORE)
@@ -316,6 +317,7 @@ class Pipeline:
         slugs = versions.keys() if full else published.feeds & versions.keys()
         paths = [f"{slug}/{FILE_NAMES[form]}" for slug in slugs for form in self.options.formats]
         digests = {path: files[path].digest for path in paths if path in files}
+        self._are_pings_known = False  # also if this fails
         with self.store.write() as connection:
             queue_pings(connection, hubs, digests, int(time.time() * 1e6), full=full)
         self._are_pings_known = True

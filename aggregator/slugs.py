@@ -9,7 +9,7 @@ from collections.abc import Container
 
 from aggregator.unicode import normal_form
 
-RESERVED_SLUGS = frozenset("all archive assets status healthz readyz metrics index opml theme".split())
+RESERVED_SLUGS = frozenset("all archive assets status healthz readyz metrics index opml theme search".split())
 MAX_SLUG = 80
 """Characters of a slug without its suffix: names of folders have a limit."""
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")

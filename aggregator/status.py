@@ -132,7 +132,7 @@ def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict
     """What the status page has beside the facts of the last cycle."""
     due = next_due(connection, to_us(now))
     roots = {source.name: source.root for source in config.sources}
-    waiting = {state.hub: state for state in hub_states(connection)}
+    waiting = {state.hub: state for state in hub_states(connection) if state.hub in config.websub.hub}
     return {
         "next_due": None if due is None else stamp(from_us(due)),
         "records": count_records(connection),

@@ -273,7 +273,8 @@ class _Case:
         since = "" if stored.missing_since is None else f" since {self._time(stored.missing_since)}"
         missing = f"its file is missing{since}"
         if self.is_published and stored.held:
-            reason = f"{missing}, but with so many others that they stay for now (aggregator build --accept-removals)"
+            reason = f"{missing}, with its folder or with many others, so they stay for now (bring them back; or, if"
+            reason += " it is meant, run: aggregator build --accept-removals)"
             return Cause("mass_removal", reason, self.path)
         if self.is_published:
             return Cause("missing", f"{missing}; the next cycle withdraws it", self.path)

@@ -122,7 +122,10 @@ def _head(data: dict[str, Any], zone: tzinfo) -> Table:
     if data["next_due"]:
         head.add_row("Next due", _with_distance(data["next_due"], zone))
     if keys := data["config"]["restart"]:
-        head.add_row("[yellow]Config[/]", f"{', '.join(keys)}: become active with the next start")
+        head.add_row(
+            "[yellow]Config[/]",
+            f"{', '.join(keys)}: {'becomes' if len(keys) == 1 else 'become'} active with the next start",
+        )
     head.add_row("Entries", ", ".join(f"{count} {state}" for state, count in entries.items()))
     return head
 

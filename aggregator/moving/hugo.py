@@ -38,7 +38,6 @@ _DEFAULT_DATES = {
     "expirydate": ("expiryDate", "unpublishDate"),
 }
 _KEY_SPELLINGS = {key.lower(): key for keys in _DEFAULT_DATES.values() for key in keys}
-_NO_RSS = "the site makes no RSS of this kind"
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
 
 

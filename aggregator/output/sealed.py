@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -34,7 +34,7 @@ class SealedDocuments:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._closing.close()
+        self._close()
 
     def add(self, name: str, version: str, documents: tuple[Document, ...]) -> None:
         """Keeps the documents of a page, if there is room."""
@@ -45,8 +45,8 @@ class SealedDocuments:
             place = file.tell()
             pickle.dump(documents, file)
             file.flush()
-        except OSError:
-            self._has_room = False
+        except OSError:  # no room: what was kept gives its room back, and is rendered when it is published
+            self._close()
             return
         self._places[name, version] = place
         self._has_room = file.tell() < MAX_BYTES
@@ -59,6 +59,12 @@ class SealedDocuments:
         self._file.seek(place)
         documents: tuple[Document, ...] = pickle.load(self._file)  # noqa: S301 - only `add` wrote there
         return documents
+
+    def _close(self) -> None:
+        self._file, self._has_room = None, False
+        self._places.clear()
+        with suppress(OSError):  # closing writes what is left in the buffer
+            self._closing.close()
 
     def _open(self) -> IO[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,14 @@ MAX_URLS = 50_000
 def render_robots(site: Site) -> Document:
     """All pages may be read, but not searches, which are without end."""
     path = urlsplit(site.base_url).path
-    lines = ("User-agent: *", f"Disallow: {path}search", f"Sitemap: {site.base_url}{SITEMAP}", "")
+    lines = (
+        "User-agent: *",
+        f"Disallow: {path}search$",
+        f"Disallow: {path}search?",
+        f"Disallow: {path}search/",
+        f"Sitemap: {site.base_url}{SITEMAP}",
+        "",
+    )
     return document(ROBOTS, "text/plain", "\n".join(lines).encode())
 
 

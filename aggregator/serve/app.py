@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from aggregator.documents import content_security_policy
-from aggregator.errors import crash_report
+from aggregator.errors import ShortageError, crash_report
 from aggregator.serve.bodies import Bodies, Headers
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
@@ -34,6 +35,10 @@ Probe = Callable[[], tuple[bool, dict[str, Any]]]
 """Returns whether all is well, and the facts for the response. Runs in a thread."""
 Page = Callable[[], tuple[int, bytes, bytes]]
 """Returns status, media type and body of a page that is made on request. Runs in a thread."""
+
+
+SEARCH_THREADS, MAX_SEARCHES = 2, 16
+"""Searches that run at a time, and those that run or wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ _NOTHING = b"There is nothing at this URL.\n"
 _READABLE = (b"content-type", b"text/xml; charset=utf-8")
 _UNREADABLE = b"This cannot be read at the moment.\n"
 _RETRY = (b"retry-after", b"10")
+_BUSY = b"Too many searches at once; try again in a moment.\n"
 _NO_STORE = (b"cache-control", b"no-store")
 # Fetch standard, "CORS-preflight": browsers send one before a request with validators.
 _PREFLIGHT: Headers = (
@@ -209,7 +215,8 @@ class FeedsApp(Application):
     def __init__(self, state: ServedState, *, health: Probe, ready: Probe, searcher: Searcher | None = None) -> None:
         super().__init__()
         self.state = state
-        self._searcher = searcher
+        self._searcher, self._searches = searcher, 0
+        self._search_threads = ThreadPoolExecutor(SEARCH_THREADS, "search")
         self.private: dict[str, Page] = {}
         self.shows_private = False
         self._readings: dict[tuple[ServedFile, bool], asyncio.Task[ServedFile | None]] = {}
@@ -236,18 +243,42 @@ class FeedsApp(Application):
     async def _respond(self, scope: Scope) -> Response:
         if (response := self.respond_at_once(scope)) is not None:
             return response
+        try:
+            return await self._respond_later(scope)
+        except ShortageError:  # of descriptors or memory
+            return _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
+
+    async def _respond_later(self, scope: Scope) -> Response:
         state, path = self.state, scope["path"]
         if _is_forbidden(scope):
             return await _respond_with_error(404, scope, state, _NO_STORE)
         if (file := state.snapshot.files.get(path)) is not None:
-            whole = await self._whole(file, state, packed=_takes_gzip(scope) and file.compressible)
+            whole = await self._whole(file, state, packed=_takes_gzip(scope))
             response = _respond_with_file(scope, whole, state) if whole else None
             return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
         if self._searcher is not None and path in self._searcher.paths():
-            return await _respond_to_search(scope, state, self._searcher)
+            return await self._respond_to_search(scope, state, self._searcher)
         if path in state.snapshot.removed:
             return await _respond_with_error(410, scope, state, *((CORS,) if is_shared(path) else ()), *state.caching)
         return await self._respond_without_file(scope, state)
+
+    async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response:
+        """In threads of its own, so that no probe and no other file waits for searches."""
+        if self._searches >= MAX_SEARCHES:
+            return _page(503, _TEXT, _BUSY, CORS, _RETRY, _NO_STORE)
+        self._searches += 1
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(
+                self._search_threads, searcher.answer, scope["path"], scope["query_string"], state.snapshot.stamp
+            )
+        finally:
+            self._searches -= 1
+        if answer.file is None:
+            return _page(answer.status, _TEXT, f"{answer.text}\n".encode(), CORS, _NO_STORE)
+        if answer.status != 200 and answer.file.identity is not None:
+            return _page(answer.status, _HTML, answer.file.identity.body, *state.page, _NO_STORE)
+        response = _respond_with_file(scope, answer.file, state)
+        return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
 
     async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:
         """The response for a path that is not in the snapshot and never was."""
@@ -274,15 +305,6 @@ class FeedsApp(Application):
             self._readings[key] = reading
             reading.add_done_callback(lambda _: self._readings.pop(key))
         return await asyncio.shield(reading)
-
-
-async def _respond_to_search(scope: Scope, state: ServedState, searcher: Searcher) -> Response:
-    answer = await asyncio.to_thread(searcher.answer, scope["path"], scope["query_string"], state.snapshot.stamp)
-    response = _respond_with_file(scope, answer.file, state) if answer.file is not None else None
-    if response is None:
-        return _page(answer.status, _TEXT, f"{answer.text}\n".encode(), CORS, _NO_STORE)
-    status, headers, body = response
-    return (status if answer.status == 200 else answer.status), headers, body
 
 
 def _is_forbidden(scope: Scope) -> bool:

@@ -59,8 +59,8 @@ class LiveConfig:
     def poll(self, *, reload: bool = False) -> Config | None:
         """The config that becomes active now, or None. To be called a few times a second.
 
-        A file is loaded once its stat is the same at two polls, because a half-written file may be valid. `reload`
-        loads it at once, also if it is unchanged.
+        A file is loaded once its stat is the same at two polls, because one that is still being written may be valid.
+        `reload` loads it at once, also if it is unchanged.
         """
         stamp = self._stamp()
         stable, self._polled = stamp == self._polled or reload, stamp
@@ -95,8 +95,8 @@ class LiveConfig:
         config = load_config(self._path, env=self._env)
         if not stamp[0] and not _is_same(config, self.config):
             # valid at a start, but here more likely left by a full disk; it would withdraw every [[feed]]
-            todo = "restore it; if you want only defaults, write a comment into it"
-            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", hint=todo),))
+            hint = "restore it; if you want only defaults, write a comment into it"
+            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", hint=hint),))
         try:
             self._check(config)
         except StoreMismatchError as error:

@@ -22,11 +22,8 @@ from aggregator.settings import FILE_NAMES
 from aggregator.store.database import Store
 
 SLUG = "search"
-MAX_AT_ONCE, WAIT_S = 2, 2.0
-"""Searches that run at a time, and how long another one waits for its turn."""
 MAX_CACHED_BYTES = 8_000_000
 MAX_QUERY_STRING = 2_000
-_BUSY = Answer(503, None, "Too many searches at once; try again in a moment.")
 
 
 class Search:
@@ -34,16 +31,17 @@ class Search:
 
     def __init__(self, config: Config, store: Store, site_id: str) -> None:
         self._store, self._mint = store, IdMint(site_id)
-        self._turns = threading.BoundedSemaphore(MAX_AT_ONCE)
         self._lock = threading.Lock()
         self.activate(config)
 
     def activate(self, config: Config) -> None:
         """Searches by this config from now on."""
-        self._site, self._options, policy = config.site_facts(), config.output_options(), config.feed_policy()
-        self._loader = FeedLoader(policy, self._site, self._options)
-        self._cache: OrderedDict[tuple[str, str], tuple[Hashable, ServedFile]] = OrderedDict()
-        self._cached_bytes = 0
+        site, options = config.site_facts(), config.output_options()
+        with self._lock:
+            self._site, self._options = site, options
+            self._loader = FeedLoader(config.feed_policy(), site, options)
+            self._cache: OrderedDict[tuple[str, str], tuple[Hashable, ServedFile]] = OrderedDict()
+            self._cached_bytes = 0
 
     def paths(self) -> frozenset[str]:
         """The URL paths that this answers."""
@@ -52,7 +50,7 @@ class Search:
 
     def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
         """The answer for a URL path of `paths`. `published` differs once something is published. Blocks."""
-        values = parse_qs(query_string[:MAX_QUERY_STRING].decode("ascii", "replace"), max_num_fields=20)
+        values = parse_qs(query_string[:MAX_QUERY_STRING].decode("ascii", "replace"))
         text = " ".join(" ".join(values.get("q", [""])).split())
         key = (path, text)
         with self._lock:
@@ -60,19 +58,16 @@ class Search:
             if cached and cached[0] == published:
                 self._cache.move_to_end(key)
                 return Answer(200, cached[1])
-        if not self._turns.acquire(timeout=WAIT_S):
-            return _BUSY
+        loader = self._loader
         try:
-            answer = self._search(path, text)
+            answer = self._search(path, text, loader)
         except StoreError as error:
             return Answer(503, None, f"Search does not work at the moment: {error}")
-        finally:
-            self._turns.release()
         if answer.status == 200 and answer.file is not None:
-            self._keep(key, published, answer.file)
+            self._keep(key, published, answer.file, loader)
         return answer
 
-    def _search(self, path: str, text: str) -> Answer:
+    def _search(self, path: str, text: str, loader: FeedLoader) -> Answer:
         name = path.removeprefix(f"/{SLUG}").removeprefix("/") or PAGE
         problem, found = "", Found((), 0, None)
         try:
@@ -83,7 +78,7 @@ class Search:
                 return Answer(400, None, (problem or "write the words to search for as ?q=…").capitalize())
         else:
             with self._store.read() as connection:
-                found = search(connection, self._loader, query)
+                found = search(connection, loader, query)
         document = self._page(path, text, problem, found) if name == PAGE else self._feed(name, text, found)
         file = make_file(document.path, document.body)
         return Answer(400 if problem else 200, file)
@@ -121,8 +116,10 @@ class Search:
             reach=_reach(found), newest_only=len(found.entries) == LIMIT,
         )  # fmt: skip
 
-    def _keep(self, key: tuple[str, str], published: Hashable, file: ServedFile) -> None:
+    def _keep(self, key: tuple[str, str], published: Hashable, file: ServedFile, loader: FeedLoader) -> None:
         with self._lock:
+            if loader is not self._loader:  # of an older config
+                return
             before = self._cache.pop(key, None)
             self._cache[key] = (published, file)
             self._cached_bytes += _size(file) - (_size(before[1]) if before else 0)

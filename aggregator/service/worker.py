@@ -145,8 +145,10 @@ class Worker:
     def _activate(self, config: Config) -> None:
         if config.sources != self._config.sources:
             self._requests.add(None)
+        bulk_since = self._pipeline.bulk_since if config.sources == self._config.sources else None
         self._config = config
         self._pipeline = Pipeline(config, self._store, self._site_id, stop=self._interrupted)
+        self._pipeline.bulk_since = bulk_since
         self._triggers.activate(config)
 
     def _note_scan(self, result: CycleResult, *, is_full: bool) -> None:

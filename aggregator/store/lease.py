@@ -187,8 +187,10 @@ def _machine_boot() -> str:
 
 
 def _process_start(pid: int) -> str:
-    """When a process started, in ticks since boot (proc(5), field 22 of stat); empty if there is none."""
+    """When a process started, in ticks since boot (proc(5), field 22 of stat); "ended" if it ended and its parent does
+    not know yet; empty if there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "ended" if state in "ZX" else facts[18]
     except (OSError, IndexError):
         return ""

@@ -6,7 +6,7 @@ ping, and what a crash lost is found again by comparing with the output folder.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Update, delete, func, select, update
@@ -74,14 +74,22 @@ def queue_pings(
 def _known(connection: Connection, hub: str, paths: Iterable[str] | None) -> dict[str, tuple[str, str]]:
     """The digest now, and as sent, of documents by path; of all if `paths` is None."""
     rows = select(websub_ping.c.path, websub_ping.c.digest, websub_ping.c.sent).where(websub_ping.c.hub == hub)
-    if paths is not None:
-        rows = rows.where(websub_ping.c.path.in_(list(paths)))
-    return {row.path: (row.digest, row.sent) for row in connection.execute(rows)}
+    if paths is None:
+        return {row.path: (row.digest, row.sent) for row in connection.execute(rows)}
+    known: dict[str, tuple[str, str]] = {}
+    for batch in _batches(list(paths)):
+        found = connection.execute(rows.where(websub_ping.c.path.in_(batch)))
+        known |= {row.path: (row.digest, row.sent) for row in found}
+    return known
+
+
+def _batches(paths: list[str]) -> Iterator[list[str]]:
+    """The paths in parts that fit into a statement."""
+    return (paths[start : start + LOOKUP_BATCH] for start in range(0, len(paths), LOOKUP_BATCH))
 
 
 def _forget(connection: Connection, hub: str, paths: list[str]) -> None:
-    for start in range(0, len(paths), LOOKUP_BATCH):
-        batch = paths[start : start + LOOKUP_BATCH]
+    for batch in _batches(paths):
         connection.execute(delete(websub_ping).where(websub_ping.c.hub == hub, websub_ping.c.path.in_(batch)))
 
 

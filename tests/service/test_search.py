@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -183,3 +185,28 @@ def test_serve_has_no_search(tmp_path: Path, service: tuple[Shop, Running]) -> N
     shop, running = service
     running.end()
     assert shop.start("serve").get("search?q=maps").status == 404
+
+
+def test_many_fields_and_many_searches_stop_nothing_else(service: tuple[Shop, Running]) -> None:
+    _, running = service
+    assert running.get(f"search?q=maps{'&a' * 50}").status == 200
+    with ThreadPoolExecutor(30) as pool:
+        searches = [pool.submit(running.get, f"search?q=re:m.{number}") for number in range(60)]
+        asked = time.monotonic()
+        assert running.get("healthz").status == 200
+        assert time.monotonic() - asked < 5
+        assert {search.result().status for search in searches} <= {200, 503}
+
+
+def test_a_topic_does_not_take_the_place_of_the_search(service: tuple[Shop, Running]) -> None:
+    shop, running = service
+    shop.record("c.md", "About it", topics=["Search"])
+    eventually(lambda: len(running.titles()) == 3)
+    assert b"1 story" in running.get("search?q=about").body
+
+
+def test_a_query_that_cannot_be_searched_for_is_not_kept_by_caches(service: tuple[Shop, Running]) -> None:
+    _, running = service
+    reply = running.get(f"search?q={quote('re:(')}", if_none_match="*")
+    assert (reply.status, reply.headers["cache-control"]) == (400, "no-store")
+    assert reply.headers["content-type"].startswith("text/html")

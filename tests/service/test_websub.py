@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from commands import Shop, eventually
 from conftest import SiteFolder, at
 
 from aggregator import pipeline
+from aggregator.output.folder import OutputFolder
 from aggregator.service import websub
 from aggregator.service.websub import send_pings
 
@@ -210,3 +212,26 @@ def test_a_running_service_and_a_build_send_pings_and_name_their_hub(tmp_path: P
         assert (done.returncode, Counter(hub.take())) == (0, Counter(documents("all")))
     finally:
         shop.close()
+
+
+@pytest.mark.parametrize("fails", ["the publish after its renames", "the outbox"])
+def test_pings_are_queued_by_the_next_cycle_of_the_same_process_if_a_cycle_fails(
+    site: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    site.run(NOON)
+    site.record("a.md", title="Edited", topics=["AI"])
+    with monkeypatch.context() as patch:
+        if fails == "the outbox":
+            patch.setattr(pipeline, "queue_pings", lambda *_, **__: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                site.run(NOON + HOUR)
+        else:
+            patch.setattr(OutputFolder, "_write_manifest", refuse)
+            assert not site.run(NOON + HOUR).published
+    site.run(NOON + 2 * HOUR)
+    send(site)
+    assert hub.take() == documents("ai", "all")
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

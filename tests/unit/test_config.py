@@ -463,7 +463,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         # keys of [[feed]]
         ("[[feed]]\n", '1:3: \'slug\' is missing (add a line such as slug = "ai")'),
         ('[[feed]]\nslug = "AI"', "2:8: 'slug' is not a slug: 'AI' (use lower-case letters a-z, digits and single hyphens, such as ai-hardware)"),
-        ('[[feed]]\nslug = "opml"', "2:8: 'slug' is a reserved slug: 'opml' (choose another; reserved: all, archive, assets, healthz, index, metrics, opml, readyz, status, theme)"),
+        ('[[feed]]\nslug = "opml"', "2:8: 'slug' is a reserved slug: 'opml' (choose another; reserved: all, archive, assets, healthz, index, metrics, opml, readyz, search, status, theme)"),
         ('[[feed]]\nslug = "a"\ntopics = { any = ["AI"], nnoe = [] }', "3:26: unknown key: 'nnoe' (did you mean 'none'?)"),
         ('[[feed]]\nslug = "a"\ntopics = ["AI"]', '3:10: \'topics\' is not a table: \'["AI"]\' (write its keys below a line [feed.topics])'),
         ('[[feed]]\nslug = "a"\n[feed.text]\nany = []', "4:7: 'any' is an empty list: '[]' (name at least one, or remove the line)"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,21 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
     with SealedDocuments(tmp_path / "output") as documents:
         documents.add("one", "1-a", FIRST)
         assert documents.get("one", "1-a") is None
+
+
+@pytest.mark.parametrize("size", [900, 3_000, 30_000, 100_000])
+def test_a_full_disk_costs_only_what_was_kept(tmp_path: Path, size: int) -> None:
+    program = f"""
+import resource, signal, sys
+from pathlib import Path
+from aggregator.model import Document
+from aggregator.output.sealed import SealedDocuments
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+with SealedDocuments(Path({str(tmp_path)!r})) as sealed:
+    for number in range(50):
+        sealed.add(str(number), "1", (Document("a", "text/plain", bytes({size})),))
+    assert sealed.get("0", "1") is None
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert list(tmp_path.iterdir()) == []
