@@ -3,18 +3,28 @@ one imports both dialects of SQLAlchemy."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, Index, text
 
 from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata, page_link, websub_ping
 
-__all__ = ["metadata"]
+__all__ = ["INDEXES", "metadata"]
+
+
+INDEXES: list[Index] = []
+"""In the order of their making: of two that suit a query equally, SQLite takes the one that was made last."""
+
+
+def _index(name: str, *columns: ColumnElement[object], **options: Any) -> None:
+    INDEXES.append(Index(name, *columns, **options))
 
 
 def _partial_index(name: str, where: str, *columns: ColumnElement[object]) -> None:
-    Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+    _index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
-Index("file_entry", file.c.entry_id)
+_index("file_entry", file.c.entry_id)
 _partial_index("file_missing_since", "missing_since IS NOT NULL", file.c.source, file.c.missing_since)
 _partial_index("file_missing", "missing_since IS NOT NULL AND state <> 'removed'", file.c.source, file.c.path)
 _partial_index("file_problem", "problems IS NOT NULL", file.c.state)
@@ -22,10 +32,10 @@ _partial_index("entry_explicit_id", "explicit_id IS NOT NULL", entry.c.explicit_
 _partial_index("entry_scheduled", "state = 'scheduled'", entry.c.source, entry.c.path)
 _partial_index("entry_hidden", "state = 'hidden'", entry.c.id)
 _partial_index("entry_expiry", "state = 'published' AND expires_at IS NOT NULL", entry.c.expires_at)
-Index("entry_stored", entry.c.stored_at)
+_index("entry_stored", entry.c.stored_at)
 _partial_index("entry_link", "link_key IS NOT NULL", entry.c.link_key)
 _partial_index("entry_lookup", "lookup_key IS NOT NULL", entry.c.source, entry.c.lookup_key)
-Index("page_link_name", page_link.c.name)
+_index("page_link_name", page_link.c.name)
 _partial_index("page_link_stale", "stale", page_link.c.entry_id)
 _partial_index("page_link_unresolved", "url IS NULL", page_link.c.entry_id)
 _partial_index("feed_dirty", "dirty", feed.c.dirty)
@@ -45,5 +55,5 @@ _partial_index(
 _partial_index("feed_entry_page", "page IS NOT NULL", feed_entry.c.feed_id, feed_entry.c.page)
 _partial_index("feed_entry_withdrawn", "left_by = 'withdrawn'", feed_entry.c.feed_id, feed_entry.c.left_at)
 _partial_index("archive_page_dirty", "dirty", archive_page.c.dirty)
-Index("event_entry", event.c.entry_id)
+_index("event_entry", event.c.entry_id)
 _partial_index("websub_ping_due", "digest <> sent", websub_ping.c.next_at)

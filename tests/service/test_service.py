@@ -407,7 +407,7 @@ def test_keys_of_store_and_serve_wait_for_the_next_start(shop: Shop) -> None:
     assert "becomes active: output" in service.log
     save(shop, "renamed", serve="port = 1")
     eventually(lambda: shop.json("status")["config"]["restart"] == ["serve.port"])
-    assert "serve.port: become active with the next start" in shop.run("status").stdout
+    assert "serve.port: becomes active with the next start" in shop.run("status").stdout
     assert service.get("healthz").status == 200
 
 

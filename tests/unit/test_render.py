@@ -1179,7 +1179,9 @@ def test_search_engines_find_every_page_and_no_search() -> None:
     documents = {one.path: one.body.decode() for one in render.render_index(FEEDS, SITE, OPTIONS)}
     assert documents["robots.txt"].splitlines() == [
         "User-agent: *",
-        "Disallow: /search",
+        "Disallow: /search$",
+        "Disallow: /search?",
+        "Disallow: /search/",
         "Sitemap: https://feeds.example/sitemap.xml",
     ]
     urls = etree.fromstring(documents["sitemap.xml"].encode()).xpath("//*[local-name() = 'loc']/text()")
