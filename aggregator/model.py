@@ -196,6 +196,10 @@ class Entry(NamedTuple):
     content: Content
     format_ids: FormatIds | None = None  # what RSS and JSON show instead of `id`
 
+    def without_body(self) -> Entry:
+        """The entry with its summary only."""
+        return self._replace(content=self.content._replace(body_html=""))
+
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:

@@ -82,7 +82,7 @@ def _rss_entries(root: Any, first_line: int) -> Iterator[SavedEntry]:
         for item in root.iter(f"{space}item"):
             guid, link = _text(item, f"{space}guid"), _text(item, f"{space}link")
             about = item.get(_RDF_ABOUT, "").strip()
-            hrefs = [one.get("href", "") for one in item.findall(f"{_ATOM[0]}link") if _is_page(one)]
+            hrefs = [atom.get("href", "") for atom in item.findall(f"{_ATOM[0]}link") if _is_page(atom)]
             links = _absolute([_text(item, _ORIGINAL_LINK), link, *hrefs, guid, about], item.base)
             line = first_line + item.sourceline
             yield SavedEntry(guid or about or link, links, _title(_text(item, f"{space}title")), line)

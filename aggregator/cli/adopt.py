@@ -187,10 +187,10 @@ class _Adoption:
     @property
     def adopted(self) -> int:
         """How many entries have records with their ids."""
-        return sum(one.problem is None for one in self.wanted)
+        return sum(saved.problem is None for saved in self.wanted)
 
     def problems(self) -> Iterator[Problem]:
-        return (one.problem for one in self.wanted if one.problem is not None)
+        return (saved.problem for saved in self.wanted if saved.problem is not None)
 
     def add(self, path: str, feed: SavedFeed) -> None:
         """Adds the entries of a saved feed."""
@@ -206,44 +206,44 @@ class _Adoption:
         add_adopted(connection, self._ids)
 
     def _kept(self) -> Iterator[_Wanted]:
-        return (one for one in self.wanted if one.problem is None)
+        return (saved for saved in self.wanted if saved.problem is None)
 
     def _refuse_unusable(self) -> None:
-        for one in self.wanted:
-            text = one.entry.id
+        for saved in self.wanted:
+            text = saved.entry.id
             if not text:
-                one.fail("has no id and no link", None)
-            elif not one.keys:
-                one.fail("has no link, so its record cannot be found", text, "write the id into its record")
+                saved.fail("has no id and no link", None)
+            elif not saved.keys:
+                saved.fail("has no link, so its record cannot be found", text, "write the id into its record")
             elif len(text.encode(errors="replace")) > MAX_ID or not text.isprintable():
-                one.fail("has an id that cannot be kept", text, f"over {MAX_ID:,} bytes, or with control characters")
-            elif one.form == "atom" and not is_absolute_iri(text):
-                one.fail("has an id that is no IRI, so Atom does not allow it", text, "its subscribers get it again")
+                saved.fail("has an id that cannot be kept", text, f"over {MAX_ID:,} bytes, or with control characters")
+            elif saved.form == "atom" and not is_absolute_iri(text):
+                saved.fail("has an id that is no IRI, so Atom does not allow it", text, "its subscribers get it again")
 
     def _collect(self, connection: Connection) -> None:
         """Collects ids by link. Stored ids stay, then the first entry with a link has it; its other links count where
         they are no other entry's first."""
-        stored = read_adopted(connection, {key for one in self.wanted for key in one.keys})
+        stored = read_adopted(connection, {key for saved in self.wanted for key in saved.keys})
         self._ids = {key: dict(ids) for key, ids in stored.items()}
-        for one in self._kept():
-            first = self._ids.setdefault(one.keys[0], {}).setdefault(one.form, one.entry.id)
-            if first != one.entry.id:
-                one.fail("has the link of another entry, whose id is kept", one.entry.id, f"that is {first}")
-        for one in self._kept():
-            for key in one.keys[1:]:
-                self._ids.setdefault(key, {}).setdefault(one.form, one.entry.id)
+        for saved in self._kept():
+            first = self._ids.setdefault(saved.keys[0], {}).setdefault(saved.form, saved.entry.id)
+            if first != saved.entry.id:
+                saved.fail("has the link of another entry, whose id is kept", saved.entry.id, f"that is {first}")
+        for saved in self._kept():
+            for key in saved.keys[1:]:
+                self._ids.setdefault(key, {}).setdefault(saved.form, saved.entry.id)
 
     def _match(self, connection: Connection, mint: IdMint) -> None:
         """Finds out which records get their ids. An entry that was stored and never released gets its id at once."""
         places, of_record = self._records.places, dict[bytes, list[_Wanted]]()
-        for one in self._kept():
-            keys = (key for key in one.keys if key in places and self._ids[key].get(one.form) == one.entry.id)
+        for saved in self._kept():
+            keys = (key for key in saved.keys if key in places and self._ids[key].get(saved.form) == saved.entry.id)
             if (key := next(keys, None)) is not None:
-                of_record.setdefault(key, []).append(one)
+                of_record.setdefault(key, []).append(saved)
             else:
                 self.unmatched += 1
                 hint = "a record that has it later gets the id"
-                one.fail("has no record with its link", one.entry.links[0], hint)
+                saved.fail("has no record with its link", saved.entry.links[0], hint)
         stored = read_ids(connection, [places[key] for key in of_record])
         wanted = {key: mint.adopted_entry_id(self._ids[key]) for key in of_record}
         holders = taken_ids(connection, {uid for uid, _ in wanted.values()})
@@ -255,9 +255,9 @@ class _Adoption:
                 del self._ids[key]
             elif entry := stored.get(places[key]):
                 give_id(connection, entry.key, uid, format_ids)
-            for one in group:
-                if final.shown_in(one.form) != one.entry.id:
-                    one.fail(final.what, one.entry.id, final.hint)
+            for saved in group:
+                if final.shown_in(saved.form) != saved.entry.id:
+                    saved.fail(final.what, saved.entry.id, final.hint)
 
     def _decide(self, mint: IdMint, place: Place, wanted: _Final, entry: StoredId | None, holder: Place) -> _Final:
         """The ids of the record at `place`, where the first record with the id is at `holder`."""

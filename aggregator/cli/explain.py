@@ -245,7 +245,7 @@ class _Case:
         return Cause("resource", f"it is a resource of the bundle {bundle}, not a page of its own{end}", bundle)
 
     def _file_of(self, trace: FieldTrace) -> str:
-        """The file that gave a field: that of the record, or one with a cascade."""
+        """The file that gave a field: the record, or an index file with a cascade."""
         return shown_path(self._source.root, trace.file) if trace.file else self.path
 
     def _of_new_file(self) -> Cause:

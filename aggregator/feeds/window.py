@@ -222,7 +222,7 @@ class FeedLoader:
         if omitted is not NOTHING_OMITTED:
             pairs = [pair for pair in zip(rows, feed.entries, strict=True) if pair[0].id not in omitted.entries]
             rows = [row for row, _ in pairs]
-            entries = tuple(_without_body(entry) if row.id in omitted.shortened else entry for row, entry in pairs)
+            entries = tuple(entry.without_body() if row.id in omitted.shortened else entry for row, entry in pairs)
             feed = replace(feed, entries=entries)
         return Window(feed, rows, omitted, merged, self._stale_at(row, rows))
 
@@ -456,10 +456,6 @@ def _make_entry(row: AnyRow, content: Content, named: NamedTopics, terms: TopicT
         content=content._replace(body_html=body_html) if body_html else content,
         format_ids=format_ids_of(row.format_ids),
     )
-
-
-def _without_body(entry: Entry) -> Entry:
-    return entry._replace(content=entry.content._replace(body_html=""))
 
 
 def _with_related(entry: Entry, others: tuple[Related, ...]) -> Entry:

@@ -36,7 +36,7 @@ def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
         sizes = _sizes(entry, scope, options.formats, frames)
         if scope.full and entry.content.body_html and not _have_room(sizes, whole):
             shortened.add(place)
-            sizes = _sizes(_without_body(entry), scope, options.formats, frames)
+            sizes = _sizes(entry.without_body(), scope, options.formats, frames)
         if _have_room(sizes, left):
             left = [room - size for room, size in zip(left, sizes, strict=True)]
             continue
@@ -54,7 +54,7 @@ def shorten_entries(feed: Feed, entries: Sequence[Entry], site: Site, options: O
     room = longest_page_frame(heading, site, options).room(options.max_bytes)
     (column,) = render_columns(entries, scope_of(heading, site), ("atom",))
     return tuple(
-        entry if len(text) <= room else _without_body(entry) for entry, text in zip(entries, column, strict=True)
+        entry if len(text) <= room else entry.without_body() for entry, text in zip(entries, column, strict=True)
     )
 
 
@@ -85,7 +85,3 @@ def _sizes(entry: Entry, scope: Scope, forms: tuple[Format, ...], frames: Sequen
 
 def _have_room(sizes: Sequence[int], rooms: Sequence[int]) -> bool:
     return all(size <= room for size, room in zip(sizes, rooms, strict=True))
-
-
-def _without_body(entry: Entry) -> Entry:
-    return entry._replace(content=entry.content._replace(body_html=""))

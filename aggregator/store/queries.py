@@ -150,8 +150,8 @@ def mean_stages(connection: Connection) -> dict[str, float]:
         select(cycle.c.counts).where(cycle.c.error.is_(None)).order_by(cycle.c.id.desc()).limit(MEAN_CYCLES)
     )
     stages = [counts["stages"] for counts in map(json.loads, rows) if counts.get("stages")]
-    names = dict.fromkeys(name for one in stages for name in one)
-    return {name: sum(one.get(name, 0.0) for one in stages) / len(stages) for name in names}
+    names = dict.fromkeys(name for seconds in stages for name in seconds)
+    return {name: sum(seconds.get(name, 0.0) for seconds in stages) / len(stages) for name in names}
 
 
 def scheduled_entries(connection: Connection, *, limit: int = MAX_SCHEDULED) -> list[ScheduledEntry]:
