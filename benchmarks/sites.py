@@ -64,11 +64,11 @@ class OurSite:
 
     def url_of(self, topic: str) -> str:
         """Where the service serves the RSS document of a topic of the corpus."""
-        return f"http://127.0.0.1:{self._port}/{slug_of(topic)}/rss.xml"
+        return f"http://127.0.0.1:{self.port}/{slug_of(topic)}/rss.xml"
 
     def unread_s(self) -> float:
         """For how long the service has known of files that are not published yet."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=60) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         name = "aggregator_oldest_unread_seconds "
         return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
