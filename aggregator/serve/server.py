@@ -3,9 +3,9 @@
 uvicorn limits neither the size of a request head (with httptools) nor the time to send one, and counts connections only
 when a request is complete. `_Connection` does that where bytes arrive, and sends most responses without a task. For
 this it overrides private members: `HttpToolsProtocol` with its callbacks, `cycle`, `flow`, `parser`, `pipeline`,
-`server_state`, `_start_asgi_task` and `_unsupported_upgrade_warning`, and `Server.main_loop`. uvicorn options for head
-size, head timeout, idle timeout and tick interval would replace the limits. Its `timeout_keep_alive` limits only the
-time between two requests.
+`scope`, `server_state` and `_unsupported_upgrade_warning`, and `Server.main_loop`. uvicorn options for head size, head
+timeout, idle timeout and tick interval would replace the limits. Its `timeout_keep_alive` limits only the time between
+two requests, after responses that took a task.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.app import Application
@@ -148,33 +148,39 @@ class _Connection(HttpToolsProtocol):
             raise ValueError("not one Host")
         if self.url[:1] != b"/":
             self.url = _origin_form(self.url)
-        super().on_headers_complete()
+        if not self._respond_at_once():
+            super().on_headers_complete()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Sends a response that needs no thread at once. The task and the two messages of ASGI would take more CPU time
-        than everything else."""
-        response = None
-        if not self.pipeline and not self.flow.write_paused:  # else each response would start the next, ever deeper
-            try:
-                response = self._application.respond_at_once(cycle.scope)  # type: ignore[arg-type]
-            except Exception:  # noqa: BLE001 - the task meets the same error and logs it
-                response = None
+    def _respond_at_once(self) -> bool:
+        """Sends a response that needs no thread. uvicorn's cycle, its task, its timer and the two messages of ASGI
+        would take more CPU time than everything else."""
+        if self.is_responding or self.pipeline or self.flow.write_paused or not self.url.isascii() or b"%" in self.url:
+            return False  # while the client does not read, each response would start the next, ever deeper
+        scope: Any = self.scope
+        scope["method"] = self.parser.get_method().decode()
+        scope["raw_path"], _, scope["query_string"] = self.url.partition(b"?")
+        scope["path"] = scope["raw_path"].decode()
+        try:
+            response = self._application.respond_at_once(scope)
+        except Exception:  # noqa: BLE001 - the task meets the same error and logs it
+            response = None
         if response is None:
-            super()._start_asgi_task(cycle, app)
-            return
+            return False
         status, headers, body = response
         self._application.responses[status] += 1
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         fields = [*self.server_state.default_headers, *headers]
-        if not cycle.keep_alive:
+        if not keep_alive:
             fields.append((b"connection", b"close"))
         self.transport.write(STATUS_LINE[status] + b"\r\n".join(map(b": ".join, fields)) + b"\r\n\r\n")
-        if body and cycle.scope["method"] != "HEAD":
+        if body and scope["method"] != "HEAD":
             self.transport.write(body)
-        cycle.response_started = cycle.response_complete = True
-        cycle.on_response = _ignore  # else the connection and the cycle would keep each other in memory
-        if not cycle.keep_alive:
+        self.cycle = _RESPONDED
+        if keep_alive:
+            self._all.renew(self, self.loop.time())
+        else:
             self.transport.close()
-        self.on_response_complete()
+        return True
 
     def on_response_complete(self) -> None:
         self._all.renew(self, self.loop.time())
@@ -198,16 +204,22 @@ class _Connection(HttpToolsProtocol):
         self.transport.write_eof()
 
 
-def _ignore() -> None:
-    pass
-
-
 def _origin_form(target: bytes) -> bytes:
     """Path and query of a target in absolute form, which clients send to proxies (RFC 9112 section 3.2.2)."""
     if not target.lower().startswith((b"http://", b"https://")):
         return target
     parsed = httptools.parse_url(target)
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+
+
+class _Responded:
+    """In place of uvicorn's cycle: the response to the last request is sent."""
+
+    response_complete = True
+    message_event = asyncio.Event()  # uvicorn sets it when the connection is lost
+
+
+_RESPONDED: Any = _Responded()
 
 
 class FeedsServer(uvicorn.Server):
@@ -272,6 +284,7 @@ def make_server(app: Application, sock: socket.socket) -> FeedsServer:
         lifespan="off",
         log_config=None,
         log_level="error",  # warnings are about requests that are not HTTP
+        timeout_keep_alive=round(_WAIT_S),
         access_log=False,
         proxy_headers=False,
         server_header=False,
