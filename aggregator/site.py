@@ -46,7 +46,7 @@ def port_warning(config: Config, port: int) -> str | None:
         return None
     return (
         f"base_url is {config.site.base_url}, but the service listens on port {port}"
-        f' (write below [site]: base_url = "http://{base.hostname}:{port}/")'
+        f' (write below [site]: base_url = "http://{base.hostname}:{port}/", or let it listen on port {base.port or 80})'
     )
 
 
