@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 from aggregator.config import Config
-from aggregator.config.schema import PRESETS, Preset
+from aggregator.config.schema import PRESETS
 from aggregator.ingest import trace_file
 from aggregator.model import Record
 from aggregator.problems import Problem, shown_path
@@ -14,7 +15,8 @@ from aggregator.settings import Source
 
 MAX_TRIED = 20
 """Most records of a folder that are read with other presets."""
-_OTHERS: tuple[Preset, ...] = ("hugo", "jekyll")
+_Other = Literal["hugo", "jekyll"]
+_OTHERS: tuple[_Other, ...] = ("hugo", "jekyll")
 
 
 class PresetLint:
@@ -46,7 +48,7 @@ class PresetLint:
                 yield Problem(path, line, 1 if line else 0, what, "smartable", hint, "warning")
 
 
-def _fits(source: Source, preset: Preset, path: str) -> bool:
+def _fits(source: Source, preset: _Other, path: str) -> bool:
     """Whether a record has a date or a topic with this preset."""
     record, _ = trace_file(replace(source, fields=tuple(PRESETS[preset].items()), layout=preset), path)
     return isinstance(record, Record) and (record.published is not None or bool(record.content.topics))

@@ -16,5 +16,5 @@ _ID_WIDTH = 36
 def init_text(site_id: str) -> str:
     """The sample config of a new site."""
     sample = Path(__file__).with_name("sample.toml").read_text("utf-8")
-    ids = [f"{toml_text(name):<{_ID_WIDTH}} " for name in (_SAMPLE_ID, site_id)]
-    return sample.replace(*ids, 1)
+    sample_id, new_id = (f"{toml_text(name):<{_ID_WIDTH}} " for name in (_SAMPLE_ID, site_id))
+    return sample.replace(sample_id, new_id, 1)
