@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from aggregator.settings import FILE_NAMES, OutputOptions
 
-FINGERPRINT = "3"
+FINGERPRINT = "4"
 """Raise it when documents or assets change their form: every document is rendered again."""
 
 ALL = "all"

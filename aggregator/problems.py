@@ -27,6 +27,8 @@ HIDDEN = re.compile(
 )
 """Characters to escape. Not the joiners U+200C and U+200D: Persian words and emoji need them."""
 _SHORT_ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
+_YEAR = timedelta(days=365.2425)
 _RAW_BYTES = range(0xDC80, 0xDD00)
 
 
@@ -109,12 +111,8 @@ def distance(moment: datetime, now: datetime) -> str:
     """How far a time is from now, such as `3 min ago`."""
     age = now - moment
     size = abs(age)
-    for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
-        if size >= unit:
-            length = f"{size // unit} {name}"
-            break
-    else:
-        length = f"{size.seconds} s"
+    unit, name = next((one for one in _UNITS if size >= one[0]), (timedelta(seconds=1), "s"))
+    length = f"{size // unit} {name}" if size < 2 * _YEAR else f"{size // _YEAR} years"
     return f"{length} ago" if age >= timedelta() else f"in {length}"
 
 

@@ -42,11 +42,12 @@ def site_id_warning(config: Config, stored_id: str | None) -> str | None:
 def port_warning(config: Config, port: int) -> str | None:
     """The warning that `base_url` names another port of this machine than `port`; port 0 is any port."""
     base = urlsplit(config.site.base_url)
-    if not port or not is_loopback(base.hostname or "") or (base.port or 80) == port:
+    named = base.port or 80
+    if not port or not is_loopback(base.hostname or "") or named == port:
         return None
     return (
         f"base_url is {config.site.base_url}, but the service listens on port {port}"
-        f' (write below [site]: base_url = "http://{base.hostname}:{port}/")'
+        f' (write below [site]: base_url = "http://{base.hostname}:{port}/", or let it listen on port {named})'
     )
 
 

@@ -1,16 +1,22 @@
-"""Writes docs/reference.md from the code: commands with their options, and keys of the config (`make reference`)."""
+"""Writes docs/reference.md from the code: commands with their options, keys of the config, fields, and metrics
+(`make reference`)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from prometheus_client.core import Metric
 
 from aggregator import cli
 from aggregator.config.schema import PRESETS, config_schema
+from aggregator.service.metrics import CycleMetrics, HttpMetrics
+from aggregator.store.database import open_store
 
 FILE = Path(__file__).with_suffix(".md")
 HEAD = """\
@@ -21,12 +27,13 @@ Made from the code by `make reference`; a test fails while it is not current. [s
 - [Commands](#commands-and-options)
 - [Config](#keys-of-the-config)
 - [Fields and their keys](#fields-and-their-keys)
+- [Metrics](#metrics)
 """
 
 
 def reference() -> str:
     """The text of docs/reference.md."""
-    return "\n".join([HEAD, *_commands(), *_config(), *_fields()])
+    return "\n".join([HEAD, *_commands(), *_config(), *_fields(), *_metrics()])
 
 
 def _commands() -> Iterator[str]:
@@ -99,6 +106,42 @@ def _fields() -> Iterator[str]:
         cells = (", ".join(f"`{key}`" for key in preset.get(field, ())) for preset in PRESETS.values())
         yield f"| `{field}` | {' | '.join(cells)} |"
     yield ""
+
+
+def _metrics() -> Iterator[str]:
+    responses = Counter({200: 1})
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{folder}/store.db", create=True)
+        families = list(CycleMetrics(responses, store, lambda: 0).registry.collect())
+        store.close()
+    in_serve = {family.name for family in HttpMetrics(responses).registry.collect()}
+    yield "## Metrics\n"
+    yield "What `/metrics` has for Prometheus; [operating.md](operating.md#metrics) says where it is, and what is worth"
+    yield "an alert. A label with values has no others.\n"
+    yield "| metric | type | labels | is | in `aggregator serve` |\n|---|---|---|---|---|"
+    for family in families:
+        cells = (f"`{_series(family)}`", family.type, _labels(family), _cell(family.documentation))
+        yield f"| {' | '.join(cells)} | {'yes' if family.name in in_serve else ''} |"
+    yield ""
+
+
+def _series(metric: Metric) -> str:
+    """The name that a metric has for Prometheus; a histogram's are made from it."""
+    return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
+
+
+def _labels(metric: Metric) -> str:
+    """The labels, with their values if these are known before anything happens."""
+    values: dict[str, dict[str, None]] = {}
+    for sample in metric.samples:
+        for label, value in sample.labels.items():
+            values.setdefault(label, {})[value] = None
+    return "; ".join(_label(label, found) for label, found in values.items() if label != "le")
+
+
+def _label(name: str, values: Iterable[str]) -> str:
+    known = [f"`{value}`" for value in values]
+    return f"`{name}`: {', '.join(known)}" if len(known) > 1 else f"`{name}`"
 
 
 def _cell(text: str) -> str:

@@ -15,6 +15,7 @@ import click
 
 from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
+from aggregator.cli.preset_lint import PresetLint
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message, print_table, quote_text
 from aggregator.cli.stores import candidate_places, read_site, store_damage
 from aggregator.cli.topic_lint import TopicLint
@@ -101,18 +102,18 @@ def _find_problems(config: Config, places: Sequence[Place], stored: Mapping[str,
     records, topics, files that are not read, URLs. `stored`: what the store knows of the site."""
     counts: list[int] = []
     now = datetime.now(UTC)
-    topics, links = TopicLint(config), LinkLint(config, now)
+    lints = PresetLint(config), TopicLint(config), LinkLint(config, now)
 
     def add(record: Record) -> None:
-        topics.add(record)
-        links.add(record)
+        for lint in lints:
+            lint.add(record)
 
     findings = [] if places else list(_check_site(config, stored))
     everything = [Place(source, "") for source in config.sources]
     findings += check_records(places or everything, config.workers, now, counts.append, add)
     if not places:
         findings += _find_skipped(config)
-        warnings = (*topics.problems(), *links.problems(), *_lost_urls(config))
+        warnings = (*(problem for lint in lints for problem in lint.problems()), *_lost_urls(config))
         findings += [Finding(problem, "warning") for problem in warnings]
     return findings, sum(counts)
 

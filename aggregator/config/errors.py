@@ -94,6 +94,8 @@ def _message(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]
         return context["error"].what, context["error"].hint
     what, hint = _NOT_ARRAY if kind == "tuple_type" and len(path) == 1 else _MESSAGES.get(kind, ("is not valid", ""))
     schema = describe(path)
+    if kind == "model_type" and "any" in schema.get("properties", {}):
+        return what, f"write {name} = {{ any = {_toml(_listed(details['input']))} }}"
     terms = {
         "key": name,
         "table": ".".join(part for part in path if isinstance(part, str)),
@@ -103,6 +105,10 @@ def _message(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]
         "expected": context.get("expected", ""),
     }
     return what.format_map(terms), hint.format_map(terms)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _limits(schema: dict[str, Any]) -> str:

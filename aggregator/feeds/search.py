@@ -88,7 +88,7 @@ def parse_query(text: str) -> Query:
         is_expression = (part[3] or "").casefold().startswith(EXPRESSION) and not part[1]
         phrase = parse_phrase(text[part.start() :] if is_expression else part[2] or part[3] or "")
         if error := expression_error(phrase):
-            raise QueryError(f"the expression cannot be used: {error}")
+            raise QueryError(f"the expression cannot be used: {error} (leave out re: to search for words)")
         if phrase:
             (excluded if part[1] else wanted).append(phrase)
         if is_expression:

@@ -54,9 +54,11 @@ def render_line(entry: Entry) -> str:
     content, provider, time = entry.content, provider_of(entry.content), entry.published
     title = escape(content.title)
     day = _day_element(time.year, time.month, time.day) if time else "<span></span>"
-    link = _outside_link(content.link, title) if content.link else title
     by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
-    return f'<li>{day}<span dir="auto">{link}</span>{by}</li>\n'
+    if content.link:
+        return f'<li>{day}<span dir="auto">{_outside_link(content.link, title)}</span>{by}</li>\n'
+    anchor = anchor_of(entry)
+    return f'<li id="{anchor}">{day}<span dir="auto"><a href="#{anchor}">{title}</a></span>{by}</li>\n'
 
 
 @lru_cache(maxsize=CACHED_DAYS)

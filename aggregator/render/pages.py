@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 from aggregator.unicode import xml_text
 
+_URL_PART = re.compile(r"(?:[a-z]+://)?[^/?]+/?|/|\?.*")
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
 # Bytes of a page, so that it has less than 100 KB: of full texts, of all cards, and of the list below the cards.
 MAX_BODIES = 40_000
@@ -279,6 +281,11 @@ def _alternates(slug: str, title: str, site: Site, options: OutputOptions, query
     ]
 
 
+def _breakable(url: str) -> Markup:
+    """A URL that a narrow window breaks at its slashes, and before its query, rather than anywhere."""
+    return _html("<wbr>".join(str(escape(part)) for part in _URL_PART.findall(url)))
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -293,6 +300,7 @@ def _environment() -> Environment:
         "date": date_in_words,
         "exact": exact_time,
         "iso": rfc3339_date,
+        "breakable": _breakable,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
     }
     return environment

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: docs/operating.md#metrics. The only module that imports prometheus_client."""
+"""Metrics for Prometheus: docs/reference.md#metrics. The only module that imports prometheus_client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class HttpMetrics:
 
     def __init__(self, responses: Tally[int]) -> None:
         self.registry = CollectorRegistry()
-        Info("aggregator_build", "The version that runs", registry=self.registry).info({"version": __version__})
+        Info("aggregator_build", "1; the version that runs is a label", registry=self.registry).info(
+            {"version": __version__}
+        )
         self.registry.register(_Collector(lambda: _response_metrics(responses)))
 
     def page(self) -> tuple[int, bytes, bytes]:
@@ -54,24 +56,35 @@ class CycleMetrics(HttpMetrics):
     def __init__(self, responses: Tally[int], store: Store, oldest_unread_s: Callable[[], float]) -> None:
         super().__init__(responses)
         registry = self.registry
-        self._cycles = Counter("aggregator_cycles", "Cycles, by result", ["result"], registry=registry)
+        self._cycles = Counter(
+            "aggregator_cycles",
+            "Cycles; failed: with an error, a folder that could not be read, or an output that could not be written",
+            ["result"],
+            registry=registry,
+        )
         self._seconds = Histogram(
             "aggregator_cycle_seconds", "How long cycles took", buckets=SECONDS, registry=registry
         )
         stage_seconds = Histogram(
-            "aggregator_stage_seconds", "How long stages of cycles took", ["stage"], buckets=SECONDS, registry=registry
+            "aggregator_stage_seconds",
+            "How long cycles spent in each stage",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
         )
         self._stages = {stage: stage_seconds.labels(stage) for stage in STAGES}
         self._last_success = Gauge(
-            "aggregator_last_success_timestamp_seconds", "When the last cycle succeeded; 0: none yet", registry=registry
+            "aggregator_last_success_timestamp_seconds",
+            "When the last cycle succeeded; 0 before the first",
+            registry=registry,
         )
         self._documents = Counter("aggregator_documents_written", "Documents that changed", registry=registry)
         Gauge(
-            "aggregator_oldest_unread_seconds", "How long the oldest change or scheduled scan waits", registry=registry
+            "aggregator_oldest_unread_seconds",
+            "How long the oldest change or scheduled scan waits to be published; 0 if none does",
+            registry=registry,
         ).set_function(oldest_unread_s)
-        self._pings = Counter(
-            "aggregator_websub_pings", "Pings to WebSub hubs, by result", ["result"], registry=registry
-        )
+        self._pings = Counter("aggregator_websub_pings", "Pings to WebSub hubs", ["result"], registry=registry)
         for result in ("ok", "failed"):
             self._cycles.labels(result)
             self._pings.labels(result)
@@ -112,8 +125,8 @@ class CycleMetrics(HttpMetrics):
                 _log.debug("the metrics lack records and feeds: %s", error)
                 return
         counts = dict(self._counted[1])
-        yield GaugeMetricFamily("aggregator_feeds", "Feeds that are published", counts.pop("feeds"))
-        records = GaugeMetricFamily("aggregator_records", "Records, by state", labels=["state"])
+        yield GaugeMetricFamily("aggregator_feeds", "Published feeds", counts.pop("feeds"))
+        records = GaugeMetricFamily("aggregator_records", "Records, without withdrawn ones", labels=["state"])
         for state, count in counts.items():
             records.add_metric([state], count)
         yield records
@@ -130,7 +143,7 @@ class _Collector(Collector):
 
 
 def _response_metrics(responses: Tally[int]) -> Iterator[Metric]:
-    family = CounterMetricFamily("aggregator_http_requests", "Responses, by status", labels=["code"])
+    family = CounterMetricFamily("aggregator_http_requests", "Responses of the main port, by status", labels=["code"])
     for status, count in sorted(responses.copy().items()):
         family.add_metric([str(status)], count)
     yield family

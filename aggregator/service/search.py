@@ -75,7 +75,7 @@ class Search:
         except QueryError as error:
             problem = str(error)
             if name != PAGE:
-                return Answer(400, None, (problem or "write the words to search for as ?q=…").capitalize())
+                return Answer(400, None, problem[:1].upper() + problem[1:] or "Write the words to search for as ?q=…")
         else:
             with self._store.read() as connection:
                 found = search(connection, loader, query)

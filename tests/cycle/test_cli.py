@@ -1055,7 +1055,7 @@ def test_check_reports_another_site_id_and_another_port(shop: Shop, call: Call) 
         ),
         (
             "config/aggregator.toml:4:1: warning: base_url is http://127.0.0.1:8000/, but the service listens on port"
-            ' 8001 (write below [site]: base_url = "http://127.0.0.1:8001/")'
+            ' 8001 (write below [site]: base_url = "http://127.0.0.1:8001/", or let it listen on port 8000)'
         ),
     ]
     assert call("check", "a.md")[0] == 0, "a single record has nothing to do with it"
@@ -1101,6 +1101,29 @@ def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Sho
     for keys in ('include = ["*.md", "*.html"]', 'exclude = ["*.html"]', 'include = ["*.md", "posts/*.html"]'):
         shop.configure(records=keys)
         assert "begin like records" not in call("check")[1]
+
+
+def test_check_says_which_preset_the_records_need(shop: Shop, call: Call) -> None:
+    shop.record("a.md", date="2026-05-20")
+    shop.record("b.md", tags=["Bread"])
+    code, out, _ = call("check")
+    assert (code, out) == (
+        0,
+        (
+            "config/aggregator.toml: warning: no record has a date or a topic with the preset: 'smartable' (with preset"
+            ' = "hugo" they have; choose it before the first run, because entries keep dates)\n'
+        ),
+    )
+    shop.configure(records='preset = "hugo"')
+    assert "preset" not in call("check")[1]
+    shop.configure()
+    shop.record("c.md", topics=["Bread"])
+    assert "preset" not in call("check")[1]
+
+
+def test_check_says_nothing_of_the_preset_for_records_without_dates_and_topics(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    assert call("check")[1] == ""
 
 
 def test_check_warns_of_a_feed_in_the_place_of_a_topic_only_if_its_rule_is_another(shop: Shop, call: Call) -> None:

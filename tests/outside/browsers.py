@@ -1,11 +1,13 @@
-"""Debian's Chromium, driven by Playwright."""
+"""Debian's Chromium, driven by Playwright, and what it says of a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser, ViewportSize, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 # Nothing that asks other hosts; `--no-sandbox`, because tests may run as root.
@@ -23,3 +25,16 @@ def open_browser(*more: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_ARGUMENTS, *more])
         yield browser
         browser.close()
+
+
+class Published(NamedTuple):
+    """A site that is served at `url`; `is_static`: not by us."""
+
+    url: str
+    is_static: bool
+
+
+def faults_of(page: Page) -> list[tuple[str, str, list[str]]]:
+    """What axe-core finds: the rule, how bad it is, and where."""
+    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    return [(fault["id"], fault["impact"], [node["html"] for node in fault["nodes"]][:3]) for fault in found]

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsers import PHONE
+from browsers import PHONE, Published, faults_of
 from commands import Shop
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 TOPICS = ("Cities", "Maps", "Street maps", "Robots", "Seeds")
@@ -46,13 +45,6 @@ KINDS = {
     "sealed": "all/archive/0001.html",
     "404": "nothing/here",
 }
-
-
-class Published(NamedTuple):
-    """A site that is served at `url`; `is_static`: not by us."""
-
-    url: str
-    is_static: bool
 
 
 def fill(shop: Shop, url: str) -> None:
@@ -107,30 +99,6 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         thread.join()
 
 
-@pytest.fixture
-def visit(browser: Browser, site: Published) -> Iterator[Callable[..., Page]]:
-    """Opens a page. At the end, no page may have complained or asked another host."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def open_page(path: str, **options: Any) -> Page:
-        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda one: None if one.url.startswith(site.url) else complaints.append(one.url))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(f"{message.text} {message.location['url']}"))
-        page.goto(site.url + path)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    # that a picture or page is missing is what some tests are about
-    lost = ("/images/missing.png", "/nothing/here", "/favicon.ico")
-    assert [one for one in complaints if not one.endswith(lost)] == []
-
-
 def rows(page: Page) -> list[str]:
     """The feeds that the list shows."""
     return page.locator("[data-feeds] > li:visible strong").all_text_contents()
@@ -146,8 +114,7 @@ def test_no_page_has_a_fault_of_accessibility(
     page = visit(KINDS[kind], color_scheme=scheme)
     for details in page.locator("details").all()[:3]:
         details.locator("summary").click()
-    found = Axe().run(page).response["violations"]
-    assert [(one["id"], one["impact"], [node["html"] for node in one["nodes"]][:3]) for one in found] == []
+    assert faults_of(page) == []
 
 
 @pytest.mark.parametrize("width", [320, 390, 1920])

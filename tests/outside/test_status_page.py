@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browsers import PHONE
+from browsers import PHONE, faults_of
 from commands import Running, Shop, eventually
 from playwright.sync_api import Browser, Page, expect
 
@@ -104,8 +103,7 @@ def test_everybody_can_use_it(browser: Browser, shop: Shop, service: Running, sc
     page, said = open_page(browser, service, viewport={"width": width, "height": 800}, color_scheme=scheme)
     for details in page.locator("details").all():
         details.locator("summary").click()
-    found = Axe().run(page).response["violations"]
-    assert [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]] == []
+    assert faults_of(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert said == []
     assert len(service.get("status").body) < 100_000

@@ -107,7 +107,9 @@ def test_scheduled_records_are_listed_by_date(shop: Shop) -> None:
     shop.record("b.md", "Later", publishedDateTime="2098-01-01T00:00:00Z")
     shop.record("a.md", "Much later", publishedDateTime="2099-01-01T00:00:00Z")
     page = shows(start(shop), "Scheduled 2")
-    assert re.search(r"Record Released Later incoming/b\.md in \d+ d Much later incoming/a\.md in \d+ d", page.text)
+    assert re.search(
+        r"Record Released Later incoming/b\.md in \d+ years Much later incoming/a\.md in \d+ years", page.text
+    )
 
 
 def test_a_refused_config_is_shown_with_what_to_do_while_the_last_one_stays_in_force(shop: Shop) -> None:

@@ -527,6 +527,8 @@ def test_unusable_id_is_rejected(spelling: str) -> None:
          " (check brackets and indentation)"), False),
         (b"---\ntitle: @x\n---\n", ("a.md:2:8: front matter is not valid YAML: a value begins with a tab or a special character"
          " (use spaces; quote it)"), False),
+        (b"---\ntitle: T\n\tx: y\n---\n", ("a.md:3:1: front matter is not valid YAML: a tab indents a line"
+         " (indent it with spaces)"), False),
         (b"---\ntitle: *x\n---\n", ("a.md:2:8: front matter is not valid YAML: an alias without an anchor"
          " (quote the value)"), False),
         (b'---\ntitle: "a\\qb"\n---\n', ("a.md:2:10: front matter is not valid YAML: an unknown escape in"

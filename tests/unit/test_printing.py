@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from aggregator import cli
 from aggregator.cli.check import github_line
 from aggregator.cli.printing import json_text
-from aggregator.problems import Problem, shown_time, visible, visible_data
+from aggregator.problems import Problem, distance, shown_time, visible, visible_data
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = f"a\x1b[31mb\x07\x9b2J\u2028\x7f{BIDI}z"
@@ -67,6 +67,22 @@ def test_times_carry_their_offset() -> None:
     assert shown_time(moment, ZoneInfo("Europe/Berlin")) == "2026-05-20 09:10:00+02:00"
     last = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
     assert shown_time(last, ZoneInfo("Asia/Tokyo")) == "9999-12-31 23:59:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("away", "shown"),
+    [
+        (timedelta(seconds=0.4), "in 0 s"),
+        (timedelta(seconds=-59.9), "59 s ago"),
+        (timedelta(minutes=3, seconds=50), "in 3 min"),
+        (timedelta(hours=-23), "23 h ago"),
+        (timedelta(days=-400), "400 d ago"),
+        (timedelta(days=1616), "in 4 years"),
+    ],
+)
+def test_a_time_is_shown_as_its_distance_from_now(away: timedelta, shown: str) -> None:
+    now = datetime(2026, 5, 20, 7, 10, tzinfo=UTC)
+    assert distance(now + away, now) == shown
 
 
 def test_a_problem_and_an_annotation_are_one_visible_line() -> None:

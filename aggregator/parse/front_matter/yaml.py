@@ -35,6 +35,7 @@ _MESSAGES = (
     ("did not find expected", "a bracket, a comma or a dash is missing", "check brackets and indentation"),
     ("found character that cannot start", "a value begins with a tab or a special character", "use spaces; quote it"),
     ("found character '\\t'", "a value begins with a tab or a special character", "use spaces; quote it"),
+    ("found a tab character that violates indentation", "a tab indents a line", "indent it with spaces"),
     ("found unknown escape character", "an unknown escape in double quotes", "use single quotes"),
     ("found invalid Unicode character", "an escape of no character", "write the character itself"),
     ("found undefined alias", "an alias without an anchor", "quote the value"),
