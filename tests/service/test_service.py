@@ -361,7 +361,7 @@ def test_a_broken_config_is_refused_and_the_last_good_config_stays_active(shop: 
     service.wait_until_done()
     save(shop, "renamed", output="limt = 3", more=PICKS + 'title = "Unclosed\n')
     eventually(lambda: service.get("healthz").json()["config"] == "refused")
-    line = "config/aggregator.toml:14:18: a text without its closing quote (close it on the same line)"
+    line = "config/aggregator.toml:14:9: a text without its closing quote (close it on the same line)"
     assert service.get("healthz").status == 200
     facts = shop.json("status")
     assert [one["text"] for one in facts["config"]["refused"]] == [line]
