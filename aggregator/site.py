@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -10,10 +11,12 @@ from aggregator.errors import StoreMismatchError
 from aggregator.links import is_loopback
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from aggregator.store.database import Store
 
-CONFIG_KEY = "config"
-"""The key of `meta` with the path of the config of the last cycle; empty for the defaults."""
+CONFIG_KEY, TABLES_KEY = "config", "config_tables"
+"""The keys of `meta` with the path of the last config, empty for the defaults, and with the names of its tables."""
 
 
 def default_site_id(config: Config) -> str:
@@ -51,30 +54,43 @@ def port_warning(config: Config, port: int) -> str | None:
     )
 
 
+def stored_site(connection: Connection) -> dict[str, str]:
+    """What the store knows of the site: its id, and the path and the tables of the last config."""
+    from aggregator.store.session import read_meta
+
+    facts = {key: read_meta(connection, key) for key in ("site_id", CONFIG_KEY, TABLES_KEY)}
+    return {key: value for key, value in facts.items() if value is not None}
+
+
 def open_configured(config: Config, store: Store) -> str:
-    """The site id. Stores it if it is new, and the path of the config. Raises StoreMismatchError."""
-    from aggregator.store.session import open_site, read_meta, write_meta
+    """The site id. Stores it if it is new, and what the store knows of the config. Raises StoreMismatchError."""
+    from aggregator.store.session import open_site, write_meta
 
     with store.read() as connection:
-        stored_path = read_meta(connection, CONFIG_KEY)
-    if refusal := missing_config(config, stored_path):
+        stored = stored_site(connection)
+    if refusal := lost_config(config, stored):
         raise StoreMismatchError(refusal)
     site_id = open_site(store, config.site.id, default_site_id(config))
     path = str(config.path.absolute()) if config.path is not None else ""
-    if path != stored_path:
-        with store.write() as connection:
-            write_meta(connection, CONFIG_KEY, path)
+    for key, value in ((CONFIG_KEY, path), (TABLES_KEY, ", ".join(config.stated_tables))):
+        if value != stored.get(key):
+            with store.write() as connection:
+                write_meta(connection, key, value)
     return site_id
 
 
-def missing_config(config: Config, stored_path: str | None) -> str | None:
-    """Why the default config is refused: the store was written with a config, whose feeds would be removed.
-
-    `stored_path` is None if the store does not know. Returns None if the config is fine.
+def lost_config(config: Config, stored: Mapping[str, str]) -> str | None:
+    """Why a config without a file or without tables is refused: the last config had tables, and what they say would be
+    lost, feeds too. None if the config is fine. `stored`: see `stored_site`.
     """
-    if config.path is not None or not stored_path:
-        return None
-    return (
-        f"the store was last written with the config {stored_path}, which was not found: with the defaults, its feeds"
-        " would be removed (put it back, name it with --config, or write a new one with: aggregator init)"
-    )
+    if config.path is None and stored.get(CONFIG_KEY):
+        return (
+            f"the store was last written with the config {stored[CONFIG_KEY]}, which was not found: with the defaults,"
+            " its feeds would be removed (put it back, name it with --config, or write a new one with: aggregator init)"
+        )
+    if config.path is not None and not config.stated_tables and stored.get(TABLES_KEY):
+        return (
+            f"the config {config.path} is empty, and the last one had the tables {stored[TABLES_KEY]}: with the"
+            " defaults, its feeds would change or end (put it back; or, to use the defaults, write into it: [site])"
+        )
+    return None

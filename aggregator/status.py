@@ -20,7 +20,7 @@ from aggregator.model import CycleResult
 from aggregator.problems import Problem, folder_problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
-from aggregator.site import CONFIG_KEY, missing_config, site_id_warning
+from aggregator.site import lost_config, site_id_warning, stored_site
 from aggregator.store.lease import read_holder
 from aggregator.store.pings import hub_states
 from aggregator.store.queries import (
@@ -75,7 +75,7 @@ def read_status(
     with store.read() as connection:
         holder = read_holder(connection)
         of_service = {key: holder and read_meta(connection, key) for key in _OF_SERVICE}
-        site_id, last_config = read_meta(connection, "site_id"), read_meta(connection, CONFIG_KEY)
+        stored = stored_site(connection)
         last, sources = last_cycle(connection), source_problems(connection)
         found = file_problems(connection, limit=max_problems)
         lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
@@ -89,9 +89,9 @@ def read_status(
     config_data = _config_data(config, refused, json.loads(of_service["config_state"] or "{}"))
     problems = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]
     problems += json.loads(of_service["service_problems"] or "[]")
-    wrong = [*filter(None, [missing_config(config, last_config)]), *sources, *_wrong(last, config_data, sources)]
+    wrong = [*filter(None, [lost_config(config, stored)]), *sources, *_wrong(last, config_data, sources)]
     return {
-        "site_id": site_id,
+        "site_id": stored.get("site_id"),
         "running": holder,
         "last_cycle": None if last is None else _cycle_data(last),
         "next_cycle": stamp(from_us(int(of_service["next_cycle"]))) if of_service["next_cycle"] else None,
@@ -101,7 +101,7 @@ def read_status(
         "problems": list(dict.fromkeys(problems)),
         **{key: [data for state, data in files if state == kind] for key, kind in _KINDS.items()},
         "feeds": lists.get("feeds"),
-        "advice": [text for text in (site_id_warning(config, site_id),) if text],
+        "advice": [text for text in (site_id_warning(config, stored.get("site_id")),) if text],
         "wrong": list(dict.fromkeys(wrong)),
         **facts,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,11 +20,18 @@ _STRING = re.compile(
     r"|'[^']*'",
     re.DOTALL,
 )
+_TOKEN = re.compile(rf"#[^\n]*|{_STRING.pattern}|'[^']*\Z|[\[\]{{}}]", re.DOTALL)
 _BARE_KEY = re.compile(r"[ \t]*+([A-Za-z0-9_-]++)[ \t]*+")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 _KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*+{_KEY_PART}(?:[ \t]*+\.[ \t]*+{_KEY_PART}){{64}}", re.MULTILINE)
 _ERROR_POSITION = re.compile(r"\(at line (\d+), column (\d+)\)$")
+_OPEN_TEXT = "a text without its closing quote"
+_OPEN_LIST = "a list or table without its closing bracket"
+_EXTRA_TEXT = "extra text after a value"
+_NO_VALUE = "a value is missing or is not TOML"
+_ON_LINE = "close it on the same line"
+_QUOTES = ('"', "'")
 _REPEATED_KEY = "Cannot overwrite a value"
 # how the message of `tomllib` begins: what is wrong, hint
 _MESSAGES = {
@@ -35,18 +43,19 @@ _MESSAGES = {
     "Expected '='": ("a key without '='", "write key = value"),
     "Expected ']": ("a header without its closing bracket", "write [table] or [[table]]"),
     "Invalid initial character for a key part": ("a key is missing or has other characters", "put the key in quotes"),
-    "Invalid value": ("a value is missing or is not TOML", "put texts in quotes"),
+    "Invalid value": (_NO_VALUE, "put texts in quotes"),
     "Invalid date": ("a date that does not exist", "write it as a text in quotes"),
     "Invalid hex value": ("a text with a wrong escape", "write \\\\ for a backslash"),
     "Unescaped '\\'": ("a text with a wrong escape", "write \\\\ for a backslash"),
     "Escaped character": ("a text with a wrong escape", "write \\\\ for a backslash"),
-    "Illegal character '\\n'": ("a text without its closing quote", "close it on the same line"),
+    "Illegal character '\\n'": (_OPEN_TEXT, _ON_LINE),
+    "Found invalid character '\\n'": (_OPEN_TEXT, _ON_LINE),
     "Illegal character": ("a control character", "remove it"),
     "Found invalid character": ("a control character", "remove it"),
-    "Unterminated string": ("a text without its closing quote", "close it"),
-    "Expected \"'": ("a text without its closing quote", "close it"),
-    "Unclosed": ("a list or table without its closing bracket", "close it"),
-    "Expected newline": ("extra text after a value", "begin a new line; put texts in quotes"),
+    "Unterminated string": (_OPEN_TEXT, _ON_LINE),
+    "Expected \"'": (_OPEN_TEXT, _ON_LINE),
+    "Unclosed": (_OPEN_LIST, "close it"),
+    "Expected newline": (_EXTRA_TEXT, "begin a new line; put texts in quotes"),
     "Invalid statement": ("a line that is no key, table or comment", "write key = value"),
 }
 
@@ -68,10 +77,54 @@ def explain_error(error: ValueError, text: str) -> TomlFault:
         ("not valid TOML", "see https://toml.io"),
     )
     if position := _ERROR_POSITION.search(message):
-        return TomlFault(int(position[1]), int(position[2]), what, hint)
-    if message.endswith("(at end of document)"):
-        return TomlFault(*_position(text, len(text)), what, hint)
-    return TomlFault(0, 0, what, hint)
+        offset = _offset(text, int(position[1]), int(position[2]))
+    elif message.endswith("(at end of document)"):
+        offset = len(text)
+    else:
+        return TomlFault(0, 0, what, hint)
+    offset, what, hint = _find_opening(text, offset, what) or (offset, what, hint)
+    return TomlFault(*_position(text, offset), what, hint)
+
+
+def _find_opening(text: str, offset: int, what: str) -> tuple[int, str, str] | None:
+    """For a fault at `offset` because something before it has no end: where that begins, what is wrong, and a hint."""
+    tokens = list(_TOKEN.finditer(text))
+    before = [token for token in tokens if token.start() < offset]
+    if what in (_OPEN_TEXT, _EXTRA_TEXT):
+        string = next((token for token in reversed(before) if token[0][0] in _QUOTES), None)
+        # extra text follows a text that has no end and goes on to the first quote of a later line
+        if string and not text[string.end() : offset].strip() and (what == _OPEN_TEXT or "\n" in string[0]):
+            is_long = string[0].startswith(tuple(3 * quote for quote in _QUOTES))
+            return string.start(), _OPEN_TEXT, f"close it with {string[0][:3]}" if is_long else _ON_LINE
+    elif what in (_OPEN_LIST, _NO_VALUE) and (opened := _open_brackets(before)):
+        opening = opened[-1]
+        if opening in _open_brackets(tokens):
+            is_cause = what == _OPEN_LIST or offset == len(text) or "\n" in text[opening:offset]
+            return (opening, _OPEN_LIST, "close it") if is_cause else None
+        if what == _OPEN_LIST and text[opening] == "[":
+            return offset, "a ',' is missing", "put a ',' between values"
+        if what == _OPEN_LIST:
+            return opening, _OPEN_LIST, _ON_LINE
+    return None
+
+
+def _open_brackets(tokens: Iterable[re.Match[str]]) -> list[int]:
+    """The offsets of the brackets that are not closed."""
+    opened: list[re.Match[str]] = []
+    for token in tokens:
+        if token[0] in "[{":
+            opened.append(token)
+        elif opened and opened[-1][0] + token[0] in ("[]", "{}"):
+            opened.pop()
+    return [token.start() for token in opened]
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    """The offset of a position; both count from 1."""
+    start = 0
+    for _ in range(line - 1):
+        start = text.index("\n", start) + 1
+    return start + column - 1
 
 
 def find_repeated_key(error: ValueError, text: str) -> tuple[str, int, int] | None:

@@ -8,6 +8,7 @@ import click
 
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_line
+from aggregator.cli.stores import naming_loss
 
 EPILOG = """\b
 Example, for cron:
@@ -27,7 +28,9 @@ def backup(config_path: Path | None, file: Path, *, as_json: bool) -> None:
     """
     from aggregator.store.backup import back_up
 
-    size = back_up(load_config(config_path).store.url, file)
+    config = load_config(config_path)
+    with naming_loss(config):
+        size = back_up(config.store.url, file)
     print_data({"file": str(file), "bytes": size}, _show, as_json=as_json)
 
 

@@ -17,7 +17,7 @@ from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.preset_lint import PresetLint
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message, print_table, quote_text
-from aggregator.cli.stores import candidate_places, read_site, store_damage
+from aggregator.cli.stores import candidate_places, read_site, store_problem
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
@@ -28,7 +28,7 @@ from aggregator.problems import Problem, place_problem, shown_path, tag_problem,
 from aggregator.quoting import Quote, quote_line
 from aggregator.scan import FolderError, Unreadable, list_records
 from aggregator.settings import Source
-from aggregator.site import CONFIG_KEY, missing_config, port_warning, site_id_warning
+from aggregator.site import lost_config, port_warning, site_id_warning
 
 PAGE_NAMES = ("*.md", "*.markdown", "*.mdown", "*.mkd", "*.html", "*.htm", "*.adoc", "*.org", "*.rst", "*.textile")
 """Names that static site generators read as pages."""
@@ -236,7 +236,7 @@ def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datet
 
 def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
     """What a cycle would refuse or warn of: another id than the stored one, defaults that would replace a config, a
-    damaged store, and a port that the documents do not name."""
+    damaged or lost store, and a port that the documents do not name."""
     positions = config.positions
 
     def find(table: str, key: str, what: str, kind: Literal["error", "warning"], *, hint: str = "") -> Finding:
@@ -249,10 +249,10 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
     if site_id is not None and config.site.id not in (None, site_id):
         what = f"'id' is not the id in the store, {site_id!r}: a run is refused, because all ids would change"
         yield find("site", "id", what, "error", hint=f"write id = {toml_text(site_id)}")
-    if refusal := missing_config(config, stored.get(CONFIG_KEY)):
+    if refusal := lost_config(config, stored):
         yield find("site", "id", refusal, "error")
-    if damage := store_damage(config):
-        yield find("store", "url", damage, "error")
+    if problem := store_problem(config):
+        yield find("store", "url", problem, "error")
     if warning := port_warning(config, config.serve.port):
         yield find("serve", "port", warning, "warning")
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from aggregator.cli.printing import print_message
 from aggregator.config import Config
+from aggregator.config.values import sqlite_file
 from aggregator.errors import StoppedError, StoreDamagedError, StoreError, StoreHeldError, StoreMissingError
+from aggregator.output.manifest import MANIFEST_PATH
 from aggregator.paths import escape_name
 from aggregator.settings import Source
 
@@ -26,11 +28,36 @@ def reading_store(config: Config) -> Iterator[Store]:
     """The store, to read."""
     from aggregator.store.database import open_store
 
-    store = open_store(config.store.url, create=False)
+    with naming_loss(config):
+        store = open_store(config.store.url, create=False)
     try:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def naming_loss(config: Config) -> Iterator[None]:
+    """Inside, a StoreMissingError says so if there was a store before."""
+    try:
+        yield
+    except StoreMissingError:
+        if message := lost_store(config):
+            raise StoreMissingError(message) from None
+        raise
+
+
+def lost_store(config: Config) -> str | None:
+    """The message that there was a store, for a store that is missing; None if nothing was published from one."""
+    manifest = config.output.path / MANIFEST_PATH
+    if not manifest.exists():
+        return None
+    file = sqlite_file(config.store.url)
+    return (
+        f"there is no store{f' at {file}' if file else ''} any more, and {manifest} was written from it (bring it back:"
+        " aggregator restore FILE; or correct store.url; without a backup, aggregator build makes a new store, and"
+        " records that were never renamed keep their ids)"
+    )
 
 
 @contextmanager
@@ -84,30 +111,30 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def read_site(config: Config) -> dict[str, str]:
-    """The site id and the path of the last config, as far as the store has them and can be read."""
+    """What the store knows of the site, see `stored_site`, as far as it can be read."""
     if not config.may_have_store:
         return {}  # without importing the store
-    from aggregator.site import CONFIG_KEY
-    from aggregator.store.session import read_meta
+    from aggregator.site import stored_site
 
     try:
         with reading_store(config) as store, store.read() as connection:
-            values = {key: read_meta(connection, key) for key in ("site_id", CONFIG_KEY)}
+            return stored_site(connection)
     except StoreMissingError:
-        return {}
+        pass
     except StoreError as error:
         print_message(f"the config was not compared with the store: {error}")
-        return {}
-    return {key: value for key, value in values.items() if value is not None}
+    return {}
 
 
-def store_damage(config: Config) -> str | None:
-    """What is damaged in the store, as a message; None if nothing is, or there is no store."""
+def store_problem(config: Config) -> str | None:
+    """What is wrong with the store, as a message: it is damaged, or was lost. None if it is fine, or there was none."""
     if not config.may_have_store:
-        return None
+        return lost_store(config)
     try:
         with reading_store(config) as store:
             store.check_undamaged()
+    except StoreMissingError:
+        return lost_store(config)
     except StoreDamagedError as error:
         return str(error)
     except StoreError:

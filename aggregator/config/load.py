@@ -74,6 +74,7 @@ class Config:
     path: Path | None  # the file as it was given; None without a file
     warnings: tuple[Problem, ...]
     positions: ConfigPositions = field(compare=False)
+    stated_tables: tuple[str, ...] = field(compare=False)  # of the file; none if it is empty, or has only comments
 
     @property
     def workers(self) -> int:
@@ -149,12 +150,13 @@ def partial_config(path: Path, *, env: Mapping[str, str]) -> Config:
     text = _read_text(path)
     if find_long_key(text) or _is_deep(data := _readable_tables(text)):
         raise _deep_error(path)
+    stated = tuple(sorted(data))
     apply_environment(data, env)
     file, findings = _validate(data, path.absolute().parent)
     has_store = re.search(r"^\s*\[store\]", text, re.MULTILINE)
     if any(finding.path[0] == "store" for finding in findings) or (has_store and "store" not in data):
         return load_config(path, env=env)
-    return _make_config(file, path, (), Locator(""))
+    return _make_config(file, path, (), Locator(""), stated)
 
 
 def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
@@ -196,6 +198,7 @@ def _read_regular(path: Path) -> bytes:
 
 def _load(text: str, path: Path, env: Mapping[str, str], *, exists: bool) -> Config:
     data = _parse(text, path)
+    stated = tuple(sorted(data))
     variables, problems = apply_environment(data, env)
     absolute = path.absolute()
     unsupported = take_unsupported(data)
@@ -205,7 +208,7 @@ def _load(text: str, path: Path, env: Mapping[str, str], *, exists: bool) -> Con
     problems += place_findings(findings, file=str(path), locator=locator, variables=variables)
     if any(problem.level == "error" for problem in problems):
         raise ConfigError(tuple(problems))
-    return _make_config(file, path if exists else None, tuple(problems), locator)
+    return _make_config(file, path if exists else None, tuple(problems), locator, stated)
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
@@ -278,7 +281,9 @@ def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
     return kept
 
 
-def _make_config(file: File, path: Path | None, warnings: tuple[Problem, ...], locator: Locator) -> Config:
+def _make_config(
+    file: File, path: Path | None, warnings: tuple[Problem, ...], locator: Locator, stated: tuple[str, ...]
+) -> Config:
     tables = read_tables(file.topics)
     feeds = tuple(_spec(table, file.site, tables) for table in file.feed)
     body_base = file.site.base_url if any(spec.full for spec in feeds) else None
@@ -298,6 +303,7 @@ def _make_config(file: File, path: Path | None, warnings: tuple[Problem, ...], l
         path=path,
         warnings=warnings,
         positions=ConfigPositions(None if path is None else str(path), locator, file, tables),
+        stated_tables=stated,
     )
 
 

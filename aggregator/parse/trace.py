@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -35,12 +35,16 @@ def _recorded(name: str, field: str = "", form: Callable[[Any], Any] = lambda va
     """The method `name` of Fields, which also records what it returns for the field."""
     method = getattr(Fields, name)
 
-    def read(self: RecordingFields, *arguments: Any) -> Any:
-        value = method(self, *arguments)
+    def read(self: RecordingFields, *arguments: Any, **options: Any) -> Any:
+        value = method(self, *arguments, **options)
         self.own[field or arguments[0]] = form(value)
         return value
 
     return read
+
+
+def _urls(found: Iterable[Any]) -> list[str]:
+    return [item.url for item in found]
 
 
 class RecordingFields(Fields):
@@ -53,10 +57,20 @@ class RecordingFields(Fields):
 
     text = _recorded("text")
     url = _recorded("url")
+    score = _recorded("score", form=lambda score: score if score >= 0 else None)
     required_date = _recorded("required_date", form=stamp)
+    updated = _recorded("updated", "updated_at", lambda found: stamp(found[0]))
+    explicit_id = _recorded("explicit_id", "id")
     stated_path = _recorded("stated_path", "path")
+    provider = _recorded("provider", "provider", lambda found: found and {"name": found.name, "domain": found.domain})
     topics = _recorded("topics", "topics", list)
+    category = _recorded("category", "category")
     language = _recorded("language", "language")
+    images = _recorded("images", "images", _urls)
+    video_url = _recorded("video_url", "video")
+    related = _recorded("related", "related", _urls)
+    enclosures = _recorded("enclosures", "enclosures", _urls)
+    excerpt_separator = _recorded("excerpt_separator", "excerpt_separator")
 
     def _each(self, field: str) -> Iterator[tuple[str, Value]]:  # type: ignore[override]  # callers only iterate
         for pair in super()._each(field):
@@ -90,18 +104,35 @@ def trace_record(
     outcome = parse_record(raw, file, source, b"", make_fields, context)
     if not made:
         return ()
-    seen, own = made[-1].seen, made[-1].own
-    values = _values(outcome, own) if isinstance(outcome, Record) else {}
+    fields = made[-1]
     traces = [
-        _trace(field, key, _flag(value) if field in (*FLAGS, "templates") else values.get(field), value)
-        for field, (key, value) in seen.items()
-        if field != "visibility" or hides_page((key, value))
+        _trace(field, key, _value_of(field, value, fields.own), value)
+        for field, (key, value) in fields.seen.items()
+        if _is_field(field, key, value, fields)
     ]
     traces.sort(key=lambda trace: (trace.line or 0, trace.field))
     if isinstance(outcome, Record):
-        place = made[-1].page_path or plain_path(file.path)
-        traces += _from_elsewhere(outcome, place, source, {trace.field: trace for trace in traces}, own)
+        place = fields.page_path or plain_path(file.path)
+        traces += _from_elsewhere(outcome, place, source, {trace.field: trace for trace in traces}, fields.own)
     return tuple(traces)
+
+
+def _is_field(field: str, key: str, value: Value, fields: Fields) -> bool:
+    """Whether a key states the field: an option that does not hide the page, or a date under a key that could also be a
+    flag, does not."""
+    if field == "visibility":
+        return hides_page((key, value))
+    return field not in FLAGS or _flag(value) is not None or key not in fields.keys_of("published_at")
+
+
+def _value_of(field: str, value: Value, own: Mapping[str, Any]) -> Any:
+    """The value of a field as JSON has it; None if it cannot be used."""
+    if field in (*FLAGS, "templates"):
+        return _flag(value)
+    if field == "visibility":
+        return "never"  # traced only if it hides the record
+    found = own.get(field)
+    return None if found in ("", []) and field != "excerpt_separator" else found
 
 
 def _trace(field: str, key: str, shown: Any, value: Value) -> FieldTrace:
@@ -150,27 +181,3 @@ def _trace_date(record: Record, place: PagePath, read: Mapping[str, FieldTrace],
     if place.date:
         return FieldTrace("published_at", None, published, None, "path")
     return replace(read["updated_at"], field="published_at", value=published)
-
-
-def _values(record: Record, own: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of all fields but flags, without those that are empty."""
-    content, provider = record.content, record.content.provider
-    values = {
-        "visibility": "never",  # traced only if it hides the record
-        "original_link": content.original_link or content.link,
-        "updated_at": stamp(record.updated),
-        "expires_at": stamp(record.expires),
-        "id": record.explicit_id,
-        "provider": {"name": provider.name, "domain": provider.domain} if provider else None,
-        "category": content.category,
-        "type": content.type,
-        "images": [image.url for image in content.images],
-        "video": content.video_url,
-        "enclosures": [enclosure.url for enclosure in content.enclosures],
-        "related": [related.url for related in content.related],
-        "quality": record.quality if record.quality >= 0 else None,
-        "heat": record.heat if record.heat >= 0 else None,
-        **{field: own[field] for field in ("title", "summary", "link", "published_at", "topics", "language", "path")},
-        "slug": own.get("slug"),
-    }
-    return {field: value for field, value in values.items() if value not in (None, "", [])}

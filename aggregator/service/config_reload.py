@@ -71,7 +71,7 @@ class LiveConfig:
         if not stable or (stamp == self._loaded and not reload):
             return None
         try:
-            config = self._load(stamp)
+            config = self._load()
         except ConfigError as error:
             if self._stamp() == stamp:  # otherwise it changed during the load; a later poll loads it
                 self._loaded = stamp
@@ -91,12 +91,8 @@ class LiveConfig:
             return None
         return status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
-    def _load(self, stamp: tuple[int, ...]) -> Config:
+    def _load(self) -> Config:
         config = load_config(self._path, env=self._env)
-        if not stamp[0] and not _is_same(config, self.config):
-            # valid at a start, but here more likely left by a full disk; it would withdraw every [[feed]]
-            hint = "restore it; if you want only defaults, write a comment into it"
-            raise ConfigError((Problem(str(self._path), 0, 0, "the file is empty", hint=hint),))
         try:
             self._check(config)
         except StoreMismatchError as error:

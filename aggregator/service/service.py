@@ -26,10 +26,11 @@ from aggregator.service.status_page import StatusPage
 from aggregator.service.triggers import Triggers
 from aggregator.service.websub import PingSender
 from aggregator.service.worker import Worker
+from aggregator.site import open_configured
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
 from aggregator.store.requests import announce_service
-from aggregator.store.session import Writer, open_site
+from aggregator.store.session import Writer
 
 STOP_S = 4.0
 """How long a running cycle may take to stop."""
@@ -123,7 +124,8 @@ class Service:
         self._health.has_documents = bool(self.app.state.snapshot.files)
 
     def _check_config(self, config: Config) -> None:
-        """Raises StoreMismatchError if the store contradicts the config, so that the next start would refuse it."""
-        open_site(self._store, config.site.id, self._site_id)
+        """Stores what the store knows of a config. Raises StoreMismatchError if the store contradicts the config, so
+        that the next start would refuse it."""
         writer = Writer(self._store, datetime.now(UTC), self._site_id)
         dropped_sources(writer, [source.name for source in config.sources])
+        open_configured(config, self._store)

@@ -23,7 +23,7 @@ from aggregator.store.entries import changed_values, published_entry, update_ent
 from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
 from aggregator.store.removals import missing_files
-from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, entry, file
+from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, cycle, entry, file
 from aggregator.store.session import Writer, span_us
 
 RENAME_BATCH = 500
@@ -41,12 +41,10 @@ Pair = tuple[AnyRow, AnyRow]
 def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
     """Gives the entries of missing files to the new files that are the same records.
 
-    New are the files that came within `removal_grace` and whose entries were never released. So a cycle that was
-    interrupted is continued, however long ago that was.
+    New are the files that came within `removal_grace` and whose entries were never released.
     """
     with writer.read() as connection:
-        first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*missing_files(source.name)))
-    since = (writer.now if first_missing is None else min(first_missing, writer.now)) - span_us(source.removal_grace)
+        since = _first_unresolved(connection, writer, source) - span_us(source.removal_grace)
     for find, reason in _TESTS:
         with writer.read() as connection:
             if connection.execute(_missing(source, since, file.c.path).limit(1)).first() is None:
@@ -57,6 +55,21 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
             yield partial(_rename, writer=writer, pairs=batch, reason=reason)
         writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
         writer.changed += len(pairs)
+
+
+def _first_unresolved(connection: Connection, writer: Writer, source: Source) -> int:
+    """When the first file came or was missing that no cycle has decided about: now, or in a cycle that was interrupted,
+    however long ago that was."""
+    first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*missing_files(source.name)))
+    is_unseen = entry.c.stored_at > _last_finished(connection)
+    first_new = connection.scalar(select(func.min(entry.c.stored_at)).where(is_unseen))
+    return min(moment for moment in (writer.now, first_missing, first_new) if moment is not None)
+
+
+def _last_finished(connection: Connection) -> int:
+    """The time of the last cycle that was not interrupted, in µs; 0 if there is none."""
+    finished = select(cycle.c.started_at).where(cycle.c.error.is_(None)).order_by(cycle.c.id.desc()).limit(1)
+    return connection.scalar(finished) or 0
 
 
 def has_missing(connection: Connection, writer: Writer, source: Source) -> bool:
@@ -293,7 +306,7 @@ def free_duplicates(writer: Writer, source: Source) -> list[str]:
     A file with an entry keeps it, unless another file inherits that in turn.
     """
     with writer.read() as connection:
-        rows = connection.execute(_wanted_ids(writer, source)).all()
+        rows = connection.execute(_wanted_ids(writer, source, _last_finished(connection))).all()
     heirs: dict[int, AnyRow] = {}
     for row in rows:
         if row.entry_id is None or not row.is_over:
@@ -353,9 +366,10 @@ def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
 _DUPLICATE = (file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.missing_since.is_(None))
 
 
-def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
+def _wanted_ids(writer: Writer, source: Source, last_finished: int) -> Select[Any]:
     """Duplicates whose id may be free, in order of path: its holder is missing, and they were renamed or the grace is
-    over; or the holder states another id now and is a duplicate itself."""
+    over; or the holder states another id now and is a duplicate itself. After `last_finished`, it is not known whether
+    a duplicate came before its holder went."""
     holder, rival, rival_file = file.alias("holder"), entry.alias("rival"), file.alias("rival_file")
     is_stated_by_others = (
         select(rival.c.id)
@@ -365,7 +379,8 @@ def _wanted_ids(writer: Writer, source: Source) -> Select[Any]:
     )
     is_same_source = holder.c.source == file.c.source
     is_over = holder.c.missing_since <= writer.now - span_us(source.removal_grace)
-    is_rename = and_(is_same_source, file.c.wanted_at >= holder.c.missing_since)
+    is_later = or_(file.c.wanted_at >= holder.c.missing_since, file.c.wanted_at > last_finished)
+    is_rename = and_(is_same_source, is_later, holder.c.missing_since.is_not(None))
     is_duplicate = and_(is_same_source, holder.c.state == FileState.DUPLICATE, holder.c.missing_since.is_(None))
     return (
         select(

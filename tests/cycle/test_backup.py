@@ -188,6 +188,29 @@ def test_a_damaged_store_is_noticed_after_a_kill_and_replaced_by_a_backup(shop: 
     assert len(shop.titles()) == 50
 
 
+def test_a_store_that_was_lost_is_named_with_the_way_back(newsroom: Shop, tmp_path: Path) -> None:
+    do(newsroom, "check")
+    do(newsroom, "backup", str(tmp_path / "kept.db"))
+    store = store_of(newsroom)
+    shutil.rmtree(newsroom.data)
+    for command in (("status",), ("feeds",), ("explain", "00.md"), ("preview", "ai"), ("backup", "other.db")):
+        refused = do(newsroom, *command, code=2)
+        assert f"there is no store at {store} any more, and {newsroom.output}/.aggregator/manifest.json" in refused
+        assert "bring it back: aggregator restore FILE" in refused
+    assert f"there is no store at {store} any more" in do(newsroom, "check", code=1)
+    do(newsroom, "restore", str(tmp_path / "kept.db"))
+    assert "there is no store" not in do(newsroom, "check")
+
+
+def test_a_lost_postgresql_is_named_too(shop: Shop, postgres_url: Callable[[], str]) -> None:
+    shop.record("a.md", "Story")
+    shop.configure(store=f'url = "{postgres_url()}"')
+    do(shop, "build")
+    shop.configure(store=f'url = "{postgres_url()}"')  # an empty database
+    assert "there is no store any more" in do(shop, "status", code=2)
+    assert "there is no store any more" in do(shop, "check", code=1)
+
+
 def test_postgresql_has_its_own_commands(shop: Shop) -> None:
     shop.configure(store='url = "postgresql+psycopg://me:secret@db.example.org/feeds"')
     for command, tool in (("backup", "pg_dump"), ("restore", "pg_restore")):

@@ -930,6 +930,39 @@ def test_a_store_that_was_written_with_a_config_refuses_the_defaults(shop: Shop,
     assert shop.titles("good") == ["Story"]
 
 
+@pytest.mark.parametrize("left", ["", " \n\n", "# [[feed]]\n"])
+def test_a_config_that_was_emptied_is_refused_by_every_command_that_would_use_it(
+    shop: Shop, call: Call, left: str
+) -> None:
+    text = f'{shop.config.read_text()}[[feed]]\nslug = "good"\nmin_quality = 60\n'
+    shop.config.write_text(text)
+    shop.record("a.md", "Story", quality=70)
+    assert call("build")[0] == 0
+    before = shop.files(shop.output)
+    shop.config.write_text(left)
+    why = "is empty, and the last one had the tables feed, ingest, serve, site: "
+    for command in (("build",), ("build", "--dry-run"), ("preview", "good")):
+        code, out, err = call(*command)
+        assert (code, out, why in err) == (2, "", True), err
+    code, out, _ = call("check")
+    assert (code, out.startswith("config/aggregator.toml: the config"), why in out) == (1, True, True)
+    code, out, _ = call("status")
+    assert (code, why in " ".join(out.split())) == (1, True)
+    assert shop.files(shop.output) == before
+    shop.config.write_text("[site]\n")  # the defaults, on purpose
+    assert call("build")[0] == 0
+    assert not (shop.output / "good").exists()
+
+
+def test_a_config_that_never_had_a_table_is_as_good_as_none(shop: Shop, call: Call) -> None:
+    shop.record("a.md", "Story", topics=["AI"])
+    for text in ("", "# to do\n", ""):
+        shop.config.write_text(text)
+        assert call("build")[0] == 0
+        assert call("check")[0] == 0
+    assert shop.titles("ai") == ["Story"]
+
+
 def test_init_takes_over_the_id_of_the_store(shop: Shop, call: Call) -> None:
     shop.config.unlink()
     shop.record("a.md", "Story")

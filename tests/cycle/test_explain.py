@@ -74,6 +74,54 @@ def test_each_field_has_its_key_its_line_and_the_value_that_was_understood(site:
     assert any("'heat' is not a number" in problem for problem in answer["problems"])
 
 
+def test_a_rejected_record_shows_what_was_read_and_its_problem_once(
+    site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.write(
+        "a.md",
+        '---\ntitle: Known\nwebUrl: https://example.org/a\npublished: true\nid: "two\\x7fwords"\n'
+        "provider: {name: P}\nheat: hot\nquality: 3\n---\n",
+    )
+    site.write("b.md", "---\ntitle: Known\npublishedDateTime: soon\ncategory: News\n---\n")
+    site.run(NOON)
+
+    def values(name: str) -> dict[str, Any]:
+        return {trace["field"]: trace["value"] for trace in explain(site, name)["fields"]}
+
+    assert values("a.md") == {
+        "title": "Known",
+        "link": "https://example.org/a",
+        "published": True,
+        "id": None,
+        "provider": {"name": "P", "domain": ""},
+    }
+    assert values("b.md") == {"title": "Known", "published_at": None}
+    for name, problem in (("a.md", "'id' cannot be an id"), ("b.md", "'publishedDateTime' is not a date")):
+        monkeypatch.setattr("sys.argv", ["aggregator", "explain", name, "--config", str(site.config_file)])
+        cli.main()
+        shown = capsys.readouterr().out
+        assert (shown.count(problem), shown.count("not usable")) == (1, 1)
+
+
+def test_a_marker_of_an_excerpt_and_a_date_under_a_flag_are_shown_as_they_are_read(site: SiteFolder) -> None:
+    site.configure('[records]\npreset = "hugo"\n')
+    site.write("posts/a.md", "---\ntitle: A\npublished: 2024-04-01\n---\nText.\n")
+    site.run(NOON)
+    stated = [trace for trace in explain(site, "posts/a.md")["fields"] if trace["origin"] == "record"]
+    assert [(trace["field"], trace["key"], trace["value"]) for trace in stated] == [
+        ("title", "title", "A"),
+        ("published_at", "published", "2024-04-01T00:00:00Z"),
+    ]
+    site.configure('[records]\npreset = "jekyll"\n')
+    site.write("_posts/2024-04-01-a.md", "---\ntitle: A\nexcerpt_separator: <!--more-->\n---\nText.\n")
+    site.run(LATER)
+    stated = [trace for trace in explain(site, "_posts/2024-04-01-a.md")["fields"] if trace["origin"] == "record"]
+    assert [(trace["field"], trace["value"]) for trace in stated] == [
+        ("title", "A"),
+        ("excerpt_separator", "<!--more-->"),
+    ]
+
+
 # causes
 
 

@@ -302,7 +302,7 @@ def test_a_folder_that_is_no_site_leaves_nothing_behind(tmp_path: Path) -> None:
     done = shop.run("init", "--from", "../site")
     assert (done.returncode, done.stderr) == (
         2,
-        "../site/hugo.toml:1:11: the file is not valid TOML: a text without its closing quote (close it on the same line)\n",
+        "../site/hugo.toml:1:9: the file is not valid TOML: a text without its closing quote (close it on the same line)\n",
     )
     assert shop.files() == {}
 

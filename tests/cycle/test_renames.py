@@ -16,7 +16,10 @@ import pytest
 from conftest import SITE_ID, SiteFolder, at, record_text
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
+from aggregator import ingest
+from aggregator.errors import StoppedError
 from aggregator.sketch import (
     LINK_BYTES,
     SIZE,
@@ -29,6 +32,7 @@ from aggregator.sketch import (
     read_sketch,
     shared_lines,
 )
+from aggregator.store.schema import file
 
 pytestmark = pytest.mark.both_databases
 
@@ -288,6 +292,36 @@ def test_a_renamed_file_keeps_its_explicit_id_however_it_was_edited(site: SiteFo
     site.write("z.md", text("After", ["Everything was written anew"], id="story-7"))
     assert site.run("2024-05-01 13:05").rejected == 0
     assert site.ids() == {"After": minted("id:story-7")}
+
+
+@pytest.mark.parametrize("fields", [{}, {"id": True}], ids=["minted", "explicit"])
+def test_a_rename_that_a_stopped_cycle_read_in_part_is_one_however_late_the_next_cycle_is(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, fields: dict[str, bool]
+) -> None:
+    monkeypatch.setattr(ingest, "BATCH", 1)
+    for name in ("x", "y", "z"):
+        more = {"id": name} if fields else {}
+        site.write(f"{name}.md", text(f"Post {name}", [f"{name}: {line}" for line in BODY], **more))
+    site.run(NOON)
+    before = site.documents()
+    for name in ("x", "y", "z"):
+        (site.incoming / f"{name}.md").rename(site.incoming / f"new-{name}.md")
+    new_files = select(file.c.path).where(file.c.path.like("new-%"))
+
+    def stop_after_the_first() -> None:
+        with site.store.read() as connection:
+            if connection.execute(new_files).first() is not None:
+                raise StoppedError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.pipeline, "check_stop", stop_after_the_first)
+        with pytest.raises(StoppedError):
+            site.run(LATER)
+    with site.store.read() as connection:
+        assert connection.scalars(select(file.c.path).where(file.c.missing_since.is_not(None))).all() == []
+    result = site.run(DAY)
+    assert (result.rejected, result.removed) == (0, 0)
+    assert site.documents() == before
 
 
 def test_an_inherited_id_is_not_inherited_by_a_third_file(site: SiteFolder) -> None:

@@ -361,7 +361,7 @@ def test_a_broken_config_is_refused_and_the_last_good_config_stays_active(shop: 
     service.wait_until_done()
     save(shop, "renamed", output="limt = 3", more=PICKS + 'title = "Unclosed\n')
     eventually(lambda: service.get("healthz").json()["config"] == "refused")
-    line = "config/aggregator.toml:14:18: a text without its closing quote (close it on the same line)"
+    line = "config/aggregator.toml:14:9: a text without its closing quote (close it on the same line)"
     assert service.get("healthz").status == 200
     facts = shop.json("status")
     assert [one["text"] for one in facts["config"]["refused"]] == [line]
@@ -529,15 +529,20 @@ def test_a_half_written_config_file_is_not_loaded(shop: Shop) -> None:
     assert live.poll() is None
 
 
-def test_an_empty_config_file_is_refused(shop: Shop) -> None:
-    live = live_config(shop)
-    shop.config.write_text("")
-    assert live.poll(reload=True) is None
-    assert "the file is empty" in str(live.state.refused[0])
-    shop.config.write_text("# nothing but defaults\n")
-    taken = live.poll(reload=True)
-    assert taken is not None
-    assert taken.site.id is None
+def test_a_config_that_is_emptied_is_refused_by_a_service_and_at_its_next_start(shop: Shop) -> None:
+    shop.record("a.md", "About AI", topics=["AI"])
+    shop.config.write_text("# nothing but the defaults\n")
+    service = shop.start("run", AGGREGATOR_SERVE__PORT="0", AGGREGATOR_SCHEDULE__EVERY="1h")
+    service.wait_until_done()
+    save(shop, "renamed", site='id = "127.0.0.1"', more=PICKS)
+    eventually(lambda: service.titles("picks") == ["About AI"])
+    shop.config.write_text("# \n")
+    eventually(lambda: service.get("healthz").json()["config"] == "refused")
+    assert "is empty, and the last one had the tables feed, ingest, schedule, serve, site: " in service.log
+    assert service.titles("picks") == ["About AI"]
+    service.end()
+    again = shop.run("run", env={"AGGREGATOR_SERVE__PORT": "0"})
+    assert (again.returncode, "is empty, and the last one had the tables" in again.stderr) == (2, True)
 
 
 def test_a_new_config_file_becomes_active(shop: Shop) -> None:

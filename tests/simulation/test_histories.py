@@ -17,6 +17,7 @@ from simulation.oracle import Oracle
 from simulation.world import SPANS, Config, World, apply
 from sqlalchemy import select
 
+from aggregator import ingest
 from aggregator.errors import StoppedError
 from aggregator.feeds import archives, registry
 from aggregator.store.schema import EntryState, entry, feed, feed_entry
@@ -131,6 +132,7 @@ def test_any_history_loses_nothing_and_writes_no_page_without_a_reason(
     seed: int, site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "MAX_SEALED", (12, 25, 5000)[seed % 3])
+    monkeypatch.setattr(ingest, "BATCH", (3, 1, 1000)[seed % 3])  # so that a stop comes between two files
     chronicle = Chronicle(site, seed)
     for _ in range(STEPS):
         chronicle.step()

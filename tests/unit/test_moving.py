@@ -254,11 +254,11 @@ def test_a_custom_domain_of_a_jekyll_site_is_its_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("hugo.toml", 'baseURL = "x\n', "hugo.toml:1:13: the file is not valid TOML: a text without its closing quote"),
+        ("hugo.toml", 'baseURL = "x\n', "hugo.toml:1:11: the file is not valid TOML: a text without its closing quote"),
         (
             "_config.yml",
             "a: 1\nb: [\n",
-            "_config.yml:3:1: the file is not valid YAML: a bracket, a comma or a dash is missing",
+            "_config.yml:2:4: the file is not valid YAML: a bracket is not closed",
         ),
         ("_config.yml", "url: 1\nurl: 2\n", "_config.yml:2:1: the key 'url' is given twice (keep one of them)"),
         (

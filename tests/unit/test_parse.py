@@ -521,10 +521,20 @@ def test_unusable_id_is_rejected(spelling: str) -> None:
          " (quote the value, or correct the indentation)"), False),
         (b"---\ntitle: T\npublished:false\n---\n", ("a.md:4:1: front matter is not valid YAML: a key without ':'"
          " (write 'key: value')"), False),
-        (b"---\ntitle: 'T\n---\n", ("a.md:3:1: front matter is not valid YAML: a quote is not closed"
+        (b"---\ntitle: 'T\n---\n", ("a.md:2:8: front matter is not valid YAML: a quote is not closed"
          " (close the quote)"), False),
-        (b"---\ntitle: [a\n---\n", ("a.md:3:1: front matter is not valid YAML: a bracket, a comma or a dash is missing"
-         " (check brackets and indentation)"), False),
+        (b'---\ntitle: "T\nsummary: "S"\n---\n', ("a.md:2:8: front matter is not valid YAML: a quote is not closed"
+         " (close the quote)"), False),
+        (b"---\ntitle: T\nx: ['a', 'b]\ny: 1\n---\n", ("a.md:3:10: front matter is not valid YAML: a quote is not"
+         " closed (close the quote)"), False),
+        (b"---\ntitle: [a\n---\n", ("a.md:2:8: front matter is not valid YAML: a bracket is not closed"
+         " (close the bracket)"), False),
+        (b"---\ntitle: T\nx: {a: 1, b: [2}\ny: 3\n---\n", ("a.md:3:14: front matter is not valid YAML: a bracket is not"
+         " closed (close the bracket)"), False),
+        (b"---\ntitle: T\nx: [\n- a\n---\n", ("a.md:3:4: front matter is not valid YAML: a bracket is not closed"
+         " (close the bracket)"), False),
+        (b"---\ntitle: T\nx: [\n a\n b: c: d\n]\n---\n", ("a.md:5:3: front matter is not valid YAML: a bracket, a comma or"
+         " a dash is missing (check brackets and indentation)"), False),
         (b"---\ntitle: @x\n---\n", ("a.md:2:8: front matter is not valid YAML: a value begins with a tab or a special character"
          " (use spaces; quote it)"), False),
         (b"---\ntitle: T\n\tx: y\n---\n", ("a.md:3:1: front matter is not valid YAML: a tab indents a line"

@@ -21,6 +21,7 @@ from aggregator.parse.front_matter.values import (
 
 # Unclosed strings match to the end of the text, so the expression is linear.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+_CLOSING = {"{": "}", "[": "]"}
 _CONSTANTS = ("NaN", "Infinity", "-Infinity")
 _LINTER = "check it with a JSON linter"
 # how the message of `json` begins, what is wrong, hint
@@ -38,16 +39,13 @@ _MESSAGES = (
 
 
 def end_of_object(text: str, start: int) -> int | None:
-    """The end offset of the object at `start`; None if it is not closed."""
-    depth = 0
+    """The end offset of the object at `start`, or of the first bracket that closes another; None if it has no end."""
+    opened: list[str] = []
     for token in _TOKEN.finditer(text, start):
-        sign = token[0]
-        if sign in ("{", "["):
-            depth += 1
-        elif sign in ("}", "]"):
-            depth -= 1
-            if depth == 0:
-                return token.end()
+        if token[0] in _CLOSING:
+            opened.append(token[0])
+        elif token[0] in _CLOSING.values() and (_CLOSING[opened.pop()] != token[0] or not opened):
+            return token.end()
     return None
 
 
@@ -97,12 +95,35 @@ def _parse(fm: str, lines: Lines) -> list[tuple[str, Any]]:
     except json.JSONDecodeError as error:
         known = ((what, hint) for start, what, hint in _MESSAGES if error.msg.startswith(start))
         what, hint = next(known, ("it cannot be read", _LINTER))
-        raise FrontMatterError(*lines.at(error.pos), f"front matter is not valid JSON: {what}", hint) from None
+        at = _text_around(fm, error.pos)
+        if (bracket := _open_bracket(fm)) is not None:
+            at, what, hint = bracket, "a bracket is not closed", "close the bracket"
+        raise FrontMatterError(*lines.at(at), f"front matter is not valid JSON: {what}", hint) from None
     except RecursionError:
         raise too_deep_error(*lines.at(0)) from None
     if not isinstance(root, dict):
         raise FrontMatterError(*lines.at(0), "front matter is not a map of keys", 'write {"key": value, …}')
     return objects[0]
+
+
+def _text_around(fm: str, offset: int) -> int:
+    """Where the text begins that goes over the end of its line at `offset`; for another error, `offset`."""
+    if fm[offset : offset + 1] != "\n":
+        return offset
+    return next((token.start() for token in _TOKEN.finditer(fm) if token.start() < offset < token.end()), offset)
+
+
+def _open_bracket(fm: str) -> int | None:
+    """The offset of the innermost bracket that is not closed, or not by its own kind; None without one."""
+    opened: list[re.Match[str]] = []
+    for token in _TOKEN.finditer(fm):
+        if token[0] in _CLOSING:
+            opened.append(token)
+        elif token[0] in _CLOSING.values() and opened:
+            if _CLOSING[opened[-1][0]] != token[0]:
+                break
+            opened.pop()
+    return opened[-1].start() if opened else None
 
 
 def _offsets(fm: str) -> list[tuple[int, int]]:

@@ -24,12 +24,19 @@ from aggregator.parse.front_matter.values import (
 
 _OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&\S", re.MULTILINE)
+_QUOTES = ("'", '"')
+_CLOSING = {
+    yaml.FlowSequenceStartToken: yaml.FlowSequenceEndToken,
+    yaml.FlowMappingStartToken: yaml.FlowMappingEndToken,
+}
+_OPEN_QUOTE, _OPEN_BRACKET = "found unexpected end of stream", "found no closing bracket"
 # the start of a message of PyYAML -> what is wrong, and what to do
 _MESSAGES = (
     ("mapping values are not allowed", "unexpected ':'", "quote the value, or correct the indentation"),
     ("block sequence entries are not allowed", "unexpected '-'", "put the list on its own lines"),
     ("could not find expected ':'", "a key without ':'", "write 'key: value'"),
-    ("found unexpected end of stream", "a quote is not closed", "close the quote"),
+    (_OPEN_QUOTE, "a quote is not closed", "close the quote"),
+    (_OPEN_BRACKET, "a bracket is not closed", "close the bracket"),
     ("did not find expected <document start>", "text before or after the keys", "indent it or quote it"),
     ("did not find expected key", "a line is not a key", "check its indentation and quotes"),
     ("did not find expected", "a bracket, a comma or a dash is missing", "check brackets and indentation"),
@@ -52,9 +59,9 @@ def read_yaml(text: str, first_line: int, allowed: AllowedKeys, limits: Limits) 
         root = loader.get_single_node()
         return FrontMatter(allowed) if root is None else _pick(loader, root, first_line, allowed)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark, problem = _find_opening(error, text) or (error.problem_mark or error.context_mark, error.problem or "")
         line, column = (mark.line, mark.column) if mark else (-1, 0)
-        raise _syntax_error(first_line, line, column, error.problem or "") from None
+        raise _syntax_error(first_line, line, column, problem) from None
     except yaml.reader.ReaderError as error:
         line = text.encode().count(b"\n", 0, error.position)
         raise _syntax_error(first_line, line, 0, "control characters are not allowed") from None
@@ -110,6 +117,32 @@ def _syntax_error(first_line: int, line: int, column: int, problem: str) -> Fron
     what, hint = next(known, ("it cannot be read", "check it with a YAML linter"))
     position = (first_line, 1) if line < 0 else (first_line + line, column + 1)
     return FrontMatterError(*position, f"front matter is not valid YAML: {what}", hint)
+
+
+def _find_opening(error: yaml.MarkedYAMLError, text: str) -> tuple[yaml.Mark, str] | None:
+    """For an error because a quote or bracket before it is not closed: where that is, and the problem.
+
+    A quote that is not closed ends at the first quote of a later line, and the error is what follows there.
+    """
+    if error.context == "while scanning a quoted scalar" and (error.problem or "").startswith("found unexpected"):
+        return error.context_mark, _OPEN_QUOTE
+    if error.problem_mark is None:
+        return None
+    at = error.problem_mark.index
+    opened: list[yaml.Token] = []
+    try:
+        for token in yaml.scan(text, _Loader):
+            start, end = token.start_mark, token.end_mark
+            is_quoted = isinstance(token, yaml.ScalarToken) and token.style in _QUOTES
+            if is_quoted and end.index == at and start.line < end.line:
+                return start, _OPEN_QUOTE
+            if type(token) in _CLOSING and start.index < at:
+                opened.append(token)
+            elif opened and type(token) is _CLOSING[type(opened[-1])]:
+                opened.pop()
+    except yaml.YAMLError:
+        return None
+    return (opened[-1].start_mark, _OPEN_BRACKET) if opened else None
 
 
 def _check_limits(text: str, limits: Limits, first_line: int) -> None:
