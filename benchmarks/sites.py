@@ -45,13 +45,17 @@ class OurSite:
         text = _CONFIG.format(records=records, output=output, port=port)
         self.config.write_text(text + options, encoding="utf-8")
 
+    def command(self, name: str, *arguments: str) -> list[str | Path]:
+        """A command over this site."""
+        return [sys.executable, "-m", "aggregator", name, *arguments, "--config", self.config]
+
     def build_command(self) -> list[str | Path]:
         """The command for one cycle."""
-        return [sys.executable, "-m", "aggregator", "build", "--config", self.config]
+        return self.command("build")
 
     def run_command(self) -> list[str | Path]:
         """The command for the service."""
-        return [sys.executable, "-m", "aggregator", "run", "--config", self.config]
+        return self.command("run")
 
     def clear(self) -> None:
         """Removes store and output, so that the next build is cold."""
@@ -64,11 +68,11 @@ class OurSite:
 
     def url_of(self, topic: str) -> str:
         """Where the service serves the RSS document of a topic of the corpus."""
-        return f"http://127.0.0.1:{self._port}/{slug_of(topic)}/rss.xml"
+        return f"http://127.0.0.1:{self.port}/{slug_of(topic)}/rss.xml"
 
     def unread_s(self) -> float:
         """For how long the service has known of files that are not published yet."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=60) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         name = "aggregator_oldest_unread_seconds "
         return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
