@@ -28,7 +28,6 @@ from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.registry import (
     prepare_feeds,
-    read_topic_terms,
     retire_empty,
     summarise_feeds,
     sync_configured_feeds,
@@ -283,7 +282,7 @@ class Pipeline:
                 self._render,
                 pages=pages,
                 kept=lambda name: sealed.get(name, wanted[name].version),
-                refreshed=refreshed.feeds,
+                refreshed=refreshed,
                 problems=problems,
             )
             self.stages.enter(OUTPUT)
@@ -334,7 +333,7 @@ class Pipeline:
         *,
         pages: Mapping[str, PageKey],
         kept: Callable[[str], tuple[Document, ...] | None],
-        refreshed: Mapping[str, Feed],
+        refreshed: Refreshed,
         problems: list[str],
     ) -> Iterator[tuple[str, Iterable[Document]]]:
         """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
@@ -342,8 +341,8 @@ class Pipeline:
         from aggregator.render import render_feed, render_index
 
         slugs = [name for name in dirty if name != INDEX and name not in pages]
+        terms = refreshed.terms
         with self.store.read() as connection:
-            terms = read_topic_terms(connection, self.policy)
             # pages first: what leaves a document must be in its page by then
             unkept = []
             for name in filter(pages.__contains__, dirty):
@@ -353,7 +352,7 @@ class Pipeline:
                     yield name, self._moves.documents(documents)
             archived = load_pages(connection, self.loader, terms, [pages[name] for name in unkept])
             yield from self._render_pages(unkept, archived, problems)
-            for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, refreshed), 1):
+            for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, refreshed.feeds), 1):
                 try:
                     made = render_feed(feed, self.site, self.options, linked=terms.published)
                     yield feed.slug, self._moves.documents(made)
@@ -361,7 +360,7 @@ class Pipeline:
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
-                summaries = summarise_feeds(connection, self.policy, self.site.title)
+                summaries = refreshed.summaries or summarise_feeds(connection, self.policy, self.site.title)
                 yield INDEX, render_index(summaries, self.site, self.options)
 
     def _render_pages(
@@ -441,7 +440,8 @@ class _Update:
         retired = self._is_whole and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop, self._keep)
         if refreshed.any_dirty or retired or not was_current:
-            refresh_index(writer, self._policy, pipeline.site.title, pages=pipeline.options.pages)
+            title, pages = pipeline.site.title, pipeline.options.pages
+            refreshed.summaries = refresh_index(writer, self._policy, title, pages=pages)
             pipeline.refresh_redirects(writer)
         if urls is not None:
             activate_config(writer, urls, pipeline.active_config)

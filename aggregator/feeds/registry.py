@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
@@ -58,7 +59,8 @@ def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
 
 def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then the others by title."""
-    rows = connection.execute(published_feeds(policy, feed)).all()
+    columns = (feed.c.id, feed.c.slug, feed.c.topic, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
+    rows = connection.execute(published_feeds(policy, *columns)).all()
     slugs = {row.topic: row.slug for row in rows if row.topic is not None}
     return tuple(
         FeedSummary(
@@ -81,8 +83,16 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
 
 
 def read_topic_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
-    """The category terms of topics."""
-    return TopicTerms(topic_slugs(connection, policy), frozenset(policy.specs), policy.tables.slugs)
+    """The category terms of topics; the same object while they are the same, because caches of entries look for it."""
+    slugs, pins = topic_slugs(connection, policy), policy.tables.slugs
+    return _topic_terms(tuple(slugs.items()), frozenset(policy.specs), tuple(pins.items()))
+
+
+@lru_cache(maxsize=4)
+def _topic_terms(
+    slugs: tuple[tuple[str, str], ...], configured: frozenset[str], pins: tuple[tuple[str, str], ...]
+) -> TopicTerms:
+    return TopicTerms(dict(slugs), configured, dict(pins))
 
 
 def topics_without_feed(connection: Connection, policy: FeedPolicy) -> list[str]:
