@@ -21,14 +21,14 @@ from aggregator.config import Config
 from aggregator.differences import Differences
 from aggregator.documents import FINGERPRINT, archive_path, archive_paths, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
-from aggregator.feeds.active import ActiveFeeds
+from aggregator.feeds.active import NO_RULES, ActiveFeeds, ActiveRules
 from aggregator.feeds.active_config import ActiveConfig, is_active
 from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
 from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.registry import (
+    mark_stale_feeds,
     prepare_feeds,
-    read_topic_terms,
     retire_empty,
     summarise_feeds,
     sync_configured_feeds,
@@ -138,7 +138,9 @@ class Pipeline:
         self.site, self.options, self.policy = config.site_facts(), config.output_options(), config.feed_policy()
         self.active_config = ActiveConfig(self.policy, self.options)
         self.notices: tuple[str, ...] = ()  # what the last full cycle found that operators should know
-        self.is_index_current = False  # the list of feeds and the redirects are those of the feeds in the store
+        # Whether the last cycle left the store as this config wants it; and what it knew then, until a cycle fails.
+        self.is_current = False
+        self.rules: ActiveRules = NO_RULES
         self._moves, self._topic_moves = config.redirects(), dict[str, str]()
         self._output = OutputFolder(config.output.path)
         self._published: Mapping[str, str] | None = None  # what the folder holds, by slug; None: compare with it
@@ -186,6 +188,7 @@ class Pipeline:
         with SealedDocuments(self._output.path) as sealed:
             with writer.together():
                 update = self.update_store(writer, request, keep=partial(self._keep_page, sealed))
+            self.is_current = True
             scans = update.scans
             is_cut = any(scan.is_cut for scan in scans)
             published, publish_problems = self._publish(
@@ -283,7 +286,7 @@ class Pipeline:
                 self._render,
                 pages=pages,
                 kept=lambda name: sealed.get(name, wanted[name].version),
-                refreshed=refreshed.feeds,
+                refreshed=refreshed,
                 problems=problems,
             )
             self.stages.enter(OUTPUT)
@@ -334,7 +337,7 @@ class Pipeline:
         *,
         pages: Mapping[str, PageKey],
         kept: Callable[[str], tuple[Document, ...] | None],
-        refreshed: Mapping[str, Feed],
+        refreshed: Refreshed,
         problems: list[str],
     ) -> Iterator[tuple[str, Iterable[Document]]]:
         """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
@@ -342,8 +345,8 @@ class Pipeline:
         from aggregator.render import render_feed, render_index
 
         slugs = [name for name in dirty if name != INDEX and name not in pages]
+        terms = refreshed.terms
         with self.store.read() as connection:
-            terms = read_topic_terms(connection, self.policy)
             # pages first: what leaves a document must be in its page by then
             unkept = []
             for name in filter(pages.__contains__, dirty):
@@ -353,7 +356,7 @@ class Pipeline:
                     yield name, self._moves.documents(documents)
             archived = load_pages(connection, self.loader, terms, [pages[name] for name in unkept])
             yield from self._render_pages(unkept, archived, problems)
-            for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, refreshed), 1):
+            for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, refreshed.feeds), 1):
                 try:
                     made = render_feed(feed, self.site, self.options, linked=terms.published)
                     yield feed.slug, self._moves.documents(made)
@@ -361,7 +364,7 @@ class Pipeline:
                     problems.append(f"{error} (report it; what was published before stays)")
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
-                summaries = summarise_feeds(connection, self.policy, self.site.title)
+                summaries = refreshed.summaries or summarise_feeds(connection, self.policy, self.site.title)
                 yield INDEX, render_index(summaries, self.site, self.options)
 
     def _render_pages(
@@ -409,15 +412,22 @@ class _Update:
     def run(self) -> StoreUpdate:
         pipeline, writer = self._pipeline, self._writer
         pipeline.stages.enter(FEEDS)
-        was_current, pipeline.is_index_current = pipeline.is_index_current, False  # until the end
+        was_current, pipeline.is_current = pipeline.is_current, False  # until the end
         urls = None if was_current else urls_before(writer, pipeline.active_config)
-        prepare_feeds(writer, pipeline.shape())
-        sync_configured_feeds(writer, self._feeds, tuple(self._policy.specs.values()), pipeline.check_stop)
+        if was_current:
+            mark_stale_feeds(writer)
+            self._feeds.use_rules(pipeline.rules)
+        else:
+            prepare_feeds(writer, pipeline.shape())
+            specs = tuple(self._policy.specs.values())
+            pipeline.rules = sync_configured_feeds(writer, self._feeds, specs, pipeline.check_stop)
         pipeline.stages.enter(STORE)
         sources = self._config.sources
-        dropped = dropped_sources(writer, [source.name for source in sources])
+        dropped = [] if was_current and not self._is_whole else dropped_sources(writer, [s.name for s in sources])
         scanned_before = {
-            source: open_source(writer, source, _digest(PARSER_VERSION, repr(source))) for source in sources
+            source: (was_current and source.name in pipeline.scanned)
+            or open_source(writer, source, _digest(PARSER_VERSION, repr(source)))
+            for source in sources
         }
         scans = tuple(
             self._scan(source, is_first=not was_scanned)
@@ -441,7 +451,8 @@ class _Update:
         retired = self._is_whole and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop, self._keep)
         if refreshed.any_dirty or retired or not was_current:
-            refresh_index(writer, self._policy, pipeline.site.title, pages=pipeline.options.pages)
+            title, pages = pipeline.site.title, pipeline.options.pages
+            refreshed.summaries = refresh_index(writer, self._policy, title, pages=pages)
             pipeline.refresh_redirects(writer)
         if urls is not None:
             activate_config(writer, urls, pipeline.active_config)
@@ -450,7 +461,6 @@ class _Update:
                 notices = read_notices(connection, pipeline.active_config, sources, writer.now, refreshed.without_feed)
             pipeline.notices = tuple(notices)
         pipeline.stages.enter(STORE)
-        pipeline.is_index_current = True
         self._note_bulk(scans)
         return StoreUpdate(scans, refreshed, tuple(self._problems))
 

@@ -1,4 +1,4 @@
-"""Runs the benchmarks. Every figure in docs/performance.md comes from one run."""
+"""Runs the benchmarks. Every figure in docs/performance.md and benchmarks/README.md comes from one run."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import Site, count_entries, measure_builds, measure_cold
+from benchmarks.commands import measure_commands
 from benchmarks.corpus import make_corpus, write_records
+from benchmarks.databases import measure_databases
 from benchmarks.load import find_missing, measure_load
 from benchmarks.machine import describe_machine
 from benchmarks.micro import measure_micro
-from benchmarks.processes import ROOT, run_measured
+from benchmarks.processes import ROOT, Cost, run_measured
 from benchmarks.quiet import measure_quiet
-from benchmarks.report import render_report
+from benchmarks.report import render_goals, render_report, with_goals
 from benchmarks.service import measure_arrivals, measure_bulk, measure_idle
 from benchmarks.sites import DEFAULTS, LEAN, HugoSite, OurSite
 from benchmarks.stages import profile_build
 
-CASES = ("builds", "stages", "quiet", "arrivals", "bulk", "idle", "load", "micro")
+CASES = ("builds", "databases", "commands", "stages", "quiet", "arrivals", "bulk", "idle", "load", "micro")
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000
 """From this size on Hugo is not measured: it would need tens of GB."""
 IDLE_SIZE, IDLE_S = 10_000, 60.0
-LOAD_SIZE = 10_000
+LOAD_SIZE = DATABASES_SIZE = 10_000
 TRIALS = 200
 STAGE_SIZES = (1_000, 10_000)
-DOCUMENT = ROOT / "docs" / "performance.md"
+DOCUMENT, README = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "README.md"
 TRIAL, FIGURES = ROOT / "build" / "performance.md", ROOT / "build" / "bench.json"
 ONE_PROCESS = "[ingest]\nworkers = 0\n"
 
@@ -52,11 +54,13 @@ def main() -> None:
             figures = json.loads(json.dumps(Bench(folder, options).run(), default=_plain))
         FIGURES.parent.mkdir(exist_ok=True)
         FIGURES.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    report = render_report(figures)
+    report, goals = render_report(figures), render_goals(figures)
     # a partial run must not replace the report of a whole run
     target = DOCUMENT if figures["whole"] else TRIAL
     target.write_text(report, encoding="utf-8")
-    print(f"\n{report}\nwritten to {target.relative_to(ROOT)}")
+    if figures["whole"]:
+        README.write_text(with_goals(README.read_text(encoding="utf-8"), goals), encoding="utf-8")
+    print(f"\n{report}\n{goals}\nwritten to {target.relative_to(ROOT)}")
 
 
 def read_options() -> argparse.Namespace:
@@ -90,6 +94,7 @@ class Bench:
         """The sizes for a cycle without changes and for one new record."""
         self.profiled = [size for size in STAGE_SIZES if size <= beside]
         self.idling = [min(IDLE_SIZE, beside)] if beside else []
+        self.compared = [min(DATABASES_SIZE, beside)] if beside else []
 
     def run(self) -> dict[str, Any]:
         """All figures, by case and size."""
@@ -106,6 +111,8 @@ class Bench:
         }
         measures: dict[str, Callable[[], object]] = {
             "builds": lambda: {size: self.builds(size) for size in options.sizes},
+            "databases": lambda: {size: self.databases(size) for size in self.compared},
+            "commands": lambda: {size: self.commands(size) for size in self.largest[:1]},
             "stages": lambda: {size: self.stages(size) for size in self.profiled},
             "quiet": lambda: {size: self.quiet(size) for size in self.largest},
             "arrivals": lambda: {size: self.arrivals(size) for size in self.largest},
@@ -135,6 +142,24 @@ class Bench:
         counts = count_entries(sites)
         self.log(f"  each holds {counts['lean']}")
         return {"costs": costs, "counts": counts, "rounds": rounds}
+
+    def databases(self, size: int) -> dict[str, object]:
+        """A cold build into SQLite and into PostgreSQL, by site."""
+        rounds = self.options.rounds or 5
+        self.log(f"{size:,} records: cold builds into both databases, {rounds} rounds")
+
+        def measure(name: str) -> dict[str, Cost]:
+            return measure_databases(
+                lambda database, options: self.ours(size, name, folder=f"{name}-{database}", options=options), rounds
+            )
+
+        return {name: measure(name) for name in ("lean", "defaults")}
+
+    def commands(self, size: int) -> dict[str, object]:
+        """Short commands, process start included, by site."""
+        self.log(f"{size:,} records: commands")
+        rounds = self.options.rounds or 9
+        return {name: measure_commands(self.built(size, name), rounds) for name in ("lean", "defaults")}
 
     def stages(self, size: int) -> dict[str, object]:
         """The profile of a cold build: in one process, and with worker processes."""
@@ -207,11 +232,11 @@ class Bench:
             self.copied.add(folder)
         return folder
 
-    def ours(self, size: int, name: str, *, options: str = "") -> OurSite:
-        """Our site of this size and name."""
+    def ours(self, size: int, name: str, *, folder: str = "", options: str = "") -> OurSite:
+        """Our site of this size and name; in a folder of that name, if no other is named."""
         output = DEFAULTS if name == "defaults" else LEAN
         records = self.records(size, "ours")
-        return OurSite(self.folder / f"{name}-{size}", records, output, options=options, port=free_port())
+        return OurSite(self.folder / f"{folder or name}-{size}", records, output, options=options, port=free_port())
 
     def built(self, size: int, name: str) -> OurSite:
         """Our site after its first build."""

@@ -45,13 +45,17 @@ class OurSite:
         text = _CONFIG.format(records=records, output=output, port=port)
         self.config.write_text(text + options, encoding="utf-8")
 
+    def command(self, name: str, *arguments: str) -> list[str | Path]:
+        """A command over this site."""
+        return [sys.executable, "-m", "aggregator", name, *arguments, "--config", self.config]
+
     def build_command(self) -> list[str | Path]:
         """The command for one cycle."""
-        return [sys.executable, "-m", "aggregator", "build", "--config", self.config]
+        return self.command("build")
 
     def run_command(self) -> list[str | Path]:
         """The command for the service."""
-        return [sys.executable, "-m", "aggregator", "run", "--config", self.config]
+        return self.command("run")
 
     def clear(self) -> None:
         """Removes store and output, so that the next build is cold."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -10,6 +11,16 @@ from aggregator.feeds.rules import FeedRules
 from aggregator.settings import FeedPolicy, Rule
 from aggregator.store.schema import ALL_FEED, AnyRow, feed
 from aggregator.store.session import Writer, span_us
+
+
+class ActiveRules(NamedTuple):
+    """What the feeds of the config take."""
+
+    rules: Mapping[int, Rule]  # by feed
+    old_slugs: frozenset[str]  # their URLs redirect
+
+
+NO_RULES = ActiveRules({}, frozenset())
 
 _COLUMNS = select(feed.c.id, feed.c.slug, feed.c.topic, feed.c.rule)
 
@@ -38,11 +49,11 @@ class ActiveFeeds:
         self.rules = FeedRules({ALL_FEED: Rule()}, topic_feeds)
         self.old_slugs: frozenset[str] = frozenset()  # of feeds of the config; their URLs redirect
 
-    def use_rules(self, rules: Mapping[int, Rule], old_slugs: frozenset[str]) -> None:
+    def use_rules(self, active: ActiveRules) -> None:
         """Activates the rules of the feeds of the config."""
-        self.idle -= rules.keys()
-        self.rules = FeedRules({ALL_FEED: Rule(), **rules}, self.rules.topic_feeds)
-        self.old_slugs = old_slugs
+        self.idle -= active.rules.keys()
+        self.rules = FeedRules({ALL_FEED: Rule(), **active.rules}, self.rules.topic_feeds)
+        self.old_slugs = active.old_slugs
 
     def new_id(self) -> int:
         """The key of a new feed."""

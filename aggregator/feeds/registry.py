@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from aggregator.documents import ALL
-from aggregator.feeds.active import ActiveFeeds
+from aggregator.feeds.active import ActiveFeeds, ActiveRules
 from aggregator.feeds.membership import meet_topics, new_feed, try_entries
 from aggregator.feeds.rules import FeedRules, rule_text
 from aggregator.feeds.window import TopicTerms, describe, json_digest
@@ -45,8 +46,13 @@ _SETTINGS, _TABLES, _PINS = "shape", "topic_links", "topic_names"
 
 def published_feeds(policy: FeedPolicy, *columns: Any) -> Select[Any]:
     """The published feeds: `all`, configured feeds and, with `topics.auto`, feeds of topics."""
+    return _published_feeds(policy.auto, columns)
+
+
+@lru_cache(maxsize=32)  # SQLAlchemy takes longer to build a statement than SQLite takes to run it
+def _published_feeds(auto: bool, columns: tuple[Any, ...]) -> Select[Any]:
     kinds: list[ColumnElement[bool]] = [feed.c.id == ALL_FEED, feed.c.rule.is_not(None)]
-    if policy.auto:
+    if auto:
         kinds.append(feed.c.topic.is_not(None))
     return select(*columns).where(feed.c.slug.is_not(None), or_(*kinds)).order_by(feed.c.slug)
 
@@ -58,7 +64,8 @@ def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
 
 def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then the others by title."""
-    rows = connection.execute(published_feeds(policy, feed)).all()
+    columns = (feed.c.id, feed.c.slug, feed.c.topic, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
+    rows = connection.execute(published_feeds(policy, *columns)).all()
     slugs = {row.topic: row.slug for row in rows if row.topic is not None}
     return tuple(
         FeedSummary(
@@ -81,8 +88,16 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
 
 
 def read_topic_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
-    """The category terms of topics."""
-    return TopicTerms(topic_slugs(connection, policy), frozenset(policy.specs), policy.tables.slugs)
+    """The category terms of topics; the same object while they are the same, because caches of entries look for it."""
+    slugs, pins = topic_slugs(connection, policy), policy.tables.slugs
+    return _topic_terms(tuple(slugs.items()), frozenset(policy.specs), tuple(pins.items()))
+
+
+@lru_cache(maxsize=4)
+def _topic_terms(
+    slugs: tuple[tuple[str, str], ...], configured: frozenset[str], pins: tuple[tuple[str, str], ...]
+) -> TopicTerms:
+    return TopicTerms(dict(slugs), configured, dict(pins))
 
 
 def topics_without_feed(connection: Connection, policy: FeedPolicy) -> list[str]:
@@ -108,12 +123,11 @@ def prepare_feeds(writer: Writer, settings: str) -> None:
 
     `settings` is the fingerprint of all settings that affect documents, except rules.
     """
-    stale = (feed.c.stale_at <= writer.now, ~feed.c.dirty)
+    mark_stale_feeds(writer)
     with writer.read() as connection:
         is_new = connection.execute(select(feed.c.id).where(feed.c.id == ALL_FEED)).first() is None
         changed = read_meta(connection, _SETTINGS) != settings
-        any_stale = connection.execute(select(feed.c.id).where(*stale).limit(1)).first() is not None
-    if not (is_new or changed or any_stale):
+    if not (is_new or changed):
         return
     with writer.write() as connection:
         if is_new:
@@ -123,7 +137,16 @@ def prepare_feeds(writer: Writer, settings: str) -> None:
             connection.execute(update(feed).values(dirty=True))
             write_meta(connection, _SETTINGS, settings)
             _forget_future_updates(connection, writer)
-        connection.execute(update(feed).where(*stale).values(dirty=True))
+
+
+def mark_stale_feeds(writer: Writer) -> None:
+    """Marks the feeds dirty in which an entry reaches `max_age`."""
+    stale = (feed.c.stale_at <= writer.now, ~feed.c.dirty)
+    with writer.read() as connection:
+        any_stale = connection.execute(select(feed.c.id).where(*stale).limit(1)).first() is not None
+    if any_stale:
+        with writer.write() as connection:
+            connection.execute(update(feed).where(*stale).values(dirty=True))
 
 
 def _forget_future_updates(connection: Connection, writer: Writer) -> None:
@@ -147,8 +170,8 @@ def _forget_future_updates(connection: Connection, writer: Writer) -> None:
 
 def sync_configured_feeds(
     writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec], stopped: Callable[[], None]
-) -> None:
-    """Applies the feeds and topics of the config to the store, and activates their rules in `feeds`.
+) -> ActiveRules:
+    """Applies the feeds and topics of the config to the store. Activates their rules in `feeds`, and returns them.
 
         rows are created, moved, taken from topics, given back -> entries are evaluated in batches -> rules are stored
 
@@ -166,10 +189,12 @@ def sync_configured_feeds(
             changes.write_evaluated(connection)
     if changes.added or changes.changed or changes.evaluated or changes.moved:
         feeds.reload(writer)
-    feeds.use_rules(changes.rules, changes.old_slugs)
+    active = ActiveRules(changes.rules, changes.old_slugs)
+    feeds.use_rules(active)
     if alias := feeds.tables.alias:
         _retire(writer, feed.c.topic.in_(alias))  # the slugs of aliases redirect to the topic itself
     _apply_pins(writer, feeds, [spec.slug for spec in specs])
+    return active
 
 
 class _FeedChanges:

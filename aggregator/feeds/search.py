@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from aggregator.feeds.phrases import EXPRESSION, contains_phrase, expression_error, parse_phrase
 from aggregator.feeds.registry import read_topic_terms
-from aggregator.feeds.window import FeedLoader
+from aggregator.feeds.window import ENTRY_COLUMNS, FeedLoader
 from aggregator.model import Entry
 from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry, feed_entry
 from aggregator.store.session import from_us
@@ -32,14 +32,8 @@ _PART = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _NEWEST = (
     select(
         feed_entry.c.released_at,
-        entry.c.id,
-        entry.c.uid,
-        entry.c.format_ids,
-        entry.c.visible_hash,
-        entry.c.published_at,
-        entry.c.updated_at,
-        entry.c.released_at.label("out_at"),
         entry.c.content,
+        *ENTRY_COLUMNS,
     )
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(

@@ -21,7 +21,7 @@ from aggregator.feeds.archives import (
 )
 from aggregator.feeds.registry import give_slugs, published_feeds, read_topic_terms, summarise_feeds
 from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest, links_facts, merged_facts
-from aggregator.model import Entry, Feed
+from aggregator.model import Entry, Feed, FeedSummary
 from aggregator.settings import FeedPolicy
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
@@ -51,10 +51,12 @@ _LAST_WITHDRAWAL = (
 class Refreshed:
     """What a refresh did."""
 
+    terms: TopicTerms
     any_dirty: bool = False
     feeds: dict[str, Feed] = field(default_factory=dict)  # new versions by slug, at most MAX_KEPT; saves loading them
     pages: set[PageKey] = field(default_factory=set)  # archive pages that are new or have a new version
     without_feed: Sequence[str] = ()  # titles of topics with enough entries, in excess of `max_feeds`
+    summaries: tuple[FeedSummary, ...] | None = None  # the list of feeds, if it was refreshed too
 
 
 def refresh_feeds(
@@ -62,11 +64,11 @@ def refresh_feeds(
 ) -> Refreshed:
     """Gives slugs to topics with enough entries, and a new version to every dirty feed and archive page that a reader
     sees changed. `keep` gets the pages that are sealed."""
-    policy, refreshed = feeds.policy, Refreshed()
-    if policy.auto:
-        refreshed.without_feed = give_slugs(writer, feeds)
+    policy = feeds.policy
+    without_feed = give_slugs(writer, feeds) if policy.auto else ()
     with writer.read() as connection:
-        sealer = Sealer(loader, read_topic_terms(connection, policy), keep)
+        refreshed = Refreshed(read_topic_terms(connection, policy), without_feed=without_feed)
+    sealer = Sealer(loader, refreshed.terms, keep)
     if policy.archive:
         refreshed.pages |= sealer.seal_backfills(writer, stopped)
     dirty = select(feed).where(FEED_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
@@ -113,11 +115,13 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
     if digest != row.shown_hash or (archive and not is_complete(connection, row, window)):
         is_outdated = cut_at != writer.now
         if is_outdated:
-            window = loader.load(connection, row, writer.now, terms)
-        if archive:
-            values["pages"] = sealer.seal_leaving(connection, row, window)
-            window = replace(window, feed=replace(window.feed, pages=values["pages"]))
-        if is_outdated or values["pages"] != row.pages:
+            shown = window
+            window = loader.load(connection, row, writer.now, terms, other=shown)
+            is_outdated = window is not shown
+        if archive and (pages := sealer.seal_leaving(connection, row, window)) != row.pages:
+            values["pages"], is_outdated = pages, True
+            window = replace(window, feed=replace(window.feed, pages=pages))
+        if is_outdated:
             digest = feed_digest(window, terms)
         version, updated = row.version + 1, _latest_change(connection, row, window, writer.now)
         values |= {"version": version, "shown_hash": digest, "changed_at": writer.now, "updated_at": to_us(updated)}
@@ -187,8 +191,9 @@ def load_feeds(
             yield refreshed.get(slug) or loader.load_last(connection, rows[slug], terms).feed
 
 
-def refresh_index(writer: Writer, policy: FeedPolicy, site_title: str, *, pages: bool) -> None:
-    """Gives the list of feeds a new version if it shows something new; with `pages` it shows numbers and dates too."""
+def refresh_index(writer: Writer, policy: FeedPolicy, site_title: str, *, pages: bool) -> tuple[FeedSummary, ...]:
+    """Gives the list of feeds a new version if it shows something new; with `pages` it shows numbers and dates too.
+    Returns the list."""
     with writer.read() as connection:
         summaries = summarise_feeds(connection, policy, site_title)
         version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
@@ -201,6 +206,7 @@ def refresh_index(writer: Writer, policy: FeedPolicy, site_title: str, *, pages:
     if digest != before:
         with writer.write() as connection:
             write_meta(connection, "index", f"{int(version) + 1} {digest}")
+    return summaries
 
 
 def index_version(connection: Connection) -> str:

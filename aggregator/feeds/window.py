@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select
 
@@ -44,18 +45,18 @@ MAX_CANDIDATES = 10_000
 BATCH = 1000
 MAX_CACHED = 20_000
 
-# Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
-_COLUMNS = (
-    feed_entry.c.released_at,
+ENTRY_COLUMNS = (
     entry.c.id,
     entry.c.uid,
     entry.c.format_ids,
     entry.c.visible_hash,
-    entry.c.links_hash,
     entry.c.published_at,
     entry.c.updated_at,
-    entry.c.released_at.label("out_at"),
 )
+"""The last columns of every row that becomes an entry: the same values give the same entry."""
+
+# Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
+_COLUMNS = (feed_entry.c.released_at, entry.c.released_at.label("out_at"), entry.c.links_hash, *ENTRY_COLUMNS)
 _NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
 _WINDOW = (
     select(*_COLUMNS)
@@ -131,6 +132,7 @@ class Window:
 
     feed: Feed  # as its documents show it
     rows: Sequence[AnyRow]  # of its entries, in the same order
+    all_rows: Sequence[AnyRow]  # the same with those of omitted entries
     omitted: Omitted
     merged: Merged
     stale_at: int | None  # when its oldest entry reaches `max_age`, in µs
@@ -178,6 +180,7 @@ class FeedLoader:
         self.policy, self._site, self._options = policy, site, options
         self._contents: OrderedDict[tuple[int, bytes], tuple[Content, NamedTopics]] = OrderedDict()
         self._named_topics = lru_cache(MAX_CACHED)(self._name_topics)
+        self._make_entry = lru_cache(MAX_CACHED)(_make_entry)
 
     def limit(self, row: AnyRow) -> int:
         """How many entries the documents of a feed have, and each of its archive pages."""
@@ -192,9 +195,17 @@ class FeedLoader:
     def _spec(self, row: AnyRow) -> FeedSpec | None:
         return self.policy.specs.get(row.slug)
 
-    def load(self, connection: Connection, row: AnyRow, cut_at: int, terms: TopicTerms) -> Window:
-        """The feed of `row` with its window cut at `cut_at` (µs) and limited to what its documents have room for."""
-        rows, feed, merged = self._load_all(connection, row, cut_at, terms)
+    def load(
+        self, connection: Connection, row: AnyRow, cut_at: int, terms: TopicTerms, other: Window | None = None
+    ) -> Window:
+        """The feed of `row` with its window cut at `cut_at` (µs) and limited to what its documents have room for.
+
+        `other` is its window cut at another time; it is the result if it has the same entries.
+        """
+        rows, withdrawn = self._read_window(connection, row, cut_at), self._read_withdrawn(connection, row, cut_at)
+        if other is not None and other.all_rows == rows and other.feed.withdrawn == withdrawn:
+            return other
+        feed, merged = self._load_feed(connection, row, rows, withdrawn, terms)
         fitting = self._fit(feed)
         omitted = NOTHING_OMITTED
         if fitting is not ALL_FIT:
@@ -204,27 +215,33 @@ class FeedLoader:
 
     def load_last(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Window:
         """The feed of `row` as of its last refresh."""
-        rows, feed, merged = self._load_all(connection, row, row.changed_at, terms)
+        cut_at = row.changed_at
+        rows, withdrawn = self._read_window(connection, row, cut_at), self._read_withdrawn(connection, row, cut_at)
+        feed, merged = self._load_feed(connection, row, rows, withdrawn, terms)
         return self._omit(row, rows, feed, Omitted.from_json(row.left_out), merged)
 
-    def _load_all(
-        self, connection: Connection, row: AnyRow, cut_at: int, terms: TopicTerms
-    ) -> tuple[Sequence[AnyRow], Feed, Merged]:
-        """The rows of the window, the feed with all of them, and the duplicates that they represent."""
-        rows = self._read_window(connection, row, cut_at)
+    def _load_feed(
+        self,
+        connection: Connection,
+        row: AnyRow,
+        rows: Sequence[AnyRow],
+        withdrawn: tuple[Withdrawal, ...],
+        terms: TopicTerms,
+    ) -> tuple[Feed, Merged]:
+        """The feed with the entries of all rows, and the duplicates that they represent."""
         merged = self.read_merged(connection, row, rows)
         heading = self.heading(row)
         entries = self.load_entries(connection, rows, terms, merged, full=heading.full)
-        withdrawn = self._read_withdrawn(connection, row, cut_at)
-        return rows, replace(heading, entries=entries, withdrawn=withdrawn), merged
+        return replace(heading, entries=entries, withdrawn=withdrawn), merged
 
-    def _omit(self, row: AnyRow, rows: Sequence[AnyRow], feed: Feed, omitted: Omitted, merged: Merged) -> Window:
+    def _omit(self, row: AnyRow, all_rows: Sequence[AnyRow], feed: Feed, omitted: Omitted, merged: Merged) -> Window:
+        rows = all_rows
         if omitted is not NOTHING_OMITTED:
             pairs = [pair for pair in zip(rows, feed.entries, strict=True) if pair[0].id not in omitted.entries]
             rows = [row for row, _ in pairs]
             entries = tuple(entry.without_body() if row.id in omitted.shortened else entry for row, entry in pairs)
             feed = replace(feed, entries=entries)
-        return Window(feed, rows, omitted, merged, self._stale_at(row, rows))
+        return Window(feed, rows, all_rows, omitted, merged, self._stale_at(row, rows))
 
     def _fit(self, feed: Feed) -> Fitting:
         """Which entries fit. An entry that cannot be rendered counts as fitting; rendering reports it."""
@@ -306,7 +323,10 @@ class FeedLoader:
         if full and rows:
             found = connection.execute(_BODIES, {"ids": [row.id for row in rows]})
             bodies = _with_urls(connection, {row.entry_id: row.html for row in found})
-        entries = [_make_entry(row, *contents[row.id], terms, bodies.get(row.id, "")) for row in rows]
+        # the same object as before, because caches of rendered entries look for it
+        entries = [self._make_entry(row[-len(ENTRY_COLUMNS) :], *contents[row.id], terms) for row in rows]
+        if bodies:
+            entries = [_with_body(entry, bodies.get(row.id, "")) for row, entry in zip(rows, entries, strict=True)]
         if merged:
             entries = [_with_related(entry, merged.get(row.id, ())) for row, entry in zip(rows, entries, strict=True)]
         return tuple(entries)
@@ -445,17 +465,22 @@ def _with_urls(connection: Connection, bodies: dict[int, str]) -> dict[int, str]
     return bodies | {key: fill_page_links(bodies[key], urls.get(key, {})) for key in linking}
 
 
-def _make_entry(row: AnyRow, content: Content, named: NamedTopics, terms: TopicTerms, body_html: str) -> Entry:
-    published_at, updated_at = row.published_at, row.updated_at
+def _make_entry(values: Sequence[Any], content: Content, named: NamedTopics, terms: TopicTerms) -> Entry:
+    """The entry of the values of `ENTRY_COLUMNS`, without its body."""
+    _, uid, format_ids, _, published_at, updated_at = values
     updated = from_us(updated_at)
     return Entry(
-        id=row.uid,
+        id=uid,
         published=None if published_at is None else updated if published_at == updated_at else from_us(published_at),
         updated=updated,
         topics=tuple([terms.topic(topic) for topic in named]),
-        content=content._replace(body_html=body_html) if body_html else content,
-        format_ids=format_ids_of(row.format_ids),
+        content=content,
+        format_ids=format_ids_of(format_ids),
     )
+
+
+def _with_body(entry: Entry, body_html: str) -> Entry:
+    return entry._replace(content=entry.content._replace(body_html=body_html)) if body_html else entry
 
 
 def _with_related(entry: Entry, others: tuple[Related, ...]) -> Entry:

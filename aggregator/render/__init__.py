@@ -10,12 +10,14 @@ Each entry is rendered once and used in all feeds (`entries`); a document is a f
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from aggregator.documents import ALL, archive_path
 from aggregator.model import ArchivePage, Document, Feed, FeedSummary
 from aggregator.render import atom, opml
 from aggregator.render.assembly import assemble, document
 from aggregator.render.assets import render_assets, render_feed_style
+from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import reader_title
 from aggregator.render.entries import Kind, render_columns, scope_of
 from aggregator.render.frames import feed_frames, heading_of, with_title
@@ -23,6 +25,8 @@ from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
 from aggregator.render.links import MEDIA_TYPES
 from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
+
+_safe_summary = lru_cache(maxsize=CACHED_FEEDS)(with_title)
 
 __all__ = [
     "fit_entries",
@@ -81,7 +85,7 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
     Raises RenderError.
     """
     site = xml_safe(site)
-    feeds = tuple(sorted(map(with_title, feeds), key=lambda feed: feed.slug != ALL))
+    feeds = tuple(sorted(map(_safe_summary, feeds), key=lambda feed: feed.slug != ALL))
     documents = (opml.render_opml(feeds, site, options), render_feed_style())
     if not options.pages:
         return documents

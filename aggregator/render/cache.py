@@ -17,6 +17,8 @@ T = TypeVar("T", bound=Any)
 CACHED_TOPICS = 4096
 """Rendered topics and, below, rendered providers that each format caches."""
 CACHED_PROVIDERS = 1024
+CACHED_FEEDS = 16_384
+"""Lines of feeds in lists of feeds."""
 LONGEST_CACHED = 500
 """Characters of the longest texts whose markup is cached."""
 ENTRY_BYTES = 2000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aggregator.documents import ROBOTS, SITEMAP
@@ -31,7 +32,12 @@ def render_robots(site: Site) -> Document:
 
 def render_sitemap(feeds: tuple[FeedSummary, ...], site: Site) -> Document:
     """The home page and the page of each feed. Without dates, so that it changes only with the list of feeds."""
+    return _render_paths(("", *(f"{feed.slug}/" for feed in feeds[: MAX_URLS - 1])), site)
+
+
+@lru_cache(maxsize=1)
+def _render_paths(paths: tuple[str, ...], site: Site) -> Document:
     root = xml.element(f"{_NAMESPACE}urlset", nsmap={None: _NAMESPACE[1:-1]})
-    for path in ("", *(f"{feed.slug}/" for feed in feeds[: MAX_URLS - 1])):
+    for path in paths:
         xml.element(f"{_NAMESPACE}loc", xml.element(f"{_NAMESPACE}url", root), f"{site.base_url}{path}")
     return document(SITEMAP, "application/xml", xml.document_bytes(root))

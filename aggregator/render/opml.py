@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from aggregator.documents import FEED_LIST
 from aggregator.model import Document, FeedSummary
 from aggregator.render import xml
@@ -17,6 +19,11 @@ def render_opml(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptio
     It has one format of each feed, so that readers do not subscribe twice, and no date, so that it changes only with
     the feeds.
     """
+    return _render_titles(tuple([(feed.slug, feed.title) for feed in feeds]), site, options)
+
+
+@lru_cache(maxsize=1)
+def _render_titles(feeds: tuple[tuple[str, str], ...], site: Site, options: OutputOptions) -> Document:
     form = next(form for form in ("rss", "atom", "json") if form in options.formats)
     with xml.render_errors("the list of feeds"):
         root = xml.element("opml", version="2.0")
@@ -25,8 +32,8 @@ def render_opml(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptio
         if site.author:
             xml.element("ownerName", head, site.author)
         body = xml.element("body", root)
-        for feed in feeds:
-            urls = {"xmlUrl": feed_url(feed.slug, form, site), "htmlUrl": page_url(feed.slug, site, options)}
-            title = reader_title(feed.title, site)
+        for slug, feed_title in feeds:
+            urls = {"xmlUrl": feed_url(slug, form, site), "htmlUrl": page_url(slug, site, options)}
+            title = reader_title(feed_title, site)
             xml.element("outline", body, type="rss", text=title, title=title, **urls)
         return document(FEED_LIST, "text/x-opml", xml.document_bytes(root))

@@ -15,6 +15,7 @@ from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary, To
 from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
 from aggregator.render.assembly import count_fitting, document
 from aggregator.render.assets import assets_version
+from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope
 from aggregator.render.entries import render_columns
 from aggregator.render.links import MEDIA_TYPES, feed_url
@@ -96,6 +97,8 @@ def _linked(topics: Iterable[Topic], linked: frozenset[str]) -> tuple[str, ...]:
 def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
     """The list of feeds, in the order given, topics below their parents; the feed `all` is set apart."""
     everything = next((feed for feed in feeds if feed.slug == ALL), None)
+    titles = {feed.slug: feed.title for feed in feeds}
+    others = _below_parents([feed for feed in feeds if feed is not everything])
     body = render_page(
         "index",
         site,
@@ -106,10 +109,17 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         image="",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
-        feeds=_below_parents([feed for feed in feeds if feed is not everything]),
-        titles={feed.slug: feed.title for feed in feeds},
+        lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site.title) for feed, depth in others],
     )
     return document(PAGE, "text/html", body)
+
+
+@lru_cache(maxsize=CACHED_FEEDS)
+def _feed_line(feed: FeedSummary, depth: int, parent: str, site_title: str) -> Markup:
+    """A feed in the list of feeds; cached, because few of them change between two cycles."""
+    macros: Any = _environment().get_template("macros.html").module
+    line: Markup = macros.feed_line(feed, depth, parent, site_title)
+    return line
 
 
 def render_search_page(

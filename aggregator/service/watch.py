@@ -27,7 +27,7 @@ from aggregator.service.process import start_thread
 from aggregator.settings import Source
 from aggregator.store.removals import MASS_REMOVAL
 
-STEP_MS, IDLE_STEP_MS = 5, 100
+STEP_MS, IDLE_STEP_MS = 2, 50
 """Poll interval; a batch of changes ends after one interval without another. Longer when idle, because each poll wakes
 the CPU."""
 BUSY_S = 60.0

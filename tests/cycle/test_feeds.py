@@ -17,6 +17,7 @@ from aggregator.errors import StoppedError
 from aggregator.feeds import registry
 from aggregator.feeds.registry import sync_configured_feeds
 from aggregator.feeds.versions import Refreshed
+from aggregator.feeds.window import TopicTerms
 from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
 from aggregator.slugs import topic_slug
@@ -507,7 +508,7 @@ def take_dirty_pages(site: SiteFolder) -> set[int]:
 def test_an_archive_page_is_dirty_when_a_reader_could_see_a_difference(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "refresh_feeds", lambda *_: Refreshed())
+    monkeypatch.setattr(pipeline, "refresh_feeds", lambda *_: Refreshed(TopicTerms({}, frozenset(), {})))
     fields = {"quality": 70, "publishedDateTime": DATE}
     site.configure(table("good", "min_quality = 60"))
     for name in ("kept", "edited", "leaving", "withdrawn"):

@@ -19,7 +19,7 @@ from corpus import SHARED
 from benchmarks.builds import count_entries
 from benchmarks.corpus import make_corpus, make_record, make_records
 from benchmarks.processes import ROOT
-from benchmarks.report import render_report
+from benchmarks.report import render_goals, render_report, with_goals
 from benchmarks.sites import LEAN, HugoSite, OurSite
 from benchmarks.stages import FUNCTIONS, MODULES
 
@@ -124,24 +124,74 @@ def test_stages_name_modules_and_functions_that_are_there() -> None:
         assert hasattr(importlib.import_module(module), function), name
 
 
-def test_a_report_says_which_goals_are_met_and_what_was_not_measured() -> None:
-    def cold(wall_s: float) -> dict[str, float]:
-        return {"wall_s": wall_s, "cpu_s": wall_s, "peak_mb": 100}
+RUN = {
+    "machine": {"CPU": "one", "aggregator": "1.0"},
+    "at": "today",
+    "command": "python -m benchmarks",
+    "minutes": 1.0,
+}
+"""What every run has."""
 
-    costs = {"lean": cold(1.5), "defaults": cold(2.5), "Hugo": cold(1.0)}
-    figures = {
-        "machine": {"CPU": "one"},
-        "at": "today",
-        "command": "python -m benchmarks",
-        "minutes": 1.0,
-        "builds": {"1000": {"costs": {"cold": costs}}},
+
+def cost(wall_s: float) -> dict[str, float]:
+    """The cost of a command that takes so long."""
+    return {"wall_s": wall_s, "cpu_s": wall_s, "peak_mb": 100}
+
+
+def builds(lean: float, defaults: float) -> dict[str, object]:
+    """Builds of 1,000 records, which take Hugo a second each."""
+    costs = {"lean": cost(lean), "defaults": cost(defaults), "Hugo": cost(1.0)}
+    return {"1000": {"costs": dict.fromkeys(("cold", "nothing changed", "one new record"), costs)}}
+
+
+def test_goals_are_met_or_missed_or_not_measured() -> None:
+    measured = {
+        "builds": builds(1.5, 3.0),
+        "quiet": {"100000": {name: {"cycle_s": 0.7, "floor_s": 0.4} for name in ("lean", "defaults")}},
+        "arrivals": {"100000": {"defaults": {"seconds": [0.04] * 19 + [0.2]}, "lean": {"seconds": [0.06]}}},
+        "commands": {"100000": {name: {"status": cost(0.25), "build": cost(0.4)} for name in ("lean", "defaults")}},
+        "databases": {"10000": {"defaults": {"SQLite": cost(2.0), "PostgreSQL": cost(2.1)}}},
     }
-    lines = render_report(figures).splitlines()
-    assert "| cold build, 1,000 records | ≤ 2 × Hugo's wall time | 1.50 × | met | 2.50 × | **missed** |" in lines
+    lines = render_goals(RUN | measured).splitlines()
+    assert (
+        "| cold build, 1,000 records | ≤ 2.5 × Hugo's wall time, lean ≤ 2 × | 3.00 × | **missed** | 1.50 × | met |"
+        in lines
+    )
+    assert any("| 1.75 × (700 ms to 400 ms) | met | 1.75 × (700 ms to 400 ms) | **missed** |" in line for line in lines)
+    arriving = "| one new record among 100,000, service watching |"
+    assert f"{arriving} ≤ 50 ms median | 40.0 ms | met | 60.0 ms | **missed** |" in lines
+    assert f"{arriving} ≤ 100 ms at the 95th percentile | 40.0 ms | met | 60.0 ms | met |" in lines
+    assert any(line.startswith("| `status`") and line.endswith("| 250 ms | met | 250 ms | met |") for line in lines)
+    assert any(line.startswith("| `build` without changes") and "**missed**" in line for line in lines)
+    assert any(line.endswith("| 1.05 × | met | not measured | – |") for line in lines)
     assert "| 1,000,000 records | peak memory ≤ 400 MB | not measured | – | not measured | – |" in lines
 
 
-def test_a_report_compares_the_load_with_nginx_or_says_what_is_missing() -> None:
+def test_new_goals_replace_the_last_ones() -> None:
+    readme = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    once = with_goals(readme, "| one |\n")
+    twice = with_goals(once, "| two |\n")
+    assert "| two |" in twice
+    assert "| one |" not in twice
+    assert twice.replace("| two |", "| one |") == once
+    assert twice.partition("## Run")[2] == readme.partition("## Run")[2] != ""
+
+
+def test_a_report_begins_with_what_users_get_and_has_no_goals() -> None:
+    measured = {
+        "builds": builds(1.5, 2.5),
+        "commands": {"1000": {"defaults": {"status": cost(0.25), "build": cost(0.3)}}},
+        "databases": {"1000": {name: {"SQLite": cost(2.0), "PostgreSQL": cost(2.2)} for name in ("lean", "defaults")}},
+    }
+    report = render_report(RUN | measured)
+    assert "| 1,000 | 2.50 s | 400 | 100 MB | 2.50 s | 2.50 s |" in report.splitlines()
+    assert "| `aggregator build`, nothing changed, process start included | 1,000 | 300 ms |" in report.splitlines()
+    assert "| 1,000 | lean | 2.00 s | 2.20 s | 1.10 × |" in report.splitlines()
+    assert report.index("## What you get") < report.index("## Beside Hugo") < report.index("## How it is measured")
+    assert "missed" not in report
+
+
+def test_the_load_is_compared_with_nginx_or_says_what_is_missing() -> None:
     def rates(ours: float) -> dict[str, dict[str, float]]:
         return {name: {"per_s": per_s, "cpu_us": 1e6 / per_s} for name, per_s in (("ours", ours), ("nginx", 50_000.0))}
 
@@ -155,10 +205,10 @@ def test_a_report_compares_the_load_with_nginx_or_says_what_is_missing() -> None
         "first_mb": 100.0,
         "last_mb": 104.0,
     }
-    figures = {"machine": {"CPU": "one"}, "at": "today", "command": "python -m benchmarks", "minutes": 1.0}
-    lines = render_report(figures | {"load": {"10000": load}}).splitlines()
-    assert "| 200s per second | ≥ 0.62 × nginx | 0.80 × | met | not measured | – |" in lines
-    assert "| 304s per second | ≥ 0.33 × nginx | 0.20 × | **missed** | not measured | – |" in lines
-    assert any("half of that | 0.75 × | met" in line for line in lines)
-    assert "| 304 | 10,000 · 100 µs | 50,000 · 20.0 µs | 0.20 × | 4,000 | 0.40 × |" in lines
-    assert "Not measured: wrk was not installed." in render_report(figures | {"load": {"missing": ["wrk"]}})
+    figures = RUN | {"load": {"10000": load}}
+    goals = render_goals(figures).splitlines()
+    assert "| 200s per second | ≥ 0.62 × nginx | not measured | – | 0.80 × | met |" in goals
+    assert "| 304s per second | ≥ 0.33 × nginx | not measured | – | 0.20 × | **missed** |" in goals
+    assert any("half of that | not measured | – | 0.75 × | met" in line for line in goals)
+    assert "| 304 | 10,000 · 100 µs | 50,000 · 20.0 µs | 0.20 × | 4,000 | 0.40 × |" in render_report(figures)
+    assert "Not measured: wrk was not installed." in render_report(RUN | {"load": {"missing": ["wrk"]}})
