@@ -693,6 +693,7 @@ def test_what_is_asked_for_during_a_cycle_is_done_by_the_next_one(shop: Shop) ->
     """By one, whatever asked how often."""
     service = shop.start(program=ONE_BY_ONE)
     service.wait_until_done()
+    eventually(lambda: (shop.root / "cycles").read_text().endswith("end\n"))
     (shop.root / "wait").touch()
     shop.record("a.md", "A")
     eventually(lambda: "A" in service.titles())
