@@ -5,12 +5,15 @@ AggregatorError
 ├── StoreError              the store cannot be used (exit 2)
 │   ├── StoreMissingError   there is no store yet, or its schema is not complete
 │   ├── StoreHeldError      another process has the lease
+│   ├── StoreUnreachableError  its database does not answer; retry later
+│   ├── StoreBlockedError   the transaction of another process blocks this one
 │   ├── StoreDamagedError   its file is damaged
 │   ├── StoreNewerError     a newer version of the program made the schema
 │   ├── StoreMismatchError  the config contradicts what is stored
 │   └── LeaseLostError      another process took over the lease; the cycle must stop
 ├── NotFoundError           no record or feed has this name (exit 2)
 ├── PublishError            the output folder cannot be written
+│   └── FolderTakenError    the service that leads writes the output folder
 ├── RenderError             a feed cannot be rendered
 ├── ShortageError           the system is out of files or memory; retry later
 └── StoppedError            a cycle was stopped on request
@@ -58,6 +61,14 @@ class StoreHeldError(StoreError):
         self.holder = holder
 
 
+class StoreUnreachableError(StoreError):
+    """The database does not answer."""
+
+
+class StoreBlockedError(StoreError):
+    """The transaction of another process does not end and blocks this one."""
+
+
 class StoreDamagedError(StoreError):
     """The file of the store is damaged; the message says how to go on."""
 
@@ -80,6 +91,10 @@ class NotFoundError(AggregatorError):
 
 class PublishError(AggregatorError):
     """The output folder cannot be written."""
+
+
+class FolderTakenError(PublishError):
+    """The output folder is that of the service that leads, so only that service writes it."""
 
 
 class RenderError(AggregatorError):

@@ -11,16 +11,25 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from aggregator.config import Config
 from aggregator.differences import Differences
 from aggregator.documents import FINGERPRINT, archive_path, archive_paths, feed_paths, index_paths
-from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
+from aggregator.errors import (
+    AggregatorError,
+    FolderTakenError,
+    LeaseLostError,
+    PublishError,
+    RenderError,
+    StoppedError,
+    StoreError,
+)
 from aggregator.feeds.active import NO_RULES, ActiveFeeds, ActiveRules
 from aggregator.feeds.active_config import ActiveConfig, is_active
 from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
@@ -29,6 +38,7 @@ from aggregator.feeds.notices import read_notices
 from aggregator.feeds.registry import (
     mark_stale_feeds,
     prepare_feeds,
+    read_topic_terms,
     retire_empty,
     summarise_feeds,
     sync_configured_feeds,
@@ -62,6 +72,7 @@ from aggregator.store.files import (
     known_below,
     open_source,
 )
+from aggregator.store.lease import read_token
 from aggregator.store.page_links import resolve_links
 from aggregator.store.pings import queue_pings
 from aggregator.store.queries import count_rejected, record_cycle, record_failure, set_source_problem
@@ -75,7 +86,11 @@ from aggregator.store.removals import (
     withdraw_missing,
 )
 from aggregator.store.renames import free_duplicates, pair_renames
+from aggregator.store.revision import updating
 from aggregator.store.session import Writer, from_us, read_meta
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 INDEX = ""
 """The name of the list of feeds among the slugs of feeds."""
@@ -84,6 +99,8 @@ BULK_S = 2.0
 COMPARE_EVERY_S = 60
 """How long the output folder may lack a file, in seconds, before a cycle without a full scan notices."""
 Progress = Callable[[str, int, int | None], None]
+Reading = Callable[[], "AbstractContextManager[Connection]"]
+"""Opens a transaction that reads."""
 Paths = Mapping[str, Collection[str]]
 """What to scan: escaped paths of files and folders, by the names of their sources."""
 NO_PATHS: Paths = {}
@@ -227,7 +244,31 @@ class Pipeline:
         self, writer: Writer, request: ScanRequest, *, keep: Keep = lambda _feed, _page, _version: None
     ) -> StoreUpdate:
         """Brings the store up to date, with new versions of feeds; publishes nothing. `keep` gets new archive pages."""
-        return _Update(self, writer, request, keep).run()
+        with updating(writer):
+            return _Update(self, writer, request, keep).run()
+
+    def publish_stored(self, connection: Connection) -> tuple[Published | None, tuple[str, ...]]:
+        """Publishes what the store says in a snapshot, while another process updates the store. Writes nothing to it.
+
+        The config must be the active one. Returns what `_publish` returns. Raises FolderTakenError if the process that
+        has the lease writes the output folder.
+        """
+        before, self._published = self._published, None
+        self.stages = StageClock()
+        self._refresh_redirects(connection)
+        with SealedDocuments(self._output.path) as sealed:
+            refreshed = Refreshed(read_topic_terms(connection, self.policy))
+            return self._publish(refreshed, sealed, before, is_unscanned=False, snapshot=connection)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the last publish was complete, not long ago, and the manifest is as it left it."""
+        is_recent = time.monotonic() - self._compared_at <= COMPARE_EVERY_S
+        return self._published is not None and is_recent and self._output.is_unchanged()
+
+    def is_folder_taken(self, connection: Connection) -> bool:
+        """Whether the process that has the lease writes the output folder of this one."""
+        return self._output.is_marked(read_token(connection))
 
     def _keep_page(self, sealed: SealedDocuments, feed: Feed, page: ArchivePage, version: str) -> None:
         """Renders a new archive page for `_render`, while its entries are in memory."""
@@ -240,7 +281,10 @@ class Pipeline:
     def refresh_redirects(self, writer: Writer) -> None:
         """Reads where old slugs of topics redirect to."""
         with writer.read() as connection:
-            moves = topic_redirects(connection, self.policy)
+            self._refresh_redirects(connection)
+
+    def _refresh_redirects(self, connection: Connection) -> None:
+        moves = topic_redirects(connection, self.policy)
         if moves != self._topic_moves:
             self._moves, self._topic_moves = self.config.redirects(moves), moves
 
@@ -253,16 +297,24 @@ class Pipeline:
         )
 
     def _publish(
-        self, refreshed: Refreshed, sealed: SealedDocuments, before: Mapping[str, str] | None, *, is_unscanned: bool
+        self,
+        refreshed: Refreshed,
+        sealed: SealedDocuments,
+        before: Mapping[str, str] | None,
+        *,
+        is_unscanned: bool,
+        snapshot: Connection | None = None,
     ) -> tuple[Published | None, tuple[str, ...]]:
         """Renders and writes what differs, and the problems with that; None if nothing could be written.
 
         `before` are the versions that the folder holds, if the last cycle left it complete: then only feeds with
         another version are compared, and the whole folder from time to time. With `is_unscanned` the store is new and
-        has not seen its records yet, so it does not replace documents of another store.
+        has not seen its records yet, so it does not replace documents of another store. With a `snapshot` another
+        process has the lease: everything is read there, and nothing is stored.
         """
         self.stages.enter(FEEDS)
-        with self.store.read() as connection:
+        read: Reading = (lambda: nullcontext(snapshot)) if snapshot is not None else self.store.read
+        with read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
             is_complete = before is not None and before.keys() == versions.keys() and self._output.is_unchanged()
             whole = not is_complete or time.monotonic() - self._compared_at > COMPARE_EVERY_S
@@ -271,7 +323,7 @@ class Pipeline:
                 slug: self._wanted(slug, version) for slug, version in versions.items() if version != same.get(slug)
             }
             pages = {}
-            changed = None if whole else refreshed.pages
+            changed = None if whole or snapshot is not None else refreshed.pages
             for slug, number, version, is_newest in page_versions(connection, self.policy, versions, changed):
                 path, *more = archive_paths(slug, number, self.options, is_newest=is_newest)
                 pages[path] = (slug, number)
@@ -284,6 +336,7 @@ class Pipeline:
                 return Published(), ()
             render = partial(
                 self._render,
+                read=read,
                 pages=pages,
                 kept=lambda name: sealed.get(name, wanted[name].version),
                 refreshed=refreshed,
@@ -297,7 +350,11 @@ class Pipeline:
                 lambda dirty: self.stages.during(RENDER, render(dirty)),
                 self.check_stop,
                 full=whole,
+                check_writer=self._check_leads if snapshot is None else self._check_own_folder,
+                mark=self.store.lease.token if self.store.is_shared and snapshot is None else "",
             )
+        except FolderTakenError:
+            raise
         except PublishError as error:
             self._are_pings_known = False  # what was written before it is not in the result of the next publish
             return None, (*problems, f"{error} (nothing is lost; the next cycle tries again)")
@@ -308,8 +365,21 @@ class Pipeline:
             self._published = versions
         if whole:
             self._compared_at = time.monotonic()
-        self._queue_pings(published, versions)
+        if snapshot is None:
+            self._queue_pings(published, versions)
         return published, tuple(problems)
+
+    def _check_leads(self) -> None:
+        """Raises LeaseLostError if another process has taken the lease, so that nothing older than what that process
+        publishes is put in place."""
+        with self.store.read() as connection:
+            self.store.lease.check(connection)
+
+    def _check_own_folder(self) -> None:
+        """Raises FolderTakenError if the process that has the lease by now writes the same folder."""
+        with self.store.read() as connection:
+            if self.is_folder_taken(connection):
+                raise FolderTakenError(f"{self._output.path} is written by the process that has the lease")
 
     def _queue_pings(self, published: Published, versions: Mapping[str, str]) -> None:
         """Queues WebSub pings for changed documents; in the first cycle for all that differ from what hubs know."""
@@ -335,6 +405,7 @@ class Pipeline:
         self,
         dirty: list[str],
         *,
+        read: Reading,
         pages: Mapping[str, PageKey],
         kept: Callable[[str], tuple[Document, ...] | None],
         refreshed: Refreshed,
@@ -346,7 +417,7 @@ class Pipeline:
 
         slugs = [name for name in dirty if name != INDEX and name not in pages]
         terms = refreshed.terms
-        with self.store.read() as connection:
+        with read() as connection:
             # pages first: what leaves a document must be in its page by then
             unkept = []
             for name in filter(pages.__contains__, dirty):
@@ -384,7 +455,11 @@ class Pipeline:
     def is_config_active(self) -> bool:
         """Whether the last cycle published by the same config."""
         with self.store.read() as connection:
-            return is_active(connection, self.active_config) and read_meta(connection, "shape") == self.shape()
+            return self.agrees(connection)
+
+    def agrees(self, connection: Connection) -> bool:
+        """Whether the last cycle published by the same config and version of the program."""
+        return is_active(connection, self.active_config) and read_meta(connection, "shape") == self.shape()
 
     def check_stop(self) -> None:
         """Raises StoppedError once a stop is requested. Every call shows that the cycle makes progress."""

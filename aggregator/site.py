@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator.config import Config
-from aggregator.errors import StoreMismatchError
+from aggregator.errors import StoreHeldError, StoreMismatchError
 from aggregator.links import is_loopback
 
 if TYPE_CHECKING:
@@ -77,6 +77,33 @@ def open_configured(config: Config, store: Store) -> str:
             with store.write() as connection:
                 write_meta(connection, key, value)
     return site_id
+
+
+def open_for_service(config: Config, store: Store, acquire: Callable[[], None]) -> str | None:
+    """Prepares the store and takes its lease with `acquire`; leaves a shared store to the process that has the lease.
+
+    Returns the site id, or None until that process has stored one. Raises StoreError, and what `acquire` raises.
+    """
+    store.prepare(create=True)
+    try:
+        acquire()
+    except StoreHeldError:
+        if not store.is_shared:
+            raise
+        return check_configured(config, store)
+    if store.lease.was_left:
+        store.check_undamaged()
+    return open_configured(config, store)
+
+
+def check_configured(config: Config, store: Store) -> str | None:
+    """The site id, if there is one. Writes nothing. Raises StoreMismatchError if the store contradicts the config."""
+    from aggregator.store.session import read_site_id
+
+    with store.read() as connection:
+        if refusal := lost_config(config, stored_site(connection)):
+            raise StoreMismatchError(refusal)
+        return read_site_id(connection, config.site.id)
 
 
 def lost_config(config: Config, stored: Mapping[str, str]) -> str | None:

@@ -29,6 +29,7 @@ from aggregator.saved_feeds import MAX_FEED_BYTES, FeedFileError, SavedEntry, Sa
 from aggregator.scan import FolderError, list_records
 from aggregator.settings import Format
 from aggregator.store.adopted import Place, StoredId, add_adopted, give_id, read_adopted, read_ids, taken_ids
+from aggregator.store.revision import begin_update
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -60,6 +61,7 @@ def adopt(config_path: Path | None, *, as_json: bool, files: tuple[Path, ...]) -
     for path, feed in feeds:
         adoption.add(path, feed)
     with writing_store(config, threading.Event()) as (store, site_id), store.write() as connection:
+        begin_update(connection)
         adoption.store(connection, IdMint(site_id))
     problems = [*found.problems, *adoption.problems()]
     data = {

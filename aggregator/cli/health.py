@@ -83,6 +83,8 @@ def _line(data: dict[str, Any]) -> str:
     details = [data.get("reason"), *data.get("warnings", ())]
     if data.get("config") == "refused":
         details.append("the config is refused; the last good one stays active")
+    if data.get("role") == "follower":
+        details.append(f"follows {data.get('leader')}")
     if data["status"] == "ok" and data.get("last_success"):
         details.insert(0, f"last cycle {data['last_success']}")
     return ": ".join(filter(None, [data["status"], "; ".join(filter(None, details))]))

@@ -16,7 +16,7 @@ import aggregator.render.pages  # noqa: F401 - imported now, so that the first c
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, load_config, quiet_option, verbose_option
 from aggregator.cli.printing import print_line
 from aggregator.cli.serve import log_start, start_service_log, url_of
-from aggregator.cli.stores import writing_store
+from aggregator.cli.stores import service_store
 from aggregator.service.process import raise_file_limit
 from aggregator.service.service import Service
 from aggregator.service.serving import make_servers, open_listeners
@@ -50,10 +50,11 @@ def run(
     start_service_log(config, verbose=verbose, quiet=quiet)
     raise_file_limit()
     stop = threading.Event()
-    with open_listeners(config) as listeners, writing_store(config, stop) as (store, site_id):
+    with open_listeners(config) as listeners, service_store(config, stop) as (store, site_id):
         log_start(config, listeners, store.place)
         listens_on = listeners.public.getsockname()[1]
-        for warning in (site_id_warning(config, site_id), port_warning(config, listens_on)):
+        id_warning = None if site_id is None else site_id_warning(config, site_id)
+        for warning in (id_warning, port_warning(config, listens_on)):
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)

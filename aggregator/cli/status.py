@@ -110,7 +110,9 @@ def _head(data: dict[str, Any], zone: tzinfo) -> Table:
     head.add_column(style="bold", no_wrap=True)
     head.add_column(overflow="fold")
     last, entries = data["last_cycle"], data["entries"]
-    head.add_row("Service", escape(data["running"] or "not running"))
+    active = data["config"]["active"]
+    is_shared = active is not None and active["store"] == "postgresql"  # others may follow this one
+    head.add_row("Leader" if is_shared else "Service", escape(data["running"] or "not running"))
     if last is None:
         head.add_row("Last cycle", "none yet")
     elif last["error"]:

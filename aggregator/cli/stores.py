@@ -7,12 +7,20 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aggregator.cli.printing import print_message
 from aggregator.config import Config
 from aggregator.config.values import sqlite_file
-from aggregator.errors import StoppedError, StoreDamagedError, StoreError, StoreHeldError, StoreMissingError
+from aggregator.errors import (
+    StoppedError,
+    StoreDamagedError,
+    StoreError,
+    StoreHeldError,
+    StoreMissingError,
+    StoreUnreachableError,
+)
 from aggregator.output.manifest import MANIFEST_PATH
 from aggregator.paths import escape_name
 from aggregator.settings import Source
@@ -69,7 +77,7 @@ def writing_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store
     with stopped_by_signals(stop):
         store = open_store(config.store.url, create=True)
         try:
-            _acquire_lease(store, stop)
+            _acquire_lease(store, stop, LEASE_WAIT_S)
             try:
                 if store.lease.was_left:
                     store.check_undamaged()
@@ -80,14 +88,38 @@ def writing_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store
             store.close()
 
 
-def _acquire_lease(store: Store, stop: threading.Event) -> None:
-    """Acquires the lease, waiting up to `LEASE_WAIT_S` for its holder. Raises StoreHeldError, or StoppedError."""
+@contextmanager
+def service_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store, str | None]]:
+    """The store for a service, and the site id, or None while the database cannot be reached or no other service has
+    stored the id yet. The service has the lease, or over PostgreSQL follows the process that has it. SIGTERM and SIGINT
+    set `stop` inside."""
+    from aggregator.site import open_for_service
+    from aggregator.store.database import name_store
+
+    with stopped_by_signals(stop):
+        store = name_store(config.store.url, create=True)
+        try:
+            site_id = None
+            try:
+                # over a shared store a service does not wait, because it can follow the holder
+                wait_s = 0 if store.is_shared else LEASE_WAIT_S
+                site_id = open_for_service(config, store, partial(_acquire_lease, store, stop, wait_s))
+            except StoreUnreachableError as error:
+                print_message(f"waiting for the database: {error}")
+            yield store, site_id
+        finally:
+            store.lease.release()
+            store.close()
+
+
+def _acquire_lease(store: Store, stop: threading.Event, wait_s: float) -> None:
+    """Acquires the lease, waiting up to `wait_s` for its holder. Raises StoreHeldError, or StoppedError."""
 
     def wait_for(holder: str) -> None:
         print_message(f"waiting for {holder}")
 
     try:
-        store.lease.acquire(LEASE_WAIT_S, stopped=stop.is_set, waiting=wait_for)
+        store.lease.acquire(wait_s, stopped=stop.is_set, waiting=wait_for)
     except StoreHeldError as held:
         if stop.is_set():
             raise StoppedError(f"interrupted while waiting for {held.holder}") from None

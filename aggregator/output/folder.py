@@ -19,6 +19,7 @@ from aggregator.output.journal import Journal
 from aggregator.output.manifest import (
     EMPTY_MANIFEST,
     MANIFEST_PATH,
+    MARK_PATH,
     OWN_FOLDER,
     Digests,
     Manifest,
@@ -67,6 +68,14 @@ class OutputFolder:
         """True if the manifest file is as this process last read or wrote it."""
         return self._stamp is not None and self._stamp == self._read_stamp()
 
+    def is_marked(self, token: str | None) -> bool:
+        """Whether the process whose lease has this token writes this folder."""
+        try:
+            with Tree.open(self.path) as tree:
+                return token is not None and tree.read(MARK_PATH) == _mark(tree, token)
+        except OSError:
+            return False
+
     def publish(
         self,
         store_id: str,
@@ -76,12 +85,15 @@ class OutputFolder:
         check_stop: Callable[[], None],
         *,
         full: bool,
+        check_writer: Callable[[], None] = lambda: None,
+        mark: str = "",
     ) -> Published:
         """Updates the folder to `targets`. Calls `render` with the dirty feeds. Files with equal bytes are not written.
 
         With `full`, `targets` is everything that the folder must have: missing files are written, obsolete ones
-        deleted. Otherwise `targets` is what changed. Raises PublishError if the folder as a whole cannot be written,
-        and what `check_stop` raises, before the first rename.
+        deleted. Otherwise `targets` is what changed. `mark` is the token of the lease of this process, if others may
+        ask. Raises PublishError if the folder as a whole cannot be written, and what `check_stop` and `check_writer`
+        raise, before the first rename; `check_writer` is called under the lock, and again when all is rendered.
         """
         if not (full or targets):
             return Published()
@@ -94,9 +106,12 @@ class OutputFolder:
                     raise PublishError(f"{folder / OWN_FOLDER} must be a folder, and is a file or a link; move it away")
                 tree.make_folder(OWN_FOLDER)
                 stack.enter_context(FileLock(folder / OWN_FOLDER / "lock", timeout=LOCK_WAIT_S))
+                check_writer()
+                if mark and not self.is_marked(mark):
+                    tree.replace(MARK_PATH, _mark(tree, mark))
                 before = self.manifest()
                 journal = Journal(tree, self._remembered)
-                publication = Publication(folder, tree, before, journal, targets, check_stop, full=full)
+                publication = Publication(folder, tree, before, journal, targets, check_stop, check_writer, full=full)
                 problems = self._manifest_problems(store_id)
                 is_other = (before.store, before.fingerprint) != (store_id, fingerprint)
                 if dirty := publication.dirty_feeds(all_dirty=is_other):
@@ -142,6 +157,10 @@ class OutputFolder:
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _mark(tree: Tree, token: str) -> bytes:
+    return f"{token} {tree.inode(OWN_FOLDER)}".encode()
 
 
 def _read_manifest(folder: Path) -> tuple[Manifest, str]:

@@ -17,6 +17,9 @@ FORMAT = 1
 OWN_FOLDER = ".aggregator"
 MANIFEST_PATH = f"{OWN_FOLDER}/manifest.json"
 JOURNAL_PATH = f"{OWN_FOLDER}/unfinished.json"
+MARK_PATH = f"{OWN_FOLDER}/leader"
+"""Says which process that has a lease writes the folder: its token, and the inode of OWN_FOLDER, by which a copy of the
+folder differs."""
 Digests = dict[str, set[str]]
 """Paths -> the digests of what may have been written there."""
 _dump = partial(json.dumps, ensure_ascii=False)

@@ -63,7 +63,8 @@ class _Staged(NamedTuple):
 
 class Publication:
     """The state of one publish. `full`: `targets` is everything that the folder must have, so missing files are written
-    and obsolete ones deleted; otherwise `targets` is what changed."""
+    and obsolete ones deleted; otherwise `targets` is what changed. `check_writer` raises if this process must not put
+    documents in place any more."""
 
     def __init__(
         self,
@@ -73,16 +74,12 @@ class Publication:
         journal: Journal,
         targets: Mapping[str, Target],
         check_stop: Callable[[], None],
+        check_writer: Callable[[], None],
         *,
         full: bool,
     ) -> None:
-        self._tree, self._journal, self._targets, self._check_stop, self._full = (
-            tree,
-            journal,
-            targets,
-            check_stop,
-            full,
-        )
+        self._tree, self._journal, self._targets, self._full = tree, journal, targets, full
+        self._check_stop, self._check_writer = check_stop, check_writer
         self._before = before
         self.files = dict(before.files)
         self.published = Published()
@@ -173,6 +170,7 @@ class Publication:
         self._journal.begin(
             (staged.path, staged.entry) for staged in self._staged if staged.path not in self._before.files
         )
+        self._check_writer()  # the process may have been frozen while it rendered or synced
         for staged in self._staged:
             self._place(staged, staging)
 

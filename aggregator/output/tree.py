@@ -56,6 +56,11 @@ class Tree:
         except FileNotFoundError:
             return None
 
+    def inode(self, path: str) -> int:
+        """The inode of a file or folder."""
+        folder, name = _split(path)
+        return os.stat(name, dir_fd=self._folder(folder), follow_symlinks=False).st_ino
+
     def read(self, path: str, *, size: int | None = None) -> bytes | None:
         """The bytes of a regular file; None for another kind of file, or a size other than `size`."""
         folder, name = _split(path)

@@ -14,6 +14,7 @@ from aggregator import __version__
 from aggregator.problems import stamp
 
 CYCLE, HANG, LATE, STORE, WATCH, MONITOR, WEBSUB = "cycle", "hang", "late", "store", "watch", "monitor", "websub"
+LEADER, CONFIG = "leader", "config"
 """The parts of the service that can have a problem."""
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ class Health:
         # Whether the config file is active, is refused, or has keys that wait for the next start. Does not make
         # /healthz answer 503: feeds are correct, and a restart would fail on the refused file.
         self.config: Literal["ok", "refused", "restart"] = "ok"
+        # Whether this service leads; None: it does not know yet. And who does, for people.
+        self.role: Literal["leader", "follower"] | None = None
+        self.leader: str | None = None
         self._lock = threading.Lock()
         self._faults: dict[str, _Fault] = {}
         self._last_success: datetime | None = None
@@ -48,7 +52,7 @@ class Health:
             before = self._faults.get(part)
             if before == fault:
                 return False
-            if before is not None:
+            if before is not None and before.reason != reason:
                 _log.info("resolved: %s", before.reason)
             _log.log(logging.ERROR if fatal else logging.WARNING, "%s", reason)
             self._faults[part] = fault
@@ -72,6 +76,16 @@ class Health:
         self.end(CYCLE)
         self.end(LATE)
 
+    def lead(self) -> None:
+        """Records that this service leads now. It has to show in a cycle that it is well."""
+        self.role, self.leader, self._last_success = "leader", None, None
+
+    def follow(self, leader: str) -> bool:
+        """Records that this service follows `leader` now; False if that was known."""
+        is_known = (self.role, self.leader) == ("follower", leader)
+        self.role, self.leader = "follower", leader
+        return not is_known
+
     def check_late(self) -> None:
         """Records a problem if the next cycle is late. To be called regularly."""
         if time.monotonic() > self._late_after:
@@ -85,7 +99,7 @@ class Health:
         """For /healthz: whether all is well, and the facts."""
         self.check_late()
         faults = self._current()
-        fatal = {part: fault.reason for part, fault in faults if fault.fatal}
+        fatal = _fatal(faults)
         if fatal:
             status = "late" if fatal.keys() == {LATE} else "failing"
         else:
@@ -96,17 +110,25 @@ class Health:
             "last_success": stamp(self._last_success),
             "next_cycle": stamp(self._next_cycle),
             "config": self.config,
+            "role": self.role,
         }
+        if self.leader is not None:
+            facts["leader"] = self.leader
         if status != "ok":
             facts["reason"] = "; ".join(fatal.values()) or "the first cycle is not complete yet"
         if warnings := [fault.reason for _, fault in faults if not fault.fatal]:
             facts["warnings"] = warnings
         return status == "ok", facts
 
+    def fatal_problem(self) -> str:
+        """Why /healthz answers 503; empty if it does not, or only because the first cycle is not complete."""
+        return "; ".join(_fatal(self._current()).values())
+
     def line(self) -> str:
         """The report in one line."""
         _, facts = self.report()
-        return f"{facts['status']}: {facts.get('reason') or 'last cycle ' + str(facts['last_success'])}"
+        follows = f", follows {self.leader}" if self.role == "follower" else ""
+        return f"{facts['status']}: {facts.get('reason') or 'last cycle ' + str(facts['last_success'])}{follows}"
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """For /readyz: whether there are documents to serve."""
@@ -115,3 +137,7 @@ class Health:
     def _current(self) -> list[tuple[str, _Fault]]:
         with self._lock:
             return list(self._faults.items())
+
+
+def _fatal(faults: list[tuple[str, _Fault]]) -> dict[str, str]:
+    return {part: fault.reason for part, fault in faults if fault.fatal}

@@ -56,6 +56,9 @@ class CycleMetrics(HttpMetrics):
     def __init__(self, responses: Tally[int], store: Store, oldest_unread_s: Callable[[], float]) -> None:
         super().__init__(responses)
         registry = self.registry
+        Gauge("aggregator_leads", "1 if this service leads, 0 if it follows", registry=registry).set_function(
+            lambda: float(store.lease.is_held)
+        )
         self._cycles = Counter(
             "aggregator_cycles",
             "Cycles; failed: with an error, a folder that could not be read, or an output that could not be written",
@@ -104,6 +107,13 @@ class CycleMetrics(HttpMetrics):
         if is_success:
             self._last_success.set_to_current_time()
         self._ended_cycles += 1
+
+    def count_followed(self, documents: int | None) -> None:
+        """The output folder is as the leader's cycles say; `documents` changed for that, None: nothing was new."""
+        self._last_success.set_to_current_time()
+        if documents is not None:
+            self._documents.inc(documents)
+            self._ended_cycles += 1
 
     def count_failure(self) -> None:
         """Counts a cycle that an error ended."""

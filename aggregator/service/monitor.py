@@ -14,6 +14,7 @@ from aggregator.service.config_reload import LiveConfig
 from aggregator.service.health import MONITOR, STORE, Health
 from aggregator.service.worker import Worker
 from aggregator.store.database import Store
+from aggregator.store.leader import write_leader_health
 from aggregator.store.session import write_meta
 
 POLL_S = 0.25
@@ -29,7 +30,7 @@ class Monitor:
     def __init__(self, live: LiveConfig, store: Store, worker: Worker, health: Health, stop: threading.Event) -> None:
         self._live, self._store, self._worker, self._health, self._stop = live, store, worker, health, stop
         self._reload = threading.Event()
-        self._stored_state: tuple[str, str] | None = None
+        self._stored_state: tuple[str, str, str, str] | None = None
 
     def reload_config(self) -> None:
         """Reads the config file at once, also if it looks unchanged. Returns immediately; from any thread."""
@@ -72,11 +73,17 @@ class Monitor:
         self._store_state()
 
     def _store_state(self) -> None:
-        state = json.dumps(self._live.state.facts()), json.dumps(self._health.problems())
+        """Stores the state of a service that leads, for `status` and for those that follow it."""
+        lease = self._store.lease
+        if not lease.is_held:
+            return
+        problem = self._health.fatal_problem()
+        state = json.dumps(self._live.state.facts()), json.dumps(self._health.problems()), lease.token, problem
         if state != self._stored_state:
             with suppress(StoreError), self._store.write() as connection:
                 write_meta(connection, "config_state", state[0])
                 write_meta(connection, "service_problems", state[1])
+                write_leader_health(connection, lease.token, problem)
                 self._stored_state = state
 
 

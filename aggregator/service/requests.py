@@ -66,6 +66,12 @@ class CycleRequests:
             self._added_since = None
             return (None, named) if is_full else (named, NO_PATHS)
 
+    def clear(self) -> None:
+        """Forgets what was requested, because another service scans."""
+        with self._lock:
+            self._paths, self._full_scan, self.unfinished = {}, False, None
+            self._added_since = self._taken_since = None
+
     def finish(self) -> None:
         """What was taken is published."""
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlencode
 
@@ -27,10 +27,11 @@ MAX_QUERY_STRING = 2_000
 
 
 class Search:
-    """Answers searches from the store. Thread-safe; answers are cached until something is published."""
+    """Answers searches from the store. Thread-safe; answers are cached until something is published. `site_id` returns
+    the site id once the store is open."""
 
-    def __init__(self, config: Config, store: Store, site_id: str) -> None:
-        self._store, self._mint = store, IdMint(site_id)
+    def __init__(self, config: Config, store: Store, site_id: Callable[[], str]) -> None:
+        self._store, self._site_id = store, site_id
         self._lock = threading.Lock()
         self.activate(config)
 
@@ -93,7 +94,7 @@ class Search:
         """The search as a feed. Its id is made from the query, its date is that of its newest entry."""
         return Feed(
             slug=SLUG,
-            id=self._mint.feed_id(f"{SLUG}:{text}"),
+            id=IdMint(self._site_id()).feed_id(f"{SLUG}:{text}"),
             title=f"Search: {text}",
             description=f"Stories of {self._site.title} with {text}",
             language=self._site.language,

@@ -26,10 +26,9 @@ from aggregator.service.status_page import StatusPage
 from aggregator.service.triggers import Triggers
 from aggregator.service.websub import PingSender
 from aggregator.service.worker import Worker
-from aggregator.site import open_configured
+from aggregator.site import check_configured, open_configured
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
-from aggregator.store.requests import announce_service
 from aggregator.store.session import Writer
 
 STOP_S = 4.0
@@ -39,15 +38,15 @@ _log = logging.getLogger(__name__)
 
 
 class Service:
-    """Runs until a signal or `stop`. The caller holds the lease of the store. `path` is where the config file is, or
-    may appear."""
+    """Runs until a signal or `stop`. The caller has tried to take the lease of the store; `site_id` is None if the
+    store is not open yet. `path` is where the config file is, or may appear."""
 
-    def __init__(self, config: Config, store: Store, site_id: str, stop: threading.Event, path: Path) -> None:
-        self._store, self._site_id, self._stop = store, site_id, stop
+    def __init__(self, config: Config, store: Store, site_id: str | None, stop: threading.Event, path: Path) -> None:
+        self._store, self._stop = store, stop
         self._served_config = config
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
         health = Health()
-        self._search = Search(config, store, site_id)
+        self._search = Search(config, store, lambda: self._worker.site_id or "")
         self.app = make_app(config, health.report, health.ready, self._search)
         self._health = health
         self._update_ready()
@@ -69,12 +68,9 @@ class Service:
     def run(self, servers: Sequence[FeedsServer]) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT. False if a cycle did not stop in time."""
         watch_threads()
-        announce_service(self._store)
-        self._triggers.start_watch()
         self._requests.request(None)
         worker = start_thread("worker", self._worker.run, self._stop.is_set, daemon=False)
         try:
-            self._triggers.start_schedule()
             start_thread("monitor", self._monitor.run, self._stop.is_set)
             start_thread("deadline", self._deadline.run, self._stop.is_set)
             start_thread("websub", self._pings.run, self._stop.is_set)
@@ -124,8 +120,10 @@ class Service:
         self._health.has_documents = bool(self.app.state.snapshot.files)
 
     def _check_config(self, config: Config) -> None:
-        """Stores what the store knows of a config. Raises StoreMismatchError if the store contradicts the config, so
-        that the next start would refuse it."""
-        writer = Writer(self._store, datetime.now(UTC), self._site_id)
+        """Raises StoreMismatchError if the store contradicts the config, so that the next start would refuse it. Stores
+        what the store knows of the config, if this service leads."""
+        site_id = check_configured(config, self._store)
+        writer = Writer(self._store, datetime.now(UTC), site_id or "")
         dropped_sources(writer, [source.name for source in config.sources])
-        open_configured(config, self._store)
+        if self._store.lease.is_held:
+            open_configured(config, self._store)

@@ -28,6 +28,7 @@ class Triggers:
 
     def __init__(self, config: Config, requests: CycleRequests, health: Health, stop: threading.Event) -> None:
         self._config, self._requests, self._health, self._stop = config, requests, health, stop
+        self._is_active = False
         self._trigger = make_trigger(config)
         self._watch: FolderWatch | None = None
         self._scheduler = BackgroundScheduler(
@@ -35,12 +36,31 @@ class Triggers:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
 
-    def start_watch(self) -> None:
-        """Watches the records folders if the config says so, in place of those watched before."""
+    def start(self) -> None:
+        """Requests cycles from now on."""
+        self._is_active = True
+        self._start_watch()
+        self._trigger = make_trigger(self._config)
+        self._scheduler.add_job(self._request_scheduled, self._trigger, id=SCAN_JOB, replace_existing=True)
+        if not self._scheduler.running:
+            self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+            self._scheduler.start()
+
+    def pause(self) -> None:
+        """Requests no cycles until `start`, because another service runs them."""
+        self._is_active = False
+        self._end_watch()
+        self._scheduler.remove_all_jobs()
+
+    def _end_watch(self) -> None:
         if self._watch is not None:
             self._watch.end()
             self._report_unwatched(None)
         self._watch = None
+
+    def _start_watch(self) -> None:
+        """Watches the records folders if the config says so, in place of those watched before."""
+        self._end_watch()
         schedule = self._config.schedule
         if schedule.watch:
             self._watch = FolderWatch(self._config.sources, self._stop, self._requests.request, self._report_unwatched)
@@ -51,12 +71,6 @@ class Triggers:
         elif self._scheduler.get_job(RESCAN_JOB):
             self._scheduler.remove_job(RESCAN_JOB)
 
-    def start_schedule(self) -> None:
-        """Starts the scheduler."""
-        self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
-        self._scheduler.add_job(self._request_scheduled, self._trigger, id=SCAN_JOB, replace_existing=True)
-        self._scheduler.start()
-
     def end(self) -> None:
         """Ends the scheduler; the watch ends with the stop of the service."""
         if self._scheduler.running:
@@ -65,10 +79,12 @@ class Triggers:
     def activate(self, config: Config) -> None:
         """Replaces the schedule and the watch where the config differs."""
         before, self._config = self._config, config
+        if not self._is_active:
+            return
         if config.schedule != before.schedule or config.site.timezone != before.site.timezone:
             self.restart_schedule()
         if config.sources != before.sources or config.schedule != before.schedule:
-            self.start_watch()
+            self._start_watch()
 
     def restart_schedule(self) -> None:
         """Starts the interval of scheduled scans again from now."""

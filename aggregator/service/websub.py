@@ -31,7 +31,8 @@ _log = logging.getLogger(__name__)
 
 
 class PingSender:
-    """Sends pings whenever there are some; `run` is a thread of its own, so no cycle waits for a hub."""
+    """Sends pings whenever there are some and this service leads; `run` is a thread of its own, so no cycle waits for a
+    hub."""
 
     def __init__(self, site: Site, store: Store, health: Health, stop: threading.Event, count: Count) -> None:
         self._site, self._store, self._health, self._stop, self._count = site, store, health, stop, count
@@ -46,6 +47,10 @@ class PingSender:
         """Sends pings until the stop."""
         while not self._stop.is_set():
             self._wake.clear()
+            if not self._store.lease.is_held:
+                self._health.end(WEBSUB)
+                self._wake.wait()
+                continue
             try:
                 problem, wait_s = send_pings(self._site, self._store, self._stop.is_set, self._count)
             except StoreError as error:  # the next attempt finds the same pings

@@ -1,4 +1,7 @@
-"""The worker: the thread that runs cycles."""
+"""The worker: the thread that runs cycles while this service leads, and follows the service that leads otherwise.
+
+open the store -> lead (cycles) or follow (publish what the store says) -> lead when nobody does -> …
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,33 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from aggregator.config import Config
-from aggregator.errors import AggregatorError, LeaseLostError, StoppedError, crash_report
+from aggregator.errors import (
+    AggregatorError,
+    StoppedError,
+    StoreError,
+    StoreHeldError,
+    StoreUnreachableError,
+    crash_report,
+)
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline
 from aggregator.problems import place_problem
 from aggregator.processes import PROGRESS
+from aggregator.service.follower import FOLLOW_S, Follower
 from aggregator.service.health import CYCLE, Health
 from aggregator.service.metrics import CycleMetrics
 from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
+from aggregator.site import open_configured, open_for_service
 from aggregator.store.database import Store
 from aggregator.store.queries import file_problems, unread_files
-from aggregator.store.requests import take_request
+from aggregator.store.requests import announce_service, take_request
 from aggregator.store.session import to_us, write_meta
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
@@ -38,13 +52,13 @@ _log = logging.getLogger(__name__)
 
 class Worker:
     """Runs a cycle for all requests since the last one, with the newest config. `publish` is called with the config
-    after each cycle that published."""
+    after each cycle that published. `site_id` is None while the store is not open."""
 
     def __init__(
         self,
         config: Config,
         store: Store,
-        site_id: str,
+        site_id: str | None,
         stop: threading.Event,
         *,
         requests: CycleRequests,
@@ -53,20 +67,21 @@ class Worker:
         metrics: CycleMetrics,
         publish: Callable[[Config], None],
     ) -> None:
-        self._config, self._store, self._site_id, self._stop = config, store, site_id, stop
+        self._config, self._store, self.site_id, self._stop = config, store, site_id, stop
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
         self._metrics = metrics
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
         self._newest_config = config
-        self._pipeline = Pipeline(config, store, site_id, stop=self._interrupted)
+        self._pipeline = self._make_pipeline(config)
+        self._follower = Follower(store, health)
+        self._is_leading = False  # as the parts of the service know it; the lease may have been lost since
         self._logged_problems: frozenset[str] = frozenset()
         # Of the last full scan and the partial scans since: all folders could be read; nothing is left to scan again.
         self._complete = self._clean = False
         self._full_scan_problems: tuple[str, ...] = ()
         self._stored_next_cycle: str | None = None
         self._retry_s: float | None = None
-        self._lease_lost = False
         self._accept_removals = False  # a request that a cycle has yet to fulfil
         self._running = 0  # the number of the cycle that runs; 0 while none does
         self._is_bulk = self._rest_waits = False  # the last cycle left files; it was only for what was named
@@ -97,14 +112,15 @@ class Worker:
 
     def run(self) -> None:
         """Runs cycles until the stop. A failed cycle is retried after a while even without a request."""
+        self._store.lease.on_loss = self._requests.wake
         for number in itertools.count(1):
-            self._requests.wait(self._retry_s)
+            self._requests.wait(self._retry_s if self._is_leading else max(FOLLOW_S, self._retry_s or 0.0))
             self._interrupted.clear()
             if self._stop.is_set():
                 return
             try:
                 self._running = number
-                self._run_cycle()
+                self._work()
             except StoppedError as stopped:
                 self._requests.add(None)  # its paths are lost, so scan everything
                 _log.info("%s", stopped)
@@ -116,13 +132,85 @@ class Worker:
             finally:
                 self._running = 0
 
-    def _run_cycle(self) -> None:
-        if self._lease_lost:
-            self._store.lease.acquire(0)
-            self._lease_lost = False
-        config = self._newest_config
-        if config is not self._config:
+    def _work(self) -> None:
+        """Runs a cycle if this service leads; takes the lead if no service has it."""
+        if not self._is_open():
+            return
+        leads = self._leads()
+        if (config := self._newest_config) is not self._config:
             self._activate(config)
+        if leads:
+            self._run_cycle()
+        else:
+            self._follow()
+
+    def _is_open(self) -> bool:
+        """Whether the store is open; it could not be at the start if its database did not answer."""
+        if self.site_id is None:
+            acquire = partial(self._store.lease.acquire, 0)
+            self.site_id = open_for_service(self._newest_config, self._store, acquire)
+            self._pipeline = self._make_pipeline(self._config)
+        return self.site_id is not None
+
+    def _leads(self) -> bool:
+        lease = self._store.lease
+        if not lease.is_held:
+            if self._is_leading:
+                self._step_down()
+            try:
+                lease.acquire(0)
+            except StoreHeldError as held:
+                if self._health.follow(held.holder):
+                    _log.info("follows %s, which has the store", held.holder)
+                return False
+        if not self._is_leading:
+            self._take_lead()
+        return True
+
+    def _take_lead(self) -> None:
+        try:
+            open_configured(self._config, self._store)
+            announce_service(self._store)
+        except StoreError:
+            self._store.lease.give_back()
+            raise
+        self._is_leading, self._stored_next_cycle = True, None
+        self._pipeline = self._make_pipeline(self._config)
+        self._complete = self._clean = False
+        self._is_bulk = self._rest_waits = False
+        self._follower.end()
+        self._health.lead()
+        self._triggers.start()
+        self._requests.add(None)
+        self._requests.wait(0)  # what the watch has requested so far is part of the cycle that follows
+        if self._store.is_shared:
+            _log.info("leads: scans the records and stores them")
+
+    def _step_down(self) -> None:
+        self._is_leading, self._accept_removals = False, False
+        self._triggers.pause()
+        self._pipeline = self._make_pipeline(self._config)
+        _log.warning("another process has taken over the store; this service no longer scans")
+
+    def _follow(self) -> None:
+        """Publishes what the service that leads has stored."""
+        self._requests.clear()
+        followed = self._follower.follow(self._pipeline)
+        if not followed.is_written:
+            self._health.begin(CYCLE, f"the output folder cannot be written: {followed.problems[-1]}", fatal=True)
+            self._retry_soon({})
+            return
+        if followed.is_active:
+            self._publish(self._config)
+        self._metrics.count_followed(followed.documents)
+        if followed.documents is not None:
+            self._log_problems(frozenset(followed.problems))
+            self._log_documents(followed.documents)
+        if self._health.has_documents:
+            self._health.succeed(datetime.now(UTC), None, 0.0)
+        self._retry_s = None
+
+    def _run_cycle(self) -> None:
         if self._clock_changed.is_set():
             self._clock_changed.clear()
             self._triggers.restart_schedule()
@@ -142,12 +230,15 @@ class Worker:
         self._schedule_next(now, result)
         self._log_result(result)
 
+    def _make_pipeline(self, config: Config) -> Pipeline:
+        return Pipeline(config, self._store, self.site_id or "", stop=self._interrupted)
+
     def _activate(self, config: Config) -> None:
         if config.sources != self._config.sources:
             self._requests.add(None)
         bulk_since = self._pipeline.bulk_since if config.sources == self._config.sources else None
         self._config = config
-        self._pipeline = Pipeline(config, self._store, self._site_id, stop=self._interrupted)
+        self._pipeline = self._make_pipeline(config)
         self._pipeline.bulk_since = bulk_since
         self._triggers.activate(config)
 
@@ -197,14 +288,24 @@ class Worker:
         self._retry_s = min(MAX_RETRY_S, FIRST_RETRY_S if self._retry_s is None else 2 * self._retry_s)
 
     def _report_failure(self, error: Exception) -> None:
+        if isinstance(error, StoreError) and self._is_replaced():
+            self._requests.wake()  # another service leads, and has ended the transactions of this one
+            return
         self._retry_soon(None)
+        if isinstance(error, StoreUnreachableError):
+            self._retry_s = FIRST_RETRY_S  # an attempt costs little, and the feeds wait for the database
         self._metrics.count_failure()
-        self._lease_lost = self._lease_lost or isinstance(error, LeaseLostError)
         expected = isinstance(error, AggregatorError)
         # the message of an unexpected error may contain text of a record
         reason = f"the cycle failed: {error if expected else f'unexpected {type(error).__name__}'}"
         if self._health.begin(CYCLE, reason, fatal=True) and not expected:
             _log.error("the cycle ended unexpectedly. %s", crash_report(error))
+
+    def _is_replaced(self) -> bool:
+        """Whether this service led until another process took the lease."""
+        with suppress(StoreError), self._store.read() as connection:
+            self._store.lease.check(connection)
+        return self._is_leading and not self._store.lease.is_held
 
     def _log_result(self, result: CycleResult) -> None:
         has_changes = result.files_written or result.new or result.changed or result.removed
@@ -220,7 +321,13 @@ class Worker:
                 for row in file_problems(connection)
                 if row.state == "rejected"
             ]
-        problems = frozenset((*self._full_scan_problems, *result.problems, *result.notices, *rejections))
+        self._log_problems(frozenset((*self._full_scan_problems, *result.problems, *result.notices, *rejections)))
+
+    def _log_documents(self, number: int) -> None:
+        _log.log(logging.INFO if number else logging.DEBUG, "published what the leader stored: %d documents", number)
+
+    def _log_problems(self, problems: frozenset[str]) -> None:
+        """Logs which problems are new, and which are resolved."""
         for problem in sorted(problems - self._logged_problems):
             _log.warning("%s", problem)
         for problem in sorted(self._logged_problems - problems):

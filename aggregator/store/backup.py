@@ -13,7 +13,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from aggregator.errors import StoreError, StoreHeldError, StoreMissingError
-from aggregator.store.database import check_version, open_any_schema, sqlite_path
+from aggregator.store.database import check_version, name_store, sqlite_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def _settle(url: str) -> None:
 
     Raises StoreHeldError if another process has the lease.
     """
-    store = open_any_schema(url)
+    store = name_store(url, create=False)
     try:
         store.lease.acquire(0)
         with store.engine.connect() as connection:

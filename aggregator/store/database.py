@@ -14,11 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from aggregator.errors import StoreDamagedError, StoreError, StoreMissingError, StoreNewerError
-from aggregator.store.lease import Lease
+from aggregator.errors import (
+    StoreBlockedError,
+    StoreDamagedError,
+    StoreError,
+    StoreHeldError,
+    StoreMissingError,
+    StoreNewerError,
+    StoreUnreachableError,
+)
+from aggregator.store.lease import Lease, read_holder
 from aggregator.store.schema import metadata
 
 SCHEMA = "0013"
@@ -28,6 +36,18 @@ _log = logging.getLogger(__name__)
 _DAMAGE = ("malformed", "file is not a database")
 """What SQLite says of a damaged file (SQLITE_CORRUPT, SQLITE_NOTADB)."""
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
+_LIMITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""How long a connection to PostgreSQL waits for a machine that does not answer; store.url may have others (libpq,
+"Database Connection Control Functions"). Without them, one that vanished would be waited for for hours."""
+_UNREACHABLE = ("08", "57P01", "57P02", "57P03", "53300")
+"""SQLSTATE of PostgreSQL while it stops, starts, or takes no more connections."""
+_BLOCKED = "55P03"
 
 
 class Store:
@@ -37,6 +57,8 @@ class Store:
         self.engine = engine
         self.lease = Lease(self._begin)
         self.place = _place_of(engine)
+        # Services on several machines may share it: one of them leads, the others follow.
+        self.is_shared = engine.dialect.name == "postgresql"
         self._path = engine.url.database if engine.dialect.name == "sqlite" else None
         self._identity = _file_identity(self._path)
 
@@ -46,6 +68,16 @@ class Store:
         self.check_in_place()
         with _wrapped(), self.engine.connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that only reads, and sees one state of the store however long it lasts."""
+        self.check_in_place()
+        with _wrapped(), self.engine.connect() as connection:
+            if self.is_shared:
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -59,6 +91,13 @@ class Store:
         """A transaction without the lease: only for requests to its holder, in `meta`."""
         with self._begin() as connection:
             yield connection
+
+    def prepare(self, *, create: bool) -> None:
+        """Checks the schema; with `create` the tables are made or migrated if necessary. Raises what `open_store`
+        raises."""
+        with _wrapped(f"the store at {self.engine.url.render_as_string()} cannot be used"):
+            _check_schema(self.engine, create=create)
+        self._identity = _file_identity(self._path)
 
     def check_in_place(self) -> None:
         """Raises StoreError if SQLite's file was deleted or replaced.
@@ -123,19 +162,18 @@ def open_store(url: str, *, create: bool) -> Store:
     Raises StoreNewerError if a newer program made it, and StoreError if it cannot be opened; without `create` also
     StoreMissingError if it does not exist, and StoreError if it is older.
     """
-    engine = _make_engine(url, create=create)
+    store = name_store(url, create=create)
     try:
-        with _wrapped(f"the store at {make_url(url).render_as_string()} cannot be used"):
-            _check_schema(engine, create=create)
+        store.prepare(create=create)
     except BaseException:
-        engine.dispose()
+        store.close()
         raise
-    return Store(engine)
+    return store
 
 
-def open_any_schema(url: str) -> Store:
-    """The existing store at `url` with any schema: only to hold its lease."""
-    return Store(_make_engine(url, create=False))
+def name_store(url: str, *, create: bool) -> Store:
+    """The store at `url`, before its schema is checked: to call `prepare`, or only to hold its lease."""
+    return Store(_make_engine(url, create=create))
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -198,7 +236,9 @@ def _make_engine(url: str, *, create: bool) -> Engine:
                 _make_private(database)
             elif not database.exists():
                 raise StoreMissingError(f"there is no store yet at {database} (run: aggregator build)")
-        engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        is_remote = parsed.get_backend_name() != "sqlite"
+        limits = {key: value for key, value in _LIMITS.items() if is_remote and key not in parsed.query}
+        engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=is_remote, connect_args=limits)
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"store.url cannot be used: {error}") from error
     except ModuleNotFoundError as error:
@@ -241,7 +281,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _check_schema(engine: Engine, *, create: bool) -> None:
     with engine.connect() as connection, connection.begin():
-        version = _schema_version(connection)
+        version = read_schema_version(connection)
     if version == SCHEMA:
         return
     check_version(version, "the store")
@@ -262,7 +302,8 @@ def check_version(version: str | None, what: object) -> None:
         )
 
 
-def _schema_version(connection: Connection) -> str | None:
+def read_schema_version(connection: Connection) -> str | None:
+    """The newest migration that the store has; None for a new store."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -273,10 +314,12 @@ def _bring_up(engine: Engine) -> None:
     with engine.connect() as connection, connection.execution_options(begin="IMMEDIATE").begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        version = _schema_version(connection)
+        version = read_schema_version(connection)
         if version is None:
             _make_tables(connection)
         elif version != SCHEMA:
+            if (holder := read_holder(connection)) is not None:
+                raise StoreHeldError(holder, hint="it runs an older version, so stop it; then the store is upgraded")
             migrate(connection, "head")
 
 
@@ -307,7 +350,7 @@ def migrate(connection: Connection, revision: str) -> None:
     config.attributes["connection"] = connection
     drop_views(connection)
     command.upgrade(config, revision)
-    if _schema_version(connection) == SCHEMA:
+    if read_schema_version(connection) == SCHEMA:
         create_views(connection)
 
 
@@ -317,7 +360,12 @@ def _wrapped(what: str = "the database refused") -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        message = _driver_message(error)
+        message, state = _driver_message(error), getattr(error.orig, "sqlstate", "")
+        if state == _BLOCKED:
+            raise StoreBlockedError(f"{what}: {message}") from error
+        # psycopg has no SQLSTATE for a connection that failed or was lost
+        if isinstance(error, OperationalError) and (state is None or state.startswith(_UNREACHABLE)):
+            raise StoreUnreachableError(f"the database cannot be reached: {message}") from error
         if any(sign in message for sign in _DAMAGE):
             raise _damaged(f"{what}: {message}") from error
         raise StoreError(f"{what}: {message}") from error

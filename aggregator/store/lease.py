@@ -2,11 +2,15 @@
 
 It lasts 10 s. Every writing transaction renews it, and a timer in between. A holder on this machine that no longer runs
 is replaced at once, any other holder when its lease ends. A lease that ends later than 10 s from now is invalid.
+
+A holder may be frozen in the middle of a transaction, which then blocks whoever takes the lease after it. PostgreSQL is
+asked to end such a session.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import sys
@@ -16,26 +20,37 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Never
 
 from sqlalchemy import Connection, TextClause, delete, insert, select, text, update
 
-from aggregator.errors import LeaseLostError, StoreError, StoreHeldError
+from aggregator.errors import LeaseLostError, StoreBlockedError, StoreError, StoreHeldError
 from aggregator.store.schema import lease
 
 LEASE_MS = 10_000
 RENEW_S = 3.0
+BLOCKED_MS = 1000
+"""How long whoever takes the lease waits for the transactions of the holder before."""
 _CLOCK = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
     "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
 }
+_END_WRITERS = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_locks
+    WHERE locktype = 'relation' AND relation = 'lease'::regclass AND mode <> 'AccessShareLock' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()
+"""
+_log = logging.getLogger(__name__)
 
 
 class Lease:
-    """The right to write, held from `acquire` to `release`."""
+    """The right to write, held from `acquire` to `release`, unless another process takes it."""
 
     def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._begin = begin
-        self.token = uuid.uuid4().hex
+        self.token = ""  # of the last time that it was acquired
+        self.is_held = False  # as far as this process knows
+        self.on_loss: Callable[[], None] = lambda: None  # called from any thread
         self.was_left = False  # the holder before did not release it: its process was killed, or the machine stopped
         self._stopped = threading.Event()
         self._timer: threading.Thread | None = None
@@ -56,8 +71,7 @@ class Lease:
         has_waited = False
         while True:
             try:
-                with self._begin() as connection:
-                    self._take(connection)
+                self._take_over()
                 break
             except StoreHeldError as held:
                 if time.monotonic() >= deadline or stopped():
@@ -70,13 +84,24 @@ class Lease:
             self._timer = threading.Thread(target=self._renew_forever, name="lease", daemon=True)
             self._timer.start()
 
+    def check(self, connection: Connection) -> None:
+        """Raises LeaseLostError if another process has the lease. Writes nothing."""
+        if read_token(connection) != self.token:
+            self._lose()
+
     def assert_held(self, connection: Connection) -> None:
         """Renews the lease in the transaction of `connection`; raises LeaseLostError if another process has it."""
         renewed = connection.execute(
             update(lease).where(lease.c.token == self.token).values(until_ms=_clock(connection, LEASE_MS))
         )
         if renewed.rowcount != 1:
-            raise LeaseLostError("another process has taken over the store")
+            self._lose()
+
+    def _lose(self) -> Never:
+        was_held, self.is_held = self.is_held, False
+        if was_held:
+            self.on_loss()
+        raise LeaseLostError("another process has taken over the store")
 
     def stop(self) -> None:
         """Stops renewing the lease, so that it ends by itself. May be called twice."""
@@ -85,29 +110,62 @@ class Lease:
             self._timer.join(timeout=RENEW_S)
 
     def release(self) -> None:
-        """Gives the lease back. May be called twice."""
+        """Gives the lease back for good. May be called twice."""
         self.stop()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Gives the lease back; it can be acquired again."""
+        if not self.is_held:
+            return
+        self.is_held = False
         try:
             with self._begin() as connection:
                 connection.execute(delete(lease).where(lease.c.token == self.token))
         except StoreError:
             pass  # it ends by itself
 
-    def _take(self, connection: Connection) -> None:
+    def _take_over(self) -> None:
+        """Takes the lease if nobody holds it, else raises StoreHeldError."""
+        token = uuid.uuid4().hex  # a new one each time: what this process began under an old one is refused, too
+        try:
+            with self._begin() as connection:
+                self._take(connection, token)
+        except StoreBlockedError:
+            self._end_writers()
+            with self._begin() as connection:
+                self._take(connection, token)
+        self.token, self.is_held = token, True
+
+    def _take(self, connection: Connection, token: str) -> None:
+        self._check_free(connection)
         if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = {BLOCKED_MS:d}"))
             connection.execute(text("LOCK TABLE lease IN EXCLUSIVE MODE"))
-        holder = _holder(connection)
-        if holder is not None:
-            raise StoreHeldError(describe_holder(holder))
+            self._check_free(connection)
         self.was_left = connection.execute(delete(lease)).rowcount > 0
         connection.execute(
             insert(lease).values(
-                id=1, token=self.token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)
+                id=1, token=token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)
             )
         )
 
+    def _check_free(self, connection: Connection) -> None:
+        holder = _holder(connection)
+        if holder is not None:
+            raise StoreHeldError(describe_holder(holder))
+
+    def _end_writers(self) -> None:
+        """Ends the sessions whose transactions outlive their lease. What they wrote is rolled back."""
+        with self._begin() as connection:
+            self._check_free(connection)
+            number = connection.scalar(text(_END_WRITERS))
+        _log.warning("PostgreSQL ended %d unfinished transactions of the process that had the lease", number)
+
     def _renew_forever(self) -> None:
         while not self._stopped.wait(RENEW_S):
+            if not self.is_held:
+                continue
             try:
                 with self._begin() as connection:
                     self.assert_held(connection)

@@ -31,6 +31,7 @@ class Writer:
         self.now = to_us(now)
         self.mint = IdMint(site_id)
         self.new = self.changed = self.removed = 0  # entries
+        self.before_writing: Callable[[Connection], None] | None = None  # called once, in the next writing transaction
         self._joined, self._writing, self._since = False, False, 0.0
         self._connection: Connection | None = None
         self._transaction = ExitStack()
@@ -79,6 +80,9 @@ class Writer:
             self._connection = self._transaction.enter_context(opening)
             self._writing, self._since = writing, time.monotonic()
         try:
+            if writing and self.before_writing is not None:
+                call, self.before_writing = self.before_writing, None
+                call(self._connection)
             yield self._connection
         except BaseException:
             self._connection = None
@@ -108,13 +112,22 @@ def open_site(store: Store, stated_id: str | None, default_id: str) -> str:
         for key, value in (("site_id", stated_id or default_id), ("store_id", uuid.uuid4().hex)):
             if connection.scalar(select(meta.c.value).where(meta.c.key == key)) is None:
                 connection.execute(insert(meta).values(key=key, value=value))
-        stored_id = connection.scalar(select(meta.c.value).where(meta.c.key == "site_id"))
-    if stated_id is not None and stated_id != stored_id:
+        stored_id = read_site_id(connection, stated_id)
+    return str(stored_id)
+
+
+def read_site_id(connection: Connection, stated_id: str | None) -> str | None:
+    """The site id that the store has; None if it has none yet.
+
+    Raises StoreMismatchError if the config states another.
+    """
+    stored_id = read_meta(connection, "site_id")
+    if None not in (stated_id, stored_id) and stated_id != stored_id:
         raise StoreMismatchError(
             f"site.id is {stated_id!r} but the ids in the store are made from {stored_id!r}: every subscriber would get"
             f" everything again (write id = {stored_id!r} below [site])"
         )
-    return str(stored_id)
+    return stored_id
 
 
 def read_meta(connection: Connection, key: str) -> str | None:

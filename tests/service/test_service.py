@@ -109,7 +109,7 @@ def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
     health = service.get("healthz")
     assert (health.status, sorted(health.json())) == (
         200,
-        ["config", "last_success", "next_cycle", "status", "version"],
+        ["config", "last_success", "next_cycle", "role", "status", "version"],
     )
     assert "scanned 1, new 1, changed 0, removed 0, rejected 0, feeds written 2" in service.log
 
@@ -698,6 +698,7 @@ def test_what_is_asked_for_during_a_cycle_is_done_by_the_next_one(shop: Shop) ->
     """By one, whatever asked how often."""
     service = shop.start(program=ONE_BY_ONE)
     service.wait_until_done()
+    eventually(lambda: (shop.root / "cycles").read_text().endswith("end\n"))
     (shop.root / "wait").touch()
     shop.record("a.md", "A")
     eventually(lambda: "A" in service.titles())
