@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, case, delete, insert, select, update
 
 from aggregator.ids import FormatIds
 from aggregator.links import page_key
@@ -31,7 +32,7 @@ TICK_NS = 50_000_000
 been changed."""
 
 _REJECTED = (FileState.REJECTED, FileState.DUPLICATE)
-_NEW_ENTRY, _NEW_FILE = insert(entry), insert(file)
+_NEW_ENTRY, _NEW_FILE, _NEW_BODY = insert(entry), insert(file), insert(body)
 _STORED = (
     file.c.path,
     file.c.state.label("file_state"),
@@ -277,8 +278,7 @@ class _Batch:
         if self._source.body_base is not None and self._bodies:
             self._connection.execute(delete(body).where(body.c.entry_id.in_(self._bodies)))
             rows = [{"entry_id": entry_id, "html": html} for entry_id, html in self._bodies.items() if html]
-            if rows:
-                self._connection.execute(insert(body), rows)
+            execute_many(self._connection, _NEW_BODY, rows)
 
     def _write_links(self) -> None:
         """Stores the links of bodies to pages, and which links may lead elsewhere because of this batch."""
@@ -397,11 +397,14 @@ def changed_values(values: dict[str, Any], row: AnyRow, state: EntryState, now: 
 def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> None:
     """Changes columns of entries; each map has the same names, and the key of its entry as `entry_key`."""
     if changes:
-        names = [name for name in changes[0] if name != "entry_key"]
-        connection.execute(
-            update(entry).where(entry.c.id == bindparam("entry_key")).values({name: bindparam(name) for name in names}),
-            changes,
-        )
+        execute_many(connection, _updating(tuple(changes[0])), changes)
+
+
+@lru_cache(maxsize=16)
+def _updating(names: tuple[str, ...]) -> Update:
+    """Changes the entry with the key `entry_key`; the other names are columns."""
+    values = {name: bindparam(name) for name in names if name != "entry_key"}
+    return update(entry).where(entry.c.id == bindparam("entry_key")).values(values)
 
 
 def withdraw_entries(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> frozenset[int]:
