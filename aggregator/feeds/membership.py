@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache, partial
+from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, insert, literal_column, select, update
 
@@ -297,7 +298,7 @@ def _update_memberships(connection: Connection, rows: list[dict[str, object]], *
 def _updating(names: tuple[str, ...]) -> Update:
     """Changes the membership of `of_entry` in `of_feed`; the other names are columns."""
     key = (feed_entry.c.entry_id == bindparam("of_entry"), feed_entry.c.feed_id == bindparam("of_feed"))
-    values = {name: bindparam(name) for name in names if name not in ("of_entry", "of_feed")}
+    values: dict[str, Any] = {name: bindparam(name) for name in names if name not in ("of_entry", "of_feed")}
     return update(feed_entry).where(*key).values(values)
 
 

@@ -12,26 +12,45 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, Insert, Update, bindparam, column, func, select
+from sqlalchemy import BindParameter, Connection, Insert, Table, Update, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import replacement_traverse
 
+_BATCH = "batch_key"
 
-def run_for_rows(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
+
+class StagedBatch(NamedTuple):
+    """A batch in a staging table, which has the columns `batch` and `path`, and columns of other tables."""
+
+    table: Table
+    key: str
+
+
+def run_for_rows(
+    connection: Connection,
+    statement: Insert | Update,
+    rows: Sequence[dict[str, Any]],
+    staged: StagedBatch | None = None,
+) -> None:
     """Runs a constant statement for each row, as `session.execute_many` does. Rows of an UPDATE have different keys; of
-    rows of an upsert with one key the last one counts."""
+    rows of an upsert with one key the last one counts. Values of columns that are in `staged` come from there, for the
+    `path` of the row."""
     names = tuple(rows[0])
-    if isinstance(statement, postgresql.Insert):
+    if staged is not None:
+        names = tuple(name for name in names if name not in staged.table.c or name == "path")
+    elif isinstance(statement, postgresql.Insert):
         key = itemgetter(*(column.name for column in statement.table.primary_key))
         rows = list({key(row): row for row in rows}.values())  # a statement may change a row only once
     elif isinstance(statement, Insert):
         copy_rows(connection, statement.table.name, names, map(itemgetter(*names), rows))
         return
-    sql = _over_arrays(statement, names, type(connection.dialect))
-    connection.exec_driver_sql(sql, {name: [row[name] for row in rows] for name in names})
+    dialect: Any = type(connection.dialect)
+    sql = _over_arrays(statement, names, dialect, staged and staged.table)
+    values: dict[str, object] = {name: [row[name] for row in rows] for name in names}
+    connection.exec_driver_sql(sql, values | {_BATCH: staged.key} if staged else values)
 
 
 def copy_rows(connection: Connection, table: str, names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
@@ -47,7 +66,9 @@ def copy_rows(connection: Connection, table: str, names: Iterable[str], rows: It
 
 
 @lru_cache(maxsize=64)
-def _over_arrays(statement: Insert | Update, names: tuple[str, ...], dialect: Callable[..., Any]) -> str:
+def _over_arrays(
+    statement: Insert | Update, names: tuple[str, ...], dialect: Callable[..., Any], staging: Table | None
+) -> str:
     """SQL that does for arrays what the statement does for a row; its parameters are the names."""
     driver = dialect(paramstyle="pyformat")
     is_insert = isinstance(statement, Insert)
@@ -56,11 +77,18 @@ def _over_arrays(statement: Insert | Update, names: tuple[str, ...], dialect: Ca
     arrays = [bindparam(name, type_=postgresql.ARRAY(types[name])) for name in names]
     given: Any = func.unnest(*arrays).table_valued(*(column(name, types[name]) for name in names))
     given = given.render_derived(name="given")
+    values = {name: given.c[name] for name in names}
+    conditions = []
+    if staging is not None:
+        values |= {name: staging.c[name] for name in {*staging.c.keys()} & {*statement.table.c.keys()} - {"path"}}
+        conditions = [staging.c.path == given.c.path, staging.c.batch == bindparam(_BATCH)]
 
     def replace(part: Any, **_: Any) -> Any:
-        return given.c[part.key] if isinstance(part, BindParameter) and part.key in types else None
+        return values.get(part.key) if isinstance(part, BindParameter) else None
 
-    whole: Any = (
-        statement.from_select(names, select(given)) if is_insert else replacement_traverse(statement, {}, replace)
-    )
+    whole: Any = statement
+    if is_insert:
+        whole = whole.from_select([*values], select(*values.values()).where(*conditions))
+    else:
+        whole = replacement_traverse(whole, {}, replace).where(*conditions)  # type: ignore[call-overload]
     return str(whole.compile(dialect=driver))

@@ -123,7 +123,7 @@ def open_store(url: str, *, create: bool) -> Store:
     Raises StoreNewerError if a newer program made it, and StoreError if it cannot be opened; without `create` also
     StoreMissingError if it does not exist, and StoreError if it is older.
     """
-    engine = _make_engine(url, create=create)
+    engine = make_engine(url, create=create)
     try:
         with _wrapped(f"the store at {make_url(url).render_as_string()} cannot be used"):
             _check_schema(engine, create=create)
@@ -135,7 +135,7 @@ def open_store(url: str, *, create: bool) -> Store:
 
 def open_any_schema(url: str) -> Store:
     """The existing store at `url` with any schema: only to hold its lease."""
-    return Store(_make_engine(url, create=False))
+    return Store(make_engine(url, create=False))
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -184,7 +184,8 @@ def _copy_rows(origin: Store, copy: Store) -> None:
                 ours.execute(table.insert(), [dict(row) for row in batch])
 
 
-def _make_engine(url: str, *, create: bool) -> Engine:
+def make_engine(url: str, *, create: bool) -> Engine:
+    """The engine for a URL. Raises StoreError like `open_store`."""
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
