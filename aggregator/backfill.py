@@ -20,6 +20,7 @@ from aggregator.errors import LeaseLostError, StoreError
 from aggregator.ingest import Pool
 from aggregator.model import Outcome
 from aggregator.processes import ClusterError
+from aggregator.store.queries import CLUSTER_PROBLEM
 from aggregator.store.session import Writer, read_meta, write_meta
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from aggregator.cluster import Cluster
 
 STORE_URL = "AGGREGATOR_STORE__URL"
-CLUSTER_PROBLEM = "cluster_problem"
-"""The key of `meta` with the line of `ClusterLink.problem`, for `status`."""
 _log = logging.getLogger(__name__)
 
 
