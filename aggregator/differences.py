@@ -8,11 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from aggregator.index_files import affected_folder
-from aggregator.model import Rejection, SourceFile, Unchanged
+from aggregator.model import Outcome, Rejection, SourceFile, Unchanged
 from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
 from aggregator.settings import Source
 from aggregator.stages import SCAN, StageClock
-from aggregator.store.entries import Outcome
 from aggregator.store.files import known_at, known_digests, known_files, mark_missing
 from aggregator.store.renames import has_missing
 from aggregator.store.session import Writer

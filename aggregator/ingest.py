@@ -18,14 +18,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aggregator.errors import ShortageError
 from aggregator.index_files import listed_filter
-from aggregator.model import NoRecord, Record, Rejection, SourceFile, Unchanged, late_update
+from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, Unchanged, late_update
 from aggregator.paths import ABSENT, Folder, RecordFilter, clamped_stat, unescape_path
 from aggregator.problems import Problem
-from aggregator.processes import POLL_S, PROGRESS, Worker, WorkerLostError, WorkerPool
+from aggregator.processes import (
+    POLL_S,
+    PROGRESS,
+    CallLostError,
+    ClusterError,
+    Worker,
+    WorkerLostError,
+    WorkerPool,
+)
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -41,6 +49,8 @@ BATCH = 1000
 READ_STEP = 16_384
 POOL_MIN_FILES = 2 * BATCH
 """Number of files from which a process pool pays off."""
+MAX_WAITING = 64
+"""Most batches whose outcomes wait to be stored. Those of a batch need about 3 MB."""
 LARGE_BYTES = 65_536
 """Files above it are parsed in a child process with a deadline: the time may grow faster than the text, and C code
 cannot be interrupted."""
@@ -49,7 +59,6 @@ PARSE_CPU_S, PARSE_CLOCK_S = 5, 15
 UNFINISHED_S = 60
 """How long after its last change a file without closing fence counts as still being written."""
 
-Outcome = Record | Rejection | NoRecord | Unchanged
 Batch = Sequence[tuple[SourceFile, bytes | None]]
 """Files, each with its stored digest or None."""
 CheckStop = Callable[[], None]
@@ -59,14 +68,17 @@ _log = logging.getLogger(__name__)
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def ingest_batch(source: Source, batch: Batch, check_stop: CheckStop | None = None) -> list[Outcome]:
-    """The outcomes of one batch, in its order. A file that is missing by now has no outcome."""
+def ingest_batch(
+    source: Source, batch: Batch, check_stop: CheckStop | None = None, *, bounded_from: int = LARGE_BYTES
+) -> list[Outcome]:
+    """The outcomes of one batch, in its order. A file that is missing by now has no outcome. Files over `bounded_from`
+    bytes are parsed in a child process."""
     try:
         folder = Folder(source.root)
     except OSError as error:
         return [] if error.errno in ABSENT else [_unreadable(file, error) for file, _ in batch]
     with folder, Worker(check_stop) as parser:
-        reader = _Reader(source, folder, parser)
+        reader = _Reader(source, folder, parser, bounded_from)
         outcomes = (reader.ingest(file, digest)[0] for file, digest in batch)
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -78,74 +90,108 @@ def ingest_files(
     workers: int,
     check_stop: CheckStop | None = None,
     read: Callable[..., list[Outcome]] = ingest_batch,
+    open_pool: Callable[[], Pool | None] = lambda: None,
 ) -> Iterator[list[Outcome]]:
     """The outcomes of `files` (each with its stored digest or None), in their order, in batches.
 
-    Many files are read by `workers` processes; the calling process reads too instead of idling. Few files are read
-    in-process. While a file takes long, `check_stop` is called; its error ends all processes.
+    Many files are read by the pool that `open_pool` returns, if there is one, else by `workers` processes; the calling
+    process reads too instead of idling. Few files are read in-process. While a file takes long, `check_stop` is called;
+    its error ends all processes.
     """
     batches = _batched(files)
     head = list(itertools.islice(batches, POOL_MIN_FILES // BATCH))
-    if workers < 2 or len(head) < POOL_MIN_FILES // BATCH:
-        for batch in itertools.chain(head, batches):
-            yield read(source, batch, check_stop)
-    else:
-        yield from _read_with_pool(read, source, head, batches, workers, check_stop)
+    is_many = len(head) == POOL_MIN_FILES // BATCH
+    if is_many and (pool := open_pool()) is not None:
+        reading = _PoolReading(pool, read, source, check_stop)
+        yield from reading.outcomes(head, batches)
+        head = reading.left
+    if head and is_many and workers >= 2:
+        reading = _PoolReading(WorkerPool(workers - 1), read, source, check_stop)
+        yield from reading.outcomes(head, batches)
+        head = reading.left
+    for batch in itertools.chain(head, batches):
+        yield read(source, batch, check_stop)
 
 
-def _read_with_pool(
-    read: Callable[..., list[Outcome]],
-    source: Source,
-    head: list[Batch],
-    batches: Iterator[Batch],
-    workers: int,
-    check_stop: CheckStop | None,
-) -> Iterator[list[Outcome]]:
-    """The outcomes of `head` and `batches`. If processes cannot be started or are lost, all is read in-process."""
-    pool, pool_is_usable = WorkerPool(workers - 1), True
-    waiting: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
+class Pool(Protocol):
+    """Processes that read batches, here or elsewhere."""
 
-    def submit_batches() -> None:
+    size: int  # how many batches they read at the same time
+    patience_s: float  # how long they may give no outcomes, before one counts as lost
+
+    def submit(self, function: Callable[..., Result], *args: Any) -> Future[Result]:
+        """The future result. A CallLostError means that this call is lost, any other error that the pool is."""
+
+    def close(self) -> None:
+        """Ends what runs."""
+
+
+class _PoolReading:
+    """The reading of batches by a pool. `left` are the batches that a lost pool leaves."""
+
+    def __init__(
+        self, pool: Pool, read: Callable[..., list[Outcome]], source: Source, check_stop: CheckStop | None
+    ) -> None:
+        self.left: list[Batch] = []
+        self._pool, self._read, self._source, self._check_stop = pool, read, source, check_stop
+        self._most = min(4 * (pool.size + 1), MAX_WAITING)
+        self._waiting: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
+        self._answered_at = time.monotonic()
+
+    def outcomes(self, head: list[Batch], batches: Iterator[Batch]) -> Iterator[list[Outcome]]:
+        """The outcomes of `head` and `batches`, until the pool is lost."""
+        try:
+            self._submit(batches)
+            while head:  # while the processes start
+                yield self._read(self._source, head.pop(0), self._check_stop)
+                self._submit(batches)
+            while True:
+                is_idle = not self._waiting or not self._waiting[0][1].done()
+                if is_idle and len(self._waiting) < self._most and (following := next(batches, None)):
+                    read = self._read(self._source, following, self._check_stop)
+                    self._waiting.append((following, _completed_future(read)))
+                if not self._waiting:
+                    return
+                batch, future = self._waiting.popleft()
+                try:
+                    outcomes = self._wait_for(future)
+                except CallLostError:
+                    outcomes = read_carefully(self._source, batch, self._check_stop)
+                except (WorkerLostError, ClusterError, OSError, RuntimeError) as error:
+                    if not isinstance(error, ClusterError):  # a cluster reports it
+                        _warn_of_lost_pool(str(error))
+                    self.left = [batch, *(batch for batch, _ in self._waiting)]
+                    return
+                yield outcomes
+                self._submit(batches)
+        finally:
+            self._pool.close()
+
+    def _submit(self, batches: Iterator[Batch]) -> None:
         while (
-            pool_is_usable
-            and len(waiting) < 4 * workers
-            and sum(not future.done() for _, future in waiting) < 2 * (workers - 1)
+            len(self._waiting) < self._most
+            and sum(not future.done() for _, future in self._waiting) < 2 * self._pool.size
             and (following := next(batches, None))
         ):
-            waiting.append((following, pool.submit(read, source, following)))
+            self._waiting.append((following, self._pool.submit(self._read, self._source, following)))
 
-    try:
-        submit_batches()
-        for batch in head:  # while the processes start
-            yield read(source, batch, check_stop)
-            submit_batches()
-        while True:
-            is_idle = not waiting or not waiting[0][1].done()
-            if is_idle and len(waiting) < 4 * workers and (following := next(batches, None)):
-                waiting.append((following, _completed_future(read(source, following, check_stop))))
-            if not waiting:
-                return
-            batch, future = waiting.popleft()
-            try:
-                outcomes = _wait_for(future, check_stop)
-            except (WorkerLostError, OSError, RuntimeError) as error:
-                pool_is_usable = False
-                _warn_of_lost_pool(str(error))
-                outcomes = read(source, batch, check_stop)
-            yield outcomes
-            submit_batches()
-    finally:
-        pool.close()
+    def _wait_for(self, future: Future[list[Outcome]]) -> list[Outcome]:
+        """The outcomes of a batch. Raises CallLostError if the pool has given none for too long."""
+        from concurrent.futures import wait
+
+        while not future.done():
+            if self._check_stop is not None:
+                self._check_stop()
+            if time.monotonic() > self._answered_at + self._pool.patience_s:
+                raise CallLostError("no answer")
+            wait((future,), timeout=POLL_S)
+        self._answered_at = time.monotonic()
+        return future.result()
 
 
-def _wait_for(future: Future[Result], check_stop: CheckStop | None) -> Result:
-    """The result of a future. Calls `check_stop` while waiting."""
-    from concurrent.futures import wait
-
-    while check_stop is not None and not future.done():
-        check_stop()
-        wait((future,), timeout=POLL_S)
-    return future.result()
+def read_carefully(source: Source, batch: Batch, check_stop: CheckStop | None = None) -> list[Outcome]:
+    """The outcomes of a batch over which other processes died or hang: each file is parsed in a child process."""
+    return ingest_batch(source, batch, check_stop, bounded_from=0)
 
 
 def _completed_future(result: Result) -> Future[Result]:
@@ -184,7 +230,7 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | NoRecord
         if outcome is None or isinstance(outcome, Unchanged):
             return None, ()
         try:
-            return outcome, _run_bounded(parser, trace_record, raw, file, source, *context) if raw else ()
+            return outcome, reader.run_bounded(trace_record, raw, file, source, *context) if raw else ()
         except Exception:  # noqa: BLE001 - the outcome already has the problem
             return outcome, ()
 
@@ -198,8 +244,8 @@ def page_context(source: Source, path: str) -> PageContext:
 class _Reader:
     """Reads the files of a source."""
 
-    def __init__(self, source: Source, folder: Folder, parser: Worker) -> None:
-        self._source, self._folder, self._parser = source, folder, parser
+    def __init__(self, source: Source, folder: Folder, parser: Worker, bounded_from: int = LARGE_BYTES) -> None:
+        self._source, self._folder, self._parser, self._bounded_from = source, folder, parser, bounded_from
         self._is_record: RecordFilter | None = None
         if source.layout == "hugo":
             from aggregator.file_context import IndexFiles
@@ -241,9 +287,19 @@ class _Reader:
         if len(raw) > self._source.max_bytes:
             return Rejection(file, digest, _too_large(file.path, self._source)), b""
         try:
-            return _run_bounded(self._parser, _parse_file, raw, file, self._source, digest, *context), raw
+            return self.run_bounded(_parse_file, raw, file, self._source, digest, *context), raw
         except WorkerLostError as error:
             return Rejection(file, digest, _too_slow(file.path, error)), b""
+
+    def run_bounded(self, function: Callable[..., Result], raw: bytes, *args: object) -> Result:
+        """The result of `function` for the bytes of a file. For a large file it runs in a child process, with a
+        deadline; raises WorkerLostError then."""
+        if len(raw) > self._bounded_from:
+            try:
+                return self._parser.call(function, raw, *args, cpu_s=PARSE_CPU_S, clock_s=PARSE_CLOCK_S)
+            except OSError as error:
+                _warn_of_lost_pool(str(error))
+        return function(raw, *args)
 
     def _check_index(self, file: SourceFile, digest: bytes, stored_digest: bytes | None) -> Outcome:
         """The outcome of an index file that is not included."""
@@ -259,7 +315,7 @@ class _Reader:
         if len(raw) > self._source.max_bytes:
             return _too_large(path, self._source), raw
         try:
-            return _run_bounded(self._parser, read_section, raw, path, self._source, language), raw
+            return self.run_bounded(read_section, raw, path, self._source, language), raw
         except WorkerLostError as error:
             return _too_slow(path, error), raw
 
@@ -285,17 +341,6 @@ def _too_slow(path: str, error: WorkerLostError) -> Problem:
         None: "cannot be read: the parser crashed",
     }[error.deadline]
     return Problem(path, 0, 0, what, None, "make it shorter or simpler")
-
-
-def _run_bounded(parser: Worker, function: Callable[..., Result], raw: bytes, *args: object) -> Result:
-    """The result of `function` for the bytes of a file. For a large file it runs in `parser`, with a deadline; raises
-    WorkerLostError then."""
-    if len(raw) > LARGE_BYTES:
-        try:
-            return parser.call(function, raw, *args, cpu_s=PARSE_CPU_S, clock_s=PARSE_CLOCK_S)
-        except OSError as error:
-            _warn_of_lost_pool(str(error))
-    return function(raw, *args)
 
 
 def _parse_file(

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -53,8 +53,8 @@ from aggregator.feeds.versions import (
     refresh_index,
 )
 from aggregator.feeds.window import FeedLoader
-from aggregator.ingest import PARSER_VERSION, ingest_batch, ingest_files
-from aggregator.model import ArchivePage, CycleResult, Document, Feed, SourceFile
+from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
+from aggregator.model import ArchivePage, CycleResult, Document, Feed, Outcome, SourceFile, StagedOutcomes
 from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
@@ -65,7 +65,7 @@ from aggregator.settings import FILE_NAMES, Rule, Source
 from aggregator.stages import FEEDS, INGEST, OUTPUT, RENDER, STORE, StageClock
 from aggregator.store.changes import Step
 from aggregator.store.database import Store
-from aggregator.store.entries import Outcome, store_outcomes
+from aggregator.store.entries import store_outcomes
 from aggregator.store.files import (
     dropped_sources,
     has_files,
@@ -91,6 +91,8 @@ from aggregator.store.session import Writer, from_us, read_meta
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from aggregator.cluster import ClusterLink
 
 INDEX = ""
 """The name of the list of feeds among the slugs of feeds."""
@@ -168,6 +170,11 @@ class Pipeline:
         self.scanned = set[str]()  # names of the sources that it scanned completely
         self.bulk_since: int | None = None  # when the cycle began that was the first to leave files to the next one, µs
         self.stages = StageClock()  # of the running cycle
+        self.cluster: ClusterLink | None = None  # reads many files
+        if config.ingest.dask is not None:
+            from aggregator.cluster import ClusterLink
+
+            self.cluster = ClusterLink(config.ingest.dask)
 
     def run(
         self,
@@ -483,6 +490,7 @@ class _Update:
         self._config, self._policy = pipeline.config, pipeline.policy
         self._feeds = ActiveFeeds(writer, pipeline.policy)
         self._problems: list[str] = []
+        self._open_pool: Callable[[], Pool | None] = lambda: None
 
     def run(self) -> StoreUpdate:
         pipeline, writer = self._pipeline, self._writer
@@ -504,11 +512,12 @@ class _Update:
             or open_source(writer, source, _digest(PARSER_VERSION, repr(source)))
             for source in sources
         }
-        scans = tuple(
-            self._scan(source, is_first=not was_scanned)
-            for source, was_scanned in scanned_before.items()
-            if self._is_whole or (self._request.paths and was_scanned)
-        )
+        with self._reading():
+            scans = tuple(
+                self._scan(source, is_first=not was_scanned)
+                for source, was_scanned in scanned_before.items()
+                if self._is_whole or (self._request.paths and was_scanned)
+            )
         for scan in scans:
             pipeline.check_stop()
             self._resolve_files(scan)
@@ -606,8 +615,7 @@ class _Update:
         writer.commit()
         try:
             # one batch behind: what was known is counted before the first batch is stored, if there are several
-            ingested = ingest_files(source, part.files(), workers=self._config.workers, check_stop=pipeline.poll_stop)
-            for outcomes in pipeline.stages.during(INGEST, ingested):
+            for outcomes in pipeline.stages.during(INGEST, self._ingest(source, part.files())):
                 pipeline.check_stop()
                 part.note(outcomes)
                 if batch is not None:
@@ -636,15 +644,42 @@ class _Update:
                 for page in known_below(self._writer, source, folder)
                 for path, digest in page
             )
-            for outcomes in ingest_files(
-                source, files, workers=self._config.workers, check_stop=self._pipeline.poll_stop
-            ):
+            for outcomes in self._ingest(source, files):
                 self._store(source, outcomes, time.time_ns(), is_import=False)
                 self._writer.commit()
+
+    def _ingest(self, source: Source, files: Iterable[tuple[SourceFile, bytes | None]]) -> Iterator[list[Outcome]]:
+        """The outcomes of files, in batches."""
+        workers, check_stop = self._config.workers, self._pipeline.poll_stop
+        return ingest_files(source, files, workers=workers, check_stop=check_stop, open_pool=self._open_pool)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Inside, the cluster of the config reads many files, if there is one."""
+        if self._pipeline.cluster is None:
+            yield
+            return
+        from aggregator.backfill import backfilling
+
+        # adopted ids, and other rules than those of topics, depend on the content
+        with_content = bool(self._policy.specs) or self._writer.has_adopted
+        with backfilling(self._pipeline.cluster, self._writer, with_content=with_content) as self._open_pool:
+            yield
+
+    def _complete(self, connection: Connection, source: Source, outcomes: StagedOutcomes) -> Sequence[Outcome]:
+        """The outcomes; those of files that are read again if PostgreSQL lost what a worker staged."""
+        from aggregator.store.staging import is_complete
+
+        if is_complete(connection, outcomes):
+            return outcomes
+        files = [(outcome.file, None) for outcome in outcomes]
+        return ingest_batch(source, files, self._pipeline.poll_stop)
 
     def _store(self, source: Source, outcomes: Sequence[Outcome], read_at_ns: int, *, is_import: bool) -> None:
         writer = self._writer
         with writer.write() as connection:
+            if isinstance(outcomes, StagedOutcomes):
+                outcomes = self._complete(connection, source, outcomes)
             changes = store_outcomes(connection, writer, source, outcomes, read_at_ns, is_import=is_import)
             self._pipeline.stages.enter(FEEDS)
             apply_changes(connection, writer, self._feeds, changes)

@@ -7,6 +7,7 @@ killed. A process is started when there is work for it.
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import pickle
 import selectors
@@ -71,6 +72,14 @@ class WorkerLostError(Exception):
 
 class WorkerFailedError(Exception):
     """The function raised an error. The message is only the name of its class: its text may be from a record."""
+
+
+class ClusterError(Exception):
+    """A cluster cannot be used; the message says why and what to do."""
+
+
+class CallLostError(Exception):
+    """The processes that ran a function died, one after the other, or hang."""
 
 
 class Worker:
@@ -167,6 +176,7 @@ class WorkerPool:
     def __init__(self, count: int) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
+        self.size, self.patience_s = count, math.inf
         self._workers = [Worker() for _ in range(count)]
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         for worker in self._workers:

@@ -24,6 +24,7 @@ from aggregator.site import lost_config, site_id_warning, stored_site
 from aggregator.store.lease import read_holder
 from aggregator.store.pings import hub_states
 from aggregator.store.queries import (
+    CLUSTER_PROBLEM,
     MAX_PROBLEMS,
     FileProblem,
     LastCycle,
@@ -76,6 +77,7 @@ def read_status(
         holder = read_holder(connection)
         of_service = {key: holder and read_meta(connection, key) for key in _OF_SERVICE}
         stored = stored_site(connection)
+        cluster_problem = read_meta(connection, CLUSTER_PROBLEM)
         last, sources = last_cycle(connection), source_problems(connection)
         found = file_problems(connection, limit=max_problems)
         lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
@@ -89,6 +91,8 @@ def read_status(
     config_data = _config_data(config, refused, json.loads(of_service["config_state"] or "{}"))
     problems = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]
     problems += json.loads(of_service["service_problems"] or "[]")
+    if config.ingest.dask is not None and cluster_problem:
+        problems.append(cluster_problem)
     wrong = [*filter(None, [lost_config(config, stored)]), *sources, *_wrong(last, config_data, sources)]
     return {
         "site_id": stored.get("site_id"),

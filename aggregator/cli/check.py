@@ -21,8 +21,8 @@ from aggregator.cli.stores import candidate_places, read_site, store_problem
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
-from aggregator.ingest import Outcome, ingest_files
-from aggregator.model import NoRecord, Record, Rejection, SourceFile, duplicate_id, late_update
+from aggregator.ingest import ingest_files
+from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, duplicate_id, late_update
 from aggregator.paths import Folder, RecordFilter, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
 from aggregator.quoting import Quote, quote_line

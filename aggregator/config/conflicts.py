@@ -1,4 +1,4 @@
-"""Checks across keys: contradictions, and keys that this version does not support."""
+"""Checks across keys: contradictions."""
 
 from __future__ import annotations
 
@@ -14,25 +14,6 @@ from aggregator.config.values import sqlite_file
 from aggregator.output.redirects import PAGE, format_of_path, plain_path
 from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS
 from aggregator.slugs import RESERVED_SLUGS
-
-_REMOVE = "remove the line"
-_UNSUPPORTED = {
-    ("ingest", "dask"): _REMOVE,
-}
-"""Keys of docs/spec.md without code, each with a hint."""
-
-
-def take_unsupported(data: dict[str, Any]) -> list[Finding]:
-    """The unsupported keys. They are removed from `data`, so that they are reported once."""
-    findings = []
-    for (name, key), hint in _UNSUPPORTED.items():
-        tables = data.get(name, {})
-        for index, table in enumerate(tables if isinstance(tables, list) else [tables]):
-            if isinstance(table, dict) and key in table:
-                del table[key]
-                what = f"'{key}' is not supported by this version yet"
-                findings.append(Finding((name, index, key), what, hint))
-    return findings
 
 
 def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aggregator.config.conflicts import find_conflicts, take_unsupported
+from aggregator.config.conflicts import find_conflicts
 from aggregator.config.environment import apply_environment
 from aggregator.config.errors import Finding, findings_of, place_findings, syntax_problem
 from aggregator.config.positions import ConfigPositions
@@ -201,9 +201,8 @@ def _load(text: str, path: Path, env: Mapping[str, str], *, exists: bool) -> Con
     stated = tuple(sorted(data))
     variables, problems = apply_environment(data, env)
     absolute = path.absolute()
-    unsupported = take_unsupported(data)
     file, findings = _validate(data, absolute.parent)
-    findings += [*find_conflicts(file, absolute), *unsupported]
+    findings += find_conflicts(file, absolute)
     locator = Locator(text)
     problems += place_findings(findings, file=str(path), locator=locator, variables=variables)
     if any(problem.level == "error" for problem in problems):

@@ -387,6 +387,9 @@ class IngestTable(Table):
     """How files are read."""
 
     workers: Annotated[int, Field(ge=0)] | None = _key(None, "Processes for many files; 0 is none", 2)
+    dask: Annotated[str, AfterValidator(values.check_cluster)] | None = _key(
+        None, "Scheduler of a Dask cluster that reads many files", "tcp://scheduler:8786"
+    )
 
 
 class LogTable(Table):

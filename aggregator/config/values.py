@@ -204,6 +204,13 @@ def check_link_template(value: str) -> str:
     return value
 
 
+def check_cluster(value: str) -> str:
+    """The address of a Dask scheduler."""
+    if not re.fullmatch(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}", value):
+        raise BadValueError("is not the address of a Dask scheduler", "write one such as tcp://scheduler:8786")
+    return value
+
+
 def check_old_path(value: str) -> str:
     """An old slug or path of a feed, relative to the output folder. Hidden names are not allowed."""
     parts = value.removesuffix("/").split("/")

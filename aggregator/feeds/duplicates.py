@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, or_, select, update
 
 from aggregator.links import link_key
 from aggregator.store.schema import AnyRow, EntryState, entry, feed_entry
+from aggregator.store.session import execute_many
 
 DUPLICATES = "duplicates"
 MAX_RELATED = 20
@@ -31,6 +32,8 @@ _OTHERS = (
     .order_by(_first.c.id, entry.c.released_at, entry.c.id)
 )
 
+_NOTE_LINK = update(entry).where(entry.c.id == bindparam("of_entry")).values(link_key=bindparam("new"))
+
 
 def note_links(connection: Connection, links: Mapping[int, str | None]) -> set[bytes]:
     """Stores the canonical links of entries; returns the keys of these links and of those they had before."""
@@ -38,10 +41,7 @@ def note_links(connection: Connection, links: Mapping[int, str | None]) -> set[b
     before: dict[int, bytes | None] = {row.id: row.link_key for row in rows}
     after = {entry_id: link_key(link) for entry_id, link in links.items()}
     changes = [{"of_entry": key, "new": after[key]} for key, old in before.items() if after[key] != old]
-    if changes:
-        connection.execute(
-            update(entry).where(entry.c.id == bindparam("of_entry")).values(link_key=bindparam("new")), changes
-        )
+    execute_many(connection, _NOTE_LINK, changes)
     return _existing(before.values()) | _existing(after.values())
 
 

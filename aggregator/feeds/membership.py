@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, Update, bindparam, insert, literal_column, select, update
 
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.duplicates import DUPLICATES, links_of, note_links, read_groups
@@ -23,6 +24,11 @@ _ADD_TO_SIZE = (
     update(feed)
     .where(feed.c.id == bindparam("feed_id"))
     .values(size=feed.c.size + bindparam("delta"), dirty=literal_column("true"))
+)
+_MARK_PAGE = (
+    update(archive_page)
+    .where(archive_page.c.feed_id == bindparam("of_feed"), archive_page.c.number == bindparam("of_number"))
+    .values(dirty=literal_column("true"))
 )
 
 
@@ -99,7 +105,7 @@ class _Moves:
             if not is_matching and (is_member or row.left_by in (WITHDRAWN, DUPLICATES)):
                 # a withdrawn entry is published again, so the withdrawal no longer keeps it out of this feed
                 clause = self._rules.clause_against(_facts(entry, tables), feed_id)
-                self._leaves.append(key | {"clause": clause})
+                self._leaves.append(key | {"left_by": clause})
                 self._events.append((entry.id, Event(now, LEFT, feed_id, clause)))
             elif is_matching and row.left_by == DUPLICATES and feed_id in self._rules.merging:
                 continue  # it returns if it is the first of its link, which `_merge` decides
@@ -155,15 +161,15 @@ class _Moves:
         time = self._own_time(entry, row.feed_id)
         if row.released_at == time or (row.feed_id not in self._rules.by_date and row.released_at > time):
             return False
-        self._times.append({"of_entry": entry.id, "of_feed": row.feed_id, "time": time})
+        self._times.append({"of_entry": entry.id, "of_feed": row.feed_id, "released_at": time})
         return True
 
     def write(self, connection: Connection) -> None:
         """Writes the rows; the feeds and archive pages concerned become dirty."""
         execute_many(connection, _JOIN, self._joins)
         _update_memberships(connection, self._returns, left_at=None, left_by=None, joined_at=self._now)
-        _update_memberships(connection, self._leaves, left_at=self._now, left_by=bindparam("clause"))
-        _update_memberships(connection, self._times, released_at=bindparam("time"))
+        _update_memberships(connection, self._leaves, left_at=self._now)
+        _update_memberships(connection, self._times)
         _mark_pages(connection, self._dirty_pages)
         _add_to_sizes(connection, self._sizes)
         add_events(connection, self._events)
@@ -282,14 +288,18 @@ def _memberships(connection: Connection, entry_ids: Collection[int]) -> dict[int
 
 
 def _update_memberships(connection: Connection, rows: list[dict[str, object]], **values: object) -> None:
-    """Changes the membership of the entry `of_entry` in the feed `of_feed` of each row."""
+    """Changes the membership of the entry `of_entry` in the feed `of_feed` of each row, to its other values and
+    `values`."""
     if rows:
-        connection.execute(
-            update(feed_entry)
-            .where(feed_entry.c.entry_id == bindparam("of_entry"), feed_entry.c.feed_id == bindparam("of_feed"))
-            .values(values),
-            rows,
-        )
+        execute_many(connection, _updating(tuple(rows[0] | values)), [row | values for row in rows])
+
+
+@lru_cache(maxsize=16)
+def _updating(names: tuple[str, ...]) -> Update:
+    """Changes the membership of `of_entry` in `of_feed`; the other names are columns."""
+    key = (feed_entry.c.entry_id == bindparam("of_entry"), feed_entry.c.feed_id == bindparam("of_feed"))
+    values: dict[str, Any] = {name: bindparam(name) for name in names if name not in ("of_entry", "of_feed")}
+    return update(feed_entry).where(*key).values(values)
 
 
 def _add_to_sizes(connection: Connection, deltas: Mapping[int, int]) -> None:
@@ -300,10 +310,5 @@ def _add_to_sizes(connection: Connection, deltas: Mapping[int, int]) -> None:
 
 def _mark_pages(connection: Connection, pages: Collection[tuple[int, int]]) -> None:
     """Marks archive pages, each a feed and a number, as dirty."""
-    if pages:
-        connection.execute(
-            update(archive_page)
-            .where(archive_page.c.feed_id == bindparam("of_feed"), archive_page.c.number == bindparam("of_number"))
-            .values(dirty=True),
-            [{"of_feed": feed_id, "of_number": number} for feed_id, number in sorted(pages)],
-        )
+    rows = [{"of_feed": feed_id, "of_number": number} for feed_id, number in sorted(pages)]
+    execute_many(connection, _MARK_PAGE, rows)

@@ -173,7 +173,7 @@ def open_store(url: str, *, create: bool) -> Store:
 
 def name_store(url: str, *, create: bool) -> Store:
     """The store at `url`, before its schema is checked: to call `prepare`, or only to hold its lease."""
-    return Store(_make_engine(url, create=create))
+    return Store(make_engine(url, create=create))
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -222,7 +222,8 @@ def _copy_rows(origin: Store, copy: Store) -> None:
                 ours.execute(table.insert(), [dict(row) for row in batch])
 
 
-def _make_engine(url: str, *, create: bool) -> Engine:
+def make_engine(url: str, *, create: bool) -> Engine:
+    """The engine for a URL. Raises StoreError like `open_store`."""
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):

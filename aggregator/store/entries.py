@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
+from sqlalchemy import Connection, Insert, Update, bindparam, case, delete, insert, select, update
 
 from aggregator.ids import FormatIds
 from aggregator.links import page_key
-from aggregator.model import NoRecord, Record, Rejection, SourceFile, Unchanged, duplicate_id, late_update, read_content
+from aggregator.model import (
+    NoRecord,
+    Outcome,
+    Record,
+    Rejection,
+    SourceFile,
+    StagedOutcomes,
+    Unchanged,
+    duplicate_id,
+    late_update,
+    read_content,
+)
 from aggregator.parse.page_links import has_page_links
 from aggregator.parse.references import reference_key
 from aggregator.problems import Problem
@@ -22,8 +34,6 @@ from aggregator.store.page_links import mark_links, store_links
 from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
 
-Outcome = Record | Rejection | NoRecord | Unchanged
-
 RACY_NS = 2_000_000_000
 """The resolution of the coarsest file system that dates files."""
 TICK_NS = 50_000_000
@@ -31,7 +41,7 @@ TICK_NS = 50_000_000
 been changed."""
 
 _REJECTED = (FileState.REJECTED, FileState.DUPLICATE)
-_NEW_ENTRY, _NEW_FILE = insert(entry), insert(file)
+_NEW_ENTRY, _NEW_FILE, _NEW_BODY = insert(entry), insert(file), insert(body)
 _STORED = (
     file.c.path,
     file.c.state.label("file_state"),
@@ -108,6 +118,7 @@ class _Batch:
         self._released: list[PublishedEntry] = []
         self._withdrawn: dict[int, str] = {}
         self._unscheduled: list[int] = []
+        self._staged = outcomes if isinstance(outcomes, StagedOutcomes) else None
 
     def add(self, outcome: Outcome) -> None:
         row = self._stored.get(outcome.file.path)
@@ -246,9 +257,10 @@ class _Batch:
     def write(self) -> EntryChanges:
         """Writes the rows; returns what became of published entries."""
         connection = self._connection
-        execute_many(connection, _NEW_ENTRY, self._new_entries)
+        self._write_entries(_NEW_ENTRY, self._new_entries)
         changed = self._with_former_values()
-        update_entries(connection, self._changed_entries)
+        if self._changed_entries:
+            self._write_entries(_updating(tuple(self._changed_entries[0])), self._changed_entries)
         self._write_bodies()
         self._write_links()
         if self._is_import:
@@ -258,7 +270,19 @@ class _Batch:
         if self._unscheduled:
             hide_scheduled(connection, self._unscheduled)
         withdrawn = withdraw_entries(connection, self._writer, self._withdrawn)
+        if self._staged is not None:
+            from aggregator.store.staging import discard
+
+            discard(connection, self._staged)
         return EntryChanges((*changed, *self._released), withdrawn)
+
+    def _write_entries(self, statement: Insert | Update, rows: list[dict[str, Any]]) -> None:
+        if self._staged is None:
+            execute_many(self._connection, statement, rows)
+        elif rows:
+            from aggregator.store.staging import run_staged
+
+            run_staged(self._connection, statement, rows, self._staged)
 
     def _with_former_values(self) -> list[PublishedEntry]:
         """The changed entries, each with what rules read of it until now."""
@@ -274,11 +298,16 @@ class _Batch:
 
     def _write_bodies(self) -> None:
         """Stores bodies while a feed shows bodies; a record without a body has no row."""
-        if self._source.body_base is not None and self._bodies:
-            self._connection.execute(delete(body).where(body.c.entry_id.in_(self._bodies)))
+        if self._source.body_base is None or not self._bodies:
+            return
+        self._connection.execute(delete(body).where(body.c.entry_id.in_(self._bodies)))
+        if self._staged is not None:
+            from aggregator.store.staging import insert_bodies
+
+            insert_bodies(self._connection, self._staged, self._source.name, list(self._bodies))
+        else:
             rows = [{"entry_id": entry_id, "html": html} for entry_id, html in self._bodies.items() if html]
-            if rows:
-                self._connection.execute(insert(body), rows)
+            execute_many(self._connection, _NEW_BODY, rows)
 
     def _write_links(self) -> None:
         """Stores the links of bodies to pages, and which links may lead elsewhere because of this batch."""
@@ -397,11 +426,14 @@ def changed_values(values: dict[str, Any], row: AnyRow, state: EntryState, now: 
 def update_entries(connection: Connection, changes: list[dict[str, Any]]) -> None:
     """Changes columns of entries; each map has the same names, and the key of its entry as `entry_key`."""
     if changes:
-        names = [name for name in changes[0] if name != "entry_key"]
-        connection.execute(
-            update(entry).where(entry.c.id == bindparam("entry_key")).values({name: bindparam(name) for name in names}),
-            changes,
-        )
+        execute_many(connection, _updating(tuple(changes[0])), changes)
+
+
+@lru_cache(maxsize=16)
+def _updating(names: tuple[str, ...]) -> Update:
+    """Changes the entry with the key `entry_key`; the other names are columns."""
+    values: dict[str, Any] = {name: bindparam(name) for name in names if name != "entry_key"}
+    return update(entry).where(entry.c.id == bindparam("entry_key")).values(values)
 
 
 def withdraw_entries(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> frozenset[int]:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, delete, insert, select
 
 from aggregator.store.schema import AnyRow, event, feed, feed_entry
-from aggregator.store.session import Writer, span_us
+from aggregator.store.session import Writer, execute_many, span_us
 
 STORED, RENAMED, RELEASED, JOINED, LEFT, WITHDRAWN = "stored", "renamed", "released", "joined", "left", "withdrawn"
 _ORDER = (STORED, RENAMED, RELEASED, JOINED, LEFT, WITHDRAWN)
@@ -24,6 +24,8 @@ REJECTED = "rejected"  # a flag is neither true nor false
 RESOURCE = "resource"  # its file became a resource of a bundle
 EXPIRED = "expired"  # its expiry has come
 MISSING = "missing"  # its file is missing
+
+_NEW_EVENT = insert(event)
 
 KEEP_EVENTS = timedelta(days=400)
 PRUNED_AT_ONCE = 5000
@@ -45,8 +47,7 @@ def add_events(connection: Connection, events: Iterable[tuple[int, Event]]) -> N
         {"entry_id": key, "at": new.at, "what": new.what, "feed_id": new.feed_id, "clause": new.clause}
         for key, new in events
     ]
-    if rows:
-        connection.execute(insert(event), rows)
+    execute_many(connection, _NEW_EVENT, rows)
 
 
 def add_withdrawals(connection: Connection, writer: Writer, reasons: Mapping[int, str]) -> None:

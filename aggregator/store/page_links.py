@@ -34,6 +34,12 @@ RESOLVED_AT_ONCE = 100
 KEYS_AT_ONCE = 500
 
 _NEW_LINK = insert(page_link)
+_NEW_URL = (
+    update(page_link)
+    .where(page_link.c.entry_id == bindparam("of_entry"), page_link.c.target == bindparam("of_target"))
+    .values(url=bindparam("new"))
+)
+_NEW_HASH = update(entry).where(entry.c.id == bindparam("of_entry")).values(links_hash=bindparam("new"))
 _STALE_ENTRIES = (
     select(page_link.c.entry_id).where(LINK_STALE).distinct().order_by(page_link.c.entry_id).limit(RESOLVED_AT_ONCE)
 )
@@ -120,12 +126,8 @@ def _resolve(connection: Connection, *, entry_ids: Sequence[int], roots: Mapping
     pages = _Pages(connection, [(row.source, lookup) for row, lookup in stale.items()])
     urls = {row: pages.url(row.source, stale[row]) if row.stale else row.url for row in rows}
     moved = [row for row in rows if urls[row] != row.url]
-    if moved:
-        mine = (page_link.c.entry_id == bindparam("of_entry"), page_link.c.target == bindparam("of_target"))
-        connection.execute(
-            update(page_link).where(*mine).values(url=bindparam("new")),
-            [{"of_entry": row.entry_id, "of_target": row.target, "new": urls[row]} for row in moved],
-        )
+    changes = [{"of_entry": row.entry_id, "of_target": row.target, "new": urls[row]} for row in moved]
+    execute_many(connection, _NEW_URL, changes)
     connection.execute(update(page_link).where(page_link.c.entry_id.in_(entry_ids)).values(stale=False))
     return EntryChanges(relinked=_note_hashes(connection, rows, urls))
 
@@ -139,9 +141,7 @@ def _note_hashes(connection: Connection, rows: Sequence[AnyRow], urls: Mapping[A
         links_hash = blake2b("\n".join(shown).encode(), digest_size=16).digest() if shown else None
         if links_hash != links[0].links_hash:
             changes.append({"of_entry": entry_id, "new": links_hash})
-    if changes:
-        changed = update(entry).where(entry.c.id == bindparam("of_entry")).values(links_hash=bindparam("new"))
-        connection.execute(changed, changes)
+    execute_many(connection, _NEW_HASH, changes)
     return frozenset(change["of_entry"] for change in changes)
 
 

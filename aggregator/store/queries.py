@@ -39,6 +39,8 @@ MAX_PROBLEMS = 1000
 MAX_FOUND = 20  # records with one id
 MAX_SCHEDULED = 50
 MEAN_CYCLES = 100
+CLUSTER_PROBLEM = "cluster_problem"
+"""The key of `meta` with the reason why the Dask cluster of the config cannot be used; empty if it can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,131 @@
+r"""Backfills: many files, read by the workers of a Dask cluster.
+
+    batches of paths -> workers: read, parse -> outcomes over Dask -> the holder of the lease stores them
+                              \-> COPY of large columns into PostgreSQL -> merged there
+
+Workers see the records under the same paths. Those that have `AGGREGATOR_STORE__URL` in their environment write large
+columns into the store themselves, so the URL with its password never travels.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from aggregator.cluster import ClusterLink
+from aggregator.errors import LeaseLostError, StoreError
+from aggregator.ingest import Pool
+from aggregator.model import Outcome
+from aggregator.processes import ClusterError
+from aggregator.store.queries import CLUSTER_PROBLEM
+from aggregator.store.session import Writer, read_meta, write_meta
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from aggregator.cluster import Cluster
+
+STORE_URL = "AGGREGATOR_STORE__URL"
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def backfilling(link: ClusterLink, writer: Writer, *, with_content: bool) -> Iterator[Callable[[], Pool | None]]:
+    """A function that returns the workers of the cluster, or None if they cannot be used now.
+
+    A cluster that the last cycle could not use is tried at the begin. The end removes what workers left in the store,
+    and notes the problem of the cluster there. `with_content`: the caller needs the content of records.
+    """
+    _check_again(link, writer)
+    backfill = _Backfill(link, writer, with_content=with_content)
+    try:
+        yield backfill.open_pool
+    finally:
+        backfill.close()
+    with writer.read() as connection:
+        stored = read_meta(connection, CLUSTER_PROBLEM) or ""
+    if link.problem is not None and link.problem != stored:
+        with writer.write() as connection:
+            write_meta(connection, CLUSTER_PROBLEM, link.problem)
+
+
+def _check_again(link: ClusterLink, writer: Writer) -> None:
+    if link.problem is None:  # nobody tried since the start of this process
+        with writer.read() as connection:
+            link.problem = read_meta(connection, CLUSTER_PROBLEM)
+        writer.commit()
+    link.check()
+
+
+class _Backfill:
+    """Connects to the cluster, and opens and closes the staging table."""
+
+    def __init__(self, link: ClusterLink, writer: Writer, *, with_content: bool) -> None:
+        self._link, self._writer, self._with_content = link, writer, with_content
+        self._staging: str | None = None
+
+    def open_pool(self) -> Pool | None:
+        """The workers of the cluster; None if they cannot be used now."""
+        cluster = self._link.connect()
+        if cluster is None:
+            return None
+        from aggregator.store.staging import open_staging
+
+        self._writer.commit()
+        try:
+            self._staging = open_staging(self._writer.store)
+        except LeaseLostError:
+            cluster.close()
+            raise
+        except StoreError as error:
+            _log.warning("workers send all columns over Dask, because there is no staging table: %s", error)
+        return _ClusterPool(cluster, self._link, self._staging, with_content=self._with_content)
+
+    def close(self) -> None:
+        """Drops the staging table. Everything in it is merged or given up."""
+        if self._staging is not None:
+            from aggregator.store.staging import drop_staging
+
+            self._writer.commit()
+            with suppress(StoreError):  # the next backfill drops it
+                drop_staging(self._writer.store)
+
+
+class _ClusterPool:
+    """The workers of a cluster as a pool that reads batches."""
+
+    def __init__(self, cluster: Cluster, link: ClusterLink, staging: str | None, *, with_content: bool) -> None:
+        self.size, self.patience_s = cluster.size, cluster.patience_s
+        self._cluster, self._link, self._staging, self._with_content = cluster, link, staging, with_content
+
+    def submit(self, read: Callable[..., Any], *args: Any) -> Future[Any]:
+        """The future outcomes of `read`."""
+        future = self._cluster.submit(read_on_worker, self._staging, self._with_content, read, *args)
+        future.add_done_callback(self._note_failure)
+        return future
+
+    def close(self) -> None:
+        """Leaves the cluster; what is not done is cancelled."""
+        self._cluster.close()
+
+    def _note_failure(self, future: Future[Any]) -> None:
+        if isinstance(error := future.exception(), ClusterError):
+            self._link.fail(error)
+
+
+def read_on_worker(staging: str | None, with_content: bool, read: Callable[..., Any], *args: Any) -> Sequence[Outcome]:
+    """The outcomes of `read`; with their large columns staged, if this worker knows the store and can write to it."""
+    outcomes: list[Outcome] = read(*args)
+    url = os.environ.get(STORE_URL)
+    if staging is None or not url:
+        return outcomes
+    from aggregator.store.staging import stage_outcomes
+
+    try:
+        return stage_outcomes(url, staging, outcomes, with_content=with_content)
+    except Exception as error:  # noqa: BLE001 - another database, no database: the outcomes are as good
+        _log.warning("this worker cannot write into the store by %s: %s", STORE_URL, type(error).__name__)
+        return outcomes

@@ -1,0 +1,94 @@
+"""Many rows for PostgreSQL in one round trip. The home of what only psycopg does.
+
+    INSERT                         COPY into the table
+    UPDATE, INSERT … ON CONFLICT   one statement over arrays: a column of all rows is one parameter
+
+A temporary table that COPY fills is the usual way to update many rows. For a thousand rows it takes as long as arrays,
+and ten times as long for a few, because emptying it takes 5 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import BindParameter, Connection, Insert, Table, Update, bindparam, column, func, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.visitors import replacement_traverse
+
+_BATCH = "batch_key"
+
+
+class StagedBatch(NamedTuple):
+    """A batch in a staging table, which has the columns `batch` and `path`, and columns of other tables."""
+
+    table: Table
+    key: str
+
+
+def run_for_rows(
+    connection: Connection,
+    statement: Insert | Update,
+    rows: Sequence[dict[str, Any]],
+    staged: StagedBatch | None = None,
+) -> None:
+    """Runs a constant statement for each row, as `session.execute_many` does. Rows of an UPDATE have different keys; of
+    rows of an upsert with one key the last one counts. Values of columns that are in `staged` come from there, for the
+    `path` of the row."""
+    names = tuple(rows[0])
+    if staged is not None:
+        names = tuple(name for name in names if name not in staged.table.c or name == "path")
+    elif isinstance(statement, postgresql.Insert):
+        key = itemgetter(*(column.name for column in statement.table.primary_key))
+        rows = list({key(row): row for row in rows}.values())  # a statement may change a row only once
+    elif isinstance(statement, Insert):
+        copy_rows(connection, statement.table.name, names, map(itemgetter(*names), rows))
+        return
+    dialect: Any = type(connection.dialect)
+    sql = _over_arrays(statement, names, dialect, staged and staged.table)
+    values: dict[str, object] = {name: [row[name] for row in rows] for name in names}
+    connection.exec_driver_sql(sql, values | {_BATCH: staged.key} if staged else values)
+
+
+def copy_rows(connection: Connection, table: str, names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Inserts rows with values for the named columns by COPY."""
+    copy = f"COPY {table} ({', '.join(names)}) FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(copy) as target:
+            for row in rows:
+                target.write_row(row)
+    except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy does not see it, so it does not wrap it
+        raise DBAPIError(copy, None, error) from error
+
+
+@lru_cache(maxsize=64)
+def _over_arrays(
+    statement: Insert | Update, names: tuple[str, ...], dialect: Callable[..., Any], staging: Table | None
+) -> str:
+    """SQL that does for arrays what the statement does for a row; its parameters are the names."""
+    driver = dialect(paramstyle="pyformat")
+    is_insert = isinstance(statement, Insert)
+    binds: Any = statement.compile(dialect=driver, column_keys=names if is_insert else None).binds
+    types = {name: binds[name].type for name in names}
+    arrays = [bindparam(name, type_=postgresql.ARRAY(types[name])) for name in names]
+    given: Any = func.unnest(*arrays).table_valued(*(column(name, types[name]) for name in names))
+    given = given.render_derived(name="given")
+    values = {name: given.c[name] for name in names}
+    conditions = []
+    if staging is not None:
+        values |= {name: staging.c[name] for name in {*staging.c.keys()} & {*statement.table.c.keys()} - {"path"}}
+        conditions = [staging.c.path == given.c.path, staging.c.batch == bindparam(_BATCH)]
+
+    def replace(part: Any, **_: Any) -> Any:
+        return values.get(part.key) if isinstance(part, BindParameter) else None
+
+    whole: Any = statement
+    if is_insert:
+        whole = whole.from_select([*values], select(*values.values()).where(*conditions))
+    else:
+        whole = replacement_traverse(whole, {}, replace).where(*conditions)  # type: ignore[call-overload]
+    return str(whole.compile(dialect=driver))

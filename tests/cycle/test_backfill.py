@@ -1,0 +1,307 @@
+"""Backfills: the workers of a Dask cluster read many files, and the store and the feeds are the same as without it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters import DaskCluster
+from conftest import SiteFolder
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from aggregator import __version__, cluster, ingest
+from aggregator.model import SourceFile, StagedOutcomes
+from aggregator.status import read_status
+from aggregator.store import database, entries, staging
+from aggregator.store.schema import metadata
+
+NOW, LATER = "2026-03-01 12:00", "2026-03-02 12:00"
+FULL = '\n[[feed]]\nslug = "long"\ntitle = "Long"\ncontent = "full"\ntype = { any = ["article"] }\n'
+UNTOLD = {"meta", "lease", "cycle", "alembic_version"}
+"""Tables that name the store or the process."""
+OF_FOLDER = {"ctime_ns", "inode", "recheck", "parsed_with"}
+"""Columns that differ between two folders with the same files."""
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A scheduler and two workers, which do not know the store."""
+    started = DaskCluster(tmp_path_factory.mktemp("dask"))
+    try:
+        started.add_workers(2)
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backfill of some hundred files has many batches."""
+    monkeypatch.setattr(ingest, "BATCH", 20)
+    monkeypatch.setattr(ingest, "POOL_MIN_FILES", 40)
+
+
+@pytest.fixture
+def stages_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process stages outcomes itself, and ends its connections as a worker does when it ends."""
+    engines: list[Engine] = []
+
+    def make_engine(url: str, *, create: bool) -> Engine:
+        engines.append(database.make_engine(url, create=create))
+        return engines[-1]
+
+    monkeypatch.setattr(staging, "make_engine", make_engine)
+    yield
+    staging._engine.cache_clear()
+    for engine in engines:
+        engine.dispose()
+
+
+def fill(site: SiteFolder, records: int = 300) -> None:
+    """Records of all kinds: published, scheduled, hidden, rejected, undated, with an id of their own or that of another."""
+    for number in range(records):
+        fields: dict[str, Any] = {"topics": [f"T{number % 7}", "All"], "type": ("article", "video")[number % 2]}
+        fields["publishedDateTime"] = f"2026-02-{number % 28 + 1:02}T08:{number % 60:02}:00Z"
+        match number % 50:
+            case 1:
+                fields["publishedDateTime"] = "2027-01-01T00:00:00Z"
+            case 2:
+                fields["published"] = False
+            case 3:
+                del fields["publishedDateTime"]
+            case 4:
+                fields["id"] = f"stated-{number}"
+            case 5:
+                fields["id"] = "stated-4"
+        lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in fields.items())
+        body = f"Text of {number}.\n\nAnd a *second* paragraph.\n" if number % 3 else ""
+        broken = "title: [" if number % 50 == 6 else f"title: Story {number}"
+        site.write(f"{number % 10}/{number:04}.md", f"---\n{broken}\n{lines}---\n{body}")
+
+
+def rows(site: SiteFolder) -> dict[str, list[Any]]:
+    """What the store holds, by table."""
+    found = {}
+    with site.store.read() as connection:
+        for table in metadata.sorted_tables:
+            if table.name not in UNTOLD:
+                names = [column.name for column in table.c if column.name not in OF_FOLDER]
+                chosen = connection.execute(table.select()).mappings()
+                found[table.name] = sorted([repr([row[name] for name in names]) for row in chosen])
+    return found
+
+
+def staged_tables(site: SiteFolder) -> list[str]:
+    if site.store.engine.dialect.name == "sqlite":
+        return []
+    with site.store.read() as connection:
+        return list(connection.scalars(text("SELECT tablename FROM pg_tables WHERE tablename LIKE 'staged%'")))
+
+
+@pytest.fixture
+def kinds(monkeypatch: pytest.MonkeyPatch) -> list[type]:
+    """The kinds of the batches that were stored."""
+    stored: list[type] = []
+    store_outcomes = entries.store_outcomes
+
+    def note(connection: Any, writer: Any, source: Any, outcomes: Any, *rest: Any, **options: Any) -> Any:
+        stored.append(type(outcomes))
+        return store_outcomes(connection, writer, source, outcomes, *rest, **options)
+
+    monkeypatch.setattr("aggregator.pipeline.store_outcomes", note)
+    return stored
+
+
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the functions that were submitted to a cluster."""
+    names: list[str] = []
+    submit = cluster.Cluster.submit
+
+    def note(self: cluster.Cluster, function: Callable[..., Any], *args: Any) -> Any:
+        names.append(function.__name__)
+        return submit(self, function, *args)
+
+    monkeypatch.setattr(cluster.Cluster, "submit", note)
+    return names
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("more", ["", FULL], ids=["topics", "rule and bodies"])
+def test_a_backfill_stores_and_publishes_the_same_as_a_local_run(
+    make_site: Callable[..., SiteFolder],
+    make_store_url: Callable[[str], str],
+    store_url: str,
+    dask: DaskCluster,
+    used: list[str],
+    more: str,
+) -> None:
+    local = make_site(store_url, more)
+    other = make_site(make_store_url(store_url.partition(":")[0].partition("+")[0]))
+    other.configure(f'dask = "{dask.address}"\n{more}')
+    for site in (local, other):
+        fill(site)
+        site.run(NOW)
+    assert used
+    assert rows(other) == rows(local)
+    assert other.documents() == local.documents()
+    assert staged_tables(other) == []
+
+    for site in (local, other):  # and so do many changes
+        fill(site)
+        for number in range(0, 300, 2):
+            path = site.incoming / f"{number % 10}/{number:04}.md"
+            site.write(f"{number % 10}/{number:04}.md", path.read_bytes().replace(b"Text of", b"Words of"))
+        site.run(LATER)
+    assert rows(other) == rows(local)
+    assert other.documents() == local.documents()
+
+
+def test_workers_that_know_the_store_write_large_columns_into_it(
+    make_site: Callable[..., SiteFolder],
+    make_store_url: Callable[[str], str],
+    tmp_path: Path,
+    kinds: list[type],
+) -> None:
+    local, other = make_site(make_store_url("postgresql"), FULL), make_site(make_store_url("postgresql"))
+    started = DaskCluster(tmp_path, AGGREGATOR_STORE__URL=other.url)
+    try:
+        started.add_workers()
+        other.configure(f'dask = "{started.address}"\n{FULL}')
+        for site in (local, other):
+            fill(site)
+            site.run(NOW)
+        assert StagedOutcomes in kinds
+        assert rows(other) == rows(local)
+        assert other.documents() == local.documents()
+        assert staged_tables(other) == []
+
+        kinds.clear()
+        for site in (local, other):
+            for number in range(300):
+                path = site.incoming / f"{number % 10}/{number:04}.md"
+                site.write(f"{number % 10}/{number:04}.md", path.read_bytes().replace(b"Text of", b"Words of"))
+            site.run(LATER)
+        assert StagedOutcomes in kinds
+        assert rows(other) == rows(local)
+        assert other.documents() == local.documents()
+        assert other.url not in started.log()
+    finally:
+        started.close()
+
+
+@pytest.mark.usefixtures("stages_here")
+def test_a_batch_that_postgresql_lost_is_read_again(
+    make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, site = make_site(make_store_url("postgresql")), make_site(make_store_url("postgresql"))
+    for filled in (local, site):
+        fill(filled, 100)
+    local.run(NOW)
+    table = staging.open_staging(site.store)
+    assert table is not None
+    staged = []
+
+    def read(*args: Any) -> Any:
+        staged.append(staging.stage_outcomes(site.url, table, ingest.ingest_batch(*args), with_content=False))
+        with site.store.write() as connection:
+            connection.execute(text(f"TRUNCATE {table}"))  # as after a crash
+        return staged[-1]
+
+    monkeypatch.setattr("aggregator.pipeline.ingest_files", partial(ingest.ingest_files, read=read))
+    site.run(NOW)
+    assert staged
+    assert rows(site) == rows(local)
+
+
+@pytest.mark.usefixtures("stages_here")
+def test_rows_for_an_earlier_holder_are_dropped(
+    make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str]
+) -> None:
+    site = make_site(make_store_url("postgresql"))
+    site.record("a.md")
+    ((file, _),) = ((SourceFile("", "a.md", 1, 1), None),)
+    outcomes = ingest.ingest_batch(site.pipeline.config.sources[0], [(file, None)])
+    before = staging.open_staging(site.store)
+    assert before is not None
+    staging.stage_outcomes(site.url, before, outcomes, with_content=False)
+    site.close()  # the next holder has another token
+
+    after = staging.open_staging(site.store)
+    assert staged_tables(site) == [after]
+    assert after != before
+    with pytest.raises(DBAPIError, match="does not exist"):
+        staging.stage_outcomes(site.url, before, outcomes, with_content=False)
+
+
+def problems(site: SiteFolder) -> list[str]:
+    return list(read_status(site.load_config(), site.store, datetime.now(UTC))["problems"])
+
+
+def test_without_a_scheduler_files_are_read_here_and_the_cluster_is_tried_again(
+    site: SiteFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    caplog.set_level("INFO", "aggregator")
+    site.configure(f'dask = "{address}"\n')
+    fill(site)
+    result = site.run(NOW)
+    assert (result.new, result.problems) == (288, ())
+    (problem,) = problems(site)
+    assert problem.startswith(f"the Dask cluster {address} cannot be used: its scheduler cannot be reached: ")
+    assert caplog.messages.count(problem) == 1
+
+    started = DaskCluster(tmp_path, port=port)
+    try:
+        started.add_workers()
+        monkeypatch.setattr(cluster, "CONNECT_S", 30)
+        site.close()  # a new process does not know when to try again
+        site.run(LATER)
+        assert problems(site) == []
+        assert f"resolved: {problem}" in caplog.messages
+    finally:
+        started.close()
+
+
+def test_workers_of_another_version_are_refused(
+    site: SiteFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = DaskCluster(tmp_path)
+    try:
+        started.add_workers(1, "--preload", "other_version")
+        site.configure(f'dask = "{started.address}"\n')
+        fill(site)
+        assert site.run(NOW).new == 288
+    finally:
+        started.close()
+    refusal = f"a worker has version 0.0.1 of aggregator, and this is {__version__} (install one version everywhere)"
+    assert [problem for problem in problems(site) if refusal in problem]
+    assert refusal in caplog.text
+
+
+def test_a_cluster_without_workers_is_not_waited_for(site: SiteFolder, tmp_path: Path) -> None:
+    started = DaskCluster(tmp_path)
+    try:
+        site.configure(f'dask = "{started.address}"\n')
+        fill(site)
+        assert site.run(NOW).new == 288
+        assert [problem for problem in problems(site) if "it has no workers" in problem]
+    finally:
+        started.close()
+
+
+def test_few_files_are_read_here(site: SiteFolder, dask: DaskCluster, used: list[str]) -> None:
+    site.configure(f'dask = "{dask.address}"\n')
+    fill(site, 30)
+    site.run(NOW)
+    assert used == []
