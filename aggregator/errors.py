@@ -86,7 +86,12 @@ class PublishError(AggregatorError):
 
 
 class BucketError(AggregatorError):
-    """Object storage cannot be used, or refuses a request; the message says what to do."""
+    """Object storage cannot be used, or refuses a request. `code` is the S3 error code, or the status of the answer;
+    empty without an answer."""
+
+    def __init__(self, what: str, reason: str, hint: str, code: str = "") -> None:
+        super().__init__(f"{what}: {reason} ({hint})")
+        self.reason, self.hint, self.code = reason, hint, code
 
 
 class BucketAwayError(BucketError):
