@@ -22,6 +22,8 @@ from aggregator.links import is_loopback
 from aggregator.paths import is_bucket_url
 
 SCHEME = "s3://"
+PAGE = 1000
+"""Objects that a listing has at a time; no server gives more."""
 MAX_CONNECTIONS = 32
 """Requests at a time with one bucket; more of them wait."""
 _PLAIN = ("1", "true", "yes")
@@ -182,7 +184,7 @@ class Bucket:
         """The objects of `page`, page by page, in the order of the server: not each one lists in order of bytes."""
         more, seen = {"Delimiter": delimiter} if delimiter else {}, None
         while True:
-            page, token = self._list(below, 1000, more)
+            page, token = self._list(below, PAGE, more)
             yield page.objects
             if page.is_last:
                 return
@@ -225,14 +227,18 @@ class Bucket:
             )
             body = _read_body(answer.found["Body"], most)
         found = answer.found
-        return StoredObject(body, found["ETag"], found["LastModified"], found["ContentLength"]) if found else None
+        return (
+            StoredObject(body, found.get("ETag", ""), found["LastModified"], found["ContentLength"]) if found else None
+        )
 
     def head(self, path: str) -> ObjectFacts | None:
         """What a listing would say of the object; None if it is missing."""
         with self._explained("read", path) as answer:
             answer.found = self._client.head_object(**self._place(path))
         found = answer.found
-        return ObjectFacts(path, found["ContentLength"], found["ETag"], found["LastModified"]) if found else None
+        return (
+            ObjectFacts(path, found["ContentLength"], found.get("ETag", ""), found["LastModified"]) if found else None
+        )
 
     def put(
         self,

@@ -41,7 +41,7 @@ class ObjectStorage:
     With `max_volumes` it is full after so many times 64 MB.
     """
 
-    def __init__(self, folder: Path, *, max_volumes: int = 100) -> None:
+    def __init__(self, folder: Path, *, max_volumes: int = 5000) -> None:
         self._folder, self._max_volumes = folder, max_volumes
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -190,12 +190,15 @@ def use(storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch, **options: Any)
 
 CUT = -1
 """In place of a status: the connection is closed without an answer."""
+TORN = -2
+"""In place of a status: the connection is closed in the middle of the answer."""
 
 
 class Proxy:
     """Forwards requests to a server. `requests` has method, path and query of each.
 
-    `decide` gets them and returns a status with which the proxy answers itself, CUT, or None to forward. It may block.
+    `decide` gets them and returns a status with which the proxy answers itself, CUT, TORN, or None to forward. It may
+    block.
     """
 
     def __init__(self, port: int) -> None:
@@ -230,6 +233,7 @@ class Proxy:
     def _handler(proxy) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler below
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body of an answer go together, without a wait between them
 
             def _handle(self) -> None:
                 path, _, query = self.path[1:].partition("?")
@@ -237,15 +241,16 @@ class Proxy:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 decided = proxy.decide(self.command, path, query)
                 try:
-                    status, headers, answer = (decided, [], b"") if decided else proxy._forward(self, body)
+                    answers = decided not in (None, TORN)
+                    status, headers, answer = (decided, [], b"") if answers else proxy._forward(self, body)
                 except OSError:
                     status = CUT
                 if status == CUT:
                     self.close_connection = True
                     return
-                self._send(status, headers, answer)
+                self._send(status, headers, answer, is_torn=decided == TORN)
 
-            def _send(self, status: int, headers: list[tuple[str, str]], answer: bytes) -> None:
+            def _send(self, status: int, headers: list[tuple[str, str]], answer: bytes, *, is_torn: bool) -> None:
                 self.send_response_only(status)
                 dropped = {"connection", "transfer-encoding"} | (
                     {"content-length"} if self.command != "HEAD" else set()
@@ -257,7 +262,9 @@ class Proxy:
                     self.send_header("content-length", str(len(answer)))
                 self.end_headers()
                 with contextlib.suppress(OSError):  # the client may have given up
-                    self.wfile.write(answer)
+                    self.wfile.write(answer[: len(answer) // 2] if is_torn else answer)
+                if is_torn:
+                    self.close_connection = True
 
             def log_message(self, *_: Any) -> None:
                 pass

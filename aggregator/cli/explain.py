@@ -5,7 +5,6 @@ path, id or link -> the record (the store) + what its file says now (ingest) -> 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -31,6 +30,7 @@ from aggregator.feeds.registry import read_topic_terms, topic_slugs
 from aggregator.feeds.rules import failing_clauses, read_facts, rule_text
 from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.feeds.window import cutting_clause
+from aggregator.files import FolderError, Kind, open_files
 from aggregator.ingest import page_context, trace_file
 from aggregator.links import canonical_link, http_url
 from aggregator.model import Feed, NoRecord, Record, Rejection
@@ -39,7 +39,7 @@ from aggregator.parse.trace import FieldTrace
 from aggregator.paths import RecordFilter, unescape_path
 from aggregator.pipeline import Pipeline
 from aggregator.problems import shown_path, shown_time, stamp
-from aggregator.settings import Clause, FeedSpec, Rule
+from aggregator.settings import Clause, FeedSpec, Rule, Source
 from aggregator.slugs import topic_key
 from aggregator.store.events import feed_slugs
 from aggregator.store.page_links import unresolved_links
@@ -141,12 +141,20 @@ def _find(config: Config, connection: Connection, asked: str) -> list[tuple[str,
     places = [
         (source.name, path)
         for source, path in candidate_places(config.sources, asked)
-        if os.path.isfile(os.path.join(source.root, unescape_path(path)))
-        or known_paths(connection, [(source.name, path)])
+        if known_paths(connection, [(source.name, path)]) or _kind(source, path) in ("file", "link")
     ]
     if not places and not _RAW_BYTES.search(asked):  # which no id and no link has
         places = find_by_id(connection, asked) or _find_by_link(connection, asked)
     return list(dict.fromkeys(places))
+
+
+def _kind(source: Source, path: str) -> Kind | None:
+    """What is at a path of a source; None also if that cannot be read now."""
+    try:
+        with open_files(source) as files:
+            return files.kind(path)
+    except FolderError:
+        return None
 
 
 def _find_by_link(connection: Connection, asked: str) -> list[tuple[str, str]]:
@@ -267,7 +275,7 @@ class _Case:
 
     def _of_missing_file(self) -> Cause:
         stored = self._stored
-        if stored.file_state is None and os.path.islink(os.path.join(self._source.root, unescape_path(stored.path))):
+        if stored.file_state is None and _kind(self._source, stored.path) == "link":
             reason = "it is a link to a file that is not read: outside the folder, or with a name that no scan reads"
             return Cause("link", reason, self.path)
         since = "" if stored.missing_since is None else f" since {self._time(stored.missing_since)}"

@@ -3,8 +3,8 @@
     listing, in the order of the server -> a sorted spool on disk -> batches in byte order of paths
     files to read -> requests in parallel -> contents in the order of the files
 
-An object has no times and no inode. What tells its versions apart is its ETag: half of a digest of it takes the place of
-the ctime, and the other half that of the inode, so one comparison serves folders and buckets.
+An object has no ctime and no inode. What tells its versions apart is its ETag: half of a digest of it takes the place
+of the ctime, and the other half that of the inode, so one comparison serves folders and buckets.
 """
 
 from __future__ import annotations
@@ -138,21 +138,17 @@ class BucketFiles:
     def _names(self, folder: str, initial: str) -> list[str]:
         """The names in a folder that begin with a letter."""
         return [
-            facts.path[len(folder) :]
-            for page in self._bucket.pages(folder + initial, delimiter="/")
-            for facts in page
+            facts.path[len(folder) :] for page in self._bucket.pages(folder + initial, delimiter="/") for facts in page
         ]
 
     def _list_below(self, below: str) -> Listed:
         """The record files whose keys begin with `below`."""
         with closing(_Spool()) as spool:
             pages = self._bucket.pages(below)
-            while page := self._ask(lambda: next(pages, None)):
+            while (page := self._ask(lambda: next(pages, None))) is not None:
                 PROGRESS.show()
                 spool.add(
-                    _listed(facts)
-                    for facts in page
-                    if not _is_skipped(facts.path) and self._is_record(facts.path)
+                    _listed(facts) for facts in page if not _is_skipped(facts.path) and self._is_record(facts.path)
                 )
             yield from spool.batches()
 

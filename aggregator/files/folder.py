@@ -100,7 +100,7 @@ class FolderFiles:
         full = os.path.join(self._source.root, unescape_path(path))
         if os.path.isdir(full):
             return "folder"
-        return "link" if os.path.islink(full) else "file" if os.path.isfile(full) else None
+        return "link" if os.path.islink(full) else "file" if os.path.exists(full) else None
 
     def index_names(self, folder: str) -> Iterator[str]:
         from aggregator.parse.hugo import INDEX_INITIALS, read_index_name
