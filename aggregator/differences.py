@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
+from aggregator.files import CheckStop, FolderError, Unreadable
 from aggregator.index_files import affected_folder
 from aggregator.model import Outcome, Rejection, SourceFile, Unchanged
-from aggregator.scan import Differs, FolderError, Missing, Unreadable, scan_folder, scan_paths
+from aggregator.scan import Differs, Missing, scan_paths, scan_source
 from aggregator.settings import Source
 from aggregator.stages import SCAN, StageClock
 from aggregator.store.files import known_at, known_digests, known_files, mark_missing
@@ -26,7 +27,8 @@ class Differences:
 
     After the monotonic time `enough_at` it leaves the rest to the next cycle (docs/spec.md#bulks): not if a file is
     missing, because each new one may be the same record. `count` is called with the number of files seen so far, or
-    None, at least once for each batch of the scan.
+    None, at least once for each batch of the scan; `check_stop` as `files.CheckStop` says. The path "" is all of the
+    source.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class Differences:
         paths: Collection[str] | None,
         stages: StageClock,
         count: Callable[[int | None], None],
+        check_stop: CheckStop,
         enough_at: float | None,
     ) -> None:
-        self._writer, self._source, self._paths, self._stages = writer, source, paths, stages
-        self._call_count, self._enough_at = count, enough_at
+        self._writer, self._source, self._stages = writer, source, stages
+        self._paths = None if paths is None or "" in paths else paths
+        self._call_count, self._check_stop, self._enough_at = count, check_stop, enough_at
         self.is_whole = paths is None
         self.is_cut = False  # files are left
         self.seen = 0  # files
@@ -47,6 +51,7 @@ class Differences:
         self.affected: set[str] = set()  # folders whose index files changed, came or went
         self._read = 0  # files that need not be read again
         self._missing: list[str] = []
+        self._found: Iterator[Differs | Missing | Unreadable] = iter(())
 
     def note(self, outcomes: Iterable[Outcome]) -> None:
         """Notes what the files that were read are."""
@@ -64,7 +69,12 @@ class Differences:
     def files(self) -> Iterator[tuple[SourceFile, bytes | None]]:
         """The files to read, each with the digest that is stored for it."""
         differing = []
-        for item in self._stages.during(SCAN, self._scan(self._count)):
+        began, has_begun = time.monotonic(), False
+        self._found = self._stages.during(SCAN, self._scan(self._count))
+        for item in self._found:
+            if not has_begun:
+                has_begun = True
+                self._extend(time.monotonic() - began)
             if isinstance(item, Differs):
                 differing.append(item)
                 if len(differing) == LOOKUP_BATCH:
@@ -83,6 +93,12 @@ class Differences:
                 place = os.path.join(self._source.root, item.path)
                 self.unreadable.append(f"{place}: cannot be read: {item.reason} (its records stay as they are)")
         yield from self._with_digests(differing)
+
+    def _extend(self, listed_s: float) -> None:
+        """Gives the reading as much time as the listing of a bucket took, which is over now: the next cycle lists all
+        of it again."""
+        if self._enough_at is not None and self._source.is_bucket:
+            self._enough_at = max(self._enough_at, time.monotonic() + listed_s)
 
     def _is_enough(self) -> bool:
         if self._enough_at is None or self._read < LEAST_READ or time.monotonic() < self._enough_at:
@@ -107,13 +123,20 @@ class Differences:
 
     def _scan(self, count: Callable[[int], None]) -> Iterator[Differs | Missing | Unreadable]:
         if self._paths is None:
-            return scan_folder(self._source, known_files(self._writer, self._source), count)
-        return scan_paths(self._source, self._paths, partial(known_at, self._writer, self._source), count)
+            return scan_source(self._source, known_files(self._writer, self._source), count, self._check_stop)
+        known = partial(known_at, self._writer, self._source)
+        return scan_paths(self._source, self._paths, known, count, self._check_stop)
 
     def _with_digests(self, differing: list[Differs]) -> Iterator[tuple[SourceFile, bytes | None]]:
         paths = [item.file.path for item in differing if item.known]
         digests = known_digests(self._writer, self._source, paths) if paths else {}
         return ((item.file, digests.get(item.file.path)) for item in differing)
+
+    def finish(self) -> None:
+        """Stores which files are missing, also where the scan was left because a file could not be read. A later scan
+        then knows since when, and takes no renamed file for a new record."""
+        self._missing += [item.path for item in self._found if isinstance(item, Missing)]
+        self.store_missing()
 
     def store_missing(self) -> None:
         """Stores the missing files that were found since the last call."""

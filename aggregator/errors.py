@@ -14,6 +14,9 @@ AggregatorError
 ├── NotFoundError           no record or feed has this name (exit 2)
 ├── PublishError            the output folder cannot be written
 │   └── FolderTakenError    the service that leads writes the output folder
+├── BucketError             object storage cannot be used, or refuses
+│   ├── BucketAwayError     no answer, or one that may pass; retry later
+│   └── ObjectChangedError  an object is not as a condition says
 ├── RenderError             a feed cannot be rendered
 ├── ShortageError           the system is out of files or memory; retry later
 └── StoppedError            a cycle was stopped on request
@@ -95,6 +98,23 @@ class PublishError(AggregatorError):
 
 class FolderTakenError(PublishError):
     """The output folder is that of the service that leads, so only that service writes it."""
+
+
+class BucketError(AggregatorError):
+    """Object storage cannot be used, or refuses a request. `code` is the S3 error code, or the status of the answer;
+    empty without an answer."""
+
+    def __init__(self, what: str, reason: str, hint: str, code: str = "") -> None:
+        super().__init__(f"{what}: {reason} ({hint})")
+        self.reason, self.hint, self.code = reason, hint, code
+
+
+class BucketAwayError(BucketError):
+    """Object storage does not answer, or not as it should. A later request may succeed."""
+
+
+class ObjectChangedError(BucketError):
+    """An object is not as the condition of a request says: another process wrote it."""
 
 
 class RenderError(AggregatorError):

@@ -6,17 +6,17 @@ A file below an `index` is a resource of a leaf bundle and no page; `_index` fil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from aggregator.errors import ShortageError
-from aggregator.index_files import listed_filter
+from aggregator.files import Files
 from aggregator.parse.cascade import NO_CONTEXT, PageContext
 from aggregator.parse.hugo import INDEX_INITIALS, file_language, read_index_name
 from aggregator.parse.page_path import language_key
 from aggregator.parse.section import NO_SECTION, Section
-from aggregator.paths import ABSENT, Folder, escape_name, unescape_path
+from aggregator.paths import ABSENT, escape_name, unescape_path
 from aggregator.problems import Problem
 from aggregator.settings import Source
 
@@ -51,12 +51,11 @@ class _Indexes:
 class IndexFiles:
     """The index files of a source. What was read once is not read again."""
 
-    def __init__(self, source: Source, folder: Folder, read_section: ReadSection) -> None:
-        self._source, self._folder, self._read_section = source, folder, read_section
+    def __init__(self, source: Source, files: Files, read_section: ReadSection) -> None:
+        self._source, self._files, self._read_section = source, files, read_section
         self._by_key: dict[tuple[str, str, bool | None], FileContext] = {}
         self._by_folder: dict[str, _Indexes] = {}
         self._by_section: dict[tuple[str, str], tuple[Section | Problem, bytes]] = {}
-        self._is_listed = listed_filter(source)
 
     def context(self, path: str) -> FileContext:
         """What they say about the file at the escaped `path`."""
@@ -143,7 +142,7 @@ class IndexFiles:
         if folder not in self._by_folder:
             indexes = _Indexes({}, {})
             try:
-                for name in sorted(self._index_names(unescape_path(folder.rstrip("/"))), key=str.lower):
+                for name in sorted(self._files.index_names(folder), key=str.lower):
                     index = read_index_name(name, self._source.known_languages)
                     if index is not None:  # of several, the last one counts
                         language = language_key(index.language, self._source.language)
@@ -154,20 +153,6 @@ class IndexFiles:
                     indexes.problem = _unreadable(folder.rstrip("/"), error)
             self._by_folder[folder] = indexes
         return self._by_folder[folder]
-
-    def _index_names(self, folder: str) -> Iterator[str]:
-        with self._folder.list(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name[0] in INDEX_INITIALS and read_index_name(name, self._source.known_languages):
-                    if entry.is_symlink():
-                        try:
-                            self._folder.resolve(f"{folder}/{name}" if folder else name, self._is_listed)
-                        except FileNotFoundError:
-                            continue
-                    elif not entry.is_file(follow_symlinks=False):
-                        continue
-                    yield name
 
 
 def _folders_down_to(folder: str) -> list[str]:

@@ -1,16 +1,13 @@
 """Files that differ -> records or rejections, in batches.
 
-Reading, digest and parsing are one function over a batch, so it can run in another process. It touches only the files
-that it is given, and the index files above them.
+Reading, digest and parsing are one function over a batch, so it can run in another process, also on another machine
+that has the same folder or bucket. It touches only the files that it is given, and the index files above them.
 """
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
-import os
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,18 +18,19 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aggregator.errors import ShortageError
-from aggregator.index_files import listed_filter
+from aggregator.files import CheckStop, Content, Files, FolderError, open_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, Unchanged, late_update
-from aggregator.paths import ABSENT, Folder, RecordFilter, clamped_stat, unescape_path
+from aggregator.paths import ABSENT, RecordFilter, unescape_path
 from aggregator.problems import Problem
 from aggregator.processes import (
-    POLL_S,
     PROGRESS,
     CallLostError,
     ClusterError,
     Worker,
+    WorkerFailedError,
     WorkerLostError,
     WorkerPool,
+    wait_for,
 )
 from aggregator.settings import Source
 
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
 PARSER_VERSION = "5"
 """Change it when the same bytes give another Record: an upgrade then reads every file again."""
 BATCH = 1000
-READ_STEP = 16_384
 POOL_MIN_FILES = 2 * BATCH
 """Number of files from which a process pool pays off."""
 MAX_WAITING = 64
@@ -61,25 +58,21 @@ UNFINISHED_S = 60
 
 Batch = Sequence[tuple[SourceFile, bytes | None]]
 """Files, each with its stored digest or None."""
-CheckStop = Callable[[], None]
-"""Raises an error once a stop is requested."""
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def ingest_batch(
     source: Source, batch: Batch, check_stop: CheckStop | None = None, *, bounded_from: int = LARGE_BYTES
 ) -> list[Outcome]:
     """The outcomes of one batch, in its order. A file that is missing by now has no outcome. Files over `bounded_from`
-    bytes are parsed in a child process."""
-    try:
-        folder = Folder(source.root)
-    except OSError as error:
-        return [] if error.errno in ABSENT else [_unreadable(file, error) for file, _ in batch]
-    with folder, Worker(check_stop) as parser:
-        reader = _Reader(source, folder, parser, bounded_from)
-        outcomes = (reader.ingest(file, digest)[0] for file, digest in batch)
+    bytes are parsed in a child process. Raises FolderError."""
+    with open_files(source, check_stop) as files, Worker(check_stop) as parser:
+        reader = _Reader(source, files, parser, bounded_from)
+        contents = files.read_ahead((file for file, _ in batch), source.max_bytes + 1)
+        outcomes = (
+            reader.ingest(file, digest, content)[0] for (file, digest), content in zip(batch, contents, strict=True)
+        )
         return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -96,7 +89,7 @@ def ingest_files(
 
     Many files are read by the pool that `open_pool` returns, if there is one, else by `workers` processes; the calling
     process reads too instead of idling. Few files are read in-process. While a file takes long, `check_stop` is called;
-    its error ends all processes.
+    its error ends all processes. Raises FolderError.
     """
     batches = _batched(files)
     head = list(itertools.islice(batches, POOL_MIN_FILES // BATCH))
@@ -155,6 +148,8 @@ class _PoolReading:
                 batch, future = self._waiting.popleft()
                 try:
                     outcomes = self._wait_for(future)
+                except WorkerFailedError:  # read here, it succeeds, or the error says more
+                    outcomes = self._read(self._source, batch, self._check_stop)
                 except CallLostError:
                     outcomes = read_carefully(self._source, batch, self._check_stop)
                 except (WorkerLostError, ClusterError, OSError, RuntimeError) as error:
@@ -177,16 +172,15 @@ class _PoolReading:
 
     def _wait_for(self, future: Future[list[Outcome]]) -> list[Outcome]:
         """The outcomes of a batch. Raises CallLostError if the pool has given none for too long."""
-        from concurrent.futures import wait
-
-        while not future.done():
-            if self._check_stop is not None:
-                self._check_stop()
-            if time.monotonic() > self._answered_at + self._pool.patience_s:
-                raise CallLostError("no answer")
-            wait((future,), timeout=POLL_S)
+        most_s = self._answered_at + self._pool.patience_s - time.monotonic()
+        try:
+            outcomes = wait_for(future, self._check_stop, most_s)
+        except TimeoutError:
+            if future.done():  # an error of the function
+                raise
+            raise CallLostError("no answer") from None
         self._answered_at = time.monotonic()
-        return future.result()
+        return outcomes
 
 
 def read_carefully(source: Source, batch: Batch, check_stop: CheckStop | None = None) -> list[Outcome]:
@@ -220,13 +214,14 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | NoRecord
 
     file = SourceFile(source.name, path, 0, 0)
     with Worker() as parser:
+        outcome: Outcome | None
         try:
-            with Folder(source.root) as folder:
-                reader = _Reader(source, folder, parser)
-                outcome, raw = reader.ingest(file, None)
+            with open_files(source) as files:
+                reader = _Reader(source, files, parser)
+                outcome, raw = reader.ingest(file, None, next(files.read_ahead([file], source.max_bytes + 1)))
                 context = (reader.page_context(path),) if raw else ()
-        except OSError as error:
-            outcome, raw = None if error.errno in ABSENT else _unreadable(file, error), b""
+        except FolderError as error:
+            outcome, raw = None if error.is_missing else _unreadable(file, str(error), error.hint), b""
         if outcome is None or isinstance(outcome, Unchanged):
             return None, ()
         try:
@@ -237,30 +232,30 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | NoRecord
 
 def page_context(source: Source, path: str) -> PageContext:
     """What the index files above the page at the escaped `path` say about it."""
-    with Worker() as parser, Folder(source.root) as folder:
-        return _Reader(source, folder, parser).page_context(path)
+    with Worker() as parser, open_files(source) as files:
+        return _Reader(source, files, parser).page_context(path)
 
 
 class _Reader:
-    """Reads the files of a source."""
+    """What the contents of files are, by the settings of their source."""
 
-    def __init__(self, source: Source, folder: Folder, parser: Worker, bounded_from: int = LARGE_BYTES) -> None:
-        self._source, self._folder, self._parser, self._bounded_from = source, folder, parser, bounded_from
+    def __init__(self, source: Source, files: Files, parser: Worker, bounded_from: int = LARGE_BYTES) -> None:
+        self._source, self._files, self._parser, self._bounded_from = source, files, parser, bounded_from
         self._is_record: RecordFilter | None = None
         if source.layout == "hugo":
             from aggregator.file_context import IndexFiles
 
-            self._index_files = IndexFiles(source, folder, self._read_section)
+            self._index_files = IndexFiles(source, files, self._read_section)
             self._is_record = RecordFilter(source.include, source.exclude)
 
-    def ingest(self, file: SourceFile, stored_digest: bytes | None) -> tuple[Outcome | None, bytes]:
+    def ingest(
+        self, file: SourceFile, stored_digest: bytes | None, content: Content | OSError
+    ) -> tuple[Outcome | None, bytes]:
         """The outcome of one file, None if it is missing; and its bytes if they could be parsed, else b""."""
         PROGRESS.show()
-        source = self._source
-        try:
-            raw, file = _read_file(source, self._folder, file)
-        except OSError as error:
-            return None if error.errno in ABSENT else _unreadable(file, error), b""
+        if isinstance(content, OSError):
+            return None if content.errno in ABSENT else _not_read(file, content), b""
+        raw, file = content
         if self._is_record is None:
             return self._parse(raw, file, blake2b(raw, digest_size=16).digest(), stored_digest)
         context = self._index_files.context(file.path)
@@ -311,7 +306,7 @@ class _Reader:
     def _read_section(self, path: str, language: str) -> tuple[Section | Problem, bytes]:
         from aggregator.parse.section import read_section
 
-        raw, _ = _read_file(self._source, self._folder, SourceFile(self._source.name, path, 0, 0))
+        raw, _ = self._files.read(SourceFile(self._source.name, path, 0, 0), self._source.max_bytes + 1)
         if len(raw) > self._source.max_bytes:
             return _too_large(path, self._source), raw
         try:
@@ -364,35 +359,11 @@ def _parse_file(
     return outcome
 
 
-def _unreadable(file: SourceFile, error: OSError) -> Rejection:
+def _not_read(file: SourceFile, error: OSError) -> Rejection:
     ShortageError.check(error)
-    reason = error.strerror or type(error).__name__
-    return Rejection(file, b"", Problem(file.path, 0, 0, f"cannot be read: {reason}", None, "check its permissions"))
+    return _unreadable(file, error.strerror or type(error).__name__, "check its permissions")
 
 
-def _read_file(source: Source, folder: Folder, file: SourceFile) -> tuple[bytes, SourceFile]:
-    """The bytes of a regular file, at most `max_bytes` + 1, and the file with the stat that belongs to them."""
-    max_bytes = source.max_bytes
-    descriptor = _open_file(source, folder, unescape_path(file.path))
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        # the expected size first: a buffer of max_bytes costs more than parsing
-        raw = os.read(descriptor, min(status.st_size, max_bytes) + 1)
-        while len(raw) <= max_bytes and (more := os.read(descriptor, min(READ_STEP, max_bytes + 1 - len(raw)))):
-            raw += more
-    finally:
-        os.close(descriptor)
-    seen = clamped_stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-    return raw, file if seen == file[2:] else SourceFile(file.source, file.path, *seen)
-
-
-def _open_file(source: Source, folder: Folder, path: str) -> int:
-    """A descriptor of the file at `path`, or of the target of a link there, if a scan would read that."""
-    try:
-        return folder.open(path, _OPEN_FLAGS)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-    return folder.open(folder.resolve(path, listed_filter(source)), _OPEN_FLAGS)
+def _unreadable(file: SourceFile, reason: str, hint: str) -> Rejection:
+    # without a digest, it is read again in every cycle
+    return Rejection(file, b"", Problem(file.path, 0, 0, f"cannot be read: {reason}", None, hint))

@@ -53,6 +53,7 @@ from aggregator.feeds.versions import (
     refresh_index,
 )
 from aggregator.feeds.window import FeedLoader
+from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
 from aggregator.model import ArchivePage, CycleResult, Document, Feed, Outcome, SourceFile, StagedOutcomes
 from aggregator.output.folder import OutputFolder
@@ -60,7 +61,6 @@ from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
 from aggregator.output.sealed import SealedDocuments
 from aggregator.processes import PROGRESS
-from aggregator.scan import FolderError
 from aggregator.settings import FILE_NAMES, Rule, Source
 from aggregator.stages import FEEDS, INGEST, OUTPUT, RENDER, STORE, StageClock
 from aggregator.store.changes import Step
@@ -71,6 +71,8 @@ from aggregator.store.files import (
     has_files,
     known_below,
     open_source,
+    recheck_below,
+    recheck_files,
 )
 from aggregator.store.lease import read_token
 from aggregator.store.page_links import resolve_links
@@ -128,6 +130,7 @@ class SourceScan:
     known: int  # how many were known before; 0 where it does not matter
     is_first: bool  # no scan of the source was complete before
     folder_problem: str | None  # why the folder as a whole could not be read
+    is_missing: bool  # the folder was not there, so neither were its files; else its problem says nothing of them
     unreadable: tuple[str, ...]  # problems of folders inside it
     is_cut: bool  # files are left to the next cycle
 
@@ -526,10 +529,19 @@ class _Update:
                 self._withdraw_source(name, sources[0].removal_grace)
         self._apply(withdraw_expired(writer))
         complete = {scan.source for scan in scans if not scan.folder_problem}
+        failed = {scan.source for scan in scans if scan.folder_problem}
         for source, was_scanned in scanned_before.items():
             if was_scanned or source in complete:
-                bulk = self._bulk.get(source.name)
-                self._apply(release_due(writer, source, self._policy.late, is_first_scan=not was_scanned, bulk=bulk))
+                self._apply(
+                    release_due(
+                        writer,
+                        source,
+                        self._policy.late,
+                        is_first_scan=not was_scanned,
+                        is_failed=source in failed,
+                        bulk=self._bulk.get(source.name),
+                    )
+                )
         self._apply(resolve_links(writer, sources))
         pipeline.stages.enter(FEEDS)
         retired = self._is_whole and retire_empty(writer, self._policy)
@@ -572,7 +584,8 @@ class _Update:
         writer = self._writer
         is_import = is_first and not has_files(writer, source)
         parts = self._parts(source)
-        known, problem = count_known(writer, source.name) if len(parts) > 1 else None, None
+        known = count_known(writer, source.name) if len(parts) > 1 else None
+        error: FolderError | None = None
         affected, is_cut = set[str](), False
         for part in parts:
             if part.is_whole and self._request.rest_waits and part is not parts[0] and part.can_wait():
@@ -580,16 +593,20 @@ class _Update:
                 break
             if part.is_whole and self._pipeline.bulk_since is not None:
                 self._bulk[source.name] = writer.next_entry, self._pipeline.bulk_since
-            known, problem = self._read(source, part, known, is_import=is_import)
+            known, error = self._read(source, part, known, is_import=is_import)
             affected |= part.affected
             is_cut = part.is_cut
+            if error is not None:
+                break
         if not is_import:
-            self._read_affected(source, affected)
+            error = self._read_affected(source, affected, error)
+        problem = error.message(source) if error else None
         set_source_problem(writer, source, problem)
         unreadable = tuple(dict.fromkeys(what for part in parts for what in part.unreadable))
         self._problems += [problem] if problem else unreadable
         seen = sum(part.seen for part in parts)
-        return SourceScan(source, seen, known or 0, is_first, problem, unreadable, is_cut)
+        is_missing = error is not None and error.is_missing
+        return SourceScan(source, seen, known or 0, is_first, problem, is_missing, unreadable, is_cut)
 
     def _parts(self, source: Source) -> list[Differences]:
         """What of a source to scan, in this order. Files can be left to the next cycle only after a complete scan: a
@@ -600,14 +617,19 @@ class _Update:
         if request.paths is None and can_be_cut and (first := request.first.get(source.name)):
             paths.insert(0, first)
         enough_at = self._enough_at if can_be_cut else None
-        return [Differences(self._writer, source, some, pipeline.stages, self._count, enough_at) for some in paths]
+        return [
+            Differences(self._writer, source, some, pipeline.stages, self._count, pipeline.poll_stop, enough_at)
+            for some in paths
+        ]
 
     def _count(self, seen: int | None) -> None:
         if seen is not None:
             self._pipeline.progress("files", seen, None)
         self._pipeline.check_stop()
 
-    def _read(self, source: Source, part: Differences, known: int | None, *, is_import: bool) -> tuple[int, str | None]:
+    def _read(
+        self, source: Source, part: Differences, known: int | None, *, is_import: bool
+    ) -> tuple[int, FolderError | None]:
         """Reads the files that differ and stores them. Returns how many files were known before, or 0 where it does not
         matter; and why the folder cannot be read."""
         writer, pipeline = self._writer, self._pipeline
@@ -625,7 +647,8 @@ class _Update:
                 batch = outcomes, time.time_ns()
             part.store_missing()
         except FolderError as error:
-            problem = f"{source.root}: the records folder cannot be read: {error} (bring it back; see [records] path)"
+            problem = error
+            part.finish()
         if known is None:  # nothing is stored yet; the count matters only if many files are missing
             is_needed = problem is not None or count_missing(writer, source.name) >= MASS_REMOVAL
             known = count_known(writer, source.name) if is_needed else 0
@@ -633,20 +656,31 @@ class _Update:
             self._store(source, *batch, is_import=is_import)
         return known, problem
 
-    def _read_affected(self, source: Source, folders: Collection[str]) -> None:
+    def _read_affected(self, source: Source, folders: Collection[str], error: FolderError | None) -> FolderError | None:
         """Reads the known files below folders whose index files changed: they mean something else now, although they
-        are the same."""
+        are the same. With an `error` they wait for the next scan. Returns why the folder of the source cannot be read.
+        """
         for folder in sorted(folders):
             if any(folder != other and folder.startswith(other) for other in folders):
                 continue
+            recheck_below(self._writer, source, folder)  # if this cycle does not read all of them, the next one does
             files = (
                 (SourceFile(source.name, path, 0, 0), digest)
                 for page in known_below(self._writer, source, folder)
                 for path, digest in page
             )
+            error = error or self._read_again(source, files)
+        return error
+
+    def _read_again(self, source: Source, files: Iterable[tuple[SourceFile, bytes | None]]) -> FolderError | None:
+        """Reads files whose stat is the same, each with its stored digest. Returns why that is not possible."""
+        try:
             for outcomes in self._ingest(source, files):
                 self._store(source, outcomes, time.time_ns(), is_import=False)
                 self._writer.commit()
+        except FolderError as error:
+            return error
+        return None
 
     def _ingest(self, source: Source, files: Iterable[tuple[SourceFile, bytes | None]]) -> Iterator[list[Outcome]]:
         """The outcomes of files, in batches."""
@@ -689,13 +723,11 @@ class _Update:
         """Decides about new and missing files: which are renames, and which entries are withdrawn."""
         writer, source = self._writer, scan.source
         is_folder_missing = scan.folder_problem is not None
+        if is_folder_missing and not scan.is_missing:
+            return  # nothing is known of files that were not read: each may be a renamed one
         if not is_folder_missing:
             self._apply(pair_renames(writer, source))
-            if paths := free_duplicates(writer, source):
-                files = [(SourceFile(source.name, path, 0, 0), None) for path in paths]
-                self._store(
-                    source, ingest_batch(source, files, self._pipeline.poll_stop), time.time_ns(), is_import=False
-                )
+            self._read_freed(source, free_duplicates(writer, source))
         missing = scan.known if is_folder_missing else count_missing(writer, source.name)
         is_held = self._withdraw_missing(
             source.name, missing, scan.known, source.removal_grace, is_folder_missing=is_folder_missing
@@ -705,6 +737,19 @@ class _Update:
                 f"{source.root}: {missing} of {scan.known} files are missing at once; their entries stay for"
                 f" {_minutes(source.removal_grace)} (if it is meant, run: aggregator build --accept-removals)"
             )
+
+    def _read_freed(self, source: Source, paths: Sequence[str]) -> None:
+        """Reads files again that were duplicates."""
+        if not paths:
+            return
+        recheck_files(self._writer, source, paths)  # in the next scan, if that is not possible now
+        files = [(SourceFile(source.name, path, 0, 0), None) for path in paths]
+        try:
+            outcomes = ingest_batch(source, files, self._pipeline.poll_stop)
+        except FolderError as error:
+            self._problems.append(error.message(source))
+        else:
+            self._store(source, outcomes, time.time_ns(), is_import=False)
 
     def _withdraw_source(self, name: str, grace: timedelta) -> None:
         """Withdraws the entries of a source that the config no longer names, as if its folder were missing."""

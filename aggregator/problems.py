@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Literal
 
-from aggregator.paths import unescape_path
+from aggregator.paths import is_bucket_url, unescape_path
 
 if TYPE_CHECKING:
     from aggregator.settings import Source
@@ -68,23 +68,15 @@ def place_problem(sources: Sequence[Source], name: str, problem: Problem) -> Pro
     return replace(problem, path=shown_path(root, problem.path))
 
 
-def folder_problem(source: Source) -> str | None:
-    """Why the folder of a source cannot be read, as a cycle reports it; None if it can."""
-    try:
-        os.scandir(os.path.realpath(source.root)).close()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        return f"{source.root}: the records folder cannot be read: {reason} (bring it back; see [records] path)"
-    return None
-
-
 def tag_problem(problem: Problem, tag: str) -> Problem:
     """The problem with a word in front of what is wrong, such as `unfinished`."""
     return replace(problem, what=f"{tag}: {problem.what}")
 
 
 def shown_path(root: str, path: str) -> str:
-    """The path of a record, relative to the working directory if it is below that."""
+    """The path of a record, relative to the working directory if it is below that; the URL of an object."""
+    if is_bucket_url(root):
+        return f"{root}/{unescape_path(path)}" if path else root
     full = os.path.join(root, unescape_path(path)) if path else root
     try:
         relative = os.path.relpath(full)

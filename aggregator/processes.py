@@ -1,7 +1,8 @@
-"""Child processes that run functions, and that can be killed if a function hangs or crashes.
+"""Work beside the main thread: child processes that can be killed if a function hangs or crashes, and threads that
+wait for others.
 
-They communicate by stdin and stdout, so they need no shared memory, and they end when their parent ends, even if it is
-killed. A process is started when there is work for it.
+The processes communicate by stdin and stdout, so they need no shared memory, and they end when their parent ends, even
+if it is killed. A process is started when there is work for it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,34 @@ class Progress:
     def tell(self, answers: BinaryIO) -> None:
         """From now on the parent gets signs, as empty messages before the answer."""
         self._answers = answers
+
+
+def start_call(function: Callable[..., Result], *args: object) -> Future[Result]:
+    """The future result of a function that waits for others. The end of the process does not wait for it."""
+    from concurrent.futures import Future
+
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*args))
+        except BaseException as error:  # noqa: BLE001 - who waits for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def wait_for(future: Future[Result], check_stop: Callable[[], None] | None, most_s: float | None = None) -> Result:
+    """The result of a future. Calls `check_stop` while waiting. Raises TimeoutError after `most_s`."""
+    from concurrent.futures import wait
+
+    ends_at = math.inf if most_s is None else time.monotonic() + most_s
+    while (left_s := ends_at - time.monotonic()) > 0 and not future.done():
+        if check_stop is not None:
+            check_stop()
+        wait((future,), timeout=min(POLL_S, left_s))
+    return future.result(timeout=0)
 
 
 PROGRESS = Progress()

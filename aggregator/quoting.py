@@ -35,9 +35,9 @@ class Quote(NamedTuple):
 
 
 def quote_line(source: Source, problem: Problem) -> Quote | None:
-    """The line of a problem, whose path is below the folder of the source; None if it may not be shown, or if the file
-    cannot be read any more."""
-    if not problem.line or not problem.column:
+    """The line of a problem, whose path is below the folder of the source; None if it may not be shown, if the file
+    cannot be read any more, or if it is in a bucket, which would cost a request for each problem."""
+    if not problem.line or not problem.column or source.is_bucket:
         return None
     lines = _read_lines(source, problem.path)
     if lines is None or len(lines) < problem.line:

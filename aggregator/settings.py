@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from aggregator.paths import is_bucket_url
 from aggregator.topics import NO_TABLES, TopicTables
 
 Format = Literal["rss", "atom", "json"]
@@ -34,7 +35,7 @@ class Source:
     """A records folder and how to read it. docs/spec.md#records-folders."""
 
     name: str
-    root: str
+    root: str  # an absolute path, or the URL of a bucket and a prefix without a slash at its end
     include: tuple[str, ...]
     fields: tuple[tuple[str, tuple[str, ...]], ...]  # field -> keys, the first present wins; a dot leads one level down
     default_published: bool
@@ -51,6 +52,11 @@ class Source:
     exclude: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()  # those that a name such as `title.de.md` may end in, besides that of the site
     site_url: str | None = None  # of the site whose pages the records are; None: as far as the link template says it
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether its files are objects of a bucket."""
+        return is_bucket_url(self.root)
 
     @property
     def known_languages(self) -> tuple[str, ...]:

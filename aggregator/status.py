@@ -16,8 +16,9 @@ from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.registry import summarise_feeds
 from aggregator.feeds.statistics import DAYS, MAX_COUNTED, FeedAge, Statistics, read_statistics
+from aggregator.files import folder_problem
 from aggregator.model import CycleResult
-from aggregator.problems import Problem, folder_problem, place_problem, shown_path, stamp
+from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
 from aggregator.site import lost_config, site_id_warning, stored_site

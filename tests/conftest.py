@@ -42,7 +42,8 @@ url = "{url}"
 workers = 0
 """
 
-pytest.register_assert_rewrite("simulation.invariants")
+pytest.register_assert_rewrite("simulation.invariants", "object_storage")
+pytest_plugins = ["object_storage", "bucket_site"]
 
 # how fast examples come depends on what else the machine does
 hypothesis.settings.register_profile(
@@ -207,6 +208,10 @@ class SiteFolder:
         """Deletes files of records."""
         for path in paths:
             (self.incoming / path).unlink()
+
+    def rename(self, old: str, new: str) -> None:
+        """Renames a file of records."""
+        (self.incoming / old).rename(self.incoming / new)
 
     def feed(self, slug: str = "all") -> Any:
         """A feed as its JSON says it."""

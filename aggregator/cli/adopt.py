@@ -19,6 +19,7 @@ from aggregator.cli.printing import WRONG, print_data, print_lines, print_messag
 from aggregator.cli.stores import writing_store
 from aggregator.config import Config
 from aggregator.errors import AggregatorError
+from aggregator.files import FolderError
 from aggregator.ids import FormatIds, IdMint, is_absolute_iri
 from aggregator.ingest import ingest_files
 from aggregator.links import page_key
@@ -26,7 +27,7 @@ from aggregator.model import Record, SourceFile
 from aggregator.parse.bounds import MAX_ID
 from aggregator.problems import Problem, shown_path
 from aggregator.saved_feeds import MAX_FEED_BYTES, FeedFileError, SavedEntry, SavedFeed, read_saved_feed
-from aggregator.scan import FolderError, list_records
+from aggregator.scan import list_records
 from aggregator.settings import Format
 from aggregator.store.adopted import Place, StoredId, add_adopted, give_id, read_adopted, read_ids, taken_ids
 from aggregator.store.revision import begin_update
@@ -140,7 +141,7 @@ def _find_records(config: Config) -> _Records:
                         found.add(outcome)
         except FolderError as error:
             what = f"the records folder cannot be read: {error}"
-            found.problems.append(Problem(shown_path(source.root, ""), 0, 0, what, None, "see [records] path"))
+            found.problems.append(Problem(shown_path(source.root, ""), 0, 0, what, None, error.hint))
     return found
 
 

@@ -19,9 +19,10 @@ from aggregator.cli.printing import WRONG, print_data, print_line, print_lines, 
 from aggregator.cli.stores import reading_store, writing_store
 from aggregator.config import Config
 from aggregator.errors import StoreMissingError
+from aggregator.files import folder_problem
 from aggregator.model import CycleResult, FeedMoves, UrlChange
 from aggregator.pipeline import Pipeline, Progress
-from aggregator.problems import folder_problem, place_problem, stamp, tag_problem
+from aggregator.problems import place_problem, stamp, tag_problem
 from aggregator.site import site_id_warning
 from aggregator.store.queries import file_problems
 from aggregator.store.requests import request_accept_removals

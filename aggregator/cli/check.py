@@ -21,12 +21,13 @@ from aggregator.cli.stores import candidate_places, read_site, store_problem
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
+from aggregator.files import FolderError, Unreadable, open_files
 from aggregator.ingest import ingest_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, duplicate_id, late_update
-from aggregator.paths import Folder, RecordFilter, unescape_path
+from aggregator.paths import RecordFilter, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
 from aggregator.quoting import Quote, quote_line
-from aggregator.scan import FolderError, Unreadable, list_records
+from aggregator.scan import list_records
 from aggregator.settings import Source
 from aggregator.site import lost_config, port_warning, site_id_warning
 
@@ -156,8 +157,13 @@ def _counted(number: int, noun: str) -> str:
 def _need_place(sources: Sequence[Source], path: str) -> Place:
     """The record or folder that a path names. Raises UsageError."""
     for source, below in candidate_places(sources, path):
-        if os.path.lexists(os.path.join(source.root, unescape_path(below))):
-            return Place(source, below)
+        try:
+            with open_files(source) as files:
+                if not below or files.kind(below):
+                    return Place(source, below)
+        except FolderError as error:
+            if source.is_bucket:
+                raise click.UsageError(error.message(source)) from None
     raise click.UsageError(f"{path!r} {'is in no records folder' if os.path.exists(path) else 'does not exist'}")
 
 
@@ -186,7 +192,7 @@ def check_records(
                 yield Finding(Problem(path, 0, 0, what, None, "no record below it is read; check its rights"), "error")
         except FolderError as error:
             what = f"the records folder cannot be read: {error}"
-            yield Finding(Problem(shown_path(place.source.root, ""), 0, 0, what, None, "see [records] path"), "error")
+            yield Finding(Problem(shown_path(place.source.root, ""), 0, 0, what, None, error.hint), "error")
 
 
 def _is_told_elsewhere(place: Place, outcome: Outcome) -> bool:
@@ -197,10 +203,10 @@ def _is_told_elsewhere(place: Place, outcome: Outcome) -> bool:
 
 def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[SourceFile, None]]:
     """The files at or below a place. Adds the folders there that cannot be read to `unreadable`."""
-    full = os.path.join(place.source.root, unescape_path(place.path))
-    if os.path.isfile(full):
-        status = os.stat(full)
-        yield SourceFile(place.source.name, place.path, status.st_size, status.st_mtime_ns), None
+    with open_files(place.source) as files:
+        is_file = bool(place.path) and files.kind(place.path) in ("file", "link")
+    if is_file:
+        yield SourceFile(place.source.name, place.path, 0, 0), None
         return
     below = f"{place.path}/" if place.path else ""
     for item in list_records(place.source):
@@ -264,13 +270,9 @@ def _find_skipped(config: Config) -> Iterator[Finding]:
         skipped: dict[str, list[str]] = defaultdict(list)
         is_included = RecordFilter(tuple(pattern.rpartition("/")[2] or "*" for pattern in source.include))
         try:
-            with Folder(source.root) as folder:
-                for file in list_records(replace(source, include=PAGE_NAMES)):
-                    if isinstance(file, SourceFile):
-                        path = unescape_path(file.path)
-                        if not is_included(path) and _has_fence(folder, path):
-                            skipped[os.path.splitext(file.path)[1]].append(file.path)
-        except (FolderError, OSError):
+            for path in _with_fence(source, is_included):
+                skipped[os.path.splitext(path)[1]].append(path)
+        except FolderError:
             continue  # `check_records` reports it
         line = positions.record_key(source.name, "include") or 0
         for suffix, paths in sorted(skipped.items()):
@@ -280,18 +282,14 @@ def _find_skipped(config: Config) -> Iterator[Finding]:
             yield Finding(Problem(path, line, 1 if line else 0, what, f"*{suffix}", hint, "warning"), "warning")
 
 
-def _has_fence(folder: Folder, path: str) -> bool:
-    """Whether a file begins as files with front matter do."""
-    try:
-        descriptor = folder.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except OSError:
-        return False
-    try:
-        return os.read(descriptor, 4) in FENCES
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+def _with_fence(source: Source, is_included: Callable[[str], object]) -> Iterator[str]:
+    """The escaped paths of files that are not included and begin as files with front matter do."""
+    with open_files(replace(source, include=PAGE_NAMES)) as files:
+        listed = (row for batch in files.list_all() if not isinstance(batch, Unreadable) for row in batch)
+        skipped = (SourceFile(source.name, *row) for row in listed if not is_included(unescape_path(row[0])))
+        for content in files.read_ahead(skipped, len(FENCES[0])):
+            if not isinstance(content, OSError) and content[0] in FENCES:
+                yield content[1].path
 
 
 def _lost_urls(config: Config) -> list[Problem]:

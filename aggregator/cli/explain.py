@@ -7,7 +7,6 @@ path, id or link -> the record (the store) + what its file says now (ingest)
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -23,13 +22,12 @@ from aggregator.cli.explain_text import render_explanation
 from aggregator.cli.feed_verdicts import FeedVerdict, dated_at, find_verdicts
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_table
-from aggregator.cli.record_state import RecordState
+from aggregator.cli.record_state import RecordState, kind_of
 from aggregator.cli.stores import candidate_places, reading_store
 from aggregator.config import Config
 from aggregator.errors import NotFoundError
 from aggregator.links import canonical_link, http_url
 from aggregator.model import Record
-from aggregator.paths import unescape_path
 from aggregator.problems import shown_path, stamp
 from aggregator.store.events import feed_slugs
 from aggregator.store.page_links import unresolved_links
@@ -124,8 +122,7 @@ def _find(config: Config, connection: Connection, asked: str) -> list[tuple[str,
     places = [
         (source.name, path)
         for source, path in candidate_places(config.sources, asked)
-        if os.path.isfile(os.path.join(source.root, unescape_path(path)))
-        or known_paths(connection, [(source.name, path)])
+        if known_paths(connection, [(source.name, path)]) or kind_of(source, path) in ("file", "link")
     ]
     if not places and not _RAW_BYTES.search(asked):  # which no id and no link has
         places = find_by_id(connection, asked) or _find_by_link(connection, asked)

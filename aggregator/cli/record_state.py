@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from aggregator.config import Config
+from aggregator.files import FolderError, Kind, open_files
 from aggregator.ingest import page_context, trace_file
 from aggregator.model import NoRecord, Record, Rejection
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
 from aggregator.paths import RecordFilter, unescape_path
 from aggregator.problems import shown_path, shown_time
+from aggregator.settings import Source
 from aggregator.store.queries import StoredEntry, StoredRecord
 from aggregator.store.schema import EntryState, FileState
 from aggregator.store.session import from_us
@@ -96,7 +97,7 @@ class RecordState:
 
     def _of_missing_file(self) -> Cause:
         stored = self._stored
-        if stored.file_state is None and os.path.islink(os.path.join(self.source.root, unescape_path(stored.path))):
+        if stored.file_state is None and kind_of(self.source, stored.path) == "link":
             reason = "it is a link to a file that is not read: outside the folder, or with a name that no scan reads"
             return Cause("link", reason, self.path)
         since = "" if stored.missing_since is None else f" since {self._time(stored.missing_since)}"
@@ -188,3 +189,12 @@ class RecordState:
     def _place(self, field: str) -> tuple[str, int | None]:
         trace = self._read.get(field)
         return (self._file_of(trace), trace.line) if trace else (self.path, None)
+
+
+def kind_of(source: Source, path: str) -> Kind | None:
+    """What is at a path of a source; None also if that cannot be read now."""
+    try:
+        with open_files(source) as files:
+            return files.kind(path)
+    except FolderError:
+        return None

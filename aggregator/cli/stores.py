@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from aggregator.errors import (
     StoreUnreachableError,
 )
 from aggregator.output.manifest import MANIFEST_PATH
-from aggregator.paths import escape_name
+from aggregator.paths import escape_name, is_bucket_url
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -176,10 +177,28 @@ def store_problem(config: Config) -> str | None:
 
 def candidate_places(sources: Sequence[Source], path: str) -> Iterator[tuple[Source, str]]:
     """Where a record or folder with this path could be: its source, and its escaped path below the folder of the
-    source, empty for that folder. `path` is relative to each records folder, then to the working directory."""
+    source, empty for that folder. `path` is relative to each records folder, then to the working directory; or it is
+    the URL of an object."""
     for base in (None, os.getcwd()):
         for source in sources:
-            root = os.path.abspath(source.root)
-            below = os.path.relpath(os.path.join(base or root, path), root)
-            if not below.startswith("..") and (base or not os.path.isabs(path)):
-                yield source, "" if below == "." else "/".join(map(escape_name, below.split(os.sep)))
+            if not source.is_bucket:
+                below = _below_folder(source, path, base)
+            else:
+                below = _below_bucket(source, path) if base is None else None
+            if below is not None:
+                yield source, "" if below == "." else escape_name(below)
+
+
+def _below_folder(source: Source, path: str, base: str | None) -> str | None:
+    root = os.path.abspath(source.root)
+    below = os.path.relpath(os.path.join(base or root, path), root)
+    is_below = not below.startswith("..") and (base or not os.path.isabs(path))
+    return below.replace(os.sep, "/") if is_below else None
+
+
+def _below_bucket(source: Source, path: str) -> str | None:
+    if is_bucket_url(path):
+        start = f"{source.root}/"
+        return path.rstrip("/").removeprefix(start) if path.startswith(start) else "." if path == source.root else None
+    below = posixpath.normpath(path)
+    return None if below.startswith(("..", "/")) or "://" in path else below

@@ -25,6 +25,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from aggregator.buckets import BucketUrl
 from aggregator.config import values
 from aggregator.settings import Format
 
@@ -194,6 +195,7 @@ Size = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
 ]
 FilePath = Annotated[Path, PlainValidator(_in_base(values.read_path)), _text_schema()]
+Place = Annotated[Path | BucketUrl, PlainValidator(_in_base(values.read_place)), _text_schema()]
 Stylesheet = Annotated[str, PlainValidator(_in_base(values.read_stylesheet)), _text_schema()]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=1, le=5000)]
@@ -238,7 +240,7 @@ class RecordsTable(Table):
     """A folder of records and how to read them."""
 
     name: SourceName | None = _key(None, "Name of this source; one source may have none", "news")
-    path: FilePath = _key("../incoming", "Folder of the records, scanned recursively")
+    path: Place = _key("../incoming", "Folder of the records, scanned recursively; or s3://bucket/prefix")
     include: SomeTexts = _key(["*.md", "*.markdown"], "Patterns of the names of record files")
     exclude: Texts = _key([], "Patterns of the names of files that are not read", ["*.sync-conflict-*"])
     preset: Preset = _key("smartable", "Which front matter keys hold which field")

@@ -9,12 +9,13 @@ from dataclasses import replace
 from aggregator.config import Config
 from aggregator.config.conflicts import is_wrong_old_url
 from aggregator.config.values import BadValueError, check_old_path
+from aggregator.files import FolderError
 from aggregator.ingest import ingest_files
 from aggregator.model import Record, SourceFile
 from aggregator.moving.plan import FeedPlan, Plan, SourcePlan, TermFeeds
 from aggregator.output.redirects import plain_path
 from aggregator.paths import unescape_path
-from aggregator.scan import FolderError, list_records
+from aggregator.scan import list_records
 from aggregator.settings import FILE_NAMES, Source
 from aggregator.slugs import topic_key, topic_slug
 

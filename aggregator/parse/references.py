@@ -78,7 +78,8 @@ class _Site:
     """The folders of a site, as far as they are known from the folder of its records."""
 
     def __init__(self, root: str) -> None:
-        self._root = f"/{_fold(root).strip('/')}".rstrip("/")
+        # normal, so that the two slashes in the URL of a bucket do not matter
+        self._root = posixpath.normpath(f"/{_fold(root).strip('/')}").rstrip("/")
 
     def from_page(self, folder: str, page: str) -> Iterator[str]:
         """The key of a page relative to a folder of the records."""

@@ -17,6 +17,7 @@ from aggregator.config import Config
 from aggregator.service.health import WATCH, Health
 from aggregator.service.requests import CycleRequests
 from aggregator.service.watch import FolderWatch
+from aggregator.settings import Source
 
 SCAN_JOB, RESCAN_JOB, DUE_JOB = "scan", "rescan", "due"
 
@@ -59,11 +60,15 @@ class Triggers:
         self._watch = None
 
     def _start_watch(self) -> None:
-        """Watches the records folders if the config says so, in place of those watched before."""
+        """Watches the records folders if the config says so, in place of those watched before. A bucket reports no
+        changes."""
         self._end_watch()
         schedule = self._config.schedule
-        if schedule.watch:
-            self._watch = FolderWatch(self._config.sources, self._stop, self._requests.request, self._report_unwatched)
+        folders = [source for source in self._config.sources if not source.is_bucket]
+        for source in self._buckets if schedule.watch else ():
+            _log.info("%s reports no changes: it is scanned on schedule, which [schedule] sets", source.root)
+        if schedule.watch and folders:
+            self._watch = FolderWatch(folders, self._stop, self._requests.request, self._report_unwatched)
             self._watch.start()
             # without a zone APScheduler uses that of the machine, which Python may not know
             rescan = IntervalTrigger(seconds=schedule.rescan.total_seconds(), timezone=self._config.site.timezone)
@@ -102,9 +107,16 @@ class Triggers:
         self._scheduler.add_job(self._requests.request, trigger, [{}], id=DUE_JOB, replace_existing=True)
 
     def _request_scheduled(self) -> None:
-        """A scheduled scan: full unless all changes are watched and the last full scan was complete."""
-        watched = self._watch is not None and self._watch.is_complete
-        self._requests.request(self._requests.unfinished if watched else None)
+        """A scheduled scan: full unless all changes in folders are watched and the last full scan was complete. All of
+        each bucket is scanned always."""
+        paths = self._requests.unfinished if self._watch is not None and self._watch.is_complete else None
+        if paths is not None:
+            paths = {**paths, **{source.name: ("",) for source in self._buckets}}
+        self._requests.request(paths)
+
+    @property
+    def _buckets(self) -> list[Source]:
+        return [source for source in self._config.sources if source.is_bucket]
 
     def _report_unwatched(self, reason: str | None) -> None:
         if reason is None:

@@ -47,6 +47,19 @@ def _recheck_all(writer: Writer, source: Source) -> None:
             connection.execute(chosen.values(recheck=True, digest=b""))
 
 
+def recheck_files(writer: Writer, source: Source, paths: Collection[str]) -> None:
+    """Makes the next scan read these files again, unless they are read before it."""
+    with writer.write() as connection:
+        chosen = update(file).where(file.c.source == source.name, file.c.path.in_(paths))
+        connection.execute(chosen.values(recheck=True))
+
+
+def recheck_below(writer: Writer, source: Source, folder: str) -> None:
+    """Does what `recheck_files` does for the files that `known_below` returns."""
+    with writer.write() as connection:
+        connection.execute(update(file).where(*_below(source, folder)).values(recheck=True))
+
+
 def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
     """The sources with records in the store that the config no longer names.
 
@@ -105,9 +118,7 @@ def _known_between(
 def known_below(writer: Writer, source: Source, folder: str) -> Iterator[list[tuple[str, bytes]]]:
     """The known files below a folder (escaped, with a slash at its end; empty for that of the source) that are not
     missing, each with its digest, in pages."""
-    mine = (file.c.source == source.name, file.c.missing_since.is_(None), file.c.state != FileState.REMOVED)
-    below = (file.c.path < f"{folder[:-1]}0",) if folder else ()  # 0 comes after the slash
-    pages = select(file.c.path, file.c.digest).where(*mine, *below).order_by(file.c.path).limit(PAGE)
+    pages = select(file.c.path, file.c.digest).where(*_below(source, folder)).order_by(file.c.path).limit(PAGE)
     last = folder
     while True:
         with writer.store.read() as connection:
@@ -117,6 +128,11 @@ def known_below(writer: Writer, source: Source, folder: str) -> Iterator[list[tu
         if len(page) < PAGE:
             return
         last = page[-1][0]
+
+
+def _below(source: Source, folder: str) -> list[ColumnElement[bool]]:
+    mine = [file.c.source == source.name, file.c.missing_since.is_(None), file.c.state != FileState.REMOVED]
+    return [*mine, file.c.path > folder, file.c.path < f"{folder[:-1]}0"] if folder else mine  # 0 is after the slash
 
 
 def known_digests(writer: Writer, source: Source, paths: Collection[str]) -> dict[str, bytes]:

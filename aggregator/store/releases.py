@@ -25,19 +25,28 @@ UNDATED_STEP_US = 1_000_000
 
 
 def release_due(
-    writer: Writer, source: Source, late: timedelta, *, is_first_scan: bool, bulk: tuple[int, int] | None = None
+    writer: Writer,
+    source: Source,
+    late: timedelta,
+    *,
+    is_first_scan: bool,
+    is_failed: bool = False,
+    bulk: tuple[int, int] | None = None,
 ) -> Iterator[Step]:
     """Releases the scheduled entries of a source whose time has come, in order of path.
 
     `late` is `output.late`. Ends the first scan of a source, whose undated entries are ordered by path. `bulk` is the
-    first entry of a bulk and when the bulk began, which is the time of its entries.
+    first entry of a bulk and when the bulk began, which is the time of its entries. After a scan that failed
+    (`is_failed`), only entries are released that waited for their date: every other one may be a renamed file.
     """
-    due = (
+    due = [
         entry.c.source == source.name,
         entry.c.state == EntryState.SCHEDULED,
         or_(entry.c.dated_at.is_(None), entry.c.dated_at <= writer.now),
         or_(entry.c.expires_at.is_(None), entry.c.expires_at > writer.now),
-    )
+    ]
+    if is_failed:
+        due.append(entry.c.embargo_at.is_not(None))
     undated = _undated_times(writer, source) if is_first_scan else None
     rows: Sequence[AnyRow] | None = None
     while rows is None or len(rows) == RELEASE_BATCH:

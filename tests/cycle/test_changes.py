@@ -67,7 +67,7 @@ def test_files_that_were_only_copied_or_moved_are_not_parsed_and_nothing_is_writ
 
     assert (result.scanned, result.new, result.changed, result.files_written) == (3, 0, 0, 0)
     assert site.snapshot() == before
-    monkeypatch.setattr("aggregator.ingest._read_file", None)
+    monkeypatch.setattr("aggregator.files.folder.FolderFiles.read", None)
     site.run("2024-05-01 14:00")  # the second time their stats are known
 
 

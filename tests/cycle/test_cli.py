@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 from commands import Shop, eventually
+from object_storage import CUT, ObjectStorage, proxied, use
 
 from aggregator import cli
 from aggregator.cli import stores
+from aggregator.files import bucket as bucket_files
 from aggregator.store.database import open_store
 
 NOW = "2024-06-01T12:00:00Z"
@@ -1292,3 +1294,102 @@ def test_removals_are_not_handed_to_another_build(shop: Shop, call: Call, monkey
         holder.close()
     assert (code, out) == (2, "")
     assert err.startswith("waiting for process ")
+
+
+# records in a bucket
+
+
+class Bucket:
+    """Records in a bucket of the real server, which the config of a shop names."""
+
+    def __init__(self, shop: Shop, storage: ObjectStorage) -> None:
+        self.name, self._client = storage.make_bucket(), storage.client()
+        self.url = f"s3://{self.name}/news"
+        shop.configure(records=f'path = "{self.url}"')
+
+    def write(self, path: str, text: str) -> None:
+        self._client.put_object(Bucket=self.name, Key=f"news/{path}", Body=text.encode())
+
+    def record(self, path: str, *lines: str) -> None:
+        self.write(path, "\n".join(("---", f"title: {path}", *lines, "---", "Text.", "")))
+
+
+@pytest.fixture
+def bucket(shop: Shop, aws: ObjectStorage) -> Bucket:
+    made = Bucket(shop, aws)
+    made.record("2024/fine.md", "topics: [AI]")
+    made.record("2024/bad.md", "published: yes please")
+    return made
+
+
+def test_check_reads_a_bucket_whole_or_at_a_path_or_a_url(call: Call, bucket: Bucket) -> None:
+    bucket.write("page.html", "---\ntitle: Page\n---\n")
+    rejected = f"{bucket.url}/2024/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"
+    code, out, err = call("check")
+    skipped = "warning: files that begin like records are not read, 1 in all: '*.html' (add"
+    assert (code, out.splitlines()[0]) == (1, rejected)
+    assert skipped in out.splitlines()[1]
+    assert err == "2 records: 1 error, 1 warning, 0 unfinished\n"
+    for place in ("2024", "2024/bad.md", bucket.url, f"{bucket.url}/2024", f"{bucket.url}/2024/bad.md"):
+        assert call("check", place)[:2] == (1, f"{rejected}\n"), place
+    assert call("check", f"{bucket.url}/2024/fine.md")[0] == 0
+    for place in ("2023", f"{bucket.url}/2024/none.md", "s3://another/2024/bad.md"):
+        code, _, err = call("check", place)
+        assert (code, err.splitlines()[-1]) == (2, f"Error: '{place}' does not exist"), place
+
+
+def test_explain_finds_an_object_by_path_url_and_id(call: Call, bucket: Bucket) -> None:
+    call("build")
+    assert f"is no record: there is no such file in {bucket.url}" in call("explain", "none.md")[2]
+    data = json.loads(call("explain", "2024/fine.md", "--json")[1])
+    assert (data["path"], data["published"]["value"]) == (f"{bucket.url}/2024/fine.md", True)
+    assert {feed["slug"]: feed["file"] for feed in data["feeds"]}["ai"] == f"{bucket.url}/2024/fine.md"
+    for asked in (f"{bucket.url}/2024/fine.md", data["id"]):
+        assert json.loads(call("explain", asked, "--json")[1]) == data
+    assert "no cycle has read it yet" not in call("explain", "2024/bad.md")[1]
+    bucket.record("new.md")
+    assert "no cycle has read it yet" in call("explain", "new.md")[1]
+
+
+def test_a_rehearsal_a_preview_and_the_status_are_of_the_bucket(call: Call, bucket: Bucket) -> None:
+    call("build", "--now", NOW)
+    bucket.record("new.md")
+    code, out, _ = call("build", "--dry-run", "--now", NOW)
+    assert (code, "all: 1 joins, 0 leave" in out or "+ new.md" in out) == (0, True)
+    assert "2024/fine.md" in call("preview", "all")[1]
+    code, out, _ = call("status", "--json")
+    status = json.loads(out)
+    assert (code, [problem["path"] for problem in status["rejected"]]) == (0, [f"{bucket.url}/2024/bad.md"])
+
+
+def test_a_bucket_that_does_not_answer_is_said_by_every_command(
+    call: Call, bucket: Bucket, aws: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aggregator.files.bucket.ATTEMPTS", 1)
+    call("build")
+    with proxied(aws) as proxy:
+        proxy.decide = lambda *_: CUT
+        use(aws, monkeypatch, endpoint=proxy.endpoint)
+        problem = f"{bucket.url}: the records folder cannot be read: "
+        for command in (("build",), ("build", "--dry-run"), ("check",), ("status",)):
+            code, out, err = call(*command)
+            assert code == 1, command
+            assert problem in out + err, command
+        code, _, err = call("check", "2024/bad.md")
+        assert (code, f"Error: {problem}" in err) == (2, True)
+        data = json.loads(call("explain", "2024/fine.md", "--json")[1])
+        assert (data["published"]["value"], len(data["problems"])) == (True, 1)
+        assert "cannot be read" in data["problems"][0]
+
+
+def test_a_build_that_waits_for_a_bucket_ends_on_sigterm(shop: Shop, bucket: Bucket, aws: ObjectStorage) -> None:
+    with proxied(aws) as proxy:
+        proxy.decide = lambda *_: proxy.wait()
+        command = [sys.executable, "-m", "aggregator", "build"]
+        environment = os.environ | aws.environment(endpoint=proxy.endpoint)
+        with subprocess.Popen(command, cwd=shop.root, env=environment, stderr=subprocess.PIPE, text=True) as build:
+            eventually(lambda: proxy.requests)
+            build.terminate()
+            _, err = build.communicate(timeout=bucket_files.TIMEOUT_S)  # it does not wait for the answer
+        assert build.returncode == 130
+        assert "stopped in the middle of a cycle" in err

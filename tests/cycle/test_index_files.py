@@ -27,7 +27,7 @@ NOON, LATER, LAST = "2026-06-01 12:00", "2026-06-01 12:05", "2026-06-01 12:10"
 
 
 class Blog:
-    """A Hugo site whose cycles scan the whole folder, or only what changed, as while watching."""
+    """A Hugo site whose cycles scan the whole folder or bucket, or only what changed, as while watching."""
 
     def __init__(self, site: SiteFolder, *, watching: bool) -> None:
         self.site, self._watching = site, watching
@@ -48,7 +48,7 @@ class Blog:
         self._changed.update(paths)
 
     def rename(self, old: str, new: str) -> None:
-        (self.site.incoming / old).rename(self.site.incoming / new)
+        self.site.rename(old, new)
         self._changed |= {old, new}
 
     def texts(self) -> dict[str, str]:
@@ -62,9 +62,10 @@ class Blog:
         return sorted(self.site.titles())
 
 
-@pytest.fixture(params=["scanning", "watching"])
-def blog(request: pytest.FixtureRequest, site: SiteFolder) -> Blog:
-    return Blog(site, watching=request.param == "watching")
+@pytest.fixture(params=["scanning", "watching", "bucket"])
+def blog(request: pytest.FixtureRequest, store_url: str) -> Blog:
+    make = request.getfixturevalue("make_bucket_site" if request.param == "bucket" else "make_site")
+    return Blog(make(store_url), watching=request.param == "watching")
 
 
 def test_a_cascade_hides_the_pages_below_it_as_long_as_it_is_there(blog: Blog) -> None:

@@ -341,13 +341,13 @@ cli.main()
 """
 HANGS_IN = {
     "ingest": """
-from aggregator import ingest
-real = ingest._read_file
-def read_file(source, folder, file):
+from aggregator.files.folder import FolderFiles
+real = FolderFiles.read
+def read(files, file, most):
     while file.path == "hangs.md" and not Path("free").exists():
         time.sleep(0.01)
-    return real(source, folder, file)
-ingest._read_file = read_file
+    return real(files, file, most)
+FolderFiles.read = read
 """,
     "output": """
 from aggregator.output import publication

@@ -16,7 +16,7 @@ from aggregator.config.schema import PRESETS
 from aggregator.ingest import ingest_files
 from aggregator.model import Provider, Record, Rejection, SourceFile
 from aggregator.parse.record import parse_record
-from aggregator.scan import Differs, scan_folder
+from aggregator.scan import Differs, scan_source
 from aggregator.settings import Source
 
 pytestmark = needs_corpus
@@ -32,7 +32,7 @@ def source(root: Path) -> Source:
 def outcomes(folder: str) -> list[object]:
     here = source(CORPUS / folder)
     files = [
-        (item.file, None) for item in scan_folder(here, iter(()), lambda _files: None) if isinstance(item, Differs)
+        (item.file, None) for item in scan_source(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]  # fmt: skip
     return [outcome for batch in ingest_files(here, files, workers=0) for outcome in batch]
 

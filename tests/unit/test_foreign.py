@@ -23,7 +23,7 @@ from aggregator.ingest import ingest_files
 from aggregator.model import Image, Provider, Record, Rejection, SourceFile
 from aggregator.parse.dates import parse_time
 from aggregator.parse.record import parse_record
-from aggregator.scan import Differs, scan_folder
+from aggregator.scan import Differs, scan_source
 from aggregator.settings import Source
 
 at = partial(datetime, tzinfo=UTC)
@@ -78,7 +78,7 @@ def lines(outcome: Record | Rejection) -> list[str]:
 def corpus(folder: str, preset: Preset) -> list[Record]:
     here = source_of(preset, root=str(CORPUS / folder))
     files = [
-        (item.file, None) for item in scan_folder(here, iter(()), lambda _files: None) if isinstance(item, Differs)
+        (item.file, None) for item in scan_source(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]
     found = [outcome for batch in ingest_files(here, files, workers=0) for outcome in batch]
     assert [outcome for outcome in found if not isinstance(outcome, Record)] == []

@@ -24,7 +24,7 @@ from aggregator.ingest import Outcome, ingest_batch, ingest_files, trace_file
 from aggregator.model import Record, Rejection, SourceFile, Unchanged
 from aggregator.parse.record import parse_record
 from aggregator.processes import WorkerPool
-from aggregator.scan import Differs, scan_folder
+from aggregator.scan import Differs, scan_source
 from aggregator.settings import Source
 
 GOOD = "---\ntitle: T\n---\nbody\n"
@@ -38,7 +38,7 @@ def source(root: Path, *, max_bytes: int = 1_000_000) -> Source:
 
 
 def files_of(root: Path) -> list[tuple[SourceFile, bytes | None]]:
-    found = scan_folder(source(root), iter(()), lambda _files: None)
+    found = scan_source(source(root), iter(()), lambda _files: None)
     return [(item.file, None) for item in found if isinstance(item, Differs)]
 
 
@@ -152,7 +152,7 @@ def test_file_that_cannot_be_opened_is_rejected_and_does_not_hide(
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(ingest.os, "open", refuse)
+    monkeypatch.setattr("aggregator.paths.Folder.open", refuse)
     ((outcome,),) = ingest_files(source(tmp_path), files, workers=0)
 
     assert isinstance(outcome, Rejection)

@@ -15,20 +15,11 @@ from hypothesis import strategies as st
 from parsing import source
 
 from aggregator import paths as paths_module
-from aggregator import scan
+from aggregator.files import FolderError, Unreadable
+from aggregator.files import folder as folder_files
 from aggregator.model import SourceFile
 from aggregator.paths import escape_name
-from aggregator.scan import (
-    Differs,
-    FolderError,
-    KnownFile,
-    Missing,
-    Unreadable,
-    list_records,
-    path_locator,
-    scan_folder,
-    scan_paths,
-)
+from aggregator.scan import Differs, KnownFile, Missing, list_records, path_locator, scan_paths, scan_source
 
 MD = ("*.md",)
 
@@ -56,7 +47,7 @@ def known(
 
 def differences(root: Path, *files: KnownFile, page: int = 3) -> list[Differs | Missing | Unreadable]:
     pages = (list(files[start : start + page]) for start in range(0, len(files), page))
-    return list(scan_folder(source(root), pages, lambda _files: None))
+    return list(scan_source(source(root), pages, lambda _files: None))
 
 
 def differences_at(root: Path, paths: set[str], *files: KnownFile) -> list[Differs | Missing | Unreadable]:
@@ -250,7 +241,7 @@ def test_folder_that_cannot_be_listed_raises_before_anything_else(tmp_path: Path
         root.symlink_to("nothing")
 
     with pytest.raises(FolderError):
-        next(scan_folder(source(root), iter([[known("a.md")]]), lambda _files: None))
+        next(scan_source(source(root), iter([[known("a.md")]]), lambda _files: None))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, refused: Path, error: OSError) -> None:
@@ -293,7 +284,7 @@ def fail_stats(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
             raise error
         return real(path, **how)
 
-    monkeypatch.setattr(scan.os, "lstat", failing)
+    monkeypatch.setattr(folder_files.os, "lstat", failing)
 
 
 def test_file_whose_stat_fails_is_read_and_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +335,7 @@ def test_every_file_is_counted(tmp_path: Path) -> None:
     write(tmp_path, "a.md", "b/c.md", "d.txt")
     seen: list[int] = []
 
-    list(scan_folder(source(tmp_path), iter([[known("a.md", (tmp_path / "a.md").stat())]]), seen.append))
+    list(scan_source(source(tmp_path), iter([[known("a.md", (tmp_path / "a.md").stat())]]), seen.append))
 
     assert sum(seen) == 2
 
@@ -443,7 +434,7 @@ def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: 
         files = [known(path, here.get(path) if path in same else None) for path in sorted(stored, key=str.encode)]
 
         with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(scan, "BATCH", data.draw(st.integers(1, 4)))
+            monkeypatch.setattr(folder_files, "BATCH", data.draw(st.integers(1, 4)))
             found = differences(Path(root), *files, page=data.draw(st.integers(1, 5)))
 
     differs = {item.file.path: item.known for item in found if isinstance(item, Differs)}
@@ -486,7 +477,7 @@ def test_scan_holds_neither_side_in_memory(tmp_path: Path) -> None:
             taken.append(f"a{number:03}")
             yield [known(f"a{number:03}")]
 
-    join = scan_folder(source(tmp_path), stored(), lambda _files: None)
+    join = scan_source(source(tmp_path), stored(), lambda _files: None)
     first = next(join)
 
     assert first == Missing("a000")
