@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from bucket_site import BucketSite
-from conftest import record_text
 from object_storage import ObjectStorage, proxied, running_storage, use
 
 from aggregator import buckets
@@ -25,7 +24,8 @@ def own_server() -> Iterator[ObjectStorage]:
 
 
 def put(site: BucketSite, number: int, text: str = "") -> None:
-    site.write(f"{number % 7}/{number:04}.md", record_text({"title": f"{number}", "publishedDateTime": DATE}, text))
+    fields = f"---\ntitle: '{number}'\npublishedDateTime: {DATE}\n---\n"
+    site.write(f"{number % 7}/{number:04}.md", fields + text)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
