@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.builds import Site, count_entries, measure_builds, measure_cold
 from benchmarks.corpus import make_corpus, write_records
+from benchmarks.databases import measure_databases
 from benchmarks.load import find_missing, measure_load
 from benchmarks.machine import describe_machine
 from benchmarks.micro import measure_micro
@@ -29,7 +30,7 @@ from benchmarks.service import measure_arrivals, measure_bulk, measure_idle
 from benchmarks.sites import DEFAULTS, LEAN, HugoSite, OurSite
 from benchmarks.stages import profile_build
 
-CASES = ("builds", "stages", "quiet", "arrivals", "bulk", "idle", "load", "micro")
+CASES = ("builds", "databases", "stages", "quiet", "arrivals", "bulk", "idle", "load", "micro")
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000
 """From this size on Hugo is not measured: it would need tens of GB."""
@@ -106,6 +107,7 @@ class Bench:
         }
         measures: dict[str, Callable[[], object]] = {
             "builds": lambda: {size: self.builds(size) for size in options.sizes},
+            "databases": lambda: {size: self.databases(size) for size in self.idling},
             "stages": lambda: {size: self.stages(size) for size in self.profiled},
             "quiet": lambda: {size: self.quiet(size) for size in self.largest},
             "arrivals": lambda: {size: self.arrivals(size) for size in self.largest},
@@ -135,6 +137,13 @@ class Bench:
         counts = count_entries(sites)
         self.log(f"  each holds {counts['lean']}")
         return {"costs": costs, "counts": counts, "rounds": rounds}
+
+    def databases(self, size: int) -> dict[str, object]:
+        """Cold builds with SQLite and with PostgreSQL."""
+        rounds = self.options.rounds or 5
+        self.log(f"{size:,} records: cold builds with SQLite and PostgreSQL, {rounds} rounds")
+        outputs = {"lean": LEAN, "defaults": DEFAULTS}
+        return dict(measure_databases(self.folder / f"databases-{size}", self.records(size, "ours"), outputs, rounds))
 
     def stages(self, size: int) -> dict[str, object]:
         """The profile of a cold build: in one process, and with worker processes."""

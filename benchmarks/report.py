@@ -16,6 +16,7 @@ Figures = Mapping[str, Any]
 """The figures of a run by case, size and site, read from JSON, so sizes are strings."""
 COLD = {"1000": 2.0, "10000": 0.5, "100000": 0.3}
 """The largest ratio to Hugo's wall time, by number of records."""
+TO_SQLITE = 1.1
 LESS_MEMORY = ("10000", "100000")
 ARRIVES_S, ARRIVES_P95_S, ARRIVES_RATIO = 0.050, 0.150, 1 / 50
 QUIET_RATIO, IDLE_SHARE = 2.0, 0.005
@@ -79,6 +80,7 @@ def list_goals(figures: Figures) -> list[Goal]:
     idle = _goal("idle service, watching", "≤ 0.5 % of one core", lambda name: _idle(figures, name))
     goals = (
         _cold_goals(figures),
+        _database_goals(figures),
         _quiet_goals(figures),
         _arrival_goals(figures),
         _million_goals(figures),
@@ -113,6 +115,15 @@ def _cold_goals(figures: Figures) -> list[Goal]:
 
         goals.append(_goal(f"cold build, {size_text(size)} records", "less memory than Hugo", memory))
     return goals
+
+
+def _database_goals(figures: Figures) -> list[Goal]:
+    def wall_time(name: str) -> Reached:
+        costs = figures["databases"]["10000"][name]
+        ratio = costs["PostgreSQL"]["wall_s"] / costs["SQLite"]["wall_s"]
+        return Reached(times_text(ratio), ratio <= TO_SQLITE)
+
+    return [_goal("cold build, 10,000 records, PostgreSQL", f"≤ {TO_SQLITE:g} × the time with SQLite", wall_time)]
 
 
 def _quiet_goals(figures: Figures) -> list[Goal]:

@@ -136,7 +136,10 @@ def test_a_report_says_which_goals_are_met_and_what_was_not_measured() -> None:
         "minutes": 1.0,
         "builds": {"1000": {"costs": {"cold": costs}}},
     }
+    figures["databases"] = {"10000": {"lean": {"SQLite": cold(2.0), "PostgreSQL": cold(2.3)}}}
     lines = render_report(figures).splitlines()
+    postgresql = "cold build, 10,000 records, PostgreSQL | ≤ 1.1 × the time with SQLite"
+    assert f"| {postgresql} | 1.15 × | **missed** | not measured | – |" in lines
     assert "| cold build, 1,000 records | ≤ 2 × Hugo's wall time | 1.50 × | met | 2.50 × | **missed** |" in lines
     assert "| 1,000,000 records | peak memory ≤ 400 MB | not measured | – | not measured | – |" in lines
 
