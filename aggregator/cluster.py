@@ -48,7 +48,7 @@ class Cluster:
         self._client = _connect(address)
         self._running: set[Task[bytes]] = set()  # a task whose future is deleted is cancelled
         try:
-            self.size = sum(self._client.nthreads().values())
+            self.size = sum(self._client.nthreads(callback_timeout=CONNECT_S).values())
         except OSError as error:
             self.close()
             raise ClusterError(f"its scheduler does not answer: {type(error).__name__}") from error

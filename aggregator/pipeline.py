@@ -693,11 +693,14 @@ class _Update:
         if self._pipeline.cluster is None:
             yield
             return
-        from aggregator.backfill import backfilling
+        from aggregator.cluster_pool import reading_by_cluster
 
         # adopted ids, and other rules than those of topics, depend on the content
         with_content = bool(self._policy.specs) or self._writer.has_adopted
-        with backfilling(self._pipeline.cluster, self._writer, with_content=with_content) as self._open_pool:
+        reading = reading_by_cluster(
+            self._pipeline.cluster, self._writer, with_content=with_content, retries=self._is_whole
+        )
+        with reading as self._open_pool:
             yield
 
     def _complete(self, connection: Connection, source: Source, outcomes: StagedOutcomes) -> Sequence[Outcome]:

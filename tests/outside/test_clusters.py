@@ -1,4 +1,4 @@
-"""What happens to a backfill when parts of its Dask cluster die, hang or go away."""
+"""What becomes of a cycle when parts of its Dask cluster die, hang or go away."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def sites(make_site: Callable[..., Any], make_store_url: Callable[[str], str], d
 
 @pytest.fixture
 def after_some(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Makes a backfill do something after its fourth batch, when others are on their way."""
+    """Makes a cycle do something after its fourth batch, when others are on their way."""
     from aggregator.store.entries import store_outcomes
 
     def arrange(act: Callable[[], object]) -> None:
@@ -100,9 +100,7 @@ def test_a_lost_scheduler_stops_nothing(sites: Any, dask: DaskCluster, after_som
     assert f"the Dask cluster {dask.address} cannot be used: its scheduler is lost" in caplog.text
 
 
-def test_a_stop_ends_a_backfill_soon_and_the_next_cycle_continues(
-    sites: Any, dask: DaskCluster, after_some: Any
-) -> None:
+def test_a_stop_is_soon_and_the_next_cycle_continues(sites: Any, dask: DaskCluster, after_some: Any) -> None:
     local, other = sites
     stopped_at: list[float] = []
 

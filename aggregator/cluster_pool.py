@@ -1,4 +1,4 @@
-r"""Backfills: many files, read by the workers of a Dask cluster.
+r"""The workers of a Dask cluster as a pool that reads many files.
 
     batches of paths -> workers: read, parse -> outcomes over Dask -> the holder of the lease stores them
                               \-> COPY of large columns into PostgreSQL -> merged there
@@ -33,18 +33,22 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def backfilling(link: ClusterLink, writer: Writer, *, with_content: bool) -> Iterator[Callable[[], Pool | None]]:
+def reading_by_cluster(
+    link: ClusterLink, writer: Writer, *, with_content: bool, retries: bool
+) -> Iterator[Callable[[], Pool | None]]:
     """A function that returns the workers of the cluster, or None if they cannot be used now.
 
-    A cluster that the last cycle could not use is tried at the begin. The end removes what workers left in the store,
-    and notes the problem of the cluster there. `with_content`: the caller needs the content of records.
+    With `retries`, a cluster that an earlier cycle could not use is tried at the begin. The end removes what workers
+    left in the store, and notes the problem of the cluster there. `with_content`: the caller needs the content of
+    records.
     """
-    _check_again(link, writer)
-    backfill = _Backfill(link, writer, with_content=with_content)
+    if retries:
+        _check_again(link, writer)
+    pools = _Pools(link, writer, with_content=with_content)
     try:
-        yield backfill.open_pool
+        yield pools.open
     finally:
-        backfill.close()
+        pools.close()
     with writer.read() as connection:
         stored = read_meta(connection, CLUSTER_PROBLEM) or ""
     if link.problem is not None and link.problem != stored:
@@ -60,14 +64,14 @@ def _check_again(link: ClusterLink, writer: Writer) -> None:
     link.check()
 
 
-class _Backfill:
-    """Connects to the cluster, and opens and closes the staging table."""
+class _Pools:
+    """Opens the pool for each source, with a staging table."""
 
     def __init__(self, link: ClusterLink, writer: Writer, *, with_content: bool) -> None:
         self._link, self._writer, self._with_content = link, writer, with_content
         self._staging: str | None = None
 
-    def open_pool(self) -> Pool | None:
+    def open(self) -> Pool | None:
         """The workers of the cluster; None if they cannot be used now."""
         cluster = self._link.connect()
         if cluster is None:
@@ -90,7 +94,7 @@ class _Backfill:
             from aggregator.store.staging import drop_staging
 
             self._writer.commit()
-            with suppress(StoreError):  # the next backfill drops it
+            with suppress(StoreError):  # the next pool drops it
                 drop_staging(self._writer.store)
 
 

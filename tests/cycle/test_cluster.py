@@ -1,4 +1,4 @@
-"""Backfills: the workers of a Dask cluster read many files, and the store and the feeds are the same as without it."""
+"""The workers of a Dask cluster read many files, and the store and the feeds are the same as without them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backfill of some hundred files has many batches."""
+    """Some hundred files are many batches."""
     monkeypatch.setattr(ingest, "BATCH", 20)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 40)
 
@@ -135,7 +135,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("more", ["", FULL], ids=["topics", "rule and bodies"])
-def test_a_backfill_stores_and_publishes_the_same_as_a_local_run(
+def test_a_cluster_stores_and_publishes_the_same_as_a_local_run(
     make_site: Callable[..., SiteFolder],
     make_store_url: Callable[[str], str],
     store_url: str,
