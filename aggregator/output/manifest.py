@@ -33,6 +33,9 @@ class ManifestEntry(NamedTuple):
     version: str
     # Of the bytes, in hex.
     digest: str
+    # In seconds since 1970, rounded up: `Last-Modified` on every server. Later than that of the version before; 0 if a
+    # version of the program wrote it that did not say.
+    modified: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,9 @@ def parse_manifest(raw: bytes) -> Manifest:
         data = json.loads(raw)
         if data["format"] == FORMAT:
             files = {
-                path: ManifestEntry(entry["feed"], str(entry["version"]), entry["digest"])
+                path: ManifestEntry(
+                    entry["feed"], str(entry["version"]), entry["digest"], int(entry.get("modified", 0))
+                )
                 for path, entry in data["files"].items()
                 if _is_inside(path)
             }
