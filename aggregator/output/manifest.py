@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FORMAT = 1
 OWN_FOLDER = ".aggregator"
@@ -62,17 +62,15 @@ def parse_manifest(raw: bytes) -> Manifest:
     try:
         data = json.loads(raw)
         if data["format"] == FORMAT:
-            files = {
-                path: ManifestEntry(
-                    entry["feed"], str(entry["version"]), entry["digest"], int(entry.get("modified", 0))
-                )
-                for path, entry in data["files"].items()
-                if _is_inside(path)
-            }
+            files = {path: _parse_entry(entry) for path, entry in data["files"].items() if _is_inside(path)}
             return Manifest(data["store"], data["fingerprint"], files, tuple(data["gone"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("it is damaged") from error
     raise ValueError(f"its format is {data['format']!r}, not {FORMAT}")
+
+
+def _parse_entry(data: Mapping[str, Any]) -> ManifestEntry:
+    return ManifestEntry(data["feed"], str(data["version"]), data["digest"], int(data.get("modified", 0)))
 
 
 class ManifestEncoder:
