@@ -71,6 +71,40 @@ def postgres_url() -> Iterator[Callable[[], str]]:
         shutil.rmtree(server.pgdata, ignore_errors=True)
 
 
+class Database:
+    """A PostgreSQL of one test, which may stop it."""
+
+    def __init__(self) -> None:
+        self._server = _start_postgres()
+        self.url = str(self._server.get_uri(database="postgres", driver="psycopg"))
+
+    def stop(self) -> None:
+        """As an operator does it: connections are ended."""
+        self._server.stop()
+
+    def crash(self) -> None:
+        """As the system does it when it is out of memory. PostgreSQL recovers at the next start."""
+        main = self._server.get_postmaster_info().process
+        for process in (main, *main.children()):
+            process.kill()
+        main.wait(20)
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        self._server.cleanup()
+        shutil.rmtree(self._server.pgdata, ignore_errors=True)
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    """A PostgreSQL for this test alone."""
+    made = Database()
+    yield made
+    made.close()
+
+
 def _start_postgres() -> Any:
     with warnings.catch_warnings():
         # of a library of the wheel: where its lock file is has no meaning here

@@ -37,10 +37,11 @@ def write(path: Path, body: bytes) -> None:
     part.replace(path)
 
 
-def publish(folder: Path, files: dict[str, bytes], gone: tuple[str, ...] = ()) -> None:
+def publish(folder: Path, files: dict[str, bytes], gone: tuple[str, ...] = (), *, modified: int = 0) -> None:
     for path, body in files.items():
         write(folder / path, body)
-    lines = {path: {"feed": path.split("/")[0], "version": 1, "digest": digest(body)} for path, body in files.items()}
+    facts = {"version": 1} | ({"modified": modified} if modified else {})
+    lines = {path: {"feed": path.split("/")[0], "digest": digest(body)} | facts for path, body in files.items()}
     manifest = {"format": 1, "store": "s", "fingerprint": "f", "files": lines, "gone": list(gone)}
     write(folder / ".aggregator/manifest.json", json.dumps(manifest).encode())
 

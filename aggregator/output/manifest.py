@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FORMAT = 1
 OWN_FOLDER = ".aggregator"
@@ -33,6 +33,9 @@ class ManifestEntry(NamedTuple):
     version: str
     # Of the bytes, in hex.
     digest: str
+    # In seconds since 1970, rounded up: `Last-Modified` on every server. Later than that of the version before; 0 if a
+    # version of the program wrote it that did not say.
+    modified: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +62,15 @@ def parse_manifest(raw: bytes) -> Manifest:
     try:
         data = json.loads(raw)
         if data["format"] == FORMAT:
-            files = {
-                path: ManifestEntry(entry["feed"], str(entry["version"]), entry["digest"])
-                for path, entry in data["files"].items()
-                if _is_inside(path)
-            }
+            files = {path: _parse_entry(entry) for path, entry in data["files"].items() if _is_inside(path)}
             return Manifest(data["store"], data["fingerprint"], files, tuple(data["gone"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("it is damaged") from error
     raise ValueError(f"its format is {data['format']!r}, not {FORMAT}")
+
+
+def _parse_entry(data: Mapping[str, Any]) -> ManifestEntry:
+    return ManifestEntry(data["feed"], str(data["version"]), data["digest"], int(data.get("modified", 0)))
 
 
 class ManifestEncoder:

@@ -6,7 +6,9 @@ compare -> write all to temporary files -> sync -> journal -> rename all -> dele
 from __future__ import annotations
 
 import errno
+import math
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -80,7 +82,7 @@ class Publication:
     ) -> None:
         self._tree, self._journal, self._targets, self._full = tree, journal, targets, full
         self._check_stop, self._check_writer = check_stop, check_writer
-        self._before = before
+        self._before, self._second = before, math.ceil(time.time())
         self.files = dict(before.files)
         self.published = Published()
         self.obstacles = Obstacles(root)
@@ -133,7 +135,7 @@ class Publication:
     def _stage(self, feed: str, document: Document, staging: Tree) -> None:
         """Writes a document to staging, unless its bytes are in place or a foreign file or folder is."""
         path, body = document.path, document.body
-        entry = ManifestEntry(feed, self._targets[feed].version, digest_of(body))
+        entry = self._entry(feed, path, digest_of(body))
         try:
             kind = self._tree.kind(path)
             if kind == stat.S_IFREG and self._has_bytes(path, body):
@@ -149,6 +151,14 @@ class Publication:
         name = str(len(self._staged))
         staging.write(name, body)
         self._staged.append(_Staged(path, entry, name, kind is None))
+
+    def _entry(self, feed: str, path: str, digest: str) -> ManifestEntry:
+        before = self._before.files.get(path)
+        if before is not None and before.digest == digest:
+            modified = before.modified
+        else:
+            modified = max(self._second, before.modified + 1 if before else 0)
+        return ManifestEntry(feed, self._targets[feed].version, digest, modified)
 
     def _has_bytes(self, path: str, body: bytes) -> bool:
         try:

@@ -70,6 +70,9 @@ _UNREADABLE = b"This cannot be read at the moment.\n"
 _RETRY = (b"retry-after", b"10")
 _BUSY = b"Too many searches at once; try again in a moment.\n"
 _NO_STORE = (b"cache-control", b"no-store")
+# RFC 5861: a cache in front answers at once with what it has, and fetches the new version meanwhile; if no server
+# answers, it goes on with what it has for a day.
+_CACHING = b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=86400"
 # Fetch standard, "CORS-preflight": browsers send one before a request with validators.
 _PREFLIGHT: Headers = (
     CORS,
@@ -126,7 +129,7 @@ def make_state(
         snapshot=snapshot,
         bodies=bodies or Bodies(),
         folder=folder,
-        caching=((b"cache-control", b"public, max-age=%d" % max_age_s),),
+        caching=((b"cache-control", _CACHING % (max_age_s, max_age_s)),),
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in (moved or {}).items()},
         moved_folders=dict(moved_folders or {}),
         links=hub_links(snapshot, site),

@@ -62,25 +62,34 @@ class ServedFile:
     """One file: what a 304 needs, and its variants as far as they are in memory.
 
     `digest` is that of the body. `compressible`: it has a gzip variant. `is_page`, `is_feed`: the program wrote it as a
-    page, or as RSS or Atom. `last_modified`, in seconds, is the end of the second of the change: of `mtime_ns`, or of
-    now if the file `replaces` one that was served.
+    page, or as RSS or Atom. `last_modified`, in seconds, is what the manifest says, the same on every server. If it
+    does not say: the end of the second of the change, of `mtime_ns`, or of now if the file `replaces` one that was
+    served.
 
     RFC 9110 section 8.8.2.2: a date distinguishes two versions only if no response had that date during the second
     itself. Responses therefore have no `Last-Modified` within one second after `last_modified`, and requests with it
-    are not answered 304. So two versions of a path never share a date. One second is enough (caches must allow a
-    minute), because only the clock of this machine is involved. The date is also never later than `Date` (section
-    8.8.2.1), which the server computes up to half a second before.
+    are not answered 304. So two versions of a path never share a date; in a manifest they never do. The date is also
+    never later than `Date` (section 8.8.2.1), which the server computes up to half a second before.
     """
 
     __slots__ = ("_common", "compressible", "digest", "gzip", "identity", "is_feed", "is_page", "last_modified", "path")
 
     def __init__(
-        self, path: str, digest: str, facts: FileFacts, *, may_vary: bool = True, replaces: bool = False
+        self,
+        path: str,
+        digest: str,
+        facts: FileFacts,
+        *,
+        modified: int = 0,
+        may_vary: bool = True,
+        replaces: bool = False,
     ) -> None:
-        """`may_vary`: the file has a gzip variant, or would have one if it were larger."""
+        """`modified` is the time in the manifest, 0 if it has none. `may_vary`: the file has a gzip variant, or would
+        have one if it were larger."""
         self.path, self.digest = path, digest
         next_second = int(time.time()) + 1
-        self.last_modified = next_second if replaces else min(-(-facts.mtime_ns // 10**9), next_second)
+        changed = next_second if replaces else min(-(-facts.mtime_ns // 10**9), next_second)
+        self.last_modified = modified or changed
         self.compressible = may_vary and facts.size >= GZIP_MIN_BYTES
         self.is_page = may_vary and path.endswith(".html")
         self.is_feed = may_vary and content_type(path).startswith(("application/rss", "application/atom"))
@@ -165,6 +174,8 @@ class Snapshot:
     stamp: tuple[int, int, int] | None = None
     # Why the manifest cannot be used; the files are then those of the previous one.
     problem: str = ""
+    # Of the manifest whose files were being replaced when it was read; the files are then those of the previous one.
+    busy: tuple[int, int, int] | None = None
 
 
 EMPTY_SNAPSHOT = Snapshot()
@@ -177,12 +188,15 @@ class _Root(NamedTuple):
     descriptor: int
 
 
-def load_snapshot(folder: Path, previous: Snapshot | None, bodies: Bodies | None = None) -> Snapshot:
+def load_snapshot(
+    folder: Path, previous: Snapshot | None, bodies: Bodies | None = None, *, is_polled: bool = False
+) -> Snapshot:
     """The files that the manifest names now. Returns `previous` itself while the manifest file is unchanged.
 
     Looks only at files with a new digest, and skips missing files. Reads them as long as `bodies` has room; without
-    `bodies`, all of them. If the manifest cannot be read, the files of `previous` are kept until it changes. Raises
-    ShortageError.
+    `bodies`, all of them. If the manifest cannot be read, the files of `previous` are kept until it changes. If the
+    next publish is replacing files, and this is called again soon (`is_polled`), `previous` is kept once, so that no
+    snapshot has files of two publishes. Raises ShortageError.
     """
     previous = previous or EMPTY_SNAPSHOT
     stamp = None
@@ -195,7 +209,8 @@ def load_snapshot(folder: Path, previous: Snapshot | None, bodies: Bodies | None
             manifest = parse_manifest(file.read())
             if previous.problem:
                 _logger.info("%s can be used again", folder / MANIFEST_PATH)
-            return _build_snapshot(root, manifest, previous, stamp, bodies or Bodies())
+            snapshot = _build_snapshot(root, manifest, previous, stamp, bodies or Bodies(), can_wait=is_polled)
+            return snapshot or replace(previous, stamp=None, busy=stamp)
     except FileNotFoundError:  # a missing folder, such as an unmounted disk, keeps its files
         return EMPTY_SNAPSHOT if folder.is_dir() or not previous.files else replace(previous, stamp=None)
     except (OSError, ValueError) as error:
@@ -295,8 +310,9 @@ def _redirects(manifest: Manifest) -> dict[str, str]:
 
 
 def _build_snapshot(
-    root: _Root, manifest: Manifest, previous: Snapshot, stamp: tuple[int, int, int], bodies: Bodies
-) -> Snapshot:
+    root: _Root, manifest: Manifest, previous: Snapshot, stamp: tuple[int, int, int], bodies: Bodies, *, can_wait: bool
+) -> Snapshot | None:
+    """The snapshot of a manifest; None if files differ from it for the first time, and it `can_wait`."""
     found: dict[str, ServedFile] = {}
     changed: dict[str, FileFacts] = {}
     for path, entry in manifest.files.items():
@@ -308,9 +324,12 @@ def _build_snapshot(
             if facts is None:
                 continue
             changed[path] = facts
-            file = ServedFile(path, entry.digest, facts, replaces=file is not None)
+            file = ServedFile(path, entry.digest, facts, modified=entry.modified, replaces=file is not None)
         found[path] = file
     read = _read_changed(root, changed, found, previous, bodies.room)
+    differs = any(found[path].digest != manifest.files[path].digest for path in changed)
+    if differs and can_wait and previous.files and stamp != previous.busy:
+        return None
     files = {url: file for path, file in found.items() for url in url_paths(path)}
     bodies.forget(set(previous.files.values()).difference(files.values()))
     for file, variant in read:
@@ -339,7 +358,9 @@ def _read_changed(
         if before is not None and before.digest == digest:  # not what the manifest names, but still the same
             found[path] = before
             continue
-        file = found[path] = ServedFile(path, digest, content.facts, replaces=before is not None)
+        file = found[path]
+        if digest != file.digest:
+            file = found[path] = ServedFile(path, digest, content.facts, replaces=before is not None)
         read.append((file, file.make_identity(content.body)))
         room -= len(content.body) + OVERHEAD_BYTES
     return read

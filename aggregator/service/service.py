@@ -108,7 +108,7 @@ class Service:
     def _serve_published(self, config: Config) -> None:
         """Serves what is in the output folder now. A new config brings its redirects in the same step."""
         if config is self._served_config:
-            reload_snapshot(self.app, config)
+            reload_snapshot(self.app, config, is_polled=not self._store.lease.is_held)
         else:
             self.app.state = load_state(config, self.app.state, has_search=True)
             self._served_config = config

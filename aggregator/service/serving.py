@@ -73,7 +73,7 @@ def serve_folder(config: Config, listeners: Listeners, stop: threading.Event) ->
         failed = ""
         while not stop.wait(1.0):
             try:
-                reload_snapshot(app, config)
+                reload_snapshot(app, config, is_polled=True)
                 failed = ""
             except Exception as error:  # noqa: BLE001 - the previous files are still served, and the next poll may work
                 if str(error) != failed:
@@ -112,9 +112,10 @@ def load_state(config: Config, previous: ServedState | None = None, *, has_searc
     )
 
 
-def reload_snapshot(app: FeedsApp, config: Config) -> None:
-    """Serves what the manifest of the output folder names now."""
-    snapshot = load_snapshot(config.output.path, app.state.snapshot, app.state.bodies)
+def reload_snapshot(app: FeedsApp, config: Config, *, is_polled: bool) -> None:
+    """Serves what the manifest of the output folder names now. `is_polled`: another process writes the folder, and this
+    is called a few times a second."""
+    snapshot = load_snapshot(config.output.path, app.state.snapshot, app.state.bodies, is_polled=is_polled)
     if snapshot is not app.state.snapshot:
         app.state = replace(app.state, snapshot=snapshot, links=hub_links(snapshot, config.site_facts()))
 

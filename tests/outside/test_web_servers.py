@@ -134,7 +134,7 @@ def test_each_document_has_its_type_and_its_bytes(client: httpx.Client, shop: Sh
     assert (
         response.content == (shop.output / (path if path[-1:] not in ("", "/") else f"{path}index.html")).read_bytes()
     )
-    assert response.headers["cache-control"] == "public, max-age=60"
+    assert response.headers["cache-control"] == "public, max-age=60, stale-while-revalidate=60, stale-if-error=86400"
     assert response.headers["x-content-type-options"] == "nosniff"
     is_shared = path.endswith((".xml", ".json"))
     assert response.headers.get("access-control-allow-origin") == ("*" if is_shared else None)

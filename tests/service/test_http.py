@@ -82,6 +82,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+CACHING = "public, max-age=30, stale-while-revalidate=30, stale-if-error=86400"
+
+
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[httpx.Client]:
     app = make_app(
@@ -108,7 +111,7 @@ def test_a_feed_is_served_with_its_bytes_and_validators(client: httpx.Client) ->
     assert response.headers["etag"] == f'"{digest(RSS)}"'
     assert response.headers["last-modified"] == WRITTEN_DATE
     assert response.headers["content-length"] == str(len(RSS))
-    assert response.headers["cache-control"] == "public, max-age=30"
+    assert response.headers["cache-control"] == CACHING
     assert response.headers["access-control-allow-origin"] == "*"
     assert response.headers["vary"] == "accept-encoding, sec-fetch-dest"
     assert "date" in response.headers
@@ -201,6 +204,34 @@ def test_a_replaced_document_has_a_date_after_all_earlier_responses(own: Path) -
     app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
     assert app.state.snapshot.files["/a/rss.xml"].last_modified > before
     assert load_snapshot(own, None).files["/a/rss.xml"].last_modified == WRITTEN
+
+
+def test_the_date_in_the_manifest_is_that_of_every_server(own: Path) -> None:
+    """Whenever each of them has read the file, and whatever a copy made of its date."""
+    publish(own, {"a/rss.xml": b"<rss>other</rss>"}, modified=WRITTEN + 100)
+    app = make_app(own)
+    os.utime(own / "a/rss.xml")
+    publish(own, {"a/rss.xml": b"<rss>third</rss>"}, modified=WRITTEN + 200)
+    app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
+    date = formatdate(WRITTEN + 200, usegmt=True)
+    for served in (app, make_app(own)):
+        with running(served) as client:
+            assert client.get("/a/rss.xml").headers["last-modified"] == date
+
+
+def test_files_of_two_publishes_are_not_mixed(own: Path) -> None:
+    app = make_app(own)
+    publish(own, {"a/rss.xml": b"<rss>a2</rss>", "b/rss.xml": b"<rss>b2</rss>"})
+    write(own / "b/rss.xml", b"<rss>b3</rss>")  # the next publish has begun
+    first = load_snapshot(own, app.state.snapshot, is_polled=True)
+    assert first.files == app.state.snapshot.files
+    publish(own, {"a/rss.xml": b"<rss>a3</rss>", "b/rss.xml": b"<rss>b3</rss>"})
+    second = load_snapshot(own, first, is_polled=True)
+    assert [file.digest for file in second.files.values()] == [digest(b"<rss>a3</rss>"), digest(b"<rss>b3</rss>")]
+    (own / "b/rss.xml").write_bytes(b"<rss>by hand</rss>")  # for good
+    publish(own, {"a/rss.xml": b"<rss>a4</rss>"})
+    waiting = load_snapshot(own, second, is_polled=True)
+    assert load_snapshot(own, waiting, is_polled=True).files["/a/rss.xml"].digest == digest(b"<rss>a4</rss>")
 
 
 def test_no_last_modified_is_later_than_the_date_of_the_response(own: Path) -> None:
@@ -516,7 +547,7 @@ def test_a_foreign_file_is_served_with_validators(client: httpx.Client) -> None:
     assert (response.status_code, response.content) == (200, HAND_PUT["robots.txt"])
     assert response.headers["etag"] == f'"{digest(HAND_PUT["robots.txt"])}"'
     assert response.headers["last-modified"] == WRITTEN_DATE
-    assert response.headers["cache-control"] == "public, max-age=30"
+    assert response.headers["cache-control"] == CACHING
     assert client.get("/robots.txt", headers={"if-modified-since": WRITTEN_DATE}).status_code == 304
 
 
@@ -649,7 +680,7 @@ def test_a_moved_feed_redirects_to_its_new_url(client: httpx.Client) -> None:
     response = client.get("/tags/ai/index.xml", follow_redirects=True)
     assert (response.url.path, response.content) == ("/all/rss.xml", RSS)
     assert response.history[0].headers["access-control-allow-origin"] == "*"
-    assert response.history[0].headers["cache-control"] == "public, max-age=30"
+    assert response.history[0].headers["cache-control"] == CACHING
 
 
 def test_a_folder_that_is_not_published_is_not_redirected(client: httpx.Client) -> None:

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 from commands import Running, Shop, eventually
+from conftest import Database
 from sqlalchemy import create_engine, text
 
+from aggregator.errors import LeaseLostError, StoreUnreachableError
 from aggregator.store.database import open_store
 from aggregator.store.lease import _CLOCK
 
@@ -289,6 +291,72 @@ def test_only_the_leader_sends_pings(site: Site) -> None:
     assert "did not accept a ping" not in follower.log
 
 
+# the database is away
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+def test_a_database_that_is_away_costs_only_time(tmp_path: Path, database: Database, how: str) -> None:
+    site = Site(tmp_path, database.url)
+    site.record("First")
+    services = [site.shop().start("run") for _ in range(2)]
+    for service in services:
+        eventually(shows(service, "First"))
+        eventually(lambda service=service: service.get("healthz").status == 200)
+    pollers = [Poller(service) for service in services]
+    (database.stop if how == "stop" else database.crash)()
+    site.record("Second")
+    for service in services:
+        health = eventually(lambda service=service: (reply := service.get("healthz")).status == 503 and reply.json())
+        assert "the database cannot be reached: " in health["reason"]
+        assert service.titles() == ["First"]
+        assert service.get("readyz").status == 200
+    database.start()
+    for service in services:
+        eventually(shows(service, "Second"))
+        eventually(lambda service=service: service.get("healthz").status == 200)
+    assert sorted(role(service) or "" for service in services) == ["follower", "leader"]
+    for poller in pollers:
+        poller.end()
+    assert_stored_once(site)
+    assert not any("Traceback" in service.log for service in services)
+    site.close()
+
+
+def test_a_service_that_starts_while_the_database_is_away_serves_and_waits(tmp_path: Path, database: Database) -> None:
+    site = Site(tmp_path, database.url)
+    site.record("First")
+    shop = site.shop()
+    service = shop.start("run")
+    eventually(shows(service, "First"))
+    service.end()
+    database.stop()
+    service = shop.start("run")
+    assert service.titles() == ["First"]
+    health = eventually(lambda: (reply := service.get("healthz")).status == 503 and "reason" in reply.json() and reply)
+    eventually(lambda: "the database cannot be reached: " in service.get("healthz").json()["reason"])
+    assert health.json()["role"] is None
+    assert "waiting for the database: " in service.log
+    assert service.get("search?q=First").status == 503
+    assert service.get("status").status == 503
+    site.record("Second")
+    database.start()
+    eventually(shows(service, "Second"))
+    eventually(lambda: service.get("healthz").status == 200)
+    assert role(service) == "leader"
+    assert service.get("search?q=First").status == 200
+    assert service.end()[0] == 0
+    site.close()
+
+
+def test_a_command_does_not_wait_for_the_database(tmp_path: Path, database: Database) -> None:
+    site = Site(tmp_path, database.url)
+    shop = site.shop()
+    database.stop()
+    for command in ("build", "status"):
+        done = shop.run(command)
+        assert (done.returncode, done.stderr.count("the database cannot be reached: ")) == (2, 1), done.stderr
+
+
 # the lead changes hands
 
 
@@ -366,12 +434,17 @@ def test_a_leader_that_is_frozen_in_a_transaction_does_not_block_the_next_one(
     second = open_store(url, create=True)
     losses = list[str]()
     first.lease.on_loss = lambda: losses.append("lost")
-    with pytest.raises(Exception, match="terminating connection|closed the connection"), first.write() as connection:
-        later = f"{_CLOCK['postgresql']} + 10001"  # when its lease has ended, as far as anybody else can see
-        monkeypatch.setitem(_CLOCK, "postgresql", later)
-        second.lease.acquire(0)
-        connection.execute(text("SELECT 1"))
-    with pytest.raises(Exception, match="another process has taken over the store"), first.write():
+
+    def write_after_the_lease() -> None:
+        with first.write() as connection:
+            later = f"{_CLOCK['postgresql']} + 10001"  # when its lease has ended, as far as anybody else can see
+            monkeypatch.setitem(_CLOCK, "postgresql", later)
+            second.lease.acquire(0)
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(StoreUnreachableError, match="terminating connection"):
+        write_after_the_lease()
+    with pytest.raises(LeaseLostError), first.write():
         pass
     assert losses == ["lost"]
     assert not first.lease.is_held

@@ -18,6 +18,7 @@ from aggregator.config.schema import config_schema
 DEPLOY = CHECKOUT / "deploy"
 DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
+SCALING: dict[str, Any] = yaml.safe_load((DEPLOY / "scaling" / "compose.yaml").read_text())
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -84,11 +85,40 @@ def test_compose_runs_the_image_without_rights_beside_its_database() -> None:
     assert service["command"][0] in cli.COMMANDS
     volumes = {volume.partition(":")[0] for one in (service, database) for volume in one["volumes"]}
     assert volumes == {"./incoming", *COMPOSE["volumes"]}
-    tables = config_schema()["properties"]
-    for name in service["environment"]:
-        if name.startswith("AGGREGATOR_"):
-            table, _, key = name.removeprefix("AGGREGATOR_").lower().partition("__")
-            assert key in config_schema()["$defs"][tables[table]["$ref"].rpartition("/")[2]]["properties"]
+    assert_variables_are_keys(service["environment"])
     url = service["environment"]["AGGREGATOR_STORE__URL"]
     assert url == f"postgresql+psycopg://{database['environment']['POSTGRES_USER']}@postgres/aggregator"
     assert service["environment"]["PGPASSWORD"] == database["environment"]["POSTGRES_PASSWORD"]
+
+
+def assert_variables_are_keys(environment: dict[str, str]) -> None:
+    """Each variable of the program overrides a key that the config has."""
+    tables = config_schema()["properties"]
+    for name in environment:
+        if name.startswith("AGGREGATOR_"):
+            table, _, key = name.removeprefix("AGGREGATOR_").lower().partition("__")
+            assert key in config_schema()["$defs"][tables[table]["$ref"].rpartition("/")[2]]["properties"]
+
+
+def test_compose_for_scaling_runs_two_services_over_one_database_and_one_bucket() -> None:
+    services = SCALING["services"]
+    first, second = services["aggregator-1"], services["aggregator-2"]
+    assert first == second
+    assert (DEPLOY / "scaling" / first["build"]["context"] / first["build"]["dockerfile"]).exists()
+    assert_variables_are_keys(first["environment"])
+    assert set(first["depends_on"]) <= services.keys()
+    assert first["environment"]["AWS_SECRET_ACCESS_KEY"] == services["s3"]["environment"]["AWS_SECRET_ACCESS_KEY"]
+    assert first["environment"]["PGPASSWORD"] == services["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert services["postgres"] == COMPOSE["services"]["postgres"] | {
+        "environment": services["postgres"]["environment"]
+    }
+    s3_host, s3_port = re.fullmatch(r"http://([\w-]+):(\d+)", first["environment"]["AWS_ENDPOINT_URL"]).groups()  # type: ignore[union-attr]
+    assert f"-s3.port={s3_port}" in services[s3_host]["command"]
+    nginx = (DEPLOY / "scaling" / "nginx.conf").read_text()
+    port = tomllib.loads((DEPLOY / "docker" / "aggregator.toml").read_text())["serve"]["port"]
+    assert re.findall(r"^    server (\S+) ", nginx, re.MULTILINE) == [f"aggregator-1:{port}", f"aggregator-2:{port}"]
+    published = services["nginx"]["ports"][0].split(":")
+    assert f"listen {published[-1]};" in nginx
+    assert first["environment"]["AGGREGATOR_SITE__BASE_URL"] == f"http://127.0.0.1:{published[1]}/"
+    named = {volume.partition(":")[0] for service in services.values() for volume in service["volumes"]}
+    assert named == {"./incoming", "./nginx.conf", *SCALING["volumes"]}

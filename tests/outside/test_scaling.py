@@ -1,0 +1,137 @@
+"""deploy/scaling/nginx.conf under the real nginx, in front of two services on one PostgreSQL database."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from commands import Running, Shop, eventually
+from corpus import CHECKOUT
+from test_web_servers import free_port, program
+
+MAIN = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+{user}
+events {{ }}
+http {{
+    access_log off;
+    include /etc/nginx/mime.types;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {sample}
+}}
+"""
+
+
+class Front:
+    """Two services and nginx in front of them."""
+
+    def __init__(self, root: Path, url: str) -> None:
+        self.records = Shop(root / "records")
+        self.records.root.mkdir()
+        self.records.configure()
+        self.records.record("a.md", "Story", topics=["Tea"])
+        self._shops = [Shop(root / f"service{number}") for number in range(2)]
+        self.services = list[Running]()
+        for shop in self._shops:
+            shop.root.mkdir()
+            shop.configure(
+                store=f'url = "{url}"',
+                records=f'path = "{self.records.incoming}"',
+                schedule='every = "30s"',  # max-age is 15 s
+            )
+            self.services.append(shop.start("run"))
+        for service in self.services:
+            eventually(lambda service=service: service.get("healthz").status == 200)
+        self._nginx = self._start_nginx(root / "nginx")
+        eventually(self._is_up)
+
+    def _start_nginx(self, folder: Path) -> subprocess.Popen[bytes]:
+        folder.mkdir()
+        port = free_port()
+        sample = (CHECKOUT / "deploy" / "scaling" / "nginx.conf").read_text()
+        for number, service in enumerate(self.services, 1):
+            address = service.url.removeprefix("http://").rstrip("/")
+            assert f"aggregator-{number}:8000" in sample
+            sample = sample.replace(f"aggregator-{number}:8000", address)
+        sample = sample.replace("/var/cache/nginx/feeds", str(folder / "cache"))
+        sample = sample.replace("listen 8080;", f"listen 127.0.0.1:{port};")
+        user = "user root;" if os.geteuid() == 0 else ""
+        (folder / "config").write_text(MAIN.format(folder=folder, sample=sample, user=user))
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+        with (folder / "log").open("wb") as log:
+            return subprocess.Popen([program("nginx"), "-c", str(folder / "config")], stdout=log, stderr=log)
+
+    def _is_up(self) -> bool:
+        assert self._nginx.poll() is None
+        try:
+            return self.client.get("/").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def close(self) -> None:
+        self.client.close()
+        self._nginx.terminate()
+        self._nginx.wait(10)
+        for shop in (self.records, *self._shops):
+            shop.close()
+
+
+@pytest.fixture
+def front(tmp_path: Path, postgres_url: Callable[[], str]) -> Iterator[Front]:
+    made = Front(tmp_path, postgres_url())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_readers_are_answered_from_the_cache_with_the_etag_of_the_services(front: Front, encoding: str) -> None:
+    fields = {"accept-encoding": encoding}
+    first, second = (front.client.get("/all/rss.xml", headers=fields) for _ in range(2))
+    assert (first.headers["x-cache"], second.headers["x-cache"]) == ("MISS", "HIT")
+    ours = {service.get("all/rss.xml", Accept_Encoding=encoding).headers["etag"] for service in front.services}
+    assert {first.headers["etag"], second.headers["etag"]} == ours
+    assert second.headers.get("content-encoding", "identity") == encoding
+    unchanged = front.client.get("/all/rss.xml", headers=fields | {"if-none-match": second.headers["etag"]})
+    assert (unchanged.status_code, unchanged.headers["x-cache"]) == (304, "HIT")
+    assert re.fullmatch(
+        r"public, max-age=15, stale-while-revalidate=15, stale-if-error=86400", second.headers["cache-control"]
+    )
+
+
+def test_no_reader_notices_that_the_leader_or_all_services_end(front: Front) -> None:
+    leader = next(service for service in front.services if service.get("healthz").json()["role"] == "leader")
+    other = next(service for service in front.services if service is not leader)
+    assert front.client.get("/tea/rss.xml").status_code == 200
+    leader.process.kill()
+    answers = list[int]()
+
+    def is_replaced() -> bool:
+        answers.extend(
+            front.client.get(f"/{path}").status_code for path in ("all/atom.xml", "tea/feed.json", "nothing")
+        )
+        return bool(other.get("healthz").json()["role"] == "leader")
+
+    eventually(is_replaced)
+    assert set(answers) == {200, 404}
+    other.process.kill()
+    other.process.wait()
+    for path in ("tea/rss.xml", "all/atom.xml"):
+        assert front.client.get(f"/{path}").status_code == 200
+    assert front.client.get("/opml.xml").status_code == 502, "nobody asked for it before"
+
+
+def test_private_pages_are_not_passed_on(front: Front) -> None:
+    for path in ("status", "metrics", "healthz", "readyz"):
+        assert front.services[0].get(path).status == 200
+        assert front.client.get(f"/{path}").status_code == 404
