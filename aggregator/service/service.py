@@ -69,7 +69,7 @@ class Service:
     def run(self, servers: Sequence[FeedsServer]) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT. False if a cycle did not stop in time."""
         watch_threads()
-        announce_service(self._store)
+        announce_service(self._store, servers[0].address)
         self._triggers.start_watch()
         self._requests.request(None)
         worker = start_thread("worker", self._worker.run, self._stop.is_set, daemon=False)
