@@ -7,6 +7,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ import click
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.printing import WRONG, print_data, print_line
 from aggregator.config import Config, partial_config
-from aggregator.errors import AggregatorError, ConfigError
+from aggregator.errors import AggregatorError, ConfigError, StoreError
 
 TIMEOUT_S = 10
 MAX_BYTES = 100_000
@@ -30,7 +31,8 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa:
 def health(url: str | None, config_path: Path | None, *, as_json: bool) -> None:
     """Ask a running service whether it is well: its /healthz, in one line. For Docker, cron and monitoring.
 
-    URL is where the service listens, such as http://127.0.0.1:8000/. By default the config says it.
+    URL is where the service listens, such as http://127.0.0.1:8000/. By default a service that runs on the store of
+    the config says it, else the config.
 
     Exits with 1 if the service is not well or does not answer.
     """
@@ -42,17 +44,32 @@ def health(url: str | None, config_path: Path | None, *, as_json: bool) -> None:
 
 
 def _own_url(path: Path | None) -> str:
-    """Where the service of this config listens. A config that is refused counts as far as it can be read: the service
-    may run with the last good one."""
+    """Where the service of this config listens: as a running one says in the store, else as the config says. A config
+    that is refused counts as far as it can be read: the service may run with the last good one."""
     try:
         config: Config = load_config(path)
     except ConfigError:
         config = partial_config(path or DEFAULT_CONFIG, env=os.environ)
-    host, port = config.serve.host, config.serve.port
+    host, port = _running_address(config) or (config.serve.host, config.serve.port)
     if not port:
-        raise AggregatorError("serve.port is 0, so the port is not known (name the URL: aggregator health URL)")
+        raise AggregatorError(
+            "serve.port is 0, and no service runs on the store (start it, or name the URL: aggregator health URL)"
+        )
     host = _EVERY_ADDRESS.get(host, host)
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _running_address(config: Config) -> tuple[str, int] | None:
+    """The host and port of a service that runs on the store of this config, such as with `run --port`."""
+    if not config.may_have_store:
+        return None
+    from aggregator.cli.stores import reading_store
+    from aggregator.store.requests import read_service_address
+
+    with suppress(StoreError), reading_store(config) as store:
+        # over a shared store it may be another service of this machine that leads
+        return None if store.is_shared and config.serve.port else read_service_address(store)
+    return None
 
 
 def _probe_url(url: str) -> str:
@@ -76,7 +93,8 @@ def _ask(url: str) -> dict[str, Any]:
         return {"url": url, **facts, "status": str(facts["status"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = getattr(error, "reason", error) if isinstance(error, OSError) else "the answer is not of this program"
-        return {"url": url, "status": "unreachable", "reason": f"no answer from {url}: {reason}"}
+        hint = "start the service, or name where it listens: aggregator health URL"
+        return {"url": url, "status": "unreachable", "reason": f"no answer from {url}: {reason} ({hint})"}
 
 
 def _line(data: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from aggregator.cli.stores import reading_store
 from aggregator.config import Config, partial_config
 from aggregator.errors import ConfigError, StoreError
 from aggregator.problems import distance, shown_time, stamp
-from aggregator.status import read_status
+from aggregator.status import UNREADABLE, UNWRITTEN, read_status
 
 
 @click.command
@@ -80,11 +80,20 @@ def _render(data: dict[str, Any], zone: tzinfo, *, with_feeds: bool) -> Renderab
         parts += [Text("\nFeeds", style="bold"), FeedTable(data["feeds"], zone, "changed", changed, below)]
     for name, color in (("warnings", "yellow"), ("unfinished", "yellow"), ("rejected", "red")):
         parts += _section(name.capitalize(), [_file_item(file) for file in data[name]], color)
-    notes = [text for text in data["problems"] + data["advice"] if text not in data["wrong"]]
+    causes = _causes(data)
+    notes = [text for text in data["problems"] + data["advice"] if text not in (*data["wrong"], *causes)]
     parts += _section("Notes", notes, "yellow")
     parts += _section("Config refused", [problem["text"] for problem in data["config"]["refused"]], "red")
     parts += _section("Wrong", data["wrong"], "red")
+    parts += [Padding(Text(cause, overflow="fold"), (0, 0, 0, 4), expand=False) for cause in causes]
     return Group(*parts)
+
+
+def _causes(data: dict[str, Any]) -> list[str]:
+    """The problems of the last cycle, if they are why something is wrong that does not name them itself."""
+    if not {UNWRITTEN, UNREADABLE}.intersection(data["wrong"]):
+        return []
+    return [text for text in data["last_cycle"]["problems"] if text not in data["wrong"]]
 
 
 def _section(name: str, items: Sequence[RenderableType], color: str) -> list[RenderableType]:

@@ -124,7 +124,7 @@ def _acquire_lease(store: Store, stop: threading.Event, wait_s: float) -> None:
     except StoreHeldError as held:
         if stop.is_set():
             raise StoppedError(f"interrupted while waiting for {held.holder}") from None
-        raise
+        raise StoreHeldError(held.holder, hint="stop it, or leave the work to it") from None
 
 
 @contextmanager

@@ -35,6 +35,40 @@ _MESSAGES = {
 }
 _NOT_ARRAY = ("is not an array of tables", "write its keys below a line [[{table}]]")  # tuples at the top are tables
 
+SYNONYMS = {
+    "base_url": "url link address baseurl root",
+    "content": "body full full_text fulltext",
+    "description": "summary subtitle about",
+    "duplicates": "dedupe deduplicate dedup unique merge",
+    "every": "interval frequency period",
+    "exclude": "ignore ignored skip",
+    "host": "address bind listen interface",
+    "include": "pattern patterns glob globs files extensions",
+    "language": "lang locale",
+    "level": "verbosity severity loglevel log_level",
+    "limit": "max count size entries items max_entries max_items length",
+    "log": "logging logs",
+    "max_age": "age days newer_than since",
+    "min_heat": "heat popularity",
+    "min_quality": "quality score rating",
+    "moved_from": "alias aliases redirect redirects redirect_from old old_slugs",
+    "order": "sort sort_by sorting order_by",
+    "path": "folder dir directory location",
+    "per_provider": "per_source max_per_provider",
+    "provider": "providers source sources author authors publisher",
+    "records": "record source sources input content incoming",
+    "serve": "server http web",
+    "slug": "id name path",
+    "store": "database db storage sqlite postgres postgresql",
+    "text": "words word keyword keywords phrase phrases contains match search query",
+    "timezone": "tz zone time_zone",
+    "title": "name heading",
+    "topics": "tags tag labels",
+    "url": "dsn database path file connection",
+    "workers": "threads processes jobs",
+}
+"""What people write instead of a key."""
+
 
 class Finding(NamedTuple):
     """A problem of a key. `at_value`: its position is where the value is, not the key."""
@@ -71,8 +105,10 @@ def syntax_problem(error: ValueError, *, file: str, text: str) -> Problem:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    """The hint for an unknown key: the nearest known key, or all of them."""
-    if near := get_close_matches(name, known, n=1):
+    """The hint for an unknown key: a known key of the same meaning, the nearest one, or all of them."""
+    plain = name.lower().replace("-", "_")
+    same = [key for key in known if plain in SYNONYMS.get(key, "").split()]
+    if near := same or get_close_matches(plain, known, n=1):
         return f"did you mean '{near[0]}'?"
     return "known here: " + ", ".join(known)
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from aggregator.links import absolute_url
 from aggregator.parse.markdown import CostlyError, render_markdown
-from aggregator.parse.page_links import MARK, drop_marked, read_page_href, unmark_href
+from aggregator.parse.page_links import MARK, drop_empty_links, drop_marked, read_page_href, unmark_href
 from aggregator.parse.texts import plain_text, player_url, unescape
 from aggregator.settings import Layout
 from aggregator.unicode import few_marks, xml_text
@@ -117,8 +117,8 @@ def render_body(text: str, base: str | None, layout: Layout = "plain", *, is_htm
     `text` is the Markdown of the layout, or HTML, or both; only HTML if `is_html`. The marks in it are those of page
     links: a body that is not expanded yet must have none. Relative URLs are resolved against the absolute http(s) URL
     `base` (RFC 3986, 5.2) and removed without it. URLs that are neither http(s) nor page links, or mailto in a link,
-    are removed too. A player of PLAYER_HOSTS becomes a link. Markdown that is too expensive is shown as written, in
-    paragraphs.
+    are removed too, and a link without URL is its text. A player of PLAYER_HOSTS becomes a link. Markdown that is too
+    expensive is shown as written, in paragraphs.
     """
     text = MARK.join(map(xml_text, text.split(MARK)))
     try:
@@ -130,7 +130,7 @@ def render_body(text: str, base: str | None, layout: Layout = "plain", *, is_htm
         shown = few_marks(html.escape(plain_text(text), quote=False))
         return f"<p>{shown}</p>" if shown else ""
     clean = few_marks(xml_text(_sanitise(markup, base if base and len(base) <= MAX_BASE else None)))
-    clean = _NO_MEDIA.sub("", _EMPTY.sub("", clean)).strip()
+    clean = _NO_MEDIA.sub("", _EMPTY.sub("", drop_empty_links(clean))).strip()
     return "" if _BLANK.fullmatch(clean) else clean
 
 

@@ -9,7 +9,7 @@ marks becomes a page link.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Literal, NamedTuple
 from urllib.parse import quote, unquote
@@ -27,6 +27,7 @@ _MARKED_IN_TEXT = re.compile(rf"{MARK}[^{MARK}]*+{MARK}?+")
 # tags as the sanitiser writes them: all attributes in double quotes, which no value has
 _TAG = re.compile(r'<(?P<end>/?)(?P<name>[a-z0-9]++)(?P<attributes>(?: [a-z-]++="[^"]*+")*+)>')
 _TAG_HREF = re.compile(r' href="([^"]*+)"')
+_NO_HREF = re.compile(r'<a(?: (?!href=)[a-z-]++="[^"]*+")*+>')
 _HREF = re.compile(r"page:(hugo|zola|post|link):([A-Za-z0-9_.~/%-]++)(?:#([A-Za-z0-9_.~/%-]*+))?+")
 
 
@@ -99,19 +100,40 @@ def broken_links(path: str, count: int, target: str) -> Problem:
 
 def fill_page_links(body_html: str, urls: Mapping[str, str]) -> str:
     """A stored body with the URLs of pages, by target. A link to any other page is replaced by its text."""
-    parts, done, is_open = [], 0, False
+
+    def fill(tag: re.Match[str]) -> str | None:
+        link = _page_link(tag)
+        if link is None:
+            return tag[0]
+        target, fragment = link
+        return _with_href(tag[0], urls[target], fragment) if target in urls else None
+
+    return _rewrite_links(body_html, fill)
+
+
+def drop_empty_links(body_html: str) -> str:
+    """A body as the sanitiser writes it, with each link without href replaced by its text."""
+    if not _NO_HREF.search(body_html):
+        return body_html
+    return _rewrite_links(body_html, lambda tag: tag[0] if _TAG_HREF.search(tag["attributes"]) else None)
+
+
+def _rewrite_links(body_html: str, rewrite: Callable[[re.Match[str]], str | None]) -> str:
+    """A body with the start of each link as `rewrite` returns it. A link for which it returns None is replaced by its
+    text. A link in a cell of a table can be inside another one."""
+    parts: list[str] = []
+    done, dropped = 0, list[bool]()
     for tag in _TAG.finditer(body_html):
-        link, end = _page_link(tag), tag.end()
-        if link is not None:
-            target, fragment = link
-            is_open = target not in urls
-            filled = "" if is_open else _with_href(tag[0], urls[target], fragment)
-        elif is_open and tag["end"] and tag["name"] == "a":
-            is_open, filled = False, ""
-        else:
+        if tag["name"] != "a":
             continue
-        parts += [body_html[done : tag.start()], filled]
-        done = end
+        if tag["end"]:
+            new = None if dropped and dropped.pop() else tag[0]
+        else:
+            new = rewrite(tag)
+            dropped.append(new is None)
+        if new != tag[0]:
+            parts += [body_html[done : tag.start()], new or ""]
+            done = tag.end()
     return "".join((*parts, body_html[done:]))
 
 

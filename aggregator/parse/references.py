@@ -65,7 +65,8 @@ def find_page(link: PageLink, path: str, root: str) -> Lookup:
     if not keys:
         return NOWHERE
     shared = page_name(keys[0])
-    return Lookup(tuple(key for key in dict.fromkeys(keys) if page_name(key) == shared), names)
+    alike = tuple(key for key in dict.fromkeys(keys) if page_name(key) == shared)
+    return Lookup(alike, tuple(name for name in names if page_name(name) == shared))
 
 
 def page_lookup(target: str, path: str, root: str) -> Lookup:

@@ -343,7 +343,11 @@ def _read_changed(
     root: _Root, changed: dict[str, FileFacts], found: dict[str, ServedFile], previous: Snapshot, room: float
 ) -> list[tuple[ServedFile, Variant]]:
     """Reads files while there is room, the most useful first: those whose last version is in memory because readers
-    asked for it, then feeds, then pages, each from the smallest on. `found` gets what was read."""
+    asked for it, then feeds, then pages, each from the smallest on. `found` gets what was read.
+
+    The versions before have their room until the snapshot is swapped: responses are still made from them. So with full
+    memory nothing is read here, and the first response of a changed file reads it, which takes a tenth of its gzip.
+    """
 
     def use(path: str) -> tuple[bool, bool, int]:
         before = previous.files.get(f"/{path}")

@@ -230,6 +230,12 @@ class FeedsServer(uvicorn.Server):
         self._socket = sock
         self._connections = connections
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port of the socket."""
+        host, port, *_ = self._socket.getsockname()
+        return host, port
+
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves on the socket until `should_exit`."""
         await super().serve(sockets or [self._socket])

@@ -68,6 +68,7 @@ class Service:
     def run(self, servers: Sequence[FeedsServer]) -> bool:
         """Serves and runs cycles until SIGTERM or SIGINT. False if a cycle did not stop in time."""
         watch_threads()
+        self._worker.address = servers[0].address
         self._requests.request(None)
         worker = start_thread("worker", self._worker.run, self._stop.is_set, daemon=False)
         try:

@@ -70,6 +70,7 @@ class Worker:
         self._config, self._store, self.site_id, self._stop = config, store, site_id, stop
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
         self._metrics = metrics
+        self.address = ("", 0)  # the host and port where this service listens, for `health`
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
         self._newest_config = config
@@ -170,7 +171,7 @@ class Worker:
     def _take_lead(self) -> None:
         try:
             open_configured(self._config, self._store)
-            announce_service(self._store)
+            announce_service(self._store, self.address)
         except StoreError:
             self._store.lease.give_back()
             raise

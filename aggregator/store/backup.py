@@ -50,6 +50,8 @@ def restore(url: str, backup: Path) -> Path | None:
     for a file that is no backup.
     """
     path = _require_sqlite(url, "pg_restore --clean --if-exists --dbname={url} {file}", backup)
+    if path.exists() and backup.exists() and backup.samefile(path):
+        raise StoreError(f"{backup} is the store itself (name the file of a backup)")
     _check_backup(backup)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _complete_file(path) as new:

@@ -1,19 +1,34 @@
-"""What other processes ask of the service that holds the lease. Requests are kept in `meta`, which they may write."""
+"""What other processes know and ask of the service that holds the lease. Requests are kept in `meta`, which they may
+write."""
 
 from __future__ import annotations
+
+import json
+import platform
 
 from aggregator.store.database import Store
 from aggregator.store.lease import read_holder, read_token
 from aggregator.store.session import read_meta, write_meta
 
-_SERVICE, _ACCEPT_REMOVALS = "service", "accept_removals"
-"""Both hold the token of a lease, so they end with the service that has it."""
+_SERVICE, _ADDRESS, _ACCEPT_REMOVALS = "service", "service_address", "accept_removals"
+"""All hold the token of a lease, so they end with the service that has it."""
 
 
-def announce_service(store: Store) -> None:
-    """Marks the holder of the lease as a service, which takes requests."""
+def announce_service(store: Store, address: tuple[str, int]) -> None:
+    """Marks the holder of the lease as a service, which takes requests, and listens at this host and port."""
     with store.write() as connection:
         write_meta(connection, _SERVICE, store.lease.token)
+        write_meta(connection, _ADDRESS, json.dumps([store.lease.token, platform.node(), *address]))
+
+
+def read_service_address(store: Store) -> tuple[str, int] | None:
+    """The host and port where the service of this store listens; None if none runs on this machine."""
+    with store.read() as connection:
+        if read_holder(connection) is None:
+            return None
+        token, stored = read_token(connection), read_meta(connection, _ADDRESS)
+    stated, machine, host, port = json.loads(stored) if stored else (None, "", "", 0)
+    return (host, port) if token == stated and machine == platform.node() else None
 
 
 def request_accept_removals(store: Store) -> str | None:

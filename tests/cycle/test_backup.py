@@ -148,6 +148,17 @@ def test_a_file_that_is_no_backup_is_refused_and_the_store_stays(
     assert store_of(newsroom).read_bytes() == before
 
 
+def test_a_store_is_not_restored_onto_itself(newsroom: Shop, tmp_path: Path) -> None:
+    store = store_of(newsroom)
+    link = tmp_path / "link.db"
+    link.symlink_to(store)
+    before = store.read_bytes()
+    for name in (store, link):
+        assert "is the store itself (name the file of a backup)" in do(newsroom, "restore", str(name), code=2)
+    assert [path.name for path in newsroom.data.glob("*.db*") if "before" in path.name] == []
+    assert store.read_bytes() == before
+
+
 def test_a_backup_of_a_newer_program_is_refused_with_the_way_back(newsroom: Shop, tmp_path: Path) -> None:
     backup = tmp_path / "kept.db"
     do(newsroom, "backup", str(backup))

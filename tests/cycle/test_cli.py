@@ -290,7 +290,9 @@ def test_a_command_waits_for_the_lease_and_then_names_its_holder(
         holder.close()
     who = rf"process {os.getpid()} on \S+ \(aggregator.*\)"
     assert (code, out) == (2, "")
-    assert re.fullmatch(rf"(?s)waiting for {who}\n.*error: the store is held by {who}\n", err)
+    assert re.fullmatch(
+        rf"(?s)waiting for {who}\n.*error: the store is held by {who} \(stop it, or leave the work to it\)\n", err
+    )
 
 
 def test_an_interrupt_while_waiting_exits_with_130(shop: Shop) -> None:
@@ -465,7 +467,11 @@ def test_a_feed_that_cannot_be_written_exits_with_1_and_is_in_the_status_until_i
     assert SUMMARY.fullmatch(out)
     assert shop.titles("ai") == shop.titles("about") == ["a.md"]
     assert json.loads(call("build", "--json")[1])["unwritten"] == 1
-    assert "is in the way of about/index.html" in " ".join(call("status")[1].split())
+    shown = call("status")[1]
+    assert "Notes" not in shown
+    wrong = " ".join(shown.partition("Wrong (1)")[2].split())
+    assert wrong.startswith("feeds could not be written in the last cycle")
+    assert "is in the way of about/index.html" in wrong
     page.unlink()
     assert call("build")[0] == 0
     assert "is in the way" not in call("status")[1]

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -23,6 +24,7 @@ from aggregator.serve.direct import is_direct
 from aggregator.service.notify import watchdog_s
 from aggregator.service.requests import CycleRequests
 from aggregator.stages import STAGES
+from aggregator.store.database import open_store
 
 SERIES = {
     "aggregator_build_info": ["version"],
@@ -229,21 +231,26 @@ def health(shop: Shop, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout.strip() or done.stderr.strip()
 
 
+UNREACHABLE = "(start the service, or name where it listens: aggregator health URL)"
+
+
 def test_health_asks_the_service_of_the_config_or_of_a_url(shop: Shop) -> None:
-    port = free_port()
-    shop.configure(serve=f'host = "0.0.0.0"\nport = {port}')
-    assert health(shop) == (
-        1,
-        f"unreachable: no answer from http://127.0.0.1:{port}/healthz: [Errno 111] Connection refused",
-    )
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        shop.configure(serve=f'host = "0.0.0.0"\nport = {port}')
+        refused = f"no answer from http://127.0.0.1:{port}/healthz: [Errno 111] Connection refused {UNREACHABLE}"
+        assert health(shop) == (1, f"unreachable: {refused}")
+    shop.configure(serve='host = "0.0.0.0"\nport = 0')
     service = shop.start("run")
     eventually(lambda: health(shop)[0] == 0)
     code, line = health(shop)
     assert (code, line[:15], line.count("\n")) == (0, "ok: last cycle ", 0)
-    for url in (f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/healthz"):
-        assert health(shop, url)[0] == 0
+    url = service.url.replace("0.0.0.0", "127.0.0.1").rstrip("/")
+    for asked in (url, f"{url}/healthz"):
+        assert health(shop, asked)[0] == 0
     data = json.loads(shop.run("health", "--json").stdout)
-    assert (data["status"], data["url"]) == ("ok", f"http://127.0.0.1:{port}/healthz")
+    assert (data["status"], data["url"]) == ("ok", f"{url}/healthz")
     shop.config.write_text(shop.config.read_text() + "[site\n")
     eventually(lambda: "the config is refused" in health(shop)[1])
     assert health(shop)[0] == 0
@@ -253,16 +260,33 @@ def test_health_asks_the_service_of_the_config_or_of_a_url(shop: Shop) -> None:
     service.end()
 
 
-def test_health_cannot_know_a_port_that_the_system_chooses(shop: Shop) -> None:
-    assert health(shop) == (2, "error: serve.port is 0, so the port is not known (name the URL: aggregator health URL)")
+@pytest.mark.both_databases
+def test_health_asks_a_service_where_it_listens_and_only_while_it_runs(shop: Shop, store_url: str) -> None:
+    shop.configure(serve="port = 1", store=f'url = "{store_url}"')
+    service = shop.start("run", "--port", "0")
+    eventually(lambda: health(shop)[0] == 0)
+    service.end(signal.SIGKILL)  # where it listened stays in the store
+    assert "no answer from http://127.0.0.1:1/healthz" in health(shop)[1]
+    store = open_store(store_url, create=False)
+    store.lease.acquire(0)  # another process has it now
+    try:
+        assert "no answer from http://127.0.0.1:1/healthz" in health(shop)[1]
+    finally:
+        store.lease.release()
+        store.close()
+
+
+def test_health_cannot_know_a_port_that_the_system_chooses_before_the_service_runs(shop: Shop) -> None:
+    hint = "start it, or name the URL: aggregator health URL"
+    assert health(shop) == (2, f"error: serve.port is 0, and no service runs on the store ({hint})")
     assert health(shop, "feeds.example.org")[0] == 2
 
 
 def test_health_is_1_for_a_url_of_another_program(shop: Shop) -> None:
     with running(make_app(None, health=lambda: (True, {}))) as client:
-        assert health(shop, str(client.base_url)) == (
-            1, f"unreachable: no answer from {str(client.base_url).rstrip('/')}/healthz: the answer is not of this program",
-        )  # fmt: skip
+        url = f"{str(client.base_url).rstrip('/')}/healthz"
+        line = f"unreachable: no answer from {url}: the answer is not of this program {UNREACHABLE}"
+        assert health(shop, str(client.base_url)) == (1, line)
 
 
 # the log

@@ -128,7 +128,13 @@ def assert_safe(markup: str) -> None:
         ("<noscript><img src=/a.png></noscript>", '<p><img src="https://example.org/a.png"></p>'),
         ("<object data=x><embed src=y>fallback</object>", "<p>fallback</p>"),
         ("<table><b>a</b><tr><td>b</table>", "a<table><tbody><tr><td>b</td></tr></tbody></table>"),
-        ("[a](javascript:b) c", "<p><a>a</a> c</p>"),
+        ("[a](javascript:b) c", "<p>a c</p>"),
+        ('<a name="x" title="t">b</a> <a href="/c">d</a>', '<p>b <a href="https://example.org/c">d</a></p>'),
+        ("[](javascript:b)", ""),
+        (
+            '<a name="x"><table><tr><td><a href="https://e.example/">b</a></td></tr></table> c</a> d',
+            '<table><tbody><tr><td><a href="https://e.example/">b</a></td></tr></tbody></table> c d',
+        ),
         ("<img alt=x><img src=data:image/png;base64,AA>a", "<p>a</p>"),
         (
             "<video autoplay src=a.mp4></video>",
@@ -165,8 +171,8 @@ def test_a_body_becomes_the_html_that_a_feed_may_show(text: str, expected: str) 
 )
 def test_a_url_is_absolute_or_removed(address: str, with_base: str | None, alone: str | None) -> None:
     for base, expected in ((BASE, with_base), (None, alone)):
-        (tag,) = Page(render_body(f'<div><a href="{address}">x</a></div>', base)).tags[1:]
-        assert tag == ("a", {} if expected is None else {"href": expected})
+        tags = Page(render_body(f'<div><a href="{address}">x</a></div>', base)).tags[1:]
+        assert tags == ([] if expected is None else [("a", {"href": expected})])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +205,7 @@ def test_other_attributes_with_urls_are_absolute_and_mailto_is_for_links_only() 
 
 
 def test_a_base_url_that_is_too_long_is_not_used() -> None:
-    assert render_body("[a](b)", "https://example.org/" + "x" * body.MAX_BASE) == "<p><a>a</a></p>"
+    assert render_body("[a](b)", "https://example.org/" + "x" * body.MAX_BASE) == "<p>a</p>"
 
 
 @pytest.mark.parametrize(
@@ -407,7 +413,7 @@ def test_a_hostile_body_is_rendered_quickly_and_stays_small(text: str) -> None:
 def test_a_body_has_no_long_runs_of_combining_marks_and_no_long_urls() -> None:
     marks = "\u0301" * 40
     assert render_body(f"a{marks}b &#x316;{marks}", None) == f"<p>a{marks[:30]}b \u0316{marks[:29]}</p>"
-    assert render_body(f"[a](https://example.org/{'x' * MAX_URL})", None) == "<p><a>a</a></p>"
+    assert render_body(f"[a](https://example.org/{'x' * MAX_URL})", None) == "<p>a</p>"
 
 
 @pytest.mark.parametrize("quoted", ["> " * 100 + "deep", "[" * 60_000 + "\n\ndeep", "- " * 40 + "deep"])

@@ -25,7 +25,8 @@ from aggregator.config import (
     load_config,
     partial_config,
 )
-from aggregator.config.schema import FIELDS, PRESETS
+from aggregator.config.errors import SYNONYMS
+from aggregator.config.schema import FIELDS, PRESETS, describe
 from aggregator.config.values import BadValueError, read_cron, read_duration, read_size, shortest_gap_minutes
 from aggregator.errors import ConfigError
 from aggregator.model import Document
@@ -436,6 +437,10 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "a"\ntext.any = ["ok", "re:TPU v[0-9"]', "3:19: 'any' contains an invalid expression (missing ]: [0-9): 're:TPU v[0-9' (write it as https://github.com/google/re2/wiki/Syntax says, or without re: to look for words)"),
         # single keys
         ('[site]\ntitel = "x"', "2:1: unknown key: 'titel' (did you mean 'title'?)"),
+        ('[[feed]]\nslug = "a"\nwords = ["GPU"]', "3:1: unknown key: 'words' (did you mean 'text'?)"),
+        ('[[feed]]\nslug = "a"\nMax-Items = 5', "3:1: unknown key: 'Max-Items' (did you mean 'limit'?)"),
+        ('[site]\nurl = "https://example.org"', "2:1: unknown key: 'url' (did you mean 'base_url'?)"),
+        ("[server]\nport = 1", "1:2: unknown key: 'server' (did you mean 'serve'?)"),
         ("[sitee]", "1:2: unknown key: 'sitee' (did you mean 'site'?)"),
         ("[websub]\nxyz = 1", "2:1: unknown key: 'xyz' (known here: hub)"),
         ("[site]\ntitle = 3", "2:9: 'title' is not a text: '3' (write it in quotes)"),
@@ -642,6 +647,15 @@ def test_the_environment_reaches_the_one_source_of_an_array(load: Any) -> None:
 
 def test_other_variables_are_ignored(load: Any) -> None:
     load("", AGGREGATOR_SHARED="/x", AGGREGATOR_="", OTHER_OUTPUT__LIMIT="x", HOME="/")
+
+
+def test_what_people_write_instead_of_a_key_is_no_key_beside_it() -> None:
+    tables = [(), *((name, 0) for name in describe(())["properties"])]
+    known = [set(describe(path).get("properties", {})) for path in tables]
+    assert SYNONYMS.keys() <= set().union(*known)
+    for keys in known:
+        for key in keys & SYNONYMS.keys():
+            assert not keys.intersection(SYNONYMS[key].split()), key
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ PATHS = st.text("ab.-_/ %é#?", max_size=12)
 
 
 @given(st.sampled_from(("hugo", "zola", "post", "link")), PATHS, PATHS, PATHS)
+@example("post", ".", "", "")  # which is no name
 def test_any_reference_has_a_lookup_below_the_records(kind: PageLinkKind, reference: str, path: str, root: str) -> None:
     lookup = find_page(PageLink(kind, reference, ""), path, root)
     assert len({page_name(key) for key in lookup.keys}) <= 1

@@ -119,7 +119,7 @@ def _syntax_error(first_line: int, line: int, column: int, problem: str) -> Fron
     return FrontMatterError(*position, f"front matter is not valid YAML: {what}", hint)
 
 
-def _find_opening(error: yaml.MarkedYAMLError, text: str) -> tuple[yaml.Mark, str] | None:
+def _find_opening(error: yaml.MarkedYAMLError, text: str) -> tuple[yaml.Mark | None, str] | None:
     """For an error because a quote or bracket before it is not closed: where that is, and the problem.
 
     A quote that is not closed ends at the first quote of a later line, and the error is what follows there.
