@@ -27,7 +27,7 @@ from aggregator.cli.stores import candidate_places, reading_store
 from aggregator.config import Config
 from aggregator.documents import ALL
 from aggregator.errors import NotFoundError
-from aggregator.feeds.registry import read_topic_terms, topic_slugs
+from aggregator.feeds.published import read_topic_terms, topic_slugs
 from aggregator.feeds.rules import failing_clauses, read_facts, rule_text
 from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.feeds.window import cutting_clause
