@@ -35,12 +35,11 @@ from aggregator.feeds.active_config import ActiveConfig, is_active
 from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
 from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
+from aggregator.feeds.published import read_topic_terms, summarise_feeds
 from aggregator.feeds.registry import (
     mark_stale_feeds,
     prepare_feeds,
-    read_topic_terms,
     retire_empty,
-    summarise_feeds,
     sync_configured_feeds,
 )
 from aggregator.feeds.urls import activate_config, topic_redirects, urls_before
@@ -77,8 +76,8 @@ from aggregator.store.files import (
 from aggregator.store.lease import read_token
 from aggregator.store.page_links import resolve_links
 from aggregator.store.pings import queue_pings
-from aggregator.store.queries import count_rejected, record_cycle, record_failure, set_source_problem
-from aggregator.store.releases import next_due, release_due
+from aggregator.store.queries import count_rejected, next_due, record_cycle, record_failure, set_source_problem
+from aggregator.store.releases import release_due
 from aggregator.store.removals import (
     MASS_REMOVAL,
     count_known,

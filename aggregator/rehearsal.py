@@ -19,7 +19,7 @@ from typing import Any
 from aggregator.config import Config
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.feeds.active_config import ActiveConfig, read_active
-from aggregator.feeds.registry import feed_rows, read_topic_terms
+from aggregator.feeds.published import feed_rows, read_topic_terms
 from aggregator.feeds.urls import compare_urls, read_urls
 from aggregator.feeds.window import FeedLoader, Window
 from aggregator.model import Entry, FeedMoves, UrlChange

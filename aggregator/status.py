@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aggregator.config import Config
 from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.notices import read_notices
-from aggregator.feeds.registry import summarise_feeds
+from aggregator.feeds.published import summarise_feeds
 from aggregator.feeds.statistics import DAYS, MAX_COUNTED, FeedAge, Statistics, read_statistics
 from aggregator.files import folder_problem
 from aggregator.model import CycleResult
@@ -34,10 +34,10 @@ from aggregator.store.queries import (
     file_problems,
     last_cycle,
     mean_stages,
+    next_due,
     scheduled_entries,
     source_problems,
 )
-from aggregator.store.releases import next_due
 from aggregator.store.session import from_us, read_meta, to_us
 
 if TYPE_CHECKING:

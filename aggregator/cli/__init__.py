@@ -19,9 +19,6 @@ from aggregator import __version__
 from aggregator.cli.printing import INTERRUPTED, UNUSABLE, WRONG, open_streams, print_message
 from aggregator.errors import AggregatorError, ConfigError, StoppedError, crash_report
 
-GC_THRESHOLD = 50_000
-"""New objects between garbage collections. Imports make many objects that stay, and scanning them slows the start."""
-
 COMMANDS = {
     "run": "Run the service: scan, publish and serve feeds.",
     "serve": "Serve an output folder that another process writes.",
@@ -49,7 +46,6 @@ First steps:
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    gc.set_threshold(GC_THRESHOLD)
     atexit.register(gc.freeze)  # skips the collection at exit: the process ends anyway
     open_streams()
     try:

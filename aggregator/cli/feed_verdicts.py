@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aggregator.cli.record_state import RecordState
 from aggregator.documents import ALL
-from aggregator.feeds.registry import read_topic_terms, topic_slugs
+from aggregator.feeds.published import read_topic_terms, topic_slugs
 from aggregator.feeds.rules import failing_clauses, read_facts, rule_text
 from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.feeds.window import cutting_clause

@@ -13,12 +13,12 @@ from heapq import heapify, heappop, heappush
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from aggregator.feeds.published import TopicTerms
 from aggregator.feeds.window import (
     ENTRY_COLUMNS,
     WINDOW_FACTOR,
     FeedLoader,
     Merged,
-    TopicTerms,
     Window,
     json_digest,
     links_facts,

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import Connection, select
 
 from aggregator.feeds.active_config import ActiveConfig
-from aggregator.feeds.registry import topics_without_feed
+from aggregator.feeds.omitted import Omitted
+from aggregator.feeds.published import topics_without_feed
 from aggregator.feeds.urls import lost_url_notices
-from aggregator.feeds.window import Omitted
 from aggregator.parse.page_links import broken_links
 from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source

@@ -10,108 +10,31 @@ given back to the topic when its feed returns.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from aggregator.documents import ALL
 from aggregator.feeds.active import ActiveFeeds, ActiveRules
 from aggregator.feeds.membership import meet_topics, new_feed, try_entries
+from aggregator.feeds.published import OF_TOPIC, read_old_slugs, topic_titles, waiting_topics
 from aggregator.feeds.rules import FeedRules, rule_text
-from aggregator.feeds.window import TopicTerms, describe, json_digest
+from aggregator.feeds.window import json_digest
 from aggregator.ids import IdMint
-from aggregator.model import FeedSummary
 from aggregator.settings import FeedPolicy, FeedSpec, Rule
 from aggregator.slugs import topic_slug
 from aggregator.store.entries import published_entry, shown_update, update_entries
 from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, archive_page, entry, feed, feed_entry, old_slug
-from aggregator.store.session import Writer, from_us, read_meta, span_us, upsert, write_meta
+from aggregator.store.session import Writer, read_meta, span_us, upsert, write_meta
 from aggregator.topics import TopicTables
 
 BATCH = 1000
 """How many entries are evaluated in one transaction."""
 REEVALUATING = ""
 """The value of `feed.rule` during a re-evaluation: neither the old nor the new rule holds."""
-OF_TOPIC = (feed.c.topic.is_not(None), feed.c.slug.is_not(None), feed.c.rule.is_(None))
-"""Feeds of topics, except those that a configured feed replaces."""
-
 # keys of `meta`
 _SETTINGS, _TABLES, _PINS = "shape", "topic_links", "topic_names"
-
-
-# what exists now
-
-
-def published_feeds(policy: FeedPolicy, *columns: Any) -> Select[Any]:
-    """The published feeds: `all`, configured feeds and, with `topics.auto`, feeds of topics."""
-    return _published_feeds(policy.auto, columns)
-
-
-@lru_cache(maxsize=32)  # SQLAlchemy takes longer to build a statement than SQLite takes to run it
-def _published_feeds(auto: bool, columns: tuple[Any, ...]) -> Select[Any]:
-    kinds: list[ColumnElement[bool]] = [feed.c.id == ALL_FEED, feed.c.rule.is_not(None)]
-    if auto:
-        kinds.append(feed.c.topic.is_not(None))
-    return select(*columns).where(feed.c.slug.is_not(None), or_(*kinds)).order_by(feed.c.slug)
-
-
-def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
-    """The rows of the published feeds, by slug."""
-    return {row.slug: row for row in connection.execute(published_feeds(policy, feed))}
-
-
-def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
-    """The list of published feeds: `all`, then the others by title."""
-    columns = (feed.c.id, feed.c.slug, feed.c.topic, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
-    rows = connection.execute(published_feeds(policy, *columns)).all()
-    slugs = {row.topic: row.slug for row in rows if row.topic is not None}
-    return tuple(
-        FeedSummary(
-            row.slug,
-            row.title,
-            describe(row, policy, row.title, site_title),
-            row.size,
-            None if row.newest_at is None else from_us(row.newest_at),
-            from_us(row.updated_at),
-            slugs.get(policy.tables.parents.get(row.topic, ""), ""),
-        )
-        for row in sorted(rows, key=lambda row: (row.id != ALL_FEED, row.title.casefold(), row.slug))
-    )
-
-
-def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
-    """The slug of every topic whose feed is published, by topic key."""
-    rows = connection.execute(published_feeds(policy, feed.c.topic, feed.c.slug).where(feed.c.topic.is_not(None)))
-    return {row.topic: row.slug for row in rows}
-
-
-def read_topic_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
-    """The category terms of topics; the same object while they are the same, because caches of entries look for it."""
-    slugs, pins = topic_slugs(connection, policy), policy.tables.slugs
-    return _topic_terms(tuple(slugs.items()), frozenset(policy.specs), tuple(pins.items()))
-
-
-@lru_cache(maxsize=4)
-def _topic_terms(
-    slugs: tuple[tuple[str, str], ...], configured: frozenset[str], pins: tuple[tuple[str, str], ...]
-) -> TopicTerms:
-    return TopicTerms(dict(slugs), configured, dict(pins))
-
-
-def topics_without_feed(connection: Connection, policy: FeedPolicy) -> list[str]:
-    """The titles of topics that have enough entries and no feed, because `max_feeds` is reached."""
-    return _topic_titles(_waiting_topics(connection, policy), policy) if policy.auto else []
-
-
-def pinnable_slugs(connection: Connection, policy: FeedPolicy) -> list[tuple[str, str]]:
-    """The name and the slug of every topic whose feed is published, by slug, without aliases."""
-    if not policy.auto:
-        return []
-    columns = (feed.c.topic, feed.c.slug, feed.c.topic_name)
-    rows = connection.execute(select(*columns).where(*OF_TOPIC).order_by(feed.c.slug))
-    return [(row.topic_name, row.slug) for row in rows if row.topic not in policy.tables.alias]
 
 
 # after a change of the config
@@ -420,11 +343,11 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> list[str]:
     """
     policy, pins = feeds.policy, feeds.tables.slugs
     with writer.read() as connection:
-        waiting = _waiting_topics(connection, policy)
+        waiting = waiting_topics(connection, policy)
         number = connection.scalar(select(func.count()).select_from(feed).where(*OF_TOPIC)) if waiting else 0
     room = max(policy.max_feeds - (number or 0), 0)
     waiting.sort(key=lambda row: row.topic not in pins)
-    rows, without_feed = waiting[:room], _topic_titles(waiting[room:], policy)
+    rows, without_feed = waiting[:room], topic_titles(waiting[room:], policy)
     if not rows:
         return without_feed
     with writer.write() as connection:
@@ -459,22 +382,6 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> list[str]:
     return without_feed
 
 
-def _topic_titles(rows: Collection[AnyRow], policy: FeedPolicy) -> list[str]:
-    return [policy.tables.titles.get(row.topic) or row.topic_name for row in rows]
-
-
-def _waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
-    """Topics that have enough entries and no feed, by name.
-
-    A topic whose slug a configured feed has gets no feed of its own, unless it is pinned.
-    """
-    pins = policy.tables.slugs
-    enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
-    columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid)
-    rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
-    return [row for row in rows if row.topic in pins or topic_slug(row.topic) not in policy.specs]
-
-
 def _free_slugs(connection: Connection, writer: Writer, wanted: Collection[str]) -> None:
     """Takes the wanted slugs from removed feeds."""
     removed = (feed.c.topic.is_(None), feed.c.id != ALL_FEED, feed.c.rule.is_(None), feed.c.slug.in_(wanted))
@@ -501,35 +408,6 @@ def _mint_feed_id(mint: IdMint, slug: str, used: set[str]) -> str:
         uid = mint.feed_id(f"{slug}~{take}")
     used.add(uid)
     return uid
-
-
-class OldSlugs(NamedTuple):
-    """The slugs that topics had before."""
-
-    topics: Mapping[str, str]  # the topic of each slug
-    slugs: Mapping[str, list[str]]  # the slugs of each topic, the latest first
-
-    def choose(self, topic: str, taken: Collection[str], alias: Mapping[str, str]) -> str:
-        """The slug for a topic: the last that it had and that is free, else one made from its name."""
-        for slug in self.slugs.get(topic, ()):
-            if slug not in taken:
-                return slug
-        others = {slug for slug, owner in self.topics.items() if alias.get(owner, owner) != topic}
-        return topic_slug(topic, {*taken, *others} if others else taken)
-
-
-def read_old_slugs(connection: Connection) -> OldSlugs:
-    """The slugs that topics had before."""
-    rows = connection.execute(
-        select(old_slug.c.slug, feed.c.topic)
-        .join(feed, feed.c.id == old_slug.c.feed_id)
-        .order_by(old_slug.c.since.desc(), old_slug.c.slug)
-    )
-    topics: dict[str, str] = {row.slug: row.topic for row in rows}
-    slugs: dict[str, list[str]] = {}
-    for slug, topic in topics.items():
-        slugs.setdefault(topic, []).append(slug)
-    return OldSlugs(topics, slugs)
 
 
 def _keep_old_slugs(connection: Connection, writer: Writer, rows: Collection[AnyRow]) -> None:

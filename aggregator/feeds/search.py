@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from aggregator.feeds.phrases import EXPRESSION, contains_phrase, expression_error, parse_phrase
-from aggregator.feeds.registry import read_topic_terms
+from aggregator.feeds.published import read_topic_terms
 from aggregator.feeds.window import ENTRY_COLUMNS, FeedLoader
 from aggregator.model import Entry
 from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry, feed_entry

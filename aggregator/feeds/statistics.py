@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_column, select
 
-from aggregator.feeds.registry import published_feeds
+from aggregator.feeds.published import published_feeds
 from aggregator.settings import FeedPolicy
 from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, feed, feed_entry
 from aggregator.store.session import from_us, span_us, to_us

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from aggregator.documents import PAGE
 from aggregator.feeds.active_config import ActiveConfig, is_active, read_active, store_active
-from aggregator.feeds.registry import published_feeds, read_old_slugs
+from aggregator.feeds.published import published_feeds, read_old_slugs
 from aggregator.model import UrlChange
 from aggregator.settings import FILE_NAMES, FeedPolicy, FeedSpec, OutputOptions
 from aggregator.slugs import topic_slug

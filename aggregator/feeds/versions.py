@@ -19,8 +19,9 @@ from aggregator.feeds.archives import (
     new_pages,
     refresh_pages,
 )
-from aggregator.feeds.registry import give_slugs, published_feeds, read_topic_terms, summarise_feeds
-from aggregator.feeds.window import FeedLoader, TopicTerms, Window, json_digest, links_facts, merged_facts
+from aggregator.feeds.published import TopicTerms, published_feeds, read_topic_terms, summarise_feeds
+from aggregator.feeds.registry import give_slugs
+from aggregator.feeds.window import FeedLoader, Window, json_digest, links_facts, merged_facts
 from aggregator.model import Entry, Feed, FeedSummary
 from aggregator.settings import FeedPolicy
 from aggregator.store.events import WITHDRAWN

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, bindparam, or_, select
 
 from aggregator.errors import RenderError
 from aggregator.feeds.duplicates import read_others
+from aggregator.feeds.omitted import NOTHING_OMITTED, Omitted
+from aggregator.feeds.published import TopicTerms, describe
 from aggregator.feeds.rules import fold
 from aggregator.model import (
     ALL_FIT,
@@ -23,13 +25,12 @@ from aggregator.model import (
     Feed,
     Fitting,
     Related,
-    Topic,
     Withdrawal,
     read_content,
 )
 from aggregator.parse.page_links import fill_page_links, has_page_links
 from aggregator.settings import FeedPolicy, FeedSpec, OutputOptions, Site
-from aggregator.slugs import topic_key, topic_slug
+from aggregator.slugs import topic_key
 from aggregator.store.adopted import format_ids_of
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.page_links import read_urls
@@ -104,29 +105,6 @@ NamedTopics = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Omitted:
-    """The keys of entries of a window that `output.max_bytes` keeps out of the documents, in whole or in part."""
-
-    entries: frozenset[int] = frozenset()  # not shown
-    too_large: frozenset[int] = frozenset()  # of these, larger than a whole document
-    shortened: frozenset[int] = frozenset()  # shown by their summary, because their full text is too large
-
-    def to_json(self) -> str | None:
-        """The value of `feed.left_out`; None if nothing is omitted."""
-        if self == NOTHING_OMITTED:
-            return None
-        return json.dumps([sorted(self.entries), sorted(self.too_large), sorted(self.shortened)])
-
-    @classmethod
-    def from_json(cls, stored: str | None) -> Omitted:
-        """The inverse of `to_json`."""
-        return NOTHING_OMITTED if stored is None else cls(*map(frozenset, json.loads(stored)))
-
-
-NOTHING_OMITTED = Omitted()
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
     """A feed at one moment."""
 
@@ -146,31 +124,6 @@ class Window:
     def newest_at(self) -> int | None:
         """The published date of its first entry, in µs."""
         return self.rows[0].published_at if self.rows else None
-
-
-class TopicTerms:
-    """The category terms of topics: the slug of the topic's feed, else its pin, else an unused slug."""
-
-    def __init__(self, slugs: Mapping[str, str], configured: frozenset[str], pins: Mapping[str, str]) -> None:
-        self.published = frozenset(slugs.values()) | configured
-        self._terms, self._configured = {**pins, **slugs}, configured
-        self._taken = self.published.union(pins.values())
-        self._topics: dict[tuple[str, str], Topic] = {}
-
-    def term(self, key: str) -> str:
-        """The term of the topic with this key. A configured feed with the slug of the topic replaces its feed."""
-        if key not in self._terms:
-            plain = topic_slug(key, ())
-            self._terms[key] = plain if plain in self._configured else topic_slug(key, self._taken)
-        return self._terms[key]
-
-    def topic(self, named: tuple[str, str]) -> Topic:
-        """The topic of a (key, shown name)."""
-        topic = self._topics.get(named)
-        if topic is None:
-            key, name = named
-            topic = self._topics[named] = Topic(self.term(key), name)
-        return topic
 
 
 class FeedLoader:
@@ -431,14 +384,6 @@ class FeedLoader:
         while len(self._contents) > MAX_CACHED:
             self._contents.popitem(last=False)
         return contents
-
-
-def describe(row: AnyRow, policy: FeedPolicy, title: str, site_title: str) -> str:
-    """The description of the feed of `row`, which has this title."""
-    spec = policy.specs.get(row.slug)
-    if configured := (spec.description if spec else "") or policy.tables.descriptions.get(row.topic, ""):
-        return configured
-    return f"Everything from {site_title}" if row.id == ALL_FEED else f"{title} from {site_title}"
 
 
 def merged_facts(merged: Merged, row: AnyRow) -> list[list[str]]:

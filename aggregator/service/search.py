@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode
 from aggregator.config import Config
 from aggregator.documents import ALL, PAGE
 from aggregator.errors import StoreError
-from aggregator.feeds.registry import topic_slugs
+from aggregator.feeds.published import topic_slugs
 from aggregator.feeds.search import LIMIT, Found, QueryError, parse_query, search
 from aggregator.feeds.window import FeedLoader
 from aggregator.ids import IdMint

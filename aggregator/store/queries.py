@@ -167,6 +167,22 @@ def scheduled_entries(connection: Connection, *, limit: int = MAX_SCHEDULED) -> 
     return [ScheduledEntry(row.source, row.path, read_content(row.content).title, row.dated_at) for row in rows]
 
 
+def next_due(connection: Connection, now: int) -> int | None:
+    """When the next entry is due, expires or becomes too old for a feed, in µs."""
+    times = (
+        connection.scalar(
+            select(func.min(entry.c.dated_at)).where(entry.c.state == EntryState.SCHEDULED, entry.c.dated_at > now)
+        ),
+        connection.scalar(
+            select(func.min(entry.c.expires_at)).where(
+                entry.c.state == EntryState.PUBLISHED, entry.c.expires_at.is_not(None), entry.c.expires_at > now
+            )
+        ),
+        connection.scalar(select(func.min(feed.c.stale_at)).where(feed.c.stale_at > now)),
+    )
+    return min((at for at in times if at is not None), default=None)
+
+
 def set_source_problem(writer: Writer, source: Source, problem: str | None) -> None:
     """Stores why a source could not be scanned, or that it could."""
     mine = source_table.c.name == source.name

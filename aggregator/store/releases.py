@@ -16,7 +16,7 @@ from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import published_entry, shown_update, update_entries
 from aggregator.store.events import add_releases
 from aggregator.store.page_links import mark_links
-from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, entry, feed
+from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, entry
 from aggregator.store.schema import source as source_table
 from aggregator.store.session import Writer, span_us
 
@@ -121,19 +121,3 @@ def _release_time(row: AnyRow, now: int, late_us: int, undated: Iterator[int] | 
     if undated is not None or row.dated_at < now - late_us:
         return int(row.dated_at)
     return max(int(row.dated_at), now)
-
-
-def next_due(connection: Connection, now: int) -> int | None:
-    """When the next entry is due, expires or becomes too old for a feed, in µs."""
-    times = (
-        connection.scalar(
-            select(func.min(entry.c.dated_at)).where(entry.c.state == EntryState.SCHEDULED, entry.c.dated_at > now)
-        ),
-        connection.scalar(
-            select(func.min(entry.c.expires_at)).where(
-                entry.c.state == EntryState.PUBLISHED, entry.c.expires_at.is_not(None), entry.c.expires_at > now
-            )
-        ),
-        connection.scalar(select(func.min(feed.c.stale_at)).where(feed.c.stale_at > now)),
-    )
-    return min((at for at in times if at is not None), default=None)

@@ -15,9 +15,9 @@ from sqlalchemy import select
 from aggregator import pipeline
 from aggregator.errors import StoppedError
 from aggregator.feeds import registry
+from aggregator.feeds.published import TopicTerms
 from aggregator.feeds.registry import sync_configured_feeds
 from aggregator.feeds.versions import Refreshed
-from aggregator.feeds.window import TopicTerms
 from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
 from aggregator.slugs import topic_slug

@@ -13,7 +13,8 @@ from sqlalchemy import select
 from aggregator.config.topics import toml_text
 from aggregator.errors import StoppedError
 from aggregator.feeds import registry
-from aggregator.feeds.registry import pinnable_slugs, sync_configured_feeds
+from aggregator.feeds.published import pinnable_slugs
+from aggregator.feeds.registry import sync_configured_feeds
 from aggregator.ids import IdMint
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import entry, feed, feed_entry

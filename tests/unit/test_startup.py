@@ -23,6 +23,7 @@ SERVICE = {
 }
 READING = {"yaml", "frontmatter", "markdown_it", "nh3", "aggregator.parse.record"}
 RENDERING = {"feedgen", "lxml", "jinja2", "markupsafe", "aggregator.render"}
+WRITING = {"aggregator.feeds.membership", "aggregator.feeds.window", "aggregator.store.entries", "aggregator.pipeline"}
 SELDOM = {"alembic", "sqlalchemy.orm", "rich", "re2", "multiprocessing"}
 
 
@@ -59,9 +60,9 @@ def test_a_check_opens_no_store(shop: Shop) -> None:
     )
 
 
-def test_status_and_feeds_import_neither_parsers_nor_renderers(shop: Shop) -> None:
+def test_status_and_feeds_import_neither_parsers_nor_renderers_nor_what_writes(shop: Shop) -> None:
     shop.run("build")
-    unneeded = READING | RENDERING | SERVICE | POSTGRESQL | SELDOM - {"rich"}
+    unneeded = READING | RENDERING | SERVICE | POSTGRESQL | WRITING | SELDOM - {"rich"}
     assert imported_by(shop, "status") & unneeded == set()
     assert imported_by(shop, "feeds") & unneeded == set()
 
