@@ -8,6 +8,7 @@ if it is killed. A process is started when there is work for it.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import math
 import os
 import pickle
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 Result = TypeVar("Result")
-# children get the import path of this process; -P excludes the working folder
-_COMMAND = ("-P", "-c", "import sys; sys.path[:] = sys.argv[1:]; from aggregator.processes import serve; serve()")
+# children get the import path of this process, and collect garbage as seldom as it; -P excludes the working folder
+_PROGRAM = "gc.set_threshold(int(sys.argv[1])); sys.path[:] = sys.argv[2:]; from aggregator.processes import serve"
+_COMMAND = ("-P", "-c", f"import gc, sys; {_PROGRAM}; serve()")
 _LENGTH_BYTES = 8
 POLL_S = 0.1
 """Time between two checks for a stop while a child works."""
@@ -175,7 +177,7 @@ class Worker:
         if self._process is not None and self._process.poll() is not None:  # killed by the system or a user
             self._end(self._process)
         if self._process is None:
-            command = (sys.executable, *_COMMAND, *sys.path)
+            command = (sys.executable, *_COMMAND, str(gc.get_threshold()[0]), *sys.path)
             with _signals_blocked():
                 self._process = subprocess.Popen(  # noqa: S603 - a fixed command
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aggregator.parse.front_matter.values import Scalar, Value
-from aggregator.parse.glob import Glob, GlobError
 from aggregator.parse.keys import CASCADE, FieldKeys
 from aggregator.parse.page_path import language_key
 from aggregator.settings import Source
+
+if TYPE_CHECKING:
+    from aggregator.parse.glob import Glob
 
 MAX_RULES = 100
 """Maps in one cascade."""
@@ -186,6 +188,8 @@ def _is_met(target: Mapping[str, Any], source: Source, own_language: str, langua
 
 
 def _read_glob(pattern: str) -> Glob:
+    from aggregator.parse.glob import Glob, GlobError  # few records have a cascade
+
     try:
         return Glob(pattern)
     except GlobError:

@@ -108,3 +108,8 @@ def _format_part(moment: datetime, flag: str, letter: str) -> str:
     if flag == "-":
         return text.lstrip("0 ") or "0"
     return f"{text[:3]}:{text[3:]}" if flag == ":" else text.upper() if flag == "^" else text
+
+
+def in_zone(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
+    """A time without a zone, read in this zone; None for None."""
+    return moment.replace(tzinfo=zone).astimezone(UTC) if moment else None

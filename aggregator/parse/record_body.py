@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from aggregator.parse.excerpt import excerpt_text
-from aggregator.parse.page_path import site_url
-from aggregator.parse.shortcodes import expand_shortcodes
 from aggregator.parse.template import Expanded, TemplateProblem
 from aggregator.problems import Problem
 from aggregator.settings import Source
@@ -30,9 +27,8 @@ class RecordBody:
         self.text = xml_text(self._indentation(body) + body if source.layout != "plain" else body)
 
     def excerpt(self, separator: str | None, known: Mapping[str, object]) -> str:
-        """The plain text of its start, as its site generator cuts it; empty in the layout `plain`."""
-        if self._source.layout == "plain":
-            return ""
+        """The plain text of its start, as its site generator cuts it."""
+        from aggregator.parse.excerpt import excerpt_text  # plain records need none
 
         def expand(text: str) -> str:
             expanded = self._expand(text, known)
@@ -69,9 +65,12 @@ class RecordBody:
         if not self._has_templates:
             return Expanded(text, ())
         if self._source.layout == "hugo":
+            from aggregator.parse.shortcodes import expand_shortcodes
+
             return expand_shortcodes(text, known)
         if self._source.layout == "jekyll" and ("{{" in text or "{%" in text):
             from aggregator.parse.liquid import expand_liquid  # most bodies have no Liquid
+            from aggregator.parse.page_path import site_url
 
             site = site_url(self._source.link_template or "", self._source.site_url) or None
             return expand_liquid(text, known, site, is_part=len(text) < len(self.text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from aggregator.documents import archive_path
 from aggregator.model import ALL_FIT, Entry, Feed, Fitting
 from aggregator.render.assembly import Frame, count_fitting
 from aggregator.render.content import Scope
@@ -13,24 +14,32 @@ from aggregator.render.frames import LAST_PAGE, feed_frames, heading_of, longest
 from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import Format, OutputOptions, Site
 
+MARKUP_BYTES = 200
+"""No link to an archive page has more bytes beside its URL, in any format."""
+ESCAPED_BYTES = 6
+"""Most bytes of a character of a URL in a document."""
+
 
 def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
     """The entries of the feed that fit into every format. An entry that is too large leaves room for smaller ones.
 
     Raises RenderError.
     """
-    # with the longest possible link to the archive: what fits must not depend on the number of its pages
-    site, heading = xml_safe(site), replace(heading_of(feed), pages=LAST_PAGE)
+    site, heading = xml_safe(site), heading_of(feed)
     frames, scope = feed_frames(heading, site, options), scope_of(heading, site)
-    whole = [frame.room(options.max_bytes) + len(frame.separator) for frame in frames]
     columns = render_columns(feed.entries, scope, options.formats)
     totals = [
         sum(map(len, column)) + len(frame.separator) * len(column)
         for column, frame in zip(columns, frames, strict=True)
     ]
-    if _have_room(totals, whole):  # the usual case
+    url = f"{site.base_url}{archive_path(feed.slug, LAST_PAGE)}"
+    if _have_room(totals, _rooms(frames, options.max_bytes - MARKUP_BYTES - ESCAPED_BYTES * len(url))):
+        return ALL_FIT  # the usual case, with the frames that the documents have
+    # with the longest possible link to the archive: what fits must not depend on the number of its pages
+    frames = feed_frames(replace(heading, pages=LAST_PAGE), site, options)
+    left = whole = _rooms(frames, options.max_bytes)
+    if _have_room(totals, whole):
         return ALL_FIT
-    left = whole
     left_out, too_large, shortened = set(), set(), set()
     for place, entry in enumerate(feed.entries):
         sizes = _sizes(entry, scope, options.formats, frames)
@@ -81,6 +90,11 @@ def _sizes(entry: Entry, scope: Scope, forms: tuple[Format, ...], frames: Sequen
     """The bytes of the entry with a separator, in each format."""
     row = render_row(entry, scope, forms)
     return [len(row[form]) + len(frame.separator) for form, frame in zip(forms, frames, strict=True)]
+
+
+def _rooms(frames: Sequence[Frame], max_bytes: int) -> list[int]:
+    """How many bytes the entries may take in each frame, with a separator behind each."""
+    return [frame.room(max_bytes) + len(frame.separator) for frame in frames]
 
 
 def _have_room(sizes: Sequence[int], rooms: Sequence[int]) -> bool:

@@ -326,12 +326,12 @@ def _bring_up(engine: Engine) -> None:
 
 def _make_tables(connection: Connection) -> None:
     """All that the migrations make, in a tenth of the time, which is mostly Alembic's import."""
-    from aggregator.store.indexes import INDEXES
+    from aggregator.store.indexes import indexes_of
     from aggregator.store.views import create_views
 
     for table in metadata.sorted_tables:
         connection.execute(CreateTable(table))
-    for index in INDEXES:
+    for index in indexes_of(connection.dialect.name):
         connection.execute(CreateIndex(index))
     key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
     connection.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))

@@ -1,27 +1,35 @@
-"""The indexes of the tables. Only new stores, migrations and tests import them: no statement names an index, and making
-one imports both dialects of SQLAlchemy."""
+"""The indexes of the tables. Only new stores, migrations and tests import them: no statement names an index."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Index, text
 
 from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata, page_link, websub_ping
 
-__all__ = ["INDEXES", "metadata"]
+__all__ = ["indexes_of", "metadata"]
+
+_INDEXES: list[tuple[Index, str]] = []
+"""Each with the condition of a partial one, in the order of their making: of two that suit a query equally, SQLite
+takes the one that was made last."""
 
 
-INDEXES: list[Index] = []
-"""In the order of their making: of two that suit a query equally, SQLite takes the one that was made last."""
+def indexes_of(dialect: str) -> Sequence[Index]:
+    """The indexes for a database of this dialect. Conditions are given to this dialect alone, because SQLAlchemy
+    imports the dialects that they name."""
+    for index, where in _INDEXES:
+        if where:
+            index.dialect_kwargs[f"{dialect}_where"] = text(where)
+    return [index for index, _ in _INDEXES]
 
 
-def _index(name: str, *columns: ColumnElement[object], **options: Any) -> None:
-    INDEXES.append(Index(name, *columns, **options))
+def _index(name: str, *columns: ColumnElement[object]) -> None:
+    _INDEXES.append((Index(name, *columns), ""))
 
 
 def _partial_index(name: str, where: str, *columns: ColumnElement[object]) -> None:
-    _index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+    _INDEXES.append((Index(name, *columns), where))
 
 
 _index("file_entry", file.c.entry_id)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from aggregator.store.indexes import metadata
+from aggregator.store.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
