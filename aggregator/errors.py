@@ -11,6 +11,9 @@ AggregatorError
 │   └── LeaseLostError      another process took over the lease; the cycle must stop
 ├── NotFoundError           no record or feed has this name (exit 2)
 ├── PublishError            the output folder cannot be written
+├── BucketError             object storage cannot be used, or refuses
+│   ├── BucketAwayError     no answer, or one that may pass; retry later
+│   └── ObjectChangedError  an object is not as a condition says
 ├── RenderError             a feed cannot be rendered
 ├── ShortageError           the system is out of files or memory; retry later
 └── StoppedError            a cycle was stopped on request
@@ -80,6 +83,18 @@ class NotFoundError(AggregatorError):
 
 class PublishError(AggregatorError):
     """The output folder cannot be written."""
+
+
+class BucketError(AggregatorError):
+    """Object storage cannot be used, or refuses a request; the message says what to do."""
+
+
+class BucketAwayError(BucketError):
+    """Object storage does not answer, or not as it should. A later request may succeed."""
+
+
+class ObjectChangedError(BucketError):
+    """An object is not as the condition of a request says: another process wrote it."""
 
 
 class RenderError(AggregatorError):

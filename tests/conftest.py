@@ -42,7 +42,8 @@ url = "{url}"
 workers = 0
 """
 
-pytest.register_assert_rewrite("simulation.invariants")
+pytest.register_assert_rewrite("simulation.invariants", "object_storage")
+pytest_plugins = ["object_storage"]
 
 # how fast examples come depends on what else the machine does
 hypothesis.settings.register_profile(

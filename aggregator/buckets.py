@@ -1,0 +1,301 @@
+"""Object storage (S3): buckets by URL, and what errors of the library mean. The only home of botocore.
+
+    s3://bucket/prefix -> BucketUrl -> open_bucket -> Bucket: page, get, head, put, delete
+
+Paths of objects are relative to the prefix of the URL, as the server spells them. The endpoint, the keys and the region
+come from the usual AWS_… variables, profiles or roles.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError
+from aggregator.links import is_loopback
+
+SCHEME = "s3://"
+MAX_CONNECTIONS = 32
+"""Requests at a time with one bucket; more of them wait."""
+_PLAIN = ("1", "true", "yes")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_CONNECT_S = 5.0
+_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_RIGHTS = "its keys need s3:ListBucket, s3:GetObject and, for an output, s3:PutObject and s3:DeleteObject"
+_REGION = "set AWS_REGION to the region of the bucket"
+_MEANINGS = {
+    "NoSuchBucket": ("there is no such bucket", "make it, or correct its name"),
+    "AccessDenied": ("access is refused", _RIGHTS),
+    "403": ("access is refused", _RIGHTS),
+    "InvalidAccessKeyId": ("the access key is not known there", _KEYS),
+    "SignatureDoesNotMatch": ("the secret key is refused", _KEYS),
+    "ExpiredToken": ("the session token has expired", "renew AWS_SESSION_TOKEN"),
+    "InvalidToken": ("the session token is refused", "renew AWS_SESSION_TOKEN"),
+    "RequestTimeTooSkewed": ("the clocks differ", "set the clock of this machine"),
+    "PermanentRedirect": ("the bucket is in another region", _REGION),
+    "301": ("the bucket is in another region", _REGION),
+    "AuthorizationHeaderMalformed": ("the bucket is in another region", _REGION),
+    "IllegalLocationConstraintException": ("the bucket is in another region", _REGION),
+    "KeyTooLongError": ("its name is too long for an object", "choose a shorter prefix or slug"),
+    "QuotaExceeded": ("it is full", "make room or raise the quota"),
+    "XMinioStorageFull": ("it is full", "make room"),
+    "507": ("it is full", "make room"),
+    "SlowDown": ("it answers that there are too many requests", "nothing to do; later requests succeed"),
+    "NotImplemented": ("it does not support the request", "use a server that supports conditional writes"),
+}
+"""S3 error codes, or HTTP statuses where the server gives no code -> what they mean, and a hint."""
+_MISSING = ("NoSuchKey", "NotFound", "404")
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_UNCHANGED = ("NotModified", "304")
+_MAY_PASS = ("SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "TooManyRequests", "QuotaExceeded")
+"""Codes with a status below 500 that later requests may not get."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketUrl:
+    """A bucket, and the prefix below which our objects are: "" or such as `feeds/`."""
+
+    name: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.name}/{self.prefix}".rstrip("/")
+
+
+class ObjectFacts(NamedTuple):
+    """What a listing says of an object."""
+
+    path: str
+    size: int
+    # With its quotes, as the server writes it.
+    etag: str
+    modified: datetime
+
+
+class Page(NamedTuple):
+    """A part of a listing, in order of the UTF-8 bytes of the paths."""
+
+    objects: tuple[ObjectFacts, ...]
+    # What comes up to the delimiter, once each.
+    folders: tuple[str, ...]
+    is_last: bool
+
+
+class StoredObject(NamedTuple):
+    """The content of an object."""
+
+    body: bytes
+    etag: str
+    modified: datetime
+
+
+def is_bucket_url(text: str) -> bool:
+    """Whether a path of the config means a bucket."""
+    return text.startswith(SCHEME)
+
+
+def parse_bucket_url(text: str) -> BucketUrl:
+    """The bucket and the prefix. Raises ValueError with what is wrong, and a hint."""
+    name, _, prefix = text.removeprefix(SCHEME).partition("/")
+    parts = prefix.rstrip("/").split("/") if prefix.rstrip("/") else []
+    if not is_bucket_url(text) or not _NAME.fullmatch(name):
+        raise ValueError("does not name a bucket", "write it as s3://bucket/prefix")
+    if any(part in ("", ".", "..") or part[0] == "." or re.search(r"[\x00-\x1f\x7f?#\\]", part) for part in parts):
+        raise ValueError("has a prefix that is not a path", "write names joined by single slashes, without a dot first")
+    return BucketUrl(name, "".join(f"{part}/" for part in parts))
+
+
+def open_bucket(url: BucketUrl, *, timeout_s: float = 20.0, attempts: int = 4) -> Bucket:
+    """The bucket, without a request yet. A request waits at most `timeout_s` for each answer, and is made up to
+    `attempts` times. Raises BucketError.
+
+    Threads may share a bucket. A child process must open its own.
+    """
+    try:
+        import botocore.exceptions
+        import botocore.session
+        from botocore.config import Config
+    except ImportError:
+        raise BucketError(f"{url} needs a library that is not installed: pip install 'aggregator[s3]'") from None
+    endpoint = _endpoint(url)
+    config = Config(
+        connect_timeout=min(_CONNECT_S, timeout_s),
+        read_timeout=timeout_s,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=MAX_CONNECTIONS,
+        # other servers than Amazon's do not know the checksums that the library would add
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        user_agent_appid="aggregator",
+    )
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    session = botocore.session.Session()
+    try:
+        region = region or session.get_config_variable("region") or "us-east-1"
+        client = session.create_client("s3", region_name=region, endpoint_url=endpoint, config=config)
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise BucketError(f"{url} cannot be opened: {_one_line(error)} (check the AWS_… variables)") from error
+    return Bucket(url, client)
+
+
+def _endpoint(url: BucketUrl) -> str | None:
+    """The endpoint that a variable names. Without encryption only on this machine, or where AWS_ALLOW_HTTP says so."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return None
+    try:
+        parts = urlsplit(endpoint)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in ("http", "https"):
+        raise BucketError(f"{url} cannot be opened: AWS_ENDPOINT_URL is not a URL: {endpoint!r} (write http(s)://host)")
+    allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in _PLAIN
+    if parts.scheme == "http" and not (is_loopback(host) or allowed):
+        raise BucketError(
+            f"{url} cannot be opened: AWS_ENDPOINT_URL would send everything without encryption: {endpoint!r}"
+            " (write https://, or set AWS_ALLOW_HTTP=true in a private network)"
+        )
+    return endpoint
+
+
+class Bucket:
+    """An open bucket. All methods raise BucketError, BucketAwayError where a later request may succeed."""
+
+    def __init__(self, url: BucketUrl, client: Any) -> None:
+        self.url, self._client = url, client
+
+    def page(self, below: str = "", *, after: str = "", delimiter: str = "", limit: int = 1000) -> Page:
+        """Objects whose paths begin with `below` and come after `after`. With a delimiter, those that have it after
+        `below` are only in `folders`."""
+        prefix = self.url.prefix
+        with self._explained("listed"):
+            found = self._client.list_objects_v2(
+                Bucket=self.url.name,
+                Prefix=prefix + below,
+                MaxKeys=limit,
+                **({"StartAfter": prefix + after} if after else {}),
+                **({"Delimiter": delimiter} if delimiter else {}),
+            )
+        start = len(prefix)
+        objects = tuple(
+            ObjectFacts(facts["Key"][start:], facts["Size"], facts.get("ETag", ""), facts["LastModified"])
+            for facts in found.get("Contents", ())
+        )
+        folders = tuple(folder["Prefix"][start:] for folder in found.get("CommonPrefixes", ()))
+        return Page(objects, folders, is_last=not found["IsTruncated"])
+
+    def walk(self, below: str = "") -> Iterator[ObjectFacts]:
+        """All objects whose paths begin with `below`, in order."""
+        after, is_last = "", False
+        while not is_last:
+            objects, _, is_last = self.page(below, after=after)
+            yield from objects
+            after = objects[-1].path if objects else after
+            is_last = is_last or not objects
+
+    def get(self, path: str, *, if_match: str = "", unless: str = "") -> StoredObject | None:
+        """The object; None if it is missing, or if its ETag is `unless`. Raises ObjectChangedError if its ETag is
+        another one than `if_match`."""
+        with self._explained("read", path) as answer:
+            answer.found = self._client.get_object(
+                **self._place(path),
+                **({"IfMatch": if_match} if if_match else {}),
+                **({"IfNoneMatch": unless} if unless else {}),
+            )
+            body = answer.found["Body"].read()
+        return StoredObject(body, answer.found["ETag"], answer.found["LastModified"]) if answer.found else None
+
+    def head(self, path: str) -> ObjectFacts | None:
+        """What a listing would say of the object; None if it is missing."""
+        with self._explained("read", path) as answer:
+            answer.found = self._client.head_object(**self._place(path))
+        found = answer.found
+        return ObjectFacts(path, found["ContentLength"], found["ETag"], found["LastModified"]) if found else None
+
+    def put(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        content_type: str,
+        cache_control: str,
+        location: str = "",
+        if_match: str = "",
+        is_new: bool = False,
+    ) -> str:
+        """Writes an object, and returns its ETag. `location`: where websites of buckets redirect to.
+
+        Raises ObjectChangedError if there is an object with another ETag than `if_match`, or any object if it `is_new`.
+        """
+        with self._explained("written", path):
+            found = self._client.put_object(
+                **self._place(path),
+                Body=body,
+                ContentType=content_type,
+                CacheControl=cache_control,
+                **({"WebsiteRedirectLocation": location} if location else {}),
+                **({"IfMatch": if_match} if if_match else {}),
+                **({"IfNoneMatch": "*"} if is_new else {}),
+            )
+        return str(found["ETag"])
+
+    def delete(self, path: str) -> None:
+        """Deletes the object, if there is one."""
+        with self._explained("deleted", path):
+            self._client.delete_object(**self._place(path))
+
+    def _place(self, path: str) -> dict[str, str]:
+        return {"Bucket": self.url.name, "Key": self.url.prefix + path}
+
+    @contextmanager
+    def _explained(self, action: str, path: str = "") -> Iterator[_Answer]:
+        """Wraps errors of the library. That an object is missing or unchanged is no error."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield _Answer()
+        except ClientError as error:
+            code, status = _code_of(error)
+            if code in _UNCHANGED or (code in _MISSING and action == "read"):
+                return
+            raise self._error(action, path, code, status) from error
+        except (BotoCoreError, OSError) as error:
+            what = f"{self._shown(path)} cannot be {action}: {_one_line(error)}"
+            if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+                raise BucketError(f"{what} (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)") from error
+            raise BucketAwayError(f"{what} (check the server, the network and AWS_ENDPOINT_URL)") from error
+
+    def _error(self, action: str, path: str, code: str, status: int) -> BucketError:
+        what = f"{self._shown(path)} cannot be {action}"
+        if code in _CHANGED or (code in _MISSING and action == "written"):
+            return ObjectChangedError(f"{what}: another process has changed it")
+        default = f"the server answers {status}{f' {code}' if code != str(status) else ''}", "see its log"
+        meaning, hint = _MEANINGS.get(code) or _MEANINGS.get(str(status)) or default
+        kind = BucketAwayError if status >= 500 or code in _MAY_PASS else BucketError
+        return kind(f"{what}: {meaning} ({hint})")
+
+    def _shown(self, path: str) -> str:
+        return f"{self.url}/{path}" if path else str(self.url)
+
+
+class _Answer:
+    """What the library returned; None for nothing."""
+
+    found: Any = None
+
+
+def _code_of(error: Any) -> tuple[str, int]:
+    """The S3 error code, which is the status in answers without a body, and the HTTP status."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return str(error.response.get("Error", {}).get("Code") or status), status
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
