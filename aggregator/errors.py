@@ -86,7 +86,11 @@ class PublishError(AggregatorError):
 
 
 class BucketError(AggregatorError):
-    """Object storage cannot be used, or refuses a request; the message says what to do."""
+    """Object storage cannot be used, or refuses a request; the message says what to do. `code` is the server's."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class BucketAwayError(BucketError):

@@ -16,10 +16,11 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from pathlib import Path
 
 from aggregator.config import Config
 from aggregator.differences import Differences
-from aggregator.documents import FINGERPRINT, archive_path, archive_paths, feed_paths, index_paths
+from aggregator.documents import FINGERPRINT, archive_path, archive_paths, cache_control, feed_paths, index_paths
 from aggregator.errors import AggregatorError, LeaseLostError, PublishError, RenderError, StoppedError, StoreError
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.active_config import ActiveConfig, is_active
@@ -45,9 +46,11 @@ from aggregator.feeds.versions import (
 from aggregator.feeds.window import FeedLoader
 from aggregator.ingest import PARSER_VERSION, ingest_batch, ingest_files
 from aggregator.model import ArchivePage, CycleResult, Document, Feed, SourceFile
+from aggregator.output.bucket import OutputBucket
 from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
+from aggregator.output.publisher import Publisher
 from aggregator.output.sealed import SealedDocuments
 from aggregator.processes import PROGRESS
 from aggregator.scan import FolderError
@@ -81,8 +84,6 @@ INDEX = ""
 """The name of the list of feeds among the slugs of feeds."""
 BULK_S = 2.0
 """How long a cycle reads files before it leaves the rest to the next one (docs/spec.md#bulks)."""
-COMPARE_EVERY_S = 60
-"""How long the output folder may lack a file, in seconds, before a cycle without a full scan notices."""
 Progress = Callable[[str, int, int | None], None]
 Paths = Mapping[str, Collection[str]]
 """What to scan: escaped paths of files and folders, by the names of their sources."""
@@ -140,7 +141,7 @@ class Pipeline:
         self.notices: tuple[str, ...] = ()  # what the last full cycle found that operators should know
         self.is_index_current = False  # the list of feeds and the redirects are those of the feeds in the store
         self._moves, self._topic_moves = config.redirects(), dict[str, str]()
-        self._output = OutputFolder(config.output.path)
+        self._output = self._open_output()
         self._published: Mapping[str, str] | None = None  # what the folder holds, by slug; None: compare with it
         self._are_pings_known = False  # what WebSub hubs know was compared with the folder
         self._compared_at = 0.0  # time.monotonic() of the last comparison with the whole folder
@@ -183,7 +184,8 @@ class Pipeline:
 
     def _run(self, writer: Writer, started: float, request: ScanRequest) -> CycleResult:
         published_before, self._published = self._published, None  # until this cycle has published
-        with SealedDocuments(self._output.path) as sealed:
+        path = self.config.output.path
+        with SealedDocuments(path if isinstance(path, Path) else None) as sealed:
             with writer.together():
                 update = self.update_store(writer, request, keep=partial(self._keep_page, sealed))
             scans = update.scans
@@ -259,10 +261,11 @@ class Pipeline:
         has not seen its records yet, so it does not replace documents of another store.
         """
         self.stages.enter(FEEDS)
+        is_unchanged = before is not None and self._output.is_unchanged()
         with self.store.read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
-            is_complete = before is not None and before.keys() == versions.keys() and self._output.is_unchanged()
-            whole = not is_complete or time.monotonic() - self._compared_at > COMPARE_EVERY_S
+            is_complete = is_unchanged and before is not None and before.keys() == versions.keys()
+            whole = not is_complete or time.monotonic() - self._compared_at > self._output.compare_every_s
             same = {} if whole or before is None else before
             wanted = {
                 slug: self._wanted(slug, version) for slug, version in versions.items() if version != same.get(slug)
@@ -294,6 +297,7 @@ class Pipeline:
                 lambda dirty: self.stages.during(RENDER, render(dirty)),
                 self.check_stop,
                 full=whole,
+                check_lease=self._check_lease,
             )
         except PublishError as error:
             self._are_pings_known = False  # what was written before it is not in the result of the next publish
@@ -377,6 +381,23 @@ class Pipeline:
             except RenderError as error:
                 problems.append(f"{error} (report it; what was published before stays)")
             self.progress("archive pages", done, len(names))
+
+    def _open_output(self) -> Publisher:
+        """What publishes documents where the config says."""
+        path = self.config.output.path
+        if isinstance(path, Path):
+            return OutputFolder(path)
+        return OutputBucket(path, cache_control=cache_control(self.config.max_age_s), location=self._location)
+
+    def _location(self, path: str) -> str:
+        """The URL that the object at a path redirects to; empty for none."""
+        moved = self._moves.location(path)
+        return f"{self.site.base_url}{moved}" if moved else ""
+
+    def _check_lease(self) -> None:
+        """Raises LeaseLostError if another process publishes by now."""
+        with self.store.write():
+            pass
 
     def is_config_active(self) -> bool:
         """Whether the last cycle published by the same config."""

@@ -41,7 +41,7 @@ class ObjectStorage:
     With `max_volumes` it is full after so many times 64 MB.
     """
 
-    def __init__(self, folder: Path, *, max_volumes: int = 100) -> None:
+    def __init__(self, folder: Path, *, max_volumes: int = 1000) -> None:
         self._folder, self._max_volumes = folder, max_volumes
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,6 +49,8 @@ class ObjectStorage:
         self._ports = dict(zip(_PORTS, zip(free[::2], free[1::2], strict=True), strict=True))
         (folder / "data").mkdir()
         (folder / "s3.json").write_text(json.dumps(_IDENTITIES))
+        # each bucket has volumes of its own: one at a time
+        (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
 
     @property
     def port(self) -> int:
@@ -195,12 +197,13 @@ CUT = -1
 class Proxy:
     """Forwards requests to a server. `requests` has method, path and query of each.
 
-    `decide` gets them and returns a status with which the proxy answers itself, CUT, or None to forward. It may block.
+    `hear` gets their header fields. `decide` gets them and returns a status with which the proxy answers itself, CUT, or None to forward. It may block.
     """
 
     def __init__(self, port: int) -> None:
         self.requests: list[tuple[str, str, str]] = []
         self.decide: Callable[[str, str, str], int | None] = lambda _method, _path, _query: None
+        self.hear: Callable[[str, str, Any], None] = lambda _method, _path, _headers: None
         self._target = port
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -234,6 +237,7 @@ class Proxy:
             def _handle(self) -> None:
                 path, _, query = self.path[1:].partition("?")
                 proxy.requests.append((self.command, path, query))
+                proxy.hear(self.command, path, self.headers)
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 decided = proxy.decide(self.command, path, query)
                 try:

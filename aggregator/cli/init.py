@@ -88,7 +88,8 @@ def _write_config(path: Path, text: str, *, has_records: bool) -> list[Path]:
         file.write(text)
     path.with_name(SCHEMA_NAME).write_text(f"{schema_text()}\n", encoding="utf-8")
     config = load_config(path, env={})
-    folders = [*([] if has_records else [Path(source.root) for source in config.sources]), config.output.path]
+    folders = [] if has_records else [Path(source.root) for source in config.sources]
+    folders += [config.output.path] if isinstance(config.output.path, Path) else []
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     return folders

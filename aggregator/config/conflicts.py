@@ -104,13 +104,8 @@ def is_wrong_old_url(old: str, slugs: frozenset[str]) -> bool:
 
 def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
     """Nested folders: feeds would be read as records, or private files would be served."""
-    output = _real(file.output.path)
-    key = ("output", "path")
-    for source in file.records:
-        records = _real(source.path)
-        if output.is_relative_to(records) or records.is_relative_to(output):
-            what = "the output folder and a records folder overlap"
-            yield Finding(key, what, "choose separate folders", str(source.path), at_value=True)
+    if isinstance(file.output.path, Path):
+        yield from _output_conflicts(file, config_path, file.output.path)
     for index, source in enumerate(file.records):
         for other in file.records[:index]:
             ours, theirs = _real(source.path), _real(other.path)
@@ -120,13 +115,23 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
                 what, value = "two records folders overlap: a file in both is two entries", str(source.path)
                 at = ("records", index, "path")
                 yield Finding(at, what, "choose separate folders", value, at_value=True, level="warning")
+
+
+def _output_conflicts(file: File, config_path: Path, path: Path) -> Iterator[Finding]:
+    """An output folder that overlaps others."""
+    output, key = _real(path), ("output", "path")
+    for source in file.records:
+        records = _real(source.path)
+        if output.is_relative_to(records) or records.is_relative_to(output):
+            what = "the output folder and a records folder overlap"
+            yield Finding(key, what, "choose separate folders", str(source.path), at_value=True)
     private = {"config file": config_path}
     if store := sqlite_file(file.store.url):
         private["store"] = Path(store)
-    for name, path in private.items():
-        if _real(path).is_relative_to(output):
+    for name, file_path in private.items():
+        if _real(file_path).is_relative_to(output):
             what, hint = f"the output folder contains the {name}", "choose another folder; everything in it is public"
-            yield Finding(key, what, hint, str(file.output.path), at_value=True)
+            yield Finding(key, what, hint, str(path), at_value=True)
 
 
 def _real(path: Path) -> Path:

@@ -25,6 +25,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from aggregator.buckets import BucketUrl
 from aggregator.config import values
 from aggregator.settings import Format
 
@@ -194,6 +195,7 @@ Size = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
 ]
 FilePath = Annotated[Path, PlainValidator(_in_base(values.read_path)), _text_schema()]
+Place = Annotated[Path | BucketUrl, PlainValidator(_in_base(values.read_place)), _text_schema()]
 Stylesheet = Annotated[str, PlainValidator(_in_base(values.read_stylesheet)), _text_schema()]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=1, le=5000)]
@@ -282,7 +284,7 @@ class StoreTable(Table):
 class OutputTable(Table):
     """What is published, and where."""
 
-    path: FilePath = _key("../output", "Folder that the feeds are written to")
+    path: Place = _key("../output", "Folder that the feeds are written to, or a bucket: s3://bucket/prefix")
     formats: Annotated[
         tuple[Format, ...],
         Field(strict=False),

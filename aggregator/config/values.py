@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+from aggregator.buckets import BucketUrl, is_bucket_url, parse_bucket_url
 from aggregator.feeds.phrases import expression_error, parse_phrase
 from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS, PAGE_PLACEHOLDERS
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
@@ -233,9 +234,19 @@ def read_path(value: object, base: Path) -> Path:
     """The absolute path; a relative path starts at `base`. Links are not resolved."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise BadValueError("is not a path", "write it in quotes, relative to the config file or from the root")
-    if value.startswith("s3://"):
-        raise BadValueError("is a bucket, which is not supported by this version yet", "write the path of a folder")
+    if is_bucket_url(value):
+        raise BadValueError("is a bucket", "write the path of a file or folder")
     return Path(os.path.normpath(base / value))
+
+
+def read_place(value: object, base: Path) -> Path | BucketUrl:
+    """The absolute path, or the bucket."""
+    if not isinstance(value, str) or not is_bucket_url(value):
+        return read_path(value, base)
+    try:
+        return parse_bucket_url(value)
+    except ValueError as error:
+        raise BadValueError(*error.args) from None
 
 
 def read_stylesheet(value: object, base: Path) -> str:

@@ -1,7 +1,7 @@
-"""The manifest and the journal in `.aggregator/` of an output folder (docs/spec.md, "Output folder"). Pure.
+"""The manifest and the journal in `.aggregator/` of an output folder or bucket (docs/spec.md, "Output folder"). Pure.
 
-The manifest lists the files of the folder and is written last. While files are renamed, the journal lists those that
-the manifest does not name yet, so that the next publish knows them as ours after a crash.
+The manifest lists the files and is written last. While files are put in place, the journal lists those that the
+manifest does not name yet, so that the next publish knows them as ours after a crash.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FORMAT = 1
 OWN_FOLDER = ".aggregator"
@@ -23,13 +23,21 @@ _dump = partial(json.dumps, ensure_ascii=False)
 
 
 class ManifestEntry(NamedTuple):
-    """One file of the folder."""
+    """One file of the folder, or one object of the bucket."""
 
     # The feed that the file belongs to; "" is the list of feeds.
     feed: str
     version: str
     # Of the bytes, in hex.
     digest: str
+    # What a folder says itself of a file. Of an object: its ETag, its bytes, and when it was written, in s since 1970.
+    etag: str = ""
+    size: int = 0
+    written_at: int = 0
+
+    def data(self) -> dict[str, str | int]:
+        """The entry for JSON."""
+        return self._asdict() if self.etag else {"feed": self.feed, "version": self.version, "digest": self.digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +64,18 @@ def parse_manifest(raw: bytes) -> Manifest:
     try:
         data = json.loads(raw)
         if data["format"] == FORMAT:
-            files = {
-                path: ManifestEntry(entry["feed"], str(entry["version"]), entry["digest"])
-                for path, entry in data["files"].items()
-                if _is_inside(path)
-            }
+            files = {path: _read_entry(entry) for path, entry in data["files"].items() if _is_inside(path)}
             return Manifest(data["store"], data["fingerprint"], files, tuple(data["gone"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("it is damaged") from error
     raise ValueError(f"its format is {data['format']!r}, not {FORMAT}")
+
+
+def _read_entry(data: Mapping[str, Any]) -> ManifestEntry:
+    entry = ManifestEntry(data["feed"], str(data["version"]), data["digest"])
+    return (
+        entry._replace(etag=data["etag"], size=data["size"], written_at=data["written_at"]) if "etag" in data else entry
+    )
 
 
 class ManifestEncoder:
@@ -73,17 +84,17 @@ class ManifestEncoder:
     def __init__(self) -> None:
         self._texts: dict[str, tuple[ManifestEntry, str]] = {}
 
-    def encode(self, manifest: Manifest) -> bytes:
-        """The manifest as JSON."""
+    def encode(self, manifest: Manifest, **more: str) -> bytes:
+        """The manifest as JSON, with more keys, which only people read."""
         texts = {}
         for path, entry in sorted(manifest.files.items()):
             cached = self._texts.get(path)
             if cached is None or cached[0] is not entry:
-                cached = entry, f"{_dump(path)}: {_dump(entry._asdict())}"
+                cached = entry, f"{_dump(path)}: {_dump(entry.data())}"
             texts[path] = cached
         self._texts = texts
         files = ", ".join([text for _, text in texts.values()])
-        head = _dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint})
+        head = _dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint, **more})
         return f'{head[:-1]}, "files": {{{files}}}, "gone": {_dump(manifest.removed)}}}'.encode()
 
 
@@ -98,11 +109,10 @@ def parse_journal(raw: bytes) -> Digests:
     return {}
 
 
-def encode_journal(files: Mapping[str, Iterable[str]]) -> bytes:
-    """The journal as JSON."""
-    return _dump(
-        {"format": FORMAT, "files": {path: sorted(digests) for path, digests in sorted(files.items())}}
-    ).encode()
+def encode_journal(files: Mapping[str, Iterable[str]], **more: str) -> bytes:
+    """The journal as JSON, with more keys, which only people read."""
+    listed = {path: sorted(digests) for path, digests in sorted(files.items())}
+    return _dump({"format": FORMAT, **more, "files": listed}).encode()
 
 
 def _is_inside(path: str) -> bool:

@@ -21,13 +21,14 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import OPTIONS, RSS, WRITTEN, digest, make_app, publish, running, write
+from loopback import CACHING, OPTIONS, RSS, WRITTEN, digest, load_snapshot, make_app, publish, running, write
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.bodies import Bodies
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
-from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot, read_from_disk
+from aggregator.serve.files import EMPTY_SNAPSHOT, read_other
 from aggregator.serve.server import bind_socket, make_server
+from aggregator.serve.source import FolderSource
 
 WRITTEN_DATE = formatdate(WRITTEN, usegmt=True)
 FILES = {
@@ -108,7 +109,7 @@ def test_a_feed_is_served_with_its_bytes_and_validators(client: httpx.Client) ->
     assert response.headers["etag"] == f'"{digest(RSS)}"'
     assert response.headers["last-modified"] == WRITTEN_DATE
     assert response.headers["content-length"] == str(len(RSS))
-    assert response.headers["cache-control"] == "public, max-age=30"
+    assert response.headers["cache-control"] == CACHING
     assert response.headers["access-control-allow-origin"] == "*"
     assert response.headers["vary"] == "accept-encoding, sec-fetch-dest"
     assert "date" in response.headers
@@ -516,7 +517,7 @@ def test_a_foreign_file_is_served_with_validators(client: httpx.Client) -> None:
     assert (response.status_code, response.content) == (200, HAND_PUT["robots.txt"])
     assert response.headers["etag"] == f'"{digest(HAND_PUT["robots.txt"])}"'
     assert response.headers["last-modified"] == WRITTEN_DATE
-    assert response.headers["cache-control"] == "public, max-age=30"
+    assert response.headers["cache-control"] == CACHING
     assert client.get("/robots.txt", headers={"if-modified-since": WRITTEN_DATE}).status_code == 304
 
 
@@ -532,7 +533,7 @@ def test_a_folder_that_becomes_a_link_during_a_request_is_not_followed(
     write(folder / "real/page.html", b"inside")
     write(tmp_path / "outside/page.html", b"secret")
     (folder / "page").symlink_to(folder / "real")
-    assert read_from_disk(folder, "page/page.html", packed=False) is not None
+    assert read_other(FolderSource(folder), "page/page.html", packed=False) is not None
     resolve = os.path.realpath
 
     def exchange(path: Any, **options: Any) -> str:
@@ -543,7 +544,7 @@ def test_a_folder_that_becomes_a_link_during_a_request_is_not_followed(
         return found
 
     monkeypatch.setattr(os.path, "realpath", exchange)
-    assert read_from_disk(folder, "page/page.html", packed=False) is None
+    assert read_other(FolderSource(folder), "page/page.html", packed=False) is None
     assert (folder / "was").exists()
 
 
@@ -649,7 +650,7 @@ def test_a_moved_feed_redirects_to_its_new_url(client: httpx.Client) -> None:
     response = client.get("/tags/ai/index.xml", follow_redirects=True)
     assert (response.url.path, response.content) == ("/all/rss.xml", RSS)
     assert response.history[0].headers["access-control-allow-origin"] == "*"
-    assert response.history[0].headers["cache-control"] == "public, max-age=30"
+    assert response.history[0].headers["cache-control"] == CACHING
 
 
 def test_a_folder_that_is_not_published_is_not_redirected(client: httpx.Client) -> None:
