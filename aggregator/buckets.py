@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError
 from aggregator.links import is_loopback
+from aggregator.paths import is_bucket_url
 
 SCHEME = "s3://"
 MAX_CONNECTIONS = 32
@@ -93,11 +94,7 @@ class StoredObject(NamedTuple):
     body: bytes
     etag: str
     modified: datetime
-
-
-def is_bucket_url(text: str) -> bool:
-    """Whether a path of the config means a bucket."""
-    return text.startswith(SCHEME)
+    size: int  # of all of it
 
 
 def parse_bucket_url(text: str) -> BucketUrl:
@@ -123,7 +120,8 @@ def open_bucket(url: BucketUrl, *, timeout_s: float = 20.0, attempts: int = 4) -
         import botocore.session
         from botocore.config import Config
     except ImportError:
-        raise BucketError(f"{url} needs a library that is not installed: pip install 'aggregator[s3]'") from None
+        hint = "run: pip install 'aggregator[s3]'"
+        raise BucketError(f"{url} cannot be opened", "it needs a library that is not installed", hint) from None
     endpoint = _endpoint(url)
     config = Config(
         connect_timeout=min(_CONNECT_S, timeout_s),
@@ -143,7 +141,7 @@ def open_bucket(url: BucketUrl, *, timeout_s: float = 20.0, attempts: int = 4) -
         # without a question first whether the body may be sent: another fifth of the work for bodies of some kB
         client.meta.events.unregister("before-call.s3", botocore.handlers.add_expect_header)
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
-        raise BucketError(f"{url} cannot be opened: {_one_line(error)} (check the AWS_… variables)") from error
+        raise BucketError(f"{url} cannot be opened", _one_line(error), "check the AWS_… variables") from error
     return Bucket(url, client)
 
 
@@ -158,13 +156,14 @@ def _endpoint(url: BucketUrl) -> str | None:
     except ValueError:
         host = ""
     if not host or parts.scheme not in ("http", "https"):
-        raise BucketError(f"{url} cannot be opened: AWS_ENDPOINT_URL is not a URL: {endpoint!r} (write http(s)://host)")
+        raise BucketError(
+            f"{url} cannot be opened", f"AWS_ENDPOINT_URL is not a URL: {endpoint!r}", "write http(s)://host"
+        )
     allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in _PLAIN
     if parts.scheme == "http" and not (is_loopback(host) or allowed):
-        raise BucketError(
-            f"{url} cannot be opened: AWS_ENDPOINT_URL would send everything without encryption: {endpoint!r}"
-            " (write https://, or set AWS_ALLOW_HTTP=true in a private network)"
-        )
+        reason = f"AWS_ENDPOINT_URL would send everything without encryption: {endpoint!r}"
+        hint = "write https://, or set AWS_ALLOW_HTTP=true in a private network"
+        raise BucketError(f"{url} cannot be opened", reason, hint)
     return endpoint
 
 
@@ -177,22 +176,37 @@ class Bucket:
     def page(self, below: str = "", *, after: str = "", delimiter: str = "", limit: int = 1000) -> Page:
         """Objects whose paths begin with `below` and come after `after`. With a delimiter, those that have it after
         `below` are only in `folders`."""
+        more = {"Delimiter": delimiter} if delimiter else {}
+        if after:
+            more["StartAfter"] = self.url.prefix + after
+        return self._list(below, limit, more)[0]
+
+    def pages(self, below: str = "", *, delimiter: str = "") -> Iterator[tuple[ObjectFacts, ...]]:
+        """The objects of `page`, page by page, in the order of the server: not each one lists in order of bytes."""
+        more, seen = {"Delimiter": delimiter} if delimiter else {}, None
+        while True:
+            page, token = self._list(below, 1000, more)
+            yield page.objects
+            if page.is_last:
+                return
+            if not token or token == seen:
+                raise BucketError(
+                    f"{self.url} cannot be listed", "its listing does not go on", "see the log of the server"
+                )
+            seen = more["ContinuationToken"] = token
+
+    def _list(self, below: str, limit: int, more: dict[str, str]) -> tuple[Page, str | None]:
+        """A page, and where the next one begins."""
         prefix = self.url.prefix
         with self._explained("listed"):
-            found = self._client.list_objects_v2(
-                Bucket=self.url.name,
-                Prefix=prefix + below,
-                MaxKeys=limit,
-                **({"StartAfter": prefix + after} if after else {}),
-                **({"Delimiter": delimiter} if delimiter else {}),
-            )
+            found = self._client.list_objects_v2(Bucket=self.url.name, Prefix=prefix + below, MaxKeys=limit, **more)
         start = len(prefix)
         objects = tuple(
             ObjectFacts(facts["Key"][start:], facts["Size"], facts.get("ETag", ""), facts["LastModified"])
             for facts in found.get("Contents", ())
         )
         folders = tuple(folder["Prefix"][start:] for folder in found.get("CommonPrefixes", ()))
-        return Page(objects, folders, is_last=not found["IsTruncated"])
+        return Page(objects, folders, is_last=not found["IsTruncated"]), found.get("NextContinuationToken")
 
     def walk(self, below: str = "") -> Iterator[ObjectFacts]:
         """All objects whose paths begin with `below`, in order."""
@@ -203,17 +217,18 @@ class Bucket:
             after = objects[-1].path if objects else after
             is_last = is_last or not objects
 
-    def get(self, path: str, *, if_match: str = "", unless: str = "") -> StoredObject | None:
-        """The object; None if it is missing, or if its ETag is `unless`. Raises ObjectChangedError if its ETag is
-        another one than `if_match`."""
+    def get(self, path: str, *, if_match: str = "", unless: str = "", most: int | None = None) -> StoredObject | None:
+        """The object, or its first `most` bytes; None if it is missing, or if its ETag is `unless`. Raises
+        ObjectChangedError if its ETag is another one than `if_match`."""
         with self._explained("read", path) as answer:
             answer.found = self._client.get_object(
                 **self._place(path),
                 **({"IfMatch": if_match} if if_match else {}),
                 **({"IfNoneMatch": unless} if unless else {}),
             )
-            body = answer.found["Body"].read()
-        return StoredObject(body, answer.found["ETag"], answer.found["LastModified"]) if answer.found else None
+            body = _read_body(answer.found["Body"], most)
+        found = answer.found
+        return StoredObject(body, found["ETag"], found["LastModified"], found["ContentLength"]) if found else None
 
     def head(self, path: str) -> ObjectFacts | None:
         """What a listing would say of the object; None if it is missing."""
@@ -270,19 +285,19 @@ class Bucket:
                 return
             raise self._error(action, path, code, status) from error
         except (BotoCoreError, OSError) as error:
-            what = f"{self._shown(path)} cannot be {action}: {_one_line(error)}"
+            what, reason = f"{self._shown(path)} cannot be {action}", _one_line(error)
             if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-                raise BucketError(f"{what} (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)") from error
-            raise BucketAwayError(f"{what} (check the server, the network and AWS_ENDPOINT_URL)") from error
+                raise BucketError(what, reason, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
+            raise BucketAwayError(what, reason, "check the server, the network and AWS_ENDPOINT_URL") from error
 
     def _error(self, action: str, path: str, code: str, status: int) -> BucketError:
         what = f"{self._shown(path)} cannot be {action}"
         if code in _CHANGED or (code in _MISSING and action == "written"):
-            return ObjectChangedError(f"{what}: another process has changed it")
+            return ObjectChangedError(what, "another process has changed it", "nothing to do", code)
         default = f"the server answers {status}{f' {code}' if code != str(status) else ''}", "see its log"
         meaning, hint = _MEANINGS.get(code) or _MEANINGS.get(str(status)) or default
         kind = BucketAwayError if status >= 500 or code in _MAY_PASS else BucketError
-        return kind(f"{what}: {meaning} ({hint})", code)
+        return kind(what, meaning, hint, code)
 
     def _shown(self, path: str) -> str:
         return f"{self.url}/{path}" if path else str(self.url)
@@ -292,6 +307,18 @@ class _Answer:
     """What the library returned; None for nothing."""
 
     found: Any = None
+
+
+def _read_body(body: Any, most: int | None) -> bytes:
+    """The body of an answer, or its first `most` bytes. Without the rest of it, the connection is dropped."""
+    with closing(body):
+        if most is None:
+            return bytes(body.read())
+        read = b""
+        # until there is no more: an answer that is cut off is told only then
+        while len(read) < most and (more := body.read(most - len(read))):
+            read += more
+        return read
 
 
 def _code_of(error: Any) -> tuple[str, int]:

@@ -86,11 +86,12 @@ class PublishError(AggregatorError):
 
 
 class BucketError(AggregatorError):
-    """Object storage cannot be used, or refuses a request; the message says what to do. `code` is the server's."""
+    """Object storage cannot be used, or refuses a request. `code` is the S3 error code, or the status of the answer;
+    empty without an answer."""
 
-    def __init__(self, message: str, code: str = "") -> None:
-        super().__init__(message)
-        self.code = code
+    def __init__(self, what: str, reason: str, hint: str, code: str = "") -> None:
+        super().__init__(f"{what}: {reason} ({hint})")
+        self.reason, self.hint, self.code = reason, hint, code
 
 
 class BucketAwayError(BucketError):

@@ -33,6 +33,11 @@ _MAX_OPEN = 32
 _OLDEST_NS, _NEWEST = -(2**63), 2**63 - 1
 
 
+def is_bucket_url(path: str) -> bool:
+    """Whether a path of the config is the URL of a bucket."""
+    return path.startswith("s3://")
+
+
 def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0o666) -> int:
     """A descriptor of the file at `path`, relative to the folder `root_fd`.
 

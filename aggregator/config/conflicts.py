@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from aggregator.buckets import BucketUrl
 from aggregator.config.errors import Finding
 from aggregator.config.schema import File
 from aggregator.config.topics import find_topic_conflicts
@@ -104,35 +105,31 @@ def is_wrong_old_url(old: str, slugs: frozenset[str]) -> bool:
 
 def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
     """Nested folders: feeds would be read as records, or private files would be served."""
-    if isinstance(file.output.path, Path):
-        yield from _output_conflicts(file, config_path, file.output.path)
+    output = _place(file.output.path)
+    key = ("output", "path")
+    for source in file.records:
+        records = _place(source.path)
+        if output.is_relative_to(records) or records.is_relative_to(output):
+            what = "the output folder and a records folder overlap"
+            yield Finding(key, what, "choose separate folders", str(source.path), at_value=True)
     for index, source in enumerate(file.records):
         for other in file.records[:index]:
-            ours, theirs = _real(source.path), _real(other.path)
+            ours, theirs = _place(source.path), _place(other.path)
             patterns = (*source.include, *source.exclude, *other.include, *other.exclude)
             choose_by_path = any("/" in pattern for pattern in patterns)
             if not choose_by_path and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
                 what, value = "two records folders overlap: a file in both is two entries", str(source.path)
                 at = ("records", index, "path")
                 yield Finding(at, what, "choose separate folders", value, at_value=True, level="warning")
-
-
-def _output_conflicts(file: File, config_path: Path, path: Path) -> Iterator[Finding]:
-    """An output folder that overlaps others."""
-    output, key = _real(path), ("output", "path")
-    for source in file.records:
-        records = _real(source.path)
-        if output.is_relative_to(records) or records.is_relative_to(output):
-            what = "the output folder and a records folder overlap"
-            yield Finding(key, what, "choose separate folders", str(source.path), at_value=True)
     private = {"config file": config_path}
     if store := sqlite_file(file.store.url):
         private["store"] = Path(store)
-    for name, file_path in private.items():
-        if _real(file_path).is_relative_to(output):
+    for name, path in private.items():
+        if _place(path).is_relative_to(output):
             what, hint = f"the output folder contains the {name}", "choose another folder; everything in it is public"
-            yield Finding(key, what, hint, str(path), at_value=True)
+            yield Finding(key, what, hint, str(file.output.path), at_value=True)
 
 
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
+def _place(path: Path | BucketUrl) -> PurePath:
+    """A path to compare with others: without links, or of a bucket, which is below no folder."""
+    return PurePosixPath(str(path)) if isinstance(path, BucketUrl) else Path(os.path.realpath(path))

@@ -240,7 +240,7 @@ class RecordsTable(Table):
     """A folder of records and how to read them."""
 
     name: SourceName | None = _key(None, "Name of this source; one source may have none", "news")
-    path: FilePath = _key("../incoming", "Folder of the records, scanned recursively")
+    path: Place = _key("../incoming", "Folder of the records, scanned recursively; or s3://bucket/prefix")
     include: SomeTexts = _key(["*.md", "*.markdown"], "Patterns of the names of record files")
     exclude: Texts = _key([], "Patterns of the names of files that are not read", ["*.sync-conflict-*"])
     preset: Preset = _key("smartable", "Which front matter keys hold which field")
@@ -284,7 +284,7 @@ class StoreTable(Table):
 class OutputTable(Table):
     """What is published, and where."""
 
-    path: Place = _key("../output", "Folder that the feeds are written to, or a bucket: s3://bucket/prefix")
+    path: Place = _key("../output", "Folder that the feeds are written to, or s3://bucket/prefix")
     formats: Annotated[
         tuple[Format, ...],
         Field(strict=False),

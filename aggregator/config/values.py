@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from aggregator.buckets import BucketUrl, is_bucket_url, parse_bucket_url
+from aggregator.buckets import BucketUrl, parse_bucket_url
 from aggregator.feeds.phrases import expression_error, parse_phrase
+from aggregator.paths import is_bucket_url
 from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS, PAGE_PLACEHOLDERS
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 
@@ -240,7 +241,7 @@ def read_path(value: object, base: Path) -> Path:
 
 
 def read_place(value: object, base: Path) -> Path | BucketUrl:
-    """The absolute path, or the bucket."""
+    """The absolute path of a folder, as `read_path` returns it; or a bucket and a prefix."""
     if not isinstance(value, str) or not is_bucket_url(value):
         return read_path(value, base)
     try:

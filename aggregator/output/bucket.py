@@ -83,7 +83,7 @@ class OutputBucket(Publisher):
             opened = _OpenBucket(
                 bucket, before, journal,
                 manifest_etag=self._etag, journal_etag=found.etag if found else "",
-                listing={facts.path: facts for facts in bucket.walk()} if full else None,
+                listing=_listed(bucket) if full else None,
                 has_conditions=self._has_conditions,
                 is_recast=before.fingerprint != "" and not before.fingerprint.endswith(self._fingerprint("")),
                 cache_control=self._cache_control, location=self._location,
@@ -109,6 +109,10 @@ class OutputBucket(Publisher):
 
     def _mark(self) -> dict[str, str]:
         return {"publish": uuid.uuid4().hex}
+
+
+def _listed(bucket: Bucket) -> dict[str, ObjectFacts]:
+    return {facts.path: facts for page in bucket.pages() for facts in page}
 
 
 def _has_conditions(bucket: Bucket) -> bool:
@@ -246,7 +250,7 @@ class _OpenBucket(Destination):
         if not self._has_conditions:
             facts = self._bucket.head(path)
             if (facts.etag if facts else "") != etag:
-                raise ObjectChangedError(f"{self._bucket.url}/{path} was changed")
+                raise _changed(f"{self._bucket.url}/{path}")
             return _put_own(self._bucket, path, body)
         try:
             return _put_own(self._bucket, path, body, if_match=etag, is_new=not etag)
@@ -303,7 +307,7 @@ class _OpenBucket(Destination):
         """Raises ObjectChangedError if another publish has begun."""
         facts = self._bucket.head(JOURNAL_PATH)
         if facts is None or facts.etag != self._journal_etag:
-            raise ObjectChangedError(f"{self._bucket.url}/{JOURNAL_PATH} was changed")
+            raise _changed(f"{self._bucket.url}/{JOURNAL_PATH}")
 
     def _delete(self, path: str) -> None:
         """Deletes our object."""
@@ -332,6 +336,12 @@ def _put_own(bucket: Bucket, path: str, body: bytes, *, if_match: str = "", is_n
     """Writes an object that is not for readers."""
     return bucket.put(
         path, body, content_type="application/json", cache_control="no-store", if_match=if_match, is_new=is_new
+    )
+
+
+def _changed(where: str) -> ObjectChangedError:
+    return ObjectChangedError(
+        f"{where} cannot be replaced", "another process has changed it", "see which one publishes"
     )
 
 

@@ -209,7 +209,7 @@ class BucketSource(Source, OpenSource):
 
     def document(self, path: str) -> Content | None:
         if time.monotonic() < self._away_until:
-            raise BucketAwayError(f"{self.where} gave no answer a moment ago")
+            raise BucketAwayError(f"{self.where} cannot be read", "it gave no answer a moment ago", "ask again later")
         try:
             found = self._open().get(path)
         except BucketAwayError:

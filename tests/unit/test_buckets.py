@@ -178,7 +178,7 @@ def test_a_server_that_fails_is_asked_again_and_then_away(
         with pytest.raises(BucketAwayError):
             asked.put("a", b"2", **TEXT)
         assert len(proxy.requests) == 2
-    assert bucket.get("a") == (b"1", *bucket.head("a")[2:])
+    assert bucket.get("a") == (b"1", *bucket.head("a")[2:], 1)
 
 
 def test_a_full_server_is_told_from_one_that_fails(
@@ -244,4 +244,5 @@ def test_without_the_library_the_extra_is_named() -> None:
         "except Exception as error: print(error)\n"
     )
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert printed == "s3://news/feeds needs a library that is not installed: pip install 'aggregator[s3]'\n"
+    what = "s3://news/feeds cannot be opened: it needs a library that is not installed"
+    assert printed == f"{what} (run: pip install 'aggregator[s3]')\n"
