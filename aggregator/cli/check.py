@@ -22,6 +22,7 @@ from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
 from aggregator.ingest import Outcome, ingest_files
 from aggregator.model import NoRecord, Record, Rejection, SourceFile, duplicate_id, late_update
+from aggregator.output.bucket import bucket_problem
 from aggregator.paths import Folder, RecordFilter, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
 from aggregator.quoting import Quote, quote_line
@@ -235,7 +236,7 @@ def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datet
 
 def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
     """What a cycle would refuse or warn of: another id than the stored one, defaults that would replace a config, a
-    damaged store, and a port that the documents do not name."""
+    damaged store, an output bucket that cannot be used, and a port that the documents do not name."""
     positions = config.positions
 
     def find(table: str, key: str, what: str, kind: Literal["error", "warning"], *, hint: str = "") -> Finding:
@@ -252,6 +253,8 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         yield find("site", "id", refusal, "error")
     if damage := store_damage(config):
         yield find("store", "url", damage, "error")
+    if problem := bucket_problem(config.output.path):
+        yield find("output", "path", problem, "error")
     if warning := port_warning(config, config.serve.port):
         yield find("serve", "port", warning, "warning")
 

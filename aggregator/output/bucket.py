@@ -28,6 +28,7 @@ from aggregator.output.destination import Destination, InTheWayError, PlaceError
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, OWN_FOLDER, Manifest, ManifestEntry
 from aggregator.output.publisher import Publisher
+from aggregator.processes import PROGRESS
 
 PARALLEL = 16
 """Requests at a time."""
@@ -111,8 +112,24 @@ class OutputBucket(Publisher):
         return {"publish": uuid.uuid4().hex}
 
 
+def bucket_problem(place: Path | BucketUrl) -> str:
+    """Why an output bucket cannot be used now; empty if it can be, and for a folder."""
+    if isinstance(place, Path):
+        return ""
+    try:
+        open_bucket(place, timeout_s=5.0, attempts=2).page(limit=1)
+    except BucketError as error:
+        return str(error)
+    return ""
+
+
 def _listed(bucket: Bucket) -> dict[str, ObjectFacts]:
-    return {facts.path: facts for page in bucket.pages() for facts in page}
+    """All objects of a bucket, by path."""
+    listing = {}
+    for page in bucket.pages():
+        PROGRESS.show()
+        listing.update((facts.path, facts) for facts in page)
+    return listing
 
 
 def _has_conditions(bucket: Bucket) -> bool:

@@ -192,7 +192,7 @@ class BucketSource(Source, OpenSource):
         facts = bucket.head(MANIFEST_PATH)
         if facts is not None and facts.etag == known:
             return None
-        found = bucket.get(MANIFEST_PATH) if facts else None
+        found = bucket.get(MANIFEST_PATH)  # tells a missing bucket from a missing object
         if found is None:
             raise FileNotFoundError(MANIFEST_PATH)
         return FoundManifest(found.etag, found.body)

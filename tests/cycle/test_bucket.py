@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import eventually
 from conftest import SiteFolder, at
-from object_storage import ObjectStorage, Proxy, proxied, use
+from object_storage import CUT, READER, ObjectStorage, Proxy, proxied, running_storage, use
+from sqlalchemy import text
 
-from aggregator.buckets import Bucket, BucketUrl, open_bucket
+from aggregator.buckets import BucketUrl
+from aggregator.errors import LeaseLostError, PublishError
+from aggregator.model import Document
+from aggregator.output.bucket import OutputBucket
+from aggregator.output.publication import Target
 
 NOON, LATER, DAY = at("2024-05-01 12:00"), at("2024-05-01 13:00"), at("2024-05-02 12:00")
 PREFIX = "feeds/"
@@ -40,9 +48,6 @@ class BucketSite(SiteFolder):
 
     def feed(self, slug: str = "all") -> Any:
         return json.loads(self.documents()[f"{slug}/feed.json"])
-
-    def open(self) -> Bucket:
-        return open_bucket(BucketUrl(self.bucket, PREFIX))
 
     def put(self, path: str, body: bytes) -> None:
         """As somebody else writes."""
@@ -329,3 +334,213 @@ def test_a_bucket_of_another_site_says_so(site: BucketSite, make_bucket_site: Ca
     fill(other, "Other")
     problems = other.run(LATER).problems
     assert any("was last written from another store" in problem for problem in problems), problems
+
+
+# faults
+
+
+def test_a_failed_upload_is_made_again_and_the_manifest_waits_for_it(site: BucketSite, proxy: Proxy) -> None:
+    failed: list[str] = []
+
+    def decide(method: str, path: str, _query: str) -> int | None:
+        if method == "PUT" and path.endswith("ai/rss.xml") and len(failed) < 1:
+            failed.append(path)
+            return 503
+        return None
+
+    proxy.decide = decide
+    assert site.run(NOON).problems == ()
+    puts = proxy.paths("PUT")
+    assert puts.count(f"{PREFIX}ai/rss.xml") == 2
+    assert puts[-1] == f"{PREFIX}{OWN}manifest.json"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(500, "the server answers 500"), (507, "it is full (make room)"), (CUT, "Connection was closed")],
+)
+def test_a_server_that_fails_in_the_middle_costs_only_time(
+    site: BucketSite, proxy: Proxy, make_site: Callable[..., SiteFolder], tmp_path: Path, status: int, reason: str
+) -> None:
+    puts: list[str] = []
+
+    def decide(method: str, path: str, _query: str) -> int | None:
+        puts.extend([path] if method == "PUT" else [])
+        return status if len(puts) > 8 else None
+
+    proxy.decide = decide
+    (problem,) = site.run(NOON).problems
+    assert reason in problem
+    assert problem.endswith("(nothing is lost; the next cycle tries again)")
+    assert f"{OWN}manifest.json" not in site.objects()
+    # what is there is what was to be there, whole
+    half = site.documents()
+    proxy.decide = lambda *_: None
+    written(proxy)
+    assert site.run(NOON + timedelta(minutes=1)).problems == ()
+    assert half.items() <= site.documents().items()
+    assert sorted(half.keys() | set(written(proxy))) == sorted(site.documents())
+
+
+def test_a_refused_object_costs_its_own_feed(site: BucketSite, proxy: Proxy) -> None:
+    proxy.decide = lambda method, path, _: 403 if method == "PUT" and "/ai/" in path else None
+    (problem,) = site.run(NOON).problems
+    assert f"s3://{site.bucket}/feeds/ai/" in problem
+    assert "access is refused" in problem
+    assert problem.endswith("(until then its feed stays as it was; other feeds are published)")
+    assert "energy/rss.xml" in site.documents()
+    proxy.decide = lambda *_: None
+    assert site.run(NOON + timedelta(minutes=1)).problems == ()
+    assert "ai/rss.xml" in site.documents()
+
+
+def test_keys_that_may_not_write_are_a_problem_with_a_hint(
+    site: BucketSite, aws: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(aws, monkeypatch, keys=READER)
+    result = site.run(NOON)
+    assert not result.published
+    assert "access is refused (its keys need" in result.problems[0]
+    use(aws, monkeypatch)
+    site.close()
+    assert site.run(LATER).published
+
+
+def test_a_lost_answer_to_the_last_request_is_no_problem(site: BucketSite, proxy: Proxy) -> None:
+    """The request is made again, and its condition fails, because its first try did succeed."""
+    lost: list[str] = []
+    proxy.lose = lambda method, path: (
+        method == "PUT" and (OWN in path or path.endswith("ai/rss.xml")) and path not in lost and not lost.append(path)
+    )
+    assert site.run(NOON).problems == ()
+    assert len(lost) == 4
+    assert site.run(NOON + timedelta(minutes=1)).problems == ()
+
+
+def test_a_server_killed_in_the_middle_of_a_publish_costs_only_time(
+    site: BucketSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_storage() as own, proxied(own) as proxy:
+        use(own, monkeypatch, endpoint=proxy.endpoint)
+        site.storage, site.bucket = own, own.make_bucket()
+        site.configure(site.text(""))
+        puts: list[str] = []
+
+        def decide(method: str, path: str, _query: str) -> None:
+            puts.extend([path] if method == "PUT" else [])
+            if len(puts) == 12:
+                own.kill()
+
+        proxy.decide = decide
+        result = site.run(NOON)
+        assert not result.published
+        assert "cannot be written" in result.problems[0]
+        proxy.decide = lambda *_: None
+        own.start()
+        assert f"{OWN}manifest.json" not in site.objects()
+        assert site.run(NOON + timedelta(minutes=1)).problems == ()
+        manifest = json.loads(site.objects()[f"{OWN}manifest.json"])
+        assert sorted(manifest["files"]) == sorted(site.documents())
+
+
+def test_a_publisher_killed_in_the_middle_is_continued_by_the_next(site: BucketSite, proxy: Proxy) -> None:
+    site.run(NOON)
+    for number in range(4):
+        site.remove(f"{number}.md")
+    fill(site, "Edited")
+    site.close()
+    puts: list[str] = []
+
+    def decide(method: str, path: str, _query: str) -> int | None:
+        puts.extend([path] if method == "PUT" and OWN not in path else [])
+        return proxy.wait() if len(puts) > 5 else None
+
+    proxy.decide = decide
+    shown = f"--config={site.config_file}"
+    build = subprocess.Popen([sys.executable, "-m", "aggregator", "build", shown, "--now=2024-05-01T12:01:00Z"])
+    eventually(lambda: len(puts) > 5)
+    build.kill()
+    build.wait()
+    proxy.decide = lambda *_: None
+    # an edit that is taken back meanwhile: the manifest names the old bytes, and the bucket may have the new ones
+    fill(site)
+    assert site.run(NOON + timedelta(minutes=2)).problems == ()
+    assert site.titles("ai") == ["Story 3", "Story 2"]
+    site.close()
+    proxy.requests.clear()
+    site.run(NOON + timedelta(minutes=3))
+    assert proxy.paths("PUT") == [f"{PREFIX}{OWN}probe"]
+
+
+# two publishers
+
+
+def publish(one: OutputBucket, version: str) -> None:
+    """Publishes two documents whose text is the version."""
+    targets = {slug: Target(version, (f"{slug}/rss.xml",)) for slug in "ab"}
+
+    def render(dirty: list[str]) -> Iterator[tuple[str, list[Document]]]:
+        for slug in dirty:
+            yield slug, [Document(f"{slug}/rss.xml", "", version.encode())]
+
+    one.publish("store", "form", targets, render, lambda: None, full=True)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_a_publisher_that_was_frozen_changes_nothing_when_it_wakes_up(
+    site: BucketSite, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """It freezes before its first, second, third or last request that writes, and another one publishes meanwhile."""
+    url = BucketUrl(site.bucket, PREFIX)
+    frozen, awake = (OutputBucket(url, cache_control="no-cache", location=lambda _: "") for _ in range(2))
+    publish(frozen, "first")
+    use(site.storage, monkeypatch)
+    publish(awake, "second")
+    writes: list[str] = []
+
+    def decide(method: str, path: str, _query: str) -> None:
+        writes.extend([path] if method == "PUT" else [])
+        if method == "PUT" and len(writes) == step:
+            publish(awake, "new")
+
+    proxy.decide = decide
+    with pytest.raises(PublishError, match="another process publishes into s3://"):
+        publish(frozen, "old")
+    assert len(writes) >= step
+    assert site.documents() == {"a/rss.xml": b"new", "b/rss.xml": b"new"}
+    manifest = json.loads(site.objects()[f"{OWN}manifest.json"])
+    assert [entry["version"] for entry in manifest["files"].values()] == ["new", "new"]
+    publish(frozen, "newest")
+    assert set(site.documents().values()) == {b"newest"}
+
+
+def test_a_leader_that_lost_its_lease_writes_nothing(site: BucketSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.run(NOON)
+    before = site.objects()
+    site.record("4.md", title="Later", publishedDateTime="2024-05-01T11:00:00Z")
+    compare = OutputBucket.is_unchanged
+
+    def lose(output: OutputBucket) -> bool:
+        with site.store.write_request() as connection:
+            connection.execute(text("UPDATE lease SET token = 'another'"))
+        return compare(output)
+
+    monkeypatch.setattr(OutputBucket, "is_unchanged", lose)
+    site.run(NOON, paths={})
+    with pytest.raises(LeaseLostError):
+        site.run(LATER)
+    assert site.objects() == before
+
+
+def test_a_server_without_conditions_is_used_with_a_warning(
+    site: BucketSite, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.drop = ("if-match", "if-none-match")
+    site.put("ai/rss.xml", b"mine")
+    (problem,) = site.run(NOON).problems
+    assert "is in the way of ai/rss.xml" in problem
+    assert "does not keep the conditions of writes" in caplog.text
+    assert site.documents()["ai/rss.xml"] == b"mine"
+    site.record("4.md", title="Later", topics=["Energy"], publishedDateTime="2024-05-01T11:00:00Z")
+    site.run(LATER)
+    assert site.titles("energy")[0] == "Later"
