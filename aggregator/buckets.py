@@ -118,6 +118,7 @@ def open_bucket(url: BucketUrl, *, timeout_s: float = 20.0, attempts: int = 4) -
     """
     try:
         import botocore.exceptions
+        import botocore.handlers
         import botocore.session
         from botocore.config import Config
     except ImportError:
@@ -140,6 +141,8 @@ def open_bucket(url: BucketUrl, *, timeout_s: float = 20.0, attempts: int = 4) -
     try:
         region = region or session.get_config_variable("region") or "us-east-1"
         client = session.create_client("s3", region_name=region, endpoint_url=endpoint, config=config)
+        # without a question first whether the body may be sent: another fifth of the work for bodies of some kB
+        client.meta.events.unregister("before-call.s3", botocore.handlers.add_expect_header)
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise BucketError(f"{url} cannot be opened", _one_line(error), "check the AWS_… variables") from error
     return Bucket(url, client)

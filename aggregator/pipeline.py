@@ -16,11 +16,12 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aggregator.config import Config
 from aggregator.differences import Differences
-from aggregator.documents import FINGERPRINT, archive_path, archive_paths, feed_paths, index_paths
+from aggregator.documents import FINGERPRINT, archive_path, archive_paths, cache_control, feed_paths, index_paths
 from aggregator.errors import (
     AggregatorError,
     FolderTakenError,
@@ -55,9 +56,11 @@ from aggregator.feeds.window import FeedLoader
 from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
 from aggregator.model import ArchivePage, CycleResult, Document, Feed, Outcome, SourceFile, StagedOutcomes
+from aggregator.output.bucket import OutputBucket
 from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
+from aggregator.output.publisher import Publisher
 from aggregator.output.sealed import SealedDocuments
 from aggregator.processes import PROGRESS
 from aggregator.settings import FILE_NAMES, Rule, Source
@@ -99,8 +102,6 @@ INDEX = ""
 """The name of the list of feeds among the slugs of feeds."""
 BULK_S = 2.0
 """How long a cycle reads files before it leaves the rest to the next one (docs/spec.md#bulks)."""
-COMPARE_EVERY_S = 60
-"""How long the output folder may lack a file, in seconds, before a cycle without a full scan notices."""
 Progress = Callable[[str, int, int | None], None]
 Reading = Callable[[], "AbstractContextManager[Connection]"]
 """Opens a transaction that reads."""
@@ -163,7 +164,7 @@ class Pipeline:
         self.is_current = False
         self.rules: ActiveRules = NO_RULES
         self._moves, self._topic_moves = config.redirects(), dict[str, str]()
-        self._output = OutputFolder(config.output.path)
+        self._output = self._open_output()
         self._published: Mapping[str, str] | None = None  # what the folder holds, by slug; None: compare with it
         self._are_pings_known = False  # what WebSub hubs know was compared with the folder
         self._compared_at = 0.0  # time.monotonic() of the last comparison with the whole folder
@@ -211,7 +212,7 @@ class Pipeline:
 
     def _run(self, writer: Writer, started: float, request: ScanRequest) -> CycleResult:
         published_before, self._published = self._published, None  # until this cycle has published
-        with SealedDocuments(self._output.path) as sealed:
+        with SealedDocuments(self._output_folder()) as sealed:
             with writer.together():
                 update = self.update_store(writer, request, keep=partial(self._keep_page, sealed))
             self.is_current = True
@@ -265,14 +266,14 @@ class Pipeline:
         before, self._published = self._published, None
         self.stages = StageClock()
         self._refresh_redirects(connection)
-        with SealedDocuments(self._output.path) as sealed:
+        with SealedDocuments(self._output_folder()) as sealed:
             refreshed = Refreshed(read_topic_terms(connection, self.policy))
             return self._publish(refreshed, sealed, before, is_unscanned=False, snapshot=connection)
 
     @property
     def is_published(self) -> bool:
         """Whether the last publish was complete, not long ago, and the manifest is as it left it."""
-        is_recent = time.monotonic() - self._compared_at <= COMPARE_EVERY_S
+        is_recent = time.monotonic() - self._compared_at <= self._output.compare_every_s
         return self._published is not None and is_recent and self._output.is_unchanged()
 
     def is_folder_taken(self, connection: Connection) -> bool:
@@ -323,10 +324,11 @@ class Pipeline:
         """
         self.stages.enter(FEEDS)
         read: Reading = (lambda: nullcontext(snapshot)) if snapshot is not None else self.store.read
+        is_unchanged = before is not None and self._output.is_unchanged()
         with read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
-            is_complete = before is not None and before.keys() == versions.keys() and self._output.is_unchanged()
-            whole = not is_complete or time.monotonic() - self._compared_at > COMPARE_EVERY_S
+            is_complete = is_unchanged and before is not None and before.keys() == versions.keys()
+            whole = not is_complete or time.monotonic() - self._compared_at > self._output.compare_every_s
             same = {} if whole or before is None else before
             wanted = {
                 slug: self._wanted(slug, version) for slug, version in versions.items() if version != same.get(slug)
@@ -388,7 +390,7 @@ class Pipeline:
         """Raises FolderTakenError if the process that has the lease by now writes the same folder."""
         with self.store.read() as connection:
             if self.is_folder_taken(connection):
-                raise FolderTakenError(f"{self._output.path} is written by the process that has the lease")
+                raise FolderTakenError(f"{self._output.where} is written by the process that has the lease")
 
     def _queue_pings(self, published: Published, versions: Mapping[str, str]) -> None:
         """Queues WebSub pings for changed documents; in the first cycle for all that differ from what hubs know."""
@@ -460,6 +462,22 @@ class Pipeline:
             except RenderError as error:
                 problems.append(f"{error} (report it; what was published before stays)")
             self.progress("archive pages", done, len(names))
+
+    def _open_output(self) -> Publisher:
+        """What publishes documents where the config says."""
+        path = self.config.output.path
+        if isinstance(path, Path):
+            return OutputFolder(path)
+        return OutputBucket(path, cache_control=cache_control(self.config.max_age_s), location=self._location)
+
+    def _output_folder(self) -> Path | None:
+        path = self.config.output.path
+        return path if isinstance(path, Path) else None
+
+    def _location(self, path: str) -> str:
+        """The URL that the object at a path redirects to; empty for none."""
+        moved = self._moves.location(path)
+        return f"{self.site.base_url}{moved}" if moved else ""
 
     def is_config_active(self) -> bool:
         """Whether the last cycle published by the same config."""

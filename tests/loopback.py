@@ -13,14 +13,18 @@ from typing import Any
 
 import httpx
 
+from aggregator.serve import files
 from aggregator.serve.app import FeedsApp, make_state
-from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot
+from aggregator.serve.bodies import Bodies
+from aggregator.serve.files import EMPTY_SNAPSHOT, Snapshot
 from aggregator.serve.server import bind_socket, make_server
+from aggregator.serve.source import FolderSource
 from aggregator.settings import OutputOptions, Site
 
 WRITTEN = 1_700_000_000
 SITE = Site("Notes", "https://feeds.example/", "en", "", "", "", 15)
 OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000)
+CACHING = "public, max-age=30, stale-while-revalidate=30, stale-if-error=86400"
 RSS = b"<rss>" + b"<item>story</item>" * 200 + b"</rss>"
 
 
@@ -50,10 +54,14 @@ def fine() -> tuple[bool, dict[str, Any]]:
     return True, {"fine": True}
 
 
+def load_snapshot(folder: Path, previous: Snapshot | None, bodies: Bodies | None = None) -> Snapshot:
+    return files.load_snapshot(FolderSource(folder), previous, bodies)
+
+
 def make_app(folder: Path | None, **options: Any) -> FeedsApp:
     snapshot = load_snapshot(folder, None, options.get("bodies")) if folder else EMPTY_SNAPSHOT
     probes = {name: options.pop(name, fine) for name in ("health", "ready")}
-    facts = {"folder": folder, "max_age_s": 30, "site": SITE, "options": OPTIONS}
+    facts = {"source": folder and FolderSource(folder), "max_age_s": 30, "site": SITE, "options": OPTIONS}
     return FeedsApp(make_state(snapshot, **facts | options), **probes)
 
 

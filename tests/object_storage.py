@@ -41,7 +41,7 @@ class ObjectStorage:
     With `max_volumes` it is full after so many times 64 MB.
     """
 
-    def __init__(self, folder: Path, *, max_volumes: int = 5000) -> None:
+    def __init__(self, folder: Path, *, max_volumes: int = 1000) -> None:
         self._folder, self._max_volumes = folder, max_volumes
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,6 +49,8 @@ class ObjectStorage:
         self._ports = dict(zip(_PORTS, zip(free[::2], free[1::2], strict=True), strict=True))
         (folder / "data").mkdir()
         (folder / "s3.json").write_text(json.dumps(_IDENTITIES))
+        # each bucket has volumes of its own: one at a time
+        (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
 
     @property
     def port(self) -> int:
@@ -197,13 +199,17 @@ TORN = -2
 class Proxy:
     """Forwards requests to a server. `requests` has method, path and query of each.
 
-    `decide` gets them and returns a status with which the proxy answers itself, CUT, TORN, or None to forward. It may
-    block.
+    `hear` gets their header fields. `decide` gets them and returns a status with which the proxy answers itself, CUT,
+    TORN, or None to forward. It may block. `lose`: the request is forwarded, and its answer lost. `drop` are header
+    fields that the server does not get.
     """
 
     def __init__(self, port: int) -> None:
         self.requests: list[tuple[str, str, str]] = []
         self.decide: Callable[[str, str, str], int | None] = lambda _method, _path, _query: None
+        self.hear: Callable[[str, str, Any], None] = lambda _method, _path, _headers: None
+        self.lose: Callable[[str, str], bool] = lambda _method, _path: False
+        self.drop: tuple[str, ...] = ()
         self._target = port
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -238,11 +244,13 @@ class Proxy:
             def _handle(self) -> None:
                 path, _, query = self.path[1:].partition("?")
                 proxy.requests.append((self.command, path, query))
+                proxy.hear(self.command, path, self.headers)
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 decided = proxy.decide(self.command, path, query)
                 try:
                     answers = decided not in (None, TORN)
                     status, headers, answer = (decided, [], b"") if answers else proxy._forward(self, body)
+                    status = CUT if proxy.lose(self.command, path) else status
                 except OSError:
                     status = CUT
                 if status == CUT:
@@ -278,7 +286,7 @@ class Proxy:
         try:
             connection.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
             for name, value in request.headers.items():
-                if name.lower() not in ("expect", "connection"):
+                if name.lower() not in ("expect", "connection", *self.drop):
                     connection.putheader(name, value)
             connection.endheaders(body)
             answer = connection.getresponse()

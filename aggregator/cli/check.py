@@ -24,6 +24,7 @@ from aggregator.errors import ConfigError
 from aggregator.files import FolderError, Unreadable, open_files
 from aggregator.ingest import ingest_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, duplicate_id, late_update
+from aggregator.output.bucket import bucket_problem
 from aggregator.paths import RecordFilter, unescape_path
 from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
 from aggregator.quoting import Quote, quote_line
@@ -242,7 +243,7 @@ def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datet
 
 def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
     """What a cycle would refuse or warn of: another id than the stored one, defaults that would replace a config, a
-    damaged or lost store, and a port that the documents do not name."""
+    damaged or lost store, an output bucket that cannot be used, and a port that the documents do not name."""
     positions = config.positions
 
     def find(table: str, key: str, what: str, kind: Literal["error", "warning"], *, hint: str = "") -> Finding:
@@ -259,6 +260,8 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         yield find("site", "id", refusal, "error")
     if problem := store_problem(config):
         yield find("store", "url", problem, "error")
+    if problem := bucket_problem(config.output.path):
+        yield find("output", "path", problem, "error")
     if warning := port_warning(config, config.serve.port):
         yield find("serve", "port", warning, "warning")
 

@@ -89,7 +89,7 @@ def _write_config(path: Path, text: str, *, has_records: bool) -> list[Path]:
     path.with_name(SCHEMA_NAME).write_text(f"{schema_text()}\n", encoding="utf-8")
     config = load_config(path, env={})
     folders = [Path(source.root) for source in config.sources if not (has_records or source.is_bucket)]
-    folders.append(config.output.path)
+    folders += [config.output.path] if isinstance(config.output.path, Path) else []
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     return folders

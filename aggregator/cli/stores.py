@@ -22,6 +22,7 @@ from aggregator.errors import (
     StoreMissingError,
     StoreUnreachableError,
 )
+from aggregator.output.bucket import has_manifest
 from aggregator.output.manifest import MANIFEST_PATH
 from aggregator.paths import escape_name, is_bucket_url
 from aggregator.settings import Source
@@ -58,9 +59,9 @@ def naming_loss(config: Config) -> Iterator[None]:
 
 def lost_store(config: Config) -> str | None:
     """The message that there was a store, for a store that is missing; None if nothing was published from one."""
-    manifest = config.output.path / MANIFEST_PATH
-    if not manifest.exists():
+    if not has_manifest(config.output.path):
         return None
+    manifest = f"{config.output.path}/{MANIFEST_PATH}"
     file = sqlite_file(config.store.url)
     return (
         f"there is no store{f' at {file}' if file else ''} any more, and {manifest} was written from it (bring it back:"

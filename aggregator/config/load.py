@@ -127,6 +127,12 @@ class Config:
             tables=self.tables,
         )
 
+    @property
+    def max_age_s(self) -> int:
+        """How long caches may keep a document: half the time between two cycles."""
+        half = self.schedule.every // timedelta(seconds=2) if self.schedule.every else 60
+        return max(15, min(300, half))
+
     def redirects(self, topics: Mapping[str, str] | None = None) -> Redirects:
         """The old URLs of feeds; `topics` maps old slugs of topics to new ones."""
         return Redirects(self.feeds, self.output_options(), topics)

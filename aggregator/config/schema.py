@@ -284,7 +284,7 @@ class StoreTable(Table):
 class OutputTable(Table):
     """What is published, and where."""
 
-    path: FilePath = _key("../output", "Folder that the feeds are written to")
+    path: Place = _key("../output", "Folder that the feeds are written to, or s3://bucket/prefix")
     formats: Annotated[
         tuple[Format, ...],
         Field(strict=False),

@@ -243,7 +243,7 @@ def read_path(value: object, base: Path) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise BadValueError("is not a path", "write it in quotes, relative to the config file or from the root")
     if is_bucket_url(value):
-        raise BadValueError("is a bucket, which is not supported by this version yet", "write the path of a folder")
+        raise BadValueError("is a bucket", "write the path of a file or folder")
     return Path(os.path.normpath(base / value))
 
 

@@ -6,97 +6,68 @@ is an obstacle. A problem of one file or folder costs its feed; a problem of the
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from aggregator.errors import PublishError
+from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
 from aggregator.output.journal import Journal
-from aggregator.output.manifest import (
-    EMPTY_MANIFEST,
-    MANIFEST_PATH,
-    MARK_PATH,
-    OWN_FOLDER,
-    Digests,
-    Manifest,
-    ManifestEncoder,
-    parse_manifest,
-)
+from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, Manifest, ManifestEntry
 from aggregator.output.obstacles import reason
-from aggregator.output.publication import Publication, Published, Render, Target
+from aggregator.output.publisher import Publisher
 from aggregator.output.tree import Tree
+from aggregator.processes import PROGRESS
 
 LOCK_WAIT_S = 30
+SYNC_THREADS = 8
+"""Parallel syncs, because the file system flushes several at a time."""
+_STAGING = f"{OWN_FOLDER}/staging"
+_NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)
+_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _Stamp = tuple[int, int, int]
 """Inode, mtime_ns and size of the manifest; a replaced file has another one."""
 
 
-class OutputFolder:
-    """The folder that feeds are published in. Caches the manifest while its stat is unchanged."""
+class OutputFolder(Publisher):
+    """The folder that feeds are published in."""
+
+    compare_every_s = 60.0
 
     def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
         self.path = path
-        self._manifest = EMPTY_MANIFEST
         self._stamp: _Stamp | None = None
-        # Why the manifest file cannot be used, if it cannot.
-        self._damage = ""
-        # What this process wrote before the manifest was lost.
-        self._remembered: Digests = {}
-        self._encoder = ManifestEncoder()
-
-    def manifest(self) -> Manifest:
-        """The manifest; EMPTY_MANIFEST if there is none or it cannot be used.
-
-        Raises PublishError if the file cannot be read now: with an empty manifest, all of our files would be foreign.
-        """
-        if not self.is_unchanged():
-            before, self._stamp = self._manifest, self._read_stamp()
-            try:
-                self._manifest, self._damage = _read_manifest(self.path)
-            except OSError as error:
-                self._stamp = None
-                raise PublishError(f"{self.path / MANIFEST_PATH} cannot be read: {error.strerror or error}") from error
-            for path, entry in before.files.items() if self._manifest is EMPTY_MANIFEST else ():
-                self._remembered.setdefault(path, set()).add(entry.digest)
-        return self._manifest
 
     def is_unchanged(self) -> bool:
-        """True if the manifest file is as this process last read or wrote it."""
         return self._stamp is not None and self._stamp == self._read_stamp()
 
     def is_marked(self, token: str | None) -> bool:
-        """Whether the process whose lease has this token writes this folder."""
         try:
             with Tree.open(self.path) as tree:
                 return token is not None and tree.read(MARK_PATH) == _mark(tree, token)
         except OSError:
             return False
 
-    def publish(
-        self,
-        store_id: str,
-        fingerprint: str,
-        targets: Mapping[str, Target],
-        render: Render,
-        check_stop: Callable[[], None],
-        *,
-        full: bool,
-        check_writer: Callable[[], None] = lambda: None,
-        mark: str = "",
-    ) -> Published:
-        """Updates the folder to `targets`. Calls `render` with the dirty feeds. Files with equal bytes are not written.
+    def _read_manifest(self) -> bytes | None:
+        self._stamp = self._read_stamp()
+        try:
+            with Tree.open(self.path) as tree:
+                return tree.read(MANIFEST_PATH) or b""
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            self._stamp = None
+            raise PublishError(f"{self.path / MANIFEST_PATH} cannot be read: {error.strerror or error}") from error
 
-        With `full`, `targets` is everything that the folder must have: missing files are written, obsolete ones
-        deleted. Otherwise `targets` is what changed. `mark` is the token of the lease of this process, if others may
-        ask. Raises PublishError if the folder as a whole cannot be written, and what `check_stop` and `check_writer`
-        raise, before the first rename; `check_writer` is called under the lock, and again when all is rendered.
-        """
-        if not (full or targets):
-            return Published()
+    @contextmanager
+    def _opened(self, *, full: bool) -> Iterator[Destination]:  # noqa: ARG002 - a stat of each file needs no listing
         folder = self.path
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,50 +77,17 @@ class OutputFolder:
                     raise PublishError(f"{folder / OWN_FOLDER} must be a folder, and is a file or a link; move it away")
                 tree.make_folder(OWN_FOLDER)
                 stack.enter_context(FileLock(folder / OWN_FOLDER / "lock", timeout=LOCK_WAIT_S))
-                check_writer()
-                if mark and not self.is_marked(mark):
-                    tree.replace(MARK_PATH, _mark(tree, mark))
-                before = self.manifest()
-                journal = Journal(tree, self._remembered)
-                publication = Publication(folder, tree, before, journal, targets, check_stop, check_writer, full=full)
-                problems = self._manifest_problems(store_id)
-                is_other = (before.store, before.fingerprint) != (store_id, fingerprint)
-                if dirty := publication.dirty_feeds(all_dirty=is_other):
-                    publication.write(dirty, render)
-                if full:
-                    publication.delete_obsolete()
-                manifest = Manifest(store_id, fingerprint, publication.files, publication.removed_paths())
-                if manifest != before:
-                    self._write_manifest(manifest, tree)
-                journal.complete(publication.files)
-                publication.published.problems = [*problems, *publication.obstacles.problems()]
-                return publication.published
+                before, raw = self.manifest(), None
+                with suppress(FileNotFoundError):
+                    raw = tree.read(JOURNAL_PATH)
+                yield _OpenFolder(self.path, tree, before, Journal(raw, self._remembered))
+                self._stamp = self._read_stamp()
         except Timeout:
             raise PublishError(f"another process has been writing to {folder} for more than {LOCK_WAIT_S} s") from None
         except OSError as error:
             # an error of a single document is a problem of its feed; relative names are our own files
             path = Path(error.filename) if os.path.isabs(error.filename or "") else folder / OWN_FOLDER
             raise PublishError(reason(path, "written", error)) from error
-
-    def _manifest_problems(self, store_id: str) -> list[str]:
-        problems = []
-        if self._manifest.store not in ("", store_id):
-            problems.append(
-                f"{self.path} was last written from another store (if two sites write there, give each its own"
-                " output.path)"
-            )
-        if self._damage:
-            problems.append(
-                f"{self.path / MANIFEST_PATH} cannot be used: {self._damage} (it is written again; files with other"
-                " bytes than the documents in their place are left alone from now on)"
-            )
-        return problems
-
-    def _write_manifest(self, manifest: Manifest, tree: Tree) -> None:
-        tree.replace(MANIFEST_PATH, self._encoder.encode(manifest))
-        self._manifest, self._stamp = manifest, self._read_stamp()
-        self._damage = ""
-        self._remembered.clear()
 
     def _read_stamp(self) -> _Stamp | None:
         try:
@@ -159,18 +97,151 @@ class OutputFolder:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
 
+class _OpenFolder(Destination):
+    """The locked folder. Readers see all new documents within moments, because all are renamed in one pass."""
+
+    may_stop_anywhere = False
+
+    def __init__(self, root: Path, tree: Tree, before: Manifest, journal: Journal) -> None:
+        super().__init__(before, journal)
+        self._root, self._tree = root, tree
+        self._staging = tree
+
+    def mark(self, token: str) -> None:
+        mark = _mark(self._tree, token)
+        with suppress(FileNotFoundError):
+            if self._tree.read(MARK_PATH) == mark:
+                return
+        self._tree.replace(MARK_PATH, mark)
+
+    def has(self, path: str) -> bool:
+        try:
+            return self._tree.kind(path) == stat.S_IFREG
+        except OSError:  # the folder is a file, or not accessible; writing the document reports that
+            return False
+
+    def compare(self, path: str, body: bytes, entry: ManifestEntry) -> tuple[State, ManifestEntry]:
+        with self._explained(path, "written"):
+            kind = self._tree.kind(path)
+            if kind is None:
+                return State.ABSENT, entry
+            if kind == stat.S_IFREG and self._has_bytes(path, body):
+                return State.SAME, entry
+            return State.OURS if self._is_ours(path, kind) else State.FOREIGN, entry
+
+    @contextmanager
+    def staging(self) -> Iterator[None]:
+        self._tree.remove_all(_STAGING)
+        self._tree.make_folder(_STAGING)
+        try:
+            with self._tree.subtree(_STAGING) as self._staging:
+                yield
+        finally:
+            self._tree.remove_all(_STAGING)
+
+    def stage(self, name: str, body: bytes) -> None:
+        self._staging.write(name, body)
+
+    def begin(self, staged: Sequence[Staged]) -> None:
+        if staged:
+            with ThreadPoolExecutor(min(SYNC_THREADS, len(staged))) as pool:
+                for _ in pool.map(self._staging.sync, (one.name for one in staged)):
+                    PROGRESS.show()
+        # the bytes of other files are compared, so the journal need not name them
+        self.journal.begin((one.path, one.entry) for one in staged if one.path not in self.before.files)
+        self._store_journal()
+
+    def place(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, ManifestEntry | PlaceError]]:
+        for one in staged:
+            try:
+                self._place(one)
+            except PlaceError as error:
+                yield one, error
+            else:
+                yield one, one.entry
+
+    def delete(self, paths: Iterable[str]) -> Iterator[tuple[str, PlaceError | None]]:
+        for path in paths:
+            try:
+                self._delete(path)
+            except PlaceError as error:
+                yield path, error
+            else:
+                yield path, None
+
+    def replace_manifest(self, body: bytes) -> None:
+        self._tree.replace(MANIFEST_PATH, body)
+
+    def complete(self, files: Mapping[str, ManifestEntry]) -> None:
+        self.journal.complete(files)
+        self._store_journal()
+
+    def _store_journal(self) -> None:
+        if self.journal.is_stored:
+            return
+        if self.journal.paths():
+            self._tree.replace(JOURNAL_PATH, self.journal.encode())
+        else:
+            self._tree.remove(JOURNAL_PATH)
+
+    def _has_bytes(self, path: str, body: bytes) -> bool:
+        try:
+            return self._tree.read(path, size=len(body)) == body
+        except PermissionError:
+            return False
+
+    def _is_ours(self, path: str, kind: int) -> bool:
+        """True if the file at the path may be replaced or deleted: the manifest names it, or an unfinished publish
+        wrote it."""
+        if path in self.before.files:
+            return kind != stat.S_IFDIR
+        if path not in self.journal or kind != stat.S_IFREG:
+            return False
+        body = self._tree.read(path)
+        return body is not None and self.journal.has_begun(path, body)
+
+    def _place(self, staged: Staged) -> None:
+        path = staged.path
+        with self._explained(path, "written"):
+            self._tree.make_folder(path.rpartition("/")[0])
+            if staged.is_new and self._tree.kind(path) is not None:  # created since the comparison
+                raise InTheWayError(path)
+            self._tree.take(self._staging, staged.name, path)
+
+    def _delete(self, path: str) -> None:
+        """Deletes our file, and folders that are empty afterwards."""
+        try:
+            kind = self._tree.kind(path)
+            if kind is not None and self._is_ours(path, kind):
+                self._tree.remove(path)
+        except OSError as error:
+            if error.errno in _SHORTAGE:
+                raise
+            if error.errno not in _NO_FOLDER:  # otherwise the file does not exist
+                raise PlaceError(reason(self._root / path, "deleted", error)) from error
+        with suppress(OSError):
+            while path := path.rpartition("/")[0]:
+                self._tree.remove_folder(path)
+
+    @contextmanager
+    def _explained(self, path: str, action: str) -> Iterator[None]:
+        """Turns errors about the place of one document into PlaceError."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _SHORTAGE:
+                raise
+            if error.errno in _NO_FOLDER and (foreign := self._foreign_parent(path)):
+                raise InTheWayError(foreign) from error
+            raise PlaceError(reason(self._root / path, action, error)) from error
+
+    def _foreign_parent(self, path: str) -> str | None:
+        """The part of a path that should be a folder and is not."""
+        parts = path.split("/")
+        folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        return next((folder for folder in folders if self._tree.kind(folder) not in (None, stat.S_IFDIR)), None)
+
+
 def _mark(tree: Tree, token: str) -> bytes:
+    """The token, and the inode of OWN_FOLDER, by which a copy of the folder differs."""
     return f"{token} {tree.inode(OWN_FOLDER)}".encode()
-
-
-def _read_manifest(folder: Path) -> tuple[Manifest, str]:
-    """The manifest, and why its file cannot be used, if it cannot."""
-    try:
-        with Tree.open(folder) as tree:
-            raw = tree.read(MANIFEST_PATH)
-    except (FileNotFoundError, NotADirectoryError):
-        return EMPTY_MANIFEST, ""
-    try:
-        return parse_manifest(raw or b""), ""
-    except ValueError as error:
-        return EMPTY_MANIFEST, str(error)

@@ -2,65 +2,58 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
-from aggregator.output.manifest import (
-    JOURNAL_PATH,
-    Digests,
-    ManifestEntry,
-    digest_of,
-    encode_journal,
-    parse_journal,
-)
-from aggregator.output.tree import Tree
+from aggregator.output.manifest import Digests, ManifestEntry, digest_of, encode_journal, parse_journal
 
 
 class Journal:
-    """The journal of an output folder. `remembered` are files that this process wrote before the manifest was lost."""
+    """The journal of a publish. `raw` is the stored journal of the one before, if there is one. `remembered` are files
+    that this process wrote before the manifest was lost."""
 
-    def __init__(self, tree: Tree, remembered: Mapping[str, Iterable[str]]) -> None:
-        self._tree = tree
-        self._stored: Digests = {}
-        with suppress(FileNotFoundError):
-            self._stored = parse_journal(tree.read(JOURNAL_PATH) or b"")
+    def __init__(self, raw: bytes | None, remembered: Mapping[str, Iterable[str]]) -> None:
+        self._stored: Digests = parse_journal(raw) if raw else {}
         self._files = {path: set(digests) for path, digests in self._stored.items()}
         for path, digests in remembered.items():
             self._files.setdefault(path, set()).update(digests)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._files
 
     def paths(self) -> Iterable[str]:
         """The paths of all begun files."""
         return self._files.keys()
 
-    def is_ours(self, path: str, kind: int) -> bool:
-        """True if the file at a path, of this kind (`stat.S_IFMT`), has bytes that a publish wrote there."""
-        if path not in self._files or kind != stat.S_IFREG:
-            return False
-        body = self._tree.read(path)
-        return body is not None and digest_of(body) in self._files[path]
+    def has_begun(self, path: str, body: bytes) -> bool:
+        """True if a publish may have written these bytes at a path."""
+        return path in self._files and digest_of(body) in self._files[path]
 
     def begin(self, files: Iterable[tuple[str, ManifestEntry]]) -> None:
-        """Stores the files that are about to be written."""
+        """Adds the files that are about to be written."""
         for path, entry in files:
             self._files.setdefault(path, set()).add(entry.digest)
-        self._store()
+
+    def drop_complete(self, files: Mapping[str, ManifestEntry]) -> None:
+        """Removes what the manifest names with the only digest that a publish began to write there."""
+        for path, digests in list(self._files.items()):
+            if path in files and digests == {files[path].digest}:
+                del self._files[path]
 
     def forget(self, path: str) -> None:
         """Removes a file that was deleted."""
         self._files.pop(path, None)
 
     def complete(self, manifest_paths: Iterable[str]) -> None:
-        """Removes and stores what the manifest names now."""
+        """Removes what the manifest names now."""
         for path in manifest_paths:
             self._files.pop(path, None)
-        self._store()
 
-    def _store(self) -> None:
-        if self._files == self._stored:
-            return
-        if self._files:
-            self._tree.replace(JOURNAL_PATH, encode_journal(self._files))
-        else:
-            self._tree.remove(JOURNAL_PATH)
+    @property
+    def is_stored(self) -> bool:
+        """True if the stored journal says the same."""
+        return self._files == self._stored
+
+    def encode(self, **more: str) -> bytes:
+        """The journal as JSON, which is stored then; `more` keys are for people."""
         self._stored = {path: set(digests) for path, digests in self._files.items()}
+        return encode_journal(self._files, **more)

@@ -1,7 +1,7 @@
-"""The manifest and the journal in `.aggregator/` of an output folder (docs/spec.md, "Output folder"). Pure.
+"""The manifest and the journal in `.aggregator/` of an output folder or bucket (docs/spec.md, "Output folder"). Pure.
 
-The manifest lists the files of the folder and is written last. While files are renamed, the journal lists those that
-the manifest does not name yet, so that the next publish knows them as ours after a crash.
+The manifest lists the files and is written last. While files are put in place, the journal lists those that the
+manifest does not name yet, so that the next publish knows them as ours after a crash.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ OWN_FOLDER = ".aggregator"
 MANIFEST_PATH = f"{OWN_FOLDER}/manifest.json"
 JOURNAL_PATH = f"{OWN_FOLDER}/unfinished.json"
 MARK_PATH = f"{OWN_FOLDER}/leader"
-"""Says which process that has a lease writes the folder: its token, and the inode of OWN_FOLDER, by which a copy of the
-folder differs."""
+"""Says which process that has a lease publishes there: the token of the lease."""
 Digests = dict[str, set[str]]
 """Paths -> the digests of what may have been written there."""
 _dump = partial(json.dumps, ensure_ascii=False)
 
 
 class ManifestEntry(NamedTuple):
-    """One file of the folder."""
+    """One file of the folder, or one object of the bucket."""
 
     # The feed that the file belongs to; "" is the list of feeds.
     feed: str
@@ -36,6 +35,16 @@ class ManifestEntry(NamedTuple):
     # In seconds since 1970, rounded up: `Last-Modified` on every server. Later than that of the version before; 0 if a
     # version of the program wrote it that did not say.
     modified: int = 0
+    # Of an object: its ETag and its bytes. A folder says the size of a file itself.
+    etag: str = ""
+    size: int = 0
+
+    def data(self) -> dict[str, str | int]:
+        """The entry for JSON."""
+        data = self._asdict()
+        if not self.etag:
+            del data["etag"], data["size"]
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,10 @@ def parse_manifest(raw: bytes) -> Manifest:
 
 
 def _parse_entry(data: Mapping[str, Any]) -> ManifestEntry:
-    return ManifestEntry(data["feed"], str(data["version"]), data["digest"], int(data.get("modified", 0)))
+    return ManifestEntry(
+        data["feed"], str(data["version"]), data["digest"], int(data.get("modified", 0)),
+        etag=str(data.get("etag", "")), size=int(data.get("size", 0)),
+    )  # fmt: skip
 
 
 class ManifestEncoder:
@@ -79,17 +91,17 @@ class ManifestEncoder:
     def __init__(self) -> None:
         self._texts: dict[str, tuple[ManifestEntry, str]] = {}
 
-    def encode(self, manifest: Manifest) -> bytes:
-        """The manifest as JSON."""
+    def encode(self, manifest: Manifest, **more: str) -> bytes:
+        """The manifest as JSON, with more keys, which only people read."""
         texts = {}
         for path, entry in sorted(manifest.files.items()):
             cached = self._texts.get(path)
             if cached is None or cached[0] is not entry:
-                cached = entry, f"{_dump(path)}: {_dump(entry._asdict())}"
+                cached = entry, f"{_dump(path)}: {_dump(entry.data())}"
             texts[path] = cached
         self._texts = texts
         files = ", ".join([text for _, text in texts.values()])
-        head = _dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint})
+        head = _dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint, **more})
         return f'{head[:-1]}, "files": {{{files}}}, "gone": {_dump(manifest.removed)}}}'.encode()
 
 
@@ -104,11 +116,10 @@ def parse_journal(raw: bytes) -> Digests:
     return {}
 
 
-def encode_journal(files: Mapping[str, Iterable[str]]) -> bytes:
-    """The journal as JSON."""
-    return _dump(
-        {"format": FORMAT, "files": {path: sorted(digests) for path, digests in sorted(files.items())}}
-    ).encode()
+def encode_journal(files: Mapping[str, Iterable[str]], **more: str) -> bytes:
+    """The journal as JSON, with more keys, which only people read."""
+    listed = {path: sorted(digests) for path, digests in sorted(files.items())}
+    return _dump({"format": FORMAT, **more, "files": listed}).encode()
 
 
 def _is_inside(path: str) -> bool:

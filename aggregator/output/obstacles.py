@@ -16,10 +16,10 @@ _HINTS = {
 
 
 class Obstacles:
-    """Files and folders of others in place of documents, and places that cannot be written."""
+    """Files and folders of others in place of documents, and places that cannot be written. `where` is all of it."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, where: str) -> None:
+        self._where = where
         # Foreign file or folder -> the first document that it keeps out.
         self._foreign: dict[str, str] = {}
         # Folder at the top -> why its first document could not be written or deleted.
@@ -29,9 +29,9 @@ class Obstacles:
         """A foreign file or folder is at `path`, which `document` needs."""
         self._foreign.setdefault(path, document)
 
-    def add_failure(self, document: str, action: str, error: OSError) -> None:
-        """A document could not be `action`: written or deleted."""
-        self._failed.setdefault(_top(document), reason(self._root / document, action, error))
+    def add_failure(self, document: str, why: str) -> None:
+        """A document could not be written or deleted."""
+        self._failed.setdefault(_top(document), why)
 
     def has_failed(self, document: str) -> bool:
         """True if another document in the same folder at the top could not be written or deleted."""
@@ -40,7 +40,7 @@ class Obstacles:
     def problems(self) -> list[str]:
         """The problems, a limited number of each kind."""
         foreign = [
-            f"{self._root / path} is in the way of {document}: the program did not write it (move it away)"
+            f"{self._where}/{path} is in the way of {document}: the program did not write it (move it away)"
             for path, document in self._foreign.items()
         ]
         failed = [

@@ -1,41 +1,32 @@
-"""One publish into a locked output folder, in passes, so that no reader gets a partial state.
+"""One publish into a locked output folder or bucket, in passes, so that no reader gets a partial document.
 
-compare -> write all to temporary files -> sync -> journal -> rename all -> delete obsolete files -> manifest
+compare -> stage all -> sync -> journal -> place all -> delete obsolete files -> manifest
 """
 
 from __future__ import annotations
 
-import errno
 import math
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
 
-from aggregator.documents import OPTIONAL
+from aggregator.documents import OPTIONAL, is_archive_page
 from aggregator.model import Document
-from aggregator.output.journal import Journal
-from aggregator.output.manifest import OWN_FOLDER, Manifest, ManifestEntry, digest_of
+from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
+from aggregator.output.manifest import ManifestEntry, digest_of
 from aggregator.output.obstacles import Obstacles
-from aggregator.output.tree import Tree
 from aggregator.processes import PROGRESS
 
-SYNC_THREADS = 8
-"""Parallel syncs, because the file system flushes several at a time."""
 MAX_REMOVED = 10_000
-_STAGING = f"{OWN_FOLDER}/staging"
-_NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)
 Render = Callable[[list[str]], Iterator[tuple[str, Iterable[Document]]]]
 """Renders the documents of dirty feeds. Feeds that it leaves out keep their documents."""
+Check = Callable[[], None]
+"""Raises what ends the publish."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the folder must have of one feed."""
+    """What the destination must have of one feed."""
 
     version: str
     paths: tuple[str, ...]
@@ -49,44 +40,34 @@ class Published:
     deleted: list[str] = field(default_factory=list)
     # The feeds of written documents.
     feeds: set[str] = field(default_factory=set)
-    # Feeds of which the folder does not have everything.
+    # Feeds of which the destination does not have everything.
     unwritten: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
 
-class _Staged(NamedTuple):
-    path: str
-    entry: ManifestEntry
-    # In the staging folder.
-    name: str
-    # Nothing was at the path.
-    is_new: bool
-
-
 class Publication:
-    """The state of one publish. `full`: `targets` is everything that the folder must have, so missing files are written
-    and obsolete ones deleted; otherwise `targets` is what changed. `check_writer` raises if this process must not put
-    documents in place any more."""
+    """The state of one publish. `full`: `targets` is everything that the destination must have, so missing files are
+    written and obsolete ones deleted; otherwise `targets` is what changed. `check_writer` raises if this process must
+    not put documents in place any more."""
 
     def __init__(
         self,
-        root: Path,
-        tree: Tree,
-        before: Manifest,
-        journal: Journal,
+        where: str,
+        destination: Destination,
         targets: Mapping[str, Target],
-        check_stop: Callable[[], None],
-        check_writer: Callable[[], None],
+        check_stop: Check,
+        check_writer: Check,
         *,
         full: bool,
     ) -> None:
-        self._tree, self._journal, self._targets, self._full = tree, journal, targets, full
+        self._destination, self._targets, self._full = destination, targets, full
         self._check_stop, self._check_writer = check_stop, check_writer
-        self._before, self._second = before, math.ceil(time.time())
-        self.files = dict(before.files)
+        self._second = math.ceil(time.time())
+        self.files = dict(destination.before.files)
         self.published = Published()
-        self.obstacles = Obstacles(root)
-        self._staged: list[_Staged] = []
+        self.obstacles = Obstacles(where)
+        self._staged: list[Staged] = []
+        self._has_begun = False
 
     def dirty_feeds(self, *, all_dirty: bool) -> list[str]:
         """The feeds to render."""
@@ -96,159 +77,125 @@ class Publication:
         PROGRESS.show()
         for path in target.paths:
             entry = self.files.get(path)
-            if entry is None and path in OPTIONAL and self._is_file(path):
+            if entry is None and path in OPTIONAL and self._destination.has(path):
                 continue
             if entry is None or entry.feed != feed or entry.version != target.version:
                 return True
-            if self._full and not self._is_file(path):
+            if self._full and not self._destination.has(path):
                 return True
         return False
-
-    def _is_file(self, path: str) -> bool:
-        try:
-            return self._tree.kind(path) == stat.S_IFREG
-        except OSError:  # the folder is a file, or not accessible; writing the document reports that
-            return False
 
     # write
 
     def write(self, dirty: list[str], render: Render) -> None:
-        """Renders the dirty feeds and puts their documents in place. `check_stop` is called before the first rename."""
-        self._tree.remove_all(_STAGING)
-        self._tree.make_folder(_STAGING)
-        try:
-            with self._tree.subtree(_STAGING) as staging:
-                missing = set(dirty)
-                for feed, documents in render(dirty):
-                    self._check_stop()
-                    missing.discard(feed)
-                    for document in documents:
-                        self._stage(feed, document, staging)
+        """Renders the dirty feeds and puts their documents in place. `check_stop` is called before the first one."""
+        with self._destination.staging():
+            missing = set(dirty)
+            for feed, documents in render(dirty):
                 self._check_stop()
-                self._place_all(staging)
-                for feed in missing:
-                    for path in self._targets[feed].paths:
-                        self._mark_unwritten(feed, path)
-        finally:
-            self._tree.remove_all(_STAGING)
+                missing.discard(feed)
+                for document in documents:
+                    self._stage(feed, document)
+            self._check_stop()
+            if self._staged:
+                self._begin()
+                self._place_all()
+            for feed in missing:
+                for path in self._targets[feed].paths:
+                    self._mark_unwritten(feed, path)
 
-    def _stage(self, feed: str, document: Document, staging: Tree) -> None:
-        """Writes a document to staging, unless its bytes are in place or a foreign file or folder is."""
+    def _stage(self, feed: str, document: Document) -> None:
+        """Stages a document, unless its bytes are in place or what is there is not ours."""
         path, body = document.path, document.body
         entry = self._entry(feed, path, digest_of(body))
         try:
-            kind = self._tree.kind(path)
-            if kind == stat.S_IFREG and self._has_bytes(path, body):
-                self.files[path] = entry
-                return
-            if kind is not None and not self._is_ours(path, kind):
-                if path not in OPTIONAL:
-                    self._skip_for(feed, path, path)
-                return
-        except OSError as error:
-            self._fail(feed, path, "written", error)
+            state, same = self._destination.compare(path, body, entry)
+        except PlaceError as error:
+            self._fail(feed, path, error)
             return
-        name = str(len(self._staged))
-        staging.write(name, body)
-        self._staged.append(_Staged(path, entry, name, kind is None))
+        if state is State.SAME:
+            self.files[path] = same
+        elif state is State.FOREIGN:
+            if path not in OPTIONAL:
+                self._fail(feed, path, InTheWayError(path))
+        else:
+            name = str(len(self._staged))
+            self._destination.stage(name, body)
+            self._staged.append(Staged(path, entry, name, state is State.ABSENT))
 
     def _entry(self, feed: str, path: str, digest: str) -> ManifestEntry:
-        before = self._before.files.get(path)
+        before = self._destination.before.files.get(path)
         if before is not None and before.digest == digest:
             modified = before.modified
         else:
             modified = max(self._second, before.modified + 1 if before else 0)
         return ManifestEntry(feed, self._targets[feed].version, digest, modified)
 
-    def _has_bytes(self, path: str, body: bytes) -> bool:
-        try:
-            return self._tree.read(path, size=len(body)) == body
-        except PermissionError:
-            return False
+    def _begin(self) -> None:
+        """Before the first change."""
+        if not self._has_begun:
+            self._destination.begin(self._staged)
+            self._check_writer()  # the process may have been frozen while it rendered or synced
+            self._has_begun = True
 
-    def _is_ours(self, path: str, kind: int) -> bool:
-        """True if the file at the path may be replaced or deleted: the manifest names it, or an unfinished publish
-        wrote it."""
-        return kind != stat.S_IFDIR if path in self.files else self._journal.is_ours(path, kind)
-
-    def _place_all(self, staging: Tree) -> None:
-        if not self._staged:
-            return
-        with ThreadPoolExecutor(min(SYNC_THREADS, len(self._staged))) as pool:
-            for _ in pool.map(staging.sync, (staged.name for staged in self._staged)):
+    def _place_all(self) -> None:
+        """Archive pages first, because what leaves a feed must be in its archive by then."""
+        pages = [staged for staged in self._staged if is_archive_page(staged.path)]
+        for group in (pages, [staged for staged in self._staged if not is_archive_page(staged.path)]):
+            for staged, placed in self._destination.place(self._placeable(group)):
                 PROGRESS.show()
-        self._journal.begin(
-            (staged.path, staged.entry) for staged in self._staged if staged.path not in self._before.files
-        )
-        self._check_writer()  # the process may have been frozen while it rendered or synced
-        for staged in self._staged:
-            self._place(staged, staging)
+                self._note(staged, placed)
 
-    def _place(self, staged: _Staged, staging: Tree) -> None:
-        """Renames a document to its path. Skips it if another document of its folder failed, because what leaves a feed
-        must be in its archive first."""
-        PROGRESS.show()
+    def _placeable(self, group: list[Staged]) -> Iterator[Staged]:
+        """The documents, but none of a folder in which another one failed."""
+        for staged in group:
+            if self._destination.may_stop_anywhere:
+                self._check_stop()
+            if self.obstacles.has_failed(staged.path):
+                self._mark_unwritten(staged.entry.feed, staged.path)
+            else:
+                yield staged
+
+    def _note(self, staged: Staged, placed: ManifestEntry | PlaceError) -> None:
         path, feed = staged.path, staged.entry.feed
-        if self.obstacles.has_failed(path):
-            self._mark_unwritten(feed, path)
+        if isinstance(placed, PlaceError):
+            if not (isinstance(placed, InTheWayError) and path in OPTIONAL):
+                self._fail(feed, path, placed)
             return
-        try:
-            self._tree.make_folder(path.rpartition("/")[0])
-            if staged.is_new and self._tree.kind(path) is not None:  # created since the comparison
-                self._skip_for(feed, path, path)
-                return
-            self._tree.take(staging, staged.name, path)
-        except OSError as error:
-            self._fail(feed, path, "written", error)
-            return
-        self.files[path] = staged.entry
+        self.files[path] = placed
         self.published.written.append(path)
         self.published.feeds.add(feed)
 
     # delete
 
     def delete_obsolete(self) -> None:
-        """Deletes our files that no feed has, and folders that are empty afterwards."""
+        """Deletes our files that no feed has."""
         expected = {path for target in self._targets.values() for path in target.paths}
-        for path in sorted({*self.files, *self._journal.paths()} - expected):
+        obsolete = sorted({*self.files, *self._destination.journal.paths()} - expected)
+        if obsolete:
+            self._begin()
+        for path, error in self._destination.delete(obsolete):
             PROGRESS.show()
-            feed = self.files[path].feed if path in self.files else path
-            try:
-                kind = self._tree.kind(path)
-                if kind is not None and self._is_ours(path, kind):
-                    self._tree.remove(path)
-            except OSError as error:
-                if error.errno not in _NO_FOLDER:  # otherwise the file does not exist
-                    self._fail(feed, path, "deleted", error)
-                    continue
-            self._journal.forget(path)
+            if error is not None:
+                self._fail(self.files[path].feed if path in self.files else path, path, error)
+                continue
+            self._destination.journal.forget(path)
             if self.files.pop(path, None) is not None:
                 self.published.deleted.append(path)
-            self._remove_empty_folders(path)
-
-    def _remove_empty_folders(self, path: str) -> None:
-        with suppress(OSError):
-            while path := path.rpartition("/")[0]:
-                self._tree.remove_folder(path)
 
     def removed_paths(self) -> tuple[str, ...]:
         """The paths that answer 410 from now on."""
-        return tuple(sorted({*self._before.removed, *self.published.deleted} - self.files.keys())[:MAX_REMOVED])
+        gone = {*self._destination.before.removed, *self.published.deleted}
+        return tuple(sorted(gone - self.files.keys())[:MAX_REMOVED])
 
     # failures
 
-    def _fail(self, feed: str, path: str, action: str, error: OSError) -> None:
-        """Skips a document whose place cannot be used. Raises an error that is not about the place."""
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-            raise error
-        if error.errno in _NO_FOLDER and (foreign := self._foreign_parent(path)):
-            self._skip_for(feed, path, foreign)
-            return
-        self.obstacles.add_failure(path, action, error)
-        self._mark_unwritten(feed, path)
-
-    def _skip_for(self, feed: str, path: str, foreign: str) -> None:
-        self.obstacles.add_foreign(foreign, path)
+    def _fail(self, feed: str, path: str, error: PlaceError) -> None:
+        """Skips a document whose place cannot be used."""
+        if isinstance(error, InTheWayError):
+            self.obstacles.add_foreign(error.path, path)
+        else:
+            self.obstacles.add_failure(path, str(error))
         self._mark_unwritten(feed, path)
 
     def _mark_unwritten(self, feed: str, path: str) -> None:
@@ -256,9 +203,3 @@ class Publication:
         self.published.unwritten.add(feed)
         if entry := self.files.get(path):
             self.files[path] = entry._replace(version="")
-
-    def _foreign_parent(self, path: str) -> str | None:
-        """The part of a path that should be a folder and is not."""
-        parts = path.split("/")
-        folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
-        return next((folder for folder in folders if self._tree.kind(folder) not in (None, stat.S_IFDIR)), None)

@@ -39,6 +39,12 @@ class Redirects:
         """The paths, each followed by the old paths that get a copy."""
         return tuple(path for new in paths for path in (new, *self._old_paths(new)))
 
+    def location(self, path: str) -> str:
+        """Where the document of a copy is now, as a path without index.html; empty if the path is no copy."""
+        slug, slash, name = path.partition("/")
+        moved = f"{self.slugs[slug]}/{name}" if slash and slug in self.slugs else self.urls.get(path, "")
+        return moved.removesuffix(PAGE)
+
     def documents(self, documents: Iterable[Document]) -> Iterator[Document]:
         """The documents, each followed by copies at its old paths. A copy names the new URL."""
         for document in documents:

@@ -19,10 +19,11 @@ class SealedDocuments:
     """Documents by the name and version of their page, rendered while its entries were in memory.
 
     They wait in a file without a name, because a first build seals every record several times over. It is in the output
-    folder: one for temporary files may be in memory. What has no room is rendered when it is published.
+    folder: one for temporary files may be in memory. Only for a bucket there is no other. What has no room is rendered
+    when it is published.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder, self._closing = folder, ExitStack()
         self._file: IO[bytes] | None = None
         self._places: dict[tuple[str, str], int] = {}
@@ -67,7 +68,8 @@ class SealedDocuments:
             self._closing.close()
 
     def _open(self) -> IO[bytes]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
         file = tempfile.TemporaryFile(dir=self._folder, prefix=".aggregator-")  # noqa: SIM115 - `_closing` does it
         self._file = self._closing.enter_context(file)
         return file

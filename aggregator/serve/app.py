@@ -12,18 +12,18 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 from time import time
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from aggregator.documents import content_security_policy
-from aggregator.errors import ShortageError, crash_report
+from aggregator.documents import cache_control, content_security_policy
+from aggregator.errors import BucketError, ShortageError, crash_report
 from aggregator.serve.bodies import Bodies, Headers
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
-from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, read_body, read_from_disk
+from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, read_body, read_other
+from aggregator.serve.source import Source
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
 Scope = MutableMapping[str, Any]
@@ -39,6 +39,8 @@ Page = Callable[[], tuple[int, bytes, bytes]]
 
 SEARCH_THREADS, MAX_SEARCHES = 2, 16
 """Searches that run at a time, and those that run or wait."""
+READ_THREADS = 16
+"""Files that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,6 @@ _UNREADABLE = b"This cannot be read at the moment.\n"
 _RETRY = (b"retry-after", b"10")
 _BUSY = b"Too many searches at once; try again in a moment.\n"
 _NO_STORE = (b"cache-control", b"no-store")
-# RFC 5861: a cache in front answers at once with what it has, and fetches the new version meanwhile; if no server
-# answers, it goes on with what it has for a day.
-_CACHING = b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=86400"
 # Fetch standard, "CORS-preflight": browsers send one before a request with validators.
 _PREFLIGHT: Headers = (
     CORS,
@@ -94,7 +93,7 @@ class ServedState:
     # What is in memory of its files.
     bodies: Bodies
     # Where other files, and bodies that are not in memory, are read from; None: nowhere.
-    folder: Path | None
+    source: Source | None
     # `Cache-Control` of responses that caches may keep.
     caching: Headers
     # Old URL paths -> values of `Location`.
@@ -112,7 +111,7 @@ class ServedState:
 def make_state(
     snapshot: Snapshot,
     *,
-    folder: Path | None,
+    source: Source | None,
     max_age_s: int,
     bodies: Bodies | None = None,
     moved: Mapping[str, str] | None = None,
@@ -128,8 +127,8 @@ def make_state(
     return ServedState(
         snapshot=snapshot,
         bodies=bodies or Bodies(),
-        folder=folder,
-        caching=((b"cache-control", _CACHING % (max_age_s, max_age_s)),),
+        source=source,
+        caching=((b"cache-control", cache_control(max_age_s).encode()),),
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in (moved or {}).items()},
         moved_folders=dict(moved_folders or {}),
         links=hub_links(snapshot, site),
@@ -222,6 +221,7 @@ class FeedsApp(Application):
         self._search_threads = ThreadPoolExecutor(SEARCH_THREADS, "search")
         self.private: dict[str, Page] = {}
         self.shows_private = False
+        self._reads, self._read_threads = 0, ThreadPoolExecutor(READ_THREADS, "read")
         self._readings: dict[tuple[ServedFile, bool], asyncio.Task[ServedFile | None]] = {}
         self._probes = {"/healthz": _probe_page(health), "/readyz": _probe_page(ready)}
 
@@ -248,7 +248,7 @@ class FeedsApp(Application):
             return response
         try:
             return await self._respond_later(scope)
-        except ShortageError:  # of descriptors or memory
+        except (ShortageError, BucketError):  # of descriptors or memory; a bucket that gives no answer
             return _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
 
     async def _respond_later(self, scope: Scope) -> Response:
@@ -292,9 +292,9 @@ class FeedsApp(Application):
         if private and is_direct(scope["headers"], scope["http_version"]):
             return await _respond_with_page(private)
         response = None
-        if state.folder is not None and path.startswith("/"):
+        if state.source is not None and path.startswith("/"):
             name = path[1:] if path[-1] != "/" else f"{path[1:]}index.html"
-            whole = await asyncio.to_thread(read_from_disk, state.folder, name, packed=_takes_gzip(scope))
+            whole = await self._read(state.source, partial(read_other, state.source, name, packed=_takes_gzip(scope)))
             response = _respond_with_file(scope, whole, state) if whole else None
         return response or await _respond_with_error(404, scope, state, _NO_STORE)
 
@@ -302,12 +302,21 @@ class FeedsApp(Application):
         """What `read_body` returns. Requests for the same body share one reading."""
         key = file, packed
         if (reading := self._readings.get(key)) is None:
-            reading = asyncio.ensure_future(
-                asyncio.to_thread(read_body, state.folder, file, state.bodies, packed=packed)
-            )
+            read = partial(read_body, state.source, file, state.bodies, packed=packed)
+            reading = asyncio.ensure_future(self._read(state.source, read))
             self._readings[key] = reading
             reading.add_done_callback(lambda _: self._readings.pop(key))
         return await asyncio.shield(reading)
+
+    async def _read(self, source: Source | None, read: Callable[[], ServedFile | None]) -> ServedFile | None:
+        """What `read` returns. In threads of its own, so that no probe waits for a slow bucket or disk."""
+        if source is not None and self._reads >= source.max_waiting:
+            return None
+        self._reads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._read_threads, read)
+        finally:
+            self._reads -= 1
 
 
 def _is_forbidden(scope: Scope) -> bool:

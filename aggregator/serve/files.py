@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
+import itertools
 import logging
-import os
-import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
-from functools import lru_cache, partial
-from mimetypes import MimeTypes
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
 
-from aggregator.errors import ShortageError
+from aggregator.documents import content_type, is_archive_page
+from aggregator.errors import BucketError, ShortageError
 from aggregator.output.manifest import MANIFEST_PATH, Manifest, digest_of, parse_manifest
-from aggregator.paths import open_beneath
 from aggregator.serve.bodies import OVERHEAD_BYTES, Bodies, Headers, Variant
+from aggregator.serve.source import Content, FileFacts, OpenSource, Source
 
-# Of files that the program did not write.
-FOREIGN_MAX_BYTES = 16 * 1024 * 1024
 GZIP_MIN_BYTES = 512
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 CORS = (b"access-control-allow-origin", b"*")
@@ -33,29 +26,7 @@ CORS = (b"access-control-allow-origin", b"*")
 _VARY = (b"vary", b"accept-encoding")
 _FEED_VARY = (b"vary", b"accept-encoding, sec-fetch-dest")
 _GZIP = (b"content-encoding", b"gzip")
-_FEED_TYPES = {
-    "rss.xml": "application/rss+xml; charset=utf-8",
-    "atom.xml": "application/atom+xml; charset=utf-8",
-    "feed.json": "application/feed+json",
-    "opml.xml": "text/x-opml; charset=utf-8",
-}
-# An instance of its own has the types of the standard library, without those of the machine.
-_TYPES = MimeTypes()
-_READ = os.O_RDONLY | os.O_NONBLOCK  # a pipe in the folder must not block a thread
-_T = TypeVar("_T")
 _logger = logging.getLogger(__name__)
-
-
-class FileFacts(NamedTuple):
-    """What the stat of a file says."""
-
-    size: int
-    mtime_ns: int
-
-
-class _Content(NamedTuple):
-    body: bytes
-    facts: FileFacts
 
 
 class ServedFile:
@@ -170,28 +141,21 @@ class Snapshot:
     removed: frozenset[str] = frozenset()
     # URL paths of copies at the old slug of a feed -> paths in the folder where the documents are now.
     redirects: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    # mtime_ns, size and inode of the manifest.
-    stamp: tuple[int, int, int] | None = None
+    # Of the manifest; another one has another stamp.
+    stamp: Hashable | None = None
     # Why the manifest cannot be used; the files are then those of the previous one.
     problem: str = ""
     # Of the manifest whose files were being replaced when it was read; the files are then those of the previous one.
-    busy: tuple[int, int, int] | None = None
+    busy: Hashable | None = None
 
 
 EMPTY_SNAPSHOT = Snapshot()
 
 
-class _Root(NamedTuple):
-    """The open folder; `path` has no links."""
-
-    path: str
-    descriptor: int
-
-
 def load_snapshot(
-    folder: Path, previous: Snapshot | None, bodies: Bodies | None = None, *, is_polled: bool = False
+    source: Source, previous: Snapshot | None, bodies: Bodies | None = None, *, is_polled: bool = False
 ) -> Snapshot:
-    """The files that the manifest names now. Returns `previous` itself while the manifest file is unchanged.
+    """The files that the manifest names now. Returns `previous` itself while the manifest is unchanged.
 
     Looks only at files with a new digest, and skips missing files. Reads them as long as `bodies` has room; without
     `bodies`, all of them. If the manifest cannot be read, the files of `previous` are kept until it changes. If the
@@ -201,36 +165,39 @@ def load_snapshot(
     previous = previous or EMPTY_SNAPSHOT
     stamp = None
     try:
-        with _opened(folder) as root, open(open_beneath(root.descriptor, MANIFEST_PATH, _READ), "rb") as file:
-            status = os.fstat(file.fileno())
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp == previous.stamp:
+        with source.opened() as opened:
+            found = opened.manifest(previous.stamp)
+            if found is None:
                 return previous
-            manifest = parse_manifest(file.read())
+            stamp = found.stamp
+            manifest = parse_manifest(found.raw)
             if previous.problem:
-                _logger.info("%s can be used again", folder / MANIFEST_PATH)
-            snapshot = _build_snapshot(root, manifest, previous, stamp, bodies or Bodies(), can_wait=is_polled)
-            return snapshot or replace(previous, stamp=None, busy=stamp)
+                _logger.info("%s/%s can be used again", source.where, MANIFEST_PATH)
+            return _build_snapshot(
+                opened, manifest, previous, stamp, bodies or Bodies(), source.read_ahead, can_wait=is_polled
+            ) or replace(previous, stamp=None, busy=stamp)
     except FileNotFoundError:  # a missing folder, such as an unmounted disk, keeps its files
-        return EMPTY_SNAPSHOT if folder.is_dir() or not previous.files else replace(previous, stamp=None)
-    except (OSError, ValueError) as error:
+        return EMPTY_SNAPSHOT if source.exists() or not previous.files else replace(previous, stamp=None)
+    except (OSError, ValueError, BucketError) as error:
         if isinstance(error, OSError):
             ShortageError.check(error)
-        if (problem := str(error)) != previous.problem:
-            path = folder / MANIFEST_PATH
-            _logger.warning("%s cannot be used; the previous files are still served: %s", path, problem)
+        if (problem := str(error)) == previous.problem and stamp == previous.stamp:
+            return previous
+        what = f"{source.where}/{MANIFEST_PATH} cannot be used; the previous files are still served"
+        _logger.warning("%s: %s", what, problem)
         return replace(previous, stamp=stamp, problem=problem)
 
 
-def read_body(folder: Path | None, file: ServedFile, bodies: Bodies, *, packed: bool) -> ServedFile | None:
+def read_body(source: Source | None, file: ServedFile, bodies: Bodies, *, packed: bool) -> ServedFile | None:
     """The file with the variants in memory that one response needs; None if it cannot be read. Blocks.
 
-    `bodies` keeps the variant for more responses. If the folder has other bytes by now, because a publish is about to
-    write its manifest, the result is what is there, with its own ETag and without a date, and nothing is kept.
+    `bodies` keeps the variant for more responses. If the source has other bytes by now, because a publish is about to
+    write its manifest, the result is what is there, with its own ETag and without a date, and nothing is kept. Raises
+    BucketError.
     """
     whole, identity = copy(file), file.identity
     if identity is None:
-        content = _read_from(folder, file.path, None) if folder else None
+        content = source.document(file.path) if source else None
         if content is None:
             return None
         if digest_of(content.body) != file.digest:
@@ -243,16 +210,15 @@ def read_body(folder: Path | None, file: ServedFile, bodies: Bodies, *, packed: 
     return whole
 
 
-def read_from_disk(folder: Path, path: str, *, packed: bool) -> ServedFile | None:
+def read_other(source: Source, path: str, *, packed: bool) -> ServedFile | None:
     """An archive page or a foreign file, with its gzip variant if `packed` and if it has one; None if there is none or
-    it must not be served. Blocks."""
-    page = is_archive_page(path)
-    content = _read_from(folder, path, None if page else FOREIGN_MAX_BYTES)
-    return content and _whole_file(path, content, may_vary=page, packed=packed)
+    it must not be served. Blocks. Raises BucketError."""
+    content = source.other(path)
+    return content and _whole_file(path, content, may_vary=is_archive_page(path), packed=packed)
 
 
 def _whole_file(
-    path: str, content: _Content, *, packed: bool, may_vary: bool = True, replaces: bool = False
+    path: str, content: Content, *, packed: bool, may_vary: bool = True, replaces: bool = False
 ) -> ServedFile:
     body, facts = content
     file = ServedFile(path, digest_of(body), facts, may_vary=may_vary, replaces=replaces)
@@ -264,27 +230,7 @@ def _whole_file(
 
 def make_file(path: str, body: bytes) -> ServedFile:
     """A document that is made for a request, with all its variants."""
-    return _whole_file(path, _Content(body, FileFacts(len(body), 0)), packed=True, replaces=True)
-
-
-def content_type(path: str) -> str:
-    """The media type of a path: fixed for the names of documents, else by suffix."""
-    pure = PurePosixPath(path)
-    if known := _FEED_TYPES.get(pure.name):
-        return known
-    if is_archive_page(path) and pure.suffix == ".xml":
-        return _FEED_TYPES["atom.xml"]
-    guessed, encoding = _TYPES.guess_type(pure.name, strict=False)
-    if guessed is None or encoding:
-        return "application/octet-stream"
-    # an XML file declares its own encoding, and a charset here would override it
-    return f"{guessed}; charset=utf-8" if guessed.startswith("text/") and guessed != "text/xml" else guessed
-
-
-def is_archive_page(path: str) -> bool:
-    """True for an archive page. There may be many, and readers seldom ask for them, so they stay on disk."""
-    folder, _, name = path.rpartition("/")
-    return name.endswith((".xml", ".html")) and name != "index.html" and folder.rpartition("/")[2] == "archive"
+    return _whole_file(path, Content(body, FileFacts(len(body), 0)), packed=True, replaces=True)
 
 
 def is_shared(path: str) -> bool:
@@ -310,7 +256,14 @@ def _redirects(manifest: Manifest) -> dict[str, str]:
 
 
 def _build_snapshot(
-    root: _Root, manifest: Manifest, previous: Snapshot, stamp: tuple[int, int, int], bodies: Bodies, *, can_wait: bool
+    opened: OpenSource,
+    manifest: Manifest,
+    previous: Snapshot,
+    stamp: Hashable,
+    bodies: Bodies,
+    read_ahead: float,
+    *,
+    can_wait: bool,
 ) -> Snapshot | None:
     """The snapshot of a manifest; None if files differ from it for the first time, and it `can_wait`."""
     found: dict[str, ServedFile] = {}
@@ -320,13 +273,14 @@ def _build_snapshot(
             continue
         file = previous.files.get(f"/{path}")
         if file is None or file.digest != entry.digest:
-            facts = _inside(root, path, _facts_of)
+            facts = opened.facts(path, entry)
             if facts is None:
                 continue
             changed[path] = facts
             file = ServedFile(path, entry.digest, facts, modified=entry.modified, replaces=file is not None)
         found[path] = file
-    read = _read_changed(root, changed, found, previous, bodies.room)
+    useful = _useful(changed, previous, bodies.room)
+    read = _read_changed(opened, itertools.islice(useful, int(min(read_ahead, len(changed)))), found, previous)
     differs = any(found[path].digest != manifest.files[path].digest for path in changed)
     if differs and can_wait and previous.files and stamp != previous.busy:
         return None
@@ -339,11 +293,9 @@ def _build_snapshot(
     return Snapshot(MappingProxyType(files), _folders(files), removed, redirects, stamp)
 
 
-def _read_changed(
-    root: _Root, changed: dict[str, FileFacts], found: dict[str, ServedFile], previous: Snapshot, room: float
-) -> list[tuple[ServedFile, Variant]]:
-    """Reads files while there is room, the most useful first: those whose last version is in memory because readers
-    asked for it, then feeds, then pages, each from the smallest on. `found` gets what was read.
+def _useful(changed: Mapping[str, FileFacts], previous: Snapshot, room: float) -> Iterator[str]:
+    """The files for which there is room, the most useful first: those whose last version is in memory because readers
+    asked for it, then feeds, then pages, each from the smallest on.
 
     The versions before have their room until the snapshot is swapped: responses are still made from them. So with full
     memory nothing is read here, and the first response of a changed file reads it, which takes a tenth of its gzip.
@@ -353,9 +305,18 @@ def _read_changed(
         before = previous.files.get(f"/{path}")
         return before is None or not any(before.held()), path.endswith(".html"), changed[path].size
 
-    read = []
     for path in sorted(changed, key=use):
-        content = _inside(root, path, _read_all) if changed[path].size + OVERHEAD_BYTES <= room else None
+        if (size := changed[path].size + OVERHEAD_BYTES) <= room:
+            room -= size
+            yield path
+
+
+def _read_changed(
+    opened: OpenSource, paths: Iterable[str], found: dict[str, ServedFile], previous: Snapshot
+) -> list[tuple[ServedFile, Variant]]:
+    """Reads files. `found` gets what was read."""
+    read = []
+    for path, content in opened.contents(paths):
         if content is None:
             continue
         digest, before = digest_of(content.body), previous.files.get(f"/{path}")
@@ -366,7 +327,6 @@ def _read_changed(
         if digest != file.digest:
             file = found[path] = ServedFile(path, digest, content.facts, replaces=before is not None)
         read.append((file, file.make_identity(content.body)))
-        room -= len(content.body) + OVERHEAD_BYTES
     return read
 
 
@@ -379,69 +339,3 @@ def _folders(urls: Iterable[str]) -> frozenset[str]:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
     return frozenset(folders)
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[_Root]:
-    """The folder, opened; its own path may have links."""
-    path = os.path.realpath(folder)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield _Root(path, descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_from(folder: Path, path: str, max_bytes: int | None) -> _Content | None:
-    """What `_inside` gives; None also if the folder cannot be opened."""
-    with suppress(OSError), _opened(folder) as root:
-        return _inside(root, path, partial(_read_all, max_bytes=max_bytes))
-    return None
-
-
-def _inside(root: _Root, path: str, use: Callable[[int], _T | None]) -> _T | None:
-    """What `use` returns for the descriptor of a regular file inside the folder. Follows links that end inside.
-
-    None if the file is missing or not readable, or if its path or its target has a hidden part.
-    """
-    if not _is_plain(path.split("/")):
-        return None
-    try:
-        try:
-            return _use_regular(root, path, use)
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-                raise
-        # the target is opened without following links, so a link that is swapped meanwhile has no effect
-        target = os.path.relpath(os.path.realpath(os.path.join(root.path, path), strict=True), root.path)
-        # ".." begins with a dot too
-        return _use_regular(root, target, use) if _is_plain(target.split(os.sep)) else None
-    except OSError as error:
-        ShortageError.check(error)
-        return None
-
-
-def _use_regular(root: _Root, path: str, use: Callable[[int], _T | None]) -> _T | None:
-    descriptor = open_beneath(root.descriptor, path, _READ)
-    try:
-        return use(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-    finally:
-        os.close(descriptor)
-
-
-def _facts_of(descriptor: int) -> FileFacts:
-    status = os.fstat(descriptor)
-    return FileFacts(status.st_size, status.st_mtime_ns)
-
-
-def _read_all(descriptor: int, max_bytes: int | None = None) -> _Content | None:
-    """None if the file is too large."""
-    facts = _facts_of(descriptor)
-    if max_bytes is not None and facts.size > max_bytes:
-        return None
-    with open(descriptor, "rb", closefd=False) as file:
-        return _Content(file.read(), facts)
-
-
-def _is_plain(parts: list[str]) -> bool:
-    return all(part and part[0] != "." and "\\" not in part and "\0" not in part for part in parts)

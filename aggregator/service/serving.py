@@ -1,4 +1,4 @@
-"""HTTP over the output folder, until a signal."""
+"""HTTP over the output folder or bucket, until a signal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from aggregator import __version__
@@ -23,6 +22,7 @@ from aggregator.serve.app import FeedsApp, Probe, Searcher, ServedState, hub_lin
 from aggregator.serve.bodies import Bodies
 from aggregator.serve.files import load_snapshot
 from aggregator.serve.server import FeedsServer, bind_socket, make_server
+from aggregator.serve.source import make_source
 from aggregator.service.metrics import HttpMetrics
 from aggregator.service.notify import notify, report
 from aggregator.service.process import start_thread, watch_threads
@@ -59,25 +59,30 @@ def open_listeners(config: Config) -> Iterator[Listeners]:
 
 
 def serve_folder(config: Config, listeners: Listeners, stop: threading.Event) -> None:
-    """Serves an output folder that another process writes, until SIGTERM, SIGINT, SIGHUP or `stop`."""
+    """Serves an output folder or bucket that another process writes, until SIGTERM, SIGINT, SIGHUP or `stop`."""
 
-    def probe() -> tuple[bool, dict[str, Any]]:
+    def ready() -> tuple[bool, dict[str, Any]]:
         filled = bool(app.state.snapshot.files)
         facts = {"status": "ok" if filled else "empty", "version": __version__}
-        return filled, facts if filled else facts | {"reason": "the output folder has no feeds yet"}
+        return filled, facts if filled else facts | {"reason": "no feeds are published yet"}
 
-    app = make_app(config, probe, probe)
+    def health() -> tuple[bool, dict[str, Any]]:
+        if problem := app.state.snapshot.problem:
+            return False, {"status": "failing", "version": __version__, "reason": problem}
+        return ready()
+
+    app = make_app(config, health, ready)
     app.private["/metrics"] = HttpMetrics(app.responses).page
 
     def poll_folder() -> None:
         failed = ""
-        while not stop.wait(1.0):
+        while not stop.wait(app.state.source.poll_s if app.state.source else 1.0):
             try:
                 reload_snapshot(app, config, is_polled=True)
                 failed = ""
             except Exception as error:  # noqa: BLE001 - the previous files are still served, and the next poll may work
                 if str(error) != failed:
-                    _log.error("the output folder cannot be checked; the last files stay. %s", crash_report(error))
+                    _log.error("%s cannot be checked; the last files stay. %s", config.output.path, crash_report(error))
                 failed = str(error)
 
     watch_threads()
@@ -97,13 +102,15 @@ def load_state(config: Config, previous: ServedState | None = None, *, has_searc
     """What is served by this config. Files of `previous`, and what is in memory of them, are reused. Caches may keep
     responses for half the time between two cycles. `has_search`: pages show a box to search."""
     redirects = config.redirects()
-    half = config.schedule.every // timedelta(seconds=2) if config.schedule.every else 60
     bodies = previous.bodies if previous else Bodies(config.serve.cache)
+    source = previous.source if previous else None
+    if source is None or source.where != str(config.output.path):
+        source = make_source(config.output.path)
     return make_state(
-        load_snapshot(config.output.path, previous.snapshot if previous else None, bodies),
+        load_snapshot(source, previous.snapshot if previous else None, bodies),
         bodies=bodies,
-        folder=config.output.path,
-        max_age_s=max(15, min(300, half)),
+        source=source,
+        max_age_s=config.max_age_s,
         moved=redirects.urls,
         moved_folders=redirects.slugs,
         site=config.site_facts(),
@@ -115,7 +122,8 @@ def load_state(config: Config, previous: ServedState | None = None, *, has_searc
 def reload_snapshot(app: FeedsApp, config: Config, *, is_polled: bool) -> None:
     """Serves what the manifest of the output folder names now. `is_polled`: another process writes the folder, and this
     is called a few times a second."""
-    snapshot = load_snapshot(config.output.path, app.state.snapshot, app.state.bodies, is_polled=is_polled)
+    source = app.state.source or make_source(config.output.path)
+    snapshot = load_snapshot(source, app.state.snapshot, app.state.bodies, is_polled=is_polled)
     if snapshot is not app.state.snapshot:
         app.state = replace(app.state, snapshot=snapshot, links=hub_links(snapshot, config.site_facts()))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from aggregator.config import Config
 from aggregator.errors import (
@@ -269,7 +270,8 @@ class Worker:
             else:
                 self._retry_s = None
         else:
-            what = "the output folder cannot be written" if self._complete else "a records folder cannot be read"
+            output = "folder" if isinstance(self._config.output.path, Path) else "bucket"
+            what = f"the output {output} cannot be written" if self._complete else "a records folder cannot be read"
             self._health.begin(CYCLE, f"{what} (see: aggregator status)", fatal=True)
             # full scan only if a folder could not be read; everything else is in the store
             self._retry_soon({} if self._complete else None)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import WRITTEN, digest, fine, make_app, publish, running, write
+from loopback import WRITTEN, digest, fine, load_snapshot, make_app, publish, running, write
 
 from aggregator.config import load_config
 from aggregator.serve import app as app_module
+from aggregator.serve import files
 from aggregator.serve.app import FeedsApp
 from aggregator.serve.bodies import OVERHEAD_BYTES, Bodies, Variant
-from aggregator.serve.files import ServedFile, Snapshot, load_snapshot
+from aggregator.serve.files import ServedFile, Snapshot
 from aggregator.service.serving import load_state
 from aggregator.service.serving import make_app as make_configured_app
 
@@ -40,8 +41,8 @@ def app(folder: Path) -> FeedsApp:
 def reload(app: FeedsApp) -> None:
     """Serves what the manifest names now."""
     state = app.state
-    assert state.folder is not None
-    app.state = replace(state, snapshot=load_snapshot(state.folder, state.snapshot, state.bodies))
+    assert state.source is not None
+    app.state = replace(state, snapshot=files.load_snapshot(state.source, state.snapshot, state.bodies))
 
 
 def in_memory(snapshot: Snapshot) -> set[str]:

@@ -21,13 +21,14 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import OPTIONS, RSS, WRITTEN, digest, make_app, publish, running, write
+from loopback import CACHING, OPTIONS, RSS, WRITTEN, digest, load_snapshot, make_app, publish, running, write
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.bodies import Bodies
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
-from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot, read_from_disk
+from aggregator.serve.files import EMPTY_SNAPSHOT, read_other
 from aggregator.serve.server import bind_socket, make_server
+from aggregator.serve.source import FolderSource
 
 WRITTEN_DATE = formatdate(WRITTEN, usegmt=True)
 FILES = {
@@ -80,9 +81,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open(folder / "huge.bin", "wb") as file:
         file.truncate(16 * 1024 * 1024 + 1)
     return folder
-
-
-CACHING = "public, max-age=30, stale-while-revalidate=30, stale-if-error=86400"
 
 
 @pytest.fixture(scope="module")
@@ -563,7 +561,7 @@ def test_a_folder_that_becomes_a_link_during_a_request_is_not_followed(
     write(folder / "real/page.html", b"inside")
     write(tmp_path / "outside/page.html", b"secret")
     (folder / "page").symlink_to(folder / "real")
-    assert read_from_disk(folder, "page/page.html", packed=False) is not None
+    assert read_other(FolderSource(folder), "page/page.html", packed=False) is not None
     resolve = os.path.realpath
 
     def exchange(path: Any, **options: Any) -> str:
@@ -574,7 +572,7 @@ def test_a_folder_that_becomes_a_link_during_a_request_is_not_followed(
         return found
 
     monkeypatch.setattr(os.path, "realpath", exchange)
-    assert read_from_disk(folder, "page/page.html", packed=False) is None
+    assert read_other(FolderSource(folder), "page/page.html", packed=False) is None
     assert (folder / "was").exists()
 
 

@@ -846,7 +846,7 @@ def _group(service: Running) -> list[int]:
 def test_serve_shows_what_another_process_publishes(shop: Shop) -> None:
     service = shop.start("serve")
     assert (service.get("healthz").status, service.get("readyz").status) == (503, 503)
-    assert service.get("healthz").json()["reason"] == "the output folder has no feeds yet"
+    assert service.get("healthz").json()["reason"] == "no feeds are published yet"
     shop.record("a.md", "Story")
     assert shop.run("build").returncode == 0
     eventually(lambda: service.titles() == ["Story"])

@@ -16,7 +16,6 @@ from commands import Shop, eventually
 from conftest import SiteFolder, at
 
 from aggregator import pipeline
-from aggregator.output.folder import OutputFolder
 from aggregator.service import websub
 from aggregator.service.websub import send_pings
 
@@ -226,7 +225,7 @@ def test_pings_are_queued_by_the_next_cycle_of_the_same_process_if_a_cycle_fails
             with pytest.raises(ZeroDivisionError):
                 site.run(NOON + HOUR)
         else:
-            patch.setattr(OutputFolder, "_write_manifest", refuse)
+            patch.setattr("aggregator.output.folder._OpenFolder.replace_manifest", refuse)
             assert not site.run(NOON + HOUR).published
     site.run(NOON + 2 * HOUR)
     send(site)

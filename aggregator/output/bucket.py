@@ -1,0 +1,406 @@
+"""The output bucket: publishing into object storage. docs/spec.md#output-bucket.
+
+    manifest, journal (and, to compare everything, a listing) -> journal -> documents -> manifest
+
+The journal is the lock: each publish writes it on the condition that nobody else has since it was read, and the
+manifest likewise. Each document is written on the condition that it is as the manifest says, or that there is none.
+What fails a condition is looked at again: it is ours, and the lock too, or it is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import md5
+from pathlib import Path
+from typing import TypeVar
+
+from aggregator.buckets import Bucket, BucketUrl, ObjectFacts, open_bucket
+from aggregator.documents import content_type
+from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError, PublishError
+from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
+from aggregator.output.journal import Journal
+from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, Manifest, ManifestEntry
+from aggregator.output.publisher import Publisher
+from aggregator.processes import PROGRESS
+
+PARALLEL = 16
+"""Requests at a time."""
+_ATTEMPTS = 3
+_PROBE_PATH = f"{OWN_FOLDER}/probe"
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_logger = logging.getLogger(__name__)
+
+
+class OutputBucket(Publisher):
+    """The bucket that feeds are published in. `cache_control` goes with every document; `location` is the URL that a
+    website of the bucket redirects the object at a path to, or empty."""
+
+    # a listing costs a request for every 1,000 objects
+    compare_every_s = 900.0
+
+    def __init__(self, url: BucketUrl, *, cache_control: str, location: Callable[[str], str]) -> None:
+        super().__init__(str(url))
+        self._url, self._cache_control, self._location = url, cache_control, location
+        self._bucket: Bucket | None = None
+        self._etag = ""  # of the manifest
+        self._has_conditions: bool | None = None  # None: not tried yet
+
+    def is_unchanged(self) -> bool:
+        if not self._etag:
+            return False
+        try:
+            facts = self._open().head(MANIFEST_PATH)
+        except BucketError:  # reading it reports that
+            return False
+        return facts is not None and facts.etag == self._etag
+
+    def is_marked(self, token: str | None) -> bool:
+        try:
+            found = self._open().get(MARK_PATH)
+        except BucketError:  # publishing reports that
+            return False
+        return token is not None and found is not None and found.body == token.encode()
+
+    def _read_manifest(self) -> bytes | None:
+        self._etag = ""
+        try:
+            found = self._open().get(MANIFEST_PATH)
+        except BucketError as error:
+            raise PublishError(str(error)) from error
+        self._etag = found.etag if found else ""
+        return found.body if found else None
+
+    @contextmanager
+    def _opened(self, *, full: bool) -> Iterator[Destination]:
+        try:
+            bucket = self._open()
+            before = self.manifest()
+            found = bucket.get(JOURNAL_PATH)
+            journal = Journal(found.body if found else None, self._remembered)
+            journal.drop_complete(before.files)
+            if self._has_conditions is None:
+                self._has_conditions = _has_conditions(bucket)
+            opened = _OpenBucket(
+                bucket, before, journal,
+                manifest_etag=self._etag, journal_etag=found.etag if found else "",
+                listing=_listed(bucket) if full else None,
+                has_conditions=self._has_conditions,
+                is_recast=before.fingerprint != "" and not before.fingerprint.endswith(self._fingerprint("")),
+                cache_control=self._cache_control, location=self._location,
+            )  # fmt: skip
+            with opened.connected():
+                yield opened
+            self._etag = opened.manifest_etag
+        except ObjectChangedError as error:
+            raise PublishError(
+                f"another process publishes into {self.where} (give each site its own prefix)"
+            ) from error
+        except BucketError as error:
+            raise PublishError(str(error)) from error
+
+    def _open(self) -> Bucket:
+        if self._bucket is None:
+            self._bucket = open_bucket(self._url, attempts=_ATTEMPTS)
+        return self._bucket
+
+    def _fingerprint(self, fingerprint: str) -> str:
+        """Header fields are stored with objects: other ones are written to all of them."""
+        return f"{fingerprint}; {self._cache_control}"
+
+    def _mark(self) -> dict[str, str]:
+        return {"publish": uuid.uuid4().hex}
+
+
+def bucket_problem(place: Path | BucketUrl) -> str:
+    """Why an output bucket cannot be used now; empty if it can be, and for a folder."""
+    if isinstance(place, Path):
+        return ""
+    try:
+        open_bucket(place, timeout_s=5.0, attempts=2).page(limit=1)
+    except BucketError as error:
+        return str(error)
+    return ""
+
+
+def has_manifest(place: Path | BucketUrl) -> bool:
+    """Whether something was published in a folder or bucket; False if it cannot be asked."""
+    if isinstance(place, Path):
+        return (place / MANIFEST_PATH).exists()
+    try:
+        return open_bucket(place, timeout_s=5.0, attempts=2).head(MANIFEST_PATH) is not None
+    except BucketError:
+        return False
+
+
+def _listed(bucket: Bucket) -> dict[str, ObjectFacts]:
+    """All objects of a bucket, by path."""
+    listing: dict[str, ObjectFacts] = {}
+    for page in bucket.pages():
+        PROGRESS.show()
+        listing.update((facts.path, facts) for facts in page)
+    return listing
+
+
+def _has_conditions(bucket: Bucket) -> bool:
+    """Whether the server keeps the conditions of writes, by trying."""
+    try:
+        for _ in range(2):  # the first one may be the first ever
+            _put_own(bucket, _PROBE_PATH, b"{}", is_new=True)
+    except ObjectChangedError:
+        return True
+    except BucketError as error:
+        if error.code != "NotImplemented":
+            raise
+    _logger.warning(
+        "%s does not keep the conditions of writes, so only one service at a time may publish there, and an object of"
+        " others is safe only if it is there before (use a server with conditional writes)",
+        bucket.url,
+    )
+    return False
+
+
+class _OpenBucket(Destination):
+    """The bucket during one publish. `listing` has every object, if everything is compared."""
+
+    may_stop_anywhere = True
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        before: Manifest,
+        journal: Journal,
+        *,
+        manifest_etag: str,
+        journal_etag: str,
+        listing: Mapping[str, ObjectFacts] | None,
+        has_conditions: bool,
+        is_recast: bool,
+        cache_control: str,
+        location: Callable[[str], str],
+    ) -> None:
+        super().__init__(before, journal)
+        self._bucket, self._listing, self._has_conditions = bucket, listing, has_conditions
+        self.manifest_etag, self._journal_etag = manifest_etag, journal_etag
+        self._is_recast, self._cache_control, self._location = is_recast, cache_control, location
+        self._was_cut_off = bool(journal.paths())
+        self._pool: ThreadPoolExecutor
+        self._folder: Path
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Has threads for requests."""
+        with ThreadPoolExecutor(PARALLEL, "bucket") as self._pool:
+            yield
+
+    def mark(self, token: str) -> None:
+        found = self._bucket.get(MARK_PATH)
+        if found is None or found.body != token.encode():
+            _put_own(self._bucket, MARK_PATH, token.encode())
+
+    # compare
+
+    def has(self, path: str) -> bool:
+        """Of a listing, also whether it is still what the manifest names."""
+        entry = self.before.files.get(path)
+        if path in self.journal:
+            return False
+        if self._listing is None:
+            return entry is not None or self._facts(path) is not None
+        facts = self._listing.get(path)
+        return facts is not None and (entry is None or facts.etag == entry.etag)
+
+    def compare(self, path: str, body: bytes, entry: ManifestEntry) -> tuple[State, ManifestEntry]:
+        known = self.before.files.get(path)
+        if known is not None and known.digest == entry.digest and not self._is_recast and self.has(path):
+            return State.SAME, known._replace(feed=entry.feed, version=entry.version)
+        if known is None and path not in self.journal and self._listing is None:
+            return State.ABSENT, entry  # a condition tells when it is written
+        with _explained():
+            facts = self._facts(path)
+            if facts is None:
+                return State.ABSENT, entry
+            if not self._is_recast and self._has_bytes(facts, body):
+                return State.SAME, _entry_of(entry, facts)
+            is_ours = known is not None or self._has_begun(path)
+        return (State.OURS if is_ours else State.FOREIGN), entry
+
+    def _facts(self, path: str) -> ObjectFacts | None:
+        return self._bucket.head(path) if self._listing is None else self._listing.get(path)
+
+    def _has_bytes(self, facts: ObjectFacts, body: bytes) -> bool:
+        """Most servers give the MD5 of the bytes as the ETag; if it is not, the bytes themselves tell."""
+        if facts.size != len(body):
+            return False
+        if facts.etag.strip('"') == md5(body, usedforsecurity=False).hexdigest():
+            return True
+        found = self._bucket.get(facts.path)
+        return found is not None and found.body == body
+
+    def _has_begun(self, path: str) -> bool:
+        found = self._bucket.get(path) if path in self.journal else None
+        return found is not None and self.journal.has_begun(path, found.body)
+
+    # write
+
+    @contextmanager
+    def staging(self) -> Iterator[None]:
+        with tempfile.TemporaryDirectory(prefix="aggregator-") as folder:
+            self._folder = Path(folder)
+            yield
+
+    def stage(self, name: str, body: bytes) -> None:
+        (self._folder / name).write_bytes(body)
+
+    def begin(self, staged: Sequence[Staged]) -> None:
+        """Takes the lock."""
+        self.journal.begin((one.path, one.entry) for one in staged)
+        self._store_journal()
+
+    def place(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, ManifestEntry | PlaceError]]:
+        yield from self._in_parallel(self._put, staged)
+
+    def delete(self, paths: Iterable[str]) -> Iterator[tuple[str, PlaceError | None]]:
+        yield from self._in_parallel(self._delete, paths)
+
+    def replace_manifest(self, body: bytes) -> None:
+        self.manifest_etag = self._put_own(MANIFEST_PATH, body, self.manifest_etag)
+
+    def complete(self, files: Mapping[str, ManifestEntry]) -> None:
+        """The journal stays: what it says and the manifest too means nothing. Only what was cut off is tidied."""
+        self.journal.complete(files)
+        if self._was_cut_off and not self.journal.is_stored:
+            self._store_journal()
+
+    def _store_journal(self) -> None:
+        # a mark of its own, so that no two journals have the same ETag
+        body = self.journal.encode(publish=uuid.uuid4().hex)
+        self._journal_etag = self._put_own(JOURNAL_PATH, body, self._journal_etag)
+
+    def _put_own(self, path: str, body: bytes, etag: str) -> str:
+        """Writes the manifest or the journal, if nobody else has since. Returns its ETag."""
+        if not self._has_conditions:
+            facts = self._bucket.head(path)
+            if (facts.etag if facts else "") != etag:
+                raise _changed(f"{self._bucket.url}/{path}")
+            return _put_own(self._bucket, path, body)
+        try:
+            return _put_own(self._bucket, path, body, if_match=etag, is_new=not etag)
+        except ObjectChangedError:
+            # the request may have been made again because its first answer was lost
+            found = self._bucket.get(path)
+            if found is None or found.body != body:
+                raise
+            return found.etag
+
+    def _put(self, staged: Staged) -> ManifestEntry:
+        """Writes a document. Returns its entry."""
+        path, body = staged.path, (self._folder / staged.name).read_bytes()
+        etag = self._expected(path)
+        if not self._has_conditions:
+            facts = self._bucket.head(path)
+            etag = self._settle(path, body) if facts is not None and facts.etag != etag else etag
+        for _ in range(2):
+            try:
+                return self._written(staged, body, if_match=etag)
+            except ObjectChangedError:
+                etag = self._settle(path, body)
+        return self._written(staged, body, if_match=etag)
+
+    def _expected(self, path: str) -> str:
+        """The ETag of the object that a document replaces; "" for none."""
+        if self._listing is not None:
+            return self._listing[path].etag if path in self._listing else ""
+        return self.before.files[path].etag if path in self.before.files else ""
+
+    def _written(self, staged: Staged, body: bytes, *, if_match: str) -> ManifestEntry:
+        etag = self._bucket.put(
+            staged.path,
+            body,
+            content_type=content_type(staged.path),
+            cache_control=self._cache_control,
+            location=self._location(staged.path),
+            if_match=if_match if self._has_conditions else "",
+            is_new=self._has_conditions and not if_match,
+        )
+        return staged.entry._replace(etag=etag, size=len(body))
+
+    def _settle(self, path: str, body: bytes) -> str:
+        """The ETag of what is at a path, where something else was expected, if it may be replaced; "" for nothing."""
+        found = self._bucket.get(path)
+        if found is None:
+            return ""
+        if not (path in self.before.files or found.body == body or self.journal.has_begun(path, found.body)):
+            raise InTheWayError(path)
+        self._check_lock()
+        return found.etag
+
+    def _check_lock(self) -> None:
+        """Raises ObjectChangedError if another publish has begun."""
+        facts = self._bucket.head(JOURNAL_PATH)
+        if facts is None or facts.etag != self._journal_etag:
+            raise _changed(f"{self._bucket.url}/{JOURNAL_PATH}")
+
+    def _delete(self, path: str) -> None:
+        """Deletes our object."""
+        if path in self.before.files or self._has_begun(path):
+            self._check_lock()
+            self._bucket.delete(path)
+
+    def _in_parallel(self, work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[tuple[_T, _R | PlaceError]]:
+        """The items with their results, in order, while the next ones are worked on."""
+        waiting: deque[tuple[_T, Future[_R | PlaceError]]] = deque()
+        try:
+            for item in items:
+                waiting.append((item, self._pool.submit(_tried, work, item)))
+                if len(waiting) >= 2 * PARALLEL:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _put_own(bucket: Bucket, path: str, body: bytes, *, if_match: str = "", is_new: bool = False) -> str:
+    """Writes an object that is not for readers."""
+    return bucket.put(
+        path, body, content_type="application/json", cache_control="no-store", if_match=if_match, is_new=is_new
+    )
+
+
+def _changed(where: str) -> ObjectChangedError:
+    return ObjectChangedError(
+        f"{where} cannot be replaced", "another process has changed it", "see which one publishes"
+    )
+
+
+def _tried(work: Callable[[_T], _R], item: _T) -> _R | PlaceError:
+    try:
+        with _explained():
+            return work(item)
+    except PlaceError as error:
+        return error
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns a refusal of one object into PlaceError. A server that does not answer concerns all of them."""
+    try:
+        yield
+    except (BucketAwayError, ObjectChangedError):
+        raise
+    except BucketError as error:
+        raise PlaceError(str(error)) from error
+
+
+def _entry_of(entry: ManifestEntry, facts: ObjectFacts) -> ManifestEntry:
+    return entry._replace(etag=facts.etag, size=facts.size)

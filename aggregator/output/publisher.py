@@ -1,0 +1,130 @@
+"""What publishes documents, whether into a folder or into a bucket: the manifest that is there, and publishing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+from aggregator.output.destination import Destination
+from aggregator.output.manifest import (
+    EMPTY_MANIFEST,
+    MANIFEST_PATH,
+    Digests,
+    Manifest,
+    ManifestEncoder,
+    parse_manifest,
+)
+from aggregator.output.publication import Check, Publication, Published, Render, Target
+
+
+class Publisher(ABC):
+    """Publishes in one place, `where`. Caches the manifest while it is unchanged."""
+
+    compare_every_s: float
+    """How long a document may be missing before it is noticed."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self._manifest = EMPTY_MANIFEST
+        # Why the manifest cannot be used, if it cannot.
+        self._damage = ""
+        # What this process wrote before the manifest was lost.
+        self._remembered: Digests = {}
+        self._encoder = ManifestEncoder()
+
+    def manifest(self) -> Manifest:
+        """The manifest; EMPTY_MANIFEST if there is none or it cannot be used.
+
+        Raises PublishError if it cannot be read now: with an empty manifest, all of our files would be foreign.
+        """
+        if not self.is_unchanged():
+            before = self._manifest
+            raw = self._read_manifest()
+            try:
+                self._manifest, self._damage = EMPTY_MANIFEST if raw is None else parse_manifest(raw), ""
+            except ValueError as error:
+                self._manifest, self._damage = EMPTY_MANIFEST, str(error)
+            for path, entry in before.files.items() if self._manifest is EMPTY_MANIFEST else ():
+                self._remembered.setdefault(path, set()).add(entry.digest)
+        return self._manifest
+
+    @abstractmethod
+    def is_unchanged(self) -> bool:
+        """True if the manifest is as this process last read or wrote it."""
+
+    @abstractmethod
+    def is_marked(self, token: str | None) -> bool:
+        """Whether the process whose lease has this token publishes here."""
+
+    def publish(
+        self,
+        store_id: str,
+        fingerprint: str,
+        targets: Mapping[str, Target],
+        render: Render,
+        check_stop: Callable[[], None],
+        *,
+        full: bool,
+        check_writer: Check = lambda: None,
+        mark: str = "",
+    ) -> Published:
+        """Updates the place to `targets`. Calls `render` with the dirty feeds. Files with equal bytes are not written.
+
+        With `full`, `targets` is everything that must be there: missing files are written, obsolete ones deleted.
+        Otherwise `targets` is what changed. `mark` is the token of the lease of this process, if others may ask. Raises
+        PublishError if nothing can be written, and what `check_writer` raises, under the lock and again before the
+        first change; also what `check_stop` raises, in a folder before the first change.
+        """
+        if not (full or targets):
+            return Published()
+        with self._opened(full=full) as destination:
+            check_writer()
+            if mark:
+                destination.mark(mark)
+            before, fingerprint = destination.before, self._fingerprint(fingerprint)
+            publication = Publication(self.where, destination, targets, check_stop, check_writer, full=full)
+            problems = self._manifest_problems(store_id)
+            is_other = (before.store, before.fingerprint) != (store_id, fingerprint)
+            if dirty := publication.dirty_feeds(all_dirty=is_other):
+                publication.write(dirty, render)
+            if full:
+                publication.delete_obsolete()
+            manifest = Manifest(store_id, fingerprint, publication.files, publication.removed_paths())
+            if manifest != before:
+                destination.replace_manifest(self._encoder.encode(manifest, **self._mark()))
+                self._manifest, self._damage = manifest, ""
+                self._remembered.clear()
+            destination.complete(publication.files)
+            publication.published.problems = [*problems, *publication.obstacles.problems()]
+            return publication.published
+
+    @abstractmethod
+    def _read_manifest(self) -> bytes | None:
+        """The bytes of the manifest; None if there is none. Raises PublishError."""
+
+    @abstractmethod
+    def _opened(self, *, full: bool) -> AbstractContextManager[Destination]:
+        """The place, locked; errors of the block become PublishError."""
+
+    def _fingerprint(self, fingerprint: str) -> str:
+        """The digest of the settings that all documents depend on."""
+        return fingerprint
+
+    def _mark(self) -> dict[str, str]:
+        """What the manifest says beside the documents."""
+        return {}
+
+    def _manifest_problems(self, store_id: str) -> list[str]:
+        problems = []
+        if self._manifest.store not in ("", store_id):
+            problems.append(
+                f"{self.where} was last written from another store (if two sites write there, give each its own"
+                " output.path)"
+            )
+        if self._damage:
+            problems.append(
+                f"{self.where}/{MANIFEST_PATH} cannot be used: {self._damage} (it is written again; files with other"
+                " bytes than the documents in their place are left alone from now on)"
+            )
+        return problems
