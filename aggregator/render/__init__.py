@@ -19,7 +19,7 @@ from aggregator.render.assembly import assemble, document
 from aggregator.render.assets import render_assets, render_feed_style
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import reader_title
-from aggregator.render.entries import Kind, render_columns, scope_of
+from aggregator.render.entries import page_kinds, render_columns, scope_of
 from aggregator.render.frames import feed_frames, heading_of, with_title
 from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
 from aggregator.render.links import MEDIA_TYPES
@@ -68,8 +68,7 @@ def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: Outp
     site, heading = xml_safe(site), heading_of(feed)
     titled = replace(heading, title=reader_title(heading.title, site))
     frame = atom.render_page_frame(titled, xml_safe(replace(page, entries=())), site, options)
-    kinds: tuple[Kind, ...] = ("atom", "line") if options.pages else ("atom",)
-    entries, *lines = render_columns(page.entries, scope_of(heading, site), kinds)
+    entries, *lines = render_columns(page.entries, scope_of(heading, site), page_kinds(options))
     body = assemble(frame, entries, (), options.max_bytes)
     sealed = document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
     if not options.pages:

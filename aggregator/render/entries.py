@@ -13,7 +13,7 @@ from aggregator.render.cache import EntryCache
 from aggregator.render.content import Scope
 from aggregator.render.markup import SharedMarkup, shared_markup
 from aggregator.render.xml_safe import xml_safe_entry
-from aggregator.settings import Format, Site
+from aggregator.settings import Format, OutputOptions, Site
 
 Kind = Format | Literal["line"]
 """A format, or a line in a list of a page."""
@@ -28,6 +28,11 @@ _RENDERERS: dict[Format, Callable[[Entry, Scope, SharedMarkup], bytes]] = {
 def scope_of(heading: Feed, site: Site) -> Scope:
     """What the entries of a feed are rendered with."""
     return Scope(site.base_url, heading.language, heading.full)
+
+
+def page_kinds(options: OutputOptions) -> tuple[Kind, ...]:
+    """What an archive page has of each entry. To be rendered together: an entry that is rendered twice costs twice."""
+    return ("atom", "line") if options.pages else ("atom",)
 
 
 def render_row(entry: Entry, scope: Scope, forms: Sequence[Kind]) -> Mapping[Kind, bytes]:

@@ -9,7 +9,7 @@ from aggregator.documents import archive_path
 from aggregator.model import ALL_FIT, Entry, Feed, Fitting
 from aggregator.render.assembly import Frame, count_fitting
 from aggregator.render.content import Scope
-from aggregator.render.entries import render_columns, render_row, scope_of
+from aggregator.render.entries import page_kinds, render_columns, render_row, scope_of
 from aggregator.render.frames import LAST_PAGE, feed_frames, heading_of, longest_page_frame
 from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import Format, OutputOptions, Site
@@ -80,7 +80,7 @@ def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: Out
     counts: list[int] = []
     start = 0
     while start < len(entries):
-        (column,) = render_columns(entries[start : start + limit], scope, ("atom",))
+        column, *_ = render_columns(entries[start : start + limit], scope, page_kinds(options))
         counts.append(max(1, count_fitting(column, page.separator, room)))
         start += counts[-1]
     return counts

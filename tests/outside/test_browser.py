@@ -126,6 +126,23 @@ def test_no_page_is_wider_than_the_window(visit: Callable[..., Page], kind: str,
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.parametrize("width", [320, 1000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_lines_of_facts_begin_where_the_text_around_them_does(
+    visit: Callable[..., Page], kind: str, width: int
+) -> None:
+    page = visit(KINDS[kind], viewport={"width": width, "height": 800})
+    lines = page.evaluate(
+        """() => [...document.querySelectorAll("p.meta, .meta > :first-child")].map((line) => {
+            const range = document.createRange();
+            range.selectNodeContents(line);
+            return [range.getBoundingClientRect().left, line.closest("article, header, .feed, .heading, footer, main")
+                .getBoundingClientRect().left, line.outerHTML];
+        }).filter(([left, around]) => left && left < around)"""
+    )
+    assert lines == []
+
+
 def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
     page = visit("")
     assert rows(page) == ["Cities", "Maps", "Street maps", "Long reads", "Quiet", "Robots", "Seeds"]

@@ -41,7 +41,7 @@ from aggregator.model import (
     content_json,
     read_content,
 )
-from aggregator.render import atom, rss, xml
+from aggregator.render import atom, entries, rss, xml
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import ENTRY_BYTES, EntryCache
 from aggregator.render.content import Scope, content_html
@@ -349,6 +349,24 @@ def test_an_archive_page_is_an_atom_document_of_the_feed() -> None:
     assert feed.updated == "2020-05-11T12:00:00+00:00"
     for name in ("id", "title", "subtitle", "author", "icon", "rights", "language"):
         assert feed[name] == whole[name]
+
+
+def test_in_the_list_of_an_archive_page_an_entry_without_a_link_has_an_anchor() -> None:
+    lists = archive_documents(1, make_entry(1), make_entry(2, PLAIN._replace(link="")))[1].body.decode()
+    [(anchor, target)] = re.findall(r'<li id="([^"]+)">.*?<a href="#([^"]+)">', lists)
+    assert anchor == target
+    assert f'href="{html.escape(PLAIN.link)}"' in lists
+
+
+def test_a_line_of_an_archive_page_is_made_with_its_atom_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, ...]] = []
+    real = entries._render_entry
+    cache = entries.EntryCache(lambda *given: made.append(tuple(given[2])) or real(*given), 10**6)
+    monkeypatch.setattr(entries, "_CACHE", cache)
+    given = (make_entry(1), make_entry(2))
+    assert render.split_fitting(make_feed(), given, SITE, OPTIONS, 50) == [2]
+    archive_documents(1, *given)
+    assert made == [("atom", "line")] * 2
 
 
 def test_only_archive_pages_have_the_archive_mark_and_before_their_entries() -> None:
