@@ -76,10 +76,10 @@ def running(app: FeedsApp, host: str = "127.0.0.1") -> Iterator[httpx.Client]:
     try:
         # The socket listens already: the first request waits until the server takes it.
         with httpx.Client(
-            base_url=f"http://{address}:{port}", headers={"accept-encoding": "identity"}, trust_env=False, timeout=10
+            base_url=f"http://{address}:{port}", headers={"accept-encoding": "identity"}, trust_env=False, timeout=40
         ) as client:
             yield client
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=40)
         assert not thread.is_alive()

@@ -185,17 +185,17 @@ def test_requests_for_the_same_body_share_one_reading(app: FeedsApp, monkeypatch
     def read_body(*args: Any, **options: Any) -> ServedFile | None:
         readings.append(args)
         begun.set()
-        assert all_asked.wait(10)
+        assert all_asked.wait(40)
         return real(*args, **options)
 
     real = app_module.read_body
     monkeypatch.setattr(app_module, "read_body", read_body)
     with running(app) as client, ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(client.get, f"/{path}") for _ in range(8)]
-        assert begun.wait(10)
+        assert begun.wait(40)
         client.get("/healthz")  # gives the other requests the time to arrive; late ones find the body in memory
         all_asked.set()
-        assert {answer.result(timeout=10).content for answer in answers} == {DOCUMENTS[path]}
+        assert {answer.result(timeout=40).content for answer in answers} == {DOCUMENTS[path]}
     assert len(readings) == 1
 
 

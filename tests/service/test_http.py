@@ -58,7 +58,7 @@ HAND_PUT = {
 def send_raw(client: httpx.Client, target: bytes, method: bytes = b"GET", fields: bytes = b"") -> tuple[int, bytes]:
     """Status and everything that came back for a request whose target is sent as it stands."""
     address = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(address, timeout=10) as sock:
+    with socket.create_connection(address, timeout=40) as sock:
         sock.sendall(method + b" " + target + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + fields + b"\r\n")
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     return int(answer.split(b" ", 2)[1]), answer
@@ -534,7 +534,7 @@ def test_readers_get_whole_files_while_the_snapshot_is_swapped(own: Path, max_by
                 app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot, app.state.bodies))
         finally:
             enough.set()
-        assert len(set.union(*(reader.result(timeout=10) for reader in readers))) > 1
+        assert len(set.union(*(reader.result(timeout=40) for reader in readers))) > 1
 
 
 # Files put there by hand
@@ -815,15 +815,15 @@ def test_a_slow_probe_does_not_delay_a_feed(own: Path) -> None:
 
     def slow() -> tuple[bool, dict[str, Any]]:
         asked.set()
-        return answer.wait(10), {}
+        return answer.wait(40), {}
 
     with running(make_app(own, health=slow)) as client, ThreadPoolExecutor(1) as pool:
         probe = pool.submit(client.get, "/healthz")
-        assert asked.wait(10)
+        assert asked.wait(40)
         assert client.get("/a/rss.xml").status_code == 200
         assert not probe.done()
         answer.set()
-        assert probe.result(timeout=10).status_code == 200
+        assert probe.result(timeout=40).status_code == 200
 
 
 def test_an_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
@@ -898,7 +898,7 @@ def test_a_stopped_server_frees_its_port() -> None:
 def test_pipelined_requests_are_answered_in_order(client: httpx.Client) -> None:
     head = b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n"
     address = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(address, timeout=10) as sock:
+    with socket.create_connection(address, timeout=40) as sock:
         sock.sendall(
             head % (b"/bare/rss.xml", b"") + head % (b"/robots.txt", b"") + head % (b"/x", b"connection: close\r\n")
         )
@@ -910,7 +910,7 @@ def test_a_thousand_requests_behind_a_slow_one_are_answered_in_order(client: htt
     """Each of them could be answered within the answer of the one before it, deeper than Python's stack."""
     head = b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n"
     address = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(address, timeout=10) as sock:
+    with socket.create_connection(address, timeout=40) as sock:
         quick = head % (b"/bare/rss.xml", b"") + head % (b"/all", b"")
         sock.sendall(head % (b"/robots.txt", b"") + quick * 500 + head % (b"/x", b"connection: close\r\n"))
         answer = b"".join(iter(lambda: sock.recv(65536), b""))

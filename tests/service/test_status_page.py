@@ -131,14 +131,16 @@ def test_a_records_folder_that_cannot_be_read_is_what_is_wrong(shop: Shop) -> No
 
 
 def test_pings_that_wait_are_counted_for_each_hub(shop: Shop) -> None:
-    hub = f"http://127.0.0.1:{free_port()}/hub"
-    shop.configure(websub=f'hub = "{hub}"')
-    shop.record("a.md")
-    service = start(shop)
-    assert f"{hub} 0 0 –" in Page(service.get("status")).text
-    shop.record("b.md")
-    page = shows(service, "Needs attention")
-    assert re.search(rf"{re.escape(hub)} [1-9]\d* [1-9]\d* (in|now)", page.text)
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        hub = f"http://127.0.0.1:{bound.getsockname()[1]}/hub"
+        shop.configure(websub=f'hub = "{hub}"')
+        shop.record("a.md")
+        service = start(shop)
+        assert f"{hub} 0 0 –" in Page(service.get("status")).text
+        shop.record("b.md")
+        page = shows(service, "Needs attention")
+        assert re.search(rf"{re.escape(hub)} [1-9]\d* [1-9]\d* (in|now)", page.text)
 
 
 def test_texts_of_records_are_no_markup_and_no_control_characters(shop: Shop) -> None:

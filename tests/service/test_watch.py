@@ -200,7 +200,7 @@ class Watched:
 
     def next(self) -> set[str] | None:
         """The next reported paths; None is a full scan."""
-        paths = self._changes.get(timeout=20)
+        paths = self._changes.get(timeout=40)
         return None if paths is None else set(paths["s"])
 
     def move_in(self, *paths: str) -> None:

@@ -129,6 +129,7 @@ class Watch:
         self.had: set[str] = set()
         self.uncertain: set[str] = set()  # feeds with another order: removed once, or made by a cycle that was stopped
         self.stories: dict[str, tuple[str, Story]] = {}
+        self.places: dict[str, str] = {}  # where the file of a token was last
         self.config = Config()
         self.links: dict[str, set[str | None]] = defaultdict(set)  # all that a token ever had
         self.due: set[str] = set()
@@ -157,7 +158,10 @@ class Watch:
                 self.moved.add(token)
             if before is None or after is None or before[1] != after[1]:
                 self.written.add(token)
+            if after and before is None and self.places.get(token, after[0]) != after[0]:
+                self.renewed.add(token)  # deleted, and back under another name
             if after:
+                self.places[token] = after[0]
                 self.links[token].add(after[1].link_key)
                 if after[1].date and after[1].date <= step.now and token not in self.due:
                     self.due.add(token)

@@ -748,7 +748,7 @@ def test_no_file_takes_long(text: str, preset: Preset) -> None:
     outcome = parse(text, preset)
 
     assert isinstance(outcome, Record | Rejection)
-    assert process_time() - began < 5  # what is not linear takes minutes
+    assert process_time() - began < 20  # what is not linear takes minutes
 
 
 @settings(deadline=None)

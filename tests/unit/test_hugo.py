@@ -317,6 +317,6 @@ def test_no_pattern_takes_long() -> None:
     started = process_time()
     Glob("**a" * (MAX_PATTERN // 3)).matches("a" * 1500 + "b")
 
-    assert process_time() - started < 1
+    assert process_time() - started < 10  # what has no bound takes minutes
     with pytest.raises(GlobError):
         Glob("{a,b}" * 20)

@@ -178,7 +178,7 @@ def test_no_body_takes_long_or_grows(body: str) -> None:
     start = time.process_time()
     text = expand_liquid(body, PAGE, SITE).text
 
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 4  # a tenth of it is usual
     assert len(text) <= 4_000_000
 
 

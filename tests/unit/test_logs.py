@@ -38,7 +38,7 @@ def run_program(program: str, stderr: int = subprocess.PIPE, form: str = "text")
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 
@@ -111,7 +111,7 @@ def test_a_closed_stream_loses_only_log_lines_and_no_file_gets_its_descriptor() 
         check=False,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "True 2\n")
 

@@ -215,7 +215,7 @@ def test_a_service_starts_and_ends_without_a_reader_of_its_streams(shop: Shop) -
     with subprocess.Popen([sys.executable, "-c", program], cwd=shop.root, env=shop.environment()) as service:
         eventually((shop.output / "all" / "feed.json").exists)
         service.terminate()
-        assert service.wait(20) == 0
+        assert service.wait(60) == 0
     assert shop.titles() == ["Story"]
 
 

@@ -152,7 +152,7 @@ def test_no_entity_is_expanded() -> None:
     started = time.process_time()
     with pytest.raises(FeedFileError):
         read_saved_feed(f"{bomb}]>".encode() + rss("<item><guid>x&i;</guid></item>"))
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 10  # 10 to the power of 9 characters take minutes
     one = b'<!DOCTYPE rss [<!ENTITY a "aaaaaaaaaa">]>'
     assert only(one + rss("<item><guid>x&a;</guid></item>")).id == "x&a;"
 
