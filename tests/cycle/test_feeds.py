@@ -13,7 +13,7 @@ from lxml import etree
 from sqlalchemy import select
 
 from aggregator import pipeline
-from aggregator.errors import StoppedError
+from aggregator.errors import StoppedError, StoreError
 from aggregator.feeds import registry
 from aggregator.feeds.published import TopicTerms
 from aggregator.feeds.registry import sync_configured_feeds
@@ -22,7 +22,7 @@ from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import archive_page, entry, feed, feed_entry
-from aggregator.store.session import to_us
+from aggregator.store.session import Writer, to_us
 
 NOON = "2024-05-01 12:00"
 LATER = "2024-05-01 13:00"
@@ -531,3 +531,45 @@ def test_an_archive_page_is_dirty_when_a_reader_could_see_a_difference(
     site.configure(table("good", "min_quality = 75"))
     site.run("2024-05-01 15:00")
     assert take_dirty_pages(site) == {pages[path] for path in ("edited.md", "leaving.md", "withdrawn.md")}
+
+
+def test_a_config_is_applied_again_after_a_cycle_that_could_not_be_stored(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.record("a.md", quality=70, publishedDateTime=DATE)
+    site.run(NOON)
+    site.configure(table("good", "min_quality = 60"))
+    commit = Writer.commit
+
+    def fail_at_end(writer: Writer) -> None:
+        if writer._joined:
+            commit(writer)
+            return
+        error, writer._connection = StoreError("the disk is full"), None
+        writer._transaction.__exit__(StoreError, error, None)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "commit", fail_at_end)
+        with pytest.raises(StoreError, match="full"):
+            site.run(LATER, paths={})
+    assert not (site.output / "good").exists()
+    site.run(LATER_STILL, paths={})
+    assert [item["title"] for item in site.feed("good")["items"]] == ["a.md"]
+
+
+def test_a_changed_line_and_a_changed_title_reach_the_list_of_feeds(site: SiteFolder) -> None:
+    site.record("a.md", topics=["AI"], publishedDateTime=DATE)
+    site.record("b.md", topics=["Maps"], publishedDateTime=DATE)
+    site.run(NOON)
+    page, opml = ((site.output / name).read_text() for name in ("index.html", "opml.xml"))
+    assert page.count("1 story") == 2
+    site.record("c.md", topics=["Maps"], publishedDateTime=DATE)
+    site.run(LATER, paths={"": ["c.md"]})
+    changed = (site.output / "index.html").read_text()
+    assert changed.count("1 story") == 1
+    assert (site.output / "opml.xml").read_text() == opml
+    site.configure('[topics.titles]\nMaps = "Atlases"')
+    site.run(LATER_STILL)
+    assert "Atlases" in (site.output / "index.html").read_text()
+    assert "Atlases" in (site.output / "opml.xml").read_text()
