@@ -32,6 +32,7 @@ SERIES = {
     "aggregator_last_success_timestamp_seconds": [],
     "aggregator_records": ["state"],
     "aggregator_feeds": [],
+    "aggregator_leads": [],
     "aggregator_documents_written_total": [],
     "aggregator_oldest_unread_seconds": [],
     "aggregator_websub_pings_total": ["result"],
