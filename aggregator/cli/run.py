@@ -38,6 +38,9 @@ def run(
 ) -> None:
     """Run the service: scan on schedule and on changes, publish feeds, serve them over HTTP.
 
+    Over PostgreSQL a second service follows the first one: it serves and publishes what the first one stores, and takes
+    over when that one ends. Over SQLite it is refused after 30 s.
+
     A saved config takes effect at once; a config with errors is refused, and the log says why. SIGHUP reloads the
     config, too. Ends cleanly on Ctrl-C or SIGTERM. Logs go to stderr.
     """

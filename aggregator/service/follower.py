@@ -12,14 +12,16 @@ from aggregator.store.database import Store
 from aggregator.store.leader import Leader, read_leader
 
 FOLLOW_S = 0.5
-"""How often a follower looks at the store."""
+"""Seconds between two polls of the store."""
+FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
+"""Delay after a publish that had problems, if the store stays the same; it doubles with each."""
 DIFFERS_S = 60.0
 """How long the config may differ from that of the leader before /healthz answers 503, as during a deployment."""
 _log = logging.getLogger(__name__)
 
 
 class Followed(NamedTuple):
-    """What a look at the store led to."""
+    """What a poll of the store led to."""
 
     # How many documents changed; None if nothing was new.
     documents: int | None
@@ -39,8 +41,10 @@ class Follower:
 
     def __init__(self, store: Store, health: Health) -> None:
         self._store, self._health = store, health
-        self._revision: str | None = None  # that the output folder has
+        self._revision: str | None = None  # of the last publish
         self._pipeline: Pipeline | None = None  # that published it
+        self._last = _NOTHING_NEW  # what that publish led to
+        self._retry_s, self._retry_at = 0.0, 0.0  # after problems; on the monotonic clock
         self._differs_since: float | None = None
         self._is_folder_taken = False
 
@@ -59,15 +63,20 @@ class Follower:
             if not self._store.is_shared or self._note_folder(is_taken=pipeline.is_folder_taken(connection)):
                 return _NOTHING_NEW
             is_known = leader.revision == self._revision and pipeline is self._pipeline
-            if is_known and pipeline.is_published:
-                return _NOTHING_NEW
+            if is_known and (pipeline.is_published or time.monotonic() < self._retry_at):
+                return self._last._replace(documents=None)
             if leader.revision is None or not self._note_config(agrees=pipeline.agrees(connection)):
                 return _WAITS
             published, problems = pipeline.publish_stored(connection)
-        if published is None:
-            return Followed(None, problems, is_written=False, is_active=False)
         self._revision, self._pipeline = leader.revision, pipeline
-        return Followed(len(published.written) + len(published.deleted), problems, is_written=True, is_active=True)
+        self._retry_s = min(MAX_RETRY_S, 2 * self._retry_s or FIRST_RETRY_S) if problems else 0.0
+        self._retry_at = time.monotonic() + self._retry_s
+        if published is None:
+            self._last = Followed(None, problems, is_written=False, is_active=False)
+        else:
+            documents = len(published.written) + len(published.deleted)
+            self._last = Followed(documents, problems, is_written=True, is_active=True)
+        return self._last
 
     def _report_leader(self, leader: Leader) -> None:
         if leader.problem:

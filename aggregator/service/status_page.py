@@ -68,7 +68,7 @@ class StatusPage:
             config.site_facts(), config.output_options(), visible_data(facts),
             state=_state(facts, reasons, health), now=shown_time(now, config.site.timezone), when=when,
             reasons=visible_data([(reason, advice_for(reason)) for reason in reasons]),
-            version=health["version"], role=health["role"], leader=health.get("leader"),
+            version=health["version"], role=health.get("role"), leader=health.get("leader"),
             is_shared=self._store.is_shared, max_problems=MAX_PROBLEMS,
         )  # fmt: skip
         return status, _HTML, body

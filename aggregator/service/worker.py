@@ -41,6 +41,8 @@ from aggregator.store.session import to_us, write_meta
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
 """Delay of the retry after a failed cycle; it doubles with each failure."""
+MAX_FOLLOW_S = 4.0
+"""Longest time between two attempts to take the lead, also after failures."""
 LATE_S = 60
 """Grace after the scheduled time of a cycle, in addition to twice its usual length, before /healthz says `late`."""
 DUE_WITHIN_S = 0.9
@@ -116,7 +118,7 @@ class Worker:
         """Runs cycles until the stop. A failed cycle is retried after a while even without a request."""
         self._store.lease.on_loss = self._requests.wake
         for number in itertools.count(1):
-            self._requests.wait(self._retry_s if self._is_leading else max(FOLLOW_S, self._retry_s or 0.0))
+            self._requests.wait(self._retry_s if self._is_leading else min(self._retry_s or FOLLOW_S, MAX_FOLLOW_S))
             self._interrupted.clear()
             if self._stop.is_set():
                 return
@@ -200,7 +202,6 @@ class Worker:
         followed = self._follower.follow(self._pipeline)
         if not followed.is_written:
             self._health.begin(CYCLE, f"the output folder cannot be written: {followed.problems[-1]}", fatal=True)
-            self._retry_soon({})
             return
         if followed.is_active:
             self._publish(self._config)

@@ -846,6 +846,41 @@ def test_a_transaction_after_a_takeover_is_refused_and_writes_nothing(site: Site
         connection.execute(update(lease).values(until_ms=0))
 
 
+@pytest.mark.both_databases
+def test_a_publish_that_outlives_its_lease_puts_nothing_in_place(site: SiteFolder) -> None:
+    """As that of a process that was frozen while it rendered, and whose documents are old by now."""
+    fill(site)
+    site.run(NOON)
+    before = site.snapshot()
+    site.record("new.md")
+
+    def take_over(stage: str, _done: int, _total: int | None) -> None:
+        if stage == "feeds":
+            with site.store.engine.begin() as connection:
+                connection.execute(update(lease).values(token="theirs", holder=ANOTHER_MACHINE))
+
+    site.progress = take_over
+    with pytest.raises(LeaseLostError):
+        site.run(LATER)
+    site.progress = lambda *_: None
+    assert_untouched(before, site.snapshot())
+    assert not site.store.lease.is_held
+    with site.store.engine.begin() as connection:
+        connection.execute(update(lease).values(until_ms=0))
+    site.store.lease.acquire(0)
+    site.run(LATER)
+    assert "new.md" in site.titles()
+
+
+@pytest.mark.both_databases
+def test_a_newer_program_does_not_migrate_a_store_that_an_older_one_uses(site: SiteFolder) -> None:
+    site.run(NOON)
+    with site.store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0012'"))
+    with pytest.raises(StoreHeldError, match=f"process {os.getpid()} on .* stop it; then the store is upgraded"):
+        open_store(site.url, create=True)
+
+
 @pytest.mark.parametrize("create", [True, False])
 def test_a_store_with_a_newer_schema_is_refused(store_url: str, create: bool) -> None:
     store = open_store(store_url, create=True)

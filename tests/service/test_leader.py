@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -24,7 +25,7 @@ from aggregator.errors import LeaseLostError, StoreUnreachableError
 from aggregator.store.database import open_store
 from aggregator.store.lease import _CLOCK
 
-ROUNDS = int(os.environ.get("TAKE_OVER_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("TAKE_OVER_ROUNDS", "3"))
 """How often the leader is killed, and how often it is frozen."""
 LEAD_WITHIN_S = 15.0
 
@@ -257,6 +258,25 @@ def test_a_follower_of_a_leader_that_is_not_well_is_not_well_either(site: Site) 
     assert follower.titles() == ["First"]
     away.rename(site.records)
     eventually(lambda: follower.get("healthz").status == 200)
+
+
+def test_a_document_that_a_follower_cannot_write_costs_only_that_feed(site: Site) -> None:
+    site.record("First")
+    leader = site.shop().start("run")
+    eventually(shows(leader, "First"))
+    shop = site.shop()
+    (shop.output / "tea" / "rss.xml").mkdir(parents=True)
+    follower = shop.start("run")
+    eventually(shows(follower, "First"))
+    eventually(lambda: "is in the way of" in follower.log)
+    site.record("Second")
+    eventually(shows(follower, "Second"))
+    assert follower.get("tea/rss.xml").status == 404
+    (shop.output / "tea" / "rss.xml").rmdir()
+    site.record("Third")
+    eventually(lambda: b"Third" in follower.get("tea/rss.xml").body)
+    eventually(lambda: re.search(r"resolved: .* is in the way of", follower.log))
+    assert follower.log.count("is in the way of") == 2
 
 
 def test_a_build_waits_for_the_leader_and_names_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ SERIES = {
     "aggregator_last_success_timestamp_seconds": [],
     "aggregator_records": ["state"],
     "aggregator_feeds": [],
+    "aggregator_leads": [],
     "aggregator_documents_written_total": [],
     "aggregator_oldest_unread_seconds": [],
     "aggregator_websub_pings_total": ["result"],
@@ -381,6 +382,7 @@ def test_the_watchdog_gets_no_ping_while_http_hangs(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "400000")
     service = shop.start(program=HANGING_HTTP)
+    service.wait_until_done()
     eventually(lambda: "WATCHDOG=1" in supervisor.read())
     port = int(service.url.rpartition(":")[2].rstrip("/"))
     with socket.create_connection(("127.0.0.1", port)) as client:
