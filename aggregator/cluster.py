@@ -41,10 +41,10 @@ class _Answer(Future[Any]):
 
 
 class Cluster:
-    """The workers of the cluster with a scheduler at `address`. Raises ClusterError."""
+    """The workers of the cluster with a scheduler at `address`. Raises ClusterError; `report` gets later ones."""
 
-    def __init__(self, address: str) -> None:
-        self.patience_s = PATIENCE_S
+    def __init__(self, address: str, report: Callable[[ClusterError], None] = lambda _error: None) -> None:
+        self.patience_s, self._report, self._is_closed = PATIENCE_S, report, False
         self._client = _connect(address)
         self._running: set[Task[bytes]] = set()  # a task whose future is deleted is cancelled
         try:
@@ -63,7 +63,7 @@ class Cluster:
         try:
             task = self._client.submit(_run, __version__, request, pure=False)
         except Exception as error:  # noqa: BLE001 - the client was closed, because it lost the scheduler
-            answer.set_exception(ClusterError(f"its scheduler is lost: {type(error).__name__}"))
+            self._fail(answer, ClusterError(f"its scheduler is lost: {type(error).__name__}"))
             return answer
         self._running.add(task)
         task.add_done_callback(partial(self._deliver, answer))
@@ -71,6 +71,7 @@ class Cluster:
 
     def close(self) -> None:
         """Cancels what is not done, and disconnects. A function that runs goes on to its end, for nobody."""
+        self._is_closed = True
         with suppress(Exception):  # a scheduler that does not answer notices it by itself
             self._client.close(CLOSE_S)
 
@@ -83,11 +84,16 @@ class Cluster:
         except KilledWorker as error:
             answer.set_exception(CallLostError(f"{error.allowed_failures + 1} workers died"))
         except (CancelledError, OSError) as error:
-            answer.set_exception(ClusterError(f"its scheduler is lost: {type(error).__name__}"))
+            self._fail(answer, ClusterError(f"its scheduler is lost: {type(error).__name__}"))
         except Exception as error:  # noqa: BLE001 - of the function, or of a worker that cannot import it
-            answer.set_exception(_worker_error(error))
+            self._fail(answer, _worker_error(error))
         finally:
             self._running.discard(task)
+
+    def _fail(self, answer: _Answer, error: ClusterError) -> None:
+        if not self._is_closed:  # otherwise it was cancelled
+            self._report(error)
+        answer.set_exception(error)
 
 
 def _connect(address: str) -> Client:
@@ -137,7 +143,7 @@ class ClusterLink:
         if time.monotonic() < self._retry_at:
             return None
         try:
-            cluster = Cluster(self._address)
+            cluster = Cluster(self._address, self.fail)
         except ClusterError as error:
             self.fail(error)
             return None

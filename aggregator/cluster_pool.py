@@ -19,7 +19,6 @@ from aggregator.cluster import ClusterLink
 from aggregator.errors import LeaseLostError, StoreError
 from aggregator.ingest import Pool
 from aggregator.model import Outcome
-from aggregator.processes import ClusterError
 from aggregator.store.queries import CLUSTER_PROBLEM
 from aggregator.store.session import Writer, read_meta, write_meta
 
@@ -86,7 +85,7 @@ class _Pools:
             raise
         except StoreError as error:
             _log.warning("workers send all columns over Dask, because there is no staging table: %s", error)
-        return _ClusterPool(cluster, self._link, self._staging, with_content=self._with_content)
+        return _ClusterPool(cluster, self._staging, with_content=self._with_content)
 
     def close(self) -> None:
         """Drops the staging table. Everything in it is merged or given up."""
@@ -101,23 +100,17 @@ class _Pools:
 class _ClusterPool:
     """The workers of a cluster as a pool that reads batches."""
 
-    def __init__(self, cluster: Cluster, link: ClusterLink, staging: str | None, *, with_content: bool) -> None:
+    def __init__(self, cluster: Cluster, staging: str | None, *, with_content: bool) -> None:
         self.size, self.patience_s = cluster.size, cluster.patience_s
-        self._cluster, self._link, self._staging, self._with_content = cluster, link, staging, with_content
+        self._cluster, self._staging, self._with_content = cluster, staging, with_content
 
     def submit(self, read: Callable[..., Any], *args: Any) -> Future[Any]:
         """The future outcomes of `read`."""
-        future = self._cluster.submit(read_on_worker, self._staging, self._with_content, read, *args)
-        future.add_done_callback(self._note_failure)
-        return future
+        return self._cluster.submit(read_on_worker, self._staging, self._with_content, read, *args)
 
     def close(self) -> None:
         """Leaves the cluster; what is not done is cancelled."""
         self._cluster.close()
-
-    def _note_failure(self, future: Future[Any]) -> None:
-        if isinstance(error := future.exception(), ClusterError):
-            self._link.fail(error)
 
 
 def read_on_worker(staging: str | None, with_content: bool, read: Callable[..., Any], *args: Any) -> Sequence[Outcome]:
@@ -131,5 +124,6 @@ def read_on_worker(staging: str | None, with_content: bool, read: Callable[..., 
     try:
         return stage_outcomes(url, staging, outcomes, with_content=with_content)
     except Exception as error:  # noqa: BLE001 - another database, no database: the outcomes are as good
-        _log.warning("this worker cannot write into the store by %s: %s", STORE_URL, type(error).__name__)
+        reason = type(error.__cause__ or error).__name__  # its text may have the URL
+        _log.warning("this worker cannot write into the store that %s names: %s", STORE_URL, reason)
         return outcomes

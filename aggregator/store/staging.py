@@ -1,4 +1,4 @@
-"""Staging: large columns of records that other processes copy into PostgreSQL, for the holder of the lease to merge.
+"""Staging: columns of records that other processes copy into PostgreSQL, for the holder of the lease to merge.
 
     a worker: COPY into the staging table, commit -> the holder: INSERT … SELECT in the transaction of the batch
 
@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +21,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     Insert,
-    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -31,6 +31,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.schema import CreateTable, DropTable
 
 from aggregator.errors import StoreError
 from aggregator.model import Outcome, Record, StagedOutcomes
@@ -39,10 +40,12 @@ from aggregator.store.copying import StagedBatch, copy_rows, run_for_rows
 from aggregator.store.database import Store, make_engine
 from aggregator.store.schema import body, entry
 
-_PREFIX = "staged_"
-_COLUMNS = ("batch", "path", "content", "sketch", "html")
 LOCK_TIMEOUT = "2s"
 """How long dropping a table waits for a worker that still writes into it."""
+_PREFIX = "staged_"
+_OF_ENTRY = ("content_hash", "visible_hash", "selection_hash", "text_hash", "sketch", "quality", "heat")
+"""Columns of `entry` that a record has under the same name. The content is staged too."""
+_staged_values = attrgetter("file.path", "content_json", "body_html", *_OF_ENTRY)
 
 
 def open_staging(store: Store) -> str | None:
@@ -52,36 +55,31 @@ def open_staging(store: Store) -> str | None:
     drop_staging(store)
     name = f"{_PREFIX}{store.lease.token}"
     with store.write() as connection:
-        columns = "batch text NOT NULL, path text NOT NULL, content text NOT NULL, sketch bytea, html text NOT NULL"
-        connection.execute(text(f"CREATE UNLOGGED TABLE IF NOT EXISTS {name} ({columns}, PRIMARY KEY (batch, path))"))
+        connection.execute(CreateTable(_table(name), if_not_exists=True))
     return name
 
 
 def drop_staging(store: Store) -> None:
     """Drops all staging tables, except those that a worker writes into. Raises StoreError."""
+    mine = text(f"schemaname = current_schema() AND starts_with(tablename, '{_PREFIX}')")
     with store.read() as connection:
-        mine = text("schemaname = current_schema() AND tablename LIKE 'staged\\_%'")
         names: list[str] = list(
             connection.scalars(select(column("tablename")).select_from(text("pg_tables")).where(mine))
         )
     for name in names:
         with suppress(StoreError), store.write() as connection:
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-            connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
+            connection.execute(DropTable(_table(name), if_exists=True))
 
 
 def stage_outcomes(url: str, table: str, outcomes: Sequence[Outcome], *, with_content: bool) -> StagedOutcomes:
-    """Copies the large columns of records into the table. The outcomes come back without them, except the content with
+    """Copies columns of records into the table. The outcomes come back without the large ones, except the content with
     `with_content`, and bodies that link to pages."""
     key = uuid.uuid4().hex
-    rows = [
-        (key, outcome.file.path, outcome.content_json, outcome.sketch, outcome.body_html)
-        for outcome in outcomes
-        if isinstance(outcome, Record)
-    ]
+    rows = [(key, *_staged_values(outcome)) for outcome in outcomes if isinstance(outcome, Record)]
     with _engine(url).begin() as connection:
-        copy_rows(connection, table, _COLUMNS, rows)
-    return StagedOutcomes([_without_staged(outcome, with_content=with_content) for outcome in outcomes], table, key)
+        copy_rows(connection, table, _table(table).c.keys(), rows)
+    return StagedOutcomes([_without_large(outcome, with_content=with_content) for outcome in outcomes], table, key)
 
 
 @lru_cache(maxsize=1)
@@ -89,7 +87,7 @@ def _engine(url: str) -> Engine:
     return make_engine(url, create=False)
 
 
-def _without_staged(outcome: Outcome, *, with_content: bool) -> Outcome:
+def _without_large(outcome: Outcome, *, with_content: bool) -> Outcome:
     if not isinstance(outcome, Record):
         return outcome
     html = outcome.body_html if has_page_links(outcome.body_html) else ""
@@ -97,7 +95,7 @@ def _without_staged(outcome: Outcome, *, with_content: bool) -> Outcome:
 
 
 def is_complete(connection: Connection, outcomes: StagedOutcomes) -> bool:
-    """Whether the columns of all records are there. After a crash PostgreSQL empties unlogged tables."""
+    """Whether the rows of all records are there. After a crash PostgreSQL empties unlogged tables."""
     table = _table(outcomes.table)
     rows = connection.scalar(select(func.count()).select_from(table).where(table.c.batch == outcomes.key))
     return rows == sum(isinstance(outcome, Record) for outcome in outcomes)
@@ -129,6 +127,14 @@ def discard(connection: Connection, outcomes: StagedOutcomes) -> None:
 
 @lru_cache(maxsize=4)
 def _table(name: str) -> Table:
-    bytewise = Text(collation="C")
-    columns = (Column("batch", Text), Column("path", bytewise), Column("content", Text))
-    return Table(name, MetaData(), *columns, Column("sketch", LargeBinary), Column("html", Text))
+    """The staging table with this name; its columns are in the order of `_staged_values`."""
+    return Table(
+        name,
+        MetaData(),
+        Column("batch", Text, primary_key=True),
+        Column("path", entry.c.path.type, primary_key=True),
+        Column("content", entry.c.content.type, nullable=False),
+        Column("html", body.c.html.type, nullable=False),
+        *(Column(name, entry.c[name].type, nullable=False) for name in _OF_ENTRY),
+        prefixes=["UNLOGGED"],
+    )

@@ -83,13 +83,14 @@ def test_a_killed_worker_loses_nothing(sites: Any, dask: DaskCluster, after_some
 
 
 def test_a_worker_that_hangs_is_not_waited_for(
-    sites: Any, dask: DaskCluster, after_some: Any, monkeypatch: pytest.MonkeyPatch
+    sites: Any, dask: DaskCluster, after_some: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     local, other = sites
     monkeypatch.setattr(cluster, "PATIENCE_S", 2.0)
     after_some(lambda: [worker.send_signal(signal.SIGSTOP) for worker in dask.workers])
     assert other.run(NOW).new == 20 * BATCHES
     assert other.documents() == local.documents()
+    assert "cannot be used" not in caplog.text
 
 
 def test_a_lost_scheduler_stops_nothing(sites: Any, dask: DaskCluster, after_some: Any, caplog: Any) -> None:

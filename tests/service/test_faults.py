@@ -357,10 +357,10 @@ FolderFiles.read = read
     "output": """
 from aggregator.output import publication
 real = publication.Publication._place_all
-def place_all(self, staging):
+def place_all(self):
     if Path("incoming/hangs.md").exists():
         hang(Path("free").exists)
-    real(self, staging)
+    real(self)
 publication.Publication._place_all = place_all
 """,
 }
