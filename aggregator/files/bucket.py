@@ -85,9 +85,10 @@ class BucketFiles:
 
     def kind(self, path: str) -> Kind | None:
         key = unquote(path)
-        if self._ask(lambda: self._bucket.head(key)) is not None:
+        if key and self._ask(lambda: self._bucket.head(key)) is not None:
             return "file"
-        return "folder" if self._ask(lambda: self._bucket.page(f"{key}/", limit=1)).objects else None
+        below = f"{key}/" if key else ""
+        return "folder" if self._ask(lambda: self._bucket.page(below, limit=1)).objects else None
 
     def index_names(self, folder: str) -> Iterator[str]:
         from aggregator.parse.hugo import INDEX_INITIALS, read_index_name
@@ -225,7 +226,8 @@ def _stat(facts: ObjectFacts) -> tuple[int, int, int, int]:
     """What takes the place of a stat: size, mtime, ctime, inode. Without an ETag, the time of the last change."""
     if not facts.etag:
         return facts.size, int(facts.modified.timestamp()) * 10**9, 0, 0
-    digest = blake2b(facts.etag.strip('"').encode(), digest_size=16).digest()
+    # proxies may call it weak in the answer to a request
+    digest = blake2b(facts.etag.removeprefix("W/").strip('"').encode(), digest_size=16).digest()
     halves = (int.from_bytes(digest[start : start + 8]) >> 1 for start in (0, 8))  # databases have 63 bits and a sign
     return facts.size, 0, *halves  # type: ignore[return-value]
 
