@@ -36,6 +36,7 @@ _MEANINGS = {
     "NoSuchBucket": ("there is no such bucket", "make it, or correct its name"),
     "AccessDenied": ("access is refused", _RIGHTS),
     "403": ("access is refused", _RIGHTS),
+    "InvalidObjectState": ("it is in an archive and must be restored first", "restore it"),
     "InvalidAccessKeyId": ("the access key is not known there", _KEYS),
     "SignatureDoesNotMatch": ("the secret key is refused", _KEYS),
     "ExpiredToken": ("the session token has expired", "renew AWS_SESSION_TOKEN"),

@@ -681,6 +681,7 @@ class _Update:
             if any(folder != other and folder.startswith(other) for other in folders):
                 continue
             recheck_below(self._writer, source, folder)  # if this cycle does not read all of them, the next one does
+            self._writer.commit()
             files = (
                 (SourceFile(source.name, path, 0, 0), digest)
                 for page in known_below(self._writer, source, folder)
@@ -762,7 +763,8 @@ class _Update:
         """Reads files again that were duplicates."""
         if not paths:
             return
-        recheck_files(self._writer, source, paths)  # in the next scan, if that is not possible now
+        recheck_files(self._writer, source, paths)  # if this cycle cannot read them, the next one does
+        self._writer.commit()
         files = [(SourceFile(source.name, path, 0, 0), None) for path in paths]
         try:
             outcomes = ingest_batch(source, files, self._pipeline.poll_stop)

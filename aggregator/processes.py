@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar
 
+from aggregator.errors import ShortageError
+
 if TYPE_CHECKING:
     import subprocess
     from concurrent.futures import Future
@@ -59,7 +61,8 @@ class Progress:
 
 
 def start_call(function: Callable[..., Result], *args: object) -> Future[Result]:
-    """The future result of a function that waits for others. The end of the process does not wait for it."""
+    """The future result of a function that waits for others. The end of the process does not wait for it. Raises
+    ShortageError."""
     from concurrent.futures import Future
 
     future: Future[Result] = Future()
@@ -70,7 +73,10 @@ def start_call(function: Callable[..., Result], *args: object) -> Future[Result]
         except BaseException as error:  # noqa: BLE001 - who waits for the result gets it
             future.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError as error:
+        raise ShortageError("the system starts no more threads (raise its limits)") from error
     return future
 
 

@@ -28,9 +28,14 @@ class BucketSite(SiteFolder):
         config, found = re.subn(r"(?m)(?<=^\[records\]\n)path = .*$", line, config)
         super().configure(config if found else f"[records]\n{line}\n{config}", url=url)
 
-    def write(self, path: str | bytes, content: str | bytes, *, mtime_ns: int | None = None) -> Path:
+    def write(
+        self,
+        path: str | bytes,
+        content: str | bytes,
+        *,
+        mtime_ns: int | None = None,  # noqa: ARG002 - an object has none
+    ) -> Path:
         assert isinstance(path, str)
-        assert mtime_ns is None
         body = content.encode() if isinstance(content, str) else content
         self.client.put_object(Bucket=self.bucket, Key=f"site/content/{path}", Body=body)
         return Path(path)
@@ -38,6 +43,11 @@ class BucketSite(SiteFolder):
     def remove(self, *paths: str) -> None:
         for path in paths:
             self.client.delete_object(Bucket=self.bucket, Key=f"site/content/{path}")
+
+    def touch(self, path: str, mtime_ns: int) -> None:
+        """Writes the same bytes again."""
+        answer = self.client.get_object(Bucket=self.bucket, Key=f"site/content/{path}")
+        self.write(path, answer["Body"].read(), mtime_ns=mtime_ns)
 
     def rename(self, old: str, new: str) -> None:
         source = {"Bucket": self.bucket, "Key": f"site/content/{old}"}

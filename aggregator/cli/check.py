@@ -36,6 +36,8 @@ PAGE_NAMES = ("*.md", "*.markdown", "*.mdown", "*.mkd", "*.html", "*.htm", "*.ad
 """Names that static site generators read as pages."""
 FENCES = (b"---\n", b"---\r", b"+++\n", b"+++\r")
 """How a file with front matter begins."""
+FENCE_READ = 4096
+"""Bytes that are read to see that: of an object, less would not be quicker."""
 
 EPILOG = """\b
 Examples:
@@ -75,8 +77,9 @@ class Place:
 def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[str, ...]) -> None:
     """Check the config and the records, one line for each problem. Writes nothing.
 
-    PATH is a record or a folder, relative to a records folder or to the working directory. Without PATH, everything is
-    checked, and the config is compared with the store and with the topics of all records.
+    PATH is a record or a folder, relative to a records folder or to the working directory; or a URL, s3://…, of records
+    in a bucket. Without PATH, everything is checked, and the config is compared with the store and with the topics of
+    all records.
 
     Exits with 1 if there is an error.
     """
@@ -290,8 +293,8 @@ def _with_fence(source: Source, is_included: Callable[[str], object]) -> Iterato
     with open_files(replace(source, include=PAGE_NAMES)) as files:
         listed = (row for batch in files.list_all() if not isinstance(batch, Unreadable) for row in batch)
         skipped = (SourceFile(source.name, *row) for row in listed if not is_included(unescape_path(row[0])))
-        for content in files.read_ahead(skipped, len(FENCES[0])):
-            if not isinstance(content, OSError) and content[0] in FENCES:
+        for content in files.read_ahead(skipped, FENCE_READ):
+            if not isinstance(content, OSError) and content[0][:4] in FENCES:
                 yield content[1].path
 
 

@@ -66,8 +66,8 @@ def explain(config_path: Path | None, *, as_json: bool, record: str) -> None:
     """Explain one record: each field and its origin, whether it is published and why, its feeds with the deciding
     clause, and its history.
 
-    PATH is relative to a records folder or to the working directory. URL is the link of the record; tracking parameters
-    are ignored. Reads only; works while the service runs.
+    PATH is relative to a records folder or to the working directory, or it is s3://… of a record in a bucket. URL is
+    the link of the record; tracking parameters are ignored. Reads only; works while the service runs.
     """
     config = load_config(config_path)
     with reading_store(config) as store:

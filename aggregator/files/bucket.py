@@ -43,6 +43,8 @@ SPOOL_KB = 32_768
 """Memory of the spool; the rest of it is in a temporary file."""
 _OF_ONE_OBJECT = frozenset(("AccessDenied", "403", "InvalidObjectState", "KeyTooLongError"))
 """Codes of errors that say nothing about other objects."""
+_INDEX_STARTS = ("in", "In", "iN", "IN", "_i", "_I")
+"""How names of index files begin: so much that few other names do, such as those of pictures."""
 Result = TypeVar("Result")
 
 
@@ -85,15 +87,16 @@ class BucketFiles:
 
     def kind(self, path: str) -> Kind | None:
         key = unquote(path)
-        if self._ask(lambda: self._bucket.head(key)) is not None:
+        if key and self._ask(lambda: self._bucket.head(key)) is not None:
             return "file"
-        return "folder" if self._ask(lambda: self._bucket.page(f"{key}/", limit=1)).objects else None
+        below = f"{key}/" if key else ""
+        return "folder" if self._ask(lambda: self._bucket.page(below, limit=1)).objects else None
 
     def index_names(self, folder: str) -> Iterator[str]:
-        from aggregator.parse.hugo import INDEX_INITIALS, read_index_name
+        from aggregator.parse.hugo import read_index_name
 
         above, languages = unquote(folder), self._source.known_languages
-        listings = [start_call(self._names, above, initial) for initial in INDEX_INITIALS]
+        listings = [start_call(self._names, above, start) for start in _INDEX_STARTS]
         for listing in listings:
             for name in self._wait(listing):
                 if read_index_name(name, languages):
@@ -135,11 +138,10 @@ class BucketFiles:
         facts = ObjectFacts("", found.size, found.etag, found.modified)
         return found.body, SourceFile(file.source, file.path, *_stat(facts))
 
-    def _names(self, folder: str, initial: str) -> list[str]:
-        """The names in a folder that begin with a letter."""
-        return [
-            facts.path[len(folder) :] for page in self._bucket.pages(folder + initial, delimiter="/") for facts in page
-        ]
+    def _names(self, folder: str, start: str) -> list[str]:
+        """The names in a folder that begin with `start`."""
+        pages = self._bucket.pages(folder + start, delimiter="/")
+        return [facts.path[len(folder) :] for page in pages for facts in page]
 
     def _list_below(self, below: str) -> Listed:
         """The record files whose keys begin with `below`."""
@@ -225,9 +227,12 @@ def _stat(facts: ObjectFacts) -> tuple[int, int, int, int]:
     """What takes the place of a stat: size, mtime, ctime, inode. Without an ETag, the time of the last change."""
     if not facts.etag:
         return facts.size, int(facts.modified.timestamp()) * 10**9, 0, 0
-    digest = blake2b(facts.etag.strip('"').encode(), digest_size=16).digest()
-    halves = (int.from_bytes(digest[start : start + 8]) >> 1 for start in (0, 8))  # databases have 63 bits and a sign
-    return facts.size, 0, *halves  # type: ignore[return-value]
+    # proxies may call it weak in the answer to a request
+    digest = blake2b(facts.etag.removeprefix("W/").strip('"').encode(), digest_size=16).digest()
+    first, second = (
+        int.from_bytes(half) >> 1 for half in (digest[:8], digest[8:])
+    )  # databases have 63 bits and a sign
+    return facts.size, 0, first, second
 
 
 def _environment() -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,7 @@ from bucket_site import BucketSite
 from conftest import SiteFolder, at, record_text
 from object_storage import CUT, TORN, ObjectStorage, use
 
-from aggregator import buckets
+from aggregator import buckets, ingest
 from aggregator.errors import StoppedError
 from aggregator.files import bucket as bucket_files
 
@@ -149,6 +149,14 @@ def test_too_large_an_object_is_rejected_without_reading_all_of_it(bucket_site: 
     assert bucket_site.read_paths() == []
 
 
+def test_an_object_without_an_end_is_rejected_because_none_is_written_in_part(bucket_site: BucketSite) -> None:
+    bucket_site.write("a.md", "---\ntitle: Half")
+    assert bucket_site.run(NOON).rejected == 1
+    bucket_site.read_paths()
+    bucket_site.run(LATER)
+    assert bucket_site.read_paths() == []
+
+
 def test_an_object_that_is_replaced_while_it_is_read_is_what_its_answer_says(bucket_site: BucketSite) -> None:
     fill(bucket_site, "a.md")
 
@@ -265,6 +273,32 @@ def test_reading_that_fails_in_its_middle_takes_no_renamed_object_for_a_new_reco
     result = bucket_site.run(DAY)  # long after removal_grace
     assert (result.new, result.removed, result.problems) == (1, 0, ())
     assert bucket_site.ids() == before | {"1.md": bucket_site.ids()["1.md"]}
+
+
+@pytest.fixture
+def many(bucket_site: BucketSite, monkeypatch: pytest.MonkeyPatch) -> BucketSite:
+    """A site with 40 objects, which two processes read."""
+    bucket_site.configure("[ingest]\nworkers = 2")
+    monkeypatch.setattr(ingest, "BATCH", 5)
+    monkeypatch.setattr(ingest, "POOL_MIN_FILES", 10)
+    fill(bucket_site, *(f"{number:02}.md" for number in range(40)))
+    return bucket_site
+
+
+def test_processes_read_objects_too(many: BucketSite) -> None:
+    result = many.run(NOON)
+    assert (result.new, result.problems, len(many.ids())) == (40, (), 40)
+    assert len(many.read_paths()) == 40
+
+
+def test_a_server_that_fails_for_a_process_is_said_as_for_this_one(many: BucketSite) -> None:
+    many.proxy.decide = lambda _method, path, _query: CUT if path.endswith(("/19.md", "/29.md", "/39.md")) else None
+    result = many.run(NOON)
+    assert (result.complete, len(result.problems)) == (False, 1)
+    assert result.problems[0].startswith(f"{many.records}: the records folder cannot be read: ")
+    many.proxy.decide = lambda *_: None
+    result = many.run(LATER)
+    assert (result.problems, len(many.ids())) == ((), 40)
 
 
 def test_what_waited_for_its_date_is_released_while_the_server_is_away(filled: BucketSite) -> None:

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from conftest import SiteFolder
 
+from aggregator import ingest
 from aggregator.cli.check import Place, check_records
 from aggregator.cli.explain import explain_record
+from aggregator.errors import StoppedError
+from aggregator.files import Content
+from aggregator.files.bucket import BucketFiles
+from aggregator.files.folder import FolderFiles
 from aggregator.ingest import ingest_batch
 from aggregator.model import SourceFile
 from aggregator.scan import path_locator
@@ -81,6 +86,35 @@ def test_a_cascade_hides_the_pages_below_it_as_long_as_it_is_there(blog: Blog) -
     blog.write("lab/_index.md", "---\ntitle: Lab\ncascade:\n  type: note\n---\n")
     assert blog.run(LAST) == ["lab/a.md", "lab/deep/b.md", "labs.md", "posts/c.md"]
     assert blog.site.ids() == ids
+
+
+def test_what_a_stopped_cycle_did_not_read_below_an_index_file_the_next_one_reads(
+    blog: Blog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("lab/a.md", "lab/deep/b.md", "labs.md"):
+        blog.page(path)
+    blog.write("lab/_index.md", "---\ntitle: Lab\n---\n")
+    blog.run(NOON)
+    monkeypatch.setattr(ingest, "BATCH", 1)  # so the index file is stored, and then the cycle stops
+    blog.write("lab/_index.md", "---\ntitle: Lab\ncascade:\n  draft: true\n---\n")
+    blog.page("labs.md", "tags: [new]")
+    reads = 0
+
+    def stop_at_the_third(files: object, file: SourceFile, most: int) -> Content:
+        nonlocal reads
+        reads += 1
+        if reads > 3:
+            raise StoppedError("stopped")
+        return real(files, file, most)
+
+    kind = BucketFiles if blog.site.load_config().sources[0].is_bucket else FolderFiles
+    real = kind._read if kind is BucketFiles else kind.read
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, real.__name__, stop_at_the_third)
+        with pytest.raises(StoppedError):
+            blog.site.run(LATER)
+    blog.site.run(LAST)
+    assert sorted(blog.site.titles()) == ["labs.md"]
 
 
 def test_a_cascade_that_comes_or_goes_with_its_file_is_noticed(blog: Blog) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -766,4 +765,4 @@ def apply(step: Step, site: SiteFolder) -> None:
     for path, story in step.writes.items():
         site.write(path, story.text(), mtime_ns=mtime_ns)
     for path in step.touches:
-        os.utime(site.incoming / path, ns=(mtime_ns, mtime_ns))
+        site.touch(path, mtime_ns)

@@ -220,6 +220,14 @@ def test_what_is_at_a_path_is_a_file_a_folder_or_nothing(server: KeyServer) -> N
         ]
 
 
+def test_index_files_are_found_in_any_case(server: KeyServer) -> None:
+    indexes = ["_Index.MD", "INDEX.md", "iNdex.html", "_index.md", "index.org"]
+    put(server, *(f"lab/{name}" for name in [*indexes, "index/a.md", "image.md", "_other.md", "index.txt", "a.md"]))
+    with open_files(source("s3://bucket")) as files:
+        assert sorted(files.index_names("lab/")) == sorted(indexes)
+        assert list(files.index_names("")) == []
+
+
 NAMES = st.sampled_from(["a", "a-b", "a.md", "b.md", "a0.md", "é.md", ".md", "%.md", "b"])
 PATHS = st.sets(st.lists(NAMES, min_size=1, max_size=3).map("/".join), max_size=12)
 

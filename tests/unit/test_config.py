@@ -508,6 +508,8 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         # not supported yet
         ('[records]\nlanguages = ["de", "e n"]', "2:20: 'languages' is not a language tag: 'e n' (write one such as en or pt-BR)"),
         ('[output]\npath = "s3://bucket/prefix"', "2:8: 'path' is a bucket, which is not supported by this version yet: 's3://bucket/prefix' (write the path of a folder)"),
+        ('[records]\npath = "s3://n"', "2:8: 'path' does not name a bucket: 's3://n' (write it as s3://bucket/prefix)"),
+        ('[records]\npath = "s3://key:secret@news/a"', "2:8: 'path' does not name a bucket (write it as s3://bucket/prefix)"),
         # not TOML
         ("[site]\ntitle = ", "2:9: a value is missing or is not TOML (put texts in quotes)"),
         ("[site]\ntitle = News", "2:9: a value is missing or is not TOML (put texts in quotes)"),
@@ -604,6 +606,23 @@ def test_folders_are_compared_where_links_lead(problems: Any, tmp_path: Path) ->
     (tmp_path / "web").symlink_to(tmp_path / "incoming")
     (line,) = problems('[output]\npath = "../web"\n')
     assert "overlap" in line
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [
+        ("s3://news/a", "s3://news/a/b/", True),
+        ("s3://news", "s3://news/a", True),
+        ("s3://news/a", "s3://news/ab", False),
+        ("s3://news/a", "s3://old/a", False),
+        ("s3://news/a", "../incoming", False),
+    ],
+)
+def test_records_in_buckets_overlap_by_their_prefixes(load: Any, one: str, other: str, overlap: bool) -> None:
+    config = load(f'[[records]]\npath = "{one}"\n[[records]]\nname = "b"\npath = "{other}"\n')
+    assert config.sources[0].root == one
+    assert [source.is_bucket for source in config.sources] == [True, other.startswith("s3:")]
+    assert any("two records folders overlap" in str(warning) for warning in config.warnings) == overlap
 
 
 def test_folders_whose_names_only_begin_alike_do_not_overlap(load: Any, tmp_path: Path) -> None:
