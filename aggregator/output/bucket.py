@@ -125,7 +125,7 @@ def bucket_problem(place: Path | BucketUrl) -> str:
 
 def _listed(bucket: Bucket) -> dict[str, ObjectFacts]:
     """All objects of a bucket, by path."""
-    listing = {}
+    listing: dict[str, ObjectFacts] = {}
     for page in bucket.pages():
         PROGRESS.show()
         listing.update((facts.path, facts) for facts in page)
