@@ -120,7 +120,7 @@ def test_another_process_serves_what_was_published_last(shop: BucketShop) -> Non
 
 
 def test_a_bucket_that_is_away_leaves_what_is_in_memory(shop: BucketShop) -> None:
-    shop.configure(serve='port = 0\ncache = "12KB"')
+    shop.configure(serve='port = 0\ncache = "100KB"')
     shop.many(40)
     assert shop.run("build").returncode == 0
     service = shop.start("serve")
