@@ -200,8 +200,7 @@ class Proxy:
     """Forwards requests to a server. `requests` has method, path and query of each.
 
     `hear` gets their header fields. `decide` gets them and returns a status with which the proxy answers itself, CUT,
-    TORN, or None to forward. It may block. `lose`: the request is forwarded, and its answer lost. `drop` are header
-    fields that the server does not get.
+    TORN, or None to forward. It may block. `lose`: the request is forwarded, and its answer lost.
     """
 
     def __init__(self, port: int) -> None:
@@ -209,7 +208,6 @@ class Proxy:
         self.decide: Callable[[str, str, str], int | None] = lambda _method, _path, _query: None
         self.hear: Callable[[str, str, Any], None] = lambda _method, _path, _headers: None
         self.lose: Callable[[str, str], bool] = lambda _method, _path: False
-        self.drop: tuple[str, ...] = ()
         self._target = port
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -286,7 +284,7 @@ class Proxy:
         try:
             connection.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
             for name, value in request.headers.items():
-                if name.lower() not in ("expect", "connection", *self.drop):
+                if name.lower() not in ("expect", "connection"):
                     connection.putheader(name, value)
             connection.endheaders(body)
             answer = connection.getresponse()
