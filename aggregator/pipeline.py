@@ -24,6 +24,7 @@ from aggregator.errors import AggregatorError, LeaseLostError, PublishError, Ren
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.active_config import ActiveConfig, is_active
 from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
+from aggregator.feeds.configured import sync_configured_feeds
 from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.registry import (
@@ -31,7 +32,6 @@ from aggregator.feeds.registry import (
     read_topic_terms,
     retire_empty,
     summarise_feeds,
-    sync_configured_feeds,
 )
 from aggregator.feeds.urls import activate_config, topic_redirects, urls_before
 from aggregator.feeds.versions import (

@@ -14,6 +14,7 @@ from heapq import heapify, heappop, heappush
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from aggregator.feeds.window import (
+    ENTRY_COLUMNS,
     WINDOW_FACTOR,
     FeedLoader,
     Merged,
@@ -41,17 +42,7 @@ _Waiting = tuple[int, int, int]
 """When the oldest unsealed entry of a feed was released, the key of the feed, how many pages to seal."""
 
 _UNSEALED = (
-    select(
-        feed_entry.c.entry_id.label("id"),
-        feed_entry.c.released_at,
-        feed_entry.c.joined_at,
-        entry.c.uid,
-        entry.c.format_ids,
-        entry.c.visible_hash,
-        entry.c.links_hash,
-        entry.c.published_at,
-        entry.c.updated_at,
-    )
+    select(*ENTRY_COLUMNS, feed_entry.c.joined_at)
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.page.is_(None), feed_entry.c.left_at.is_(None))
     # an expression, or SQLite would choose the index that sorts by both, and read the sealed entries too

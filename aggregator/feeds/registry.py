@@ -1,6 +1,6 @@
-"""Which feeds exist, and what they are called: rows, slugs, titles and ids, from topics and the config.
+"""Which feeds exist, and what they are called: rows, slugs, titles and ids.
 
-    prepare_feeds -> sync_configured_feeds -> (entries are placed) -> give_slugs, retire_empty
+    prepare_feeds -> sync_configured_feeds (configured) -> (entries are placed) -> give_slugs, retire_empty
 
 A slug stays with its topic. A feed leaves its slug in `old_slug` when it moves, when it was empty for `keep_empty`, and
 when its topic becomes an alias. No other topic gets that slug. It redirects to the present feed of the topic, and is
@@ -9,35 +9,28 @@ given back to the topic when its feed returns.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from aggregator.documents import ALL
 from aggregator.feeds.active import ActiveFeeds
-from aggregator.feeds.membership import meet_topics, new_feed, try_entries
-from aggregator.feeds.rules import FeedRules, rule_text
-from aggregator.feeds.window import TopicTerms, describe, json_digest
+from aggregator.feeds.membership import new_feed
+from aggregator.feeds.window import TopicTerms, describe
 from aggregator.ids import IdMint
 from aggregator.model import FeedSummary
-from aggregator.settings import FeedPolicy, FeedSpec, Rule
+from aggregator.settings import FeedPolicy
 from aggregator.slugs import topic_slug
-from aggregator.store.entries import published_entry, shown_update, update_entries
-from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, archive_page, entry, feed, feed_entry, old_slug
+from aggregator.store.entries import shown_update, update_entries
+from aggregator.store.schema import ALL_FEED, AnyRow, archive_page, entry, feed, feed_entry, old_slug
 from aggregator.store.session import Writer, from_us, read_meta, span_us, upsert, write_meta
-from aggregator.topics import TopicTables
 
-BATCH = 1000
-"""How many entries are evaluated in one transaction."""
-REEVALUATING = ""
-"""The value of `feed.rule` during a re-evaluation: neither the old nor the new rule holds."""
 OF_TOPIC = (feed.c.topic.is_not(None), feed.c.slug.is_not(None), feed.c.rule.is_(None))
 """Feeds of topics, except those that a configured feed replaces."""
 
-# keys of `meta`
-_SETTINGS, _TABLES, _PINS = "shape", "topic_links", "topic_names"
+_SETTINGS = "shape"
+"""A key of `meta`."""
 
 
 # what exists now
@@ -99,7 +92,7 @@ def pinnable_slugs(connection: Connection, policy: FeedPolicy) -> list[tuple[str
     return [(row.topic_name, row.slug) for row in rows if row.topic not in policy.tables.alias]
 
 
-# after a change of the config
+# before a cycle
 
 
 def prepare_feeds(writer: Writer, settings: str) -> None:
@@ -145,246 +138,6 @@ def _forget_future_updates(connection: Connection, writer: Writer) -> None:
         connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", dirty=True))
 
 
-def sync_configured_feeds(
-    writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec], stopped: Callable[[], None]
-) -> None:
-    """Applies the feeds and topics of the config to the store, and activates their rules in `feeds`.
-
-        rows are created, moved, taken from topics, given back -> entries are evaluated in batches -> rules are stored
-
-    A configured feed takes over the row of the topic with its slug, or the row of the feed that it moved from. A topic
-    gets its row back when the table is gone. New rules are evaluated for all published entries. A stop between two
-    batches only repeats the evaluation.
-    """
-    changes = _FeedChanges(writer, feeds, specs)
-    if changes.added or changes.changed or changes.moved:
-        with writer.write() as connection:
-            changes.write_rows(connection)
-    if changes.evaluated or changes.moved:
-        _evaluate_all(writer, feeds, changes, stopped)
-        with writer.write() as connection:
-            changes.write_evaluated(connection)
-    if changes.added or changes.changed or changes.evaluated or changes.moved:
-        feeds.reload(writer)
-    feeds.use_rules(changes.rules, changes.old_slugs)
-    if alias := feeds.tables.alias:
-        _retire(writer, feed.c.topic.in_(alias))  # the slugs of aliases redirect to the topic itself
-    _apply_pins(writer, feeds, [spec.slug for spec in specs])
-
-
-class _FeedChanges:
-    """The differences between the rows of feeds and the config."""
-
-    def __init__(self, writer: Writer, feeds: ActiveFeeds, specs: Collection[FeedSpec]) -> None:
-        self._writer, self._feeds, self._mint, self._tables = writer, feeds, writer.mint, feeds.tables
-        self.old_slugs = frozenset(old for spec in specs for old in spec.old_slugs)
-        self._slugs = frozenset(spec.slug for spec in specs)
-        self.added: list[tuple[dict[str, Any], str]] = []  # new rows, each with the slug that its id is made from
-        self.changed: dict[int, dict[str, Any]] = {}  # values by feed, written before the evaluation
-        self.evaluated: dict[int, dict[str, Any]] = {}  # values by feed with a new rule, written after the evaluation
-        self.rules: dict[int, Rule] = {}  # rules of configured feeds
-        self.returning: dict[str, int] = {}  # feeds that are given back to their topics, by topic
-        with writer.read() as connection:
-            self.moved = _moved_topics(connection, self._tables)  # topics whose members may differ
-            rows = {row.slug: row for row in connection.execute(self._affected_rows())}
-            for spec in specs:
-                self._configure(spec, rows)
-            for row in rows.values():
-                self._release(connection, row)
-
-    def write_rows(self, connection: Connection) -> None:
-        """Writes what comes before the evaluation."""
-        if self.moved:
-            _store_tables(connection, self._tables, self.moved)
-        # freed slugs first: the unique constraint holds within the transaction
-        for feed_id, values in sorted(self.changed.items(), key=lambda item: item[1].get("slug", "") is not None):
-            connection.execute(update(feed).where(feed.c.id == feed_id).values(values))
-        if self.added:
-            used = _ids_in_use(connection)
-            rows = [row | {"uid": _mint_feed_id(self._mint, slug, used)} for row, slug in self.added]
-            connection.execute(insert(feed), rows)
-
-    def write_evaluated(self, connection: Connection) -> None:
-        """Writes what comes after the evaluation."""
-        for feed_id, values in self.evaluated.items():
-            free = _without_lost_slug(connection, feed_id, values)
-            connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
-        if self.moved:
-            _store_tables(connection, self._tables)
-
-    def _affected_rows(self) -> Select[Any]:
-        """The rows of configured feeds, of removed feeds that may return, and of feeds whose slug is needed."""
-        names = self._slugs | self.old_slugs
-        ids = [self._mint.feed_id(name) for name in names]
-        columns = (feed.c.id, feed.c.slug, feed.c.uid, feed.c.topic, feed.c.rule, feed.c.updated_at)
-        mine = or_(feed.c.rule.is_not(None), feed.c.slug.in_(names), feed.c.uid.in_(ids))
-        return select(*columns).where(mine, feed.c.slug.is_not(None), feed.c.id != ALL_FEED).order_by(feed.c.id)
-
-    def _configure(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> None:
-        """Assigns a row to a configured feed, and removes it from `rows`."""
-        row = rows.pop(self._stored_slug(spec, rows), None)
-        text = rule_text(spec.rule)
-        is_applied = row is not None and row.rule == text and not _names_any(spec.rule, self.moved)
-        if row is None:
-            feed_id = self._feeds.new_id()
-            new_row = new_feed(self._writer, feed_id, None, spec.slug) | {"slug": spec.slug, "rule": REEVALUATING}
-            self.added.append((new_row, next(iter(spec.old_slugs), spec.slug)))
-        else:
-            feed_id = row.id
-            self._change(row, {"slug": spec.slug} | ({} if is_applied else {"rule": REEVALUATING}))
-        self.rules[feed_id] = spec.rule
-        if not is_applied:
-            self._finish(feed_id, row, {"rule": text})
-
-    def _stored_slug(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> str:
-        """The slug of the feed in the store: its own, an old slug, or one that it had in between."""
-        free = {slug: row for slug, row in rows.items() if slug not in self._slugs}
-        moved = [old for old in spec.old_slugs if old in free and free[old].rule is not None]
-        own = rows.get(spec.slug)
-        is_removed = own is not None and own.topic is None and own.rule is None  # the config had no such feed lately
-        if own is not None and not (moved and is_removed):
-            return spec.slug
-        names = (spec.slug, *spec.old_slugs)
-        ids = {self._mint.feed_id(name) for name in names}
-        moved += [name for name in names if name in free]
-        moved += [slug for slug, row in free.items() if row.uid in ids and (row.rule is not None or row.topic is None)]
-        return moved[0] if moved else spec.slug
-
-    def _release(self, connection: Connection, row: AnyRow) -> None:
-        """Handles a row without a configured feed: gives it back to its topic, or keeps it as a removed feed."""
-        if row.rule is None:
-            if row.slug in self._slugs or (row.topic is not None and row.slug in self.old_slugs):
-                self._change(row, _without_slug(row, self._mint))  # another feed has or redirects its slug
-        elif row.topic is None:
-            self._change(row, {"rule": None})
-        else:
-            self.returning[row.topic] = row.id
-            pins = self._tables.slugs
-            slug = pins.get(row.topic) or self._slug_of_topic(connection, row)
-            others = self._slugs | self.old_slugs | ({*pins.values()} - {pins.get(row.topic)})
-            self._change(row, {"rule": REEVALUATING})
-            self._finish(row.id, row, {"rule": None, "slug": None if slug in others else slug})
-
-    def _slug_of_topic(self, connection: Connection, row: AnyRow) -> str:
-        """The slug that the topic had before a configured feed took it over: the slug that the id is made from."""
-        plain = topic_slug(row.topic)
-        own = [slug for slug in (plain, topic_slug(row.topic, {plain})) if self._mint.feed_id(slug) == row.uid]
-        left = {*connection.scalars(select(old_slug.c.slug).where(old_slug.c.feed_id == row.id))}
-        return own[0] if own and own[0] not in left else str(row.slug)
-
-    def _change(self, row: AnyRow, values: dict[str, Any]) -> None:
-        differing = {name: value for name, value in values.items() if value != getattr(row, name)}
-        if differing:
-            self.changed[row.id] = differing | {"dirty": True}
-
-    def _finish(self, feed_id: int, row: AnyRow | None, values: dict[str, Any]) -> None:
-        updated = max(self._writer.now, row.updated_at if row else 0)
-        self.evaluated[feed_id] = values | {"dirty": True, "updated_at": updated}
-
-
-def _without_slug(row: AnyRow, mint: IdMint) -> dict[str, Any]:
-    """The values of a feed that loses its slug for good. An id that is made from the slug goes to its next feed."""
-    return {"slug": None} | ({"uid": None} if row.uid == mint.feed_id(row.slug) else {})
-
-
-def _without_lost_slug(connection: Connection, feed_id: int, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, without a slug that another feed got in the meantime."""
-    if values.get("slug") is None:
-        return values
-    others = select(feed.c.id).where(feed.c.slug == values["slug"], feed.c.id != feed_id)
-    return values | {"slug": None} if connection.scalar(others) is not None else values
-
-
-def _evaluate_all(writer: Writer, feeds: ActiveFeeds, changes: _FeedChanges, stopped: Callable[[], None]) -> None:
-    """Evaluates every published entry for changed rules and moved topics."""
-    topics = dict(changes.returning)
-    rules = FeedRules({key: rule for key, rule in changes.rules.items() if key in changes.evaluated}, topics)
-    last = -1
-    while True:
-        stopped()
-        with writer.write() as connection:
-            rows = connection.execute(
-                select(entry)
-                .where(entry.c.state == EntryState.PUBLISHED, entry.c.id > last)
-                .order_by(entry.c.id)
-                .limit(BATCH)
-            ).all()
-            entries = [published_entry(row) for row in rows]
-            if changes.moved:
-                meet_topics(connection, writer, feeds, entries)
-                known = ((key, feeds.rules.topic_feeds.get(key)) for key in changes.moved)
-                topics.update((key, feed_id) for key, feed_id in known if feed_id and feed_id not in changes.rules)
-            try_entries(connection, writer, feeds, entries, rules, {*changes.evaluated, *topics.values()})
-        if len(rows) < BATCH:
-            return
-        last = rows[-1].id
-
-
-# tables of topics
-
-
-def _moved_topics(connection: Connection, tables: TopicTables) -> frozenset[str]:
-    """The topics whose members may differ between the stored and the new tables."""
-    stored = json.loads(read_meta(connection, _TABLES) or "{}")
-    before = TopicTables(alias=stored.get("alias", {}), parents=stored.get("parents", {}))
-    spellings = {*before.alias, *before.parents, *tables.alias, *tables.parents}
-    moved = (frozenset(before.lineage(key)) ^ frozenset(tables.lineage(key)) for key in spellings)
-    return frozenset(stored.get("doubt", ())).union(*moved)
-
-
-def _store_tables(connection: Connection, tables: TopicTables, unevaluated: Collection[str] = ()) -> None:
-    """Stores the tables that memberships follow, and the topics that still need evaluation."""
-    stored = {"alias": tables.alias, "parents": tables.parents, "doubt": sorted(unevaluated)}
-    write_meta(connection, _TABLES, json.dumps(stored, ensure_ascii=False))
-
-
-def _names_any(rule: Rule, topics: Collection[str]) -> bool:
-    """Whether the rule names one of the topics."""
-    return any(key in topics for values in (rule.topics.any, rule.topics.all, rule.topics.none) for key in values)
-
-
-def _apply_pins(writer: Writer, feeds: ActiveFeeds, configured: Collection[str]) -> None:
-    """Moves feeds of topics after a change of the pins. Feeds keep their ids.
-
-    A pin replaces the slug of its topic and takes it from any other topic. `configured` are slugs of configured feeds.
-    """
-    pins = feeds.tables.slugs
-    digest = json_digest(sorted(pins.items())).hex()
-    with writer.read() as connection:
-        known = read_meta(connection, _PINS)
-    if digest == known or (known is None and not pins):
-        return
-    with writer.write() as connection:
-        _move_to_pins(connection, writer, feeds, configured)
-        write_meta(connection, _PINS, digest)
-
-
-def _move_to_pins(connection: Connection, writer: Writer, feeds: ActiveFeeds, configured: Collection[str]) -> None:
-    pins = feeds.tables.slugs
-    columns = (feed.c.id, feed.c.topic, feed.c.slug, feed.c.uid)
-    with_slug = (feed.c.slug.is_not(None), feed.c.rule.is_(None), feed.c.id != ALL_FEED)
-    rows = connection.execute(select(*columns).where(*with_slug).order_by(feed.c.topic)).all()
-    pinned = frozenset(pins.values())
-    moving = [row for row in rows if pins.get(row.topic, "" if row.slug in pinned else row.slug) != row.slug]
-    for row in moving:
-        values = _without_slug(row, writer.mint) if row.topic is None else {"slug": None}
-        connection.execute(update(feed).where(feed.c.id == row.id).values(values))
-    moving = [row for row in moving if row.topic is not None]
-    if not moving:
-        return
-    taken = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None))), *pinned, *configured}
-    taken |= feeds.old_slugs
-    _keep_old_slugs(connection, writer, moving)
-    old = read_old_slugs(connection)
-    slugs = {}
-    for row in moving:
-        slugs[row.id] = pins.get(row.topic) or old.choose(row.topic, taken, feeds.tables.alias)
-        taken.add(slugs[row.id])
-    moved = update(feed).where(feed.c.id == bindparam("feed_id")).values(slug=bindparam("given"), dirty=True)
-    connection.execute(moved, [{"feed_id": feed_id, "given": slug} for feed_id, slug in slugs.items()])
-    _forget_old_slugs(connection, [*slugs.values()])
-
-
 # slugs and ids
 
 
@@ -406,14 +159,14 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> list[str]:
         _free_slugs(connection, writer, {pins.get(row.topic) or topic_slug(row.topic) for row in rows})
         in_use = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
         taken = {*in_use, *policy.specs, *feeds.old_slugs, *pins.values()}
-        used_ids, old = _ids_in_use(connection), read_old_slugs(connection)
+        used_ids, old = ids_in_use(connection), read_old_slugs(connection)
         changes = []
         for row in rows:
             slug = pins.get(row.topic)
             if slug is None or slug in in_use:
                 slug = old.choose(row.topic, taken, policy.tables.alias)
             taken.add(slug)
-            uid = row.uid or _mint_feed_id(writer.mint, slug, used_ids)
+            uid = row.uid or mint_feed_id(writer.mint, slug, used_ids)
             changes.append({"feed_id": row.id, "new_slug": slug, "new_uid": uid})
         connection.execute(
             update(feed)
@@ -428,7 +181,7 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> list[str]:
             changes,
         )
         if old.topics:
-            _forget_old_slugs(connection, [change["new_slug"] for change in changes])
+            forget_old_slugs(connection, [change["new_slug"] for change in changes])
         if policy.min_entries > 1:
             _mark_companions_dirty(connection, [row.id for row in rows])
     return without_feed
@@ -454,7 +207,7 @@ def _free_slugs(connection: Connection, writer: Writer, wanted: Collection[str])
     """Takes the wanted slugs from removed feeds."""
     removed = (feed.c.topic.is_(None), feed.c.id != ALL_FEED, feed.c.rule.is_(None), feed.c.slug.in_(wanted))
     for row in connection.execute(select(feed.c.id, feed.c.slug, feed.c.uid).where(*removed)).all():
-        connection.execute(update(feed).where(feed.c.id == row.id).values(_without_slug(row, writer.mint)))
+        connection.execute(update(feed).where(feed.c.id == row.id).values(without_slug(row, writer.mint)))
 
 
 def _mark_companions_dirty(connection: Connection, feed_ids: list[int]) -> None:
@@ -464,11 +217,12 @@ def _mark_companions_dirty(connection: Connection, feed_ids: list[int]) -> None:
     connection.execute(update(feed).where(feed.c.id.in_(companions)).values(dirty=True))
 
 
-def _ids_in_use(connection: Connection) -> set[str]:
+def ids_in_use(connection: Connection) -> set[str]:
+    """The ids that feeds have."""
     return {*connection.scalars(select(feed.c.uid).where(feed.c.uid.is_not(None)))}
 
 
-def _mint_feed_id(mint: IdMint, slug: str, used: set[str]) -> str:
+def mint_feed_id(mint: IdMint, slug: str, used: set[str]) -> str:
     """The id of a new feed: made from its slug, or from `slug~2` if another feed has that id. Adds it to `used`."""
     uid, take = mint.feed_id(slug), 1
     while uid in used:
@@ -476,6 +230,11 @@ def _mint_feed_id(mint: IdMint, slug: str, used: set[str]) -> str:
         uid = mint.feed_id(f"{slug}~{take}")
     used.add(uid)
     return uid
+
+
+def without_slug(row: AnyRow, mint: IdMint) -> dict[str, Any]:
+    """The values of a feed that loses its slug for good. An id that is made from the slug goes to its next feed."""
+    return {"slug": None} | ({"uid": None} if row.uid == mint.feed_id(row.slug) else {})
 
 
 class OldSlugs(NamedTuple):
@@ -507,11 +266,12 @@ def read_old_slugs(connection: Connection) -> OldSlugs:
     return OldSlugs(topics, slugs)
 
 
-def _keep_old_slugs(connection: Connection, writer: Writer, rows: Collection[AnyRow]) -> None:
+def keep_old_slugs(connection: Connection, writer: Writer, rows: Collection[AnyRow]) -> None:
+    """Stores the slugs of these feeds as old ones."""
     upsert(connection, old_slug, [{"slug": row.slug, "feed_id": row.id, "since": writer.now} for row in rows])
 
 
-def _forget_old_slugs(connection: Connection, slugs: Collection[str]) -> None:
+def forget_old_slugs(connection: Connection, slugs: Collection[str]) -> None:
     """Removes slugs that are in use again."""
     connection.execute(delete(old_slug).where(old_slug.c.slug.in_(slugs)))
 
@@ -519,17 +279,17 @@ def _forget_old_slugs(connection: Connection, slugs: Collection[str]) -> None:
 def retire_empty(writer: Writer, policy: FeedPolicy) -> bool:
     """Takes the slugs of topics that have had no entry for `keep_empty`; True if there are any."""
     since = writer.now - span_us(policy.keep_empty)
-    return _retire(writer, feed.c.unused_since <= since, feed.c.size == 0)
+    return retire(writer, feed.c.unused_since <= since, feed.c.size == 0)
 
 
-def _retire(writer: Writer, *conditions: ColumnElement[bool]) -> bool:
+def retire(writer: Writer, *conditions: ColumnElement[bool]) -> bool:
     """Moves the slugs of these feeds of topics to `old_slug`. The feeds keep their ids."""
     with writer.read() as connection:
         query = select(feed.c.id, feed.c.slug).where(*OF_TOPIC, *conditions).order_by(feed.c.id)
         rows = connection.execute(query).all()
     if rows:
         with writer.write() as connection:
-            _keep_old_slugs(connection, writer, rows)
+            keep_old_slugs(connection, writer, rows)
             retired = update(feed).where(feed.c.id.in_([row.id for row in rows]))
             connection.execute(retired.values(slug=None, unused_since=None))
     return bool(rows)

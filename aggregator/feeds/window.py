@@ -45,7 +45,7 @@ BATCH = 1000
 MAX_CACHED = 20_000
 
 # Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
-_COLUMNS = (
+ENTRY_COLUMNS = (
     feed_entry.c.released_at,
     entry.c.id,
     entry.c.uid,
@@ -58,7 +58,7 @@ _COLUMNS = (
 )
 _NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
 _WINDOW = (
-    select(*_COLUMNS)
+    select(*ENTRY_COLUMNS)
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
     .order_by(*_NEWEST_FIRST)
@@ -72,7 +72,7 @@ _YOUNG_WINDOW = _WINDOW.where(
     or_(feed_entry.c.published_at != NEVER, entry.c.released_at > bindparam("since")),
 )
 _PAGE = (
-    select(*_COLUMNS)
+    select(*ENTRY_COLUMNS)
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(
         feed_entry.c.feed_id == bindparam("feed_id"),

@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from aggregator import pipeline
 from aggregator.errors import StoppedError
-from aggregator.feeds import registry
-from aggregator.feeds.registry import sync_configured_feeds
+from aggregator.feeds import configured
+from aggregator.feeds.configured import sync_configured_feeds
 from aggregator.feeds.versions import Refreshed
 from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
@@ -416,7 +416,7 @@ def test_no_topic_gets_an_old_slug_that_redirects(site: SiteFolder) -> None:
 def test_a_rule_is_evaluated_in_batches_and_again_after_an_interruption(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "BATCH", 2)
+    monkeypatch.setattr(configured, "BATCH", 2)
     fill(site)
     site.run(NOON)
     spec = 'topics.any = ["AI"]'
@@ -447,7 +447,7 @@ def test_a_rule_is_evaluated_in_batches_and_again_after_an_interruption(
 def test_a_topic_gets_its_feed_back_complete_after_an_interrupted_takeover(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "BATCH", 2)
+    monkeypatch.setattr(configured, "BATCH", 2)
     fill(site)
     site.run(NOON)
     site.configure(table("ai", "min_quality = 99"))

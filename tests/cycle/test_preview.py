@@ -14,7 +14,7 @@ from aggregator import rehearsal as module
 from aggregator.cli.preview import preview_data
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError, StoppedError
-from aggregator.feeds import registry
+from aggregator.feeds import configured
 from aggregator.rehearsal import lost_urls, preview_feed, rehearse
 from aggregator.service.serving import make_app
 from aggregator.store.schema import metadata
@@ -170,7 +170,7 @@ def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_preview_shows_what_the_next_cycle_does(site: SiteFolder, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BATCH", 7)
+    monkeypatch.setattr(configured, "BATCH", 7)
     chance = random.Random(seed)
 
     def a_config() -> str:

@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from aggregator.config.topics import toml_text
 from aggregator.errors import StoppedError
-from aggregator.feeds import registry
-from aggregator.feeds.registry import pinnable_slugs, sync_configured_feeds
+from aggregator.feeds import configured
+from aggregator.feeds.configured import sync_configured_feeds
+from aggregator.feeds.registry import pinnable_slugs
 from aggregator.ids import IdMint
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import entry, feed, feed_entry
@@ -169,7 +170,7 @@ def test_a_configured_feed_replaces_the_feed_of_a_parent(site: SiteFolder) -> No
 def test_tables_are_evaluated_in_batches_and_again_after_an_interruption(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "BATCH", 2)
+    monkeypatch.setattr(configured, "BATCH", 2)
     fill(site, ["A.I."], ["AI"], ["A.I."], ["AI"], ["A.I."])
     site.run(NOON)
     before = site.documents()

@@ -18,7 +18,7 @@ from simulation.world import SPANS, Config, World, apply
 from sqlalchemy import select
 
 from aggregator.errors import StoppedError
-from aggregator.feeds import archives, registry
+from aggregator.feeds import archives, configured
 from aggregator.store.schema import EntryState, entry, feed, feed_entry
 
 pytestmark = pytest.mark.both_databases
@@ -140,7 +140,7 @@ def test_any_history_loses_nothing_and_writes_no_page_without_a_reason(
 def test_rules_windows_and_merging_show_what_the_oracle_says_and_a_subscriber_misses_nothing(
     seed: int, site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "BATCH", 3)
+    monkeypatch.setattr(configured, "BATCH", 3)
     chance, config = random.Random(seed), ""
     world = World(seed, Config(min_stay="0s", max_bytes="1MB"))
     watch, subscriber = Watch(Oracle(SITE_ID, "Feeds", views=False), exact=True), Subscriber()
