@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from typing import Any, TypeVar
 DEADLINE_S = 40.0
 OLD = 1_700_000_000
 Found = TypeVar("Found")
+Call = Callable[..., tuple[int, str, str]]
+"""Runs a command in this process: exit code, stdout, stderr."""
 
 
 def eventually(look: Callable[[], Found], *, within_s: float = DEADLINE_S) -> Found:
@@ -29,6 +32,12 @@ def eventually(look: Callable[[], Found], *, within_s: float = DEADLINE_S) -> Fo
             return found
         assert time.monotonic() < deadline, f"not true within {within_s} s: {found!r}"
         time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port on loopback that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 class Reply:
@@ -97,7 +106,7 @@ class Shop:
     def configure(self, **tables: str) -> None:
         """Writes a config of these tables, each the lines below its name."""
         given = {"site": 'id = "feeds.example.org"', "serve": "port = 0", "ingest": "workers = 0"} | tables
-        self.config.parent.mkdir(exist_ok=True)
+        self.config.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text("".join(f"[{name}]\n{lines}\n" for name, lines in given.items()))
         self.incoming.mkdir(exist_ok=True)
 

@@ -6,18 +6,22 @@ import itertools
 import json
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from commands import Call, Shop
 from sqlalchemy import create_engine, text
 
+from aggregator import cli
 from aggregator.config import Config, load_config
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.model import CycleResult
@@ -294,6 +298,27 @@ def record_text(fields: dict[str, Any], body: str = "") -> str:
     return f"---\n{''.join(lines)}---\n{body}"
 
 
+@contextmanager
+def exchanging(place: Path, link: Path, kept: Path) -> Iterator[None]:
+    """Exchanges what is at `place` with the link at `link`, and back, as often as possible; it is at `kept` meanwhile."""
+    ended = threading.Event()
+
+    def exchange() -> None:
+        while not ended.is_set():
+            place.rename(kept)
+            link.rename(place)
+            place.rename(link)
+            kept.rename(place)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 @pytest.fixture
 def make_site(tmp_path: Path) -> Iterator[Callable[..., SiteFolder]]:
     """Makes a site over the database at an address; more than one when a test compares."""
@@ -312,3 +337,29 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., SiteFolder]]:
 def site(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
     """An empty site."""
     return make_site(store_url)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """The folder of an operator with a config and no records; its commands run as processes."""
+    made = Shop(tmp_path / "shop")
+    made.configure()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def call(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs a command of `shop` in this process."""
+    monkeypatch.chdir(shop.root)
+
+    def invoke(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aggregator", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capsys.readouterr()
+
+    return invoke

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aggregator.config.schema import PRESETS
+from aggregator.config.schema import PRESETS, Preset
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.parse.record import parse_record
 from aggregator.settings import Source
@@ -29,6 +29,12 @@ SOURCE = Source(
     link_template=None,
     timezone=UTC_ZONE,
 )
+
+
+def source_of(preset: Preset = "smartable", **changes: Any) -> Source:
+    """The source of a preset, with its options changed."""
+    layout = "plain" if preset == "smartable" else preset
+    return replace(SOURCE, **{"fields": tuple(PRESETS[preset].items()), "layout": layout} | changes)
 
 
 def parse_bytes(raw: bytes, source: Source = SOURCE, path: str = "a.md", **changes: Any) -> Record | Rejection:
@@ -60,8 +66,6 @@ def lines(outcome: Record | Rejection) -> list[str]:
     return [str(one) for one in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
 
 
-def source(root: Path | str, include: tuple[str, ...] = ("*.md",), exclude: tuple[str, ...] = ()) -> Source:
-    """A folder to scan."""
-    return Source(
-        "s", str(root), include, (), True, 10, 4, 100, timedelta(0), (), None, ZoneInfo("UTC"), exclude=exclude
-    )
+def source(root: Path | str, include: tuple[str, ...] = ("*.md",), **changes: Any) -> Source:
+    """A folder of plain records."""
+    return replace(SOURCE, root=str(root), include=include, **changes)

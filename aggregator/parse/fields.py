@@ -10,14 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from aggregator.links import MAX_URL, absolute_url, host_name, http_url
 from aggregator.model import Enclosure, Image, Provider, Related
 from aggregator.parse.bounds import (
-    MAX_DIGITS,
-    MAX_ENCLOSURES,
     MAX_ID,
     MAX_IMAGES,
     MAX_ITEMS,
@@ -34,28 +32,29 @@ from aggregator.parse.cascade import Inherited, inherited_value
 from aggregator.parse.dates import is_empty_date, parse_time, unix_time
 from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
 from aggregator.parse.keys import FLAGS, PLUS, FieldKeys
-from aggregator.parse.media import StatedMedia, media_type, read_media_type, stated_media
+from aggregator.parse.media import read_media
 from aggregator.parse.page_path import PagePath
 from aggregator.parse.texts import plain_text, player_url
+from aggregator.parse.values import (
+    NeedsFullParseError,
+    flag_hint,
+    is_null,
+    is_relative,
+    is_text,
+    meaning,
+    read_number,
+    read_pixels,
+    shown_value,
+    sure_time,
+)
 from aggregator.problems import Problem
 from aggregator.settings import Layout
 from aggregator.slugs import topic_key
 from aggregator.unicode import MAX_MARKS, few_marks, xml_text
 
-MAX_SHOWN = 200
-"""Characters of a value in a message."""
-MAX_NUMBER = 10**15
-"""Scores are below it."""
-MAX_LENGTH_DIGITS = 16
-"""Characters of the length of a media file are fewer."""
-MAX_PIXELS = 100_000
-"""Widths and heights of images are below it."""
 _FLAG_WORDS = frozenset("true false yes no on off".split())
 _IMAGE_KEYS = ("url", "path", "src", "image")
 _IFRAME_SRC = re.compile(r"<iframe\b[^<>]*?\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.IGNORECASE)
-_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
-_SURE_TIME = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-"""A time that PyYAML and `parse_time` read alike."""
 _SURE_NAME = re.compile(r"(?!(?:true|false|null)\Z)[a-z][\w-]*", re.IGNORECASE)
 """A nested key that every version of YAML reads as text."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
@@ -70,14 +69,6 @@ class UnusableError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
         self.problem = problem
-
-
-class NeedsFullParseError(Exception):
-    """A position or a spelling is needed and the front matter has neither: parse the record again with PyYAML.
-
-    Every method of Fields may raise it if `has_positions` is False: for every warning and refusal, and for every value
-    whose meaning depends on its spelling, such as a number where a text is expected. Only `parse_record` catches it.
-    """
 
 
 class Fields:
@@ -144,7 +135,7 @@ class Fields:
             if not isinstance(flag, bool):
                 if key in self._keys.of("published_at") and (self._is_empty_date(flag) or self._time(flag)):
                     continue  # Hugo has one key for the flag and the date
-                raise self.unusable(field, f"'{key}' is not true or false", _flag_hint(value.value))
+                raise self.unusable(field, f"'{key}' is not true or false", flag_hint(value.value))
             if field == "published":
                 published = flag
             else:
@@ -155,7 +146,7 @@ class Fields:
         """The plain text of the first key that has any, cut to `max_chars`, or an empty string."""
         for key, value in self._each(field):
             stated = value.value
-            if _is_text(stated):
+            if is_text(stated):
                 text = plain_text(stated[:MAX_RAW])
                 if len(stated) > max_chars or not text.isascii():
                     text = self._cut(key, value, text, max_chars, is_all=len(stated) <= MAX_RAW)
@@ -178,7 +169,7 @@ class Fields:
     def url(self, field: str) -> str | None:
         """The first key that has an absolute http(s) URL."""
         for key, value in self._each(field):
-            if _is_text(value.value) and (url := http_url(value.value)):
+            if is_text(value.value) and (url := http_url(value.value)):
                 return url
             if value.value != "":
                 is_long = isinstance(value.value, str) and len(value.value) > MAX_URL
@@ -213,7 +204,7 @@ class Fields:
             parsed = self._time(stated)
             if parsed is None:
                 what, hint = f"'{key}' is not a date", "write it as 2026-05-20T07:10:00Z"
-                raise UnusableError(self._problem(value, what, _shown(value.value), hint))
+                raise UnusableError(self._problem(value, what, shown_value(value.value), hint))
             moment, has_zone = parsed
             if not has_zone and self._layout == "plain":  # records of site generators seldom have one
                 self._warn(value, f"'{key}' has no time zone; {self._zone.key} is used", "add Z or +02:00")
@@ -225,7 +216,7 @@ class Fields:
 
     def _time(self, stated: object) -> tuple[datetime, bool] | None:
         if not self._has_positions:
-            return _sure_time(stated), True
+            return sure_time(stated), True
         if self._layout == "hugo" and type(stated) is int:
             return unix_time(stated)
         return parse_time(stated, self._zone, loose=self._layout != "plain")
@@ -253,7 +244,7 @@ class Fields:
     def stated_path(self) -> str | None:
         """The stated path of the page on its site: an http(s) URL, or a path without query."""
         for key, value in self._each("path"):
-            if _is_text(value.value):
+            if is_text(value.value):
                 stated = value.value.strip()
                 if url := http_url(stated):
                     return url
@@ -271,7 +262,7 @@ class Fields:
     def excerpt_separator(self) -> str | None:
         """The marker that ends the excerpt; empty disables excerpts."""
         _, value = self._find("excerpt_separator")
-        return value.value if value is not None and _is_text(value.value) else None
+        return value.value if value is not None and is_text(value.value) else None
 
     def key(self, field: str) -> str:
         """The key that states `field`; its own name if none does."""
@@ -292,7 +283,7 @@ class Fields:
         key, value = self._find(field)
         if value is None:
             return -1.0
-        number = _number(value.value)
+        number = read_number(value.value)
         if number is not None:
             return number
         self._warn(value, f"'{key}' is not a number", "write a number")
@@ -308,12 +299,12 @@ class Fields:
         maps = [item if isinstance(item, dict) else {"name": item} for item in stated[:MAX_ITEMS]]
         maps = [item if "name" in item and "domain" in item else _lower_keys(item) for item in maps]
         names = [item.get("name") for item in maps]
-        texts = [plain_text(name[:MAX_RAW]) for name in names if _is_text(name) and not _is_null(name)]
+        texts = [plain_text(name[:MAX_RAW]) for name in names if is_text(name) and not is_null(name)]
         name = ", ".join(filter(None, texts[:MAX_NAMES]))
         if len(name) > MAX_TEXT or not name.isascii():
             name = self._cut(key, value, name, MAX_TEXT, is_all=True)
         domain = maps[0].get("domain") if len(maps) == 1 else None
-        host = host_name(domain) if _is_text(domain) and not _is_null(domain) else ""
+        host = host_name(domain) if is_text(domain) and not is_null(domain) else ""
         if not name and not host:
             if stated:
                 self._warn(value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
@@ -336,8 +327,8 @@ class Fields:
             value = self._look_up(key)
             stated = value.value if value is not None else None
             if isinstance(stated, list):
-                names += [str(name) for name in stated[:MAX_ITEMS] if _is_text(name) and not _is_null(name)]
-            elif not _is_null(stated) and _is_text(stated):
+                names += [str(name) for name in stated[:MAX_ITEMS] if is_text(name) and not is_null(name)]
+            elif not is_null(stated) and is_text(stated):
                 names += stated[:MAX_RAW].split() if key == "categories" else [stated]
         return tuple(names)
 
@@ -360,15 +351,15 @@ class Fields:
 
     def _names(self, key: str, value: Value, *, quiet: bool = False) -> list[str]:
         """The names in a list or a text. A text is one name; in Jekyll, words if the key is a plural."""
-        has_words = self._layout == "jekyll" and _is_text(value.value) and key not in ("category", "tag")
+        has_words = self._layout == "jekyll" and is_text(value.value) and key not in ("category", "tag")
         stated = value.value if isinstance(value.value, list) else [value.value]
         if has_words:
             stated = _words(value.value[:MAX_RAW])
         if self._layout == "jekyll":
             stated = [name for item in stated for name in (item if isinstance(item, list) else [item])]
         if self._layout != "plain":  # site generators ignore null
-            stated = [name for name in stated if not _is_null(name)]
-        names = [plain_text(name[:MAX_RAW]) for name in stated[:MAX_ITEMS] if _is_text(name) and not _is_null(name)]
+            stated = [name for name in stated if not is_null(name)]
+        names = [plain_text(name[:MAX_RAW]) for name in stated[:MAX_ITEMS] if is_text(name) and not is_null(name)]
         short = [name for name in names if _is_short(name)]
         if quiet:
             return short
@@ -385,7 +376,7 @@ class Fields:
         key, value = self._find("language")
         if value is None:
             return ""
-        stated = value.value.strip() if _is_text(value.value) else ""
+        stated = value.value.strip() if is_text(value.value) else ""
         if len(stated) <= MAX_LANGUAGE and _LANGUAGE.fullmatch(stated):
             return stated.replace("_", "-")
         self._warn(value, f"'{key}' is not a language tag", "write a tag such as en or pt-BR")
@@ -407,12 +398,12 @@ class Fields:
             if not ("url" in image and "width" in image and "height" in image):
                 image = _lower_keys(image)
             address = next((image[name] for name in _IMAGE_KEYS if name in image), None)
-            if _is_text(address) and (url := absolute_url(address, base) if base else http_url(address)):
+            if is_text(address) and (url := absolute_url(address, base) if base else http_url(address)):
                 if len(images) == MAX_IMAGES and url not in images:
                     has_too_many = True
                     break
-                images.setdefault(url, Image(url, _pixels(image.get("width")), _pixels(image.get("height"))))
-            elif address != "" and not (self._layout != "plain" and _is_relative(address)):
+                images.setdefault(url, Image(url, read_pixels(image.get("width")), read_pixels(image.get("height"))))
+            elif address != "" and not (self._layout != "plain" and is_relative(address)):
                 has_bad = True
         if has_bad and base is None:
             self._warn(value, f"'{key}' has an item that is not an http(s) URL", "write url: in full", shown=False)
@@ -426,39 +417,19 @@ class Fields:
         With `base`, relative URLs are resolved (RFC 3986, 5.2). With `quiet`, no warnings are added.
         """
         for key, value in self._each("enclosures"):
-            found, wrong = self._media(key, value.value, base)
+            found, wrong = read_media(key, value.value, base)
             for what, hint in () if quiet else wrong.items():
                 self._warn(value, f"'{key}' {what}", hint, shown=False)
             if found:
                 return found
         return ()
 
-    def _media(self, key: str, value: Any, base: str | None) -> tuple[tuple[Enclosure, ...], dict[str, str]]:
-        """The media files of a key, and what is wrong with it, each with a hint."""
-        stated = value if isinstance(value, list) else [value]
-        found: dict[str, Enclosure] = {}
-        wrong: dict[str, str] = {}
-        for item in stated[:MAX_ITEMS]:
-            media = stated_media(item)
-            if _is_null(item) or media.address == "":
-                continue
-            url = _media_url(media, base)
-            if url is None:
-                wrong["has an item that is not an http(s) URL of a media file"] = "write url: in full"
-            elif len(found) == MAX_ENCLOSURES and url not in found:
-                wrong[f"has more than {MAX_ENCLOSURES} media files"] = "name fewer"
-            else:
-                found.setdefault(url, Enclosure(url, _length(media, wrong), _type(media, key, url, wrong)))
-        if len(stated) > MAX_ITEMS:
-            wrong[f"has more than {MAX_ENCLOSURES} media files"] = "name fewer"
-        return tuple(found.values()), wrong
-
     def video_url(self) -> str | None:
         """The URL of a player: the `src` of an iframe whose host is in PLAYER_HOSTS."""
         key, value = self._find("video")
         if value is None:
             return None
-        match = _IFRAME_SRC.search(value.value[:MAX_RAW]) if _is_text(value.value) else None
+        match = _IFRAME_SRC.search(value.value[:MAX_RAW]) if is_text(value.value) else None
         if match and (url := player_url(next(group for group in match.groups() if group is not None))):
             return url
         self._warn(value, f"'{key}' is not an iframe of a known player", "leave it out", shown=False)
@@ -523,7 +494,7 @@ class Fields:
         _, stated = self._find(field, null=True)
         if stated is None:
             return UnusableError(Problem(self._path, 1, 1, what, None, hint))
-        shown = None if value is None else _shown(stated.value)
+        shown = None if value is None else shown_value(stated.value)
         return UnusableError(self._problem(stated, what, shown, hint))
 
     def _each(self, field: str) -> list[tuple[str, Value]]:
@@ -531,7 +502,7 @@ class Fields:
         pairs = []
         for key in self._present.get(field, ()):
             value = self._values.get(key) or self._look_up(key)
-            if value is not None and (type(value.value) is str or not _is_null(value.value)):
+            if value is not None and (type(value.value) is str or not is_null(value.value)):
                 pairs.append((key, value))
         return pairs
 
@@ -539,7 +510,7 @@ class Fields:
         """The keys of the first alternative of `field` that is present, and their values."""
         for alternative in self._present.get(field, ()):
             pairs = [(key, self._look_up(key)) for key in alternative.split(PLUS)]
-            present = [(key, value) for key, value in pairs if value is not None and not _is_null(value.value)]
+            present = [(key, value) for key, value in pairs if value is not None and not is_null(value.value)]
             if present:
                 return present
         return []
@@ -548,7 +519,7 @@ class Fields:
         """The first key of `field` that is present, and its value; with `null`, null counts as present."""
         for key in self._present.get(field, ()):
             value = self._values.get(key) or self._look_up(key)
-            if value is not None and (null or type(value.value) is str or not _is_null(value.value)):
+            if value is not None and (null or type(value.value) is str or not is_null(value.value)):
                 return key, value
         return field, None
 
@@ -588,7 +559,7 @@ class Fields:
 
     def _warn(self, value: Value, what: str, hint: str, *, shown: bool = True) -> None:
         self._require_positions()
-        text = _shown(value.value) if shown else None
+        text = shown_value(value.value) if shown else None
         self.warnings.append(replace(self._problem(value, what, text, hint), level="warning"))
 
     def _problem(self, value: Value, what: str, shown: str | None, hint: str) -> Problem:
@@ -604,16 +575,6 @@ def unique_topics(names: Iterable[str]) -> tuple[str, ...]:
         if name:
             topics.setdefault(topic_key(name), name)
     return tuple(topics.values())
-
-
-def _sure_time(stated: object) -> datetime:
-    """The time of a value without spelling. Raises NeedsFullParseError unless every parser reads it alike."""
-    if isinstance(stated, str) and _SURE_TIME.fullmatch(stated):
-        try:
-            return datetime.fromisoformat(stated)
-        except ValueError:
-            raise NeedsFullParseError from None
-    raise NeedsFullParseError
 
 
 def _is_short(topic: str) -> bool:
@@ -636,10 +597,6 @@ def _words(text: str) -> list[str]:
     return text.split(",") if "," in text else text.split()
 
 
-def _is_relative(address: object) -> bool:
-    return isinstance(address, str) and ":" not in address
-
-
 def hides_page(pair: tuple[str, Value]) -> bool:
     """Whether a build option of Hugo or Zola keeps a page out of lists, or out of the site.
 
@@ -648,95 +605,3 @@ def hides_page(pair: tuple[str, Value]) -> bool:
     option = meaning(pair[1].value)
     never = ("never", "local") if pair[0].endswith(".list") else ("never",)
     return option is False or (isinstance(option, str) and option.strip().lower() in never)
-
-
-def _flag_hint(value: object) -> str:
-    if _is_null(value):
-        return "write true or false, or remove the line"
-    quoted = isinstance(value, str) and value.strip().lower() in ("true", "false", "yes", "no")
-    return "write true or false, without quotes" if quoted else "write true or false"
-
-
-def meaning(value: object) -> object:
-    """The meaning of a value, whatever its spelling."""
-    return value.value if isinstance(value, Scalar) else value
-
-
-def _is_text(value: object) -> TypeGuard[str]:
-    """True if a value can be read as text, like the spelling of any scalar. Raises NeedsFullParseError for a number or
-    bool without spelling."""
-    if isinstance(value, str):
-        return True
-    if isinstance(value, int | float):
-        raise NeedsFullParseError
-    return False
-
-
-def _is_null(value: object) -> bool:
-    return value is None or (isinstance(value, Scalar) and value.value is None)
-
-
-def _shown(value: object) -> str:
-    """How a message shows a value. The contents of maps and lists are never shown."""
-    if isinstance(value, str):
-        return str(xml_text(value[:MAX_SHOWN]))  # a plain str: a Scalar cannot be sent to another process
-    if isinstance(value, Opaque):
-        return "an unsupported tag or alias"
-    return "a map" if isinstance(value, dict) else "a list"
-
-
-def _number(value: object) -> float | None:
-    """A number by its spelling, because YAML 1.1 reads 012 as ten and 1:30 as ninety. Raises NeedsFullParseError."""
-    if isinstance(value, float):  # without spelling: 1e5 is text in YAML 1.1
-        raise NeedsFullParseError
-    if type(value) is int:
-        return float(value) if abs(value) < MAX_NUMBER else None
-    if isinstance(value, Scalar) and len(value) <= MAX_DIGITS and _NUMBER.fullmatch(value):
-        number = float(value)
-        return number if abs(number) < MAX_NUMBER else None
-    return None
-
-
-def _media_url(media: StatedMedia, base: str | None) -> str | None:
-    """The URL of a media file. A name relative to `base` needs the ending of one: `podcast` may also name a show."""
-    if type(media.address) is not str:  # a plain text
-        return None
-    is_relative = base is not None and _is_relative(media.address) and media_type(media.address)
-    return absolute_url(media.address, base) if is_relative and base else http_url(media.address)
-
-
-def _length(media: StatedMedia, wrong: dict[str, str]) -> int:
-    """The length of a media file in bytes, 0 if unknown."""
-    stated = media.length
-    if _is_null(stated) or stated == "":
-        return 0
-    if (
-        type(stated) is str
-        and len(stated) < MAX_LENGTH_DIGITS
-        and stated.strip().isascii()
-        and stated.strip().isdigit()
-    ):
-        return int(stated)
-    number = _number(stated)
-    if number is not None and number >= 0 and number == int(number):
-        return int(number)
-    wrong["has a length that is not a number of bytes"] = "write length: 12345, or leave it out"
-    return 0
-
-
-def _type(media: StatedMedia, key: str, url: str, wrong: dict[str, str]) -> str:
-    """The media type of a file, as stated, else by its name; empty if unknown."""
-    stated = media.type
-    if type(stated) is str and (kind := read_media_type(stated)):
-        return kind
-    if not _is_null(stated) and stated != "":
-        wrong["has a type that is not a media type"] = "write type: audio/mpeg, or leave it out"
-    by_key = "audio/mpeg" if key.rpartition(".")[2].lower() in ("audio", "podcast") else ""
-    return media_type(url) or by_key
-
-
-def _pixels(value: object) -> int:
-    if type(value) is int:
-        return value if 0 < value < MAX_PIXELS else 0
-    number = _number(value) or 0
-    return int(number) if 0 < number < MAX_PIXELS and number == int(number) else 0

@@ -15,12 +15,13 @@ from aggregator.model import Content, SourceFile
 from aggregator.parse.cascade import CascadeError, PageContext, inherit_values, read_cascade
 from aggregator.parse.dates import in_zone
 from aggregator.parse.excerpt import has_more, markdown_text
-from aggregator.parse.fields import Fields, NeedsFullParseError, unique_topics
+from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
 from aggregator.parse.hugo import content_path, read_hugo_path, slug_path, stated_url, url_tokens
 from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FieldKeys
 from aggregator.parse.page_path import PagePath, language_key, page_url, plain_path, site_url
+from aggregator.parse.values import NeedsFullParseError
 from aggregator.settings import Source
 
 if TYPE_CHECKING:

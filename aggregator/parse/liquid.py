@@ -1,7 +1,7 @@
 """Liquid in the body of a Jekyll post -> Markdown or HTML. Pure.
 
     text -> tokens, paired with their ends (liquid_tokens) -> text
-                                    expressions (liquid_values)
+                                    expressions (liquid_expressions)
 
 Jekyll reads Liquid before Markdown, so it is also read in code. Only what the file, its path and the config state is
 known. A tag without its end, or one that cannot be read, is a problem and is shown as written.
@@ -17,16 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, ClassVar
 
+from aggregator.parse.liquid_expressions import Expression, LiquidSyntaxError
 from aggregator.parse.liquid_tokens import ADDED, MAX_TOKENS, Token, Tokenizer, pair_tokens
-from aggregator.parse.liquid_values import (
-    UNKNOWN,
-    Expression,
-    LiquidSyntaxError,
-    Scope,
-    TooMuchWorkError,
-    shown,
-    to_integer,
-)
+from aggregator.parse.liquid_values import UNKNOWN, Scope, TooMuchWorkError, shown, to_integer
 from aggregator.parse.page_links import MARK, mark_page_href
 from aggregator.parse.template import MAX_PROBLEMS, Expanded, TemplateProblem, code_html, template_problem
 

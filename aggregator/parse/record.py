@@ -21,12 +21,13 @@ from aggregator.model import Content, Record, Rejection, SourceFile, content_jso
 from aggregator.parse.bounds import MAX_SUMMARY
 from aggregator.parse.cascade import NO_CONTEXT, PageContext
 from aggregator.parse.dates import in_zone
-from aggregator.parse.fields import Fields, NeedsFullParseError, UnusableError
+from aggregator.parse.fields import Fields, UnusableError
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Value
 from aggregator.parse.keys import CASCADE, FLAGS, HIDING_DATES, read_keys
 from aggregator.parse.page_path import path_date
 from aggregator.parse.record_body import RecordBody
+from aggregator.parse.values import NeedsFullParseError
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aggregator.parse.cascade import Cascade, CascadeError, read_cascade
-from aggregator.parse.fields import meaning
 from aggregator.parse.front_matter import has_front_matter, read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits
 from aggregator.parse.hugo import file_language, slug_path
 from aggregator.parse.keys import CASCADE, read_keys
 from aggregator.parse.page_path import language_key
 from aggregator.parse.record import decode_text
+from aggregator.parse.values import meaning
 from aggregator.problems import Problem
 from aggregator.settings import Source
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import feedparser
@@ -278,14 +277,6 @@ def test_unusable_ids_are_named(site: SiteFolder, adopt: Adopt, feed: str, what:
 
 
 # the command
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path)
-    made.configure()
-    yield made
-    made.close()
 
 
 def test_a_file_that_is_no_feed_ends_the_command_and_nothing_is_stored(shop: Shop) -> None:

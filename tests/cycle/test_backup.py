@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,12 +16,9 @@ from commands import Shop, eventually
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    made.configure(schedule='every = "1h"')
-    yield made
-    made.close()
+def shop(shop: Shop) -> Shop:
+    shop.configure(schedule='every = "1h"')
+    return shop
 
 
 def do(shop: Shop, *arguments: str, code: int = 0) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from commands import Shop, eventually
@@ -83,13 +81,11 @@ COMMANDS = (
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path)
-    made.configure(store='url = "sqlite:///../data/aggregator.db"')
+def shop(shop: Shop) -> Shop:
+    shop.configure(store='url = "sqlite:///../data/aggregator.db"')
     for path, text in RECORDS.items():
-        made.write(path, text)
-    yield made
-    made.close()
+        shop.write(path, text)
+    return shop
 
 
 def assert_nowhere(shop: Shop, *texts: str) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SiteFolder
+from conftest import SiteFolder, exchanging
 
 pytestmark = pytest.mark.both_databases
 
@@ -79,23 +78,9 @@ def test_a_file_that_is_replaced_by_a_link_during_a_scan_is_never_published(site
         (outside / name).write_text(f"---\ntitle: {OUTSIDE}\n---\n{OUTSIDE}\n")
     link, place, kept = site.root / "link", site.incoming / exchanged, site.root / "kept"
     link.symlink_to(outside / exchanged if exchanged.endswith(".md") else outside)
-    ended = threading.Event()
-
-    def exchange() -> None:
-        while not ended.is_set():
-            place.rename(kept)
-            link.rename(place)
-            place.rename(link)
-            kept.rename(place)
-
-    thread = threading.Thread(target=exchange)
-    thread.start()
-    try:
+    with exchanging(place, link, kept):
         for number in range(40):
             site.run(f"2024-05-02 12:{number:02}", paths={"": ["a.md", "d"]} if number % 2 else None)
-    finally:
-        ended.set()
-        thread.join()
 
     shown = b"".join(content for content, _ in site.snapshot().values())
     assert OUTSIDE.encode() not in shown

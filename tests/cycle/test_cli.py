@@ -11,11 +11,10 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import Shop, eventually
+from commands import Call, Shop, eventually
 from object_storage import CUT, ObjectStorage, proxied, use
 
 from aggregator import cli
@@ -44,33 +43,6 @@ COMMANDS = {
 REJECTED = "incoming/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"
 UNFINISHED = "incoming/half.md:1:1: unfinished: front matter without an end (close it with a line '---')"
 WARNING = "incoming/warn.md:3:9: warning: 'webUrl' is not an http(s) URL: 'nope' (write it in full, with https://)"
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path)
-    made.configure()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def call(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs a command in this process: exit code, stdout, stderr."""
-    monkeypatch.chdir(shop.root)
-
-    def invoke(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aggregator", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capsys.readouterr()
-
-    return invoke
 
 
 def add_problems(shop: Shop) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from commands import Shop, eventually
+from commands import Shop, eventually, free_port
 
 CONFIG = """
 global: {{scrape_interval: 1s}}
@@ -19,11 +18,6 @@ scrape_configs:
     static_configs: [{{targets: ["{target}"]}}]
 """
 FILES = ["prometheus", "promtool"]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture

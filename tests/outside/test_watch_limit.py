@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from commands import Shop, eventually
@@ -13,12 +11,9 @@ LIMIT = "/proc/sys/user/max_inotify_watches"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    made.configure(schedule='every = "2s"\nrescan = "1h"')
-    yield made
-    made.close()
+def shop(shop: Shop) -> Shop:
+    shop.configure(schedule='every = "2s"\nrescan = "1h"')
+    return shop
 
 
 def test_folders_beyond_the_limit_are_scanned_on_schedule_until_they_are_watched(shop: Shop) -> None:

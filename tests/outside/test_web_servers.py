@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from commands import Shop, eventually
+from commands import Shop, eventually, free_port
 from corpus import CHECKOUT
 
 WEB = CHECKOUT / "deploy" / "web"
@@ -44,11 +44,6 @@ TYPES = {
     "all/feed.json": "application/feed+json",
     "all/archive/0001.xml": "application/atom+xml; charset=utf-8",
 }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def program(name: str) -> str:

@@ -21,13 +21,10 @@ RUN = "import sys; sys.argv[1:] = ['run']\nfrom aggregator import cli\n"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    made.configure(schedule='every = "1h"')
-    made.record("a.md", "Story")
-    yield made
-    made.close()
+def shop(shop: Shop) -> Shop:
+    shop.configure(schedule='every = "1h"')
+    shop.record("a.md", "Story")
+    return shop
 
 
 def connect(service: Running) -> socket.socket:

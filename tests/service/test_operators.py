@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from commands import Running, Shop, eventually
+from commands import Running, Shop, eventually, free_port
 from loopback import make_app, running
 
 from aggregator import __version__
@@ -42,33 +42,11 @@ SERIES = {
 }
 """The metrics and the names of their labels."""
 
-PATCHED = """
-import sys, time
-from pathlib import Path
-from aggregator import cli
-from aggregator.pipeline import Pipeline
-sys.argv[1:] = ["run"]
-real = Pipeline.update_store
-def update_store(*arguments, **options):
-    {patch}
-    return real(*arguments, **options)
-Pipeline.update_store = update_store
-cli.main()
-"""
-
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    made.configure(schedule='every = "1h"')
-    yield made
-    made.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+def shop(shop: Shop) -> Shop:
+    shop.configure(schedule='every = "1h"')
+    return shop
 
 
 def samples(text: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,9 @@ cli.main()
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    made.configure(schedule='every = "1h"')
-    yield made
-    made.close()
+def shop(shop: Shop) -> Shop:
+    shop.configure(schedule='every = "1h"')
+    return shop
 
 
 def test_host_and_port_can_be_given_and_the_home_page_is_opened_in_a_browser(shop: Shop) -> None:

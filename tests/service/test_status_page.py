@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from commands import Reply, Running, Shop, eventually
+from commands import Reply, Running, Shop, eventually, free_port
 from conftest import SiteFolder
 
 from aggregator.service.status_page import StatusPage
@@ -35,15 +33,6 @@ class Page(HTMLParser):
         self.text += data + " "
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    made.configure()
-    yield made
-    made.close()
-
-
 def start(shop: Shop) -> Running:
     service = shop.start("run")
     service.wait_until_done()
@@ -58,11 +47,6 @@ def shows(service: Running, *texts: str) -> Page:
         return page if all(text in page.text for text in texts) else None
 
     return eventually(look)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 # what it shows

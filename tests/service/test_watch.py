@@ -201,7 +201,7 @@ class Watched:
     def next(self) -> set[str] | None:
         """The next reported paths; None is a full scan."""
         paths = self._changes.get(timeout=40)
-        return None if paths is None else set(paths["s"])
+        return None if paths is None else set(paths[""])
 
     def move_in(self, *paths: str) -> None:
         """Creates files by renames, which are one event each."""

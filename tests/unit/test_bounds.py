@@ -5,22 +5,19 @@ from __future__ import annotations
 import ast
 import json
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing import SOURCE, lines, record
+from parsing import lines, parse_bytes, record, source_of
 
 import aggregator
 from aggregator.config.schema import PRESETS, Preset
 from aggregator.links import MAX_URL
-from aggregator.model import Record, Rejection, SourceFile
+from aggregator.model import Record, Rejection
 from aggregator.parse.bounds import MAX_DIGITS, MAX_IMAGES, MAX_RELATED, cut_text
-from aggregator.parse.record import parse_record
-from aggregator.settings import Source
 from aggregator.slugs import topic_key
 from aggregator.unicode import MAX_MARKS, few_marks, normal_form
 
@@ -53,19 +50,12 @@ LONG = {
 }
 
 
-def source_of(preset: Preset) -> Source:
-    """A source whose feeds show bodies, with links from paths where a preset makes some."""
-    fields, base = tuple(PRESETS[preset].items()), "https://example.org/"
-    if preset == "smartable":
-        return replace(SOURCE, fields=fields, body_base=base)
-    return replace(SOURCE, fields=fields, body_base=base, layout=preset, link_template=base + "{path}/")
-
-
 def read(text: str, preset: Preset = "smartable") -> Record | Rejection:
-    """What a file with that text gives, in little time."""
-    raw = text.encode()
+    """What a file with that text gives, in little time, in a source whose feeds show bodies."""
+    base = "https://example.org/"
+    source = source_of(preset, body_base=base, link_template=None if preset == "smartable" else base + "{path}/")
     began = process_time()
-    outcome = parse_record(raw, SourceFile("", "posts/2020-01-01-a.md", len(raw), 0), source_of(preset), b"")
+    outcome = parse_bytes(text.encode(), source, "posts/2020-01-01-a.md")
     assert process_time() - began < SECONDS
     return outcome
 

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
-from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 from corpus import CORPUS, FOLDERS, SHARED, needs_corpus
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from parsing import parse_bytes, source
 
-from aggregator.config.schema import PRESETS
 from aggregator.ingest import ingest_files
-from aggregator.model import Provider, Record, Rejection, SourceFile
-from aggregator.parse.record import parse_record
+from aggregator.model import Provider, Record, Rejection
 from aggregator.scan import Differs, scan_source
-from aggregator.settings import Source
 
 pytestmark = needs_corpus
 
 
-def source(root: Path) -> Source:
-    fields = tuple(PRESETS["smartable"].items())
-    return Source(
-        "", str(root), ("*.md", "*.markdown"), fields, True, 10**6, 32, 20_000, timedelta(0), (), None, ZoneInfo("UTC")
-    )
-
-
 def outcomes(folder: str) -> list[object]:
-    here = source(CORPUS / folder)
+    here = source(CORPUS / folder, ("*.md", "*.markdown"))
     files = [
         (item.file, None) for item in scan_source(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]  # fmt: skip
@@ -82,7 +70,7 @@ def test_no_secured_text_of_a_real_record_is_in_its_outcome(records: list[Record
 def test_seed_record_is_read_in_full() -> None:
     raw = (SHARED / "seed-record.md").read_bytes()
 
-    record = parse_record(raw, SourceFile("", "seed-record.md", len(raw), 0), source(CORPUS), b"")
+    record = parse_bytes(raw, path="seed-record.md")
 
     assert isinstance(record, Record)
     assert record.public is False
@@ -108,6 +96,6 @@ def test_no_damage_to_a_real_record_raises(data: st.DataObject) -> None:
         )
         raw = raw[:start] + new + raw[end:]
 
-    outcome = parse_record(raw, SourceFile("", "a.md", len(raw), 0), source(CORPUS), b"")
+    outcome = parse_bytes(raw)
 
     assert isinstance(outcome, Record | Rejection)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from time import process_time
 from typing import Any
@@ -16,42 +15,22 @@ from conftest import SiteFolder, record_text
 from corpus import CORPUS, needs_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parsing import lines, parse_bytes, source_of
 
 from aggregator.config.schema import PRESETS, Preset
 from aggregator.errors import StoreError
 from aggregator.ingest import ingest_files
-from aggregator.model import Image, Provider, Record, Rejection, SourceFile
+from aggregator.model import Image, Provider, Record, Rejection
 from aggregator.parse.dates import parse_time
-from aggregator.parse.record import parse_record
 from aggregator.scan import Differs, scan_source
-from aggregator.settings import Source
 
 at = partial(datetime, tzinfo=UTC)
-
-
-def source_of(preset: Preset, **changes: Any) -> Source:
-    made = Source(
-        name="",
-        root="/nowhere",
-        include=("*.md", "*.markdown"),
-        fields=tuple(PRESETS[preset].items()),
-        default_published=True,
-        max_bytes=10**6,
-        max_depth=32,
-        max_nodes=20_000,
-        removal_grace=timedelta(minutes=10),
-        topics=(),
-        link_template=None,
-        timezone=ZoneInfo("UTC"),
-        layout="plain" if preset == "smartable" else preset,
-        language="en",
-    )
-    return replace(made, **changes)
+LANGUAGE = {"language": "en"}
 
 
 def parse(text: str | bytes, preset: Preset = "hugo", path: str = "a.md", **changes: Any) -> Record | Rejection:
     raw = text.encode() if isinstance(text, str) else text
-    return parse_record(raw, SourceFile("", path, len(raw), 0), source_of(preset, **changes), b"digest")
+    return parse_bytes(raw, source_of(preset, **LANGUAGE | changes), path)
 
 
 def record(text: str, preset: Preset = "hugo", path: str = "a.md", **changes: Any) -> Record:
@@ -68,15 +47,11 @@ def hugo(front: str, body: str = "", path: str = "posts/a.md", **changes: Any) -
     return record(f"+++\n{front}\n+++\n{body}", "hugo", path, **changes)
 
 
-def lines(outcome: Record | Rejection) -> list[str]:
-    return [str(problem) for problem in (outcome.warnings if isinstance(outcome, Record) else (outcome.problem,))]
-
-
 # The corpora
 
 
 def corpus(folder: str, preset: Preset) -> list[Record]:
-    here = source_of(preset, root=str(CORPUS / folder))
+    here = source_of(preset, include=("*.md", "*.markdown"), root=str(CORPUS / folder))
     files = [
         (item.file, None) for item in scan_source(here, iter(()), lambda _files: None) if isinstance(item, Differs)
     ]

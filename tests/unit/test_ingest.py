@@ -8,33 +8,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 import slow
+from parsing import source
 
 from aggregator import ingest
-from aggregator.config.schema import PRESETS
 from aggregator.errors import StoppedError
 from aggregator.ingest import Outcome, ingest_batch, ingest_files, trace_file
 from aggregator.model import Record, Rejection, SourceFile, Unchanged
 from aggregator.parse.record import parse_record
 from aggregator.processes import WorkerPool
 from aggregator.scan import Differs, scan_source
-from aggregator.settings import Source
 
 GOOD = "---\ntitle: T\n---\nbody\n"
-
-
-def source(root: Path, *, max_bytes: int = 1_000_000) -> Source:
-    fields = tuple(PRESETS["smartable"].items())
-    return Source(
-        "", str(root), ("*.md",), fields, True, max_bytes, 32, 20_000, timedelta(0), (), None, ZoneInfo("UTC")
-    )
 
 
 def files_of(root: Path) -> list[tuple[SourceFile, bytes | None]]:

@@ -5,45 +5,28 @@ The values are those of Jekyll 4.3.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsing import parse_bytes, source_of
 
 from aggregator.config.schema import PRESETS
-from aggregator.model import Record, Rejection, SourceFile
+from aggregator.model import Record, Rejection
 from aggregator.parse.jekyll import slugify
-from aggregator.parse.record import parse_record
-from aggregator.settings import Source
 
 SITE = "https://example.org/blog"
 DATE_STYLE = SITE + "/{categories}/{year}/{month}/{day}/{title}{output_ext}"
-SOURCE = Source(
-    name="",
-    root="/site",
-    include=("*.md",),
-    fields=tuple(PRESETS["jekyll"].items()),
-    default_published=True,
-    max_bytes=10**6,
-    max_depth=32,
-    max_nodes=20_000,
-    removal_grace=timedelta(minutes=10),
-    topics=(),
-    link_template=DATE_STYLE,
-    timezone=ZoneInfo("UTC"),
-    body_base="https://feeds.example.org/",
-    layout="jekyll",
-    language="en",
+SOURCE = source_of(
+    "jekyll", root="/site", link_template=DATE_STYLE, body_base="https://feeds.example.org/", language="en"
 )
 
 
 def parse(text: str, path: str = "_posts/2026-01-05-first.md", **changes: Any) -> Record | Rejection:
-    raw = text.encode()
-    return parse_record(raw, SourceFile("", path, len(raw), 0), replace(SOURCE, **changes), b"digest")
+    return parse_bytes(text.encode(), SOURCE, path, **changes)
 
 
 def post(front: str = "x: 1", body: str = "", path: str = "_posts/2026-01-05-first.md", **changes: Any) -> Record:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from pathlib import Path
 
 import pytest
+from conftest import exchanging
 
 from aggregator import paths
 from aggregator.paths import Folder, open_beneath, stat_beneath
@@ -131,27 +131,13 @@ def test_an_exchange_with_a_link_never_leads_out(root: Path, exchanged: str) -> 
     target = {"a/b/c.md": "out/c.md", "a/b": "out", "a": "out"}[exchanged]
     place, link, kept = root / exchanged, root.parent / "link", root.parent / "kept"
     link.symlink_to(root.parent / target)
-    ended = threading.Event()
-
-    def exchange() -> None:
-        while not ended.is_set():
-            place.rename(kept)
-            link.rename(place)
-            place.rename(link)
-            kept.rename(place)
-
-    thread = threading.Thread(target=exchange)
-    thread.start()
     seen = set()
-    try:
+    with exchanging(place, link, kept):
         for _ in range(3000):
             try:
                 with Folder(str(root)) as folder:
                     seen.add(read(folder.open("a/b/c.md", os.O_RDONLY)))
             except OSError as error:
                 seen.add(errno.errorcode[error.errno or 0])
-    finally:
-        ended.set()
-        thread.join()
     assert SAFE in seen
     assert seen <= {SAFE, "ENOENT", "ENOTDIR", "ELOOP"}

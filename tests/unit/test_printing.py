@@ -8,17 +8,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from commands import Shop, eventually
+from commands import Call, Shop, eventually
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator import cli
 from aggregator.cli.check import github_line
 from aggregator.cli.printing import json_text
 from aggregator.problems import Problem, distance, shown_time, visible, visible_data
@@ -26,14 +23,6 @@ from aggregator.problems import Problem, distance, shown_time, visible, visible_
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = f"a\x1b[31mb\x07\x9b2J\u2028\x7f{BIDI}z"
 RAW = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029{BIDI}]")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path)
-    made.configure()
-    yield made
-    made.close()
 
 
 # texts and times
@@ -95,19 +84,7 @@ def test_a_problem_and_an_annotation_are_one_visible_line() -> None:
 # names
 
 
-def test_no_command_prints_what_a_terminal_would_obey(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aggregator", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capsys.readouterr()
-
-    monkeypatch.chdir(shop.root)
+def test_no_command_prints_what_a_terminal_would_obey(shop: Shop, call: Call) -> None:
     name = os.fsdecode(b"bad\xff\xfe\x1b[31m\xe2\x80\xae.md")
     title = f"Turned {BIDI} round"
     with shop.config.open("a") as config:

@@ -45,6 +45,8 @@ from aggregator.render import atom, entries, rss, xml
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import ENTRY_BYTES, EntryCache
 from aggregator.render.content import Scope, content_html
+from aggregator.render.frames import LAST_PAGE, feed_frames
+from aggregator.render.limits import ESCAPED_BYTES, MARKUP_BYTES
 from aggregator.render.markup import rfc822_date, rfc3339_date, shared_markup
 from aggregator.render.xml_safe import xml_safe, xml_safe_entry
 from aggregator.settings import Format, OutputOptions, Site
@@ -623,6 +625,17 @@ def test_what_fits_does_not_depend_on_how_many_archive_pages_there_are() -> None
     ]
     assert {4, 5} == {count for row in counts for count in row}
     assert all(len(set(row)) == 1 for row in counts)
+
+
+@pytest.mark.parametrize("base_url", ["https://feeds.example/", "https://feeds.example/a&b'c/日本/"])
+def test_the_room_that_is_kept_for_a_link_to_the_archive_is_enough(base_url: str) -> None:
+    site = replace(SITE, base_url=base_url)
+    sizes = [
+        [len(frame.head) + len(frame.tail) for frame in feed_frames(make_feed(pages=pages), site, OPTIONS)]
+        for pages in (0, LAST_PAGE)
+    ]
+    room = MARKUP_BYTES + ESCAPED_BYTES * len(f"{base_url}{archive_path('ai', LAST_PAGE)}")
+    assert all(longest - plain <= room for plain, longest in zip(*sizes, strict=True))
 
 
 def test_a_document_has_all_given_entries() -> None:

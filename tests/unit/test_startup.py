@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from commands import Shop
@@ -28,12 +26,9 @@ SELDOM = {"alembic", "sqlalchemy.orm", "rich", "re2", "multiprocessing"}
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path)
-    made.configure()
-    made.record("a.md", topics=["AI"], publishedDateTime="2024-05-01T12:00:00Z")
-    yield made
-    made.close()
+def shop(shop: Shop) -> Shop:
+    shop.record("a.md", topics=["AI"], publishedDateTime="2024-05-01T12:00:00Z")
+    return shop
 
 
 def imported_by(shop: Shop, *arguments: str) -> set[str]:

@@ -1,0 +1,180 @@
+"""The expressions of Liquid: values with filters, and conditions. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from aggregator.parse.liquid_filters import FILTERS
+from aggregator.parse.liquid_values import UNKNOWN, Scope, checked_number, member, shown, size_of, to_integer
+
+TOKEN_WORK = 500
+"""What it costs to read a token of an expression, in characters that a filter handles in the same time."""
+MAX_DIGITS = 100
+MAX_BRACKETS = 20
+"""Most nested brackets of an expression."""
+
+_TOKEN = re.compile(
+    r"""\s*+(?:(?P<text>"[^"]*+"|'[^']*+')|(?P<number>-?[0-9]++(?:\.[0-9]++)?+(?![\w-]))"""
+    r"|(?P<name>\w[\w-]*+\??+)|(?P<sign>\.\.|==|!=|<>|<=|>=|[<>|:,.\[\]()=]))"
+)
+_WORDS: Mapping[str, Any] = {"nil": None, "null": None, "true": True, "false": False, "empty": "", "blank": ""}
+
+
+class LiquidSyntaxError(Exception):
+    """An expression cannot be read."""
+
+
+class Expression:
+    """The markup of a tag or output. It is evaluated while it is read; every method raises LiquidSyntaxError."""
+
+    def __init__(self, markup: str, scope: Scope) -> None:
+        scope.spend(len(markup))
+        self._scope, self._depth = scope, 0
+        self._tokens: list[tuple[str, str]] = []
+        at, markup = 0, markup.rstrip()
+        while at < len(markup):
+            match = _TOKEN.match(markup, at)
+            if match is None or match.lastgroup is None:
+                raise LiquidSyntaxError
+            scope.spend(TOKEN_WORK)
+            self._tokens.append((match.lastgroup, match[match.lastgroup]))
+            at = match.end()
+        self._tokens.append(("end", ""))
+        self._tokens.reverse()  # the next one is the last
+
+    def output(self) -> Any:
+        """The value of the whole expression with its filters; None if there is none."""
+        if self._next == ("end", ""):
+            return None
+        value = self.value()
+        while self.take("|"):
+            value = self._filter(value)
+        self.end()
+        return value
+
+    def value(self) -> Any:
+        kind, text = self._tokens.pop()
+        if kind == "text":
+            return text[1:-1]
+        if kind == "number":
+            return _literal_number(text)
+        if text == "(":
+            first = self.value()
+            self._expect("..")
+            last = self.value()
+            self._expect(")")
+            return range(to_integer(first), to_integer(last) + 1)
+        if kind != "name":
+            raise LiquidSyntaxError
+        value = _WORDS[text] if text in _WORDS else self._scope.look_up(text)
+        return self._member(value)
+
+    def name(self) -> str:
+        kind, text = self._tokens.pop()
+        if kind != "name":
+            raise LiquidSyntaxError
+        return text
+
+    def condition(self) -> bool:
+        """The truth of comparisons with `and` and `or`, which Liquid reads from right to left."""
+        truths, operators = [self._comparison()], []
+        while self._next in (("name", "and"), ("name", "or")):
+            operators.append(self._tokens.pop()[1])
+            truths.append(self._comparison())
+        self.end()
+        truth = truths.pop()
+        while operators:
+            left = truths.pop()
+            truth = (left and truth) if operators.pop() == "and" else (left or truth)
+        return truth
+
+    def take(self, *texts: str) -> bool:
+        """Whether the next token is one of `texts`, which is passed."""
+        if self._next[0] in ("sign", "name") and self._next[1] in texts:
+            self._tokens.pop()
+            return True
+        return False
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is nothing more in it."""
+        return self._next[0] == "end"
+
+    def end(self) -> None:
+        if not self.is_read:
+            raise LiquidSyntaxError
+
+    @property
+    def _next(self) -> tuple[str, str]:
+        return self._tokens[-1] if self._tokens else ("end", "")
+
+    def _expect(self, text: str) -> None:
+        if not self.take(text):
+            raise LiquidSyntaxError
+
+    def _member(self, value: Any) -> Any:
+        while True:
+            if self.take("."):
+                value = member(value, self._tokens.pop()[1])
+            elif self.take("["):
+                self._depth += 1
+                if self._depth > MAX_BRACKETS:
+                    raise LiquidSyntaxError
+                value = member(value, self.value())
+                self._expect("]")
+                self._depth -= 1
+            else:
+                return value
+
+    def _comparison(self) -> bool:
+        left = self.value()
+        if self.take("contains"):
+            right = self.value()
+            self._scope.spend(len(left) if isinstance(left, str | list) else 1)
+            return (isinstance(left, list) and right in left) or (isinstance(left, str) and shown(right) in left)
+        for sign in ("==", "!=", "<>", "<", ">", "<=", ">="):
+            if self.take(sign):
+                return _compare(sign, left, self.value())
+        return left is not None and left is not False and left is not UNKNOWN
+
+    def _filter(self, value: Any) -> Any:
+        name, arguments = self.name(), []
+        if self.take(":"):
+            arguments.append(self._argument())
+            while self.take(","):
+                arguments.append(self._argument())
+        self._scope.spend(1 + size_of(value) + sum(map(size_of, arguments)))
+        if name == "default":
+            return arguments[0] if arguments and value in (None, False, "", [], UNKNOWN) else value
+        function = FILTERS.get(name)
+        if function is None or value is UNKNOWN or UNKNOWN in arguments:
+            return UNKNOWN
+        try:
+            return function(self._scope, value, *arguments)
+        except (TypeError, ValueError, ArithmeticError):
+            return UNKNOWN
+
+    def _argument(self) -> Any:
+        value = self.value()
+        return self.value() if self.take(":") else value  # a named one
+
+
+def _compare(sign: str, left: Any, right: Any) -> bool:
+    left, right = (None if value is UNKNOWN else value for value in (left, right))
+    if sign == "==":
+        return bool(left == right)
+    if sign in ("!=", "<>"):
+        return bool(left != right)
+    try:
+        return bool({"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign])
+    except TypeError:
+        return False
+
+
+def _literal_number(text: str) -> float:
+    try:
+        return checked_number(float(text) if "." in text else int(text[:MAX_DIGITS]))
+    except ValueError:
+        raise LiquidSyntaxError from None

@@ -1,0 +1,201 @@
+"""The filters of Liquid, as Jekyll has them. Pure.
+
+A filter gets the scope, the value and its arguments. What it raises makes its result unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote_plus
+from zoneinfo import ZoneInfo
+
+from aggregator.parse.bounds import MAX_DATE
+from aggregator.parse.dates import format_time, parse_time
+from aggregator.parse.jekyll import slugify
+from aggregator.parse.liquid_values import (
+    UNKNOWN,
+    Scope,
+    as_list,
+    checked_number,
+    member,
+    shown,
+    to_integer,
+    to_number,
+)
+from aggregator.parse.page_links import MARK
+from aggregator.parse.page_path import split_url
+
+_TAG = re.compile(r"<[^>]*+(?:>|\Z)")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+:")
+_ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+_BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,31};)")
+
+
+def _escaped(text: str) -> str:
+    """The text as HTML that shows it."""
+    return text.replace("&", "&amp;").translate(_ESCAPES)
+
+
+def _text_filter(change: Callable[[str], str]) -> Callable[..., Any]:
+    return lambda _scope, value: change(shown(value))
+
+
+def _number_filter(calculate: Callable[..., float]) -> Callable[..., Any]:
+    return lambda _scope, *values: checked_number(calculate(*map(to_number, values)))
+
+
+def _list_filter(change: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda _scope, value, *arguments: change(as_list(value), *arguments)
+
+
+def _time_filter(form: str) -> Callable[..., Any]:
+    return lambda scope, value: _format_date(scope, value, form)
+
+
+def _format_date(_scope: Scope, value: Any, form: str) -> Any:
+    if isinstance(value, str):
+        parsed = parse_time(value, ZoneInfo("UTC"), loose=True)
+        value = parsed[0] if parsed else value
+    return format_time(value, shown(form)[:MAX_DATE]) if isinstance(value, datetime) else UNKNOWN
+
+
+def _divide(left: float, right: float) -> float:
+    return left // right if isinstance(left, int) and isinstance(right, int) else left / right
+
+
+def _replace(scope: Scope, value: Any, old: Any, new: Any = "", most: int = -1) -> str:
+    text, old, new = shown(value), shown(old), shown(new)
+    scope.spend(text.count(old) * len(new))  # before there is such a text
+    return text.replace(old, new, most)
+
+
+def _join(scope: Scope, value: Any, glue: Any = " ") -> str:
+    parts = [shown(part) for part in as_list(value)]
+    scope.spend(sum(map(len, parts)) + len(parts) * len(shown(glue)))
+    return shown(glue).join(parts)
+
+
+def _split(scope: Scope, value: Any, separator: Any) -> list[Any]:
+    text, separator = shown(value), shown(separator)
+    parts: list[Any] = text.split(None if separator == " " else separator) if separator else list(text)
+    scope.spend(len(parts))
+    return parts if parts != [""] else []
+
+
+def _slice(_scope: Scope, value: Any, start: Any, length: Any = 1) -> Any:
+    items = value if isinstance(value, list) else shown(value)
+    first = to_integer(start)
+    first += len(items) if first < 0 else 0
+    return items[first : first + max(to_integer(length), 0)] if first >= 0 else items[:0]
+
+
+def _truncate(_scope: Scope, value: Any, length: Any = 50, end: Any = "...") -> str:
+    text, end, most = shown(value), shown(end), to_integer(length)
+    return text if len(text) <= most else text[: max(most - len(end), 0)] + end
+
+
+def _truncate_words(_scope: Scope, value: Any, most: Any = 15, end: Any = "...") -> str:
+    words, most = shown(value).split(), max(to_integer(most), 1)
+    return shown(value) if len(words) <= most else " ".join(words[:most]) + shown(end)
+
+
+def _relative_url(scope: Scope, value: Any) -> Any:
+    path = shown(value)
+    if MARK in path or _SCHEME.match(path):
+        return path
+    if scope.site_url is None:
+        return UNKNOWN
+    return split_url(scope.site_url)[1] + (path if path.startswith("/") or not path else f"/{path}")
+
+
+def _absolute_url(scope: Scope, value: Any) -> Any:
+    path = _relative_url(scope, value)
+    if path is UNKNOWN or scope.site_url is None or MARK in path or _SCHEME.match(path):
+        return path
+    return split_url(scope.site_url)[0] + path
+
+
+def _unique(items: list[Any]) -> list[Any]:
+    return list({shown(item): item for item in reversed(items)}.values())[::-1]
+
+
+def _sentence(items: list[Any], connector: Any = "and") -> str:
+    words = list(map(shown, items))
+    if len(words) < 3:
+        return f" {connector} ".join(words)
+    return f"{', '.join(words[:-1])}, {connector} {words[-1]}"
+
+
+_TEXT_FILTERS: Mapping[str, Callable[[str], str]] = {
+    "capitalize": str.capitalize,
+    "cgi_escape": quote_plus,
+    "downcase": str.lower,
+    "escape": _escaped,
+    "escape_once": lambda text: _BARE_AMPERSAND.sub("&amp;", text).translate(_ESCAPES),
+    "lstrip": str.lstrip,
+    "markdownify": str,  # the body is Markdown
+    "newline_to_br": lambda text: text.replace("\n", "<br />\n"),
+    "normalize_whitespace": lambda text: " ".join(text.split()),
+    "number_of_words": lambda text: str(len(text.split())),
+    "rstrip": str.rstrip,
+    "slugify": slugify,
+    "smartify": str,
+    "strip": str.strip,
+    "strip_html": lambda text: _TAG.sub("", text),
+    "strip_index": lambda text: re.sub(r"/index\.html?\Z", "/", text),
+    "strip_newlines": lambda text: text.replace("\n", ""),
+    "upcase": str.upper,
+    "uri_escape": lambda text: quote(text, safe="!$&'()*+,/:;=?@[]~#"),
+    "url_decode": unquote_plus,
+    "url_encode": quote_plus,
+    "xml_escape": _escaped,
+}
+_NUMBER_FILTERS: Mapping[str, Callable[..., float]] = {
+    "abs": abs,
+    "ceil": lambda number: int(-(-number // 1)),
+    "divided_by": _divide,
+    "floor": lambda number: int(number // 1),
+    "minus": lambda left, right: left - right,
+    "modulo": lambda left, right: left % right,
+    "plus": lambda left, right: left + right,
+    "round": lambda number, digits=0: round(number, int(digits)) if digits else int(number + 0.5),
+    "times": lambda left, right: left * right,
+}
+_LIST_FILTERS: Mapping[str, Callable[..., Any]] = {
+    "array_to_sentence_string": _sentence,
+    "compact": lambda items: [item for item in items if item is not None],
+    "concat": lambda items, more: items + as_list(more),
+    "first": lambda items: items[0] if items else None,
+    "last": lambda items: items[-1] if items else None,
+    "reverse": lambda items: items[::-1],
+    "sort": sorted,
+    "uniq": _unique,
+}
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "absolute_url": _absolute_url,
+    "append": lambda _scope, value, end: shown(value) + shown(end),
+    "date": _format_date,
+    "join": _join,
+    "prepend": lambda _scope, value, start: shown(start) + shown(value),
+    "relative_url": _relative_url,
+    "remove": _replace,
+    "remove_first": lambda scope, value, old: _replace(scope, value, old, "", 1),
+    "replace": _replace,
+    "replace_first": lambda scope, value, old, new: _replace(scope, value, old, new, 1),
+    "size": lambda _scope, value: member(value, "size") or 0,
+    "slice": _slice,
+    "split": _split,
+    "truncate": _truncate,
+    "truncatewords": _truncate_words,
+    "date_to_long_string": _time_filter("%d %B %Y"),
+    "date_to_rfc822": _time_filter("%a, %d %b %Y %H:%M:%S %z"),
+    "date_to_string": _time_filter("%d %b %Y"),
+    "date_to_xmlschema": _time_filter("%Y-%m-%dT%H:%M:%S%:z"),
+    **{name: _text_filter(change) for name, change in _TEXT_FILTERS.items()},
+    **{name: _number_filter(calculate) for name, calculate in _NUMBER_FILTERS.items()},
+    **{name: _list_filter(change) for name, change in _LIST_FILTERS.items()},
+}
+"""The filters that are known. The result of any other is UNKNOWN."""
