@@ -8,7 +8,7 @@ are full. A backfill, which never was in the document, gets pages of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -108,11 +108,12 @@ class Sealer:
         unsealed = connection.execute(_UNSEALED, {"feed_id": row.id}).all()
         leaving = [member for member in unsealed if member.id not in shown]
         backfill = [member for member in leaving if _is_new(member, row)]
-        pages = self._seal(connection, row, row.pages, backfill)
-        if len(backfill) < len(leaving):
-            # seal the old document, because one of its entries leaves now
+        # if an entry of the old document leaves now, all of that document is sealed
+        seals_document = len(backfill) < len(leaving)
+        pages = self._seal(connection, row, row.pages, backfill, is_end=not seals_document)
+        if seals_document:
             document = [member for member in unsealed if not _is_new(member, row)]
-            pages = self._seal(connection, row, pages, document)
+            pages = self._seal(connection, row, pages, document, is_end=True)
         return pages
 
     def seal_backfills(self, writer: Writer, stopped: Callable[[], None]) -> set[PageKey]:
@@ -153,18 +154,20 @@ class Sealer:
                 pages[key] = rows[key].pages
             limit = self.loader.limit(rows[key])
             *members, following = connection.execute(_OLDEST, {"feed_id": key, "most": limit + 1}).all()
-            pages[key] = self._seal(connection, rows[key], pages[key], members)
+            pages[key] = self._seal(connection, rows[key], pages[key], members, is_end=False)
             if left > 1:
                 heappush(waiting, (following.released_at, key, left - 1))
             room -= limit
         execute_many(connection, _SET_PAGES, [{"of_feed": key, "number": number} for key, number in pages.items()])
         return {page for key, number in pages.items() for page in new_pages(rows[key], number)}
 
-    def _seal(self, connection: Connection, row: AnyRow, pages: int, members: Sequence[AnyRow]) -> int:
-        """Seals `members`, oldest first, after page number `pages`. Returns the new number of pages."""
-        sealed, places, heading = [], [], self.loader.heading(row)
+    def _seal(self, connection: Connection, row: AnyRow, pages: int, members: Sequence[AnyRow], *, is_end: bool) -> int:
+        """Seals `members`, oldest first, after page number `pages`. Returns the new number of pages. `is_end`: the last
+        one stays the newest page of the feed."""
+        sealed, places, heading, left = [], [], self.loader.heading(row), len(members)
         for group, entries, merged in self._page_groups(connection, row, heading, members):
-            pages += 1
+            pages, left = pages + 1, left - len(group)
+            is_newest = is_end and not left
             places += [{"of_feed": row.id, "of_entry": member.id, "number": pages} for member in group]
             digest = _page_digest(group[::-1], merged, full=heading.full)
             updated_at = max(max(member.updated_at, member.released_at) for member in group)
@@ -179,7 +182,8 @@ class Sealer:
                 }
             )
             page = ArchivePage(pages, from_us(updated_at), entries[::-1])
-            self.keep(heading, page, _version(1, digest, full=heading.full))
+            shown = replace(heading, pages=pages) if is_newest else heading
+            self.keep(shown, page, _version(1, digest, full=heading.full, newest=is_newest))
         execute_many(connection, _ADD_PAGE, sealed)
         execute_many(connection, _PUT_INTO_PAGE, places)
         return pages
