@@ -21,6 +21,7 @@ from aggregator.feeds.versions import Refreshed
 from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
 from aggregator.slugs import topic_slug
+from aggregator.store import session
 from aggregator.store.schema import archive_page, entry, feed, feed_entry
 from aggregator.store.session import Writer, to_us
 
@@ -542,7 +543,7 @@ def test_a_config_is_applied_again_after_a_cycle_that_could_not_be_stored(
     commit = Writer.commit
 
     def fail_at_end(writer: Writer) -> None:
-        if writer._joined:
+        if writer._joined or not writer._writing:
             commit(writer)
             return
         error, writer._connection = StoreError("the disk is full"), None
@@ -551,6 +552,7 @@ def test_a_config_is_applied_again_after_a_cycle_that_could_not_be_stored(
 
     with monkeypatch.context() as patch:
         patch.setattr(Writer, "commit", fail_at_end)
+        patch.setattr(session, "JOIN_S", 3600)  # otherwise a slow cycle stores a part of it before
         with pytest.raises(StoreError, match="full"):
             site.run(LATER, paths={})
     assert not (site.output / "good").exists()
