@@ -155,11 +155,7 @@ def _make_record(
         public = public and not path.hidden
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
-    body_html = ""
-    if source.body_base is not None:  # else no feed shows bodies
-        from aggregator.parse.layouts import known_values
-
-        body_html = body.render(content.link or source.body_base, known_values(content, published, source))
+    body_html = _render_body(body, content, published, source)
     identity = stated if own is None else _read_fields(own, body, file, source)
     stored_json, content_hash, visible_hash, text_hash = _hash_content(identity, content, body.text, body_html)
     return Record(
@@ -184,6 +180,15 @@ def _make_record(
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
     )
+
+
+def _render_body(body: RecordBody, content: Content, published: datetime | None, source: Source) -> str:
+    """The body as safe HTML; empty if no feed shows bodies."""
+    if source.body_base is None:
+        return ""
+    from aggregator.parse.layouts import known_values
+
+    return body.render(content.link or source.body_base, known_values(content, published, source))
 
 
 def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> FileFields:
