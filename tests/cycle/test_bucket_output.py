@@ -207,6 +207,8 @@ def test_only_changed_documents_are_uploaded_and_the_manifest_is_last(site: Buck
     before = site.documents()
     site.run(NOON + timedelta(minutes=2))
     puts = [path.removeprefix(PREFIX) for path in proxy.paths("PUT")]
+    asked = [path.removeprefix(PREFIX) for path in proxy.paths("GET") + proxy.paths("HEAD")]
+    assert all(path.startswith(OWN) for path in asked if path), asked
     assert (puts[0], puts[-1]) == (f"{OWN}unfinished.json", f"{OWN}manifest.json")
     after = site.documents()
     assert written(proxy) == sorted(path for path in after if after[path] != before.get(path))
