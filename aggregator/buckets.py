@@ -270,7 +270,7 @@ class Bucket:
                 **({"IfMatch": if_match} if if_match else {}),
                 **({"IfNoneMatch": "*"} if is_new else {}),
             )
-        return str(found["ETag"])
+        return str(found.get("ETag", ""))
 
     def delete(self, path: str) -> None:
         """Deletes the object, if there is one."""
@@ -302,7 +302,10 @@ class Bucket:
         what = f"{self._shown(path)} cannot be {action}"
         if code in _CHANGED or (code in _MISSING and action == "written"):
             return ObjectChangedError(what, "another process has changed it", "nothing to do", code)
-        default = f"the server answers {status}{f' {code}' if code != str(status) else ''}", "see its log"
+        default = (
+            f"the server answers {status}{f' {code}' if code != str(status) else ''}",
+            "see its log; it may be full",
+        )
         meaning, hint = _MEANINGS.get(code) or _MEANINGS.get(str(status)) or default
         kind = BucketAwayError if status >= 500 or code in _MAY_PASS else BucketError
         return kind(what, meaning, hint, code)

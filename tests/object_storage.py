@@ -75,8 +75,9 @@ class ObjectStorage:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def start(self) -> None:
-        """Starts the server, and waits until it takes requests."""
+    def start(self, *, max_volumes: int | None = None) -> None:
+        """Starts the server, and waits until it takes requests; perhaps with more room than before."""
+        self._max_volumes = max_volumes or self._max_volumes
         options = [f"-{name}.port={port}" for name, (port, _) in self._ports.items()]
         options += [f"-{name}.port.grpc={grpc}" for name, (_, grpc) in self._ports.items()]
         options += [

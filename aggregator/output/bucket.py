@@ -220,13 +220,14 @@ class _OpenBucket(Destination):
         known = self.before.files.get(path)
         if known is not None and known.digest == entry.digest and not self._is_recast and self.has(path):
             return State.SAME, known._replace(feed=entry.feed, version=entry.version)
-        if known is None and path not in self.journal and self._listing is None:
-            return State.ABSENT, entry  # a condition tells when it is written
+        if path not in self.journal and (self._listing is None or (known is not None and self.has(path))):
+            # a condition tells when it is written
+            return (State.ABSENT if known is None else State.OURS), entry
         with _explained():
             facts = self._facts(path)
             if facts is None:
                 return State.ABSENT, entry
-            if not self._is_recast and self._has_bytes(facts, body):
+            if not (self._is_recast and known is not None) and self._has_bytes(facts, body):
                 return State.SAME, _entry_of(entry, facts)
             is_ours = known is not None or self._has_begun(path)
         return (State.OURS if is_ours else State.FOREIGN), entry

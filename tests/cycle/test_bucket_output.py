@@ -207,6 +207,8 @@ def test_only_changed_documents_are_uploaded_and_the_manifest_is_last(site: Buck
     before = site.documents()
     site.run(NOON + timedelta(minutes=2))
     puts = [path.removeprefix(PREFIX) for path in proxy.paths("PUT")]
+    asked = [path.removeprefix(PREFIX) for path in proxy.paths("GET") + proxy.paths("HEAD")]
+    assert all(path.startswith(OWN) for path in asked if path), asked
     assert (puts[0], puts[-1]) == (f"{OWN}unfinished.json", f"{OWN}manifest.json")
     after = site.documents()
     assert written(proxy) == sorted(path for path in after if after[path] != before.get(path))
@@ -441,6 +443,20 @@ def test_a_server_killed_in_the_middle_of_a_publish_costs_only_time(
         assert site.run(NOON + timedelta(minutes=1)).problems == ()
         manifest = json.loads(site.objects()[f"{OWN}manifest.json"])
         assert sorted(manifest["files"]) == sorted(site.documents())
+
+
+def test_a_full_server_costs_only_time(site: BucketSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_storage(max_volumes=1) as own:  # which the first bucket of all has
+        use(own, monkeypatch)
+        site.storage, site.bucket = own, own.make_bucket()
+        site.configure(site.text(""))
+        result = site.run(NOON)
+        assert not result.published
+        assert "InternalError (see its log; it may be full)" in result.problems[0]
+        own.kill()
+        own.start(max_volumes=100)
+        assert site.run(NOON + timedelta(minutes=1)).problems == ()
+        assert site.titles("ai") == ["Story 3", "Story 2"]
 
 
 def test_a_publisher_killed_in_the_middle_is_continued_by_the_next(site: BucketSite, proxy: Proxy) -> None:

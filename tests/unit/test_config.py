@@ -505,11 +505,11 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "a"\nmoved_from = ["t/x", "t/x/"]', "3:22: an old URL is given twice: 't/x/' (keep it in one place)"),
         ('[[feed]]\nslug = "a"\nmoved_from = ["taken"]\n[[feed]]\nslug = "b"\nmoved_from = ["taken"]', "6:15: an old URL is given twice: 'taken' (keep it in one place)"),
         ('[[feed]]\nslug = "a"\nmoved_from = [".aggregator/manifest.json"]', "3:15: 'moved_from' is not an old URL path: '.aggregator/manifest.json' (write what follows base_url, such as old-slug or tags/ai/index.xml)"),
-        # not supported yet
         ('[records]\nlanguages = ["de", "e n"]', "2:20: 'languages' is not a language tag: 'e n' (write one such as en or pt-BR)"),
-        ('[output]\npath = "s3://bucket/prefix"', "2:8: 'path' is a bucket, which is not supported by this version yet: 's3://bucket/prefix' (write the path of a folder)"),
         ('[records]\npath = "s3://n"', "2:8: 'path' does not name a bucket: 's3://n' (write it as s3://bucket/prefix)"),
         ('[records]\npath = "s3://key:secret@news/a"', "2:8: 'path' does not name a bucket (write it as s3://bucket/prefix)"),
+        ('[output]\npath = "s3://b/prefix"', "2:8: 'path' does not name a bucket: 's3://b/prefix' (write it as s3://bucket/prefix)"),
+        ('[output]\npath = "s3://bucket/a//b"', "2:8: 'path' has a prefix that is not a path: 's3://bucket/a//b' (write names joined by single slashes, without a dot first)"),
         # not TOML
         ("[site]\ntitle = ", "2:9: a value is missing or is not TOML (put texts in quotes)"),
         ("[site]\ntitle = News", "2:9: a value is missing or is not TOML (put texts in quotes)"),
