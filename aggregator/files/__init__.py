@@ -42,9 +42,11 @@ Listed = Iterator[list[ListedFile] | Unreadable]
 
 class FolderError(Exception):
     """A source is missing or cannot be read. `is_missing`: it does not exist, so neither do its files; else nothing is
-    known of them."""
+    known of them. Processes can send it to each other."""
 
-    def __init__(self, reason: str, *, is_missing: bool, hint: str = "bring it back; see [records] path") -> None:
+    def __init__(
+        self, reason: str, *, is_missing: bool = False, hint: str = "bring it back; see [records] path"
+    ) -> None:
         super().__init__(reason)
         self.is_missing, self.hint = is_missing, hint
 

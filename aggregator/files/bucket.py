@@ -165,7 +165,7 @@ class BucketFiles:
             raise _folder_error(error) from error
         except TimeoutError:
             reason = f"the server takes over {REQUEST_S:g} s for a request"
-            raise FolderError(reason, is_missing=False, hint="see its log, and the network") from None
+            raise FolderError(reason, hint="see its log, and the network") from None
 
 
 class _Spool:
@@ -185,7 +185,7 @@ class _Spool:
             self._database.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?, ?)", files)
         except sqlite3.OperationalError as error:
             hint = "make room in the folder for temporary files, or set SQLITE_TMPDIR"
-            raise FolderError(f"its listing cannot be sorted: {error}", is_missing=False, hint=hint) from error
+            raise FolderError(f"its listing cannot be sorted: {error}", hint=hint) from error
 
     def batches(self) -> Listed:
         """The files in order, without those whose paths no record can have."""

@@ -278,7 +278,8 @@ def test_reading_that_fails_in_its_middle_takes_no_renamed_object_for_a_new_reco
 @pytest.fixture
 def many(bucket_site: BucketSite, monkeypatch: pytest.MonkeyPatch) -> BucketSite:
     """A site with 40 objects, which two processes read."""
-    bucket_site.configure("[ingest]\nworkers = 2")
+    config = bucket_site.config_file
+    config.write_text(config.read_text().replace("workers = 0", "workers = 2"))
     monkeypatch.setattr(ingest, "BATCH", 5)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 10)
     fill(bucket_site, *(f"{number:02}.md" for number in range(40)))

@@ -496,7 +496,7 @@ def test_check_exits_with_0_without_errors(shop: Shop, call: Call) -> None:
     code, out, _ = call("check")
     assert (code, out) == (
         1,
-        "nowhere: the records folder cannot be read: No such file or directory (see [records] path)\n",
+        "nowhere: the records folder cannot be read: No such file or directory (bring it back; see [records] path)\n",
     )
 
 

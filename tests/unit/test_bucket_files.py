@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,6 +219,12 @@ def test_what_is_at_a_path_is_a_file_a_folder_or_nothing(server: KeyServer) -> N
             None,
             None,
         ]
+
+
+def test_an_error_reaches_another_process_whole() -> None:
+    error = FolderError("there is no such bucket", is_missing=True, hint="make it")
+    sent = pickle.loads(pickle.dumps(error))
+    assert (str(sent), sent.is_missing, sent.hint) == ("there is no such bucket", True, "make it")
 
 
 def test_index_files_are_found_in_any_case(server: KeyServer) -> None:
