@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from conftest import SiteFolder, at
 from object_storage import CUT, READER, ObjectStorage, Proxy, proxied, running_storage, use
 from sqlalchemy import text
 
-from aggregator.buckets import Bucket, BucketUrl
+from aggregator.buckets import Bucket, BucketUrl, open_bucket
 from aggregator.errors import LeaseLostError, PublishError
 from aggregator.model import Document
 from aggregator.output.bucket import OutputBucket
@@ -507,6 +508,8 @@ def test_a_publisher_that_was_frozen_changes_nothing_when_it_wakes_up(
     site: BucketSite, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """It freezes before its first, second, third or last request that writes, and another one publishes meanwhile."""
+    # however long that takes
+    monkeypatch.setattr("aggregator.output.bucket.open_bucket", partial(open_bucket, timeout_s=300.0))
     url = BucketUrl(site.bucket, PREFIX)
     frozen, awake = (OutputBucket(url, cache_control="no-cache", location=lambda _: "") for _ in range(2))
     publish(frozen, "first")
