@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bucket_site import BucketSite
 from clusters import DaskCluster
 from conftest import SiteFolder
 from sqlalchemy import Engine, text
@@ -161,6 +162,26 @@ def test_a_cluster_stores_and_publishes_the_same_as_a_local_run(
             site.write(f"{number % 10}/{number:04}.md", path.read_bytes().replace(b"Text of", b"Words of"))
         site.run(LATER)
     assert rows(other) == rows(local)
+    assert other.documents() == local.documents()
+
+
+def test_workers_read_records_in_a_bucket(
+    make_bucket_site: Callable[[str], BucketSite],
+    make_store_url: Callable[[str], str],
+    tmp_path: Path,
+    used: list[str],
+) -> None:
+    local, other = make_bucket_site(make_store_url("sqlite")), make_bucket_site(make_store_url("sqlite"))
+    started = DaskCluster(tmp_path)  # the environment has the keys of the bucket
+    try:
+        started.add_workers()
+        other.configure(f'dask = "{started.address}"\n[records]\npath = "the bucket"\n')
+        for site in (local, other):
+            fill(site)
+            site.run(NOW)
+    finally:
+        started.close()
+    assert used
     assert other.documents() == local.documents()
 
 
