@@ -273,12 +273,12 @@ class SiteFolder:
             return [str(one.problem) for one in file_problems(connection)]
 
     def snapshot(self) -> dict[str, tuple[bytes, int]]:
-        """Bytes and mtime of every file of the output folder, less the lock."""
+        """Bytes and mtime of every file of the output folder, less the lock and the mark of the process that leads."""
         found = {}
         for folder, _, names in os.walk(self.output):
             for name in names:
                 path = Path(folder, name)
-                if path != self.output / ".aggregator" / "lock":
+                if path.parent.name != ".aggregator" or name not in ("lock", "leader"):
                     found[path.relative_to(self.output).as_posix()] = path.read_bytes(), path.stat().st_mtime_ns
         return found
 

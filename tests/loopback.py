@@ -54,8 +54,10 @@ def fine() -> tuple[bool, dict[str, Any]]:
     return True, {"fine": True}
 
 
-def load_snapshot(folder: Path, previous: Snapshot | None, bodies: Bodies | None = None) -> Snapshot:
-    return files.load_snapshot(FolderSource(folder), previous, bodies)
+def load_snapshot(
+    folder: Path, previous: Snapshot | None, bodies: Bodies | None = None, *, is_polled: bool = False
+) -> Snapshot:
+    return files.load_snapshot(FolderSource(folder), previous, bodies, is_polled=is_polled)
 
 
 def make_app(folder: Path | None, **options: Any) -> FeedsApp:

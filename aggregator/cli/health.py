@@ -67,8 +67,7 @@ def _running_address(config: Config) -> tuple[str, int] | None:
     from aggregator.store.requests import read_service_address
 
     with suppress(StoreError), reading_store(config) as store:
-        # over a shared store it may be another service of this machine that leads
-        return None if store.is_shared and config.serve.port else read_service_address(store)
+        return read_service_address(store, str(config.path and config.path.absolute()))
     return None
 
 

@@ -174,7 +174,7 @@ class Worker:
     def _take_lead(self) -> None:
         try:
             open_configured(self._config, self._store)
-            announce_service(self._store, self.address)
+            announce_service(self._store, self.address, str(self._config.path and self._config.path.absolute()))
         except StoreError:
             self._store.lease.give_back()
             raise

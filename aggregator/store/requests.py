@@ -14,21 +14,24 @@ _SERVICE, _ADDRESS, _ACCEPT_REMOVALS = "service", "service_address", "accept_rem
 """All hold the token of a lease, so they end with the service that has it."""
 
 
-def announce_service(store: Store, address: tuple[str, int]) -> None:
-    """Marks the holder of the lease as a service, which takes requests, and listens at this host and port."""
+def announce_service(store: Store, address: tuple[str, int], config: str) -> None:
+    """Marks the holder of the lease as a service, which takes requests, has the config at this path, and listens at
+    this host and port."""
     with store.write() as connection:
         write_meta(connection, _SERVICE, store.lease.token)
-        write_meta(connection, _ADDRESS, json.dumps([store.lease.token, platform.node(), *address]))
+        write_meta(connection, _ADDRESS, json.dumps([store.lease.token, platform.node(), *address, config]))
 
 
-def read_service_address(store: Store) -> tuple[str, int] | None:
-    """The host and port where the service of this store listens; None if none runs on this machine."""
+def read_service_address(store: Store, config: str) -> tuple[str, int] | None:
+    """The host and port where the service of this store and of the config at this path listens; None if none runs on
+    this machine. Other configs count too, unless the store is shared by several services."""
     with store.read() as connection:
         if read_holder(connection) is None:
             return None
         token, stored = read_token(connection), read_meta(connection, _ADDRESS)
-    stated, machine, host, port = json.loads(stored) if stored else (None, "", "", 0)
-    return (host, port) if token == stated and machine == platform.node() else None
+    stated, machine, host, port, its_config = json.loads(stored) if stored else (None, "", "", 0, "")
+    is_its_own = token == stated and machine == platform.node() and (its_config == config or not store.is_shared)
+    return (host, port) if is_its_own else None
 
 
 def request_accept_removals(store: Store) -> str | None:

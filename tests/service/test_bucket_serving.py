@@ -13,7 +13,7 @@ import pytest
 from commands import Running, Shop, eventually
 from object_storage import CUT, ObjectStorage, Proxy, proxied
 
-CACHING = "public, max-age=30, stale-while-revalidate=60, stale-if-error=86400"
+CACHING = "public, max-age=30, stale-while-revalidate=30, stale-if-error=86400"
 
 
 class BucketShop(Shop):

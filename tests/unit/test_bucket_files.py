@@ -177,10 +177,10 @@ def test_a_version_of_an_object_is_told_by_its_etag_alone(server: KeyServer) -> 
     server.objects["a.md"] = b"b.md"  # as long, in the same second
     (other,) = list_records(source("s3://bucket"))
     assert first == again
-    assert first[:3] == other[:3] == ("s", "a.md", 4)
+    assert first[:3] == other[:3] == ("", "a.md", 4)
     assert first != other
     with open_files(source("s3://bucket")) as files:
-        assert files.read(SourceFile("s", "a.md", 0, 0), 100) == (b"b.md", other)
+        assert files.read(SourceFile("", "a.md", 0, 0), 100) == (b"b.md", other)
 
 
 def test_without_etags_the_time_of_the_last_change_tells(server: KeyServer) -> None:
@@ -204,7 +204,7 @@ def test_files_are_read_in_their_order_and_missing_ones_are_errors(server: KeySe
     paths = [f"{number}.md" for number in range(100)]
     put(server, *paths[::2])
     with open_files(source("s3://bucket")) as files:
-        contents = list(files.read_ahead((SourceFile("s", path, 10, 0) for path in paths), 100))
+        contents = list(files.read_ahead((SourceFile("", path, 10, 0) for path in paths), 100))
     assert [content[0].decode() for content in contents if not isinstance(content, OSError)] == paths[::2]
     assert all(isinstance(content, FileNotFoundError) for content in contents[1::2])
 
