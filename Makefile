@@ -23,7 +23,7 @@ test: $(VENV)/test.stamp ## run the tests
 test-all: test $(VENV)/outside.stamp ## the same, and the tests that need Debian packages, which it installs
 	dpkg --status $(OUTSIDE) >/dev/null 2>&1 || \
 		{ $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install --no-install-recommends $(OUTSIDE); }
-	$(BIN)/python -m pytest tests/outside
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/outside
 
 wheel-test: ## build the wheel, and run commands from it in an empty environment
 	PYTHON=$(PYTHON) .ci/wheel-test
