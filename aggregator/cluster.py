@@ -127,7 +127,8 @@ def _worker_error(error: Exception) -> ClusterError:
     if isinstance(error, ClusterError):
         return error
     text = f": {error}" if isinstance(error, ImportError | AttributeError) else ""
-    return ClusterError(f"a worker failed with {type(error).__name__}{text} (install one version everywhere)")
+    hint = "give workers the same version, and the same folders or keys"
+    return ClusterError(f"a worker failed with {type(error).__name__}{text} ({hint})")
 
 
 class ClusterLink:

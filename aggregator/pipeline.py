@@ -218,10 +218,11 @@ class Pipeline:
             self.is_current = True
             scans = update.scans
             is_cut = any(scan.is_cut for scan in scans)
+            is_comparing = request.paths is None and not is_cut and self._output.compares_with_scans
             published, publish_problems = self._publish(
                 update.refreshed,
                 sealed,
-                None if request.paths is None and not is_cut else published_before,
+                None if is_comparing else published_before,
                 is_unscanned=any(scan.is_first and scan.folder_problem for scan in scans),
             )
         problems = (*update.problems, *publish_problems)
@@ -397,7 +398,7 @@ class Pipeline:
         hubs, full = self.site.hub_urls, not self._are_pings_known or bool(published.deleted)
         if not hubs or not (full or published.written):
             return
-        files = self._output.manifest().files
+        files = self._output.known_files
         slugs = versions.keys() if full else published.feeds & versions.keys()
         paths = [f"{slug}/{FILE_NAMES[form]}" for slug in slugs for form in self.options.formats]
         digests = {path: files[path].digest for path in paths if path in files}
@@ -631,7 +632,7 @@ class _Update:
         request, pipeline = self._request, self._pipeline
         can_be_cut = source.name in pipeline.scanned and not request.accept_removals
         paths: list[Collection[str] | None] = [None if request.paths is None else request.paths.get(source.name, ())]
-        if request.paths is None and can_be_cut and (first := request.first.get(source.name)):
+        if request.paths is None and can_be_cut and (first := request.first.get(source.name)) and "" not in first:
             paths.insert(0, first)
         enough_at = self._enough_at if can_be_cut else None
         return [

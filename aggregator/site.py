@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator.config import Config
-from aggregator.errors import StoreHeldError, StoreMismatchError
+from aggregator.errors import StoreError, StoreHeldError, StoreMismatchError
 from aggregator.links import is_loopback
 
 if TYPE_CHECKING:
@@ -91,9 +91,13 @@ def open_for_service(config: Config, store: Store, acquire: Callable[[], None]) 
         if not store.is_shared:
             raise
         return check_configured(config, store)
-    if store.lease.was_left:
-        store.check_undamaged()
-    return open_configured(config, store)
+    try:
+        if store.lease.was_left:
+            store.check_undamaged()
+        return open_configured(config, store)
+    except StoreError:
+        store.lease.give_back()  # or this process would keep all others, and itself, from leading
+        raise
 
 
 def check_configured(config: Config, store: Store) -> str | None:

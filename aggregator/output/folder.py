@@ -39,6 +39,7 @@ class OutputFolder(Publisher):
     """The folder that feeds are published in."""
 
     compare_every_s = 60.0
+    compares_with_scans = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))

@@ -13,6 +13,7 @@ from aggregator.output.manifest import (
     Digests,
     Manifest,
     ManifestEncoder,
+    ManifestEntry,
     parse_manifest,
 )
 from aggregator.output.publication import Check, Publication, Published, Render, Target
@@ -23,6 +24,8 @@ class Publisher(ABC):
 
     compare_every_s: float
     """How long a document may be missing before it is noticed."""
+    compares_with_scans: bool
+    """Whether a scan of everything compares everything here too."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -48,6 +51,11 @@ class Publisher(ABC):
             for path, entry in before.files.items() if self._manifest is EMPTY_MANIFEST else ():
                 self._remembered.setdefault(path, set()).add(entry.digest)
         return self._manifest
+
+    @property
+    def known_files(self) -> Mapping[str, ManifestEntry]:
+        """The documents of the manifest as this process last read or wrote it."""
+        return self._manifest.files
 
     @abstractmethod
     def is_unchanged(self) -> bool:

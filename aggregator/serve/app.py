@@ -311,7 +311,7 @@ class FeedsApp(Application):
     async def _read(self, source: Source | None, read: Callable[[], ServedFile | None]) -> ServedFile | None:
         """What `read` returns. In threads of its own, so that no probe waits for a slow bucket or disk."""
         if source is not None and self._reads >= source.max_waiting:
-            return None
+            raise ShortageError("too many requests wait for documents")
         self._reads += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._read_threads, read)

@@ -272,7 +272,7 @@ def _build_snapshot(
         if is_archive_page(path):
             continue
         file = previous.files.get(f"/{path}")
-        if file is None or file.digest != entry.digest:
+        if file is None or file.digest != entry.digest or entry.modified not in (0, file.last_modified):
             facts = opened.facts(path, entry)
             if facts is None:
                 continue

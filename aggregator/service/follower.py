@@ -6,6 +6,7 @@ import logging
 import time
 from typing import NamedTuple
 
+from aggregator.errors import FolderTakenError
 from aggregator.pipeline import Pipeline
 from aggregator.service.health import CONFIG, LEADER, Health
 from aggregator.store.database import Store
@@ -30,10 +31,13 @@ class Followed(NamedTuple):
     is_written: bool
     # The output folder is of the config of this service.
     is_active: bool
+    # It is written by the service that leads, by another config.
+    is_of_other: bool = False
 
 
 _WAITS = Followed(None, (), is_written=True, is_active=False)
 _NOTHING_NEW = _WAITS._replace(is_active=True)
+_OF_OTHER = _WAITS._replace(is_of_other=True)
 
 
 class Follower:
@@ -60,14 +64,21 @@ class Follower:
             leader = read_leader(connection)
             self._report_leader(leader)
             # a shared store is a database; SQLite's file is on this machine, and so is the folder of its other users
-            if not self._store.is_shared or self._note_folder(is_taken=pipeline.is_folder_taken(connection)):
+            if not self._store.is_shared:
                 return _NOTHING_NEW
+            if self._note_folder(is_taken=pipeline.is_folder_taken(connection)):
+                agrees = leader.revision is None or self._note_config(agrees=pipeline.agrees(connection))
+                return _NOTHING_NEW if agrees else _OF_OTHER
             is_known = leader.revision == self._revision and pipeline is self._pipeline
             if is_known and (pipeline.is_published or time.monotonic() < self._retry_at):
                 return self._last._replace(documents=None)
             if leader.revision is None or not self._note_config(agrees=pipeline.agrees(connection)):
                 return _WAITS
-            published, problems = pipeline.publish_stored(connection)
+            try:
+                published, problems = pipeline.publish_stored(connection)
+            except FolderTakenError:  # a moment ago
+                self._note_folder(is_taken=True)
+                return _NOTHING_NEW
         self._revision, self._pipeline = leader.revision, pipeline
         self._retry_s = min(MAX_RETRY_S, 2 * self._retry_s or FIRST_RETRY_S) if problems else 0.0
         self._retry_at = time.monotonic() + self._retry_s

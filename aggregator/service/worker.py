@@ -76,7 +76,7 @@ class Worker:
         self.address = ("", 0)  # the host and port where this service listens, for `health`
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
-        self._newest_config = config
+        self._newest_config = self._served_config = config
         self._pipeline = self._make_pipeline(config)
         self._follower = Follower(store, health)
         self._is_leading = False  # as the parts of the service know it; the lease may have been lost since
@@ -201,10 +201,12 @@ class Worker:
         self._requests.clear()
         followed = self._follower.follow(self._pipeline)
         if not followed.is_written:
-            self._health.begin(CYCLE, f"the output folder cannot be written: {followed.problems[-1]}", fatal=True)
+            self._health.begin(CYCLE, f"the {self._output_kind} cannot be written: {followed.problems[-1]}", fatal=True)
             return
         if followed.is_active:
-            self._publish(self._config)
+            self._serve(self._config)
+        elif followed.is_of_other:
+            self._serve(self._served_config)
         self._metrics.count_followed(followed.documents)
         if followed.documents is not None:
             self._log_problems(frozenset(followed.problems))
@@ -212,6 +214,14 @@ class Worker:
         if self._health.has_documents:
             self._health.succeed(datetime.now(UTC), None, 0.0)
         self._retry_s = None
+
+    @property
+    def _output_kind(self) -> str:
+        return "output folder" if isinstance(self._config.output.path, Path) else "output bucket"
+
+    def _serve(self, config: Config) -> None:
+        self._publish(config)
+        self._served_config = config
 
     def _run_cycle(self) -> None:
         if self._clock_changed.is_set():
@@ -226,7 +236,7 @@ class Worker:
         result = self._pipeline.run(now, accept_removals=accept, paths=paths, first=first, rest_waits=self._rest_waits)
         self._accept_removals, self._is_bulk = False, result.cut
         if result.published:
-            self._publish(self._config)
+            self._serve(self._config)
         self._note_scan(result, is_full=paths is None and not result.cut)
         if result.cut:
             self._requests.request(None)
@@ -271,8 +281,7 @@ class Worker:
             else:
                 self._retry_s = None
         else:
-            output = "folder" if isinstance(self._config.output.path, Path) else "bucket"
-            what = f"the output {output} cannot be written" if self._complete else "a records folder cannot be read"
+            what = f"the {self._output_kind} cannot be written" if self._complete else "a records folder cannot be read"
             self._health.begin(CYCLE, f"{what} (see: aggregator status)", fatal=True)
             # full scan only if a folder could not be read; everything else is in the store
             self._retry_soon({} if self._complete else None)

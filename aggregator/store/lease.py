@@ -86,20 +86,22 @@ class Lease:
 
     def check(self, connection: Connection) -> None:
         """Raises LeaseLostError if another process has the lease. Writes nothing."""
-        if read_token(connection) != self.token:
-            self._lose()
+        token = self.token
+        if read_token(connection) != token:
+            self._lose(token)
 
     def assert_held(self, connection: Connection) -> None:
         """Renews the lease in the transaction of `connection`; raises LeaseLostError if another process has it."""
+        token = self.token
         renewed = connection.execute(
-            update(lease).where(lease.c.token == self.token).values(until_ms=_clock(connection, LEASE_MS))
+            update(lease).where(lease.c.token == token).values(until_ms=_clock(connection, LEASE_MS))
         )
         if renewed.rowcount != 1:
-            self._lose()
+            self._lose(token)
 
-    def _lose(self) -> Never:
-        was_held, self.is_held = self.is_held, False
-        if was_held:
+    def _lose(self, token: str) -> Never:
+        if self.is_held and token == self.token:  # else this process has taken the lease again meanwhile
+            self.is_held = False
             self.on_loss()
         raise LeaseLostError("another process has taken over the store")
 
