@@ -23,6 +23,7 @@ from aggregator.errors import LeaseLostError, PublishError
 from aggregator.model import Document
 from aggregator.output.bucket import OutputBucket
 from aggregator.output.publication import Target
+from aggregator.pipeline import Paths
 
 NOON, LATER, DAY = at("2024-05-01 12:00"), at("2024-05-01 13:00"), at("2024-05-02 12:00")
 PREFIX = "feeds/"
@@ -224,11 +225,12 @@ def test_a_new_process_uploads_nothing_again(site: BucketSite, proxy: Proxy) -> 
     assert proxy.paths("PUT") == [f"{PREFIX}{OWN}probe"]
 
 
-def test_a_cycle_without_changes_asks_once(site: BucketSite, proxy: Proxy) -> None:
+@pytest.mark.parametrize("paths", [{}, None], ids=["nothing is scanned", "everything is scanned"])
+def test_a_cycle_without_changes_asks_once(site: BucketSite, proxy: Proxy, paths: Paths | None) -> None:
     site.run(NOON)
     site.run(NOON, paths={})
     proxy.requests.clear()
-    site.run(NOON, paths={})
+    site.run(NOON, paths=paths)
     assert [method for method, _, _ in proxy.requests] == ["HEAD"]
 
 

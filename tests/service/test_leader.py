@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from commands import Running, Shop, eventually
 from conftest import Database
 from sqlalchemy import create_engine, text
 
-from aggregator.errors import LeaseLostError, StoreUnreachableError
-from aggregator.store.database import open_store
+from aggregator.config import load_config
+from aggregator.errors import LeaseLostError, StoreMismatchError, StoreUnreachableError
+from aggregator.site import open_for_service
+from aggregator.store.database import name_store, open_store
 from aggregator.store.lease import _CLOCK
 
 ROUNDS = int(os.environ.get("TAKE_OVER_ROUNDS", "3"))
@@ -378,6 +381,21 @@ def test_a_command_does_not_wait_for_the_database(tmp_path: Path, database: Data
 
 
 # the lead changes hands
+
+
+def test_a_service_that_cannot_open_the_store_leaves_the_lease_to_others(site: Site) -> None:
+    other = site.shop(site='id = "other.example"')
+    assert other.run("build").returncode == 0
+    shop = site.shop(site='id = "feeds.example"')
+    store = name_store(site.url, create=True)
+    try:
+        with pytest.raises(StoreMismatchError):
+            open_for_service(load_config(shop.config, env={}), store, partial(store.lease.acquire, 0))
+        assert not store.lease.is_held
+        assert other.run("build").returncode == 0
+    finally:
+        store.lease.release()
+        store.close()
 
 
 def test_a_killed_leader_is_replaced(site: Site) -> None:
