@@ -247,6 +247,23 @@ def test_a_follower_with_another_config_publishes_nothing_and_says_so(site: Site
     eventually(lambda: follower.get("healthz").json().get("warnings") is None)
 
 
+def test_a_follower_with_another_config_serves_what_the_leader_publishes_in_a_shared_folder(
+    site: Site, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    site.record("First")
+    leader = site.shop(output=shared).start("run")
+    eventually(shows(leader, "First"))
+    shop = site.shop(output=shared, site='id = "feeds.example.org"\ntitle = "Other"')
+    follower = shop.start("run")
+    warnings = eventually(lambda: follower.get("healthz").json().get("warnings"))
+    assert warnings[0].startswith("nothing new is published here, because the config")
+    site.record("Second")
+    eventually(shows(follower, "Second"))
+    shop.config.write_text(shop.config.read_text().replace('title = "Other"', ""))
+    eventually(lambda: follower.get("healthz").json().get("warnings") is None)
+
+
 def test_a_follower_of_a_leader_that_is_not_well_is_not_well_either(site: Site) -> None:
     site.record("First")
     leader = site.shop().start("run")
