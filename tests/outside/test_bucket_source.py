@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ from aggregator import buckets
 
 DATE = "2026-05-01T08:00:00Z"
 NOON, LATER = "2026-06-01 12:00", "2026-06-03 12:00"
-RECORDS, KILLS = 400, 8
+RECORDS = 400
+KILLS = int(os.environ.get("BUCKET_KILLS", "3"))
+"""How often the server is killed."""
 
 
 @pytest.fixture
