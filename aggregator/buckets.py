@@ -337,7 +337,7 @@ def _read_body(body: Any, most: int | None) -> bytes:
         if most is None:
             return bytes(body.read())
         read = b""
-        # until there is no more: an answer that is cut off is told only then
+        # until the end: only there a cut-off answer raises an error
         while len(read) < most and (more := body.read(most - len(read))):
             read += more
         return read

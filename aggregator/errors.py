@@ -97,7 +97,7 @@ class PublishError(AggregatorError):
 
 
 class FolderTakenError(PublishError):
-    """The output folder is that of the service that leads, so only that service writes it."""
+    """The service that leads publishes into the same output folder, so this service must not write there."""
 
 
 class BucketError(AggregatorError):

@@ -3,8 +3,8 @@
     listing, in the order of the server -> a sorted spool on disk -> batches in byte order of paths
     files to read -> requests in parallel -> contents in the order of the files
 
-An object has no ctime and no inode. What tells its versions apart is its ETag: half of a digest of it takes the place
-of the ctime, and the other half that of the inode, so one comparison serves folders and buckets.
+An object has no ctime and no inode; its ETag tells its versions apart. A digest of the ETag is stored in two halves,
+one as the ctime and one as the inode, so that one comparison serves folders and buckets.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class _Spool:
 
 
 def _is_skipped(key: str) -> bool:
-    """Whether a key is that of a folder, or a part of it begins with a dot."""
+    """Whether a key names a folder, or a part of it begins with a dot."""
     return key.endswith("/") or key.startswith(".") or "/." in key
 
 

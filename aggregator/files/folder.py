@@ -29,7 +29,7 @@ _FolderToList = tuple[str, str]
 class _Listing(NamedTuple):
     """The escaped names in one folder, sorted."""
 
-    path: str  # of the folder, below that of the source
+    path: str  # relative to the folder of the source
     prefix: str  # the same escaped, with a slash at its end
     files: list[str]
     folders: list[str]  # with a slash at their end, or without one if the path is too long

@@ -2,9 +2,9 @@
 
     manifest, journal (and, to compare everything, a listing) -> journal -> documents -> manifest
 
-The journal is the lock: each publish writes it on the condition that nobody else has since it was read, and the
-manifest likewise. Each document is written on the condition that it is as the manifest says, or that there is none.
-What fails a condition is looked at again: it is ours, and the lock too, or it is left alone.
+The journal is the lock. A publish replaces journal and manifest only if they are still as it read them, and a document
+only if the object is still as the manifest says, or missing. If a condition fails, the object is read: it is replaced
+if the program wrote it and the journal is still that of this publish, else left alone.
 """
 
 from __future__ import annotations
