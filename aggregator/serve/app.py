@@ -8,7 +8,7 @@ import logging
 import posixpath
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -173,7 +173,7 @@ class Application(ABC):
     """What both applications have in common; `responses` counts by status."""
 
     def __init__(self) -> None:
-        self.responses: Counter[int] = Counter()
+        self.responses: dict[int, int] = defaultdict(int)
 
     def respond_at_once(self, _scope: Scope) -> Response | None:
         """The response, if it needs no thread. The caller sends and counts it."""
@@ -344,13 +344,12 @@ def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Re
     more += state.caching
     # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding gets
     # the whole file once, because a 304 would name an ETag that it does not have.
-    etag = file.etag(packed=packed)
     if tags:
-        unchanged = matches_etag(tags, etag)
+        unchanged = matches_etag(tags, file.etag(packed=packed))
     else:
         unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
-        return 304, file.unchanged(etag) + more, b""
+        return 304, file.unchanged(packed=packed) + more, b""
     variant = file.gzip if packed else file.identity
     if variant is None:
         return None

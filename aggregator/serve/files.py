@@ -81,20 +81,20 @@ class ServedFile:
         """The ETag of the identity, or of the gzip variant. Each has a strong one (RFC 9110 section 8.8.3.3)."""
         return f'"{self.digest}{"-gz" if packed else ""}"'.encode()
 
-    def unchanged(self, etag: bytes) -> Headers:
+    def unchanged(self, *, packed: bool = False) -> Headers:
         """Header fields of a 304 (RFC 9110 section 15.4.5), without `Cache-Control` and `Last-Modified`."""
-        return ((b"etag", etag), *self._common)
+        return ((b"etag", self.etag(packed=packed)), *self._common)
 
     def make_identity(self, body: bytes) -> Variant:
         """The variant without an encoding."""
-        return self._variant(body, self.etag())
+        return self._variant(body, packed=False)
 
     def compress(self) -> None:
         """Makes the gzip variant, if it has one, of a file whose identity is in memory. Takes milliseconds, so call it
         outside the event loop."""
         if self.compressible and self.identity is not None and self.gzip is None:
             packed = gzip.compress(self.identity.body, 6, mtime=0)
-            self.gzip = self._variant(packed, self.etag(packed=True), _GZIP)
+            self.gzip = self._variant(packed, packed=True)
 
     def hold(self, variant: Variant) -> None:
         """Refers to one of its variants."""
@@ -114,9 +114,10 @@ class ServedFile:
         """The variants in memory."""
         return (variant for variant in (self.identity, self.gzip) if variant is not None)
 
-    def _variant(self, body: bytes, etag: bytes, *encoding: tuple[bytes, bytes]) -> Variant:
+    def _variant(self, body: bytes, *, packed: bool) -> Variant:
         described = ((b"content-type", content_type(self.path).encode()), (b"content-length", b"%d" % len(body)))
-        return Variant((*described, *encoding, *self.unchanged(etag)), body)
+        encoding = (_GZIP,) if packed else ()
+        return Variant((*described, *encoding, *self.unchanged(packed=packed)), body)
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,7 @@ import os
 import socket
 from collections import OrderedDict
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice, takewhile
 from typing import Any
 
@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.app import Application
+from aggregator.serve.bodies import Headers
 
 _STOP_WITHIN_S = 3
 _TICK_S = 0.5
@@ -38,6 +39,7 @@ _MAX_BODY_BYTES = 1024 * 1024  # bodies are ignored: the response does not wait 
 _WAIT_S = 10.0  # from the start of a connection, or its last response, to the end of the next head
 _MAX_STALLS = 3  # intervals of _WAIT_S in which a client reads nothing of its response
 _MAX_SEARCHED = 100  # connections with a running response that are skipped in the search for an idle one
+_CLOSE = b"connection: close\r\n\r\n"
 _REASONS = {
     errno.EADDRINUSE: "is in use (stop the other program or set {key})",
     errno.EADDRNOTAVAIL: "is not a network address of this machine (set serve.host)",
@@ -90,6 +92,7 @@ class _Connection(HttpToolsProtocol):
         self._application, self._all = application, connections
         self._bytes = 0  # received of the current message
         self._in_head, self._has_ended_head = True, False
+        self._hosts = 0  # fields of the current head
         self._is_too_large = self._refused = False
         self._unsent = self._stalls = 0
 
@@ -128,8 +131,17 @@ class _Connection(HttpToolsProtocol):
                 self.transport.close()
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head, self._bytes = True, 0
+        """Makes no `scope`: most responses need none."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self._in_head, self._bytes, self._hosts = True, 0, 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         """Raises ValueError, which makes uvicorn call `send_400_response`, for a head that is too large, and for a
@@ -140,26 +152,28 @@ class _Connection(HttpToolsProtocol):
             self._is_too_large = len(self.url) + fields > MAX_HEAD_BYTES
         if self._is_too_large:
             raise ValueError("too large")
-        hosts = 0
-        for name, _ in self.headers:
-            if name == b"host":
-                hosts += 1
-        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+        if self._hosts != 1 and (self._hosts or self.parser.get_http_version() != "1.0"):
             raise ValueError("not one Host")
         if self.url[:1] != b"/":
             self.url = _origin_form(self.url)
         if not self._respond_at_once():
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue = url, expects
+            self.headers += headers
             super().on_headers_complete()
 
     def _respond_at_once(self) -> bool:
         """Sends a response that needs no thread. uvicorn's cycle, its task, its timer and the two messages of ASGI
         would take more CPU time than everything else."""
-        if self.is_responding or self.pipeline or self.flow.write_paused or not self.url.isascii() or b"%" in self.url:
+        if self.cycle is not _RESPONDED and (self.is_responding or self.pipeline):
+            return False
+        if self.flow.write_paused or b"%" in self.url or not self.url.isascii():
             return False  # while the client does not read, each response would start the next, ever deeper
-        scope: Any = self.scope
-        scope["method"] = self.parser.get_method().decode()
-        scope["raw_path"], _, scope["query_string"] = self.url.partition(b"?")
-        scope["path"] = scope["raw_path"].decode()
+        method = self.parser.get_method().decode()
+        path, _, query = self.url.partition(b"?")
+        scope: Any = {"method": method, "path": path.decode(), "raw_path": path, "query_string": query}
+        scope["headers"] = self.headers
         try:
             response = self._application.respond_at_once(scope)
         except Exception:  # noqa: BLE001 - the task meets the same error and logs it
@@ -169,12 +183,9 @@ class _Connection(HttpToolsProtocol):
         status, headers, body = response
         self._application.responses[status] += 1
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        fields = [*self.server_state.default_headers, *headers]
-        if not keep_alive:
-            fields.append((b"connection", b"close"))
-        self.transport.write(STATUS_LINE[status] + b"\r\n".join(map(b": ".join, fields)) + b"\r\n\r\n")
-        if body and scope["method"] != "HEAD":
-            self.transport.write(body)
+        date = _date(*self.server_state.default_headers[0])
+        head = _head(status, headers) + date + (b"\r\n" if keep_alive else _CLOSE)
+        self.transport.writelines((head, body) if body and method != "HEAD" else (head,))
         self.cycle = _RESPONDED
         if keep_alive:
             self._all.renew(self, self.loop.time())
@@ -198,10 +209,21 @@ class _Connection(HttpToolsProtocol):
     def _refuse(self) -> None:
         self._refused = True
         text = b"The head of the request is too large.\n"
-        date = b"".join(b"%s: %s\r\n" % field for field in self.server_state.default_headers)
+        date = _date(*self.server_state.default_headers[0])
         fields = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[431] + date + fields % len(text) + text)
         self.transport.write_eof()
+
+
+@lru_cache(maxsize=1024)
+def _head(status: int, headers: Headers) -> bytes:
+    """The start of a response with these fields."""
+    return STATUS_LINE[status] + b"".join([b"%s: %s\r\n" % field for field in headers])
+
+
+@lru_cache(maxsize=1)
+def _date(name: bytes, value: bytes) -> bytes:
+    return b"%s: %s\r\n" % (name, value)
 
 
 def _origin_form(target: bytes) -> bytes:

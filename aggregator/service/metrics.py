@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from prometheus_client import (
@@ -37,7 +36,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # series with the sta
 class HttpMetrics:
     """The version and the responses; all that `aggregator serve` has."""
 
-    def __init__(self, responses: Tally[int]) -> None:
+    def __init__(self, responses: Mapping[int, int]) -> None:
         self.registry = CollectorRegistry()
         Info("aggregator_build", "1; the version that runs is a label", registry=self.registry).info(
             {"version": __version__}
@@ -53,7 +52,7 @@ class CycleMetrics(HttpMetrics):
     """Also what the cycles of a service do, and what its store has. `oldest_unread_s` returns how many seconds the
     oldest request for a scan waits."""
 
-    def __init__(self, responses: Tally[int], store: Store, oldest_unread_s: Callable[[], float]) -> None:
+    def __init__(self, responses: Mapping[int, int], store: Store, oldest_unread_s: Callable[[], float]) -> None:
         super().__init__(responses)
         registry = self.registry
         Gauge("aggregator_leads", "1 if this service leads, 0 if it follows", registry=registry).set_function(
@@ -152,8 +151,8 @@ class _Collector(Collector):
         return self._read()
 
 
-def _response_metrics(responses: Tally[int]) -> Iterator[Metric]:
+def _response_metrics(responses: Mapping[int, int]) -> Iterator[Metric]:
     family = CounterMetricFamily("aggregator_http_requests", "Responses of the main port, by status", labels=["code"])
-    for status, count in sorted(responses.copy().items()):
+    for status, count in sorted(dict(responses).items()):
         family.add_metric([str(status)], count)
     yield family
