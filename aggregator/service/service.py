@@ -44,6 +44,7 @@ class Service:
     def __init__(self, config: Config, store: Store, site_id: str | None, stop: threading.Event, path: Path) -> None:
         self._store, self._stop = store, stop
         self._served_config = config
+        self._poll_at = 0.0  # on the monotonic clock: when a folder or bucket that others write is looked at again
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
         health = Health()
         self._search = Search(config, store, lambda: self._worker.site_id or "")
@@ -106,9 +107,13 @@ class Service:
         self._monitor.reload_config()
         return False
 
-    def _serve_published(self, config: Config) -> None:
-        """Serves what is in the output folder now. A new config brings its redirects in the same step."""
+    def _serve_published(self, config: Config, by_others: bool) -> None:
+        """Serves what is in the output folder now. A new config brings its redirects in the same step. What is written
+        by others is looked at as often as `serve` does it, because with a bucket each look costs a request."""
         if config is self._served_config:
+            if by_others and time.monotonic() < self._poll_at:
+                return
+            self._poll_at = time.monotonic() + (self.app.state.source.poll_s if self.app.state.source else 0.0)
             reload_snapshot(self.app, config, is_polled=not self._store.lease.is_held)
         else:
             self.app.state = load_state(config, self.app.state, has_search=True)

@@ -68,7 +68,7 @@ class Worker:
         triggers: Triggers,
         health: Health,
         metrics: CycleMetrics,
-        publish: Callable[[Config], None],
+        publish: Callable[[Config, bool], None],
     ) -> None:
         self._config, self._store, self.site_id, self._stop = config, store, site_id, stop
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
@@ -204,9 +204,9 @@ class Worker:
             self._health.begin(CYCLE, f"the {self._output_kind} cannot be written: {followed.problems[-1]}", fatal=True)
             return
         if followed.is_active:
-            self._serve(self._config)
+            self._serve(self._config, by_others=followed.documents is None)
         elif followed.is_of_other:
-            self._serve(self._served_config)
+            self._serve(self._served_config, by_others=True)
         self._metrics.count_followed(followed.documents)
         if followed.documents is not None:
             self._log_problems(frozenset(followed.problems))
@@ -219,8 +219,8 @@ class Worker:
     def _output_kind(self) -> str:
         return "output folder" if isinstance(self._config.output.path, Path) else "output bucket"
 
-    def _serve(self, config: Config) -> None:
-        self._publish(config)
+    def _serve(self, config: Config, *, by_others: bool = False) -> None:
+        self._publish(config, by_others)
         self._served_config = config
 
     def _run_cycle(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -176,6 +177,29 @@ def test_a_slow_bucket_does_not_keep_probes_waiting(shop: BucketShop) -> None:
 
 
 # commands
+
+
+def test_a_follower_asks_a_shared_bucket_as_seldom_as_serve_does(
+    shop: BucketShop, tmp_path: Path, object_storage: ObjectStorage, postgres_url: Callable[[], str]
+) -> None:
+    shared = {"store": f'url = "{postgres_url()}"', "records": f'path = "{shop.records}"'}
+    shop.configure(**shared)
+    leader = shop.start("run")
+    eventually(lambda: leader.titles() == ["Story"])
+    with proxied(object_storage) as watched:
+        asked: list[float] = []
+        watched.hear = lambda method, *_: asked.append(time.monotonic()) if method == "HEAD" else None
+        other = BucketShop(tmp_path / "other", object_storage, watched)
+        other.place = shop.place
+        other.configure(**shared)
+        follower = other.start("run")
+        eventually(lambda: follower.titles() == ["Story"])
+        asked.clear()
+        eventually(lambda: len(asked) == 3)
+        assert asked[-1] - asked[-2] > 4
+        shop.record("b.md", "News", topics=["AI"])
+        eventually(lambda: sorted(follower.titles()) == ["News", "Story"])
+        other.close()
 
 
 def test_check_says_what_is_wrong_with_a_bucket(shop: BucketShop) -> None:

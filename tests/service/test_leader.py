@@ -31,6 +31,8 @@ from aggregator.store.lease import _CLOCK
 ROUNDS = int(os.environ.get("TAKE_OVER_ROUNDS", "3"))
 """How often the leader is killed, and how often it is frozen."""
 LEAD_WITHIN_S = 15.0
+AWAY_S = float(os.environ.get("AWAY_S", "1"))
+"""How long the database is away."""
 
 
 class Site:
@@ -344,12 +346,15 @@ def test_a_database_that_is_away_costs_only_time(tmp_path: Path, database: Datab
         eventually(lambda service=service: service.get("healthz").status == 200)
     pollers = [Poller(service) for service in services]
     (database.stop if how == "stop" else database.crash)()
+    ends_at = time.monotonic() + AWAY_S
     site.record("Second")
     for service in services:
         health = eventually(lambda service=service: (reply := service.get("healthz")).status == 503 and reply.json())
         assert "the database cannot be reached: " in health["reason"]
         assert service.titles() == ["First"]
         assert service.get("readyz").status == 200
+    while time.monotonic() < ends_at:
+        assert [service.titles() for service in services] == [["First"]] * 2
     database.start()
     for service in services:
         eventually(shows(service, "Second"))
