@@ -9,3 +9,8 @@
 The micro benchmarks are `test_*.py`, run by pytest-benchmark. `bench_feed.py` compares one feed with plain feedgen.
 benchmarks/README.md has the goals and how to run them.
 """
+
+import os
+
+# An installed package has its bytecode; with this variable, each process of a checkout would compile it again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
