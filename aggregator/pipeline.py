@@ -112,13 +112,21 @@ NO_PATHS: Paths = {}
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """What a cycle is to scan, see `Pipeline.run`."""
+    """What a cycle is to scan: by default everything.
+
+    With `paths` only these are scanned, and only in sources that had a complete scan; with an empty map nothing is
+    scanned, and only time changes feeds. A scan of everything begins with `first`; with `rest_waits` it also ends there
+    if it can.
+    """
 
     paths: Paths | None = None
     first: Paths = field(default_factory=dict)
     _: KW_ONLY
     accept_removals: bool = False
     rest_waits: bool = False
+
+
+SCAN_ALL = ScanRequest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,27 +187,13 @@ class Pipeline:
 
             self.cluster = ClusterLink(config.ingest.dask)
 
-    def run(
-        self,
-        now: datetime,
-        *,
-        accept_removals: bool = False,
-        paths: Paths | None = None,
-        first: Paths = NO_PATHS,
-        rest_waits: bool = False,
-    ) -> CycleResult:
-        """One cycle at the content's time `now`.
-
-        With `paths` only these are scanned, and only in sources that had a complete scan; with an empty map nothing is
-        scanned, and only time changes feeds. A scan of everything begins with `first`; with `rest_waits` it also ends
-        there if it can. Raises StoreError, and StoppedError between two transactions; the problems of a source or of
-        the output folder are in the result.
-        """
+    def run(self, now: datetime, request: ScanRequest = SCAN_ALL) -> CycleResult:
+        """One cycle at the content's time `now`. Raises StoreError, and StoppedError between two transactions; the
+        problems of a source or of the output folder are in the result."""
         started = time.monotonic()
         self.stages = StageClock()
         writer = Writer(self.store, now, self.site_id)
         try:
-            request = ScanRequest(paths, first, accept_removals=accept_removals, rest_waits=rest_waits)
             return self._run(writer, started, request)
         except (StoppedError, LeaseLostError):
             raise
