@@ -228,6 +228,25 @@ def test_a_feed_that_cannot_be_rendered_keeps_its_documents_and_is_counted(
     assert plain.titles("energy") == ["Edited 2", "Edited 1"]
 
 
+def test_a_list_of_feeds_that_cannot_be_rendered_costs_no_feed(
+    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise RenderError("the list of feeds cannot be written")
+
+    before = plain.documents()
+    plain.record("new.md", topics=["Maps"])
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "render_index", fail)
+        result = plain.run(LATER)
+    hint = "(report it; what was published before stays)"
+    assert (result.problems, result.unwritten) == ((f"the list of feeds cannot be written {hint}",), 1)
+    assert plain.titles("maps") == ["new.md"]
+    assert plain.documents()["opml.xml"] == before["opml.xml"]
+    assert plain.run(DAY).problems == ()
+    assert b"/maps/" in plain.documents()["opml.xml"]
+
+
 def test_a_file_that_cannot_be_deleted_is_a_problem_and_is_deleted_later(shared: SiteFolder) -> None:
     feed = '[[feed]]\nslug = "new"\ntitle = "New"\n'
     shared.configure(f'{feed}moved_from = ["old"]\n')
