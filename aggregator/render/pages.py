@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from aggregator.documents import ALL, PAGE, archive_path, archive_paths, content_security_policy
 from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary, Topic
 from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
-from aggregator.render.assembly import count_fitting, document
+from aggregator.render.assembly import count_fitting
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope
@@ -65,7 +65,7 @@ def render_feed_page(
         alternates=_alternates(feed.slug, feed.title, site, options),
         stories=render_stories(entries, scope, options, linked),
     )
-    return document(f"{feed.slug}/{PAGE}", "text/html", body)
+    return Document(f"{feed.slug}/{PAGE}", body)
 
 
 def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]) -> Stories:
@@ -111,7 +111,7 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         everything=everything,
         lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site.title) for feed, depth in others],
     )
-    return document(PAGE, "text/html", body)
+    return Document(PAGE, body)
 
 
 @lru_cache(maxsize=CACHED_FEEDS)
@@ -145,7 +145,7 @@ def render_search_page(
         ),
         **values,
     )
-    return document(f"{feed.slug}/{PAGE}", "text/html", body)
+    return Document(f"{feed.slug}/{PAGE}", body)
 
 
 def render_archive_list(
@@ -166,10 +166,10 @@ def render_archive_list(
         "items": b"".join(lines),
     }
     frame = partial(_archive_frame, site, options, feed.language, feed.title == site.title, number > 1)
-    documents = [document(html, "text/html", _filled(frame(False), values))]
+    documents = [Document(html, _filled(frame(False), values))]
     if start:
         values |= {"file": b"", "numbers": _numbers(feed.pages)}
-        documents.append(document(start[0], "text/html", _filled(frame(feed.pages > 1), values)))
+        documents.append(Document(start[0], _filled(frame(feed.pages > 1), values)))
     return tuple(documents)
 
 

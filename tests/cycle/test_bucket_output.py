@@ -500,7 +500,7 @@ def publish(one: OutputBucket, version: str) -> None:
 
     def render(dirty: list[str]) -> Iterator[tuple[str, list[Document]]]:
         for slug in dirty:
-            yield slug, [Document(f"{slug}/rss.xml", "", version.encode())]
+            yield slug, [Document(f"{slug}/rss.xml", version.encode())]
 
     one.publish("store", "form", targets, render, lambda: None, full=True)
 

@@ -176,7 +176,7 @@ def test_a_feed_that_could_not_be_written_in_a_new_form_is_written_later(shared:
 
     def publish(form: str) -> int:
         def render(dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
-            return ((feed, [Document(f"{feed}/rss.xml", "", form.encode())]) for feed in dirty)
+            return ((feed, [Document(f"{feed}/rss.xml", form.encode())]) for feed in dirty)
 
         wanted = {feed: Target("1", (f"{feed}/rss.xml",)) for feed in ("a", "b")}
         with other_user():
@@ -197,7 +197,7 @@ def test_a_shortage_of_descriptors_is_not_a_problem_of_one_folder(tmp_path: Path
 
     def render(dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
         for feed in dirty:
-            documents = [Document(f"{feed}/rss.xml", "", b"")]
+            documents = [Document(f"{feed}/rss.xml", b"")]
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
             yield feed, documents
 
