@@ -132,7 +132,8 @@ class FolderSource(Source):
         try:
             with self.opened() as opened:
                 return opened.content(path, max_bytes)
-        except OSError:
+        except OSError as error:
+            ShortageError.check(error)
             return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
 import signal
@@ -574,6 +575,16 @@ def test_a_folder_that_becomes_a_link_during_a_request_is_not_followed(
     monkeypatch.setattr(os.path, "realpath", exchange)
     assert read_other(FolderSource(folder), "page/page.html", packed=False) is None
     assert (folder / "was").exists()
+
+
+def test_a_shortage_of_descriptors_is_503(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: FolderSource) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with running(make_app(own)) as client:
+        monkeypatch.setattr(FolderSource, "opened", refuse)
+        response = client.get("/by-hand.txt")
+    assert (response.status_code, "retry-after" in response.headers) == (503, True)
 
 
 def test_a_link_that_ends_inside_the_folder_is_followed(client: httpx.Client) -> None:
