@@ -433,13 +433,22 @@ def test_without_a_manifest_the_snapshot_is_empty(tmp_path: Path) -> None:
     assert load_snapshot(tmp_path / "nowhere", None) is EMPTY_SNAPSHOT
 
 
-def test_a_missing_folder_is_still_served_and_an_emptied_folder_is_empty(own: Path) -> None:
+def test_a_missing_folder_is_still_served_and_an_emptied_folder_is_empty(
+    own: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     first = load_snapshot(own, None)
     away = own.rename(own.with_name("away"))
-    assert load_snapshot(own, first).files == first.files
+    missing = load_snapshot(own, first)
+    assert (missing.files, missing.problem) == (first.files, f"{own} is missing")
+    assert load_snapshot(own, missing) is missing
     own.mkdir()
-    assert load_snapshot(own, first) is EMPTY_SNAPSHOT
-    assert load_snapshot(away, None).files.keys() == first.files.keys()
+    assert load_snapshot(own, missing) is EMPTY_SNAPSHOT
+    own.rmdir()
+    away.rename(own)
+    back = load_snapshot(own, missing)
+    assert (back.files, back.problem) == (first.files, "")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def test_an_unchanged_manifest_keeps_the_same_snapshot_object(own: Path) -> None:
