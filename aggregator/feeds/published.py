@@ -139,7 +139,7 @@ def waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
     """
     pins = policy.tables.slugs
     enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
-    columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid)
+    columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid, feed.c.changed_at)
     rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
     return [row for row in rows if row.topic in pins or topic_slug(row.topic) not in policy.specs]
 
