@@ -300,7 +300,7 @@ class FeedsApp(Application):
 
     async def _whole(self, file: ServedFile, state: ServedState, *, packed: bool) -> ServedFile | None:
         """What `read_body` returns. Requests for the same body share one reading."""
-        key = file, packed
+        key = file, packed and file.compressible
         if (reading := self._readings.get(key)) is None:
             read = partial(read_body, state.source, file, state.bodies, packed=packed)
             reading = asyncio.ensure_future(self._read(state.source, read))
