@@ -18,6 +18,7 @@ from aggregator.output.obstacles import Obstacles
 from aggregator.processes import PROGRESS
 
 MAX_REMOVED = 10_000
+"""Most paths that answer 410."""
 Render = Callable[[list[str]], Iterator[tuple[str, Iterable[Document]]]]
 """Renders the documents of dirty feeds. Feeds that it leaves out keep their documents."""
 Check = Callable[[], None]
@@ -185,8 +186,9 @@ class Publication:
 
     def removed_paths(self) -> tuple[str, ...]:
         """The paths that answer 410 from now on."""
-        gone = {*self._destination.before.removed, *self.published.deleted}
-        return tuple(sorted(gone - self.files.keys())[:MAX_REMOVED])
+        gone = {*self._destination.before.removed, *self.published.deleted} - self.files.keys()
+        # what people subscribe to has room before what readers find in an archive
+        return tuple(sorted(sorted(gone, key=lambda path: (is_archive_page(path), path))[:MAX_REMOVED]))
 
     # failures
 

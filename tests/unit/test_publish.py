@@ -24,6 +24,7 @@ from conftest import SiteFolder
 from aggregator import render
 from aggregator.errors import PublishError, RenderError
 from aggregator.model import CycleResult, Document, Feed
+from aggregator.output import publication
 from aggregator.output.folder import OutputFolder
 from aggregator.output.publication import Target
 from aggregator.output.tree import Tree
@@ -189,6 +190,18 @@ def test_a_feed_that_could_not_be_written_in_a_new_form_is_written_later(shared:
     assert publish("new") == 1
     assert (folder.path / "a" / "rss.xml").read_bytes() == b"new"
     assert publish("new") == 0
+
+
+def test_feeds_have_room_among_the_removed_paths_before_archive_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "MAX_REMOVED", 2)
+    folder = OutputFolder(tmp_path / "documents")
+    paths = ("a/archive/0001.html", "a/archive/0001.xml", "a/rss.xml", "b/rss.xml")
+    for targets in ({"a": Target("1", paths)}, {}):
+        rendered = [("a", [Document(path, b"") for path in paths])]
+        folder.publish("s", "f", targets, lambda _, rendered=rendered: iter(rendered), lambda: None, full=True)
+    assert folder.manifest().removed == ("a/rss.xml", "b/rss.xml")
 
 
 def test_a_shortage_of_descriptors_is_not_a_problem_of_one_folder(tmp_path: Path) -> None:
