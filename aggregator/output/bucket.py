@@ -22,7 +22,7 @@ from hashlib import md5
 from pathlib import Path
 from typing import TypeVar
 
-from aggregator.buckets import Bucket, BucketUrl, ObjectFacts, open_bucket
+from aggregator.buckets import Bucket, BucketUrl, ObjectFacts, open_bucket, open_quick_bucket
 from aggregator.documents import content_type
 from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError, PublishError
 from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
@@ -35,7 +35,6 @@ PARALLEL = 16
 """Requests at a time."""
 MARK_S = 5.0
 """How long a service that follows does not ask again whether the one that leads publishes here."""
-_ATTEMPTS = 3
 _PROBE_PATH = f"{OWN_FOLDER}/probe"
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -120,7 +119,7 @@ class OutputBucket(Publisher):
 
     def _open(self) -> Bucket:
         if self._bucket is None:
-            self._bucket = open_bucket(self._url, attempts=_ATTEMPTS)
+            self._bucket = open_bucket(self._url)
         return self._bucket
 
     def _fingerprint(self, fingerprint: str) -> str:
@@ -136,7 +135,7 @@ def bucket_problem(place: Path | BucketUrl) -> str:
     if isinstance(place, Path):
         return ""
     try:
-        open_bucket(place, timeout_s=5.0, attempts=2).page(limit=1)
+        open_quick_bucket(place).page(limit=1)
     except BucketError as error:
         return str(error)
     return ""
@@ -147,7 +146,7 @@ def has_manifest(place: Path | BucketUrl) -> bool:
     if isinstance(place, Path):
         return (place / MANIFEST_PATH).exists()
     try:
-        return open_bucket(place, timeout_s=5.0, attempts=2).head(MANIFEST_PATH) is not None
+        return open_quick_bucket(place).head(MANIFEST_PATH) is not None
     except BucketError:
         return False
 
