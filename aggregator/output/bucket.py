@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import md5
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -280,7 +281,10 @@ class _OpenBucket(Destination):
         yield from self._in_parallel(self._put, staged)
 
     def delete(self, paths: Iterable[str]) -> Iterator[tuple[str, PlaceError | None]]:
-        yield from self._in_parallel(self._delete, paths)
+        rest = iter(paths)
+        while batch := tuple(islice(rest, PARALLEL)):
+            self._check_lock()  # once for all of them, because they are sent at the same time
+            yield from self._in_parallel(self._delete, batch)
 
     def replace_manifest(self, body: bytes) -> None:
         self.manifest_etag = self._put_own(MANIFEST_PATH, body, self.manifest_etag)
@@ -362,9 +366,11 @@ class _OpenBucket(Destination):
 
     def _delete(self, path: str) -> None:
         """Deletes our object."""
-        if path in self.before.files or self._has_begun(path):
-            self._check_lock()
-            self._bucket.delete(path)
+        if path not in self.before.files:
+            if not self._has_begun(path):
+                return
+            self._check_lock()  # again, because that took a request
+        self._bucket.delete(path)
 
     def _in_parallel(self, work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[tuple[_T, _R | PlaceError]]:
         """The items with their results, in order, while the next ones are worked on."""
