@@ -23,7 +23,7 @@ def render_opml(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptio
 
 @lru_cache(maxsize=1)
 def _render_titles(feeds: tuple[tuple[str, str], ...], site: Site, options: OutputOptions) -> Document:
-    form = next(form for form in ("rss", "atom", "json") if form in options.formats)
+    form = options.published_format()
     with xml.render_errors("the list of feeds"):
         root = xml.element("opml", version="2.0")
         head = xml.element("head", root)
