@@ -239,7 +239,7 @@ class Pipeline:
             changed=writer.changed,
             removed=writer.removed,
             rejected=rejected,
-            feeds_written=sum("/" not in name for name in published.feeds - {INDEX}) if published else 0,
+            feeds_written=sum("/" not in name for name in published.targets - {INDEX}) if published else 0,
             files_written=len(published.written) if published else 0,
             seconds=time.monotonic() - started,
             problems=problems,
@@ -403,7 +403,7 @@ class Pipeline:
         if not hubs or not (full or published.written):
             return
         files = self._output.known_files
-        slugs = versions.keys() if full else published.feeds & versions.keys()
+        slugs = versions.keys() if full else published.targets & versions.keys()
         paths = [f"{slug}/{FILE_NAMES[form]}" for slug in slugs for form in self.options.formats]
         digests = {path: files[path].digest for path in paths if path in files}
         self._are_pings_known = False  # also if this fails

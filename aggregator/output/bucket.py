@@ -127,7 +127,7 @@ class OutputBucket(Publisher):
         """Header fields are stored with objects: other ones are written to all of them."""
         return f"{fingerprint}; {self._cache_control}"
 
-    def _mark(self) -> dict[str, str]:
+    def _extra_keys(self) -> dict[str, str]:
         return {"publish": uuid.uuid4().hex}
 
 
@@ -296,7 +296,7 @@ class _OpenBucket(Destination):
             self._store_journal()
 
     def _store_journal(self) -> None:
-        # a mark of its own, so that no two journals have the same ETag
+        # an id of its own, so that no two journals have the same ETag
         body = self.journal.encode(publish=uuid.uuid4().hex)
         self._journal_etag = self._put_own(JOURNAL_PATH, body, self._journal_etag)
 

@@ -242,7 +242,7 @@ def is_shared(path: str) -> bool:
     return path.endswith((".xml", ".json", ".opml"))
 
 
-def url_paths(path: str) -> tuple[str, ...]:
+def _url_paths(path: str) -> tuple[str, ...]:
     """The URL paths of a file; an index.html is also at the path of its folder."""
     url = f"/{path}"
     return (url, url.removesuffix("index.html")) if url.endswith("/index.html") else (url,)
@@ -255,7 +255,7 @@ def _redirects(manifest: Manifest) -> dict[str, str]:
         # an archive page has a name of its own: "feed/archive/0001.xml"
         new = f"{entry.feed.partition('/')[0]}/{path.partition('/')[2]}"
         if new != path and new in manifest.files:
-            redirects.update(dict.fromkeys(url_paths(path), new.removesuffix("index.html")))
+            redirects.update(dict.fromkeys(_url_paths(path), new.removesuffix("index.html")))
     return redirects
 
 
@@ -288,11 +288,11 @@ def _build_snapshot(
     differs = any(found[path].digest != manifest.files[path].digest for path in changed)
     if differs and can_wait and previous.files and stamp != previous.busy:
         return None
-    files = {url: file for path, file in found.items() for url in url_paths(path)}
+    files = {url: file for path, file in found.items() for url in _url_paths(path)}
     bodies.forget(set(previous.files.values()).difference(files.values()))
     for file, variant in read:
         bodies.keep(file, variant)
-    removed = frozenset(url for path in manifest.removed for url in url_paths(path))
+    removed = frozenset(url for path in manifest.removed for url in _url_paths(path))
     redirects = MappingProxyType(_redirects(manifest))
     return Snapshot(MappingProxyType(files), _folders(files), removed, redirects, stamp)
 
