@@ -56,7 +56,6 @@ _MEANINGS = {
 """S3 error codes, or HTTP statuses where the server gives no code -> what they mean, and a hint."""
 _MISSING = ("NoSuchKey", "NotFound", "404")
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-_UNCHANGED = ("NotModified", "304")
 _MAY_PASS = ("SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "TooManyRequests", "QuotaExceeded")
 """Codes with a status below 500 that later requests may not get."""
 
@@ -82,15 +81,6 @@ class ObjectFacts(NamedTuple):
     modified: datetime
 
 
-class Page(NamedTuple):
-    """A part of a listing, in order of the UTF-8 bytes of the paths."""
-
-    objects: tuple[ObjectFacts, ...]
-    # What comes up to the delimiter, once each.
-    folders: tuple[str, ...]
-    is_last: bool
-
-
 class StoredObject(NamedTuple):
     """The content of an object."""
 
@@ -111,7 +101,12 @@ def parse_bucket_url(text: str) -> BucketUrl:
     return BucketUrl(name, "".join(f"{part}/" for part in parts))
 
 
-def open_bucket(url: BucketUrl, *, timeout_s: float = 20.0, attempts: int = 4) -> Bucket:
+def open_quick_bucket(url: BucketUrl) -> Bucket:
+    """The bucket, for requests on which somebody waits. Raises BucketError."""
+    return open_bucket(url, timeout_s=5.0, attempts=2)
+
+
+def open_bucket(url: BucketUrl, *, timeout_s: float = 20.0, attempts: int = 3) -> Bucket:
     """The bucket, without a request yet. A request waits at most `timeout_s` for each answer, and is made up to
     `attempts` times. Raises BucketError.
 
@@ -177,21 +172,18 @@ class Bucket:
     def __init__(self, url: BucketUrl, client: Any) -> None:
         self.url, self._client = url, client
 
-    def page(self, below: str = "", *, after: str = "", delimiter: str = "", limit: int = 1000) -> Page:
-        """Objects whose paths begin with `below` and come after `after`. With a delimiter, those that have it after
-        `below` are only in `folders`."""
-        more = {"Delimiter": delimiter} if delimiter else {}
-        if after:
-            more["StartAfter"] = self.url.prefix + after
-        return self._list(below, limit, more)[0]
+    def page(self, below: str = "", *, limit: int = PAGE) -> tuple[ObjectFacts, ...]:
+        """The first objects whose paths begin with `below`."""
+        return self._list(below, limit, {})[0]
 
     def pages(self, below: str = "", *, delimiter: str = "") -> Iterator[tuple[ObjectFacts, ...]]:
-        """The objects of `page`, page by page, in the order of the server: not each one lists in order of bytes."""
+        """All objects whose paths begin with `below`, page by page, in the order of the server: not every server lists
+        in byte order. With a delimiter, none that has it after `below`."""
         more, seen = {"Delimiter": delimiter} if delimiter else {}, None
         while True:
-            page, token = self._list(below, PAGE, more)
-            yield page.objects
-            if page.is_last:
+            objects, is_last, token = self._list(below, PAGE, more)
+            yield objects
+            if is_last:
                 return
             if not token or token == seen:
                 raise BucketError(
@@ -199,8 +191,8 @@ class Bucket:
                 )
             seen = more["ContinuationToken"] = token
 
-    def _list(self, below: str, limit: int, more: dict[str, str]) -> tuple[Page, str | None]:
-        """A page, and where the next one begins."""
+    def _list(self, below: str, limit: int, more: dict[str, str]) -> tuple[tuple[ObjectFacts, ...], bool, str | None]:
+        """A page, whether it is the last one, and where the next one begins."""
         prefix = self.url.prefix
         with self._explained("listed"):
             found = self._client.list_objects_v2(Bucket=self.url.name, Prefix=prefix + below, MaxKeys=limit, **more)
@@ -209,27 +201,12 @@ class Bucket:
             ObjectFacts(facts["Key"][start:], facts["Size"], facts.get("ETag", ""), facts["LastModified"])
             for facts in found.get("Contents", ())
         )
-        folders = tuple(folder["Prefix"][start:] for folder in found.get("CommonPrefixes", ()))
-        return Page(objects, folders, is_last=not found["IsTruncated"]), found.get("NextContinuationToken")
+        return objects, not found["IsTruncated"], found.get("NextContinuationToken")
 
-    def walk(self, below: str = "") -> Iterator[ObjectFacts]:
-        """All objects whose paths begin with `below`, in order."""
-        after, is_last = "", False
-        while not is_last:
-            objects, _, is_last = self.page(below, after=after)
-            yield from objects
-            after = objects[-1].path if objects else after
-            is_last = is_last or not objects
-
-    def get(self, path: str, *, if_match: str = "", unless: str = "", most: int | None = None) -> StoredObject | None:
-        """The object, or its first `most` bytes; None if it is missing, or if its ETag is `unless`. Raises
-        ObjectChangedError if its ETag is another one than `if_match`."""
+    def get(self, path: str, *, most: int | None = None) -> StoredObject | None:
+        """The object, or its first `most` bytes; None if it is missing."""
         with self._explained("read", path) as answer:
-            answer.found = self._client.get_object(
-                **self._place(path),
-                **({"IfMatch": if_match} if if_match else {}),
-                **({"IfNoneMatch": unless} if unless else {}),
-            )
+            answer.found = self._client.get_object(**self._place(path))
             body = _read_body(answer.found["Body"], most)
         found = answer.found
         return (
@@ -282,14 +259,14 @@ class Bucket:
 
     @contextmanager
     def _explained(self, action: str, path: str = "") -> Iterator[_Answer]:
-        """Wraps errors of the library. That an object is missing or unchanged is no error."""
+        """Wraps errors of the library. That an object to read is missing is no error."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             yield _Answer()
         except ClientError as error:
             code, status = _code_of(error)
-            if code in _UNCHANGED or (code in _MISSING and action == "read"):
+            if code in _MISSING and action == "read":
                 return
             raise self._error(action, path, code, status) from error
         except (BotoCoreError, OSError) as error:

@@ -299,7 +299,6 @@ class Document:
     """A file of the output folder."""
 
     path: str  # relative to the output folder, POSIX
-    media_type: str
     body: bytes
 
 

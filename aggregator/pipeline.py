@@ -112,13 +112,21 @@ NO_PATHS: Paths = {}
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """What a cycle is to scan, see `Pipeline.run`."""
+    """What a cycle is to scan: by default everything.
+
+    With `paths` only these are scanned, and only in sources that had a complete scan; with an empty map nothing is
+    scanned, and only time changes feeds. A scan of everything begins with `first`; with `rest_waits` it also ends there
+    if it can.
+    """
 
     paths: Paths | None = None
     first: Paths = field(default_factory=dict)
     _: KW_ONLY
     accept_removals: bool = False
     rest_waits: bool = False
+
+
+SCAN_ALL = ScanRequest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,17 @@ class StoreUpdate:
     scans: tuple[SourceScan, ...]
     refreshed: Refreshed
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """What a publish compares with the output folder."""
+
+    store_id: str
+    versions: Mapping[str, str]  # of all feeds, and of the list of feeds
+    targets: Mapping[str, Target]
+    pages: Mapping[str, PageKey]  # of the targets that are archive pages
+    is_whole: bool  # the targets are everything that the folder must have
 
 
 class Pipeline:
@@ -179,27 +198,13 @@ class Pipeline:
 
             self.cluster = ClusterLink(config.ingest.dask)
 
-    def run(
-        self,
-        now: datetime,
-        *,
-        accept_removals: bool = False,
-        paths: Paths | None = None,
-        first: Paths = NO_PATHS,
-        rest_waits: bool = False,
-    ) -> CycleResult:
-        """One cycle at the content's time `now`.
-
-        With `paths` only these are scanned, and only in sources that had a complete scan; with an empty map nothing is
-        scanned, and only time changes feeds. A scan of everything begins with `first`; with `rest_waits` it also ends
-        there if it can. Raises StoreError, and StoppedError between two transactions; the problems of a source or of
-        the output folder are in the result.
-        """
+    def run(self, now: datetime, request: ScanRequest = SCAN_ALL) -> CycleResult:
+        """One cycle at the content's time `now`. Raises StoreError, and StoppedError between two transactions; the
+        problems of a source or of the output folder are in the result."""
         started = time.monotonic()
         self.stages = StageClock()
         writer = Writer(self.store, now, self.site_id)
         try:
-            request = ScanRequest(paths, first, accept_removals=accept_removals, rest_waits=rest_waits)
             return self._run(writer, started, request)
         except (StoppedError, LeaseLostError):
             raise
@@ -234,7 +239,7 @@ class Pipeline:
             changed=writer.changed,
             removed=writer.removed,
             rejected=rejected,
-            feeds_written=sum("/" not in name for name in published.feeds - {INDEX}) if published else 0,
+            feeds_written=sum("/" not in name for name in published.targets - {INDEX}) if published else 0,
             files_written=len(published.written) if published else 0,
             seconds=time.monotonic() - started,
             problems=problems,
@@ -318,50 +323,26 @@ class Pipeline:
     ) -> tuple[Published | None, tuple[str, ...]]:
         """Renders and writes what differs, and the problems with that; None if nothing could be written.
 
-        `before` are the versions that the folder holds, if the last cycle left it complete: then only feeds with
-        another version are compared, and the whole folder from time to time. With `is_unscanned` the store is new and
-        has not seen its records yet, so it does not replace documents of another store. With a `snapshot` another
-        process has the lease: everything is read there, and nothing is stored.
+        `before`: see `_read_goal`. With `is_unscanned` the store is new and has not seen its records yet, so it does
+        not replace documents of another store. With a `snapshot` another process has the lease: everything is read
+        there, and nothing is stored.
         """
         self.stages.enter(FEEDS)
         read: Reading = (lambda: nullcontext(snapshot)) if snapshot is not None else self.store.read
-        is_unchanged = before is not None and self._output.is_unchanged()
-        with read() as connection:
-            versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
-            is_complete = is_unchanged and before is not None and before.keys() == versions.keys()
-            whole = not is_complete or time.monotonic() - self._compared_at > self._output.compare_every_s
-            same = {} if whole or before is None else before
-            wanted = {
-                slug: self._wanted(slug, version) for slug, version in versions.items() if version != same.get(slug)
-            }
-            pages = {}
-            changed = None if whole or snapshot is not None else refreshed.pages
-            for slug, number, version, is_newest in page_versions(connection, self.policy, versions, changed):
-                path, *more = archive_paths(slug, number, self.options, is_newest=is_newest)
-                pages[path] = (slug, number)
-                wanted[path] = Target(version, self._moves.paths((path, *more)))
-            store_id = read_meta(connection, "store_id") or ""
-        settings = _digest(FINGERPRINT, repr(self.site), repr(self.options))
+        goal = self._read_goal(read, before, None if snapshot is not None else refreshed.pages)
         problems: list[str] = []
         try:
-            if is_unscanned and self._output.manifest().store not in (EMPTY_MANIFEST.store, store_id):
+            if is_unscanned and self._output.manifest().store not in (EMPTY_MANIFEST.store, goal.store_id):
                 return Published(), ()
-            render = partial(
-                self._render,
-                read=read,
-                pages=pages,
-                kept=lambda name: sealed.get(name, wanted[name].version),
-                refreshed=refreshed,
-                problems=problems,
-            )
+            render = partial(self._render, read=read, goal=goal, sealed=sealed, refreshed=refreshed, problems=problems)
             self.stages.enter(OUTPUT)
             published = self._output.publish(
-                store_id,
-                settings,
-                wanted,
+                goal.store_id,
+                _digest(FINGERPRINT, repr(self.site), repr(self.options)),
+                goal.targets,
                 lambda dirty: self.stages.during(RENDER, render(dirty)),
                 self.check_stop,
-                full=whole,
+                full=goal.is_whole,
                 check_writer=self._check_leads if snapshot is None else self._check_own_folder,
                 mark=self.store.lease.token if self.store.is_shared and snapshot is None else "",
             )
@@ -374,12 +355,35 @@ class Pipeline:
             self.stages.enter(STORE)
         problems.extend(published.problems)
         if not problems:
-            self._published = versions
-        if whole:
+            self._published = goal.versions
+        if goal.is_whole:
             self._compared_at = time.monotonic()
         if snapshot is None:
-            self._queue_pings(published, versions)
+            self._queue_pings(published, goal.versions)
         return published, tuple(problems)
+
+    def _read_goal(
+        self, read: Reading, before: Mapping[str, str] | None, changed_pages: Collection[PageKey] | None
+    ) -> _Goal:
+        """What to compare with the folder. `before` are the versions that it holds, if the last cycle left it complete:
+        then the targets are feeds with another version and `changed_pages` (None: all pages), and everything from time
+        to time."""
+        is_unchanged = before is not None and self._output.is_unchanged()
+        with read() as connection:
+            versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
+            is_complete = is_unchanged and before is not None and before.keys() == versions.keys()
+            is_whole = not is_complete or time.monotonic() - self._compared_at > self._output.compare_every_s
+            same = {} if is_whole or before is None else before
+            targets = {
+                slug: self._target(slug, version) for slug, version in versions.items() if version != same.get(slug)
+            }
+            pages = {}
+            changed = None if is_whole else changed_pages
+            for slug, number, version, is_newest in page_versions(connection, self.policy, versions, changed):
+                path, *more = archive_paths(slug, number, self.options, is_newest=is_newest)
+                pages[path] = (slug, number)
+                targets[path] = Target(version, self._moves.paths((path, *more)))
+            return _Goal(read_meta(connection, "store_id") or "", versions, targets, pages, is_whole)
 
     def _check_leads(self) -> None:
         """Raises LeaseLostError if another process has taken the lease, so that nothing older than what that process
@@ -399,7 +403,7 @@ class Pipeline:
         if not hubs or not (full or published.written):
             return
         files = self._output.known_files
-        slugs = versions.keys() if full else published.feeds & versions.keys()
+        slugs = versions.keys() if full else published.targets & versions.keys()
         paths = [f"{slug}/{FILE_NAMES[form]}" for slug in slugs for form in self.options.formats]
         digests = {path: files[path].digest for path in paths if path in files}
         self._are_pings_known = False  # also if this fails
@@ -407,8 +411,8 @@ class Pipeline:
             queue_pings(connection, hubs, digests, int(time.time() * 1e6), full=full)
         self._are_pings_known = True
 
-    def _wanted(self, slug: str, version: str) -> Target:
-        """What the folder is to hold of a feed or of the list of feeds."""
+    def _target(self, slug: str, version: str) -> Target:
+        """What the folder must have of a feed or of the list of feeds."""
         if slug == INDEX:
             return Target(version, index_paths(self.options))
         return Target(version, self._moves.paths(feed_paths(slug, self.options)))
@@ -418,51 +422,47 @@ class Pipeline:
         dirty: list[str],
         *,
         read: Reading,
-        pages: Mapping[str, PageKey],
-        kept: Callable[[str], tuple[Document, ...] | None],
+        goal: _Goal,
+        sealed: SealedDocuments,
         refreshed: Refreshed,
         problems: list[str],
     ) -> Iterator[tuple[str, Iterable[Document]]]:
         """The documents of the dirty archive pages, feeds and list of feeds; what cannot be rendered is a problem and
-        left out. `kept` has documents of archive pages."""
-        from aggregator.render import render_feed, render_index
+        left out."""
+        from aggregator.render import render_archive_page, render_feed, render_index
 
-        slugs = [name for name in dirty if name != INDEX and name not in pages]
-        terms = refreshed.terms
+        slugs = [name for name in dirty if name != INDEX and name not in goal.pages]
+        terms, site, options = refreshed.terms, self.site, self.options
         with read() as connection:
             # pages first: what leaves a document must be in its page by then
             unkept = []
-            for name in filter(pages.__contains__, dirty):
-                if (documents := kept(name)) is None:
+            for name in filter(goal.pages.__contains__, dirty):
+                if (documents := sealed.get(name, goal.targets[name].version)) is None:
                     unkept.append(name)
                 else:
                     yield name, self._moves.documents(documents)
-            archived = load_pages(connection, self.loader, terms, [pages[name] for name in unkept])
-            yield from self._render_pages(unkept, archived, problems)
+            archived = load_pages(connection, self.loader, terms, [goal.pages[name] for name in unkept])
+            for done, (name, (feed, page)) in enumerate(zip(unkept, archived, strict=True), 1):
+                yield from self._made(name, partial(render_archive_page, feed, page, site, options), problems)
+                self.progress("archive pages", done, len(unkept))
             for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, refreshed.feeds), 1):
-                try:
-                    made = render_feed(feed, self.site, self.options, linked=terms.published)
-                    yield feed.slug, self._moves.documents(made)
-                except RenderError as error:
-                    problems.append(f"{error} (report it; what was published before stays)")
+                render = partial(render_feed, feed, site, options, linked=terms.published)
+                yield from self._made(feed.slug, render, problems)
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
-                summaries = refreshed.summaries or summarise_feeds(connection, self.policy, self.site.title)
-                yield INDEX, render_index(summaries, self.site, self.options)
+                summaries = refreshed.summaries or summarise_feeds(connection, self.policy, site.title)
+                yield from self._made(INDEX, partial(render_index, summaries, site, options), problems)
 
-    def _render_pages(
-        self, names: Sequence[str], archived: Iterable[tuple[Feed, ArchivePage]], problems: list[str]
+    def _made(
+        self, name: str, render: Callable[[], tuple[Document, ...]], problems: list[str]
     ) -> Iterator[tuple[str, Iterable[Document]]]:
-        """The documents of archive pages with these names."""
-        from aggregator.render import render_archive_page
-
-        for done, (name, (feed, page)) in enumerate(zip(names, archived, strict=True), 1):
-            try:
-                documents = render_archive_page(feed, page, self.site, self.options)
-                yield name, self._moves.documents(documents)
-            except RenderError as error:
-                problems.append(f"{error} (report it; what was published before stays)")
-            self.progress("archive pages", done, len(names))
+        """The documents that `render` returns, with copies at old paths; nothing but a problem if it fails."""
+        try:
+            documents = render()
+        except RenderError as error:
+            problems.append(f"{error} (report it; what was published before stays)")
+        else:
+            yield name, self._moves.documents(documents)
 
     def _open_output(self) -> Publisher:
         """What publishes documents where the config says."""
@@ -505,7 +505,7 @@ class _Update:
 
     def __init__(self, pipeline: Pipeline, writer: Writer, request: ScanRequest, keep: Keep) -> None:
         self._pipeline, self._writer, self._request, self._keep = pipeline, writer, request, keep
-        self._is_whole = request.paths is None
+        self._is_whole, self._was_current = request.paths is None, pipeline.is_current
         self._enough_at = time.monotonic() + BULK_S
         self._bulk = dict[str, tuple[int, int]]()  # by source: the first entry of the bulk, and when the bulk began
         self._config, self._policy = pipeline.config, pipeline.policy
@@ -516,15 +516,9 @@ class _Update:
     def run(self) -> StoreUpdate:
         pipeline, writer = self._pipeline, self._writer
         pipeline.stages.enter(FEEDS)
-        was_current, pipeline.is_current = pipeline.is_current, False  # until the end
+        was_current, pipeline.is_current = self._was_current, False  # until the end
         urls = None if was_current else urls_before(writer, pipeline.active_config)
-        if was_current:
-            mark_stale_feeds(writer)
-            self._feeds.use_rules(pipeline.rules)
-        else:
-            prepare_feeds(writer, pipeline.shape())
-            specs = tuple(self._policy.specs.values())
-            pipeline.rules = sync_configured_feeds(writer, self._feeds, specs, pipeline.check_stop)
+        self._activate_rules()
         pipeline.stages.enter(STORE)
         sources = self._config.sources
         dropped = [] if was_current and not self._is_whole else dropped_sources(writer, [s.name for s in sources])
@@ -546,28 +540,10 @@ class _Update:
             for name in dropped:
                 self._withdraw_source(name, sources[0].removal_grace)
         self._apply(withdraw_expired(writer))
-        complete = {scan.source for scan in scans if not scan.folder_problem}
-        failed = {scan.source for scan in scans if scan.folder_problem}
-        for source, was_scanned in scanned_before.items():
-            if was_scanned or source in complete:
-                self._apply(
-                    release_due(
-                        writer,
-                        source,
-                        self._policy.late,
-                        is_first_scan=not was_scanned,
-                        is_failed=source in failed,
-                        bulk=self._bulk.get(source.name),
-                    )
-                )
+        self._release(scans, scanned_before)
         self._apply(resolve_links(writer, sources))
         pipeline.stages.enter(FEEDS)
-        retired = self._is_whole and retire_empty(writer, self._policy)
-        refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop, self._keep)
-        if refreshed.any_dirty or retired or not was_current:
-            title, pages = pipeline.site.title, pipeline.options.pages
-            refreshed.summaries = refresh_index(writer, self._policy, title, pages=pages)
-            pipeline.refresh_redirects(writer)
+        refreshed = self._refresh()
         if urls is not None:
             activate_config(writer, urls, pipeline.active_config)
         if scans or not was_current:
@@ -577,6 +553,45 @@ class _Update:
         pipeline.stages.enter(STORE)
         self._note_bulk(scans)
         return StoreUpdate(scans, refreshed, tuple(self._problems))
+
+    def _activate_rules(self) -> None:
+        """Activates the rules of the feeds of the config, which the store may not have yet."""
+        pipeline, writer = self._pipeline, self._writer
+        if self._was_current:
+            mark_stale_feeds(writer)
+            self._feeds.use_rules(pipeline.rules)
+        else:
+            prepare_feeds(writer, pipeline.shape())
+            specs = tuple(self._policy.specs.values())
+            pipeline.rules = sync_configured_feeds(writer, self._feeds, specs, pipeline.check_stop)
+
+    def _release(self, scans: Collection[SourceScan], scanned_before: Mapping[Source, bool]) -> None:
+        """Releases due entries. `scanned_before` are the sources, and whether each had a complete scan."""
+        complete = {scan.source for scan in scans if not scan.folder_problem}
+        failed = {scan.source for scan in scans if scan.folder_problem}
+        for source, was_scanned in scanned_before.items():
+            if was_scanned or source in complete:
+                self._apply(
+                    release_due(
+                        self._writer,
+                        source,
+                        self._policy.late,
+                        is_first_scan=not was_scanned,
+                        is_failed=source in failed,
+                        bulk=self._bulk.get(source.name),
+                    )
+                )
+
+    def _refresh(self) -> Refreshed:
+        """Gives new versions to feeds, archive pages and the list of feeds."""
+        pipeline, writer = self._pipeline, self._writer
+        retired = self._is_whole and retire_empty(writer, self._policy)
+        refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop, self._keep)
+        if refreshed.any_dirty or retired or not self._was_current:
+            title, pages = pipeline.site.title, pipeline.options.pages
+            refreshed.summaries = refresh_index(writer, self._policy, title, pages=pages)
+            pipeline.refresh_redirects(writer)
+        return refreshed
 
     def _apply(self, steps: Iterable[Step]) -> None:
         """Runs each step in a transaction of its own, together with the memberships that follow from it."""

@@ -89,6 +89,10 @@ class OutputOptions:
     max_bytes: int
     remote_media: bool = True  # pages show pictures and players of entries, from their own hosts
 
+    def published_format(self, preferred: Format = "rss") -> Format:
+        """The preferred format if it is published, else the first published one."""
+        return next(form for form in (preferred, *FILE_NAMES) if form in self.formats)
+
 
 @dataclass(frozen=True, slots=True)
 class Clause:

@@ -32,7 +32,7 @@ def publish(publisher: Publisher, versions: list[int]) -> None:
     def render(dirty: list[str]) -> Iterator[tuple[str, list[Document]]]:
         for slug in dirty:
             body = f"{slug} {targets[slug].version} ".encode().ljust(BYTES, b"x")
-            yield slug, [Document(f"{slug}/rss.xml", "", body)]
+            yield slug, [Document(f"{slug}/rss.xml", body)]
 
     targets = {
         f"feed-{number}": Target(str(version), (f"feed-{number}/rss.xml",)) for number, version in enumerate(versions)

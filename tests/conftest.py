@@ -25,7 +25,7 @@ from aggregator import cli
 from aggregator.config import Config, load_config
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.model import CycleResult
-from aggregator.pipeline import Paths, Pipeline
+from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.store.database import Store, open_store
 from aggregator.store.queries import file_problems
 from aggregator.store.session import Writer, open_site
@@ -218,7 +218,7 @@ class SiteFolder:
     def run(self, now: datetime | str, *, accept_removals: bool = False, paths: Paths | None = None) -> CycleResult:
         """One cycle at the content's time `now`."""
         moment = at(now) if isinstance(now, str) else now
-        return self.pipeline.run(moment, accept_removals=accept_removals, paths=paths)
+        return self.pipeline.run(moment, ScanRequest(paths, accept_removals=accept_removals))
 
     def close(self) -> None:
         """Ends what a process would end: the next cycle opens the store again."""

@@ -21,7 +21,7 @@ from aggregator.config import Config
 from aggregator.errors import StoreMissingError
 from aggregator.files import folder_problem
 from aggregator.model import CycleResult, FeedMoves, UrlChange
-from aggregator.pipeline import Pipeline, Progress
+from aggregator.pipeline import Pipeline, Progress, ScanRequest
 from aggregator.problems import place_problem, stamp, tag_problem
 from aggregator.site import site_id_warning
 from aggregator.store.queries import file_problems
@@ -86,7 +86,7 @@ def build(
     stop = threading.Event()
     with writing_store(config, stop) as (store, site_id), _progress_bar() as progress:
         pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
-        result = pipeline.run(moment, accept_removals=accept_removals)
+        result = pipeline.run(moment, ScanRequest(accept_removals=accept_removals))
         _send_pings(config, store, stop)
         rejected = _print_problems(config, store, site_id, (*result.problems, *result.notices))
     print_data(_result_data(result), lambda _: print_line(_summary(result)), as_json=as_json, required=False)

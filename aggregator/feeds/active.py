@@ -33,7 +33,7 @@ class ActiveFeeds:
         with writer.read() as connection:
             rows = connection.execute(_COLUMNS).all()
         self._next_id = max((row.id for row in rows), default=ALL_FEED) + 1
-        self.published_before = frozenset(row.id for row in rows if row.slug is not None)  # this cycle
+        self.had_slug_at_start = frozenset(row.id for row in rows if row.slug is not None)
         self._read(rows)
 
     def reload(self, writer: Writer) -> None:

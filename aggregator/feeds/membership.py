@@ -130,7 +130,7 @@ class _Moves:
         if (
             not entry.is_new
             and not self._is_reevaluation
-            and feed_id in self._feeds.published_before
+            and feed_id in self._feeds.had_slug_at_start
             and feed_id not in self._rules.by_date
             and released >= self._now - self._feeds.late_us
         ):

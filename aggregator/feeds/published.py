@@ -19,16 +19,21 @@ OF_TOPIC = (feed.c.topic.is_not(None), feed.c.slug.is_not(None), feed.c.rule.is_
 
 
 def published_feeds(policy: FeedPolicy, *columns: Any) -> Select[Any]:
-    """The published feeds: `all`, configured feeds and, with `topics.auto`, feeds of topics."""
-    return _published_feeds(policy.auto, columns)
+    """The published feeds: `all`, configured feeds and, with `topics.auto`, feeds of topics. The statement is cached by
+    the columns."""
+    return _cached_published_feeds(policy.auto, columns)
 
 
-@lru_cache(maxsize=32)  # SQLAlchemy takes longer to build a statement than SQLite takes to run it
-def _published_feeds(auto: bool, columns: tuple[Any, ...]) -> Select[Any]:
+def build_published_feeds(auto: bool, columns: tuple[Any, ...]) -> Select[Any]:
+    """The same without the cache, for columns that are made for one statement."""
     kinds: list[ColumnElement[bool]] = [feed.c.id == ALL_FEED, feed.c.rule.is_not(None)]
     if auto:
         kinds.append(feed.c.topic.is_not(None))
     return select(*columns).where(feed.c.slug.is_not(None), or_(*kinds)).order_by(feed.c.slug)
+
+
+# SQLAlchemy takes longer to build a statement than SQLite takes to run it
+_cached_published_feeds = lru_cache(maxsize=32)(build_published_feeds)
 
 
 def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
@@ -139,7 +144,7 @@ def waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
     """
     pins = policy.tables.slugs
     enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
-    columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid)
+    columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid, feed.c.changed_at)
     rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
     return [row for row in rows if row.topic in pins or topic_slug(row.topic) not in policy.specs]
 

@@ -377,8 +377,8 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> list[str]:
         )
         if old.topics:
             _forget_old_slugs(connection, [change["new_slug"] for change in changes])
-        if policy.min_entries > 1:
-            _mark_companions_dirty(connection, [row.id for row in rows])
+        if waited := [row.id for row in rows if row.changed_at != writer.now]:  # else all feeds of its entries changed
+            _mark_companions_dirty(connection, waited)
     return without_feed
 
 

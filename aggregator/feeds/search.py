@@ -36,10 +36,9 @@ _NEWEST = (
         *ENTRY_COLUMNS,
     )
     .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(
-        feed_entry.c.feed_id == ALL_FEED, feed_entry.c.left_at.is_(None), entry.c.state == EntryState.PUBLISHED.value
-    )
+    .where(feed_entry.c.feed_id == ALL_FEED, feed_entry.c.left_at.is_(None), entry.c.state == EntryState.PUBLISHED)
     .order_by(feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
+    .execution_options(yield_per=BATCH)
 )
 
 
@@ -99,7 +98,7 @@ def search(connection: Connection, loader: FeedLoader, query: Query, *, seconds:
     ends_at = time.monotonic() + seconds
     rows: list[AnyRow] = []
     read, last = 0, None
-    for row in connection.execution_options(yield_per=BATCH).execute(_NEWEST):
+    for row in connection.execute(_NEWEST):
         if len(rows) == LIMIT or (read % 50 == 49 and time.monotonic() > ends_at):
             last = row.released_at
             break

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_column, select
 
-from aggregator.feeds.published import published_feeds
+from aggregator.feeds.published import build_published_feeds, published_feeds
 from aggregator.settings import FeedPolicy
 from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, feed, feed_entry
 from aggregator.store.session import from_us, span_us, to_us
@@ -139,7 +139,8 @@ def _by_bound(seconds: Sequence[float]) -> tuple[tuple[str, int], ...]:
 
 def _count_ages(connection: Connection, policy: FeedPolicy, now: int) -> tuple[tuple[str, int], ...]:
     bounds = [(feed.c.updated_at >= now - seconds * 1_000_000, name) for seconds, name in AGES]
-    ages = published_feeds(policy, case(*bounds, else_=LONGER).label("age")).order_by(None).subquery()
+    age = case(*bounds, else_=LONGER).label("age")
+    ages = build_published_feeds(policy.auto, (age,)).order_by(None).subquery()
     counts = {row[0]: row[1] for row in connection.execute(select(ages.c.age, func.count()).group_by(ages.c.age))}
     return tuple((name, counts.get(name, 0)) for name in (*(name for _, name in AGES), LONGER))
 

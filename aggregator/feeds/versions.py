@@ -114,15 +114,13 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
     new_version = None
     archive, digest = loader.policy.archive, feed_digest(window, terms)
     if digest != row.shown_hash or (archive and not is_complete(connection, row, window)):
-        is_outdated = cut_at != writer.now
-        if is_outdated:
-            shown = window
-            window = loader.load(connection, row, writer.now, terms, other=shown)
-            is_outdated = window is not shown
+        before = window
+        if cut_at != writer.now:
+            window = loader.load(connection, row, writer.now, terms, other=before)
         if archive and (pages := sealer.seal_leaving(connection, row, window)) != row.pages:
-            values["pages"], is_outdated = pages, True
+            values["pages"] = pages
             window = replace(window, feed=replace(window.feed, pages=pages))
-        if is_outdated:
+        if window is not before:
             digest = feed_digest(window, terms)
         version, updated = row.version + 1, _latest_change(connection, row, window, writer.now)
         values |= {"version": version, "shown_hash": digest, "changed_at": writer.now, "updated_at": to_us(updated)}

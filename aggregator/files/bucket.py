@@ -90,7 +90,7 @@ class BucketFiles:
         if key and self._ask(lambda: self._bucket.head(key)) is not None:
             return "file"
         below = f"{key}/" if key else ""
-        return "folder" if self._ask(lambda: self._bucket.page(below, limit=1)).objects else None
+        return "folder" if self._ask(lambda: self._bucket.page(below, limit=1)) else None
 
     def index_names(self, folder: str) -> Iterator[str]:
         from aggregator.parse.hugo import read_index_name

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import md5
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from aggregator.buckets import Bucket, BucketUrl, ObjectFacts, open_bucket
+from aggregator.buckets import Bucket, BucketUrl, ObjectFacts, open_bucket, open_quick_bucket
 from aggregator.documents import content_type
 from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError, PublishError
 from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
@@ -35,7 +36,6 @@ PARALLEL = 16
 """Requests at a time."""
 MARK_S = 5.0
 """How long a service that follows does not ask again whether the one that leads publishes here."""
-_ATTEMPTS = 3
 _PROBE_PATH = f"{OWN_FOLDER}/probe"
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -120,14 +120,14 @@ class OutputBucket(Publisher):
 
     def _open(self) -> Bucket:
         if self._bucket is None:
-            self._bucket = open_bucket(self._url, attempts=_ATTEMPTS)
+            self._bucket = open_bucket(self._url)
         return self._bucket
 
     def _fingerprint(self, fingerprint: str) -> str:
         """Header fields are stored with objects: other ones are written to all of them."""
         return f"{fingerprint}; {self._cache_control}"
 
-    def _mark(self) -> dict[str, str]:
+    def _extra_keys(self) -> dict[str, str]:
         return {"publish": uuid.uuid4().hex}
 
 
@@ -136,7 +136,7 @@ def bucket_problem(place: Path | BucketUrl) -> str:
     if isinstance(place, Path):
         return ""
     try:
-        open_bucket(place, timeout_s=5.0, attempts=2).page(limit=1)
+        open_quick_bucket(place).page(limit=1)
     except BucketError as error:
         return str(error)
     return ""
@@ -147,7 +147,7 @@ def has_manifest(place: Path | BucketUrl) -> bool:
     if isinstance(place, Path):
         return (place / MANIFEST_PATH).exists()
     try:
-        return open_bucket(place, timeout_s=5.0, attempts=2).head(MANIFEST_PATH) is not None
+        return open_quick_bucket(place).head(MANIFEST_PATH) is not None
     except BucketError:
         return False
 
@@ -281,7 +281,10 @@ class _OpenBucket(Destination):
         yield from self._in_parallel(self._put, staged)
 
     def delete(self, paths: Iterable[str]) -> Iterator[tuple[str, PlaceError | None]]:
-        yield from self._in_parallel(self._delete, paths)
+        rest = iter(paths)
+        while batch := tuple(islice(rest, PARALLEL)):
+            self._check_lock()  # once for all of them, because they are sent at the same time
+            yield from self._in_parallel(self._delete, batch)
 
     def replace_manifest(self, body: bytes) -> None:
         self.manifest_etag = self._put_own(MANIFEST_PATH, body, self.manifest_etag)
@@ -293,7 +296,7 @@ class _OpenBucket(Destination):
             self._store_journal()
 
     def _store_journal(self) -> None:
-        # a mark of its own, so that no two journals have the same ETag
+        # an id of its own, so that no two journals have the same ETag
         body = self.journal.encode(publish=uuid.uuid4().hex)
         self._journal_etag = self._put_own(JOURNAL_PATH, body, self._journal_etag)
 
@@ -363,9 +366,11 @@ class _OpenBucket(Destination):
 
     def _delete(self, path: str) -> None:
         """Deletes our object."""
-        if path in self.before.files or self._has_begun(path):
-            self._check_lock()
-            self._bucket.delete(path)
+        if path not in self.before.files:
+            if not self._has_begun(path):
+                return
+            self._check_lock()  # again, because that took a request
+        self._bucket.delete(path)
 
     def _in_parallel(self, work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[tuple[_T, _R | PlaceError]]:
         """The items with their results, in order, while the next ones are worked on."""

@@ -27,8 +27,9 @@ _dump = partial(json.dumps, ensure_ascii=False)
 class ManifestEntry(NamedTuple):
     """One file of the folder, or one object of the bucket."""
 
-    # The feed that the file belongs to; "" is the list of feeds.
+    # The target that the file belongs to: the slug of a feed, the path of an archive page, or "" for the list of feeds.
     feed: str
+    # Of the target.
     version: str
     # Of the bytes, in hex.
     digest: str

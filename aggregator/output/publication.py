@@ -18,15 +18,16 @@ from aggregator.output.obstacles import Obstacles
 from aggregator.processes import PROGRESS
 
 MAX_REMOVED = 10_000
+"""Most paths that answer 410."""
 Render = Callable[[list[str]], Iterator[tuple[str, Iterable[Document]]]]
-"""Renders the documents of dirty feeds. Feeds that it leaves out keep their documents."""
+"""Renders the documents of dirty targets, by their names. Targets that it leaves out keep their documents."""
 Check = Callable[[], None]
 """Raises what ends the publish."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the destination must have of one feed."""
+    """What the destination must have of a feed, of an archive page or of the list of feeds."""
 
     version: str
     paths: tuple[str, ...]
@@ -38,17 +39,18 @@ class Published:
 
     written: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
-    # The feeds of written documents.
-    feeds: set[str] = field(default_factory=set)
-    # Feeds of which the destination does not have everything.
+    # The names of the targets with written documents.
+    targets: set[str] = field(default_factory=set)
+    # The names of the targets that the destination does not have completely.
     unwritten: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
 
 class Publication:
-    """The state of one publish. `full`: `targets` is everything that the destination must have, so missing files are
-    written and obsolete ones deleted; otherwise `targets` is what changed. `check_writer` raises if this process must
-    not put documents in place any more."""
+    """The state of one publish. `targets` are by name: the slug of a feed, the path of an archive page, "" for the list
+    of feeds. `full`: they are everything that the destination must have, so missing files are written and obsolete ones
+    deleted; otherwise they are what changed. `check_writer` raises if this process must not put documents in place any
+    more."""
 
     def __init__(
         self,
@@ -69,17 +71,17 @@ class Publication:
         self._staged: list[Staged] = []
         self._has_begun = False
 
-    def dirty_feeds(self, *, all_dirty: bool) -> list[str]:
-        """The feeds to render."""
-        return [feed for feed, target in self._targets.items() if all_dirty or self._is_dirty(feed, target)]
+    def dirty_targets(self, *, all_dirty: bool) -> list[str]:
+        """The names of the targets to render."""
+        return [name for name, target in self._targets.items() if all_dirty or self._is_dirty(name, target)]
 
-    def _is_dirty(self, feed: str, target: Target) -> bool:
+    def _is_dirty(self, name: str, target: Target) -> bool:
         PROGRESS.show()
         for path in target.paths:
             entry = self.files.get(path)
             if entry is None and path in OPTIONAL and self._destination.has(path):
                 continue
-            if entry is None or entry.feed != feed or entry.version != target.version:
+            if entry is None or entry.feed != name or entry.version != target.version:
                 return True
             if self._full and not self._destination.has(path):
                 return True
@@ -88,48 +90,48 @@ class Publication:
     # write
 
     def write(self, dirty: list[str], render: Render) -> None:
-        """Renders the dirty feeds and puts their documents in place. `check_stop` is called before the first one."""
+        """Renders the dirty targets and puts their documents in place. `check_stop` is called before the first one."""
         with self._destination.staging():
             missing = set(dirty)
-            for feed, documents in render(dirty):
+            for target, documents in render(dirty):
                 self._check_stop()
-                missing.discard(feed)
+                missing.discard(target)
                 for document in documents:
-                    self._stage(feed, document)
+                    self._stage(target, document)
             self._check_stop()
             if self._staged:
                 self._begin()
                 self._place_all()
-            for feed in missing:
-                for path in self._targets[feed].paths:
-                    self._mark_unwritten(feed, path)
+            for target in missing:
+                for path in self._targets[target].paths:
+                    self._note_unwritten(target, path)
 
-    def _stage(self, feed: str, document: Document) -> None:
+    def _stage(self, target: str, document: Document) -> None:
         """Stages a document, unless its bytes are in place or what is there is not ours."""
         path, body = document.path, document.body
-        entry = self._entry(feed, path, digest_of(body))
+        entry = self._entry(target, path, digest_of(body))
         try:
             state, same = self._destination.compare(path, body, entry)
         except PlaceError as error:
-            self._fail(feed, path, error)
+            self._fail(target, path, error)
             return
         if state is State.SAME:
             self.files[path] = same
         elif state is State.FOREIGN:
             if path not in OPTIONAL:
-                self._fail(feed, path, InTheWayError(path))
+                self._fail(target, path, InTheWayError(path))
         else:
             name = str(len(self._staged))
             self._destination.stage(name, body)
             self._staged.append(Staged(path, entry, name, state is State.ABSENT))
 
-    def _entry(self, feed: str, path: str, digest: str) -> ManifestEntry:
+    def _entry(self, target: str, path: str, digest: str) -> ManifestEntry:
         before = self._destination.before.files.get(path)
         if before is not None and before.digest == digest:
             modified = before.modified
         else:
             modified = max(self._second, before.modified + 1 if before else 0)
-        return ManifestEntry(feed, self._targets[feed].version, digest, modified)
+        return ManifestEntry(target, self._targets[target].version, digest, modified)
 
     def _begin(self) -> None:
         """Before the first change."""
@@ -152,24 +154,24 @@ class Publication:
             if self._destination.may_stop_anywhere:
                 self._check_stop()
             if self.obstacles.has_failed(staged.path):
-                self._mark_unwritten(staged.entry.feed, staged.path)
+                self._note_unwritten(staged.entry.feed, staged.path)
             else:
                 yield staged
 
     def _note(self, staged: Staged, placed: ManifestEntry | PlaceError) -> None:
-        path, feed = staged.path, staged.entry.feed
+        path, target = staged.path, staged.entry.feed
         if isinstance(placed, PlaceError):
             if not (isinstance(placed, InTheWayError) and path in OPTIONAL):
-                self._fail(feed, path, placed)
+                self._fail(target, path, placed)
             return
         self.files[path] = placed
         self.published.written.append(path)
-        self.published.feeds.add(feed)
+        self.published.targets.add(target)
 
     # delete
 
     def delete_obsolete(self) -> None:
-        """Deletes our files that no feed has."""
+        """Deletes our files that no target has."""
         expected = {path for target in self._targets.values() for path in target.paths}
         obsolete = sorted({*self.files, *self._destination.journal.paths()} - expected)
         if obsolete:
@@ -185,21 +187,22 @@ class Publication:
 
     def removed_paths(self) -> tuple[str, ...]:
         """The paths that answer 410 from now on."""
-        gone = {*self._destination.before.removed, *self.published.deleted}
-        return tuple(sorted(gone - self.files.keys())[:MAX_REMOVED])
+        gone = {*self._destination.before.removed, *self.published.deleted} - self.files.keys()
+        # what people subscribe to has room before what readers find in an archive
+        return tuple(sorted(sorted(gone, key=lambda path: (is_archive_page(path), path))[:MAX_REMOVED]))
 
     # failures
 
-    def _fail(self, feed: str, path: str, error: PlaceError) -> None:
+    def _fail(self, target: str, path: str, error: PlaceError) -> None:
         """Skips a document whose place cannot be used."""
         if isinstance(error, InTheWayError):
             self.obstacles.add_foreign(error.path, path)
         else:
             self.obstacles.add_failure(path, str(error))
-        self._mark_unwritten(feed, path)
+        self._note_unwritten(target, path)
 
-    def _mark_unwritten(self, feed: str, path: str) -> None:
-        """Makes the feed dirty for the next publish, also if its version stays."""
-        self.published.unwritten.add(feed)
+    def _note_unwritten(self, target: str, path: str) -> None:
+        """Makes the target dirty for the next publish, also if its version stays."""
+        self.published.unwritten.add(target)
         if entry := self.files.get(path):
             self.files[path] = entry._replace(version="")

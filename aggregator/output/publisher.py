@@ -77,7 +77,8 @@ class Publisher(ABC):
         check_writer: Check = lambda: None,
         mark: str = "",
     ) -> Published:
-        """Updates the place to `targets`. Calls `render` with the dirty feeds. Files with equal bytes are not written.
+        """Updates the place to `targets`. Calls `render` with the names of dirty ones. Files with equal bytes are not
+        written.
 
         With `full`, `targets` is everything that must be there: missing files are written, obsolete ones deleted.
         Otherwise `targets` is what changed. `mark` is the token of the lease of this process, if others may ask. Raises
@@ -94,13 +95,13 @@ class Publisher(ABC):
             publication = Publication(self.where, destination, targets, check_stop, check_writer, full=full)
             problems = self._manifest_problems(store_id)
             is_other = (before.store, before.fingerprint) != (store_id, fingerprint)
-            if dirty := publication.dirty_feeds(all_dirty=is_other):
+            if dirty := publication.dirty_targets(all_dirty=is_other):
                 publication.write(dirty, render)
             if full:
                 publication.delete_obsolete()
             manifest = Manifest(store_id, fingerprint, publication.files, publication.removed_paths())
             if manifest != before:
-                destination.replace_manifest(self._encoder.encode(manifest, **self._mark()))
+                destination.replace_manifest(self._encoder.encode(manifest, **self._extra_keys()))
                 self._manifest, self._damage = manifest, ""
                 self._remembered.clear()
             destination.complete(publication.files)
@@ -119,8 +120,8 @@ class Publisher(ABC):
         """The digest of the settings that all documents depend on."""
         return fingerprint
 
-    def _mark(self) -> dict[str, str]:
-        """What the manifest says beside the documents."""
+    def _extra_keys(self) -> dict[str, str]:
+        """Keys of the manifest that only people read."""
         return {}
 
     def _manifest_problems(self, store_id: str) -> list[str]:

@@ -103,5 +103,4 @@ def _new_path(slug: str, wanted: Format | None, options: OutputOptions) -> str:
     """The new path in the wanted format, or in the first published format."""
     if wanted is None and options.pages:
         return f"{slug}/"
-    published = [name for name in FILE_NAMES if name in options.formats]
-    return f"{slug}/{FILE_NAMES[wanted if wanted in published else published[0]]}"
+    return f"{slug}/{FILE_NAMES[options.published_format(wanted or 'rss')]}"

@@ -15,14 +15,13 @@ from functools import lru_cache
 from aggregator.documents import ALL, archive_path
 from aggregator.model import ArchivePage, Document, Feed, FeedSummary
 from aggregator.render import atom, opml
-from aggregator.render.assembly import assemble, document
+from aggregator.render.assembly import assemble
 from aggregator.render.assets import render_assets, render_feed_style
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import reader_title
 from aggregator.render.entries import page_kinds, render_columns, scope_of
 from aggregator.render.frames import feed_frames, heading_of, with_title
 from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
-from aggregator.render.links import MEDIA_TYPES
 from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
@@ -51,7 +50,7 @@ def render_feed(
     for form, frame, entries in zip(options.formats, feed_frames(heading, site, options), columns, strict=True):
         tombstones = atom.render_tombstones(feed.withdrawn) if form == "atom" else ()
         body = assemble(frame, entries, tombstones, options.max_bytes)
-        documents.append(document(f"{feed.slug}/{FILE_NAMES[form]}", MEDIA_TYPES[form], body))
+        documents.append(Document(f"{feed.slug}/{FILE_NAMES[form]}", body))
     if options.pages and pages:
         from aggregator.render.pages import render_feed_page  # its templates take long to import
 
@@ -70,7 +69,7 @@ def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: Outp
     frame = atom.render_page_frame(titled, xml_safe(replace(page, entries=())), site, options)
     entries, *lines = render_columns(page.entries, scope_of(heading, site), page_kinds(options))
     body = assemble(frame, entries, (), options.max_bytes)
-    sealed = document(archive_path(feed.slug, page.number), MEDIA_TYPES["atom"], body)
+    sealed = Document(archive_path(feed.slug, page.number), body)
     if not options.pages:
         return (sealed,)
     from aggregator.render import pages

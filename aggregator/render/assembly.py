@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from aggregator.model import Document
-
 
 class Frame(NamedTuple):
     """A document without entries, which go between `head` and `tail`."""
@@ -42,9 +40,3 @@ def count_fitting(pieces: Iterable[bytes], separator: bytes, room: int) -> int:
             break
         count += 1
     return count
-
-
-def document(path: str, media_type: str, body: bytes) -> Document:
-    """A UTF-8 document. Its media type gets a charset, but not for JSON, which has none (RFC 8259 section 11)."""
-    charset = "" if media_type.endswith("json") else "; charset=utf-8"
-    return Document(path, media_type + charset, body)

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from aggregator.documents import ROBOTS, SITEMAP
 from aggregator.model import Document, FeedSummary
 from aggregator.render import xml
-from aggregator.render.assembly import document
 from aggregator.settings import Site
 
 _NAMESPACE = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
@@ -27,7 +26,7 @@ def render_robots(site: Site) -> Document:
         f"Sitemap: {site.base_url}{SITEMAP}",
         "",
     )
-    return document(ROBOTS, "text/plain", "\n".join(lines).encode())
+    return Document(ROBOTS, "\n".join(lines).encode())
 
 
 def render_sitemap(feeds: tuple[FeedSummary, ...], site: Site) -> Document:
@@ -40,4 +39,4 @@ def _render_paths(paths: tuple[str, ...], site: Site) -> Document:
     root = xml.element(f"{_NAMESPACE}urlset", nsmap={None: _NAMESPACE[1:-1]})
     for path in paths:
         xml.element(f"{_NAMESPACE}loc", xml.element(f"{_NAMESPACE}url", root), f"{site.base_url}{path}")
-    return document(SITEMAP, "application/xml", xml.document_bytes(root))
+    return Document(SITEMAP, xml.document_bytes(root))

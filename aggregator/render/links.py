@@ -39,7 +39,7 @@ def archive_links(slug: str, number: int, site: Site, options: OutputOptions) ->
 
     No `next-archive`, because a page must not change for its successor, and no hub, because a page is never new.
     """
-    form = next(form for form in ("atom", "rss", "json") if form in options.formats)
+    form = options.published_format("atom")
     yield _archive_link("self", slug, number, site)
     yield {"rel": "current", "href": feed_url(slug, form, site), "type": MEDIA_TYPES[form]}
     if number > 1:

@@ -7,7 +7,6 @@ from functools import lru_cache
 from aggregator.documents import FEED_LIST
 from aggregator.model import Document, FeedSummary
 from aggregator.render import xml
-from aggregator.render.assembly import document
 from aggregator.render.content import reader_title
 from aggregator.render.links import feed_url, page_url
 from aggregator.settings import OutputOptions, Site
@@ -24,7 +23,7 @@ def render_opml(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptio
 
 @lru_cache(maxsize=1)
 def _render_titles(feeds: tuple[tuple[str, str], ...], site: Site, options: OutputOptions) -> Document:
-    form = next(form for form in ("rss", "atom", "json") if form in options.formats)
+    form = options.published_format()
     with xml.render_errors("the list of feeds"):
         root = xml.element("opml", version="2.0")
         head = xml.element("head", root)
@@ -36,4 +35,4 @@ def _render_titles(feeds: tuple[tuple[str, str], ...], site: Site, options: Outp
             urls = {"xmlUrl": feed_url(slug, form, site), "htmlUrl": page_url(slug, site, options)}
             title = reader_title(feed_title, site)
             xml.element("outline", body, type="rss", text=title, title=title, **urls)
-        return document(FEED_LIST, "text/x-opml", xml.document_bytes(root))
+        return Document(FEED_LIST, xml.document_bytes(root))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aggregator.documents import ALL, PAGE, archive_path, archive_paths, content_security_policy
-from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary, Topic
+from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary
 from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
-from aggregator.render.assembly import count_fitting, document
+from aggregator.render.assembly import count_fitting
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope
@@ -65,7 +65,7 @@ def render_feed_page(
         alternates=_alternates(feed.slug, feed.title, site, options),
         stories=render_stories(entries, scope, options, linked),
     )
-    return document(f"{feed.slug}/{PAGE}", "text/html", body)
+    return Document(f"{feed.slug}/{PAGE}", body)
 
 
 def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]) -> Stories:
@@ -75,7 +75,8 @@ def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOption
     size, room = 0, MAX_BODIES if scope.full else 0
     for entry in entries:
         has_body = scope.full and 0 < len(entry.content.body_html.encode(errors="replace")) <= room - size
-        card = _html(render_card(entry, _card_scope(entry, scope._replace(full=has_body), options, linked)))
+        slugs = tuple([topic.slug for topic in entry.topics if topic.slug in linked])
+        card = _html(render_card(entry, CardScope(scope._replace(full=has_body), slugs, options.remote_media)))
         size += len(card.encode())
         if size > MAX_CARDS and cards:
             break
@@ -84,14 +85,6 @@ def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOption
     (lines,) = render_columns(rest, scope, ("line",))
     shown = count_fitting(lines, b"", MAX_LINES)
     return Stories(cards, [_html(line.decode()) for line in lines[:shown]], len(rest) - shown)
-
-
-def _card_scope(entry: Entry, scope: Scope, options: OutputOptions, linked: frozenset[str]) -> CardScope:
-    return CardScope(scope, _linked(entry.topics, linked), options.remote_media)
-
-
-def _linked(topics: Iterable[Topic], linked: frozenset[str]) -> tuple[str, ...]:
-    return tuple([topic.slug for topic in topics if topic.slug in linked])
 
 
 def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
@@ -106,12 +99,11 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         root="",
         path="",
         description=f"Every feed of {site.title}, to read or to follow in a feed reader.",
-        image="",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
         lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site.title) for feed, depth in others],
     )
-    return document(PAGE, "text/html", body)
+    return Document(PAGE, body)
 
 
 @lru_cache(maxsize=CACHED_FEEDS)
@@ -134,9 +126,6 @@ def render_search_page(
         site,
         options,
         root=root,
-        path=None,
-        description="",
-        image="",
         query=query,
         count=len(feed.entries),
         alternates=_alternates(feed.slug, feed.title, site, options, feed.query) if is_found else (),
@@ -145,7 +134,7 @@ def render_search_page(
         ),
         **values,
     )
-    return document(f"{feed.slug}/{PAGE}", "text/html", body)
+    return Document(f"{feed.slug}/{PAGE}", body)
 
 
 def render_archive_list(
@@ -166,10 +155,10 @@ def render_archive_list(
         "items": b"".join(lines),
     }
     frame = partial(_archive_frame, site, options, feed.language, feed.title == site.title, number > 1)
-    documents = [document(html, "text/html", _filled(frame(False), values))]
+    documents = [Document(html, _filled(frame(False), values))]
     if start:
         values |= {"file": b"", "numbers": _numbers(feed.pages)}
-        documents.append(document(start[0], "text/html", _filled(frame(feed.pages > 1), values)))
+        documents.append(Document(start[0], _filled(frame(feed.pages > 1), values)))
     return tuple(documents)
 
 
@@ -204,14 +193,12 @@ def _archive_frame(
         return f"\0{name}\0"  # no text has this character
 
     title, sealed = value("title"), f"{site.base_url}{value('sealed')}"
-    text = _render(
+    page = render_page(
         "archive",
         site,
         options,
         root="../../",
         path=f"{value('slug')}/archive/{value('file')}",
-        description="",
-        image="",
         language=language,
         title=title,
         page_title=title if is_everything else f"{title} – {site.title}",
@@ -222,44 +209,41 @@ def _archive_frame(
         older=value("older") if has_older else "",
         numbers=value("numbers") if has_numbers else "",
     )
-    return tuple(text.encode().split(b"\0"))
+    return tuple(page.split(b"\0"))
 
 
 def render_error_page(status: int, site: Site, options: OutputOptions, *, root: str) -> bytes:
     """What people see at a URL without a document (404), or with one that was removed (410)."""
-    return render_page(
-        "error",
-        xml_safe(site),
-        options,
-        root=root,
-        path=None,
-        description="",
-        image="",
-        alternates=(),
-        is_gone=status == 410,
-    )
+    return render_page("error", xml_safe(site), options, root=root, is_gone=status == 410)
 
 
-def render_page(name: str, site: Site, options: OutputOptions, **values: Any) -> bytes:
-    """A page by its template, see `_render`."""
-    return _render(name, site, options, **values).encode()
-
-
-def _render(
-    name: str, site: Site, options: OutputOptions, *, root: str, path: str | None, image: str, **values: Any
-) -> str:
-    """A page by its template. `root` leads to the home page; `path` is that of the page, None if it has no URL to keep;
-    `image` is the picture that other sites show of it."""
+def render_page(
+    name: str,
+    site: Site,
+    options: OutputOptions,
+    *,
+    root: str,
+    path: str | None = None,
+    description: str = "",
+    image: str = "",
+    alternates: Sequence[Mapping[str, str]] = (),
+    **values: Any,
+) -> bytes:
+    """A page by its template. `root` leads to the home page; `path` is the path of the page, None if it has no URL to
+    keep; `description` and `image`, a picture, are what other sites show of it; `alternates` are its feeds."""
     page = _environment().get_template(f"{name}.html")
-    return page.render(
+    text = page.render(
         site=site,
         root=root,
         canonical=None if path is None else f"{site.base_url}{path}",
+        description=description,
         og_image=image or site.icon,
+        alternates=alternates,
         assets=assets_version(site.stylesheet),
         csp=content_security_policy(site.icon, options),
         **values,
     )
+    return text.encode()
 
 
 def _below_parents(feeds: Sequence[FeedSummary]) -> list[tuple[FeedSummary, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
@@ -14,6 +15,8 @@ from aggregator.render.pages import render_page
 from aggregator.settings import OutputOptions, Site
 
 WEEK = 7
+_UNITS = ((0.001, "ms", 3, 1000), (1, "s", 3, 60), (60, "min", 2, 60), (3600, "h", 2, 24), (86_400, "d", 2, math.inf))
+"""Seconds of each unit, its name, the digits to show, and the number that is shown in the next unit."""
 
 
 def render_status_page(
@@ -26,10 +29,6 @@ def render_status_page(
         site,
         options,
         root="",
-        path=None,
-        description="",
-        image="",
-        alternates=(),
         facts=facts,
         charts=_charts(facts) if facts else {},
         weeks=_weeks(facts["statistics"]["days"]) if facts else (),
@@ -79,9 +78,9 @@ def _short(day: str) -> str:
 
 def duration(seconds: float) -> str:
     """A span of time as in "340 ms", "1.2 s" or "3 h"."""
-    if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.2g} {name}"
-    return f"{seconds:.3g} s"
+    shown = ((_rounded(seconds / size, digits), name, most) for size, name, digits, most in _UNITS)
+    return next(f"{number:g} {name}" for number, name, most in shown if number < most)
+
+
+def _rounded(number: float, digits: int) -> float:
+    return round(number) if number >= 100 else float(f"{round(number, 3):.{digits}g}")

@@ -132,12 +132,12 @@ def make_state(
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in (moved or {}).items()},
         moved_folders=dict(moved_folders or {}),
         links=hub_links(snapshot, site),
-        page=page_headers(site, options, has_search=has_search) if site and options else (),
-        error_page=error_pages(site, options) if site and options and options.pages else None,
+        page=_page_headers(site, options, has_search=has_search) if site and options else (),
+        error_page=_error_pages(site, options) if site and options and options.pages else None,
     )
 
 
-def page_headers(site: Site, options: OutputOptions, *, has_search: bool) -> Headers:
+def _page_headers(site: Site, options: OutputOptions, *, has_search: bool) -> Headers:
     """Header fields of pages: what they may load, and what they tell other sites. The script of pages reads
     `Server-Timing`, because a static server does not have it and cannot search either."""
     policy = f"{content_security_policy(site.icon, options)}; frame-ancestors 'self'"
@@ -148,7 +148,7 @@ def page_headers(site: Site, options: OutputOptions, *, has_search: bool) -> Hea
     return (*headers, (b"server-timing", b"search")) if has_search else headers
 
 
-def error_pages(site: Site, options: OutputOptions) -> Callable[[int, str], bytes]:
+def _error_pages(site: Site, options: OutputOptions) -> Callable[[int, str], bytes]:
     """Renders pages for errors; the latest are cached."""
 
     @lru_cache(maxsize=64)
@@ -300,7 +300,7 @@ class FeedsApp(Application):
 
     async def _whole(self, file: ServedFile, state: ServedState, *, packed: bool) -> ServedFile | None:
         """What `read_body` returns. Requests for the same body share one reading."""
-        key = file, packed
+        key = file, packed and file.compressible
         if (reading := self._readings.get(key)) is None:
             read = partial(read_body, state.source, file, state.bodies, packed=packed)
             reading = asyncio.ensure_future(self._read(state.source, read))

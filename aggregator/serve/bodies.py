@@ -60,10 +60,13 @@ class Bodies:
         return self.max_bytes - self.size
 
     def keep(self, owner: Owner, variant: Variant) -> None:
-        """Keeps the variant, and drops others for it. One that is larger than everything allowed is not kept."""
+        """Keeps the variant, and drops others for it, unless it is kept already. One that is larger than everything
+        allowed is not kept."""
         if variant.size > self.max_bytes:
             return
         with self._lock:
+            if variant in self._owners:
+                return
             while self.room < variant.size:
                 self._drop_or_spare_oldest()
             self._owners[variant] = owner

@@ -159,9 +159,9 @@ def load_snapshot(
     """The files that the manifest names now. Returns `previous` itself while the manifest is unchanged.
 
     Looks only at files with a new digest, and skips missing files. Reads them as long as `bodies` has room; without
-    `bodies`, all of them. If the manifest cannot be read, the files of `previous` are kept until it changes. If the
-    next publish is replacing files, and this is called again soon (`is_polled`), `previous` is kept once, so that no
-    snapshot has files of two publishes. Raises ShortageError.
+    `bodies`, all of them. If the manifest cannot be read, or its folder is missing, the files of `previous` are kept
+    until that changes. If the next publish is replacing files, and this is called again soon (`is_polled`), `previous`
+    is kept once, so that no snapshot has files of two publishes. Raises ShortageError.
     """
     previous = previous or EMPTY_SNAPSHOT
     stamp = None
@@ -176,13 +176,16 @@ def load_snapshot(
                 _logger.info("%s/%s can be used again", source.where, MANIFEST_PATH)
             return _build_snapshot(
                 opened, manifest, previous, stamp, bodies or Bodies(), source.read_ahead, can_wait=is_polled
-            ) or replace(previous, stamp=None, busy=stamp)
-    except FileNotFoundError:  # a missing folder, such as an unmounted disk, keeps its files
-        return EMPTY_SNAPSHOT if source.exists() or not previous.files else replace(previous, stamp=None)
+            ) or replace(previous, stamp=None, busy=stamp, problem="")
     except (OSError, ValueError, BucketError) as error:
+        is_missing = isinstance(error, FileNotFoundError)
+        if is_missing and (source.exists() or not previous.files):
+            return EMPTY_SNAPSHOT
         if isinstance(error, OSError):
             ShortageError.check(error)
-        if (problem := str(error)) == previous.problem and stamp == previous.stamp:
+        # a missing folder, such as an unmounted disk, keeps its files
+        problem = f"{source.where} is missing" if is_missing else str(error)
+        if problem == previous.problem and stamp == previous.stamp:
             return previous
         what = f"{source.where}/{MANIFEST_PATH} cannot be used; the previous files are still served"
         _logger.warning("%s: %s", what, problem)
@@ -239,7 +242,7 @@ def is_shared(path: str) -> bool:
     return path.endswith((".xml", ".json", ".opml"))
 
 
-def url_paths(path: str) -> tuple[str, ...]:
+def _url_paths(path: str) -> tuple[str, ...]:
     """The URL paths of a file; an index.html is also at the path of its folder."""
     url = f"/{path}"
     return (url, url.removesuffix("index.html")) if url.endswith("/index.html") else (url,)
@@ -252,7 +255,7 @@ def _redirects(manifest: Manifest) -> dict[str, str]:
         # an archive page has a name of its own: "feed/archive/0001.xml"
         new = f"{entry.feed.partition('/')[0]}/{path.partition('/')[2]}"
         if new != path and new in manifest.files:
-            redirects.update(dict.fromkeys(url_paths(path), new.removesuffix("index.html")))
+            redirects.update(dict.fromkeys(_url_paths(path), new.removesuffix("index.html")))
     return redirects
 
 
@@ -285,11 +288,11 @@ def _build_snapshot(
     differs = any(found[path].digest != manifest.files[path].digest for path in changed)
     if differs and can_wait and previous.files and stamp != previous.busy:
         return None
-    files = {url: file for path, file in found.items() for url in url_paths(path)}
+    files = {url: file for path, file in found.items() for url in _url_paths(path)}
     bodies.forget(set(previous.files.values()).difference(files.values()))
     for file, variant in read:
         bodies.keep(file, variant)
-    removed = frozenset(url for path in manifest.removed for url in url_paths(path))
+    removed = frozenset(url for path in manifest.removed for url in _url_paths(path))
     redirects = MappingProxyType(_redirects(manifest))
     return Snapshot(MappingProxyType(files), _folders(files), removed, redirects, stamp)
 

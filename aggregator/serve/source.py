@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from aggregator.buckets import Bucket, BucketUrl, open_bucket
+from aggregator.buckets import Bucket, BucketUrl, open_quick_bucket
 from aggregator.documents import is_archive_page
 from aggregator.errors import BucketAwayError, BucketError, ShortageError
 from aggregator.output.manifest import MANIFEST_PATH, ManifestEntry
@@ -132,7 +132,8 @@ class FolderSource(Source):
         try:
             with self.opened() as opened:
                 return opened.content(path, max_bytes)
-        except OSError:
+        except OSError as error:
+            ShortageError.check(error)
             return None
 
 
@@ -228,7 +229,7 @@ class BucketSource(Source, OpenSource):
 
     def _open(self) -> Bucket:
         if self._bucket is None:
-            self._bucket = open_bucket(self._url, timeout_s=5.0, attempts=2)
+            self._bucket = open_quick_bucket(self._url)
         return self._bucket
 
 

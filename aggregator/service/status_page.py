@@ -75,11 +75,12 @@ class StatusPage:
 
     def _asset(self, path: str) -> Page:
         def page() -> tuple[int, bytes, bytes]:
+            from aggregator.documents import content_type
             from aggregator.render.assets import render_assets, render_status_assets
 
             documents = (*render_status_assets(), *render_assets(self._config().site_facts().stylesheet))
             document = next(document for document in documents if document.path == path)
-            return 200, f"{document.media_type}; charset=utf-8".encode(), document.body
+            return 200, content_type(path).encode(), document.body
 
         return page
 

@@ -24,7 +24,7 @@ from aggregator.errors import (
     crash_report,
 )
 from aggregator.model import CycleResult
-from aggregator.pipeline import Paths, Pipeline
+from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.problems import place_problem
 from aggregator.processes import PROGRESS
 from aggregator.service.follower import FOLLOW_S, Follower
@@ -233,7 +233,8 @@ class Worker:
             self._accept_removals, paths = True, None  # also in the next cycle, if this one fails
         # while a bulk is read, every other cycle is for what was named meanwhile
         self._rest_waits = self._is_bulk and bool(first) and not self._rest_waits
-        result = self._pipeline.run(now, accept_removals=accept, paths=paths, first=first, rest_waits=self._rest_waits)
+        request = ScanRequest(paths, first, accept_removals=accept, rest_waits=self._rest_waits)
+        result = self._pipeline.run(now, request)
         self._accept_removals, self._is_bulk = False, result.cut
         if result.published:
             self._serve(self._config)

@@ -217,7 +217,7 @@ def _copy_rows(origin: Store, copy: Store) -> None:
         for table in metadata.sorted_tables:
             if table.name == "lease":
                 continue
-            rows = theirs.execution_options(yield_per=1000).execute(table.select())
+            rows = theirs.execute(table.select().execution_options(yield_per=1000))
             for batch in rows.mappings().partitions():
                 ours.execute(table.insert(), [dict(row) for row in batch])
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from sqlalchemy import text
 from aggregator.buckets import Bucket, BucketUrl, open_bucket
 from aggregator.errors import LeaseLostError, PublishError
 from aggregator.model import Document
-from aggregator.output.bucket import OutputBucket
+from aggregator.output.bucket import PARALLEL, OutputBucket
 from aggregator.output.publication import Target
 from aggregator.pipeline import Paths
 
@@ -500,7 +501,7 @@ def publish(one: OutputBucket, version: str) -> None:
 
     def render(dirty: list[str]) -> Iterator[tuple[str, list[Document]]]:
         for slug in dirty:
-            yield slug, [Document(f"{slug}/rss.xml", "", version.encode())]
+            yield slug, [Document(f"{slug}/rss.xml", version.encode())]
 
     one.publish("store", "form", targets, render, lambda: None, full=True)
 
@@ -533,6 +534,38 @@ def test_a_publisher_that_was_frozen_changes_nothing_when_it_wakes_up(
     assert [entry["version"] for entry in manifest["files"].values()] == ["new", "new"]
     publish(frozen, "newest")
     assert set(site.documents().values()) == {b"newest"}
+
+
+@pytest.mark.parametrize("loses", [False, True])
+def test_deletions_check_the_lock_once_for_all_that_are_sent_together(
+    site: BucketSite, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, loses: bool
+) -> None:
+    paths = tuple(f"a/{number}.xml" for number in range(2 * PARALLEL + 1))
+
+    def publish_paths(output: OutputBucket, version: str, *paths: str) -> None:
+        def render(_dirty: list[str]) -> Iterator[tuple[str, list[Document]]]:
+            yield "a", [Document(path, version.encode()) for path in paths]
+
+        output.publish("store", "form", {"a": Target(version, paths)}, render, lambda: None, full=True)
+
+    url = BucketUrl(site.bucket, PREFIX)
+    deleting, other = (OutputBucket(url, cache_control="no-cache", location=lambda _: "") for _ in range(2))
+    publish_paths(deleting, "first", *paths)
+    use(site.storage, monkeypatch)
+    proxy.requests.clear()
+    checks: list[str] = []
+
+    def decide(method: str, path: str, _query: str) -> None:
+        if method == "HEAD" and path.endswith("unfinished.json"):
+            checks.append(path)
+            if loses and len(checks) == 2:
+                publish_paths(other, "new", *paths)
+
+    proxy.decide = decide
+    with pytest.raises(PublishError, match="another process") if loses else nullcontext():
+        publish_paths(deleting, "second")
+    assert (len(checks), len(proxy.paths("DELETE"))) == ((2, PARALLEL) if loses else (3, len(paths)))
+    assert site.documents() == (dict.fromkeys(paths, b"new") if loses else {})
 
 
 def test_a_leader_that_lost_its_lease_writes_nothing(site: BucketSite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from aggregator import differences, ingest, pipeline
 from aggregator.paths import escape_name
+from aggregator.pipeline import ScanRequest
 from aggregator.store.schema import entry
 from aggregator.store.session import to_us
 
@@ -70,11 +71,10 @@ def test_parts_publish_the_same_as_one_cycle(
             assert not whole.run(step.now).cut
         monkeypatch.setattr(differences, "LEAST_READ", chance.randint(1, 5))
         paths = sorted(map(escape_name, step.folder))
-        while parted.pipeline.run(
-            step.now,
-            first={"": chance.sample(paths, min(len(paths), chance.choice((0, 2, 9))))},
-            rest_waits=chance.random() < 0.5,
-        ).cut:
+        while True:
+            first = {"": chance.sample(paths, min(len(paths), chance.choice((0, 2, 9))))}
+            if not parted.pipeline.run(step.now, ScanRequest(first=first, rest_waits=chance.random() < 0.5)).cut:
+                break
             cuts += 1
         ours, theirs = parted.documents(), whole.documents()
         if archive:
@@ -101,7 +101,7 @@ def test_the_records_of_a_bulk_have_the_time_at_which_it_began(begun: SiteFolder
     now = NOON + DAY
     assert begun.run(now).cut
     begun.record("a.md")
-    assert begun.pipeline.run(now + MINUTE, first={"": ["a.md"]}, rest_waits=True).cut
+    assert begun.pipeline.run(now + MINUTE, ScanRequest(first={"": ["a.md"]}, rest_waits=True)).cut
     assert "a.md" in begun.titles()
     assert run_parts(begun, now + 2 * MINUTE, step=MINUTE) > 5
     assert begun.titles()[0] == "a.md"
@@ -130,7 +130,7 @@ def test_a_renamed_file_is_recognised_whatever_else_comes_in(begun: SiteFolder, 
     for number in range(9):
         begun.record(f"new{number}.md")
     begun.pipeline.bulk_since = 1  # as in the middle of a bulk
-    assert not begun.pipeline.run(NOON + DAY, first={"": first}, rest_waits=True).cut
+    assert not begun.pipeline.run(NOON + DAY, ScanRequest(first={"": first}, rest_waits=True)).cut
     assert begun.ids().items() >= ids.items()
     assert len(begun.ids()) == 12
 

@@ -145,6 +145,19 @@ def test_at_most_max_feeds_topics_have_a_feed_and_keep_it(site: SiteFolder) -> N
     assert listed(site) == {"m", "z", "bee"}
 
 
+def test_a_topic_that_waited_for_room_is_linked_once_it_has_a_feed(site: SiteFolder) -> None:
+    site.configure('[topics]\nmax_feeds = 1\nkeep_empty = "1d"\n')
+    site.record("a.md", topics=["A"], publishedDateTime="2026-02-01T08:00:00Z")
+    site.record("b.md", topics=["B"], publishedDateTime="2026-02-01T09:00:00Z")
+    site.run(NOON)
+    site.remove("a.md")
+    site.run(LATER)
+    assert listed(site) == {"a"}
+    site.run("2026-03-02 13:00")
+    assert listed(site) == {"b"}
+    assert b'href="../b/"' in site.documents()["all/index.html"]
+
+
 def test_a_flood_of_topics_makes_at_most_max_feeds_feeds(site: SiteFolder) -> None:
     site.configure("[topics]\nmax_feeds = 20\n")
     for number in range(30):

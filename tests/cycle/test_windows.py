@@ -81,7 +81,7 @@ def test_an_entry_leaves_at_max_age_to_the_second_and_a_cycle_is_due_then(site: 
     assert site.run(NOON).due == NOON + DAY
     before = site.documents()
     assert site.run(NOON + DAY - timedelta(seconds=1)).files_written == 0
-    result = site.pipeline.run(NOON + DAY, paths={})
+    result = site.run(NOON + DAY, paths={})
     assert result.due == NOON + 2 * DAY - HOUR
     assert site.titles("picks") == ["b.md"]
     assert site.titles() == ["b.md", "a.md"]
@@ -92,7 +92,7 @@ def test_an_entry_leaves_at_max_age_to_the_second_and_a_cycle_is_due_then(site: 
         "picks/archive/0001.html", "picks/archive/index.html",
     }  # fmt: skip
     assert len(archive_ids(after, "picks/atom.xml")) == 2
-    assert site.pipeline.run(NOON + 2 * DAY - HOUR, paths={}).due is None
+    assert site.run(NOON + 2 * DAY - HOUR, paths={}).due is None
     assert site.titles("picks") == []
     assert inside(site) == {"a.md", "b.md"}
     assert site.run(NOON + 9 * DAY).files_written == 0

@@ -178,8 +178,10 @@ def test_what_left_the_manifest_is_not_counted_any_more(app: FeedsApp, folder: P
     assert app.state.bodies.size == counted(app.state.snapshot) == len(b"<rss/>") + OVERHEAD_BYTES
 
 
-def test_requests_for_the_same_body_share_one_reading(app: FeedsApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = next(path for path in DOCUMENTS if f"/{path}" not in in_memory(app.state.snapshot))
+def ask_at_once(
+    app: FeedsApp, path: str, encodings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> tuple[set[bytes], int]:
+    """What requests get for a document that is not in memory, while it is read; and how often it is read."""
     begun, all_asked, readings = threading.Event(), threading.Event(), []
 
     def read_body(*args: Any, **options: Any) -> ServedFile | None:
@@ -191,12 +193,31 @@ def test_requests_for_the_same_body_share_one_reading(app: FeedsApp, monkeypatch
     real = app_module.read_body
     monkeypatch.setattr(app_module, "read_body", read_body)
     with running(app) as client, ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(client.get, f"/{path}") for _ in range(8)]
+        answers = [pool.submit(client.get, f"/{path}", headers={"accept-encoding": name}) for name in encodings]
         assert begun.wait(40)
         client.get("/healthz")  # gives the other requests the time to arrive; late ones find the body in memory
         all_asked.set()
-        assert {answer.result(timeout=40).content for answer in answers} == {DOCUMENTS[path]}
-    assert len(readings) == 1
+        return {answer.result(timeout=40).content for answer in answers}, len(readings)
+
+
+def test_requests_for_the_same_body_share_one_reading(app: FeedsApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = next(path for path in DOCUMENTS if f"/{path}" not in in_memory(app.state.snapshot))
+    assert ask_at_once(app, path, ("identity",) * 8, monkeypatch) == ({DOCUMENTS[path]}, 1)
+
+
+def test_a_document_without_a_gzip_variant_is_read_and_counted_once_whatever_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, {"small/rss.xml": b"<rss/>"})
+    app = make_app(tmp_path, bodies=Bodies(ROOM))
+    file, bodies = app.state.snapshot.files["/small/rss.xml"], app.state.bodies
+    assert file.identity is not None
+    bodies.forget([file])
+    file.drop(file.identity)
+    assert ask_at_once(app, "small/rss.xml", ("identity", "gzip") * 4, monkeypatch) == ({b"<rss/>"}, 1)
+    assert bodies.size == counted(app.state.snapshot) == len(b"<rss/>") + OVERHEAD_BYTES
+    bodies.keep(file, file.identity)
+    assert bodies.size == counted(app.state.snapshot)
 
 
 class Holder:

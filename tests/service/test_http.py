@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
 import signal
@@ -432,13 +433,22 @@ def test_without_a_manifest_the_snapshot_is_empty(tmp_path: Path) -> None:
     assert load_snapshot(tmp_path / "nowhere", None) is EMPTY_SNAPSHOT
 
 
-def test_a_missing_folder_is_still_served_and_an_emptied_folder_is_empty(own: Path) -> None:
+def test_a_missing_folder_is_still_served_and_an_emptied_folder_is_empty(
+    own: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     first = load_snapshot(own, None)
     away = own.rename(own.with_name("away"))
-    assert load_snapshot(own, first).files == first.files
+    missing = load_snapshot(own, first)
+    assert (missing.files, missing.problem) == (first.files, f"{own} is missing")
+    assert load_snapshot(own, missing) is missing
     own.mkdir()
-    assert load_snapshot(own, first) is EMPTY_SNAPSHOT
-    assert load_snapshot(away, None).files.keys() == first.files.keys()
+    assert load_snapshot(own, missing) is EMPTY_SNAPSHOT
+    own.rmdir()
+    away.rename(own)
+    back = load_snapshot(own, missing)
+    assert (back.files, back.problem) == (first.files, "")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def test_an_unchanged_manifest_keeps_the_same_snapshot_object(own: Path) -> None:
@@ -574,6 +584,16 @@ def test_a_folder_that_becomes_a_link_during_a_request_is_not_followed(
     monkeypatch.setattr(os.path, "realpath", exchange)
     assert read_other(FolderSource(folder), "page/page.html", packed=False) is None
     assert (folder / "was").exists()
+
+
+def test_a_shortage_of_descriptors_is_503(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: FolderSource) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with running(make_app(own)) as client:
+        monkeypatch.setattr(FolderSource, "opened", refuse)
+        response = client.get("/by-hand.txt")
+    assert (response.status_code, "retry-after" in response.headers) == (503, True)
 
 
 def test_a_link_that_ends_inside_the_folder_is_followed(client: httpx.Client) -> None:

@@ -123,6 +123,7 @@ def test_a_search_stops_in_time_and_says_how_far_it_went(site: SiteFolder, monke
     site.run("2026-03-01 13:00")
     with site.store.read() as connection:
         result = search(connection, site.pipeline.loader, parse_query("harbour"), seconds=0)
+        assert "yield_per" not in connection.get_execution_options()  # it would hold for all later statements
     assert result.back_to is not None
     assert result.read < 100
 

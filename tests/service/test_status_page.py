@@ -156,8 +156,9 @@ def test_the_page_has_nothing_inline_and_only_it_may_connect(shop: Shop) -> None
 
 def test_only_requests_straight_from_this_machine_see_it(shop: Shop) -> None:
     service = start(shop)
-    for path in ("status", "status.css", "status.js"):
-        assert service.get(path).status == 200
+    for path, kind in (("status", "html"), ("status.css", "css"), ("status.js", "javascript")):
+        reply = service.get(path)
+        assert (reply.status, reply.headers["content-type"]) == (200, f"text/{kind}; charset=utf-8")
         assert service.get(path, X_Forwarded_For="10.0.0.1").status == 404
         assert service.get(path, Host="feeds.example.org").status == 404
     assert not [path for path in shop.files(shop.output) if "status" in path]

@@ -8,6 +8,7 @@ import sys
 import pytest
 from object_storage import CUT, READER, ObjectStorage, Proxy, proxied, use
 
+from aggregator import buckets
 from aggregator.buckets import Bucket, BucketUrl, open_bucket, parse_bucket_url
 from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError
 
@@ -63,30 +64,28 @@ def test_an_object_is_written_read_listed_and_deleted(bucket: Bucket, aws: Objec
     assert found is not None
     assert (found.body, found.etag) == (b"text", etag)
     assert bucket.head("a/ü.txt") == ("a/ü.txt", 4, etag, found.modified)
-    assert [(facts.path, facts.etag) for facts in bucket.walk()] == [("a/ü.txt", etag)]
+    assert [(facts.path, facts.etag) for facts in bucket.page()] == [("a/ü.txt", etag)]
     stored = aws.client().get_object(Bucket=bucket.url.name, Key="feeds/a/ü.txt")
     assert (stored["ContentType"], stored["CacheControl"]) == ("text/plain; charset=utf-8", "max-age=3")
     bucket.delete("a/ü.txt")
     bucket.delete("a/ü.txt")
-    assert (bucket.get("a/ü.txt"), bucket.head("a/ü.txt"), list(bucket.walk())) == (None, None, [])
+    assert (bucket.get("a/ü.txt"), bucket.head("a/ü.txt"), bucket.page()) == (None, None, ())
 
 
-def test_a_listing_has_folders_and_begins_after_a_path(bucket: Bucket) -> None:
+def test_a_listing_ends_at_a_delimiter_or_a_limit(bucket: Bucket) -> None:
     for path in ("a.txt", "b/1", "b/2", "c", "d"):
         bucket.put(path, b"", **TEXT)
-    page = bucket.page(delimiter="/", after="a.txt")
-    assert ([facts.path for facts in page.objects], page.folders, page.is_last) == (["c", "d"], ("b/",), True)
-    page = bucket.page("b/", limit=1)
-    assert ([facts.path for facts in page.objects], page.is_last) == (["b/1"], False)
+    (page,) = bucket.pages(delimiter="/")
+    assert [facts.path for facts in page] == ["a.txt", "c", "d"]
+    assert [facts.path for facts in bucket.page("b/", limit=1)] == ["b/1"]
 
 
 def test_a_long_listing_has_every_object_once(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [f"{number:02}" for number in range(25)]
     for path in paths:
         bucket.put(path, b"", **TEXT)
-    page = bucket.page
-    monkeypatch.setattr(bucket, "page", lambda below, *, after: page(below, after=after, limit=10))
-    assert [facts.path for facts in bucket.walk()] == paths
+    monkeypatch.setattr(buckets, "PAGE", 10)
+    assert [facts.path for page in bucket.pages() for facts in page] == paths
 
 
 def test_a_condition_keeps_what_another_process_wrote(bucket: Bucket) -> None:
@@ -100,17 +99,6 @@ def test_a_condition_keeps_what_another_process_wrote(bucket: Bucket) -> None:
     with pytest.raises(ObjectChangedError):
         bucket.put("a", b"3", **TEXT, if_match=second)
     assert bucket.get("a") is None
-
-
-def test_only_a_changed_object_is_read_again(bucket: Bucket) -> None:
-    first = bucket.put("a", b"1", **TEXT)
-    assert bucket.get("a", unless=first) is None
-    second = bucket.put("a", b"2", **TEXT)
-    found = bucket.get("a", unless=first)
-    assert found is not None
-    assert found.etag == second
-    with pytest.raises(ObjectChangedError):
-        bucket.get("a", if_match=first)
 
 
 # refusals

@@ -43,5 +43,7 @@ def test_the_same_numbers_give_the_same_chart() -> None:
 
 
 def test_durations_have_a_unit_that_fits() -> None:
+    shown = [duration(seconds) for seconds in (0, 1e-9, 0.9996, 59.97, 3599, 86_399, 99.7 * 86_400, 400 * 86_400)]
+    assert shown == ["0 ms", "0 ms", "1 s", "1 min", "1 h", "1 d", "100 d", "400 d"]
     shown = [duration(seconds) for seconds in (0.0304, 1.234, 90, 7200, 200_000)]
     assert shown == ["30.4 ms", "1.23 s", "1.5 min", "2 h", "2.3 d"]

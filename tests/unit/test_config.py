@@ -403,7 +403,7 @@ def test_documents_are_copied_to_old_slugs_and_to_old_paths_with_a_suffix(load: 
         *("new/index.html", "old/index.html", "p/index.html"),
         "other/rss.xml",
     )
-    page = Document("new/archive/0001.xml", "application/atom+xml", b"<feed/>")
+    page = Document("new/archive/0001.xml", b"<feed/>")
     assert [(copy.path, copy.body) for copy in redirects.documents([page])] == [
         ("new/archive/0001.xml", b"<feed/>"),
         ("old/archive/0001.xml", b"<feed/>"),

@@ -24,6 +24,7 @@ from conftest import SiteFolder
 from aggregator import render
 from aggregator.errors import PublishError, RenderError
 from aggregator.model import CycleResult, Document, Feed
+from aggregator.output import publication
 from aggregator.output.folder import OutputFolder
 from aggregator.output.publication import Target
 from aggregator.output.tree import Tree
@@ -176,7 +177,7 @@ def test_a_feed_that_could_not_be_written_in_a_new_form_is_written_later(shared:
 
     def publish(form: str) -> int:
         def render(dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
-            return ((feed, [Document(f"{feed}/rss.xml", "", form.encode())]) for feed in dirty)
+            return ((feed, [Document(f"{feed}/rss.xml", form.encode())]) for feed in dirty)
 
         wanted = {feed: Target("1", (f"{feed}/rss.xml",)) for feed in ("a", "b")}
         with other_user():
@@ -191,13 +192,25 @@ def test_a_feed_that_could_not_be_written_in_a_new_form_is_written_later(shared:
     assert publish("new") == 0
 
 
+def test_feeds_have_room_among_the_removed_paths_before_archive_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "MAX_REMOVED", 2)
+    folder = OutputFolder(tmp_path / "documents")
+    paths = ("a/archive/0001.html", "a/archive/0001.xml", "a/rss.xml", "b/rss.xml")
+    for targets in ({"a": Target("1", paths)}, {}):
+        rendered = [("a", [Document(path, b"") for path in paths])]
+        folder.publish("s", "f", targets, lambda _, rendered=rendered: iter(rendered), lambda: None, full=True)
+    assert folder.manifest().removed == ("a/rss.xml", "b/rss.xml")
+
+
 def test_a_shortage_of_descriptors_is_not_a_problem_of_one_folder(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "documents")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def render(dirty: list[str]) -> Iterator[tuple[str, Iterable[Document]]]:
         for feed in dirty:
-            documents = [Document(f"{feed}/rss.xml", "", b"")]
+            documents = [Document(f"{feed}/rss.xml", b"")]
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
             yield feed, documents
 
@@ -226,6 +239,25 @@ def test_a_feed_that_cannot_be_rendered_keeps_its_documents_and_is_counted(
     assert plain.documents()["energy/rss.xml"] == before["energy/rss.xml"]
     assert plain.run(DAY).unwritten == 0
     assert plain.titles("energy") == ["Edited 2", "Edited 1"]
+
+
+def test_a_list_of_feeds_that_cannot_be_rendered_costs_no_feed(
+    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise RenderError("the list of feeds cannot be written")
+
+    before = plain.documents()
+    plain.record("new.md", topics=["Maps"])
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "render_index", fail)
+        result = plain.run(LATER)
+    hint = "(report it; what was published before stays)"
+    assert (result.problems, result.unwritten) == ((f"the list of feeds cannot be written {hint}",), 1)
+    assert plain.titles("maps") == ["new.md"]
+    assert plain.documents()["opml.xml"] == before["opml.xml"]
+    assert plain.run(DAY).problems == ()
+    assert b"/maps/" in plain.documents()["opml.xml"]
 
 
 def test_a_file_that_cannot_be_deleted_is_a_problem_and_is_deleted_later(shared: SiteFolder) -> None:

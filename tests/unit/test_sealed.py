@@ -12,8 +12,8 @@ from aggregator.model import Document
 from aggregator.output import sealed
 from aggregator.output.sealed import SealedDocuments
 
-FIRST = (Document("all/archive/0001.xml", "application/atom+xml", b"first"),)
-BOTH = (Document("all/archive/0002.xml", "application/atom+xml", b"second"), Document("x", "text/html", b""))
+FIRST = (Document("all/archive/0001.xml", b"first"),)
+BOTH = (Document("all/archive/0002.xml", b"second"), Document("x", b""))
 
 
 def test_the_documents_of_a_page_are_kept_for_its_version_only(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 with SealedDocuments(Path({str(tmp_path)!r})) as sealed:
     for number in range(50):
-        sealed.add(str(number), "1", (Document("a", "text/plain", bytes({size})),))
+        sealed.add(str(number), "1", (Document("a", bytes({size})),))
     assert sealed.get("0", "1") is None
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -8,9 +8,7 @@ from importlib.resources import files
 
 from aggregator.documents import ASSETS, FEED_STYLE
 from aggregator.model import Document
-from aggregator.render.assembly import document
 
-_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 STATUS_ASSETS = ("status.css", "status.js")
 _SITE_STYLE = "assets/style.css"
 
@@ -41,7 +39,7 @@ def assets_version(site_stylesheet: str) -> str:
 
 def _asset(path: str, more: str) -> Document:
     body = _read(path.rpartition("/")[2]) + more.encode()
-    return document(path, _TYPES[path.rpartition(".")[2]], body)
+    return Document(path, body)
 
 
 @cache
