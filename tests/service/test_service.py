@@ -166,6 +166,32 @@ def test_a_rejected_record_is_logged_once_and_read_again_when_it_changes(shop: S
     assert (facts["rejected"], facts["unfinished"]) == ([], [])
 
 
+FEW_PROBLEMS = """
+import sys
+from aggregator import cli
+from aggregator.store import queries
+queries.file_problems.__kwdefaults__["limit"] = 2
+sys.argv[1:] = ["run"]
+cli.main()
+"""
+
+
+def test_a_rejected_record_that_others_push_off_the_list_is_not_logged_as_resolved(shop: Shop) -> None:
+    for name in ("b.md", "c.md"):
+        shop.write(name, BROKEN)
+    service = shop.start(program=FEW_PROBLEMS)
+    service.wait_until_done()
+    shop.write("a.md", BROKEN)
+    eventually(lambda: "WARNING incoming/a.md" in service.log)
+    shop.record("a.md", "Corrected")
+    eventually(lambda: "INFO resolved: incoming/a.md" in service.log)
+    assert "resolved: incoming/c.md" not in service.log
+    assert service.log.count("WARNING incoming/c.md") == 1
+    shop.record("c.md", "Corrected too")
+    eventually(lambda: "INFO resolved: incoming/c.md" in service.log)
+    assert "resolved: incoming/b.md" not in service.log
+
+
 def test_status_names_the_service_and_its_next_cycle(shop: Shop) -> None:
     service = shop.start("run")
     service.wait_until_done()
