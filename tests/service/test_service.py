@@ -614,6 +614,10 @@ def test_a_store_that_is_unavailable_for_a_moment_refuses_no_config(shop: Shop) 
     taken = live.poll()
     assert taken is not None
     assert taken.output.limit == 7
+    assert live.poll() is None
+    answers += StoreError("away"), None
+    assert (live.poll(reload=True), len(answers)) == (None, 1)
+    assert (live.poll(), live.poll(), answers) == (None, None, []), "the reload is done once the store answers"
 
 
 def test_what_the_store_could_not_commit_is_stored_by_the_next_poll(
