@@ -110,7 +110,8 @@ class Triggers:
     def _request_scheduled(self) -> None:
         """A scheduled scan: full unless all changes in folders are watched and the last full scan was complete. All of
         each bucket is scanned always."""
-        paths = self._requests.unfinished if self._watch is not None and self._watch.is_complete else None
+        watch = self._watch  # read once: the worker may end it meanwhile
+        paths = self._requests.unfinished if watch is not None and watch.is_complete else None
         if paths is not None:
             paths = {**paths, **{source.name: ("",) for source in self._buckets}}
         self._requests.request(paths)
