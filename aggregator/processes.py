@@ -167,8 +167,8 @@ class Worker:
 
     def kill(self) -> None:
         """Kills the process, even during a call."""
-        if self._process is not None:
-            self._process.kill()
+        if (process := self._process) is not None:  # read once: a call may end it meanwhile
+            process.kill()
 
     def close(self) -> None:
         """Ends the process after its current call. The next call starts another one."""
@@ -191,9 +191,10 @@ class Worker:
         return self._process
 
     def _wait_for_answer(self, stream: BinaryIO) -> None:
-        """Waits until there is something to read, and calls `check_stop` meanwhile."""
+        """Waits until there is something to read, and calls `check_stop` before and meanwhile."""
         if self._check_stop is None or os.name == "nt":  # Windows cannot wait for pipes
             return
+        self._check_stop()
         with selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
             while not selector.select(POLL_S):
@@ -213,8 +214,8 @@ class WorkerPool:
     def __init__(self, count: int) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
-        self.size, self.patience_s = count, math.inf
-        self._workers = [Worker() for _ in range(count)]
+        self.size, self.patience_s, self._is_closed = count, math.inf, False
+        self._workers = [Worker(self._check_open) for _ in range(count)]
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -232,7 +233,8 @@ class WorkerPool:
             return failed
 
     def close(self) -> None:
-        """Kills the processes, even during calls."""
+        """Kills the processes, even during calls. Calls that wait for a process fail."""
+        self._is_closed = True  # first: a process that `kill` does not see yet starts after it, and checks this
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
             worker.kill()
@@ -244,11 +246,16 @@ class WorkerPool:
         request = make_request(function, *args)
         worker = self._idle.get()
         try:
+            self._check_open()
             answer = worker.exchange(request)
         finally:
             self._idle.put(worker)
         result: Result = read_answer(answer)
         return result
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("the pool is closed")
 
 
 def make_request(function: Callable[..., object], *args: object, cpu_s: float = 0, clock_s: float = 0) -> bytes:

@@ -79,6 +79,7 @@ class LiveConfig:
             return None
         except (StoreError, ShortageError) as error:
             _log.debug("the config waits: %s", error)
+            self._loaded = None  # a later poll loads it, also after a `reload` of an unchanged file
             return None
         self._loaded = stamp
         return self._activate(config, reload=reload)

@@ -80,10 +80,11 @@ class Monitor:
         problem = self._health.fatal_problem()
         state = json.dumps(self._live.state.facts()), json.dumps(self._health.problems()), lease.token, problem
         if state != self._stored_state:
-            with suppress(StoreError), self._store.write() as connection:
-                write_meta(connection, "config_state", state[0])
-                write_meta(connection, "service_problems", state[1])
-                write_leader_health(connection, lease.token, problem)
+            with suppress(StoreError):
+                with self._store.write() as connection:
+                    write_meta(connection, "config_state", state[0])
+                    write_meta(connection, "service_problems", state[1])
+                    write_leader_health(connection, lease.token, problem)
                 self._stored_state = state
 
 

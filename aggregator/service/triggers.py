@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -70,8 +70,7 @@ class Triggers:
         if schedule.watch and folders:
             self._watch = FolderWatch(folders, self._stop, self._requests.request, self._report_unwatched)
             self._watch.start()
-            # without a zone APScheduler uses that of the machine, which Python may not know
-            rescan = IntervalTrigger(seconds=schedule.rescan.total_seconds(), timezone=self._config.site.timezone)
+            rescan = _every(schedule.rescan, self._config)
             self._scheduler.add_job(self._requests.request, rescan, [None], id=RESCAN_JOB, replace_existing=True)
         elif self._scheduler.get_job(RESCAN_JOB):
             self._scheduler.remove_job(RESCAN_JOB)
@@ -92,9 +91,11 @@ class Triggers:
             self._start_watch()
 
     def restart_schedule(self) -> None:
-        """Starts the interval of scheduled scans again from now."""
+        """Starts the intervals of scheduled scans, and of full scans while folders are watched, again from now."""
         self._trigger = make_trigger(self._config)
         self._scheduler.reschedule_job(SCAN_JOB, trigger=self._trigger)
+        if self._scheduler.get_job(RESCAN_JOB):
+            self._scheduler.reschedule_job(RESCAN_JOB, trigger=_every(self._config.schedule.rescan, self._config))
 
     def next_scheduled(self) -> datetime | None:
         """When the next scheduled scan is due."""
@@ -109,7 +110,8 @@ class Triggers:
     def _request_scheduled(self) -> None:
         """A scheduled scan: full unless all changes in folders are watched and the last full scan was complete. All of
         each bucket is scanned always."""
-        paths = self._requests.unfinished if self._watch is not None and self._watch.is_complete else None
+        watch = self._watch  # read once: the worker may end it meanwhile
+        paths = self._requests.unfinished if watch is not None and watch.is_complete else None
         if paths is not None:
             paths = {**paths, **{source.name: ("",) for source in self._buckets}}
         self._requests.request(paths)
@@ -145,7 +147,12 @@ def make_trigger(config: Config) -> BaseTrigger:
     """The trigger of the schedule."""
     if config.schedule.cron:
         return CronTrigger(config.schedule.cron, config.site.timezone)
-    return IntervalTrigger(seconds=config.schedule.every.total_seconds(), timezone=config.site.timezone)
+    return _every(config.schedule.every, config)
+
+
+def _every(span: timedelta, config: Config) -> BaseTrigger:
+    # without a zone APScheduler uses that of the machine, which Python may not know
+    return IntervalTrigger(seconds=span.total_seconds(), timezone=config.site.timezone)
 
 
 def _log_job(event: JobEvent) -> None:

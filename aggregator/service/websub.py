@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from aggregator import __version__
@@ -107,12 +107,12 @@ def _record(store: Store, ping: Ping, *, failed: bool, all_of_hub: bool) -> None
 def _post(hub: str, url: str) -> tuple[str, bool]:
     """Why the hub did not accept a ping, or "", and whether it would not accept any other either.
 
-    Hubs differ in the parameter that names the document, so both are sent.
+    Hubs differ in the parameter that names the document, so both are sent. A redirect is a failure.
     """
     body = urlencode({"hub.mode": "publish", "hub.url": url, "hub.topic": url}).encode()
     request = urllib.request.Request(hub, body, {"User-Agent": f"aggregator/{__version__}"})  # noqa: S310 - http(s), as the config
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - http(s), as the config
+        with _OPENER.open(request, timeout=TIMEOUT_S):
             return "", False
     except urllib.error.HTTPError as error:
         with error:
@@ -121,6 +121,16 @@ def _post(hub: str, url: str) -> tuple[str, bool]:
         return str(getattr(error, "reason", "") or error or type(error).__name__), True
     except Exception as error:  # noqa: BLE001 - http.client raises errors of its own for broken responses
         return type(error).__name__, True
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would send a GET without the ping, and count its success as one of the ping."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """No request, so the status is an error."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 def _now() -> int:

@@ -37,6 +37,7 @@ from aggregator.site import open_configured, open_for_service
 from aggregator.store.database import Store
 from aggregator.store.queries import file_problems, unread_files
 from aggregator.store.requests import announce_service, take_request
+from aggregator.store.schema import REJECTED_STATES
 from aggregator.store.session import to_us, write_meta
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
@@ -81,6 +82,7 @@ class Worker:
         self._follower = Follower(store, health)
         self._is_leading = False  # as the parts of the service know it; the lease may have been lost since
         self._logged_problems: frozenset[str] = frozenset()
+        self._rejections: dict[tuple[str, str], str] = {}  # problems of rejected files, by source and path
         # Of the last full scan and the partial scans since: all folders could be read; nothing is left to scan again.
         self._complete = self._clean = False
         self._full_scan_problems: tuple[str, ...] = ()
@@ -191,7 +193,7 @@ class Worker:
             _log.info("leads: scans the records and stores them")
 
     def _step_down(self) -> None:
-        self._is_leading, self._accept_removals = False, False
+        self._is_leading, self._accept_removals, self._rejections = False, False, {}
         self._triggers.pause()
         self._pipeline = self._make_pipeline(self._config)
         _log.warning("another process has taken over the store; this service no longer scans")
@@ -329,13 +331,22 @@ class Worker:
             result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
             result.seconds, ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.stages),
         )  # fmt: skip
-        with self._store.read() as connection:
-            rejections = [
-                str(place_problem(self._config.sources, row.source, row.problem))
-                for row in file_problems(connection)
-                if row.state == "rejected"
-            ]
+        self._note_rejections(result.rejected)
+        rejections = self._rejections.values()
         self._log_problems(frozenset((*self._full_scan_problems, *result.problems, *result.notices, *rejections)))
+
+    def _note_rejections(self, total: int) -> None:
+        """Notes the first rejected files. If there are more, those noted before that come after them stay noted: they
+        were cut off, which does not resolve them."""
+        with self._store.read() as connection:
+            found = {
+                (row.source, row.problem.path): str(place_problem(self._config.sources, row.source, row.problem))
+                for row in file_problems(connection, REJECTED_STATES)
+            }
+        if total > len(found):
+            last = max(found, default=("", ""))
+            found |= {place: problem for place, problem in self._rejections.items() if place > last}
+        self._rejections = found
 
     def _log_documents(self, number: int) -> None:
         _log.log(logging.INFO if number else logging.DEBUG, "published what the leader stored: %d documents", number)

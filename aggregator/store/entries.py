@@ -31,7 +31,7 @@ from aggregator.store.adopted import format_ids_json, read_adopted
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
 from aggregator.store.events import EXPIRED, FLAG, REJECTED, RESOURCE, add_withdrawals
 from aggregator.store.page_links import mark_links, store_links
-from aggregator.store.schema import AnyRow, EntryState, FileState, body, entry, file
+from aggregator.store.schema import REJECTED_STATES, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
 
 RACY_NS = 2_000_000_000
@@ -40,7 +40,6 @@ TICK_NS = 50_000_000
 """The resolution of the coarsest kernel clock that dates changes. Small, because every file of a copied folder has just
 been changed."""
 
-_REJECTED = (FileState.REJECTED, FileState.DUPLICATE)
 _NEW_ENTRY, _NEW_FILE, _NEW_BODY = insert(entry), insert(file), insert(body)
 _STORED = (
     file.c.path,
@@ -245,14 +244,14 @@ class _Batch:
                 "wanted_id": wanted[0],
                 "wanted_at": wanted[1],
                 "problems": problems,
-                "rejected_at": self._rejected_at(seen.path) if state in _REJECTED else None,
+                "rejected_at": self._rejected_at(seen.path) if state in REJECTED_STATES else None,
             }
         )
 
     def _rejected_at(self, path: str) -> int:
         """Since when a rejected file is rejected."""
         row = self._stored.get(path)
-        return row.rejected_at if row is not None and row.file_state in _REJECTED else self._writer.now
+        return row.rejected_at if row is not None and row.file_state in REJECTED_STATES else self._writer.now
 
     def write(self) -> EntryChanges:
         """Writes the rows; returns what became of published entries."""

@@ -30,7 +30,18 @@ from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_json, format_ids_of
 from aggregator.store.events import Event, prune_events, read_history
-from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, FileState, cycle, entry, feed, feed_entry, file
+from aggregator.store.schema import (
+    ALL_FEED,
+    REJECTED_STATES,
+    AnyRow,
+    EntryState,
+    FileState,
+    cycle,
+    entry,
+    feed,
+    feed_entry,
+    file,
+)
 from aggregator.store.schema import source as source_table
 from aggregator.store.session import Writer, span_us
 
@@ -202,12 +213,14 @@ def source_problems(connection: Connection) -> list[str]:
     )
 
 
-def file_problems(connection: Connection, *, limit: int = MAX_PROBLEMS) -> list[FileProblem]:
-    """The problems of files, the rejected first, then in order of paths."""
+def file_problems(
+    connection: Connection, states: Collection[FileState] = tuple(FileState), *, limit: int = MAX_PROBLEMS
+) -> list[FileProblem]:
+    """The problems of files in these states, those of unread files first, then in order of source and path."""
     rows = connection.execute(
         select(file.c.source, file.c.path, file.c.state, file.c.problems, entry.c.state.label("entry_state"))
         .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
-        .where(file.c.problems.is_not(None))
+        .where(file.c.problems.is_not(None), file.c.state.in_(states))
         .order_by((file.c.state == FileState.READ), file.c.source, file.c.path)
         .limit(limit)
     )
@@ -231,8 +244,7 @@ def _problem_state(state: FileState) -> str:
 
 def count_rejected(connection: Connection) -> int:
     """How many files are rejected."""
-    rejected = file.c.state.in_((FileState.REJECTED, FileState.DUPLICATE))
-    return _count(connection, file, rejected, file.c.problems.is_not(None))
+    return _count(connection, file, file.c.state.in_(REJECTED_STATES), file.c.problems.is_not(None))
 
 
 def unread_files(connection: Connection, *, limit: int) -> list[tuple[str, str]]:

@@ -57,15 +57,15 @@ def hold_removals(
 ) -> bool:
     """Whether `missing` files of a source keep their entries for now.
 
-    A missing folder and a mass removal are held for `removal_grace`; a mass removal not if it is accepted. The grace
-    counts from the first scan that finds them, which the row of the source remembers.
+    A missing folder and a mass removal are held for `removal_grace`, unless they are accepted. The grace counts from
+    the first scan that finds them, which the row of the source remembers.
     """
     mine = source_table.c.name == source
     with writer.read() as connection:
         held_since = connection.scalar(select(source_table.c.removals_held_since).where(mine))
     since = writer.now if held_since is None else held_since
     is_massive = missing > 0 and (is_folder_missing or (missing >= MASS_REMOVAL and 2 * missing > known))
-    is_held = is_massive and not (is_accepted and not is_folder_missing) and writer.now - since < span_us(grace)
+    is_held = is_massive and not is_accepted and writer.now - since < span_us(grace)
     if is_held != (held_since is not None):
         with writer.write() as connection:
             connection.execute(update(source_table).where(mine).values(removals_held_since=since if is_held else None))

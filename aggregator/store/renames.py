@@ -258,6 +258,7 @@ def _rename(connection: Connection, *, writer: Writer, pairs: list[Pair], reason
         if is_withdrawn:
             is_expired = new.expires_at is not None and new.expires_at <= writer.now
             withdrawn[old.id] = EXPIRED if is_expired else FLAG
+            continue
         is_visible = old.visible_hash != new.visible_hash or old.updated_at != values["updated_at"]
         if old.state == EntryState.PUBLISHED and (is_visible or old.selection_hash != new.selection_hash):
             changed.append(

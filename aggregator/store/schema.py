@@ -38,6 +38,10 @@ class FileState(StrEnum):
     REMOVED = "removed"  # it is missing, and its entry is withdrawn
 
 
+REJECTED_STATES = (FileState.REJECTED, FileState.DUPLICATE)
+"""Both are shown as rejected."""
+
+
 class EntryState(StrEnum):
     """Whether feeds show an entry."""
 

@@ -169,6 +169,19 @@ def test_a_rename_with_an_edit_keeps_the_id_and_moves_updated(
     assert b"deleted-entry" not in (site.output / "all/atom.xml").read_bytes()
 
 
+def test_a_record_that_is_renamed_and_hidden_at_once_joins_no_feed_before_it_leaves(site: SiteFolder) -> None:
+    site.write("map.md", text("A map", [], topics=["Maps"]))
+    site.write("a.md", text("A post", BODY, topics=["AI"]))
+    site.run(NOON)
+    maps = (site.output / "maps/atom.xml").read_bytes()
+    site.remove("a.md")
+    site.write("b.md", text("A post", edited(BODY, 1), topics=["Maps"], published=False))
+    result = site.run(LATER)
+    assert (result.new, result.removed, [*site.ids()]) == (0, 1, ["A map"])
+    assert b"deleted-entry" in (site.output / "all/atom.xml").read_bytes()
+    assert (site.output / "maps/atom.xml").read_bytes() == maps, "it never was in this feed"
+
+
 @pytest.mark.parametrize(
     ("title", "changed", "kept"),
     [("Other", 8, True), ("Other", 12, False), ("Same", 14, True), ("Same", 16, False)],

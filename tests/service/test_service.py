@@ -8,18 +8,25 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from commands import DEADLINE_S, Running, Shop, eventually
+from conftest import SiteFolder
+from sqlalchemy import Connection
 
 from aggregator import cli
 from aggregator.config import Config, default_config, load_config
 from aggregator.errors import StoreError
 from aggregator.service.config_reload import ConfigState, LiveConfig
+from aggregator.service.health import Health
+from aggregator.service.monitor import Monitor
+from aggregator.service.worker import Worker
+from aggregator.store.session import read_meta
 
 MANY = 3000
 STOPS_WITHIN_S = 20.0
@@ -164,6 +171,32 @@ def test_a_rejected_record_is_logged_once_and_read_again_when_it_changes(shop: S
     assert service.log.count(f"WARNING {line}") == 1
     facts = shop.json("status")
     assert (facts["rejected"], facts["unfinished"]) == ([], [])
+
+
+FEW_PROBLEMS = """
+import sys
+from aggregator import cli
+from aggregator.store import queries
+queries.file_problems.__kwdefaults__["limit"] = 2
+sys.argv[1:] = ["run"]
+cli.main()
+"""
+
+
+def test_a_rejected_record_that_others_push_off_the_list_is_not_logged_as_resolved(shop: Shop) -> None:
+    for name in ("b.md", "c.md"):
+        shop.write(name, BROKEN)
+    service = shop.start(program=FEW_PROBLEMS)
+    service.wait_until_done()
+    shop.write("a.md", BROKEN)
+    eventually(lambda: "WARNING incoming/a.md" in service.log)
+    shop.record("a.md", "Corrected")
+    eventually(lambda: "INFO resolved: incoming/a.md" in service.log)
+    assert "resolved: incoming/c.md" not in service.log
+    assert service.log.count("WARNING incoming/c.md") == 1
+    shop.record("c.md", "Corrected too")
+    eventually(lambda: "INFO resolved: incoming/c.md" in service.log)
+    assert "resolved: incoming/b.md" not in service.log
 
 
 def test_status_names_the_service_and_its_next_cycle(shop: Shop) -> None:
@@ -581,6 +614,32 @@ def test_a_store_that_is_unavailable_for_a_moment_refuses_no_config(shop: Shop) 
     taken = live.poll()
     assert taken is not None
     assert taken.output.limit == 7
+    assert live.poll() is None
+    answers += StoreError("away"), None
+    assert (live.poll(reload=True), len(answers)) == (None, 1)
+    assert (live.poll(), live.poll(), answers) == (None, None, []), "the reload is done once the store answers"
+
+
+def test_what_the_store_could_not_commit_is_stored_by_the_next_poll(
+    make_site: Callable[..., SiteFolder], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(store_url)
+    live = LiveConfig(site.load_config(), site.config_file, {}, lambda _config: None)
+    monitor = Monitor(live, site.store, cast("Worker", None), Health(), site.stop)
+    write = site.store.write
+
+    @contextmanager
+    def fail_to_commit() -> Iterator[Connection]:
+        with write() as connection:
+            yield connection
+            raise StoreError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store, "write", fail_to_commit)
+        monitor._store_state()
+    monitor._store_state()
+    with site.store.read() as connection:
+        assert read_meta(connection, "service_problems") == "[]"
 
 
 def test_overrides_of_the_environment_stay_active(shop: Shop) -> None:

@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +25,9 @@ from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 from aggregator.service import requests as requests_module
 from aggregator.service import watch
+from aggregator.service.health import Health
 from aggregator.service.requests import CycleRequests
+from aggregator.service.triggers import RESCAN_JOB, SCAN_JOB, Triggers
 from aggregator.service.watch import FolderWatch
 from aggregator.store.queries import unread_files
 
@@ -346,3 +349,23 @@ def test_the_removal_of_a_temporary_file_delays_nothing(debounce: watch._Debounc
     assert debounce.take(10.1) == {str(place)}
     debounce.add({(Change.added, "/in/b.part"), (Change.deleted, "/in/b.part"), (Change.added, str(place))}, 10.2)
     assert str(place) in debounce.take(10.2)
+
+
+# the schedule
+
+
+def test_a_clock_that_was_set_back_delays_no_scheduled_scan(
+    make_site: Callable[..., SiteFolder], store_url: str
+) -> None:
+    config = make_site(store_url, '[schedule]\nevery = "1m"\nrescan = "1h"\n').load_config()
+    stop, latest = threading.Event(), datetime.now(UTC) + timedelta(hours=2)
+    triggers = Triggers(config, CycleRequests(), Health(), stop)
+    triggers.start()
+    try:
+        for job in (SCAN_JOB, RESCAN_JOB):
+            triggers._scheduler.modify_job(job, next_run_time=latest + timedelta(hours=9))
+        triggers.restart_schedule()
+        assert [job.id for job in triggers._scheduler.get_jobs() if job.next_run_time > latest] == []
+    finally:
+        stop.set()
+        triggers.end()

@@ -25,11 +25,11 @@ BASE = "https://feeds.example.org/"
 
 
 class Hub:
-    """A hub that notes what it is told and answers with `status`."""
+    """A hub that notes what it is told and answers with `status`, and redirects to `location`."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.status = 202
+        self.status, self.location = 202, ""
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,6 +39,12 @@ class Hub:
                     assert (form["hub.mode"], form["hub.url"]) == (["publish"], form["hub.topic"])
                     hub.told += form["hub.url"]
                 self.send_response(hub.status)
+                if hub.location:
+                    self.send_header("Location", hub.location)
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -145,6 +151,22 @@ def test_a_refused_document_does_not_hold_back_the_others(site: SiteFolder, hub:
     hub.status = 202
     send(site)
     assert hub.take() == documents("all", "maps"), "those that changed since are told at once"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_of_a_hub_is_a_failure_and_the_ping_is_sent_again(
+    site: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    site.run(NOON)
+    site.record("a.md", title="Edited", topics=["AI"])
+    site.run(NOON + HOUR)
+    hub.status, hub.location = status, f"{hub.url}elsewhere"
+    assert f"HTTP status {status}" in send(site)[0]
+    assert hub.take() == []
+    hub.status = 202
+    monkeypatch.setattr(websub, "_now", lambda real=websub._now: real() + 20_000_000)
+    assert send(site) == ("", None)
+    assert hub.take() == documents("ai", "all")
 
 
 def test_a_hub_that_is_not_there_is_a_problem_and_no_error(

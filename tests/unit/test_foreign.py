@@ -874,6 +874,14 @@ def test_a_source_removed_from_the_config_is_withdrawn_after_its_grace_and_retur
     assert two.ids() == ids
 
 
+def test_the_removal_of_a_source_can_be_accepted(two: SiteFolder) -> None:
+    two.run(NOON)
+    two.configure(ONE)
+    assert "--accept-removals" in two.run("2026-06-01 12:01").problems[0]
+    result = two.run("2026-06-01 12:02", accept_removals=True)
+    assert (result.removed, result.problems, two.titles()) == (1, (), ["News"])
+
+
 def test_a_source_under_another_name_is_refused(two: SiteFolder) -> None:
     two.run(NOON)
     two.configure(TWO.replace('"blog"', '"blgo"'))

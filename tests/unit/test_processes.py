@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import slow
 
 from aggregator.errors import StoppedError
-from aggregator.processes import PROGRESS, Worker, WorkerFailedError, WorkerLostError
+from aggregator.processes import PROGRESS, Worker, WorkerFailedError, WorkerLostError, WorkerPool
 
 TESTS = Path(__file__).parent
 
@@ -83,6 +85,41 @@ def test_only_the_class_of_an_error_is_returned(worker: Worker) -> None:
     with pytest.raises(WorkerFailedError) as failed:
         worker.call(int, "Zq7canaryZq7")
     assert str(failed.value) == "ValueError"
+
+
+def test_the_end_of_a_pool_waits_for_no_call() -> None:
+    pool = WorkerPool(1)
+    calls = [pool.submit(time.sleep, 60) for _ in range(2)]
+    while not all(call.running() for call in calls):
+        pass
+    before = time.monotonic()
+    pool.close()
+    assert time.monotonic() - before < 40
+    assert all(isinstance(call.exception(), WorkerLostError | RuntimeError) for call in calls)
+
+
+def test_the_end_of_a_pool_ends_a_process_that_starts_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    starting, killed = threading.Event(), threading.Event()
+    start, kill = subprocess.Popen, Worker.kill
+
+    def start_late(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        starting.set()
+        assert killed.wait(60)
+        return start(*args, **options)
+
+    def note_kill(worker: Worker) -> None:
+        kill(worker)
+        killed.set()
+
+    pool = WorkerPool(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", start_late)
+        patch.setattr(Worker, "kill", note_kill)
+        pool.submit(time.sleep, 60)
+        assert starting.wait(60)
+        before = time.monotonic()
+        pool.close()
+    assert time.monotonic() - before < 40
 
 
 def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
