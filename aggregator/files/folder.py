@@ -245,7 +245,7 @@ class FolderFiles:
 
 def _folder_error(error: OSError) -> FolderError:
     ShortageError.check(error)
-    return FolderError(_reason(error), is_missing=error.errno in ABSENT)
+    return FolderError(_reason(error), is_missing=True)
 
 
 def _reason(error: OSError) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -544,25 +543,6 @@ def test_an_accepted_removal_of_the_whole_folder_is_not_held(site: SiteFolder, k
     assert site.run(LATER).removed == 0
     assert site.run("2024-05-01 13:01", accept_removals=True).removed == 4
     assert site.titles() == []
-
-
-def test_nothing_of_a_folder_that_cannot_be_read_is_withdrawn(
-    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(site, 4)
-    site.run(NOON)
-    before = site.snapshot()
-
-    def refuse(_folder: object) -> object:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("aggregator.paths.os.scandir", refuse)
-        for moment in (LATER, "2024-05-03 12:00"):
-            result = site.run(moment, accept_removals=True)
-            assert "the records folder cannot be read: Permission denied" in result.problems[0]
-            assert (result.removed, result.complete) == (0, False)
-    assert_untouched(before, site.snapshot())
 
 
 def test_a_whole_folder_that_is_renamed_is_no_mass_removal(site: SiteFolder) -> None:
