@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +40,7 @@ from aggregator.errors import ConfigError, ShortageError
 from aggregator.feeds.phrases import parse_phrase
 from aggregator.feeds.rules import fold
 from aggregator.output.redirects import Redirects
+from aggregator.paths import read_regular
 from aggregator.problems import Problem
 from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
 from aggregator.toml_positions import KeyPath, Locator, find_long_key
@@ -51,6 +50,8 @@ MAX_CONFIG_BYTES = 8_000_000
 """A config that pins ten thousand topics has a tenth of it."""
 MAX_DEPTH = 32
 """Nested tables and arrays. The schema has six levels."""
+_NAMES_STORE = re.compile(r"""^[\s\[]*["']?store["']?\s*[\].=]""", re.MULTILINE)
+"""A line with the table or a key of the store, however it is spelled."""
 _MIN_TTL_MINUTES = 15
 _MAX_WORKERS = 4  # more do not help: one process stores everything
 
@@ -89,10 +90,6 @@ class Config:
 
     def site_facts(self) -> Site:
         """The site, as every document names it."""
-        if self.schedule.cron:
-            minutes = shortest_gap_minutes(self.schedule.cron)
-        else:
-            minutes = self.schedule.every // timedelta(minutes=1)
         return Site(
             title=self.site.title,
             base_url=self.site.base_url,
@@ -100,7 +97,7 @@ class Config:
             author=self.site.author or "",
             icon=self.site.icon or "",
             copyright=self.site.copyright or "",
-            ttl=max(_MIN_TTL_MINUTES, minutes),
+            ttl=max(_MIN_TTL_MINUTES, self._gap // timedelta(minutes=1)),
             hub_urls=self.websub.hub,
             feed_title=self.site.feed_title,
             stylesheet=self.site.stylesheet or "",
@@ -130,8 +127,13 @@ class Config:
     @property
     def max_age_s(self) -> int:
         """How long caches may keep a document: half the time between two cycles."""
-        half = self.schedule.every // timedelta(seconds=2) if self.schedule.every else 60
-        return max(15, min(300, half))
+        return max(15, min(300, self._gap // timedelta(seconds=2)))
+
+    @property
+    def _gap(self) -> timedelta:
+        """The shortest time between two scheduled cycles."""
+        schedule = self.schedule
+        return timedelta(minutes=shortest_gap_minutes(schedule.cron)) if schedule.cron else schedule.every
 
     def redirects(self, topics: Mapping[str, str] | None = None) -> Redirects:
         """The old URLs of feeds; `topics` maps old slugs of topics to new ones."""
@@ -159,8 +161,7 @@ def partial_config(path: Path, *, env: Mapping[str, str]) -> Config:
     stated = tuple(sorted(data))
     apply_environment(data, env)
     file, findings = _validate(data, path.absolute().parent)
-    has_store = re.search(r"^\s*\[store\]", text, re.MULTILINE)
-    if any(finding.path[0] == "store" for finding in findings) or (has_store and "store" not in data):
+    if any(finding.path[0] == "store" for finding in findings) or ("store" not in data and _NAMES_STORE.search(text)):
         return load_config(path, env=env)
     return _make_config(file, path, (), Locator(""), stated)
 
@@ -172,7 +173,7 @@ def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
 
 def _read_text(path: Path) -> str:
     try:
-        content = _read_regular(path)
+        content = read_regular(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
         if path.is_symlink():
             raise _file_error(path, "the link leads to no file", "remove it, or put the file there") from None
@@ -188,18 +189,6 @@ def _read_text(path: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
         raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line, column) from None
-
-
-def _read_regular(path: Path) -> bytes:
-    """The bytes of a regular file. A pipe would block, and a device may have no end."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        content = file.read(MAX_CONFIG_BYTES + 1)
-    if len(content) > MAX_CONFIG_BYTES:
-        raise OSError(errno.EFBIG, f"it is over {MAX_CONFIG_BYTES:,} bytes")
-    return content
 
 
 def _load(text: str, path: Path, env: Mapping[str, str], *, exists: bool) -> Config:

@@ -187,6 +187,16 @@ def test_init_writes_where_config_says(shop: Shop, call: Call) -> None:
     assert call("check", "--config", "there/site.toml")[0] in (0, 2)
 
 
+@pytest.mark.parametrize("name", ["output", "config"])
+def test_init_names_a_file_in_the_place_of_a_folder_and_writes_no_config(shop: Shop, call: Call, name: str) -> None:
+    (shop.root / "there").mkdir()
+    (shop.root / "there" / name).touch()
+    code, _, err = call("init", "there")
+    assert (code, err) == (2, f"error: there/{name} is not a folder, and one is needed there (move it away)\n")
+    (shop.root / "there" / name).unlink()
+    assert call("init", "there")[0] == 0
+
+
 def test_explain_and_preview_print_text_and_json(shop: Shop, call: Call) -> None:
     shop.configure(**{"[feed]": 'slug = "good"\nmin_quality = 60'})
     shop.record("a.md", "Story", topics=["AI"], quality=50)
@@ -567,6 +577,21 @@ def test_check_refuses_a_path_outside_of_the_records(shop: Shop, call: Call) -> 
         code, out, err = call("check", path)
         assert (code, out) == (2, "")
         assert path in err
+
+
+@pytest.mark.parametrize("path", ["linked", "linked/a.md", "away.md", ".hidden", "empty", "incoming/empty/"])
+def test_a_path_that_gives_check_no_file_is_an_error(shop: Shop, call: Call, path: str) -> None:
+    shop.record("a.md")
+    shop.write(".hidden/a.md", "---\ntitle: T\n---\n")
+    (shop.incoming / "empty").mkdir()
+    (shop.root / "elsewhere").mkdir()
+    (shop.root / "elsewhere" / "a.md").write_text("---\ntitle: T\n---\n")
+    (shop.incoming / "linked").symlink_to(shop.root / "elsewhere")
+    (shop.incoming / "away.md").symlink_to(shop.root / "elsewhere" / "a.md")
+    code, out, err = call("check", path)
+    assert code in (1, 2)
+    assert path.strip("/") in out + err
+    assert call("check")[0] == 0
 
 
 def test_check_names_the_other_record_of_an_id(shop: Shop, call: Call) -> None:
@@ -1078,6 +1103,23 @@ def test_check_reports_another_site_id_and_another_port(shop: Shop, call: Call) 
     assert call("check")[:2] == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("base_url", "right"),
+    [
+        ("http://[::1]/feeds/", "http://[::1]:8001/feeds/"),
+        ("http://localhost:8000/", "http://localhost:8001/"),
+        ("https://localhost/", None),
+        ("https://feeds.localhost:8443/", None),
+    ],
+)
+def test_check_compares_the_port_unless_a_proxy_has_it(
+    shop: Shop, call: Call, base_url: str, right: str | None
+) -> None:
+    shop.configure(site=f'id = "feeds.example.org"\nbase_url = "{base_url}"', serve="port = 8001")
+    code, out, _ = call("check")
+    assert (code, re.findall('base_url = "(.+?)"', out)) == (0, [right] if right else [])
+
+
 def test_check_warns_with_the_id_that_the_store_has(shop: Shop, call: Call) -> None:
     shop.configure(site='base_url = "https://old.example.org/"')
     shop.record("a.md")
@@ -1308,7 +1350,8 @@ def test_check_reads_a_bucket_whole_or_at_a_path_or_a_url(call: Call, bucket: Bu
     assert (code, out.splitlines()[0]) == (1, rejected)
     assert skipped in out.splitlines()[1]
     assert err == "2 records: 1 error, 1 warning, 0 unfinished\n"
-    for place in ("2024", "2024/bad.md", bucket.url, f"{bucket.url}/2024", f"{bucket.url}/2024/bad.md"):
+    urls = [f"{bucket.url}{path}" for path in ("", "/", "/2024", "/2024/", "/2024/bad.md")]
+    for place in ("2024", "2024/bad.md", *urls):
         assert call("check", place)[:2] == (1, f"{rejected}\n"), place
     assert call("check", f"{bucket.url}/2024/fine.md")[0] == 0
     for place in ("2023", f"{bucket.url}/2024/none.md", "s3://another/2024/bad.md"):

@@ -234,6 +234,20 @@ def test_the_stylesheet_of_a_site_is_read_with_the_config(load: Any, problems: A
         [line] = problems('[site]\nstylesheet = "site.css"\n')
         assert line.startswith("FILE:2:14: 'stylesheet' names a file ")
         assert reason in line
+    css.write_bytes(b"a {}\r\nb {}\r")
+    assert load('[site]\nstylesheet = "site.css"\n').site_facts().stylesheet == "a {}\nb {}\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_a_config_and_a_stylesheet_are_regular_files(problems: Any, tmp_path: Path, make: Any) -> None:
+    [line] = problems('[site]\nstylesheet = "site.css"\n')
+    assert "No such file" in line
+    path = tmp_path / "config" / "site.css"
+    make(path)
+    with pytest.raises(ConfigError, match="the file cannot be read: it is not a regular file"):
+        load_config(path, env={})
+    [line] = problems('[site]\nstylesheet = "site.css"\n')
+    assert "names a file that cannot be read: it is not a regular file" in line
 
 
 def test_a_title_of_feeds_names_the_feed(load: Any, problems: Any) -> None:
@@ -263,6 +277,21 @@ def test_ttl_is_the_shortest_gap_of_the_schedule_and_at_least_a_quarter_of_an_ho
     load: Any, schedule: str, ttl: int
 ) -> None:
     assert load(f"[schedule]\n{schedule}\n").site_facts().ttl == ttl
+
+
+@pytest.mark.parametrize(
+    ("schedule", "max_age_s"),
+    [
+        ("", 30),
+        ('every = "20s"', 15),
+        ('every = "3m"', 90),
+        ('every = "1h"', 300),
+        ('cron = "0 * * * *"', 300),
+        ('cron = "*/2 * * * *"', 60),
+    ],
+)
+def test_caches_keep_documents_for_half_the_time_between_cycles(load: Any, schedule: str, max_age_s: int) -> None:
+    assert load(f"[schedule]\n{schedule}\n").max_age_s == max_age_s
 
 
 def test_site_facts_and_output_options_come_from_the_file(load: Any) -> None:
@@ -657,6 +686,13 @@ def test_the_environment_overrides_the_file(load: Any, tmp_path: Path) -> None:
     assert dict(config.sources[0].fields)["title"] == ("headline",)
     assert config.store.url == f"sqlite:///{tmp_path}/var/a.db"
     assert (config.schedule.every, config.ingest.workers) == (timedelta(minutes=5), 0)
+
+
+@pytest.mark.parametrize("depth", [5000, 200])
+def test_a_deep_value_in_the_environment_is_a_problem_of_its_variable(problems: Any, depth: int) -> None:
+    value = "[" * depth + "]" * depth
+    [line] = problems("", AGGREGATOR_OUTPUT__FORMATS=value)
+    assert line.startswith("AGGREGATOR_OUTPUT__FORMATS: 'formats' ")
 
 
 def test_the_environment_reaches_the_one_source_of_an_array(load: Any) -> None:
@@ -1144,7 +1180,18 @@ def test_the_store_url_is_read_from_an_invalid_config(tmp_path: Path, broken: st
     assert (usable.store.url, usable.site.title) == (f"sqlite:///{tmp_path}/kept.db", "Kept")
 
 
-@pytest.mark.parametrize("broken", ["[store]\nurl = 3\n", "[store]\nurl = \n", '[store]\nurl = "mysql://x"\n'])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "[store]\nurl = 3\n",
+        "[store]\nurl = \n",
+        '[store]\nurl = "mysql://x"\n',
+        '["store"]\nurl = \n',
+        "[ 'store' ]\nurl = \n",
+        '# c\nstore.url = "sqlite:///a.db\n',
+        '# c\n"store" = { url = "sqlite:///a.db" \n',
+    ],
+)
 def test_an_invalid_store_url_is_not_replaced_by_the_default(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "aggregator.toml"
     path.write_text(broken)
