@@ -81,7 +81,7 @@ def start_call(function: Callable[..., Result], *args: object) -> Future[Result]
 
 
 def wait_for(future: Future[Result], check_stop: Callable[[], None] | None, most_s: float | None = None) -> Result:
-    """The result of a future. Calls `check_stop` while waiting. Raises TimeoutError after `most_s`."""
+    """The result of a future. Calls `check_stop` while waiting. Raises CallLostError after `most_s`."""
     from concurrent.futures import wait
 
     ends_at = math.inf if most_s is None else time.monotonic() + most_s
@@ -89,7 +89,9 @@ def wait_for(future: Future[Result], check_stop: Callable[[], None] | None, most
         if check_stop is not None:
             check_stop()
         wait((future,), timeout=min(POLL_S, left_s))
-    return future.result(timeout=0)
+    if not future.done():
+        raise CallLostError("no answer")
+    return future.result()
 
 
 PROGRESS = Progress()
@@ -116,7 +118,7 @@ class ClusterError(Exception):
 
 
 class CallLostError(Exception):
-    """The processes that ran a function died, one after the other, or hang."""
+    """The processes that ran a function died, one after the other, or hang; or a server does not answer."""
 
 
 class Worker:
