@@ -173,12 +173,7 @@ class _PoolReading:
     def _wait_for(self, future: Future[list[Outcome]]) -> list[Outcome]:
         """The outcomes of a batch. Raises CallLostError if the pool has given none for too long."""
         most_s = self._answered_at + self._pool.patience_s - time.monotonic()
-        try:
-            outcomes = wait_for(future, self._check_stop, most_s)
-        except TimeoutError:
-            if future.done():  # an error of the function
-                raise
-            raise CallLostError("no answer") from None
+        outcomes = wait_for(future, self._check_stop, most_s)
         self._answered_at = time.monotonic()
         return outcomes
 

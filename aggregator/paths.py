@@ -11,23 +11,18 @@ import errno
 import fnmatch
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote_to_bytes
 
-HAS_DIR_FD = {os.open, os.stat} <= os.supports_dir_fd and os.scandir in os.supports_fd
-"""True if the system opens files relative to a folder. Without it (Windows), `Folder` checks and then opens."""
-
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """The errors of a path without a file, or with a link in it."""
 
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
-_PARENT = _FOLDER | getattr(os, "O_PATH", 0) | _NO_LINK
-"""Opens a parent folder, which need not be readable."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+_PARENT = _FOLDER | getattr(os, "O_PATH", 0) | os.O_NOFOLLOW
+"""Opens a parent folder, which on Linux need not be readable."""
 _MAX_OPEN = 32
 """Parent folders of the last file that stay open."""
 _OLDEST_NS, _NEWEST = -(2**63), 2**63 - 1
@@ -44,7 +39,7 @@ def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0o666) -> int:
     Raises OSError: ELOOP or ENOTDIR if a part is a link, EXDEV if `path` is absolute or contains `..`.
     """
     with _parent(root_fd, path) as (folder, name):
-        return os.open(name, flags | _NO_LINK, mode, dir_fd=folder)
+        return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=folder)
 
 
 def stat_beneath(root_fd: int, path: str) -> os.stat_result:
@@ -80,7 +75,7 @@ class Folder:
 
     def __init__(self, root: str) -> None:
         self.root = os.path.realpath(root)
-        self._fd = os.open(self.root, _FOLDER) if HAS_DIR_FD else None
+        self._fd = os.open(self.root, _FOLDER)
         self._parents: list[tuple[str, int]] = []
 
     def __enter__(self) -> Self:
@@ -90,17 +85,13 @@ class Folder:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._close_parents("/")
-        if self._fd is not None:
-            os.close(self._fd)
+        os.close(self._fd)
 
-    def enter(self, path: str) -> tuple[str, int | None]:
-        """The prefix of names in the folder at `path`, and their `dir_fd`.
+    def enter(self, path: str) -> int:
+        """A descriptor of the folder at `path`, which stays open until the next call of a method other than `stat`.
 
-        Both are valid until the next call of a method other than `stat`. Raises NotADirectoryError if a part of `path`
-        is a link.
+        Raises NotADirectoryError if a part of `path` is a link.
         """
-        if self._fd is None:
-            return os.path.join(self._checked(path), ""), None
         self._close_parents(path)
         above, folder = self._parents[-1] if self._parents else ("", self._fd)
         for part in _parts(path[len(above) :].lstrip("/")) if path != above else ():
@@ -109,27 +100,20 @@ class Folder:
             self._parents.append((above, folder))
             if len(self._parents) > _MAX_OPEN:
                 os.close(self._parents.pop(-2)[1])
-        return "", folder
+        return folder
 
     def list(self, path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """The entries of the folder at `path`."""
-        prefix, folder = self.enter(path)
-        return os.scandir(prefix if folder is None else folder)
+        return os.scandir(self.enter(path))
 
     def open(self, path: str, flags: int) -> int:
         """A descriptor of the file at `path`. Raises OSError (ELOOP) if it is a link."""
         above, _, name = path.rpartition("/")
-        prefix, folder = self.enter(above)
-        if folder is None and stat.S_ISLNK(os.lstat(prefix + name).st_mode):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        return os.open(prefix + name, flags | _NO_LINK, dir_fd=folder)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=self.enter(above))
 
     def stat(self, path: str) -> os.stat_result:
         """The stat of the file at `path`: of a link itself, never of its target."""
-        if self._fd is not None:
-            return stat_beneath(self._fd, path)
-        above, _, name = path.rpartition("/")
-        return os.lstat(os.path.join(self._checked(above), name))
+        return stat_beneath(self._fd, path)
 
     def resolve(self, path: str, is_record: Callable[[str], object]) -> str:
         """The target of the link at `path`, as a path below this folder without links.
@@ -149,13 +133,6 @@ class Folder:
         """Closes the open folders that are not parents of `path`."""
         while self._parents and path != self._parents[-1][0] and not path.startswith(f"{self._parents[-1][0]}/"):
             os.close(self._parents.pop()[1])
-
-    def _checked(self, path: str) -> str:
-        """The full path of a folder. Raises NotADirectoryError if a part of it is a link."""
-        full = os.path.join(self.root, *_parts(path)) if path else self.root
-        if os.path.realpath(full) != full:
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        return full
 
 
 @contextmanager
@@ -177,7 +154,7 @@ def _parent(root_fd: int, path: str) -> Iterator[tuple[int, str]]:
 
 def _open_folder(name: str, above: int) -> int:
     try:
-        return os.open(name, _FOLDER | _NO_LINK, dir_fd=above)
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
     except OSError as error:
         if error.errno == errno.ELOOP:  # a linked folder, outside Linux; for `open` ELOOP means that the file is a link
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from error

@@ -7,7 +7,6 @@ if it is killed. A process is started when there is work for it.
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import math
 import os
@@ -81,7 +80,7 @@ def start_call(function: Callable[..., Result], *args: object) -> Future[Result]
 
 
 def wait_for(future: Future[Result], check_stop: Callable[[], None] | None, most_s: float | None = None) -> Result:
-    """The result of a future. Calls `check_stop` while waiting. Raises TimeoutError after `most_s`."""
+    """The result of a future. Calls `check_stop` while waiting. Raises CallLostError after `most_s`."""
     from concurrent.futures import wait
 
     ends_at = math.inf if most_s is None else time.monotonic() + most_s
@@ -89,7 +88,9 @@ def wait_for(future: Future[Result], check_stop: Callable[[], None] | None, most
         if check_stop is not None:
             check_stop()
         wait((future,), timeout=min(POLL_S, left_s))
-    return future.result(timeout=0)
+    if not future.done():
+        raise CallLostError("no answer")
+    return future.result()
 
 
 PROGRESS = Progress()
@@ -101,9 +102,7 @@ class WorkerLostError(Exception):
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(f"a child process ended with {exit_code}")
-        deadlines: dict[int, Literal["cpu", "clock"]] = {1: "clock"}  # Windows, see _set_deadline
-        if hasattr(signal, "setitimer"):
-            deadlines = {-signal.SIGPROF: "cpu", -signal.SIGALRM: "clock"}
+        deadlines: dict[int, Literal["cpu", "clock"]] = {-signal.SIGPROF: "cpu", -signal.SIGALRM: "clock"}
         self.deadline = deadlines.get(exit_code)
 
 
@@ -116,7 +115,7 @@ class ClusterError(Exception):
 
 
 class CallLostError(Exception):
-    """The processes that ran a function died, one after the other, or hang."""
+    """The processes that ran a function died, one after the other, or hang; or a server does not answer."""
 
 
 class Worker:
@@ -192,7 +191,7 @@ class Worker:
 
     def _wait_for_answer(self, stream: BinaryIO) -> None:
         """Waits until there is something to read, and calls `check_stop` before and meanwhile."""
-        if self._check_stop is None or os.name == "nt":  # Windows cannot wait for pipes
+        if self._check_stop is None:
             return
         self._check_stop()
         with selectors.DefaultSelector() as selector:
@@ -277,10 +276,9 @@ def serve() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)  # printed text must not be taken for an answer
-    if hasattr(signal, "pthread_sigmask"):
-        for number in (signal.SIGPROF, signal.SIGALRM):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
     PROGRESS.tell(answers)
     with suppress(EOFError, BrokenPipeError):
         while True:
@@ -300,13 +298,8 @@ def _answer(request: bytes) -> bytes:
 
 def _set_deadline(cpu_s: float, clock_s: float) -> None:
     """Makes the system end this process after these times, even in C code; 0 is never."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_PROF, cpu_s)
-        signal.setitimer(signal.ITIMER_REAL, clock_s)
-    elif clock_s:
-        faulthandler.dump_traceback_later(clock_s, exit=True)
-    else:
-        faulthandler.cancel_dump_traceback_later()
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    signal.setitimer(signal.ITIMER_REAL, clock_s)
 
 
 def _send(stream: BinaryIO, message: bytes) -> None:
@@ -333,9 +326,6 @@ def _pipe(stream: Any) -> BinaryIO:
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Blocks signals while a process starts. It inherits the mask, and so leaves signals to its parent."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield

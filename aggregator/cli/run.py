@@ -44,7 +44,7 @@ def run(
     A saved config takes effect at once; a config with errors is refused, and the log says why. SIGHUP reloads the
     config, too. Ends cleanly on Ctrl-C or SIGTERM. Logs go to stderr.
     """
-    if not os.isatty(0) and hasattr(signal, "SIGHUP"):
+    if not os.isatty(0):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service installs its handler: it reads the config then
     for key, value in (("HOST", host), ("PORT", port)):
         if value is not None:

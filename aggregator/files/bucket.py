@@ -26,7 +26,7 @@ from aggregator.errors import BucketAwayError, BucketError
 from aggregator.files import BATCH, MAX_PATH, CheckStop, Content, FolderError, Kind, Listed, ListedFile, Unreadable
 from aggregator.index_files import listed_filter
 from aggregator.model import SourceFile
-from aggregator.processes import PROGRESS, start_call, wait_for
+from aggregator.processes import PROGRESS, CallLostError, start_call, wait_for
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class BucketFiles:
             return wait_for(request, self._check_stop, REQUEST_S)
         except BucketError as error:
             raise _folder_error(error) from error
-        except TimeoutError:
+        except CallLostError:
             reason = f"the server takes over {REQUEST_S:g} s for a request"
             raise FolderError(reason, hint="see its log, and the network") from None
 

@@ -21,7 +21,7 @@ from aggregator.settings import Source
 
 READ_STEP = 16_384
 _NO_STAT = (-1, 0, 0, 0)
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _FolderToList = tuple[str, str]
 """The path to open, and the escaped prefix of what is below it."""
 
@@ -218,7 +218,7 @@ class FolderFiles:
         prefix, special = listing.prefix, listing.special
         read_stat, is_regular, add = os.lstat, stat.S_ISREG, files.append  # local names: the hot loop of a scan
         try:
-            name_prefix, folder_fd = self._folder.enter(listing.path)
+            folder_fd = self._folder.enter(listing.path)
         except OSError as error:
             return [] if error.errno in ABSENT else [(prefix + name, *_NO_STAT) for name in names]
         for name in names:
@@ -226,7 +226,7 @@ class FolderFiles:
                 if special and name in special:
                     status = self._stat_special(listing.path, unescape_path(name))
                 else:
-                    status = read_stat(name_prefix + name, dir_fd=folder_fd)
+                    status = read_stat(name, dir_fd=folder_fd)
             except OSError as error:
                 if error.errno not in ABSENT:
                     add((prefix + name, *_NO_STAT))

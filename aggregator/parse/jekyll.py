@@ -70,7 +70,7 @@ def slugify(text: str, kept: str = "") -> str:
     return slug if kept else _lower(slug)
 
 
-def post_url(template: str, site_url: str, stated: str | None, post: Post) -> str | None:
+def permalink_of(template: str, site_url: str, stated: str | None, post: Post) -> str | None:
     """The URL of a post by the permalink that it states, relative to the site, else by a link template.
 
     None if a date is needed and there is none, or if a permalink has an unknown key.

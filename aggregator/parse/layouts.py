@@ -18,7 +18,7 @@ from aggregator.parse.excerpt import has_more, markdown_text
 from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
 from aggregator.parse.hugo import content_path, read_hugo_path, slug_path, stated_url, url_tokens
-from aggregator.parse.jekyll import Post, post_url, read_jekyll_path
+from aggregator.parse.jekyll import Post, permalink_of, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FieldKeys
 from aggregator.parse.page_path import PagePath, language_key, page_url, plain_path, site_url
 from aggregator.parse.values import NeedsFullParseError
@@ -125,7 +125,7 @@ def _page_link(
     slug = fields.text("slug")
     if source.layout == "jekyll":
         post = Post(path, slug, fields.page_categories(path.topics), local)
-        return post_url(template, site_url(template, source.site_url), stated.path, post)
+        return permalink_of(template, site_url(template, source.site_url), stated.path, post)
     return page_url(template, path, stated.path, slug, local)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
+import resource
 import socket
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -288,8 +288,7 @@ def bind_socket(host: str, port: int, key: str = "serve.port") -> socket.socket:
     except OSError as error:
         raise AggregatorError(f"{shown} cannot be used: {error.strerror} (set serve.host)") from error
     try:
-        if os.name == "posix":  # on Windows it would let two programs share a port
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except OSError as error:
@@ -326,10 +325,6 @@ def make_server(app: Application, sock: socket.socket) -> FeedsServer:
 def _connection_limit() -> int:
     """The most connections: less than three quarters of the descriptor limit, so that publishing and the store can
     open files."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return _MAX_CONNECTIONS
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return _MAX_CONNECTIONS

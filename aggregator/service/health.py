@@ -79,6 +79,7 @@ class Health:
     def lead(self) -> None:
         """Records that this service leads now. It has to show in a cycle that it is well."""
         self.role, self.leader, self._last_success = "leader", None, None
+        self._late_after = math.inf
 
     def follow(self, leader: str) -> bool:
         """Records that this service follows `leader` now; False if that was known."""

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Never
-
-try:
-    import resource
-except ImportError:  # Windows has no such limit
-    resource = None  # type: ignore[assignment]
 
 from aggregator.errors import crash_report
 
@@ -21,10 +17,9 @@ _log = logging.getLogger(__name__)
 
 def raise_file_limit() -> None:
     """Raises the soft limit of open files to the hard one; the usual soft limit exists for programs with select()."""
-    if resource is not None:
-        with suppress(OSError, ValueError):
-            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def watch_threads() -> None:

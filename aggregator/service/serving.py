@@ -28,7 +28,6 @@ from aggregator.service.notify import notify, report
 from aggregator.service.process import start_thread, watch_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _SWITCH_S = 0.0005
 """How long another thread may run Python code while requests wait. With Python's 5 ms, a thread that runs nothing
 else leaves a quarter of the responses per second. Without requests it makes no difference."""
@@ -170,12 +169,8 @@ def run_servers(
             exit_all()
 
         for number in STOP_SIGNALS:
-            try:
-                loop.add_signal_handler(number, end)
-            except NotImplementedError:  # Windows; there Ctrl-C raises KeyboardInterrupt
-                signal.signal(number, lambda *_: end())
-        if HANGUP is not None:
-            loop.add_signal_handler(HANGUP, lambda: end() if ends_on_hangup() else None)
+            loop.add_signal_handler(number, end)
+        loop.add_signal_handler(signal.SIGHUP, lambda: end() if ends_on_hangup() else None)
         if stop.is_set():  # by a signal before the loop had its handlers
             return
         reporting = asyncio.create_task(report(status))

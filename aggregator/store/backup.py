@@ -33,9 +33,7 @@ def back_up(url: str, target: Path) -> int:
     if not path.exists():
         raise StoreMissingError(f"there is no store yet at {path} (run: aggregator build)")
     with _complete_file(target) as new:
-        with _wrapped(path, "read"), closing(_open_to_read(path)) as store, closing(sqlite3.connect(new)) as copy:
-            _check_schema(store, path)
-            store.backup(copy)
+        with _copied(path, new, target) as copy:
             copy.execute("DELETE FROM lease")
             copy.commit()
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, without others beside it
@@ -55,8 +53,8 @@ def restore(url: str, backup: Path) -> Path | None:
     _check_backup(backup)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _complete_file(path) as new:
-        with _wrapped(backup, "read"), closing(_open_to_read(backup)) as source, closing(sqlite3.connect(new)) as copy:
-            source.backup(copy)
+        with _copied(backup, new, path):
+            pass
         _sync(new)
         if path.exists():
             _settle(url)  # last, because the lease that it takes lasts only for seconds
@@ -95,9 +93,19 @@ def _check_backup(backup: Path) -> None:
         backup.open("rb").close()
     except OSError as error:
         raise StoreError(f"{backup} cannot be read: {error.strerror} (name the file of a backup)") from None
-    with _wrapped(backup, "read"), closing(_open_to_read(backup)) as connection:
+    with _wrapped(f"{backup} cannot be read"), closing(_open_to_read(backup)) as connection:
         _check_schema(connection, backup)
         _check_pages(connection, backup)
+
+
+@contextmanager
+def _copied(path: Path, new: Path, target: Path) -> Iterator[sqlite3.Connection]:
+    """The copy of a store in the file `new`, which is to take the place of `target`."""
+    with _wrapped(f"{path} cannot be copied to {target}"), closing(sqlite3.connect(new)) as copy:
+        with closing(_open_to_read(path)) as store:
+            _check_schema(store, path)
+            store.backup(copy)
+        yield copy
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
@@ -176,8 +184,8 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _wrapped(path: Path, verb: str) -> Iterator[None]:
+def _wrapped(what: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be {verb}: {error}") from None
+        raise StoreError(f"{what}: {error}") from None

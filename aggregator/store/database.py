@@ -261,7 +261,7 @@ def _make_private(database: Path) -> None:
     for path in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
         with suppress(OSError):
             status = path.stat()
-            if hasattr(os, "geteuid") and status.st_uid == os.geteuid() and status.st_mode & 0o007:
+            if status.st_uid == os.geteuid() and status.st_mode & 0o007:
                 path.chmod(0o600)
                 _log.warning("%s could be read by everybody on this machine; now only its owner can (mode 0600)", path)
 

@@ -469,25 +469,10 @@ def published_entry(row: AnyRow, *, is_new: bool = False, is_visible: bool = Fal
 
 
 def _published_entry(
-    entry_id: int,
-    released_at: int,
-    published_at: int | None,
-    record: Record,
-    *,
-    is_new: bool = False,
-    is_visible: bool = False,
+    entry_id: int, released_at: int, published_at: int | None, record: Record, **flags: Any
 ) -> PublishedEntry:
-    return PublishedEntry(
-        entry_id,
-        released_at,
-        published_at,
-        record.content_json,
-        record.topics,
-        record.quality,
-        record.heat,
-        is_new,
-        is_visible,
-    )
+    content, topics = record.content_json, record.topics
+    return PublishedEntry(entry_id, released_at, published_at, content, topics, record.quality, record.heat, **flags)
 
 
 def _record_values(record: Record, source: Source, now: int) -> dict[str, Any]:

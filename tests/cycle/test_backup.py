@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pytest
 from commands import Shop, eventually
+
+from aggregator.errors import StoreError
+from aggregator.store.backup import back_up
 
 
 @pytest.fixture
@@ -123,6 +127,19 @@ def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_
         assert database.execute("SELECT count(*) FROM entry WHERE content LIKE '%Later%'").fetchone() == (1,)
     assert os.listdir(tmp_path).count("kept.db") == 1
     assert not list(tmp_path.glob(".kept*")), "nothing is left half-written"
+
+
+def test_a_backup_for_which_there_is_no_room_names_its_file(newsroom: Shop, tmp_path: Path) -> None:
+    url, backup = f"sqlite:///{store_of(newsroom)}", tmp_path / "kept.db"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, hard))
+    try:
+        with pytest.raises(StoreError) as failed:
+            back_up(url, backup)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(failed.value).startswith(f"{store_of(newsroom)} cannot be copied to {backup}: ")
+    assert list(tmp_path.glob("*kept*")) == []
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from commands import DEADLINE_S, Running, Shop, eventually
+
+from aggregator.service.health import Health
 
 FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
 RUN = "import sys; sys.argv[1:] = ['run']\nfrom aggregator import cli\n"
@@ -324,6 +327,16 @@ cli.main()
     (shop.root / "wait").unlink()
     eventually(lambda: "resolved: no cycle has succeeded since" in service.log)
     eventually(lambda: service.health() == "ok")
+
+
+def test_a_service_that_takes_the_lead_again_is_not_late_before_its_first_cycle() -> None:
+    health, past = Health(), datetime.now(UTC) - timedelta(hours=1)
+    health.succeed(past, past, 0.0)
+    assert health.report()[1]["status"] == "late"
+    health = Health()
+    health.succeed(past, past, 0.0)
+    health.lead()
+    assert health.report()[1]["status"] == "starting"
 
 
 # a cycle that hangs

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from conftest import exchanging
 
-from aggregator import paths
 from aggregator.paths import Folder, open_beneath, stat_beneath
 
 SAFE = b"inside"
@@ -65,17 +64,10 @@ def test_only_plain_relative_paths_are_opened(root: Path, path: str) -> None:
         read_beneath(root, path)
 
 
-@pytest.fixture(params=[True, False], ids=["descriptors", "paths"])
-def folder(root: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    """The folder with descriptors, and as where the system has none."""
-    monkeypatch.setattr(paths, "HAS_DIR_FD", request.param)
-    return Folder(str(root))
-
-
-def test_a_folder_opens_neighbours_and_refuses_links(root: Path, folder: Folder) -> None:
+def test_a_folder_opens_neighbours_and_refuses_links(root: Path) -> None:
     (root / "a/link").symlink_to("b")
     (root / "a/b/link.md").symlink_to("c.md")
-    with folder:
+    with Folder(str(root)) as folder:
         assert read(folder.open("a/b/c.md", os.O_RDONLY)) == SAFE
         with folder.list("a") as entries:
             assert sorted(entry.name for entry in entries) == ["b", "link"]

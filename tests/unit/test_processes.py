@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ import pytest
 import slow
 
 from aggregator.errors import StoppedError
-from aggregator.processes import PROGRESS, Worker, WorkerFailedError, WorkerLostError, WorkerPool
+from aggregator.processes import (
+    PROGRESS,
+    CallLostError,
+    Worker,
+    WorkerFailedError,
+    WorkerLostError,
+    WorkerPool,
+    wait_for,
+)
 
 TESTS = Path(__file__).parent
 
@@ -120,6 +129,15 @@ def test_the_end_of_a_pool_ends_a_process_that_starts_meanwhile(monkeypatch: pyt
         before = time.monotonic()
         pool.close()
     assert time.monotonic() - before < 40
+
+
+def test_an_error_of_a_call_is_not_taken_for_a_missing_answer() -> None:
+    late, failed = Future[None](), Future[None]()
+    failed.set_exception(TimeoutError())
+    with pytest.raises(TimeoutError):
+        wait_for(failed, None, 0.0)
+    with pytest.raises(CallLostError):
+        wait_for(late, None, 0.0)
 
 
 def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
