@@ -10,6 +10,7 @@ import codecs
 import errno
 import fnmatch
 import os
+import stat
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
