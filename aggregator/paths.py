@@ -10,8 +10,8 @@ import codecs
 import errno
 import fnmatch
 import os
-import stat
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
