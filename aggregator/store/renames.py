@@ -24,7 +24,7 @@ from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
 from aggregator.store.removals import missing_files
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, cycle, entry, file
-from aggregator.store.session import Writer, span_us
+from aggregator.store.session import Writer, parts, span_us
 
 RENAME_BATCH = 500
 FREED_AT_ONCE = 2000
@@ -50,8 +50,7 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
             if connection.execute(_missing(source, since, file.c.path).limit(1)).first() is None:
                 return
             pairs = find(connection, source, since)
-        for start in range(0, len(pairs), RENAME_BATCH):
-            batch = pairs[start : start + RENAME_BATCH]
+        for batch in parts(pairs, RENAME_BATCH):
             yield partial(_rename, writer=writer, pairs=batch, reason=reason)
         writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
         writer.changed += len(pairs)
@@ -243,7 +242,7 @@ _CARRIED = (
 """The columns that a renamed entry takes from the entry of its new file."""
 
 
-def _rename(connection: Connection, *, writer: Writer, pairs: list[Pair], reason: str) -> EntryChanges:
+def _rename(connection: Connection, *, writer: Writer, pairs: Sequence[Pair], reason: str) -> EntryChanges:
     """Continues the old entry of each pair at the path of the new one, which was never released and is deleted."""
     ids = [row.id for pair in pairs for row in pair]
     rows = {row.id: row for row in connection.execute(select(entry).where(entry.c.id.in_(ids)))}
