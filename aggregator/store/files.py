@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, insert, select, update
+from sqlalchemy import ColumnElement, Select, case, insert, select, update
 
 from aggregator.errors import StoreMismatchError
 from aggregator.model import KnownFile
@@ -99,30 +100,21 @@ def _known_between(
     missing = file.c.missing_since.is_not(None)
     size, mtime_ns = case((file.c.recheck | missing, None), else_=file.c.size), case((~missing, file.c.mtime_ns))
     mine = (file.c.source == source.name, *conditions)
-    pages = (
-        select(file.c.path, size, mtime_ns, file.c.ctime_ns, file.c.inode)
-        .where(*mine)
-        .order_by(file.c.path)
-        .limit(PAGE)
-    )
-    while True:
-        with writer.store.read() as connection:
-            page = plain_rows(connection, pages.where(file.c.path > last))
-        if page:
-            yield page
-        if len(page) < PAGE:
-            return
-        last = page[-1][0]
+    return _pages(writer, select(file.c.path, size, mtime_ns, file.c.ctime_ns, file.c.inode).where(*mine), last)
 
 
 def known_below(writer: Writer, source: Source, folder: str) -> Iterator[list[tuple[str, bytes]]]:
     """The known files below a folder (escaped, with a slash at its end; empty for that of the source) that are not
     missing, each with its digest, in pages."""
-    pages = select(file.c.path, file.c.digest).where(*_below(source, folder)).order_by(file.c.path).limit(PAGE)
-    last = folder
+    return _pages(writer, select(file.c.path, file.c.digest).where(*_below(source, folder)), folder)
+
+
+def _pages(writer: Writer, rows: Select[Any], last: str) -> Iterator[list[Any]]:
+    """The rows after the path `last` in byte order of paths, their first column, in pages."""
+    rows = rows.order_by(file.c.path).limit(PAGE)
     while True:
         with writer.store.read() as connection:
-            page = [(row.path, row.digest) for row in connection.execute(pages.where(file.c.path > last))]
+            page = plain_rows(connection, rows.where(file.c.path > last))
         if page:
             yield page
         if len(page) < PAGE:
