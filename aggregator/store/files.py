@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, insert, select, update
 
 from aggregator.errors import StoreMismatchError
 from aggregator.model import KnownFile
@@ -61,18 +61,17 @@ def recheck_below(writer: Writer, source: Source, folder: str) -> None:
         connection.execute(update(file).where(*_below(source, folder)).values(recheck=True))
 
 
-def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
+def dropped_sources(connection: Connection, names: Collection[str]) -> list[str]:
     """The sources with records in the store that the config no longer names.
 
     Raises StoreMismatchError if the config also names a source that is new to the store. That is a renamed source: all
     its records would get new ids, and subscribers would get them again.
     """
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FileState.REMOVED).exists()
-    with writer.read() as connection:
-        seen = set(connection.scalars(select(source_table.c.name)))
-        others = seen.difference(names)
-        with_files = select(source_table.c.name).where(source_table.c.name.in_(others), theirs)
-        dropped = sorted(connection.scalars(with_files)) if others else []
+    seen = set(connection.scalars(select(source_table.c.name)))
+    others = seen.difference(names)
+    with_files = select(source_table.c.name).where(source_table.c.name.in_(others), theirs)
+    dropped = sorted(connection.scalars(with_files)) if others else []
     if dropped and not seen.issuperset(names):
         name = f"name = {dropped[0]!r}" if dropped[0] else "no name"
         raise StoreMismatchError(
