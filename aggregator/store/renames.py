@@ -22,7 +22,7 @@ from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, S
 from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
 from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
-from aggregator.store.removals import missing_files
+from aggregator.store.removals import is_missing
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, cycle, entry, file
 from aggregator.store.session import Writer, parts, span_us
 
@@ -59,7 +59,7 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
 def _first_unresolved(connection: Connection, writer: Writer, source: Source) -> int:
     """When the first file came or was missing that no cycle has decided about: now, or in a cycle that was interrupted,
     however long ago that was."""
-    first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*missing_files(source.name)))
+    first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*is_missing(source.name)))
     is_unseen = entry.c.stored_at > _last_finished(connection)
     first_new = connection.scalar(select(func.min(entry.c.stored_at)).where(is_unseen))
     return min(moment for moment in (writer.now, first_missing, first_new) if moment is not None)
@@ -74,7 +74,7 @@ def _last_finished(connection: Connection) -> int:
 def has_missing(connection: Connection, writer: Writer, source: Source) -> bool:
     """Whether a file is missing that a new one may continue, or whose removal is not decided yet."""
     since = writer.now - span_us(source.removal_grace)
-    waiting = select(file.c.path).where(*missing_files(source.name)).limit(1)
+    waiting = select(file.c.path).where(*is_missing(source.name)).limit(1)
     recent = _missing(source, since, file.c.path).limit(1)
     return any(connection.execute(some).first() is not None for some in (waiting, recent))
 
@@ -94,7 +94,7 @@ def _new(source: Source, since: int, *columns: Any) -> Select[Any]:
         select(*columns)
         .join(file, entry.c.id == file.c.entry_id)
         .where(
-            file.c.source.concat("") == source.name,  # see missing_files
+            file.c.source.concat("") == source.name,  # see is_missing
             file.c.missing_since.is_(None),
             file.c.state == FileState.READ,
             file.c.entry_id.in_(select(entry.c.id).where(entry.c.stored_at >= since, entry.c.released_at.is_(None))),
