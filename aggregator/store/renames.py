@@ -335,7 +335,10 @@ def _successions(heirs: Collection[AnyRow]) -> list[AnyRow]:
     inheriting: dict[str, AnyRow] = {}
     for row in heirs:
         chain = [row]
-        while not chain[-1].is_holder_missing and (holder := by_path.get(chain[-1].holder_path)) not in {None, row}:
+        while not chain[-1].is_holder_missing:
+            holder = by_path.get(chain[-1].holder_path)
+            if holder is None or holder is row:
+                break
             chain.append(holder)
         last = chain[-1]
         is_circle = not last.is_holder_missing and last.holder_path == row.path
