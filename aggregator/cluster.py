@@ -4,7 +4,8 @@
 
 Functions, their arguments and results are pickled here, because Dask would search them for parts that it knows. The
 scheduler gives a task of a worker that died to another one, and gives up after `distributed.scheduler.allowed-failures`
-of them. Everybody who can reach the scheduler can run code on its workers and in this process.
+of them. Nothing is submitted again here: the future fails with CallLostError, and `ingest._PoolReading` reads the batch
+itself. Everybody who can reach the scheduler can run code on its workers and in this process.
 """
 
 from __future__ import annotations

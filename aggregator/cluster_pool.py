@@ -3,8 +3,10 @@ r"""The workers of a Dask cluster as a pool that reads many files.
     batches of paths -> workers: read, parse -> outcomes over Dask -> the holder of the lease stores them
                               \-> COPY of large columns into PostgreSQL -> merged there
 
-Workers see the records under the same paths. Those that have `AGGREGATOR_STORE__URL` in their environment write large
-columns into the store themselves, so the URL with its password never travels.
+Workers see the records under the same paths. Workers with `AGGREGATOR_STORE__URL` in their environment write large
+columns into the store themselves, so the URL with its password never travels. A batch that the cluster loses (its
+workers died, or none answers for `patience_s`) is read again by this process, each file in a child process with a
+deadline: `ingest._PoolReading` decides that, for every pool.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ def reading_by_cluster(
 ) -> Iterator[Callable[[], Pool | None]]:
     """A function that returns the workers of the cluster, or None if they cannot be used now.
 
-    With `retries`, a cluster that an earlier cycle could not use is tried at the begin. The end removes what workers
-    left in the store, and notes the problem of the cluster there. `with_content`: the caller needs the content of
+    With `retries`, it first tries a cluster again that an earlier cycle could not use. At its end it removes what
+    workers left in the store, and stores the problem of the cluster. `with_content`: the caller needs the content of
     records.
     """
     if retries:

@@ -521,7 +521,7 @@ class _Update:
         self._activate_rules()
         pipeline.stages.enter(STORE)
         sources = self._config.sources
-        dropped = [] if was_current and not self._is_whole else dropped_sources(writer, [s.name for s in sources])
+        dropped = [] if was_current and not self._is_whole else self._dropped_sources()
         scanned_before = {
             source: (was_current and source.name in pipeline.scanned)
             or open_source(writer, source, _digest(PARSER_VERSION, repr(source)))
@@ -592,6 +592,10 @@ class _Update:
             refreshed.summaries = refresh_index(writer, self._policy, title, pages=pages)
             pipeline.refresh_redirects(writer)
         return refreshed
+
+    def _dropped_sources(self) -> list[str]:
+        with self._writer.read() as connection:
+            return dropped_sources(connection, [source.name for source in self._config.sources])
 
     def _apply(self, steps: Iterable[Step]) -> None:
         """Runs each step in a transaction of its own, together with the memberships that follow from it."""

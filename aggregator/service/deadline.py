@@ -32,7 +32,7 @@ class Deadline:
             seen = progress
             what = f"the cycle hangs in the stage {self._worker.stage!r}: no progress for"
             if silent >= 2 * CHECKS:
-                end_process(f"{what} {HANG_S / 30:g} minutes")
+                end_process(f"{what} {2 * HANG_S / 60:g} minutes")
             if silent >= CHECKS:
                 self._health.begin(HANG, f"{what} {HANG_S / 60:g} minutes", fatal=True)
             else:

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.config import Config
@@ -29,7 +28,6 @@ from aggregator.service.worker import Worker
 from aggregator.site import check_configured, open_configured
 from aggregator.store.database import Store
 from aggregator.store.files import dropped_sources
-from aggregator.store.session import Writer
 
 STOP_S = 4.0
 """How long a running cycle may take to stop."""
@@ -128,8 +126,8 @@ class Service:
     def _check_config(self, config: Config) -> None:
         """Raises StoreMismatchError if the store contradicts the config, so that the next start would refuse it. Stores
         what the store knows of the config, if this service leads."""
-        site_id = check_configured(config, self._store)
-        writer = Writer(self._store, datetime.now(UTC), site_id or "")
-        dropped_sources(writer, [source.name for source in config.sources])
+        check_configured(config, self._store)
+        with self._store.read() as connection:
+            dropped_sources(connection, [source.name for source in config.sources])
         if self._store.lease.is_held:
             open_configured(config, self._store)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select, tuple_, update
 
 from aggregator.ids import FormatIds
 from aggregator.store.schema import adopted_id, entry
+from aggregator.store.session import parts
 
 LOOKUP = 500
-T = TypeVar("T")
 Ids = Mapping[str, str]
 """The ids of one entry in saved feeds, by format."""
 
@@ -38,7 +37,7 @@ class StoredId(NamedTuple):
 def read_adopted(connection: Connection, link_keys: Collection[bytes]) -> dict[bytes, Ids]:
     """The adopted ids of these links."""
     found: dict[bytes, dict[str, str]] = defaultdict(dict)
-    for keys in _parts(link_keys):
+    for keys in parts(link_keys, LOOKUP):
         query = select(adopted_id).where(adopted_id.c.link_key.in_(keys)).order_by(adopted_id.c.format)
         for row in connection.execute(query):
             found[row.link_key][row.format] = row.id
@@ -62,7 +61,7 @@ def read_ids(connection: Connection, places: Collection[Place]) -> dict[Place, S
     """The ids of the stored entries of records."""
     found = {}
     columns = (entry.c.source, entry.c.path, entry.c.id, entry.c.uid, entry.c.format_ids, entry.c.released_at)
-    for part in _parts(places):
+    for part in parts(places, LOOKUP):
         for row in connection.execute(select(*columns).where(tuple_(entry.c.source, entry.c.path).in_(part))):
             stored = StoredId(row.id, row.uid, format_ids_of(row.format_ids), row.released_at is not None)
             found[Place(row.source, row.path)] = stored
@@ -72,7 +71,7 @@ def read_ids(connection: Connection, places: Collection[Place]) -> dict[Place, S
 def taken_ids(connection: Connection, uids: Collection[str]) -> dict[str, Place]:
     """The records that have these ids."""
     holders = {}
-    for part in _parts(uids):
+    for part in parts(uids, LOOKUP):
         for row in connection.execute(select(entry.c.uid, entry.c.source, entry.c.path).where(entry.c.uid.in_(part))):
             holders[row.uid] = Place(row.source, row.path)
     return holders
@@ -92,9 +91,3 @@ def format_ids_json(ids: FormatIds | None) -> str | None:
 def format_ids_of(stored: str | None) -> FormatIds | None:
     """The inverse of `format_ids_json`."""
     return None if stored is None else FormatIds(*json.loads(stored))
-
-
-def _parts(items: Collection[T]) -> Iterator[tuple[T, ...]]:
-    iterator = iter(items)
-    while part := tuple(itertools.islice(iterator, LOOKUP)):
-        yield part

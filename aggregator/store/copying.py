@@ -35,9 +35,9 @@ def run_for_rows(
     rows: Sequence[dict[str, Any]],
     staged: StagedBatch | None = None,
 ) -> None:
-    """Runs a constant statement for each row, as `session.execute_many` does. Rows of an UPDATE have different keys; of
-    rows of an upsert with one key the last one counts. Values of columns that are in `staged` come from there, for the
-    `path` of the row."""
+    """Runs a constant statement for each row, as `session.execute_many` does. No two rows of an UPDATE have the same
+    key; of rows of an upsert with the same key, the last one counts. Columns that the table of `staged` has get their
+    values from its row with the same `path`."""
     names = tuple(rows[0])
     if staged is not None:
         names = tuple(name for name in names if name not in staged.table.c or name == "path")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, insert, select, update
 
 from aggregator.errors import StoreMismatchError
 from aggregator.model import KnownFile
@@ -60,18 +61,17 @@ def recheck_below(writer: Writer, source: Source, folder: str) -> None:
         connection.execute(update(file).where(*_below(source, folder)).values(recheck=True))
 
 
-def dropped_sources(writer: Writer, names: Collection[str]) -> list[str]:
+def dropped_sources(connection: Connection, names: Collection[str]) -> list[str]:
     """The sources with records in the store that the config no longer names.
 
     Raises StoreMismatchError if the config also names a source that is new to the store. That is a renamed source: all
     its records would get new ids, and subscribers would get them again.
     """
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FileState.REMOVED).exists()
-    with writer.read() as connection:
-        seen = set(connection.scalars(select(source_table.c.name)))
-        others = seen.difference(names)
-        with_files = select(source_table.c.name).where(source_table.c.name.in_(others), theirs)
-        dropped = sorted(connection.scalars(with_files)) if others else []
+    seen = set(connection.scalars(select(source_table.c.name)))
+    others = seen.difference(names)
+    with_files = select(source_table.c.name).where(source_table.c.name.in_(others), theirs)
+    dropped = sorted(connection.scalars(with_files)) if others else []
     if dropped and not seen.issuperset(names):
         name = f"name = {dropped[0]!r}" if dropped[0] else "no name"
         raise StoreMismatchError(
@@ -99,30 +99,21 @@ def _known_between(
     missing = file.c.missing_since.is_not(None)
     size, mtime_ns = case((file.c.recheck | missing, None), else_=file.c.size), case((~missing, file.c.mtime_ns))
     mine = (file.c.source == source.name, *conditions)
-    pages = (
-        select(file.c.path, size, mtime_ns, file.c.ctime_ns, file.c.inode)
-        .where(*mine)
-        .order_by(file.c.path)
-        .limit(PAGE)
-    )
-    while True:
-        with writer.store.read() as connection:
-            page = plain_rows(connection, pages.where(file.c.path > last))
-        if page:
-            yield page
-        if len(page) < PAGE:
-            return
-        last = page[-1][0]
+    return _pages(writer, select(file.c.path, size, mtime_ns, file.c.ctime_ns, file.c.inode).where(*mine), last)
 
 
 def known_below(writer: Writer, source: Source, folder: str) -> Iterator[list[tuple[str, bytes]]]:
     """The known files below a folder (escaped, with a slash at its end; empty for that of the source) that are not
     missing, each with its digest, in pages."""
-    pages = select(file.c.path, file.c.digest).where(*_below(source, folder)).order_by(file.c.path).limit(PAGE)
-    last = folder
+    return _pages(writer, select(file.c.path, file.c.digest).where(*_below(source, folder)), folder)
+
+
+def _pages(writer: Writer, rows: Select[Any], last: str) -> Iterator[list[Any]]:
+    """The rows after the path `last` in byte order of paths, their first column, in pages."""
+    rows = rows.order_by(file.c.path).limit(PAGE)
     while True:
         with writer.store.read() as connection:
-            page = [(row.path, row.digest) for row in connection.execute(pages.where(file.c.path > last))]
+            page = plain_rows(connection, rows.where(file.c.path > last))
         if page:
             yield page
         if len(page) < PAGE:

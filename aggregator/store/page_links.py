@@ -23,7 +23,7 @@ from aggregator.parse.references import Lookup, page_lookup, page_name
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.schema import LINK_STALE, AnyRow, EntryState, entry, page_link
-from aggregator.store.session import Writer, execute_many
+from aggregator.store.session import Writer, execute_many, parts
 
 MAX_LINKS = 1000
 """Links to pages that one body can have; further ones show their text. It bounds the memory of a step."""
@@ -166,9 +166,8 @@ class _Pages:
         return next(filter(None, (self._url_of_only(source, name) for name in lookup.names)), None)
 
     def _read(self, source: str, keys: Sequence[str]) -> None:
-        for start in range(0, len(keys), KEYS_AT_ONCE):
-            values = {"source": source, "keys": keys[start : start + KEYS_AT_ONCE]}
-            for row in self._connection.execute(_PAGES_AT, values):
+        for part in parts(keys, KEYS_AT_ONCE):
+            for row in self._connection.execute(_PAGES_AT, {"source": source, "keys": part}):
                 self._at.setdefault((source, row.lookup_key), read_content(row.content).link)
 
     def _url_of_only(self, source: str, name: str) -> str | None:

@@ -6,13 +6,13 @@ ping, and what a crash lost is found again by comparing with the output folder.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Update, delete, func, select, update
 
 from aggregator.store.schema import websub_ping
-from aggregator.store.session import upsert
+from aggregator.store.session import parts, upsert
 
 LOOKUP_BATCH = 500
 _IS_DUE = websub_ping.c.digest != websub_ping.c.sent
@@ -77,19 +77,14 @@ def _known(connection: Connection, hub: str, paths: Iterable[str] | None) -> dic
     if paths is None:
         return {row.path: (row.digest, row.sent) for row in connection.execute(rows)}
     known: dict[str, tuple[str, str]] = {}
-    for batch in _batches(list(paths)):
+    for batch in parts(paths, LOOKUP_BATCH):
         found = connection.execute(rows.where(websub_ping.c.path.in_(batch)))
         known |= {row.path: (row.digest, row.sent) for row in found}
     return known
 
 
-def _batches(paths: list[str]) -> Iterator[list[str]]:
-    """The paths in parts that fit into a statement."""
-    return (paths[start : start + LOOKUP_BATCH] for start in range(0, len(paths), LOOKUP_BATCH))
-
-
 def _forget(connection: Connection, hub: str, paths: list[str]) -> None:
-    for batch in _batches(paths):
+    for batch in parts(paths, LOOKUP_BATCH):
         connection.execute(delete(websub_ping).where(websub_ping.c.hub == hub, websub_ping.c.path.in_(batch)))
 
 

@@ -288,14 +288,14 @@ def _count(connection: Connection, table: FromClause | TextClause, *where: Colum
     return connection.scalar(select(func.count()).select_from(table).where(*where)) or 0
 
 
-def find_by_id(connection: Connection, text: str) -> list[tuple[str, str]]:
+def find_by_id(connection: Connection, wanted: str) -> list[tuple[str, str]]:
     """Source and path of the records with this id, minted, stated or adopted: the entry that has it first, then the
     duplicates that want it."""
-    shown = [format_ids_json(ids) for ids in (FormatIds(text), FormatIds("", text), FormatIds(text, text))]
-    is_holder = or_(entry.c.uid == text, entry.c.explicit_id == text, entry.c.format_ids.in_(shown))
+    shown = [format_ids_json(ids) for ids in (FormatIds(wanted), FormatIds("", wanted), FormatIds(wanted, wanted))]
+    is_holder = or_(entry.c.uid == wanted, entry.c.explicit_id == wanted, entry.c.format_ids.in_(shown))
     holders = select(entry.c.source, entry.c.path).where(is_holder)
     duplicates = select(file.c.source, file.c.path).where(
-        file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.wanted_id == text
+        file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.wanted_id == wanted
     )
     rows = [
         *connection.execute(holders.order_by(entry.c.id).limit(MAX_FOUND)),
@@ -314,11 +314,11 @@ def _paths(source: str, path: str) -> Any:
     return union(known, select(entry.c.path).where(entry.c.source == source, entry.c.path == path))
 
 
-def find_by_text(connection: Connection, text: str) -> Iterator[tuple[str, str, Content]]:
-    """Source, path and content of the entries whose content has the text anywhere, oldest first; case-insensitive.
+def find_by_text(connection: Connection, wanted: str) -> Iterator[tuple[str, str, Content]]:
+    """Source, path and content of the entries with the text anywhere in their content, oldest first; case-insensitive.
 
     Reads every entry."""
-    escaped = json.dumps(text, ensure_ascii=True)[1:-1]
+    escaped = json.dumps(wanted, ensure_ascii=True)[1:-1]
     rows = connection.execute(
         select(entry.c.source, entry.c.path, entry.c.content)
         .where(entry.c.content.icontains(escaped, autoescape=True))

@@ -20,7 +20,7 @@ MASS_REMOVAL = 20
 """Files whose removal is a mass removal if they are more than half of the known ones."""
 
 
-def missing_files(source: str) -> tuple[ColumnElement[bool], TextClause]:
+def is_missing(source: str) -> tuple[ColumnElement[bool], TextClause]:
     """Conditions: files of a source that are missing and not withdrawn yet.
 
     The concatenation keeps SQLite from using the primary key, with which it would read every file of the source.
@@ -28,7 +28,7 @@ def missing_files(source: str) -> tuple[ColumnElement[bool], TextClause]:
     return file.c.source.concat("") == source, FILE_MISSING
 
 
-def known_files(source: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def is_known(source: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """Conditions: files of a source that are not withdrawn."""
     return file.c.source == source, file.c.state != FileState.REMOVED
 
@@ -36,13 +36,13 @@ def known_files(source: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 def count_missing(writer: Writer, source: str) -> int:
     """How many files of a source are missing and not withdrawn yet."""
     with writer.read() as connection:
-        return connection.scalar(select(func.count()).select_from(file).where(*missing_files(source))) or 0
+        return connection.scalar(select(func.count()).select_from(file).where(*is_missing(source))) or 0
 
 
 def count_known(writer: Writer, source: str) -> int:
     """How many files of a source are known and not withdrawn. Reads them all."""
     with writer.read() as connection:
-        return connection.scalar(select(func.count()).select_from(file).where(*known_files(source))) or 0
+        return connection.scalar(select(func.count()).select_from(file).where(*is_known(source))) or 0
 
 
 def hold_removals(
@@ -74,7 +74,7 @@ def hold_removals(
 
 def withdraw_missing(writer: Writer, source: str, *, is_folder_missing: bool) -> Iterator[Step]:
     """Withdraws the entries of missing files, in order of path; of all files if the whole folder is missing."""
-    conditions = known_files(source) if is_folder_missing else missing_files(source)
+    conditions = is_known(source) if is_folder_missing else is_missing(source)
     some = select(file.c.path).where(*conditions).limit(1)
     while True:
         with writer.read() as connection:

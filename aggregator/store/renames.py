@@ -22,9 +22,9 @@ from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, S
 from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
 from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
-from aggregator.store.removals import missing_files
+from aggregator.store.removals import is_missing
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, cycle, entry, file
-from aggregator.store.session import Writer, span_us
+from aggregator.store.session import Writer, parts, span_us
 
 RENAME_BATCH = 500
 FREED_AT_ONCE = 2000
@@ -50,8 +50,7 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
             if connection.execute(_missing(source, since, file.c.path).limit(1)).first() is None:
                 return
             pairs = find(connection, source, since)
-        for start in range(0, len(pairs), RENAME_BATCH):
-            batch = pairs[start : start + RENAME_BATCH]
+        for batch in parts(pairs, RENAME_BATCH):
             yield partial(_rename, writer=writer, pairs=batch, reason=reason)
         writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
         writer.changed += len(pairs)
@@ -60,7 +59,7 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
 def _first_unresolved(connection: Connection, writer: Writer, source: Source) -> int:
     """When the first file came or was missing that no cycle has decided about: now, or in a cycle that was interrupted,
     however long ago that was."""
-    first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*missing_files(source.name)))
+    first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*is_missing(source.name)))
     is_unseen = entry.c.stored_at > _last_finished(connection)
     first_new = connection.scalar(select(func.min(entry.c.stored_at)).where(is_unseen))
     return min(moment for moment in (writer.now, first_missing, first_new) if moment is not None)
@@ -75,7 +74,7 @@ def _last_finished(connection: Connection) -> int:
 def has_missing(connection: Connection, writer: Writer, source: Source) -> bool:
     """Whether a file is missing that a new one may continue, or whose removal is not decided yet."""
     since = writer.now - span_us(source.removal_grace)
-    waiting = select(file.c.path).where(*missing_files(source.name)).limit(1)
+    waiting = select(file.c.path).where(*is_missing(source.name)).limit(1)
     recent = _missing(source, since, file.c.path).limit(1)
     return any(connection.execute(some).first() is not None for some in (waiting, recent))
 
@@ -95,7 +94,7 @@ def _new(source: Source, since: int, *columns: Any) -> Select[Any]:
         select(*columns)
         .join(file, entry.c.id == file.c.entry_id)
         .where(
-            file.c.source.concat("") == source.name,  # see missing_files
+            file.c.source.concat("") == source.name,  # see is_missing
             file.c.missing_since.is_(None),
             file.c.state == FileState.READ,
             file.c.entry_id.in_(select(entry.c.id).where(entry.c.stored_at >= since, entry.c.released_at.is_(None))),
@@ -243,7 +242,7 @@ _CARRIED = (
 """The columns that a renamed entry takes from the entry of its new file."""
 
 
-def _rename(connection: Connection, *, writer: Writer, pairs: list[Pair], reason: str) -> EntryChanges:
+def _rename(connection: Connection, *, writer: Writer, pairs: Sequence[Pair], reason: str) -> EntryChanges:
     """Continues the old entry of each pair at the path of the new one, which was never released and is deleted."""
     ids = [row.id for pair in pairs for row in pair]
     rows = {row.id: row for row in connection.execute(select(entry).where(entry.c.id.in_(ids)))}
@@ -336,7 +335,10 @@ def _successions(heirs: Collection[AnyRow]) -> list[AnyRow]:
     inheriting: dict[str, AnyRow] = {}
     for row in heirs:
         chain = [row]
-        while not chain[-1].is_holder_missing and (holder := by_path.get(chain[-1].holder_path)) not in {None, row}:
+        while not chain[-1].is_holder_missing:
+            holder = by_path.get(chain[-1].holder_path)
+            if holder is None or holder is row:
+                break
             chain.append(holder)
         last = chain[-1]
         is_circle = not last.is_holder_missing and last.holder_path == row.path

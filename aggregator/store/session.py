@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Insert, Table, Update, func, insert, select
 
@@ -24,6 +25,7 @@ JOIN_S = 0.2
 COPIED_FROM = 10
 """Number of rows from which PostgreSQL takes them at once. For fewer, such as for one new record, a statement for each
 row is as fast."""
+Item = TypeVar("Item")
 
 
 class Writer:
@@ -188,6 +190,13 @@ def _compiled(
     constants = {name: value for name, value in compiled.params.items() if name not in names}
     pick = itemgetter(*places)
     return str(compiled), (lambda row: pick(row | constants)) if constants else pick
+
+
+def parts(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
+    """The items in parts of at most `size`, such as fit into a statement."""
+    iterator = iter(items)
+    while part := tuple(itertools.islice(iterator, size)):
+        yield part
 
 
 def dialect_insert(dialect: str, table: Table) -> Any:

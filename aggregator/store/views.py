@@ -1,7 +1,8 @@
 """The views for people who query the store: docs/queries.md. Their columns are a contract; the tables are not.
 
 Only new stores and migrations import this. Migrations change tables below the views, so the views are dropped before
-them and made again after them.
+them and made again after them. So a view that is new or changed needs a new migration, even an empty one, or stores
+that exist do not get it.
 """
 
 from __future__ import annotations
