@@ -56,6 +56,22 @@ def stat_beneath(root_fd: int, path: str) -> os.stat_result:
         return os.lstat(name, dir_fd=folder)
 
 
+def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
+    """The bytes of a regular file. Raises OSError, also for one of over `most` bytes, and for anything else: a pipe
+    would block, and a device may have no end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is over {most:,} bytes")
+    return content
+
+
 class Folder:
     """A folder that is held open. Paths below it are relative and have slashes; "" is the folder itself.
 

@@ -58,6 +58,10 @@ RECORDS: dict[str, str | bytes] = {
     "toml-open.md": f'+++\ntitle = "Open"\nsecured = "{SECRET}"\n',
     "toml-deep.md": f'+++\ntitle = "Deep"\nnote = {"[" * 40}"{SECRET}"{"]" * 40}\n+++\n',
     "toml-bare.md": f'+++\ntitle = "Bare"\n{SECRET}\n+++\n',
+    **{
+        f"line-{ord(sign):x}.md": f"---\npublished: maybe{sign}{SECRET}: {SECRET}{sign}title: Line\n---\n"
+        for sign in "\r\x85\u2028\x0c"
+    },
     "quality.md": f"---\ntitle: Quality\nquality: {{{SECRET}: 1}}\nheat: [{SECRET}]\ntopics: {{{SECRET}: AI}}\n---\n",
 }
 COMMANDS = (

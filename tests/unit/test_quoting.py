@@ -9,6 +9,8 @@ from conftest import SiteFolder
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from aggregator.model import Rejection, SourceFile
+from aggregator.parse.record import parse_record
 from aggregator.problems import Problem
 from aggregator.quoting import Quote, quote_line
 from aggregator.settings import Source
@@ -32,10 +34,13 @@ def quote(
 
 
 def test_a_line_is_shown_with_a_caret_below_the_column(source: Source) -> None:
-    found = quote(source, "---\ntopics: [AI]\ntitle: A: b\n---\n", 3, 9)
-    assert found == Quote("title: A: b", "        ^")
-    wide = quote(source, "---\ntitle: 日本: b\n---\n", 2, 10)
-    assert wide == Quote("title: 日本: b", "           ^")
+    found = quote(source, "---\ntopics: [AI]\ntitle: A @b\n---\n", 3, 9)
+    assert found == Quote("title: A @b", "        ^")
+    wide = quote(source, "---\ntitle: 日本 @b\n---\n", 2, 11)
+    assert wide == Quote("title: 日本 @b", "            ^")
+    url = "link: https://example.org/at 10:30:00"
+    assert quote(source, f"---\n{url}\n---\n", 2, 1) is None, "webUrl is the key of the preset"
+    assert quote(source, f"---\nwebUrl: {url[6:]}\n---\n", 2, 1) == Quote(f"webUrl: {url[6:]}", "^")
 
 
 def test_a_value_that_the_message_shows_is_shown_in_its_line(source: Source) -> None:
@@ -48,9 +53,9 @@ def test_a_value_that_the_message_shows_is_shown_in_its_line(source: Source) -> 
 
 
 def test_a_long_line_is_cut_around_the_column(source: Source) -> None:
-    found = quote(source, f"---\ntitle: {'a' * 150}: {'b' * 150}\n---\n", 2, 158)
+    found = quote(source, f"---\ntitle: {'a' * 150}@ {'b' * 150}\n---\n", 2, 158)
     assert found is not None
-    assert found.text[len(found.mark) - 1] == ":"
+    assert found.text[len(found.mark) - 1] == "@"
     assert (found.text[0], found.text[-1], len(found.text)) == ("…", "…", 74)
     assert quote(source, f"---\ntitle: {'a' * 500}\n---\n", 2, 8) is None
 
@@ -63,6 +68,11 @@ def test_a_long_line_is_cut_around_the_column(source: Source) -> None:
         f"---\ntitle: {{a: {SECRET}\n---\n",
         f"---\ntopics: [{SECRET}\n---\n",
         f"---\ntitle: x # {SECRET}\n---\n",
+        f'---\ntitle: "x", "note": {SECRET}\n---\n',
+        f"---\ntitle: x note: {SECRET}\n---\n",
+        f"---\ntitle:{SECRET}: x\n---\n",
+        f"---\n---\ntitle: {SECRET}\n",
+        f'+++\ntitle = "x" note = "{SECRET}"\n+++\n',
         f"---\ntitle: *{SECRET}\n---\n",
         f"---\n  title: {SECRET}\n---\n",
         f"+++\ntitle: {SECRET}\n+++\n",
@@ -102,8 +112,51 @@ def test_no_arrangement_of_lines_shows_what_is_not_public(
         assert found is None or SECRET not in found.text
 
 
+# What ends a line for some program, or is not seen in one; and what people write between two keys.
+BETWEEN = (
+    *"\r\n\x85\u2028\u2029\x0b\x0c\x1c\x1d\x1e\0\x1b\x7f\ufeff\u200b\u202e\xa0\u3000\t ", "\r\n", "", ", ", "; ", ",", "\\\n",
+    " \\", " | ", "\n? ", "\x85? ", "\r\r", " - ", "\n...\n", "\r---\r", "\n# c\n",
+)  # fmt: skip
+KEYS = {
+    "---": ("title: x", "published: maybe", "publishedDateTime: soon", "title:", "topics: [AI", "webUrl: @", "title: x: y"),
+    "+++": ('title = "x"', 'published = "maybe"', "published = maybe", "title =", 'topics = ["AI"', "[provider]", "title"),
+    "{": ('"title": "x"', '"published": "maybe"', '"published": maybe', '"title":', '"topics": ["AI"', "published: maybe"),
+}  # fmt: skip
+SECRETS = {
+    "---": (f"secured: {SECRET}", f"{SECRET}: x", f'"note": {SECRET}', f"note: {SECRET}", f"note : {SECRET}", f"a.b: {SECRET}"),
+    "+++": (f'secured = "{SECRET}"', f"{SECRET} = 1", f'"note" = "{SECRET}"', f"note={SECRET}", f"[{SECRET}]"),
+    "{": (f'"secured": "{SECRET}"', f'"{SECRET}": 1', f'"note":"{SECRET}"', f"note: {SECRET}", f"'note': {SECRET}"),
+}  # fmt: skip
+
+
+@given(st.data(), st.sampled_from(sorted(KEYS)), st.integers(1, 20))
+def test_no_sign_between_two_keys_shows_a_key_that_is_not_mapped(
+    source: Source, data: st.DataObject, fence: str, column: int
+) -> None:
+    keys, secrets = st.sampled_from(KEYS[fence]), st.sampled_from(SECRETS[fence])
+    parts = data.draw(st.lists(st.one_of(keys, secrets), min_size=2, max_size=5))
+    between = [data.draw(st.sampled_from(BETWEEN)) for _ in parts]
+    inner = "".join(f"{part}{sign}" for part, sign in zip(parts, between, strict=True))
+    text = (
+        data.draw(st.sampled_from(["", "\ufeff", "\n", "\r", "\u2028"]))
+        + f"{fence}\n{inner}\n{'}' if fence == '{' else fence}\n"
+    )
+    raw = text.encode()
+    outcome = parse_record(raw, SourceFile(source.name, "a.md", 0, 0), source, b"")
+    found = [outcome.problem] if isinstance(outcome, Rejection) else list(outcome.warnings)
+    found += [
+        Problem("a.md", line, column, what, "maybe")
+        for line in range(1, 12)
+        for what in (SYNTAX, "'published' is wrong")
+    ]
+    Path(source.root).mkdir(exist_ok=True)
+    Path(source.root, "a.md").write_bytes(raw)
+    for problem in found:
+        assert SECRET not in f"{problem.data()}{quote_line(source, problem)}"
+
+
 def test_only_a_regular_file_of_the_allowed_size_is_read(source: Source) -> None:
-    text = "---\ntitle: A: b\n---\n"
+    text = "---\ntitle: A @b\n---\n"
     assert quote(source, text, 2, 9)
     assert quote(source, text, 9, 9) is None
     assert quote(source, text, 2, 99) is None
