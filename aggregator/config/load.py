@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +40,7 @@ from aggregator.errors import ConfigError, ShortageError
 from aggregator.feeds.phrases import parse_phrase
 from aggregator.feeds.rules import fold
 from aggregator.output.redirects import Redirects
+from aggregator.paths import read_regular
 from aggregator.problems import Problem
 from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
 from aggregator.toml_positions import KeyPath, Locator, find_long_key
@@ -172,7 +171,7 @@ def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
 
 def _read_text(path: Path) -> str:
     try:
-        content = _read_regular(path)
+        content = read_regular(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
         if path.is_symlink():
             raise _file_error(path, "the link leads to no file", "remove it, or put the file there") from None
@@ -188,18 +187,6 @@ def _read_text(path: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
         raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line, column) from None
-
-
-def _read_regular(path: Path) -> bytes:
-    """The bytes of a regular file. A pipe would block, and a device may have no end."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        content = file.read(MAX_CONFIG_BYTES + 1)
-    if len(content) > MAX_CONFIG_BYTES:
-        raise OSError(errno.EFBIG, f"it is over {MAX_CONFIG_BYTES:,} bytes")
-    return content
 
 
 def _load(text: str, path: Path, env: Mapping[str, str], *, exists: bool) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime, timedelta
+from io import StringIO
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from aggregator.buckets import BucketUrl, parse_bucket_url
 from aggregator.feeds.phrases import expression_error, parse_phrase
-from aggregator.paths import is_bucket_url
+from aggregator.paths import is_bucket_url, read_regular
 from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS, PAGE_PLACEHOLDERS
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 
@@ -261,7 +262,7 @@ def read_stylesheet(value: object, base: Path) -> str:
     """The text of a CSS file."""
     path = read_path(value, base)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = StringIO(read_regular(path, 4 * MAX_STYLESHEET).decode(), newline=None).getvalue()
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
         raise BadValueError(f"names a file that cannot be read: {reason}", "name a CSS file") from None

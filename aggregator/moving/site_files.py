@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from aggregator.parse.front_matter.json import read_json
 from aggregator.parse.front_matter.toml import read_toml
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Opaque, Scalar
 from aggregator.parse.front_matter.yaml import read_yaml
+from aggregator.paths import read_regular
 from aggregator.problems import Problem
 from aggregator.toml_positions import Locator
 
@@ -162,16 +162,10 @@ def shown_file(path: Path) -> str:
 def read_text(path: Path) -> str:
     """The text of a regular file. Raises ConfigError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            content = file.read(MAX_FILE + 1) if is_regular else b""
+        content = read_regular(path, MAX_FILE)
     except OSError as error:
-        raise _file_error(path, f"the file cannot be read: {error.strerror}", "check its rights") from None
-    if not is_regular:
-        raise _file_error(path, "it is not a regular file", "replace it with a file")
-    if len(content) > MAX_FILE:
-        raise _file_error(path, f"it is over {MAX_FILE:,} bytes", "name the folder of a site")
+        what = f"the file cannot be read: {error.strerror}"
+        raise _file_error(path, what, "make it a file that can be read") from None
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -212,10 +206,12 @@ def walk_files(root: Path, skipped: frozenset[str] = frozenset()) -> Iterator[st
 def has_front_matter(path: Path) -> bool:
     """Whether a file begins as records do."""
     try:
-        with path.open("rb") as file:
-            return file.read(4) in _FENCES
+        if path.is_file():  # a pipe would block
+            with path.open("rb") as file:
+                return file.read(4) in _FENCES
     except OSError:
-        return False
+        pass
+    return False
 
 
 def endings_of(paths: list[str], root: Path, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -234,6 +234,20 @@ def test_the_stylesheet_of_a_site_is_read_with_the_config(load: Any, problems: A
         [line] = problems('[site]\nstylesheet = "site.css"\n')
         assert line.startswith("FILE:2:14: 'stylesheet' names a file ")
         assert reason in line
+    css.write_bytes(b"a {}\r\nb {}\r")
+    assert load('[site]\nstylesheet = "site.css"\n').site_facts().stylesheet == "a {}\nb {}\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_a_config_and_a_stylesheet_are_regular_files(problems: Any, tmp_path: Path, make: Any) -> None:
+    [line] = problems('[site]\nstylesheet = "site.css"\n')
+    assert "No such file" in line
+    path = tmp_path / "config" / "site.css"
+    make(path)
+    with pytest.raises(ConfigError, match="the file cannot be read: it is not a regular file"):
+        load_config(path, env={})
+    [line] = problems('[site]\nstylesheet = "site.css"\n')
+    assert "names a file that cannot be read: it is not a regular file" in line
 
 
 def test_a_title_of_feeds_names_the_feed(load: Any, problems: Any) -> None:
