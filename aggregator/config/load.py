@@ -88,10 +88,6 @@ class Config:
 
     def site_facts(self) -> Site:
         """The site, as every document names it."""
-        if self.schedule.cron:
-            minutes = shortest_gap_minutes(self.schedule.cron)
-        else:
-            minutes = self.schedule.every // timedelta(minutes=1)
         return Site(
             title=self.site.title,
             base_url=self.site.base_url,
@@ -99,7 +95,7 @@ class Config:
             author=self.site.author or "",
             icon=self.site.icon or "",
             copyright=self.site.copyright or "",
-            ttl=max(_MIN_TTL_MINUTES, minutes),
+            ttl=max(_MIN_TTL_MINUTES, self._gap // timedelta(minutes=1)),
             hub_urls=self.websub.hub,
             feed_title=self.site.feed_title,
             stylesheet=self.site.stylesheet or "",
@@ -129,8 +125,13 @@ class Config:
     @property
     def max_age_s(self) -> int:
         """How long caches may keep a document: half the time between two cycles."""
-        half = self.schedule.every // timedelta(seconds=2) if self.schedule.every else 60
-        return max(15, min(300, half))
+        return max(15, min(300, self._gap // timedelta(seconds=2)))
+
+    @property
+    def _gap(self) -> timedelta:
+        """The shortest time between two scheduled cycles."""
+        schedule = self.schedule
+        return timedelta(minutes=shortest_gap_minutes(schedule.cron)) if schedule.cron else schedule.every
 
     def redirects(self, topics: Mapping[str, str] | None = None) -> Redirects:
         """The old URLs of feeds; `topics` maps old slugs of topics to new ones."""

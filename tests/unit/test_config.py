@@ -279,6 +279,21 @@ def test_ttl_is_the_shortest_gap_of_the_schedule_and_at_least_a_quarter_of_an_ho
     assert load(f"[schedule]\n{schedule}\n").site_facts().ttl == ttl
 
 
+@pytest.mark.parametrize(
+    ("schedule", "max_age_s"),
+    [
+        ("", 30),
+        ('every = "20s"', 15),
+        ('every = "3m"', 90),
+        ('every = "1h"', 300),
+        ('cron = "0 * * * *"', 300),
+        ('cron = "*/2 * * * *"', 60),
+    ],
+)
+def test_caches_keep_documents_for_half_the_time_between_cycles(load: Any, schedule: str, max_age_s: int) -> None:
+    assert load(f"[schedule]\n{schedule}\n").max_age_s == max_age_s
+
+
 def test_site_facts_and_output_options_come_from_the_file(load: Any) -> None:
     config = load(
         '[site]\ntitle = "T"\nauthor = "A"\nicon = "https://e.org/i.png"\ncopyright = "C"\nlanguage = "de"\n'
