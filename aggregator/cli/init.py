@@ -14,7 +14,7 @@ from aggregator.cli.options import DEFAULT_CONFIG, config_option_with
 from aggregator.cli.printing import print_lines
 from aggregator.cli.schema import schema_text
 from aggregator.cli.stores import read_site
-from aggregator.config import SCHEMA_NAME, default_config, init_text, load_config
+from aggregator.config import SCHEMA_NAME, config_of_text, default_config, init_text
 from aggregator.errors import AggregatorError
 
 if TYPE_CHECKING:
@@ -59,8 +59,11 @@ def init(folder: Path, config_path: Path | None, site: Path | None) -> None:
         plan, text = plan_move(site, path, known_id or str(uuid.uuid4()))
     try:
         folders = _write_config(path, text, has_records=plan is not None)
-    except FileExistsError:
-        raise _exists_error(path) from None
+    except FileExistsError as error:
+        if Path(error.filename) == path:
+            raise _exists_error(path) from None
+        where = os.path.relpath(error.filename)
+        raise AggregatorError(f"{where} is not a folder, and one is needed there (move it away)") from None
     except OSError as error:
         raise AggregatorError(f"{error.filename} cannot be written: {error.strerror}") from None
     lines = [f"Wrote {path}", *(f"Made  {os.path.relpath(made)}/" for made in folders)]
@@ -81,17 +84,16 @@ def _exists_error(path: Path) -> AggregatorError:
 
 
 def _write_config(path: Path, text: str, *, has_records: bool) -> list[Path]:
-    """Writes the config, its schema and its folders; returns the folders, those of records first. With `has_records`
-    the folders of records exist."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Makes the folders of a config, and writes it and its schema; returns the folders, those of records first. With
+    `has_records` the folders of records exist."""
+    config = config_of_text(text, path)
+    folders = [Path(source.root) for source in config.sources if not (has_records or source.is_bucket)]
+    folders += [config.output.path] if isinstance(config.output.path, Path) else []
+    for folder in (path.parent, *folders):
+        folder.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
     path.with_name(SCHEMA_NAME).write_text(f"{schema_text()}\n", encoding="utf-8")
-    config = load_config(path, env={})
-    folders = [Path(source.root) for source in config.sources if not (has_records or source.is_bucket)]
-    folders += [config.output.path] if isinstance(config.output.path, Path) else []
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
     return folders
 
 

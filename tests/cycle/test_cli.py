@@ -187,6 +187,16 @@ def test_init_writes_where_config_says(shop: Shop, call: Call) -> None:
     assert call("check", "--config", "there/site.toml")[0] in (0, 2)
 
 
+@pytest.mark.parametrize("name", ["output", "config"])
+def test_init_names_a_file_in_the_place_of_a_folder_and_writes_no_config(shop: Shop, call: Call, name: str) -> None:
+    (shop.root / "there").mkdir()
+    (shop.root / "there" / name).touch()
+    code, _, err = call("init", "there")
+    assert (code, err) == (2, f"error: there/{name} is not a folder, and one is needed there (move it away)\n")
+    (shop.root / "there" / name).unlink()
+    assert call("init", "there")[0] == 0
+
+
 def test_explain_and_preview_print_text_and_json(shop: Shop, call: Call) -> None:
     shop.configure(**{"[feed]": 'slug = "good"\nmin_quality = 60'})
     shop.record("a.md", "Story", topics=["AI"], quality=50)
