@@ -199,7 +199,7 @@ def _below_folder(source: Source, path: str, base: str | None) -> str | None:
 
 def _below_bucket(source: Source, path: str) -> str | None:
     if is_bucket_url(path):
-        start = f"{source.root}/"
-        return path.rstrip("/").removeprefix(start) if path.startswith(start) else "." if path == source.root else None
+        folder, start = f"{path.rstrip('/')}/", f"{source.root}/"
+        return folder.removeprefix(start).rstrip("/") if folder.startswith(start) else None
     below = posixpath.normpath(path)
     return None if below.startswith(("..", "/")) or "://" in path else below

@@ -1318,7 +1318,8 @@ def test_check_reads_a_bucket_whole_or_at_a_path_or_a_url(call: Call, bucket: Bu
     assert (code, out.splitlines()[0]) == (1, rejected)
     assert skipped in out.splitlines()[1]
     assert err == "2 records: 1 error, 1 warning, 0 unfinished\n"
-    for place in ("2024", "2024/bad.md", bucket.url, f"{bucket.url}/2024", f"{bucket.url}/2024/bad.md"):
+    urls = [f"{bucket.url}{path}" for path in ("", "/", "/2024", "/2024/", "/2024/bad.md")]
+    for place in ("2024", "2024/bad.md", *urls):
         assert call("check", place)[:2] == (1, f"{rejected}\n"), place
     assert call("check", f"{bucket.url}/2024/fine.md")[0] == 0
     for place in ("2023", f"{bucket.url}/2024/none.md", "s3://another/2024/bad.md"):
