@@ -81,7 +81,7 @@ def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[s
     in a bucket. Without PATH, everything is checked, and the config is compared with the store and with the topics of
     all records.
 
-    Exits with 1 if there is an error.
+    Exits with 1 if there is an error, or if a PATH gives no file.
     """
     try:
         config = load_config(config_path)
@@ -178,12 +178,14 @@ def check_records(
     places: Sequence[Place], workers: int, now: datetime, count: Callable[[int], None], add: Callable[[Record], None]
 ) -> Iterator[Finding]:
     """The problems of the records at or below `places` at the time `now`. Calls `count` with the number of files of
-    each batch, and `add` with each record."""
+    each batch, and `add` with each record. A place below a records folder must have a file."""
     holders: dict[str, str] = {}
     for place in places:
         unreadable: list[Unreadable] = []
+        is_empty = bool(place.path)
         try:
             for outcomes in ingest_files(place.source, _list_files(place, unreadable), workers=workers):
+                is_empty = is_empty and not outcomes
                 count(sum(not isinstance(outcome, NoRecord) for outcome in outcomes))
                 for outcome in outcomes:
                     if isinstance(outcome, Record):
@@ -194,6 +196,10 @@ def check_records(
                 path = shown_path(place.source.root, folder.path.rstrip("/"))
                 what = f"cannot be read: {folder.reason}"
                 yield Finding(Problem(path, 0, 0, what, None, "no record below it is read; check its rights"), "error")
+            if is_empty and not unreadable:
+                what = "no scan reads a file there"
+                hint = "name a file that `include` matches, not behind a linked folder or a name with a dot first"
+                yield Finding(Problem(shown_path(place.source.root, place.path), 0, 0, what, None, hint), "error")
         except FolderError as error:
             what = f"the records folder cannot be read: {error}"
             yield Finding(Problem(shown_path(place.source.root, ""), 0, 0, what, None, error.hint), "error")

@@ -74,7 +74,7 @@ class Files(Protocol):
         """The record file at `path`, and all files below it."""
 
     def kind(self, path: str) -> Kind | None:
-        """What is at `path`; None for nothing."""
+        """What is at `path`; None for nothing, and for what is behind a linked folder."""
 
     def index_names(self, folder: str) -> Iterable[str]:
         """The names, not escaped, of the index files in a folder ("" or with a slash at its end). Raises OSError."""

@@ -97,10 +97,11 @@ class FolderFiles:
             yield from self._stat_batches(_Listing(above, prefix + slash, [escaped], [], {escaped}), 0, 1)
 
     def kind(self, path: str) -> Kind | None:
-        full = os.path.join(self._source.root, unescape_path(path))
-        if os.path.isdir(full):
-            return "folder"
-        return "link" if os.path.islink(full) else "file" if os.path.exists(full) else None
+        try:
+            mode = self._folder.stat(unescape_path(path)).st_mode
+        except OSError:
+            return None
+        return "folder" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "file"
 
     def index_names(self, folder: str) -> Iterator[str]:
         from aggregator.parse.hugo import INDEX_INITIALS, read_index_name

@@ -579,6 +579,21 @@ def test_check_refuses_a_path_outside_of_the_records(shop: Shop, call: Call) -> 
         assert path in err
 
 
+@pytest.mark.parametrize("path", ["linked", "linked/a.md", "away.md", ".hidden", "empty", "incoming/empty/"])
+def test_a_path_that_gives_check_no_file_is_an_error(shop: Shop, call: Call, path: str) -> None:
+    shop.record("a.md")
+    shop.write(".hidden/a.md", "---\ntitle: T\n---\n")
+    (shop.incoming / "empty").mkdir()
+    (shop.root / "elsewhere").mkdir()
+    (shop.root / "elsewhere" / "a.md").write_text("---\ntitle: T\n---\n")
+    (shop.incoming / "linked").symlink_to(shop.root / "elsewhere")
+    (shop.incoming / "away.md").symlink_to(shop.root / "elsewhere" / "a.md")
+    code, out, err = call("check", path)
+    assert code in (1, 2)
+    assert path.strip("/") in out + err
+    assert call("check")[0] == 0
+
+
 def test_check_names_the_other_record_of_an_id(shop: Shop, call: Call) -> None:
     shop.record("a.md", id="same")
     shop.record("b.md", id="same")
