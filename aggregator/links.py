@@ -121,6 +121,11 @@ def _unescape_unreserved(escape: re.Match[str]) -> str:
     return letter if letter in _UNRESERVED else escape[0].upper()
 
 
+def server_url(host: str, port: int) -> str:
+    """The URL of a server at a host name or IP address, which has no brackets."""
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or IP address, without brackets, is this machine."""
     import ipaddress  # few processes ask

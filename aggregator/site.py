@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aggregator.config import Config
 from aggregator.errors import StoreError, StoreHeldError, StoreMismatchError
-from aggregator.links import is_loopback
+from aggregator.links import is_loopback, server_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -43,14 +43,16 @@ def site_id_warning(config: Config, stored_id: str | None) -> str | None:
 
 
 def port_warning(config: Config, port: int) -> str | None:
-    """The warning that `base_url` names another port of this machine than `port`; port 0 is any port."""
+    """The warning that `base_url` names another port of this machine than `port`; port 0 is any port. With https it
+    names a proxy, because the service has no TLS."""
     base = urlsplit(config.site.base_url)
-    named = base.port or 80
-    if not port or not is_loopback(base.hostname or "") or named == port:
+    host, named = base.hostname or "", base.port or 80
+    if not port or base.scheme == "https" or not is_loopback(host) or named == port:
         return None
+    right = server_url(host, port).removesuffix("/") + base.path
     return (
         f"base_url is {config.site.base_url}, but the service listens on port {port}"
-        f' (write below [site]: base_url = "http://{base.hostname}:{port}/", or let it listen on port {named})'
+        f' (write below [site]: base_url = "{right}", or let it listen on port {named})'
     )
 
 

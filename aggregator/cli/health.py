@@ -18,6 +18,7 @@ from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, l
 from aggregator.cli.printing import WRONG, print_data, print_line
 from aggregator.config import Config, partial_config
 from aggregator.errors import AggregatorError, ConfigError, StoreError
+from aggregator.links import server_url
 
 TIMEOUT_S = 10
 MAX_BYTES = 100_000
@@ -55,8 +56,7 @@ def _own_url(path: Path | None) -> str:
         raise AggregatorError(
             "serve.port is 0, and no service runs on the store (start it, or name the URL: aggregator health URL)"
         )
-    host = _EVERY_ADDRESS.get(host, host)
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return server_url(_EVERY_ADDRESS.get(host, host), port)
 
 
 def _running_address(config: Config) -> tuple[str, int] | None:

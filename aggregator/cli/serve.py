@@ -14,6 +14,7 @@ from aggregator.cli.options import config_option, load_config, quiet_option, ver
 from aggregator.cli.printing import print_line
 from aggregator.cli.stores import stopped_by_signals
 from aggregator.config import Config
+from aggregator.links import server_url
 from aggregator.logs import start_logging
 from aggregator.service.process import raise_file_limit
 from aggregator.service.serving import Listeners, open_listeners, serve_folder
@@ -60,5 +61,4 @@ def log_start(config: Config, listeners: Listeners, store: str | None = None) ->
 
 def url_of(listener: socket) -> str:
     """The URL of a listening socket."""
-    host, port, *_ = listener.getsockname()
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return server_url(*listener.getsockname()[:2])

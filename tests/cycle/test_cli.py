@@ -1103,6 +1103,23 @@ def test_check_reports_another_site_id_and_another_port(shop: Shop, call: Call) 
     assert call("check")[:2] == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("base_url", "right"),
+    [
+        ("http://[::1]/feeds/", "http://[::1]:8001/feeds/"),
+        ("http://localhost:8000/", "http://localhost:8001/"),
+        ("https://localhost/", None),
+        ("https://feeds.localhost:8443/", None),
+    ],
+)
+def test_check_compares_the_port_unless_a_proxy_has_it(
+    shop: Shop, call: Call, base_url: str, right: str | None
+) -> None:
+    shop.configure(site=f'id = "feeds.example.org"\nbase_url = "{base_url}"', serve="port = 8001")
+    code, out, _ = call("check")
+    assert (code, re.findall('base_url = "(.+?)"', out)) == (0, [right] if right else [])
+
+
 def test_check_warns_with_the_id_that_the_store_has(shop: Shop, call: Call) -> None:
     shop.configure(site='base_url = "https://old.example.org/"')
     shop.record("a.md")
