@@ -6,7 +6,6 @@ dropped, and a later line counts them.
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import math
@@ -53,7 +52,6 @@ def start_logging(
     logging.root.addHandler(writer)
     logging.root.setLevel(level)
     logging.captureWarnings(True)  # or they would be written between the lines, and not as JSON
-    atexit.register(writer.flush)
 
 
 class StreamWriter(logging.Handler):
@@ -92,7 +90,7 @@ class StreamWriter(logging.Handler):
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Waits until all lines are written, at most a second."""
+        """Waits until all lines are written, at most a second. `logging` calls it when the process ends."""
         if self._descriptor is not None:
             with self._changed:
                 self._changed.wait_for(lambda: not self._waiting_bytes, FLUSH_S)

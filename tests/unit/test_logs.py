@@ -95,6 +95,14 @@ def test_the_last_lines_are_written_before_the_process_ends() -> None:
     assert len(done.stderr.splitlines()) == 5000
 
 
+def test_the_end_of_the_process_waits_once_for_the_last_lines() -> None:
+    program = (
+        "from aggregator import logs\nlogs.StreamWriter.flush = lambda _: print('waits')\nlogs.start_logging()\n"
+        "logs.logging.warning('x')"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True, timeout=60) == "waits\n"
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
 def test_a_full_disk_loses_only_log_lines() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
