@@ -643,7 +643,7 @@ def test_a_file_without_the_end_of_its_front_matter_is_unfinished(text: str) -> 
 
 def test_a_misspelled_key_is_a_warning_in_every_format() -> None:
     for text, place in (
-        ('+++\ntitle = "T"\n\nexerpt = "x"\n+++', "4:10"),
+        ('+++\ntitle = "T"\n\nexerpt = "x"\n+++', "4:1"),
         ('{"title": "T",\n "exerpt": "x"}', "2:2"),
     ):
         outcome = parse(text, "smartable")

@@ -13,9 +13,6 @@ from aggregator.parse.front_matter.values import (
     Limits,
     Lines,
     Scalar,
-    Value,
-    find_excess,
-    make_value,
     too_deep_error,
 )
 
@@ -54,20 +51,12 @@ def read_json(fm: str, first_line: int, allowed: AllowedKeys, limits: Limits) ->
     lines = Lines(fm, first_line)
     pairs = _parse(fm, lines)
     offsets = _offsets(fm)
-    if excess := find_excess(pairs, limits):
-        index, refusal = excess
-        raise refusal(*lines.at(offsets[index][0]))
+
+    def place(index: int, *, of_value: bool = False) -> tuple[int, int]:
+        return lines.at(offsets[index][of_value])
+
     matter = FrontMatter(allowed)
-    seen = set()
-    for (key, value), (key_at, value_at) in zip(pairs, offsets, strict=True):
-        plain = key.lower()
-        if plain in seen:
-            raise matter.duplicate_key_error(key, *lines.at(key_at))
-        seen.add(plain)
-        if name := matter.canonical_name(key):
-            matter.values[name] = Value(make_value(value), *lines.at(value_at))
-        elif near := allowed.near_miss(key):
-            matter.add_near_miss(near, make_value(value) if near.hiding else None, *lines.at(key_at))
+    matter.pick(pairs, limits, place)
     return matter
 
 

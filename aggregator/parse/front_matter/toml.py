@@ -11,9 +11,6 @@ from aggregator.parse.front_matter.values import (
     FrontMatterError,
     Limits,
     Scalar,
-    Value,
-    find_excess,
-    make_value,
     too_deep_error,
 )
 from aggregator.toml_positions import Locator, explain_error, find_long_key, find_repeated_key
@@ -23,26 +20,14 @@ def read_toml(fm: str, first_line: int, allowed: AllowedKeys, limits: Limits) ->
     """The wanted keys of the TOML document `fm`. Raises FrontMatterError."""
     matter = FrontMatter(allowed)
     matter.is_toml = True
-    root = _parse(fm, first_line, matter)
+    pairs = list(_parse(fm, first_line, matter).items())
     locator = Locator(fm)
 
-    def position(key: str, *, value: bool = False) -> tuple[int, int]:
-        line, column = locator.find((key,), value=value)
+    def place(index: int, *, of_value: bool = False) -> tuple[int, int]:
+        line, column = locator.find((pairs[index][0],), value=of_value)
         return first_line + line - 1, column
 
-    if excess := find_excess(root.items(), limits):
-        index, refusal = excess
-        raise refusal(*position(list(root)[index]))
-    seen = set()
-    for key, value in root.items():
-        plain = key.lower()
-        if plain in seen:  # [Provider] and [provider] are two tables in TOML
-            raise matter.duplicate_key_error(key, *position(key))
-        seen.add(plain)
-        if name := matter.canonical_name(key):
-            matter.values[name] = Value(make_value(value), *position(key, value=True))
-        elif near := allowed.near_miss(key):
-            matter.add_near_miss(near, make_value(value) if near.hiding else None, *position(key, value=True))
+    matter.pick(pairs, limits, place)
     return matter
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import date, time
 from functools import lru_cache
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 MAX_PLAIN_KEYS = 100
 """Most keys of a map for the fast path."""
@@ -119,6 +119,13 @@ class AllowedKeys:
         return _near_miss(key, self._keys, self._hiding)
 
 
+class FindPlace(Protocol):
+    """Finds where front matter states something."""
+
+    def __call__(self, index: int, *, of_value: bool = False) -> tuple[int, int]:
+        """Line and column, from 1, of the key with this number, or of its value."""
+
+
 class FrontMatter:
     """The parsed front matter: `values` by canonical name of their keys. Filled by the readers."""
 
@@ -145,6 +152,22 @@ class FrontMatter:
     def add_near_miss(self, miss: NearMiss, value: Any, line: int, column: int) -> None:
         """Adds an unmapped key that is nearly a mapped key, with its value and position."""
         self._near_misses.append(miss._replace(value=value, line=line, column=column))
+
+    def pick(self, pairs: Sequence[tuple[str, Any]], limits: Limits, place: FindPlace) -> None:
+        """Takes what is mapped of parsed keys and values. Raises FrontMatterError."""
+        if excess := find_excess(pairs, limits):
+            index, make_error = excess
+            raise make_error(*place(index))
+        seen: set[str] = set()
+        for index, (key, value) in enumerate(pairs):
+            folded = key.lower()
+            if folded in seen:  # in TOML, [Provider] and [provider] are two tables
+                raise self.duplicate_key_error(key, *place(index))
+            seen.add(folded)
+            if name := self.canonical_name(key):
+                self.values[name] = Value(make_value(value), *place(index, of_value=True))
+            elif miss := self._allowed.near_miss(key):
+                self.add_near_miss(miss, make_value(value) if miss.hiding else None, *place(index))
 
     def duplicate_key_error(self, key: str, line: int, column: int) -> FrontMatterError:
         """The error of a key that is given twice; it is named only if it is mapped."""
