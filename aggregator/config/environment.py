@@ -65,5 +65,5 @@ def _read_value(text: str, schema: dict[str, Any]) -> Any:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # also raised for a number with thousands of digits
+    except (ValueError, RecursionError):  # ValueError also for a number with thousands of digits
         return text

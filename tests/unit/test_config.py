@@ -688,6 +688,13 @@ def test_the_environment_overrides_the_file(load: Any, tmp_path: Path) -> None:
     assert (config.schedule.every, config.ingest.workers) == (timedelta(minutes=5), 0)
 
 
+@pytest.mark.parametrize("depth", [5000, 200])
+def test_a_deep_value_in_the_environment_is_a_problem_of_its_variable(problems: Any, depth: int) -> None:
+    value = "[" * depth + "]" * depth
+    [line] = problems("", AGGREGATOR_OUTPUT__FORMATS=value)
+    assert line.startswith("AGGREGATOR_OUTPUT__FORMATS: 'formats' ")
+
+
 def test_the_environment_reaches_the_one_source_of_an_array(load: Any) -> None:
     config = load('[[records]]\nname = "news"\n', AGGREGATOR_RECORDS__PATH="/srv/news")
     assert (config.sources[0].name, config.sources[0].root) == ("news", "/srv/news")
