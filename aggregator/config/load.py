@@ -50,6 +50,8 @@ MAX_CONFIG_BYTES = 8_000_000
 """A config that pins ten thousand topics has a tenth of it."""
 MAX_DEPTH = 32
 """Nested tables and arrays. The schema has six levels."""
+_NAMES_STORE = re.compile(r"""^[\s\[]*["']?store["']?\s*[\].=]""", re.MULTILINE)
+"""A line with the table or a key of the store, however it is spelled."""
 _MIN_TTL_MINUTES = 15
 _MAX_WORKERS = 4  # more do not help: one process stores everything
 
@@ -159,8 +161,7 @@ def partial_config(path: Path, *, env: Mapping[str, str]) -> Config:
     stated = tuple(sorted(data))
     apply_environment(data, env)
     file, findings = _validate(data, path.absolute().parent)
-    has_store = re.search(r"^\s*\[store\]", text, re.MULTILINE)
-    if any(finding.path[0] == "store" for finding in findings) or (has_store and "store" not in data):
+    if any(finding.path[0] == "store" for finding in findings) or ("store" not in data and _NAMES_STORE.search(text)):
         return load_config(path, env=env)
     return _make_config(file, path, (), Locator(""), stated)
 

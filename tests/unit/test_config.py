@@ -1180,7 +1180,18 @@ def test_the_store_url_is_read_from_an_invalid_config(tmp_path: Path, broken: st
     assert (usable.store.url, usable.site.title) == (f"sqlite:///{tmp_path}/kept.db", "Kept")
 
 
-@pytest.mark.parametrize("broken", ["[store]\nurl = 3\n", "[store]\nurl = \n", '[store]\nurl = "mysql://x"\n'])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "[store]\nurl = 3\n",
+        "[store]\nurl = \n",
+        '[store]\nurl = "mysql://x"\n',
+        '["store"]\nurl = \n',
+        "[ 'store' ]\nurl = \n",
+        '# c\nstore.url = "sqlite:///a.db\n',
+        '# c\n"store" = { url = "sqlite:///a.db" \n',
+    ],
+)
 def test_an_invalid_store_url_is_not_replaced_by_the_default(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "aggregator.toml"
     path.write_text(broken)
