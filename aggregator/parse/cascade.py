@@ -177,7 +177,7 @@ def _is_met(target: Mapping[str, Any], source: Source, own_language: str, langua
     if target.get("lang"):
         patterns.append(str(target["lang"]))
     if any(pattern.startswith("!") for pattern in patterns):
-        raise _TargetError("has a target whose 'sites' are not known here")
+        raise _TargetError("has a target that excludes languages by '!', which is not read here")
     globs = [_read_glob(pattern) for pattern in patterns]
     known = {language_key(name, source.language) for name in source.known_languages}
     # Hugo takes patterns that match no language of the site for no condition

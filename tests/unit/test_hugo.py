@@ -275,6 +275,13 @@ def test_a_cascade_that_cannot_be_read_is_a_problem_with_its_place(cascade: str)
     assert str(problem).startswith("lab/_index.md:3:10: 'cascade' ")
 
 
+def test_a_target_that_excludes_a_language_is_named_as_such() -> None:
+    raw = b"---\ncascade: [{target: {lang: '!de'}, draft: true}]\n---\n"
+    problem = read_section(raw, "lab/_index.md", HUGO, "en")
+
+    assert "'cascade' has a target that excludes languages by '!'" in str(problem)
+
+
 @pytest.mark.parametrize(
     ("pattern", "text", "matches"),
     [
