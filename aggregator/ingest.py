@@ -304,13 +304,11 @@ class _Reader:
         return Rejection(file, digest, problem) if problem else NoRecord(file, digest, None)
 
     def _read_section(self, path: str, language: str) -> tuple[Section | Problem, bytes]:
-        from aggregator.parse.section import read_section
-
         raw, _ = self._files.read(SourceFile(self._source.name, path, 0, 0), self._source.max_bytes + 1)
         if len(raw) > self._source.max_bytes:
             return _too_large(path, self._source), raw
         try:
-            return self.run_bounded(read_section, raw, path, self._source, language), raw
+            return self.run_bounded(_read_section, raw, path, self._source, language), raw
         except WorkerLostError as error:
             return _too_slow(path, error), raw
 
@@ -350,13 +348,26 @@ def _parse_file(
         outcome = parse_record(raw, file, source, digest, None, context)
         if isinstance(outcome, Record) and late_update(outcome, datetime.now(UTC)) and not outcome.updated_place[0]:
             outcome = parse_record(raw, file, source, digest, Fields, context)  # for the position of the warning
-    except Exception as error:  # noqa: BLE001 - one record never stops a cycle; the error may quote private text
-        what = f"cannot be read: {type(error).__name__}"
-        return Rejection(file, digest, Problem(file.path, 0, 0, what, None, "report it, with the file"))
+    except Exception as error:  # noqa: BLE001 - one record never stops a cycle
+        return Rejection(file, digest, _unexpected(file.path, error))
     if isinstance(outcome, Rejection) and outcome.unfinished:
         is_fresh = abs(time.time() - file.mtime_ns / 1e9) < UNFINISHED_S  # abs: a file server's clock may be ahead
         return replace(outcome, unfinished=is_fresh)
     return outcome
+
+
+def _read_section(raw: bytes, path: str, source: Source, language: str) -> Section | Problem:
+    from aggregator.parse.section import read_section
+
+    try:
+        return read_section(raw, path, source, language)
+    except Exception as error:  # noqa: BLE001 - one index file never stops a cycle
+        return _unexpected(path, error)
+
+
+def _unexpected(path: str, error: Exception) -> Problem:
+    """The problem of a file that the parser cannot read, by a defect. The text of the error may quote the file."""
+    return Problem(path, 0, 0, f"cannot be read: {type(error).__name__}", None, "report it, with the file")
 
 
 def _not_read(file: SourceFile, error: OSError) -> Rejection:
