@@ -57,7 +57,7 @@ def _old_url_conflicts(file: File) -> Iterator[Finding]:
     seen: set[str] = set()
     for index, feed in enumerate(file.feed):
         for number, old in enumerate(feed.moved_from):
-            wrong = _wrong_old_url(old, slugs)
+            wrong = wrong_old_url(old, slugs)
             if wrong is None and plain_path(old) in seen:
                 wrong = "is given twice", "keep it in one place"
             seen.add(plain_path(old))
@@ -67,8 +67,8 @@ def _old_url_conflicts(file: File) -> Iterator[Finding]:
                 )
 
 
-def _wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
-    """What is wrong with an old URL, and a hint."""
+def wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
+    """What is wrong with an old URL in `moved_from` of a config with these feeds, and a hint; None if nothing is."""
     slug, slash, name = old.partition("/")
     whole = not slash or name in {*FILE_NAMES.values(), PAGE} or name.startswith("archive/")
     whole = whole or (not name and format_of_path(old) is None)
@@ -77,11 +77,6 @@ def _wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
     if whole and slug in slugs:
         return f"belongs to the feed '{slug}'", "remove it, or give that feed another slug"
     return ("is one document of a feed with several", f"write its old slug: {slug}") if whole and slash else None
-
-
-def is_wrong_old_url(old: str, slugs: frozenset[str]) -> bool:
-    """Whether `moved_from` of a config with these feeds cannot have an old URL."""
-    return _wrong_old_url(old, slugs) is not None
 
 
 def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
@@ -97,8 +92,8 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
         for other in file.records[:index]:
             ours, theirs = _place(source.path), _place(other.path)
             patterns = (*source.include, *source.exclude, *other.include, *other.exclude)
-            choose_by_path = any("/" in pattern for pattern in patterns)
-            if not choose_by_path and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
+            have_paths = any("/" in pattern for pattern in patterns)
+            if not have_paths and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
                 what, value = "two records folders overlap: a file in both is two entries", str(source.path)
                 at = ("records", index, "path")
                 yield Finding(at, what, "choose separate folders", value, at_value=True, level="warning")

@@ -163,25 +163,19 @@ Phrases = Annotated[
     Field(strict=False),
     AfterValidator(values.check_not_empty),
 ]
+_TEXT_OR_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 Keys = Annotated[
     tuple[Text, ...],
     BeforeValidator(values.as_list),
     Field(strict=False),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "examples": [["title", "name"]]}
-    ),
+    WithJsonSchema(_TEXT_OR_TEXTS | {"examples": [["title", "name"]]}),
 ]
 FieldName = Annotated[str, AfterValidator(_check_field), _text_schema(enum=FIELDS)]
 Slug = Annotated[str, AfterValidator(values.check_slug), _text_schema(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 SourceName = Annotated[str, AfterValidator(values.check_source_name)]
 Language = Annotated[str, AfterValidator(values.check_language)]
 Url = Annotated[str, AfterValidator(values.check_url)]
-Hubs = Annotated[
-    tuple[Url, ...],
-    BeforeValidator(values.as_list),
-    Field(strict=False),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
+Hubs = Annotated[tuple[Url, ...], BeforeValidator(values.as_list), Field(strict=False), WithJsonSchema(_TEXT_OR_TEXTS)]
 OldPath = Annotated[str, AfterValidator(values.check_old_path)]
 Duration = Annotated[
     timedelta,

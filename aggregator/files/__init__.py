@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from aggregator.model import SourceFile
+from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
 
 BATCH = 1000
@@ -25,7 +26,7 @@ ListedFile = tuple[str, int, int, int, int]
 Content = tuple[bytes, SourceFile]
 """The first bytes of a file, and the file with the stat that belongs to them."""
 Kind = Literal["file", "link", "folder"]
-"""What is at a path. A link is one to a file, or to nothing."""
+"""What is at a path. A link is not followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class FolderError(Exception):
     ) -> None:
         super().__init__(reason)
         self.is_missing, self.hint = is_missing, hint
+
+    def problem(self, source: Source) -> Problem:
+        """The problem of the records folder, with a path from the working directory."""
+        what = f"the records folder cannot be read: {self}"
+        return Problem(shown_path(source.root, ""), 0, 0, what, None, self.hint)
 
     def message(self, source: Source) -> str:
         """The line that a cycle reports."""
