@@ -48,8 +48,8 @@ class _Indexes:
     problem: Problem | None = None
 
 
-class IndexFiles:
-    """The index files of a source. What was read once is not read again."""
+class FileContexts:
+    """The contexts of the files of a source. An index file that was read once is not read again."""
 
     def __init__(self, source: Source, files: Files, read_section: ReadSection) -> None:
         self._source, self._files, self._read_section = source, files, read_section

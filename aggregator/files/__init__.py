@@ -23,7 +23,7 @@ CheckStop = Callable[[], None]
 """Raises an error once a stop is requested. It is called several times a second while a server does not answer."""
 ListedFile = tuple[str, int, int, int, int]
 """Escaped path, size, mtime and ctime in ns, inode; for an object the last three hold what tells its versions apart."""
-Content = tuple[bytes, SourceFile]
+FileBytes = tuple[bytes, SourceFile]
 """The first bytes of a file, and the file with the stat that belongs to them."""
 Kind = Literal["file", "link", "folder"]
 """What is at a path. A link is not followed."""
@@ -85,10 +85,10 @@ class Files(Protocol):
     def index_names(self, folder: str) -> Iterable[str]:
         """The names, not escaped, of the index files in a folder ("" or with a slash at its end). Raises OSError."""
 
-    def read(self, file: SourceFile, most: int) -> Content:
+    def read(self, file: SourceFile, most: int) -> FileBytes:
         """The first `most` bytes of a file. Raises OSError, with an errno of `paths.ABSENT` if it is missing."""
 
-    def read_ahead(self, files: Iterable[SourceFile], most: int) -> Iterator[Content | OSError]:
+    def read_ahead(self, files: Iterable[SourceFile], most: int) -> Iterator[FileBytes | OSError]:
         """What `read` would return or raise for each file, in order. It may read the next files already."""
 
 

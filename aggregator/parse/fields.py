@@ -1,7 +1,7 @@
 """Front matter -> the fields of a record, each by its rule (docs/spec.md, Records).
 
 A wrong optional field is a warning and is left out. A wrong field that decides about publication or identity raises
-UnusableError, which rejects the record.
+UnusableError, which rejects the record. Which keys a field is read from is in `config/presets.py`.
 """
 
 from __future__ import annotations
