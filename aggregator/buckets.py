@@ -186,7 +186,7 @@ class Bucket:
         return self._list(below, limit, more)[0]
 
     def pages(self, below: str = "", *, delimiter: str = "") -> Iterator[tuple[ObjectFacts, ...]]:
-        """The objects of `page`, page by page, in the order of the server: not each one lists in order of bytes."""
+        """The objects of `page`, page by page, in the order of the server: not every server lists in byte order."""
         more, seen = {"Delimiter": delimiter} if delimiter else {}, None
         while True:
             page, token = self._list(below, PAGE, more)
@@ -195,7 +195,7 @@ class Bucket:
                 return
             if not token or token == seen:
                 raise BucketError(
-                    f"{self.url} cannot be listed", "its listing does not go on", "see the log of the server"
+                    f"{self.url} cannot be listed", "its listing does not continue", "see the log of the server"
                 )
             seen = more["ContinuationToken"] = token
 

@@ -190,7 +190,7 @@ def check_records(
                 for outcome in outcomes:
                     if isinstance(outcome, Record):
                         add(outcome)
-                    if not _is_told_elsewhere(place, outcome):
+                    if not _is_reported_elsewhere(place, outcome):
                         yield from _judge(place.source, outcome, holders, now)
             for folder in unreadable:
                 path = shown_path(place.source.root, folder.path.rstrip("/"))
@@ -204,7 +204,7 @@ def check_records(
             yield Finding(error.problem(place.source), "error")
 
 
-def _is_told_elsewhere(place: Place, outcome: Outcome) -> bool:
+def _is_reported_elsewhere(place: Place, outcome: Outcome) -> bool:
     """Whether the problem of a file is that of another one, which is checked too."""
     below = f"{place.path}/" if place.path else ""
     return isinstance(outcome, Rejection) and bool(outcome.cause) and outcome.cause.startswith(below)

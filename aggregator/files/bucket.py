@@ -44,7 +44,7 @@ SPOOL_KB = 32_768
 _OF_ONE_OBJECT = frozenset(("AccessDenied", "403", "InvalidObjectState", "KeyTooLongError"))
 """Codes of errors that say nothing about other objects."""
 _INDEX_STARTS = ("in", "In", "iN", "IN", "_i", "_I")
-"""How names of index files begin: so much that few other names do, such as those of pictures."""
+"""How names of index files begin: so long that few other names begin like it, such as names of pictures."""
 Result = TypeVar("Result")
 
 

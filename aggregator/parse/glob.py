@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 MAX_PATTERN, MAX_ALTERNATIVES = 300, 50
-"""Characters of a pattern, and patterns that its braces may stand for."""
+"""Characters of a pattern, and patterns without braces that it may represent."""
 _TOKEN = re.compile(r"\\(.)|(\*+)|(\?)|\[(!?)((?:\\.|[^\\\]])+)\]|([^\\*?\[])", re.DOTALL)
 _RANGE = re.compile(r"\\?(.)-\\?(.)|\\?(.)", re.DOTALL)
 _BRACE = re.compile(r"\\.|[{},]", re.DOTALL)
@@ -33,7 +33,7 @@ _STAR, _ANY, _ONE = "\0*", "\0**", "\0?"
 
 
 def _expand_braces(pattern: str) -> list[str]:
-    """The patterns without braces that a pattern stands for."""
+    """The patterns without braces that a pattern represents."""
     if len(pattern) > MAX_PATTERN:
         raise GlobError
     pending, done = [pattern], list[str]()

@@ -204,7 +204,7 @@ class _Expander:
         return _Code(self._body)
 
     def _pair(self, tags: list[_Tag]) -> frozenset[int]:
-        """The indexes of the tags that are paired. A start without an end stands alone."""
+        """The indexes of the tags that are paired. A start without an end has no pair."""
         paired: set[int] = set()
         starts: list[int] = []
         waiting: dict[str, int] = {}  # how many of each name are among the starts

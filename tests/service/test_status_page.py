@@ -103,7 +103,7 @@ def test_a_refused_config_is_shown_with_what_to_do_while_the_last_one_stays_in_f
     page = shows(service, "Something is wrong", "config/aggregator.toml:8")
     assert "The config is refused; the last good one stays active Correct the lines below" in page.text
     assert "limti" in page.text
-    assert "Config in force" in page.text
+    assert "Active config" in page.text
     shop.config.write_text(text)
     shows(service, "All is well")
 
