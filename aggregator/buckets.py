@@ -187,7 +187,7 @@ class Bucket:
                 return
             if not token or token == seen:
                 raise BucketError(
-                    f"{self.url} cannot be listed", "its listing does not go on", "see the log of the server"
+                    f"{self.url} cannot be listed", "its listing does not continue", "see the log of the server"
                 )
             seen = more["ContinuationToken"] = token
 

@@ -71,7 +71,7 @@ class Cluster:
         return answer
 
     def close(self) -> None:
-        """Cancels what is not done, and disconnects. A function that runs goes on to its end, for nobody."""
+        """Cancels what is not done, and disconnects. A function that runs continues to its end, for nobody."""
         self._is_closed = True
         with suppress(Exception):  # a scheduler that does not answer notices it by itself
             self._client.close(CLOSE_S)

@@ -1,4 +1,4 @@
-"""The files of a source that a cycle reads: those that differ from what is stored, in batches, with their digests."""
+"""The files of a source that a cycle reads, because they differ from what is stored: in batches, with their digests."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class Differences:
         return False
 
     def can_wait(self) -> bool:
-        """Whether the next cycle may find what is left without any difference: no file is missing now, so no new one
-        that was read before is a renamed one."""
+        """Whether the rest can wait without another result: only if no file is missing, because a new file may be a
+        renamed one."""
         with self._writer.read() as connection:
             if self._missing or has_missing(connection, self._writer, self._source):
                 return False

@@ -48,8 +48,8 @@ class _Indexes:
     problem: Problem | None = None
 
 
-class IndexFiles:
-    """The index files of a source. What was read once is not read again."""
+class FileContexts:
+    """The contexts of the files of a source. An index file that was read once is not read again."""
 
     def __init__(self, source: Source, files: Files, read_section: ReadSection) -> None:
         self._source, self._files, self._read_section = source, files, read_section
@@ -75,15 +75,15 @@ class IndexFiles:
         return self._by_key[key]
 
     def _page_context(self, folder: str, suffix: str) -> FileContext:
-        """What is said about the page of the bundle in a folder: the same as about a page beside that folder."""
+        """What index files say about the page of the bundle in a folder: the same as of a page beside that folder."""
         if not folder:
             return NOTHING_SAID
         above, slash, _ = folder[:-1].rpartition("/")
         return self._cached((above + slash, suffix, None))
 
     def _context(self, folder: str, suffix: str, is_section: bool | None) -> FileContext:
-        """What is said about a file in a folder, whose name ends in the language `suffix`. `is_section`: of an index
-        file, whether it is `_index`."""
+        """What index files say about a file in a folder, whose name ends in the language `suffix`. `is_section`: of an
+        index file, whether it is `_index`."""
         language = language_key(suffix, self._source.language)
         for indexes in map(self._indexes, _folders_down_to(folder)):
             if indexes.problem is not None:

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aggregator.errors import ShortageError
-from aggregator.files import CheckStop, Content, Files, FolderError, open_files
+from aggregator.files import CheckStop, FileBytes, Files, FolderError, open_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, Unchanged, late_update
 from aggregator.paths import ABSENT, RecordFilter, unescape_path
 from aggregator.problems import Problem
@@ -238,13 +238,13 @@ class _Reader:
         self._source, self._files, self._parser, self._bounded_from = source, files, parser, bounded_from
         self._is_record: RecordFilter | None = None
         if source.layout == "hugo":
-            from aggregator.file_context import IndexFiles
+            from aggregator.file_context import FileContexts
 
-            self._index_files = IndexFiles(source, files, self._read_section)
+            self._contexts = FileContexts(source, files, self._read_section)
             self._is_record = RecordFilter(source.include, source.exclude)
 
     def ingest(
-        self, file: SourceFile, stored_digest: bytes | None, content: Content | OSError
+        self, file: SourceFile, stored_digest: bytes | None, content: FileBytes | OSError
     ) -> tuple[Outcome | None, bytes]:
         """The outcome of one file, None if it is missing; and its bytes if they could be parsed, else b""."""
         PROGRESS.show()
@@ -253,7 +253,7 @@ class _Reader:
         raw, file = content
         if self._is_record is None:
             return self._parse(raw, file, blake2b(raw, digest_size=16).digest(), stored_digest)
-        context = self._index_files.context(file.path)
+        context = self._contexts.context(file.path)
         digest = blake2b(raw, digest_size=16, key=context.token).digest()
         if context.bundle is not None:
             return Unchanged(file, digest) if digest == stored_digest else NoRecord(file, digest, context.bundle), b""
@@ -267,7 +267,7 @@ class _Reader:
         """What the index files above a page of Hugo say about it."""
         from aggregator.parse.cascade import NO_CONTEXT
 
-        return NO_CONTEXT if self._is_record is None else self._index_files.context(path).page
+        return NO_CONTEXT if self._is_record is None else self._contexts.context(path).page
 
     def _parse(
         self, raw: bytes, file: SourceFile, digest: bytes, stored_digest: bytes | None, *context: PageContext
@@ -295,7 +295,7 @@ class _Reader:
         """The outcome of an index file that is not included."""
         if digest == stored_digest:
             return Unchanged(file, digest)
-        problem = self._index_files.problem(file.path)
+        problem = self._contexts.problem(file.path)
         return Rejection(file, digest, problem) if problem else NoRecord(file, digest, None)
 
     def _read_section(self, path: str, language: str) -> tuple[Section | Problem, bytes]:

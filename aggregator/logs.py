@@ -120,7 +120,7 @@ class StreamWriter(logging.Handler):
 
 
 class _SafeFormatter(logging.Formatter):
-    """Shows exceptions, also those that libraries log, without their messages, which may quote a record."""
+    """Shows exceptions, also exceptions that libraries log, without their messages, which may quote a record."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         return crash_report(ei[1]) if ei[1] is not None else ""

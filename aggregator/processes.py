@@ -40,7 +40,7 @@ TELL_S = 1.0
 
 
 class Progress:
-    """Counts the signs that long work goes on. In a child the parent gets them too, so it sees whether a call hangs."""
+    """Counts the signs that long work continues. In a child the parent gets them too, and sees whether a call hangs."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -143,6 +143,6 @@ def _title(text: str) -> str:
 
 
 def _absolute(references: list[str], base: str | None) -> tuple[str, ...]:
-    """The http(s) URLs among the references, each once; with `base`, those that are relative to it too."""
+    """The http(s) URLs among the references, each once; with `base`, also of references relative to it."""
     urls = (absolute_url(text, base) if base else http_url(text) for text in references if text)
     return tuple(dict.fromkeys(filter(None, urls)))

@@ -50,7 +50,7 @@ class Source:
     layout: Layout = "plain"
     language: str = ""  # of the site; file names of records in other languages name the language
     exclude: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()  # those that a name such as `title.de.md` may end in, besides that of the site
+    languages: tuple[str, ...] = ()  # that a name such as `title.de.md` may end in, besides the language of the site
     site_url: str | None = None  # of the site whose pages the records are; None: as far as the link template says it
 
     @property

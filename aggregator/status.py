@@ -192,7 +192,7 @@ def _statistics_data(found: Statistics) -> dict[str, Any]:
 
 
 def _config_data(config: Config, refused: Sequence[Problem], stored: dict[str, Any]) -> dict[str, Any]:
-    """The problems of the config file, the keys that need a restart of the service, and the config in force. `stored`:
+    """The problems of the config file, the keys that need a restart of the service, and the active config. `stored`:
     what the service says of the file."""
     return {
         "refused": [problem.data() for problem in refused] or stored.get("refused", []),
@@ -202,7 +202,7 @@ def _config_data(config: Config, refused: Sequence[Problem], stored: dict[str, A
 
 
 def _config_facts(config: Config) -> dict[str, Any]:
-    """The config in force, in a few lines; without passwords."""
+    """The active config, in a few lines; without passwords."""
     cron, seconds = config.schedule.cron, config.schedule.every // timedelta(seconds=1)
     schedule = f"cron {cron}" if cron else f"every {seconds} s"
     return {

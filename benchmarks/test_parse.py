@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from aggregator.config.schema import PRESETS
+from aggregator.config.presets import PRESETS
 from aggregator.model import SourceFile
 from aggregator.parse.front_matter import fast_yaml
 from aggregator.parse.record import parse_record

@@ -14,7 +14,8 @@ import click
 from prometheus_client.core import Metric
 
 from aggregator import cli
-from aggregator.config.schema import PRESETS, config_schema
+from aggregator.config.presets import PRESETS
+from aggregator.config.schema import config_schema
 from aggregator.service.metrics import CycleMetrics, HttpMetrics
 from aggregator.store.database import open_store
 

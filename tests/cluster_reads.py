@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import slow
 
 from aggregator import ingest
-from aggregator.config.schema import PRESETS
+from aggregator.config.presets import PRESETS
 from aggregator.ingest import Batch, CheckStop, Outcome
 from aggregator.model import SourceFile
 from aggregator.settings import Source

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aggregator.config.schema import PRESETS, Preset
+from aggregator.config.presets import PRESETS, Preset
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.parse.record import parse_record
 from aggregator.settings import Source

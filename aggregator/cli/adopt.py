@@ -140,8 +140,7 @@ def _find_records(config: Config) -> _Records:
                     if isinstance(outcome, Record):
                         found.add(outcome)
         except FolderError as error:
-            what = f"the records folder cannot be read: {error}"
-            found.problems.append(Problem(shown_path(source.root, ""), 0, 0, what, None, error.hint))
+            found.problems.append(error.problem(source))
     return found
 
 

@@ -103,7 +103,7 @@ def _ask_service(config: Config) -> str | None:
 
 
 def _send_pings(config: Config, store: Store, stop: threading.Event) -> None:
-    """Sends WebSub pings for a while; the next build sends those that are left."""
+    """Sends WebSub pings for a while; the next build sends the rest."""
     if config.websub.hub:
         from aggregator.service.websub import send_pings
 

@@ -190,7 +190,7 @@ def check_records(
                 for outcome in outcomes:
                     if isinstance(outcome, Record):
                         add(outcome)
-                    if not _is_told_elsewhere(place, outcome):
+                    if not _is_reported_elsewhere(place, outcome):
                         yield from _judge(place.source, outcome, holders, now)
             for folder in unreadable:
                 path = shown_path(place.source.root, folder.path.rstrip("/"))
@@ -201,11 +201,10 @@ def check_records(
                 hint = "name a file that `include` matches, not behind a linked folder or a name with a dot first"
                 yield Finding(Problem(shown_path(place.source.root, place.path), 0, 0, what, None, hint), "error")
         except FolderError as error:
-            what = f"the records folder cannot be read: {error}"
-            yield Finding(Problem(shown_path(place.source.root, ""), 0, 0, what, None, error.hint), "error")
+            yield Finding(error.problem(place.source), "error")
 
 
-def _is_told_elsewhere(place: Place, outcome: Outcome) -> bool:
+def _is_reported_elsewhere(place: Place, outcome: Outcome) -> bool:
     """Whether the problem of a file is that of another one, which is checked too."""
     below = f"{place.path}/" if place.path else ""
     return isinstance(outcome, Rejection) and bool(outcome.cause) and outcome.cause.startswith(below)
@@ -255,22 +254,29 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
     damaged or lost store, an output bucket that cannot be used, and a port that the documents do not name."""
     positions = config.positions
 
-    def find(table: str, key: str, what: str, kind: Literal["error", "warning"], *, hint: str = "") -> Finding:
+    def find(
+        table: str,
+        key: str,
+        what: str,
+        kind: Literal["error", "warning"] = "error",
+        *,
+        value: str | None = None,
+        hint: str = "",
+    ) -> Finding:
         line = positions.line((table, key)) or 0
-        value = config.site.id if hint else None
         path = positions.file or str(DEFAULT_CONFIG)
         return Finding(Problem(path, line, 1 if line else 0, what, value, hint, kind), kind)
 
     site_id = stored.get("site_id")
     if site_id is not None and config.site.id not in (None, site_id):
         what = f"'id' is not the id in the store, {site_id!r}: a run is refused, because all ids would change"
-        yield find("site", "id", what, "error", hint=f"write id = {toml_text(site_id)}")
+        yield find("site", "id", what, value=config.site.id, hint=f"write id = {toml_text(site_id)}")
     if refusal := lost_config(config, stored):
-        yield find("site", "id", refusal, "error")
+        yield find("site", "id", refusal)
     if problem := store_problem(config):
-        yield find("store", "url", problem, "error")
+        yield find("store", "url", problem)
     if problem := bucket_problem(config.output.path):
-        yield find("output", "path", problem, "error")
+        yield find("output", "path", problem)
     if warning := port_warning(config, config.serve.port):
         yield find("serve", "port", warning, "warning")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from aggregator.config import Config
-from aggregator.config.schema import PRESETS
+from aggregator.config.presets import PRESETS
 from aggregator.ingest import trace_file
 from aggregator.model import Record
 from aggregator.problems import Problem, shown_path

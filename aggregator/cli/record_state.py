@@ -39,6 +39,7 @@ class RecordState:
         self.path = shown_path(self.source.root, stored.path)
         self.entry = stored.entry
         self.is_published = stored.entry is not None and stored.entry.state == EntryState.PUBLISHED
+        self._end = "; the next cycle withdraws it" if self.is_published else ""
         self.outcome, self.traces = trace_file(self.source, stored.path)
         self._read = {trace.field: trace for trace in self.traces if trace.origin in ("record", "cascade")}
         self.cause = self._find_cause()
@@ -71,8 +72,7 @@ class RecordState:
         if outcome.bundle is None:
             return self._of_name() or Cause("resource", "it is no record", self.path)
         bundle = shown_path(self.source.root, outcome.bundle)
-        end = "; the next cycle withdraws it" if self.is_published else ""
-        return Cause("resource", f"it is a resource of the bundle {bundle}, not a page of its own{end}", bundle)
+        return Cause("resource", f"it is a resource of the bundle {bundle}, not a page of its own{self._end}", bundle)
 
     def _file_of(self, trace: FieldTrace) -> str:
         """The file that gave a field: the record, or an index file with a cascade."""
@@ -107,28 +107,26 @@ class RecordState:
             reason += " it is meant, run: aggregator build --accept-removals)"
             return Cause("mass_removal", reason, self.path)
         if self.is_published:
-            return Cause("missing", f"{missing}; the next cycle withdraws it", self.path)
+            return Cause("missing", f"{missing}{self._end}", self.path)
         return Cause("withdrawn", missing, self.path)
 
     def _of_name(self) -> Cause | None:
         """Why no scan reads a file of this name; None if scans do."""
         path = unescape_path(self._stored.path)
         hidden = any(part.startswith(".") for part in path.split("/"))
-        end = "; the next cycle withdraws it" if self.is_published else ""
         if hidden or not RecordFilter(self.source.include)(path):
-            return self._in_config("include", f"no scan reads a file of this name; see include in [records]{end}")
+            reason = f"no scan reads a file of this name; see include in [records]{self._end}"
+            return self._in_config("include", reason)
         for pattern in self.source.exclude:
             if RecordFilter((pattern,))(path):
-                return self._in_config(
-                    "exclude", f"its {'path' if '/' in pattern else 'name'} is excluded by {pattern!r}{end}"
-                )
+                what = "path" if "/" in pattern else "name"
+                return self._in_config("exclude", f"its {what} is excluded by {pattern!r}{self._end}")
         return None
 
     def _of_record(self, record: Record, entry: StoredEntry) -> Cause:
         if record.public:
             if entry.expires_at is not None and entry.expires_at <= self.now:
-                end = "; the next cycle withdraws it" if self.is_published else ""
-                reason = f"it expired {self._time(entry.expires_at)}{end}"
+                reason = f"it expired {self._time(entry.expires_at)}{self._end}"
                 return Cause("expired", reason, *self._place("expires_at"))
             if not self.is_published and entry.dated_at is not None and entry.dated_at > self.now:
                 reason = f"its date is in the future: {self._time(entry.dated_at)}"

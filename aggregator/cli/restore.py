@@ -25,7 +25,7 @@ def restore(config_path: Path | None, file: Path, *, as_json: bool) -> None:
     """Put a backup in the place of the store.
 
     Refused while a service or a build holds the store. The store that was there is kept beside it. The next cycle reads
-    what changed since the backup; ids and order go on. With PostgreSQL, the message names the command that does it.
+    what changed since the backup; ids and order continue. With PostgreSQL, the message names the command that does it.
     """
     from aggregator.store.backup import restore as put_back
 

@@ -65,14 +65,14 @@ class TopicLint:
         """Topics of the config that no record has."""
         stated = {self._tables.topic(key) for key in self._stated}
         known = {topic for key in self._stated for topic in self._tables.lineage(key)}
-        for name, line, column, spelling in self._config.positions.mentions():
+        for name, line, column, exact in self._config.positions.mentions():
             key = fold(name)
             topic = self._tables.topic(key)
-            if key in self._stated if spelling else topic in stated:
+            if (key in self._stated) if exact else (topic in stated):
                 continue
             others = [other for other in self._stated if other != topic]  # not another spelling of itself
             near = get_close_matches(key, others, n=1, cutoff=0.75)
-            is_parent = topic in known and not spelling  # which no record needs to state
+            is_parent = topic in known and not exact  # which no record needs to state
             if near or not is_parent:
                 hint = f"did you mean {toml_text(self._places[near[0]][2])}?" if near else "check its spelling"
                 yield self._in_config(line, column, "no record has the topic", name, hint)

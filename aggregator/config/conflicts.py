@@ -8,7 +8,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from aggregator.buckets import BucketUrl
-from aggregator.config.errors import Finding
+from aggregator.config.errors import KeyProblem
 from aggregator.config.schema import File
 from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
@@ -17,12 +17,12 @@ from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS
 from aggregator.slugs import RESERVED_SLUGS
 
 
-def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
+def find_conflicts(file: File, config_path: Path) -> Iterator[KeyProblem]:
     """Keys that contradict each other."""
     if {"every", "cron"} <= file.schedule.model_fields_set:
-        yield Finding(("schedule", "cron"), "'every' and 'cron' are both given", "remove one of them")
+        yield KeyProblem(("schedule", "cron"), "'every' and 'cron' are both given", "remove one of them")
     if file.serve.admin_port == file.serve.port:
-        yield Finding(("serve", "admin_port"), "'admin_port' equals 'port'", "choose another", str(file.serve.port))
+        yield KeyProblem(("serve", "admin_port"), "'admin_port' equals 'port'", "choose another", str(file.serve.port))
     yield from _repeated(("records", "name"), [source.name for source in file.records], "the name of a source")
     yield from _repeated(("feed", "slug"), [feed.slug for feed in file.feed], "the slug of a feed")
     yield from _placeholder_conflicts(file)
@@ -31,44 +31,44 @@ def find_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
     yield from _folder_conflicts(file, config_path)
 
 
-def _repeated(key: tuple[str, str], names: list[Any], what: str) -> Iterator[Finding]:
+def _repeated(key: tuple[str, str], names: list[Any], what: str) -> Iterator[KeyProblem]:
     table, name = key
     for index, value in enumerate(names):
         if value in names[:index]:
             if value:
-                yield Finding((table, index, name), f"{what} is given twice", "choose another", value, at_value=True)
+                yield KeyProblem((table, index, name), f"{what} is given twice", "choose another", value, at_value=True)
             else:
-                yield Finding((table, index, name), "a second source without a name", "give it a name")
+                yield KeyProblem((table, index, name), "a second source without a name", "give it a name")
 
 
-def _placeholder_conflicts(file: File) -> Iterator[Finding]:
+def _placeholder_conflicts(file: File) -> Iterator[KeyProblem]:
     """Placeholders that have a value in Jekyll only."""
     for index, source in enumerate(file.records):
         template = source.link_template or ""
         for name in sorted(JEKYLL_PLACEHOLDERS) if source.preset != "jekyll" else ():
             if f"{{{name}}}" in template:
                 what, hint = f"only the preset 'jekyll' has '{{{name}}}'", "use {path} or {slug}"
-                yield Finding(("records", index, "link_template"), what, hint, template, at_value=True)
+                yield KeyProblem(("records", index, "link_template"), what, hint, template, at_value=True)
 
 
-def _old_url_conflicts(file: File) -> Iterator[Finding]:
+def _old_url_conflicts(file: File) -> Iterator[KeyProblem]:
     """Old URLs that are in use or appear twice."""
     slugs = frozenset(feed.slug for feed in file.feed)
     seen: set[str] = set()
     for index, feed in enumerate(file.feed):
         for number, old in enumerate(feed.moved_from):
-            wrong = _wrong_old_url(old, slugs)
+            wrong = wrong_old_url(old, slugs)
             if wrong is None and plain_path(old) in seen:
                 wrong = "is given twice", "keep it in one place"
             seen.add(plain_path(old))
             if wrong is not None:
-                yield Finding(
+                yield KeyProblem(
                     ("feed", index, "moved_from", number), f"an old URL {wrong[0]}", wrong[1], old, at_value=True
                 )
 
 
-def _wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
-    """What is wrong with an old URL, and a hint."""
+def wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
+    """What is wrong with an old URL in `moved_from` of a config with these feeds, and a hint; None if nothing is."""
     slug, slash, name = old.partition("/")
     whole = not slash or name in {*FILE_NAMES.values(), PAGE} or name.startswith("archive/")
     whole = whole or (not name and format_of_path(old) is None)
@@ -79,12 +79,7 @@ def _wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
     return ("is one document of a feed with several", f"write its old slug: {slug}") if whole and slash else None
 
 
-def is_wrong_old_url(old: str, slugs: frozenset[str]) -> bool:
-    """Whether `moved_from` of a config with these feeds cannot have an old URL."""
-    return _wrong_old_url(old, slugs) is not None
-
-
-def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
+def _folder_conflicts(file: File, config_path: Path) -> Iterator[KeyProblem]:
     """Nested folders: feeds would be read as records, or private files would be served."""
     output = _place(file.output.path)
     key = ("output", "path")
@@ -92,23 +87,23 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[Finding]:
         records = _place(source.path)
         if output.is_relative_to(records) or records.is_relative_to(output):
             what = "the output folder and a records folder overlap"
-            yield Finding(key, what, "choose separate folders", str(source.path), at_value=True)
+            yield KeyProblem(key, what, "choose separate folders", str(source.path), at_value=True)
     for index, source in enumerate(file.records):
         for other in file.records[:index]:
             ours, theirs = _place(source.path), _place(other.path)
             patterns = (*source.include, *source.exclude, *other.include, *other.exclude)
-            choose_by_path = any("/" in pattern for pattern in patterns)
-            if not choose_by_path and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
+            have_paths = any("/" in pattern for pattern in patterns)
+            if not have_paths and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
                 what, value = "two records folders overlap: a file in both is two entries", str(source.path)
                 at = ("records", index, "path")
-                yield Finding(at, what, "choose separate folders", value, at_value=True, level="warning")
+                yield KeyProblem(at, what, "choose separate folders", value, at_value=True, level="warning")
     private = {"config file": config_path}
     if store := sqlite_file(file.store.url):
         private["store"] = Path(store)
     for name, path in private.items():
         if _place(path).is_relative_to(output):
             what, hint = f"the output folder contains the {name}", "choose another folder; everything in it is public"
-            yield Finding(key, what, hint, str(file.output.path), at_value=True)
+            yield KeyProblem(key, what, hint, str(file.output.path), at_value=True)
 
 
 def _place(path: Path | BucketUrl) -> PurePath:

@@ -70,7 +70,7 @@ SYNONYMS = {
 """What people write instead of a key."""
 
 
-class Finding(NamedTuple):
+class KeyProblem(NamedTuple):
     """A problem of a key. `at_value`: its position is where the value is, not the key."""
 
     path: KeyPath
@@ -81,13 +81,13 @@ class Finding(NamedTuple):
     level: Literal["error", "warning"] = "error"
 
 
-def findings_of(error: ValidationError) -> list[Finding]:
+def findings_of(error: ValidationError) -> list[KeyProblem]:
     """The findings of a pydantic error."""
     return [_finding(details) for details in error.errors(include_url=False)]
 
 
 def place_findings(
-    findings: Iterable[Finding], *, file: str, locator: Locator, variables: Mapping[KeyPath, str]
+    findings: Iterable[KeyProblem], *, file: str, locator: Locator, variables: Mapping[KeyPath, str]
 ) -> list[Problem]:
     """The findings as problems of the file, or of the variable that set the key, in the order of the file."""
     problems = []
@@ -113,15 +113,15 @@ def _suggestion(name: str, known: list[str]) -> str:
     return "known here: " + ", ".join(known)
 
 
-def _finding(details: ErrorDetails) -> Finding:
+def _finding(details: ErrorDetails) -> KeyProblem:
     path = tuple(part for part in details["loc"] if part not in _NOT_KEYS)
     name = next(part for part in reversed(path) if isinstance(part, str))
     kind = details["type"]
     if kind == "extra_forbidden":
-        return Finding(path, "unknown key", _suggestion(name, list(describe(path[:-1])["properties"])), name)
+        return KeyProblem(path, "unknown key", _suggestion(name, list(describe(path[:-1])["properties"])), name)
     what, hint = _message(details, path, name)
     at_key = kind == "missing" or details["loc"][-1] == _KEY_TAG
-    return Finding(path, f"'{name}' {what}", hint, None if at_key else _shown(path, details["input"]), not at_key)
+    return KeyProblem(path, f"'{name}' {what}", hint, None if at_key else _shown(path, details["input"]), not at_key)
 
 
 def _message(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]:

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from aggregator.config.conflicts import find_conflicts
 from aggregator.config.environment import apply_environment
-from aggregator.config.errors import Finding, findings_of, place_findings, syntax_problem
+from aggregator.config.errors import KeyProblem, findings_of, place_findings, syntax_problem
 from aggregator.config.positions import ConfigPositions
+from aggregator.config.presets import PRESETS
 from aggregator.config.schema import (
-    PRESETS,
     ClauseTable,
     FeedTable,
     File,
@@ -252,7 +252,7 @@ def _keep_readable(kept: str, tables: list[str]) -> str:
         return _keep_readable(_keep_readable(kept, tables[:half]), tables[half:]) if half else kept
 
 
-def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[Finding]]:
+def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[KeyProblem]]:
     """The validated file and its findings. Invalid keys get their defaults, so that the rest is checked too."""
     try:
         return File.model_validate(data, context=base), []

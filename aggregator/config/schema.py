@@ -27,113 +27,10 @@ from pydantic import (
 
 from aggregator.buckets import BucketUrl
 from aggregator.config import values
+from aggregator.config.presets import FIELDS, Preset
 from aggregator.settings import Format
 
 TABLE_TAG, TEXT_TAG = "{table}", "{text}"
-
-Preset = Literal["smartable", "jekyll", "hugo"]
-
-PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
-    "smartable": {
-        "title": ("title", "name"),
-        "summary": ("excerpt",),
-        "link": ("webUrl", "originalUrl"),
-        "original_link": ("originalUrl",),
-        "published_at": ("publishedDateTime",),
-        "updated_at": ("updatedDateTime",),
-        "expires_at": (),
-        "published": ("published",),
-        "draft": ("draft",),
-        "deleted": ("deleted",),
-        "removed": ("removed",),
-        "visibility": (),
-        "id": ("id",),
-        "provider": ("provider",),
-        "topics": ("topics",),
-        "category": ("category",),
-        "type": ("type",),
-        "images": ("images",),
-        "video": ("featuredContent",),
-        "enclosures": ("enclosure",),
-        "related": ("related",),
-        "quality": ("quality",),
-        "heat": ("heat",),
-        "language": ("locale",),
-        "path": (),
-        "slug": (),
-        "excerpt_separator": (),
-        "templates": (),
-    },
-    "jekyll": {
-        "title": ("title",),
-        "summary": ("excerpt", "description"),
-        "link": ("link", "canonical_url"),
-        "original_link": (),
-        "published_at": ("date",),
-        "updated_at": ("last_modified_at",),
-        "expires_at": (),
-        "published": ("published",),
-        "draft": ("draft",),
-        "deleted": (),
-        "removed": (),
-        "visibility": (),
-        "id": ("id", "guid"),
-        "provider": ("author", "authors"),
-        "topics": ("category + categories + tag + tags",),
-        "category": ("category", "categories"),
-        "type": (),
-        "images": ("image",),
-        "video": (),
-        "enclosures": ("enclosure", "audio", "podcast"),
-        "related": (),
-        "quality": (),
-        "heat": (),
-        "language": ("lang", "locale"),
-        "path": ("permalink",),
-        "slug": ("slug",),
-        "excerpt_separator": ("excerpt_separator",),
-        "templates": ("render_with_liquid",),
-    },
-    "hugo": {
-        "title": ("title", "linkTitle"),
-        "summary": ("summary", "description"),
-        "link": ("link", "canonicalURL", "externalUrl"),
-        "original_link": (),
-        # keys that hide a page come before keys that only show a date
-        "published_at": ("publishDate", "pubDate", "published", "date"),
-        "updated_at": ("lastmod", "modified", "updated"),
-        "expires_at": ("expiryDate", "unpublishDate"),
-        "published": ("published",),
-        "draft": ("draft",),
-        "deleted": (),
-        "removed": ("headless",),
-        "visibility": ("build.list", "_build.list", "build.render", "_build.render", "render"),
-        "id": ("id", "guid"),
-        "provider": ("author", "authors", "taxonomies.authors", "params.author", "params.authors", "extra.author"),
-        "topics": (
-            "categories + tags + series + taxonomies.categories + taxonomies.tags + taxonomies.series",
-            "params.tags + extra.tags",
-        ),
-        "category": ("categories", "taxonomies.categories"),
-        "type": ("type",),
-        "images": ("images", "image", "featured_image", "featuredImage", "cover", "params.images", "extra.image"),
-        "video": (),
-        "enclosures": (
-            *("enclosure", "audio", "podcast"),
-            *("params.enclosure", "params.audio", "params.podcast"),
-            *("extra.enclosure", "extra.audio", "extra.podcast"),
-        ),
-        "related": (),
-        "quality": (),
-        "heat": (),
-        "language": ("lang", "language"),
-        "path": ("url", "path"),
-        "slug": ("slug",),
-        "excerpt_separator": (),
-        "templates": (),
-    },
-}
-FIELDS = tuple(PRESETS["smartable"])
 
 
 def _check_field(name: str) -> str:
@@ -163,25 +60,19 @@ Phrases = Annotated[
     Field(strict=False),
     AfterValidator(values.check_not_empty),
 ]
+_TEXT_OR_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 Keys = Annotated[
     tuple[Text, ...],
     BeforeValidator(values.as_list),
     Field(strict=False),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "examples": [["title", "name"]]}
-    ),
+    WithJsonSchema(_TEXT_OR_TEXTS | {"examples": [["title", "name"]]}),
 ]
 FieldName = Annotated[str, AfterValidator(_check_field), _text_schema(enum=FIELDS)]
 Slug = Annotated[str, AfterValidator(values.check_slug), _text_schema(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 SourceName = Annotated[str, AfterValidator(values.check_source_name)]
 Language = Annotated[str, AfterValidator(values.check_language)]
 Url = Annotated[str, AfterValidator(values.check_url)]
-Hubs = Annotated[
-    tuple[Url, ...],
-    BeforeValidator(values.as_list),
-    Field(strict=False),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
+Hubs = Annotated[tuple[Url, ...], BeforeValidator(values.as_list), Field(strict=False), WithJsonSchema(_TEXT_OR_TEXTS)]
 OldPath = Annotated[str, AfterValidator(values.check_old_path)]
 Duration = Annotated[
     timedelta,

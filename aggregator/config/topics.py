@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 
-from aggregator.config.errors import Finding
+from aggregator.config.errors import KeyProblem
 from aggregator.config.schema import File, TopicsTable
 from aggregator.config.values import BadValueError, check_text
 from aggregator.feeds.rules import fold
@@ -35,7 +35,7 @@ def read_tables(table: TopicsTable) -> TopicTables:
     )
 
 
-def find_topic_conflicts(file: File) -> Iterator[Finding]:
+def find_topic_conflicts(file: File) -> Iterator[KeyProblem]:
     """Topics that appear twice or in a cycle, and slugs that two feeds would have."""
     links = {fold(name): fold(topic) for name, topic in file.topics.alias.items()}
 
@@ -59,16 +59,16 @@ def _chain(links: Mapping[str, str], key: str) -> list[str]:
     return chain
 
 
-def _repeats(table: str, names: Mapping[str, str], end: Callable[[str], str]) -> Iterator[Finding]:
+def _repeats(table: str, names: Mapping[str, str], end: Callable[[str], str]) -> Iterator[KeyProblem]:
     known: dict[str, str] = {}
     for name in names:
         before = known.setdefault(end(name), name)
         if before != name:
             what = f"[topics.{table}] names this topic twice, also as {toml_text(before)}"
-            yield Finding(("topics", table, name), what, "keep one of them", name)
+            yield KeyProblem(("topics", table, name), what, "keep one of them", name)
 
 
-def _cycles(table: str, names: Mapping[str, str], end: Callable[[str], str]) -> Iterator[Finding]:
+def _cycles(table: str, names: Mapping[str, str], end: Callable[[str], str]) -> Iterator[KeyProblem]:
     links = {end(name): end(other) for name, other in names.items()}
     reported: set[str] = set()
     for name in names:
@@ -76,21 +76,23 @@ def _cycles(table: str, names: Mapping[str, str], end: Callable[[str], str]) -> 
         if links.get(chain[-1]) == chain[0] and chain[0] not in reported:
             reported.update(chain)
             hint = "remove one of the lines; case and white space are ignored"
-            yield Finding(("topics", table, name), f"a topic is its own {table}", hint, " > ".join([*chain, chain[0]]))
+            yield KeyProblem(
+                ("topics", table, name), f"a topic is its own {table}", hint, " > ".join([*chain, chain[0]])
+            )
 
 
-def _slug_conflicts(file: File) -> Iterator[Finding]:
+def _slug_conflicts(file: File) -> Iterator[KeyProblem]:
     feeds = {feed.slug for feed in file.feed}
     old = {path.rstrip("/") for feed in file.feed for path in feed.moved_from}
     known: set[str] = set()
     for name, slug in file.topics.slugs.items():
         path = ("topics", "slugs", name)
         if slug in feeds:
-            yield Finding(path, "a [[feed]] has this slug", "choose another, or remove the line", slug, True)
+            yield KeyProblem(path, "a [[feed]] has this slug", "choose another, or remove the line", slug, True)
         elif slug in old:
-            yield Finding(path, "the slug is an old URL of a [[feed]]", "choose another", slug, True)
+            yield KeyProblem(path, "the slug is an old URL of a [[feed]]", "choose another", slug, True)
         elif slug in known:
-            yield Finding(path, "the slug is given twice", "choose another", slug, True)
+            yield KeyProblem(path, "the slug is given twice", "choose another", slug, True)
         known.add(slug)
 
 

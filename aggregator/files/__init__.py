@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from aggregator.model import SourceFile
+from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
 
 BATCH = 1000
@@ -22,10 +23,10 @@ CheckStop = Callable[[], None]
 """Raises an error once a stop is requested. It is called several times a second while a server does not answer."""
 ListedFile = tuple[str, int, int, int, int]
 """Escaped path, size, mtime and ctime in ns, inode; for an object the last three hold what tells its versions apart."""
-Content = tuple[bytes, SourceFile]
+FileBytes = tuple[bytes, SourceFile]
 """The first bytes of a file, and the file with the stat that belongs to them."""
 Kind = Literal["file", "link", "folder"]
-"""What is at a path. A link is one to a file, or to nothing."""
+"""What is at a path. A link is not followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class FolderError(Exception):
     ) -> None:
         super().__init__(reason)
         self.is_missing, self.hint = is_missing, hint
+
+    def problem(self, source: Source) -> Problem:
+        """The problem of the records folder, with a path from the working directory."""
+        what = f"the records folder cannot be read: {self}"
+        return Problem(shown_path(source.root, ""), 0, 0, what, None, self.hint)
 
     def message(self, source: Source) -> str:
         """The line that a cycle reports."""
@@ -79,10 +85,10 @@ class Files(Protocol):
     def index_names(self, folder: str) -> Iterable[str]:
         """The names, not escaped, of the index files in a folder ("" or with a slash at its end). Raises OSError."""
 
-    def read(self, file: SourceFile, most: int) -> Content:
+    def read(self, file: SourceFile, most: int) -> FileBytes:
         """The first `most` bytes of a file. Raises OSError, with an errno of `paths.ABSENT` if it is missing."""
 
-    def read_ahead(self, files: Iterable[SourceFile], most: int) -> Iterator[Content | OSError]:
+    def read_ahead(self, files: Iterable[SourceFile], most: int) -> Iterator[FileBytes | OSError]:
         """What `read` would return or raise for each file, in order. It may read the next files already."""
 
 

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from aggregator.buckets import Bucket, ObjectFacts, open_bucket, parse_bucket_url
 from aggregator.errors import BucketAwayError, BucketError
-from aggregator.files import BATCH, MAX_PATH, CheckStop, Content, FolderError, Kind, Listed, ListedFile, Unreadable
+from aggregator.files import BATCH, MAX_PATH, CheckStop, FileBytes, FolderError, Kind, Listed, ListedFile, Unreadable
 from aggregator.index_files import listed_filter
 from aggregator.model import SourceFile
 from aggregator.processes import PROGRESS, CallLostError, start_call, wait_for
@@ -44,7 +44,7 @@ SPOOL_KB = 32_768
 _OF_ONE_OBJECT = frozenset(("AccessDenied", "403", "InvalidObjectState", "KeyTooLongError"))
 """Codes of errors that say nothing about other objects."""
 _INDEX_STARTS = ("in", "In", "iN", "IN", "_i", "_I")
-"""How names of index files begin: so much that few other names do, such as those of pictures."""
+"""How names of index files begin: so long that few other names begin like it, such as names of pictures."""
 Result = TypeVar("Result")
 
 
@@ -102,11 +102,11 @@ class BucketFiles:
                 if read_index_name(name, languages):
                     yield name
 
-    def read(self, file: SourceFile, most: int) -> Content:
+    def read(self, file: SourceFile, most: int) -> FileBytes:
         return self._wait(start_call(self._read, file, most))
 
-    def read_ahead(self, files: Iterable[SourceFile], most: int) -> Iterator[Content | OSError]:
-        waiting: deque[tuple[int, Future[Content]]] = deque()
+    def read_ahead(self, files: Iterable[SourceFile], most: int) -> Iterator[FileBytes | OSError]:
+        waiting: deque[tuple[int, Future[FileBytes]]] = deque()
         bytes_ahead = 0
         for file in files:
             size = min(file.size or most, most)
@@ -119,13 +119,13 @@ class BucketFiles:
         for _, reading in waiting:
             yield self._content(reading)
 
-    def _content(self, reading: Future[Content]) -> Content | OSError:
+    def _content(self, reading: Future[FileBytes]) -> FileBytes | OSError:
         try:
             return self._wait(reading)
         except OSError as error:
             return error
 
-    def _read(self, file: SourceFile, most: int) -> Content:
+    def _read(self, file: SourceFile, most: int) -> FileBytes:
         try:
             found = self._bucket.get(unquote(file.path), most=most)
         except BucketError as error:

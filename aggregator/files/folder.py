@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from aggregator.errors import ShortageError
-from aggregator.files import BATCH, MAX_PATH, Content, FolderError, Kind, Listed, ListedFile, Unreadable
+from aggregator.files import BATCH, MAX_PATH, FileBytes, FolderError, Kind, Listed, ListedFile, Unreadable
 from aggregator.index_files import listed_filter
 from aggregator.model import SourceFile
 from aggregator.paths import ABSENT, Folder, clamped_stat, escape_name, unescape_path
@@ -120,7 +120,7 @@ class FolderFiles:
                         continue
                     yield name
 
-    def read(self, file: SourceFile, most: int) -> Content:
+    def read(self, file: SourceFile, most: int) -> FileBytes:
         descriptor = self._open(unescape_path(file.path))
         try:
             status = os.fstat(descriptor)
@@ -135,7 +135,7 @@ class FolderFiles:
         seen = clamped_stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
         return raw, file if seen == file[2:] else SourceFile(file.source, file.path, *seen)
 
-    def read_ahead(self, files: Iterable[SourceFile], most: int) -> Iterator[Content | OSError]:
+    def read_ahead(self, files: Iterable[SourceFile], most: int) -> Iterator[FileBytes | OSError]:
         for file in files:
             try:
                 yield self.read(file, most)

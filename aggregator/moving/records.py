@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from aggregator.config import Config
-from aggregator.config.conflicts import is_wrong_old_url
+from aggregator.config.conflicts import wrong_old_url
 from aggregator.config.values import BadValueError, check_old_path
 from aggregator.files import FolderError
 from aggregator.ingest import ingest_files
@@ -127,7 +127,7 @@ def _old_path(old: str, slug: str, slugs: frozenset[str]) -> str | None:
         check_old_path(old)
     except BadValueError:
         return None
-    return None if is_wrong_old_url(old, slugs) else old
+    return None if wrong_old_url(old, slugs) else old
 
 
 def _as_pattern(path: str) -> str:

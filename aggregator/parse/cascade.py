@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aggregator.parse.front_matter.values import Scalar, Value
+from aggregator.parse.front_matter.values import Value
 from aggregator.parse.keys import CASCADE, FieldKeys
 from aggregator.parse.page_path import language_key
+from aggregator.parse.values import is_null, meaning
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def read_cascade(
 
     Raises CascadeError.
     """
-    stated = value.value.value if isinstance(value.value, Scalar) else value.value
+    stated = meaning(value.value)
     maps = [stated] if isinstance(stated, dict) else stated
     if maps is None:
         maps = []
@@ -128,7 +129,7 @@ def _read_rule(
     item: Mapping[Any, Any], keys: FieldKeys, source: Source, own_language: str, language: str
 ) -> Iterator[CascadeRule]:
     """The rule of a map, unless it is not for pages in `language`."""
-    folded = {str(key).lower(): value for key, value in item.items()}
+    folded = _map(item)
     if forbidden := next((key for key in _FORBIDDEN if key in folded), None):
         raise _TargetError(f"hands down '{forbidden}', which Hugo refuses")
     targets = [_read_target(folded[name]) for name in _TARGET if name in folded]
@@ -137,7 +138,7 @@ def _read_rule(
         if len(paths) > 1:
             raise _TargetError("has two targets")
         params = folded.pop("params", None)
-        given = {**folded, **{str(key).lower(): value for key, value in _map(params).items()}}
+        given = {**folded, **_map(params)}
         yield CascadeRule(_read_glob(paths[0]) if paths else None, _mapped(given, keys))
 
 
@@ -148,11 +149,11 @@ def _mapped(given: Mapping[str, Any], keys: FieldKeys) -> dict[str, Any]:
 
 
 def _read_target(stated: object) -> dict[str, Any]:
-    if stated is None or (isinstance(stated, Scalar) and stated.value is None):
+    if is_null(stated):
         return {}
     if not isinstance(stated, dict):
         raise _TargetError("has a target that is not a map")
-    target = {str(key).lower(): value for key, value in stated.items()}
+    target = _map(stated)
     if any(isinstance(target.get(key), list | dict) for key in ("path", "kind", "lang", "environment")):
         raise _TargetError("has a target whose pattern is not a text")
     return target
@@ -196,6 +197,6 @@ def _read_glob(pattern: str) -> Glob:
         raise _TargetError("has a target with a pattern that cannot be read") from None
 
 
-def _map(stated: object) -> Mapping[str, Any]:
+def _map(stated: object) -> dict[str, Any]:
     """The map with its keys in lower case; empty if it is none."""
     return {str(key).lower(): value for key, value in stated.items()} if isinstance(stated, dict) else {}

@@ -1,7 +1,7 @@
 """Front matter -> the fields of a record, each by its rule (docs/spec.md, Records).
 
 A wrong optional field is a warning and is left out. A wrong field that decides about publication or identity raises
-UnusableError, which rejects the record.
+UnusableError, which rejects the record. Which keys a field is read from is in `config/presets.py`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from aggregator.parse.values import (
     is_null,
     is_relative,
     is_text,
+    lower_keys,
     meaning,
     read_number,
     read_pixels,
@@ -297,7 +298,7 @@ class Fields:
         has_several = self._layout != "plain" and isinstance(value.value, list)
         stated = value.value if has_several else [value.value]
         maps = [item if isinstance(item, dict) else {"name": item} for item in stated[:MAX_ITEMS]]
-        maps = [item if "name" in item and "domain" in item else _lower_keys(item) for item in maps]
+        maps = [item if "name" in item and "domain" in item else lower_keys(item) for item in maps]
         names = [item.get("name") for item in maps]
         texts = [plain_text(name[:MAX_RAW]) for name in names if is_text(name) and not is_null(name)]
         name = ", ".join(filter(None, texts[:MAX_NAMES]))
@@ -396,7 +397,7 @@ class Fields:
         for item in stated[:MAX_ITEMS]:
             image = item if isinstance(item, dict) else {"url": item}
             if not ("url" in image and "width" in image and "height" in image):
-                image = _lower_keys(image)
+                image = lower_keys(image)
             address = next((image[name] for name in _IMAGE_KEYS if name in image), None)
             if is_text(address) and (url := absolute_url(address, base) if base else http_url(address)):
                 if len(images) == MAX_IMAGES and url not in images:
@@ -586,10 +587,6 @@ def _is_short(topic: str) -> bool:
 def _place(value: Value) -> tuple[int, int]:
     """Line and column of a value in the file of the record; 0 if another file states it."""
     return (0, 0) if isinstance(value, Inherited) else (value.line, value.column)
-
-
-def _lower_keys(item: Mapping[Any, Any]) -> dict[Any, Any]:
-    return {key.lower(): value for key, value in item.items() if isinstance(key, str)}
 
 
 def _words(text: str) -> list[str]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+import re2
+
 MAX_PATTERN, MAX_ALTERNATIVES = 300, 50
-"""Characters of a pattern, and patterns that its braces may stand for."""
+"""Characters of a pattern, and patterns without braces that it may represent."""
+MAX_COMPILED_BYTES = 1 << 26
+"""The memory limit of re2 for one pattern, enough for the longest one."""
 _TOKEN = re.compile(r"\\(.)|(\*+)|(\?)|\[(!?)((?:\\.|[^\\\]])+)\]|([^\\*?\[])", re.DOTALL)
 _RANGE = re.compile(r"\\?(.)-\\?(.)|\\?(.)", re.DOTALL)
 _BRACE = re.compile(r"\\.|[{},]", re.DOTALL)
@@ -20,20 +24,17 @@ class Glob:
     """A pattern. Letters match in any case; `*` and `?` stop at a slash, `**` does not."""
 
     def __init__(self, pattern: str) -> None:
-        self._alternatives = tuple(map(_read_tokens, _expand_braces(pattern.lower())))
+        options = re2.Options()
+        options.max_mem = MAX_COMPILED_BYTES
+        self._expression = re2.compile("|".join(map(_translate, _expand_braces(pattern.lower()))), options)
 
     def matches(self, text: str) -> bool:
         """Whether the pattern matches the whole text."""
-        return any(_is_match(tokens, text.lower()) for tokens in self._alternatives)
-
-
-_Tokens = tuple[str | tuple[bool, str, tuple[tuple[str, str], ...]], ...]
-"""Single characters, `*`, `**` and `?` with a NUL before them, and sets: negated, characters, ranges."""
-_STAR, _ANY, _ONE = "\0*", "\0**", "\0?"
+        return self._expression.fullmatch(text.lower()) is not None
 
 
 def _expand_braces(pattern: str) -> list[str]:
-    """The patterns without braces that a pattern stands for."""
+    """The patterns without braces that a pattern represents."""
     if len(pattern) > MAX_PATTERN:
         raise GlobError
     pending, done = [pattern], list[str]()
@@ -72,53 +73,35 @@ def _first_braces(text: str) -> tuple[int, int, list[str]] | None:
     return None
 
 
-def _read_tokens(pattern: str) -> _Tokens:
-    tokens: list[str | tuple[bool, str, tuple[tuple[str, str], ...]]] = []
+def _translate(pattern: str) -> str:
+    """The expression of re2 for a pattern without braces."""
+    parts: list[str] = []
     at = 0
     while at < len(pattern):
         match = _TOKEN.match(pattern, at)
         if match is None:
             raise GlobError
         at = match.end()
-        if match[2]:
-            tokens.append(_STAR if match[2] == "*" else _ANY)
-        elif match[3]:
-            tokens.append(_ONE)
-        elif match[5]:
-            items = _RANGE.findall(match[5])
-            ranges = tuple((low, high) for low, high, _ in items if low)
-            tokens.append((bool(match[4]), "".join(single for _, _, single in items), ranges))
+        escaped, stars, one, negation, inside, char = match.groups()
+        if stars:
+            parts.append("[^/]*" if stars == "*" else "(?s:.*)")
+        elif one:
+            parts.append("[^/]")
+        elif inside:
+            parts.append(_class(inside, is_negated=bool(negation)))
         else:
-            tokens.append(match[1] or match[6])
-    return tuple(tokens)
+            parts.append(_char(escaped or char))
+    return "".join(parts)
 
 
-def _is_match(tokens: _Tokens, text: str) -> bool:
-    """Follows all ways through the tokens at once: bit i of `states` is set if the first i tokens match the text."""
-    stars = sum(1 << index for index, token in enumerate(tokens) if token in (_STAR, _ANY))
-    across = sum(1 << index for index, token in enumerate(tokens) if token == _ANY)
-    singles: dict[str, int] = {}
-    states = _skip_stars(1, stars)
-    for char in text:
-        if char not in singles:
-            singles[char] = sum(1 << index for index, token in enumerate(tokens) if _takes(token, char))
-        staying = states & (across if char == "/" else stars)
-        states = _skip_stars((states & singles[char]) << 1 | staying, stars)
-        if not states:
-            return False
-    return bool(states >> len(tokens) & 1)
+def _class(inside: str, *, is_negated: bool) -> str:
+    """The class of re2 for what is between brackets. A range that ends before it begins has no characters."""
+    items = [(low or single, high or single) for low, high, single in _RANGE.findall(inside)]
+    ranges = "".join(f"{_char(low)}-{_char(high)}" for low, high in items if low <= high)
+    if not ranges:
+        ranges, is_negated = r"\x{0}-\x{10ffff}", not is_negated
+    return f"[{'^' if is_negated else ''}{ranges}]"
 
 
-def _skip_stars(states: int, stars: int) -> int:
-    """The states with those added that follow a star, which may match nothing."""
-    while (more := states | (states & stars) << 1) != states:
-        states = more
-    return states
-
-
-def _takes(token: str | tuple[bool, str, tuple[tuple[str, str], ...]], char: str) -> bool:
-    """Whether a token that is no star matches a character."""
-    if isinstance(token, str):
-        return token == char or (token == _ONE and char != "/")
-    is_negated, chars, ranges = token
-    return (char in chars or any(low <= char <= high for low, high in ranges)) != is_negated
+def _char(char: str) -> str:
+    return f"\\x{{{ord(char):x}}}"

@@ -135,7 +135,8 @@ def url_path(text: str, *, is_zola: bool = False) -> str:
     return quote("/".join(filter(None, _sanitize(text).split("/"))), safe="/%#\\+~@")
 
 
-def _sanitize(text: str, *, lower: bool = True) -> str:
+def _sanitize(text: str) -> str:
+    """A text as Hugo writes it in paths: letters in lower case, and hyphens for spaces."""
     kept: list[str] = []
     is_space = False
     for index, char in enumerate(text):
@@ -147,7 +148,7 @@ def _sanitize(text: str, *, lower: bool = True) -> str:
             if is_space and char != "-":
                 kept.append("-")
             is_space = False
-            kept.append(char.lower()[0] if lower else char)  # letter by letter, as Go does
+            kept.append(char.lower()[0])  # letter by letter, as Go does
         elif char.isspace() and kept and kept[-1] != "-":
             is_space = True
     return "".join(kept)

@@ -1,4 +1,7 @@
-"""Which keys of the front matter each field of a record is read from."""
+"""The keys of the front matter that the fields of one source are read from: their spellings, and which a record has.
+
+Which keys each field has is in `config/presets.py`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ FLAGS = ("published", "draft", "deleted", "removed")
 HIDING_DATES = ("published_at", "expires_at")
 """Fields that can hide a record, like the flags."""
 FILE_NAME = ":filename"
-"""In Hugo, stands for the name of the file among the keys of a date."""
+"""In Hugo, represents the name of the file among the keys of a date."""
 CASCADE = "cascade"
 """Hugo's key for what is handed down to other pages."""
 Preset = tuple[tuple[str, tuple[str, ...]], ...]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aggregator.links import absolute_url, http_url
 from aggregator.model import Enclosure
 from aggregator.parse.bounds import MAX_ENCLOSURES, MAX_ITEMS
-from aggregator.parse.values import is_null, is_relative, read_number
+from aggregator.parse.values import is_null, is_relative, lower_keys, read_number
 
 MEDIA_TYPES = {
     "3gp": "video/3gpp",
@@ -69,7 +69,7 @@ class StatedMedia(NamedTuple):
 def stated_media(item: Any) -> StatedMedia:
     """The parts of an item: a map, an address, or a line of WordPress: address, length and type."""
     if isinstance(item, dict):
-        parts = {key.lower(): value for key, value in item.items() if isinstance(key, str)}
+        parts = lower_keys(item)
         return StatedMedia(*(_first(parts, keys) for keys in (_ADDRESS_KEYS, _LENGTH_KEYS, _TYPE_KEYS)))
     if type(item) is str:
         words = item.split(maxsplit=3)

@@ -42,7 +42,7 @@ class PageLink(NamedTuple):
 def mark_page_href(kind: PageLinkKind, reference: str) -> str:
     """The marked href for a reference as written, which can end in `#fragment`; empty if there is no page in it.
 
-    It has no character that is special to Markdown or HTML, so it can stand wherever a URL stands. What a writer puts
+    It has no character that is special to Markdown or HTML, so it can be wherever a URL can be. What a writer puts
     after it, such as `#fragment`, belongs to it.
     """
     page, _, fragment = reference.strip().partition("#")
@@ -153,5 +153,5 @@ def _with_href(tag: str, url: str, fragment: str) -> str:
 
 
 def drop_marked(text: str) -> str:
-    """The text without marked hrefs that stand in no link."""
+    """The text without marked hrefs that are in no link."""
     return _MARKED_IN_TEXT.sub("", text) if MARK in text else text

@@ -55,7 +55,7 @@ def path_date(path: str) -> datetime | None:
 
 
 def title_from_slug(slug: str) -> str:
-    """The words of an escaped slug, each with a capital letter, as Jekyll makes titles."""
+    """The words of an escaped slug, each with a capital letter: in Hugo and Zola, the title of a page without one."""
     words = re.split("[-_ ]+", text_of_name(slug))
     return " ".join(word[:1].upper() + word[1:] for word in words if word)
 

@@ -11,9 +11,9 @@ from aggregator.unicode import xml_text
 
 
 class RecordBody:
-    """The body of the record at `path`, which ends the text of its file.
+    """The body of the record at `path`: the end of `file_text`, the text of its file.
 
-    `known` are the fields of the record that its templates can show, by the names that they have there.
+    The methods take as `known` the fields that templates in the body can show, by their names there.
     """
 
     def __init__(self, body: str, file_text: str, path: str, source: Source, *, has_templates: bool) -> None:

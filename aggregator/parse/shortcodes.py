@@ -204,7 +204,7 @@ class _Expander:
         return _Code(self._body)
 
     def _pair(self, tags: list[_Tag]) -> frozenset[int]:
-        """The indexes of the tags that are paired. A start without an end stands alone."""
+        """The indexes of the tags that are paired. A start without an end has no pair."""
         paired: set[int] = set()
         starts: list[int] = []
         waiting: dict[str, int] = {}  # how many of each name are among the starts
@@ -351,11 +351,6 @@ def _linked(*parts: str) -> Callable[[_Arguments, str], str]:
     return show
 
 
-def _code_of(arguments: _Arguments, _inside: str) -> str:
-    text = http_url(arguments.get("text", 0))
-    return inert_html(f'<a href="{escape(text)}">{escape(text)}</a>') if text else ""
-
-
 def _nothing(_arguments: _Arguments, _inside: str) -> str:
     return ""
 
@@ -379,5 +374,5 @@ _SHOWN: Mapping[str, Callable[[_Arguments, str], str]] = {
     "x_simple": _linked("https://x.com/", ":user", "/status/", ":id"),
     "tweet": _linked("https://x.com/", ":user", "/status/", ":id"),
     "twitter": _linked("https://x.com/", ":user", "/status/", ":id"),
-    "qr": _code_of,
+    "qr": _linked(":text"),
 }

@@ -6,7 +6,7 @@ import html
 from typing import NamedTuple
 
 MAX_PROBLEMS = 10
-"""Most problems of a body that are told."""
+"""Most problems of a body that are reported."""
 
 _INERT = str.maketrans({sign: f"&#{ord(sign)};" for sign in "*_`[]~$\\{}|\n"})
 
@@ -33,7 +33,7 @@ def template_problem(text: str, at: int, what: str, hint: str) -> TemplateProble
 
 
 def code_html(code: str, language: str) -> str:
-    """The HTML of a code block, in one line that Markdown leaves alone wherever it stands."""
+    """The HTML of a code block, in one line that Markdown leaves alone in every place."""
     attribute = f' class="language-{html.escape(language)}"' if language else ""
     return inert_html(f"<pre><code{attribute}>{html.escape(code, quote=False)}</code></pre>")
 

@@ -9,10 +9,11 @@ from typing import Any, Literal
 from aggregator.model import Record, SourceFile
 from aggregator.parse.cascade import NO_CONTEXT, Inherited, PageContext
 from aggregator.parse.fields import Fields, hides_page
-from aggregator.parse.front_matter.values import Scalar, Value
+from aggregator.parse.front_matter.values import Value
 from aggregator.parse.keys import FLAGS, PLUS
 from aggregator.parse.page_path import PagePath, path_date, plain_path
 from aggregator.parse.record import parse_record
+from aggregator.parse.values import meaning
 from aggregator.problems import stamp
 from aggregator.settings import Source
 
@@ -142,7 +143,7 @@ def _trace(field: str, key: str, shown: Any, value: Value) -> FieldTrace:
 
 
 def _flag(value: Value) -> bool | None:
-    plain = value.value.value if isinstance(value.value, Scalar) else value.value
+    plain = meaning(value.value)
     return plain if isinstance(plain, bool) else None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from aggregator.parse.bounds import MAX_DIGITS
 from aggregator.parse.front_matter.values import Opaque, Scalar
@@ -32,6 +33,11 @@ class NeedsFullParseError(Exception):
 def meaning(value: object) -> object:
     """The meaning of a value, whatever its spelling."""
     return value.value if isinstance(value, Scalar) else value
+
+
+def lower_keys(item: Mapping[Any, Any]) -> dict[str, Any]:
+    """A map with its keys in lower case, without keys that are no text."""
+    return {key.lower(): value for key, value in item.items() if isinstance(key, str)}
 
 
 def is_text(value: object) -> TypeGuard[str]:

@@ -23,7 +23,7 @@ _HTML = b"text/html; charset=utf-8"
 
 
 class StatusPage:
-    """Answers `/status` and what the page loads. `config` returns the config in force. Thread-safe."""
+    """Answers `/status` and what the page loads. `config` returns the active config. Thread-safe."""
 
     def __init__(self, store: Store, health: Probe, config: Callable[[], Config]) -> None:
         self._store, self._health, self._config = store, health, config

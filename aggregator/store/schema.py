@@ -24,7 +24,7 @@ AnyRow = Row[*tuple[Any, ...]]
 """A row of a query; its columns are those that the query names."""
 
 NEVER = -(2**62)
-"""Stands for the published date of an undated entry where a feed is ordered."""
+"""Represents the published date of an undated entry where a feed is ordered."""
 
 
 class FileState(StrEnum):

@@ -15,7 +15,7 @@ from aggregator import ingest
 from aggregator.cli.check import Place, check_records
 from aggregator.cli.explain import explain_record
 from aggregator.errors import StoppedError
-from aggregator.files import Content
+from aggregator.files import FileBytes
 from aggregator.files.bucket import BucketFiles
 from aggregator.files.folder import FolderFiles
 from aggregator.ingest import ingest_batch
@@ -100,7 +100,7 @@ def test_what_a_stopped_cycle_did_not_read_below_an_index_file_the_next_one_read
     blog.page("labs.md", "tags: [new]")
     reads = 0
 
-    def stop_at_the_third(files: object, file: SourceFile, most: int) -> Content:
+    def stop_at_the_third(files: object, file: SourceFile, most: int) -> FileBytes:
         nonlocal reads
         reads += 1
         if reads > 3:

@@ -82,7 +82,7 @@ def test_a_rejected_record_is_shown_with_its_place_line_and_hint(shop: Shop) -> 
     shop.write("a.md", "---\ntitle: A: b\n---\n")
     shop.write("b.md", "---\ntitle: Bad\npublished: yes please\n---\n")
     page = shows(service, "Rejected 2", "Needs attention")
-    assert "incoming/a.md:2:9 Front matter is not valid YAML: unexpected ':' title: A: b ^ Quote the value" in page.text
+    assert "incoming/a.md:2:9 Front matter is not valid YAML: unexpected ':' Quote the value" in page.text
     assert "'published' is not true or false: yes please published: yes please ^ Write true or false" in page.text
     assert "Its entry is still published, as it was before." in page.text
 
@@ -103,7 +103,7 @@ def test_a_refused_config_is_shown_with_what_to_do_while_the_last_one_stays_in_f
     page = shows(service, "Something is wrong", "config/aggregator.toml:8")
     assert "The config is refused; the last good one stays active Correct the lines below" in page.text
     assert "limti" in page.text
-    assert "Config in force" in page.text
+    assert "Active config" in page.text
     shop.config.write_text(text)
     shows(service, "All is well")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from parsing import lines, parse_bytes, record, source_of
 
 import aggregator
-from aggregator.config.schema import PRESETS, Preset
+from aggregator.config.presets import PRESETS, Preset
 from aggregator.links import MAX_URL
 from aggregator.model import Record, Rejection
 from aggregator.parse.bounds import MAX_DIGITS, MAX_IMAGES, MAX_RELATED, cut_text

@@ -34,7 +34,7 @@ class KeyServer:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.order, self.page, self.etags = BYTES, 1000, True
-        self.repeats = False  # the listing does not go on
+        self.repeats = False  # the listing does not continue
 
     def keys(self, prefix: str) -> list[str]:
         found = [key for key in self.objects if key.startswith(prefix)]
@@ -196,7 +196,7 @@ def test_without_etags_the_time_of_the_last_change_tells(server: KeyServer) -> N
 def test_a_listing_that_does_not_go_on_is_a_folder_that_cannot_be_read(server: KeyServer) -> None:
     put(server, *(f"{number}.md" for number in range(5)))
     server.page, server.repeats = 2, True
-    with pytest.raises(FolderError, match="its listing does not go on"):
+    with pytest.raises(FolderError, match="its listing does not continue"):
         listed()
 
 

@@ -26,7 +26,8 @@ from aggregator.config import (
     partial_config,
 )
 from aggregator.config.errors import SYNONYMS
-from aggregator.config.schema import FIELDS, PRESETS, describe
+from aggregator.config.presets import FIELDS, PRESETS
+from aggregator.config.schema import describe
 from aggregator.config.values import BadValueError, read_cron, read_duration, read_size, shortest_gap_minutes
 from aggregator.errors import ConfigError
 from aggregator.model import Document

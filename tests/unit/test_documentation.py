@@ -191,6 +191,9 @@ def test_the_tree_of_errors_in_the_docstring_is_the_real_one() -> None:
 # the words of the glossary
 
 GLOSSARY_ROW = re.compile(r"^\| ([^|]+) \| ([^|]+) \| ([^|]*) ?\|$", re.MULTILINE)
+PHRASES_ROW = re.compile(r"^\| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
+OFTEN_RIGHT = re.compile(r"(?:one|those) that|that of|has (?:it|not)|(?:of|by|with) which|is asked|---|do not write")
+"""Phrases that the glossary rules out and a pattern cannot tell from others."""
 CALLS = re.compile(r"Problem|Fault|Finding|Rejection|\w*Error|debug|info|warning|error|exception|option|echo|command")
 
 
@@ -204,6 +207,10 @@ def ruled_out() -> dict[str, re.Pattern[str]]:
                 first, *rest = word.split()
                 forms = [rf"{first}(?:s|ed|d|es|ing)?", *rest]
                 found[word.strip()] = re.compile(rf"(?<![\w-]){' '.join(forms)}(?![\w-])", re.IGNORECASE)
+    for phrases in PHRASES_ROW.findall((CHECKOUT / "docs" / "glossary.md").read_text()):
+        for phrase in phrases.split(", "):
+            if not OFTEN_RIGHT.fullmatch(phrase):
+                found[phrase] = re.compile(rf"(?<![\w-]){phrase}(?![\w-])", re.IGNORECASE)
     return found
 
 
@@ -266,6 +273,7 @@ def test_messages_help_and_headings_use_no_word_that_the_glossary_rules_out() ->
         ("_log.info('the feeds were settled in %s', place)", "settle"),
         ("def scan():\n    'Walks a folder.'", "walk"),
         ("@click.option('--x', help='Trials.')\ndef f(): pass", "trial"),
+        ("def f():\n    'The config in force.'", "in force"),
     ],
 )
 def test_a_word_that_is_ruled_out_is_found_where_people_read_it(text: str, word: str) -> None:

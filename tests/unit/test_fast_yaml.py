@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsing import SOURCE
 
-from aggregator.config.schema import PRESETS
+from aggregator.config.presets import PRESETS
 from aggregator.model import (
     Content,
     Image,

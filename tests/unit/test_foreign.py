@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsing import lines, parse_bytes, source_of
 
-from aggregator.config.schema import PRESETS, Preset
+from aggregator.config.presets import PRESETS, Preset
 from aggregator.errors import StoreError
 from aggregator.ingest import ingest_files
 from aggregator.model import Image, Provider, Record, Rejection

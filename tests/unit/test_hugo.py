@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import SOURCE
 
-from aggregator.config.schema import PRESETS
+from aggregator.config.presets import PRESETS
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.parse.cascade import PageContext
 from aggregator.parse.glob import MAX_PATTERN, Glob, GlobError

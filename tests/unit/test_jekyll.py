@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import parse_bytes, source_of
 
-from aggregator.config.schema import PRESETS
+from aggregator.config.presets import PRESETS
 from aggregator.model import Record, Rejection
 from aggregator.parse.jekyll import slugify
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import SOURCE, lines, parse, record
 
-from aggregator.config.schema import PRESETS
+from aggregator.config.presets import PRESETS
 from aggregator.model import Enclosure, Record
 from aggregator.parse.bounds import MAX_ENCLOSURES
 from aggregator.parse.media import MEDIA_TYPES, media_type, read_media_type

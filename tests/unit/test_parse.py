@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import lines, parse, parse_bytes, record, rejection
 
-from aggregator.config.schema import PRESETS
+from aggregator.config.presets import PRESETS
 from aggregator.links import host_name, http_url
 from aggregator.model import Image, Provider, Record, Rejection, Related
 from aggregator.parse.dates import parse_time

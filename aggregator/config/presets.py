@@ -1,0 +1,113 @@
+"""The presets: which keys of front matter each field of a record is read from, first alternative first. Pure.
+
+`[records.fields]` replaces the keys of single fields. `parse/keys.py` says what the signs in keys mean, and
+`parse/fields.py` what becomes of a value.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Preset = Literal["smartable", "jekyll", "hugo"]
+
+PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
+    "smartable": {
+        "title": ("title", "name"),
+        "summary": ("excerpt",),
+        "link": ("webUrl", "originalUrl"),
+        "original_link": ("originalUrl",),
+        "published_at": ("publishedDateTime",),
+        "updated_at": ("updatedDateTime",),
+        "expires_at": (),
+        "published": ("published",),
+        "draft": ("draft",),
+        "deleted": ("deleted",),
+        "removed": ("removed",),
+        "visibility": (),
+        "id": ("id",),
+        "provider": ("provider",),
+        "topics": ("topics",),
+        "category": ("category",),
+        "type": ("type",),
+        "images": ("images",),
+        "video": ("featuredContent",),
+        "enclosures": ("enclosure",),
+        "related": ("related",),
+        "quality": ("quality",),
+        "heat": ("heat",),
+        "language": ("locale",),
+        "path": (),
+        "slug": (),
+        "excerpt_separator": (),
+        "templates": (),
+    },
+    "jekyll": {
+        "title": ("title",),
+        "summary": ("excerpt", "description"),
+        "link": ("link", "canonical_url"),
+        "original_link": (),
+        "published_at": ("date",),
+        "updated_at": ("last_modified_at",),
+        "expires_at": (),
+        "published": ("published",),
+        "draft": ("draft",),
+        "deleted": (),
+        "removed": (),
+        "visibility": (),
+        "id": ("id", "guid"),
+        "provider": ("author", "authors"),
+        "topics": ("category + categories + tag + tags",),
+        "category": ("category", "categories"),
+        "type": (),
+        "images": ("image",),
+        "video": (),
+        "enclosures": ("enclosure", "audio", "podcast"),
+        "related": (),
+        "quality": (),
+        "heat": (),
+        "language": ("lang", "locale"),
+        "path": ("permalink",),
+        "slug": ("slug",),
+        "excerpt_separator": ("excerpt_separator",),
+        "templates": ("render_with_liquid",),
+    },
+    "hugo": {
+        "title": ("title", "linkTitle"),
+        "summary": ("summary", "description"),
+        "link": ("link", "canonicalURL", "externalUrl"),
+        "original_link": (),
+        # keys that hide a page come before keys that only show a date
+        "published_at": ("publishDate", "pubDate", "published", "date"),
+        "updated_at": ("lastmod", "modified", "updated"),
+        "expires_at": ("expiryDate", "unpublishDate"),
+        "published": ("published",),
+        "draft": ("draft",),
+        "deleted": (),
+        "removed": ("headless",),
+        "visibility": ("build.list", "_build.list", "build.render", "_build.render", "render"),
+        "id": ("id", "guid"),
+        "provider": ("author", "authors", "taxonomies.authors", "params.author", "params.authors", "extra.author"),
+        "topics": (
+            "categories + tags + series + taxonomies.categories + taxonomies.tags + taxonomies.series",
+            "params.tags + extra.tags",
+        ),
+        "category": ("categories", "taxonomies.categories"),
+        "type": ("type",),
+        "images": ("images", "image", "featured_image", "featuredImage", "cover", "params.images", "extra.image"),
+        "video": (),
+        "enclosures": (
+            *("enclosure", "audio", "podcast"),
+            *("params.enclosure", "params.audio", "params.podcast"),
+            *("extra.enclosure", "extra.audio", "extra.podcast"),
+        ),
+        "related": (),
+        "quality": (),
+        "heat": (),
+        "language": ("lang", "language"),
+        "path": ("url", "path"),
+        "slug": ("slug",),
+        "excerpt_separator": (),
+        "templates": (),
+    },
+}
+FIELDS = tuple(PRESETS["smartable"])
