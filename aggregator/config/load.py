@@ -50,7 +50,7 @@ MAX_CONFIG_BYTES = 8_000_000
 """A config that pins ten thousand topics has a tenth of it."""
 MAX_DEPTH = 32
 """Nested tables and arrays. The schema has six levels."""
-_NAMES_STORE = re.compile(r"""^[\s\[]*["']?store["']?\s*[\].=]""", re.MULTILINE)
+_NAMES_STORE = re.compile(r"""^[ \t\[]*+["']?store["']?[ \t]*+[\].=]""", re.MULTILINE)
 """A line with the table or a key of the store, however it is spelled."""
 _MIN_TTL_MINUTES = 15
 _MAX_WORKERS = 4  # more do not help: one process stores everything
