@@ -2,10 +2,10 @@
 
 uvicorn limits neither the size of a request head (with httptools) nor the time to send one, and counts connections only
 when a request is complete. `_Connection` does that where bytes arrive, and sends most responses without a task. For
-this it overrides private members: `HttpToolsProtocol` with its callbacks, `cycle`, `flow`, `parser`, `pipeline`,
-`scope`, `server_state` and `_unsupported_upgrade_warning`, and `Server.main_loop`. uvicorn options for head size, head
-timeout, idle timeout and tick interval would replace the limits. Its `timeout_keep_alive` limits only the time between
-two requests, after responses that took a task.
+this it overrides private members: `HttpToolsProtocol` with its callbacks, `cycle`, `expect_100_continue`, `flow`,
+`headers`, `parser`, `pipeline`, `server_state`, `url` and `_unsupported_upgrade_warning`, and `Server.main_loop`.
+uvicorn options for head size, head timeout, idle timeout and tick interval would replace the limits. Its
+`timeout_keep_alive` limits only the time between two requests, after responses that took a task.
 """
 
 from __future__ import annotations
@@ -184,7 +184,8 @@ class _Connection(HttpToolsProtocol):
         self._application.responses[status] += 1
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         date = _date(*self.server_state.default_headers[0])
-        head = _head(status, headers) + date + (b"\r\n" if keep_alive else _CLOSE)
+        fields = (_document_fields if status in (200, 304) else _fields)(headers)
+        head = STATUS_LINE[status] + fields + date + (b"\r\n" if keep_alive else _CLOSE)
         self.transport.writelines((head, body) if body and method != "HEAD" else (head,))
         self.cycle = _RESPONDED
         if keep_alive:
@@ -215,10 +216,12 @@ class _Connection(HttpToolsProtocol):
         self.transport.write_eof()
 
 
-@lru_cache(maxsize=1024)
-def _head(status: int, headers: Headers) -> bytes:
-    """The start of a response with these fields."""
-    return STATUS_LINE[status] + b"".join([b"%s: %s\r\n" % field for field in headers])
+def _fields(headers: Headers) -> bytes:
+    return b"".join([b"%s: %s\r\n" % field for field in headers])
+
+
+# Only of documents: in the fields of a redirect is what a client sent.
+_document_fields = lru_cache(maxsize=1024)(_fields)
 
 
 @lru_cache(maxsize=1)

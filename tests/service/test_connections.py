@@ -243,6 +243,20 @@ def test_a_target_in_absolute_form_is_the_same_document(tmp_path_factory: pytest
             assert ask(client, request).endswith(body)
 
 
+def test_nothing_that_a_client_sent_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("site")
+    publish(folder, {"all/index.html": b"all"})
+    server._document_fields.cache_clear()
+    with running(make_app(folder)) as client:
+        query = "x" * 20_000
+        for number in range(3):
+            response = client.get(f"/all?{number}{query}")
+            assert (response.status_code, response.headers["location"]) == (301, f"all/?{number}{query}")
+        assert server._document_fields.cache_info().currsize == 0
+        assert client.get("/all/").status_code == 200
+    assert server._document_fields.cache_info().currsize == 1
+
+
 # what libraries of clients send
 
 
