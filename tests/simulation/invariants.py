@@ -112,7 +112,7 @@ class Page:
     tokens: set[str]
     members: set[str]
     changed: set[str] = field(default_factory=set)
-    restyled: bool = False  # topics changed since it was written
+    restyled: bool = False
 
 
 class Watch:
@@ -330,9 +330,7 @@ class Watch:
                 links = set().union(*(self.links[token] for token in allowed))
                 allowed = {token for token, its in self.links.items() if its & links}
             assert (tokens | before.tokens) & allowed, f"{path} was written again for nothing"
-        # a change of topics waits in a page that is there until the page is written for another reason
-        waits = before is not None and before.restyled and before.body == body
-        self.pages[path] = Page(body, tokens, members, restyled=waits)
+        self.pages[path] = Page(body, tokens, members)
 
     def _move_pages(self, old: str, new: str) -> None:
         """The pages of a feed that moved are those of its new slug; their links are not what they were."""
