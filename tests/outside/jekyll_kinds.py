@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-Files = dict[str, str | bytes]
-
-
-def post(body: str = "Words.", **front_matter: str) -> str:
-    """A post; the values are YAML as they stand."""
-    lines = "".join(f"{key}: {value}\n" for key, value in front_matter.items())
-    return f"---\n{lines}---\n{body}\n"
+from kinds import MARKDOWN, Files, post
 
 
 def texts(kind: str, **bodies: str) -> Files:
@@ -264,17 +258,12 @@ KINDS: dict[str, Files] = {
     },
     "markdown": texts(
         "md",
-        footnote="The [survey][s] says so.[^1]\n\n[^1]: Forty people.\n\n[s]: https://survey.example.org/",
-        footnote_later="One.[^a]\n\nTwo.[^b]\n\n[^a]: First note.\n[^b]: Second *note* with `code`.",
+        **MARKDOWN,
         footnote_long="One.[^a]\n\n[^a]: First paragraph.\n\n    Second paragraph.\n\nTwo.",
-        footnote_unused="One.\n\n[^a]: Never used.",
-        footnote_missing="One.[^zz] Two.",
-        footnote_twice="One.[^a] Two.[^a]\n\n[^a]: Note.",
         toc="* TOC\n{:toc}\n\nFirst words.\n\n## Head\n\nText.",
         toc_dash="- this list is replaced\n{:toc}\n\nFirst words.\n\n## Head\n\nText.",
         toc_numbered="1. TOC\n{:toc}\n\nFirst words.\n\n## Head\n\n### Sub\n\nText.",
         no_toc="* TOC\n{:toc}\n\n## Head\n{:.no_toc}\n\nFirst words.",
-        heading_id="## Why {#why}\n\nText.",
         heading_block_attribute="## Why\n{: .big #why}\n\nText.",
         block_attribute="A paragraph.\n{: .lead}\n\nText.",
         block_attribute_before="{: .lead}\nA paragraph.\n\nText.",
@@ -285,14 +274,10 @@ KINDS: dict[str, Files] = {
         options='{::options parse_block_html="true" /}\n\nText.',
         kramdown_comment="One.\n\n{::comment}\nHidden.\n{:/comment}\n\nTwo.",
         nomarkdown="One {::nomarkdown}*x*{:/} two.",
-        definition_list="Term\n: Definition one.\n: Definition two.\n\nOther term\n\n: Spaced definition.",
         task_list="- [ ] open\n- [x] done",
         table="| a | b |\n|---|:-:|\n| 1 | `x` |\n| 2 | **4** |",
-        table_plain="a | b\n--|--\n1 | 2",
         table_headless="| 1 | 2 |\n| 3 | 4 |",
-        pipe_in_heading="## One | two\n\nText.",
         pipe_in_setext="One | two\n---------\n\nText.",
-        pipe_in_list="- one | two\n- three",
         pipe_in_quote="> one | two\n\nText.",
         pipe_in_code="Some `a | b` text.",
         pipe_in_fence="```\na | b\n```",
@@ -302,44 +287,20 @@ KINDS: dict[str, Files] = {
         pipe_escaped="Text with a \\| pipe.",
         pipe_in_html="<p>a | b</p>",
         table_like="Text with a | pipe in it.",
-        strike="This ~~old~~ and ~one~ text.",
         math_inline="Where $$a_1 * b_2 * c$$ is and \\\\(x_1\\\\).",
         math_block="Before.\n\n$$\na_1 = b_2\nc * d * e\n$$\n\nAfter.",
-        money="It costs $5 and $10, or $a$.",
-        emphasis="Some *one* _two_ **three** __four__ ***five*** in_word_under and 2*3*4.",
-        quotes="\"Double\" and 'single' and it's -- so --- much... <<here>>.",
-        emoji="A :smile: and :tada: here.",
         html_inline="Some <b>bold</b> and <kbd>Ctrl</kbd> and <span>*x*</span>.",
-        html_block='Before.\n\n<div class="x">\n\nInner *text*.\n\n</div>\n\nAfter.',
         html_block_markdown='Before.\n\n<div markdown="1">\nInner *text*.\n</div>\n\nAfter.',
         html_block_span='Before.\n\n<p markdown="1">Inner *text*.</p>\n\nAfter.',
-        html_block_tight="Before.\n\n<div>\nInner *text*.\n</div>\n\nAfter.",
-        html_details="<details><summary>More</summary>\n\nInner *text*.\n\n</details>\n\nAfter.",
         html_details_markdown='<details markdown="1"><summary>More</summary>\n\nInner *text*.\n\n</details>\n\nAfter.',
-        html_indented="<div>\n\n    <p>Indented</p>\n\n</div>",
-        html_comment="One.\n\n<!-- a comment -->\n\nTwo.",
-        html_script="One.\n\n<script>var x = 1 < 2;</script>\n\nTwo.",
-        html_entities="A &amp; B &lt; C &copy; D &nbsp; E &#8212; F.",
-        less_than="If a < b and c > d or x<y.",
         hard_break="One  \ntwo\\\\\nthree\nfour.",
-        ordered="3. three\n4. four\n   1. inner\n\n   text",
-        nested_list="- a\n  - b\n    - c\n- d",
-        loose_list="- a\n\n- b\n\n  second",
         list_after_text="Text\n- one\n- two",
         heading_after_text="Text\n## Heading\nmore",
         fence_after_text="Text\n```\ncode\n```\nmore",
         quote_after_text="Text\n> quoted\n\nAfter.",
-        quote="> Quoted *text*\n> more\n\nAfter.",
-        list_first="- one\n- two\n\nAfter.",
-        code_first="```\ncode\n```\n\nAfter.",
-        image_first="![The map](/map.png)\n\nAfter.",
         heading_first="# Title\n\nFirst words.\n\nSecond.",
-        rule_first="---\n\nAfter.",
-        html_first="<p>First <em>one</em>.</p>\n\nAfter.",
         escapes="A \\*star\\* and \\# hash and \\[bracket\\] and \\`tick\\`.",
-        link_definition_first="[a]: https://a.example/\n\nSee [a].",
         link_definition_last="See [a] and [b][c].\n\nMore.\n\n[a]: https://a.example/\n[c]: https://c.example/",
-        abbreviation="The HTML text.\n\n*[HTML]: Hyper Text",
         fence_tildes="Before.\n\n~~~ ruby\n# no heading\n~~~\n\nAfter.",
         fence_attributes="Before.\n\n```ruby\nx\n```\n{: .big}\n\nAfter.",
         fence_long="Before.\n\n````md\n```js\nx\n```\n````\n\nAfter.",
@@ -349,19 +310,11 @@ KINDS: dict[str, Files] = {
         indented_attribute="Before.\n\n    x = 1\n{: .language-py}\n\nAfter.",
         code_ticks="Say ``a ` b`` here.",
         superscript="H~2~O and x^2^ and ==marked==.",
-        crlf="One.\r\n\r\nTwo *three*.\r\n\r\n```\r\ncode\r\n```",
-        tabs="-\ttab item\n\n\tinside",
-        cjk="これは*テスト*です。\n次の行です。",
         blank_with_spaces="One.\n  \nTwo.",
-        two_paragraphs="One\nline two.\n\nThree.",
         end_of_block="- a\n- b\n^\n- c",
-        long_words="A" * 200 + " end.",
         html_void="One<br>two<br/>three.",
-        html_unclosed="One <b>bold.\n\nTwo.",
-        alert="> [!NOTE]\n> Useful words.\n\nAfter.",
         setext="Head\n====\n\nText.\n\nSub\n---\n\nMore.",
         heading_no_space="#Hash text\n\nText.",
-        numbered_paren="1) one\n2) two",
         mail="Write to <me@a.example>.",
     )
     | {

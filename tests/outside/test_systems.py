@@ -186,11 +186,12 @@ def test_posts_come_out_as_zola_documents_it(tmp_path: Path) -> None:
     theirs = {
         one.path: make_post(
             url=zola_kinds.BASE + one.url,
-            title=one.title,
+            title="T",
             date=one.date,
             topics=one.topics,
             summary=one.summary,
-            html=html.escape(one.text) + "".join(f'<a href="{zola_kinds.BASE}{link}"></a>' for link in one.links),
+            html=html.escape(one.text or one.summary)
+            + "".join(f'<a href="{zola_kinds.BASE}{link}"></a>' for link in one.links),
         )
         for one in zola_kinds.EXPECTED
     }
