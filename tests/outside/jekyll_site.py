@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hugo_site import write
 from posts import Post, make_post
+from sites import write_files
 
 BASE = "https://site.example.org"
 CONFIG = f"""
@@ -36,10 +36,7 @@ class JekyllSite:
         if shutil.which("jekyll") is None:
             pytest.skip("jekyll is not installed: make test-all installs it")
         self.root = root
-        write(root / "_config.yml", config)
-        write(root / "dump.json", _DUMP)
-        for path, text in files.items():
-            write(root / path, text)
+        write_files(root, {"_config.yml": config, "dump.json": _DUMP, **files})
 
     def posts(self) -> dict[str, Post]:
         """The posts that Jekyll publishes, by path."""

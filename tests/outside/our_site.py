@@ -11,8 +11,8 @@ import unicodedata
 import uuid
 from pathlib import Path
 
-from hugo_site import write
 from posts import Post, make_post
+from sites import write_files
 
 _CONFIG = """
 [site]
@@ -43,7 +43,7 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "site.example.org")
 
 def our_posts(root: Path, records: Path, lines: str, *, prefix: str = "") -> dict[str, Post]:
     """The posts by path, `prefix` before it. `lines` go into `[records]`; `root` is a folder for config and output."""
-    write(root / "config" / "aggregator.toml", _CONFIG.format(path=records, records=lines))
+    write_files(root, {"config/aggregator.toml": _CONFIG.format(path=records, records=lines)})
     done = subprocess.run(
         [sys.executable, "-m", "aggregator", "build"],
         check=False,

@@ -26,6 +26,7 @@ from hugo_site import HugoSite
 from jekyll_site import JekyllSite
 from our_site import our_posts
 from posts import Difference, differences, make_post
+from sites import write_files
 
 HUGO_RECORDS = f'preset = "hugo"\nlink_template = "{hugo_site.BASE}{{path}}/"\n'
 JEKYLL_STYLES = {
@@ -181,8 +182,7 @@ def test_every_allowed_difference_is_one(hugo_judged: list[Difference], jekyll_j
 
 
 def test_posts_come_out_as_zola_documents_it(tmp_path: Path) -> None:
-    for path, text in zola_kinds.FILES.items():
-        hugo_site.write(tmp_path / "content" / path, text)
+    write_files(tmp_path / "content", zola_kinds.FILES)
     theirs = {
         one.path: make_post(
             url=zola_kinds.BASE + one.url,
