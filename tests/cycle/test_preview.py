@@ -52,6 +52,15 @@ def fill(site: SiteFolder) -> None:
         site.record(f"{number}.md", publishedDateTime=f"2024-05-01T0{number}:00:00Z", **fields)
 
 
+@pytest.fixture
+def built(site: SiteFolder) -> SiteFolder:
+    """The site with a feed `picks`, after a cycle."""
+    site.configure(AI)
+    fill(site)
+    site.run(NOON)
+    return site
+
+
 @pytest.mark.parametrize("slug", ["all", "maps", "picks"])
 def test_a_preview_under_the_active_config_is_what_is_shown(site: SiteFolder, slug: str) -> None:
     site.configure(AI + "limit = 2\n")
@@ -60,9 +69,6 @@ def test_a_preview_under_the_active_config_is_what_is_shown(site: SiteFolder, sl
     facts = preview(site, slug)
     assert titles(facts["entries"]) == site.titles(slug)
     assert (facts["joins"], facts["leaves"]) == ([], [])
-    told = preview(site, slug)
-    assert titles(told["entries"]) == site.titles(slug)
-    assert (told["joins"], told["leaves"]) == ([], [])
 
 
 def test_a_previewed_entry_has_times_provider_link_and_topics(site: SiteFolder) -> None:
@@ -91,15 +97,10 @@ def test_a_previewed_entry_has_times_provider_link_and_topics(site: SiteFolder) 
     ],
 )
 def test_a_preview_of_another_config_has_the_entries_that_join_and_leave(
-    site: SiteFolder, config: str, entries: list[str], joins: list[str], leaves: list[str]
+    built: SiteFolder, config: str, entries: list[str], joins: list[str], leaves: list[str]
 ) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    facts = preview(site, "picks", config)
+    facts = preview(built, "picks", config)
     assert (titles(facts["entries"]), titles(facts["joins"]), titles(facts["leaves"])) == (entries, joins, leaves)
-    told = preview(site, "picks", config)
-    assert (titles(told["entries"]), titles(told["joins"]), titles(told["leaves"])) == (entries, joins, leaves)
 
 
 def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site: SiteFolder) -> None:
@@ -109,27 +110,19 @@ def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site:
     assert site.titles("picks") == ["4.md"]
     facts = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
     assert (titles(facts["joins"]), titles(facts["leaves"])) == (["1.md", "0.md"], [])
-    told = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
-    assert (titles(told["joins"]), titles(told["leaves"])) == (["1.md", "0.md"], [])
 
 
-def test_an_edited_config_can_be_previewed_before_it_is_active(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.configure(AI.replace("AI", "Cars"))
-    assert titles(preview(site, "picks")["joins"]) == ["3.md"]
+def test_an_edited_config_can_be_previewed_before_it_is_active(built: SiteFolder) -> None:
+    built.configure(AI.replace("AI", "Cars"))
+    assert titles(preview(built, "picks")["joins"]) == ["3.md"]
 
 
-def test_a_feed_that_is_new_or_replaces_a_topic_or_moves_can_be_previewed(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    new = preview(site, "fresh", '[[feed]]\nslug = "fresh"\nmin_quality = 80\n')
+def test_a_feed_that_is_new_or_replaces_a_topic_or_moves_can_be_previewed(built: SiteFolder) -> None:
+    new = preview(built, "fresh", '[[feed]]\nslug = "fresh"\nmin_quality = 80\n')
     assert (titles(new["joins"]), new["leaves"]) == (["4.md", "0.md"], [])
-    over = preview(site, "maps", '[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
+    over = preview(built, "maps", '[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
     assert (titles(over["entries"]), titles(over["leaves"])) == (["1.md"], ["2.md"])
-    moved = preview(site, "moved", '[[feed]]\nslug = "moved"\ntopics.any = ["AI"]\nmoved_from = ["picks"]\n')
+    moved = preview(built, "moved", '[[feed]]\nslug = "moved"\ntopics.any = ["AI"]\nmoved_from = ["picks"]\n')
     assert (titles(moved["entries"]), moved["joins"], moved["leaves"]) == (["4.md", "1.md", "0.md"], [], [])
 
 
@@ -141,14 +134,11 @@ def test_a_feed_that_returns_to_its_topic_can_be_previewed(site: SiteFolder) -> 
     assert titles(preview(site, "maps", "[topics]\nauto = false\n")["leaves"]) == ["1.md"]
 
 
-def test_the_message_about_an_unknown_feed_suggests_similar_slugs(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
+def test_the_message_about_an_unknown_feed_suggests_similar_slugs(built: SiteFolder) -> None:
     with pytest.raises(NotFoundError, match="did you mean 'picks'"):
-        preview(site, "pick")
+        preview(built, "pick")
     with pytest.raises(NotFoundError, match="aggregator feeds"):
-        preview(site, "zzz")
+        preview(built, "zzz")
 
 
 def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
@@ -281,97 +271,76 @@ def test_a_rehearsal_shows_what_the_next_cycle_does_to_entries_and_urls(
     assert rehearsed(site, "2024-05-01 14:00") == ({}, {})
 
 
-def test_a_rehearsal_under_the_active_config_shows_changed_records(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.remove("4.md")
-    site.record("7.md", topics=["New"], publishedDateTime="2024-05-01T11:00:00Z")
-    moves, urls = rehearsed(site)
+def test_a_rehearsal_under_the_active_config_shows_changed_records(built: SiteFolder) -> None:
+    built.remove("4.md")
+    built.record("7.md", topics=["New"], publishedDateTime="2024-05-01T11:00:00Z")
+    moves, urls = rehearsed(built)
     assert moves["picks"] == moves["ai"] == ([], ["4.md"])
     assert (moves["new"], moves["all"]) == ((["7.md"], []), (["7.md"], ["4.md"]))
     assert urls == {}
-    assert rehearsed(site, scan=False) == ({}, {})
+    assert rehearsed(built, scan=False) == ({}, {})
 
 
-def test_a_preview_of_a_feed_that_moves_shows_what_the_next_cycle_does(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
+def test_a_preview_of_a_feed_that_moves_shows_what_the_next_cycle_does(built: SiteFolder) -> None:
     moved = AI.replace("picks", "best") + 'moved_from = ["picks"]\n'
     for slug in ("best", "picks"):
-        facts = preview(site, slug, moved)
+        facts = preview(built, slug, moved)
         assert (facts["slug"], titles(facts["entries"])) == ("best", ["4.md", "1.md", "0.md"])
         assert (facts["joins"], facts["leaves"]) == ([], [])
-    pinned = preview(site, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
+    pinned = preview(built, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
     assert (titles(pinned["entries"]), pinned["joins"], pinned["leaves"]) == (["2.md", "1.md"], [], [])
-    new = preview(site, "best", AI.replace("picks", "best"))
+    new = preview(built, "best", AI.replace("picks", "best"))
     assert titles(new["joins"]) == ["4.md", "1.md", "0.md"]
 
 
-def test_a_preview_under_the_active_config_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
+def test_a_preview_under_the_active_config_makes_no_copy(built: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "copy_store", lambda *_: pytest.fail("the store is copied"))
-    assert titles(preview(site, "picks")["entries"]) == site.titles("picks")
+    assert titles(preview(built, "picks")["entries"]) == built.titles("picks")
 
 
 # URLs that a config removes
 
 
-def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_works_again(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.configure(AI.replace("picks", "best"))
+def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_works_again(built: SiteFolder) -> None:
+    built.configure(AI.replace("picks", "best"))
     line = 'keep it with moved_from = ["picks"] in the [[feed]] "best"'
-    (warning,) = lost_urls(site.load_config(), at(LATER))
-    assert str(warning) == (f"{site.config_file}: subscribers of this URL would get 410: '/picks/' ({line})")
+    (warning,) = lost_urls(built.load_config(), at(LATER))
+    assert str(warning) == (f"{built.config_file}: subscribers of this URL would get 410: '/picks/' ({line})")
     assert warning.level == "warning"
     said = (f"/picks/ answers 410 since the config of 2024-05-01 13:00 UTC ({line})",)
-    assert site.run(LATER).notices == said
-    assert lost_urls(site.load_config(), at(LATER)) == []
-    site.close()
-    assert site.run("2024-05-02 13:00").notices == said
-    assert site.run("2024-06-01 13:00").notices == ()
-    site.configure(AI.replace("picks", "best") + 'moved_from = ["picks"]\n')
-    assert site.run("2024-06-01 14:00").notices == ()
+    assert built.run(LATER).notices == said
+    assert lost_urls(built.load_config(), at(LATER)) == []
+    built.close()
+    assert built.run("2024-05-02 13:00").notices == said
+    assert built.run("2024-06-01 13:00").notices == ()
+    built.configure(AI.replace("picks", "best") + 'moved_from = ["picks"]\n')
+    assert built.run("2024-06-01 14:00").notices == ()
 
 
-def test_a_stopped_cycle_does_not_hide_a_lost_url(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.configure()
+def test_a_stopped_cycle_does_not_hide_a_lost_url(built: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    built.configure()
+
+    def stop(*_: object) -> None:
+        raise StoppedError("enough")
+
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.pipeline.refresh_feeds", lambda *_: stop_now())
+        patch.setattr("aggregator.pipeline.refresh_feeds", stop)
         with pytest.raises(StoppedError):
-            site.run(LATER)
-    (notice,) = site.run(LATER).notices
+            built.run(LATER)
+    (notice,) = built.run(LATER).notices
     assert notice.startswith("/picks/ answers 410")
 
 
-def stop_now() -> None:
-    raise StoppedError("enough")
-
-
-def test_a_url_that_works_again_is_not_reported(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.configure()
-    (notice,) = site.run(LATER).notices
+def test_a_url_that_works_again_is_not_reported(built: SiteFolder) -> None:
+    built.configure()
+    (notice,) = built.run(LATER).notices
     assert 'moved_from = ["picks"] in the [[feed]] that follows it' in notice
-    site.configure(AI.replace("picks", "other") + 'moved_from = ["picks"]\n')
-    assert site.run("2024-05-01 14:00").notices == ()
+    built.configure(AI.replace("picks", "other") + 'moved_from = ["picks"]\n')
+    assert built.run("2024-05-01 14:00").notices == ()
 
 
-def test_without_a_store_or_under_the_active_config_no_url_is_lost(site: SiteFolder, tmp_path: Path) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    assert lost_urls(site.load_config(), at(LATER)) == []
-    site.configure(AI, url=f"sqlite:///{tmp_path / 'none.db'}")
-    assert lost_urls(site.load_config(), at(LATER)) == []
+def test_without_a_store_or_under_the_active_config_no_url_is_lost(built: SiteFolder, tmp_path: Path) -> None:
+    assert lost_urls(built.load_config(), at(LATER)) == []
+    built.configure(AI, url=f"sqlite:///{tmp_path / 'none.db'}")
+    assert lost_urls(built.load_config(), at(LATER)) == []
     assert not (tmp_path / "none.db").exists()
