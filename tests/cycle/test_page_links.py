@@ -41,6 +41,13 @@ def configure(site: SiteFolder, preset: str = "hugo", more: str = "") -> None:
     site.configure(HUGO.format(path=site.incoming, preset=preset) + more)
 
 
+@pytest.fixture
+def site(site: SiteFolder) -> SiteFolder:
+    """A site of Hugo with a full feed and one of summaries."""
+    configure(site)
+    return site
+
+
 def put(site: SiteFolder, path: str, text: str = "", **fields: Any) -> None:
     """A page."""
     site.write(path, record_text({"title": path, "date": "2026-02-01T08:00:00Z"} | fields, text))
@@ -63,7 +70,6 @@ def updates(site: SiteFolder) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("order", [("a.md", "z.md"), ("z.md", "a.md")], ids=["target first", "target last"])
 def test_a_link_leads_to_its_page_in_the_cycle_that_finds_both(site: SiteFolder, order: tuple[str, str]) -> None:
-    configure(site)
     target, source = order
     put(site, f"posts/{target}")
     put(site, f"posts/{source}", f'[It]({{{{< relref "{target}#why" >}}}})')
@@ -75,7 +81,6 @@ def test_a_link_leads_to_its_page_in_the_cycle_that_finds_both(site: SiteFolder,
 
 
 def test_a_page_that_comes_later_is_linked_when_it_comes(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/a.md", TEXT)
     notices = site.run(NOON).notices
     assert shown(site, "posts/a.md") == "<p>As said, so be it.</p>"
@@ -90,7 +95,6 @@ def test_a_page_that_comes_later_is_linked_when_it_comes(site: SiteFolder) -> No
 
 
 def test_a_link_follows_the_url_of_its_page_and_is_no_update_of_its_entry(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT)
     put(site, "posts/b.md", "No link.")
@@ -139,7 +143,6 @@ def test_a_summary_feed_has_no_new_version_for_a_link(site: SiteFolder) -> None:
     ids=["draft", "scheduled", "expired"],
 )
 def test_the_url_of_a_page_that_is_not_published_is_not_shown(site: SiteFolder, fields: dict[str, Any]) -> None:
-    configure(site)
     put(site, "posts/first.md", url="/secret-place/", **fields)
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -152,7 +155,6 @@ def test_the_url_of_a_page_that_is_not_published_is_not_shown(site: SiteFolder, 
 
 
 def test_a_page_that_is_due_is_linked_in_a_cycle_without_a_scan(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md", date="2026-03-01T12:30:00Z")
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -161,7 +163,6 @@ def test_a_page_that_is_due_is_linked_in_a_cycle_without_a_scan(site: SiteFolder
 
 
 def test_a_page_that_expires_or_goes_leaves_the_text_of_its_links(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md", expiryDate="2026-03-01T12:30:00Z")
     put(site, "posts/second.md")
     put(site, "posts/a.md", TEXT + ' [2]({{< ref "second" >}})')
@@ -175,7 +176,6 @@ def test_a_page_that_expires_or_goes_leaves_the_text_of_its_links(site: SiteFold
 
 
 def test_a_link_is_lost_when_its_page_is_renamed_and_returns_with_the_reference(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md", "The very first of all the posts on this site.", title="first")
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -190,7 +190,6 @@ def test_a_link_is_lost_when_its_page_is_renamed_and_returns_with_the_reference(
 
 
 def test_a_page_that_is_renamed_to_the_name_in_a_reference_is_linked(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/moved.md", "The very first of all the posts on this site.", title="first", url="/1/")
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -201,7 +200,6 @@ def test_a_page_that_is_renamed_to_the_name_in_a_reference_is_linked(site: SiteF
 
 
 def test_the_links_of_a_renamed_page_start_at_its_new_place(site: SiteFolder) -> None:
-    configure(site)
     for folder in ("posts", "notes"):
         put(site, f"{folder}/first.md")
     put(site, "posts/a.md", TEXT + " It has a text of its own.", title="a", url="/a/")
@@ -213,7 +211,6 @@ def test_the_links_of_a_renamed_page_start_at_its_new_place(site: SiteFolder) ->
 
 
 def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/second.md")
     put(site, "posts/a.md", TEXT)
@@ -239,7 +236,6 @@ def links(site: SiteFolder) -> list[Any]:
 
 
 def test_a_sealed_page_follows_the_url_of_a_page(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/a.md", TEXT, date="2026-01-01T08:00:00Z")
     for number in range(8):
         put(site, f"posts/{number}.md", date=f"2026-01-0{number + 2}T08:00:00Z")
@@ -261,7 +257,6 @@ def test_a_sealed_page_follows_the_url_of_a_page(site: SiteFolder) -> None:
 
 
 def test_a_cycle_without_changes_of_pages_asks_for_no_page(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT)
     put(site, "posts/b.md", "No link.")
@@ -298,7 +293,6 @@ def test_many_links_are_resolved_in_steps(site: SiteFolder, monkeypatch: pytest.
     monkeypatch.setattr(page_links, "RESOLVED_AT_ONCE", 2)
     monkeypatch.setattr(page_links, "_STALE_ENTRIES", page_links._STALE_ENTRIES.limit(2))
     monkeypatch.setattr(page_links, "KEYS_AT_ONCE", 2)
-    configure(site)
     for number in range(7):
         others = "".join(f'[{other}]({{{{< ref "{other}.md" >}}}}) ' for other in range(7))
         put(site, f"posts/{number}.md", others)
@@ -311,7 +305,6 @@ def test_a_body_with_more_links_than_are_kept_shows_the_text_of_the_others(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_links, "MAX_LINKS", 1)
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/second.md")
     put(site, "posts/a.md", TEXT + ' [2]({{< ref "second.md" >}})')
@@ -338,7 +331,6 @@ def test_bodies_that_are_switched_on_and_off_and_on_have_current_links(site: Sit
 
 
 def test_explain_names_links_that_lead_nowhere(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT + ' [2]({{< ref "no where.md" >}})')
     site.run(NOON)
@@ -349,7 +341,6 @@ def test_explain_names_links_that_lead_nowhere(site: SiteFolder) -> None:
 def test_check_finds_links_that_lead_nowhere_without_a_store(
     site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/draft.md", draft=True)
     put(site, "posts/a.md", TEXT)
