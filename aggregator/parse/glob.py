@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import re2
 
-MAX_PATTERN, MAX_ALTERNATIVES = 300, 50
-"""Characters of a pattern, and patterns without braces that it may represent."""
+MAX_PATTERN = 300
+"""Characters of a pattern."""
 MAX_COMPILED_BYTES = 1 << 26
 """The memory limit of re2 for one pattern, enough for the longest one."""
 _TOKEN = re.compile(r"\\(.)|(\*+)|(\?)|\[(!?)((?:\\.|[^\\\]])+)\]|([^\\*?\[])", re.DOTALL)
 _RANGE = re.compile(r"\\?(.)-\\?(.)|\\?(.)", re.DOTALL)
-_BRACE = re.compile(r"\\.|[{},]", re.DOTALL)
+_BRACES = {"{": "(?:", ",": "|", "}": ")"}
+"""A brace that closes nothing, and a comma that is in no braces, are characters like others."""
 
 
 class GlobError(Exception):
@@ -26,57 +26,19 @@ class Glob:
     def __init__(self, pattern: str) -> None:
         options = re2.Options()
         options.max_mem = MAX_COMPILED_BYTES
-        self._expression = re2.compile("|".join(map(_translate, _expand_braces(pattern.lower()))), options)
+        self._expression = re2.compile(_translate(pattern.lower()), options)
 
     def matches(self, text: str) -> bool:
         """Whether the pattern matches the whole text."""
         return self._expression.fullmatch(text.lower()) is not None
 
 
-def _expand_braces(pattern: str) -> list[str]:
-    """The patterns without braces that a pattern represents."""
+def _translate(pattern: str) -> str:
+    """The expression of re2 for a pattern."""
     if len(pattern) > MAX_PATTERN:
         raise GlobError
-    pending, done = [pattern], list[str]()
-    while pending:
-        if len(pending) + len(done) > MAX_ALTERNATIVES:
-            raise GlobError
-        text = pending.pop()
-        span = _first_braces(text)
-        if span is None:
-            done.append(text)
-        else:
-            start, end, parts = span
-            pending += [text[:start] + part + text[end:] for part in parts]
-    return done
-
-
-def _first_braces(text: str) -> tuple[int, int, list[str]] | None:
-    """Where the first outer braces begin and end, and their alternatives."""
-    depth, start, cuts = 0, 0, list[int]()
-    for match in _BRACE.finditer(text):
-        sign = match[0]
-        if sign == "{":
-            if depth == 0:
-                start, cuts = match.start(), [match.start()]
-            depth += 1
-        elif depth and sign == "," and depth == 1:
-            cuts.append(match.start())
-        elif depth and sign == "}":
-            depth -= 1
-            if depth == 0:
-                cuts.append(match.start())
-                parts = [text[low + 1 : high] for low, high in pairwise(cuts)]
-                return start, match.end(), parts
-    if depth:
-        raise GlobError
-    return None
-
-
-def _translate(pattern: str) -> str:
-    """The expression of re2 for a pattern without braces."""
     parts: list[str] = []
-    at = 0
+    at = depth = 0
     while at < len(pattern):
         match = _TOKEN.match(pattern, at)
         if match is None:
@@ -89,8 +51,13 @@ def _translate(pattern: str) -> str:
             parts.append("[^/]")
         elif inside:
             parts.append(_class(inside, is_negated=bool(negation)))
+        elif char in _BRACES and (depth or char == "{"):
+            parts.append(_BRACES[char])
+            depth += (char == "{") - (char == "}")
         else:
             parts.append(_char(escaped or char))
+    if depth:
+        raise GlobError
     return "".join(parts)
 
 

@@ -74,7 +74,7 @@ def is_ignored(path: str) -> bool:
 def read_hugo_path(
     path: str,
     site_language: str,
-    languages: Collection[str] = (),
+    languages: Collection[str],
     *,
     is_zola: bool = False,
     takes_date: bool = False,
@@ -154,10 +154,8 @@ def _sanitize(text: str) -> str:
     return "".join(kept)
 
 
-def slug_path(slug: str, *, is_zola: bool = False) -> str:
+def slug_path(slug: str) -> str:
     """The slug that front matter states, as part of a URL."""
-    if is_zola:
-        return url_path(slug, is_zola=True)
     return _sanitize(slug).strip("/") if set(slug) - {".", "/"} else ""
 
 

@@ -6,7 +6,7 @@ A plain record without a link template needs none of it, so `record` imports thi
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,40 +48,26 @@ def add_inherited(
     return inherit_values(front_matter.values, cascades, content_path(path, source.known_languages))
 
 
-def read_path(
-    path: str,
-    source: Source,
-    *,
-    is_zola: bool = False,
-    takes_date: bool = False,
-    takes_folder_date: bool = False,
-    section_slugs: Collection[tuple[int, str]] = (),
-) -> PagePath:
+def read_path(path: str, source: Source) -> PagePath:
     """What the escaped POSIX path of a file states by the conventions of its source."""
     if source.layout == "jekyll":
         return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     if source.layout == "hugo":
-        return read_hugo_path(
-            path,
-            source.language,
-            source.known_languages,
-            is_zola=is_zola,
-            takes_date=takes_date,
-            takes_folder_date=takes_folder_date,
-            section_slugs=section_slugs,
-        )
+        return read_hugo_path(path, source.language, source.known_languages)
     return plain_path(path)
 
 
 def page_path(fields: Fields, file: SourceFile, source: Source, context: PageContext, *, is_toml: bool) -> PagePath:
     """What the path of a file states. Zola takes dates from names, Hugo only if its config says so; a page in TOML can
     be of either, and only Zola knows the tables `taxonomies` and `extra`."""
-    is_zola = is_toml and fields.has_any(("taxonomies", "extra"))
+    if source.layout != "hugo":
+        return read_path(file.path, source)
     has_file_name = FILE_NAME in fields.keys_of("published_at")  # Hugo's `:filename` means no folders
-    return read_path(
+    return read_hugo_path(
         file.path,
-        source,
-        is_zola=is_zola,
+        source.language,
+        source.known_languages,
+        is_zola=is_toml and fields.has_any(("taxonomies", "extra")),
         takes_date=is_toml or has_file_name,
         takes_folder_date=is_toml and not has_file_name,
         section_slugs=context.section_slugs,
