@@ -51,9 +51,9 @@ def render_card(entry: Entry, scope: CardScope) -> str:
 
 def render_line(entry: Entry) -> str:
     """The XML-safe entry in one line of a list: date, title, provider."""
-    content, provider, time = entry.content, provider_of(entry.content), entry.published
+    content, provider = entry.content, provider_of(entry.content)
     title = escape(content.title)
-    day = _day_element(time.year, time.month, time.day) if time else "<span></span>"
+    day = _day_element(entry.published.date()) if entry.published else "<span></span>"
     by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
     if content.link:
         return f'<li>{day}<span dir="auto">{_outside_link(content.link, title)}</span>{by}</li>\n'
@@ -62,8 +62,8 @@ def render_line(entry: Entry) -> str:
 
 
 @lru_cache(maxsize=CACHED_DAYS)
-def _day_element(year: int, month: int, day: int) -> str:
-    return f'<time datetime="{year:04}-{month:02}-{day:02}">{_day_in_words(year, month, day)}</time>'
+def _day_element(day: date) -> str:
+    return f'<time datetime="{day.isoformat()}">{date_in_words(day)}</time>'
 
 
 def anchor_of(entry: Entry) -> str:
@@ -73,12 +73,7 @@ def anchor_of(entry: Entry) -> str:
 
 def date_in_words(time: date) -> str:
     """The day in UTC, as in "20 May 2020"."""
-    return _day_in_words(time.year, time.month, time.day)
-
-
-@lru_cache(maxsize=CACHED_DAYS)
-def _day_in_words(year: int, month: int, day: int) -> str:
-    return f"{day} {_MONTHS[month - 1]} {year}"
+    return f"{time.day} {_MONTHS[time.month - 1]} {time.year}"
 
 
 def exact_time(time: datetime) -> str:

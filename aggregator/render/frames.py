@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from aggregator.model import ArchivePage, Feed, FeedSummary
 from aggregator.render import atom, jsonfeed, rss
@@ -25,16 +25,13 @@ LAST_PAGE = 10**8
 _PLACEHOLDER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class _Writer(NamedTuple):
-    render_frame: Callable[[Feed, Site, OutputOptions], Frame]
-    updated_element: Callable[[datetime], bytes]
-
-
-_WRITERS: dict[Format, _Writer] = {
-    "rss": _Writer(rss.render_frame, rss.updated_element),
-    "atom": _Writer(atom.render_frame, atom.updated_element),
-    "json": _Writer(jsonfeed.render_frame, jsonfeed.updated_element),
+_RENDERERS: dict[Format, Callable[[Feed, Site, OutputOptions], Frame]] = {
+    "rss": rss.render_frame,
+    "atom": atom.render_frame,
+    "json": jsonfeed.render_frame,
 }
+_DATES: dict[Format, Callable[[datetime], bytes]] = {"rss": rss.updated_element, "atom": atom.updated_element}
+"""The date of a feed; JSON Feed has none."""
 
 
 def heading_of(feed: Feed) -> Feed:
@@ -53,10 +50,12 @@ def feed_frames(heading: Feed, site: Site, options: OutputOptions) -> list[Frame
     undated = _undated(heading, site)
     frames = []
     for form in options.formats:
-        frame, updated_element = _undated_frame(form, undated, site, options), _WRITERS[form].updated_element
-        # the first is that of the feed, and no text contains a tag
-        head = frame.head.replace(updated_element(_PLACEHOLDER), updated_element(heading.updated), 1)
-        frames.append(frame._replace(head=head))
+        frame = _undated_frame(form, undated, site, options)
+        if updated_element := _DATES.get(form):
+            # the first is that of the feed, and no text contains a tag
+            head = frame.head.replace(updated_element(_PLACEHOLDER), updated_element(heading.updated), 1)
+            frame = frame._replace(head=head)
+        frames.append(frame)
     return frames
 
 
@@ -67,7 +66,7 @@ def longest_page_frame(heading: Feed, site: Site, options: OutputOptions) -> Fra
 
 @lru_cache(maxsize=CACHED_FRAMES)
 def _undated_frame(form: Format, undated: Feed, site: Site, options: OutputOptions) -> Frame:
-    return _WRITERS[form].render_frame(undated, site, options)
+    return _RENDERERS[form](undated, site, options)
 
 
 @lru_cache(maxsize=CACHED_FRAMES)

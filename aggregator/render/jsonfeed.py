@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 from aggregator.model import Content, Enclosure, Entry, Feed
@@ -33,11 +32,6 @@ def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
     )
     head = json.dumps(top, ensure_ascii=False, indent=2).removesuffix("\n}")
     return Frame(f'{head},\n  "items": [\n'.encode(), b",\n", b"\n  ]\n}\n")
-
-
-def updated_element(_: datetime) -> bytes:
-    """Empty: JSON Feed has no date of the feed."""
-    return b""
 
 
 def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:

@@ -91,8 +91,6 @@ def _size(image: Image) -> str:
 
 def rfc3339_date(time: datetime) -> str:
     """The time as in "2020-05-20T12:00:00+00:00". Raises ValueError if it has no zone."""
-    if time.tzinfo is UTC:
-        return f"{_day(time.toordinal())[0]}T{time.time().isoformat()}+00:00"
     if time.tzinfo is None:
         raise ValueError(f"the time has no zone: {time}")
     return time.isoformat()
@@ -106,12 +104,12 @@ def rfc822_date(time: datetime) -> str:
     if time.tzinfo is None:
         raise ValueError(f"the time has no zone: {time}")
     time = time.astimezone(UTC)
-    return f"{_day(time.toordinal())[1]} {time.time().isoformat('seconds')} +0000"
+    return f"{_day(time.toordinal())} {time.time().isoformat('seconds')} +0000"
 
 
 @lru_cache(maxsize=CACHED_DAYS)
-def _day(ordinal: int) -> tuple[str, str]:
-    """The day as in "2020-05-20" and as in "Wed, 20 May 2020"."""
+def _day(ordinal: int) -> str:
+    """The day as in "Wed, 20 May 2020"."""
     day = date.fromordinal(ordinal)
     name, month, *_ = day.ctime().split()  # as in "Wed May 20 00:00:00 2020", in every locale
-    return day.isoformat(), f"{name}, {day.day:02} {month} {day.year:04}"
+    return f"{name}, {day.day:02} {month} {day.year:04}"
