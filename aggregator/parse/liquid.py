@@ -13,7 +13,7 @@ filters and loops make a value before any limit looks at it, and it costs 110 ms
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from aggregator.parse.liquid_expressions import Expression, LiquidSyntaxError
 from aggregator.parse.liquid_tokens import ADDED, MAX_TOKENS, Token, Tokenizer, pair_tokens
 from aggregator.parse.liquid_values import UNKNOWN, Scope, TooMuchWorkError, shown, to_integer
 from aggregator.parse.page_links import MARK, mark_page_href
-from aggregator.parse.template import MAX_PROBLEMS, Expanded, TemplateProblem, code_html, template_problem
+from aggregator.parse.template import MAX_PROBLEMS, Expanded, code_html, template_problem
 
 MAX_STEPS = 100_000
 """Most tokens that are rendered, in loops too."""
@@ -69,11 +69,8 @@ class _Body:
             text = self._render(0, len(self._tokens))[0]
         except TooMuchWorkError:
             text, self._problems = self._body, {0: "the Liquid of this body takes too much work"}
-        return Expanded(text, tuple(self._told_problems()))
-
-    def _told_problems(self) -> Iterator[TemplateProblem]:
-        for start in sorted(self._problems)[:MAX_PROBLEMS]:
-            yield template_problem(self._body, start, self._problems[start], _HINT)
+        told = sorted(self._problems.items())[:MAX_PROBLEMS]
+        return Expanded(text, tuple(template_problem(self._body, start, what, _HINT) for start, what in told))
 
     def _spend(self, steps: int, size: int = 0) -> None:
         self._steps += steps

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -120,7 +120,7 @@ def _parser(layout: Layout, needed: tuple[bool, ...]) -> MarkdownIt:
     options = {"html": True, "maxNesting": MAX_LEVEL + 2, "tasklists": layout != "plain"}
     parser = MarkdownIt("commonmark", {**options, "strikethrough_single_tilde": layout == "hugo"})
     parser.enable(["table", "strikethrough"])
-    parser.validateLink = _any_url  # type: ignore[assignment,method-assign]  # as the library documents
+    parser.validateLink = lambda _: True  # type: ignore[assignment,method-assign]  # as the library documents
     parser.normalizeLink = _page_link if layout == "hugo" else str  # type: ignore[assignment,method-assign]
     parser.add_render_rule("list_item_open", _render_item)
     for plugin, is_needed in zip(_PLUGINS.get(layout, ()), needed, strict=True):
@@ -131,10 +131,6 @@ def _parser(layout: Layout, needed: tuple[bool, ...]) -> MarkdownIt:
     parser.inline.ruler.before("text", "budget", _spend_on_inline)
     parser.core.ruler.before("inline", "budget", _spend)
     return parser
-
-
-def _any_url(_: str) -> bool:
-    return True
 
 
 def _page_link(url: str) -> str:
@@ -199,24 +195,13 @@ def _footnote_mark(state: StateInline, silent: bool) -> bool:
 
 
 # formulas are kept as written, because the page lets a script show them
-def _add_formulas(parser: MarkdownIt) -> None:
-    parser.inline.ruler.before("escape", "formula", _formula)
+def _add_formulas(parser: MarkdownIt, formulas: Sequence[tuple[str, str]] = _FORMULAS) -> None:
+    def keep(state: StateInline, silent: bool) -> bool:
+        is_sign = state.src[state.pos] in "$\\"
+        return is_sign and any(_keep_formula(state, silent, *signs) for signs in formulas)
+
+    parser.inline.ruler.before("escape", "formula", keep)
     parser.block.ruler.before("fence", "formula_block", _formula_block)
-
-
-def _add_display_formulas(parser: MarkdownIt) -> None:
-    parser.inline.ruler.before("escape", "formula", _display_formula)
-    parser.block.ruler.before("fence", "formula_block", _formula_block)
-
-
-def _formula(state: StateInline, silent: bool) -> bool:
-    if state.src[state.pos] not in "$\\":
-        return False
-    return any(_keep_formula(state, silent, *signs) for signs in _FORMULAS)
-
-
-def _display_formula(state: StateInline, silent: bool) -> bool:
-    return _keep_formula(state, silent, *_FORMULAS[0])
 
 
 def _keep_formula(state: StateInline, silent: bool, opening: str, closing: str) -> bool:
@@ -348,7 +333,7 @@ _PLUGINS: dict[Layout, tuple[_Plugin, ...]] = {
         _DEFINITIONS,
         _HEADINGS,
         _QUOTES,
-        _Plugin(("$$",), _add_display_formulas),
+        _Plugin(("$$",), partial(_add_formulas, formulas=_FORMULAS[:1])),
         _Plugin(("{:", "*[", "\n^"), kramdown.add_lists),
         _Plugin(("|",), kramdown.add_tables),
         _Plugin(("<",), kramdown.add_html),

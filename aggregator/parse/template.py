@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import NamedTuple
 
+from aggregator.parse.front_matter.values import place_at
+
 MAX_PROBLEMS = 10
 """Most problems of a body that are reported."""
 
@@ -29,7 +31,7 @@ class Expanded(NamedTuple):
 
 def template_problem(text: str, at: int, what: str, hint: str) -> TemplateProblem:
     """The problem at a position of the text of a body."""
-    return TemplateProblem(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at), what, hint)
+    return TemplateProblem(*place_at(text, 1, at), what, hint)
 
 
 def code_html(code: str, language: str) -> str:

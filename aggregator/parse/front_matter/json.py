@@ -11,8 +11,8 @@ from aggregator.parse.front_matter.values import (
     FrontMatter,
     FrontMatterError,
     Limits,
-    Lines,
     Scalar,
+    place_at,
     too_deep_error,
 )
 
@@ -48,19 +48,18 @@ def end_of_object(text: str, start: int) -> int | None:
 
 def read_json(fm: str, first_line: int, allowed: AllowedKeys, limits: Limits) -> FrontMatter:
     """The wanted keys of the JSON object `fm`. Raises FrontMatterError."""
-    lines = Lines(fm, first_line)
-    pairs = _parse(fm, lines)
+    pairs = _parse(fm, first_line)
     offsets = _offsets(fm)
 
     def place(index: int, *, of_value: bool = False) -> tuple[int, int]:
-        return lines.at(offsets[index][of_value])
+        return place_at(fm, first_line, offsets[index][of_value])
 
     matter = FrontMatter(allowed)
     matter.pick(pairs, limits, place)
     return matter
 
 
-def _parse(fm: str, lines: Lines) -> list[tuple[str, Any]]:
+def _parse(fm: str, first_line: int) -> list[tuple[str, Any]]:
     """The keys and values of the object in order, repeated keys included."""
     objects: list[list[tuple[str, Any]]] = [[]]
 
@@ -71,7 +70,7 @@ def _parse(fm: str, lines: Lines) -> list[tuple[str, Any]]:
     def refuse_constant(name: str) -> NoReturn:
         start = next(token.start() for token in _TOKEN.finditer(fm) if token[0] in _CONSTANTS)
         what = f"front matter is not valid JSON: {name} is not a JSON number"
-        raise FrontMatterError(*lines.at(start), what, "write a number, or null")
+        raise FrontMatterError(*place_at(fm, first_line, start), what, "write a number, or null")
 
     try:
         root = json.loads(
@@ -87,11 +86,11 @@ def _parse(fm: str, lines: Lines) -> list[tuple[str, Any]]:
         at = _text_around(fm, error.pos)
         if (bracket := _open_bracket(fm)) is not None:
             at, what, hint = bracket, "a bracket is not closed", "close the bracket"
-        raise FrontMatterError(*lines.at(at), f"front matter is not valid JSON: {what}", hint) from None
+        raise FrontMatterError(*place_at(fm, first_line, at), f"front matter is not valid JSON: {what}", hint) from None
     except RecursionError:
-        raise too_deep_error(*lines.at(0)) from None
+        raise too_deep_error(first_line, 1) from None
     if not isinstance(root, dict):
-        raise FrontMatterError(*lines.at(0), "front matter is not a map of keys", 'write {"key": value, …}')
+        raise FrontMatterError(first_line, 1, "front matter is not a map of keys", 'write {"key": value, …}')
     return objects[0]
 
 

@@ -222,15 +222,9 @@ def _whole_number(value: int) -> Scalar | Opaque:
         return Opaque()
 
 
-class Lines:
-    """Positions in the front matter `text`, which begins at `first_line` of its file."""
-
-    def __init__(self, text: str, first_line: int) -> None:
-        self._text, self._first = text, first_line
-
-    def at(self, offset: int) -> tuple[int, int]:
-        """Line and column of an offset, from 1."""
-        return self._first + self._text.count("\n", 0, offset), offset - self._text.rfind("\n", 0, offset)
+def place_at(text: str, first_line: int, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of an offset in a text that begins at `first_line` of its file."""
+    return first_line + text.count("\n", 0, offset), offset - text.rfind("\n", 0, offset)
 
 
 @lru_cache(maxsize=256)  # most files share a few sets of keys
