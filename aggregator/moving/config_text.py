@@ -40,18 +40,11 @@ def _source(source: SourcePlan, plan: Plan, folder: Path) -> Iterator[str]:
     yield "[[records]]" if len(plan.sources) > 1 else "[records]"
     if source.name:
         yield _line("name", source.name, "ids are made from it: never change it")
-    yield _line("path", path)
-    if source.include != _DEFAULT_INCLUDE:
-        yield _line("include", source.include)
-    if source.exclude:
-        yield _line("exclude", source.exclude)
-    yield _line("preset", plan.preset)
+    yield from _lines(path=path, include=() if source.include == _DEFAULT_INCLUDE else source.include)
+    yield from _lines(exclude=source.exclude, preset=plan.preset)
     if not source.default_published:
         yield _line("default_published", value=False)
-    if source.topics:
-        yield _line("topics", source.topics)
-    if source.languages:
-        yield _line("languages", source.languages)
+    yield from _lines(topics=source.topics, languages=source.languages)
     yield _line("link_template", source.link_template, str(source.place))
     if source.site_url:
         yield _stated("site_url", source.site_url)
@@ -64,20 +57,18 @@ def _source(source: SourcePlan, plan: Plan, folder: Path) -> Iterator[str]:
 def _feed(feed: FeedPlan, plan: Plan) -> Iterator[str]:
     yield ""
     yield "[[feed]]"
-    yield _line("slug", feed.slug)
-    yield _line("title", feed.title)
-    if feed.description:
-        yield _line("description", feed.description)
+    yield from _lines(slug=feed.slug, title=feed.title, description=feed.description)
     for table, values in feed.clauses.items():
         yield f"{table} = {{ any = {_toml(values)} }}"
-    if feed.language:
-        yield _line("language", feed.language)
-    if feed.full:
-        yield _line("content", "full")
-    if feed.limit is not None and feed.limit != plan.limit.value:
-        yield _line("limit", feed.limit)
+    limit = None if feed.limit == plan.limit.value else feed.limit
+    yield from _lines(content="full" if feed.full else "", limit=limit)
     if feed.moved_from:
         yield _line("moved_from", feed.moved_from, str(feed.place))
+
+
+def _lines(**values: Any) -> Iterator[str]:
+    """The keys with a value."""
+    return (_line(key, value) for key, value in values.items() if value)
 
 
 def _stated(key: str, stated: Stated) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, is_time_zone, title_text
+from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving.site_files import ENDINGS, Place, SiteConfig, endings_of, link_pattern, shown_file, walk_files
 from aggregator.parse.hugo import url_path
@@ -125,19 +125,11 @@ class _Hugo:
             site.add("language", self._default, place or "Hugo's default")
         else:
             site.add_language(self._of_language(code))
-        self._add_time_zone()
+        site.add_time_zone(self._of_language("timezone"), "timeZone", "Hugo's default")
         params = self._of_language("params", "author")
         authors = (self._of_language("author", "name"), (*params, "name"), params, ("author",))
         site.add_first_text("author", authors)
         site.add_text("copyright", self._of_language("copyright"))
-
-    def _add_time_zone(self) -> None:
-        path = self._of_language("timezone")
-        zone = self._config.text(*path)
-        if zone and not is_time_zone(zone):
-            self._plan.leave_out(self._config.place(*path), "'timeZone' is not a time zone", "dates are in UTC", zone)
-        is_known = bool(zone) and is_time_zone(zone)
-        self._site.add("timezone", zone if is_known else "UTC", self._config.place(*path) if zone else "Hugo's default")
 
     # records
 

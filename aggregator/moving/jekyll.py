@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from aggregator.moving.pages import Site, is_language, is_time_zone, title_text
+from aggregator.moving.pages import Site, is_language, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds
 from aggregator.moving.site_files import (
     Place,
@@ -105,13 +105,8 @@ class _Jekyll:
             stated = next((default for default in general if is_language(str(default.values.get("lang", "")))), None)
             if stated:
                 site.add("language", stated.values["lang"], stated.place)
-        zone = config.text("timezone")
-        if not zone:
-            site.add("timezone", "UTC", "the site names none; Jekyll takes that of the machine that builds it")
-        elif is_time_zone(zone):
-            site.add("timezone", zone, config.place("timezone"))
-        else:
-            self._plan.leave_out(config.place("timezone"), "'timezone' is not a time zone", "dates are in UTC", zone)
+        default = "the site names none; Jekyll takes that of the machine that builds it"
+        site.add_time_zone(("timezone",), "timezone", default)
         site.add_first_text("author", (("author", "name"), ("author",)))
         author = next((default for default in general if isinstance(default.values.get("author"), str)), None)
         if author and "author" not in self._plan.site:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
+from aggregator.config.values import BadValueError, read_timezone
 from aggregator.errors import ConfigError
 from aggregator.moving.plan import Plan, Stated
 from aggregator.moving.site_files import Place, SiteConfig, read_text, shown_file
@@ -31,15 +31,6 @@ def title_text(text: str) -> str:
 def is_language(tag: str) -> bool:
     """Whether a text is a language tag."""
     return _LANGUAGE.fullmatch(tag) is not None
-
-
-def is_time_zone(name: str) -> bool:
-    """Whether there is a time zone of this name."""
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return False
-    return True
 
 
 class Site:
@@ -71,6 +62,16 @@ class Site:
         elif stated:
             what, hint = f"'{path[-1]}' is not a language tag", "the feeds are in 'en'; correct language in [site]"
             self.plan.leave_out(self.config.place(*path), what, hint, stated)
+
+    def add_time_zone(self, path: tuple[str, ...], spelling: str, default: str) -> None:
+        """Adds the time zone at a path of the config; without one UTC, for which `default` says why."""
+        zone, place = self.config.text(*path), self.config.place(*path)
+        try:
+            read_timezone(zone or "UTC")
+        except BadValueError:
+            self.plan.leave_out(place, f"'{spelling}' is not a time zone", "dates are in UTC", zone)
+        else:
+            self.add("timezone", zone or "UTC", place if zone else default)
 
     def add_base_url(self, path: tuple[str, ...], spelling: str, rest: str = "") -> str:
         """Adds and returns the URL of the site, with a slash at its end. Raises ConfigError without one."""

@@ -50,7 +50,6 @@ class FeedPlan:
     place: Place | str
     description: str = ""
     clauses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # table -> `any`
-    language: str = ""
     full: bool = False
     limit: int | None = None
 

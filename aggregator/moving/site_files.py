@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aggregator.errors import ConfigError
 from aggregator.parse.front_matter.json import read_json
 from aggregator.parse.front_matter.toml import read_toml
-from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Opaque, Scalar
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits, Opaque, Scalar
 from aggregator.parse.front_matter.yaml import read_yaml
 from aggregator.paths import read_regular
 from aggregator.problems import Problem
@@ -24,6 +24,7 @@ MAX_LISTED = 200_000
 _LIMITS = Limits(depth=40, nodes=100_000)
 _READERS = {".toml": read_toml, ".yaml": read_yaml, ".yml": read_yaml, ".json": read_json}
 ENDINGS = tuple(_READERS)
+Keys = tuple[str, ...]
 _FENCES = (b"---\n", b"---\r", b"+++\n", b"+++\r")
 
 
@@ -76,17 +77,34 @@ class SiteConfig:
         values: Any = {key: _plain(value.value) for key, value in front_matter.values.items()}
         for key in reversed(below):
             values = {key: values}
-        self._merge(self._values, values, (), _Lines(path, text, front_matter, below))
+        locator = Locator(text) if path.suffix == ".toml" else None
 
-    def _merge(self, known: dict[str, Any], new: dict[Any, Any], above: tuple[str, ...], lines: _Lines) -> None:
+        def place(stated: Keys) -> Place:
+            own = stated[len(below) :]
+            line = front_matter.values[own[0]].line if own else 0
+            if own and locator is not None:
+                line = locator.find(own)[0] or line
+            return Place(shown_file(path), line)
+
+        self._merge(self._values, values, (), (), place)
+
+    def _merge(
+        self,
+        known: dict[str, Any],
+        new: dict[Any, Any],
+        above: Keys,
+        above_stated: Keys,
+        place: Callable[[Keys], Place],
+    ) -> None:
+        """Merges the values below the keys `above`, which the file spells as `above_stated`."""
         for stated, value in new.items():
             key = str(stated).lower() if self._fold else str(stated)
-            path = (*above, key)
-            self._places[path] = lines.place((*lines.stated(above), str(stated)))
+            path, path_stated = (*above, key), (*above_stated, str(stated))
+            self._places[path] = place(path_stated)
             if isinstance(value, dict):
                 inner = known[key] if isinstance(known.get(key), dict) else {}
                 known[key] = inner
-                self._merge(inner, value, path, lines)
+                self._merge(inner, value, path, path_stated, place)
             else:
                 known[key] = value
 
@@ -118,31 +136,6 @@ class SiteConfig:
             if path[:size] in self._places:
                 return self._places[path[:size]]
         return Place(shown_file(self.files[0])) if self.files else Place("")
-
-
-class _Lines:
-    """The lines of the keys of one file."""
-
-    def __init__(self, path: Path, text: str, front_matter: FrontMatter, below: tuple[str, ...]) -> None:
-        self._file, self._below = shown_file(path), len(below)
-        self._top = {key: value.line for key, value in front_matter.values.items()}
-        self._locator = Locator(text) if path.suffix == ".toml" else None
-        self._spellings: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
-
-    def stated(self, path: tuple[str, ...]) -> tuple[str, ...]:
-        """A path as the file spells it."""
-        return self._spellings.get(path, path)
-
-    def place(self, stated: tuple[str, ...]) -> Place:
-        """The place of a key, by the path as the file spells it."""
-        self._spellings[tuple(key.lower() for key in stated)] = stated
-        path = stated[self._below :]
-        if not path:
-            return Place(self._file)
-        line = self._top.get(path[0], 0)
-        if self._locator is not None:
-            line = self._locator.find(path)[0] or line
-        return Place(self._file, line)
 
 
 def as_texts(value: Any) -> list[str]:
