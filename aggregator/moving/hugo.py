@@ -344,12 +344,8 @@ class _Hugo:
         return {"language": (language,)} if self._is_multilingual else {}
 
     def _add_limit(self) -> None:
-        for path in (("services", "rss", "limit"), ("rsslimit",)):
-            limit = self._config.get(*path)
-            if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0:
-                self._plan.limit = Stated(min(limit, MAX_LIMIT), self._config.place(*path))
-                return
-        self._plan.limit = Stated(MAX_LIMIT, "Hugo's feeds have all posts")
+        stated = self._site.limit("services", "rss", "limit") or self._site.limit("rsslimit")
+        self._plan.limit = stated or Stated(MAX_LIMIT, "Hugo's feeds have all posts")
 
     def _url_prefix(self, language: str) -> str:
         in_folder = self._config.get("defaultcontentlanguageinsubdir") is True

@@ -204,12 +204,9 @@ class _Jekyll:
         text = title_text(self._config.text("description"))
         own = list(self._own_templates())
         if self._has_plugin() and not any(file == self._plugin_path() for file, *_ in own):
-            limit = self._config.get("feed", "posts_limit")
-            is_number = isinstance(limit, int) and not isinstance(limit, bool) and 0 < limit <= MAX_LIMIT
-            place = self._config.place("feed", "posts_limit") if is_number else "jekyll-feed's default"
+            self._plan.limit = self._site.limit("feed", "posts_limit") or Stated(10, "jekyll-feed's default")
             full = self._config.get("feed", "excerpt_only") is not True
-            own.insert(0, (self._plugin_path(), limit if is_number else 10, full, place))
-            self._plan.limit = Stated(limit if is_number else 10, place)
+            own.insert(0, (self._plugin_path(), self._plan.limit.value, full, self._plan.limit.place))
             self._add_plugin_terms(title, full=full)
         elif own:
             self._plan.limit = Stated(own[0][1], own[0][3])

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aggregator.config.values import BadValueError, read_timezone
 from aggregator.errors import ConfigError
-from aggregator.moving.plan import Plan, Stated
+from aggregator.moving.plan import MAX_LIMIT, Plan, Stated
 from aggregator.moving.site_files import Place, SiteConfig, read_text, shown_file
 from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
@@ -72,6 +72,13 @@ class Site:
             self.plan.leave_out(place, f"'{spelling}' is not a time zone", "dates are in UTC", zone)
         else:
             self.add("timezone", zone or "UTC", place if zone else default)
+
+    def limit(self, *path: str) -> Stated | None:
+        """How many entries a path of the config says, at most MAX_LIMIT; None if it says no number."""
+        value = self.config.get(*path)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            return None
+        return Stated(min(value, MAX_LIMIT), self.config.place(*path))
 
     def add_base_url(self, path: tuple[str, ...], spelling: str, rest: str = "") -> str:
         """Adds and returns the URL of the site, with a slash at its end. Raises ConfigError without one."""

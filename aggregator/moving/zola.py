@@ -88,11 +88,7 @@ class _Zola:
     def add_feeds(self) -> None:
         """The feeds of the site, of its languages, sections and terms."""
         self._plan.without_dates = WithoutDates("they are in no feed of Zola; write the names of new ones there, too")
-        limit = self._config.get("feed_limit")
-        has_limit = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
-        self._plan.limit = Stated(MAX_LIMIT, "Zola's feeds have all posts")
-        if has_limit:
-            self._plan.limit = Stated(min(limit, MAX_LIMIT), self._config.place("feed_limit"))
+        self._plan.limit = self._site.limit("feed_limit") or Stated(MAX_LIMIT, "Zola's feeds have all posts")
         title = title_text(self._config.text("title")) or "Posts"
         place = self._config.place("generate_feeds" if self._config.get("generate_feeds") else "generate_feed")
         self._add_sections(title)

@@ -214,6 +214,13 @@ def test_a_jekyll_config_gives_site_links_and_feed(tmp_path: Path) -> None:
     assert plan.left_out == []
 
 
+def test_a_limit_of_a_jekyll_site_over_ours_is_ours(tmp_path: Path) -> None:
+    config, _ = moved(
+        tmp_path, {"_config.yml": f"{JEKYLL}plugins: [jekyll-feed]\nfeed: {{posts_limit: 9000}}\n", **POSTS}
+    )
+    assert config["output"]["limit"] == 5000
+
+
 def test_defaults_by_path_are_sources_that_choose_posts_by_path(tmp_path: Path) -> None:
     defaults = "permalink: /:title/\ndefaults:\n  - scope: {path: news}\n    values: {permalink: '/n/:title.html', published: false}\n"
     config, _ = moved(tmp_path, {"_config.yml": JEKYLL + defaults, **POSTS, "news/_posts/2024-05-02-b.md": post("B")})
