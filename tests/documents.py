@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
+from calendar import timegm
+from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
+import feedparser
 from conftest import SiteFolder
 from lxml import etree
 
@@ -58,3 +64,59 @@ def atom_id(site: SiteFolder, slug: str) -> str | None:
 def listed(site: SiteFolder) -> set[str]:
     """The slugs of the feeds that the list of feeds names."""
     return {one.split("/")[-2] for one in etree.parse(site.output / "opml.xml").xpath("//outline/@xmlUrl")} - {"all"}
+
+
+def parse(body: bytes) -> Any:
+    """What feedparser reads, without its sanitiser, which would judge the texts."""
+    parsed = feedparser.parse(body, sanitize_html=False, resolve_relative_uris=False)
+    assert not parsed.bozo, parsed.get("bozo_exception")
+    return parsed
+
+
+def summary_of(entry: Any) -> str:
+    """The summary in the document; feedparser puts the content where there is none."""
+    summary: str = entry.get("summary", "")
+    return "" if summary in [content.value for content in entry.get("content", ())] else summary
+
+
+def seen_in_xml(body: bytes) -> list[tuple[Any, ...]]:
+    """What a reader sees of each entry: times in seconds since 1970."""
+    parsed = parse(body)
+    rss = parsed.version == "rss20"
+    return [
+        (
+            entry.id,
+            # Not `entry.link`, for which feedparser also takes an id.
+            next((link.get("href") for link in entry.get("links", ()) if link.rel == "alternate"), None),
+            entry.title,
+            html.unescape(summary_of(entry)) if rss else summary_of(entry),
+            timegm(entry.published_parsed) if "published" in entry else None,
+            timegm(entry.updated_parsed),
+            [author.name for author in entry.get("authors", ()) if author],
+            [tag.get("label") or tag.term for tag in entry.get("tags", ()) if tag.scheme.endswith("#topic")],
+            entry.media_content[0].get("url") if "media_content" in entry else None,
+        )
+        for entry in parsed.entries
+    ]
+
+
+def seen_in_json(body: bytes) -> list[tuple[Any, ...]]:
+    """The same of a JSON Feed."""
+
+    def seconds(text: str | None) -> int | None:
+        return int(datetime.fromisoformat(text).timestamp()) if text else None
+
+    return [
+        (
+            item["id"],
+            item.get("url"),
+            item["title"],
+            item.get("summary", ""),
+            seconds(item.get("date_published")),
+            seconds(item.get("date_modified") or item["date_published"]),
+            [author["name"] for author in item.get("authors", ())],
+            item.get("tags", []),
+            item.get("image"),
+        )
+        for item in json.loads(body)["items"]
+    ]

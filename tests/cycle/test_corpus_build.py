@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import feedparser
 import pytest
 from corpus import CORPUS, SHARED, needs_corpus
+from documents import seen_in_json, seen_in_xml
 from lxml import etree
 
 pytestmark = needs_corpus
@@ -81,10 +78,10 @@ def test_the_record_that_is_not_published_is_in_no_file(site: Path, built: dict[
 def test_readers_take_every_feed_and_all_formats_say_the_same(site: Path, built: dict[str, Any]) -> None:
     for rss in sorted((site / "output").glob("*/rss.xml")):
         slug = rss.parent.name
-        entries = list(read_json(rss.with_name("feed.json")))
+        entries = seen_in_json(rss.with_name("feed.json").read_bytes())
         assert entries, slug
-        assert list(read_xml(rss)) == entries, slug
-        assert list(read_xml(rss.with_name("atom.xml"))) == entries, slug
+        for document in (rss, rss.with_name("atom.xml")):
+            assert seen_in_xml(document.read_bytes()) == entries, slug
 
 
 def test_every_feed_is_in_the_opml_and_on_the_page(site: Path, built: dict[str, Any]) -> None:
@@ -98,51 +95,3 @@ def test_every_feed_is_in_the_opml_and_on_the_page(site: Path, built: dict[str, 
 
 def files_of(site: Path) -> list[Path]:
     return [path for path in (site / "output").rglob("*") if path.is_file() and path.name != "lock"]
-
-
-def read_json(path: Path) -> Iterator[tuple[object, ...]]:
-    """(id, link, title, summary, published, updated, authors, tags, first image) of every entry."""
-    for item in json.loads(path.read_text())["items"]:
-        published = item.get("date_published")
-        yield (
-            item["id"],
-            item.get("url"),
-            item["title"],
-            item.get("summary", ""),
-            utc(published),
-            utc(item.get("date_modified", published)),
-            [author["name"] for author in item.get("authors", [])],
-            item.get("tags", []),
-            item.get("image"),
-        )
-
-
-def read_xml(path: Path) -> Iterator[tuple[object, ...]]:
-    """The same of an RSS or Atom feed, by feedparser."""
-    feed = feedparser.parse(path.read_bytes())
-    assert feed.bozo == 0, (path, feed.get("bozo_exception"))
-    is_rss = feed.version == "rss20"
-    for entry in feed.entries:
-        scheme = "https://feeds.example.org/#topic"
-        tags = [tag.term if is_rss else tag.label for tag in entry.get("tags", []) if tag.scheme == scheme]
-        images = [one["url"] for one in entry.get("media_content", []) if one.get("medium") == "image"]
-        alternate = [link["href"] for link in entry.get("links", []) if link["rel"] == "alternate"]
-        yield (
-            entry.id,
-            alternate[0] if alternate else None,
-            entry.title if not is_rss else html.unescape(entry.title),
-            html.unescape(entry.get("summary", "")) if is_rss else entry.get("summary", ""),
-            stamp(entry.get("published_parsed")),
-            stamp(entry.updated_parsed),
-            [author["name"] for author in entry.get("authors", [])],
-            tags,
-            images[0] if images else None,
-        )
-
-
-def utc(stated: str | None) -> str | None:
-    return stated and datetime.fromisoformat(stated).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def stamp(parsed: Any) -> str | None:
-    return "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*parsed[:6]) if parsed else None
