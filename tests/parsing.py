@@ -47,18 +47,26 @@ def parse(front: str, body: str = "", **changes: Any) -> Record | Rejection:
     return parse_bytes(f"---\n{textwrap.dedent(front)}\n---\n{body}".encode(), **changes)
 
 
-def record(front: str, body: str = "", **changes: Any) -> Record:
-    """The record of a front matter with a title added."""
-    outcome = parse(f"title: T\n{textwrap.dedent(front)}", body, **changes)
+def as_record(outcome: Record | Rejection) -> Record:
+    """The outcome, which is a record."""
     assert isinstance(outcome, Record), outcome
     return outcome
 
 
-def rejection(front: str, **changes: Any) -> Rejection:
-    """The refusal of a front matter with a title added."""
-    outcome = parse(f"title: T\n{textwrap.dedent(front)}", **changes)
+def as_rejection(outcome: Record | Rejection) -> Rejection:
+    """The outcome, which is a rejection."""
     assert isinstance(outcome, Rejection), outcome
     return outcome
+
+
+def record(front: str, body: str = "", **changes: Any) -> Record:
+    """The record of a front matter with a title added."""
+    return as_record(parse(f"title: T\n{textwrap.dedent(front)}", body, **changes))
+
+
+def rejection(front: str, **changes: Any) -> Rejection:
+    """The refusal of a front matter with a title added."""
+    return as_rejection(parse(f"title: T\n{textwrap.dedent(front)}", **changes))
 
 
 def lines(outcome: Record | Rejection) -> list[str]:

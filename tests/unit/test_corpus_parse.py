@@ -8,7 +8,7 @@ import pytest
 from corpus import CORPUS, FOLDERS, SHARED, needs_corpus
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parsing import parse_bytes, source
+from parsing import as_record, parse_bytes, source
 
 from aggregator.ingest import ingest_files
 from aggregator.model import Provider, Record, Rejection
@@ -70,9 +70,8 @@ def test_no_secured_text_of_a_real_record_is_in_its_outcome(records: list[Record
 def test_seed_record_is_read_in_full() -> None:
     raw = (SHARED / "seed-record.md").read_bytes()
 
-    record = parse_bytes(raw, path="seed-record.md")
+    record = as_record(parse_bytes(raw, path="seed-record.md"))
 
-    assert isinstance(record, Record)
     assert record.public is False
     assert (record.quality, record.heat) == (19, -1)
     assert record.content.topics == ("Facebook AI", "AI")

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing import SOURCE
+from parsing import as_record, as_rejection, parse_bytes, source_of
 
-from aggregator.config.presets import PRESETS
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.parse.cascade import PageContext
 from aggregator.parse.glob import MAX_PATTERN, Glob
@@ -19,14 +18,7 @@ from aggregator.parse.hugo import read_index_name
 from aggregator.parse.record import parse_record
 from aggregator.parse.section import Section, read_section
 
-HUGO = replace(
-    SOURCE,
-    fields=tuple(PRESETS["hugo"].items()),
-    layout="hugo",
-    language="en",
-    languages=("de",),
-    link_template="https://example.org/{path}/",
-)
+HUGO = source_of("hugo", language="en", languages=("de",), link_template="https://example.org/{path}/")
 
 
 def page(front: str, path: str = "posts/a.md", *sections: tuple[str, str], **changes: Any) -> Record | Rejection:
@@ -40,9 +32,7 @@ def page(front: str, path: str = "posts/a.md", *sections: tuple[str, str], **cha
 
 
 def link(front: str, path: str, **changes: Any) -> str | None:
-    outcome = page(front, path, **changes)
-    assert isinstance(outcome, Record)
-    return outcome.content.link
+    return as_record(page(front, path, **changes)).content.link
 
 
 @pytest.mark.parametrize(
@@ -116,13 +106,8 @@ def test_a_slug_is_cleaned_as_hugo_does(slug: str, url: str) -> None:
     ],
 )
 def test_a_stated_url_is_complete_as_in_hugo(stated: str, url: str) -> None:
-    outcome = parse_record(
-        f"---\ntitle: My Title\ndate: 2024-02-03\nurl: '{stated}'\n---\n".encode(),
-        SourceFile("", "posts/a.md", 0, 0),
-        HUGO,
-        b"",
-    )
-    assert isinstance(outcome, Record)
+    text = f"---\ntitle: My Title\ndate: 2024-02-03\nurl: '{stated}'\n---\n"
+    outcome = as_record(parse_bytes(text.encode(), HUGO, "posts/a.md"))
     assert outcome.content.link == f"https://example.org/{url}"
 
 
@@ -134,9 +119,8 @@ def test_a_relative_url_is_below_the_language_of_its_page() -> None:
 
 def test_zola_makes_hyphens_of_all_signs_and_takes_dates_out_of_names() -> None:
     text = '+++\ntitle = "T"\ndate = 2026-01-01\n[taxonomies]\ntags = ["x"]\n+++\n'
-    read = parse_record(text.encode(), SourceFile("", "Über uns/2026-05-20-a_b.c.md", 0, 0), HUGO, b"")
+    read = as_record(parse_bytes(text.encode(), HUGO, "Über uns/2026-05-20-a_b.c.md"))
 
-    assert isinstance(read, Record)
     assert read.content.link == "https://example.org/uber-uns/a-b-c/"
 
 
@@ -190,9 +174,8 @@ def test_index_files_are_known_by_their_names(name: str, is_section: bool | None
     ],
 )
 def test_a_cascade_hides_what_its_target_names(cascade: str, path: str, hidden: bool) -> None:
-    outcome = page("", path, ("lab/_index.md", f"cascade: {cascade}"))
+    outcome = as_record(page("", path, ("lab/_index.md", f"cascade: {cascade}")))
 
-    assert isinstance(outcome, Record)
     assert outcome.public is not hidden
 
 
@@ -212,19 +195,16 @@ def test_a_cascade_hides_what_its_target_names(cascade: str, path: str, hidden: 
 )
 def test_the_nearest_front_matter_wins(own: str, near: str, far: str, hidden: bool) -> None:
     sections = [("lab/_index.md", f"cascade: {{{near}}}"), ("_index.md", f"cascade: {{{far}}}")]
-    outcome = page(own, "lab/a.md", *sections)
+    outcome = as_record(page(own, "lab/a.md", *sections))
 
-    assert isinstance(outcome, Record)
     assert outcome.public is not hidden
 
 
 def test_a_cascade_hands_down_every_field_but_an_id() -> None:
     cascade = "cascade: {id: x, tags: [a], author: Ann, params: {author: Bo}, title: X, expiryDate: 2030-01-01}"
-    outcome = page("", "lab/a.md", ("lab/_index.md", cascade))
-    own = page("params: {author: Cy}\nexpiryDate: ''", "lab/a.md", ("lab/_index.md", cascade))
+    outcome = as_record(page("", "lab/a.md", ("lab/_index.md", cascade)))
+    own = as_record(page("params: {author: Cy}\nexpiryDate: ''", "lab/a.md", ("lab/_index.md", cascade)))
 
-    assert isinstance(outcome, Record)
-    assert isinstance(own, Record)
     content = outcome.content
     assert (content.title, content.topics, content.provider and content.provider.name) == ("T", ("a",), "Bo")
     assert (outcome.explicit_id, outcome.expires and outcome.expires.year) == (None, 2030)
@@ -232,19 +212,16 @@ def test_a_cascade_hands_down_every_field_but_an_id() -> None:
 
 
 def test_what_a_cascade_adds_does_not_identify_a_rename() -> None:
-    plain = page("", "lab/a.md")
-    handed = page("", "lab/a.md", ("lab/_index.md", "cascade: {tags: [a], date: 2026-01-01}"))
+    plain = as_record(page("", "lab/a.md"))
+    handed = as_record(page("", "lab/a.md", ("lab/_index.md", "cascade: {tags: [a], date: 2026-01-01}")))
 
-    assert isinstance(plain, Record)
-    assert isinstance(handed, Record)
     assert handed.content_hash == plain.content_hash
     assert handed.visible_hash != plain.visible_hash
 
 
 def test_a_problem_of_an_inherited_value_names_its_file() -> None:
-    outcome = page("", "lab/a.md", ("lab/_index.md", "cascade: {expiryDate: soon}"))
+    outcome = as_rejection(page("", "lab/a.md", ("lab/_index.md", "cascade: {expiryDate: soon}")))
 
-    assert isinstance(outcome, Rejection)
     assert str(outcome.problem).startswith(
         "lab/a.md: 'expiryDate' is not a date (in the cascade of lab/_index.md, line 2): 'soon'"
     )

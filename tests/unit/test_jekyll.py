@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing import parse_bytes, source_of
+from parsing import as_record, parse_bytes, source_of
 
 from aggregator.config.presets import PRESETS
 from aggregator.model import Record, Rejection
@@ -30,9 +30,7 @@ def parse(text: str, path: str = "_posts/2026-01-05-first.md", **changes: Any) -
 
 
 def post(front: str = "x: 1", body: str = "", path: str = "_posts/2026-01-05-first.md", **changes: Any) -> Record:
-    outcome = parse(f"---\n{front}\n---\n{body}", path, **changes)
-    assert isinstance(outcome, Record), outcome
-    return outcome
+    return as_record(parse(f"---\n{front}\n---\n{body}", path, **changes))
 
 
 @pytest.mark.parametrize(
@@ -162,8 +160,7 @@ def test_tags_are_those_that_jekyll_reads(front: str, topics: tuple[str, ...]) -
     ],
 )
 def test_front_matter_may_end_in_dots_or_be_absent(text: str, title: str, html: str) -> None:
-    record = parse(text)
-    assert isinstance(record, Record), record
+    record = as_record(parse(text))
     assert (record.content.title, record.body_html, record.public) == (title, html, True)
 
 
