@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from time import process_time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,6 +48,14 @@ def parse_bytes(raw: bytes, source: Source = SOURCE, path: str = "a.md", **chang
 def parse(front: str, body: str = "", **changes: Any) -> Record | Rejection:
     """What a file with this front matter gives."""
     return parse_bytes(f"---\n{textwrap.dedent(front)}\n---\n{body}".encode(), **changes)
+
+
+@contextmanager
+def processor_time(most_s: float) -> Iterator[None]:
+    """Inside, no more processor time is spent. A tenth of it is usual; what is not linear takes minutes, or hours."""
+    began = process_time()
+    yield
+    assert process_time() - began < most_s
 
 
 def as_record(outcome: Record | Rejection) -> Record:

@@ -5,31 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from corpus import CORPUS, FOLDERS, SHARED, needs_corpus
+from corpus import CORPUS, FOLDERS, SHARED, needs_corpus, read_records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parsing import as_record, parse_bytes, source
 
-from aggregator.ingest import ingest_files
 from aggregator.model import Provider, Record, Rejection
-from aggregator.scan import Differs, scan_source
 
 pytestmark = needs_corpus
 
 
-def outcomes(folder: str) -> list[object]:
-    here = source(CORPUS / folder, ("*.md", "*.markdown"))
-    files = [
-        (item.file, None) for item in scan_source(here, iter(()), lambda _files: None) if isinstance(item, Differs)
-    ]  # fmt: skip
-    return [outcome for batch in ingest_files(here, files, workers=0) for outcome in batch]
-
-
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
-    found = [outcome for folder in FOLDERS for outcome in outcomes(folder)]
-    assert [outcome for outcome in found if not isinstance(outcome, Record)] == []
-    return [outcome for outcome in found if isinstance(outcome, Record)]
+    return [record for folder in FOLDERS for record in read_records(source(CORPUS / folder, ("*.md", "*.markdown")))]
 
 
 def test_no_real_record_is_rejected_or_warned_of(records: list[Record]) -> None:
