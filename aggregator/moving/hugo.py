@@ -419,15 +419,15 @@ class _Hugo:
 
     def note_the_rest(self) -> None:
         """What the config cannot say."""
-        notes: dict[tuple[str, ...], tuple[str, str]] = {
-            ("buildfuture",): ("posts are published before their date", "here each waits for its date"),
-            ("disablepathtolower",): ("the case of names stays in URLs", "write `url` into posts with capitals"),
-            ("removepathaccents",): ("accents are taken out of URLs", "write `url` into posts with accents"),
-            ("ignorefiles",): ("files are left out by expressions", "name them in exclude of [records]"),
+        notes = {
+            "buildFuture": ("posts are published before their date", "here each waits for its date"),
+            "disablePathToLower": ("the case of names stays in URLs", "write `url` into posts with capitals"),
+            "removePathAccents": ("accents are taken out of URLs", "write `url` into posts with accents"),
+            "ignoreFiles": ("files are left out by expressions", "name them in exclude of [records]"),
         }
-        for path, (what, hint) in notes.items():
-            if self._config.get(*path):
-                self._plan.leave_out(self._config.place(*path), f"'{_spelled(path[0])}': {what}", hint)
+        for name, (what, hint) in notes.items():
+            if self._config.get(name.lower()):
+                self._plan.leave_out(self._config.place(name.lower()), f"'{name}': {what}", hint)
         for language in self._languages:
             if self._is_multilingual and self._config.get("languages", language, "baseurl"):
                 place = self._config.place("languages", language, "baseurl")
@@ -460,8 +460,3 @@ def url_name(name: str) -> str:
 def _is_feed_template(path: str) -> bool:
     name = path.rpartition("/")[2]
     return name in ("rss.xml", "index.xml", "atom.xml") or name.endswith((".rss.xml", ".atom.xml"))
-
-
-def _spelled(key: str) -> str:
-    names = ("buildFuture", "disablePathToLower", "removePathAccents", "ignoreFiles")
-    return next((name for name in names if name.lower() == key), key)

@@ -199,18 +199,8 @@ def _count_nodes(events: Iterable[yaml.Event], limits: Limits, first_line: int) 
             raise make_error(first_line + line, column + 1)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # C when the wheel has it
-    """The safe loader with a faster `resolve`."""
-
-    def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> str:
-        """The tag of a node without an explicit tag."""
-        if kind is yaml.ScalarNode:
-            if implicit[0]:
-                for tag, pattern in self.yaml_implicit_resolvers.get(value[:1], ()):
-                    if pattern.match(value):
-                        return str(tag)
-            return _TEXT
-        return _MAP if kind is yaml.MappingNode else _LIST
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, in C when the wheel has it."""
 
 
 _TEXT, _MAP, _LIST = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
