@@ -144,21 +144,26 @@ def render_archive_list(
     all pages. `lines` are the entries."""
     number, is_newest = page.number, page.number == feed.pages
     _, html, *start = archive_paths(feed.slug, number, options, is_newest=is_newest)
-    values = {
-        "title": escape(feed.title).encode(),
-        "slug": feed.slug.encode(),
-        "file": html.rpartition("/")[2].encode(),
-        "sealed": archive_path(feed.slug, number).encode(),
-        "number": b"%d" % number,
-        "newer": b"../" if is_newest else _archive_name(number + 1).encode(),
-        "older": _archive_name(number - 1).encode(),
-        "items": b"".join(lines),
-    }
-    frame = partial(_archive_frame, site, options, feed.language, feed.title == site.title, number > 1)
-    documents = [Document(html, _filled(frame(False), values))]
+    sealed = f"{site.base_url}{archive_path(feed.slug, number)}"
+    render = partial(
+        render_page,
+        "archive",
+        site,
+        options,
+        root="../../",
+        language=feed.language,
+        title=feed.title,
+        page_title=feed.title if feed.title == site.title else f"{feed.title} – {site.title}",
+        number=number,
+        alternates=[{"type": MEDIA_TYPES["atom"], "title": feed.title, "url": sealed}],
+        items=_html(b"".join(lines).decode()),
+        newer="../" if is_newest else _archive_name(number + 1),
+        older=_archive_name(number - 1) if number > 1 else "",
+    )
+    documents = [Document(html, render(path=html, numbers=""))]
     if start:
-        values |= {"file": b"", "numbers": _numbers(feed.pages)}
-        documents.append(Document(start[0], _filled(frame(feed.pages > 1), values)))
+        numbers = _numbers(feed.pages) if feed.pages > 1 else ""
+        documents.append(Document(start[0], render(path=start[0].removesuffix(PAGE), numbers=numbers)))
     return tuple(documents)
 
 
@@ -166,50 +171,11 @@ def _archive_name(number: int) -> str:
     return f"{number:04}.html"
 
 
-def _numbers(pages: int) -> bytes:
+def _numbers(pages: int) -> Markup:
     """Links to all pages of an archive, or to every tenth or so."""
     step = -(-pages // MAX_NUMBERS)
     links = [f'<li><a href="{_archive_name(number)}">{number}</a></li>\n' for number in range(pages, 0, -step)]
-    return "".join(links).encode()
-
-
-def _filled(frame: Sequence[bytes], values: Mapping[str, bytes]) -> bytes:
-    """The page with a value between each two pieces. Every second piece is the name of a value."""
-    return b"".join([values[piece.decode()] if place % 2 else piece for place, piece in enumerate(frame)])
-
-
-@lru_cache(maxsize=64)
-def _archive_frame(
-    site: Site,
-    options: OutputOptions,
-    language: str,
-    is_everything: bool,
-    has_older: bool,
-    has_numbers: bool,
-) -> tuple[bytes, ...]:
-    """What archive pages have in common, in pieces: a template takes longer than all else of a page."""
-
-    def value(name: str) -> str:
-        return f"\0{name}\0"  # no text has this character
-
-    title, sealed = value("title"), f"{site.base_url}{value('sealed')}"
-    page = render_page(
-        "archive",
-        site,
-        options,
-        root="../../",
-        path=f"{value('slug')}/archive/{value('file')}",
-        language=language,
-        title=title,
-        page_title=title if is_everything else f"{title} – {site.title}",
-        number=value("number"),
-        alternates=[{"type": MEDIA_TYPES["atom"], "title": title, "url": sealed}],
-        items=value("items"),
-        newer=value("newer"),
-        older=value("older") if has_older else "",
-        numbers=value("numbers") if has_numbers else "",
-    )
-    return tuple(page.split(b"\0"))
+    return _html("".join(links))
 
 
 def render_error_page(status: int, site: Site, options: OutputOptions, *, root: str) -> bytes:
