@@ -16,7 +16,7 @@ from markupsafe import escape
 from aggregator.model import Enclosure, Entry, Image, Related, Topic
 from aggregator.render.cache import CACHED_TOPICS, EntryCache
 from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
-from aggregator.render.markup import CACHED_DAYS, rfc3339_date
+from aggregator.render.markup import rfc3339_date
 from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.unicode import xml_text
 
@@ -51,19 +51,14 @@ def render_card(entry: Entry, scope: CardScope) -> str:
 
 def render_line(entry: Entry) -> str:
     """The XML-safe entry in one line of a list: date, title, provider."""
-    content, provider = entry.content, provider_of(entry.content)
+    content, provider, time = entry.content, provider_of(entry.content), entry.published
     title = escape(content.title)
-    day = _day_element(entry.published.date()) if entry.published else "<span></span>"
+    day = f'<time datetime="{time.date()}">{date_in_words(time)}</time>' if time else "<span></span>"
     by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
     if content.link:
         return f'<li>{day}<span dir="auto">{_outside_link(content.link, title)}</span>{by}</li>\n'
     anchor = anchor_of(entry)
     return f'<li id="{anchor}">{day}<span dir="auto"><a href="#{anchor}">{title}</a></span>{by}</li>\n'
-
-
-@lru_cache(maxsize=CACHED_DAYS)
-def _day_element(day: date) -> str:
-    return f'<time datetime="{day.isoformat()}">{date_in_words(day)}</time>'
 
 
 def anchor_of(entry: Entry) -> str:

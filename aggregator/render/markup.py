@@ -6,14 +6,11 @@ Elements of an XML library take many times as long, and entries are most of what
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from aggregator.model import Content, Entry, Image, Provider
 from aggregator.render.content import provider_of
-
-CACHED_DAYS = 1024
 
 
 def escaped(text: str) -> str:
@@ -104,12 +101,5 @@ def rfc822_date(time: datetime) -> str:
     if time.tzinfo is None:
         raise ValueError(f"the time has no zone: {time}")
     time = time.astimezone(UTC)
-    return f"{_day(time.toordinal())} {time.time().isoformat('seconds')} +0000"
-
-
-@lru_cache(maxsize=CACHED_DAYS)
-def _day(ordinal: int) -> str:
-    """The day as in "Wed, 20 May 2020"."""
-    day = date.fromordinal(ordinal)
-    name, month, *_ = day.ctime().split()  # as in "Wed May 20 00:00:00 2020", in every locale
-    return f"{name}, {day.day:02} {month} {day.year:04}"
+    name, month, *_ = time.ctime().split()  # as in "Wed May 20 12:00:00 2020", in every locale
+    return f"{name}, {time.day:02} {month} {time.year:04} {time.time().isoformat('seconds')} +0000"
