@@ -80,7 +80,6 @@ class FeedTable:
                 yield below
 
     def _table(self) -> Table:
-
         columns = [
             Column(name, no_wrap=True, overflow="ignore")
             for name in ("slug", "title", "entries", "newest entry", self._fact)

@@ -15,8 +15,7 @@ from aggregator.settings import Source
 
 MAX_TRIED = 20
 """Most records of a folder that are read with other presets."""
-_Other = Literal["hugo", "jekyll"]
-_OTHERS: tuple[_Other, ...] = ("hugo", "jekyll")
+_OTHERS: tuple[Literal["hugo", "jekyll"], ...] = ("hugo", "jekyll")
 
 
 class PresetLint:
@@ -48,7 +47,7 @@ class PresetLint:
                 yield Problem(path, line, 1 if line else 0, what, "smartable", hint, "warning")
 
 
-def _fits(source: Source, preset: _Other, path: str) -> bool:
+def _fits(source: Source, preset: Literal["hugo", "jekyll"], path: str) -> bool:
     """Whether a record has a date or a topic with this preset."""
     record, _ = trace_file(replace(source, fields=tuple(PRESETS[preset].items()), layout=preset), path)
     return isinstance(record, Record) and (record.published is not None or bool(record.content.topics))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from aggregator.config.schema import FeedTable, File
+from aggregator.config.schema import File
 from aggregator.config.topics import TABLES
 from aggregator.feeds.rules import fold
 from aggregator.toml_positions import KeyPath, Locator
@@ -56,8 +56,9 @@ class ConfigPositions:
                 if table in ("alias", "parent"):
                     yield self._mention(("topics", table, name), value, value=True)
         for index, feed in enumerate(self._tables.feed):
-            for path, name in _clause_topics(feed):
-                yield self._mention(("feed", index, *path), name, value=True)
+            for test in ("any", "all", "none"):
+                for number, name in enumerate(getattr(feed.topics, test, None) or ()):
+                    yield self._mention(("feed", index, "topics", test, number), name, value=True)
 
     def feed_slugs(self) -> Iterator[tuple[str, int, int]]:
         """The slug of each [[feed]], with its line and column."""
@@ -66,11 +67,3 @@ class ConfigPositions:
 
     def _mention(self, path: KeyPath, name: str, *, value: bool = False, exact: bool = False) -> Mention:
         return Mention(name, *self._locator.find(path, value=value), exact)
-
-
-def _clause_topics(feed: FeedTable) -> Iterator[tuple[KeyPath, str]]:
-    if feed.topics is not None:
-        for test in ("any", "all", "none"):
-            names: Sequence[str] = getattr(feed.topics, test) or ()
-            for number, name in enumerate(names):
-                yield ("topics", test, number), name

@@ -56,7 +56,7 @@ def plain_text(text: str) -> str:
     else:
         text = xml_text(text)
     if "<" in text:
-        text = _MARKUP.sub(_tag_replacement, text)
+        text = _MARKUP.sub(lambda markup: " " if (markup[2] or "").lower() in _BLOCKS else "", text)
     if "&" in text:
         text = xml_text(unescape(text))
     return _collapse_space(text)
@@ -88,7 +88,3 @@ def _collapse_space(text: str) -> str:
     if text.isprintable():  # the only printable white space is the space
         return " ".join(text.split())
     return _SPACE.sub(" ", text).strip()
-
-
-def _tag_replacement(markup: re.Match[str]) -> str:
-    return " " if (markup[2] or "").lower() in _BLOCKS else ""

@@ -79,11 +79,11 @@ def exact_time(time: datetime) -> str:
 def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[str, str]:
     entry = xml_safe_entry(entry)
     content, anchor = entry.content, anchor_of(entry)
-    language = foreign_language(content, scope.feed)
+    language = f' lang="{escape(own)}"' if (own := foreign_language(content, scope.feed)) else ""
     title, summary = escape(content.title), escape(content.summary)
     link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'
     parts = (
-        f'<article class="entry" id="{anchor}"{_attribute("lang", language)}>',
+        f'<article class="entry" id="{anchor}"{language}>',
         _picture(content.images[0]) if content.images and scope.has_media else "",
         _meta(entry),
         f'<h2 dir="auto">{link}</h2>',
@@ -98,10 +98,6 @@ def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[s
 
 
 _CACHE = EntryCache(_render_card, CACHE_BYTES)
-
-
-def _attribute(name: str, value: str) -> str:
-    return f' {name}="{escape(value)}"' if value else ""
 
 
 def _picture(image: Image) -> str:

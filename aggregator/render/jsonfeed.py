@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aggregator.model import Content, Enclosure, Entry, Feed
+from aggregator.model import Content, Entry, Feed
 from aggregator.render.assembly import Frame
 from aggregator.render.content import Scope, author_name, content_html, enclosure_type, foreign_language, provider_url
 from aggregator.render.links import feed_url, page_url
@@ -50,16 +50,15 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         "date_modified": shared.updated if entry.updated != entry.published else None,
         "authors": [_present(name=provider.name, url=provider_url(provider))] if provider else None,
         "tags": [topic.name for topic in entry.topics],
-        "attachments": [_attachment(enclosure) for enclosure in content.enclosures],
+        "attachments": [
+            _present(url=file.url, mime_type=enclosure_type(file), size_in_bytes=file.length)
+            for file in content.enclosures
+        ],
         "language": foreign_language(content, scope),
         "_aggregator": _extension(content),
     }
     always = "content_html" if scope.full else "content_text"
     return _encode({name: value for name, value in item.items() if value or name == always}).encode()
-
-
-def _attachment(enclosure: Enclosure) -> dict[str, Any]:
-    return _present(url=enclosure.url, mime_type=enclosure_type(enclosure), size_in_bytes=enclosure.length)
 
 
 def _extension(content: Content) -> dict[str, Any]:

@@ -62,13 +62,13 @@ def updated_element(time: datetime) -> bytes:
 
 def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
     """The item as one line. Raises ValueError for a time without a zone."""
-    content = entry.content
+    content, own_id = entry.content, entry.format_ids and entry.format_ids.rss
     parts = (
         f"<item><title>{shared.title}</title>",
         optional_element("link", content.link or ""),
         # readers parse a description as HTML
         f"<description>{escaped_twice(content.summary)}</description>" if content.summary else "",
-        f'<guid isPermaLink="false">{_guid(entry, shared)}</guid>',
+        f'<guid isPermaLink="false">{escaped(own_id) if own_id else shared.id}</guid>',
         *[_category(topic.name, scope.base_url) for topic in entry.topics],
         f"<pubDate>{rfc822_date(entry.published)}</pubDate>" if entry.published else "",
         optional_element("content:encoded", content_html(content, scope)) if scope.full else "",
@@ -80,10 +80,6 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         f"{shared.media}</item>\n",
     )
     return "".join(parts).encode()
-
-
-def _guid(entry: Entry, shared: SharedMarkup) -> str:
-    return escaped(entry.format_ids.rss) if entry.format_ids and entry.format_ids.rss else shared.id
 
 
 @cache_short(CACHED_PROVIDERS)
