@@ -20,7 +20,7 @@ _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 def xml_safe(value: T) -> T:
     """The value with XML-safe texts and whole seconds, at any depth; the same object if nothing changes."""
-    return value if _is_safe(value) else cast("T", _xml_safe(value))
+    return cast("T", _xml_safe(value))
 
 
 def xml_safe_entry(entry: Entry) -> Entry:
@@ -29,24 +29,6 @@ def xml_safe_entry(entry: Entry) -> Entry:
     if entry.content.title.strip():
         return entry
     return entry._replace(content=entry.content._replace(title=entry.content.link or entry.id))
-
-
-def _is_safe(value: Any) -> bool:
-    """Fast check: printable characters are a subset of XML characters."""
-    parts = [value]
-    for part in parts:  # grows in the loop
-        kind: Any = type(part)
-        if kind is str:
-            if not part.isprintable():
-                return False
-        elif kind is datetime:
-            if part.microsecond:
-                return False
-        elif issubclass(kind, tuple):
-            parts += part
-        elif read := _field_reader(kind):
-            parts += read(part)
-    return True
 
 
 def _xml_safe(value: Any) -> Any:

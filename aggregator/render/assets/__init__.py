@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
 
@@ -38,10 +38,5 @@ def assets_version(site_stylesheet: str) -> str:
 
 
 def _asset(path: str, more: str) -> Document:
-    body = _read(path.rpartition("/")[2]) + more.encode()
-    return Document(path, body)
-
-
-@cache
-def _read(name: str) -> bytes:
-    return files(__name__).joinpath(name).read_bytes()
+    body = files(__name__).joinpath(path.rpartition("/")[2]).read_bytes()
+    return Document(path, body + more.encode())
