@@ -345,7 +345,7 @@ def test_a_stopped_cycle_does_not_hide_a_lost_url(site: SiteFolder, monkeypatch:
     site.run(NOON)
     site.configure()
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.pipeline.refresh_feeds", lambda *_: stop_now())
+        patch.setattr("aggregator.update.refresh_feeds", lambda *_: stop_now())
         with pytest.raises(StoppedError):
             site.run(LATER)
     (notice,) = site.run(LATER).notices
