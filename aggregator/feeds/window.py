@@ -113,6 +113,7 @@ class Window:
     all_rows: Sequence[AnyRow]  # the same with those of omitted entries
     omitted: Omitted
     merged: Merged
+    cut_at: int  # in µs
     stale_at: int | None  # when its oldest entry reaches `max_age`, in µs
 
     @property
@@ -155,7 +156,9 @@ class FeedLoader:
 
         `other` is its window cut at another time; it is the result if it has the same entries.
         """
-        rows, withdrawn = self._read_window(connection, row, cut_at), self._read_withdrawn(connection, row, cut_at)
+        earlier = other if other is not None and other.cut_at <= cut_at else None
+        rows = self._read_window(connection, row, cut_at, earlier)
+        withdrawn = self._read_withdrawn(connection, row, cut_at, earlier)
         if other is not None and other.all_rows == rows and other.feed.withdrawn == withdrawn:
             return other
         feed, merged = self._load_feed(connection, row, rows, withdrawn, terms)
@@ -164,14 +167,14 @@ class FeedLoader:
         if fitting is not ALL_FIT:
             places = (fitting.left_out, fitting.too_large, fitting.shortened)
             omitted = Omitted(*(frozenset(rows[place].id for place in group) for group in places))
-        return self._omit(row, rows, feed, omitted, merged)
+        return self._omit(row, cut_at, rows, feed, omitted, merged)
 
     def load_last(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Window:
         """The feed of `row` as of its last refresh."""
         cut_at = row.changed_at
         rows, withdrawn = self._read_window(connection, row, cut_at), self._read_withdrawn(connection, row, cut_at)
         feed, merged = self._load_feed(connection, row, rows, withdrawn, terms)
-        return self._omit(row, rows, feed, Omitted.from_json(row.left_out), merged)
+        return self._omit(row, cut_at, rows, feed, Omitted.from_json(row.left_out), merged)
 
     def _load_feed(
         self,
@@ -187,14 +190,16 @@ class FeedLoader:
         entries = self.load_entries(connection, rows, terms, merged, full=heading.full)
         return replace(heading, entries=entries, withdrawn=withdrawn), merged
 
-    def _omit(self, row: AnyRow, all_rows: Sequence[AnyRow], feed: Feed, omitted: Omitted, merged: Merged) -> Window:
+    def _omit(
+        self, row: AnyRow, cut_at: int, all_rows: Sequence[AnyRow], feed: Feed, omitted: Omitted, merged: Merged
+    ) -> Window:
         rows = all_rows
         if omitted is not NOTHING_OMITTED:
             pairs = [pair for pair in zip(rows, feed.entries, strict=True) if pair[0].id not in omitted.entries]
             rows = [row for row, _ in pairs]
             entries = tuple(entry.without_body() if row.id in omitted.shortened else entry for row, entry in pairs)
             feed = replace(feed, entries=entries)
-        return Window(feed, rows, all_rows, omitted, merged, self._stale_at(row, rows))
+        return Window(feed, rows, all_rows, omitted, merged, cut_at, self._stale_at(row, rows))
 
     def _fit(self, feed: Feed) -> Fitting:
         """Which entries fit. An entry that cannot be rendered counts as fitting; rendering reports it."""
@@ -300,16 +305,18 @@ class FeedLoader:
     def _name_topics(self, stated: tuple[str, ...]) -> NamedTopics:
         return tuple(self.policy.tables.shown_names(stated, topic_key).items())
 
-    def _read_window(self, connection: Connection, row: AnyRow, cut_at: int) -> Sequence[AnyRow]:
+    def _read_window(
+        self, connection: Connection, row: AnyRow, cut_at: int, earlier: Window | None = None
+    ) -> Sequence[AnyRow]:
         """The newest `limit` entries, and more while they were released within `min_stay` before `cut_at`; of each
-        provider at most `per_provider`."""
+        provider at most `per_provider`. `earlier`: the window of the feed as it is now, cut earlier."""
         limit, spec = self.limit(row), self._spec(row)
         by_date = spec is not None and spec.rule.order == "published"
         per_provider = spec.per_provider if spec is not None else None
         stay_since = cut_at - span_us(self.policy.min_stay)
         rows: list[AnyRow] = []
         counts: Counter[str] = Counter()
-        for place, (candidate, provider) in enumerate(self._candidates(connection, row, cut_at), 1):
+        for place, (candidate, provider) in enumerate(self._candidates(connection, row, cut_at, earlier), 1):
             is_new = (candidate.out_at if by_date else candidate.released_at) > stay_since
             if (len(rows) < limit or is_new) and not (provider and counts[provider] == per_provider):
                 rows.append(candidate)
@@ -320,10 +327,15 @@ class FeedLoader:
                 break
         return rows
 
-    def _candidates(self, connection: Connection, row: AnyRow, cut_at: int) -> Iterator[tuple[AnyRow, str]]:
+    def _candidates(
+        self, connection: Connection, row: AnyRow, cut_at: int, earlier: Window | None
+    ) -> Iterator[tuple[AnyRow, str]]:
         """The newest entries within `max_age`, each with its provider if the feed has `per_provider`, else with ""."""
         limit, spec = self.limit(row), self._spec(row)
         most = WINDOW_FACTOR * limit
+        if earlier is not None and (spec is None or (spec.max_age is None and spec.rule.order == "released")):
+            yield from ((row, "") for row in earlier.all_rows)  # sorted by release, time adds no entry
+            return
         if spec is None or spec.per_provider is None:
             for rows in self._newest(connection, row, cut_at, (limit, most)):
                 yield from ((row, "") for row in rows)
@@ -360,8 +372,12 @@ class FeedLoader:
         oldest = min(row.out_at if row.published_at is None else row.published_at for row in rows)
         return int(oldest + span_us(spec.max_age))
 
-    def _read_withdrawn(self, connection: Connection, row: AnyRow, cut_at: int) -> tuple[Withdrawal, ...]:
+    def _read_withdrawn(
+        self, connection: Connection, row: AnyRow, cut_at: int, earlier: Window | None = None
+    ) -> tuple[Withdrawal, ...]:
         since = cut_at - span_us(self.policy.tombstones)
+        if earlier is not None:
+            return tuple(one for one in earlier.feed.withdrawn if one.at > from_us(since))
         values = {"feed_id": row.id, "since": since, "most": WINDOW_FACTOR * self.limit(row)}
         return tuple(Withdrawal(row.uid, from_us(row.left_at)) for row in connection.execute(_WITHDRAWN, values))
 

@@ -90,20 +90,23 @@ class ManifestEncoder:
     """Writes manifests as JSON. Keeps the text of each entry, because few of them change from one to the next."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, tuple[ManifestEntry, str]] = {}
+        self._entries: dict[str, ManifestEntry] = {}
+        self._texts: dict[str, str] = {}  # in order of path
 
     def encode(self, manifest: Manifest, **more: str) -> bytes:
         """The manifest as JSON, with more keys, which only people read."""
-        texts = {}
-        for path, entry in sorted(manifest.files.items()):
-            cached = self._texts.get(path)
-            if cached is None or cached[0] is not entry:
-                cached = entry, f"{_dump(path)}: {_dump(entry.data())}"
-            texts[path] = cached
-        self._texts = texts
-        files = ", ".join([text for _, text in texts.values()])
+        known, files = self._entries, manifest.files
+        self._texts |= {
+            path: f"{_dump(path)}: {_dump(entry.data())}"
+            for path, entry in files.items()
+            if known.get(path) is not entry
+        }
+        if files.keys() != known.keys():
+            self._texts = {path: self._texts[path] for path in sorted(files)}
+        self._entries = dict(files)
         head = _dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint, **more})
-        return f'{head[:-1]}, "files": {{{files}}}, "gone": {_dump(manifest.removed)}}}'.encode()
+        listed = ", ".join(self._texts.values())
+        return f'{head[:-1]}, "files": {{{listed}}}, "gone": {_dump(manifest.removed)}}}'.encode()
 
 
 def parse_journal(raw: bytes) -> Digests:

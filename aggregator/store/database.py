@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -150,9 +150,9 @@ def _file_identity(path: str | None) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def plain_rows(connection: Connection, statement: Select[Any]) -> list[Any]:
+def plain_rows(connection: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Any]:
     """The rows as plain tuples of the driver: faster, for columns whose types need no conversion."""
-    cursor = connection.execute(statement).cursor
+    cursor = connection.execute(statement, values).cursor
     return [] if cursor is None else list(cursor.fetchall())
 
 

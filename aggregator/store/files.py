@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, insert, select, update
 
 from aggregator.errors import StoreMismatchError
 from aggregator.model import KnownFile
@@ -81,39 +81,48 @@ def dropped_sources(connection: Connection, names: Collection[str]) -> list[str]
     return dropped
 
 
+_AFTER = (file.c.source == bindparam("of_source"), file.c.path > bindparam("last"))
+_IS_MISSING = file.c.missing_since.is_not(None)
+_KNOWN = (
+    select(
+        file.c.path,
+        case((file.c.recheck | _IS_MISSING, None), else_=file.c.size),
+        case((~_IS_MISSING, file.c.mtime_ns)),
+        file.c.ctime_ns,
+        file.c.inode,
+    )
+    .where(*_AFTER)
+    .order_by(file.c.path)
+    .limit(PAGE)
+)
+_KNOWN_AT = _KNOWN.where(file.c.path == bindparam("path"))
+_KNOWN_BELOW = _KNOWN.where(file.c.path < bindparam("end"))
+
+
 def known_files(writer: Writer, source: Source) -> Iterator[list[KnownFile]]:
     """The known files of a source in byte order of paths, in pages."""
-    return _known_between(writer, source, "")
+    return _pages(writer, source, _KNOWN, "")
 
 
 def known_at(writer: Writer, source: Source, path: str) -> Iterator[list[KnownFile]]:
     """The known file at `path` and those in a folder of that name, in byte order of paths, in pages."""
-    yield from _known_between(writer, source, "", file.c.path == path)
-    yield from _known_between(writer, source, f"{path}/", file.c.path < f"{path}0")  # 0 comes after the slash
-
-
-def _known_between(
-    writer: Writer, source: Source, last: str, *conditions: ColumnElement[bool]
-) -> Iterator[list[KnownFile]]:
-    """The known files after the path `last` that meet the conditions, in pages."""
-    missing = file.c.missing_since.is_not(None)
-    size, mtime_ns = case((file.c.recheck | missing, None), else_=file.c.size), case((~missing, file.c.mtime_ns))
-    mine = (file.c.source == source.name, *conditions)
-    return _pages(writer, select(file.c.path, size, mtime_ns, file.c.ctime_ns, file.c.inode).where(*mine), last)
+    yield from _pages(writer, source, _KNOWN_AT, "", path=path)
+    yield from _pages(writer, source, _KNOWN_BELOW, f"{path}/", end=f"{path}0")  # 0 comes after the slash
 
 
 def known_below(writer: Writer, source: Source, folder: str) -> Iterator[list[tuple[str, bytes]]]:
     """The known files below a folder (escaped, with a slash at its end; empty for that of the source) that are not
     missing, each with its digest, in pages."""
-    return _pages(writer, select(file.c.path, file.c.digest).where(*_below(source, folder)), folder)
+    digests = select(file.c.path, file.c.digest).where(*_below(source, folder), *_AFTER)
+    return _pages(writer, source, digests.order_by(file.c.path).limit(PAGE), folder)
 
 
-def _pages(writer: Writer, rows: Select[Any], last: str) -> Iterator[list[Any]]:
-    """The rows after the path `last` in byte order of paths, their first column, in pages."""
-    rows = rows.order_by(file.c.path).limit(PAGE)
+def _pages(writer: Writer, source: Source, rows: Select[Any], last: str, **values: str) -> Iterator[list[Any]]:
+    """The rows of a source after the path `last` in byte order of paths, their first column, in pages. `rows` has the
+    conditions `_AFTER`, and perhaps others with these values."""
     while True:
         with writer.store.read() as connection:
-            page = plain_rows(connection, rows.where(file.c.path > last))
+            page = plain_rows(connection, rows, {"of_source": source.name, "last": last, **values})
         if page:
             yield page
         if len(page) < PAGE:

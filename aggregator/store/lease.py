@@ -19,10 +19,11 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import Never
 
-from sqlalchemy import Connection, TextClause, delete, insert, select, text, update
+from sqlalchemy import Connection, TextClause, Update, bindparam, delete, insert, select, text, update
 
 from aggregator.errors import LeaseLostError, StoreBlockedError, StoreError, StoreHeldError
 from aggregator.store.schema import lease
@@ -93,9 +94,7 @@ class Lease:
     def assert_held(self, connection: Connection) -> None:
         """Renews the lease in the transaction of `connection`; raises LeaseLostError if another process has it."""
         token = self.token
-        renewed = connection.execute(
-            update(lease).where(lease.c.token == token).values(until_ms=_clock(connection, LEASE_MS))
-        )
+        renewed = connection.execute(_renewal(connection.dialect.name), {"of_token": token})
         if renewed.rowcount != 1:
             self._lose(token)
 
@@ -146,11 +145,8 @@ class Lease:
             connection.execute(text("LOCK TABLE lease IN EXCLUSIVE MODE"))
             self._check_free(connection)
         self.was_left = connection.execute(delete(lease)).rowcount > 0
-        connection.execute(
-            insert(lease).values(
-                id=1, token=token, holder=json.dumps(_this_process()), until_ms=_clock(connection, LEASE_MS)
-            )
-        )
+        until = _clock(connection.dialect.name, LEASE_MS)
+        connection.execute(insert(lease).values(id=1, token=token, holder=json.dumps(_this_process()), until_ms=until))
 
     def _check_free(self, connection: Connection) -> None:
         holder = _holder(connection)
@@ -191,7 +187,8 @@ def _holder(connection: Connection) -> str | None:
 
     A lease that ends later than a lease taken now was taken while the clock was wrong. It is invalid, because it could
     last for years."""
-    now, latest = _clock(connection, 0), _clock(connection, LEASE_MS)
+    dialect = connection.dialect.name
+    now, latest = _clock(dialect, 0), _clock(dialect, LEASE_MS)
     row = connection.execute(select(lease.c.holder).where(lease.c.until_ms.between(now, latest)).limit(1)).first()
     return None if row is None or _has_ended(json.loads(row.holder)) else str(row.holder)
 
@@ -202,9 +199,15 @@ def describe_holder(holder: str) -> str:
     return f"process {facts['pid']} on {facts['host']} ({facts['command']})"
 
 
-def _clock(connection: Connection, ahead_ms: int) -> TextClause:
+@cache
+def _renewal(dialect: str) -> Update:
+    """Renews the lease with the token `of_token`."""
+    return update(lease).where(lease.c.token == bindparam("of_token")).values(until_ms=_clock(dialect, LEASE_MS))
+
+
+def _clock(dialect: str, ahead_ms: int) -> TextClause:
     """The database's time in ms since 1970, `ahead_ms` from now."""
-    return text(f"{_CLOCK[connection.dialect.name]} + {ahead_ms:d}")
+    return text(f"{_CLOCK[dialect]} + {ahead_ms:d}")
 
 
 def _this_process() -> dict[str, str | int]:

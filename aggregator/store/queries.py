@@ -14,6 +14,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     TextClause,
+    bindparam,
     delete,
     func,
     insert,
@@ -178,19 +179,20 @@ def scheduled_entries(connection: Connection, *, limit: int = MAX_SCHEDULED) -> 
     return [ScheduledEntry(row.source, row.path, read_content(row.content).title, row.dated_at) for row in rows]
 
 
+_NEXT = (
+    select(func.min(entry.c.dated_at)).where(
+        entry.c.state == EntryState.SCHEDULED, entry.c.dated_at > bindparam("now")
+    ),
+    select(func.min(entry.c.expires_at)).where(
+        entry.c.state == EntryState.PUBLISHED, entry.c.expires_at.is_not(None), entry.c.expires_at > bindparam("now")
+    ),
+    select(func.min(feed.c.stale_at)).where(feed.c.stale_at > bindparam("now")),
+)
+
+
 def next_due(connection: Connection, now: int) -> int | None:
     """When the next entry is due, expires or becomes too old for a feed, in µs."""
-    times = (
-        connection.scalar(
-            select(func.min(entry.c.dated_at)).where(entry.c.state == EntryState.SCHEDULED, entry.c.dated_at > now)
-        ),
-        connection.scalar(
-            select(func.min(entry.c.expires_at)).where(
-                entry.c.state == EntryState.PUBLISHED, entry.c.expires_at.is_not(None), entry.c.expires_at > now
-            )
-        ),
-        connection.scalar(select(func.min(feed.c.stale_at)).where(feed.c.stale_at > now)),
-    )
+    times = [connection.scalar(first, {"now": now}) for first in _NEXT]
     return min((at for at in times if at is not None), default=None)
 
 

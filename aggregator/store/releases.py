@@ -9,7 +9,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
@@ -22,6 +22,18 @@ from aggregator.store.session import Writer, span_us
 
 RELEASE_BATCH = 2000
 UNDATED_STEP_US = 1_000_000
+
+_DUE = (
+    select(entry)
+    .where(
+        entry.c.source == bindparam("of_source"),
+        entry.c.state == EntryState.SCHEDULED,
+        or_(entry.c.dated_at.is_(None), entry.c.dated_at <= bindparam("now")),
+        or_(entry.c.expires_at.is_(None), entry.c.expires_at > bindparam("now")),
+    )
+    .order_by(entry.c.path)
+    .limit(RELEASE_BATCH)
+)
 
 
 def release_due(
@@ -39,19 +51,12 @@ def release_due(
     first entry of a bulk and when the bulk began, which is the time of its entries. After a scan that failed
     (`is_failed`), only entries are released that waited for their date: every other one may be a renamed file.
     """
-    due = [
-        entry.c.source == source.name,
-        entry.c.state == EntryState.SCHEDULED,
-        or_(entry.c.dated_at.is_(None), entry.c.dated_at <= writer.now),
-        or_(entry.c.expires_at.is_(None), entry.c.expires_at > writer.now),
-    ]
-    if is_failed:
-        due.append(entry.c.embargo_at.is_not(None))
+    due = _DUE.where(entry.c.embargo_at.is_not(None)) if is_failed else _DUE
     undated = _undated_times(writer, source) if is_first_scan else None
     rows: Sequence[AnyRow] | None = None
     while rows is None or len(rows) == RELEASE_BATCH:
         with writer.read() as connection:
-            rows = connection.execute(select(entry).where(*due).order_by(entry.c.path).limit(RELEASE_BATCH)).all()
+            rows = connection.execute(due, {"of_source": source.name, "now": writer.now}).all()
         if rows:
             yield partial(_release, writer=writer, rows=rows, late_us=span_us(late), undated=undated, bulk=bulk)
     if is_first_scan:

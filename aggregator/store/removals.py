@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, TextClause, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, TextClause, bindparam, delete, func, select, update
 
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import hide_scheduled, withdraw_entries
@@ -20,29 +20,32 @@ MASS_REMOVAL = 20
 """Files whose removal is a mass removal if they are more than half of the known ones."""
 
 
-def is_missing(source: str) -> tuple[ColumnElement[bool], TextClause]:
-    """Conditions: files of a source that are missing and not withdrawn yet.
+IS_MISSING = (file.c.source.concat("") == bindparam("of_source"), FILE_MISSING)
+"""Conditions: files `of_source` that are missing and not withdrawn yet. The concatenation keeps SQLite from using the
+primary key, with which it would read every file of the source."""
+IS_KNOWN = (file.c.source == bindparam("of_source"), file.c.state != FileState.REMOVED)
+"""Conditions: files `of_source` that are not withdrawn."""
+_COUNT_MISSING = select(func.count()).select_from(file).where(*IS_MISSING)
+_COUNT_KNOWN = select(func.count()).select_from(file).where(*IS_KNOWN)
+_ANY_MISSING = select(file.c.path).where(*IS_MISSING).limit(1)
+_HELD_SINCE = select(source_table.c.removals_held_since).where(source_table.c.name == bindparam("of_source"))
 
-    The concatenation keeps SQLite from using the primary key, with which it would read every file of the source.
-    """
-    return file.c.source.concat("") == source, FILE_MISSING
 
-
-def is_known(source: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Conditions: files of a source that are not withdrawn."""
-    return file.c.source == source, file.c.state != FileState.REMOVED
+def is_any_missing(connection: Connection, source: str) -> bool:
+    """Whether a file of a source is missing and not withdrawn yet."""
+    return connection.execute(_ANY_MISSING, {"of_source": source}).first() is not None
 
 
 def count_missing(writer: Writer, source: str) -> int:
     """How many files of a source are missing and not withdrawn yet."""
     with writer.read() as connection:
-        return connection.scalar(select(func.count()).select_from(file).where(*is_missing(source))) or 0
+        return connection.scalar(_COUNT_MISSING, {"of_source": source}) or 0
 
 
 def count_known(writer: Writer, source: str) -> int:
     """How many files of a source are known and not withdrawn. Reads them all."""
     with writer.read() as connection:
-        return connection.scalar(select(func.count()).select_from(file).where(*is_known(source))) or 0
+        return connection.scalar(_COUNT_KNOWN, {"of_source": source}) or 0
 
 
 def hold_removals(
@@ -60,25 +63,25 @@ def hold_removals(
     A missing folder and a mass removal are held for `removal_grace`, unless they are accepted. The grace counts from
     the first scan that finds them, which the row of the source remembers.
     """
-    mine = source_table.c.name == source
     with writer.read() as connection:
-        held_since = connection.scalar(select(source_table.c.removals_held_since).where(mine))
+        held_since = connection.scalar(_HELD_SINCE, {"of_source": source})
     since = writer.now if held_since is None else held_since
     is_massive = missing > 0 and (is_folder_missing or (missing >= MASS_REMOVAL and 2 * missing > known))
     is_held = is_massive and not is_accepted and writer.now - since < span_us(grace)
     if is_held != (held_since is not None):
         with writer.write() as connection:
-            connection.execute(update(source_table).where(mine).values(removals_held_since=since if is_held else None))
+            mine = update(source_table).where(source_table.c.name == source)
+            connection.execute(mine.values(removals_held_since=since if is_held else None))
     return is_held
 
 
 def withdraw_missing(writer: Writer, source: str, *, is_folder_missing: bool) -> Iterator[Step]:
     """Withdraws the entries of missing files, in order of path; of all files if the whole folder is missing."""
-    conditions = is_known(source) if is_folder_missing else is_missing(source)
+    conditions = IS_KNOWN if is_folder_missing else IS_MISSING
     some = select(file.c.path).where(*conditions).limit(1)
     while True:
         with writer.read() as connection:
-            if connection.execute(some).first() is None:
+            if connection.execute(some, {"of_source": source}).first() is None:
                 return
         yield partial(_withdraw_missing, writer=writer, source=source, conditions=conditions)
 
@@ -91,7 +94,8 @@ def _withdraw_missing(
         .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
         .where(*conditions)
         .order_by(file.c.path)
-        .limit(REMOVAL_BATCH)
+        .limit(REMOVAL_BATCH),
+        {"of_source": source},
     ).all()
     published = [row.entry_id for row in rows if row.state == EntryState.PUBLISHED]
     withdrawn = withdraw_entries(connection, writer, dict.fromkeys(published, MISSING))

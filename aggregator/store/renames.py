@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, false, func, or_, select, update
@@ -22,7 +22,7 @@ from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, S
 from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
 from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
-from aggregator.store.removals import is_missing
+from aggregator.store.removals import IS_MISSING, is_any_missing
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, cycle, entry, file
 from aggregator.store.session import Writer, parts, span_us
 
@@ -36,6 +36,10 @@ SAMPLE_REACH = 50_000
 """The newest entries of all sources, among which the sample is taken."""
 Pair = tuple[AnyRow, AnyRow]
 """The row of a missing file and the row of a new file."""
+
+_FIRST_MISSING = select(func.min(file.c.missing_since)).where(*IS_MISSING)
+_FIRST_NEW = select(func.min(entry.c.stored_at)).where(entry.c.stored_at > bindparam("since"))
+_LAST_FINISHED = select(cycle.c.started_at).where(cycle.c.error.is_(None)).order_by(cycle.c.id.desc()).limit(1)
 
 
 def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
@@ -59,24 +63,21 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
 def _first_unresolved(connection: Connection, writer: Writer, source: Source) -> int:
     """When the first file came or was missing that no cycle has decided about: now, or in a cycle that was interrupted,
     however long ago that was."""
-    first_missing = connection.scalar(select(func.min(file.c.missing_since)).where(*is_missing(source.name)))
-    is_unseen = entry.c.stored_at > _last_finished(connection)
-    first_new = connection.scalar(select(func.min(entry.c.stored_at)).where(is_unseen))
+    first_missing = connection.scalar(_FIRST_MISSING, {"of_source": source.name})
+    first_new = connection.scalar(_FIRST_NEW, {"since": _last_finished(connection)})
     return min(moment for moment in (writer.now, first_missing, first_new) if moment is not None)
 
 
 def _last_finished(connection: Connection) -> int:
     """The time of the last cycle that was not interrupted, in µs; 0 if there is none."""
-    finished = select(cycle.c.started_at).where(cycle.c.error.is_(None)).order_by(cycle.c.id.desc()).limit(1)
-    return connection.scalar(finished) or 0
+    return connection.scalar(_LAST_FINISHED) or 0
 
 
 def has_missing(connection: Connection, writer: Writer, source: Source) -> bool:
     """Whether a file is missing that a new one may continue, or whose removal is not decided yet."""
     since = writer.now - span_us(source.removal_grace)
-    waiting = select(file.c.path).where(*is_missing(source.name)).limit(1)
     recent = _missing(source, since, file.c.path).limit(1)
-    return any(connection.execute(some).first() is not None for some in (waiting, recent))
+    return is_any_missing(connection, source.name) or connection.execute(recent).first() is not None
 
 
 def _missing(source: Source, since: int, *columns: Any) -> Select[Any]:
@@ -306,7 +307,9 @@ def free_duplicates(writer: Writer, source: Source) -> list[str]:
     A file with an entry keeps it, unless another file inherits that in turn.
     """
     with writer.read() as connection:
-        rows = connection.execute(_wanted_ids(writer, source, _last_finished(connection))).all()
+        over_since, last_finished = writer.now - span_us(source.removal_grace), _last_finished(connection)
+        values = {"of_source": source.name, "over_since": over_since, "last_finished": last_finished}
+        rows = connection.execute(_wanted_ids(), values).all()
     heirs: dict[int, AnyRow] = {}
     for row in rows:
         if row.entry_id is None or not row.is_over:
@@ -368,11 +371,23 @@ def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
 
 _DUPLICATE = (file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.missing_since.is_(None))
 
+_UNCLAIMED = (
+    select(file.c.path, file.c.wanted_id)
+    .where(
+        *_DUPLICATE,
+        file.c.source == bindparam("of_source"),
+        ~select(entry.c.id).where(entry.c.explicit_id == file.c.wanted_id).exists(),
+    )
+    .order_by(file.c.path)
+    .limit(FREED_AT_ONCE)
+)
 
-def _wanted_ids(writer: Writer, source: Source, last_finished: int) -> Select[Any]:
-    """Duplicates whose id may be free, in order of path: its holder is missing, and they were renamed or the grace is
-    over; or the holder states another id now and is a duplicate itself. After `last_finished`, it is not known whether
-    a duplicate came before its holder went."""
+
+@cache
+def _wanted_ids() -> Select[Any]:
+    """Duplicates `of_source` whose id may be free, in order of path: its holder is missing, and they were renamed or
+    the grace is over (`over_since`); or the holder states another id now and is a duplicate itself. After
+    `last_finished`, it is not known whether a duplicate came before its holder went."""
     holder, rival, rival_file = file.alias("holder"), entry.alias("rival"), file.alias("rival_file")
     is_stated_by_others = (
         select(rival.c.id)
@@ -381,8 +396,8 @@ def _wanted_ids(writer: Writer, source: Source, last_finished: int) -> Select[An
         .exists()
     )
     is_same_source = holder.c.source == file.c.source
-    is_over = holder.c.missing_since <= writer.now - span_us(source.removal_grace)
-    is_later = or_(file.c.wanted_at >= holder.c.missing_since, file.c.wanted_at > last_finished)
+    is_over = holder.c.missing_since <= bindparam("over_since")
+    is_later = or_(file.c.wanted_at >= holder.c.missing_since, file.c.wanted_at > bindparam("last_finished"))
     is_rename = and_(is_same_source, is_later, holder.c.missing_since.is_not(None))
     is_duplicate = and_(is_same_source, holder.c.state == FileState.DUPLICATE, holder.c.missing_since.is_(None))
     return (
@@ -401,7 +416,7 @@ def _wanted_ids(writer: Writer, source: Source, last_finished: int) -> Select[An
         .join(holder, holder.c.entry_id == entry.c.id)
         .where(
             *_DUPLICATE,
-            file.c.source == source.name,
+            file.c.source == bindparam("of_source"),
             or_(and_(or_(is_rename, is_over), ~is_stated_by_others), is_duplicate),
         )
         .order_by(file.c.path)
@@ -411,13 +426,9 @@ def _wanted_ids(writer: Writer, source: Source, last_finished: int) -> Select[An
 
 def _unclaimed(connection: Connection, writer: Writer, source: Source) -> list[str]:
     """Duplicates whose id no record states any more, and no entry has."""
-    is_claimed = select(entry.c.id).where(entry.c.explicit_id == file.c.wanted_id).exists()
-    rows = connection.execute(
-        select(file.c.path, file.c.wanted_id)
-        .where(*_DUPLICATE, file.c.source == source.name, ~is_claimed)
-        .order_by(file.c.path)
-        .limit(FREED_AT_ONCE)
-    ).all()
+    rows = connection.execute(_UNCLAIMED, {"of_source": source.name}).all()
+    if not rows:
+        return []
     wanted = {writer.mint.explicit_entry_id(row.wanted_id): row.path for row in reversed(rows)}
     taken = set(connection.scalars(select(entry.c.uid).where(entry.c.uid.in_(wanted))))
     return [path for uid, path in wanted.items() if uid not in taken]

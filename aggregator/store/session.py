@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Insert, Table, Update, func, insert, select
+from sqlalchemy import Connection, Insert, Table, Update, bindparam, func, insert, select
 
 from aggregator.errors import StoreMismatchError
 from aggregator.ids import IdMint
@@ -26,6 +26,9 @@ COPIED_FROM = 10
 """Number of rows from which PostgreSQL takes them at once. For fewer, such as for one new record, a statement for each
 row is as fast."""
 Item = TypeVar("Item")
+
+_META = select(meta.c.value).where(meta.c.key == bindparam("key"))
+_LAST_ENTRY = select(func.max(entry.c.id))
 
 
 class Writer:
@@ -41,7 +44,7 @@ class Writer:
         self._connection: Connection | None = None
         self._transaction = ExitStack()
         with self.read() as connection:
-            self.next_entry = (connection.scalar(select(func.max(entry.c.id))) or 0) + 1
+            self.next_entry = (connection.scalar(_LAST_ENTRY) or 0) + 1
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -137,7 +140,7 @@ def read_site_id(connection: Connection, stated_id: str | None) -> str | None:
 
 def read_meta(connection: Connection, key: str) -> str | None:
     """A fact about the whole store."""
-    return connection.scalar(select(meta.c.value).where(meta.c.key == key))
+    return connection.scalar(_META, {"key": key})
 
 
 def write_meta(connection: Connection, key: str, value: str) -> None:

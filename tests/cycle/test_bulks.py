@@ -14,7 +14,7 @@ from documents import archive_ids
 from simulation.world import Config, World, apply
 from sqlalchemy import select
 
-from aggregator import differences, ingest, pipeline
+from aggregator import differences, ingest, update
 from aggregator.paths import escape_name
 from aggregator.pipeline import ScanRequest
 from aggregator.store.schema import entry
@@ -30,7 +30,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cycle reads a few files and leaves the rest."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
     for module, name, value in (
-        (pipeline, "BULK_S", 0.0),
+        (update, "BULK_S", 0.0),
         (differences, "LOOKUP_BATCH", 1),
         (differences, "LEAST_READ", 1),
         (ingest, "BATCH", 1),
@@ -67,7 +67,7 @@ def test_parts_publish_the_same_as_one_cycle(
         for site in (whole, parted):
             apply(step, site)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline, "BULK_S", 3600.0)
+            patch.setattr(update, "BULK_S", 3600.0)
             assert not whole.run(step.now).cut
         monkeypatch.setattr(differences, "LEAST_READ", chance.randint(1, 5))
         paths = sorted(map(escape_name, step.folder))

@@ -116,7 +116,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> list[type]:
         stored.append(type(outcomes))
         return store_outcomes(connection, writer, source, outcomes, *rest, **options)
 
-    monkeypatch.setattr("aggregator.pipeline.store_outcomes", note)
+    monkeypatch.setattr("aggregator.update.store_outcomes", note)
     return stored
 
 
@@ -236,7 +236,7 @@ def test_a_batch_that_postgresql_lost_is_read_again(
             connection.execute(text(f"TRUNCATE {table}"))  # as after a crash
         return staged[-1]
 
-    monkeypatch.setattr("aggregator.pipeline.ingest_files", partial(ingest.ingest_files, read=read))
+    monkeypatch.setattr("aggregator.update.ingest_files", partial(ingest.ingest_files, read=read))
     site.run(NOW)
     assert staged
     assert rows(site) == rows(local)

@@ -12,7 +12,7 @@ from loopback import fine, running
 from lxml import etree
 from sqlalchemy import select
 
-from aggregator import pipeline
+from aggregator import update
 from aggregator.errors import StoppedError, StoreError
 from aggregator.feeds import registry
 from aggregator.feeds.published import TopicTerms
@@ -509,7 +509,7 @@ def take_dirty_pages(site: SiteFolder) -> set[int]:
 def test_an_archive_page_is_dirty_when_a_reader_could_see_a_difference(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "refresh_feeds", lambda *_: Refreshed(TopicTerms({}, frozenset(), {})))
+    monkeypatch.setattr(update, "refresh_feeds", lambda *_: Refreshed(TopicTerms({}, frozenset(), {})))
     fields = {"quality": 70, "publishedDateTime": DATE}
     site.configure(table("good", "min_quality = 60"))
     for name in ("kept", "edited", "leaving", "withdrawn"):

@@ -187,7 +187,7 @@ def test_a_file_that_was_renamed_in_a_cycle_that_stopped_keeps_its_id_however_la
         raise StoppedError("stopped")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aggregator.pipeline.pair_renames", stop)
+        patch.setattr("aggregator.update.pair_renames", stop)
         with pytest.raises(StoppedError):
             small.run("2024-05-01 12:01")
     small.run("2024-05-03 12:00")

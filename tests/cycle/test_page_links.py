@@ -282,7 +282,7 @@ def test_a_stopped_cycle_resolves_its_links_later(site: SiteFolder, monkeypatch:
         raise StoppedError("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.pipeline.resolve_links", stop)
+        patch.setattr("aggregator.update.resolve_links", stop)
         with pytest.raises(StoppedError):
             site.run(LATER)
     site.run(LATEST)

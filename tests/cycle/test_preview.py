@@ -324,7 +324,7 @@ def test_a_stopped_cycle_does_not_hide_a_lost_url(built: SiteFolder, monkeypatch
         raise StoppedError("enough")
 
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.pipeline.refresh_feeds", stop)
+        patch.setattr("aggregator.update.refresh_feeds", stop)
         with pytest.raises(StoppedError):
             built.run(LATER)
     (notice,) = built.run(LATER).notices

@@ -69,7 +69,7 @@ def after_some(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object
                 act()
             return store_outcomes(*args, **options)
 
-        monkeypatch.setattr("aggregator.pipeline.store_outcomes", store)
+        monkeypatch.setattr("aggregator.update.store_outcomes", store)
 
     return arrange
 

@@ -21,7 +21,13 @@ SERVICE = {
 }
 READING = {"yaml", "frontmatter", "markdown_it", "nh3", "aggregator.parse.record"}
 RENDERING = {"feedgen", "lxml", "jinja2", "markupsafe", "aggregator.render"}
-WRITING = {"aggregator.feeds.membership", "aggregator.feeds.window", "aggregator.store.entries", "aggregator.pipeline"}
+WRITING = {
+    "aggregator.feeds.membership",
+    "aggregator.feeds.window",
+    "aggregator.store.entries",
+    "aggregator.pipeline",
+    "aggregator.update",
+}
 SELDOM = {"alembic", "sqlalchemy.orm", "rich", "re2", "multiprocessing"}
 
 
