@@ -232,7 +232,7 @@ def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
 
 def links(site: SiteFolder) -> list[Any]:
     with site.store.read() as connection:
-        return list(connection.execute(select(page_link)))
+        return list(connection.execute(select(page_link).order_by(page_link.c.entry_id, page_link.c.target)))
 
 
 def test_a_sealed_page_follows_the_url_of_a_page(site: SiteFolder) -> None:
