@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from aggregator.store.events import prune_events
 from aggregator.store.schema import event
 from aggregator.store.session import Writer
 
-CORPUS = Path("/work/shared/corpus")
 NOON, LATER, STILL = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-01 14:00"
 DATE = "2024-05-01T08:00:00Z"
 GOOD = '[[feed]]\nslug = "good"\nmin_quality = 60\ntopics.any = ["AI"]\n'
@@ -133,36 +131,6 @@ def test_a_published_record_names_its_flag_or_the_default(site: SiteFolder) -> N
     answer = explain(site, "none.md")["published"]
     assert (answer["value"], answer["cause"]) == (True, "default_published")
     assert answer["file"] == str(site.config_file)
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"published": False}, ("published", 3)),
-        ({"published": True, "draft": True}, ("draft", 4)),
-        ({"deleted": True}, ("deleted", 3)),
-        ({"removed": True}, ("removed", 3)),
-        ({"publishedDateTime": "2024-06-01T00:00:00Z"}, ("scheduled", 3)),
-        ({"gone": "2024-04-01"}, ("expired", 3)),
-        ({"published": "maybe"}, ("rejected", 3)),
-        ({"publishedDateTime": "soon"}, ("rejected", 3)),
-        ({"id": "x"}, ("duplicate", 3)),
-    ],
-)
-def test_the_cause_of_a_hidden_record_is_named_with_its_line(
-    site: SiteFolder, fields: dict[str, Any], expected: tuple[str, int]
-) -> None:
-    site.configure('[records]\nfields.expires_at = "gone"\n' + GOOD)
-    site.record("0.md", id="x")
-    site.record("a.md", **fields)
-    site.run(NOON)
-    answer = explain(site, "a.md")
-    assert cause(site, "a.md") == (False, *expected)
-    assert answer["published"]["file"].endswith("incoming/a.md")
-    assert {feed["slug"]: (feed["in"], feed["clause"], feed["line"]) for feed in answer["feeds"]} == {
-        "all": (False, *expected),
-        "good": (False, *expected),
-    }
 
 
 def test_a_config_that_hides_records_without_a_flag_is_named(site: SiteFolder) -> None:
@@ -498,7 +466,7 @@ def test_explaining_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
     ]
 
 
-# on the corpus
+# what is to be changed
 
 FEEDS = """
 [records]
@@ -519,73 +487,50 @@ provider.any = ["example.org"]
 """
 
 CAUSES = [
-    # what is done to a record of the corpus, the feed, the clause that keeps it out, the line that would let it in
-    ({"published": "false"}, "all", "published", "published: true"),
-    ({"draft": "true"}, "all", "draft", "draft: false"),
-    ({"deleted": "true"}, "all", "deleted", "deleted: false"),
+    # fields of a record, the feed, the clause that keeps it out, the line that would let it in
+    ({"published": False}, "all", "published", "published: true"),
+    ({"draft": True}, "all", "draft", "draft: false"),
+    ({"deleted": True}, "all", "deleted", "deleted: false"),
+    ({"removed": True}, "all", "removed", "removed: false"),
     ({"publishedDateTime": "2031-01-01T00:00:00Z"}, "all", "scheduled", "publishedDateTime: 2021-01-01T00:00:00Z"),
     ({"publishedDateTime": "next week"}, "all", "rejected", "publishedDateTime: 2021-01-01T00:00:00Z"),
     ({"published": "certainly"}, "all", "rejected", "published: true"),
     ({"expires": "2022-01-01T00:00:00Z"}, "all", "expired", "expires: 2032-01-01T00:00:00Z"),
     ({"id": "taken"}, "all", "duplicate", "id: free"),
     ({"published": None}, "all", "default_published", "default_published = true"),
-    ({"quality": "42"}, "best", "min_quality", "min_quality = 42"),
+    ({"published": False}, "best", "published", "published: true"),
+    ({"quality": 42}, "best", "min_quality", "min_quality = 42"),
     ({}, "no-apps", "topics.none", 'topics.none = ["Cars"]'),
     ({}, "videos", "type.any", 'type = { any = ["article"] }'),
     ({}, "elsewhere", "provider.any", 'provider.any = ["microsoft.com"]'),
 ]
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")
-@pytest.mark.parametrize(("edit", "slug", "clause", "line"), CAUSES)
+@pytest.mark.parametrize(("fields", "slug", "clause", "line"), CAUSES)
 def test_the_cause_that_is_named_is_the_one_to_change(
-    site: SiteFolder,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    edit: dict[str, str | None],
-    slug: str,
-    clause: str,
-    line: str,
+    site: SiteFolder, fields: dict[str, Any], slug: str, clause: str, line: str
 ) -> None:
-    def ask() -> tuple[dict[str, Any], dict[str, Any]]:
-        monkeypatch.setattr("sys.argv", ["aggregator", "explain", name, "--json", "--config", str(site.config_file)])
-        cli.main()
-        answer = json.loads(capfd.readouterr().out)
+    def ask(now: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        answer = explain(site, "a.md", now)
         return answer, next(feed for feed in answer["feeds"] if feed["slug"] == slug)
 
     site.configure(FEEDS)
-    for path in sorted((CORPUS / "news").glob("*.md"))[:20]:
-        shutil.copy(path, site.incoming)
-    name, text = next(
-        (path.name, path.read_text()) for path in sorted(site.incoming.glob("*.md"))
-        if "\npublished: true\n" in path.read_text() and "\ntype: article\n" in path.read_text()
-    )  # fmt: skip
     site.record("0.md", id="taken", published=True)
-    site.write(name, _edited(text, edit))
-    site.run("2026-01-01 00:00")
-    answer, verdict = ask()
+    usual = {"published": True, "type": "article", "topics": ["Power Apps"], "quality": 95, "provider": "microsoft.com"}
+    site.record("a.md", **{key: value for key, value in (usual | fields).items() if value is not None})
+    site.run(NOON)
+    answer, verdict = ask(NOON)
     assert (verdict["in"], verdict["clause"]) == (False, clause)
-    assert answer["path"].endswith(f"incoming/{name}")
+    assert slug != "all" or verdict.items() >= {key: answer["published"][key] for key in ("file", "line")}.items()
     named = Path(verdict["file"])
     lines = named.read_text().splitlines()
     lines[verdict["line"] - 1] = line
-    changed = "\n".join(lines) + "\n"
-    if named == site.config_file:
-        site.close()
-        named.write_text(changed)
-    else:
-        site.write(name, changed)
-    site.run("2026-01-01 01:00")
-    answer, verdict = ask()
+    site.close()
+    named.write_text("\n".join(lines))
+    site.run(LATER)
+    answer, verdict = ask(LATER)
     assert (verdict["in"], answer["published"]["value"]) == (True, True)
-    assert answer["id"] in site.ids(slug).values() or not verdict["shown"]
-
-
-def _edited(text: str, edit: dict[str, str | None]) -> str:
-    """The record with other values of some keys, or without them."""
-    kept = [line for line in text.splitlines() if line.partition(":")[0] not in edit]
-    stated = [f"{key}: {value}" for key, value in edit.items() if value is not None]
-    return "\n".join([kept[0], *stated, *kept[1:]]) + "\n"
+    assert answer["id"] in site.ids(slug).values()
 
 
 def test_all_clauses_that_keep_an_entry_out_are_named_and_a_hidden_record_lists_the_feeds_of_its_topics(
