@@ -110,6 +110,10 @@ class Shop:
         self.config.write_text("".join(f"[{name}]\n{lines}\n" for name, lines in given.items()))
         self.incoming.mkdir(exist_ok=True)
 
+    def add_to_config(self, lines: str) -> None:
+        with self.config.open("a") as config:
+            config.write(lines)
+
     def write(self, path: str, text: str | bytes, *, mtime: float = OLD) -> Path:
         """Writes a record; by default an old one."""
         target = self.incoming / path

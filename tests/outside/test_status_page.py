@@ -48,8 +48,7 @@ def add_all_kinds(shop: Shop, service: Running) -> None:
     shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
     shop.write("colon.md", f"---\ntitle: A story: {'with a very long title ' * 6}\n---\n")
     shop.record("warn.md", publishedDateTime="2024-05-01 10:00:00")
-    with shop.config.open("a") as config:
-        config.write("[output]\nlimti = 3\n")
+    shop.add_to_config("[output]\nlimti = 3\n")
     eventually(lambda: b"limti" in service.get("status").body and b"colon.md" in service.get("status").body)
 
 

@@ -230,7 +230,7 @@ def test_health_asks_the_service_of_the_config_or_of_a_url(shop: Shop) -> None:
         assert health(shop, asked)[0] == 0
     data = json.loads(shop.run("health", "--json").stdout)
     assert (data["status"], data["url"]) == ("ok", f"{url}/healthz")
-    shop.config.write_text(shop.config.read_text() + "[site\n")
+    shop.add_to_config("[site\n")
     eventually(lambda: "the config is refused" in health(shop)[1])
     assert health(shop)[0] == 0
     shop.incoming.rmdir()

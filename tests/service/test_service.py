@@ -400,7 +400,7 @@ def test_a_broken_config_is_refused_and_the_last_good_config_stays_active(shop: 
     assert (shown.returncode, "Config refused" in shown.stdout, line in shown.stdout) == (1, True, True)
     shop.record("b.md", "Still read", topics=["AI"])
     eventually(lambda: "Still read" in service.titles("picks"))
-    shop.config.write_text(shop.config.read_text() + "# the same problem\n")
+    shop.add_to_config("# the same problem\n")
     service.process.send_signal(signal.SIGHUP)
     save(shop, "renamed", output="limt = 3", more=PICKS)
     eventually(lambda: "'limt'" in service.log)

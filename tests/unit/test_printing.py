@@ -87,8 +87,7 @@ def test_a_problem_and_an_annotation_are_one_visible_line() -> None:
 def test_no_command_prints_what_a_terminal_would_obey(shop: Shop, call: Call) -> None:
     name = os.fsdecode(b"bad\xff\xfe\x1b[31m\xe2\x80\xae.md")
     title = f"Turned {BIDI} round"
-    with shop.config.open("a") as config:
-        config.write(f'[topics.titles]\nAI = "{BIDI}"\n')
+    shop.add_to_config(f'[topics.titles]\nAI = "{BIDI}"\n')
     shop.record(name, title, topics=["AI", f"Topic {BIDI}"], webUrl="nope")
     shop.record("first.md", id="same")
     shop.write(f"{name}.md", "---\ntitle: x\nid: same\n---\n")
