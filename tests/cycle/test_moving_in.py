@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import feedparser
@@ -82,17 +82,29 @@ class MovedShop(Shop):
     def content(self) -> Path:
         return self.root.parent / "site" / "content" / "posts"
 
+    def run_all(self, *commands: Sequence[str]) -> None:
+        """Runs commands that succeed."""
+        for command in commands:
+            done = self.run(*command)
+            assert done.returncode == 0, done.stdout + done.stderr
+
 
 @pytest.fixture
-def shop(tmp_path: Path, old: Path) -> Iterator[MovedShop]:
-    """Moved in, without ids: `init --from` a copy of the site."""
-    shutil.copytree(old / "site", tmp_path / "site")
+def empty(tmp_path: Path) -> Iterator[MovedShop]:
+    """An empty folder beside the site."""
     made = MovedShop(tmp_path / "feeds")
     made.root.mkdir()
-    done = made.run("init", "--from", "../site")
-    assert (done.returncode, done.stderr) == (0, "")
     yield made
     made.close()
+
+
+@pytest.fixture
+def shop(empty: MovedShop, old: Path) -> MovedShop:
+    """Moved in, without ids: `init --from` a copy of the site."""
+    shutil.copytree(old / "site", empty.root.parent / "site")
+    done = empty.run("init", "--from", "../site")
+    assert (done.returncode, done.stderr) == (0, "")
+    return empty
 
 
 @pytest.fixture
@@ -138,12 +150,10 @@ def test_titles_links_dates_and_order_are_those_of_the_old_feed(moved: MovedShop
 
 
 def test_a_feed_as_short_as_the_old_one_shows_nothing_new(shop: MovedShop, old: Path) -> None:
-    with (old / "site" / "hugo.toml").open() as config:
-        stated = config.read()
+    stated = (old / "site" / "hugo.toml").read_text()
     (shop.root.parent / "site" / "hugo.toml").write_text(f"{stated}\n[services.rss]\nlimit = 3\n")
     shop.config.unlink()
-    assert shop.run("init", "--from", "../site").returncode == 0
-    assert shop.run("adopt", str(old / "short" / "index.xml")).returncode == 0
+    shop.run_all(("init", "--from", "../site"), ("adopt", str(old / "short" / "index.xml")))
     build(shop)
     reader = Subscriber()
     ids = reader.read((old / "short" / "index.xml").read_bytes())
@@ -217,94 +227,79 @@ JEKYLL_FEED = """\
 """
 
 
-def test_a_reader_of_a_jekyll_feed_sees_nothing_new(tmp_path: Path) -> None:
+def test_a_reader_of_a_jekyll_feed_sees_nothing_new(tmp_path: Path, empty: MovedShop) -> None:
     write_files(tmp_path / "site", JEKYLL)
-    shop = MovedShop(tmp_path / "feeds")
-    (shop.root).mkdir()
-    (shop.root / "feed.xml").write_text(JEKYLL_FEED)
-    for command in (("init", "--from", "../site"), ("adopt", "feed.xml"), ("check",)):
-        done = shop.run(*command)
-        assert done.returncode == 0, done.stdout + done.stderr
+    (empty.root / "feed.xml").write_text(JEKYLL_FEED)
+    empty.run_all(("init", "--from", "../site"), ("adopt", "feed.xml"), ("check",))
     reader = Subscriber()
     ids = reader.read(JEKYLL_FEED.encode())
-    build(shop)
-    for document in (*(shop.output / "blog" / file for file in FEED_FILES), shop.output / "feed.xml"):
+    build(empty)
+    for document in (*(empty.output / "blog" / file for file in FEED_FILES), empty.output / "feed.xml"):
         assert reader.read(document.read_bytes()) == set()
-    assert shop.items("blog") == [
+    assert empty.items("blog") == [
         (f"{BLOG}light/2025/03/01/lamp", "A lamp that yawns"),
         (f"{BLOG}2025/02/11/salt-pepper", "Salt & pepper, weighed"),
     ]
-    assert {id_ for id_, _ in shop.items("blog")} == ids
+    assert {id_ for id_, _ in empty.items("blog")} == ids
 
 
 # what the page says
 
 
-def test_the_commands_of_the_page_are_those_of_the_program(old: Path, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_are_those_of_the_program(old: Path, tmp_path: Path, empty: MovedShop) -> None:
+    def new_to_a_subscriber() -> str:
+        check = ["bash", "-c", code_of_page("bash")[1]]
+        return subprocess.run(check, cwd=empty.root, check=True, capture_output=True, text=True).stdout
+
     shutil.copytree(old / "site", tmp_path / "blog")
-    shop = MovedShop(tmp_path / "feeds")
-    shop.root.mkdir()
-    shutil.copy(old / "site-built" / "index.xml", shop.root)
-    commands = re.findall(r"^aggregator ([^#\n]*)", code_of_page("bash")[0], re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["init", "adopt", "check", "build"]
-    for command in commands:
-        done = shop.run(*command.split())
-        assert done.returncode == 0, done.stdout + done.stderr
-    check = ["bash", "-c", code_of_page("bash")[1]]
-    run = subprocess.run(check, cwd=shop.root, check=True, capture_output=True, text=True)
-    assert run.stdout == "", "nothing is new to a subscriber"
-    (shop.root.parent / "blog" / "content" / "posts" / "copy.md").write_text(
+    shutil.copy(old / "site-built" / "index.xml", empty.root)
+    commands = [line.split() for line in re.findall(r"^aggregator ([^#\n]*)", code_of_page("bash")[0], re.MULTILINE)]
+    assert [command[0] for command in commands] == ["init", "adopt", "check", "build"]
+    empty.run_all(*commands)
+    assert new_to_a_subscriber() == ""
+    (tmp_path / "blog" / "content" / "posts" / "copy.md").write_text(
         post("Another loaf", guid=f"{BLOG}posts/loaf/", date="2025-01-01")
     )
-    build(shop)
-    run = subprocess.run(check, cwd=shop.root, check=True, capture_output=True, text=True)
-    assert run.stdout == f"{BLOG}posts/loaf/\n"
+    build(empty)
+    assert new_to_a_subscriber() == f"{BLOG}posts/loaf/\n"
 
 
 # what init does
 
 
-def test_init_says_what_it_took_from_where_and_writes_over_nothing(tmp_path: Path, old: Path) -> None:
+def test_init_says_what_it_took_from_where_and_writes_over_nothing(tmp_path: Path, old: Path, empty: MovedShop) -> None:
     shutil.copytree(old / "site", tmp_path / "site")
-    shop = MovedShop(tmp_path / "feeds")
-    shop.root.mkdir()
-    done = shop.run("init", "my feeds", "--from", "../site")
+    done = empty.run("init", "my feeds", "--from", "../site")
     assert done.returncode == 0
     assert "Read  ../site/hugo.toml: a site of Hugo" in done.stdout
     assert "  base_url = 'https://blog.example.org/' (../site/hugo.toml:1)" in done.stdout
     assert done.stdout.endswith("Next: save the feeds of the site, then: cd 'my feeds' && aggregator adopt FILE…\n")
-    before = shop.files()
-    again = shop.run("init", "my feeds", "--from", "../site")
+    before = empty.files()
+    again = empty.run("init", "my feeds", "--from", "../site")
     assert (again.returncode, again.stderr) == (
         2,
         "error: my feeds/config/aggregator.toml exists already (edit it, or remove it first)\n",
     )
-    assert shop.files() == before
+    assert empty.files() == before
 
 
 def test_init_from_a_site_takes_over_the_id_of_the_store(moved: MovedShop) -> None:
     build(moved)
-    before = re.search('^id = "(.*)"', moved.config.read_text(), re.MULTILINE)
+    [before] = re.findall('^id = ".*"', moved.config.read_text(), re.MULTILINE)
     moved.config.unlink()
     done = moved.run("init", "--from", "../site")
-    after = re.search('^id = "(.*)"', moved.config.read_text(), re.MULTILINE)
-    assert before
-    assert after
-    assert after[1] == before[1]
+    assert re.findall('^id = ".*"', moved.config.read_text(), re.MULTILINE) == [before]
     assert "as in the store that exists already" in done.stdout
 
 
-def test_a_folder_that_is_no_site_leaves_nothing_behind(tmp_path: Path) -> None:
-    shop = MovedShop(tmp_path / "feeds")
-    shop.root.mkdir()
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "hugo.toml").write_text('title = "T\n')
-    done = shop.run("init", "--from", "../site")
+def test_a_folder_that_is_no_site_leaves_nothing_behind(tmp_path: Path, empty: MovedShop) -> None:
+    write_files(tmp_path / "site", {"hugo.toml": 'title = "T\n'})
+    done = empty.run("init", "--from", "../site")
     assert (done.returncode, done.stderr) == (
         2,
         "../site/hugo.toml:1:9: the file is not valid TOML: a text without its closing quote (close it on the same line)\n",
     )
-    assert shop.files() == {}
+    assert empty.files() == {}
 
 
 def test_a_folder_that_jekyll_would_publish_is_refused(tmp_path: Path) -> None:
@@ -378,16 +373,12 @@ ZOLA_POSTS = [
 ]
 
 
-def test_the_feeds_of_a_zola_site_have_its_posts_and_links(tmp_path: Path) -> None:
+def test_the_feeds_of_a_zola_site_have_its_posts_and_links(tmp_path: Path, empty: MovedShop) -> None:
     write_files(tmp_path / "site", ZOLA)
-    shop = MovedShop(tmp_path / "feeds")
-    shop.root.mkdir()
-    for command in (("init", "--from", "../site"), ("check",), ("build", "--strict")):
-        done = shop.run(*command)
-        assert done.returncode == 0, done.stdout + done.stderr
+    empty.run_all(("init", "--from", "../site"), ("check",), ("build", "--strict"))
 
     def posts(document: str) -> list[tuple[str, str]]:
-        return [entry[:2] for entry in shown(shop.output / document)]
+        return [entry[:2] for entry in shown(empty.output / document)]
 
     assert posts("atom.xml") == ZOLA_POSTS[:4]
     assert posts("notes/atom.xml") == ZOLA_POSTS[1:]
