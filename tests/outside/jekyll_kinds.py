@@ -15,6 +15,14 @@ def texts(kind: str, **bodies: str) -> Files:
 
 P = "_posts/"
 
+NAMES = [
+    "My Second Post", "UPPER", "Mixed_Case", "v1.2.3", "a.d.ts", "c++ & c#", "what's new?", "100% sure",
+    "(parens)", "comma,semi;colon", "at@home", "plus+name", "two  spaces", "a - b", "double--hyphen",
+    "-hyphen-first", "ends-", "Ünïcödé", "u\u0308 combining", "日本語", "Привет Мир", "emoji 🎉", "½ №5", "br[ack]et",
+    "dollar$", "eq=name", "star*", "colon:name",
+]  # fmt: skip
+"""Names of files."""
+
 KINDS: dict[str, Files] = {
     "flags": {
         P + "2026-03-01-plain.md": post(),
@@ -68,34 +76,7 @@ KINDS: dict[str, Files] = {
         P + "2026-04-01-minutes.md": post(date="2026-04-01 10:20"),
     },
     "names": {
-        P + "2026-05-01-My Second Post.md": post(),
-        P + "2026-05-01-UPPER.md": post(),
-        P + "2026-05-01-Mixed_Case.md": post(),
-        P + "2026-05-01-v1.2.3.md": post(),
-        P + "2026-05-01-a.d.ts.md": post(),
-        P + "2026-05-01-c++ & c#.md": post(),
-        P + "2026-05-01-what's new?.md": post(),
-        P + "2026-05-01-100% sure.md": post(),
-        P + "2026-05-01-(parens).md": post(),
-        P + "2026-05-01-comma,semi;colon.md": post(),
-        P + "2026-05-01-at@home.md": post(),
-        P + "2026-05-01-plus+name.md": post(),
-        P + "2026-05-01-two  spaces.md": post(),
-        P + "2026-05-01-a - b.md": post(),
-        P + "2026-05-01-double--hyphen.md": post(),
-        P + "2026-05-01--hyphen-first.md": post(),
-        P + "2026-05-01-ends-.md": post(),
-        P + "2026-05-01-Ünïcödé.md": post(),
-        P + "2026-05-01-u\u0308 combining.md": post(),
-        P + "2026-05-01-日本語.md": post(),
-        P + "2026-05-01-Привет Мир.md": post(),
-        P + "2026-05-01-emoji 🎉.md": post(),
-        P + "2026-05-01-½ №5.md": post(),
-        P + "2026-05-01-br[ack]et.md": post(),
-        P + "2026-05-01-dollar$.md": post(),
-        P + "2026-05-01-eq=name.md": post(),
-        P + "2026-05-01-star*.md": post(),
-        P + "2026-05-01-colon:name.md": post(),
+        **{P + f"2026-05-01-{name}.md": post() for name in NAMES},
         P + "sub/2026-05-01-in-folder.md": post(),
         P + "Sub Folder/2026-05-01-in-spaced-folder.md": post(),
         P + "2026-05-02/2026-05-02-in-dated-folder.md": post(),
