@@ -141,6 +141,9 @@ def test_the_name_of_a_jekyll_file_dates_it_only_with_a_real_date(
         ("tags: machine learning, ai", ("machine learning", "ai")),
         ("tags:\ncategories: []", ()),
         ("tags: [2024, true]", ("2024", "true")),
+        ("tag: a\ntags: [b]", ("a",)),
+        ("tag:\ntags: b c", ("b", "c")),
+        ("tags: [[a, b], c]", ("a", "b", "c")),
     ],
 )
 def test_topics_of_a_jekyll_post_are_its_categories_and_tags(front: str, topics: tuple[str, ...]) -> None:

@@ -138,18 +138,6 @@ def test_a_yaml_time_is_in_utc_and_other_dates_are_in_the_zone_of_the_site(date:
 
 
 @pytest.mark.parametrize(
-    ("front", "topics"),
-    [
-        ("tag: a\ntags: [b]", ("a",)),
-        ("tag:\ntags: b c", ("b", "c")),
-        ("tags: [[a, b], c]", ("a", "b", "c")),
-    ],
-)
-def test_tags_are_those_that_jekyll_reads(front: str, topics: tuple[str, ...]) -> None:
-    assert post(front).content.topics == topics
-
-
-@pytest.mark.parametrize(
     ("text", "title", "html"),
     [
         ("---\ntitle: A\n...\nBody", "A", "<p>Body</p>"),
