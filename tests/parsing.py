@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +11,8 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
 
 from aggregator.config.presets import PRESETS, Preset
 from aggregator.model import Record, Rejection, SourceFile
@@ -48,6 +50,15 @@ def parse_bytes(raw: bytes, source: Source = SOURCE, path: str = "a.md", **chang
 def parse(front: str, body: str = "", **changes: Any) -> Record | Rejection:
     """What a file with this front matter gives."""
     return parse_bytes(f"---\n{textwrap.dedent(front)}\n---\n{body}".encode(), **changes)
+
+
+def damaged(raw: bytes, signs: Sequence[bytes], data: st.DataObject) -> bytes:
+    """The bytes with one to four of their pieces replaced, mostly by `signs`."""
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(raw)))
+        end = data.draw(st.integers(start, min(len(raw), start + 40)))
+        raw = raw[:start] + data.draw(st.binary(max_size=8) | st.sampled_from(signs)) + raw[end:]
+    return raw
 
 
 @contextmanager

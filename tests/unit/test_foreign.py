@@ -14,7 +14,7 @@ from conftest import SiteFolder, record_text
 from corpus import CORPUS, needs_corpus, read_records
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsing import as_record, as_rejection, lines, parse_bytes, processor_time, source_of
+from parsing import as_record, as_rejection, damaged, lines, parse_bytes, processor_time, source_of
 
 from aggregator.config.presets import PRESETS, Preset
 from aggregator.errors import StoreError
@@ -712,13 +712,7 @@ def test_no_damage_to_a_file_raises(data: st.DataObject) -> None:
             ]
         )
     )
-    for _ in range(data.draw(st.integers(1, 4))):
-        start = data.draw(st.integers(0, len(raw)))
-        end = data.draw(st.integers(start, min(len(raw), start + 20)))
-        new = data.draw(
-            st.binary(max_size=6) | st.sampled_from([b"\n", b'"', b"'''", b"{", b"[[", b"\\u", b".", b"=", b"+++\n"])
-        )
-        raw = raw[:start] + new + raw[end:]
+    raw = damaged(raw, [b"\n", b'"', b"'''", b"{", b"[[", b"\\u", b".", b"=", b"+++\n"], data)
     path = data.draw(
         st.sampled_from(["a.md", "2026-05-20-x.md", "_posts/0000-00-00-.md", "x.de.md", "_index.md", "%FF.md"])
     )
