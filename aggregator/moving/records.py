@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,7 +37,7 @@ def add_from_records(plan: Plan, config: Config) -> None:
             types.add(record.content.type)
             dated += record.published is not None
             if record.published is None:
-                undated.append((planned, f"/{_as_pattern(unescape_path(record.file.path))}"))
+                undated.append((planned, f"/{glob.escape(unescape_path(record.file.path))}"))
     if plan.without_dates and undated and dated >= plan.without_dates.from_entries:
         for planned, pattern in undated:
             planned.exclude.append(pattern)
@@ -54,14 +55,9 @@ def add_from_records(plan: Plan, config: Config) -> None:
 
 def _public_records(source: Source) -> Iterator[Record]:
     """The records of a source that may be published."""
-
-    def files() -> Iterator[tuple[SourceFile, None]]:
-        for item in list_records(source):
-            if isinstance(item, SourceFile):
-                yield item, None
-
     try:
-        for outcomes in ingest_files(source, files(), workers=0):
+        files = ((item, None) for item in list_records(source) if isinstance(item, SourceFile))
+        for outcomes in ingest_files(source, files, workers=0):
             for outcome in outcomes:
                 if isinstance(outcome, Record) and outcome.public:
                     yield outcome
@@ -128,8 +124,3 @@ def _old_path(old: str, slug: str, slugs: frozenset[str]) -> str | None:
     except BadValueError:
         return None
     return None if wrong_old_url(old, slugs) else old
-
-
-def _as_pattern(path: str) -> str:
-    """A path as a shell pattern that matches only it."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in path)
