@@ -43,15 +43,21 @@ def run_program(program: str, stderr: int = subprocess.PIPE, form: str = "text")
 
 
 @contextmanager
-def logging_to(descriptor: int, logger: str = "somewhere") -> Iterator[logging.Logger]:
-    """A logger of its own that writes to the descriptor."""
-    writer = StreamWriter(descriptor)
+def logging_to_pipe(logger: str = "somewhere", *, blocking: bool = True) -> Iterator[tuple[logging.Logger, int]]:
+    """A logger of its own, and the end of a pipe from which its lines are read.
+
+    The other end is never closed: the thread that writes to it never ends, and would write into the file of another
+    test that gets the number.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, blocking)
+    writer = StreamWriter(writing)
     writer.setFormatter(logs._LineFormatter(ZoneInfo("UTC")))
     writer.addFilter(logs._RateLimit(writer.count_lost))
     log = logging.getLogger(logger)
     log.addHandler(writer)
     try:
-        yield log
+        yield log, reading
     finally:
         log.removeHandler(writer)
 
@@ -126,8 +132,7 @@ def test_a_closed_stream_loses_only_log_lines_and_no_file_gets_its_descriptor() 
 
 def test_a_pipe_that_nobody_reads_blocks_nothing_and_lost_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MAX_WAITING_BYTES", 50_000)
-    reading, writing = os.pipe()
-    with logging_to(writing) as log, open(reading) as pipe:
+    with logging_to_pipe() as (log, reading), open(reading) as pipe:
         for _ in range(20_000):
             log.warning("%s", "x" * 50)
         lines = iter(pipe.readline, "")
@@ -141,22 +146,17 @@ def test_a_pipe_that_nobody_reads_blocks_nothing_and_lost_lines_are_counted(monk
         assert lost > 10_000
         log.warning("after")
         assert next(line for line in lines if "after" in line)
-    os.close(writing)
 
 
 def test_a_nonblocking_stream_gets_every_line() -> None:
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    with logging_to(writing) as log, open(reading) as pipe:
+    with logging_to_pipe(blocking=False) as (log, reading), open(reading) as pipe:
         for _ in range(3000):
             log.warning("%s", "x" * 50)
         assert sum(1 for _ in zip(range(3000), pipe, strict=False)) == 3000
-    os.close(writing)
 
 
 def test_failing_requests_log_a_limited_number_of_lines_and_count_the_others() -> None:
-    reading, writing = os.pipe()
-    with logging_to(writing, "aggregator.serve.app") as log, open(reading) as pipe:
+    with logging_to_pipe("aggregator.serve.app") as (log, reading), open(reading) as pipe:
         began = time.monotonic()
         for _ in range(1000):
             log.error("failed")
@@ -168,20 +168,17 @@ def test_failing_requests_log_a_limited_number_of_lines_and_count_the_others() -
             if shown + told == 1000:
                 break
         assert 1 <= shown <= logs.LINES_PER_SECOND * (seconds + 1)
-    os.close(writing)
 
 
 def test_flushing_a_blocked_stream_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "FLUSH_S", 0.05)
-    reading, writing = os.pipe()
-    with logging_to(writing) as log:
+    with logging_to_pipe() as (log, reading):
         log.warning("%s", "x" * 15_000)
         for _ in range(10):
             log.warning("%s", "x" * 15_000)
         log.handlers[0].flush()
     os.close(reading)  # ends the write that waits
     eventually(lambda: not log.handlers)
-    os.close(writing)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
