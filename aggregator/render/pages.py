@@ -78,7 +78,7 @@ def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOption
         slugs = tuple([topic.slug for topic in entry.topics if topic.slug in linked])
         card = _html(render_card(entry, CardScope(scope._replace(full=has_body), slugs, options.remote_media)))
         size += len(card.encode())
-        if size > MAX_CARDS and cards:
+        if size > MAX_CARDS:
             break
         cards.append(card)
     rest = entries[len(cards) :]
