@@ -17,6 +17,7 @@ _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:[/?#][!#$
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 _URL_NOISE = re.compile(r"[\t\r\n]")  # characters that URL parsers ignore
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_NOT_IN_PATH = re.compile(r"[\s%?#]")
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _INDEX_PAGE = re.compile(r"/index\.html?(?=[?#]|\Z)", re.IGNORECASE)
@@ -27,6 +28,11 @@ _TRACKING = re.compile(
     r"|li_fat_id|xtor|cmpid|ref_(src|url)",
     re.IGNORECASE,
 )
+
+
+def quoted_path(path: str) -> str:
+    """A URL path as a config states it: percent-encoded where it must be."""
+    return _NOT_IN_PATH.sub(lambda found: quote(found[0]), path)
 
 
 def http_url(text: str) -> str | None:

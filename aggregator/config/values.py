@@ -215,18 +215,22 @@ def check_cluster(value: str) -> str:
 
 
 def check_old_path(value: str) -> str:
-    """An old slug or path of a feed, relative to the output folder. Hidden names are not allowed."""
-    parts = value.removesuffix("/").split("/")
+    """An old slug or path of a feed, relative to the output folder, with the percent-encoding of URLs decoded. Hidden
+    names are not allowed."""
+    path = unquote(value, errors="replace")
+    parts = path.removesuffix("/").split("/")
     if (
         not all(parts)
         or any(part[0] == "." for part in parts)
         or re.search(r"[\s?#\\]", value)
-        or _UNSHOWABLE.search(value)
+        or re.search("[\\\\\0\ufffd]", path)
+        or path.count("/") != value.count("/")
+        or _UNSHOWABLE.search(path)
     ):
         raise BadValueError(
             "is not an old URL path", "write what follows base_url, such as old-slug or tags/ai/index.xml"
         )
-    return value
+    return path
 
 
 def read_timezone(value: object) -> ZoneInfo:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from aggregator.documents import PAGE
 from aggregator.feeds.active_config import ActiveConfig, is_active, read_active, store_active
 from aggregator.feeds.published import published_feeds, read_old_slugs
+from aggregator.links import quoted_path
 from aggregator.model import UrlChange
 from aggregator.settings import FILE_NAMES, FeedPolicy, FeedSpec, OutputOptions
 from aggregator.slugs import topic_slug
@@ -141,7 +142,7 @@ def _successor(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:
 
 
 def _moved_from(path: str, successor: str | None, *more: str) -> str:
-    line = f"moved_from = {json.dumps([path, *more])}"
+    line = f"moved_from = {json.dumps([quoted_path(old) for old in (path, *more)])}"
     if successor is None:
         return f"with {line} in the [[feed]] that follows it"
     return f"with {line} in the [[feed]] {json.dumps(successor)}"

@@ -6,6 +6,8 @@ import errno
 import os
 from pathlib import Path
 
+from aggregator.documents import is_archive_page
+
 MAX_LISTED = 20
 """How many files or folders are named in problems of one kind."""
 _HINTS = {
@@ -24,23 +26,34 @@ class Obstacles:
         self._foreign: dict[str, str] = {}
         # Folder at the top -> why its first document could not be written or deleted.
         self._failed: dict[str, str] = {}
+        # Folders at the top whose archive lacks a page.
+        self._incomplete: set[str] = set()
 
     def add_foreign(self, path: str, document: str) -> None:
         """A foreign file or folder is at `path`, which `document` needs."""
         self._foreign.setdefault(path, document)
+        self.note_missing(document)
 
     def add_failure(self, document: str, why: str) -> None:
         """A document could not be written or deleted."""
         self._failed.setdefault(_top(document), why)
 
-    def has_failed(self, document: str) -> bool:
-        """True if another document in the same folder at the top could not be written or deleted."""
-        return _top(document) in self._failed
+    def note_missing(self, document: str) -> None:
+        """A document cannot be put in its place. If it is an archive page, the others of its feed wait for it, because
+        its entries would be in none of them."""
+        if is_archive_page(document):
+            self._incomplete.add(_top(document))
+
+    def must_wait(self, document: str) -> bool:
+        """True if another document in the same folder at the top could not be written or deleted, or an archive page
+        there is missing."""
+        return _top(document) in self._failed or _top(document) in self._incomplete
 
     def problems(self) -> list[str]:
         """The problems, a limited number of each kind."""
         foreign = [
-            f"{self._where}/{path} is in the way of {document}: the program did not write it (move it away)"
+            f"{self._where}/{path} is in the way of {document}: the program did not write it (move it away"
+            f"{'; until then its feed stays as it was' if is_archive_page(document) else ''})"
             for path, document in self._foreign.items()
         ]
         failed = [

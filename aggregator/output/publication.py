@@ -99,12 +99,13 @@ class Publication:
                 for document in documents:
                     self._stage(target, document)
             self._check_stop()
+            for target in missing:
+                for path in self._targets[target].paths:
+                    self.obstacles.note_missing(path)
+                    self._note_unwritten(target, path)
             if self._staged:
                 self._begin()
                 self._place_all()
-            for target in missing:
-                for path in self._targets[target].paths:
-                    self._note_unwritten(target, path)
 
     def _stage(self, target: str, document: Document) -> None:
         """Stages a document, unless its bytes are in place or what is there is not ours."""
@@ -149,11 +150,11 @@ class Publication:
                 self._note(staged, placed)
 
     def _placeable(self, group: list[Staged]) -> Iterator[Staged]:
-        """The documents, but none of a folder in which another one failed."""
+        """The documents, but none that must wait for another one."""
         for staged in group:
             if self._destination.may_stop_anywhere:
                 self._check_stop()
-            if self.obstacles.has_failed(staged.path):
+            if self.obstacles.must_wait(staged.path):
                 self._note_unwritten(staged.entry.feed, staged.path)
             else:
                 yield staged

@@ -70,16 +70,19 @@ def render_feed_page(
 
 def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]) -> Stories:
     """The entries, as far as there is room on a page. Cards have their full text, as far as there is room, if the feed
-    has it."""
+    has it. The first entry always is a card, without its related stories if they have no room."""
     cards: list[Markup] = []
     size, room = 0, MAX_BODIES if scope.full else 0
     for entry in entries:
         has_body = scope.full and 0 < len(entry.content.body_html.encode(errors="replace")) <= room - size
         slugs = tuple([topic.slug for topic in entry.topics if topic.slug in linked])
-        card = _html(render_card(entry, CardScope(scope._replace(full=has_body), slugs, options.remote_media)))
+        look = CardScope(scope._replace(full=has_body), slugs, options.remote_media)
+        card = _html(render_card(entry, look))
         size += len(card.encode())
         if size > MAX_CARDS and cards:
             break
+        if size > MAX_CARDS:
+            card = _html(render_card(entry._replace(content=entry.content._replace(related=())), look))
         cards.append(card)
     rest = entries[len(cards) :]
     (lines,) = render_columns(rest, scope, ("line",))

@@ -70,6 +70,7 @@ _NOTHING = b"There is nothing at this URL.\n"
 _READABLE = (b"content-type", b"text/xml; charset=utf-8")
 _UNREADABLE = b"This cannot be read at the moment.\n"
 _RETRY = (b"retry-after", b"10")
+_NOTHING_YET = b"Nothing is published here yet.\n"
 _BUSY = b"Too many searches at once; try again in a moment.\n"
 _NO_STORE = (b"cache-control", b"no-store")
 # Fetch standard, "CORS-preflight": browsers send one before a request with validators.
@@ -261,8 +262,6 @@ class FeedsApp(Application):
             return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
         if self._searcher is not None and path in self._searcher.paths():
             return await self._respond_to_search(scope, state, self._searcher)
-        if path in state.snapshot.removed:
-            return await _respond_with_error(410, scope, state, *((CORS,) if is_shared(path) else ()), *state.caching)
         return await self._respond_without_file(scope, state)
 
     async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response:
@@ -284,7 +283,7 @@ class FeedsApp(Application):
         return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
 
     async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:
-        """The response for a path that is not in the snapshot and never was."""
+        """The response for a path that is not in the snapshot."""
         path = scope["path"]
         if page := self._probes.get(path):
             return await _respond_with_page(page)
@@ -294,9 +293,16 @@ class FeedsApp(Application):
         response = None
         if state.source is not None and path.startswith("/"):
             name = path[1:] if path[-1] != "/" else f"{path[1:]}index.html"
-            whole = await self._read(state.source, partial(read_other, state.source, name, packed=_takes_gzip(scope)))
+            read = partial(read_other, state.source, state.snapshot, name, packed=_takes_gzip(scope))
+            whole = await self._read(state.source, read)
             response = _respond_with_file(scope, whole, state) if whole else None
-        return response or await _respond_with_error(404, scope, state, _NO_STORE)
+        if response is not None:
+            return response
+        if path in state.snapshot.removed:
+            return await _respond_with_error(410, scope, state, *((CORS,) if is_shared(path) else ()), *state.caching)
+        if state.source is not None and state.snapshot.is_empty:  # nobody knows yet what there is
+            return _page(503, _TEXT, _NOTHING_YET, _RETRY, _NO_STORE)
+        return await _respond_with_error(404, scope, state, _NO_STORE)
 
     async def _whole(self, file: ServedFile, state: ServedState, *, packed: bool) -> ServedFile | None:
         """What `read_body` returns. Requests for the same body share one reading."""
@@ -385,7 +391,7 @@ def _find_redirect(state: ServedState, path: str) -> bytes | None:
     """The `Location` for an old URL. The folder may have a copy there, for servers without redirects."""
     if state.moved_folders:
         slug, _, name = path[1:].partition("/")
-        if slug in state.moved_folders:
+        if slug in state.moved_folders and posixpath.normpath(path) == path.rstrip("/"):
             return _location(path, f"{state.moved_folders[slug]}/{name}")
     if (target := state.snapshot.redirects.get(path)) is not None:
         return _location(path, target)

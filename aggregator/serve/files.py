@@ -149,6 +149,11 @@ class Snapshot:
     # Of the manifest whose files were being replaced when it was read; the files are then those of the previous one.
     busy: Hashable | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no manifest was ever read."""
+        return self.stamp is None and not self.files
+
 
 EMPTY_SNAPSHOT = Snapshot()
 
@@ -214,10 +219,11 @@ def read_body(source: Source | None, file: ServedFile, bodies: Bodies, *, packed
     return whole
 
 
-def read_other(source: Source, path: str, *, packed: bool) -> ServedFile | None:
+def read_other(source: Source, snapshot: Snapshot, path: str, *, packed: bool) -> ServedFile | None:
     """An archive page or a foreign file, with its gzip variant if `packed` and if it has one; None if there is none or
     it must not be served. Blocks. Raises BucketError."""
-    content = source.other(path)
+    is_page = is_archive_page(path) and f"/{path.partition('/')[0]}" in snapshot.folders
+    content = source.other(path) if is_page or source.has_others else None
     return content and _whole_file(path, content, may_vary=is_archive_page(path), packed=packed)
 
 

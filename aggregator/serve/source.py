@@ -77,6 +77,8 @@ class Source(ABC):
     """Most files that are read before somebody asks for them."""
     max_waiting: float
     """Most requests that wait for files that are not in memory; more of them are refused."""
+    has_others: bool
+    """Whether files of others are served too."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -104,6 +106,7 @@ class FolderSource(Source):
 
     poll_s = 1.0
     read_ahead = max_waiting = math.inf
+    has_others = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
@@ -174,6 +177,7 @@ class BucketSource(Source, OpenSource):
 
     poll_s = 5.0
     read_ahead = max_waiting = 256
+    has_others = False
 
     def __init__(self, url: BucketUrl) -> None:
         super().__init__(str(url))
@@ -219,7 +223,7 @@ class BucketSource(Source, OpenSource):
         return found and Content(found.body, FileFacts(len(found.body), int(found.modified.timestamp()) * 10**9))
 
     def other(self, path: str) -> Content | None:
-        return self.document(path) if is_archive_page(path) and _is_plain(path.split("/")) else None
+        return self.document(path) if _is_plain(path.split("/")) else None
 
     def _content_or_none(self, path: str) -> Content | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlencode
 
@@ -20,6 +21,7 @@ from aggregator.serve.app import Answer
 from aggregator.serve.files import ServedFile, make_file
 from aggregator.settings import FILE_NAMES
 from aggregator.store.database import Store
+from aggregator.store.revision import read_mark
 
 SLUG = "search"
 MAX_CACHED_BYTES = 8_000_000
@@ -27,8 +29,8 @@ MAX_QUERY_STRING = 2_000
 
 
 class Search:
-    """Answers searches from the store. Thread-safe; answers are cached until something is published. `site_id` returns
-    the site id once the store is open."""
+    """Answers searches from the store. Thread-safe; answers are cached until a cycle changes something. `site_id`
+    returns the site id once the store is open."""
 
     def __init__(self, config: Config, store: Store, site_id: Callable[[], str]) -> None:
         self._store, self._site_id = store, site_id
@@ -37,7 +39,8 @@ class Search:
 
     def activate(self, config: Config) -> None:
         """Searches by this config from now on."""
-        site, options = config.site_facts(), config.output_options()
+        # no hub gets a ping for a search, so no reader may wait for one
+        site, options = replace(config.site_facts(), hub_urls=()), config.output_options()
         with self._lock:
             self._site, self._options = site, options
             self._loader = FeedLoader(config.feed_policy(), site, options)
@@ -50,22 +53,26 @@ class Search:
         return frozenset(pages | {f"/{SLUG}/{FILE_NAMES[form]}" for form in self._options.formats})
 
     def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
-        """The answer for a URL path of `paths`. `published` differs once something is published. Blocks."""
+        """The answer for a URL path of `paths`. `published` differs once something is published. Blocks.
+
+        An entry can also change without a publish, if it is in no document; then the store has another revision.
+        """
         values = parse_qs(query_string[:MAX_QUERY_STRING].decode("ascii", "replace"))
         text = " ".join(" ".join(values.get("q", [""])).split())
-        key = (path, text)
-        with self._lock:
-            cached = self._cache.get(key)
-            if cached and cached[0] == published:
-                self._cache.move_to_end(key)
-                return Answer(200, cached[1])
-        loader = self._loader
+        key, loader = (path, text), self._loader
         try:
+            with self._store.read() as connection:
+                state = published, read_mark(connection)
+            with self._lock:
+                cached = self._cache.get(key)
+                if cached and cached[0] == state:
+                    self._cache.move_to_end(key)
+                    return Answer(200, cached[1])
             answer = self._search(path, text, loader)
         except StoreError as error:
             return Answer(503, None, f"Search does not work at the moment: {error}")
         if answer.status == 200 and answer.file is not None:
-            self._keep(key, published, answer.file, loader)
+            self._keep(key, state, answer.file, loader)
         return answer
 
     def _search(self, path: str, text: str, loader: FeedLoader) -> Answer:
@@ -117,12 +124,12 @@ class Search:
             reach=_reach(found), newest_only=len(found.entries) == LIMIT,
         )  # fmt: skip
 
-    def _keep(self, key: tuple[str, str], published: Hashable, file: ServedFile, loader: FeedLoader) -> None:
+    def _keep(self, key: tuple[str, str], state: Hashable, file: ServedFile, loader: FeedLoader) -> None:
         with self._lock:
             if loader is not self._loader:  # of an older config
                 return
             before = self._cache.pop(key, None)
-            self._cache[key] = (published, file)
+            self._cache[key] = (state, file)
             self._cached_bytes += _size(file) - (_size(before[1]) if before else 0)
             while self._cached_bytes > MAX_CACHED_BYTES:
                 _, (_, dropped) = self._cache.popitem(last=False)

@@ -209,12 +209,13 @@ class Worker:
             self._serve(self._config, by_others=followed.documents is None)
         elif followed.is_of_other:
             self._serve(self._served_config, by_others=True)
-        self._metrics.count_followed(followed.documents)
+        if followed.is_active or followed.is_of_other:
+            self._metrics.count_followed(followed.documents)
+            if self._health.has_documents:
+                self._health.succeed(datetime.now(UTC), None, 0.0)
         if followed.documents is not None:
             self._log_problems(frozenset(followed.problems))
             self._log_documents(followed.documents)
-        if self._health.has_documents:
-            self._health.succeed(datetime.now(UTC), None, 0.0)
         self._retry_s = None
 
     @property

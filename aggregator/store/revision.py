@@ -35,8 +35,13 @@ def updating(writer: Writer) -> Iterator[None]:
 
 def read_revision(connection: Connection) -> str | None:
     """The revision; None during an update, and before the first one."""
-    revision = read_meta(connection, _KEY)
+    revision = read_mark(connection)
     return None if revision is None or revision.endswith(_UNFINISHED) else revision
+
+
+def read_mark(connection: Connection) -> str | None:
+    """The revision, or the mark of the update that runs now; None before the first one."""
+    return read_meta(connection, _KEY)
 
 
 def begin_update(connection: Connection) -> None:

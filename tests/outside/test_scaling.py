@@ -109,6 +109,13 @@ def test_readers_are_answered_from_the_cache_with_the_etag_of_the_services(front
     )
 
 
+def test_a_hub_gets_what_is_published_now_and_no_copy(front: Front) -> None:
+    for _ in range(2):
+        answer = front.client.get("/all/rss.xml", headers={"user-agent": "Example WebSub hub"})
+        assert (answer.status_code, answer.headers["x-cache"]) == (200, "BYPASS")
+    assert front.client.get("/all/rss.xml").headers["x-cache"] == "HIT"
+
+
 def test_no_reader_notices_that_the_leader_or_all_services_end(front: Front) -> None:
     leader = next(service for service in front.services if service.get("healthz").json()["role"] == "leader")
     other = next(service for service in front.services if service is not leader)

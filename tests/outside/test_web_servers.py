@@ -135,6 +135,15 @@ def test_each_document_has_its_type_and_its_bytes(client: httpx.Client, shop: Sh
     assert response.headers.get("access-control-allow-origin") == ("*" if is_shared else None)
 
 
+def test_an_xml_file_that_is_no_document_of_a_feed_is_xml_that_scripts_may_read(client: httpx.Client) -> None:
+    """Such as the sitemap, and copies of feeds at old URLs."""
+    response = client.get("/feeds/sitemap.xml")
+    assert response.status_code == 200
+    assert response.headers["content-type"].partition(";")[0] in ("application/xml", "text/xml")
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
 @pytest.mark.parametrize("path", ["all/rss.xml", "all/atom.xml", "all/feed.json", "all/"])
 def test_documents_are_compressed_and_not_sent_again(client: httpx.Client, path: str) -> None:
     first = client.get(f"/feeds/{path}", headers={"accept-encoding": "gzip"})

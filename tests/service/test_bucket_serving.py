@@ -106,6 +106,8 @@ def test_what_was_withdrawn_answers_410_and_archive_pages_are_served(shop: Bucke
     assert (page.status, page.headers["content-type"]) == (200, "application/atom+xml; charset=utf-8")
     assert service.get("ai/archive/0001.xml", If_None_Match=page.headers["etag"]).status == 304
     assert service.get("ai/archive/0009.xml").status == 404
+    shop.storage.client().put_object(Bucket=shop.bucket, Key="feeds/team/archive/minutes.html", Body=b"private")
+    assert service.get("team/archive/minutes.html").status == 404
     shop.configure(output='limit = 1\nmin_stay = "0s"\nformats = ["rss", "json"]')
     assert shop.run("build").returncode == 0
     eventually(lambda: service.get("ai/atom.xml").status == 410)

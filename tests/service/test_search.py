@@ -174,6 +174,37 @@ def test_an_answer_is_the_same_until_something_is_published(service: tuple[Shop,
     assert len(running.get("search/feed.json?q=maps").json()["items"]) == 2
 
 
+def test_an_entry_in_no_document_is_found_as_it_is_now(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "shop")
+    shop.root.mkdir()
+    shop.configure(schedule='every = "1h"', output='limit = 1\nmin_stay = "0s"\narchive = false')
+    shop.record("a.md", "Old maps", publishedDateTime="2024-04-01T08:00:00Z")
+    shop.record("b.md", "New", publishedDateTime="2024-04-02T08:00:00Z")
+    running = shop.start("run")
+    running.wait_until_done()
+
+    def titles() -> list[str]:
+        return [item["title"] for item in running.get("search/feed.json?q=maps").json()["items"]]
+
+    assert titles() == ["Old maps"]
+    shop.record("a.md", "Older maps", publishedDateTime="2024-04-01T08:00:00Z")
+    eventually(lambda: titles() == ["Older maps"])
+    shop.close()
+
+
+def test_a_search_names_no_hub(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "shop")
+    shop.root.mkdir()
+    shop.configure(websub='hub = "https://hub.example.org/"')
+    shop.record("a.md", "Maps")
+    running = shop.start("run")
+    running.wait_until_done()
+    assert "hubs" in running.get("all/feed.json").json()
+    assert "hubs" not in running.get("search/feed.json?q=maps").json()
+    assert b"hub.example.org" not in running.get("search/atom.xml?q=maps").body
+    shop.close()
+
+
 def test_bad_queries_are_answered_with_a_reason(service: tuple[Shop, Running]) -> None:
     _, running = service
     assert running.get("search").status == 200

@@ -30,6 +30,7 @@ from aggregator.config.presets import FIELDS, PRESETS
 from aggregator.config.schema import describe
 from aggregator.config.values import BadValueError, read_cron, read_duration, read_size, shortest_gap_minutes
 from aggregator.errors import ConfigError
+from aggregator.links import quoted_path
 from aggregator.model import Document
 from aggregator.output.redirects import Redirects
 from aggregator.service.triggers import CronTrigger
@@ -439,6 +440,28 @@ def test_documents_are_copied_to_old_slugs_and_to_old_paths_with_a_suffix(load: 
         ("old/archive/0001.xml", b"<feed/>"),
         ("p/archive/0001.xml", b"<feed/>"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("stated", "path"),
+    [
+        ("tags/C%23/index.xml", "tags/C#/index.xml"),
+        ("tags/Power%20Apps/", "tags/Power Apps/"),
+        ("tags/k%C3%BCnste/index.xml", "tags/künste/index.xml"),
+        ("tags/künste/index.xml", "tags/künste/index.xml"),
+        ("100%25.xml", "100%.xml"),
+    ],
+)
+def test_an_old_path_may_be_percent_encoded(load: Any, stated: str, path: str) -> None:
+    (spec,) = load(f'[[feed]]\nslug = "new"\nmoved_from = ["{stated}"]\n').feeds
+    assert spec.moved_from == (path,)
+    assert load(f'[[feed]]\nslug = "new"\nmoved_from = ["{quoted_path(path)}"]\n').feeds == (spec,)
+
+
+@pytest.mark.parametrize("stated", ["a%2Fb", "%2e%2e/x", "a/%2Eb", "a%00", "a%5Cb", "%FF", "a%0A"])
+def test_an_old_path_hides_nothing_behind_its_encoding(load: Any, stated: str) -> None:
+    with pytest.raises(ConfigError, match="is not an old URL path"):
+        load(f'[[feed]]\nslug = "new"\nmoved_from = ["{stated}"]\n')
 
 
 def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:

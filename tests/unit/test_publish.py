@@ -312,6 +312,25 @@ def test_many_folders_that_cannot_be_written_are_few_problems(shared: SiteFolder
 # files of others
 
 
+def test_a_feed_waits_for_an_archive_page_that_a_foreign_file_keeps_out(plain: SiteFolder) -> None:
+    """Else the entries that leave its document would be nowhere."""
+    plain.configure('[output]\nlimit = 2\nmin_stay = "0s"\n')
+    for number in (1, 2):
+        plain.record(f"map{number}.md", topics=["Maps"], publishedDateTime=f"2024-04-0{number}T08:00:00Z")
+    plain.run(LATER)
+    page = plain.output / "maps" / "archive" / "0001.xml"
+    page.parent.mkdir()
+    page.write_text("mine")
+    plain.record("map3.md", topics=["Maps"], publishedDateTime="2024-04-03T08:00:00Z")
+    result = plain.run(LATER)
+    assert "until then its feed stays as it was" in in_the_way(result)[0]
+    assert (plain.titles("maps"), page.read_text()) == (["map2.md", "map1.md"], "mine")
+    page.unlink()
+    assert plain.run(LATER).problems == ()
+    assert plain.titles("maps") == ["map3.md", "map2.md"]
+    assert b"map1.md" in page.read_bytes()
+
+
 def test_a_page_of_the_operator_is_left_alone_and_the_other_documents_of_its_feed_are_written(
     plain: SiteFolder,
 ) -> None:

@@ -1063,6 +1063,14 @@ def test_topics_are_below_their_parents() -> None:
     assert '<span class="parent">in <span dir="auto">C</span></span>' in page
 
 
+def test_an_entry_with_more_related_stories_than_a_page_has_room_for_is_shown_without_them() -> None:
+    stories = tuple(Related(f"https://c.example/{number}/{'p' * 1900}", "x" * 800) for number in range(50))
+    entries = (make_entry(1, content=PLAIN._replace(title="Huge", related=stories)), make_entry(2))
+    page = render_all(make_feed(*entries))["index.html"].body
+    assert len(page) < 30_000
+    assert b">Huge<" in page
+
+
 LONG = PLAIN._replace(summary="word " * 200, body_html="<p>" + "text " * 300 + "</p>")
 
 
