@@ -112,13 +112,7 @@ class AllowedKeys:
 
         None if a key is a near miss, a duplicate or not text, or if there are too many: such maps need positions.
         """
-        if len(keys) > MAX_PLAIN_KEYS:
-            return None
-        texts = [key for key in keys if isinstance(key, str)]
-        names = tuple(self.names.get(key.lower(), "") for key in texts)
-        misses = (self.near_miss(key) for key, name in zip(texts, names, strict=True) if not name)
-        has_typo = any(miss and {miss.meant, *miss.hiding}.difference(names, (None,)) for miss in misses)
-        return None if has_typo or len({key.lower() for key in texts}) < len(keys) else names
+        return _canonical_names(self, keys) if len(keys) <= MAX_PLAIN_KEYS else None
 
     def near_miss(self, key: str) -> NearMiss | None:
         """The mapped keys that the unmapped `key` nearly is, if any."""
@@ -226,6 +220,15 @@ def _whole_number(value: int) -> Scalar | Opaque:
         return Scalar(str(value), value)
     except ValueError:  # thousands of digits, which only a hexadecimal number of TOML can have
         return Opaque()
+
+
+@lru_cache(maxsize=256)  # most files share a few sets of keys; without it, parsing takes a tenth more
+def _canonical_names(allowed: AllowedKeys, keys: tuple[object, ...]) -> tuple[str, ...] | None:
+    texts = [key for key in keys if isinstance(key, str)]
+    names = tuple(allowed.names.get(key.lower(), "") for key in texts)
+    misses = (allowed.near_miss(key) for key, name in zip(texts, names, strict=True) if not name)
+    has_typo = any(miss and {miss.meant, *miss.hiding}.difference(names, (None,)) for miss in misses)
+    return None if has_typo or len({key.lower() for key in texts}) < len(keys) else names
 
 
 def place_at(text: str, first_line: int, offset: int) -> tuple[int, int]:
