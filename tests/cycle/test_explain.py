@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Call
 from conftest import SiteFolder, at, record_text
 from sqlalchemy import func, select
 
-from aggregator import cli
 from aggregator.cli.explain import explain_record
 from aggregator.errors import NotFoundError
 from aggregator.store import events as history
@@ -74,9 +74,7 @@ def test_each_field_has_its_key_its_line_and_the_value_that_was_understood(site:
     assert any("'heat' is not a number" in problem for problem in answer["problems"])
 
 
-def test_a_rejected_record_shows_what_was_read_and_its_problem_once(
-    site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rejected_record_shows_what_was_read_and_its_problem_once(site: SiteFolder, run_here: Call) -> None:
     site.write(
         "a.md",
         '---\ntitle: Known\nwebUrl: https://example.org/a\npublished: true\nid: "two\\x7fwords"\n'
@@ -97,9 +95,7 @@ def test_a_rejected_record_shows_what_was_read_and_its_problem_once(
     }
     assert values("b.md") == {"title": "Known", "published_at": None}
     for name, problem in (("a.md", "'id' cannot be an id"), ("b.md", "'publishedDateTime' is not a date")):
-        monkeypatch.setattr("sys.argv", ["aggregator", "explain", name, "--config", str(site.config_file)])
-        cli.main()
-        shown = capsys.readouterr().out
+        _, shown, _ = run_here("explain", name, "--config", str(site.config_file))
         assert (shown.count(problem), shown.count("not usable")) == (1, 1)
 
 
@@ -346,10 +342,8 @@ def test_history_has_the_effect_of_a_changed_rule(site: SiteFolder) -> None:
     site.configure(GOOD)
     site.record("a.md", topics=["AI"], quality=70, publishedDateTime=DATE)
     site.run("2024-05-01 09:00")
-    site.configure(GOOD.replace("60", "80"))
-    site.run("2024-05-01 10:00")
-    site.configure(GOOD)
-    site.run("2024-05-01 11:00")
+    site.run_with(GOOD.replace("60", "80"), "2024-05-01 10:00")
+    site.run_with(GOOD, "2024-05-01 11:00")
     assert [event for event in happened(site, "a.md") if event[2] == "good"] == [
         ("09:00", "joined", "good", None),
         ("10:00", "left", "good", "min_quality"),
@@ -400,21 +394,16 @@ def test_history_names_the_old_path_of_a_renamed_record_and_how_it_was_recognise
 
 
 def test_first_releases_and_new_feeds_cost_no_rows_of_history(site: SiteFolder) -> None:
-    def events() -> int:
-        with site.store.read() as connection:
-            return connection.scalar(select(func.count()).select_from(event)) or 0
-
     for number in range(20):
         site.record(f"{number}.md", topics=["AI", "Maps"], quality=70, publishedDateTime=DATE)
     site.run(NOON)
-    site.configure(GOOD)
-    site.run(LATER)
+    site.run_with(GOOD, LATER)
     assert site.titles("good")
-    assert events() == 0
+    assert site.rows(select(event)) == []
     assert [event for event in happened(site, "3.md") if event[2] == "good"] == [("13:00", "joined", "good", None)]
     site.remove("0.md")
     site.run(STILL)
-    assert events() == 1
+    assert len(site.rows(select(event))) == 1
 
 
 @pytest.mark.both_databases
@@ -539,18 +528,10 @@ CAUSES = [
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")
 @pytest.mark.parametrize(("edit", "slug", "clause", "line"), CAUSES)
 def test_the_cause_that_is_named_is_the_one_to_change(
-    site: SiteFolder,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    edit: dict[str, str | None],
-    slug: str,
-    clause: str,
-    line: str,
+    site: SiteFolder, run_here: Call, edit: dict[str, str | None], slug: str, clause: str, line: str
 ) -> None:
     def ask() -> tuple[dict[str, Any], dict[str, Any]]:
-        monkeypatch.setattr("sys.argv", ["aggregator", "explain", name, "--json", "--config", str(site.config_file)])
-        cli.main()
-        answer = json.loads(capfd.readouterr().out)
+        answer = json.loads(run_here("explain", name, "--json", "--config", str(site.config_file))[1])
         return answer, next(feed for feed in answer["feeds"] if feed["slug"] == slug)
 
     site.configure(FEEDS)
@@ -703,8 +684,7 @@ def test_a_flag_that_is_false_is_a_cause(site: SiteFolder) -> None:
     answer = explain(site, "a.md")["published"]
     assert (answer["value"], answer["cause"], answer["line"]) == (True, "draft", 3)
     assert answer["reason"] == "'draft' is false, no 'published' is there, and default_published is true"
-    site.configure("[records]\ndefault_published = false\n")
-    site.run(LATER)
+    site.run_with("[records]\ndefault_published = false\n", LATER)
     answer = explain(site, "a.md")["published"]
     assert (answer["value"], answer["cause"]) == (False, "default_published")
     assert answer["reason"] == "'draft' is false, no 'published' is there, and default_published is false"

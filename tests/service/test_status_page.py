@@ -34,9 +34,7 @@ class Page(HTMLParser):
 
 
 def start(shop: Shop) -> Running:
-    service = shop.start("run")
-    service.wait_until_done()
-    return service
+    return shop.start("run").wait_until_done()
 
 
 def shows(service: Running, *texts: str) -> Page:
