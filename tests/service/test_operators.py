@@ -158,7 +158,7 @@ def test_a_request_to_this_machine_is_direct(host: str) -> None:
 
 
 def test_private_pages_are_shown_to_direct_requests_on_loopback_only() -> None:
-    app = make_app(None)
+    app = make_app()
     app.private["/metrics"] = lambda: (200, b"text/plain", b"numbers")
     with running(app) as client:
         assert client.get("/metrics").status_code == 404
@@ -255,7 +255,7 @@ def test_health_cannot_know_a_port_that_the_system_chooses_before_the_service_ru
 
 
 def test_health_is_1_for_a_url_of_another_program(shop: Shop) -> None:
-    with running(make_app(None, health=lambda: (True, {}))) as client:
+    with running(make_app(health=lambda: (True, {}))) as client:
         url = f"{str(client.base_url).rstrip('/')}/healthz"
         line = f"unreachable: no answer from {url}: the answer is not of this program {UNREACHABLE}"
         assert health(shop, str(client.base_url)) == (1, line)
