@@ -39,7 +39,7 @@ def titles(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def fill(site: SiteFolder) -> None:
-    """Six records, the newest last."""
+    """Publishes six records, the newest last."""
     rows: list[dict[str, Any]] = [
         {"topics": ["AI"], "quality": 90},
         {"topics": ["AI", "Maps"], "quality": 50},
@@ -50,24 +50,28 @@ def fill(site: SiteFolder) -> None:
     ]
     for number, fields in enumerate(rows):
         site.record(f"{number}.md", publishedDateTime=f"2024-05-01T0{number}:00:00Z", **fields)
+    site.run(NOON)
+
+
+@pytest.fixture
+def published(site: SiteFolder) -> SiteFolder:
+    """A site that has published six records, with a feed of the config."""
+    site.configure(AI)
+    fill(site)
+    return site
 
 
 @pytest.mark.parametrize("slug", ["all", "maps", "picks"])
 def test_a_preview_under_the_active_config_is_what_is_shown(site: SiteFolder, slug: str) -> None:
     site.configure(AI + "limit = 2\n")
     fill(site)
-    site.run(NOON)
     facts = preview(site, slug)
     assert titles(facts["entries"]) == site.titles(slug)
     assert (facts["joins"], facts["leaves"]) == ([], [])
-    told = preview(site, slug)
-    assert titles(told["entries"]) == site.titles(slug)
-    assert (told["joins"], told["leaves"]) == ([], [])
 
 
 def test_a_previewed_entry_has_times_provider_link_and_topics(site: SiteFolder) -> None:
     fill(site)
-    site.run(NOON)
     assert preview(site, "maps")["entries"][0] == {
         "id": site.ids()["2.md"],
         "title": "2.md",
@@ -91,81 +95,60 @@ def test_a_previewed_entry_has_times_provider_link_and_topics(site: SiteFolder) 
     ],
 )
 def test_a_preview_of_another_config_has_the_entries_that_join_and_leave(
-    site: SiteFolder, config: str, entries: list[str], joins: list[str], leaves: list[str]
+    published: SiteFolder, config: str, entries: list[str], joins: list[str], leaves: list[str]
 ) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    facts = preview(site, "picks", config)
+    facts = preview(published, "picks", config)
     assert (titles(facts["entries"]), titles(facts["joins"]), titles(facts["leaves"])) == (entries, joins, leaves)
-    told = preview(site, "picks", config)
-    assert (titles(told["entries"]), titles(told["joins"]), titles(told["leaves"])) == (entries, joins, leaves)
 
 
 def test_the_present_window_is_cut_by_the_active_config_not_by_the_new_one(site: SiteFolder) -> None:
     site.configure(AI + "limit = 1\n[output]\nmin_stay = '1s'\n")
     fill(site)
-    site.run(NOON)
     assert site.titles("picks") == ["4.md"]
     facts = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
     assert (titles(facts["joins"]), titles(facts["leaves"])) == (["1.md", "0.md"], [])
-    told = preview(site, "picks", AI + "limit = 3\n[output]\nmin_stay = '1s'\n")
-    assert (titles(told["joins"]), titles(told["leaves"])) == (["1.md", "0.md"], [])
 
 
-def test_an_edited_config_can_be_previewed_before_it_is_active(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.configure(AI.replace("AI", "Cars"))
-    assert titles(preview(site, "picks")["joins"]) == ["3.md"]
+def test_an_edited_config_can_be_previewed_before_it_is_active(published: SiteFolder) -> None:
+    published.configure(AI.replace("AI", "Cars"))
+    assert titles(preview(published, "picks")["joins"]) == ["3.md"]
 
 
-def test_a_feed_that_is_new_or_replaces_a_topic_or_moves_can_be_previewed(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    new = preview(site, "fresh", '[[feed]]\nslug = "fresh"\nmin_quality = 80\n')
+def test_a_feed_that_is_new_or_replaces_a_topic_or_moves_can_be_previewed(published: SiteFolder) -> None:
+    new = preview(published, "fresh", '[[feed]]\nslug = "fresh"\nmin_quality = 80\n')
     assert (titles(new["joins"]), new["leaves"]) == (["4.md", "0.md"], [])
-    over = preview(site, "maps", '[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
+    over = preview(published, "maps", '[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
     assert (titles(over["entries"]), titles(over["leaves"])) == (["1.md"], ["2.md"])
-    moved = preview(site, "moved", '[[feed]]\nslug = "moved"\ntopics.any = ["AI"]\nmoved_from = ["picks"]\n')
+    moved = preview(published, "moved", '[[feed]]\nslug = "moved"\ntopics.any = ["AI"]\nmoved_from = ["picks"]\n')
     assert (titles(moved["entries"]), moved["joins"], moved["leaves"]) == (["4.md", "1.md", "0.md"], [], [])
 
 
 def test_a_feed_that_returns_to_its_topic_can_be_previewed(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "maps"\ntopics.all = ["Maps", "AI"]\n')
     fill(site)
-    site.run(NOON)
     assert titles(preview(site, "maps", "")["joins"]) == ["2.md"]
     assert titles(preview(site, "maps", "[topics]\nauto = false\n")["leaves"]) == ["1.md"]
 
 
-def test_the_message_about_an_unknown_feed_suggests_similar_slugs(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
+def test_the_message_about_an_unknown_feed_suggests_similar_slugs(published: SiteFolder) -> None:
     with pytest.raises(NotFoundError, match="did you mean 'picks'"):
-        preview(site, "pick")
+        preview(published, "pick")
     with pytest.raises(NotFoundError, match="aggregator feeds"):
-        preview(site, "zzz")
+        preview(published, "zzz")
 
 
-def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
+def test_a_preview_writes_nothing_and_needs_no_lease(published: SiteFolder) -> None:
     def rows() -> list[Any]:
-        with site.store.read() as connection:
+        with published.store.read() as connection:
             return [
                 connection.execute(table.select()).all() for table in metadata.sorted_tables if table.name != "lease"
             ]
 
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    before, documents = rows(), site.snapshot()
-    site.store.lease.release()
-    preview(site, "picks", AI.replace("AI", "Maps"))
+    before, documents = rows(), published.snapshot()
+    published.store.lease.release()
+    preview(published, "picks", AI.replace("AI", "Maps"))
     assert rows() == before
-    assert site.snapshot() == documents
+    assert published.snapshot() == documents
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -192,8 +175,7 @@ def test_a_preview_shows_what_the_next_cycle_does(site: SiteFolder, seed: int, m
         shown = site.titles("picks")
         moment = f"2024-05-01 {10 + hour}:30"
         facts = preview(site, "picks", other, moment)
-        site.configure(other)
-        site.run(moment)
+        site.run_with(other, moment)
         after = site.titles("picks")
         assert titles(facts["entries"]) == after
         assert titles(facts["joins"]) == [title for title in after if title not in shown]
@@ -221,8 +203,7 @@ def test_tables_words_windows_and_merging_are_previewed_as_the_next_cycle_makes_
     site.run(NOON)
     slug = "picks" if "picks" in rules else "geography" if "Geography" in rules else "maps"
     facts = preview(site, slug, rules)
-    site.configure(rules)
-    site.run(LATER)
+    site.run_with(rules, LATER)
     assert titles(facts["entries"]) == site.titles(slug)
     assert titles(facts["entries"])
 
@@ -263,7 +244,6 @@ def test_a_rehearsal_shows_what_the_next_cycle_does_to_entries_and_urls(
     head = '[output]\nmin_stay = "1s"\n'
     site.configure(before + head)
     fill(site)
-    site.run(NOON)
     site.configure(after if head[:8] in after else after + head)
     shown = site.documents()
     changes = rehearsed(site)
@@ -281,74 +261,61 @@ def test_a_rehearsal_shows_what_the_next_cycle_does_to_entries_and_urls(
     assert rehearsed(site, "2024-05-01 14:00") == ({}, {})
 
 
-def test_a_rehearsal_under_the_active_config_shows_changed_records(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.remove("4.md")
-    site.record("7.md", topics=["New"], publishedDateTime="2024-05-01T11:00:00Z")
-    moves, urls = rehearsed(site)
+def test_a_rehearsal_under_the_active_config_shows_changed_records(published: SiteFolder) -> None:
+    published.remove("4.md")
+    published.record("7.md", topics=["New"], publishedDateTime="2024-05-01T11:00:00Z")
+    moves, urls = rehearsed(published)
     assert moves["picks"] == moves["ai"] == ([], ["4.md"])
     assert (moves["new"], moves["all"]) == ((["7.md"], []), (["7.md"], ["4.md"]))
     assert urls == {}
-    assert rehearsed(site, scan=False) == ({}, {})
+    assert rehearsed(published, scan=False) == ({}, {})
 
 
-def test_a_preview_of_a_feed_that_moves_shows_what_the_next_cycle_does(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
+def test_a_preview_of_a_feed_that_moves_shows_what_the_next_cycle_does(published: SiteFolder) -> None:
     moved = AI.replace("picks", "best") + 'moved_from = ["picks"]\n'
     for slug in ("best", "picks"):
-        facts = preview(site, slug, moved)
+        facts = preview(published, slug, moved)
         assert (facts["slug"], titles(facts["entries"])) == ("best", ["4.md", "1.md", "0.md"])
         assert (facts["joins"], facts["leaves"]) == ([], [])
-    pinned = preview(site, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
+    pinned = preview(published, "geo", AI + '[topics.slugs]\nMaps = "geo"\n')
     assert (titles(pinned["entries"]), pinned["joins"], pinned["leaves"]) == (["2.md", "1.md"], [], [])
-    new = preview(site, "best", AI.replace("picks", "best"))
+    new = preview(published, "best", AI.replace("picks", "best"))
     assert titles(new["joins"]) == ["4.md", "1.md", "0.md"]
 
 
-def test_a_preview_under_the_active_config_makes_no_copy(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
+def test_a_preview_under_the_active_config_makes_no_copy(
+    published: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "copy_store", lambda *_: pytest.fail("the store is copied"))
-    assert titles(preview(site, "picks")["entries"]) == site.titles("picks")
+    assert titles(preview(published, "picks")["entries"]) == published.titles("picks")
 
 
 # URLs that a config removes
 
 
-def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_works_again(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.configure(AI.replace("picks", "best"))
+def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_works_again(published: SiteFolder) -> None:
+    published.configure(AI.replace("picks", "best"))
     line = 'keep it with moved_from = ["picks"] in the [[feed]] "best"'
-    (warning,) = lost_urls(site.load_config(), at(LATER))
-    assert str(warning) == (f"{site.config_file}: subscribers of this URL would get 410: '/picks/' ({line})")
+    (warning,) = lost_urls(published.load_config(), at(LATER))
+    assert str(warning) == (f"{published.config_file}: subscribers of this URL would get 410: '/picks/' ({line})")
     assert warning.level == "warning"
     said = (f"/picks/ answers 410 since the config of 2024-05-01 13:00 UTC ({line})",)
-    assert site.run(LATER).notices == said
-    assert lost_urls(site.load_config(), at(LATER)) == []
-    site.close()
-    assert site.run("2024-05-02 13:00").notices == said
-    assert site.run("2024-06-01 13:00").notices == ()
-    site.configure(AI.replace("picks", "best") + 'moved_from = ["picks"]\n')
-    assert site.run("2024-06-01 14:00").notices == ()
+    assert published.run(LATER).notices == said
+    assert lost_urls(published.load_config(), at(LATER)) == []
+    published.close()
+    assert published.run("2024-05-02 13:00").notices == said
+    assert published.run("2024-06-01 13:00").notices == ()
+    published.configure(AI.replace("picks", "best") + 'moved_from = ["picks"]\n')
+    assert published.run("2024-06-01 14:00").notices == ()
 
 
-def test_a_stopped_cycle_does_not_hide_a_lost_url(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.configure()
+def test_a_stopped_cycle_does_not_hide_a_lost_url(published: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.configure()
     with monkeypatch.context() as patch:
         patch.setattr("aggregator.update.refresh_feeds", lambda *_: stop_now())
         with pytest.raises(StoppedError):
-            site.run(LATER)
-    (notice,) = site.run(LATER).notices
+            published.run(LATER)
+    (notice,) = published.run(LATER).notices
     assert notice.startswith("/picks/ answers 410")
 
 
@@ -356,22 +323,16 @@ def stop_now() -> None:
     raise StoppedError("enough")
 
 
-def test_a_url_that_works_again_is_not_reported(site: SiteFolder) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    site.configure()
-    (notice,) = site.run(LATER).notices
+def test_a_url_that_works_again_is_not_reported(published: SiteFolder) -> None:
+    published.configure()
+    (notice,) = published.run(LATER).notices
     assert 'moved_from = ["picks"] in the [[feed]] that follows it' in notice
-    site.configure(AI.replace("picks", "other") + 'moved_from = ["picks"]\n')
-    assert site.run("2024-05-01 14:00").notices == ()
+    published.configure(AI.replace("picks", "other") + 'moved_from = ["picks"]\n')
+    assert published.run("2024-05-01 14:00").notices == ()
 
 
-def test_without_a_store_or_under_the_active_config_no_url_is_lost(site: SiteFolder, tmp_path: Path) -> None:
-    site.configure(AI)
-    fill(site)
-    site.run(NOON)
-    assert lost_urls(site.load_config(), at(LATER)) == []
-    site.configure(AI, url=f"sqlite:///{tmp_path / 'none.db'}")
-    assert lost_urls(site.load_config(), at(LATER)) == []
+def test_without_a_store_or_under_the_active_config_no_url_is_lost(published: SiteFolder, tmp_path: Path) -> None:
+    assert lost_urls(published.load_config(), at(LATER)) == []
+    published.configure(AI, url=f"sqlite:///{tmp_path / 'none.db'}")
+    assert lost_urls(published.load_config(), at(LATER)) == []
     assert not (tmp_path / "none.db").exists()
