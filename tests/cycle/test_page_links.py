@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 import pytest
+from commands import Call
 from conftest import SiteFolder, at, record_text
 from documents import archive_ids
 from sqlalchemy import event, select, update
 
-from aggregator import cli
 from aggregator.cli.explain import explain_record
 from aggregator.errors import StoppedError
 from aggregator.store import page_links
@@ -41,6 +41,13 @@ def configure(site: SiteFolder, preset: str = "hugo", more: str = "") -> None:
     site.configure(HUGO.format(path=site.incoming, preset=preset) + more)
 
 
+@pytest.fixture
+def site(site: SiteFolder) -> SiteFolder:
+    """An empty site of Hugo with a feed of bodies and one of summaries."""
+    configure(site)
+    return site
+
+
 def put(site: SiteFolder, path: str, text: str = "", **fields: Any) -> None:
     """A page."""
     site.write(path, record_text({"title": path, "date": "2026-02-01T08:00:00Z"} | fields, text))
@@ -63,19 +70,16 @@ def updates(site: SiteFolder) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("order", [("a.md", "z.md"), ("z.md", "a.md")], ids=["target first", "target last"])
 def test_a_link_leads_to_its_page_in_the_cycle_that_finds_both(site: SiteFolder, order: tuple[str, str]) -> None:
-    configure(site)
     target, source = order
     put(site, f"posts/{target}")
     put(site, f"posts/{source}", f'[It]({{{{< relref "{target}#why" >}}}})')
     site.run(NOON)
     assert hrefs(site, f"posts/{source}") == [f"https://blog.example.org/posts/{target[0]}/#why"]
-    before = site.snapshot()
-    site.run(LATER)
-    assert site.snapshot() == before
+    with site.untouched():
+        site.run(LATER)
 
 
 def test_a_page_that_comes_later_is_linked_when_it_comes(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/a.md", TEXT)
     notices = site.run(NOON).notices
     assert shown(site, "posts/a.md") == "<p>As said, so be it.</p>"
@@ -90,7 +94,6 @@ def test_a_page_that_comes_later_is_linked_when_it_comes(site: SiteFolder) -> No
 
 
 def test_a_link_follows_the_url_of_its_page_and_is_no_update_of_its_entry(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT)
     put(site, "posts/b.md", "No link.")
@@ -104,8 +107,7 @@ def test_a_link_follows_the_url_of_its_page_and_is_no_update_of_its_entry(site: 
 
 
 def feed_versions(site: SiteFolder) -> dict[str, int]:
-    with site.store.read() as connection:
-        return {row.slug: row.version for row in connection.execute(select(feed.c.slug, feed.c.version))}
+    return dict(site.rows(select(feed.c.slug, feed.c.version)))
 
 
 def test_a_summary_feed_has_no_new_version_for_a_link(site: SiteFolder) -> None:
@@ -139,7 +141,6 @@ def test_a_summary_feed_has_no_new_version_for_a_link(site: SiteFolder) -> None:
     ids=["draft", "scheduled", "expired"],
 )
 def test_the_url_of_a_page_that_is_not_published_is_not_shown(site: SiteFolder, fields: dict[str, Any]) -> None:
-    configure(site)
     put(site, "posts/first.md", url="/secret-place/", **fields)
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -152,7 +153,6 @@ def test_the_url_of_a_page_that_is_not_published_is_not_shown(site: SiteFolder, 
 
 
 def test_a_page_that_is_due_is_linked_in_a_cycle_without_a_scan(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md", date="2026-03-01T12:30:00Z")
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -161,7 +161,6 @@ def test_a_page_that_is_due_is_linked_in_a_cycle_without_a_scan(site: SiteFolder
 
 
 def test_a_page_that_expires_or_goes_leaves_the_text_of_its_links(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md", expiryDate="2026-03-01T12:30:00Z")
     put(site, "posts/second.md")
     put(site, "posts/a.md", TEXT + ' [2]({{< ref "second" >}})')
@@ -175,7 +174,6 @@ def test_a_page_that_expires_or_goes_leaves_the_text_of_its_links(site: SiteFold
 
 
 def test_a_link_is_lost_when_its_page_is_renamed_and_returns_with_the_reference(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md", "The very first of all the posts on this site.", title="first")
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -190,7 +188,6 @@ def test_a_link_is_lost_when_its_page_is_renamed_and_returns_with_the_reference(
 
 
 def test_a_page_that_is_renamed_to_the_name_in_a_reference_is_linked(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/moved.md", "The very first of all the posts on this site.", title="first", url="/1/")
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -201,7 +198,6 @@ def test_a_page_that_is_renamed_to_the_name_in_a_reference_is_linked(site: SiteF
 
 
 def test_the_links_of_a_renamed_page_start_at_its_new_place(site: SiteFolder) -> None:
-    configure(site)
     for folder in ("posts", "notes"):
         put(site, f"{folder}/first.md")
     put(site, "posts/a.md", TEXT + " It has a text of its own.", title="a", url="/a/")
@@ -213,7 +209,6 @@ def test_the_links_of_a_renamed_page_start_at_its_new_place(site: SiteFolder) ->
 
 
 def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/second.md")
     put(site, "posts/a.md", TEXT)
@@ -223,9 +218,8 @@ def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
     assert hrefs(site, "posts/a.md") == ["https://blog.example.org/posts/second/"]
     put(site, "posts/a.md", "Nothing.")
     site.run(LATEST)
-    assert links(site) == []
-    with site.store.read() as connection:
-        assert set(connection.scalars(select(entry.c.links_hash))) == {None}
+    assert site.rows(select(page_link)) == []
+    assert set(site.rows(select(entry.c.links_hash))) == {(None,)}
     before = site.snapshot()
     put(site, "posts/first.md", slug="1st")
     site.run(LAST)
@@ -233,13 +227,7 @@ def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
     assert hrefs(site, "posts/a.md") == []
 
 
-def links(site: SiteFolder) -> list[Any]:
-    with site.store.read() as connection:
-        return list(connection.execute(select(page_link)))
-
-
 def test_a_sealed_page_follows_the_url_of_a_page(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/a.md", TEXT, date="2026-01-01T08:00:00Z")
     for number in range(8):
         put(site, f"posts/{number}.md", date=f"2026-01-0{number + 2}T08:00:00Z")
@@ -261,7 +249,6 @@ def test_a_sealed_page_follows_the_url_of_a_page(site: SiteFolder) -> None:
 
 
 def test_a_cycle_without_changes_of_pages_asks_for_no_page(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT)
     put(site, "posts/b.md", "No link.")
@@ -276,7 +263,6 @@ def test_a_cycle_without_changes_of_pages_asks_for_no_page(site: SiteFolder) -> 
 
 
 def test_a_stopped_cycle_resolves_its_links_later(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT)
     site.run(NOON)
@@ -298,12 +284,13 @@ def test_many_links_are_resolved_in_steps(site: SiteFolder, monkeypatch: pytest.
     monkeypatch.setattr(page_links, "RESOLVED_AT_ONCE", 2)
     monkeypatch.setattr(page_links, "_STALE_ENTRIES", page_links._STALE_ENTRIES.limit(2))
     monkeypatch.setattr(page_links, "KEYS_AT_ONCE", 2)
-    configure(site)
     for number in range(7):
         others = "".join(f'[{other}]({{{{< ref "{other}.md" >}}}}) ' for other in range(7))
         put(site, f"posts/{number}.md", others)
     site.run(NOON)
-    assert [link.url for link in links(site)] == [f"https://blog.example.org/posts/{n}/" for n in range(7)] * 7
+    assert [link.url for link in site.rows(select(page_link))] == [
+        f"https://blog.example.org/posts/{n}/" for n in range(7)
+    ] * 7
     assert len(hrefs(site, "posts/6.md")) == 7
 
 
@@ -311,7 +298,6 @@ def test_a_body_with_more_links_than_are_kept_shows_the_text_of_the_others(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_links, "MAX_LINKS", 1)
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/second.md")
     put(site, "posts/a.md", TEXT + ' [2]({{< ref "second.md" >}})')
@@ -323,9 +309,8 @@ def test_bodies_that_are_switched_on_and_off_and_on_have_current_links(site: Sit
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT)
     summaries = HUGO.replace('content = "full"', "").format(path=site.incoming, preset="hugo")
-    site.configure(summaries)
-    site.run(NOON)
-    assert links(site) == []
+    site.run_with(summaries, NOON)
+    assert site.rows(select(page_link)) == []
     configure(site)
     site.run(LATER)
     assert hrefs(site, "posts/a.md") == [FIRST]
@@ -338,7 +323,6 @@ def test_bodies_that_are_switched_on_and_off_and_on_have_current_links(site: Sit
 
 
 def test_explain_names_links_that_lead_nowhere(site: SiteFolder) -> None:
-    configure(site)
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT + ' [2]({{< ref "no where.md" >}})')
     site.run(NOON)
@@ -346,18 +330,13 @@ def test_explain_names_links_that_lead_nowhere(site: SiteFolder) -> None:
     assert answer["unresolved_links"] == ["no where.md"]
 
 
-def test_check_finds_links_that_lead_nowhere_without_a_store(
-    site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(site)
+def test_check_finds_links_that_lead_nowhere_without_a_store(site: SiteFolder, run_here: Call) -> None:
     put(site, "posts/first.md")
     put(site, "posts/draft.md", draft=True)
     put(site, "posts/a.md", TEXT)
     put(site, "posts/b.md", '[1]({{< ref "/notes/first.md" >}}) [2]({{< ref "draft" >}}) [3]({{< ref "a" >}})')
     site.close()
-    monkeypatch.setattr("sys.argv", ["aggregator", "check", "--config", str(site.config_file)])
-    cli.main()
-    printed = capsys.readouterr().out
+    _, printed, _ = run_here("check", "--config", str(site.config_file))
     assert "posts/b.md: warning: 2 links lead to no published page, such as: '/notes/first.md' (" in printed
     assert "posts/a.md" not in printed
 
