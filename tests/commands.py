@@ -56,7 +56,6 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str], stderr: Path) -> None:
         self.process, self._stderr = process, stderr
-        assert process.stdout is not None
         self.printed = process.stdout.readline()
         match = re.search(r"http://\S+", self.printed)
         assert match, f"{self.printed!r} {self.log}"

@@ -132,7 +132,6 @@ class ObjectStorage:
 
     def _answers(self) -> bool:
         """Whether it stores an object: the parts of the server come up one after the other."""
-        assert self._process is not None
         assert self._process.poll() is None, self.log
         try:
             client = self.client()

@@ -774,7 +774,6 @@ def test_the_lease_of_a_process_that_has_ended_is_taken_at_once(store_url: str) 
     )
     holder = subprocess.Popen([sys.executable, "-c", script, store_url], stdout=subprocess.PIPE)
     with holder:
-        assert holder.stdout
         assert holder.stdout.readline() == b"held\n"
         store = open_store(store_url, create=True)
         with pytest.raises(StoreHeldError, match=f"process {holder.pid} "):

@@ -197,7 +197,6 @@ def test_a_waiting_build_continues_when_the_service_ends(shop: Shop) -> None:
     with subprocess.Popen(
         shop.command("build"), cwd=shop.root, env=shop.environment(), stderr=subprocess.PIPE, text=True
     ) as build:
-        assert build.stderr is not None
         assert build.stderr.readline().startswith(f"waiting for process {service.process.pid} ")
         service.end()
         assert build.wait(DEADLINE_S) == 0
@@ -467,8 +466,6 @@ def test_a_hangup_while_waiting_for_the_store_does_not_end_the_service(shop: Sho
         shop.command("run"), cwd=shop.root, env=shop.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     ) as second:  # fmt: skip
-        assert second.stderr is not None
-        assert second.stdout is not None
         assert second.stderr.readline().startswith("waiting for ")
         second.send_signal(signal.SIGHUP)
         first.end()
@@ -507,7 +504,6 @@ def test_a_half_written_config_file_is_not_loaded(shop: Shop) -> None:
     shop.config.write_text(text)
     assert live.poll() is None
     taken = live.poll()
-    assert taken is not None
     assert (taken.output.limit, taken.output.pages) == (7, False)
     assert live.poll() is None
 
@@ -535,9 +531,7 @@ def test_a_new_config_file_becomes_active(shop: Shop) -> None:
     assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
     shop.config.write_text(f"{text}[output]\nlimit = 7\n")
     assert live.poll() is None
-    taken = live.poll()
-    assert taken is not None
-    assert taken.output.limit == 7
+    assert live.poll().output.limit == 7
 
 
 def test_a_config_changes_over_postgresql_too(shop: Shop, postgres_url: Callable[[], str]) -> None:
@@ -562,9 +556,7 @@ def test_a_store_that_is_unavailable_for_a_moment_refuses_no_config(shop: Shop) 
     live = live_config(shop, accept)
     shop.config.write_text(f"{shop.config.read_text()}[output]\nlimit = 7\n")
     assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
-    taken = live.poll()
-    assert taken is not None
-    assert taken.output.limit == 7
+    assert live.poll().output.limit == 7
     assert live.poll() is None
     answers += StoreError("away"), None
     assert (live.poll(reload=True), len(answers)) == (None, 1)

@@ -61,7 +61,6 @@ def test_a_prefix_is_a_plain_path(prefix: str) -> None:
 def test_an_object_is_written_read_listed_and_deleted(bucket: Bucket, aws: ObjectStorage) -> None:
     etag = bucket.put("a/ü.txt", b"text", **TEXT)
     found = bucket.get("a/ü.txt")
-    assert found is not None
     assert (found.body, found.etag) == (b"text", etag)
     assert bucket.head("a/ü.txt") == ("a/ü.txt", 4, etag, found.modified)
     assert [(facts.path, facts.etag) for facts in bucket.page()] == [("a/ü.txt", etag)]
