@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -205,22 +205,18 @@ class Bucket:
 
     def get(self, path: str, *, most: int | None = None) -> StoredObject | None:
         """The object, or its first `most` bytes; None if it is missing."""
-        with self._explained("read", path) as answer:
-            answer.found = self._client.get_object(**self._place(path))
-            body = _read_body(answer.found["Body"], most)
-        found = answer.found
-        return (
-            StoredObject(body, found.get("ETag", ""), found["LastModified"], found["ContentLength"]) if found else None
-        )
+        with suppress(_MissingError), self._explained("read", path):
+            found = self._client.get_object(**self._place(path))
+            body = _read_body(found["Body"], most)
+            return StoredObject(body, found.get("ETag", ""), found["LastModified"], found["ContentLength"])
+        return None
 
     def head(self, path: str) -> ObjectFacts | None:
         """What a listing would say of the object; None if it is missing."""
-        with self._explained("read", path) as answer:
-            answer.found = self._client.head_object(**self._place(path))
-        found = answer.found
-        return (
-            ObjectFacts(path, found["ContentLength"], found.get("ETag", ""), found["LastModified"]) if found else None
-        )
+        with suppress(_MissingError), self._explained("read", path):
+            found = self._client.head_object(**self._place(path))
+            return ObjectFacts(path, found["ContentLength"], found.get("ETag", ""), found["LastModified"])
+        return None
 
     def put(
         self,
@@ -258,16 +254,16 @@ class Bucket:
         return {"Bucket": self.url.name, "Key": self.url.prefix + path}
 
     @contextmanager
-    def _explained(self, action: str, path: str = "") -> Iterator[_Answer]:
-        """Wraps errors of the library. That an object to read is missing is no error."""
+    def _explained(self, action: str, path: str = "") -> Iterator[None]:
+        """Wraps errors of the library; raises _MissingError if there is no object to read."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            yield _Answer()
+            yield
         except ClientError as error:
             code, status = _code_of(error)
             if code in _MISSING and action == "read":
-                return
+                raise _MissingError from error
             raise self._error(action, path, code, status) from error
         except (BotoCoreError, OSError) as error:
             what, reason = f"{self._shown(path)} cannot be {action}", _one_line(error)
@@ -291,10 +287,8 @@ class Bucket:
         return f"{self.url}/{path}" if path else str(self.url)
 
 
-class _Answer:
-    """What the library returned; None for nothing."""
-
-    found: Any = None
+class _MissingError(Exception):
+    """There is no such object."""
 
 
 def _read_time(value: Any) -> datetime:

@@ -26,7 +26,6 @@ from aggregator.errors import ShortageError
 if TYPE_CHECKING:
     import subprocess
     from concurrent.futures import Future
-    from types import TracebackType
 
 Result = TypeVar("Result")
 # children get the import path of this process, and collect garbage as seldom as it; -P excludes the working folder
@@ -132,9 +131,7 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def call(self, function: Callable[..., Result], *args: object, cpu_s: float = 0, clock_s: float = 0) -> Result:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -159,12 +159,9 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
 def lost_urls(config: Config, now: datetime) -> list[Problem]:
     """A warning for each URL that subscribers have and this config would remove; none without a store."""
     try:
-        store = open_store(config.store.url, create=False)
-        try:
+        with closing(open_store(config.store.url, create=False)) as store:
             if Pipeline(config, store, default_site_id(config)).is_config_active():
                 return []
-        finally:
-            store.close()
         with rehearse(config, now, scan=False) as rehearsal:
             lost = [change for change in rehearsal.urls() if change.target is None]
     except StoreError:

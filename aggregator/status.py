@@ -17,7 +17,7 @@ from aggregator.feeds.notices import read_notices
 from aggregator.feeds.published import summarise_feeds
 from aggregator.feeds.statistics import DAYS, MAX_COUNTED, FeedAge, Statistics, read_statistics
 from aggregator.files import folder_problem
-from aggregator.model import CycleResult
+from aggregator.model import CycleResult, FeedSummary
 from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
@@ -121,16 +121,19 @@ def feeds_data(config: Config, connection: Connection) -> list[dict[str, Any]]:
     """All published feeds for --json, in order."""
     file_name = FILE_NAMES[config.output.formats[0]]
     return [
-        {
-            "slug": feed.slug,
-            "title": feed.title,
-            "entries": feed.entries,
-            "newest": stamp(feed.newest),
-            "updated": stamp(feed.updated),
-            "url": f"{config.site.base_url}{feed.slug}/{file_name}",
-        }
+        _feed_data(feed) | {"url": f"{config.site.base_url}{feed.slug}/{file_name}"}
         for feed in summarise_feeds(connection, config.feed_policy(), config.site.title)
     ]
+
+
+def _feed_data(feed: FeedSummary | FeedAge) -> dict[str, Any]:
+    return {
+        "slug": feed.slug,
+        "title": feed.title,
+        "entries": feed.entries,
+        "newest": stamp(feed.newest),
+        "updated": stamp(feed.updated),
+    }
 
 
 def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict[str, Any]:
@@ -164,18 +167,6 @@ def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict
 
 
 def _statistics_data(found: Statistics) -> dict[str, Any]:
-    def ages(feeds: Sequence[FeedAge]) -> list[dict[str, Any]]:
-        return [
-            {
-                "slug": feed.slug,
-                "title": feed.title,
-                "entries": feed.entries,
-                "newest": stamp(feed.newest),
-                "updated": stamp(feed.updated),
-            }
-            for feed in feeds
-        ]
-
     return {
         "over_days": DAYS,
         "days": {day.isoformat(): count for day, count in found.days},
@@ -186,8 +177,8 @@ def _statistics_data(found: Statistics) -> dict[str, Any]:
         "has_all_days": found.counted < MAX_COUNTED,
         "sampled": found.sampled,
         "feed_ages": dict(found.feed_ages),
-        "fresh_feeds": ages(found.fresh_feeds),
-        "quiet_feeds": ages(found.quiet_feeds),
+        "fresh_feeds": [_feed_data(feed) for feed in found.fresh_feeds],
+        "quiet_feeds": [_feed_data(feed) for feed in found.quiet_feeds],
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SiteFolder
-from object_storage import ObjectStorage, Proxy, proxied, use
+from object_storage import ObjectStorage, Proxy, use
 
 
 class BucketSite(SiteFolder):
@@ -68,8 +68,8 @@ def make_bucket_site(
 ) -> Iterator[Callable[[str], BucketSite]]:
     """Makes a site over the database at an address, with its records in a new bucket."""
     made: list[BucketSite] = []
-    with proxied(object_storage) as proxy:
-        use(object_storage, monkeypatch, endpoint=proxy.endpoint)
+    with Proxy(object_storage.port) as proxy:
+        use(object_storage, monkeypatch, endpoint=proxy.url)
         monkeypatch.setattr("aggregator.files.bucket.ATTEMPTS", 1)
 
         def make(url: str) -> BucketSite:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from commands import eventually
 
@@ -44,7 +45,10 @@ class DaskCluster:
         cluster.close()
         return cluster.size
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for process in (*self.workers, self.scheduler):
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL)

@@ -15,7 +15,8 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 DEADLINE_S = 40.0
 OLD = 1_700_000_000
@@ -55,7 +56,6 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str], stderr: Path) -> None:
         self.process, self._stderr = process, stderr
-        assert process.stdout is not None
         self.printed = process.stdout.readline()
         match = re.search(r"http://\S+", self.printed)
         assert match, f"{self.printed!r} {self.log}"
@@ -76,6 +76,11 @@ class Running:
             with error:
                 return Reply(error.code, error.headers, error.read())
 
+    def connect(self) -> socket.socket:
+        """A connection on which nothing was sent."""
+        url = urlsplit(self.url)
+        return socket.create_connection((url.hostname or "", url.port or 80), timeout=DEADLINE_S)
+
     def titles(self, slug: str = "all") -> list[str]:
         reply = self.get(f"{slug}/feed.json")
         return [item["title"] for item in reply.json()["items"]] if reply.status == 200 else []
@@ -83,9 +88,10 @@ class Running:
     def health(self) -> str:
         return str(self.get("healthz").json()["status"])
 
-    def wait_until_done(self) -> None:
-        """Until the first cycle is complete."""
+    def wait_until_done(self) -> Self:
+        """The same, once the first cycle is complete."""
         eventually(lambda: self.health() == "ok")
+        return self
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """Sends the signal; the exit code and the seconds it took."""
@@ -102,6 +108,11 @@ class Shop:
         self.incoming, self.output, self.data = root / "incoming", root / "output", root / "data"
         self.config = root / "config" / "aggregator.toml"
         self._running: list[subprocess.Popen[str]] = []
+
+    @property
+    def store_url(self) -> str:
+        """The store of the default config."""
+        return f"sqlite:///{self.data}/aggregator.db"
 
     def configure(self, **tables: str) -> None:
         """Writes a config of these tables, each the lines below its name."""
@@ -137,17 +148,21 @@ class Shop:
             text = f"---\ntitle: Story {index}\ntopics: [All of it, T{index % 7}]\npublishedDateTime: {stamp}\n---\n"
             (self.incoming / f"{index // 100:03}" / f"{index:05}.md").write_text(text)
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "aggregator", *arguments]
+    def command(self, *arguments: str, patch: str = "") -> list[str]:
+        """The command line; `patch` is Python text that runs in the process before the command."""
+        program = f"{patch}\nfrom aggregator.cli import main\nmain()"
+        return [sys.executable, *(("-c", program) if patch else ("-m", "aggregator")), *arguments]
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AGGREGATOR_")}
         return kept | {"COLUMNS": "100", "PYTHONWARNINGS": "error", "AGGREGATOR_LOG__FORMAT": "text"} | more
 
-    def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, env: dict[str, str] | None = None, patch: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
         return subprocess.run(
-            self.command(*arguments),
+            self.command(*arguments, patch=patch),
             check=False,
             cwd=self.root,
             env=self.environment(**env or {}),
@@ -157,12 +172,12 @@ class Shop:
             stdin=subprocess.DEVNULL,
         )
 
-    def start(self, *arguments: str, program: str = "", **env: str) -> Running:
-        """Starts a command that serves; `program` is Python text that replaces the command."""
+    def start(self, *arguments: str, patch: str = "", **env: str) -> Running:
+        """Starts a command that serves."""
         stderr = self.root / f"stderr{len(self._running)}"
         with stderr.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, "-c", program, *arguments] if program else self.command(*arguments),
+                self.command(*arguments, patch=patch),
                 cwd=self.root,
                 env=self.environment(**env),
                 stdout=subprocess.PIPE,

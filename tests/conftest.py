@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,15 +20,17 @@ from typing import Any
 import hypothesis
 import pytest
 from commands import Call, Shop
-from sqlalchemy import create_engine, text
+from sqlalchemy import Executable, create_engine, or_, select, text
 
 from aggregator import cli
 from aggregator.config import Config, load_config
+from aggregator.errors import StoppedError
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.store.database import Store, open_store
 from aggregator.store.queries import file_problems
+from aggregator.store.schema import entry, feed, feed_entry
 from aggregator.store.session import Writer, open_site
 
 BACKENDS = ("sqlite", "postgresql")
@@ -220,6 +223,11 @@ class SiteFolder:
         moment = at(now) if isinstance(now, str) else now
         return self.pipeline.run(moment, ScanRequest(paths, accept_removals=accept_removals))
 
+    def run_with(self, config: str, now: datetime | str) -> CycleResult:
+        """One cycle at `now` with another config."""
+        self.configure(config)
+        return self.run(now)
+
     def close(self) -> None:
         """Ends what a process would end: the next cycle opens the store again."""
         if self._store is not None:
@@ -267,6 +275,25 @@ class SiteFolder:
         """The titles of a feed's entries, in the order shown."""
         return [item["title"] for item in self.feed(slug)["items"]]
 
+    def members(self, name: str) -> dict[str, str | None]:
+        """The records that a feed, by slug or topic, has or had: None for a member, else why the entry left."""
+        chosen = (
+            select(entry.c.path, feed_entry.c.left_by)
+            .join(feed_entry, feed_entry.c.entry_id == entry.c.id)
+            .join(feed, feed.c.id == feed_entry.c.feed_id)
+            .where(or_(feed.c.slug == name, feed.c.topic == name))
+        )
+        return {row.path: row.left_by for row in self.rows(chosen)}
+
+    def left_by(self, name: str) -> dict[str, str]:
+        """Why entries left a feed, by the paths of their records."""
+        return {path: why for path, why in self.members(name).items() if why is not None}
+
+    def rows(self, statement: Executable | str) -> list[Any]:
+        """What the store answers; a text is SQL."""
+        with self.store.read() as connection:
+            return list(connection.execute(text(statement) if isinstance(statement, str) else statement))
+
     def problems(self) -> list[str]:
         """What the store says is wrong with files."""
         with self.store.read() as connection:
@@ -282,9 +309,34 @@ class SiteFolder:
                     found[path.relative_to(self.output).as_posix()] = path.read_bytes(), path.stat().st_mtime_ns
         return found
 
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Fails if, at the end, a file of the output folder is new, is gone, or has other bytes or another mtime."""
+        before = self.snapshot()
+        yield
+        after = self.snapshot()
+        assert after.keys() == before.keys()
+        assert [path for path in after if after[path] != before[path]] == []
+
     def documents(self) -> dict[str, bytes]:
         """The bytes of every public file of the output folder."""
         return {path: body for path, (body, _) in self.snapshot().items() if not path.startswith(".aggregator/")}
+
+
+def stop_after(checks: int) -> Callable[[], None]:
+    """Raises StoppedError when it is called more often."""
+    left = iter(range(checks))
+
+    def check_stop() -> None:
+        if next(left, None) is None:
+            raise StoppedError("enough")
+
+    return check_stop
+
+
+def minted(key: str) -> str:
+    """The id that the field map makes of a key, such as `path:/a.md`."""
+    return f"urn:uuid:{uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_DNS, SITE_ID), key)}"
 
 
 def at(moment: str) -> datetime:
@@ -296,6 +348,18 @@ def record_text(fields: dict[str, Any], body: str = "") -> str:
     """A record file; JSON is YAML too."""
     lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields.items())
     return f"---\n{''.join(lines)}---\n{body}"
+
+
+@contextmanager
+def holding(url: str) -> Iterator[None]:
+    """Holds the lease of a store, which is made if it is missing."""
+    store = open_store(url, create=True)
+    store.lease.acquire(0)
+    try:
+        yield
+    finally:
+        store.lease.release()
+        store.close()
 
 
 @contextmanager
@@ -349,9 +413,8 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def call(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs a command of `shop` in this process."""
-    monkeypatch.chdir(shop.root)
+def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Runs a command in this process."""
 
     def invoke(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["aggregator", *arguments])
@@ -360,6 +423,13 @@ def call(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
             cli.main()
         except SystemExit as end:
             code = int(end.code or 0)
-        return code, *capsys.readouterr()
+        return code, *capfd.readouterr()
 
     return invoke
+
+
+@pytest.fixture
+def call(shop: Shop, run_here: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Runs a command of `shop` in this process."""
+    monkeypatch.chdir(shop.root)
+    return run_here

@@ -61,6 +61,11 @@ def atom_id(site: SiteFolder, slug: str) -> str | None:
     return etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}id")
 
 
+def feed_updated(site: SiteFolder, slug: str) -> str:
+    """When a feed says that it was updated."""
+    return etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}updated") or ""
+
+
 def listed(site: SiteFolder) -> set[str]:
     """The slugs of the feeds that the list of feeds names."""
     return {one.split("/")[-2] for one in etree.parse(site.output / "opml.xml").xpath("//outline/@xmlUrl")} - {"all"}

@@ -15,12 +15,13 @@ import sysconfig
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import eventually
+from http_servers import LoopbackServer, QuietHandler
 
 KEYS = ("writer", "writer-secret")
 """May do everything."""
@@ -131,7 +132,6 @@ class ObjectStorage:
 
     def _answers(self) -> bool:
         """Whether it stores an object: the parts of the server come up one after the other."""
-        assert self._process is not None
         assert self._process.poll() is None, self.log
         try:
             client = self.client()
@@ -198,7 +198,7 @@ TORN = -2
 """In place of a status: the connection is closed in the middle of the answer."""
 
 
-class Proxy:
+class Proxy(LoopbackServer):
     """Forwards requests to a server. `requests` has method, path and query of each.
 
     `hear` gets their header fields. `decide` gets them and returns a status with which the proxy answers itself, CUT,
@@ -212,14 +212,7 @@ class Proxy:
         self.lose: Callable[[str, str], bool] = lambda _method, _path: False
         self._target = port
         self._released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(self._handler())
 
     def paths(self, method: str) -> list[str]:
         """The paths of the requests with a method, in order, without the bucket."""
@@ -232,12 +225,10 @@ class Proxy:
 
     def close(self) -> None:
         self._released.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().close()
 
     def _handler(proxy) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler below
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1  # head and body of an answer go together, without a wait between them
 
@@ -274,9 +265,6 @@ class Proxy:
                 if is_torn:
                     self.close_connection = True
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
             do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _handle  # noqa: N815 - names of the library
 
         return Handler
@@ -295,13 +283,3 @@ class Proxy:
             raise OSError(str(error)) from error
         finally:
             connection.close()
-
-
-@contextlib.contextmanager
-def proxied(storage: ObjectStorage) -> Iterator[Proxy]:
-    """A proxy before a server."""
-    proxy = Proxy(storage.port)
-    try:
-        yield proxy
-    finally:
-        proxy.close()

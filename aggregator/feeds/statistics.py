@@ -6,7 +6,7 @@ Each query reads a bounded part of an index.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_co
 
 from aggregator.feeds.published import build_published_feeds, published_feeds
 from aggregator.settings import FeedPolicy
-from aggregator.store.schema import ALL_FEED, NEVER, AnyRow, feed, feed_entry
+from aggregator.store.schema import ALL_FEED, NEVER, feed, feed_entry
 from aggregator.store.session import from_us, span_us, to_us
 
 DAYS = 90
@@ -148,10 +148,13 @@ def _count_ages(connection: Connection, policy: FeedPolicy, now: int) -> tuple[t
 def _feed_ages(connection: Connection, policy: FeedPolicy, order: ColumnElement[int]) -> tuple[FeedAge, ...]:
     columns = (feed.c.slug, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
     ages = published_feeds(policy, *columns).order_by(None).order_by(order, feed.c.slug).limit(MAX_FEEDS)
-    return tuple(_to_ages(connection.execute(ages).all()))
-
-
-def _to_ages(rows: Sequence[AnyRow]) -> Iterator[FeedAge]:
-    for row in rows:
-        newest = None if row.newest_at is None else from_us(row.newest_at)
-        yield FeedAge(row.slug, row.title, row.size, newest, from_us(row.updated_at))
+    return tuple(
+        FeedAge(
+            row.slug,
+            row.title,
+            row.size,
+            None if row.newest_at is None else from_us(row.newest_at),
+            from_us(row.updated_at),
+        )
+        for row in connection.execute(ages)
+    )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from aggregator.model import SourceFile
@@ -66,9 +65,7 @@ class Files(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def check(self) -> None:
         """Raises FolderError if the source cannot be listed."""

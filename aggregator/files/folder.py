@@ -8,7 +8,6 @@ import stat
 import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from aggregator.errors import ShortageError
@@ -53,10 +52,8 @@ class FolderFiles:
         self._folder.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._folder.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._folder.__exit__()
 
     def check(self) -> None:
         try:

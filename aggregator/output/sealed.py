@@ -6,7 +6,6 @@ import pickle
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from aggregator.model import Document
@@ -32,9 +31,7 @@ class SealedDocuments:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def add(self, name: str, version: str, documents: tuple[Document, ...]) -> None:

@@ -93,8 +93,8 @@ class ServedState:
     snapshot: Snapshot
     # What is in memory of its files.
     bodies: Bodies
-    # Where other files, and bodies that are not in memory, are read from; None: nowhere.
-    source: Source | None
+    # Where other files, and bodies that are not in memory, are read from.
+    source: Source
     # `Cache-Control` of responses that caches may keep.
     caching: Headers
     # Old URL paths -> values of `Location`.
@@ -112,13 +112,13 @@ class ServedState:
 def make_state(
     snapshot: Snapshot,
     *,
-    source: Source | None,
+    source: Source,
+    bodies: Bodies,
     max_age_s: int,
-    bodies: Bodies | None = None,
-    moved: Mapping[str, str] | None = None,
-    moved_folders: Mapping[str, str] | None = None,
-    site: Site | None = None,
-    options: OutputOptions | None = None,
+    moved: Mapping[str, str],
+    moved_folders: Mapping[str, str],
+    site: Site,
+    options: OutputOptions,
     has_search: bool = False,
 ) -> ServedState:
     """The state for a snapshot. `moved` maps old paths of the output folder to new ones, both with or without a final
@@ -127,14 +127,14 @@ def make_state(
     """
     return ServedState(
         snapshot=snapshot,
-        bodies=bodies or Bodies(),
+        bodies=bodies,
         source=source,
         caching=((b"cache-control", cache_control(max_age_s).encode()),),
-        redirects={f"/{old}": _location(f"/{old}", new) for old, new in (moved or {}).items()},
-        moved_folders=dict(moved_folders or {}),
+        redirects={f"/{old}": _location(f"/{old}", new) for old, new in moved.items()},
+        moved_folders=moved_folders,
         links=hub_links(snapshot, site),
-        page=_page_headers(site, options, has_search=has_search) if site and options else (),
-        error_page=_error_pages(site, options) if site and options and options.pages else None,
+        page=_page_headers(site, options, has_search=has_search),
+        error_page=_error_pages(site, options) if options.pages else None,
     )
 
 
@@ -161,9 +161,9 @@ def _error_pages(site: Site, options: OutputOptions) -> Callable[[int, str], byt
     return render
 
 
-def hub_links(snapshot: Snapshot, site: Site | None) -> Mapping[str, Headers]:
+def hub_links(snapshot: Snapshot, site: Site) -> Mapping[str, Headers]:
     """`Link` of each feed (WebSub section 4): its hubs, and itself as the topic to subscribe to. Empty without hubs."""
-    if site is None or not site.hub_urls:
+    if not site.hub_urls:
         return {}
     hubs = "".join(f'<{hub}>; rel="hub", ' for hub in site.hub_urls)
     feeds = (path for path in snapshot.files if path.rpartition("/")[2] in FILE_NAMES.values())
@@ -291,7 +291,7 @@ class FeedsApp(Application):
         if private and is_direct(scope["headers"], scope["http_version"]):
             return await _respond_with_page(private)
         response = None
-        if state.source is not None and path.startswith("/"):
+        if path.startswith("/"):
             name = path[1:] if path[-1] != "/" else f"{path[1:]}index.html"
             read = partial(read_other, state.source, state.snapshot, name, packed=_takes_gzip(scope))
             whole = await self._read(state.source, read)
@@ -300,7 +300,7 @@ class FeedsApp(Application):
             return response
         if path in state.snapshot.removed:
             return await _respond_with_error(410, scope, state, *((CORS,) if is_shared(path) else ()), *state.caching)
-        if state.source is not None and state.snapshot.is_empty:  # nobody knows yet what there is
+        if state.snapshot.is_empty:  # nobody knows yet what there is
             return _page(503, _TEXT, _NOTHING_YET, _RETRY, _NO_STORE)
         return await _respond_with_error(404, scope, state, _NO_STORE)
 
@@ -314,9 +314,9 @@ class FeedsApp(Application):
             reading.add_done_callback(lambda _: self._readings.pop(key))
         return await asyncio.shield(reading)
 
-    async def _read(self, source: Source | None, read: Callable[[], ServedFile | None]) -> ServedFile | None:
+    async def _read(self, source: Source, read: Callable[[], ServedFile | None]) -> ServedFile | None:
         """What `read` returns. In threads of its own, so that no probe waits for a slow bucket or disk."""
-        if source is not None and self._reads >= source.max_waiting:
+        if self._reads >= source.max_waiting:
             raise ShortageError("too many requests wait for documents")
         self._reads += 1
         try:
@@ -418,8 +418,7 @@ def _respond_to_other_method(method: str, path: str) -> Response:
 async def _respond_with_error(status: int, scope: Scope, state: ServedState, *more: tuple[bytes, bytes]) -> Response:
     """404 or 410: a page for people, a line for programs."""
     vary = (b"vary", b"accept")
-    accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    if state.error_page is None or not accepts_html(accept):
+    if state.error_page is None or not accepts_html(_field(scope, b"accept")):
         return _page(status, _TEXT, f"{_ERRORS[status]}\n".encode(), vary, *more)
     # A relative link also works where a proxy serves the folder under a prefix. The page does not repeat the URL.
     root = "../" * (scope["raw_path"].count(b"/") - 1)

@@ -158,17 +158,14 @@ class Snapshot:
 EMPTY_SNAPSHOT = Snapshot()
 
 
-def load_snapshot(
-    source: Source, previous: Snapshot | None, bodies: Bodies | None = None, *, is_polled: bool = False
-) -> Snapshot:
+def load_snapshot(source: Source, previous: Snapshot, bodies: Bodies, *, is_polled: bool = False) -> Snapshot:
     """The files that the manifest names now. Returns `previous` itself while the manifest is unchanged.
 
-    Looks only at files with a new digest, and skips missing files. Reads them as long as `bodies` has room; without
-    `bodies`, all of them. If the manifest cannot be read, or its folder is missing, the files of `previous` are kept
-    until that changes. If the next publish is replacing files, and this is called again soon (`is_polled`), `previous`
-    is kept once, so that no snapshot has files of two publishes. Raises ShortageError.
+    Looks only at files with a new digest, and skips missing files. Reads them as long as `bodies` has room. If the
+    manifest cannot be read, or its folder is missing, the files of `previous` are kept until that changes. If the next
+    publish is replacing files, and this is called again soon (`is_polled`), `previous` is kept once, so that no
+    snapshot has files of two publishes. Raises ShortageError.
     """
-    previous = previous or EMPTY_SNAPSHOT
     stamp = None
     try:
         with source.opened() as opened:
@@ -180,7 +177,7 @@ def load_snapshot(
             if previous.problem:
                 _logger.info("%s/%s can be used again", source.where, MANIFEST_PATH)
             return _build_snapshot(
-                opened, manifest, previous, stamp, bodies or Bodies(), source.read_ahead, can_wait=is_polled
+                opened, manifest, previous, stamp, bodies, source.read_ahead, can_wait=is_polled
             ) or replace(previous, stamp=None, busy=stamp, problem="")
     except (OSError, ValueError, BucketError) as error:
         is_missing = isinstance(error, FileNotFoundError)
@@ -197,7 +194,7 @@ def load_snapshot(
         return replace(previous, stamp=stamp, problem=problem)
 
 
-def read_body(source: Source | None, file: ServedFile, bodies: Bodies, *, packed: bool) -> ServedFile | None:
+def read_body(source: Source, file: ServedFile, bodies: Bodies, *, packed: bool) -> ServedFile | None:
     """The file with the variants in memory that one response needs; None if it cannot be read. Blocks.
 
     `bodies` keeps the variant for more responses. If the source has other bytes by now, because a publish is about to
@@ -206,7 +203,7 @@ def read_body(source: Source | None, file: ServedFile, bodies: Bodies, *, packed
     """
     whole, identity = copy(file), file.identity
     if identity is None:
-        content = source.document(file.path) if source else None
+        content = source.document(file.path)
         if content is None:
             return None
         if digest_of(content.body) != file.digest:

@@ -118,7 +118,7 @@ class FolderSource(Source):
         path = os.path.realpath(self._path)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            yield _OpenFolder(_Root(path, descriptor))
+            yield _OpenFolder(path, descriptor)
         finally:
             os.close(descriptor)
 
@@ -140,32 +140,54 @@ class FolderSource(Source):
             return None
 
 
-class _Root(NamedTuple):
-    """The open folder; `path` has no links."""
-
-    path: str
-    descriptor: int
-
-
 class _OpenFolder(OpenSource):
-    def __init__(self, root: _Root) -> None:
-        self._root = root
+    def __init__(self, path: str, descriptor: int) -> None:
+        """`path` has no links."""
+        self._path, self._descriptor = path, descriptor
 
     def manifest(self, known: Hashable) -> FoundManifest | None:
-        with open(open_beneath(self._root.descriptor, MANIFEST_PATH, _READ), "rb") as file:
+        with open(open_beneath(self._descriptor, MANIFEST_PATH, _READ), "rb") as file:
             status = os.fstat(file.fileno())
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             return None if stamp == known else FoundManifest(stamp, file.read())
 
     def facts(self, path: str, entry: ManifestEntry) -> FileFacts | None:  # noqa: ARG002 - the file itself says it
-        return _inside(self._root, path, _facts_of)
+        return self._use(path, _facts_of)
 
     def contents(self, paths: Iterable[str]) -> Iterator[tuple[str, Content | None]]:
         return ((path, self.content(path)) for path in paths)
 
     def content(self, path: str, max_bytes: int | None = None) -> Content | None:
         """The content of a file that has at most `max_bytes`."""
-        return _inside(self._root, path, partial(_read_all, max_bytes=max_bytes))
+        return self._use(path, partial(_read_all, max_bytes=max_bytes))
+
+    def _use(self, path: str, use: Callable[[int], _T | None]) -> _T | None:
+        """What `use` returns for the descriptor of a regular file inside the folder. Follows links that end inside.
+
+        None if the file is missing or not readable, or if its path or its target has a hidden part.
+        """
+        if not _is_plain(path.split("/")):
+            return None
+        try:
+            try:
+                return self._use_regular(path, use)
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                    raise
+            # the target is opened without following links, so a link that is swapped meanwhile has no effect
+            target = os.path.relpath(os.path.realpath(os.path.join(self._path, path), strict=True), self._path)
+            # ".." begins with a dot too
+            return self._use_regular(target, use) if _is_plain(target.split(os.sep)) else None
+        except OSError as error:
+            ShortageError.check(error)
+            return None
+
+    def _use_regular(self, path: str, use: Callable[[int], _T | None]) -> _T | None:
+        descriptor = open_beneath(self._descriptor, path, _READ)
+        try:
+            return use(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        finally:
+            os.close(descriptor)
 
 
 class BucketSource(Source, OpenSource):
@@ -240,36 +262,6 @@ class BucketSource(Source, OpenSource):
 def make_source(place: Path | BucketUrl) -> Source:
     """The source for a folder or a bucket."""
     return FolderSource(place) if isinstance(place, Path) else BucketSource(place)
-
-
-def _inside(root: _Root, path: str, use: Callable[[int], _T | None]) -> _T | None:
-    """What `use` returns for the descriptor of a regular file inside the folder. Follows links that end inside.
-
-    None if the file is missing or not readable, or if its path or its target has a hidden part.
-    """
-    if not _is_plain(path.split("/")):
-        return None
-    try:
-        try:
-            return _use_regular(root, path, use)
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-                raise
-        # the target is opened without following links, so a link that is swapped meanwhile has no effect
-        target = os.path.relpath(os.path.realpath(os.path.join(root.path, path), strict=True), root.path)
-        # ".." begins with a dot too
-        return _use_regular(root, target, use) if _is_plain(target.split(os.sep)) else None
-    except OSError as error:
-        ShortageError.check(error)
-        return None
-
-
-def _use_regular(root: _Root, path: str, use: Callable[[int], _T | None]) -> _T | None:
-    descriptor = open_beneath(root.descriptor, path, _READ)
-    try:
-        return use(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-    finally:
-        os.close(descriptor)
 
 
 def _facts_of(descriptor: int) -> FileFacts:

@@ -20,7 +20,7 @@ from aggregator.errors import crash_report
 from aggregator.links import is_loopback
 from aggregator.serve.app import FeedsApp, Probe, Searcher, ServedState, hub_links, make_state
 from aggregator.serve.bodies import Bodies
-from aggregator.serve.files import load_snapshot
+from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot
 from aggregator.serve.server import FeedsServer, bind_socket, make_server
 from aggregator.serve.source import make_source
 from aggregator.service.metrics import HttpMetrics
@@ -75,7 +75,7 @@ def serve_folder(config: Config, listeners: Listeners, stop: threading.Event) ->
 
     def poll_folder() -> None:
         failed = ""
-        while not stop.wait(app.state.source.poll_s if app.state.source else 1.0):
+        while not stop.wait(app.state.source.poll_s):
             try:
                 reload_snapshot(app, config, is_polled=True)
                 failed = ""
@@ -106,7 +106,7 @@ def load_state(config: Config, previous: ServedState | None = None, *, has_searc
     if source is None or source.where != str(config.output.path):
         source = make_source(config.output.path)
     return make_state(
-        load_snapshot(source, previous.snapshot if previous else None, bodies),
+        load_snapshot(source, previous.snapshot if previous else EMPTY_SNAPSHOT, bodies),
         bodies=bodies,
         source=source,
         max_age_s=config.max_age_s,
@@ -121,8 +121,7 @@ def load_state(config: Config, previous: ServedState | None = None, *, has_searc
 def reload_snapshot(app: FeedsApp, config: Config, *, is_polled: bool) -> None:
     """Serves what the manifest of the output folder names now. `is_polled`: another process writes the folder, and this
     is called a few times a second."""
-    source = app.state.source or make_source(config.output.path)
-    snapshot = load_snapshot(source, app.state.snapshot, app.state.bodies, is_polled=is_polled)
+    snapshot = load_snapshot(app.state.source, app.state.snapshot, app.state.bodies, is_polled=is_polled)
     if snapshot is not app.state.snapshot:
         app.state = replace(app.state, snapshot=snapshot, links=hub_links(snapshot, config.site_facts()))
 

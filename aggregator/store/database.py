@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,19 +187,13 @@ def copy_store(url: str, folder: Path) -> Store:
     The original is only read."""
     copy = open_store(f"sqlite:///{folder / 'copy.db'}", create=True)
     try:
-        origin = open_store(url, create=False)
+        with closing(open_store(url, create=False)) as origin:
+            (_back_up if origin.engine.dialect.name == "sqlite" else _copy_rows)(origin, copy)
     except StoreMissingError:
-        return copy
+        pass
     except BaseException:
         copy.close()
         raise
-    try:
-        (_back_up if origin.engine.dialect.name == "sqlite" else _copy_rows)(origin, copy)
-    except BaseException:
-        copy.close()
-        raise
-    finally:
-        origin.close()
     return copy
 
 

@@ -168,13 +168,13 @@ def mean_stages(connection: Connection) -> dict[str, float]:
     return {name: sum(seconds.get(name, 0.0) for seconds in stages) / len(stages) for name in names}
 
 
-def scheduled_entries(connection: Connection, *, limit: int = MAX_SCHEDULED) -> list[ScheduledEntry]:
+def scheduled_entries(connection: Connection) -> list[ScheduledEntry]:
     """The next entries to be released, by date."""
     rows = connection.execute(
         select(entry.c.source, entry.c.path, entry.c.dated_at, entry.c.content)
         .where(text("entry.state = 'scheduled'"), entry.c.dated_at.is_not(None))
         .order_by(entry.c.dated_at, entry.c.source, entry.c.path)
-        .limit(limit)
+        .limit(MAX_SCHEDULED)
     )
     return [ScheduledEntry(row.source, row.path, read_content(row.content).title, row.dated_at) for row in rows]
 

@@ -41,22 +41,31 @@ def add(site: SiteFolder, numbers: Iterable[int], **fields: Any) -> None:
         site.record(f"{number:03}.md", publishedDateTime=date, topics=["AI"], **fields)
 
 
-def test_an_import_seals_what_is_not_in_the_document_oldest_first_in_full_pages(site: SiteFolder) -> None:
-    site.configure(SMALL)
-    add(site, range(35))
+def publish(site: SiteFolder, config: str, numbers: Iterable[int], **fields: Any) -> None:
+    """A first cycle, the day after, with these records."""
+    site.configure(config)
+    add(site, numbers, **fields)
     site.run("2026-03-02 12:00")
 
-    assert len(site.titles()) == 10
-    assert sorted(pages(site)) == [f"all/archive/000{number}.xml" for number in (1, 2, 3)]
-    assert titles(page(site, "all", 1)) == [f"{number:03}.md" for number in range(9, -1, -1)]
-    assert titles(page(site, "all", 3)) == [f"{number:03}.md" for number in range(24, 19, -1)]
+
+@pytest.fixture
+def imported(site: SiteFolder) -> SiteFolder:
+    """A site that imported 35 records: `all` and `ai` have three pages each."""
+    publish(site, SMALL, range(35))
+    return site
+
+
+def test_an_import_seals_what_is_not_in_the_document_oldest_first_in_full_pages(imported: SiteFolder) -> None:
+    assert len(imported.titles()) == 10
+    assert sorted(pages(imported)) == [f"all/archive/000{number}.xml" for number in (1, 2, 3)]
+    assert titles(page(imported, "all", 1)) == [f"{number:03}.md" for number in range(9, -1, -1)]
+    assert titles(page(imported, "all", 3)) == [f"{number:03}.md" for number in range(24, 19, -1)]
 
 
 def test_a_page_is_sealed_when_the_first_entry_leaves_and_takes_the_whole_document(
     site: SiteFolder,
 ) -> None:
-    site.configure(SMALL)
-    site.run(NOON)
+    site.run_with(SMALL, NOON)
     for number in range(1, 32):
         add(site, [number])
         site.run(NOON + timedelta(minutes=number))
@@ -64,12 +73,9 @@ def test_a_page_is_sealed_when_the_first_entry_leaves_and_takes_the_whole_docume
     assert [len(entry_ids(body)) for body in pages(site).values()] == [10, 10, 10]
 
 
-def test_a_page_links_to_its_feed_the_document_and_the_page_before_but_to_no_page_after(site: SiteFolder) -> None:
-    site.configure(SMALL)
-    add(site, range(35))
-    site.run("2026-03-02 12:00")
-    first, last = page(site, "ai", 1), page(site, "ai", 3)
-    current = (site.output / "ai" / "atom.xml").read_bytes()
+def test_a_page_links_to_its_feed_the_document_and_the_page_before_but_to_no_page_after(imported: SiteFolder) -> None:
+    first, last = page(imported, "ai", 1), page(imported, "ai", 3)
+    current = (imported.output / "ai" / "atom.xml").read_bytes()
 
     for body in (first, last):
         assert etree.fromstring(body).find(ARCHIVE) is not None
@@ -81,13 +87,11 @@ def test_a_page_links_to_its_feed_the_document_and_the_page_before_but_to_no_pag
     assert link(last, "prev-archive") == "ai/archive/0002.xml"
     assert etree.fromstring(current).find(ARCHIVE) is None
     assert link(current, "prev-archive") == "ai/archive/0003.xml"
-    assert link((site.output / "ai" / "rss.xml").read_bytes(), "prev-archive") == "ai/archive/0003.xml"
+    assert link((imported.output / "ai" / "rss.xml").read_bytes(), "prev-archive") == "ai/archive/0003.xml"
 
 
 def test_a_backfill_gets_pages_of_its_own_and_does_not_change_the_document(site: SiteFolder) -> None:
-    site.configure(SMALL)
-    add(site, range(10))
-    site.run("2026-03-02 12:00")
+    publish(site, SMALL, range(10))
     shown = site.titles()
     for number in range(25):
         site.record(f"old-{number:02}.md", publishedDateTime=f"2020-01-{number + 1:02}T00:00:00Z")
@@ -102,70 +106,57 @@ def test_a_backfill_gets_pages_of_its_own_and_does_not_change_the_document(site:
 
 
 @pytest.mark.both_databases
-def test_a_withdrawn_entry_leaves_only_its_page_and_returns_to_it(site: SiteFolder) -> None:
-    site.configure(SMALL)
-    add(site, range(35))
-    site.run("2026-03-02 12:00")
-    before = pages(site)
-    add(site, [3], published=False)
-    site.run("2026-03-02 13:00")
-    after = pages(site)
+def test_a_withdrawn_entry_leaves_only_its_page_and_returns_to_it(imported: SiteFolder) -> None:
+    before = pages(imported)
+    add(imported, [3], published=False)
+    imported.run("2026-03-02 13:00")
+    after = pages(imported)
 
     assert {path for path in before if after[path] != before[path]} == {"all/archive/0001.xml"}
     assert "003.md" not in titles(after["all/archive/0001.xml"])
-    tombstones = etree.parse(site.output / "all" / "atom.xml").getroot().iter(TOMBSTONE)
+    tombstones = etree.parse(imported.output / "all" / "atom.xml").getroot().iter(TOMBSTONE)
     assert [element.get("ref") for element in tombstones] == [entry_ids(before["all/archive/0001.xml"])[6]]
 
-    add(site, [3], published=True)
-    site.run("2026-03-02 14:00")
-    assert titles(page(site, "all", 1)) == titles(before["all/archive/0001.xml"])
-    assert len(pages(site)) == 3
+    add(imported, [3], published=True)
+    imported.run("2026-03-02 14:00")
+    assert titles(page(imported, "all", 1)) == titles(before["all/archive/0001.xml"])
+    assert len(pages(imported)) == 3
 
 
-def test_an_edit_rewrites_the_pages_with_the_entry_and_a_new_score_rewrites_none(site: SiteFolder) -> None:
-    site.configure(SMALL)
-    add(site, range(35))
-    site.run("2026-03-02 12:00")
-    before = site.documents()
-    add(site, [3], quality=5)
-    assert site.run("2026-03-02 13:00").files_written == 0
-    add(site, [3], quality=5, excerpt="More")
-    site.run("2026-03-02 14:00")
-    after = site.documents()
+def test_an_edit_rewrites_the_pages_with_the_entry_and_a_new_score_rewrites_none(imported: SiteFolder) -> None:
+    before = imported.documents()
+    add(imported, [3], quality=5)
+    assert imported.run("2026-03-02 13:00").files_written == 0
+    add(imported, [3], quality=5, excerpt="More")
+    imported.run("2026-03-02 14:00")
+    after = imported.documents()
 
     changed = {path for path in before if after[path] != before[path]}
     assert changed == {"all/archive/0001.xml", "ai/archive/0001.xml"}
     assert b"More" in after["ai/archive/0001.xml"]
 
 
-def test_an_entry_that_leaves_a_topic_leaves_the_pages_of_that_feed_only(site: SiteFolder) -> None:
-    site.configure(SMALL)
-    add(site, range(35))
-    site.run("2026-03-02 12:00")
+def test_an_entry_that_leaves_a_topic_leaves_the_pages_of_that_feed_only(imported: SiteFolder) -> None:
     date = (NOON + timedelta(minutes=3)).isoformat()
-    site.record("003.md", publishedDateTime=date, topics=["Chips"])
-    site.run("2026-03-02 13:00")
+    imported.record("003.md", publishedDateTime=date, topics=["Chips"])
+    imported.run("2026-03-02 13:00")
 
-    assert "003.md" not in titles(page(site, "ai", 1))
-    assert "003.md" in titles(page(site, "all", 1))
-    assert site.titles("chips") == ["003.md"]
+    assert "003.md" not in titles(page(imported, "ai", 1))
+    assert "003.md" in titles(page(imported, "all", 1))
+    assert imported.titles("chips") == ["003.md"]
 
 
 def test_an_archive_that_is_switched_off_and_on_is_complete(site: SiteFolder) -> None:
-    site.configure(SMALL)
-    add(site, range(25))
-    site.run("2026-03-02 12:00")
+    publish(site, SMALL, range(25))
     before = pages(site)
-    site.configure(SMALL + "\narchive = false")
-    site.run("2026-03-02 13:00")
+    site.run_with(SMALL + "\narchive = false", "2026-03-02 13:00")
     assert pages(site) == {}
     assert link((site.output / "all" / "atom.xml").read_bytes(), "prev-archive") is None
 
     add(site, [30, 31, 32])
     add(site, [3], published=False)
     site.run("2026-03-02 14:00")
-    site.configure(SMALL)
-    site.run("2026-03-02 15:00")
+    site.run_with(SMALL, "2026-03-02 15:00")
     after = site.documents()
     assert "003.md" not in titles(after["all/archive/0001.xml"])
     assert after["all/archive/0002.xml"] == before["all/archive/0002.xml"]
@@ -173,9 +164,7 @@ def test_an_archive_that_is_switched_off_and_on_is_complete(site: SiteFolder) ->
 
 
 def test_entries_that_do_not_fit_into_the_document_are_in_pages_that_fit(site: SiteFolder) -> None:
-    site.configure(SMALL + '\nmax_bytes = "12KB"')
-    add(site, range(30), excerpt="All that there is to say about it. " * 40)
-    site.run("2026-03-02 12:00")
+    publish(site, SMALL + '\nmax_bytes = "12KB"', range(30), excerpt="All that there is to say about it. " * 40)
     documents = site.documents()
 
     assert 0 < len(site.titles()) < 10
@@ -304,9 +293,7 @@ LONG = "All that there is to say about it. " * 60
 
 
 def test_a_document_is_rewritten_with_the_same_bytes_after_a_backfill(site: SiteFolder) -> None:
-    site.configure(SMALL + '\narchive = false\nmax_bytes = "12KB"')
-    add(site, range(10, 12), excerpt=LONG)
-    site.run("2026-03-02 12:00")
+    publish(site, SMALL + '\narchive = false\nmax_bytes = "12KB"', range(10, 12), excerpt=LONG)
     for number in range(5):
         site.record(f"old-{number}.md", publishedDateTime=f"2020-01-0{5 - number}T00:00:00Z", excerpt=LONG)
         site.run(f"2026-03-02 13:0{number}")
@@ -317,9 +304,13 @@ def test_a_document_is_rewritten_with_the_same_bytes_after_a_backfill(site: Site
 
 
 def test_a_document_is_rewritten_with_the_same_bytes_after_sealed_entries_returned(site: SiteFolder) -> None:
-    site.configure(SMALL + '\nmax_bytes = "12KB"\n[[feed]]\nslug = "good"\nmin_quality = 50\n')
-    add(site, range(8), excerpt=LONG, quality=60)
-    site.run("2026-03-02 12:00")
+    publish(
+        site,
+        SMALL + '\nmax_bytes = "12KB"\n[[feed]]\nslug = "good"\nmin_quality = 50\n',
+        range(8),
+        excerpt=LONG,
+        quality=60,
+    )
     shown = {int(title[:3]) for title in site.titles("good")}
     sealed = set(range(8)) - shown
     assert sealed
@@ -336,9 +327,7 @@ def test_a_document_is_rewritten_with_the_same_bytes_after_sealed_entries_return
 
 
 def test_a_page_is_measured_when_it_is_sealed_and_keeps_its_entries_when_they_grow(site: SiteFolder) -> None:
-    site.configure(SMALL + '\nmax_bytes = "12KB"')
-    add(site, range(35))
-    site.run("2026-03-02 12:00")
+    publish(site, SMALL + '\nmax_bytes = "12KB"', range(35))
     before = pages(site)
     add(site, range(10), excerpt="long " * 2000)
     site.run("2026-03-02 13:00")

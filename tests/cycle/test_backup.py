@@ -11,12 +11,15 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import Shop, eventually
 
 from aggregator.errors import StoreError
 from aggregator.store.backup import back_up
+
+LATER = "SELECT count(*) FROM entry WHERE content LIKE '%Later%'"
 
 
 @pytest.fixture
@@ -54,6 +57,12 @@ def store_of(shop: Shop) -> Path:
     return path
 
 
+def query(path: Path, statement: str) -> Any:
+    """The first row that a SQLite file answers."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        return database.execute(statement).fetchone()
+
+
 def flip(path: Path, *places: int) -> None:
     raw = bytearray(path.read_bytes())
     for place in places:
@@ -82,8 +91,7 @@ def test_a_backup_that_is_restored_into_a_new_folder_goes_on_with_the_same_ids_a
 
 def test_a_running_service_is_backed_up_and_its_store_is_not_replaced(shop: Shop, tmp_path: Path) -> None:
     shop.record("a.md", "Story")
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     backup = tmp_path / "kept.db"
     do(shop, "backup", str(backup))
     refused = do(shop, "restore", str(backup), code=2)
@@ -105,10 +113,8 @@ def test_what_a_restore_replaces_is_kept_beside_it_with_all_that_was_stored(news
     printed = do(newsroom, "restore", str(backup))
     (kept,) = newsroom.data.glob("*.before-*")
     assert str(kept) in printed
-    with closing(sqlite3.connect(kept)) as database:
-        assert database.execute("SELECT count(*) FROM entry WHERE content LIKE '%Later%'").fetchone() == (1,)
-    with closing(sqlite3.connect(store_of(newsroom))) as database:
-        assert database.execute("SELECT count(*) FROM entry WHERE content LIKE '%Later%'").fetchone() == (0,)
+    assert query(kept, LATER) == (1,)
+    assert query(store_of(newsroom), LATER) == (0,)
     do(newsroom, "restore", str(kept))
     assert "new 0, changed 0" in do(newsroom, "build")
 
@@ -123,8 +129,7 @@ def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_
     newsroom.record("new.md", "Later")
     do(newsroom, "build")
     do(newsroom, "backup", str(backup))
-    with closing(sqlite3.connect(backup)) as database:
-        assert database.execute("SELECT count(*) FROM entry WHERE content LIKE '%Later%'").fetchone() == (1,)
+    assert query(backup, LATER) == (1,)
     assert os.listdir(tmp_path).count("kept.db") == 1
     assert not list(tmp_path.glob(".kept*")), "nothing is left half-written"
 
@@ -176,33 +181,25 @@ def test_a_store_is_not_restored_onto_itself(newsroom: Shop, tmp_path: Path) -> 
 def test_a_backup_of_a_newer_program_is_refused_with_the_way_back(newsroom: Shop, tmp_path: Path) -> None:
     backup = tmp_path / "kept.db"
     do(newsroom, "backup", str(backup))
-    with closing(sqlite3.connect(backup)) as database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
-        database.commit()
+    query(backup, "UPDATE alembic_version SET version_num = '9999'")
     assert "go back to a backup from before the upgrade" in do(newsroom, "restore", str(backup), code=2)
 
 
 def test_a_store_before_its_upgrade_can_be_backed_up(newsroom: Shop, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(store_of(newsroom))) as database:
-        database.execute("UPDATE alembic_version SET version_num = '0001'")
-        database.commit()
+    query(store_of(newsroom), "UPDATE alembic_version SET version_num = '0001'")
     do(newsroom, "backup", str(tmp_path / "kept.db"))
-    with closing(sqlite3.connect(tmp_path / "kept.db")) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+    assert query(tmp_path / "kept.db", "SELECT version_num FROM alembic_version") == ("0001",)
 
 
 def test_a_damaged_store_is_noticed_after_a_kill_and_replaced_by_a_backup(shop: Shop, tmp_path: Path) -> None:
     shop.many(300)
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     backup = tmp_path / "kept.db"
     do(shop, "backup", str(backup))
     service.end(signal.SIGKILL)
-    with closing(sqlite3.connect(store_of(shop))) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        root, size = database.execute(
-            "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_schema WHERE name = 'feed_entry'"
-        ).fetchone()
+    query(store_of(shop), "PRAGMA wal_checkpoint(TRUNCATE)")
+    page = "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_schema WHERE name = 'feed_entry'"
+    root, size = query(store_of(shop), page)
     flip(store_of(shop), *range((root - 1) * size, (root - 1) * size + 12))
     assert "the store is damaged: " in do(shop, "check", code=1)
     refused = do(shop, "build", code=2)

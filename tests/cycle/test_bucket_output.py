@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from commands import eventually
 from conftest import SiteFolder, at
-from object_storage import CUT, READER, ObjectStorage, Proxy, proxied, running_storage, use
+from object_storage import CUT, READER, ObjectStorage, Proxy, running_storage, use
 from sqlalchemy import text
 
 from aggregator.buckets import Bucket, BucketUrl, open_bucket
@@ -92,8 +92,8 @@ def site(make_bucket_site: Callable[..., BucketSite]) -> BucketSite:
 @pytest.fixture
 def proxy(aws: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Before the server, for all that this process sends."""
-    with proxied(aws) as made:
-        use(aws, monkeypatch, endpoint=made.endpoint)
+    with Proxy(aws.port) as made:
+        use(aws, monkeypatch, endpoint=made.url)
         yield made
 
 
@@ -346,18 +346,13 @@ def test_a_bucket_of_another_site_says_so(site: BucketSite, make_bucket_site: Ca
 
 
 def test_a_failed_upload_is_made_again_and_the_manifest_waits_for_it(site: BucketSite, proxy: Proxy) -> None:
-    failed: list[str] = []
-
-    def decide(method: str, path: str, _query: str) -> int | None:
-        if method == "PUT" and path.endswith("ai/rss.xml") and len(failed) < 1:
-            failed.append(path)
-            return 503
-        return None
-
-    proxy.decide = decide
+    refused = f"{PREFIX}ai/rss.xml"
+    proxy.decide = lambda method, path, _: (
+        503 if method == "PUT" and path.endswith(refused) and proxy.paths("PUT").count(refused) == 1 else None
+    )
     assert site.run(NOON).problems == ()
     puts = proxy.paths("PUT")
-    assert puts.count(f"{PREFIX}ai/rss.xml") == 2
+    assert puts.count(refused) == 2
     assert puts[-1] == f"{PREFIX}{OWN}manifest.json"
 
 
@@ -368,13 +363,7 @@ def test_a_failed_upload_is_made_again_and_the_manifest_waits_for_it(site: Bucke
 def test_a_server_that_fails_in_the_middle_costs_only_time(
     site: BucketSite, proxy: Proxy, make_site: Callable[..., SiteFolder], tmp_path: Path, status: int, reason: str
 ) -> None:
-    puts: list[str] = []
-
-    def decide(method: str, path: str, _query: str) -> int | None:
-        puts.extend([path] if method == "PUT" else [])
-        return status if len(puts) > 8 else None
-
-    proxy.decide = decide
+    proxy.decide = lambda *_: status if len(proxy.paths("PUT")) > 8 else None
     (problem,) = site.run(NOON).problems
     assert reason in problem
     assert problem.endswith("(nothing is lost; the next cycle tries again)")
@@ -426,8 +415,8 @@ def test_a_lost_answer_to_the_last_request_is_no_problem(site: BucketSite, proxy
 def test_a_server_killed_in_the_middle_of_a_publish_costs_only_time(
     site: BucketSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running_storage() as own, proxied(own) as proxy:
-        use(own, monkeypatch, endpoint=proxy.endpoint)
+    with running_storage() as own, Proxy(own.port) as proxy:
+        use(own, monkeypatch, endpoint=proxy.url)
         site.storage, site.bucket = own, own.make_bucket()
         site.configure(site.text(""))
         puts: list[str] = []

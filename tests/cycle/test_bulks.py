@@ -105,9 +105,7 @@ def test_the_records_of_a_bulk_have_the_time_at_which_it_began(begun: SiteFolder
     assert "a.md" in begun.titles()
     assert run_parts(begun, now + 2 * MINUTE, step=MINUTE) > 5
     assert begun.titles()[0] == "a.md"
-    with begun.store.read() as connection:
-        released = set(connection.scalars(select(entry.c.released_at).where(entry.c.path.like("new%"))))
-    assert released == {to_us(now)}
+    assert set(begun.rows(select(entry.c.released_at).where(entry.c.path.like("new%")))) == {(to_us(now),)}
     begun.record("later.md")
     begun.run(now + DAY)
     assert begun.titles()[0] == "later.md"

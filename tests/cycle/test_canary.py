@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from contextlib import suppress
 
 import pytest
-from commands import Shop, eventually
-
-from aggregator import cli
+from commands import Call, Shop, eventually
 
 SECRET = "xyzzycanary"
 
@@ -99,48 +94,29 @@ def assert_nowhere(shop: Shop, *texts: str) -> None:
     assert [name for name, body in written.items() if SECRET.encode() in body.lower()] == []
 
 
-def test_no_command_writes_or_says_what_is_not_public(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(shop.root)
-    printed = []
-    for arguments in COMMANDS:
-        monkeypatch.setattr("sys.argv", ["aggregator", *arguments])
-        with suppress(SystemExit):
-            cli.main()
-        printed += capfd.readouterr()
+def test_no_command_writes_or_says_what_is_not_public(shop: Shop, call: Call) -> None:
+    printed = ["".join(call(*arguments)[1:]) for arguments in COMMANDS]
     assert_nowhere(shop, *printed)
     assert "incoming/syntax.md:" in "".join(printed), "the broken ones must have been read"
     assert "Secured" in shop.titles()
 
 
-def test_a_record_that_was_good_before_tells_nothing_of_what_is_not_public(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(shop.root)
-
-    def call(*arguments: str) -> str:
-        monkeypatch.setattr("sys.argv", ["aggregator", *arguments])
-        with suppress(SystemExit):
-            cli.main()
-        return "".join(capfd.readouterr())
-
+def test_a_record_that_was_good_before_tells_nothing_of_what_is_not_public(shop: Shop, call: Call) -> None:
     for name in RECORDS:
         shop.write(name, f"---\ntitle: Good {name}\ntopics: [AI]\n---\nText.\n")
     call("build")
     for name, text in RECORDS.items():
         shop.write(name, text, mtime=1_700_000_001)
-    printed = [call("build")]
-    printed += [call("status", *more) for more in ((), ("--json",))]
-    printed += [call("explain", name, *more) for name in RECORDS for more in ((), ("--json",))]
+    commands = [("build",), ("status",), ("status", "--json")]
+    commands += [("explain", name, *more) for name in RECORDS for more in ((), ("--json",))]
+    printed = ["".join(call(*command)[1:]) for command in commands]
     assert "its entry is still published" in printed[1]
     assert "as it was before" in "".join(printed), "some records must be stale"
     assert_nowhere(shop, *printed)
 
 
 def test_the_service_writes_and_logs_nothing_that_is_not_public(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     shop.write("secured.md", f"---\ntitle: Again\nsecured: {SECRET}\n---\n")
     shop.write("later.md", RECORDS["syntax.md"])
     eventually(lambda: "Again" in service.titles() and "later.md" in service.log)
@@ -152,8 +128,6 @@ def test_the_service_writes_and_logs_nothing_that_is_not_public(shop: Shop) -> N
 
 
 CRASH = f"""
-import sys
-from aggregator import cli
 from aggregator.pipeline import Pipeline
 
 def update_store(*_arguments, **_options):
@@ -163,14 +137,11 @@ def update_store(*_arguments, **_options):
         raise KeyError("{SECRET}")
 
 Pipeline.update_store = update_store
-sys.argv[1:] = [{{command!r}}]
-cli.main()
 """
 
 
 def test_an_unexpected_error_is_shown_without_its_message(shop: Shop) -> None:
-    program = [sys.executable, "-c", CRASH.format(command="build")]
-    done = subprocess.run(program, check=False, cwd=shop.root, env=shop.environment(), capture_output=True, text=True)
+    done = shop.run("build", patch=CRASH)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.search(r"Traceback: KeyError < .* in update_store < .*pipeline.py:\d+ in run", done.stderr)
     assert "caused by ValueError" in done.stderr
@@ -178,7 +149,7 @@ def test_an_unexpected_error_is_shown_without_its_message(shop: Shop) -> None:
 
 
 def test_the_log_of_the_service_shows_an_unexpected_error_without_its_message(shop: Shop) -> None:
-    service = shop.start(program=CRASH.format(command="run"))
+    service = shop.start("run", patch=CRASH)
     eventually(lambda: "the cycle ended unexpectedly. Traceback: KeyError < " in service.log)
     assert service.end()[0] == 0
     assert_nowhere(shop, service.log)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from bucket_site import BucketSite
 from clusters import DaskCluster
+from commands import free_port
 from conftest import SiteFolder
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -34,12 +34,9 @@ OF_FOLDER = {"ctime_ns", "inode", "recheck", "parsed_with"}
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     """A scheduler and two workers, which do not know the store."""
-    started = DaskCluster(tmp_path_factory.mktemp("dask"))
-    try:
+    with DaskCluster(tmp_path_factory.mktemp("dask")) as started:
         started.add_workers(2)
         yield started
-    finally:
-        started.close()
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +84,13 @@ def fill(site: SiteFolder, records: int = 300) -> None:
         site.write(f"{number % 10}/{number:04}.md", f"---\n{broken}\n{lines}---\n{body}")
 
 
+def edit(site: SiteFolder, numbers: range) -> None:
+    """Changes the texts of these records."""
+    for number in numbers:
+        path = f"{number % 10}/{number:04}.md"
+        site.write(path, (site.incoming / path).read_bytes().replace(b"Text of", b"Words of"))
+
+
 def rows(site: SiteFolder) -> dict[str, list[Any]]:
     """What the store holds, by table."""
     found = {}
@@ -102,8 +106,7 @@ def rows(site: SiteFolder) -> dict[str, list[Any]]:
 def staged_tables(site: SiteFolder) -> list[str]:
     if site.store.engine.dialect.name == "sqlite":
         return []
-    with site.store.read() as connection:
-        return list(connection.scalars(text("SELECT tablename FROM pg_tables WHERE tablename LIKE 'staged%'")))
+    return [name for (name,) in site.rows("SELECT tablename FROM pg_tables WHERE tablename LIKE 'staged%'")]
 
 
 @pytest.fixture
@@ -157,9 +160,7 @@ def test_a_cluster_stores_and_publishes_the_same_as_a_local_run(
 
     for site in (local, other):  # and so do many changes
         fill(site)
-        for number in range(0, 300, 2):
-            path = site.incoming / f"{number % 10}/{number:04}.md"
-            site.write(f"{number % 10}/{number:04}.md", path.read_bytes().replace(b"Text of", b"Words of"))
+        edit(site, range(0, 300, 2))
         site.run(LATER)
     assert rows(other) == rows(local)
     assert other.documents() == local.documents()
@@ -172,15 +173,12 @@ def test_workers_read_records_in_a_bucket(
     used: list[str],
 ) -> None:
     local, other = make_bucket_site(make_store_url("sqlite")), make_bucket_site(make_store_url("sqlite"))
-    started = DaskCluster(tmp_path)  # the environment has the keys of the bucket
-    try:
+    with DaskCluster(tmp_path) as started:  # the environment has the keys of the bucket
         started.add_workers()
         other.configure(f'dask = "{started.address}"\n[records]\npath = "the bucket"\n')
         for site in (local, other):
             fill(site)
             site.run(NOW)
-    finally:
-        started.close()
     assert used
     assert other.documents() == local.documents()
 
@@ -192,8 +190,7 @@ def test_workers_that_know_the_store_write_large_columns_into_it(
     kinds: list[type],
 ) -> None:
     local, other = make_site(make_store_url("postgresql"), FULL), make_site(make_store_url("postgresql"))
-    started = DaskCluster(tmp_path, AGGREGATOR_STORE__URL=other.url)
-    try:
+    with DaskCluster(tmp_path, AGGREGATOR_STORE__URL=other.url) as started:
         started.add_workers()
         other.configure(f'dask = "{started.address}"\n{FULL}')
         for site in (local, other):
@@ -206,16 +203,12 @@ def test_workers_that_know_the_store_write_large_columns_into_it(
 
         kinds.clear()
         for site in (local, other):
-            for number in range(300):
-                path = site.incoming / f"{number % 10}/{number:04}.md"
-                site.write(f"{number % 10}/{number:04}.md", path.read_bytes().replace(b"Text of", b"Words of"))
+            edit(site, range(300))
             site.run(LATER)
         assert StagedOutcomes in kinds
         assert rows(other) == rows(local)
         assert other.documents() == local.documents()
         assert other.url not in started.log()
-    finally:
-        started.close()
 
 
 @pytest.mark.usefixtures("stages_here")
@@ -269,8 +262,7 @@ def problems(site: SiteFolder) -> list[str]:
 def test_without_a_scheduler_files_are_read_here_and_the_cluster_is_tried_again(
     site: SiteFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     caplog.set_level("INFO", "aggregator")
@@ -282,43 +274,34 @@ def test_without_a_scheduler_files_are_read_here_and_the_cluster_is_tried_again(
     assert problem.startswith(f"the Dask cluster {address} cannot be used: its scheduler cannot be reached: ")
     assert caplog.messages.count(problem) == 1
 
-    started = DaskCluster(tmp_path, port=port)
-    try:
+    with DaskCluster(tmp_path, port=port) as started:
         started.add_workers()
         monkeypatch.setattr(cluster, "CONNECT_S", 30)
         site.close()  # a new process does not know when to try again
         site.run(LATER)
         assert problems(site) == []
         assert f"resolved: {problem}" in caplog.messages
-    finally:
-        started.close()
 
 
 def test_workers_of_another_version_are_refused(
     site: SiteFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    started = DaskCluster(tmp_path)
-    try:
+    with DaskCluster(tmp_path) as started:
         started.add_workers(1, "--preload", "other_version")
         site.configure(f'dask = "{started.address}"\n')
         fill(site)
         assert site.run(NOW).new == 288
-    finally:
-        started.close()
     refusal = f"a worker has version 0.0.1 of aggregator, and this is {__version__} (install one version everywhere)"
     assert [problem for problem in problems(site) if refusal in problem]
     assert refusal in caplog.text
 
 
 def test_a_cluster_without_workers_is_not_waited_for(site: SiteFolder, tmp_path: Path) -> None:
-    started = DaskCluster(tmp_path)
-    try:
+    with DaskCluster(tmp_path) as started:
         site.configure(f'dask = "{started.address}"\n')
         fill(site)
         assert site.run(NOW).new == 288
         assert [problem for problem in problems(site) if "it has no workers" in problem]
-    finally:
-        started.close()
 
 
 def test_few_files_are_read_here(site: SiteFolder, dask: DaskCluster, used: list[str]) -> None:

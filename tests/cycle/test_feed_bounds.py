@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import SITE_ID, SiteFolder, at
 from documents import archive_ids, atom_id, entry_ids, listed, pages
-from loopback import fine, running
+from loopback import fine, redirects, running
 from lxml import etree
 
 from aggregator.ids import IdMint
@@ -89,10 +89,9 @@ def test_the_summary_replaces_a_body_that_is_too_large(site: SiteFolder) -> None
         f"{site.incoming / 'long.md'}: the full text is larger than output.max_bytes; its summary is shown in whole"
     )
     assert result.notices == (f"{instead} (make it shorter, or raise output.max_bytes)",)
-    before = site.snapshot()
     site.close()
-    assert site.run(LATER).files_written == 0
-    assert site.snapshot() == before
+    with site.untouched():
+        assert site.run(LATER).files_written == 0
     site.write("long.md", text.replace("word " * 5000, "word"))
     assert site.run(LATER_STILL).notices == ()
     assert "<p>word</p>" in site.feed("whole")["items"][-1]["content_html"]
@@ -137,8 +136,7 @@ def test_at_most_max_feeds_topics_have_a_feed_and_keep_it(site: SiteFolder) -> N
     what = "2 topics have no feed, because 2 have one already: 'A', 'B'"
     assert result.notices == (f"{what} (raise topics.max_feeds, or name fewer topics in records)",)
     assert (result.problems, site.titles("m")) == ((), ["1.md", "0.md"])
-    site.configure('[topics]\nmax_feeds = 3\n[topics.slugs]\nB = "bee"\n')
-    site.run(LATER_STILL)
+    site.run_with('[topics]\nmax_feeds = 3\n[topics.slugs]\nB = "bee"\n', LATER_STILL)
     assert listed(site) == {"m", "z", "bee"}
     site.configure("[topics]\nmax_feeds = 1\n")
     assert "because 1 have one" in site.run(LAST).notices[0]
@@ -188,9 +186,8 @@ def test_the_feed_of_a_topic_that_is_empty_for_long_is_removed_and_returns_with_
     assert listed(site) == {"ai"}
     with running(make_app(site.load_config(), fine, fine)) as client:
         assert client.get(f"/{slug}/rss.xml").status_code == 410
-    before = site.snapshot()
-    site.run("2026-03-10 13:00")
-    assert site.snapshot() == before
+    with site.untouched():
+        site.run("2026-03-10 13:00")
     site.record("z.md", topics=["C#"], publishedDateTime="2026-03-10T09:00:00Z")
     site.run("2026-03-10 14:00")
     assert (site.titles(slug), atom_id(site, slug)) == (["z.md"], known)
@@ -227,45 +224,39 @@ def test_the_old_slug_of_a_topic_redirects_to_its_feed_over_http(site: SiteFolde
     fill(site, 3)
     site.record("x.md", topics=["A.I."], publishedDateTime="2026-02-01T09:00:00Z")
     site.record("y.md", topics=["C#"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.configure('[output]\nlimit = 1\nmin_stay = "0s"\n')
-    site.run(NOON)
+    site.run_with('[output]\nlimit = 1\nmin_stay = "0s"\n', NOON)
     site.configure(
         '[output]\nlimit = 1\nmin_stay = "0s"\n[topics.alias]\n"A.I." = "AI"\n[topics.slugs]\n"C#" = "c-sharp"\n'
     )
     site.run(LATER)
     assert listed(site) == {"ai", "c-sharp"}
+    moves = {
+        "/a-i/rss.xml": "/ai/rss.xml",
+        "/a-i/feed.json": "/ai/feed.json",
+        "/a-i/": "/ai/",
+        "/a-i/index.html": "/ai/",
+        "/a-i/archive/0001.xml": "/ai/archive/0001.xml",
+        "/c/atom.xml": "/c-sharp/atom.xml",
+    }
     with running(make_app(site.load_config(), fine, fine)) as client:
-        for old, new in {
-            "/a-i/rss.xml": "/ai/rss.xml",
-            "/a-i/feed.json": "/ai/feed.json",
-            "/a-i/": "/ai/",
-            "/a-i/index.html": "/ai/",
-            "/a-i/archive/0001.xml": "/ai/archive/0001.xml",
-            "/c/atom.xml": "/c-sharp/atom.xml",
-        }.items():
-            answer = client.get(old)
-            assert (answer.status_code, client.base_url.join(old).join(answer.headers["location"]).path) == (301, new)
+        assert redirects(client, moves) == moves
         assert client.get("/ai/rss.xml").status_code == 200
-    before = site.snapshot()
     site.close()
-    site.run(LATER_STILL)
-    assert site.snapshot() == before
+    with site.untouched():
+        site.run(LATER_STILL)
 
 
 def test_an_alias_whose_topic_gets_the_same_slug_needs_no_redirect(site: SiteFolder) -> None:
     site.record("x.md", topics=["A I"], publishedDateTime="2026-02-01T09:00:00Z")
     site.run(NOON)
-    site.configure('[topics.alias]\n"A I" = "A.I."\n')
-    site.run(LATER)
+    site.run_with('[topics.alias]\n"A I" = "A.I."\n', LATER)
     assert (listed(site), site.titles("a-i")) == ({"a-i"}, ["x.md"])
 
 
 def test_the_slug_of_an_alias_redirects_to_the_feed_that_replaces_its_topic(site: SiteFolder) -> None:
     site.record("x.md", topics=["A.I."], publishedDateTime="2026-02-01T09:00:00Z")
-    site.configure('[[feed]]\nslug = "ai"\n')
-    site.run(NOON)
-    site.configure('[topics.alias]\n"A.I." = "AI"\n[[feed]]\nslug = "ai"\n')
-    site.run(LATER)
+    site.run_with('[[feed]]\nslug = "ai"\n', NOON)
+    site.run_with('[topics.alias]\n"A.I." = "AI"\n[[feed]]\nslug = "ai"\n', LATER)
     assert listed(site) == {"ai"}
     assert site.documents()["a-i/rss.xml"] == site.documents()["ai/rss.xml"]
 

@@ -117,9 +117,7 @@ def test_an_upgraded_store_keeps_ids_and_times_and_publishes_everything(upgraded
     assert (result.published, result.new, result.changed, result.removed) == (True, 0, 0, 0)
     assert now(upgraded, "entry") == first("entry")
     assert without(now(upgraded, "feed_entry"), "page") == without(first("feed_entry"), "page")
-    with upgraded.store.read() as connection:
-        unread = connection.scalar(text("SELECT count(*) FROM file WHERE missing_since IS NULL AND inode IS NULL"))
-    assert unread == 0
+    assert upgraded.rows("SELECT path FROM file WHERE missing_since IS NULL AND inode IS NULL") == []
     uids = {row["id"]: row["uid"] for row in first("entry")}
     documents = upgraded.documents()
     for feed in first("feed"):
@@ -153,19 +151,16 @@ def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
         happen()
     result = site.run(NOON + 5 * HOUR)
     assert (result.new, result.changed, result.removed) == (0, 0, 0)
-    with site.store.read() as connection:
-        for table, key in (("feed", "id"), ("archive_page", "feed_id")):
-            columns = f"SELECT {key}, version, shown_hash, updated_at FROM {table} ORDER BY 1, 3"
-            versions = [
-                (one, version, digest.hex(), at) for one, version, digest, at in connection.execute(text(columns))
-            ]
-            names = (key, "version", "shown_hash", "updated_at")
-            stored = [tuple(row[name] for name in names) for row in tables[table]]
-            assert versions == sorted(stored, key=lambda row: (row[0], row[2]))
-        states = {
-            row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM entry GROUP BY state"))
-        }
-        files = {row[0]: row[1] for row in connection.execute(text("SELECT state, count(*) FROM file GROUP BY state"))}
+    for table, key in (("feed", "id"), ("archive_page", "feed_id")):
+        rows = site.rows(f"SELECT {key}, version, shown_hash, updated_at FROM {table} ORDER BY 1, 3")
+        names = (key, "version", "shown_hash", "updated_at")
+        stored = [tuple(row[name] for name in names) for row in tables[table]]
+        assert [(one, version, digest.hex(), at) for one, version, digest, at in rows] == sorted(
+            stored, key=lambda row: (row[0], row[2])
+        )
+    states, files = (
+        dict(site.rows(f"SELECT state, count(*) FROM {table} GROUP BY state")) for table in ("entry", "file")
+    )
     assert states == {"published": 18, "scheduled": 1, "hidden": 1, "withdrawn": 1}
     assert files == {"read": 20, "rejected": 1, "removed": 1}
 
@@ -186,8 +181,7 @@ def test_a_store_of_every_schema_is_upgraded_and_publishes_what_it_published(
         happen()
     result = site.run(NOON + 5 * HOUR)
     assert (result.published, result.new, result.changed, result.removed) == (True, 0, 0, 0)
-    with site.store.read() as connection:
-        uids = connection.scalars(text("SELECT uid FROM entry ORDER BY id")).all()
+    uids = [uid for (uid,) in site.rows("SELECT uid FROM entry ORDER BY id")]
     assert uids == [row["uid"] for row in sorted(tables["entry"], key=lambda row: row["id"])]
     site.close()
     assert site.run(NOON + 6 * HOUR).files_written == 0
@@ -201,11 +195,10 @@ def test_an_upgraded_store_has_the_views_and_files_are_rejected_since_their_last
     site = make_site(store_url, CONFIG)
     (rejected,) = [row for row in tables["file"] if row["state"] == 1]
     changed_at = datetime.fromtimestamp((rejected["ctime_ns"] or rejected["mtime_ns"]) // 10**9, UTC)
-    with site.store.read() as connection:
-        (row,) = connection.execute(text("SELECT path, since FROM rejected_records"))
-        entries = connection.scalar(text("SELECT count(*) FROM published_entries"))
-    assert (row.path, row.since) == (rejected["path"], f"{changed_at:%Y-%m-%dT%H:%M:%SZ}")
-    assert entries == 18
+    assert site.rows("SELECT path, since FROM rejected_records") == [
+        (rejected["path"], f"{changed_at:%Y-%m-%dT%H:%M:%SZ}")
+    ]
+    assert site.rows("SELECT count(*) FROM published_entries") == [(18,)]
 
 
 @pytest.mark.parametrize(

@@ -92,16 +92,11 @@ def test_updated_never_decreases_when_the_clock_steps_back(small: SiteFolder) ->
     assert times == sorted(times)
 
 
-def test_a_withdrawal_moves_updated_also_without_a_tombstone(
-    make_site: Callable[..., SiteFolder], tmp_path: Path
-) -> None:
-    site = make_site(f"sqlite:///{tmp_path / 'store.db'}", '[output]\ntombstones = "0s"\n')
-    site.record("a.md", **OLD)
-    site.record("b.md", **OLD)
-    site.run(NOON)
-    site.remove("b.md")
-    site.run("2024-05-03 12:00")
-    assert re.search(r"<updated>2024-05-03", (site.output / "all/atom.xml").read_text())
+def test_a_withdrawal_moves_updated_also_without_a_tombstone(small: SiteFolder) -> None:
+    small.run_with('[output]\ntombstones = "0s"\n', NOON)
+    small.remove("b.md")
+    small.run("2024-05-03 12:00")
+    assert re.search(r"<updated>2024-05-03", (small.output / "all/atom.xml").read_text())
 
 
 def test_two_topics_never_share_a_term(make_site: Callable[..., SiteFolder], tmp_path: Path) -> None:

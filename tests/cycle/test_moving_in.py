@@ -319,8 +319,7 @@ def test_a_folder_that_jekyll_would_publish_is_refused(tmp_path: Path) -> None:
 def test_the_service_sends_readers_of_an_old_url_to_the_new_one(
     moved: MovedShop, old: Path, path: str, slug: str, ids: set[str]
 ) -> None:
-    service = moved.start("run")
-    service.wait_until_done()
+    service = moved.start("run").wait_until_done()
     assert httpx.get(service.url + path).status_code == 301
     reader = Subscriber(service.url + path)
     assert reader.read((old / "site-built" / path).read_bytes()) == ids

@@ -6,14 +6,13 @@ from __future__ import annotations
 import json
 import os
 import random
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import SITE_ID, SiteFolder, at, record_text
+from conftest import SiteFolder, at, minted, record_text
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -40,10 +39,6 @@ SEED = int(os.environ.get("RENAMES_SEED", "1"))  # another number, other histori
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
 DATE = "2024-01-01T08:00:00Z"
 BODY = [f"This is line {number} of what the author had to say about it." for number in range(20)]
-
-
-def minted(key: str) -> str:
-    return f"urn:uuid:{uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_DNS, SITE_ID), key)}"
 
 
 def text(title: str, lines: list[str], **fields: object) -> str:
@@ -322,16 +317,14 @@ def test_a_rename_that_a_stopped_cycle_read_in_part_is_one_however_late_the_next
     new_files = select(file.c.path).where(file.c.path.like("new-%"))
 
     def stop_after_the_first() -> None:
-        with site.store.read() as connection:
-            if connection.execute(new_files).first() is not None:
-                raise StoppedError("stopped")
+        if site.rows(new_files):
+            raise StoppedError("stopped")
 
     with monkeypatch.context() as patch:
         patch.setattr(site.pipeline, "check_stop", stop_after_the_first)
         with pytest.raises(StoppedError):
             site.run(LATER)
-    with site.store.read() as connection:
-        assert connection.scalars(select(file.c.path).where(file.c.missing_since.is_not(None))).all() == []
+    assert site.rows(select(file.c.path).where(file.c.missing_since.is_not(None))) == []
     result = site.run(DAY)
     assert (result.rejected, result.removed) == (0, 0)
     assert site.documents() == before

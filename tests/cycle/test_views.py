@@ -12,6 +12,7 @@ from corpus import CHECKOUT
 from sqlalchemy import text
 
 from aggregator.errors import StoreError
+from aggregator.model import CycleResult
 
 pytestmark = pytest.mark.both_databases
 
@@ -34,25 +35,25 @@ def rows(site: SiteFolder, query: str) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(text(query.replace(":", r"\:"))).mappings()]
 
 
-def fill(site: SiteFolder) -> None:
+def publish(site: SiteFolder) -> CycleResult:
+    """A first cycle with records of several states."""
     fields = {"provider": "The Paper", "locale": "de", "quality": 70}
     site.record("a.md", title="Ä", publishedDateTime="2026-02-01T08:00:00.9Z", topics=["AI"], **fields)
     site.record("b.md", publishedDateTime="2026-02-02T08:00:00Z", topics=["AI"], webUrl="https://news.example.org/b")
     site.record("draft.md", published=False, topics=["Drafts"])
     site.write("broken.md", "---\ntitle: It's\npublished: yes please\n---\n")
+    return site.run(NOON)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_a_view_has_its_columns(site: SiteFolder, name: str) -> None:
-    fill(site)
-    site.run(NOON)
+    publish(site)
     (first, *_) = rows(site, f"SELECT * FROM {name}")
     assert [*first] == COLUMNS[name].split()
 
 
 def test_published_entries_have_what_feeds_show(site: SiteFolder) -> None:
-    fill(site)
-    site.run(NOON)
+    publish(site)
     first, second = rows(site, "SELECT * FROM published_entries ORDER BY path")
     assert [first["id"], second["id"]] == [site.ids()["Ä"], site.ids()["b.md"]]
     assert (first["title"], first["path"], first["source"]) == ("Ä", "a.md", "")
@@ -87,8 +88,7 @@ def test_feed_entries_are_the_members_in_the_order_of_the_feed(site: SiteFolder)
 def test_published_feeds_are_those_of_the_output_folder(site: SiteFolder) -> None:
     query = "SELECT * FROM published_feeds ORDER BY slug"
     site.configure('[[feed]]\nslug = "best"\nmin_quality = 50')
-    fill(site)
-    site.run(NOON)
+    publish(site)
     assert [(row["slug"], row["entries"]) for row in rows(site, query)] == [("ai", 2), ("all", 2), ("best", 1)]
     assert rows(site, query)[0] == {"slug": "ai", "title": "AI", "entries": 2, "newest_at": "2026-02-02T08:00:00Z"}
     site.configure("[topics]\nauto = false")
@@ -98,8 +98,7 @@ def test_published_feeds_are_those_of_the_output_folder(site: SiteFolder) -> Non
 
 
 def test_a_rejected_record_has_its_problem_and_since_when(site: SiteFolder) -> None:
-    fill(site)
-    site.run(NOON)
+    publish(site)
     site.write("broken.md", "---\ntitle: Edited\npublished: yes please!\n---\n")
     site.write("late.md", "---\ntitle: [\n---\n")
     site.run(NOON + timedelta(hours=1))
@@ -117,8 +116,7 @@ def test_a_rejected_record_has_its_problem_and_since_when(site: SiteFolder) -> N
 
 
 def test_cycles_have_their_numbers_or_their_error(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(site)
-    result = site.run(NOON)
+    result = publish(site)
     (row,) = rows(site, "SELECT * FROM cycles")
     assert row.pop("seconds") > 0
     assert row == {

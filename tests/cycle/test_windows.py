@@ -13,7 +13,7 @@ from documents import archive_ids, pages
 from sqlalchemy import select
 
 from aggregator.links import canonical_link, link_key
-from aggregator.store.schema import entry, feed, feed_entry
+from aggregator.store.schema import entry
 
 NOON = at("2024-05-01 12:00")
 HOUR = timedelta(hours=1)
@@ -35,21 +35,9 @@ def add(site: SiteFolder, name: str, date: datetime | None = None, /, **fields: 
     site.record(name, **fields)
 
 
-def by_path(site: SiteFolder, slug: str = "picks") -> dict[str, str | None]:
-    """The members that a feed has or had: None for a member, else why the entry left."""
-    with site.store.read() as connection:
-        rows = connection.execute(
-            select(entry.c.path, feed_entry.c.left_at, feed_entry.c.left_by)
-            .join(feed_entry, feed_entry.c.entry_id == entry.c.id)
-            .join(feed, feed.c.id == feed_entry.c.feed_id)
-            .where(feed.c.slug == slug)
-        )
-        return {row.path: None if row.left_at is None else row.left_by for row in rows}
-
-
 def inside(site: SiteFolder, slug: str = "picks") -> set[str]:
     """The paths of the entries that are in a feed."""
-    return {path for path, left_by in by_path(site, slug).items() if left_by is None}
+    return {path for path, left_by in site.members(slug).items() if left_by is None}
 
 
 def related(site: SiteFolder, slug: str = "picks") -> dict[str, list[str]]:
@@ -99,8 +87,7 @@ def test_an_entry_leaves_at_max_age_to_the_second_and_a_cycle_is_due_then(site: 
 
 
 def test_an_undated_entry_ages_from_its_release_and_a_late_one_from_its_date(site: SiteFolder) -> None:
-    site.configure(SHORT + table('max_age = "2d"'))
-    site.run(NOON)
+    site.run_with(SHORT + table('max_age = "2d"'), NOON)
     add(site, "undated.md")
     add(site, "late.md", NOON - DAY)
     add(site, "old.md", NOON - 3 * DAY)
@@ -113,8 +100,7 @@ def test_an_undated_entry_ages_from_its_release_and_a_late_one_from_its_date(sit
 
 
 def test_the_entry_that_moves_up_for_an_old_one_is_no_new_entry(site: SiteFolder) -> None:
-    site.configure(SHORT + table('max_age = "3d"', "limit = 2"))
-    site.run(NOON)
+    site.run_with(SHORT + table('max_age = "3d"', "limit = 2"), NOON)
     add(site, "first.md", NOON)
     site.run(NOON + HOUR)
     add(site, "second.md", NOON + HOUR)
@@ -135,14 +121,11 @@ def test_a_shorter_max_age_applies_now_in_a_feed_that_has_not_changed_for_long(s
     add(site, "a.md", NOON)
     add(site, "b.md", NOON - 5 * DAY)
     site.run(NOON)
-    site.configure(SHORT + table('max_age = "10d"'))
-    assert site.run(NOON + 7 * DAY).due == NOON + 10 * DAY
+    assert site.run_with(SHORT + table('max_age = "10d"'), NOON + 7 * DAY).due == NOON + 10 * DAY
     assert site.titles("picks") == ["a.md"]
-    site.configure(SHORT + table('max_age = "20d"'))
-    assert site.run(NOON + 8 * DAY).due == NOON + 15 * DAY
+    assert site.run_with(SHORT + table('max_age = "20d"'), NOON + 8 * DAY).due == NOON + 15 * DAY
     assert site.titles("picks") == ["a.md", "b.md"]
-    site.configure(SHORT + table())
-    assert site.run(NOON + 30 * DAY).due is None
+    assert site.run_with(SHORT + table(), NOON + 30 * DAY).due is None
     assert site.titles("picks") == ["a.md", "b.md"]
 
 
@@ -150,26 +133,19 @@ def test_a_removed_feed_makes_no_cycle_due(site: SiteFolder) -> None:
     site.configure(SHORT + table('max_age = "2d"'))
     add(site, "a.md", NOON)
     assert site.run(NOON).due == NOON + 2 * DAY
-    site.configure(SHORT)
-    assert site.run(NOON + HOUR).due is None
+    assert site.run_with(SHORT, NOON + HOUR).due is None
 
 
-def test_a_running_service_drops_an_entry_by_itself_at_max_age(tmp_path: Any) -> None:
-    shop = Shop(tmp_path / "shop")
-    shop.root.mkdir()
+def test_a_running_service_drops_an_entry_by_itself_at_max_age(shop: Shop) -> None:
     shop.configure(schedule='every = "1h"', output='min_stay = "0s"\n' + table('max_age = "1h"'))
     leaves = datetime.now(UTC) + timedelta(seconds=4)
     shop.record("a.md", "Old", publishedDateTime=(leaves - HOUR).isoformat())
     shop.record("b.md", "Young", publishedDateTime=(leaves - HOUR / 2).isoformat())
-    try:
-        service = shop.start("run")
-        service.wait_until_done()
-        assert service.titles("picks") == ["Young", "Old"] or datetime.now(UTC) > leaves
-        eventually(lambda: service.titles("picks") == ["Young"])
-        assert datetime.now(UTC) >= leaves
-        assert service.titles() == ["Young", "Old"]
-    finally:
-        shop.close()
+    service = shop.start("run").wait_until_done()
+    assert service.titles("picks") == ["Young", "Old"] or datetime.now(UTC) > leaves
+    eventually(lambda: service.titles("picks") == ["Young"])
+    assert datetime.now(UTC) >= leaves
+    assert service.titles() == ["Young", "Old"]
 
 
 # per_provider
@@ -224,8 +200,7 @@ def test_twenty_times_the_limit_are_considered_for_other_providers(site: SiteFol
 
 
 def test_per_provider_applies_to_new_entries_too(site: SiteFolder) -> None:
-    site.configure(table("per_provider = 2", "limit = 3"))
-    site.run(NOON)
+    site.run_with(table("per_provider = 2", "limit = 3"), NOON)
     providers(site, *"aaabcdef")
     site.run(NOON + 9 * HOUR)
     assert site.titles("picks") == ["7", "6", "5", "4", "3", "2", "1"]
@@ -244,8 +219,7 @@ def test_a_full_provider_pushes_its_oldest_entry_into_a_page_and_no_page_is_rewr
         assert len(archive_ids(documents, "picks/atom.xml")) == 5 + number
         assert {path: documents[path] for path in sealed} == sealed
         sealed = pages(site, "picks")
-    site.configure(SHORT + table("limit = 5"))
-    site.run(NOON + 9 * DAY)
+    site.run_with(SHORT + table("limit = 5"), NOON + 9 * DAY)
     assert len(site.titles("picks")) == 5
     assert {path: body for path, body in pages(site, "picks").items() if path in sealed} == sealed
 
@@ -254,8 +228,7 @@ def test_a_full_provider_pushes_its_oldest_entry_into_a_page_and_no_page_is_rewr
 
 
 def test_entries_are_ordered_and_chosen_by_published_date(site: SiteFolder) -> None:
-    site.configure(SHORT + table('order = "published"', "limit = 3"))
-    site.run(NOON)
+    site.run_with(SHORT + table('order = "published"', "limit = 3"), NOON)
     for name, days in (("a", 3), ("b", 1), ("c", 9), ("d", 2)):
         add(site, f"{name}.md", NOON - days * DAY, title=name)
         site.run(NOON + HOUR)
@@ -272,20 +245,17 @@ def test_a_changed_order_applies_to_all_entries_and_can_be_undone(site: SiteFold
         add(site, f"{number}.md", NOON - days * DAY)
         site.run(NOON + number * HOUR)
     released = [f"{number}.md" for number in (2, 1, 0)]
-    site.configure(SHORT + table())
-    site.run(NOON + 4 * HOUR)
+    site.run_with(SHORT + table(), NOON + 4 * HOUR)
     assert site.titles("picks") == released
     add(site, "2.md", NOON - 4 * DAY, published=False)
     site.run(NOON + 5 * HOUR)
-    site.configure(SHORT + table('order = "published"'))
-    site.run(NOON + 6 * HOUR)
+    site.run_with(SHORT + table('order = "published"'), NOON + 6 * HOUR)
     add(site, "2.md", NOON - 4 * DAY)
     site.run(NOON + 7 * HOUR)
     assert site.titles("picks") == ["0.md", "2.md", "1.md"]
     add(site, "1.md", NOON - 9 * DAY, published=False)
     site.run(NOON + 8 * HOUR)
-    site.configure(SHORT + table())
-    site.run(NOON + 9 * HOUR)
+    site.run_with(SHORT + table(), NOON + 9 * HOUR)
     add(site, "1.md", NOON - 9 * DAY)
     site.run(NOON + 10 * HOUR)
     assert site.titles("picks") == released
@@ -356,8 +326,7 @@ MERGE = SHORT + table('duplicates = "merge"')
 
 @pytest.mark.both_databases
 def test_the_first_released_entry_represents_the_others_and_shows_their_links(site: SiteFolder) -> None:
-    site.configure(MERGE)
-    site.run(NOON)
+    site.run_with(MERGE, NOON)
     for number, link in enumerate((*VARIANTS, VARIANTS[0], OTHER)):
         add(site, f"{number}.md", NOON + number * HOUR, webUrl=link)
         site.run(NOON + number * HOUR)
@@ -369,14 +338,13 @@ def test_the_first_released_entry_represents_the_others_and_shows_their_links(si
     assert related(site)["0.md"] == [link.replace("Example", "example") for link in VARIANTS[1:]]
     assert len(site.titles()) == 7
     assert not any(related(site, "all").values())
-    assert by_path(site)["1.md"] == "duplicates"
+    assert site.members("picks")["1.md"] == "duplicates"
     assert site.run(NOON + DAY).files_written == 0
 
 
 @pytest.mark.both_databases
 def test_the_next_entry_represents_the_others_when_the_first_leaves(site: SiteFolder) -> None:
-    site.configure(SHORT + table('duplicates = "merge"', 'topics.any = ["AI"]'))
-    site.run(NOON)
+    site.run_with(SHORT + table('duplicates = "merge"', 'topics.any = ["AI"]'), NOON)
     for number, link in enumerate(VARIANTS):
         add(site, f"{number}.md", NOON + number * HOUR, webUrl=link, topics=["AI"])
         site.run(NOON + number * HOUR)
@@ -389,7 +357,7 @@ def test_the_next_entry_represents_the_others_when_the_first_leaves(site: SiteFo
     site.run(NOON + 5 * HOUR)
     assert inside(site) == {"2.md"}
     assert related(site) == {"2.md": []}
-    assert by_path(site) == {"0.md": "withdrawn", "1.md": "topics.any", "2.md": None}
+    assert site.members("picks") == {"0.md": "withdrawn", "1.md": "topics.any", "2.md": None}
     add(site, "0.md", NOON, webUrl=VARIANTS[0], topics=["AI"])
     add(site, "1.md", NOON + HOUR, webUrl=OTHER, topics=["AI"])
     site.run(NOON + 6 * HOUR)
@@ -430,16 +398,13 @@ def test_an_edit_of_a_duplicate_shows_in_the_entry_that_represents_it_and_in_its
 def test_merging_can_be_switched_on_and_off(site: SiteFolder) -> None:
     for number, link in enumerate((*VARIANTS, OTHER)):
         add(site, f"{number}.md", NOON + number * HOUR, webUrl=link)
-    site.configure(SHORT + table())
-    site.run(NOON + DAY)
+    site.run_with(SHORT + table(), NOON + DAY)
     assert len(inside(site)) == 4
     before = site.documents()
-    site.configure(MERGE)
-    site.run(NOON + DAY)
+    site.run_with(MERGE, NOON + DAY)
     assert inside(site) == {"0.md", "3.md"}
     assert site.documents()["all/atom.xml"] == before["all/atom.xml"]
-    site.configure(SHORT + table())
-    site.run(NOON + DAY)
+    site.run_with(SHORT + table(), NOON + DAY)
     after = site.documents()
     assert [site.titles("picks"), related(site)["0.md"]] == [["3.md", "2.md", "1.md", "0.md"], []]
     assert after["all/atom.xml"] == before["all/atom.xml"]
@@ -447,10 +412,8 @@ def test_merging_can_be_switched_on_and_off(site: SiteFolder) -> None:
 
 def test_without_merging_no_links_are_stored(site: SiteFolder) -> None:
     add(site, "a.md", NOON, webUrl=OTHER)
-    site.configure(SHORT + table())
-    site.run(NOON)
-    with site.store.read() as connection:
-        assert connection.scalars(select(entry.c.link_key)).all() == [None]
+    site.run_with(SHORT + table(), NOON)
+    assert site.rows(select(entry.c.link_key)) == [(None,)]
 
 
 def written(keys: dict[str, Any]) -> str:
@@ -471,8 +434,7 @@ def test_a_changed_limit_max_age_or_per_provider_rewrites_no_page(site: SiteFold
         lambda: {"limit": 2},
     ]
     for number, keys in enumerate(changes):
-        site.configure(written(keys()))
-        site.run(NOON + DAY + number * HOUR)
+        site.run_with(written(keys()), NOON + DAY + number * HOUR)
         now = pages(site, "picks")
         assert {path: now[path] for path in sealed} == sealed
         assert len(archive_ids(site.documents(), "picks/atom.xml")) == 20

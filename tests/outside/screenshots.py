@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import random
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ CHECKOUT = Path(__file__).parents[2]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 
 from browsers import PHONE, open_browser  # noqa: E402
-from commands import Shop  # noqa: E402
+from commands import Shop, free_port  # noqa: E402
 
 PICTURES = CHECKOUT / "docs" / "pictures"
 URL = "http://wonders.example/"
@@ -44,11 +43,6 @@ def main() -> None:
                 take_all(urls, port)
             finally:
                 shop.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def copy_examples(root: Path, port: int) -> Shop:

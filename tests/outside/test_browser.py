@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 from browsers import PHONE, Published, faults_of
-from commands import Shop
+from commands import Shop, free_port
+from http_servers import LoopbackServer, QuietHandler
 from playwright.sync_api import Page, expect
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
@@ -72,31 +70,25 @@ def fill(shop: Shop, url: str) -> None:
         (images / path.name).write_bytes(path.read_bytes())
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
+class Files(QuietHandler, SimpleHTTPRequestHandler):
+    """Serves a folder."""
 
 
 @pytest.fixture(scope="module", params=["service", "static"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     shop = Shop(tmp_path_factory.mktemp("site"))
     if request.param == "service":
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+        url = f"http://127.0.0.1:{free_port()}/"
         fill(shop, url)
         shop.start("run").wait_until_done()
         yield Published(url, is_static=False)
         shop.close()
         return
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=shop.output)) as server:
-        url = f"http://127.0.0.1:{server.server_port}/"
+    with LoopbackServer(partial(Files, directory=shop.output)) as server:
+        url = f"{server.url}/"
         fill(shop, url)
         assert shop.run("build").returncode == 0
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
         yield Published(url, is_static=True)
-        server.shutdown()
-        thread.join()
 
 
 def rows(page: Page) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from bucket_site import BucketSite
-from object_storage import ObjectStorage, proxied, running_storage, use
+from object_storage import ObjectStorage, Proxy, running_storage, use
 
 from aggregator import buckets
 
@@ -39,8 +39,8 @@ def test_a_server_that_is_killed_in_the_middle_of_cycles_costs_only_time(
     monkeypatch.setattr(buckets, "PAGE", 50)
     monkeypatch.setattr("aggregator.files.bucket.ATTEMPTS", 1)
     monkeypatch.setattr("aggregator.ingest.BATCH", 50)
-    with proxied(own_server) as proxy:
-        use(own_server, monkeypatch, endpoint=proxy.endpoint)
+    with Proxy(own_server.port) as proxy:
+        use(own_server, monkeypatch, endpoint=proxy.url)
         site = BucketSite(tmp_path / "site", f"sqlite:///{tmp_path / 'store.db'}", own_server, proxy)
         site.configure("[output]\nlimit = 1000\n")
         for number in range(RECORDS):
@@ -81,8 +81,8 @@ def test_a_server_that_freezes_holds_a_cycle_only_so_long(
 ) -> None:
     monkeypatch.setattr("aggregator.files.bucket.ATTEMPTS", 1)
     monkeypatch.setattr("aggregator.files.bucket.REQUEST_S", 1.0)
-    with proxied(own_server) as proxy:
-        use(own_server, monkeypatch, endpoint=proxy.endpoint)
+    with Proxy(own_server.port) as proxy:
+        use(own_server, monkeypatch, endpoint=proxy.url)
         site = BucketSite(tmp_path / "site", f"sqlite:///{tmp_path / 'store.db'}", own_server, proxy)
         put(site, 1)
         site.run(NOON)

@@ -32,12 +32,9 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def dask(tmp_path: Path) -> Iterator[DaskCluster]:
     """A scheduler and two workers."""
-    started = DaskCluster(tmp_path)
-    try:
+    with DaskCluster(tmp_path) as started:
         started.add_workers(2)
         yield started
-    finally:
-        started.close()
 
 
 def fill(site: Any) -> None:
@@ -130,8 +127,7 @@ def test_a_record_that_kills_its_workers_is_rejected_alone(tmp_path: Path, monke
     for number in range(100):
         text = "---\ntitle: T\n---\n" + ("CRASHING" if number == 70 else "")
         (tmp_path / "records" / f"{number:02}.md").write_text(text)
-    started = DaskCluster(tmp_path, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1")
-    try:
+    with DaskCluster(tmp_path, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1") as started:
         started.add_workers(3)
         link = ClusterLink(started.address)
         monkeypatch.setattr(ingest, "_parse_file", slow.parse)
@@ -151,5 +147,3 @@ def test_a_record_that_kills_its_workers_is_rejected_alone(tmp_path: Path, monke
         assert rejected == ["70.md: cannot be read: the parser crashed (make it shorter or simpler)"]
         assert sum(worker.poll() == -signal.SIGKILL for worker in started.workers) == 2
         assert link.problem == ""
-    finally:
-        started.close()

@@ -14,11 +14,9 @@ DATE = "2024-05-01T08:00:00Z"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    made = Shop(tmp_path)
-    made.configure()
-    made.record("a.md", "First", topics=["Mid", "Other"], publishedDateTime=DATE)
-    return made
+def shop(shop: Shop) -> Shop:
+    shop.record("a.md", "First", topics=["Mid", "Other"], publishedDateTime=DATE)
+    return shop
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -21,13 +19,10 @@ FILES = ["prometheus", "promtool"]
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(shop: Shop) -> Shop:
     if missing := [name for name in FILES if shutil.which(name) is None]:
         pytest.skip(f"needs {' and '.join(missing)}")
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    yield made
-    made.close()
+    return shop
 
 
 @pytest.mark.parametrize("has_admin_port", [False, True])
@@ -35,8 +30,7 @@ def test_prometheus_scrapes_the_metrics(shop: Shop, has_admin_port: bool) -> Non
     admin = free_port()
     shop.configure(serve=f"port = 0\nadmin_port = {admin}" if has_admin_port else "port = 0")
     shop.record("a.md", topics=["AI"])
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     target = f"127.0.0.1:{admin}" if has_admin_port else service.url.removeprefix("http://").rstrip("/")
     text = httpx.get(f"http://{target}/metrics", trust_env=False).content
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)

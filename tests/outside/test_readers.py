@@ -9,18 +9,16 @@ import http.client
 import itertools
 import json
 import shutil
-import socket
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
-from commands import OLD, Running, Shop, eventually
+from commands import OLD, Running, Shop, eventually, free_port
 from corpus import SHARED
+from http_servers import LoopbackServer, QuietHandler
 from subscribers import READERS, Item, Subscriber
 
 TESTS = Path(__file__).parents[1]
@@ -45,8 +43,7 @@ class Newsroom:
 
     def __init__(self, root: Path) -> None:
         self.shop = Shop(root)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._mtimes = itertools.count(OLD)
         self._hosts = itertools.cycle(["127.0.0.1", "localhost"])
         self._configure()
@@ -250,15 +247,15 @@ def test_a_poll_without_news_is_answered_304(newsroom: Newsroom, kind: type[Subs
     made.close()
 
 
-class Watch:
+class Watch(LoopbackServer):
     """A proxy on a port of its own in front of the service that notes the status of every answer."""
 
     def __init__(self, port: int) -> None:
         self.statuses: list[int] = []
         watch = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(QuietHandler):
+            def do_GET(self) -> None:  # noqa: N802 - a name of the library
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
                 connection.request("GET", self.path, headers=dict(self.headers))
                 answer = connection.getresponse()
@@ -272,18 +269,7 @@ class Watch:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.port = self._server.server_address[1]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
 
 
 def _ids(items: list[Item]) -> list[str]:

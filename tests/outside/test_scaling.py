@@ -12,25 +12,7 @@ import httpx
 import pytest
 from commands import Running, Shop, eventually
 from corpus import CHECKOUT
-from test_web_servers import free_port, program
-
-MAIN = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-{user}
-events {{ }}
-http {{
-    access_log off;
-    include /etc/nginx/mime.types;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {sample}
-}}
-"""
+from test_web_servers import NGINX, free_port, program
 
 
 class Front:
@@ -67,7 +49,7 @@ class Front:
         sample = sample.replace("/var/cache/nginx/feeds", str(folder / "cache"))
         sample = sample.replace("listen 8080;", f"listen 127.0.0.1:{port};")
         user = "user root;" if os.geteuid() == 0 else ""
-        (folder / "config").write_text(MAIN.format(folder=folder, sample=sample, user=user))
+        (folder / "config").write_text(NGINX.format(folder=folder, http=sample, user=user))
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
         with (folder / "log").open("wb") as log:
             return subprocess.Popen([program("nginx"), "-c", str(folder / "config")], stdout=log, stderr=log)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from browsers import PHONE, Published, faults_of
-from commands import Shop, eventually
+from commands import Shop, eventually, free_port
 from playwright.sync_api import Page, expect
 from subscribers import READERS, Subscriber
 
@@ -31,8 +30,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")
 def site(shop: Shop) -> Published:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     shop.configure(
         site=f'id = "feeds.example.org"\ntitle = "Small Wonders"\nbase_url = "http://127.0.0.1:{port}/"',
         serve=f"port = {port}",
@@ -66,8 +64,7 @@ def site(shop: Shop) -> Published:
             provider={"name": "Streetwise", "domain": "streets.example"},
             webUrl=None if name == "crane" else f"https://news.example/{name}",
         )
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     return Published(service.url, is_static=False)
 
 

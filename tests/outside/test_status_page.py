@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from browsers import PHONE, faults_of
 from commands import Running, Shop, eventually
@@ -14,23 +11,18 @@ TOPICS = ("AI", "Maps", "A topic whose name is longer than any sensible name of 
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    made.configure(site='id = "feeds.example.org"\ntitle = "Example News"', websub='hub = "http://127.0.0.1:9/hub"')
+def shop(shop: Shop) -> Shop:
+    shop.configure(site='id = "feeds.example.org"\ntitle = "Example News"', websub='hub = "http://127.0.0.1:9/hub"')
     for number in range(30):
         date = f"2026-01-{number + 1:02}T08:00:00Z"
-        made.record(f"{number}.md", f"Story {number}", topics=[TOPICS[number % 3]], publishedDateTime=date)
-    made.record("later.md", "A story for later", publishedDateTime="2098-01-01T00:00:00Z")
-    yield made
-    made.close()
+        shop.record(f"{number}.md", f"Story {number}", topics=[TOPICS[number % 3]], publishedDateTime=date)
+    shop.record("later.md", "A story for later", publishedDateTime="2098-01-01T00:00:00Z")
+    return shop
 
 
 @pytest.fixture
 def service(shop: Shop) -> Running:
-    started = shop.start("run")
-    started.wait_until_done()
-    return started
+    return shop.start("run").wait_until_done()
 
 
 def open_page(browser: Browser, service: Running, **options: object) -> tuple[Page, list[str]]:

@@ -25,8 +25,9 @@ def test_folders_beyond_the_limit_are_scanned_on_schedule_until_they_are_watched
     limit.write_text("8")
     follow = f"while sleep 0.2; do cat {limit} > {LIMIT}; done"
     shell = f"cat {limit} > {LIMIT}; ({follow}) & exec {' '.join(shop.command('run'))}"
-    service = shop.start(program=f"import os; os.execvp('unshare', ['unshare', '-Ur', 'sh', '-c', {shell!r}])")
-    service.wait_until_done()
+    service = shop.start(
+        patch=f"import os; os.execvp('unshare', ['unshare', '-Ur', 'sh', '-c', {shell!r}])"
+    ).wait_until_done()
     eventually(lambda: "WARNING not every records folder is watched: " in service.log)
     assert "max_user_watches" in service.get("healthz").json()["warnings"][0]
     assert service.get("healthz").status == 200

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -12,6 +11,7 @@ import httpx
 import pytest
 from commands import Shop, eventually, free_port
 from corpus import CHECKOUT
+from loopback import ask
 
 WEB = CHECKOUT / "deploy" / "web"
 NGINX = """
@@ -28,10 +28,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        {sample}
-    }}
+    {http}
 }}
 """
 TYPES = {
@@ -83,7 +80,8 @@ def start(shop: Shop) -> Iterator[Start]:
         config = folder / "config"
         if server == "nginx":
             user = "user root;" if os.geteuid() == 0 else ""
-            config.write_text(NGINX.format(folder=folder, port=port, sample=sample, user=user))
+            site = f"server {{\n    listen 127.0.0.1:{port};\n{sample}\n}}"
+            config.write_text(NGINX.format(folder=folder, http=site, user=user))
             command = [program("nginx"), "-c", str(config)]
         else:
             site = sample.replace("example.org {", f"http://127.0.0.1:{port} {{")
@@ -177,11 +175,8 @@ def test_documents_are_compressed_and_not_sent_again(client: httpx.Client, path:
 )
 def test_what_is_not_public_is_not_there(client: httpx.Client, shop: Shop, path: str) -> None:
     (shop.output / "all" / ".hidden").write_text("secret")
-    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as sock:
-        sock.sendall(
-            f"GET /feeds/{path} HTTP/1.1\r\nhost: 127.0.0.1:{client.base_url.port}\r\nconnection: close\r\n\r\n".encode()
-        )
-        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    fields = f"host: 127.0.0.1:{client.base_url.port}\r\nconnection: close\r\n"
+    answer = ask(client, f"GET /feeds/{path} HTTP/1.1\r\n{fields}\r\n".encode())
     assert answer.split(b" ")[1] == b"404", answer
 
 
@@ -202,8 +197,7 @@ PROXIES = {
 
 @pytest.mark.parametrize("name", PROXIES)
 def test_a_proxy_passes_on_what_the_service_answers_and_no_private_page(shop: Shop, start: Start, name: str) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     client = start(*PROXIES[name])
     rss = client.get("/feeds/all/rss.xml", headers={"accept-encoding": "gzip"})
     assert (rss.status_code, rss.headers["content-type"]) == (200, "application/rss+xml; charset=utf-8")

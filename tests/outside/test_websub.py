@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from commands import Shop, eventually
+from commands import Shop, eventually, free_port
+from http_servers import LoopbackServer, QuietHandler
 
 flask_websub = pytest.importorskip("flask_websub.hub", reason="Flask-WebSub is not installed (make test-all)")
 CHANGES = 12
 
 
-class Subscriber:
+class Subscriber(LoopbackServer):
     """A callback URL that confirms its subscription and keeps what the hub delivers."""
 
     def __init__(self) -> None:
@@ -26,28 +25,23 @@ class Subscriber:
         self.is_subscribed = False
         subscriber = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(QuietHandler):
+            def do_GET(self) -> None:  # noqa: N802 - a name of the library
                 query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(query["hub.challenge"][0].encode())
                 subscriber.is_subscribed = True
 
-            def do_POST(self) -> None:
+            def do_POST(self) -> None:  # noqa: N802 - a name of the library
                 subscriber.delivered.append(self.rfile.read(int(self.headers["content-length"])))
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/callback"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        super().__init__(Handler)
 
     def subscribe(self, hub: str, topic: str) -> None:
-        form = {"hub.mode": "subscribe", "hub.topic": topic, "hub.callback": self.url}
+        form = {"hub.mode": "subscribe", "hub.topic": topic, "hub.callback": f"{self.url}/callback"}
         urllib.request.urlopen(hub, urllib.parse.urlencode(form).encode(), timeout=10).close()
         eventually(lambda: self.is_subscribed)
 
@@ -77,21 +71,15 @@ def hub(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def subscribers() -> Iterator[list[Subscriber]]:
-    made = [Subscriber(), Subscriber()]
-    yield made
-    for subscriber in made:
-        subscriber.server.shutdown()
-        subscriber.server.server_close()
+    with Subscriber() as first, Subscriber() as second:
+        yield [first, second]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the hub's libraries
 def test_every_change_reaches_every_subscriber_of_a_real_hub_once(
-    tmp_path: Path, hub: str, subscribers: list[Subscriber]
+    shop: Shop, hub: str, subscribers: list[Subscriber]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    shop = Shop(tmp_path / "shop")
-    shop.root.mkdir()
+    port = free_port()
     shop.configure(
         site=f'id = "x"\nbase_url = "http://127.0.0.1:{port}/"',
         serve=f"port = {port}",
@@ -99,15 +87,11 @@ def test_every_change_reaches_every_subscriber_of_a_real_hub_once(
         websub=f'hub = "{hub}"',
     )
     shop.record("first.md", "First")
-    service = shop.start("run")
-    try:
-        service.wait_until_done()
-        for subscriber in subscribers:
-            subscriber.subscribe(hub, f"{service.url}all/atom.xml")
-        for number in range(CHANGES):
-            shop.record(f"{number:02}.md", f"Story {number}")
-            eventually(lambda: all(len(subscriber.delivered) > number for subscriber in subscribers))  # noqa: B023
-        expected = [f"Story {number}" for number in range(CHANGES)]
-        assert [subscriber.titles() for subscriber in subscribers] == [expected, expected]
-    finally:
-        shop.close()
+    service = shop.start("run").wait_until_done()
+    for subscriber in subscribers:
+        subscriber.subscribe(hub, f"{service.url}all/atom.xml")
+    for number in range(CHANGES):
+        shop.record(f"{number:02}.md", f"Story {number}")
+        eventually(lambda: all(len(subscriber.delivered) > number for subscriber in subscribers))  # noqa: B023
+    expected = [f"Story {number}" for number in range(CHANGES)]
+    assert [subscriber.titles() for subscriber in subscribers] == [expected, expected]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import WRITTEN, digest, fine, load_snapshot, make_app, publish, running, write
+from loopback import WRITTEN, digest, fine, load_snapshot, make_app, publish, reload, running, write
 
 from aggregator.config import load_config
 from aggregator.serve import app as app_module
-from aggregator.serve import files
 from aggregator.serve.app import FeedsApp
 from aggregator.serve.bodies import OVERHEAD_BYTES, Bodies, Variant
 from aggregator.serve.files import ServedFile, Snapshot
@@ -36,13 +34,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def app(folder: Path) -> FeedsApp:
     return make_app(folder, bodies=Bodies(ROOM))
-
-
-def reload(app: FeedsApp) -> None:
-    """Serves what the manifest names now."""
-    state = app.state
-    assert state.source is not None
-    app.state = replace(state, snapshot=files.load_snapshot(state.source, state.snapshot, state.bodies))
 
 
 def in_memory(snapshot: Snapshot) -> set[str]:
@@ -244,13 +235,11 @@ def test_a_variant_that_was_used_is_spared_once() -> None:
 
     def keep(number: int) -> list[int]:
         holder = holders[number]
-        assert holder.variant is not None
         bodies.keep(holder, holder.variant)
         return [index for index, holder in enumerate(holders[: number + 1]) if holder.variant]
 
     for number in range(3):
         keep(number)
-    assert holders[0].variant is not None
     holders[0].variant.is_used = True
     assert keep(3) == [0, 2, 3]
     assert keep(4) == [0, 3, 4]

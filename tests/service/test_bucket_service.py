@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import Running, Shop, eventually
-from object_storage import CUT, ObjectStorage, Proxy, proxied
+from object_storage import CUT, ObjectStorage, Proxy
 
 SCHEDULE = 'every = "1s"\nrescan = "1h"\nwatch = true'
 STOPS_WITHIN_S = 5.0
@@ -28,12 +28,12 @@ class BucketShop(Shop):
         self._client.put_object(Bucket=self._bucket, Key=f"news/{path}", Body=f"---\ntitle: {path}\n---\n".encode())
 
     def serve(self) -> Running:
-        return self.start("run", **self._storage.environment(endpoint=self.proxy.endpoint))
+        return self.start("run", **self._storage.environment(endpoint=self.proxy.url))
 
 
 @pytest.fixture
 def shop(tmp_path: Path, object_storage: ObjectStorage) -> Iterator[BucketShop]:
-    with proxied(object_storage) as proxy:
+    with Proxy(object_storage.port) as proxy:
         made = BucketShop(tmp_path, object_storage, proxy)
         yield made
         made.close()
@@ -46,8 +46,7 @@ def shows(service: Running, *titles: str) -> Callable[[], bool]:
 def test_a_bucket_is_listed_on_schedule_beside_folders_that_are_watched(shop: BucketShop) -> None:
     shop.record("a.md")
     shop.put("b.md")
-    service = shop.serve()
-    service.wait_until_done()
+    service = shop.serve().wait_until_done()
     assert shows(service, "a.md", "b.md")()
     assert f"{shop.url} reports no changes: it is scanned on schedule" in service.log
     shop.put("c.md")
@@ -59,8 +58,7 @@ def test_a_bucket_is_listed_on_schedule_beside_folders_that_are_watched(shop: Bu
 
 def test_while_the_server_is_away_feeds_stay_and_folders_go_on(shop: BucketShop) -> None:
     shop.put("b.md")
-    service = shop.serve()
-    service.wait_until_done()
+    service = shop.serve().wait_until_done()
     shop.proxy.decide = lambda *_: CUT
     eventually(lambda: service.health() != "ok")
     assert "the records folder cannot be read" in service.log
@@ -76,8 +74,7 @@ def test_while_the_server_is_away_feeds_stay_and_folders_go_on(shop: BucketShop)
 
 def test_a_stop_does_not_wait_for_an_answer(shop: BucketShop) -> None:
     shop.put("b.md")
-    service = shop.serve()
-    service.wait_until_done()
+    service = shop.serve().wait_until_done()
     shop.proxy.requests.clear()
     shop.proxy.decide = lambda *_: shop.proxy.wait()
     eventually(lambda: shop.proxy.requests)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import Running, Shop, eventually
-from object_storage import CUT, ObjectStorage, Proxy, proxied
+from object_storage import CUT, ObjectStorage, Proxy
 
 CACHING = "public, max-age=30, stale-while-revalidate=30, stale-if-error=86400"
 
@@ -29,7 +28,7 @@ class BucketShop(Shop):
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in super().environment().items() if not name.startswith("AWS_")}
-        return kept | self.storage.environment(endpoint=self.proxy.endpoint) | more
+        return kept | self.storage.environment(endpoint=self.proxy.url) | more
 
     def configure(self, **tables: str) -> None:
         output = f'path = "{self.place}"\n{tables.pop("output", "")}'
@@ -41,7 +40,7 @@ class BucketShop(Shop):
 
 @pytest.fixture
 def proxy(object_storage: ObjectStorage) -> Iterator[Proxy]:
-    with proxied(object_storage) as made:
+    with Proxy(object_storage.port) as made:
         yield made
 
 
@@ -57,11 +56,9 @@ def shop(tmp_path: Path, object_storage: ObjectStorage, proxy: Proxy) -> Iterato
 @contextmanager
 def waiting(service: Running, paths: list[str]) -> Iterator[None]:
     """Requests for these paths, whose answers nobody reads."""
-    host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
     with ExitStack() as held:
         for path in paths:
-            connection = held.enter_context(socket.create_connection((host, int(port)), timeout=10))
-            connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            held.enter_context(service.connect()).sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         yield
 
 
@@ -77,8 +74,7 @@ def test_documents_of_a_bucket_have_the_validators_of_a_folder(shop: BucketShop)
     shop.configure(feed='slug = "news"\ntitle = "News"\nmoved_from = ["old"]')
     text = shop.config.read_text().replace("[feed]", "[[feed]]")
     shop.config.write_text(text)
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     reply = service.get("news/rss.xml")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/rss+xml; charset=utf-8")
     assert reply.headers["cache-control"] == CACHING
@@ -146,8 +142,7 @@ def test_a_bucket_that_is_away_leaves_what_is_in_memory(shop: BucketShop) -> Non
 
 
 def test_a_service_goes_on_while_its_bucket_is_away_and_catches_up(shop: BucketShop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     shop.proxy.decide = away
     shop.record("b.md", "New", topics=["AI"])
     eventually(lambda: service.health() == "failing")
@@ -188,7 +183,7 @@ def test_a_follower_asks_a_shared_bucket_as_seldom_as_serve_does(
     shop.configure(**shared)
     leader = shop.start("run")
     eventually(lambda: leader.titles() == ["Story"])
-    with proxied(object_storage) as watched:
+    with Proxy(object_storage.port) as watched:
         asked: list[float] = []
         watched.hear = lambda method, *_: asked.append(time.monotonic()) if method == "HEAD" else None
         other = BucketShop(tmp_path / "other", object_storage, watched)

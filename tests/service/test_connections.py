@@ -8,10 +8,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
-from loopback import RSS, make_app, publish, running
+from loopback import RSS, ask, connect, make_app, publish, running
 
 from aggregator.serve import server
 from aggregator.serve.app import FeedsApp
@@ -22,7 +23,7 @@ CLOSE = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 @pytest.fixture
 def app() -> FeedsApp:
-    return make_app(None)
+    return make_app()
 
 
 @pytest.fixture
@@ -44,21 +45,6 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_MAX_CONNECTIONS", 20)
 
 
-def connect(client: httpx.Client) -> socket.socket:
-    return socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=40)
-
-
-def read_all(sock: socket.socket) -> bytes:
-    return b"".join(iter(lambda: sock.recv(65536), b""))
-
-
-def ask(client: httpx.Client, request: bytes) -> bytes:
-    """All that comes back until the server closes."""
-    with connect(client) as sock:
-        sock.sendall(request)
-        return read_all(sock)
-
-
 def status(client: httpx.Client, request: bytes) -> int:
     return int(ask(client, request).split(b" ", 2)[1])
 
@@ -71,8 +57,7 @@ def status(client: httpx.Client, request: bytes) -> int:
 def test_a_client_that_sends_an_incomplete_head_is_disconnected(client: httpx.Client, sent: bytes) -> None:
     with connect(client) as sock:
         sock.sendall(sent)
-        with contextlib.suppress(ConnectionResetError):
-            read_all(sock)  # raises TimeoutError if the connection stays open
+        read_all_or_reset(sock)  # raises TimeoutError if the connection stays open
 
 
 @pytest.mark.usefixtures("impatient")
@@ -102,12 +87,11 @@ def is_open(sock: socket.socket) -> bool:
 
 @pytest.mark.usefixtures("impatient")
 def test_a_slow_client_gets_everything_and_a_client_that_reads_nothing_is_disconnected(
-    tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_WAIT_S", 0.6)  # thrice that is more than the pause of a reader on a loaded machine
-    folder = tmp_path_factory.mktemp("large")
-    publish(folder, {"a/feed.json": b"x" * 12_000_000})
-    with running(make_app(folder)) as client, connect(client) as slow, connect(client) as stuck:
+    publish(tmp_path, {"a/feed.json": b"x" * 12_000_000})
+    with running(make_app(tmp_path)) as client, connect(client) as slow, connect(client) as stuck:
         for sock in (slow, stuck):
             sock.sendall(b"GET /a/feed.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" * 2)
         size, began = 0, time.monotonic()
@@ -149,8 +133,7 @@ def test_the_longest_idle_connection_is_closed_first(app: FeedsApp) -> None:
             sock.sendall(GET)
             assert sock.recv(12) == b"HTTP/1.1 200"
         held.enter_context(connect(client)).sendall(GET)
-        with contextlib.suppress(ConnectionResetError):
-            read_all(socks[-1])
+        read_all_or_reset(socks[-1])
         socks[0].sendall(GET)
         assert b"HTTP/1.1 200" in socks[0].recv(65536) + socks[0].recv(65536)
 
@@ -233,21 +216,19 @@ def test_a_request_needs_exactly_one_host(
     assert status(client, request_line + b"\r\n" + fields + b"Connection: close\r\n\r\n") == expected
 
 
-def test_a_target_in_absolute_form_is_the_same_document(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("site")
-    publish(folder, {"all/rss.xml": RSS, "index.html": b"home"})
-    with running(make_app(folder)) as client:
+def test_a_target_in_absolute_form_is_the_same_document(tmp_path: Path) -> None:
+    publish(tmp_path, {"all/rss.xml": RSS, "index.html": b"home"})
+    with running(make_app(tmp_path)) as client:
         host = f"{client.base_url.host}:{client.base_url.port}".encode()
         for path, body in ((b"/all/rss.xml", RSS), (b"/", b"home"), (b"", b"home")):
             request = b"GET http://" + host + path + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
             assert ask(client, request).endswith(body)
 
 
-def test_nothing_that_a_client_sent_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("site")
-    publish(folder, {"all/index.html": b"all"})
+def test_nothing_that_a_client_sent_is_kept(tmp_path: Path) -> None:
+    publish(tmp_path, {"all/index.html": b"all"})
     server._document_fields.cache_clear()
-    with running(make_app(folder)) as client:
+    with running(make_app(tmp_path)) as client:
         query = "x" * 20_000
         for number in range(3):
             response = client.get(f"/all?{number}{query}")

@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,12 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from commands import DEADLINE_S, Running, Shop, eventually
+from commands import DEADLINE_S, Running, Shop, eventually, free_port
 
 from aggregator.service.health import Health
 
-FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
-RUN = "import sys; sys.argv[1:] = ['run']\nfrom aggregator import cli\n"
+FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))"
 
 
 @pytest.fixture
@@ -28,11 +26,6 @@ def shop(shop: Shop) -> Shop:
     shop.configure(schedule='every = "1h"')
     shop.record("a.md", "Story")
     return shop
-
-
-def connect(service: Running) -> socket.socket:
-    host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
-    return socket.create_connection((host, int(port)), timeout=40)
 
 
 def files_of(service: Running) -> int:
@@ -46,8 +39,7 @@ linux_only = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only L
 
 @linux_only
 def test_a_shortage_of_descriptors_is_survived(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     before = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (10, before[1]))
     shop.record("b.md", "New")
@@ -62,17 +54,16 @@ def test_a_shortage_of_descriptors_is_survived(shop: Shop) -> None:
 
 @linux_only
 def test_the_service_raises_its_descriptor_limit(shop: Shop) -> None:
-    service = shop.start(program=FILES.format(soft=200, hard=1000) + RUN + "cli.main()")
+    service = shop.start("run", patch=FILES.format(soft=200, hard=1000))
     assert resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE) == (1000, 1000)
 
 
 @linux_only
 def test_idle_connections_leave_descriptors_for_publishing(shop: Shop) -> None:
-    service = shop.start(program=FILES.format(soft=256, hard=256) + RUN + "cli.main()")
-    service.wait_until_done()
+    service = shop.start("run", patch=FILES.format(soft=256, hard=256)).wait_until_done()
     with contextlib.ExitStack() as held:
         for _ in range(400):
-            held.enter_context(connect(service))
+            held.enter_context(service.connect())
         shop.record("b.md", "New")
         eventually(lambda: "New" in service.titles())
         assert service.get("healthz").status == 200
@@ -82,26 +73,26 @@ def test_idle_connections_leave_descriptors_for_publishing(shop: Shop) -> None:
 # threads
 
 DIES = """
-from aggregator.service import {module} as patched
+import {module} as patched
 def die(*_, **__):
     raise {error}
 patched.{name} = die
-cli.main()
 """
 
 
 @pytest.mark.parametrize(
     ("module", "name", "thread"),
     [
-        ("worker", "Worker._run_cycle", "worker"),
-        ("watch", "FolderWatch._watch_folders", "watch"),
-        ("monitor", "_clock_offset", "monitor"),
-        ("service", "run_servers", "HTTP"),
+        ("aggregator.service.worker", "Worker._run_cycle", "worker"),
+        ("aggregator.service.watch", "FolderWatch._watch_folders", "watch"),
+        ("aggregator.service.monitor", "_clock_offset", "monitor"),
+        ("aggregator.service.service", "run_servers", "HTTP"),
+        ("apscheduler.schedulers.background", "BackgroundScheduler._main_loop", "APScheduler"),
     ],
 )
 def test_a_thread_that_dies_ends_the_process_with_a_reason(shop: Shop, module: str, name: str, thread: str) -> None:
-    error = "SystemExit('of old age')" if thread != "HTTP" else "ValueError('of old age')"
-    service = shop.start(program=RUN + DIES.format(module=module, name=name, error=error))
+    error = f"{'ValueError' if thread in ('HTTP', 'APScheduler') else 'SystemExit'}('of old age')"
+    service = shop.start("run", patch=DIES.format(module=module, name=name, error=error))
     assert service.process.wait(DEADLINE_S) == 1
     assert f"Traceback: {error.partition('(')[0]} < " in service.log
     assert "of old age" not in service.log
@@ -109,23 +100,8 @@ def test_a_thread_that_dies_ends_the_process_with_a_reason(shop: Shop, module: s
     assert shop.run("build").returncode == 0, "the lease is free"
 
 
-def test_a_thread_of_a_library_that_dies_ends_the_process_too(shop: Shop) -> None:
-    program = """
-import apscheduler.schedulers.background as patched
-def die(self):
-    raise ValueError("of old age")
-patched.BackgroundScheduler._main_loop = die
-cli.main()
-"""
-    service = shop.start(program=RUN + program)
-    assert service.process.wait(DEADLINE_S) == 1
-    assert "the thread 'APScheduler' ended; the service ends" in service.log
-    assert "Traceback: ValueError < " in service.log
-    assert "of old age" not in service.log
-
-
 def test_the_renewal_of_the_lease_outlives_any_error(shop: Shop) -> None:
-    program = """
+    patch = """
 from aggregator.store import lease
 lease.RENEW_S = 0.05
 real = lease.Lease.assert_held
@@ -137,10 +113,8 @@ def assert_held(self, connection):
         raise ValueError("whatever")
     return real(self, connection)
 lease.Lease.assert_held = assert_held
-cli.main()
 """
-    service = shop.start(program=RUN + program)
-    service.wait_until_done()
+    service = shop.start("run", patch=patch).wait_until_done()
     eventually((shop.root / "seen").exists)
     assert " lease" not in service.log
     shop.record("b.md", "New")
@@ -154,8 +128,7 @@ cli.main()
 def test_blocked_streams_lose_only_log_lines(shop: Shop, streams: str) -> None:
     if "/dev/full" in streams and not os.path.exists("/dev/full"):
         pytest.skip("only Linux has /dev/full")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     shop.configure(
         schedule='every = "1h"', serve=f"port = {port}", site=f'id = "x"\nbase_url = "http://127.0.0.1:{port}/"'
     )
@@ -200,7 +173,7 @@ def start_without_rights(shop: Shop) -> Running:
     if not shutil.which("setpriv"):
         pytest.skip("root can be denied nothing without setpriv (util-linux)")
     bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
-    return shop.start(program=f"import os; os.execvp('setpriv', {[*bound, *shop.command('run')]!r})")
+    return shop.start(patch=f"import os; os.execvp('setpriv', {[*bound, *shop.command('run')]!r})")
 
 
 @pytest.fixture
@@ -216,8 +189,7 @@ def closed(shop: Shop) -> Iterator[Path]:
 @pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="only Linux says what is watched")
 def test_an_unreadable_folder_leaves_the_others_watched_and_is_watched_once_readable(shop: Shop, closed: Path) -> None:
     shop.record("open/first.md", "First")
-    service = start_without_rights(shop)
-    service.wait_until_done()
+    service = start_without_rights(shop).wait_until_done()
     warning = f"not every records folder is watched: {closed} is not readable (all are scanned on schedule)"
     eventually(lambda: f"WARNING {warning}" in service.log)
     health = service.get("healthz")
@@ -236,8 +208,7 @@ def test_an_unreadable_folder_leaves_the_others_watched_and_is_watched_once_read
 @pytest.mark.skipif(not os.path.exists("/proc/self/fdinfo"), reason="only Linux says what is watched")
 def test_a_folder_that_becomes_readable_after_it_was_filled_is_watched(shop: Shop) -> None:
     """As `cp -a` makes it."""
-    service = start_without_rights(shop)
-    service.wait_until_done()
+    service = start_without_rights(shop).wait_until_done()
     folder = shop.incoming / "copied"
     folder.mkdir(0)
     eventually(lambda: f"{folder}/: cannot be read" in service.log)
@@ -254,8 +225,7 @@ def test_a_folder_that_becomes_readable_after_it_was_filled_is_watched(shop: Sho
 def test_the_time_zone_of_the_machine_has_no_effect(shop: Shop, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", zone)
     shop.configure(schedule='every = "1h"', site='id = "x"\ntimezone = "Asia/Kolkata"')
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     eventually(lambda: "+05:30 INFO scanned 1" in service.log)
     assert "Traceback" not in service.log
 
@@ -264,8 +234,7 @@ def test_the_time_zone_of_the_machine_has_no_effect(shop: Shop, zone: str, monke
 
 
 def test_a_missing_store_is_noticed_and_used_again_once_it_is_back(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     away = shop.root / "away"
     shop.data.rename(away)
     eventually(lambda: service.get("healthz").status == 503)
@@ -283,8 +252,7 @@ def test_a_missing_store_is_noticed_and_used_again_once_it_is_back(shop: Shop) -
 
 
 def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     shutil.rmtree(shop.data)
     assert shop.run("build").returncode == 0
     eventually(lambda: "is not the one that was opened" in service.log)
@@ -293,8 +261,7 @@ def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(s
     eventually(lambda: "the cycle failed: the store's file is not the one that was opened" in service.log)
     assert service.titles() == ["Story"]
     assert service.end()[0] == 0
-    after = shop.start("run")
-    after.wait_until_done()
+    after = shop.start("run").wait_until_done()
     assert set(after.titles()) == {"New", "Story"}
 
 
@@ -303,7 +270,7 @@ def test_a_store_that_is_replaced_is_not_written_and_another_writer_is_noticed(s
 
 def test_a_late_cycle_is_reported_until_one_succeeds(shop: Shop) -> None:
     shop.configure(schedule='every = "1s"\nwatch = false')
-    program = """
+    patch = """
 import time
 from pathlib import Path
 from aggregator.service import worker
@@ -314,10 +281,8 @@ def run_cycle(self):
         time.sleep(0.05)
     real(self)
 worker.Worker._run_cycle = run_cycle
-cli.main()
 """
-    service = shop.start(program=RUN + program)
-    service.wait_until_done()
+    service = shop.start("run", patch=patch).wait_until_done()
     (shop.root / "wait").touch()
     eventually(lambda: "ERROR no cycle has succeeded since" in service.log)
     health = service.get("healthz")
@@ -352,7 +317,6 @@ def hang(is_over):  # any other cycle may take long on a loaded machine
         time.sleep(0.01)
     deadline.HANG_S = 20
 {patch}
-cli.main()
 """
 HANGS_IN = {
     "ingest": """
@@ -377,8 +341,7 @@ publication.Publication._place_all = place_all
 
 
 def start_hanging(shop: Shop, stage: str, hang_s: float, patch: str = "") -> Running:
-    service = shop.start(program=RUN + HANG.format(hang_s=hang_s, patch=HANGS_IN[stage] + patch))
-    service.wait_until_done()
+    service = shop.start("run", patch=HANG.format(hang_s=hang_s, patch=HANGS_IN[stage] + patch)).wait_until_done()
     shop.record("hangs.md", "Hangs")
     return service
 
@@ -422,7 +385,7 @@ ingest._parse_file = parse_file
 """
     for number in range(20):
         shop.record(f"{number}.md")
-    service = shop.start(program=RUN + HANG.format(hang_s=3, patch=patch))
+    service = shop.start("run", patch=HANG.format(hang_s=3, patch=patch))
     eventually((shop.root / "begun").exists)
     service.process.send_signal(signal.SIGSTOP)
     time.sleep(6.5)  # longer than twice the deadline

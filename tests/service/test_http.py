@@ -7,7 +7,6 @@ import errno
 import gzip
 import os
 import signal
-import socket
 import threading
 import time
 import tracemalloc
@@ -19,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import loopback
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import CACHING, OPTIONS, RSS, WRITTEN, digest, load_snapshot, make_app, publish, running, write
+from loopback import CACHING, OPTIONS, RSS, WRITTEN, ask, digest, load_snapshot, make_app, publish, running, write
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.bodies import Bodies
@@ -58,10 +58,7 @@ HAND_PUT = {
 
 def send_raw(client: httpx.Client, target: bytes, method: bytes = b"GET", fields: bytes = b"") -> tuple[int, bytes]:
     """Status and everything that came back for a request whose target is sent as it stands."""
-    address = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(address, timeout=40) as sock:
-        sock.sendall(method + b" " + target + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + fields + b"\r\n")
-        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    answer = ask(client, method + b" " + target + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + fields + b"\r\n")
     return int(answer.split(b" ", 2)[1]), answer
 
 
@@ -200,7 +197,7 @@ def test_a_replaced_document_has_a_date_after_all_earlier_responses(own: Path) -
     app = make_app(own)
     publish(own, {"a/rss.xml": b"<rss>other</rss>"})
     before = int(time.time())
-    app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
+    loopback.reload(app)
     assert app.state.snapshot.files["/a/rss.xml"].last_modified > before
     assert load_snapshot(own, None).files["/a/rss.xml"].last_modified == WRITTEN
 
@@ -211,7 +208,7 @@ def test_the_date_in_the_manifest_is_that_of_every_server(own: Path) -> None:
     app = make_app(own)
     os.utime(own / "a/rss.xml")
     publish(own, {"a/rss.xml": b"<rss>third</rss>"}, modified=WRITTEN + 200)
-    app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
+    loopback.reload(app)
     date = formatdate(WRITTEN + 200, usegmt=True)
     for served in (app, make_app(own)):
         with running(served) as client:
@@ -239,10 +236,9 @@ def test_no_last_modified_is_later_than_the_date_of_the_response(own: Path) -> N
         for number in range(50):
             publish(own, {"a/rss.xml": b"%d" % number})
             os.utime(own / "a/rss.xml")
-            app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot))
+            loopback.reload(app)
             headers = client.get("/a/rss.xml").headers
             date = parse_http_date(headers.get("last-modified", formatdate(0, usegmt=True)).encode())
-            assert date is not None
             assert date <= (parse_http_date(headers["date"].encode()) or 0)
 
 
@@ -541,7 +537,7 @@ def test_readers_get_whole_files_while_the_snapshot_is_swapped(own: Path, max_by
         try:
             for number in range(100):
                 publish(own, {"a/rss.xml": RSS * (1 + number % 7) + b"%d" % number})
-                app.state = replace(app.state, snapshot=load_snapshot(own, app.state.snapshot, app.state.bodies))
+                loopback.reload(app)
         finally:
             enough.set()
         assert len(set.union(*(reader.result(timeout=40) for reader in readers))) > 1
@@ -638,8 +634,8 @@ def test_nothing_else_can_be_reached(client: httpx.Client, target: bytes) -> Non
     assert b"secret" not in answer
 
 
-def test_without_a_folder_nothing_is_read_from_disk() -> None:
-    with running(make_app(None)) as client:
+def test_without_a_folder_there_are_only_probes() -> None:
+    with running(make_app()) as client:
         assert client.get("/robots.txt").status_code == 404
         assert client.get("/healthz").status_code == 200
 
@@ -733,7 +729,7 @@ def test_a_redirect_takes_precedence_over_the_copy_in_the_folder(tmp_path: Path,
     ],
 )
 def test_a_moved_folder_redirects_to_the_same_document_below_the_new_folder(target: bytes, location: str) -> None:
-    with running(make_app(None, moved_folders={"a": "b"})) as client:
+    with running(make_app(moved_folders={"a": "b"})) as client:
         status, answer = send_raw(client, target)
         assert status == 301
         assert f"\r\nlocation: {location}\r\n".encode() in answer
@@ -849,7 +845,7 @@ def test_a_program_gets_plain_text(client: httpx.Client, accept: str) -> None:
 @pytest.mark.parametrize(("path", "option"), [("/healthz", "health"), ("/readyz", "ready")])
 @pytest.mark.parametrize(("well", "status"), [(True, 200), (False, 503)])
 def test_a_probe_reports_status_and_facts(path: str, option: str, well: bool, status: int) -> None:
-    with running(make_app(None, **{option: lambda: (well, {"age_s": 3})})) as client:
+    with running(make_app(**{option: lambda: (well, {"age_s": 3})})) as client:
         response = client.get(path)
     assert (response.status_code, response.json()) == (status, {"age_s": 3})
     assert response.headers["content-type"] == "application/json"
@@ -876,7 +872,7 @@ def test_an_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> N
     def broken() -> tuple[bool, dict[str, Any]]:
         raise ZeroDivisionError("inner detail")
 
-    with running(make_app(None, health=broken)) as client:
+    with running(make_app(health=broken)) as client:
         response = client.get("/healthz")
         assert client.get("/readyz").status_code == 200
     assert response.status_code == 500
@@ -919,7 +915,7 @@ def test_a_host_of_another_machine_is_an_error_with_a_hint(host: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
 def test_an_ipv6_address_is_served() -> None:
-    with running(make_app(None), host="::1") as client:
+    with running(make_app(), host="::1") as client:
         assert client.get("/healthz").status_code == 200
 
 
@@ -930,12 +926,12 @@ def test_a_host_name_prefers_ipv4() -> None:
 
 def test_signals_are_left_to_the_service() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with bind_socket("127.0.0.1", 0) as sock, make_server(make_app(None), sock).capture_signals():
+    with bind_socket("127.0.0.1", 0) as sock, make_server(make_app(), sock).capture_signals():
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_stopped_server_frees_its_port() -> None:
-    with running(make_app(None)) as client:
+    with running(make_app()) as client:
         assert client.get("/healthz").status_code == 200
         port = client.base_url.port
     bind_socket("127.0.0.1", port or 0).close()
@@ -943,23 +939,17 @@ def test_a_stopped_server_frees_its_port() -> None:
 
 def test_pipelined_requests_are_answered_in_order(client: httpx.Client) -> None:
     head = b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n"
-    address = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(address, timeout=40) as sock:
-        sock.sendall(
-            head % (b"/bare/rss.xml", b"") + head % (b"/robots.txt", b"") + head % (b"/x", b"connection: close\r\n")
-        )
-        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    paths = (b"/bare/rss.xml", b""), (b"/robots.txt", b""), (b"/x", b"connection: close\r\n")
+    answer = ask(client, b"".join(head % path for path in paths))
     assert [part[:4] for part in answer.split(b"HTTP/1.1")[1:]] == [b" 200", b" 200", b" 404"]
 
 
 def test_a_thousand_requests_behind_a_slow_one_are_answered_in_order(client: httpx.Client) -> None:
     """Each of them could be answered within the answer of the one before it, deeper than Python's stack."""
     head = b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n"
-    address = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(address, timeout=40) as sock:
-        quick = head % (b"/bare/rss.xml", b"") + head % (b"/all", b"")
-        sock.sendall(head % (b"/robots.txt", b"") + quick * 500 + head % (b"/x", b"connection: close\r\n"))
-        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    quick = head % (b"/bare/rss.xml", b"") + head % (b"/all", b"")
+    request = head % (b"/robots.txt", b"") + quick * 500 + head % (b"/x", b"connection: close\r\n")
+    answer = ask(client, request)
     assert [part[:4] for part in answer.split(b"HTTP/1.1")[1:]] == [b" 200", *[b" 200", b" 301"] * 500, b" 404"]
 
 

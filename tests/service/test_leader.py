@@ -58,6 +58,12 @@ class Site:
         shop.output = output or shop.output
         return shop
 
+    def start(self, shop: Shop | None = None, *, output: Path | None = None, **tables: str) -> Running:
+        """One more service, in `shop` or a new one, once it shows the record First."""
+        service = (shop or self.shop(output=output, **tables)).start("run")
+        eventually(shows(service, "First"))
+        return service
+
     def record(self, title: str) -> None:
         """Writes a record, under another name first."""
         self._written += 1
@@ -148,11 +154,9 @@ def report(name: str, seconds: list[float]) -> None:
 
 def test_a_second_service_follows_and_publishes_the_same_bytes(site: Site) -> None:
     site.record("First")
-    leader = site.shop().start("run")
-    eventually(shows(leader, "First"))
+    leader = site.start()
     shop = site.shop()
-    follower = shop.start("run")
-    eventually(shows(follower, "First"))
+    follower = site.start(shop)
     site.record("Second")
     eventually(shows(follower, "Second"))
     assert (role(leader), role(follower)) == ("leader", "follower")
@@ -172,8 +176,7 @@ def test_a_second_service_follows_and_publishes_the_same_bytes(site: Site) -> No
 
 def test_a_follower_writes_nothing_to_the_store(site: Site) -> None:
     site.record("First")
-    leader = site.shop().start("run")
-    eventually(shows(leader, "First"))
+    site.start()
     engine = create_engine(site.url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE writer (pid int, name text)"))
@@ -193,8 +196,7 @@ def test_a_follower_writes_nothing_to_the_store(site: Site) -> None:
             )
     engine.dispose()
     with_name = site.url + ("&" if "?" in site.url else "?") + "application_name=follower"
-    follower = site.shop(store=f'url = "{with_name}"').start("run")
-    eventually(shows(follower, "First"))
+    follower = site.start(store=f'url = "{with_name}"')
     site.record("Second")
     eventually(shows(follower, "Second"))
     pids = {pid for (pid,) in site.rows("SELECT pid FROM pg_stat_activity WHERE application_name = 'follower'")}
@@ -207,10 +209,8 @@ def test_a_follower_writes_nothing_to_the_store(site: Site) -> None:
 def test_a_shared_output_folder_is_written_by_the_leader_alone(site: Site, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     site.record("First")
-    leader = site.shop(output=shared).start("run")
-    eventually(shows(leader, "First"))
-    follower = site.shop(output=shared).start("run")
-    eventually(shows(follower, "First"))
+    leader = site.start(output=shared)
+    follower = site.start(output=shared)
     eventually(lambda: "writes the output folder; this one only serves it" in follower.log)
     site.record("Second")
     eventually(shows(follower, "Second"))
@@ -225,8 +225,7 @@ def test_a_shared_output_folder_is_written_by_the_leader_alone(site: Site, tmp_p
 def test_a_copy_of_the_folder_of_the_leader_is_the_followers_own(site: Site, tmp_path: Path) -> None:
     site.record("First")
     shop = site.shop()
-    leader = shop.start("run")
-    eventually(shows(leader, "First"))
+    site.start(shop)
     copy = tmp_path / "copy"
     shutil.copytree(shop.output, copy)
     follower = site.shop(output=copy).start("run")
@@ -237,8 +236,7 @@ def test_a_copy_of_the_folder_of_the_leader_is_the_followers_own(site: Site, tmp
 
 def test_a_follower_with_another_config_publishes_nothing_and_says_so(site: Site) -> None:
     site.record("First")
-    leader = site.shop().start("run")
-    eventually(shows(leader, "First"))
+    site.start()
     shop = site.shop(site='id = "feeds.example.org"\ntitle = "Other"')
     follower = shop.start("run")
     warnings = eventually(lambda: follower.get("healthz").json().get("warnings"))
@@ -254,8 +252,7 @@ def test_a_follower_with_another_config_serves_what_the_leader_publishes_in_a_sh
 ) -> None:
     shared = tmp_path / "shared"
     site.record("First")
-    leader = site.shop(output=shared).start("run")
-    eventually(shows(leader, "First"))
+    site.start(output=shared)
     shop = site.shop(output=shared, site='id = "feeds.example.org"\ntitle = "Other"')
     follower = shop.start("run")
     warnings = eventually(lambda: follower.get("healthz").json().get("warnings"))
@@ -268,8 +265,7 @@ def test_a_follower_with_another_config_serves_what_the_leader_publishes_in_a_sh
 
 def test_a_follower_of_a_leader_that_is_not_well_is_not_well_either(site: Site) -> None:
     site.record("First")
-    leader = site.shop().start("run")
-    eventually(shows(leader, "First"))
+    leader = site.start()
     follower = site.shop().start("run")
     eventually(lambda: follower.get("healthz").status == 200)
     away = site.records.with_name("away")
@@ -284,12 +280,10 @@ def test_a_follower_of_a_leader_that_is_not_well_is_not_well_either(site: Site) 
 
 def test_a_document_that_a_follower_cannot_write_costs_only_that_feed(site: Site) -> None:
     site.record("First")
-    leader = site.shop().start("run")
-    eventually(shows(leader, "First"))
+    site.start()
     shop = site.shop()
     (shop.output / "tea" / "rss.xml").mkdir(parents=True)
-    follower = shop.start("run")
-    eventually(shows(follower, "First"))
+    follower = site.start(shop)
     eventually(lambda: "is in the way of" in follower.log)
     site.record("Second")
     eventually(shows(follower, "Second"))
@@ -301,19 +295,10 @@ def test_a_document_that_a_follower_cannot_write_costs_only_that_feed(site: Site
     assert follower.log.count("is in the way of") == 2
 
 
-def test_a_build_waits_for_the_leader_and_names_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_waits_for_the_leader_and_names_it(site: Site) -> None:
     site.record("First")
-    leader = site.shop().start("run")
-    eventually(shows(leader, "First"))
-    program = (
-        "import sys; sys.argv[1:] = ['build']; from aggregator import cli; from aggregator.cli import stores;"
-        " stores.LEASE_WAIT_S = 0.3; cli.main()"
-    )
-    shop = site.shop()
-    command = shop.command()
-    command[1:] = ["-c", program]
-    monkeypatch.setattr(shop, "command", lambda *_: command)
-    refused = shop.run()
+    leader = site.start()
+    refused = site.shop().run("build", patch="from aggregator.cli import stores; stores.LEASE_WAIT_S = 0.3")
     assert refused.returncode == 2
     assert f"the store is held by process {leader.process.pid} on " in refused.stderr
 
@@ -322,10 +307,8 @@ def test_only_the_leader_sends_pings(site: Site) -> None:
     """The outbox is the leader's; a follower neither fills nor empties it."""
     site.record("First")
     hub = '\nhub = "http://127.0.0.1:9/"'
-    leader = site.shop(websub=hub).start("run")
-    eventually(shows(leader, "First"))
-    follower = site.shop(websub=hub).start("run")
-    eventually(shows(follower, "First"))
+    leader = site.start(websub=hub)
+    follower = site.start(websub=hub)
     site.record("Second")
     eventually(shows(follower, "Second"))
     eventually(lambda: 'aggregator_websub_pings_total{result="failed"} 1.0' in leader.get("metrics").body.decode())
@@ -340,9 +323,8 @@ def test_only_the_leader_sends_pings(site: Site) -> None:
 def test_a_database_that_is_away_costs_only_time(tmp_path: Path, database: Database, how: str) -> None:
     site = Site(tmp_path, database.url)
     site.record("First")
-    services = [site.shop().start("run") for _ in range(2)]
+    services = [site.start(), site.start()]
     for service in services:
-        eventually(shows(service, "First"))
         eventually(lambda service=service: service.get("healthz").status == 200)
     pollers = [Poller(service) for service in services]
     (database.stop if how == "stop" else database.crash)()
@@ -371,9 +353,7 @@ def test_a_service_that_starts_while_the_database_is_away_serves_and_waits(tmp_p
     site = Site(tmp_path, database.url)
     site.record("First")
     shop = site.shop()
-    service = shop.start("run")
-    eventually(shows(service, "First"))
-    service.end()
+    site.start(shop).end()
     database.stop()
     service = shop.start("run")
     assert service.titles() == ["First"]
@@ -422,10 +402,8 @@ def test_a_service_that_cannot_open_the_store_leaves_the_lease_to_others(site: S
 
 def test_a_killed_leader_is_replaced(site: Site) -> None:
     shops = [site.shop(), site.shop()]
-    site.record("Start")
-    services = [shop.start("run") for shop in shops]
-    for service in services:
-        eventually(shows(service, "Start"))
+    site.record("First")
+    services = [site.start(shop) for shop in shops]
     seconds = list[float]()
     ids = dict[str, str]()
     for number in range(ROUNDS):
@@ -453,10 +431,8 @@ def test_a_killed_leader_is_replaced(site: Site) -> None:
 
 
 def test_a_frozen_leader_is_replaced_and_follows_when_it_wakes_up(site: Site) -> None:
-    services = [site.shop().start("run") for _ in range(2)]
-    site.record("Start")
-    for service in services:
-        eventually(shows(service, "Start"))
+    site.record("First")
+    services = [site.start(), site.start()]
     pollers = [Poller(service) for service in services]
     seconds = list[float]()
     for number in range(ROUNDS):

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from commands import Running, Shop, eventually
 from loopback import digest
 
 CHANGES = 15
 PATHS = ("all/rss.xml", "all/atom.xml", "all/feed.json", "tea/rss.xml", "all/", "", "opml.xml", "assets/style.css")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path / "shop")
-    made.root.mkdir()
-    made.configure(output="limit = 1000")
-    made.record("0.md", "Story 0", topics=["Tea"])
-    yield made
-    made.close()
 
 
 class Reader(threading.Thread):
@@ -54,8 +41,9 @@ class Reader(threading.Thread):
 
 
 def test_two_servers_over_one_folder_answer_alike_and_never_with_half_a_publish(shop: Shop) -> None:
-    writer = shop.start("run")
-    writer.wait_until_done()
+    shop.configure(output="limit = 1000")
+    shop.record("0.md", "Story 0", topics=["Tea"])
+    writer = shop.start("run").wait_until_done()
     servers = [shop.start("serve"), shop.start("serve")]
     readers = [Reader(server) for server in servers]
     for reader in readers:

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 from commands import Running, Shop, eventually, free_port
+from conftest import holding
 from loopback import make_app, running
 
 from aggregator import __version__
@@ -24,7 +25,6 @@ from aggregator.serve.direct import is_direct
 from aggregator.service.notify import watchdog_s
 from aggregator.service.requests import CycleRequests
 from aggregator.stages import STAGES
-from aggregator.store.database import open_store
 
 SERIES = {
     "aggregator_build_info": ["version"],
@@ -64,8 +64,7 @@ def metrics(service: Running) -> dict[str, float]:
 
 
 def test_the_metrics_have_their_names_and_labels_and_no_others(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     reply = service.get("metrics")
     assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     found = {re.sub(r"_(bucket|sum)$", "_count", re.split(r"[{ ]", name)[0]) for name in samples(reply.body.decode())}
@@ -80,8 +79,7 @@ def test_the_metrics_count_cycles_records_feeds_documents_and_responses(shop: Sh
     shop.record("b.md", publishedDateTime="2999-01-01T00:00:00Z")
     shop.record("c.md", published=False)
     shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     found = metrics(service)
     assert found[f'aggregator_build_info{{version="{__version__}"}}'] == 1
     states = {state: found[f'aggregator_records{{state="{state}"}}'] for state in ("published", "scheduled", "hidden")}
@@ -160,7 +158,7 @@ def test_a_request_to_this_machine_is_direct(host: str) -> None:
 
 
 def test_private_pages_are_shown_to_direct_requests_on_loopback_only() -> None:
-    app = make_app(None)
+    app = make_app()
     app.private["/metrics"] = lambda: (200, b"text/plain", b"numbers")
     with running(app) as client:
         assert client.get("/metrics").status_code == 404
@@ -246,13 +244,8 @@ def test_health_asks_a_service_where_it_listens_and_only_while_it_runs(shop: Sho
     eventually(lambda: health(shop)[0] == 0)
     service.end(signal.SIGKILL)  # where it listened stays in the store
     assert "no answer from http://127.0.0.1:1/healthz" in health(shop)[1]
-    store = open_store(store_url, create=False)
-    store.lease.acquire(0)  # another process has it now
-    try:
+    with holding(store_url):
         assert "no answer from http://127.0.0.1:1/healthz" in health(shop)[1]
-    finally:
-        store.lease.release()
-        store.close()
 
 
 def test_health_cannot_know_a_port_that_the_system_chooses_before_the_service_runs(shop: Shop) -> None:
@@ -262,7 +255,7 @@ def test_health_cannot_know_a_port_that_the_system_chooses_before_the_service_ru
 
 
 def test_health_is_1_for_a_url_of_another_program(shop: Shop) -> None:
-    with running(make_app(None, health=lambda: (True, {}))) as client:
+    with running(make_app(health=lambda: (True, {}))) as client:
         url = f"{str(client.base_url).rstrip('/')}/healthz"
         line = f"unreachable: no answer from {url}: the answer is not of this program {UNREACHABLE}"
         assert health(shop, str(client.base_url)) == (1, line)
@@ -284,8 +277,7 @@ def test_the_service_says_at_the_start_what_it_reads_writes_and_serves(shop: Sho
 
 def test_a_cycle_has_one_line_with_the_time_of_each_stage(shop: Shop) -> None:
     shop.record("a.md")
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     (line,) = eventually(lambda: [line for line in service.log.splitlines() if "scanned 1, new 1" in line])
     times = r", ".join(rf"{stage} \d+\.\d\d" for stage in STAGES)
     assert re.search(rf"\+00:00 INFO .*, \d+\.\d\d s \({times}\)$", line)
@@ -339,9 +331,8 @@ def test_systemd_is_told_when_the_service_is_ready_alive_and_stopping(
 
 
 HANGING_HTTP = """
-import sys, time
+import time
 from pathlib import Path
-from aggregator import cli
 from aggregator.serve.app import FeedsApp
 real = FeedsApp.__call__
 async def call(self, scope, receive, send):
@@ -350,8 +341,6 @@ async def call(self, scope, receive, send):
         time.sleep(0.01)
     await real(self, scope, receive, send)
 FeedsApp.__call__ = call
-sys.argv[1:] = ["run"]
-cli.main()
 """
 
 
@@ -359,11 +348,10 @@ def test_the_watchdog_gets_no_ping_while_http_hangs(
     shop: Shop, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "400000")
-    service = shop.start(program=HANGING_HTTP)
+    service = shop.start("run", patch=HANGING_HTTP)
     eventually(lambda: "INFO scanned" in service.log)  # a request would make it hang
     eventually(lambda: "WATCHDOG=1" in supervisor.read())
-    port = int(service.url.rpartition(":")[2].rstrip("/"))
-    with socket.create_connection(("127.0.0.1", port)) as client:
+    with service.connect() as client:
         client.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
         eventually((shop.root / "hangs").exists)
         supervisor.read()

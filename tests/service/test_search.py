@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import quote
 
 import feedparser
@@ -132,21 +131,15 @@ def test_a_search_stops_in_time_and_says_how_far_it_went(site: SiteFolder, monke
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Shop, Running]]:
-    shop = Shop(tmp_path / "shop")
-    shop.root.mkdir()
+def service(shop: Shop) -> Running:
     shop.configure(schedule='every = "1h"', site='id = "x"\ntitle = "Notes"\nbase_url = "https://feeds.example.org/"')
     shop.record("a.md", "New <maps> & more", topics=["Ports"])
     shop.record("b.md", "Other")
-    running = shop.start("run")
-    running.wait_until_done()
-    yield shop, running
-    shop.close()
+    return shop.start("run").wait_until_done()
 
 
-def test_a_search_is_a_page_and_a_feed_that_follows_it(service: tuple[Shop, Running]) -> None:
-    shop, running = service
-    page = running.get("search?q=maps")
+def test_a_search_is_a_page_and_a_feed_that_follows_it(shop: Shop, service: Running) -> None:
+    page = service.get("search?q=maps")
     assert page.status == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     text = page.body.decode()
@@ -154,34 +147,30 @@ def test_a_search_is_a_page_and_a_feed_that_follows_it(service: tuple[Shop, Runn
     assert "1 story. All stories were searched." in text
     assert "https://feeds.example.org/search/rss.xml?q=maps" in text
     assert 'href="./ports/"' in text
-    assert 'href="../ports/"' in running.get("search/?q=maps").body.decode()
+    assert 'href="../ports/"' in service.get("search/?q=maps").body.decode()
     for name in ("rss.xml", "atom.xml"):
-        feed = feedparser.parse(running.get(f"search/{name}?q=maps").body)
+        feed = feedparser.parse(service.get(f"search/{name}?q=maps").body)
         assert not feed.bozo
         assert [entry.title for entry in feed.entries] == ["New <maps> & more"]
         assert f"https://feeds.example.org/search/{name}?q=maps" in {link.href for link in feed.feed.links}
-    (item,) = running.get("search/feed.json?q=maps").json()["items"]
+    (item,) = service.get("search/feed.json?q=maps").json()["items"]
     assert item["id"] == shop.items()[[title for _, title in shop.items()].index("New <maps> & more")][0]
 
 
-def test_an_answer_is_the_same_until_something_is_published(service: tuple[Shop, Running]) -> None:
-    shop, running = service
-    first = running.get("search/atom.xml?q=maps")
-    assert running.get("search/atom.xml?q=maps", if_none_match=first.headers["etag"]).status == 304
+def test_an_answer_is_the_same_until_something_is_published(shop: Shop, service: Running) -> None:
+    first = service.get("search/atom.xml?q=maps")
+    assert service.get("search/atom.xml?q=maps", if_none_match=first.headers["etag"]).status == 304
     shop.record("c.md", "More maps")
-    eventually(lambda: len(running.titles()) == 3)
-    assert running.get("search/atom.xml?q=maps", if_none_match=first.headers["etag"]).status == 200
-    assert len(running.get("search/feed.json?q=maps").json()["items"]) == 2
+    eventually(lambda: len(service.titles()) == 3)
+    assert service.get("search/atom.xml?q=maps", if_none_match=first.headers["etag"]).status == 200
+    assert len(service.get("search/feed.json?q=maps").json()["items"]) == 2
 
 
-def test_an_entry_in_no_document_is_found_as_it_is_now(tmp_path: Path) -> None:
-    shop = Shop(tmp_path / "shop")
-    shop.root.mkdir()
+def test_an_entry_in_no_document_is_found_as_it_is_now(shop: Shop) -> None:
     shop.configure(schedule='every = "1h"', output='limit = 1\nmin_stay = "0s"\narchive = false')
     shop.record("a.md", "Old maps", publishedDateTime="2024-04-01T08:00:00Z")
     shop.record("b.md", "New", publishedDateTime="2024-04-02T08:00:00Z")
-    running = shop.start("run")
-    running.wait_until_done()
+    running = shop.start("run").wait_until_done()
 
     def titles() -> list[str]:
         return [item["title"] for item in running.get("search/feed.json?q=maps").json()["items"]]
@@ -189,56 +178,46 @@ def test_an_entry_in_no_document_is_found_as_it_is_now(tmp_path: Path) -> None:
     assert titles() == ["Old maps"]
     shop.record("a.md", "Older maps", publishedDateTime="2024-04-01T08:00:00Z")
     eventually(lambda: titles() == ["Older maps"])
-    shop.close()
 
 
-def test_a_search_names_no_hub(tmp_path: Path) -> None:
-    shop = Shop(tmp_path / "shop")
-    shop.root.mkdir()
+def test_a_search_names_no_hub(shop: Shop) -> None:
     shop.configure(websub='hub = "https://hub.example.org/"')
     shop.record("a.md", "Maps")
-    running = shop.start("run")
-    running.wait_until_done()
+    running = shop.start("run").wait_until_done()
     assert "hubs" in running.get("all/feed.json").json()
     assert "hubs" not in running.get("search/feed.json?q=maps").json()
     assert b"hub.example.org" not in running.get("search/atom.xml?q=maps").body
-    shop.close()
 
 
-def test_bad_queries_are_answered_with_a_reason(service: tuple[Shop, Running]) -> None:
-    _, running = service
-    assert running.get("search").status == 200
-    assert running.get(f"search?q={quote('re:(')}").status == 400
-    assert "The expression cannot be used" in running.get(f"search/rss.xml?q={quote('re:(')}").body.decode()
-    assert b"<script>x" not in running.get(f"search?q={quote('<script>x</script>')}").body
+def test_bad_queries_are_answered_with_a_reason(service: Running) -> None:
+    assert service.get("search").status == 200
+    assert service.get(f"search?q={quote('re:(')}").status == 400
+    assert "The expression cannot be used" in service.get(f"search/rss.xml?q={quote('re:(')}").body.decode()
+    assert b"<script>x" not in service.get(f"search?q={quote('<script>x</script>')}").body
 
 
-def test_serve_has_no_search(tmp_path: Path, service: tuple[Shop, Running]) -> None:
-    shop, running = service
-    running.end()
+def test_serve_has_no_search(shop: Shop, service: Running) -> None:
+    service.end()
     assert shop.start("serve").get("search?q=maps").status == 404
 
 
-def test_many_fields_and_many_searches_stop_nothing_else(service: tuple[Shop, Running]) -> None:
-    _, running = service
-    assert running.get(f"search?q=maps{'&a' * 50}").status == 200
+def test_many_fields_and_many_searches_stop_nothing_else(service: Running) -> None:
+    assert service.get(f"search?q=maps{'&a' * 50}").status == 200
     with ThreadPoolExecutor(30) as pool:
-        searches = [pool.submit(running.get, f"search?q=re:m.{number}") for number in range(60)]
+        searches = [pool.submit(service.get, f"search?q=re:m.{number}") for number in range(60)]
         asked = time.monotonic()
-        assert running.get("healthz").status == 200
+        assert service.get("healthz").status == 200
         assert time.monotonic() - asked < 20
         assert {search.result().status for search in searches} <= {200, 503}
 
 
-def test_a_topic_does_not_take_the_place_of_the_search(service: tuple[Shop, Running]) -> None:
-    shop, running = service
+def test_a_topic_does_not_take_the_place_of_the_search(shop: Shop, service: Running) -> None:
     shop.record("c.md", "About it", topics=["Search"])
-    eventually(lambda: len(running.titles()) == 3)
-    assert b"1 story" in running.get("search?q=about").body
+    eventually(lambda: len(service.titles()) == 3)
+    assert b"1 story" in service.get("search?q=about").body
 
 
-def test_a_query_that_cannot_be_searched_for_is_not_kept_by_caches(service: tuple[Shop, Running]) -> None:
-    _, running = service
-    reply = running.get(f"search?q={quote('re:(')}", if_none_match="*")
+def test_a_query_that_cannot_be_searched_for_is_not_kept_by_caches(service: Running) -> None:
+    reply = service.get(f"search?q={quote('re:(')}", if_none_match="*")
     assert (reply.status, reply.headers["cache-control"]) == (400, "no-store")
     assert reply.headers["content-type"].startswith("text/html")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import time
@@ -19,7 +18,6 @@ from commands import DEADLINE_S, Running, Shop, eventually
 from conftest import SiteFolder
 from sqlalchemy import Connection
 
-from aggregator import cli
 from aggregator.config import Config, default_config, load_config
 from aggregator.errors import StoreError
 from aggregator.service.config_reload import ConfigState, LiveConfig
@@ -34,18 +32,15 @@ STOPS_WITHIN_S = 20.0
 BROKEN = "---\ntitle: Bad\npublished: yes please\n---\n"
 
 PATCHED = """
-import sys, time
+import time
 from pathlib import Path
-from aggregator import cli
 from aggregator.service import service, worker
 from aggregator.pipeline import Pipeline
-sys.argv[1:] = ["run"]
 real = Pipeline.update_store
 def update_store(*arguments, **options):
     {patch}
     return real(*arguments, **options)
 Pipeline.update_store = update_store
-cli.main()
 """
 
 
@@ -119,8 +114,7 @@ def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
 
 
 def test_a_new_file_is_published_by_itself(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     shop.record("sub/a.md", "New")
     eventually(lambda: service.titles() == ["New"])
     (shop.incoming / "sub" / "a.md").unlink()
@@ -129,16 +123,14 @@ def test_a_new_file_is_published_by_itself(shop: Shop) -> None:
 
 def test_without_watching_a_new_file_is_published_on_schedule(shop: Shop) -> None:
     shop.configure(schedule='every = "1s"\nwatch = false')
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     shop.record("a.md", "New")
     eventually(lambda: service.titles() == ["New"])
 
 
 def test_cron_sets_the_next_cycle(shop: Shop) -> None:
     shop.configure(schedule='cron = "30 5 * * 0"', site='id = "x"\ntimezone = "Europe/Vienna"')
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     upcoming = datetime.fromisoformat(service.get("healthz").json()["next_cycle"])
     assert (upcoming.weekday(), upcoming.minute, upcoming.hour in {3, 4}) == (6, 30, True)
 
@@ -147,8 +139,7 @@ def test_a_record_is_published_when_it_is_due(shop: Shop) -> None:
     shop.record("z.md", "Now")
     due = datetime.now(UTC) + timedelta(seconds=4)
     shop.record("a.md", "Soon", publishedDateTime=due.isoformat())
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     assert service.titles() == ["Now"] or datetime.now(UTC) > due
     eventually(lambda: service.titles() == ["Soon", "Now"])
     assert datetime.now(UTC) >= due
@@ -157,8 +148,7 @@ def test_a_record_is_published_when_it_is_due(shop: Shop) -> None:
 def test_a_rejected_record_is_logged_once_and_read_again_when_it_changes(shop: Shop) -> None:
     shop.write("bad.md", BROKEN)
     shop.write("half.md", "---\ntitle: Half", mtime=time.time())
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     line = "incoming/bad.md:3:12: 'published' is not true or false: 'yes please' (write true or false)"
     facts = shop.json("status")
     assert [one["text"] for one in facts["rejected"]] == [line]
@@ -173,21 +163,11 @@ def test_a_rejected_record_is_logged_once_and_read_again_when_it_changes(shop: S
     assert (facts["rejected"], facts["unfinished"]) == ([], [])
 
 
-FEW_PROBLEMS = """
-import sys
-from aggregator import cli
-from aggregator.store import queries
-queries.file_problems.__kwdefaults__["limit"] = 2
-sys.argv[1:] = ["run"]
-cli.main()
-"""
-
-
 def test_a_rejected_record_that_others_push_off_the_list_is_not_logged_as_resolved(shop: Shop) -> None:
     for name in ("b.md", "c.md"):
         shop.write(name, BROKEN)
-    service = shop.start(program=FEW_PROBLEMS)
-    service.wait_until_done()
+    few = "from aggregator.store import queries; queries.file_problems.__kwdefaults__['limit'] = 2"
+    service = shop.start("run", patch=few).wait_until_done()
     shop.write("a.md", BROKEN)
     eventually(lambda: "WARNING incoming/a.md" in service.log)
     shop.record("a.md", "Corrected")
@@ -200,8 +180,7 @@ def test_a_rejected_record_that_others_push_off_the_list_is_not_logged_as_resolv
 
 
 def test_status_names_the_service_and_its_next_cycle(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     facts = eventually(lambda: (found := shop.json("status"))["next_cycle"] and found)
     assert facts["running"].startswith(f"process {service.process.pid} on ")
     assert facts["running"].endswith("(aggregator run)")
@@ -213,27 +192,11 @@ def test_status_names_the_service_and_its_next_cycle(shop: Shop) -> None:
     assert shop.json("status")["running"] is None
 
 
-def test_a_build_beside_the_service_waits_and_then_names_the_holder(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
-    monkeypatch.chdir(shop.root)
-    monkeypatch.setattr("aggregator.cli.stores.LEASE_WAIT_S", 0.3)
-    monkeypatch.setattr("sys.argv", ["aggregator", "build"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
-    assert f"error: the store is held by process {service.process.pid} on " in capsys.readouterr().err
-
-
 def test_a_waiting_build_continues_when_the_service_ends(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     with subprocess.Popen(
         shop.command("build"), cwd=shop.root, env=shop.environment(), stderr=subprocess.PIPE, text=True
     ) as build:
-        assert build.stderr is not None
         assert build.stderr.readline().startswith(f"waiting for process {service.process.pid} ")
         service.end()
         assert build.wait(DEADLINE_S) == 0
@@ -245,8 +208,7 @@ def test_a_waiting_build_continues_when_the_service_ends(shop: Shop) -> None:
 @pytest.mark.parametrize("away", ["removed", "moved"])
 def test_health_depends_on_the_records_folder(shop: Shop, away: str) -> None:
     shop.record("a.md", "Story")
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     if away == "removed":
         (shop.incoming / "a.md").unlink()
         shop.incoming.rmdir()
@@ -269,7 +231,7 @@ def test_a_missing_folder_is_scanned_again_without_a_watch(shop: Shop) -> None:
     shop.configure(schedule='every = "1h"\nwatch = false')
     shop.record("a.md", "Story")
     shop.incoming.rename(shop.root / "elsewhere")
-    service = shop.start(program=PATCHED.format(patch="worker.MAX_RETRY_S = 0.3"))
+    service = shop.start("run", patch=PATCHED.format(patch="worker.MAX_RETRY_S = 0.3"))
     eventually(lambda: "cannot be read" in service.log)
     (shop.root / "elsewhere").rename(shop.incoming)
     eventually(lambda: service.titles() == ["Story"])
@@ -281,8 +243,7 @@ def test_a_replaced_records_folder_is_watched(shop: Shop) -> None:
         (shop.root / name).mkdir()
     shop.incoming.rmdir()
     shop.incoming.symlink_to("one")
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     (shop.root / "link").symlink_to("two")
     (shop.root / "link").rename(shop.incoming)
     (shop.root / "two" / "early.md").write_text("---\ntitle: Early\n---\n")
@@ -293,8 +254,8 @@ def test_a_replaced_records_folder_is_watched(shop: Shop) -> None:
 
 def test_an_unexpected_error_ends_the_cycle_and_is_reported(shop: Shop) -> None:
     shop.record("a.md", "Story")
-    service = shop.start(program=PATCHED.format(patch="if Path('boom').exists(): raise RuntimeError('private')"))
-    service.wait_until_done()
+    boom = PATCHED.format(patch="if Path('boom').exists(): raise RuntimeError('private')")
+    service = shop.start("run", patch=boom).wait_until_done()
     (shop.root / "boom").touch()
     shop.record("b.md", "Second")
     eventually(lambda: service.get("healthz").status == 503)
@@ -314,7 +275,9 @@ def test_an_unexpected_error_ends_the_cycle_and_is_reported(shop: Shop) -> None:
 
 def test_a_hanging_cycle_does_not_delay_the_stop(shop: Shop) -> None:
     shop.record("a.md", "Story")
-    service = shop.start(program=PATCHED.format(patch="Path('hangs').touch(); service.STOP_S = 0.3; time.sleep(60)"))
+    service = shop.start(
+        "run", patch=PATCHED.format(patch="Path('hangs').touch(); service.STOP_S = 0.3; time.sleep(60)")
+    )
     eventually((shop.root / "hangs").exists)
     code, seconds = service.end()
     assert (code, seconds < STOPS_WITHIN_S) == (0, True)
@@ -366,8 +329,7 @@ PICKS = '[[feed]]\nslug = "picks"\ntopics.any = ["AI"]\n'
 def test_a_saved_config_becomes_active_however_it_is_saved(shop: Shop) -> None:
     shop.record("a.md", "About AI", topics=["AI"])
     shop.record("b.md", "About cars", topics=["Cars"])
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     cars = service.get("cars/rss.xml").headers["etag"]
     save(shop, "in place", more=PICKS)
     eventually(lambda: service.titles("picks") == ["About AI"])
@@ -387,8 +349,7 @@ def test_a_saved_config_becomes_active_however_it_is_saved(shop: Shop) -> None:
 def test_a_broken_config_is_refused_and_the_last_good_config_stays_active(shop: Shop) -> None:
     shop.record("a.md", "About AI", topics=["AI"])
     save(shop, "in place", more=PICKS)
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     save(shop, "renamed", output="limt = 3", more=PICKS + 'title = "Unclosed\n')
     eventually(lambda: service.get("healthz").json()["config"] == "refused")
     line = "config/aggregator.toml:14:9: a text without its closing quote (close it on the same line)"
@@ -416,8 +377,7 @@ def test_a_broken_config_is_refused_and_the_last_good_config_stays_active(shop: 
 
 def test_an_equal_config_causes_no_cycle(shop: Shop) -> None:
     shop.record("a.md", "Story")
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     done = len(cycles_of(shop))
     shop.config.write_text(f"# a comment\n\n{shop.config.read_text()}")
     service.process.send_signal(signal.SIGHUP)
@@ -427,8 +387,7 @@ def test_an_equal_config_causes_no_cycle(shop: Shop) -> None:
 
 
 def test_keys_of_store_and_serve_wait_for_the_next_start(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     save(shop, "renamed", serve="port = 1", store='url = "sqlite:///../other/aggregator.db"', output="limit = 7")
     eventually(lambda: service.get("healthz").json()["config"] == "restart")
     assert not (shop.root / "other").exists()
@@ -442,8 +401,7 @@ def test_keys_of_store_and_serve_wait_for_the_next_start(shop: Shop) -> None:
 
 
 def test_an_id_that_the_store_contradicts_is_refused(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     save(shop, "renamed", site='id = "other.example.org"')
     problem = eventually(lambda: shop.json("status")["config"]["refused"])
     assert "the ids in the store are made from 'feeds.example.org'" in problem[0]["text"]
@@ -453,8 +411,7 @@ def test_an_id_that_the_store_contradicts_is_refused(shop: Shop) -> None:
 
 def test_folders_and_schedule_change_while_it_runs(shop: Shop) -> None:
     shop.record("a.md", "Story")
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     (shop.root / "second").mkdir()
     (shop.root / "second" / "a.md").write_text("---\ntitle: Story\n---\n")
     (shop.root / "second" / "b.md").write_text("---\ntitle: Second\n---\n")
@@ -474,8 +431,7 @@ def test_folders_and_schedule_change_while_it_runs(shop: Shop) -> None:
 def test_a_config_saved_in_a_long_cycle_does_not_wait_for_its_end(shop: Shop) -> None:
     wait = "while Path('long').exists() and not arguments[0]._stop.is_set(): time.sleep(0.01)"
     shop.record("a.md", "Story")
-    service = shop.start(program=PATCHED.format(patch=wait))
-    service.wait_until_done()
+    service = shop.start("run", patch=PATCHED.format(patch=wait)).wait_until_done()
     (shop.root / "long").touch()
     shop.record("b.md", "Second")
     save(shop, "renamed", site='id = "feeds.example.org"\ntitle = "Renamed"')
@@ -488,16 +444,13 @@ def test_a_config_saved_in_a_long_cycle_does_not_wait_for_its_end(shop: Shop) ->
 def test_a_hangup_ends_the_service_only_if_its_terminal_is_closed(shop: Shop) -> None:
     ours, theirs = os.openpty()
     name = os.ttyname(theirs)
-    program = f"""
-import os, sys
+    patch = f"""
+import os
 terminal = os.open({name!r}, os.O_RDWR)  # the leader of a session gets the first one that it opens
 os.dup2(terminal, 0)
 os.close(terminal)
-from aggregator import cli
-sys.argv[1:] = ["run"]
-cli.main()
 """
-    service = shop.start(program=program)
+    service = shop.start("run", patch=patch)
     os.close(theirs)
     service.wait_until_done()
     service.process.send_signal(signal.SIGHUP)
@@ -508,14 +461,11 @@ cli.main()
 
 
 def test_a_hangup_while_waiting_for_the_store_does_not_end_the_service(shop: Shop) -> None:
-    first = shop.start("run")
-    first.wait_until_done()
+    first = shop.start("run").wait_until_done()
     with subprocess.Popen(
         shop.command("run"), cwd=shop.root, env=shop.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     ) as second:  # fmt: skip
-        assert second.stderr is not None
-        assert second.stdout is not None
         assert second.stderr.readline().startswith("waiting for ")
         second.send_signal(signal.SIGHUP)
         first.end()
@@ -554,7 +504,6 @@ def test_a_half_written_config_file_is_not_loaded(shop: Shop) -> None:
     shop.config.write_text(text)
     assert live.poll() is None
     taken = live.poll()
-    assert taken is not None
     assert (taken.output.limit, taken.output.pages) == (7, False)
     assert live.poll() is None
 
@@ -562,8 +511,7 @@ def test_a_half_written_config_file_is_not_loaded(shop: Shop) -> None:
 def test_a_config_that_is_emptied_is_refused_by_a_service_and_at_its_next_start(shop: Shop) -> None:
     shop.record("a.md", "About AI", topics=["AI"])
     shop.config.write_text("# nothing but the defaults\n")
-    service = shop.start("run", AGGREGATOR_SERVE__PORT="0", AGGREGATOR_SCHEDULE__EVERY="1h")
-    service.wait_until_done()
+    service = shop.start("run", AGGREGATOR_SERVE__PORT="0", AGGREGATOR_SCHEDULE__EVERY="1h").wait_until_done()
     save(shop, "renamed", site='id = "127.0.0.1"', more=PICKS)
     eventually(lambda: service.titles("picks") == ["About AI"])
     shop.config.write_text("# \n")
@@ -583,17 +531,14 @@ def test_a_new_config_file_becomes_active(shop: Shop) -> None:
     assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
     shop.config.write_text(f"{text}[output]\nlimit = 7\n")
     assert live.poll() is None
-    taken = live.poll()
-    assert taken is not None
-    assert taken.output.limit == 7
+    assert live.poll().output.limit == 7
 
 
 def test_a_config_changes_over_postgresql_too(shop: Shop, postgres_url: Callable[[], str]) -> None:
     store = f'url = "{postgres_url()}"'
     shop.record("a.md", "About AI", topics=["AI"])
     save(shop, "renamed", store=store)
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     save(shop, "renamed", store=store, more=PICKS)
     eventually(lambda: service.titles("picks") == ["About AI"])
     save(shop, "renamed", store=store, more="[[feed]")
@@ -611,9 +556,7 @@ def test_a_store_that_is_unavailable_for_a_moment_refuses_no_config(shop: Shop) 
     live = live_config(shop, accept)
     shop.config.write_text(f"{shop.config.read_text()}[output]\nlimit = 7\n")
     assert (live.poll(), live.poll(), live.state) == (None, None, ConfigState())
-    taken = live.poll()
-    assert taken is not None
-    assert taken.output.limit == 7
+    assert live.poll().output.limit == 7
     assert live.poll() is None
     answers += StoreError("away"), None
     assert (live.poll(reload=True), len(answers)) == (None, 1)
@@ -659,8 +602,7 @@ def test_a_record_that_became_due_while_it_was_down_is_published_at_its_start(sh
     shop.record("a.md", "Due", publishedDateTime=due.isoformat())
     assert shop.run("build", "--now", (due - timedelta(hours=1)).isoformat()).returncode == 0
     assert shop.titles() == ["Now"]
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     assert service.titles() == ["Due", "Now"]
     assert shop.json("status")["next_due"] is None
     shop.record("b.md", "Later", publishedDateTime=later.isoformat())
@@ -672,8 +614,7 @@ def test_an_entry_is_withdrawn_when_it_expires(shop: Shop) -> None:
     shop.configure(schedule='every = "1h"', records='fields.expires_at = ["until"]')
     end = datetime.now(UTC) + timedelta(seconds=4)
     shop.record("a.md", "Offer", until=end.isoformat())
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     assert service.titles() == ["Offer"] or datetime.now(UTC) > end
     eventually(lambda: service.titles() == [])
     assert datetime.now(UTC) >= end
@@ -685,26 +626,21 @@ def test_many_entries_with_close_due_times_share_few_cycles(shop: Shop) -> None:
     for index in range(300):
         due = start + timedelta(milliseconds=10 * index)
         shop.record(f"{index:03}.md", topics=["Soon"], publishedDateTime=due.isoformat())
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     before = len(cycles_of(shop))
     eventually(lambda: service.titles() and service.titles()[0] == "299.md")
     assert len(cycles_of(shop)) - before <= 10  # at least 0.45 s apart, whatever a cycle takes
 
 
 JUMP = """
-import sys, time
 from datetime import datetime, timedelta
 from pathlib import Path
-from aggregator import cli
 from aggregator.service import monitor, triggers, worker
 class Clock(datetime):
     @classmethod
     def now(cls, zone=None):
         return super().now(zone) + timedelta(hours=float(Path('hours').read_text()))
 monitor.datetime = triggers.datetime = worker.datetime = Clock
-sys.argv[1:] = ["run"]
-cli.main()
 """
 
 
@@ -713,8 +649,7 @@ def test_a_clock_step_or_a_sleep_of_the_machine_is_noticed(shop: Shop) -> None:
     (shop.root / "hours").write_text("0")
     shop.record("z.md", "Now")
     shop.record("a.md", "Later", publishedDateTime=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
-    service = shop.start(program=JUMP)
-    service.wait_until_done()
+    service = shop.start("run", patch=JUMP).wait_until_done()
     done = len(cycles_of(shop))
     set_clock(shop, 2)
     eventually(lambda: service.titles() == ["Later", "Now"])
@@ -732,9 +667,8 @@ def set_clock(shop: Shop, hours: int) -> None:
 
 
 ONE_BY_ONE = """
-import sys, time
+import time
 from pathlib import Path
-from aggregator import cli
 from aggregator.service import worker
 real = worker.Worker._run_cycle
 def run_cycle(self):
@@ -746,15 +680,12 @@ def run_cycle(self):
             time.sleep(0.01)
         log.write("end\\n")
 worker.Worker._run_cycle = run_cycle
-sys.argv[1:] = ["run"]
-cli.main()
 """
 
 
 def test_what_is_asked_for_during_a_cycle_is_done_by_the_next_one(shop: Shop) -> None:
     """By one, whatever asked how often."""
-    service = shop.start(program=ONE_BY_ONE)
-    service.wait_until_done()
+    service = shop.start("run", patch=ONE_BY_ONE).wait_until_done()
     eventually(lambda: (shop.root / "cycles").read_text().endswith("end\n"))
     (shop.root / "wait").touch()
     shop.record("a.md", "A")
@@ -795,8 +726,7 @@ def test_runs_that_a_stopped_process_missed_are_caught_up_once(shop: Shop) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_an_idle_service_cleanly(shop: Shop, number: int) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
+    service = shop.start("run").wait_until_done()
     code, seconds = service.end(number)
     assert (code, seconds < STOPS_WITHIN_S) == (0, True)
     assert "Traceback" not in service.log
@@ -804,10 +734,8 @@ def test_a_signal_ends_an_idle_service_cleanly(shop: Shop, number: int) -> None:
 
 
 def test_a_slow_client_does_not_delay_the_stop(shop: Shop) -> None:
-    service = shop.start("run")
-    service.wait_until_done()
-    host, _, port = service.url.removeprefix("http://").rstrip("/").partition(":")
-    with socket.create_connection((host, int(port))) as idle, socket.create_connection((host, int(port))) as slow:
+    service = shop.start("run").wait_until_done()
+    with service.connect() as idle, service.connect() as slow:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(12) == b"HTTP/1.1 200"
         slow.sendall(b"GET /all/rss.xml HTTP/1.1\r\nHost:")
@@ -844,8 +772,7 @@ def test_a_new_service_takes_over_from_a_killed_one_and_completes(shop: Shop, un
     eventually(lambda: stored(shop) > 0)
     service.process.kill()
     service.process.wait()
-    after = shop.start("run")
-    after.wait_until_done()
+    after = shop.start("run").wait_until_done()
     assert "waiting for" not in after.log
     assert feeds_of(shop) == undisturbed
     assert [(item["id"], item["title"]) for item in after.get("all/feed.json").json()["items"]] == undisturbed["all"]

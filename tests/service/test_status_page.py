@@ -33,12 +33,6 @@ class Page(HTMLParser):
         self.text += data + " "
 
 
-def start(shop: Shop) -> Running:
-    service = shop.start("run")
-    service.wait_until_done()
-    return service
-
-
 def shows(service: Running, *texts: str) -> Page:
     """The page once it shows all of the texts."""
 
@@ -55,7 +49,7 @@ def shows(service: Running, *texts: str) -> Page:
 def test_all_is_well(shop: Shop) -> None:
     shop.record("a.md", topics=["AI"], publishedDateTime="2024-05-01T12:00:00Z")
     shop.record("draft.md", published=False)
-    page = shows(start(shop), "All is well")
+    page = shows(shop.start("run").wait_until_done(), "All is well")
     for text in ("Published 1", "Hidden 1", "Rejected 0", "Feeds 2", "Last cycle", "Next cycle in", "Time by stage"):
         assert text in page.text
     assert f"Output {shop.output} rss, atom, json" in page.text
@@ -67,7 +61,7 @@ def test_charts_have_a_table_with_the_same_numbers(shop: Shop) -> None:
 
     shop.record("a.md", topics=["AI", "Maps"], publishedDateTime=datetime.now(UTC).isoformat())
     shop.record("b.md", topics=["AI"], publishedDateTime=datetime.now(UTC).isoformat())
-    page = shows(start(shop), "Published 2")
+    page = shows(shop.start("run").wait_until_done(), "Published 2")
     assert "Entries a day 2 released in 90 days" in page.text
     assert re.search(r"Topic Entries AI 2 Maps 1", page.text)
     charts = [attrs for tag, attrs in page.tags if tag == "svg"]
@@ -78,7 +72,7 @@ def test_charts_have_a_table_with_the_same_numbers(shop: Shop) -> None:
 
 def test_a_rejected_record_is_shown_with_its_place_line_and_hint(shop: Shop) -> None:
     shop.record("a.md", "Good")
-    service = start(shop)
+    service = shop.start("run").wait_until_done()
     shop.write("a.md", "---\ntitle: A: b\n---\n")
     shop.write("b.md", "---\ntitle: Bad\npublished: yes please\n---\n")
     page = shows(service, "Rejected 2", "Needs attention")
@@ -90,14 +84,14 @@ def test_a_rejected_record_is_shown_with_its_place_line_and_hint(shop: Shop) -> 
 def test_scheduled_records_are_listed_by_date(shop: Shop) -> None:
     shop.record("b.md", "Later", publishedDateTime="2098-01-01T00:00:00Z")
     shop.record("a.md", "Much later", publishedDateTime="2099-01-01T00:00:00Z")
-    page = shows(start(shop), "Scheduled 2")
+    page = shows(shop.start("run").wait_until_done(), "Scheduled 2")
     assert re.search(
         r"Record Released Later incoming/b\.md in \d+ years Much later incoming/a\.md in \d+ years", page.text
     )
 
 
 def test_a_refused_config_is_shown_with_what_to_do_while_the_last_one_stays_in_force(shop: Shop) -> None:
-    service = start(shop)
+    service = shop.start("run").wait_until_done()
     text = shop.config.read_text()
     shop.config.write_text(text + "[output]\nlimti = 3\n")
     page = shows(service, "Something is wrong", "config/aggregator.toml:8")
@@ -109,7 +103,7 @@ def test_a_refused_config_is_shown_with_what_to_do_while_the_last_one_stays_in_f
 
 
 def test_a_records_folder_that_cannot_be_read_is_what_is_wrong(shop: Shop) -> None:
-    service = start(shop)
+    service = shop.start("run").wait_until_done()
     shop.incoming.rename(shop.root / "elsewhere")
     shows(service, "Something is wrong", f"{shop.incoming}: the records folder cannot be read", "bring it back")
 
@@ -120,7 +114,7 @@ def test_pings_that_wait_are_counted_for_each_hub(shop: Shop) -> None:
         hub = f"http://127.0.0.1:{bound.getsockname()[1]}/hub"
         shop.configure(websub=f'hub = "{hub}"')
         shop.record("a.md")
-        service = start(shop)
+        service = shop.start("run").wait_until_done()
         assert f"{hub} 0 0 –" in Page(service.get("status")).text
         shop.record("b.md")
         page = shows(service, "Needs attention")
@@ -130,7 +124,7 @@ def test_pings_that_wait_are_counted_for_each_hub(shop: Shop) -> None:
 def test_texts_of_records_are_no_markup_and_no_control_characters(shop: Shop) -> None:
     shop.record("a<b>.md", "<script>alert(1)</script>\u202e", publishedDateTime="2098-01-01T00:00:00Z")
     shop.record("b.md", topics=["<b>Bold</b>"], publishedDateTime="2024-01-01T00:00:00Z")
-    service = start(shop)
+    service = shop.start("run").wait_until_done()
     page = shows(service, "Scheduled 1")
     body = service.get("status").body.decode()
     assert "<script>alert" not in body
@@ -141,12 +135,11 @@ def test_texts_of_records_are_no_markup_and_no_control_characters(shop: Shop) ->
 
 def test_the_page_has_nothing_inline_and_only_it_may_connect(shop: Shop) -> None:
     shop.record("a.md", topics=["AI"])
-    service = start(shop)
+    service = shop.start("run").wait_until_done()
     page = shows(service, "All is well")
     assert [tag for tag, attrs in page.tags if tag == "style" or "style" in attrs] == []
     assert [attrs.get("src", "")[:9] for tag, attrs in page.tags if tag == "script"] == ["assets/sc", "status.js"]
     policy = next(attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
-    assert policy is not None
     assert policy.endswith("connect-src 'self'")
     assert "connect-src" not in service.get("").body.decode()
 
@@ -155,7 +148,7 @@ def test_the_page_has_nothing_inline_and_only_it_may_connect(shop: Shop) -> None
 
 
 def test_only_requests_straight_from_this_machine_see_it(shop: Shop) -> None:
-    service = start(shop)
+    service = shop.start("run").wait_until_done()
     for path, kind in (("status", "html"), ("status.css", "css"), ("status.js", "javascript")):
         reply = service.get(path)
         assert (reply.status, reply.headers["content-type"]) == (200, f"text/{kind}; charset=utf-8")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 from commands import Shop, eventually
 from conftest import SiteFolder, at
+from http_servers import LoopbackServer, QuietHandler
 
 from aggregator import pipeline
 from aggregator.service import websub
@@ -24,7 +22,7 @@ HOUR = timedelta(hours=1)
 BASE = "https://feeds.example.org/"
 
 
-class Hub:
+class Hub(LoopbackServer):
     """A hub that notes what it is told and answers with `status`, and redirects to `location`."""
 
     def __init__(self) -> None:
@@ -32,8 +30,8 @@ class Hub:
         self.status, self.location = 202, ""
         hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
+        class Handler(QuietHandler):
+            def do_POST(self) -> None:  # noqa: N802 - a name of the library
                 form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
                 if hub.status < 300:
                     assert (form["hub.mode"], form["hub.url"]) == (["publish"], form["hub.topic"])
@@ -43,20 +41,12 @@ class Hub:
                     self.send_header("Location", hub.location)
                 self.end_headers()
 
-            def do_GET(self) -> None:
+            def do_GET(self) -> None:  # noqa: N802 - a name of the library
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.url += "/"
 
     def take(self, base: str = BASE) -> list[str]:
         """The paths that it was told of since the last call, sorted."""
@@ -66,9 +56,8 @@ class Hub:
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    made = Hub()
-    yield made
-    made.close()
+    with Hub() as made:
+        yield made
 
 
 @pytest.fixture
@@ -77,6 +66,15 @@ def site(make_site: Callable[..., SiteFolder], store_url: str, hub: Hub) -> Site
     made.record("a.md", topics=["AI"])
     made.record("b.md", topics=["Maps"])
     return made
+
+
+@pytest.fixture
+def edited(site: SiteFolder) -> SiteFolder:
+    """The site after a first cycle and one with an edit, of which nobody was told yet."""
+    site.run(NOON)
+    site.record("a.md", title="Edited", topics=["AI"])
+    site.run(NOON + HOUR)
+    return site
 
 
 def send(site: SiteFolder) -> tuple[str, float | None]:
@@ -122,50 +120,40 @@ def test_changes_before_a_ping_are_one_ping(site: SiteFolder, hub: Hub) -> None:
 
 @pytest.mark.both_databases
 def test_a_hub_that_fails_is_asked_again_later_and_then_told_once(
-    site: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    edited: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.run(NOON)
-    site.record("a.md", title="Edited", topics=["AI"])
-    site.run(NOON + HOUR)
     hub.status = 503
-    problem, wait_s = send(site)
+    problem, wait_s = send(edited)
     assert problem == f"the WebSub hub {hub.url} did not accept a ping: HTTP status 503 (it is tried again)"
-    assert wait_s is not None
     assert 5 < wait_s <= websub.FIRST_RETRY_S, "one refusal holds back all pings to the hub"
     hub.status = 202
-    assert send(site)[0] == "", "it is too early"
+    assert send(edited)[0] == "", "it is too early"
     assert hub.take() == []
     monkeypatch.setattr(websub, "_now", lambda real=websub._now: real() + 20_000_000)
-    assert send(site) == ("", None)
+    assert send(edited) == ("", None)
     assert hub.take() == documents("ai", "all")
 
 
-def test_a_refused_document_does_not_hold_back_the_others(site: SiteFolder, hub: Hub) -> None:
-    site.run(NOON)
-    site.record("a.md", title="Edited", topics=["AI"])
-    site.run(NOON + HOUR)
+def test_a_refused_document_does_not_hold_back_the_others(edited: SiteFolder, hub: Hub) -> None:
     hub.status = 400
-    assert "HTTP status 400" in send(site)[0]
-    site.record("b.md", title="Edited too", topics=["Maps"])
-    site.run(NOON + 2 * HOUR)
+    assert "HTTP status 400" in send(edited)[0]
+    edited.record("b.md", title="Edited too", topics=["Maps"])
+    edited.run(NOON + 2 * HOUR)
     hub.status = 202
-    send(site)
+    send(edited)
     assert hub.take() == documents("all", "maps"), "those that changed since are told at once"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_of_a_hub_is_a_failure_and_the_ping_is_sent_again(
-    site: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int
+    edited: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    site.run(NOON)
-    site.record("a.md", title="Edited", topics=["AI"])
-    site.run(NOON + HOUR)
     hub.status, hub.location = status, f"{hub.url}elsewhere"
-    assert f"HTTP status {status}" in send(site)[0]
+    assert f"HTTP status {status}" in send(edited)[0]
     assert hub.take() == []
     hub.status = 202
     monkeypatch.setattr(websub, "_now", lambda real=websub._now: real() + 20_000_000)
-    assert send(site) == ("", None)
+    assert send(edited) == ("", None)
     assert hub.take() == documents("ai", "all")
 
 
@@ -180,19 +168,6 @@ def test_a_hub_that_is_not_there_is_a_problem_and_no_error(
     assert "did not accept a ping: [Errno 111] Connection refused" in send(site)[0]
 
 
-def test_pings_that_a_crash_lost_are_found_again(site: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.run(NOON)
-    site.record("a.md", title="Edited", topics=["AI"])
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "queue_pings", lambda *_, **__: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            site.run(NOON + HOUR)
-    site.close()
-    site.run(NOON + 2 * HOUR)
-    send(site)
-    assert hub.take() == documents("ai", "all")
-
-
 def test_each_hub_is_told_and_a_new_hub_only_of_later_changes(
     make_site: Callable[..., SiteFolder], store_url: str, hub: Hub
 ) -> None:
@@ -200,8 +175,7 @@ def test_each_hub_is_told_and_a_new_hub_only_of_later_changes(
     site = make_site(store_url, f'[websub]\nhub = "{hub.url}"\n')
     site.record("a.md")
     site.run(NOON)
-    site.configure(f'[websub]\nhub = ["{hub.url}", "{second.url}"]\n')
-    site.run(NOON + HOUR)
+    site.run_with(f'[websub]\nhub = ["{hub.url}", "{second.url}"]\n', NOON + HOUR)
     send(site)
     assert second.take() == []
     hub.take()
@@ -212,43 +186,37 @@ def test_each_hub_is_told_and_a_new_hub_only_of_later_changes(
     second.close()
 
 
-def test_a_running_service_and_a_build_send_pings_and_name_their_hub(tmp_path: Path, hub: Hub) -> None:
-    shop = Shop(tmp_path / "shop")
-    shop.root.mkdir()
+def test_a_running_service_and_a_build_send_pings_and_name_their_hub(shop: Shop, hub: Hub) -> None:
     shop.configure(schedule='every = "1h"', site=f'id = "x"\nbase_url = "{BASE}"', websub=f'hub = "{hub.url}"')
     shop.record("a.md", "Story")
-    service = shop.start("run")
-    try:
-        service.wait_until_done()
-        shop.record("b.md", "New")
-        eventually(lambda: len(hub.told) >= 3)
-        assert service.get("all/atom.xml").headers["link"] == (
-            f'<{hub.url}>; rel="hub", <{BASE}all/atom.xml>; rel="self"'
-        )
-        assert service.get("all/").headers["link"] is None
-        service.end()
-        assert hub.take() == documents("all")
-        shop.record("c.md", "Newer")
-        done = shop.run("build")
-        assert (done.returncode, Counter(hub.take())) == (0, Counter(documents("all")))
-    finally:
-        shop.close()
+    service = shop.start("run").wait_until_done()
+    shop.record("b.md", "New")
+    eventually(lambda: len(hub.told) >= 3)
+    assert service.get("all/atom.xml").headers["link"] == (f'<{hub.url}>; rel="hub", <{BASE}all/atom.xml>; rel="self"')
+    assert service.get("all/").headers["link"] is None
+    service.end()
+    assert hub.take() == documents("all")
+    shop.record("c.md", "Newer")
+    done = shop.run("build")
+    assert (done.returncode, Counter(hub.take())) == (0, Counter(documents("all")))
 
 
-@pytest.mark.parametrize("fails", ["the publish after its renames", "the outbox"])
-def test_pings_are_queued_by_the_next_cycle_of_the_same_process_if_a_cycle_fails(
+@pytest.mark.parametrize("fails", ["the publish after its renames", "the outbox", "the outbox, and the process ends"])
+def test_pings_are_queued_by_the_next_cycle_if_a_cycle_fails(
     site: SiteFolder, hub: Hub, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     site.run(NOON)
     site.record("a.md", title="Edited", topics=["AI"])
     with monkeypatch.context() as patch:
-        if fails == "the outbox":
+        if fails != "the publish after its renames":
             patch.setattr(pipeline, "queue_pings", lambda *_, **__: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 site.run(NOON + HOUR)
         else:
             patch.setattr("aggregator.output.folder._OpenFolder.replace_manifest", refuse)
             assert not site.run(NOON + HOUR).published
+    if "process ends" in fails:
+        site.close()
     site.run(NOON + 2 * HOUR)
     send(site)
     assert hub.take() == documents("ai", "all")

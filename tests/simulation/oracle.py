@@ -481,7 +481,6 @@ class Oracle:
     def window(self, slug: str) -> list[Entry]:
         """The entries that the document of a feed shows if all fit, in order (docs/spec.md#order-and-window)."""
         key = self.key_of(slug)
-        assert key is not None
         return self._window(self._ranked(key), key, self.now)
 
     def _ranked(self, key: str) -> list[Entry]:

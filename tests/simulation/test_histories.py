@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
-from conftest import SITE_ID, SiteFolder
+from conftest import SITE_ID, SiteFolder, stop_after
 from documents import archive_ids
 from simulation.invariants import Subscriber, Watch
 from simulation.oracle import Oracle
@@ -38,14 +38,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stops(site: SiteFolder, now: datetime, checks: int) -> bool:
     """Whether a cycle asked so many times if it is to stop; it then published nothing."""
-    before, left = site.documents(), iter(range(checks))
-
-    def check_stop() -> None:
-        if next(left, None) is None:
-            raise StoppedError("stopped")
-
+    before = site.documents()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(site.pipeline, "check_stop", check_stop)
+        patch.setattr(site.pipeline, "check_stop", stop_after(checks))
         try:
             site.run(now)
         except StoppedError:

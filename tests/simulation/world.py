@@ -257,6 +257,10 @@ SPELLINGS = {"AI": "ai", "Power Apps": "power  apps", "R&D": "r&d"}
 WORDS = "cloud chips &amp; robots vote on 5 &lt; 6 markets café quantum seas rail solar Q&A orbit".split()
 
 
+class NothingFitsError(Exception):
+    """No file is as a change needs one."""
+
+
 class World:
     """A folder of records and a config that change at random, the same for the same seed."""
 
@@ -344,7 +348,7 @@ class World:
         roll = self.random.random()
         if roll < 0.12:
             return ["no change"]
-        what = [self._rewrite_unseen() for _ in range(self.random.randint(1, 6))]
+        what = [self._try(self._rewrite_unseen) for _ in range(self.random.randint(1, 6))]
         if roll < 0.5:
             return what
         visible = [
@@ -374,7 +378,7 @@ class World:
         actions = self.random.choices(
             [one for _, one in visible], [weight for weight, _ in visible], k=self.random.randint(1, 4)
         )
-        return what + [action() for action in actions]
+        return what + [self._try(action) for action in actions]
 
     # what arrives
 
@@ -444,18 +448,29 @@ class World:
 
     # what happens to one file
 
-    def _pick(self, fits: Callable[[Story], bool] = lambda _: True) -> str | None:
+    def _try(self, action: Callable[[], object]) -> str:
+        """What the action did."""
+        try:
+            return str(action())
+        except NothingFitsError:
+            return "nothing"
+
+    def _pick(self, fits: Callable[[Story], bool] = lambda _: True) -> str:
+        """A file for a change. Raises NothingFitsError."""
         usable = [
             path
             for path, story in self.folder.items()
             if not story.trouble and not story.id and path != "embargoed.md" and fits(story)
         ]
-        return self.random.choice(usable) if usable else None
+        return self._choose(usable)
 
-    def _change(self, fits: Callable[[Story], bool] = lambda _: True, **values: Any) -> str:
-        path = self._pick(fits)
-        if path is None:
-            return "nothing"
+    def _choose(self, usable: list[str]) -> str:
+        if not usable:
+            raise NothingFitsError
+        return self.random.choice(usable)
+
+    def _change(self, **values: Any) -> str:
+        path = self._pick()
         self.folder[path] = replace(self.folder[path], **values)
         return f"{self.folder[path].token} {' '.join(values)}"
 
@@ -465,21 +480,17 @@ class World:
             return self._change(secured=self.random.randint(0, 10**6 - 1))
         if roll < 0.9:
             return self._change(quality=self.random.randint(-1, 99), heat=self.random.randint(-1, 99))
-        path = self._pick()
-        self._touched |= {path} if path else set()
+        self._touched.add(self._pick())
         return "touched"
 
     def _change_line_ends(self) -> str:
         path = self._pick()
-        if path:
-            self.folder[path] = replace(self.folder[path], crlf=not self.folder[path].crlf)
+        self.folder[path] = replace(self.folder[path], crlf=not self.folder[path].crlf)
         return "line ends"
 
     def _change_url(self) -> str:
         """There and back: one of two addresses."""
         path = self._pick(lambda story: story.url is not None)
-        if path is None:
-            return "nothing"
         story = self.folder[path]
         assert story.url
         url = story.url.removesuffix("#moved") if story.url.endswith("#moved") else f"{story.url}#moved"
@@ -494,8 +505,6 @@ class World:
     def _move_date(self) -> str:
         hours = self.random.choice([-900, -30, -2, 2, 30, 200])
         path = self._pick(lambda story: story.date is not None)
-        if path is None:
-            return "nothing"
         story = self.folder[path]
         assert story.date
         self.folder[path] = replace(story, date=story.date + timedelta(hours=hours))
@@ -507,16 +516,12 @@ class World:
 
     def _move_embargo(self) -> str:
         path = self._pick(lambda story: bool(story.date and story.date > self.now))
-        if path is None:
-            return "nothing"
         date = self.now + timedelta(hours=self.random.choice([-5, 1, 20, 90]))
         self.folder[path] = replace(self.folder[path], date=date)
         return f"{self.folder[path].token} embargo moved"
 
     def _flip_flag(self) -> str:
         path = self._pick()
-        if path is None:
-            return "nothing"
         story = self.folder[path]
         self.folder[path] = replace(story, published=story.published is False)
         return f"{story.token} published {story.published is False}"
@@ -536,8 +541,6 @@ class World:
 
     def _state_update(self) -> str:
         path = self._pick()
-        if path is None:
-            return "nothing"
         hours = self.random.choice([-2000, -30, -1, 0])
         self.folder[path] = replace(self.folder[path], updated=self.now + timedelta(hours=hours))
         return f"{self.folder[path].token} updatedDateTime {hours}"
@@ -547,16 +550,14 @@ class World:
 
     def _break(self) -> str:
         path = self._pick()
-        if path is None:
-            return "nothing"
         story = self.broken[path] = self.folder[path]
         self.folder[path] = replace(story, trouble=self.random.choice(["date", "flag", "fence"]))
         return f"{story.token} broken: {self.folder[path].trouble}"
 
     def _repair(self) -> str:
-        path = min((path for path in self.broken if self.folder.get(path, Story("", "")).trouble), default=None)
-        if path is None:
-            return "nothing"
+        path = min((path for path in self.broken if self.folder.get(path, Story("", "")).trouble), default="")
+        if not path:
+            raise NothingFitsError
         story = self.broken.pop(path)
         self.folder[path] = replace(story, excerpt=self._phrase(5)) if self.random.random() < 0.3 else story
         return f"{story.token} repaired"
@@ -564,10 +565,7 @@ class World:
     # what happens to places
 
     def _rename(self) -> str:
-        path = self._pick()
-        if path is None:
-            return "nothing"
-        story = self.folder.pop(path)
+        story = self.folder.pop(self._pick())
         changed = replace(story, secured=self.random.randint(0, 10**6 - 1), quality=self.random.randint(-1, 99))
         self.folder[self._free_path(story)] = changed if self.random.random() < 0.5 else story
         return f"{story.token} renamed"
@@ -586,8 +584,8 @@ class World:
 
     def _rename_later(self, gap: timedelta) -> str:
         path = self._pick()
-        if path is None or self.number + 1 in self.scripted:
-            return "nothing"
+        if self.number + 1 in self.scripted:
+            raise NothingFitsError
         story = self.folder.pop(path)
         if gap > GRACE:
             self.reused.add(story.token)
@@ -603,33 +601,23 @@ class World:
     def _delete(self) -> str:
         # the link of a deleted file would make a new one with that link its record
         path = self._pick(lambda story: "/story" not in (story.url or ""))
-        if path is None:
-            return "nothing"
         self.bin[path] = self.folder.pop(path)
         return f"{self.bin[path].token} deleted"
 
     def _bring_back(self) -> str:
-        usable = sorted(self.bin.keys() - self.folder.keys())
-        if not usable:
-            return "nothing"
-        path = self.random.choice(usable)
+        path = self._choose(sorted(self.bin.keys() - self.folder.keys()))
         self.folder[path] = self.bin.pop(path)
         return f"{self.folder[path].token} back"
 
     def _replace_deleted(self) -> str:
         """A file at the path of a withdrawn record is that record, so it keeps the token."""
-        usable = sorted(self.bin.keys() - self.folder.keys())
-        if not usable:
-            return "nothing"
-        path = self.random.choice(usable)
+        path = self._choose(sorted(self.bin.keys() - self.folder.keys()))
         self.folder[path] = replace(self._story(self._late_date()), token=self.bin.pop(path).token)
         return f"{self.folder[path].token} replaced"
 
     def _new_at_old_path(self) -> str:
         """One file moves away and another comes to where it was."""
         path = self._pick()
-        if path is None:
-            return "nothing"
         story = self.folder.pop(path)
         self.folder[self._free_path(story)] = story
         if self.random.random() < 0.5:
@@ -650,10 +638,7 @@ class World:
         return f"{self.folder[path].token} {' '.join(values)}"
 
     def _copy(self) -> str:
-        path = self._pick()
-        if path is None:
-            return "nothing"
-        story = self.folder[path]
+        story = self.folder[self._pick()]
         self.reused.add(story.token)
         self.folder[self._free_path(story)] = story
         return f"{story.token} copied"
@@ -711,7 +696,7 @@ class World:
             self._add(self._varied_story())
         acts = (self._vary, self._vary, self._vary, self._flip_flag, self._delete, self._bring_back, self._rename_alone)
         for _ in range(self.random.choice((0, 1, 1, 2, 3))):
-            self.random.choice(acts)()
+            self._try(self.random.choice(acts))
 
     def _varied_story(self) -> Story:
         chance = self.random
@@ -741,17 +726,16 @@ class World:
         return values[name]()
 
     def _vary(self) -> None:
-        if path := self._pick():
-            name = self.random.choice(("title", "body", "excerpt", *VARIED))
-            story = self.folder[path]
-            changed: dict[str, Any] = {name: self._value(name, story)}
-            self.folder[path] = replace(story, **changed)
+        path = self._pick()
+        name = self.random.choice(("title", "body", "excerpt", *VARIED))
+        story = self.folder[path]
+        changed: dict[str, Any] = {name: self._value(name, story)}
+        self.folder[path] = replace(story, **changed)
 
     def _rename_alone(self) -> None:
         """A file moves and stays as it is: with other bytes it would be another record."""
-        if path := self._pick(lambda story: story in self._before.values()):
-            story = self.folder.pop(path)
-            self.folder[self._free_path(story)] = story
+        story = self.folder.pop(self._pick(lambda story: story in self._before.values()))
+        self.folder[self._free_path(story)] = story
 
 
 def _minutes(count: int) -> timedelta:

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import md5
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 from xml.sax.saxutils import escape
 
 import pytest
+from http_servers import LoopbackServer, QuietHandler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsing import source
@@ -72,11 +70,11 @@ class KeyServer:
 def served(server: KeyServer) -> Iterator[str]:
     """The URL of a running server."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1  # head and body of an answer go together, without a wait between them
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802 - a name of the library
             path, _, query = self.path.partition("?")
             asked = {name: values[0] for name, values in parse_qs(query).items()}
             if "list-type" in asked:
@@ -98,19 +96,8 @@ def served(server: KeyServer) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body if self.command == "GET" else b"")
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_address[1]}"
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with LoopbackServer(Handler) as made:
+        yield made.url
 
 
 @pytest.fixture(scope="module")

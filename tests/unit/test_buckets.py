@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from object_storage import CUT, READER, ObjectStorage, Proxy, proxied, use
+from object_storage import CUT, READER, ObjectStorage, Proxy, use
 
 from aggregator import buckets
 from aggregator.buckets import Bucket, BucketUrl, open_bucket, parse_bucket_url
@@ -22,7 +22,7 @@ def bucket(aws: ObjectStorage) -> Bucket:
 
 
 def through(proxy: Proxy, storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch, bucket: Bucket) -> Bucket:
-    use(storage, monkeypatch, endpoint=proxy.endpoint)
+    use(storage, monkeypatch, endpoint=proxy.url)
     return open_bucket(bucket.url, timeout_s=1, attempts=2)
 
 
@@ -61,7 +61,6 @@ def test_a_prefix_is_a_plain_path(prefix: str) -> None:
 def test_an_object_is_written_read_listed_and_deleted(bucket: Bucket, aws: ObjectStorage) -> None:
     etag = bucket.put("a/ü.txt", b"text", **TEXT)
     found = bucket.get("a/ü.txt")
-    assert found is not None
     assert (found.body, found.etag) == (b"text", etag)
     assert bucket.head("a/ü.txt") == ("a/ü.txt", 4, etag, found.modified)
     assert [(facts.path, facts.etag) for facts in bucket.page()] == [("a/ü.txt", etag)]
@@ -157,7 +156,7 @@ def test_a_server_that_is_not_there_is_away(
 def test_a_server_that_fails_is_asked_again_and_then_away(
     bucket: Bucket, aws: ObjectStorage, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    with proxied(aws) as proxy:
+    with Proxy(aws.port) as proxy:
         asked = through(proxy, aws, monkeypatch, bucket)
         proxy.decide = lambda *_: status if len(proxy.requests) == 1 else None
         asked.put("a", b"1", **TEXT)
@@ -172,7 +171,7 @@ def test_a_server_that_fails_is_asked_again_and_then_away(
 def test_a_full_server_is_told_from_one_that_fails(
     bucket: Bucket, aws: ObjectStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with proxied(aws) as proxy:
+    with Proxy(aws.port) as proxy:
         proxy.decide = lambda *_: 507
         with pytest.raises(BucketAwayError, match=r"a cannot be written: it is full \(make room\)"):
             through(proxy, aws, monkeypatch, bucket).put("a", b"1", **TEXT)
@@ -181,7 +180,7 @@ def test_a_full_server_is_told_from_one_that_fails(
 def test_an_answer_that_does_not_come_is_waited_for_in_vain_only_so_long(
     bucket: Bucket, aws: ObjectStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with proxied(aws) as proxy:
+    with Proxy(aws.port) as proxy:
         asked = through(proxy, aws, monkeypatch, bucket)
         proxy.decide = lambda *_: proxy.wait()
         with pytest.raises(BucketAwayError, match="timeout"):

@@ -198,8 +198,7 @@ def test_a_service_starts_and_ends_without_a_reader_of_its_streams(shop: Shop) -
 def test_verbose_and_quiet_set_the_level_of_the_log(shop: Shop) -> None:
     shop.configure(serve="port = 0", schedule='every = "1s"\nwatch = false')
     shop.record("a.md", "Story")
-    quiet = shop.start("run", "--quiet")
-    quiet.wait_until_done()
+    quiet = shop.start("run", "--quiet").wait_until_done()
     shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
     eventually(lambda: "WARNING" in quiet.log)
     assert quiet.end()[0] == 0

@@ -147,7 +147,6 @@ def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
     )
     command = [sys.executable, "-P", "-c", code, str(TESTS), *sys.path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
         child = int(parent.stdout.readline())
     deadline = time.monotonic() + 60
     while is_running(child):

@@ -9,8 +9,6 @@ import resource
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -34,9 +32,9 @@ DATE = {"publishedDateTime": "2024-05-01T08:00:00Z"}
 NOBODY = 65534
 DOCUMENTS = {"rss.xml", "atom.xml", "feed.json", "index.html"}
 KILLED = """
-import os, signal, sys
+import os, signal
 from aggregator.output.tree import Tree
-left, take = int(sys.argv.pop(1)), Tree.take
+left, take = {left}, Tree.take
 def take_some(*given):
     global left
     left -= 1
@@ -44,10 +42,8 @@ def take_some(*given):
         os.kill(os.getpid(), signal.SIGKILL)
     take(*given)
 Tree.take = take_some
-from aggregator.cli import main
-main()
 """
-"""Runs a command, and ends it without a chance to tidy up before it renames one more file than it is told."""
+"""Ends a command without a chance to tidy up before it renames one more file than it is told."""
 
 
 @pytest.fixture
@@ -110,9 +106,7 @@ def fill(site: SiteFolder, title: str = "Story") -> None:
 
 def run_killed(shop: Shop, renamed: int) -> None:
     """A build that is killed when it has put so many files in their places."""
-    program = [sys.executable, "-c", KILLED, str(renamed), "build"]
-    killed = subprocess.run(program, cwd=shop.root, env=shop.environment(), check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert shop.run("build", patch=KILLED.format(left=renamed)).returncode == -signal.SIGKILL
 
 
 def in_the_way(result: CycleResult) -> list[str]:
@@ -406,9 +400,7 @@ def test_a_damaged_manifest_is_one_problem_and_is_written_again(plain: SiteFolde
 
 
 @pytest.mark.parametrize("renamed", [0, 1, 5])
-def test_files_that_a_killed_build_wrote_are_ours(tmp_path: Path, renamed: int) -> None:
-    shop = Shop(tmp_path)
-    shop.configure()
+def test_files_that_a_killed_build_wrote_are_ours(shop: Shop, renamed: int) -> None:
     shop.record("a.md", topics=["AI"])
     run_killed(shop, renamed)
     begun = {path for path in shop.files(shop.output) if "/.aggregator/" not in path}
@@ -420,9 +412,7 @@ def test_files_that_a_killed_build_wrote_are_ours(tmp_path: Path, renamed: int) 
     assert not (shop.output / ".aggregator" / "unfinished.json").exists()
 
 
-def test_a_foreign_file_at_a_path_of_a_killed_build_is_left_alone(tmp_path: Path) -> None:
-    shop = Shop(tmp_path)
-    shop.configure()
+def test_a_foreign_file_at_a_path_of_a_killed_build_is_left_alone(shop: Shop) -> None:
     shop.record("a.md", topics=["AI"])
     run_killed(shop, 3)
     begun = [path for path in shop.output.rglob("*") if path.is_file() and ".aggregator" not in path.parts]
@@ -437,9 +427,7 @@ def test_a_foreign_file_at_a_path_of_a_killed_build_is_left_alone(tmp_path: Path
     assert begun[1].readlink() == shop.config
 
 
-def test_an_obsolete_file_of_a_killed_build_is_deleted(tmp_path: Path) -> None:
-    shop = Shop(tmp_path)
-    shop.configure()
+def test_an_obsolete_file_of_a_killed_build_is_deleted(shop: Shop) -> None:
     shop.record("a.md", topics=["AI"])
     run_killed(shop, 8)
     pages = [path for path in shop.files(shop.output) if path.endswith("index.html")]
@@ -553,25 +541,21 @@ def test_a_tree_refuses_paths_that_lead_out_of_it(tmp_path: Path, path: str) -> 
 # the service
 
 
-def test_a_service_logs_when_a_feed_cannot_be_written_and_when_that_is_resolved(tmp_path: Path) -> None:
-    shop = Shop(tmp_path)
+def test_a_service_logs_when_a_feed_cannot_be_written_and_when_that_is_resolved(shop: Shop) -> None:
     shop.configure(schedule='every = "1s"')
     page = shop.output / "about" / "index.html"
     page.parent.mkdir(parents=True)
     page.write_text("Our own")
     shop.record("a.md", topics=["About"])
     told = f"{page} is in the way of about/index.html"
-    try:
-        service = shop.start("run")
-        eventually(lambda: told in service.log)
-        assert service.titles("about") == ["a.md"]
-        assert service.get("about/").body == b"Our own"
-        shop.record("b.md", topics=["About"])
-        eventually(lambda: len(service.titles("about")) == 2)
-        assert service.log.count(told) == 1
-        page.unlink()
-        eventually(lambda: f"resolved: {told}" in service.log)
-        assert b"Our own" not in service.get("about/").body
-        assert page.exists()
-    finally:
-        shop.close()
+    service = shop.start("run")
+    eventually(lambda: told in service.log)
+    assert service.titles("about") == ["a.md"]
+    assert service.get("about/").body == b"Our own"
+    shop.record("b.md", topics=["About"])
+    eventually(lambda: len(service.titles("about")) == 2)
+    assert service.log.count(told) == 1
+    page.unlink()
+    eventually(lambda: f"resolved: {told}" in service.log)
+    assert b"Our own" not in service.get("about/").body
+    assert page.exists()

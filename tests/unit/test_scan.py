@@ -20,6 +20,7 @@ from aggregator.files import folder as folder_files
 from aggregator.model import SourceFile
 from aggregator.paths import escape_name
 from aggregator.scan import Differs, KnownFile, Missing, list_records, path_locator, scan_paths, scan_source
+from aggregator.settings import Source
 
 MD = ("*.md",)
 
@@ -50,11 +51,11 @@ def differences(root: Path, *files: KnownFile, page: int = 3) -> list[Differs | 
     return list(scan_source(source(root), pages, lambda _files: None))
 
 
-def differences_at(root: Path, paths: set[str], *files: KnownFile) -> list[Differs | Missing | Unreadable]:
+def differences_at(here: Path | Source, paths: set[str], *files: KnownFile) -> list[Differs | Missing | Unreadable]:
     def known_at(path: str) -> Iterator[list[KnownFile]]:
         return iter([[file for file in files if file[0] == path or file[0].startswith(f"{path}/")]])
 
-    return list(scan_paths(source(root), paths, known_at, lambda _files: None))
+    return list(scan_paths(source(here) if isinstance(here, Path) else here, paths, known_at, lambda _files: None))
 
 
 # What the walk yields
@@ -112,8 +113,7 @@ def test_excluded_names_are_not_records_in_any_folder(tmp_path: Path) -> None:
     here = source(tmp_path, exclude=("*.sync-conflict-*", "README.*"))
 
     assert [item.path for item in list_records(here)] == ["a.md", "b/c.md"]
-    found = scan_paths(here, {"README.md"}, lambda _: iter([[known("README.md")]]), lambda _files: None)
-    assert list(found) == [Missing("README.md")]
+    assert differences_at(here, {"README.md"}, known("README.md")) == [Missing("README.md")]
     locate = path_locator(here)
     assert [locate(str(tmp_path / name)) for name in ("README.md", "a.md")] == [None, "a.md"]
 
@@ -138,7 +138,7 @@ def test_patterns_with_a_slash_choose_paths(
     here = source(tmp_path, include, exclude=exclude)
 
     assert [item.path for item in list_records(here)] == found
-    partial = scan_paths(here, set(everything), lambda path: iter([[known(path)]]), lambda _files: None)
+    partial = differences_at(here, set(everything), *map(known, everything))
     assert [item.file.path for item in partial if isinstance(item, Differs)] == found
     locate = path_locator(here)
     assert [path for path in everything if locate(str(tmp_path / path))] == found
@@ -181,8 +181,7 @@ def test_link_to_a_file_that_a_scan_would_not_read_is_skipped(tmp_path: Path, ta
     here = source(tmp_path, exclude=("draft*",))
 
     assert [item.path for item in list_records(here)] == ["d/e.md"]
-    found = scan_paths(here, {"x.md"}, lambda _: iter([[known("x.md")]]), lambda _files: None)
-    assert list(found) == [Missing("x.md")]
+    assert differences_at(here, {"x.md"}, known("x.md")) == [Missing("x.md")]
 
 
 def test_folder_of_the_source_may_be_a_link(tmp_path: Path) -> None:
