@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HEADER = b"SQLite format 3\0"
-_BESIDE = ("-wal", "-shm")
-"""Endings of the files that SQLite keeps beside a database."""
+_BESIDE = ("-wal", "-shm", "-journal")
+"""Endings of the files that SQLite keeps beside a database. It reads them into whatever database it finds there."""
 
 
 def back_up(url: str, target: Path) -> int:
@@ -148,15 +148,16 @@ def _settle(url: str) -> None:
 
 
 def _set_aside(path: Path) -> Path | None:
-    """Gives the store at `path` a second name, and moves the files beside it; the new path, None without a store."""
-    if not path.exists():
-        return None
+    """Gives the store at `path` a second name; the new path, None without a store. Moves the files beside it, also
+    without a store."""
     kept = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-    os.link(path, kept)
+    has_store = path.exists()
+    if has_store:
+        os.link(path, kept)
     for ending in _BESIDE:
         with suppress(FileNotFoundError):
             os.replace(f"{path}{ending}", f"{kept}{ending}")
-    return kept
+    return kept if has_store else None
 
 
 @contextmanager

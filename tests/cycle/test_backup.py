@@ -113,6 +113,32 @@ def test_what_a_restore_replaces_is_kept_beside_it_with_all_that_was_stored(news
     assert "new 0, changed 0" in do(newsroom, "build")
 
 
+def test_what_a_killed_service_left_beside_a_deleted_store_is_not_part_of_a_restored_one(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.record("a.md", "Story")
+    service = shop.start("run")
+    service.wait_until_done()
+    backup = tmp_path / "kept.db"
+    do(shop, "backup", str(backup))
+    shop.many(50)
+    eventually(lambda: len(service.titles()) == 50)
+    service.end(signal.SIGKILL)
+    store = store_of(shop)
+    left = {ending: Path(f"{store}{ending}").read_bytes() for ending in ("-wal", "-shm")}
+    Path(f"{store}-journal").write_bytes(b"also of that store")
+    store.unlink()
+    printed = do(shop, "restore", str(backup))
+    assert "is kept as" not in printed
+    assert not [name for name in os.listdir(shop.data) if name.startswith(f"{store.name}-")]
+    with closing(sqlite3.connect(store)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert database.execute("SELECT count(*) FROM entry").fetchone() == (1,)
+    for ending, content in left.items():
+        (kept,) = shop.data.glob(f"*.before-*{ending}")
+        assert kept.read_bytes() == content, "nothing is deleted"
+
+
 def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_path: Path) -> None:
     other, backup = tmp_path / "notes.txt", tmp_path / "kept.db"
     other.write_text("mine")
