@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HEADER = b"SQLite format 3\0"
+_IN_ONE_FILE = b"\1\1"
+"""What follows the header and the size of a page unless a write-ahead log belongs to the file (SQLite, "Database File
+Format", section 1.3.3). A store in use has one, a backup never."""
+_STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'"
+_BACKUP_ID = """
+    SELECT value FROM meta
+    WHERE key = 'store_id' AND EXISTS (SELECT 1 FROM alembic_version) AND NOT EXISTS (SELECT 1 FROM lease)
+"""
 _BESIDE = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside a database. It reads them into whatever database it finds there."""
 
@@ -29,9 +37,9 @@ def back_up(url: str, target: Path) -> int:
     The copy is one moment of the store, and has no lease. Raises StoreError, also for a target that is another file.
     """
     path = _require_sqlite(url, "pg_dump --format=custom --file={file} --dbname={url}", target)
-    _check_target(path, target)
     if not path.exists():
         raise StoreMissingError(f"there is no store yet at {path} (run: aggregator build)")
+    _check_target(path, target)
     with _complete_file(target) as new:
         with _copied(path, new, target) as copy:
             copy.execute("DELETE FROM lease")
@@ -76,15 +84,32 @@ def _check_target(path: Path, target: Path) -> None:
     """Raises StoreError if a backup must not replace the file at `target`."""
     try:
         with target.open("rb") as file:
-            is_database = file.read(len(_HEADER)) in (_HEADER, b"")
+            head = file.read(len(_HEADER) + 4)
         if target.samefile(path):
             raise StoreError(f"{target} is the store itself (name another file)")
     except FileNotFoundError:
         return
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror} (name another file)") from None
-    if not is_database:
-        raise StoreError(f"{target} is not a backup, so it is not overwritten (name another file)")
+    if head and not (_is_in_one_file(head) and _is_backup(path, target)):
+        raise StoreError(
+            f"{target} is not an earlier backup of this store, so it is not overwritten (name another file)"
+        )
+
+
+def _is_in_one_file(head: bytes) -> bool:
+    """Whether these are the first bytes of a database that is not in use, so that SQLite reads nothing beside it, and
+    leaves nothing there."""
+    return head.startswith(_HEADER) and head.endswith(_IN_ONE_FILE)
+
+
+def _is_backup(path: Path, target: Path) -> bool:
+    """Whether the database at `target` is a copy of the store at `path`, without a lease."""
+    with _wrapped(f"{path} cannot be read"), closing(_open_to_read(path)) as store:
+        mine = store.execute(_STORE_ID).fetchone()
+    with suppress(sqlite3.Error), closing(_open_to_read(target)) as copy:  # another database, or a damaged file
+        return mine is not None and mine == copy.execute(_BACKUP_ID).fetchone()
+    return False
 
 
 def _check_backup(backup: Path) -> None:

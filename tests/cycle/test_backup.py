@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 from commands import Shop, eventually
+from conftest import SiteFolder
 
 from aggregator.errors import StoreError
-from aggregator.store.backup import back_up
+from aggregator.store.backup import back_up, restore
+from aggregator.store.database import open_store
 
 
 @pytest.fixture
@@ -142,7 +144,9 @@ def test_what_a_killed_service_left_beside_a_deleted_store_is_not_part_of_a_rest
 def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_path: Path) -> None:
     other, backup = tmp_path / "notes.txt", tmp_path / "kept.db"
     other.write_text("mine")
-    assert "is not a backup, so it is not overwritten" in do(newsroom, "backup", str(other), code=2)
+    assert "is not an earlier backup of this store, so it is not overwritten" in do(
+        newsroom, "backup", str(other), code=2
+    )
     assert other.read_text() == "mine"
     assert "is the store itself" in do(newsroom, "backup", str(store_of(newsroom)), code=2)
     do(newsroom, "backup", str(backup))
@@ -153,6 +157,37 @@ def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_
         assert database.execute("SELECT count(*) FROM entry WHERE content LIKE '%Later%'").fetchone() == (1,)
     assert os.listdir(tmp_path).count("kept.db") == 1
     assert not list(tmp_path.glob(".kept*")), "nothing is left half-written"
+
+
+def test_a_backup_replaces_no_database_but_an_earlier_backup_of_its_store(
+    make_site: Callable[..., SiteFolder], tmp_path: Path
+) -> None:
+    photos, backup = tmp_path / "photos.db", tmp_path / "kept.db"
+    mine, other = (make_site(f"sqlite:///{tmp_path / name}/a.db") for name in ("mine", "other"))
+    with closing(sqlite3.connect(photos)) as database:
+        database.execute("CREATE TABLE photo (name TEXT)")
+    for site in (mine, other):
+        site.record("a.md", title="Story")
+        site.run("2026-03-01")
+    back_up(mine.url, backup)
+    other_backup, copy = tmp_path / "other.db", tmp_path / "copy" / "a.db"
+    back_up(other.url, other_backup)
+    held = shutil.copy(backup, tmp_path / "held.db")
+    with closing(sqlite3.connect(held)) as database:
+        database.execute("INSERT INTO lease (id, token, holder, until_ms) VALUES (1, 't', '{}', 1)")
+        database.commit()
+    restore(f"sqlite:///{copy}", backup)
+    open_store(f"sqlite:///{copy}", create=False).close()  # in use from now on, although nobody holds it
+    for file in (photos, tmp_path / "other" / "a.db", other_backup, held, copy):
+        before = file.read_bytes()
+        with pytest.raises(StoreError) as refused:
+            back_up(mine.url, Path(file))
+        assert str(refused.value) == (
+            f"{file} is not an earlier backup of this store, so it is not overwritten (name another file)"
+        )
+        assert file.read_bytes() == before
+    assert not list(copy.parent.glob("*-*")), "nothing is left beside a file that was only read"
+    back_up(mine.url, backup)
 
 
 def test_a_backup_for_which_there_is_no_room_names_its_file(newsroom: Shop, tmp_path: Path) -> None:
