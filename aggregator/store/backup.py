@@ -75,9 +75,10 @@ def _require_sqlite(url: str, command: str, file: Path) -> Path:
         return path
     stated = make_url(url)
     shown = URL.create(
-        "postgresql", stated.username, host=stated.host, port=stated.port, database=stated.database, query=stated.query
+        "postgresql", stated.username, host=stated.host, port=stated.port, database=stated.database
     ).render_as_string()
-    raise StoreError(f"PostgreSQL has a command for that (run: {command.format(url=shown, file=file)})")
+    more = ", and add to the URL what follows '?' in store.url" if stated.query else ""  # it may be a password
+    raise StoreError(f"PostgreSQL has a command for that (run: {command.format(url=shown, file=file)}{more})")
 
 
 def _check_target(path: Path, target: Path) -> None:

@@ -13,12 +13,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from commands import Shop, eventually
+from commands import Call, Shop, eventually
 from conftest import SiteFolder
+from sqlalchemy import make_url
 
 from aggregator.errors import StoreError
 from aggregator.store.backup import back_up, restore
-from aggregator.store.database import open_store
+from aggregator.store.database import name_store, open_store
 
 
 @pytest.fixture
@@ -304,3 +305,32 @@ def test_postgresql_has_its_own_commands(shop: Shop) -> None:
         assert f"run: {tool} " in refused
         assert "postgresql://me@db.example.org/feeds" in refused
         assert "secret" not in refused
+
+
+def test_no_message_shows_the_parameters_of_a_postgresql(shop: Shop, call: Call) -> None:
+    url = "postgresql+psycopg://me@127.0.0.1:9/feeds?password=secret&sslpassword=second&connect_timeout=2"
+    shop.configure(store=f'url = "{url}"')
+    for command, tool in (("backup", "pg_dump"), ("restore", "pg_restore")):
+        code, _, refused = call(command, "kept.dump")
+        assert code == 2
+        assert f"run: {tool} " in refused
+        assert re.search(
+            r"=postgresql://me@127\.0\.0\.1:9/feeds( kept\.dump)?, and add to the URL what follows", refused
+        )
+        assert "secret" not in refused
+        assert "second" not in refused
+    code, _, refused = call("status")
+    assert code == 2
+    assert "secret" not in refused
+    assert "second" not in refused
+
+
+def test_a_store_that_cannot_be_used_is_named_without_its_parameters(postgres_url: Callable[[], str]) -> None:
+    url = make_url(postgres_url()).update_query_dict({"sslpassword": "secret"})
+    store = name_store(url.render_as_string(hide_password=False), create=False)
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (number INTEGER)")
+    store.close()
+    with pytest.raises(StoreError, match=r"the store at postgresql://.* cannot be used") as refused:
+        open_store(url.render_as_string(hide_password=False), create=False)
+    assert "secret" not in str(refused.value)
