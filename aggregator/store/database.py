@@ -213,7 +213,7 @@ def _back_up(origin: Store, copy: Store) -> None:
 
 
 def _copy_rows(origin: Store, copy: Store) -> None:
-    with origin.read() as theirs, copy.engine.begin() as ours:
+    with origin.snapshot() as theirs, copy.engine.begin() as ours:
         for table in metadata.sorted_tables:
             if table.name == "lease":
                 continue
