@@ -23,8 +23,8 @@ Example, for cron:
 def backup(config_path: Path | None, file: Path, *, as_json: bool) -> None:
     """Copy the store into FILE, also while the service runs.
 
-    FILE takes the place of an earlier backup; another file is not overwritten. It contains drafts: only its owner can
-    read it. With PostgreSQL, the message names the command that does it.
+    FILE takes the place of an earlier backup of this store; another file is not overwritten. It contains drafts: only
+    its owner can read it. With PostgreSQL, the message names the command that does it.
     """
     from aggregator.store.backup import back_up
 

@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from functools import lru_cache, partial
 
 from aggregator.feeds.phrases import contains_phrase
+from aggregator.links import host_name
 from aggregator.model import Content, Facts
 from aggregator.settings import NO_CLAUSE, Clause, Rule
 from aggregator.slugs import topic_key
@@ -16,6 +17,7 @@ from aggregator.topics import NO_TABLES, TopicTables
 
 fold = lru_cache(maxsize=8192)(topic_key)
 """The form in which values of rules and entries are compared, which is the key of a topic. Cached: values repeat."""
+_ascii_domain = lru_cache(maxsize=8192)(host_name)
 
 
 def read_facts(content: Content, quality: float, heat: float, tables: TopicTables = NO_TABLES) -> Facts:
@@ -100,10 +102,11 @@ def _has_type(facts: Facts, value: str) -> bool:
 
 
 def _has_provider(facts: Facts, value: str) -> bool:
-    """By name or by domain; `example.org` includes its subdomains."""
+    """By name or by domain; `example.org` includes its subdomains. Records have domains in ASCII."""
     if value in (facts.provider, facts.provider_domain):
         return True
-    return "." in value and facts.provider_domain.endswith(f".{value}")
+    domain = value if value.isascii() else _ascii_domain(value)
+    return "." in domain and f".{facts.provider_domain}".endswith(f".{domain}")
 
 
 def _has_language(facts: Facts, value: str) -> bool:

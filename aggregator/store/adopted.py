@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, tuple_, update
 
 from aggregator.ids import FormatIds
 from aggregator.store.schema import adopted_id, entry
@@ -86,6 +86,16 @@ def give_id(connection: Connection, key: int, uid: str, format_ids: FormatIds | 
 def format_ids_json(ids: FormatIds | None) -> str | None:
     """The value of `entry.format_ids`."""
     return None if ids is None else json.dumps(ids)
+
+
+def shows_id(wanted: str) -> ColumnElement[bool]:
+    """Whether an entry shows the id in a format instead of its own id."""
+    column, shown = entry.c.format_ids, json.dumps(wanted)
+    first, last = f"[{shown}, ", f", {shown}]"  # no LIKE, which ignores the case in SQLite
+    return or_(
+        func.substr(column, 1, len(first)) == first,
+        func.substr(column, func.length(column) - (len(last) - 1)) == last,
+    )
 
 
 def format_ids_of(stored: str | None) -> FormatIds | None:

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HEADER = b"SQLite format 3\0"
-_BESIDE = ("-wal", "-shm")
-"""Endings of the files that SQLite keeps beside a database."""
+_IN_ONE_FILE = b"\1\1"
+"""What follows the header and the size of a page unless a write-ahead log belongs to the file (SQLite, "Database File
+Format", section 1.3.3). A store in use has one, a backup never."""
+_STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'"
+_BACKUP_ID = """
+    SELECT value FROM meta
+    WHERE key = 'store_id' AND EXISTS (SELECT 1 FROM alembic_version) AND NOT EXISTS (SELECT 1 FROM lease)
+"""
+_BESIDE = ("-wal", "-shm", "-journal")
+"""Endings of the files that SQLite keeps beside a database. It reads them into whatever database it finds there."""
 
 
 def back_up(url: str, target: Path) -> int:
@@ -29,9 +37,9 @@ def back_up(url: str, target: Path) -> int:
     The copy is one moment of the store, and has no lease. Raises StoreError, also for a target that is another file.
     """
     path = _require_sqlite(url, "pg_dump --format=custom --file={file} --dbname={url}", target)
-    _check_target(path, target)
     if not path.exists():
         raise StoreMissingError(f"there is no store yet at {path} (run: aggregator build)")
+    _check_target(path, target)
     with _complete_file(target) as new:
         with _copied(path, new, target) as copy:
             copy.execute("DELETE FROM lease")
@@ -67,24 +75,42 @@ def _require_sqlite(url: str, command: str, file: Path) -> Path:
         return path
     stated = make_url(url)
     shown = URL.create(
-        "postgresql", stated.username, host=stated.host, port=stated.port, database=stated.database, query=stated.query
+        "postgresql", stated.username, host=stated.host, port=stated.port, database=stated.database
     ).render_as_string()
-    raise StoreError(f"PostgreSQL has a command for that (run: {command.format(url=shown, file=file)})")
+    more = ", and add to the URL what follows '?' in store.url" if stated.query else ""  # it may be a password
+    raise StoreError(f"PostgreSQL has a command for that (run: {command.format(url=shown, file=file)}{more})")
 
 
 def _check_target(path: Path, target: Path) -> None:
     """Raises StoreError if a backup must not replace the file at `target`."""
     try:
         with target.open("rb") as file:
-            is_database = file.read(len(_HEADER)) in (_HEADER, b"")
+            head = file.read(len(_HEADER) + 4)
         if target.samefile(path):
             raise StoreError(f"{target} is the store itself (name another file)")
     except FileNotFoundError:
         return
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror} (name another file)") from None
-    if not is_database:
-        raise StoreError(f"{target} is not a backup, so it is not overwritten (name another file)")
+    if head and not (_is_in_one_file(head) and _is_backup(path, target)):
+        raise StoreError(
+            f"{target} is not an earlier backup of this store, so it is not overwritten (name another file)"
+        )
+
+
+def _is_in_one_file(head: bytes) -> bool:
+    """Whether these are the first bytes of a database that is not in use, so that SQLite reads nothing beside it, and
+    leaves nothing there."""
+    return head.startswith(_HEADER) and head.endswith(_IN_ONE_FILE)
+
+
+def _is_backup(path: Path, target: Path) -> bool:
+    """Whether the database at `target` is a copy of the store at `path`, without a lease."""
+    with _wrapped(f"{path} cannot be read"), closing(_open_to_read(path)) as store:
+        mine = store.execute(_STORE_ID).fetchone()
+    with suppress(sqlite3.Error), closing(_open_to_read(target)) as copy:  # another database, or a damaged file
+        return mine is not None and mine == copy.execute(_BACKUP_ID).fetchone()
+    return False
 
 
 def _check_backup(backup: Path) -> None:
@@ -148,15 +174,16 @@ def _settle(url: str) -> None:
 
 
 def _set_aside(path: Path) -> Path | None:
-    """Gives the store at `path` a second name, and moves the files beside it; the new path, None without a store."""
-    if not path.exists():
-        return None
+    """Gives the store at `path` a second name; the new path, None without a store. Moves the files beside it, also
+    without a store."""
     kept = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-    os.link(path, kept)
+    has_store = path.exists()
+    if has_store:
+        os.link(path, kept)
     for ending in _BESIDE:
         with suppress(FileNotFoundError):
             os.replace(f"{path}{ending}", f"{kept}{ending}")
-    return kept
+    return kept if has_store else None
 
 
 @contextmanager

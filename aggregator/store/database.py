@@ -95,7 +95,7 @@ class Store:
     def prepare(self, *, create: bool) -> None:
         """Checks the schema; with `create` the tables are made or migrated if necessary. Raises what `open_store`
         raises."""
-        with _wrapped(f"the store at {self.engine.url.render_as_string()} cannot be used"):
+        with _wrapped(f"the store at {self.place} cannot be used"):
             _check_schema(self.engine, create=create)
         self._identity = _file_identity(self._path)
 
@@ -207,7 +207,7 @@ def _back_up(origin: Store, copy: Store) -> None:
 
 
 def _copy_rows(origin: Store, copy: Store) -> None:
-    with origin.read() as theirs, copy.engine.begin() as ours:
+    with origin.snapshot() as theirs, copy.engine.begin() as ours:
         for table in metadata.sorted_tables:
             if table.name == "lease":
                 continue

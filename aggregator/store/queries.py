@@ -29,7 +29,7 @@ from aggregator.ids import FormatIds
 from aggregator.model import Content, CycleResult, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
-from aggregator.store.adopted import format_ids_json, format_ids_of
+from aggregator.store.adopted import format_ids_of, shows_id
 from aggregator.store.events import Event, prune_events, read_history
 from aggregator.store.schema import (
     ALL_FEED,
@@ -293,8 +293,7 @@ def _count(connection: Connection, table: FromClause | TextClause, *where: Colum
 def find_by_id(connection: Connection, wanted: str) -> list[tuple[str, str]]:
     """Source and path of the records with this id, minted, stated or adopted: the entry that has it first, then the
     duplicates that want it."""
-    shown = [format_ids_json(ids) for ids in (FormatIds(wanted), FormatIds("", wanted), FormatIds(wanted, wanted))]
-    is_holder = or_(entry.c.uid == wanted, entry.c.explicit_id == wanted, entry.c.format_ids.in_(shown))
+    is_holder = or_(entry.c.uid == wanted, entry.c.explicit_id == wanted, shows_id(wanted))
     holders = select(entry.c.source, entry.c.path).where(is_holder)
     duplicates = select(file.c.source, file.c.path).where(
         file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.wanted_id == wanted

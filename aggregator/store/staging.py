@@ -43,6 +43,8 @@ from aggregator.store.schema import body, entry
 LOCK_TIMEOUT = "2s"
 """How long dropping a table waits for a worker that still writes into it."""
 _PREFIX = "staged_"
+_MINE = f"^{_PREFIX}[0-9a-f]{{32}}$"
+"""The names of staging tables, as a regular expression of PostgreSQL: other programs may use the schema too."""
 _OF_ENTRY = ("content_hash", "visible_hash", "selection_hash", "text_hash", "sketch", "quality", "heat")
 """Columns of `entry` that a record has under the same name. The content is staged too."""
 _staged_values = attrgetter("file.path", "content_json", "body_html", *_OF_ENTRY)
@@ -61,7 +63,7 @@ def open_staging(store: Store) -> str | None:
 
 def drop_staging(store: Store) -> None:
     """Drops all staging tables, except those that a worker writes into. Raises StoreError."""
-    mine = text(f"schemaname = current_schema() AND starts_with(tablename, '{_PREFIX}')")
+    mine = text(f"schemaname = current_schema() AND tablename ~ '{_MINE}'")
     with store.read() as connection:
         names: list[str] = list(
             connection.scalars(select(column("tablename")).select_from(text("pg_tables")).where(mine))

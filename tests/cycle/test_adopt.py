@@ -14,6 +14,7 @@ from conftest import SITE_ID, SiteFolder
 
 from aggregator.cli import commands
 from aggregator.ids import IdMint
+from aggregator.store.queries import find_by_id
 
 BLOG = "https://blog.example.org/"
 MAY, JUNE, JULY = "2026-05-01 12:00", "2026-06-01 12:00", "2026-07-01 12:00"
@@ -343,3 +344,23 @@ def test_explain_finds_a_record_by_an_adopted_id_and_shows_it(shop: Shop) -> Non
     assert (explained["path"], explained["format_ids"]) == ("incoming/a.md", {"rss": "42"})
     assert "42 in RSS" in shop.run("explain", "a.md").stdout
     assert shop.json("explain", explained["id"])["path"] == "incoming/a.md"
+
+
+@pytest.mark.both_databases
+def test_a_record_is_found_by_the_id_of_each_format(site: SiteFolder, adopt: Adopt) -> None:
+    post(site, "a")
+    post(site, "b")
+    adopt(rss(("a", '4", "2')), atom(("a", "urn:x:1")), json_feed(("a", "Neun"), ("b", "Zehn")))
+    site.run(MAY)
+    with site.store.read() as connection:
+        for wanted, paths in (
+            ('4", "2', ["a.md"]),
+            ("urn:x:1", ["a.md"]),
+            ("Neun", ["a.md"]),
+            ("Zehn", ["b.md"]),
+            ("neun", []),
+            ("2", []),
+            ("4", []),
+            ("N%", []),
+        ):
+            assert [path for _, path in find_by_id(connection, wanted)] == paths, wanted

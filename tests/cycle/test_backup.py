@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Shop, eventually
+from commands import Call, Shop, eventually
+from conftest import SiteFolder
+from sqlalchemy import make_url
 
 from aggregator.errors import StoreError
-from aggregator.store.backup import back_up
+from aggregator.store.backup import back_up, restore
+from aggregator.store.database import name_store, open_store
 
 LATER = "SELECT count(*) FROM entry WHERE content LIKE '%Later%'"
 
@@ -119,10 +122,38 @@ def test_what_a_restore_replaces_is_kept_beside_it_with_all_that_was_stored(news
     assert "new 0, changed 0" in do(newsroom, "build")
 
 
+def test_what_a_killed_service_left_beside_a_deleted_store_is_not_part_of_a_restored_one(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.record("a.md", "Story")
+    service = shop.start("run")
+    service.wait_until_done()
+    backup = tmp_path / "kept.db"
+    do(shop, "backup", str(backup))
+    shop.many(50)
+    eventually(lambda: len(service.titles()) == 50)
+    service.end(signal.SIGKILL)
+    store = store_of(shop)
+    left = {ending: Path(f"{store}{ending}").read_bytes() for ending in ("-wal", "-shm")}
+    Path(f"{store}-journal").write_bytes(b"also of that store")
+    store.unlink()
+    printed = do(shop, "restore", str(backup))
+    assert "is kept as" not in printed
+    assert not [name for name in os.listdir(shop.data) if name.startswith(f"{store.name}-")]
+    with closing(sqlite3.connect(store)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert database.execute("SELECT count(*) FROM entry").fetchone() == (1,)
+    for ending, content in left.items():
+        (kept,) = shop.data.glob(f"*.before-*{ending}")
+        assert kept.read_bytes() == content, "nothing is deleted"
+
+
 def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_path: Path) -> None:
     other, backup = tmp_path / "notes.txt", tmp_path / "kept.db"
     other.write_text("mine")
-    assert "is not a backup, so it is not overwritten" in do(newsroom, "backup", str(other), code=2)
+    assert "is not an earlier backup of this store, so it is not overwritten" in do(
+        newsroom, "backup", str(other), code=2
+    )
     assert other.read_text() == "mine"
     assert "is the store itself" in do(newsroom, "backup", str(store_of(newsroom)), code=2)
     do(newsroom, "backup", str(backup))
@@ -132,6 +163,37 @@ def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_
     assert query(backup, LATER) == (1,)
     assert os.listdir(tmp_path).count("kept.db") == 1
     assert not list(tmp_path.glob(".kept*")), "nothing is left half-written"
+
+
+def test_a_backup_replaces_no_database_but_an_earlier_backup_of_its_store(
+    make_site: Callable[..., SiteFolder], tmp_path: Path
+) -> None:
+    photos, backup = tmp_path / "photos.db", tmp_path / "kept.db"
+    mine, other = (make_site(f"sqlite:///{tmp_path / name}/a.db") for name in ("mine", "other"))
+    with closing(sqlite3.connect(photos)) as database:
+        database.execute("CREATE TABLE photo (name TEXT)")
+    for site in (mine, other):
+        site.record("a.md", title="Story")
+        site.run("2026-03-01")
+    back_up(mine.url, backup)
+    other_backup, copy = tmp_path / "other.db", tmp_path / "copy" / "a.db"
+    back_up(other.url, other_backup)
+    held = shutil.copy(backup, tmp_path / "held.db")
+    with closing(sqlite3.connect(held)) as database:
+        database.execute("INSERT INTO lease (id, token, holder, until_ms) VALUES (1, 't', '{}', 1)")
+        database.commit()
+    restore(f"sqlite:///{copy}", backup)
+    open_store(f"sqlite:///{copy}", create=False).close()  # in use from now on, although nobody holds it
+    for file in (photos, tmp_path / "other" / "a.db", other_backup, held, copy):
+        before = file.read_bytes()
+        with pytest.raises(StoreError) as refused:
+            back_up(mine.url, Path(file))
+        assert str(refused.value) == (
+            f"{file} is not an earlier backup of this store, so it is not overwritten (name another file)"
+        )
+        assert file.read_bytes() == before
+    assert not list(copy.parent.glob("*-*")), "nothing is left beside a file that was only read"
+    back_up(mine.url, backup)
 
 
 def test_a_backup_for_which_there_is_no_room_names_its_file(newsroom: Shop, tmp_path: Path) -> None:
@@ -240,3 +302,32 @@ def test_postgresql_has_its_own_commands(shop: Shop) -> None:
         assert f"run: {tool} " in refused
         assert "postgresql://me@db.example.org/feeds" in refused
         assert "secret" not in refused
+
+
+def test_no_message_shows_the_parameters_of_a_postgresql(shop: Shop, call: Call) -> None:
+    url = "postgresql+psycopg://me@127.0.0.1:9/feeds?password=secret&sslpassword=second&connect_timeout=2"
+    shop.configure(store=f'url = "{url}"')
+    for command, tool in (("backup", "pg_dump"), ("restore", "pg_restore")):
+        code, _, refused = call(command, "kept.dump")
+        assert code == 2
+        assert f"run: {tool} " in refused
+        assert re.search(
+            r"=postgresql://me@127\.0\.0\.1:9/feeds( kept\.dump)?, and add to the URL what follows", refused
+        )
+        assert "secret" not in refused
+        assert "second" not in refused
+    code, _, refused = call("status")
+    assert code == 2
+    assert "secret" not in refused
+    assert "second" not in refused
+
+
+def test_a_store_that_cannot_be_used_is_named_without_its_parameters(postgres_url: Callable[[], str]) -> None:
+    url = make_url(postgres_url()).update_query_dict({"sslpassword": "secret"})
+    store = name_store(url.render_as_string(hide_password=False), create=False)
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (number INTEGER)")
+    store.close()
+    with pytest.raises(StoreError, match=r"the store at postgresql://.* cannot be used") as refused:
+        open_store(url.render_as_string(hide_password=False), create=False)
+    assert "secret" not in str(refused.value)

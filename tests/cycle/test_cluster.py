@@ -255,6 +255,20 @@ def test_rows_for_an_earlier_holder_are_dropped(
         staging.stage_outcomes(site.url, before, outcomes, with_content=False)
 
 
+def test_tables_of_other_programs_with_a_similar_name_stay(
+    make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str]
+) -> None:
+    site = make_site(make_store_url("postgresql"))
+    others = ["staged_files", "staged_0123456789abcdef", f"staged_{'0' * 33}", f"staged_{'F' * 32}"]
+    with site.store.write() as connection:
+        for name in others:
+            connection.execute(text(f'CREATE TABLE "{name}" (id INTEGER)'))
+    before = staging.open_staging(site.store)
+    assert sorted(staged_tables(site)) == sorted([*others, before])
+    staging.drop_staging(site.store)
+    assert sorted(staged_tables(site)) == sorted(others)
+
+
 def problems(site: SiteFolder) -> list[str]:
     return list(read_status(site.load_config(), site.store, datetime.now(UTC))["problems"])
 

@@ -6,15 +6,18 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import SiteFolder
+from sqlalchemy import Engine, event, select
 
 from aggregator.errors import StoppedError, StoreError
 from aggregator.store.database import copy_store
+from aggregator.store.schema import entry, feed_entry
 
 pytestmark = pytest.mark.both_databases
 
@@ -161,6 +164,32 @@ def test_a_rehearsal_over_a_store_that_cannot_be_read_is_refused(tmp_path: Path)
     (tmp_path / "copy").mkdir()
     with pytest.raises(StoreError, match=r"broken\.db cannot be used"):
         copy_store(f"sqlite:///{tmp_path / 'broken.db'}", tmp_path / "copy")
+
+
+def test_a_rehearsal_copies_one_moment_of_a_store_that_changes(site: SiteFolder, tmp_path: Path) -> None:
+    site.record("a.md", **OLD)
+    site.run(NOON)
+    site.record("b.md", **OLD)
+    ran = []
+
+    def change(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not ran and "\nFROM entry" in statement:
+            ran.append(statement)
+            thread = threading.Thread(target=site.run, args=("2024-05-01 12:01",))
+            thread.start()
+            thread.join()
+
+    (tmp_path / "copy").mkdir()
+    event.listen(Engine, "after_cursor_execute", change)
+    try:
+        copy = copy_store(site.url, tmp_path / "copy")
+    finally:
+        event.remove(Engine, "after_cursor_execute", change)
+    with copy.read() as connection:
+        entries, members = (set(connection.scalars(select(key))) for key in (entry.c.id, feed_entry.c.entry_id))
+    copy.close()
+    assert bool(ran) == site.store.is_shared  # SQLite copies its file as a whole
+    assert members <= entries
 
 
 def test_a_copy_that_takes_the_place_of_a_draft_is_counted_once(small: SiteFolder) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aggregator.config.schema import TopicsTable
 from aggregator.config.topics import read_tables
 from aggregator.feeds.rules import FeedRules, failing_clause, matches, read_facts, rule_text
+from aggregator.links import host_name
 from aggregator.model import Content, Facts, Provider
 from aggregator.settings import Clause, Rule
 from aggregator.topics import TopicTables
@@ -81,6 +82,16 @@ def clause(**tests: list[str]) -> Clause:
 def test_the_first_clause_that_excludes_an_entry_is_named(rule: dict[str, Any], failing: str | None) -> None:
     assert failing_clause(ENTRY, Rule(**rule)) == failing
     assert matches(ENTRY, Rule(**rule)) is (failing is None)
+
+
+def test_an_international_domain_is_named_in_letters_or_in_ascii() -> None:
+    facts = replace(ENTRY, provider_domain=host_name("Neue.Bücher.example"))
+    for value in ("neue.bücher.example", "bücher.example", "xn--bcher-kva.example"):
+        assert matches(facts, Rule(provider=clause(any=[value]))), value
+        assert not matches(facts, Rule(provider=clause(none=[value]))), value
+    for value in ("cher.example", "ücher.example", "bücher", "b ü.example"):
+        assert not matches(facts, Rule(provider=clause(any=[value]))), value
+        assert not matches(replace(ENTRY, provider_domain=""), Rule(provider=clause(any=[value]))), value
 
 
 def test_an_entry_without_a_language_counts_as_in_the_language_of_the_site() -> None:
