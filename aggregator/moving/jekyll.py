@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -61,7 +63,7 @@ def read_jekyll(root: Path) -> Plan:
 
 
 class _Default(NamedTuple):
-    """Values of `defaults` that posts below a path have."""
+    """Values of `defaults` that posts have whose paths begin with `path`."""
 
     path: str
     values: dict[str, Any]
@@ -87,7 +89,7 @@ class _Jekyll:
                 and isinstance(values, dict)
                 and scope.get("type", "posts") in ("posts", "post", "")
             ):
-                yield _Default(str(scope.get("path") or "").strip("/"), values, self._config.place("defaults"))
+                yield _Default(str(scope.get("path") or "").lstrip("/"), values, self._config.place("defaults"))
 
     # site
 
@@ -130,9 +132,9 @@ class _Jekyll:
         for scope in [scope for scope in scopes if "*" in scope]:
             what, hint = "'defaults' chooses posts by a pattern", "write its values into the posts"
             self._plan.leave_out(self._config.place("defaults"), what, hint, scope)
-        scopes = [scope for scope in scopes if any(_is_below(path, scope) for path in posts)]
+        scopes = [scope for scope in scopes if any(path.startswith(scope) for path in posts)]
         endings = endings_of(posts, self._root, PAGE_ENDINGS)
-        hidden = list(self._excluded(folders))
+        hidden = list(self._excluded(posts, folders))
         if folders == [main] and not scopes and not hidden:
             source = self._source(self._root / main, main, "")
             source.include = tuple(f"*{ending}" for ending in endings)
@@ -143,21 +145,20 @@ class _Jekyll:
     def _add_by_path(self, folders: list[str], scopes: list[str], endings: tuple[str, ...], hidden: list[str]) -> None:
         """Sources that are read from the root of the site and choose posts by their paths."""
         for scope in ("", *scopes):
-            inner = [other for other in scopes if other != scope and _is_below(f"{other}/", scope)]
+            inner = [other for other in scopes if other != scope and other.startswith(scope)]
             name = re.sub(r"[^A-Za-z0-9]+", "-", scope).strip("-")
             source = self._source(self._root, scope, name)
-            chosen = [folder for folder in folders if _is_below(f"{folder}/", scope)] or [scope]
-            if any(_is_below(scope, folder) for folder in folders):
-                chosen = [scope]
-            source.include = tuple(f"{folder}/*{ending}" for folder in chosen for ending in endings)
-            source.exclude = [*(f"{other}/*" for other in inner), *hidden]
+            begins = [f"{folder}/" for folder in folders if folder.startswith(scope)] or [escape(scope)]
+            files = begins if scope.endswith(PAGE_ENDINGS) else []
+            source.include = (*files, *(f"{begin}*{ending}" for begin in begins for ending in endings))
+            source.exclude = [*(f"/{escape(other)}*" for other in inner), *hidden]
             self._plan.sources.append(source)
 
     def _source(self, path: Path, scope: str, name: str) -> SourcePlan:
         """The source of posts below a path of the site, with the values of `defaults` there."""
         values: dict[str, Any] = {}
         for default in sorted(self._defaults, key=lambda default: len(default.path)):
-            if _is_below(f"{scope}/", default.path):
+            if scope.startswith(default.path):
                 values |= default.values
         template, place = self._template(values)
         source = SourcePlan(path, template, place, name)
@@ -193,13 +194,22 @@ class _Jekyll:
         self._plan.leave_out(place, what, hint, pattern)
         return self._base + link_pattern(_STYLES["date"], _PLACEHOLDERS)[0], place
 
-    def _excluded(self, folders: list[str]) -> Iterator[str]:
-        """Patterns of the posts that `exclude` of the site leaves out."""
+    def _excluded(self, posts: list[str], folders: list[str]) -> Iterator[str]:
+        """Patterns of the posts that `exclude` of the site leaves out. A path there is the beginning of others, and a
+        pattern, in which `*` also matches slashes."""
+        above = {
+            "/".join(parts[:size]) for folder in folders if (parts := folder.split("/")) for size in range(len(parts))
+        }
         for stated in self._config.texts("exclude"):
-            path = stated.strip("/")
-            if any(_is_below(f"{folder}/", path) or _is_below(path, folder) for folder in folders):
-                yield f"/{path}/*"
+            path = stated.lstrip("/")
+            if any(f"{folder}/".startswith(path) or path.startswith(f"{folder}/") for folder in folders):
+                yield f"/{escape(path)}*"
+            if escape(path) == path:
+                continue
+            if path.endswith(PAGE_ENDINGS) or any(fnmatchcase(post, path) for post in posts):
                 yield f"/{path}"
+            if any(fnmatchcase(folder, path) for folder in above):
+                yield f"/{path}/*"
 
     # feeds
 

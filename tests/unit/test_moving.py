@@ -15,6 +15,7 @@ from sites import post, write_files
 from aggregator.errors import AggregatorError, ConfigError
 from aggregator.moving import plan_move
 from aggregator.moving.plan import Plan
+from aggregator.paths import RecordFilter
 
 BASE = "https://blog.example.org/"
 
@@ -219,10 +220,62 @@ def test_defaults_by_path_are_sources_that_choose_posts_by_path(tmp_path: Path) 
     config, _ = moved(tmp_path, {"_config.yml": JEKYLL + defaults, **POSTS, "news/_posts/2024-05-02-b.md": post("B")})
     rest, news = config["records"]
     assert rest["include"] == ["_posts/*.md", "_posts/*.markdown", "news/_posts/*.md", "news/_posts/*.markdown"]
-    assert (rest["exclude"], rest["link_template"]) == (["news/*"], f"{BASE}w/{{title}}/")
+    assert (rest["exclude"], rest["link_template"]) == (["/news*"], f"{BASE}w/{{title}}/")
     assert (news["name"], news["include"]) == ("news", ["news/_posts/*.md", "news/_posts/*.markdown"])
     assert (news["default_published"], news["link_template"]) == (False, f"{BASE}w/n/{{title}}.html")
     assert rest["path"] == news["path"] == "../../site"
+
+
+PATHS = (
+    "_posts/2019-01-01-old.md",
+    "_posts/2024-01-01-x.draft.md",
+    "_posts/2024-02-02-ok.md",
+    "News Desk/_posts/2024-01-02-n.md",
+    "blog/_posts/2024-01-03-b.md",
+)
+
+
+def published(tmp_path: Path, config: str, paths: tuple[str, ...]) -> list[str]:
+    """The posts that the config for a site of Jekyll chooses and does not hide, with the site's own front matter."""
+    files = {path: post("A") for path in paths}
+    records = moved(tmp_path, {"_config.yml": JEKYLL + config, **files})[0]["records"]
+    tables = records if isinstance(records, list) else [records]
+    filters = [RecordFilter(tuple(table["include"]), tuple(table.get("exclude", ()))) for table in tables]
+    chosen = {path: [table for table, takes in zip(tables, filters, strict=True) if takes(path)] for path in paths}
+    assert all(len(sources) < 2 for sources in chosen.values()), "no post is in two sources"
+    return [path for path, sources in chosen.items() if sources and sources[0].get("default_published", True)]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ('["*.draft.md", "_posts/2019"]', [2, 3, 4]),
+        ('["News*"]', [0, 1, 2, 4]),
+        ('["News ????"]', [0, 1, 2, 4]),
+        ('["_posts/20??-01-01-*"]', [2, 3, 4]),
+        ("[Ne, bl]", [0, 1, 2]),
+        ("[blog/]", [0, 1, 2, 3]),
+        ("[blog/_posts/2024-01-03-b.md]", [0, 1, 2, 3]),
+    ],
+)
+def test_posts_that_exclude_of_jekyll_leaves_out_are_left_out(tmp_path: Path, exclude: str, left: list[int]) -> None:
+    assert published(tmp_path, f"exclude: {exclude}\n", PATHS) == [PATHS[number] for number in left]
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [
+        ("_posts/2019", [1, 2, 3, 4]),
+        ("_posts/2024-0", [0, 3, 4]),
+        ("_posts/2024-02-02-ok.md", [0, 1, 3, 4]),
+        ("bl", [0, 1, 2, 3]),
+        ("blog/", [0, 1, 2, 3]),
+        ("blog/_posts", [0, 1, 2, 3]),
+    ],
+)
+def test_a_path_in_defaults_of_jekyll_is_the_beginning_of_others(tmp_path: Path, scope: str, left: list[int]) -> None:
+    defaults = f"defaults:\n  - scope: {{path: {scope}}}\n    values: {{published: false}}\n"
+    assert published(tmp_path, defaults, PATHS) == [PATHS[number] for number in left]
 
 
 def test_what_the_config_cannot_say_of_jekyll_is_named_with_its_line(tmp_path: Path) -> None:
