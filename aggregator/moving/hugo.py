@@ -97,13 +97,9 @@ class _Hugo:
         self._default = stated if is_language(stated) else "en"
         tables = self._config.table("languages")
         disabled = {*map(str.lower, self._config.texts("disablelanguages"))}
-        self._languages = [
-            name
-            for name in tables
-            if is_language(name)
-            and not (isinstance(tables[name], dict) and tables[name].get("disabled") is True)
-            and name not in disabled
-        ] or [self._default]
+        disabled |= {name for name in tables if self._config.get("languages", name, "disabled") is True}
+        self._disabled = sorted(filter(is_language, disabled))
+        self._languages = [name for name in tables if is_language(name) and name not in disabled] or [self._default]
         self._is_multilingual = len(self._languages) > 1
         self._base = ""
 
@@ -150,6 +146,7 @@ class _Hugo:
             source.include = tuple(f"*{ending}" for ending in endings_of(paths, folder, PAGE_ENDINGS))
             if self._is_multilingual and not language:
                 source.languages = tuple(self._languages)
+            source.exclude += [f"*.{name}{end[1:]}" for name in self._disabled for end in source.include]
             source.exclude += self._hidden_by_cascade(source)
             source.fields = self._fields()
             sections = self._section_sources(source, paths)
@@ -164,6 +161,8 @@ class _Hugo:
             if target != "content" and not target.startswith("content/"):
                 continue
             prefix, language = target.removeprefix("content").strip("/"), str(mount.get("lang", "")).lower()
+            if language in self._disabled:
+                continue
             if prefix:
                 hint = "give its [[records]] a topic, and that a [[feed]] with moved_from"
                 self._plan.leave_out(place, "the feed of a mounted section", hint, prefix)

@@ -107,6 +107,31 @@ def test_a_section_of_hugo_with_a_permalink_is_a_source_of_its_own(tmp_path: Pat
     assert notes["link_template"] == f"{BASE}n/{{slug}}/"
 
 
+@pytest.mark.parametrize(
+    "languages",
+    [
+        "[languages.en]\n[languages.de]\ndisabled = true\n",
+        'disableLanguages = ["de"]\n[languages.en]\n[languages.de]\n',
+        (
+            "[languages.en]\n[languages.de]\ndisabled = true\n[[module.mounts]]\nsource = 'content'\ntarget = 'content'\n"
+            "[[module.mounts]]\nsource = 'german'\ntarget = 'content'\nlang = 'de'\n"
+        ),
+    ],
+)
+def test_pages_in_a_disabled_language_of_hugo_are_left_out(tmp_path: Path, languages: str) -> None:
+    config, _ = moved(
+        tmp_path,
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\n{languages}',
+            "content/posts/a.md": post("A", date="2024-05-01"),
+            "content/posts/a.de.md": post("A", date="2024-05-01"),
+            "german/posts/b.md": post("B", date="2024-05-01"),
+        },
+    )
+    assert config["records"]["path"] == "../../site/content"
+    assert config["records"]["exclude"] == ["*.de.md", "*.de.markdown"]
+
+
 def test_dates_and_topics_of_hugo_have_the_keys_of_the_site(tmp_path: Path) -> None:
     config, plan = moved(
         tmp_path,
