@@ -142,15 +142,16 @@ class _Hugo:
         for name, folder, prefix, language in self._content_folders():
             paths = list(walk_files(folder))
             template, place = self._template(prefix, language)
-            source = SourcePlan(folder, template, place, name)
+            source = SourcePlan(folder, template, place, self._plan.free_name(name) if name else "")
             source.include = tuple(f"*{ending}" for ending in endings_of(paths, folder, PAGE_ENDINGS))
             if self._is_multilingual and not language:
                 source.languages = tuple(self._languages)
             source.exclude += [f"*.{name}{end[1:]}" for name in self._disabled for end in source.include]
             source.exclude += self._hidden_by_cascade(source)
             source.fields = self._fields()
-            sections = self._section_sources(source, paths)
-            self._plan.sources += [source, *sections]
+            self._plan.sources.append(source)
+            for section in self._section_sources(source, paths):
+                self._plan.sources.append(section)
 
     def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
         """Name, folder, prefix of links and language of each mount of content. At most one has no name."""
@@ -225,7 +226,7 @@ class _Hugo:
             end, fields = found
             above = rest.link_template.partition("{path}")[0]
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{rest.name}-{folder}" if rest.name else folder).strip("-._")
-            source = SourcePlan(rest.path, above + end, self._config.place(*path), name or f"section-{len(patterns)}")
+            source = SourcePlan(rest.path, above + end, self._config.place(*path), self._plan.free_name(name))
             source.include = tuple(f"{folder}/{pattern}" for pattern in rest.include)
             source.exclude = [pattern for pattern in rest.exclude if "/" not in pattern or pattern.startswith(folder)]
             source.languages = rest.languages

@@ -147,7 +147,7 @@ class _Jekyll:
         for scope in ("", *scopes):
             inner = [other for other in scopes if other != scope and other.startswith(scope)]
             name = re.sub(r"[^A-Za-z0-9]+", "-", scope).strip("-")
-            source = self._source(self._root, scope, name)
+            source = self._source(self._root, scope, self._plan.free_name(name) if scope else "")
             begins = [f"{folder}/" for folder in folders if folder.startswith(scope)] or [escape(scope)]
             files = begins if scope.endswith(PAGE_ENDINGS) else []
             source.include = (*files, *(f"{begin}*{ending}" for begin in begins for ending in endings))

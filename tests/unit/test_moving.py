@@ -108,6 +108,34 @@ def test_a_section_of_hugo_with_a_permalink_is_a_source_of_its_own(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("技术", "生活"), ["section-1", "section-2"]),
+        (("a b", "a-b"), ["a-b", "a-b-2"]),
+    ],
+)
+def test_sections_and_paths_have_different_names(tmp_path: Path, folders: tuple[str, ...], names: list[str]) -> None:
+    sections = "".join(f'"{folder}" = "/{number}/:slug/"\n' for number, folder in enumerate(folders))
+    config, _ = moved(
+        tmp_path / "hugo",
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\n[permalinks]\n{sections}',
+            **{f"content/{folder}/a.md": post("A", date="2024-05-01") for folder in folders},
+        },
+    )
+    assert sorted(source["name"] for source in config["records"][1:]) == names
+    scopes = "".join(f"  - scope: {{path: {folder}}}\n    values: {{published: false}}\n" for folder in folders)
+    config, _ = moved(
+        tmp_path / "jekyll",
+        {
+            "_config.yml": f"{JEKYLL}defaults:\n{scopes}",
+            **{f"{folder}/_posts/2024-05-01-a.md": post("A") for folder in folders},
+        },
+    )
+    assert sorted(source["name"] for source in config["records"][1:]) == names
+
+
+@pytest.mark.parametrize(
     "languages",
     [
         "[languages.en]\n[languages.de]\ndisabled = true\n",
