@@ -78,6 +78,7 @@ class _Jekyll:
         self._root = self._plan.root
         self._defaults = list(self._read_defaults())
         self._base = ""
+        self._main, self._folders = "_posts", list[str]()  # the folder of posts in no category, and all of them
 
     def _read_defaults(self) -> Iterator[_Default]:
         stated = self._config.get("defaults")
@@ -126,8 +127,8 @@ class _Jekyll:
         skipped = _NOT_POSTS | {self._config.text("destination").strip("./") or "_site"}
         above = self._config.text("collections_dir").strip("/")
         posts = [path for path in walk_files(self._root, skipped) if _posts_folder(path, above)]
-        main = f"{above}/_posts" if above else "_posts"
-        folders = sorted({_posts_folder(path, above) for path in posts}) or [main]
+        main = self._main = f"{above}/_posts" if above else "_posts"
+        folders = self._folders = sorted({_posts_folder(path, above) for path in posts}) or [main]
         scopes = sorted({default.path for default in self._defaults if default.path and _matters(default.values)})
         for scope in [scope for scope in scopes if "*" in scope]:
             what, hint = "'defaults' chooses posts by a pattern", "write its values into the posts"
@@ -162,18 +163,30 @@ class _Jekyll:
                 values |= default.values
         template, place = self._template(values)
         source = SourcePlan(path, template, place, name)
-        if template.partition("{")[0] != self._base:
-            source.site_url = Stated(self._base, self._plan.site["base_url"].place)
         if values.get("published") is False:
             source.default_published = False
         topics = [name for key in ("category", "categories", "tag", "tags") for name in _names(values.get(key))]
         source.topics = tuple(dict.fromkeys(topics))
         categories = [quote(name.lower()) for key in ("category", "categories") for name in _names(values.get(key))]
-        if categories:
-            source.link_template = template.replace("{categories}", "/".join([*categories, "{categories}"]))
+        if categories and "{categories}" in template:
+            order = self._category_order(categories, scope)
+            source.link_template = template.replace("{categories}", "/".join(order))
+        if source.link_template.partition("{")[0] != self._base:
+            source.site_url = Stated(self._base, self._plan.site["base_url"].place)
         if self._config.get("unpublished") is True:
             source.fields["published"] = Stated((), self._config.place("unpublished"))
         return source
+
+    def _category_order(self, categories: list[str], scope: str) -> list[str]:
+        """The categories in links: those of folders, of `defaults`, of the post itself."""
+        folders = {folder for folder in self._folders if folder.startswith(scope) or scope.startswith(f"{folder}/")}
+        in_folders = folders - {self._main}
+        if not in_folders:
+            return [*categories, "{categories}"]
+        what = "categories of 'defaults' are in links between those of folders and of posts"
+        hint = "write `permalink` into posts with categories of their own"
+        self._plan.leave_out(self._config.place("defaults"), what, hint)
+        return ["{categories}", *categories]
 
     def _template(self, values: dict[str, Any]) -> tuple[str, Place | str]:
         """The link template of posts with these defaults, and its place."""

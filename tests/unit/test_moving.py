@@ -279,6 +279,23 @@ def test_defaults_by_path_are_sources_that_choose_posts_by_path(tmp_path: Path) 
     assert rest["path"] == news["path"] == "../../site"
 
 
+def test_categories_in_defaults_of_jekyll_are_not_the_url_of_the_site(tmp_path: Path) -> None:
+    defaults = "defaults:\n  - scope: {path: ''}\n    values: {categories: [A b, c]}\n"
+    records = moved(tmp_path / "one", {"_config.yml": JEKYLL + defaults, **POSTS})[0]["records"]
+    assert records["link_template"].startswith(f"{BASE}w/a%20b/c/{{categories}}/{{year}}/")
+    assert records["site_url"] == f"{BASE}w/"
+    files = {"_config.yml": JEKYLL + defaults, "blog/_posts/2024-05-02-b.md": post("B")}
+    config, plan = moved(tmp_path / "two", files)
+    assert config["records"]["link_template"].startswith(f"{BASE}w/{{categories}}/a%20b/c/{{year}}/")
+    assert "site_url" not in config["records"]
+    assert left_out(plan, tmp_path) == [
+        (
+            "_config.yml:8: categories of 'defaults' are in links between those of folders and of posts"
+            " (write `permalink` into posts with categories of their own)"
+        )
+    ]
+
+
 PATHS = (
     "_posts/2019-01-01-old.md",
     "_posts/2024-01-01-x.draft.md",
