@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,42 @@ def test_pages_in_a_disabled_language_of_hugo_are_left_out(tmp_path: Path, langu
     assert config["records"]["exclude"] == ["*.de.md", "*.de.markdown"]
 
 
+@pytest.mark.parametrize(
+    ("cascade", "hidden"),
+    [
+        ("{target: {kind: term}, build: {render: never}}", []),
+        ("{target: {environment: development}, draft: true}", []),
+        ("{target: {kind: page, path: /my-blog/**}, draft: true}", ["My Blog/a.md", "My Blog/b/index.md"]),
+        ("{target: {path: '/{my,your}-blog/**'}, draft: true}", ["My Blog/a.md", "My Blog/b/index.md"]),
+        ("{target: {path: /my-blog/b}, draft: true}", ["My Blog/b/index.md"]),
+        ("{target: {path: /posts/secret}, draft: true}", ["posts/secret.md"]),
+        ("{target: {path: '/posts/secret*'}, draft: true}", ["posts/secret.md", "posts/secretariat.md"]),
+        ("{Target: {Path: /posts/**}, build: {list: false}}", ["posts/secret.md", "posts/secretariat.md"]),
+        ("{target: {path: /posts/**}, params: {expiryDate: 2001-01-01}}", ["posts/secret.md", "posts/secretariat.md"]),
+        ("{target: {path: /posts/**}, expiryDate: 2999-01-01}", []),
+    ],
+)
+@pytest.mark.parametrize("permalinks", ["", "permalinks: {posts: '/p/:slug/'}\n"])
+def test_a_cascade_in_the_config_of_hugo_hides_the_pages_that_it_is_for(
+    tmp_path: Path, cascade: str, hidden: list[str], permalinks: str
+) -> None:
+    paths = ["My Blog/a.md", "My Blog/b/index.md", "posts/secret.md", "posts/secretariat.md"]
+    files = {f"content/{path}": post("A", date="2024-05-01") for path in paths}
+    config, _ = moved(tmp_path, {"hugo.yaml": f"baseURL: {BASE}\n{permalinks}cascade: [{cascade}]\n", **files})
+    assert chosen_files(config, paths) == [path for path in paths if path not in hidden]
+
+
+def chosen_files(config: dict[str, Any], paths: Iterable[str]) -> list[str]:
+    """The files that the sources of a config choose and do not hide, with the site's own front matter."""
+    tables = config["records"] if isinstance(config["records"], list) else [config["records"]]
+    filters = [
+        RecordFilter(tuple(table.get("include", ("*.md",))), tuple(table.get("exclude", ()))) for table in tables
+    ]
+    chosen = {path: [table for table, takes in zip(tables, filters, strict=True) if takes(path)] for path in paths}
+    assert all(len(sources) < 2 for sources in chosen.values()), "no file is in two sources"
+    return [path for path, sources in chosen.items() if sources and sources[0].get("default_published", True)]
+
+
 def test_dates_and_topics_of_hugo_have_the_keys_of_the_site(tmp_path: Path) -> None:
     config, plan = moved(
         tmp_path,
@@ -308,12 +345,7 @@ PATHS = (
 def published(tmp_path: Path, config: str, paths: tuple[str, ...]) -> list[str]:
     """The posts that the config for a site of Jekyll chooses and does not hide, with the site's own front matter."""
     files = {path: post("A") for path in paths}
-    records = moved(tmp_path, {"_config.yml": JEKYLL + config, **files})[0]["records"]
-    tables = records if isinstance(records, list) else [records]
-    filters = [RecordFilter(tuple(table["include"]), tuple(table.get("exclude", ()))) for table in tables]
-    chosen = {path: [table for table, takes in zip(tables, filters, strict=True) if takes(path)] for path in paths}
-    assert all(len(sources) < 2 for sources in chosen.values()), "no post is in two sources"
-    return [path for path, sources in chosen.items() if sources and sources[0].get("default_published", True)]
+    return chosen_files(moved(tmp_path, {"_config.yml": JEKYLL + config, **files})[0], paths)
 
 
 @pytest.mark.parametrize(
