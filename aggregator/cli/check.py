@@ -286,7 +286,9 @@ def _find_skipped(config: Config) -> Iterator[Finding]:
     positions = config.positions
     for source in config.sources:
         skipped: dict[str, list[str]] = defaultdict(list)
-        is_included = RecordFilter(tuple(pattern.rpartition("/")[2] or "*" for pattern in source.include))
+        # a pattern for paths chooses among files of a kind
+        kinds = (f"*{os.path.splitext(pattern)[1]}" if "/" in pattern else pattern for pattern in source.include)
+        is_included = RecordFilter(tuple(kinds))
         try:
             for path in _with_fence(source, is_included):
                 skipped[os.path.splitext(path)[1]].append(path)

@@ -12,9 +12,15 @@ from aggregator.config.errors import KeyProblem
 from aggregator.config.schema import File
 from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
+from aggregator.documents import FEED_LIST, OPTIONAL
 from aggregator.output.redirects import PAGE, format_of_path, plain_path
 from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS
 from aggregator.slugs import RESERVED_SLUGS
+
+_OWN_PARTS = frozenset((*FILE_NAMES.values(), PAGE, "archive"))
+"""What is in the folder of a feed."""
+_OWN_ROOTS = frozenset((PAGE, FEED_LIST, *OPTIONAL, "assets"))
+"""What is beside the folders of feeds."""
 
 
 def find_conflicts(file: File, config_path: Path) -> Iterator[KeyProblem]:
@@ -72,9 +78,10 @@ def wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
     slug, slash, name = old.partition("/")
     whole = not slash or name in {*FILE_NAMES.values(), PAGE} or name.startswith("archive/")
     whole = whole or (not name and format_of_path(old) is None)
-    if old in (PAGE, "opml.xml") or (whole and slug in RESERVED_SLUGS):
+    is_own = whole or name.partition("/")[0] in _OWN_PARTS
+    if slug in _OWN_ROOTS or (is_own and slug in RESERVED_SLUGS):
         return "is in use", "remove it"
-    if whole and slug in slugs:
+    if is_own and slug in slugs:
         return f"belongs to the feed '{slug}'", "remove it, or give that feed another slug"
     return ("is one document of a feed with several", f"write its old slug: {slug}") if whole and slash else None
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving.site_files import ENDINGS, Place, SiteConfig, endings_of, link_pattern, shown_file, walk_files
-from aggregator.parse.hugo import url_path
+from aggregator.parse.dates import parse_time
+from aggregator.parse.fields import hides_page
+from aggregator.parse.front_matter.values import Value
+from aggregator.parse.glob import Glob, GlobError
+from aggregator.parse.hugo import content_path, url_path
 from aggregator.parse.keys import FILE_NAME
+from aggregator.parse.values import lower_keys
 
 PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
 CONFIG_NAMES = ("hugo", "config")
@@ -97,13 +105,9 @@ class _Hugo:
         self._default = stated if is_language(stated) else "en"
         tables = self._config.table("languages")
         disabled = {*map(str.lower, self._config.texts("disablelanguages"))}
-        self._languages = [
-            name
-            for name in tables
-            if is_language(name)
-            and not (isinstance(tables[name], dict) and tables[name].get("disabled") is True)
-            and name not in disabled
-        ] or [self._default]
+        disabled |= {name for name in tables if self._config.get("languages", name, "disabled") is True}
+        self._disabled = sorted(filter(is_language, disabled))
+        self._languages = [name for name in tables if is_language(name) and name not in disabled] or [self._default]
         self._is_multilingual = len(self._languages) > 1
         self._base = ""
 
@@ -138,14 +142,16 @@ class _Hugo:
         for name, folder, prefix, language in self._content_folders():
             paths = list(walk_files(folder))
             template, place = self._template(prefix, language)
-            source = SourcePlan(folder, template, place, name)
+            source = SourcePlan(folder, template, place, self._plan.free_name(name) if name else "")
             source.include = tuple(f"*{ending}" for ending in endings_of(paths, folder, PAGE_ENDINGS))
             if self._is_multilingual and not language:
                 source.languages = tuple(self._languages)
-            source.exclude += self._hidden_by_cascade(source)
+            source.exclude += [f"*.{name}{end[1:]}" for name in self._disabled for end in source.include]
+            source.exclude += self._hidden_by_cascade(source, prefix, paths)
             source.fields = self._fields()
-            sections = self._section_sources(source, paths)
-            self._plan.sources += [source, *sections]
+            self._plan.sources.append(source)
+            for section in self._section_sources(source, paths):
+                self._plan.sources.append(section)
 
     def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
         """Name, folder, prefix of links and language of each mount of content. At most one has no name."""
@@ -156,6 +162,8 @@ class _Hugo:
             if target != "content" and not target.startswith("content/"):
                 continue
             prefix, language = target.removeprefix("content").strip("/"), str(mount.get("lang", "")).lower()
+            if language in self._disabled:
+                continue
             if prefix:
                 hint = "give its [[records]] a topic, and that a [[feed]] with moved_from"
                 self._plan.leave_out(place, "the feed of a mounted section", hint, prefix)
@@ -207,7 +215,7 @@ class _Hugo:
             **{key: (("permalinks", key), value) for key, value in self._config.table("permalinks").items()},
             **{key: (("permalinks", "page", key), value) for key, value in page.items()},
         }
-        folders = {path.partition("/")[0] for path in paths if "/" in path}
+        folders, hidden = {path.partition("/")[0] for path in paths if "/" in path}, tuple(rest.exclude)
         for section, (path, pattern) in sorted(patterns.items()):
             folder = next((name for name in sorted(folders) if name.lower() == section.strip("/")), None)
             if folder is None or not isinstance(pattern, str):
@@ -218,9 +226,11 @@ class _Hugo:
             end, fields = found
             above = rest.link_template.partition("{path}")[0]
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{rest.name}-{folder}" if rest.name else folder).strip("-._")
-            source = SourcePlan(rest.path, above + end, self._config.place(*path), name or f"section-{len(patterns)}")
+            source = SourcePlan(rest.path, above + end, self._config.place(*path), self._plan.free_name(name))
             source.include = tuple(f"{folder}/{pattern}" for pattern in rest.include)
-            source.exclude = [pattern for pattern in rest.exclude if "/" not in pattern or pattern.startswith(folder)]
+            source.exclude = [
+                pattern for pattern in hidden if "/" not in pattern or pattern.startswith(f"/{escape(folder)}/")
+            ]
             source.languages = rest.languages
             source.fields = rest.fields | fields
             rest.exclude.append(f"{folder}/*")
@@ -289,26 +299,44 @@ class _Hugo:
             return ["tags", "categories"]
         return [value for value in tables.values() if isinstance(value, str)] if isinstance(tables, dict) else []
 
-    def _hidden_by_cascade(self, source: SourcePlan) -> Iterator[str]:
+    def _hidden_by_cascade(self, source: SourcePlan, prefix: str, paths: list[str]) -> Iterator[str]:
         """Patterns of the files that a `cascade` of the site's config hides."""
         stated = self._config.get("cascade")
         for cascade in stated if isinstance(stated, list) else [stated]:
-            if not isinstance(cascade, dict) or not _hides(cascade):
+            values = _folded(cascade)
+            target = _folded(values.get("target", values.get("_target")))
+            if not _hides(values) or not _is_for_pages(target):
                 continue
-            place = self._config.place("cascade")
-            target: dict[str, Any] = next(
-                (cascade[key] for key in ("target", "_target") if isinstance(cascade.get(key), dict)), {}
-            )
             path = str(target.get("path", ""))
-            if not path:
+            if path:
+                yield from self._matched_files(path, prefix, paths)
+            else:
                 source.default_published = False
                 what, hint = "'cascade' hides all pages", "only posts with `published: true` are published"
-                self._plan.leave_out(place, what, hint)
-            elif re.search(r"[{}\[\]]", path):
-                what, hint = "'cascade' hides pages by an expression", "name them in exclude of [records]"
-                self._plan.leave_out(place, what, hint, path)
-            else:
-                yield f"/{path.strip('/').replace('**', '*')}" + ("" if path.endswith("*") else "*")
+                self._plan.leave_out(self._config.place("cascade"), what, hint)
+
+    def _matched_files(self, target: str, prefix: str, paths: list[str]) -> Iterator[str]:
+        """Patterns of the files whose pages the path of a target matches: whole folders if it ends with `**`."""
+        languages = self._languages if self._is_multilingual else ()
+
+        def page(file: str) -> str:
+            return content_path(f"{prefix}/{file}" if prefix else file, languages)
+
+        is_plain = not set("*?[{") & set(target.removesuffix("/**"))
+        try:
+            glob = Glob(target)
+        except GlobError:
+            matched, is_plain = [], False
+        else:
+            matched = sorted(
+                {found for file in paths if (found := _matched(file, page, glob, by_folder=target.endswith("**")))}
+            )
+        yield from (f"/{escape(found)}*" if found.endswith("/") else f"/{escape(found)}" for found in matched)
+        if is_plain and not matched and not prefix:
+            yield f"/{target.strip('/').removesuffix('/**')}" + ("/*" if target.endswith("/**") else ".*")
+        elif not is_plain and not (matched and target.endswith("**")):
+            what, hint = "'cascade' hides pages by an expression", "name new ones in exclude of [records]"
+            self._plan.leave_out(self._config.place("cascade"), what, hint, target)
 
     # feeds
 
@@ -437,11 +465,40 @@ class _Hugo:
                 self._plan.leave_out(Place(shown_file(self._plan.root / folder / template)), *OWN_TEMPLATE)
 
 
+def _folded(stated: object) -> dict[str, Any]:
+    """A map with its keys in lower case; empty if it is none."""
+    return lower_keys(stated) if isinstance(stated, dict) else {}
+
+
 def _hides(cascade: dict[str, Any]) -> bool:
-    params = cascade.get("params")
-    values = {**(params if isinstance(params, dict) else {}), **cascade}
-    build: dict[str, Any] = next((values[key] for key in ("build", "_build") if isinstance(values.get(key), dict)), {})
-    return values.get("draft") is True or "never" in (build.get("list"), build.get("render"))
+    values = _folded(cascade.get("params")) | cascade
+    build = _folded(values.get("build", values.get("_build")))
+    options = [(f"build.{key}", Value(build[key], 0, 0)) for key in ("list", "render") if key in build]
+    expiry = parse_time(values.get("expirydate", values.get("unpublishdate")), ZoneInfo("UTC"))
+    is_expired = expiry is not None and expiry[0] <= datetime.now(UTC)
+    return values.get("draft") is True or is_expired or any(map(hides_page, options))
+
+
+def _is_for_pages(target: dict[str, Any]) -> bool:
+    """Whether a target is for pages of a published site. One that cannot be read is."""
+    try:
+        return all(
+            Glob(str(target[key])).matches(wanted)
+            for key, wanted in (("kind", "page"), ("environment", "production"))
+            if target.get(key)
+        )
+    except GlobError:
+        return True
+
+
+def _matched(file: str, page: Callable[[str], str], glob: Glob, *, by_folder: bool) -> str:
+    """The highest folder of a file that is matched whole, with a slash at its end, or the file; empty if none is."""
+    parts = file.split("/")
+    for size in range(1, len(parts)) if by_folder else ():
+        folder = "/".join(parts[:size])
+        if glob.matches(f"{page(f'{folder}/index.md')}/"):
+            return f"{folder}/"
+    return file if glob.matches(page(file)) else ""
 
 
 def _has_pages(files: list[str], section: str) -> bool:

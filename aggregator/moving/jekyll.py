@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -61,7 +63,7 @@ def read_jekyll(root: Path) -> Plan:
 
 
 class _Default(NamedTuple):
-    """Values of `defaults` that posts below a path have."""
+    """Values of `defaults` that posts have whose paths begin with `path`."""
 
     path: str
     values: dict[str, Any]
@@ -76,6 +78,7 @@ class _Jekyll:
         self._root = self._plan.root
         self._defaults = list(self._read_defaults())
         self._base = ""
+        self._main, self._folders = "_posts", list[str]()  # the folder of posts in no category, and all of them
 
     def _read_defaults(self) -> Iterator[_Default]:
         stated = self._config.get("defaults")
@@ -87,7 +90,7 @@ class _Jekyll:
                 and isinstance(values, dict)
                 and scope.get("type", "posts") in ("posts", "post", "")
             ):
-                yield _Default(str(scope.get("path") or "").strip("/"), values, self._config.place("defaults"))
+                yield _Default(str(scope.get("path") or "").lstrip("/"), values, self._config.place("defaults"))
 
     # site
 
@@ -119,15 +122,15 @@ class _Jekyll:
         skipped = _NOT_POSTS | {self._config.text("destination").strip("./") or "_site"}
         above = self._config.text("collections_dir").strip("/")
         posts = [path for path in walk_files(self._root, skipped) if _posts_folder(path, above)]
-        main = f"{above}/_posts" if above else "_posts"
-        folders = sorted({_posts_folder(path, above) for path in posts}) or [main]
+        main = self._main = f"{above}/_posts" if above else "_posts"
+        folders = self._folders = sorted({_posts_folder(path, above) for path in posts}) or [main]
         scopes = sorted({default.path for default in self._defaults if default.path and _matters(default.values)})
         for scope in [scope for scope in scopes if "*" in scope]:
             what, hint = "'defaults' chooses posts by a pattern", "write its values into the posts"
             self._plan.leave_out(self._config.place("defaults"), what, hint, scope)
-        scopes = [scope for scope in scopes if any(_is_below(path, scope) for path in posts)]
+        scopes = [scope for scope in scopes if any(path.startswith(scope) for path in posts)]
         endings = endings_of(posts, self._root, PAGE_ENDINGS)
-        hidden = list(self._excluded(folders))
+        hidden = list(self._excluded(posts, folders))
         if folders == [main] and not scopes and not hidden:
             source = self._source(self._root / main, main, "")
             source.include = tuple(f"*{ending}" for ending in endings)
@@ -138,36 +141,47 @@ class _Jekyll:
     def _add_by_path(self, folders: list[str], scopes: list[str], endings: tuple[str, ...], hidden: list[str]) -> None:
         """Sources that are read from the root of the site and choose posts by their paths."""
         for scope in ("", *scopes):
-            inner = [other for other in scopes if other != scope and _is_below(f"{other}/", scope)]
+            inner = [other for other in scopes if other != scope and other.startswith(scope)]
             name = re.sub(r"[^A-Za-z0-9]+", "-", scope).strip("-")
-            source = self._source(self._root, scope, name)
-            chosen = [folder for folder in folders if _is_below(f"{folder}/", scope)] or [scope]
-            if any(_is_below(scope, folder) for folder in folders):
-                chosen = [scope]
-            source.include = tuple(f"{folder}/*{ending}" for folder in chosen for ending in endings)
-            source.exclude = [*(f"{other}/*" for other in inner), *hidden]
+            source = self._source(self._root, scope, self._plan.free_name(name) if scope else "")
+            begins = [f"{folder}/" for folder in folders if folder.startswith(scope)] or [escape(scope)]
+            files = begins if scope.endswith(PAGE_ENDINGS) else []
+            source.include = (*files, *(f"{begin}*{ending}" for begin in begins for ending in endings))
+            source.exclude = [*(f"/{escape(other)}*" for other in inner), *hidden]
             self._plan.sources.append(source)
 
     def _source(self, path: Path, scope: str, name: str) -> SourcePlan:
         """The source of posts below a path of the site, with the values of `defaults` there."""
         values: dict[str, Any] = {}
         for default in sorted(self._defaults, key=lambda default: len(default.path)):
-            if _is_below(f"{scope}/", default.path):
+            if scope.startswith(default.path):
                 values |= default.values
         template, place = self._template(values)
         source = SourcePlan(path, template, place, name)
-        if template.partition("{")[0] != self._base:
-            source.site_url = Stated(self._base, self._plan.site["base_url"].place)
         if values.get("published") is False:
             source.default_published = False
         topics = [name for key in ("category", "categories", "tag", "tags") for name in _names(values.get(key))]
         source.topics = tuple(dict.fromkeys(topics))
         categories = [quote(name.lower()) for key in ("category", "categories") for name in _names(values.get(key))]
-        if categories:
-            source.link_template = template.replace("{categories}", "/".join([*categories, "{categories}"]))
+        if categories and "{categories}" in template:
+            order = self._category_order(categories, scope)
+            source.link_template = template.replace("{categories}", "/".join(order))
+        if source.link_template.partition("{")[0] != self._base:
+            source.site_url = Stated(self._base, self._plan.site["base_url"].place)
         if self._config.get("unpublished") is True:
             source.fields["published"] = Stated((), self._config.place("unpublished"))
         return source
+
+    def _category_order(self, categories: list[str], scope: str) -> list[str]:
+        """The categories in links: those of folders, of `defaults`, of the post itself."""
+        folders = {folder for folder in self._folders if folder.startswith(scope) or scope.startswith(f"{folder}/")}
+        in_folders = folders - {self._main}
+        if not in_folders:
+            return [*categories, "{categories}"]
+        what = "categories of 'defaults' are in links between those of folders and of posts"
+        hint = "write `permalink` into posts with categories of their own"
+        self._plan.leave_out(self._config.place("defaults"), what, hint)
+        return ["{categories}", *categories]
 
     def _template(self, values: dict[str, Any]) -> tuple[str, Place | str]:
         """The link template of posts with these defaults, and its place."""
@@ -188,13 +202,22 @@ class _Jekyll:
         self._plan.leave_out(place, what, hint, pattern)
         return self._base + link_pattern(_STYLES["date"], _PLACEHOLDERS)[0], place
 
-    def _excluded(self, folders: list[str]) -> Iterator[str]:
-        """Patterns of the posts that `exclude` of the site leaves out."""
+    def _excluded(self, posts: list[str], folders: list[str]) -> Iterator[str]:
+        """Patterns of the posts that `exclude` of the site leaves out. A path there is the beginning of others, and a
+        pattern, in which `*` also matches slashes."""
+        above = {
+            "/".join(parts[:size]) for folder in folders if (parts := folder.split("/")) for size in range(len(parts))
+        }
         for stated in self._config.texts("exclude"):
-            path = stated.strip("/")
-            if any(_is_below(f"{folder}/", path) or _is_below(path, folder) for folder in folders):
-                yield f"/{path}/*"
+            path = stated.lstrip("/")
+            if any(f"{folder}/".startswith(path) or path.startswith(f"{folder}/") for folder in folders):
+                yield f"/{escape(path)}*"
+            if escape(path) == path:
+                continue
+            if path.endswith(PAGE_ENDINGS) or any(fnmatchcase(post, path) for post in posts):
                 yield f"/{path}"
+            if any(fnmatchcase(folder, path) for folder in above):
+                yield f"/{path}/*"
 
     # feeds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,6 +102,12 @@ class Plan:
         problem = Problem(place.file, place.line, 1 if place.line else 0, what, shown, hint, "warning")
         if problem not in self.left_out:
             self.left_out.append(problem)
+
+    def free_name(self, wanted: str) -> str:
+        """A name for a source that no other source has; `section-1` and so on if no name is left of the wanted one."""
+        taken = {source.name for source in self.sources}
+        numbered = (f"{wanted or 'section'}-{number}" for number in count(2 if wanted else 1))
+        return next(name for name in chain([wanted] * bool(wanted), numbered) if name not in taken)
 
     def free_slug(self, wanted: str, topics: Iterable[str] = ()) -> str:
         """A slug for a feed with a rule that is not the slug of a topic or of another feed."""

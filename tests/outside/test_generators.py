@@ -124,6 +124,14 @@ JEKYLL = {
         "news/_posts/2024-05-09-left-out.md": post("Left out"),
         "essays/long/_posts/2024-05-05-five.md": post("Five", categories="essays"),
     },
+    "exclude and defaults by the beginnings of paths": {
+        "_config.yml": JEKYLL_CONFIG + "exclude: ['*.draft.md', ess]\ndefaults:\n"
+        "  - scope: {path: _posts/2024-05-1}\n    values: {published: false}\n",
+        "_posts/2024-05-01-one.md": post("One"),
+        "_posts/2024-05-02-two.draft.md": post("Two"),
+        "_posts/2024-05-11-three.md": post("Three"),
+        "essays/_posts/2024-05-04-four.md": post("Four"),
+    },
     "a template of its own": {
         "_config.yml": JEKYLL_CONFIG.replace("plugins: [jekyll-feed]", "permalink: /:year/:title:output_ext"),
         "feed.xml": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sites import post, write_files
 from aggregator.errors import AggregatorError, ConfigError
 from aggregator.moving import plan_move
 from aggregator.moving.plan import Plan
+from aggregator.paths import RecordFilter
 
 BASE = "https://blog.example.org/"
 
@@ -104,6 +106,95 @@ def test_a_section_of_hugo_with_a_permalink_is_a_source_of_its_own(tmp_path: Pat
     assert posts["link_template"] == f"{BASE}{{year}}/{{slug}}/"
     assert posts["fields"] == {"slug": ["title"]}
     assert notes["link_template"] == f"{BASE}n/{{slug}}/"
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("技术", "生活"), ["section-1", "section-2"]),
+        (("a b", "a-b"), ["a-b", "a-b-2"]),
+    ],
+)
+def test_sections_and_paths_have_different_names(tmp_path: Path, folders: tuple[str, ...], names: list[str]) -> None:
+    sections = "".join(f'"{folder}" = "/{number}/:slug/"\n' for number, folder in enumerate(folders))
+    config, _ = moved(
+        tmp_path / "hugo",
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\n[permalinks]\n{sections}',
+            **{f"content/{folder}/a.md": post("A", date="2024-05-01") for folder in folders},
+        },
+    )
+    assert sorted(source["name"] for source in config["records"][1:]) == names
+    scopes = "".join(f"  - scope: {{path: {folder}}}\n    values: {{published: false}}\n" for folder in folders)
+    config, _ = moved(
+        tmp_path / "jekyll",
+        {
+            "_config.yml": f"{JEKYLL}defaults:\n{scopes}",
+            **{f"{folder}/_posts/2024-05-01-a.md": post("A") for folder in folders},
+        },
+    )
+    assert sorted(source["name"] for source in config["records"][1:]) == names
+
+
+@pytest.mark.parametrize(
+    "languages",
+    [
+        "[languages.en]\n[languages.de]\ndisabled = true\n",
+        'disableLanguages = ["de"]\n[languages.en]\n[languages.de]\n',
+        (
+            "[languages.en]\n[languages.de]\ndisabled = true\n[[module.mounts]]\nsource = 'content'\ntarget = 'content'\n"
+            "[[module.mounts]]\nsource = 'german'\ntarget = 'content'\nlang = 'de'\n"
+        ),
+    ],
+)
+def test_pages_in_a_disabled_language_of_hugo_are_left_out(tmp_path: Path, languages: str) -> None:
+    config, _ = moved(
+        tmp_path,
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\n{languages}',
+            "content/posts/a.md": post("A", date="2024-05-01"),
+            "content/posts/a.de.md": post("A", date="2024-05-01"),
+            "german/posts/b.md": post("B", date="2024-05-01"),
+        },
+    )
+    assert config["records"]["path"] == "../../site/content"
+    assert config["records"]["exclude"] == ["*.de.md", "*.de.markdown"]
+
+
+@pytest.mark.parametrize(
+    ("cascade", "hidden"),
+    [
+        ("{target: {kind: term}, build: {render: never}}", []),
+        ("{target: {environment: development}, draft: true}", []),
+        ("{target: {kind: page, path: /my-blog/**}, draft: true}", ["My Blog/a.md", "My Blog/b/index.md"]),
+        ("{target: {path: '/{my,your}-blog/**'}, draft: true}", ["My Blog/a.md", "My Blog/b/index.md"]),
+        ("{target: {path: /my-blog/b}, draft: true}", ["My Blog/b/index.md"]),
+        ("{target: {path: /posts/secret}, draft: true}", ["posts/secret.md"]),
+        ("{target: {path: '/posts/secret*'}, draft: true}", ["posts/secret.md", "posts/secretariat.md"]),
+        ("{Target: {Path: /posts/**}, build: {list: false}}", ["posts/secret.md", "posts/secretariat.md"]),
+        ("{target: {path: /posts/**}, params: {expiryDate: 2001-01-01}}", ["posts/secret.md", "posts/secretariat.md"]),
+        ("{target: {path: /posts/**}, expiryDate: 2999-01-01}", []),
+    ],
+)
+@pytest.mark.parametrize("permalinks", ["", "permalinks: {posts: '/p/:slug/'}\n"])
+def test_a_cascade_in_the_config_of_hugo_hides_the_pages_that_it_is_for(
+    tmp_path: Path, cascade: str, hidden: list[str], permalinks: str
+) -> None:
+    paths = ["My Blog/a.md", "My Blog/b/index.md", "posts/secret.md", "posts/secretariat.md"]
+    files = {f"content/{path}": post("A", date="2024-05-01") for path in paths}
+    config, _ = moved(tmp_path, {"hugo.yaml": f"baseURL: {BASE}\n{permalinks}cascade: [{cascade}]\n", **files})
+    assert chosen_files(config, paths) == [path for path in paths if path not in hidden]
+
+
+def chosen_files(config: dict[str, Any], paths: Iterable[str]) -> list[str]:
+    """The files that the sources of a config choose and do not hide, with the site's own front matter."""
+    tables = config["records"] if isinstance(config["records"], list) else [config["records"]]
+    filters = [
+        RecordFilter(tuple(table.get("include", ("*.md",))), tuple(table.get("exclude", ()))) for table in tables
+    ]
+    chosen = {path: [table for table, takes in zip(tables, filters, strict=True) if takes(path)] for path in paths}
+    assert all(len(sources) < 2 for sources in chosen.values()), "no file is in two sources"
+    return [path for path, sources in chosen.items() if sources and sources[0].get("default_published", True)]
 
 
 def test_dates_and_topics_of_hugo_have_the_keys_of_the_site(tmp_path: Path) -> None:
@@ -226,10 +317,74 @@ def test_defaults_by_path_are_sources_that_choose_posts_by_path(tmp_path: Path) 
     config, _ = moved(tmp_path, {"_config.yml": JEKYLL + defaults, **POSTS, "news/_posts/2024-05-02-b.md": post("B")})
     rest, news = config["records"]
     assert rest["include"] == ["_posts/*.md", "_posts/*.markdown", "news/_posts/*.md", "news/_posts/*.markdown"]
-    assert (rest["exclude"], rest["link_template"]) == (["news/*"], f"{BASE}w/{{title}}/")
+    assert (rest["exclude"], rest["link_template"]) == (["/news*"], f"{BASE}w/{{title}}/")
     assert (news["name"], news["include"]) == ("news", ["news/_posts/*.md", "news/_posts/*.markdown"])
     assert (news["default_published"], news["link_template"]) == (False, f"{BASE}w/n/{{title}}.html")
     assert rest["path"] == news["path"] == "../../site"
+
+
+def test_categories_in_defaults_of_jekyll_are_not_the_url_of_the_site(tmp_path: Path) -> None:
+    defaults = "defaults:\n  - scope: {path: ''}\n    values: {categories: [A b, c]}\n"
+    records = moved(tmp_path / "one", {"_config.yml": JEKYLL + defaults, **POSTS})[0]["records"]
+    assert records["link_template"].startswith(f"{BASE}w/a%20b/c/{{categories}}/{{year}}/")
+    assert records["site_url"] == f"{BASE}w/"
+    files = {"_config.yml": JEKYLL + defaults, "blog/_posts/2024-05-02-b.md": post("B")}
+    config, plan = moved(tmp_path / "two", files)
+    assert config["records"]["link_template"].startswith(f"{BASE}w/{{categories}}/a%20b/c/{{year}}/")
+    assert "site_url" not in config["records"]
+    assert left_out(plan, tmp_path) == [
+        (
+            "_config.yml:8: categories of 'defaults' are in links between those of folders and of posts"
+            " (write `permalink` into posts with categories of their own)"
+        )
+    ]
+
+
+PATHS = (
+    "_posts/2019-01-01-old.md",
+    "_posts/2024-01-01-x.draft.md",
+    "_posts/2024-02-02-ok.md",
+    "News Desk/_posts/2024-01-02-n.md",
+    "blog/_posts/2024-01-03-b.md",
+)
+
+
+def published(tmp_path: Path, config: str, paths: tuple[str, ...]) -> list[str]:
+    """The posts that the config for a site of Jekyll chooses and does not hide, with the site's own front matter."""
+    files = {path: post("A") for path in paths}
+    return chosen_files(moved(tmp_path, {"_config.yml": JEKYLL + config, **files})[0], paths)
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ('["*.draft.md", "_posts/2019"]', [2, 3, 4]),
+        ('["News*"]', [0, 1, 2, 4]),
+        ('["News ????"]', [0, 1, 2, 4]),
+        ('["_posts/20??-01-01-*"]', [2, 3, 4]),
+        ("[Ne, bl]", [0, 1, 2]),
+        ("[blog/]", [0, 1, 2, 3]),
+        ("[blog/_posts/2024-01-03-b.md]", [0, 1, 2, 3]),
+    ],
+)
+def test_posts_that_exclude_of_jekyll_leaves_out_are_left_out(tmp_path: Path, exclude: str, left: list[int]) -> None:
+    assert published(tmp_path, f"exclude: {exclude}\n", PATHS) == [PATHS[number] for number in left]
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [
+        ("_posts/2019", [1, 2, 3, 4]),
+        ("_posts/2024-0", [0, 3, 4]),
+        ("_posts/2024-02-02-ok.md", [0, 1, 3, 4]),
+        ("bl", [0, 1, 2, 3]),
+        ("blog/", [0, 1, 2, 3]),
+        ("blog/_posts", [0, 1, 2, 3]),
+    ],
+)
+def test_a_path_in_defaults_of_jekyll_is_the_beginning_of_others(tmp_path: Path, scope: str, left: list[int]) -> None:
+    defaults = f"defaults:\n  - scope: {{path: {scope}}}\n    values: {{published: false}}\n"
+    assert published(tmp_path, defaults, PATHS) == [PATHS[number] for number in left]
 
 
 def test_what_the_config_cannot_say_of_jekyll_is_named_with_its_line(tmp_path: Path) -> None:
