@@ -214,11 +214,17 @@ def test_liquid_and_markdown_together(body: str, html: str | None) -> None:
         assert shown.startswith("<p>It is T of 2026 at <a ")
 
 
-def test_a_post_can_say_that_it_has_no_liquid() -> None:
-    record = post("render_with_liquid: false", "Write {{ x }} and {% if %}.")
+@pytest.mark.parametrize("word", ["false", "no", "Off"])
+def test_a_post_can_say_that_it_has_no_liquid(word: str) -> None:
+    record = post(f"render_with_liquid: {word}", "Write {{ x }} and {% if %}.")
 
     assert record.body_html == "<p>Write {{ x }} and {% if %}.</p>"
     assert (record.content.summary, record.warnings) == ("Write {{ x }} and {% if %}.", ())
+
+
+@pytest.mark.parametrize("word", ["true", "yes", "'no'", "'false'", "never"])
+def test_any_other_word_leaves_liquid_on(word: str) -> None:
+    assert post(f"render_with_liquid: {word}", "{{ 'a' | upcase }}").body_html == "<p>A</p>"
 
 
 def test_the_summary_knows_title_and_date_of_the_path() -> None:
