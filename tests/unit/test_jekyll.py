@@ -139,6 +139,13 @@ def test_a_yaml_time_is_in_utc_and_other_dates_are_in_the_zone_of_the_site(date:
     assert published.replace(minute=0) == datetime(2026, 7, 6, hour, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC", "America/New_York"])
+def test_a_name_with_the_year_1_has_no_date(zone: str) -> None:
+    record = post(body="{{ page.date }}", path="_posts/0001-01-01-a.md", timezone=ZoneInfo(zone))
+
+    assert (record.published, record.content.link) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("front", "topics"),
     [
