@@ -272,6 +272,8 @@ class Fields:
     def has_templates(self) -> bool:
         """Whether the template language of the site is read in the body."""
         _, value = self._find("templates")
+        if value is not None and type(value.value) is str and value.value.lower() in _FLAG_WORDS:
+            self._require_positions()  # and spellings: `no` is false for Jekyll
         return value is None or meaning(value.value) is not False
 
     def place(self, field: str) -> tuple[int, int]:
@@ -597,8 +599,11 @@ def _words(text: str) -> list[str]:
 def hides_page(pair: tuple[str, Value]) -> bool:
     """Whether a build option of Hugo or Zola keeps a page out of lists, or out of the site.
 
-    A page with `list: local` is only in the lists of its own section.
+    A page with `list: local` is only in the lists of its own section. Hugo reads YAML 1.2, where `no` is a text.
     """
-    option = meaning(pair[1].value)
+    stated = pair[1].value
+    option = meaning(stated)
+    if option is False:
+        return not isinstance(stated, Scalar) or stated.lower() == "false"
     never = ("never", "local") if pair[0].endswith(".list") else ("never",)
-    return option is False or (isinstance(option, str) and option.strip().lower() in never)
+    return isinstance(option, str) and option.strip().lower() in never

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aggregator.links import http_url
 from aggregator.model import Content, SourceFile
 from aggregator.parse.cascade import CascadeError, PageContext, inherit_values, read_cascade
-from aggregator.parse.dates import in_zone
+from aggregator.parse.dates import in_zone, local_time
 from aggregator.parse.excerpt import has_more, markdown_text
 from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
@@ -90,7 +90,7 @@ def complete(fields: Fields, stated: FileFields, path: PagePath, source: Source)
     if path.topics or source.topics:
         added["topics"] = unique_topics((*path.topics, *content.topics, *source.topics))
     if source.link_template and content.link is None:
-        local = published.astimezone(source.timezone) if published else None
+        local = local_time(published, source.timezone) if published else None
         added["link"] = _page_link(fields, stated, path, local, source, source.link_template)
     if source.layout != "plain":
         link = added.get("link", content.link)
@@ -151,7 +151,7 @@ def _known_at_start(
         return {"title": title}
     place = read_path(path, source)
     published = published or in_zone(place.date, source.timezone)
-    return {"title": title or place.title, **({"date": published.astimezone(source.timezone)} if published else {})}
+    return {"title": title or place.title, **({"date": local_time(published, source.timezone)} if published else {})}
 
 
 def known_values(content: Content, published: datetime | None, source: Source) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def known_values(content: Content, published: datetime | None, source: Source) -
         return {"title": content.title, "description": content.summary, "summary": content.summary}
     page: dict[str, Any] = {"title": content.title}
     if published:
-        page["date"] = published.astimezone(source.timezone)
+        page["date"] = local_time(published, source.timezone)
     if content.link and source.link_template:
         site = site_url(source.link_template, source.site_url)
         page["url"] = content.link.removeprefix(site if content.link.startswith(f"{site}/") else "")

@@ -178,6 +178,27 @@ def test_a_cascade_hides_what_its_target_names(cascade: str, path: str, hidden: 
     assert outcome.public is not hidden
 
 
+@pytest.mark.parametrize("other", ["", "x: &anchor y"])  # which PyYAML reads
+@pytest.mark.parametrize(
+    ("option", "hidden"),
+    [
+        ("build: {list: never}", True),
+        ("build: {list: local}", True),
+        ("build: {list: False}", True),
+        ("build: {render: false}", True),
+        ("build: {list: no}", False),
+        ("build: {list: 'false'}", False),
+        ("build: {render: off}", False),
+        ("render: No", False),
+    ],
+)
+def test_a_build_option_hides_a_page_in_yaml_as_hugo_reads_it(option: str, hidden: bool, other: str) -> None:
+    outcome = page(f"{option}\n{other}")
+
+    assert isinstance(outcome, Record)
+    assert outcome.public is not hidden
+
+
 @pytest.mark.parametrize(
     ("own", "near", "far", "hidden"),
     [

@@ -137,6 +137,13 @@ def test_a_yaml_time_is_in_utc_and_other_dates_are_in_the_zone_of_the_site(date:
     assert published.replace(minute=0) == datetime(2026, 7, 6, hour, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC", "America/New_York"])
+def test_a_name_with_the_year_1_has_no_date(zone: str) -> None:
+    record = post(body="{{ page.date }}", path="_posts/0001-01-01-a.md", timezone=ZoneInfo(zone))
+
+    assert (record.published, record.content.link) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("text", "title", "html"),
     [
@@ -199,11 +206,17 @@ def test_liquid_and_markdown_together(body: str, html: str | None) -> None:
         assert shown.startswith("<p>It is T of 2026 at <a ")
 
 
-def test_a_post_can_say_that_it_has_no_liquid() -> None:
-    record = post("render_with_liquid: false", "Write {{ x }} and {% if %}.")
+@pytest.mark.parametrize("word", ["false", "no", "Off"])
+def test_a_post_can_say_that_it_has_no_liquid(word: str) -> None:
+    record = post(f"render_with_liquid: {word}", "Write {{ x }} and {% if %}.")
 
     assert record.body_html == "<p>Write {{ x }} and {% if %}.</p>"
     assert (record.content.summary, record.warnings) == ("Write {{ x }} and {% if %}.", ())
+
+
+@pytest.mark.parametrize("word", ["true", "yes", "'no'", "'false'", "never"])
+def test_any_other_word_leaves_liquid_on(word: str) -> None:
+    assert post(f"render_with_liquid: {word}", "{{ 'a' | upcase }}").body_html == "<p>A</p>"
 
 
 def test_the_summary_knows_title_and_date_of_the_path() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +18,11 @@ from aggregator.parse.page_links import MARK, mark_page_href
 PAGE = {"title": "T", "url": "/x/", "date": datetime(2026, 1, 5, 9, 30, tzinfo=ZoneInfo("Europe/Berlin"))}
 SITE = "https://example.org/blog"
 UNKNOWN = MARK * 2
+LONG_TEXT = "{% assign a = '        ' %}" + "{% assign a = a | append: a %}" * 19
+LONG_LIST = (
+    f"{{% assign a = '{'A' * 20_000}' | split: '@' %}}"
+    "{% for i in (1..8) %}{% assign a = a | concat: a %}{% endfor %}"
+)
 
 
 def expand(body: str, site_url: str | None = SITE, **options: Any) -> str:
@@ -167,6 +173,10 @@ def test_the_start_of_a_body_may_leave_blocks_open() -> None:
         "{% assign a = '" + "x" * 100_000 + "' %}" + "{{ a }}" * 20_000,
         "{% assign a = '" + "x" * 100_000 + "' %}" + "{{ a | upcase | size }}" * 20_000,
         "{{ (1..100000000) | join: '' | size }}",
+        LONG_TEXT + "{% for i in (1..9999) %}{% cycle a: 'x' %}{% endfor %}",
+        LONG_TEXT + "{% for i in (1..9999) %}{% for j in (a..0) %}{% endfor %}{% endfor %}",
+        LONG_TEXT + "{% for i in (1..9999) %}{% case 1 %}{% when a %}{% endcase %}{% endfor %}",
+        LONG_LIST + "{% for i in (1..9999) %}{{ a | array_to_sentence_string | size }}{% endfor %}",
         "{{ '" + "<" * 500_000 + "' | strip_html }}",
         "{{ page.date | date: '" + "%B" * 200_000 + "' }}",
         "{{ " + "1" * 500_000 + " }}",
@@ -177,6 +187,15 @@ def test_the_start_of_a_body_may_leave_blocks_open() -> None:
 def test_no_body_takes_long_or_grows(body: str) -> None:
     with processor_time(4):
         assert len(expand_liquid(body, PAGE, SITE).text) <= 4_000_000
+
+
+def test_a_list_of_one_long_text_needs_no_more_memory_than_the_text() -> None:
+    tracemalloc.start()
+    expand_liquid(LONG_LIST.replace("8", "14") + "{{ a }}", PAGE, SITE)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert most < 30_000_000
 
 
 _PIECES = st.sampled_from(

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing import as_record, as_rejection, lines, parse, parse_bytes, record, rejection
+from parsing import as_record, as_rejection, lines, parse, parse_bytes, record, rejection, source_of
 
 from aggregator.config.presets import PRESETS
 from aggregator.links import host_name, http_url
@@ -436,6 +436,30 @@ def test_date_is_an_aware_utc_time_in_every_spelling(spelling: str, moment: date
 def test_null_date_is_no_date() -> None:
     assert record("publishedDateTime: null").published is None
     assert record("publishedDateTime:").published is None
+
+
+@pytest.mark.parametrize("preset", ["smartable", "hugo", "jekyll"])
+@pytest.mark.parametrize(
+    ("date", "zone", "link"),
+    [
+        ("9999-12-31T23:59:59Z", "Asia/Tokyo", "https://e.org/9999/"),
+        ("0002-01-01T00:00:00Z", "America/New_York", "https://e.org/0001/"),
+        ("0001-12-31T23:59:59Z", "Asia/Tokyo", None),
+    ],
+)
+def test_the_calendar_has_ends_in_every_zone(preset: Any, date: str, zone: str, link: str | None) -> None:
+    source = source_of(
+        preset, link_template="https://e.org/{year}/", timezone=ZoneInfo(zone), body_base="https://e.org/"
+    )
+    key = "publishedDateTime" if preset == "smartable" else "date"
+    outcome = parse_bytes(f"---\ntitle: T\n{key}: {date}\n---\n{{{{ page.date }}}}".encode(), source)
+
+    if link is None:
+        assert isinstance(outcome, Rejection)
+        assert outcome.problem.what == f"'{key}' is not a date"
+    else:
+        assert isinstance(outcome, Record)
+        assert (outcome.content.link, outcome.published) == (link, datetime.fromisoformat(date))
 
 
 @pytest.mark.parametrize(
