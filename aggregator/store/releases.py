@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, text, update
 
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
@@ -22,6 +24,7 @@ from aggregator.store.session import Writer, span_us
 
 RELEASE_BATCH = 2000
 UNDATED_STEP_US = 1_000_000
+MAX_DUE_PATHS = 1000
 
 _DUE = (
     select(entry)
@@ -34,6 +37,24 @@ _DUE = (
     .order_by(entry.c.path)
     .limit(RELEASE_BATCH)
 )
+
+_DUE_PATHS = (
+    select(entry.c.source, entry.c.path)
+    .where(text("entry.state = 'scheduled'"), entry.c.dated_at <= bindparam("now"))
+    .limit(MAX_DUE_PATHS + 1)
+)
+
+
+def due_paths(writer: Writer) -> Mapping[str, AbstractSet[str]] | None:
+    """The paths of the entries whose date has come, by source; None if there are more than MAX_DUE_PATHS."""
+    with writer.read() as connection:
+        rows = connection.execute(_DUE_PATHS, {"now": writer.now}).all()
+    if len(rows) > MAX_DUE_PATHS:
+        return None
+    paths = defaultdict[str, set[str]](set)
+    for row in rows:
+        paths[row.source].add(row.path)
+    return paths
 
 
 def release_due(

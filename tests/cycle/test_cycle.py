@@ -24,6 +24,7 @@ from lxml import etree
 from sqlalchemy import Connection, text, update
 
 from aggregator.errors import LeaseLostError, StoppedError, StoreHeldError, StoreNewerError
+from aggregator.store import releases
 from aggregator.store.database import Store, migrate, open_store
 from aggregator.store.indexes import metadata
 from aggregator.store.lease import read_holder
@@ -586,6 +587,32 @@ def test_an_embargoed_entry_that_is_renamed_when_due_keeps_its_due_time(site: Si
     site.record("new.md", publishedDateTime="2024-05-01T13:30:00Z")
     site.run("2024-05-01 16:00")
     assert site.titles() == ["new.md", "Embargoed", "first.md"]
+
+
+@pytest.mark.parametrize("most", [1000, 2])
+def test_an_entry_is_released_by_what_its_file_says_when_it_is_due(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """No scan saw that three of the files changed."""
+    monkeypatch.setattr(releases, "MAX_DUE_PATHS", most)
+    due = "2024-05-01T13:00:00Z"
+    for name in ("as-it-was", "hidden", "postponed", "gone"):
+        site.record(f"{name}.md", publishedDateTime=due)
+    site.run(NOON)
+    site.record("hidden.md", publishedDateTime=due, published=False)
+    site.record("postponed.md", publishedDateTime="2024-06-01T13:00:00Z")
+    site.remove("gone.md")
+    assert site.run(LATER, paths={}).problems == ()
+    assert site.titles() == ["as-it-was.md"]
+    assert site.run("2024-05-01 13:01", paths={}).scanned == 0
+
+
+def test_an_entry_is_released_when_it_is_due_although_its_folder_cannot_be_read(site: SiteFolder) -> None:
+    site.record("a.md", publishedDateTime="2024-05-01T13:00:00Z")
+    site.run(NOON)
+    site.rename("", "../elsewhere")
+    assert not site.run(LATER, paths={}).complete
+    assert site.titles() == ["a.md"]
 
 
 # topics
