@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, func, or_, select, text, update
 
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
-from aggregator.store.entries import published_entry, shown_update, update_entries
+from aggregator.store.entries import hide_scheduled, published_entry, shown_update, update_entries
 from aggregator.store.events import add_releases
 from aggregator.store.page_links import mark_links
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, entry
@@ -31,8 +31,11 @@ _DUE = (
     .where(
         entry.c.source == bindparam("of_source"),
         entry.c.state == EntryState.SCHEDULED,
-        or_(entry.c.dated_at.is_(None), entry.c.dated_at <= bindparam("now")),
-        or_(entry.c.expires_at.is_(None), entry.c.expires_at > bindparam("now")),
+        or_(
+            entry.c.dated_at.is_(None),
+            entry.c.dated_at <= bindparam("now"),
+            entry.c.expires_at <= bindparam("now"),
+        ),
     )
     .order_by(entry.c.path)
     .limit(RELEASE_BATCH)
@@ -66,7 +69,8 @@ def release_due(
     is_failed: bool = False,
     bulk: tuple[int, int] | None = None,
 ) -> Iterator[Step]:
-    """Releases the scheduled entries of a source whose time has come, in order of path.
+    """Releases the scheduled entries of a source whose time has come, in order of path; hides them if their expiry came
+    before.
 
     `late` is `output.late`. Ends the first scan of a source, whose undated entries are ordered by path. `bulk` is the
     first entry of a bulk and when the bulk began, which is the time of its entries. After a scan that failed
@@ -107,6 +111,9 @@ def _release(
     bulk: tuple[int, int] | None,
 ) -> EntryChanges:
     first, since = bulk or (math.inf, writer.now)
+    expired = {row.id for row in rows if row.expires_at is not None and row.expires_at <= writer.now}
+    hide_scheduled(connection, expired)
+    rows = [row for row in rows if row.id not in expired] if expired else rows
     changes = [_released_values(row, writer.now if row.id < first else since, late_us, undated) for row in rows]
     update_entries(connection, changes)
     mark_links(connection, (row.lookup_key for row in rows))
