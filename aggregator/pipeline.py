@@ -78,8 +78,8 @@ NO_PATHS: Paths = {}
 class ScanRequest:
     """What a cycle is to scan: by default everything.
 
-    With `paths` only these are scanned, and only in sources that had a complete scan; with an empty map nothing is
-    scanned, and only time changes feeds. A scan of everything begins with `first`; with `rest_waits` it also ends there
+    With `paths` only these and those of due entries are scanned, and only in sources that had a complete scan; with an
+    empty map only time changes feeds. A scan of everything begins with `first`; with `rest_waits` it also ends there
     if it can.
     """
 

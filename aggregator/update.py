@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ from aggregator.store.files import (
 )
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import set_source_problem
-from aggregator.store.releases import release_due
+from aggregator.store.releases import due_paths, release_due
 from aggregator.store.removals import (
     MASS_REMOVAL,
     count_known,
@@ -62,7 +62,7 @@ from aggregator.store.session import Writer
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from aggregator.pipeline import Pipeline, ScanRequest
+    from aggregator.pipeline import Paths, Pipeline, ScanRequest
 
 BULK_S = 2.0
 """How long a cycle reads files before it leaves the rest to the next one (docs/spec.md#bulks)."""
@@ -118,6 +118,8 @@ class Update:
             or open_source(writer, source, settings_digest(PARSER_VERSION, repr(source)))
             for source in sources
         }
+        if self._request.paths is not None:
+            self._request = replace(self._request, paths=self._with_due(self._request.paths))
         with self._reading():
             scans = tuple(
                 self._scan(source, is_first=not was_scanned)
@@ -144,6 +146,14 @@ class Update:
         pipeline.stages.enter(STORE)
         self._note_bulk(scans)
         return StoreUpdate(scans, refreshed, tuple(self._problems))
+
+    def _with_due(self, paths: Paths) -> Paths:
+        """The paths, and those of due entries, because their files may say something else since they were scanned; of
+        many due entries all paths."""
+        due = due_paths(self._writer)
+        if due is None:
+            return {source.name: ("",) for source in self._config.sources}
+        return {name: {*paths.get(name, ()), *due.get(name, ())} for name in paths.keys() | due.keys()}
 
     def _activate_rules(self) -> None:
         """Activates the rules of the feeds of the config, which the store may not have yet."""

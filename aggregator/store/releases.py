@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, text, update
 
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
-from aggregator.store.entries import published_entry, shown_update, update_entries
+from aggregator.store.entries import hide_scheduled, published_entry, shown_update, update_entries
 from aggregator.store.events import add_releases
 from aggregator.store.page_links import mark_links
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, entry
@@ -22,18 +24,40 @@ from aggregator.store.session import Writer, span_us
 
 RELEASE_BATCH = 2000
 UNDATED_STEP_US = 1_000_000
+MAX_DUE_PATHS = 1000
 
 _DUE = (
     select(entry)
     .where(
         entry.c.source == bindparam("of_source"),
         entry.c.state == EntryState.SCHEDULED,
-        or_(entry.c.dated_at.is_(None), entry.c.dated_at <= bindparam("now")),
-        or_(entry.c.expires_at.is_(None), entry.c.expires_at > bindparam("now")),
+        or_(
+            entry.c.dated_at.is_(None),
+            entry.c.dated_at <= bindparam("now"),
+            entry.c.expires_at <= bindparam("now"),
+        ),
     )
     .order_by(entry.c.path)
     .limit(RELEASE_BATCH)
 )
+
+_DUE_PATHS = (
+    select(entry.c.source, entry.c.path)
+    .where(text("entry.state = 'scheduled'"), entry.c.dated_at <= bindparam("now"))
+    .limit(MAX_DUE_PATHS + 1)
+)
+
+
+def due_paths(writer: Writer) -> Mapping[str, AbstractSet[str]] | None:
+    """The paths of the entries whose date has come, by source; None if there are more than MAX_DUE_PATHS."""
+    with writer.read() as connection:
+        rows = connection.execute(_DUE_PATHS, {"now": writer.now}).all()
+    if len(rows) > MAX_DUE_PATHS:
+        return None
+    paths = defaultdict[str, set[str]](set)
+    for row in rows:
+        paths[row.source].add(row.path)
+    return paths
 
 
 def release_due(
@@ -45,7 +69,8 @@ def release_due(
     is_failed: bool = False,
     bulk: tuple[int, int] | None = None,
 ) -> Iterator[Step]:
-    """Releases the scheduled entries of a source whose time has come, in order of path.
+    """Releases the scheduled entries of a source whose time has come, in order of path; hides them if their expiry came
+    before.
 
     `late` is `output.late`. Ends the first scan of a source, whose undated entries are ordered by path. `bulk` is the
     first entry of a bulk and when the bulk began, which is the time of its entries. After a scan that failed
@@ -86,6 +111,9 @@ def _release(
     bulk: tuple[int, int] | None,
 ) -> EntryChanges:
     first, since = bulk or (math.inf, writer.now)
+    expired = {row.id for row in rows if row.expires_at is not None and row.expires_at <= writer.now}
+    hide_scheduled(connection, expired)
+    rows = [row for row in rows if row.id not in expired] if expired else rows
     changes = [_released_values(row, writer.now if row.id < first else since, late_us, undated) for row in rows]
     update_entries(connection, changes)
     mark_links(connection, (row.lookup_key for row in rows))

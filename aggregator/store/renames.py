@@ -309,12 +309,15 @@ def free_duplicates(writer: Writer, source: Source) -> list[str]:
     with writer.read() as connection:
         over_since, last_finished = writer.now - span_us(source.removal_grace), _last_finished(connection)
         values = {"of_source": source.name, "over_since": over_since, "last_finished": last_finished}
-        rows = connection.execute(_wanted_ids(), values).all()
+        rows = list(connection.execute(_wanted_ids(is_stated=True), values))
+        unclaimed, former = _unstated(connection, writer, source)
+        for wanted in former:
+            rows += connection.execute(_wanted_ids(is_stated=False), values | wanted)
     heirs: dict[int, AnyRow] = {}
     for row in rows:
         if row.entry_id is None or not row.is_over:
             other = heirs.get(row.holder_entry)
-            # rows are in order of path, so that the first of equal rows stays
+            # the rows of an id are in order of path, so that the first of equal rows stays
             if other is None or (row.is_rename, row.has_same_bytes) > (other.is_rename, other.has_same_bytes):
                 heirs[row.holder_entry] = row
     inheriting = _successions(heirs.values())
@@ -324,8 +327,7 @@ def free_duplicates(writer: Writer, source: Source) -> list[str]:
                 _inherit(connection, source, row)
             add_renames(connection, writer, {row.holder_entry: (row.holder_path, "the same id") for row in inheriting})
     with_entry = [row.path for row in rows if row.is_over and row.entry_id is not None]
-    with writer.read() as connection:
-        return sorted({*with_entry, *(row.path for row in inheriting), *_unclaimed(connection, writer, source)})
+    return sorted({*with_entry, *(row.path for row in inheriting), *unclaimed})
 
 
 def _successions(heirs: Collection[AnyRow]) -> list[AnyRow]:
@@ -371,8 +373,8 @@ def _inherit(connection: Connection, source: Source, row: AnyRow) -> None:
 
 _DUPLICATE = (file.c.state == FileState.DUPLICATE, file.c.problems.is_not(None), file.c.missing_since.is_(None))
 
-_UNCLAIMED = (
-    select(file.c.path, file.c.wanted_id)
+_UNSTATED = (
+    select(file.c.path, file.c.entry_id, file.c.wanted_id)
     .where(
         *_DUPLICATE,
         file.c.source == bindparam("of_source"),
@@ -384,10 +386,14 @@ _UNCLAIMED = (
 
 
 @cache
-def _wanted_ids() -> Select[Any]:
+def _wanted_ids(*, is_stated: bool) -> Select[Any]:
     """Duplicates `of_source` whose id may be free, in order of path: its holder is missing, and they were renamed or
     the grace is over (`over_since`); or the holder states another id now and is a duplicate itself. After
-    `last_finished`, it is not known whether a duplicate came before its holder went."""
+    `last_finished`, it is not known whether a duplicate came before its holder went.
+
+    The holder is the entry that states the id; without `is_stated` the entry `of_uid`, for the duplicates that want
+    `wanted`."""
+    of_uid = and_(entry.c.uid == bindparam("of_uid"), file.c.wanted_id == bindparam("wanted"))
     holder, rival, rival_file = file.alias("holder"), entry.alias("rival"), file.alias("rival_file")
     is_stated_by_others = (
         select(rival.c.id)
@@ -399,7 +405,12 @@ def _wanted_ids() -> Select[Any]:
     is_over = holder.c.missing_since <= bindparam("over_since")
     is_later = or_(file.c.wanted_at >= holder.c.missing_since, file.c.wanted_at > bindparam("last_finished"))
     is_rename = and_(is_same_source, is_later, holder.c.missing_since.is_not(None))
-    is_duplicate = and_(is_same_source, holder.c.state == FileState.DUPLICATE, holder.c.missing_since.is_(None))
+    is_duplicate = and_(
+        is_same_source,
+        holder.c.path != file.c.path,
+        holder.c.state == FileState.DUPLICATE,
+        holder.c.missing_since.is_(None),
+    )
     return (
         select(
             file.c.path,
@@ -412,7 +423,7 @@ def _wanted_ids() -> Select[Any]:
             func.coalesce(is_rename, false()).label("is_rename"),
             (holder.c.digest == file.c.digest).label("has_same_bytes"),
         )
-        .join(entry, entry.c.explicit_id == file.c.wanted_id)
+        .join(entry, entry.c.explicit_id == file.c.wanted_id if is_stated else of_uid)
         .join(holder, holder.c.entry_id == entry.c.id)
         .where(
             *_DUPLICATE,
@@ -424,11 +435,14 @@ def _wanted_ids() -> Select[Any]:
     )
 
 
-def _unclaimed(connection: Connection, writer: Writer, source: Source) -> list[str]:
-    """Duplicates whose id no record states any more, and no entry has."""
-    rows = connection.execute(_UNCLAIMED, {"of_source": source.name}).all()
+def _unstated(connection: Connection, writer: Writer, source: Source) -> tuple[list[str], list[dict[str, str]]]:
+    """Of the duplicates whose id no record states any more: the paths whose id no other entry has, and the ids that an
+    entry still has, as values of `_wanted_ids`."""
+    rows = connection.execute(_UNSTATED, {"of_source": source.name}).all()
     if not rows:
-        return []
-    wanted = {writer.mint.explicit_entry_id(row.wanted_id): row.path for row in reversed(rows)}
-    taken = set(connection.scalars(select(entry.c.uid).where(entry.c.uid.in_(wanted))))
-    return [path for uid, path in wanted.items() if uid not in taken]
+        return [], []
+    wanted = {writer.mint.explicit_entry_id(row.wanted_id): row for row in reversed(rows)}
+    having = select(entry.c.uid, entry.c.id).where(entry.c.uid.in_(wanted)).order_by(entry.c.id)
+    holders = {row.uid: row.id for row in connection.execute(having)}
+    free = [row.path for uid, row in wanted.items() if holders.get(uid, row.entry_id) == row.entry_id]
+    return free, [{"of_uid": uid, "wanted": wanted[uid].wanted_id} for uid in holders]

@@ -105,6 +105,12 @@ def test_records_get_the_ids_that_subscribers_have_and_keep_them(site: SiteFolde
     (site.incoming / "text.md").rename(site.incoming / "moved.md")
     site.run(JULY)
     assert shown(site) == ids
+    # a rename by which the record states the id that it has
+    site.remove("moved.md", "page.md")
+    post(site, "text", "text-again.md", id="5f3a & 42", excerpt="More.")
+    post(site, "page", "page-again.md", id=f"{BLOG}page/", excerpt="Even more.")
+    site.run("2026-08-01 12:00")
+    assert shown(site) == ids
 
 
 def test_each_format_keeps_the_ids_of_its_own_feed(site: SiteFolder, adopt: Adopt) -> None:

@@ -20,13 +20,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from conftest import SiteFolder, minted, record_text
 from lxml import etree
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, select, text, update
 
 from aggregator.errors import LeaseLostError, StoppedError, StoreHeldError, StoreNewerError
+from aggregator.store import releases
 from aggregator.store.database import Store, migrate, open_store
 from aggregator.store.indexes import metadata
 from aggregator.store.lease import read_holder
-from aggregator.store.schema import lease
+from aggregator.store.schema import entry, lease
 from aggregator.store.views import drop_views
 
 pytestmark = pytest.mark.both_databases
@@ -37,6 +38,7 @@ DAY = "2024-05-02 12:00"
 DAY_AND_GRACE = "2024-05-02 12:10"
 DATE = "2024-05-01T08:00:00Z"
 DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
+EXPIRING = '[records.fields]\nexpires_at = ["expires"]'
 ANOTHER_MACHINE = json.dumps(
     {"boot": "another", "host": "elsewhere", "pid": 1, "started": "1", "command": "aggregator run"}
 )
@@ -45,6 +47,12 @@ ANOTHER_MACHINE = json.dumps(
 def tombstones(site: SiteFolder, slug: str = "all") -> list[str | None]:
     """The ids that an Atom feed says are withdrawn."""
     return [one.get("ref") for one in etree.parse(site.output / slug / "atom.xml").iter(DELETED)]
+
+
+def states(site: SiteFolder) -> dict[str, str]:
+    """The states of entries by their paths."""
+    with site.store.read() as connection:
+        return {row.path: row.state for row in connection.execute(select(entry.c.path, entry.c.state))}
 
 
 def fill(site: SiteFolder, count: int = 3, **fields: Any) -> None:
@@ -552,6 +560,47 @@ def test_an_embargoed_entry_that_is_renamed_when_due_keeps_its_due_time(site: Si
     site.record("new.md", publishedDateTime="2024-05-01T13:30:00Z")
     site.run("2024-05-01 16:00")
     assert site.titles() == ["new.md", "Embargoed", "first.md"]
+
+
+@pytest.mark.parametrize("most", [1000, 2])
+def test_an_entry_is_released_by_what_its_file_says_when_it_is_due(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """No scan saw that three of the files changed."""
+    monkeypatch.setattr(releases, "MAX_DUE_PATHS", most)
+    due = "2024-05-01T13:00:00Z"
+    for name in ("as-it-was", "hidden", "postponed", "gone"):
+        site.record(f"{name}.md", publishedDateTime=due)
+    site.run(NOON)
+    site.record("hidden.md", publishedDateTime=due, published=False)
+    site.record("postponed.md", publishedDateTime="2024-06-01T13:00:00Z")
+    site.remove("gone.md")
+    assert site.run(LATER, paths={}).problems == ()
+    assert site.titles() == ["as-it-was.md"]
+    assert site.run("2024-05-01 13:01", paths={}).scanned == 0
+
+
+def test_a_record_that_expires_before_its_date_is_hidden_then(site: SiteFolder) -> None:
+    site.configure(EXPIRING)
+    site.record("a.md", publishedDateTime="2024-05-10T12:00:00Z", expires="2024-05-02T12:00:00Z")
+    site.record("b.md", publishedDateTime="2024-05-10T12:00:00Z", expires="2024-05-11T12:00:00Z")
+    site.run(NOON)
+    assert states(site) == {"a.md": "scheduled", "b.md": "scheduled"}
+    site.run(DAY)
+    assert states(site) == {"a.md": "hidden", "b.md": "scheduled"}
+    site.run("2024-05-10 12:00")
+    assert states(site) == {"a.md": "hidden", "b.md": "published"}
+    site.record("a.md", publishedDateTime="2024-05-10T12:00:00Z", expires="2024-05-12T12:00:00Z")
+    site.run("2024-05-10 12:01")
+    assert states(site) == {"a.md": "published", "b.md": "published"}
+
+
+def test_an_entry_is_released_when_it_is_due_although_its_folder_cannot_be_read(site: SiteFolder) -> None:
+    site.record("a.md", publishedDateTime="2024-05-01T13:00:00Z")
+    site.run(NOON)
+    site.rename("", "../elsewhere")
+    assert not site.run(LATER, paths={}).complete
+    assert site.titles() == ["a.md"]
 
 
 # topics

@@ -302,6 +302,50 @@ def test_a_renamed_file_keeps_its_explicit_id_however_it_was_edited(site: SiteFo
     assert site.ids() == {"After": minted("id:story-7")}
 
 
+@pytest.mark.parametrize("gap", ["0 min", "5 min", "40 days"])
+@pytest.mark.parametrize("stated", ["tag:e,2020:z", "story-7"], ids=["an IRI", "a text"])
+def test_a_file_that_states_the_id_that_a_missing_file_stated_once_continues_its_entry(
+    site: SiteFolder, stated: str, gap: str
+) -> None:
+    site.write("a.md", text("Before", BODY, id=stated))
+    site.run(NOON)
+    before = site.ids()["Before"]
+    site.write("a.md", text("Before", BODY))
+    site.run("2024-05-01 12:01")
+    site.remove("a.md")
+    if gap != "0 min":
+        site.run(LATER)
+    site.write("z.md", text("After", ["Everything was written anew"], id=stated))
+    assert site.run("2024-06-10 13:00" if gap == "40 days" else "2024-05-01 13:05").rejected == 0
+    assert site.ids() == {"After": before}
+
+
+def test_a_renamed_file_that_states_the_id_that_was_minted_for_it_keeps_its_entry(site: SiteFolder) -> None:
+    site.write("a.md", text("A post", BODY))
+    site.run(NOON)
+    site.remove("a.md")
+    site.write("b.md", text("A post", BODY, id=minted("path:/a.md")))
+    result = site.run(LATER)
+    assert (result.rejected, result.removed) == (0, 0)
+    assert site.ids() == {"A post": minted("path:/a.md")}
+
+
+@pytest.mark.parametrize("stated", ["tag:e,2020:z", "story-7"], ids=["an IRI", "a text"])
+def test_an_id_stays_with_a_file_that_stated_it_once_while_that_is_there(site: SiteFolder, stated: str) -> None:
+    site.write("a.md", text("First", BODY, id=stated))
+    site.run(NOON)
+    before = site.ids()
+    site.write("a.md", text("First", BODY))
+    site.write("z.md", text("Second", ["Nothing in common with the other"], id=stated))
+    for now in (LATER, DAY):
+        assert site.run(now).rejected == 1
+        assert site.ids() == before
+    site.remove("a.md")
+    assert site.run("2024-05-02 12:05").rejected == 1
+    assert site.run("2024-05-02 12:16").rejected == 0
+    assert site.ids() == {"Second": before["First"]}
+
+
 @pytest.mark.parametrize("fields", [{}, {"id": True}], ids=["minted", "explicit"])
 def test_a_rename_that_a_stopped_cycle_read_in_part_is_one_however_late_the_next_cycle_is(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, fields: dict[str, bool]
