@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator.config import Config
-from aggregator.errors import StoreError, StoreHeldError, StoreMismatchError
+from aggregator.errors import SourceRenamedError, StoreError, StoreHeldError, StoreMismatchError
 from aggregator.links import is_loopback, server_url
 
 if TYPE_CHECKING:
@@ -62,6 +62,17 @@ def stored_site(connection: Connection) -> dict[str, str]:
 
     facts = {key: read_meta(connection, key) for key in ("site_id", CONFIG_KEY, TABLES_KEY)}
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def renamed_source(config: Config, connection: Connection) -> SourceRenamedError | None:
+    """Why the names of the sources are refused; None if they are fine."""
+    from aggregator.store.files import dropped_sources
+
+    try:
+        dropped_sources(connection, [source.name for source in config.sources])
+    except SourceRenamedError as error:
+        return error
+    return None
 
 
 def open_configured(config: Config, store: Store) -> str:

@@ -7,7 +7,7 @@ import posixpath
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from aggregator.cli.printing import print_message
 from aggregator.config import Config
 from aggregator.config.values import sqlite_file
 from aggregator.errors import (
+    SourceRenamedError,
     StoppedError,
     StoreDamagedError,
     StoreError,
@@ -173,6 +174,17 @@ def store_problem(config: Config) -> str | None:
         return str(error)
     except StoreError:
         pass  # `read_site` says so
+    return None
+
+
+def source_problem(config: Config) -> SourceRenamedError | None:
+    """Why the store refuses the names of the sources; None if they are fine, or if the store cannot be read."""
+    if not config.may_have_store:
+        return None
+    from aggregator.site import renamed_source
+
+    with suppress(StoreError), reading_store(config) as store, store.read() as connection:
+        return renamed_source(config, connection)
     return None
 
 

@@ -1103,6 +1103,26 @@ def test_check_reports_another_site_id_and_another_port(shop: Shop, call: Call) 
     assert call("check")[:2] == (0, "")
 
 
+RENAMED = "the store holds records of a source with name = 'news', which the config does not have"
+
+
+def rename_source(shop: Shop, call: Call) -> None:
+    """Builds with a source `news`, and gives it another name then."""
+    text = shop.config.read_text()
+    shop.config.write_text(f'{text}[[records]]\nname = "news"\npath = "../incoming"\n')
+    shop.record("a.md")
+    assert call("build")[0] == 0
+    shop.config.write_text(f'{text}[[records]]\npath = "../incoming"\nname = "new"\n')
+
+
+def test_check_reports_a_renamed_source_as_a_build_does(shop: Shop, call: Call) -> None:
+    rename_source(shop, call)
+    code, out, _ = call("check")
+    assert (code, out.startswith(f"config/aggregator.toml:9:1: {RENAMED}")) == (1, True), out
+    assert RENAMED in call("build")[2]
+    assert call("check", "a.md")[0] == 0, "a single record has nothing to do with it"
+
+
 @pytest.mark.parametrize(
     ("base_url", "right"),
     [
