@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator.config import Config
-from aggregator.errors import SourceRenamedError, StoreError, StoreHeldError, StoreMismatchError
+from aggregator.errors import StoreError, StoreHeldError, StoreMismatchError
 from aggregator.links import is_loopback, server_url
 
 if TYPE_CHECKING:
@@ -64,15 +64,16 @@ def stored_site(connection: Connection) -> dict[str, str]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def renamed_source(config: Config, connection: Connection) -> SourceRenamedError | None:
-    """Why the names of the sources are refused; None if they are fine."""
+def require_match(config: Config, connection: Connection) -> str | None:
+    """The site id, if the store has one. Raises StoreMismatchError if the store contradicts the config."""
     from aggregator.store.files import dropped_sources
+    from aggregator.store.session import read_site_id
 
-    try:
-        dropped_sources(connection, [source.name for source in config.sources])
-    except SourceRenamedError as error:
-        return error
-    return None
+    if refusal := lost_config(config, stored_site(connection)):
+        raise StoreMismatchError(refusal)
+    site_id = read_site_id(connection, config.site.id)
+    dropped_sources(connection, [source.name for source in config.sources])
+    return site_id
 
 
 def open_configured(config: Config, store: Store) -> str:
@@ -81,8 +82,7 @@ def open_configured(config: Config, store: Store) -> str:
 
     with store.read() as connection:
         stored = stored_site(connection)
-    if refusal := lost_config(config, stored):
-        raise StoreMismatchError(refusal)
+        require_match(config, connection)
     site_id = open_site(store, config.site.id, default_site_id(config))
     path = str(config.path.absolute()) if config.path is not None else ""
     for key, value in ((CONFIG_KEY, path), (TABLES_KEY, ", ".join(config.stated_tables))):
@@ -114,13 +114,9 @@ def open_for_service(config: Config, store: Store, acquire: Callable[[], None]) 
 
 
 def check_configured(config: Config, store: Store) -> str | None:
-    """The site id, if there is one. Writes nothing. Raises StoreMismatchError if the store contradicts the config."""
-    from aggregator.store.session import read_site_id
-
+    """Does what `require_match` does. Writes nothing."""
     with store.read() as connection:
-        if refusal := lost_config(config, stored_site(connection)):
-            raise StoreMismatchError(refusal)
-        return read_site_id(connection, config.site.id)
+        return require_match(config, connection)
 
 
 def lost_config(config: Config, stored: Mapping[str, str]) -> str | None:

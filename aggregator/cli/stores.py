@@ -7,7 +7,7 @@ import posixpath
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -181,10 +181,15 @@ def source_problem(config: Config) -> SourceRenamedError | None:
     """Why the store refuses the names of the sources; None if they are fine, or if the store cannot be read."""
     if not config.may_have_store:
         return None
-    from aggregator.site import renamed_source
+    from aggregator.store.files import dropped_sources
 
-    with suppress(StoreError), reading_store(config) as store, store.read() as connection:
-        return renamed_source(config, connection)
+    try:
+        with reading_store(config) as store, store.read() as connection:
+            dropped_sources(connection, [source.name for source in config.sources])
+    except SourceRenamedError as error:
+        return error
+    except StoreError:
+        pass  # `read_site` says so
     return None
 
 
