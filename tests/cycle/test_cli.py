@@ -1123,6 +1123,18 @@ def test_check_reports_a_renamed_source_as_a_build_does(shop: Shop, call: Call) 
     assert call("check", "a.md")[0] == 0, "a single record has nothing to do with it"
 
 
+def test_status_reports_a_config_that_the_store_contradicts(shop: Shop, call: Call) -> None:
+    rename_source(shop, call)
+    code, out, _ = call("status")
+    assert (code, " ".join(out.split()).count(RENAMED), "stays active" in out) == (1, 1, False), out
+    shop.configure(site='id = "other.example.org"')
+    why = "the ids in the store are made from 'feeds.example.org'"
+    code, out, _ = call("status", "--json")
+    facts = json.loads(out)
+    assert (code, facts["config"]["active"]) == (1, None)
+    assert [[why in text for text in facts["wrong"]], why in facts["config"]["refused"][0]["text"]] == [[True], True]
+
+
 @pytest.mark.parametrize(
     ("base_url", "right"),
     [

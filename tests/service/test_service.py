@@ -447,6 +447,7 @@ def test_an_id_that_the_store_contradicts_is_refused(shop: Shop) -> None:
     save(shop, "renamed", site='id = "other.example.org"')
     problem = eventually(lambda: shop.json("status")["config"]["refused"])
     assert "the ids in the store are made from 'feeds.example.org'" in problem[0]["text"]
+    assert shop.json("status")["config"]["active"] is None, "only the service knows the active one"
     save(shop, "renamed", site='id = "feeds.example.org"\ntitle = "Renamed"')
     eventually(lambda: service.get("all/feed.json").json()["title"] == "Renamed")
 
