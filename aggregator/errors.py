@@ -10,6 +10,7 @@ AggregatorError
 │   ├── StoreDamagedError   its file is damaged
 │   ├── StoreNewerError     a newer version of the program made the schema
 │   ├── StoreMismatchError  the config contradicts what is stored
+│   │   └── SourceRenamedError  by the name of a source
 │   └── LeaseLostError      another process took over the lease; the cycle must stop
 ├── NotFoundError           no record or feed has this name (exit 2)
 ├── PublishError            the output folder cannot be written
@@ -82,6 +83,18 @@ class StoreNewerError(StoreError):
 
 class StoreMismatchError(StoreError):
     """The config contradicts what is stored; the message says what to write."""
+
+
+class SourceRenamedError(StoreMismatchError):
+    """The config has a source, `name`, that is new to the store, and lacks the source `stored`, which has records."""
+
+    def __init__(self, name: str, stored: str) -> None:
+        shown = f"name = {stored!r}" if stored else "no name"
+        super().__init__(
+            f"the store holds records of a source with {shown}, which the config does not have: under another name they"
+            f" would all get new ids (give [records] {shown} again; if the source is to go, first take it out alone)"
+        )
+        self.name, self.stored = name, stored
 
 
 class LeaseLostError(StoreError):

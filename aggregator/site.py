@@ -64,14 +64,25 @@ def stored_site(connection: Connection) -> dict[str, str]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
+def require_match(config: Config, connection: Connection) -> str | None:
+    """The site id, if the store has one. Raises StoreMismatchError if the store contradicts the config."""
+    from aggregator.store.files import dropped_sources
+    from aggregator.store.session import read_site_id
+
+    if refusal := lost_config(config, stored_site(connection)):
+        raise StoreMismatchError(refusal)
+    site_id = read_site_id(connection, config.site.id)
+    dropped_sources(connection, [source.name for source in config.sources])
+    return site_id
+
+
 def open_configured(config: Config, store: Store) -> str:
     """The site id. Stores it if it is new, and what the store knows of the config. Raises StoreMismatchError."""
     from aggregator.store.session import open_site, write_meta
 
     with store.read() as connection:
         stored = stored_site(connection)
-    if refusal := lost_config(config, stored):
-        raise StoreMismatchError(refusal)
+        require_match(config, connection)
     site_id = open_site(store, config.site.id, default_site_id(config))
     path = str(config.path.absolute()) if config.path is not None else ""
     for key, value in ((CONFIG_KEY, path), (TABLES_KEY, ", ".join(config.stated_tables))):
@@ -103,13 +114,9 @@ def open_for_service(config: Config, store: Store, acquire: Callable[[], None]) 
 
 
 def check_configured(config: Config, store: Store) -> str | None:
-    """The site id, if there is one. Writes nothing. Raises StoreMismatchError if the store contradicts the config."""
-    from aggregator.store.session import read_site_id
-
+    """Does what `require_match` does. Writes nothing."""
     with store.read() as connection:
-        if refusal := lost_config(config, stored_site(connection)):
-            raise StoreMismatchError(refusal)
-        return read_site_id(connection, config.site.id)
+        return require_match(config, connection)
 
 
 def lost_config(config: Config, stored: Mapping[str, str]) -> str | None:

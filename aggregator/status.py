@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aggregator.config import Config
+from aggregator.errors import StoreMismatchError
 from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.published import summarise_feeds
@@ -21,7 +22,7 @@ from aggregator.model import CycleResult, FeedSummary
 from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
-from aggregator.site import lost_config, site_id_warning, stored_site
+from aggregator.site import require_match, site_id_warning, stored_site
 from aggregator.store.lease import read_holder
 from aggregator.store.pings import hub_states
 from aggregator.store.queries import (
@@ -70,14 +71,15 @@ def read_status(
     max_problems: int = MAX_PROBLEMS,
     has_lists: bool = True,
 ) -> dict[str, Any]:
-    """The status for --json. `refused`: the problems of the config file, if `config` is not the config of that file.
-    `wrong`: what keeps records or feeds back as a whole. Without `has_lists`, `feeds` and `entries` are left out,
-    which read whole tables.
+    """The status for --json. `refused`: the problems of the config file, if `config` is not the config of that file;
+    what the store contradicts is added. `wrong`: what keeps records or feeds back as a whole. Without `has_lists`,
+    `feeds` and `entries` are left out, which read whole tables.
     """
     with store.read() as connection:
         holder = read_holder(connection)
         of_service = {key: holder and read_meta(connection, key) for key in _OF_SERVICE}
         stored = stored_site(connection)
+        refused = refused or _mismatches(config, connection)
         cluster_problem = read_meta(connection, CLUSTER_PROBLEM)
         last, sources = last_cycle(connection), source_problems(connection)
         found = file_problems(connection, limit=max_problems)
@@ -94,7 +96,7 @@ def read_status(
     problems += json.loads(of_service["service_problems"] or "[]")
     if config.ingest.dask is not None and cluster_problem:
         problems.append(cluster_problem)
-    wrong = [*filter(None, [lost_config(config, stored)]), *sources, *_wrong(last, config_data, sources)]
+    refusals = [REFUSED if holder else problem["text"] for problem in config_data["refused"]]
     return {
         "site_id": stored.get("site_id"),
         "running": holder,
@@ -107,9 +109,18 @@ def read_status(
         **{key: [data for state, data in files if state == kind] for key, kind in _KINDS.items()},
         "feeds": lists.get("feeds"),
         "advice": [text for text in (site_id_warning(config, stored.get("site_id")),) if text],
-        "wrong": list(dict.fromkeys(wrong)),
+        "wrong": list(dict.fromkeys([*sources, *_wrong(last, refusals, sources)])),
         **facts,
     }
+
+
+def _mismatches(config: Config, connection: Connection) -> tuple[Problem, ...]:
+    """Why the store refuses the config; empty if it does not."""
+    try:
+        require_match(config, connection)
+    except StoreMismatchError as error:
+        return (Problem(str(config.path or ""), 0, 0, str(error)),)
+    return ()
 
 
 def advice_for(reason: str) -> str:
@@ -210,15 +221,15 @@ def _config_facts(config: Config) -> dict[str, Any]:
     }
 
 
-def _wrong(last: LastCycle | None, config: dict[str, Any], sources: Sequence[str]) -> Iterator[str]:
-    """What is wrong with the last cycle and with the config. `sources`: the folders that could not be read."""
+def _wrong(last: LastCycle | None, refusals: Sequence[str], sources: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the last cycle and with the config. `refusals`: why the config is refused. `sources`: the
+    folders that could not be read."""
     if last is not None:
         if last.error:
             yield f"the last cycle failed: {last.error}"
         elif last.counts.get("unwritten") or last.counts.get("published") is False:
             yield UNWRITTEN
-    if config["refused"]:
-        yield REFUSED
+    yield from refusals
     if last is not None and last.counts.get("unreadable") and not sources:
         yield UNREADABLE
 

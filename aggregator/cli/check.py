@@ -17,7 +17,7 @@ from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.preset_lint import PresetLint
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message, print_table, quote_text
-from aggregator.cli.stores import candidate_places, read_site, store_problem
+from aggregator.cli.stores import candidate_places, read_site, source_problem, store_problem
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
@@ -250,35 +250,35 @@ def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datet
 
 
 def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
-    """What a cycle would refuse or warn of: another id than the stored one, defaults that would replace a config, a
-    damaged or lost store, an output bucket that cannot be used, and a port that the documents do not name."""
+    """What a cycle would refuse or warn of: another id than the stored one, a renamed source, defaults that would
+    replace a config, a damaged or lost store, an output bucket that cannot be used, a port that no document names."""
     positions = config.positions
 
     def find(
-        table: str,
-        key: str,
+        line: int | None,
         what: str,
         kind: Literal["error", "warning"] = "error",
         *,
         value: str | None = None,
         hint: str = "",
     ) -> Finding:
-        line = positions.line((table, key)) or 0
         path = positions.file or str(DEFAULT_CONFIG)
-        return Finding(Problem(path, line, 1 if line else 0, what, value, hint, kind), kind)
+        return Finding(Problem(path, line or 0, 1 if line else 0, what, value, hint, kind), kind)
 
     site_id = stored.get("site_id")
     if site_id is not None and config.site.id not in (None, site_id):
         what = f"'id' is not the id in the store, {site_id!r}: a run is refused, because all ids would change"
-        yield find("site", "id", what, value=config.site.id, hint=f"write id = {toml_text(site_id)}")
+        yield find(positions.line(("site", "id")), what, value=config.site.id, hint=f"write id = {toml_text(site_id)}")
     if refusal := lost_config(config, stored):
-        yield find("site", "id", refusal)
+        yield find(positions.line(("site", "id")), refusal)
+    if renamed := source_problem(config):
+        yield find(positions.record_key(renamed.name, "name"), str(renamed))
     if problem := store_problem(config):
-        yield find("store", "url", problem)
+        yield find(positions.line(("store", "url")), problem)
     if problem := bucket_problem(config.output.path):
-        yield find("output", "path", problem)
+        yield find(positions.line(("output", "path")), problem)
     if warning := port_warning(config, config.serve.port):
-        yield find("serve", "port", warning, "warning")
+        yield find(positions.line(("serve", "port")), warning, "warning")
 
 
 def _find_skipped(config: Config) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from aggregator.links import server_url
 
 TIMEOUT_S = 10
 MAX_BYTES = 100_000
+_OTHER = "the answer is not of this program"
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - asked, not listened on
 
 
@@ -73,7 +75,14 @@ def _running_address(config: Config) -> tuple[str, int] | None:
 
 def _probe_url(url: str) -> str:
     """The URL of /healthz of the service at a URL, which may have a path in front of it."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if "@" in url:  # not shown, because it may hold a password
+        raise click.BadParameter("a URL with '@' is not asked (write it without a user)", param_hint="URL")
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an end, or a port that is no number
+        is_usable = False
+    if not is_usable or not url.isascii() or not url.isprintable() or " " in url:
         raise click.BadParameter(f"{url!r} is no http(s) URL", param_hint="URL")
     return url if url.endswith("/healthz") else f"{url.rstrip('/')}/healthz"
 
@@ -89,11 +98,15 @@ def _ask(url: str) -> dict[str, Any]:
             with error:
                 body = error.read(MAX_BYTES)
         facts = json.loads(body)
-        return {"url": url, **facts, "status": str(facts["status"])}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = getattr(error, "reason", error) if isinstance(error, OSError) else "the answer is not of this program"
-        hint = "start the service, or name where it listens: aggregator health URL"
-        return {"url": url, "status": "unreachable", "reason": f"no answer from {url}: {reason} ({hint})"}
+        if isinstance(facts, dict) and isinstance(facts.get("status"), str):
+            return {"url": url, **facts}
+        reason: object = _OTHER
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+    except (HTTPException, ValueError):
+        reason = _OTHER
+    hint = "start the service, or name where it listens: aggregator health URL"
+    return {"url": url, "status": "unreachable", "reason": f"no answer from {url}: {reason} ({hint})"}
 
 
 def _line(data: dict[str, Any]) -> str:

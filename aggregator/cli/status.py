@@ -83,7 +83,8 @@ def _render(data: dict[str, Any], zone: tzinfo, *, with_feeds: bool) -> Renderab
     causes = _causes(data)
     notes = [text for text in data["problems"] + data["advice"] if text not in (*data["wrong"], *causes)]
     parts += _section("Notes", notes, "yellow")
-    parts += _section("Config refused", [problem["text"] for problem in data["config"]["refused"]], "red")
+    refused = [problem["text"] for problem in data["config"]["refused"]]
+    parts += _section("Config refused", [text for text in refused if text not in data["wrong"]], "red")
     parts += _section("Wrong", data["wrong"], "red")
     parts += [Padding(Text(cause, overflow="fold"), (0, 0, 0, 4), expand=False) for cause in causes]
     return Group(*parts)

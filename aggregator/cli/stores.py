@@ -15,6 +15,7 @@ from aggregator.cli.printing import print_message
 from aggregator.config import Config
 from aggregator.config.values import sqlite_file
 from aggregator.errors import (
+    SourceRenamedError,
     StoppedError,
     StoreDamagedError,
     StoreError,
@@ -171,6 +172,22 @@ def store_problem(config: Config) -> str | None:
         return lost_store(config)
     except StoreDamagedError as error:
         return str(error)
+    except StoreError:
+        pass  # `read_site` says so
+    return None
+
+
+def source_problem(config: Config) -> SourceRenamedError | None:
+    """Why the store refuses the names of the sources; None if they are fine, or if the store cannot be read."""
+    if not config.may_have_store:
+        return None
+    from aggregator.store.files import dropped_sources
+
+    try:
+        with reading_store(config) as store, store.read() as connection:
+            dropped_sources(connection, [source.name for source in config.sources])
+    except SourceRenamedError as error:
+        return error
     except StoreError:
         pass  # `read_site` says so
     return None

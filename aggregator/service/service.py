@@ -27,7 +27,6 @@ from aggregator.service.websub import PingSender
 from aggregator.service.worker import Worker
 from aggregator.site import check_configured, open_configured
 from aggregator.store.database import Store
-from aggregator.store.files import dropped_sources
 
 STOP_S = 4.0
 """How long a running cycle may take to stop."""
@@ -127,7 +126,5 @@ class Service:
         """Raises StoreMismatchError if the store contradicts the config, so that the next start would refuse it. Stores
         what the store knows of the config, if this service leads."""
         check_configured(config, self._store)
-        with self._store.read() as connection:
-            dropped_sources(connection, [source.name for source in config.sources])
         if self._store.lease.is_held:
             open_configured(config, self._store)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, insert, select, update
 
-from aggregator.errors import StoreMismatchError
+from aggregator.errors import SourceRenamedError
 from aggregator.model import KnownFile
 from aggregator.settings import Source
 from aggregator.store.database import plain_rows
@@ -61,10 +61,10 @@ def recheck_below(writer: Writer, source: Source, folder: str) -> None:
         connection.execute(update(file).where(*_below(source, folder)).values(recheck=True))
 
 
-def dropped_sources(connection: Connection, names: Collection[str]) -> list[str]:
+def dropped_sources(connection: Connection, names: Sequence[str]) -> list[str]:
     """The sources with records in the store that the config no longer names.
 
-    Raises StoreMismatchError if the config also names a source that is new to the store. That is a renamed source: all
+    Raises SourceRenamedError if the config also names a source that is new to the store. That is a renamed source: all
     its records would get new ids, and subscribers would get them again.
     """
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FileState.REMOVED).exists()
@@ -72,12 +72,8 @@ def dropped_sources(connection: Connection, names: Collection[str]) -> list[str]
     others = seen.difference(names)
     with_files = select(source_table.c.name).where(source_table.c.name.in_(others), theirs)
     dropped = sorted(connection.scalars(with_files)) if others else []
-    if dropped and not seen.issuperset(names):
-        name = f"name = {dropped[0]!r}" if dropped[0] else "no name"
-        raise StoreMismatchError(
-            f"the store holds records of a source with {name}, which the config does not have: under another name they"
-            f" would all get new ids (give [records] {name} again; if the source is to go, first take it out alone)"
-        )
+    if dropped and (new := [name for name in names if name not in seen]):
+        raise SourceRenamedError(new[0], dropped[0])
     return dropped
 
 

@@ -1067,6 +1067,38 @@ def test_check_reports_another_site_id_and_another_port(shop: Shop, call: Call) 
     assert call("check")[:2] == (0, "")
 
 
+RENAMED = "the store holds records of a source with name = 'news', which the config does not have"
+
+
+def rename_source(shop: Shop, call: Call) -> None:
+    """Builds with a source `news`, and gives it another name then."""
+    text = shop.config.read_text()
+    shop.config.write_text(f'{text}[[records]]\nname = "news"\npath = "../incoming"\n')
+    shop.record("a.md")
+    assert call("build")[0] == 0
+    shop.config.write_text(f'{text}[[records]]\npath = "../incoming"\nname = "new"\n')
+
+
+def test_check_reports_a_renamed_source_as_a_build_does(shop: Shop, call: Call) -> None:
+    rename_source(shop, call)
+    code, out, _ = call("check")
+    assert (code, out.startswith(f"config/aggregator.toml:9:1: {RENAMED}")) == (1, True), out
+    assert RENAMED in call("build")[2]
+    assert call("check", "a.md")[0] == 0, "a single record has nothing to do with it"
+
+
+def test_status_reports_a_config_that_the_store_contradicts(shop: Shop, call: Call) -> None:
+    rename_source(shop, call)
+    code, out, _ = call("status")
+    assert (code, " ".join(out.split()).count(RENAMED), "stays active" in out) == (1, 1, False), out
+    shop.configure(site='id = "other.example.org"')
+    why = "the ids in the store are made from 'feeds.example.org'"
+    code, out, _ = call("status", "--json")
+    facts = json.loads(out)
+    assert (code, facts["config"]["active"]) == (1, None)
+    assert [[why in text for text in facts["wrong"]], why in facts["config"]["refused"][0]["text"]] == [[True], True]
+
+
 @pytest.mark.parametrize(
     ("base_url", "right"),
     [

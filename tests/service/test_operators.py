@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -259,6 +260,37 @@ def test_health_is_1_for_a_url_of_another_program(shop: Shop) -> None:
         url = f"{str(client.base_url).rstrip('/')}/healthz"
         line = f"unreachable: no answer from {url}: the answer is not of this program {UNREACHABLE}"
         assert health(shop, str(client.base_url)) == (1, line)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:abc/", "http://127.0.0.1:8000/a b", "http://[::1", "http://"])
+def test_health_of_what_is_no_url_exits_with_2(shop: Shop, url: str) -> None:
+    code, line = health(shop, url)
+    assert (code, f"{url!r} is no http(s) URL" in line, "Traceback" in line) == (2, True, False), line
+
+
+def test_health_shows_no_password_of_a_url(shop: Shop) -> None:
+    for port in ("1", "abc"):
+        code, line = health(shop, f"http://me:secret@127.0.0.1:{port}/")
+        assert (code, "without a user" in line, "secret" in line) == (2, True, False), line
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b'HTTP/1.0 200 OK\r\n\r\n{"status":null}'])
+def test_health_is_1_for_an_answer_of_another_protocol(shop: Shop, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reply() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):
+                    pass
+
+        threading.Thread(target=reply, daemon=True).start()
+        done = shop.run("health", f"http://127.0.0.1:{listener.getsockname()[1]}/", "--json")
+    data = json.loads(done.stdout)
+    assert (done.returncode, data["status"]) == (1, "unreachable")
+    assert "the answer is not of this program" in data["reason"]
 
 
 # the log

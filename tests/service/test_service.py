@@ -405,6 +405,7 @@ def test_an_id_that_the_store_contradicts_is_refused(shop: Shop) -> None:
     save(shop, "renamed", site='id = "other.example.org"')
     problem = eventually(lambda: shop.json("status")["config"]["refused"])
     assert "the ids in the store are made from 'feeds.example.org'" in problem[0]["text"]
+    assert shop.json("status")["config"]["active"] is None, "only the service knows the active one"
     save(shop, "renamed", site='id = "feeds.example.org"\ntitle = "Renamed"')
     eventually(lambda: service.get("all/feed.json").json()["title"] == "Renamed")
 
@@ -522,6 +523,23 @@ def test_a_config_that_is_emptied_is_refused_by_a_service_and_at_its_next_start(
     service.end()
     again = shop.run("run", env={"AGGREGATOR_SERVE__PORT": "0"})
     assert (again.returncode, "is empty, and the last one had the tables" in again.stderr) == (2, True)
+
+
+def test_a_renamed_source_is_refused_by_a_service_and_at_its_next_start(shop: Shop) -> None:
+    source = '[[records]]\nname = "{}"\npath = "../incoming"\n'
+    shop.record("a.md", "Story")
+    save(shop, "renamed", more=source.format("news"))
+    service = shop.start("run")
+    service.wait_until_done()
+    save(shop, "renamed", more=source.format("new"))
+    why = "the store holds records of a source with name = 'news', which the config does not have"
+    problem = eventually(lambda: shop.json("status")["config"]["refused"])
+    assert why in problem[0]["text"]
+    assert service.titles() == ["Story"]
+    service.end()
+    again = shop.run("run")
+    assert (again.returncode, again.stdout, why in again.stderr) == (2, "", True)
+    assert "the last good config stays active" not in again.stderr
 
 
 def test_a_new_config_file_becomes_active(shop: Shop) -> None:
