@@ -17,11 +17,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from starts import Started, Starter
+
 DEADLINE_S = 40.0
 OLD = 1_700_000_000
 Found = TypeVar("Found")
 Call = Callable[..., tuple[int, str, str]]
 """Runs a command in this process: exit code, stdout, stderr."""
+_CAREFUL = {"PYTHONWARNINGS": "error"}
+_STARTER = Starter({**os.environ, **_CAREFUL})
 
 
 def eventually(look: Callable[[], Found], *, within_s: float = DEADLINE_S) -> Found:
@@ -53,7 +57,7 @@ class Reply:
 class Running:
     """A command that serves; `url` is the URL that it prints."""
 
-    def __init__(self, process: subprocess.Popen[str], stderr: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Started, stderr: Path) -> None:
         self.process, self._stderr = process, stderr
         assert process.stdout is not None
         self.printed = process.stdout.readline()
@@ -101,7 +105,7 @@ class Shop:
         self.root = root
         self.incoming, self.output, self.data = root / "incoming", root / "output", root / "data"
         self.config = root / "config" / "aggregator.toml"
-        self._running: list[subprocess.Popen[str]] = []
+        self._running: list[subprocess.Popen[str] | Started] = []
 
     def configure(self, **tables: str) -> None:
         """Writes a config of these tables, each the lines below its name."""
@@ -138,10 +142,17 @@ class Shop:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AGGREGATOR_")}
-        return kept | {"COLUMNS": "100", "PYTHONWARNINGS": "error", "AGGREGATOR_LOG__FORMAT": "text"} | more
+        return kept | _CAREFUL | {"COLUMNS": "100", "AGGREGATOR_LOG__FORMAT": "text"} | more
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
+        environment = self.environment(**env or {})
+        if _STARTER.suits(environment):
+            return _STARTER.run(arguments, cwd=self.root, environment=environment, timeout_s=60)
+        return self.run_afresh(*arguments, env=env)
+
+    def run_afresh(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """The same, in an interpreter that has imported nothing."""
         return subprocess.run(
             self.command(*arguments),
             check=False,
@@ -156,16 +167,23 @@ class Shop:
     def start(self, *arguments: str, program: str = "", **env: str) -> Running:
         """Starts a command that serves; `program` is Python text that replaces the command."""
         stderr = self.root / f"stderr{len(self._running)}"
+        environment = self.environment(**env)
         with stderr.open("w") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-c", program, *arguments] if program else self.command(*arguments),
-                cwd=self.root,
-                env=self.environment(**env),
-                stdout=subprocess.PIPE,
-                stderr=file,
-                text=True,
-                start_new_session=True,
-            )
+            process: subprocess.Popen[str] | Started
+            if not program and _STARTER.suits(environment):
+                process = _STARTER.start(
+                    arguments, cwd=self.root, environment=environment, stderr=file.fileno(), new_session=True
+                )
+            else:
+                process = subprocess.Popen(
+                    [sys.executable, "-c", program, *arguments] if program else self.command(*arguments),
+                    cwd=self.root,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=file,
+                    text=True,
+                    start_new_session=True,
+                )
         self._running.append(process)
         return Running(process, stderr)
 

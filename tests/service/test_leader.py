@@ -313,7 +313,7 @@ def test_a_build_waits_for_the_leader_and_names_it(site: Site, monkeypatch: pyte
     command = shop.command()
     command[1:] = ["-c", program]
     monkeypatch.setattr(shop, "command", lambda *_: command)
-    refused = shop.run()
+    refused = shop.run_afresh()
     assert refused.returncode == 2
     assert f"the store is held by process {leader.process.pid} on " in refused.stderr
 
