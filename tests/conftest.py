@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -22,6 +23,7 @@ from commands import Call, Shop
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url, text
 
 from aggregator import cli
+from aggregator.__main__ import GC_THRESHOLD
 from aggregator.config import Config, load_config
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.model import CycleResult
@@ -46,6 +48,7 @@ url = "{url}"
 workers = 0
 """
 
+gc.set_threshold(GC_THRESHOLD)  # as in the program
 pytest.register_assert_rewrite("simulation.invariants", "object_storage")
 pytest_plugins = ["object_storage", "bucket_site"]
 
