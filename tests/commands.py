@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+from starts import Started, Starter
+
 DEADLINE_S = 40.0
 OLD = 1_700_000_000
 Found = TypeVar("Found")
 Call = Callable[..., tuple[int, str, str]]
 """Runs a command in this process: exit code, stdout, stderr."""
+_CAREFUL = {"PYTHONWARNINGS": "error"}
+_STARTER = Starter({**os.environ, **_CAREFUL})
 
 
 def eventually(look: Callable[[], Found], *, within_s: float = DEADLINE_S) -> Found:
@@ -54,7 +58,7 @@ class Reply:
 class Running:
     """A command that serves; `url` is the URL that it prints."""
 
-    def __init__(self, process: subprocess.Popen[str], stderr: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Started, stderr: Path) -> None:
         self.process, self._stderr = process, stderr
         self.printed = process.stdout.readline()
         match = re.search(r"http://\S+", self.printed)
@@ -107,7 +111,7 @@ class Shop:
         self.root = root
         self.incoming, self.output, self.data = root / "incoming", root / "output", root / "data"
         self.config = root / "config" / "aggregator.toml"
-        self._running: list[subprocess.Popen[str]] = []
+        self._running: list[subprocess.Popen[str] | Started] = []
 
     @property
     def store_url(self) -> str:
@@ -155,12 +159,21 @@ class Shop:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AGGREGATOR_")}
-        return kept | {"COLUMNS": "100", "PYTHONWARNINGS": "error", "AGGREGATOR_LOG__FORMAT": "text"} | more
+        return kept | _CAREFUL | {"COLUMNS": "100", "AGGREGATOR_LOG__FORMAT": "text"} | more
 
     def run(
         self, *arguments: str, env: dict[str, str] | None = None, patch: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
+        environment = self.environment(**env or {})
+        if not patch and _STARTER.suits(environment):
+            return _STARTER.run(arguments, cwd=self.root, environment=environment, timeout_s=60)
+        return self.run_afresh(*arguments, env=env, patch=patch)
+
+    def run_afresh(
+        self, *arguments: str, env: dict[str, str] | None = None, patch: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, in an interpreter that has imported nothing."""
         return subprocess.run(
             self.command(*arguments, patch=patch),
             check=False,
@@ -175,16 +188,23 @@ class Shop:
     def start(self, *arguments: str, patch: str = "", **env: str) -> Running:
         """Starts a command that serves."""
         stderr = self.root / f"stderr{len(self._running)}"
+        environment = self.environment(**env)
         with stderr.open("w") as file:
-            process = subprocess.Popen(
-                self.command(*arguments, patch=patch),
-                cwd=self.root,
-                env=self.environment(**env),
-                stdout=subprocess.PIPE,
-                stderr=file,
-                text=True,
-                start_new_session=True,
-            )
+            process: subprocess.Popen[str] | Started
+            if not patch and _STARTER.suits(environment):
+                process = _STARTER.start(
+                    arguments, cwd=self.root, environment=environment, stderr=file.fileno(), new_session=True
+                )
+            else:
+                process = subprocess.Popen(
+                    self.command(*arguments, patch=patch),
+                    cwd=self.root,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=file,
+                    text=True,
+                    start_new_session=True,
+                )
         self._running.append(process)
         return Running(process, stderr)
 

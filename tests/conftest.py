@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -20,15 +21,16 @@ from typing import Any
 import hypothesis
 import pytest
 from commands import Call, Shop
-from sqlalchemy import Executable, create_engine, or_, select, text
+from sqlalchemy import Connection, Dialect, Engine, Executable, create_engine, event, make_url, or_, select, text
 
 from aggregator import cli
+from aggregator.__main__ import GC_THRESHOLD
 from aggregator.config import Config, load_config
 from aggregator.errors import StoppedError
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline, ScanRequest
-from aggregator.store.database import Store, open_store
+from aggregator.store.database import Store, open_store, sqlite_path
 from aggregator.store.queries import file_problems
 from aggregator.store.schema import entry, feed, feed_entry
 from aggregator.store.session import Writer, open_site
@@ -49,6 +51,7 @@ url = "{url}"
 workers = 0
 """
 
+gc.set_threshold(GC_THRESHOLD)  # as in the program
 pytest.register_assert_rewrite("simulation.invariants", "object_storage")
 pytest_plugins = ["object_storage", "bucket_site"]
 
@@ -59,17 +62,41 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 
+class Statements(dict[Any, Any]):
+    """Statements of SQLAlchemy as they were compiled for any database of a kind. A service compiles each once, because
+    it has one database; the tests have thousands, and would compile the same for each."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(self._for_kind(*key), default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        super().__setitem__(self._for_kind(*key), compiled)
+
+    @staticmethod
+    def _for_kind(dialect: Dialect, *rest: Any) -> Any:
+        return dialect.name, *rest
+
+
+_STATEMENTS = Statements()
+
+
+@event.listens_for(Engine, "engine_connect")
+def share_statements(connection: Connection) -> None:
+    connection.execution_options(compiled_cache=_STATEMENTS)
+
+
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[Callable[[], str]]:
-    """Makes an empty database in a real PostgreSQL and gives its address; the server starts with the first one."""
+def postgres_url() -> Iterator[Callable[..., str]]:
+    """Makes an empty database in a real PostgreSQL, or a copy of the one at a URL, and gives its URL; the server starts
+    with the first one."""
     servers: list[Any] = []
     numbers = itertools.count(1)
 
-    def make_database() -> str:
+    def make_database(origin: str = "") -> str:
         if not servers:
             servers.append(_start_postgres())
         name = f"site{next(numbers)}"
-        _execute(servers[0], f"CREATE DATABASE {name}")
+        _execute(servers[0], f"CREATE DATABASE {name}" + (f" TEMPLATE {make_url(origin).database}" if origin else ""))
         return str(servers[0].get_uri(database=name, driver="psycopg"))
 
     yield make_database
@@ -144,6 +171,24 @@ def make_store_url(postgres_url: Callable[[], str], tmp_path_factory: pytest.Tem
     return make
 
 
+@pytest.fixture(scope="session")
+def make_ready_url(make_store_url: Callable[[str], str], postgres_url: Callable[..., str]) -> Callable[[str], str]:
+    """The URL of a new store of a kind of BACKENDS with its tables: a copy, which takes a fraction of the time."""
+    origins: dict[str, str] = {}
+
+    def make(backend: str) -> str:
+        if backend not in origins:
+            origins[backend] = make_store_url(backend)
+            open_store(origins[backend], create=True).close()
+        if backend == "postgresql":
+            return postgres_url(origins[backend])
+        made = make_store_url(backend)
+        shutil.copy(str(sqlite_path(origins[backend])), str(sqlite_path(made)))
+        return made
+
+    return make
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a test over SQLite, and over each kind of database if it is marked `both_databases`."""
     if "store_url" in metafunc.fixturenames:
@@ -152,9 +197,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def store_url(request: pytest.FixtureRequest, make_store_url: Callable[[str], str]) -> str:
-    """The URL of a new empty database."""
-    return make_store_url(request.param)
+def store_url(
+    request: pytest.FixtureRequest, make_store_url: Callable[[str], str], make_ready_url: Callable[[str], str]
+) -> str:
+    """The URL of a new empty database; where it is that of `site`, with the tables of a store."""
+    return (make_ready_url if "site" in request.fixturenames else make_store_url)(request.param)
 
 
 def cycle_at(site: SiteFolder, now: datetime) -> tuple[Writer, ActiveFeeds]:

@@ -87,6 +87,37 @@ def test_the_module_runs_and_prints_its_version(shop: Shop) -> None:
     assert re.fullmatch(r"aggregator, version \d+\.\d+.*\n", shop.run("--version").stdout)
 
 
+STARTS = [
+    ("--help",), ("nope",), ("init", "there"), ("check",), ("build",), ("build", "--dry-run", "--json"), ("status",),
+    ("health",), ("feeds",), ("preview", "all"), ("explain", "a.md"), ("schema",), ("backup", "second.backup"),
+    ("restore", "first.backup"), ("adopt", "old.xml"), ("run", "--config", "none.toml"), ("serve", "--config", "none.toml"),
+]  # fmt: skip
+OLD_FEED = """<rss version="2.0"><channel><title>T</title><link>https://old.example/</link><description>D</description>
+<item><title>Old story</title><link>https://news.example/b</link><guid>old-1</guid></item></channel></rss>"""
+
+
+@pytest.mark.parametrize("arguments", STARTS, ids=" ".join)
+def test_a_command_does_the_same_in_an_interpreter_that_has_imported_nothing(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Most tests start commands from a process that has imported all of the program."""
+    ends = []
+    for name in ("a fork", "afresh"):
+        shop = Shop(tmp_path / name)
+        shop.configure()
+        shop.record("a.md", "Story", topics=["AI"])
+        shop.run("build", "--now", NOW)
+        shop.run("backup", "first.backup")
+        shop.record("b.md", "Old story", webUrl="https://news.example/b")
+        (shop.root / "old.xml").write_text(OLD_FEED)
+        before = shop.files().keys()
+        done = (shop.run if name == "a fork" else shop.run_afresh)(*arguments)
+        texts = [done.stdout, done.stderr, *sorted(shop.files().keys() ^ before)]
+        ends.append((done.returncode, [re.sub(r"\d+", "0", text.replace(str(shop.root), "")) for text in texts]))
+    assert ends[0] == ends[1]
+    assert ends[0][0] == (2 if arguments[0] in ("nope", "run", "serve", "health") else 0), ends[0]
+
+
 def test_a_pipe_that_closes_early_causes_no_traceback(shop: Shop) -> None:
     command = f"{' '.join(shop.command('schema'))} | head -1"
     done = subprocess.run(

@@ -21,7 +21,7 @@ from aggregator import unicode
 from aggregator.parse.front_matter import yaml as yaml_front_matter
 
 PACKAGE = Path(aggregator.__file__).parent
-SHORT, LONG = 6_000, 24_000
+TINY, SHORT, LONG = 1_500, 6_000, 24_000
 """Characters of the texts: four times as many take a linear expression four times as long, a quadratic one 16 times."""
 FREE_S = 0.004
 """Processor time that needs no second look: linear expressions take a tenth of it for a short text."""
@@ -48,11 +48,15 @@ def find_patterns() -> dict[str, tuple[re.Pattern[str], frozenset[str]]]:
         if module.name.endswith("__main__") or ".migrations" in module.name:
             continue
         loaded = importlib.import_module(module.name)
-        source = ast.parse(Path(loaded.__file__ or "").read_text("utf-8"))
-        for name, value in vars(loaded).items():
-            for number, pattern in enumerate(patterns_in(value)):
-                found[f"{module.name}.{name}.{number}"] = pattern, uses_of(name, source)
-        for number, pattern in enumerate(patterns_written_in(source)):
+        text = Path(loaded.__file__ or "").read_text("utf-8")
+        values = {name: patterns for name, value in vars(loaded).items() if (patterns := [*patterns_in(value)])}
+        if not values and not re.search(r"\bre\.", text):
+            continue  # parsing all modules takes seconds, at each start of pytest
+        nodes = [*ast.walk(ast.parse(text))]
+        for name, patterns in values.items():
+            for number, pattern in enumerate(patterns):
+                found[f"{module.name}.{name}.{number}"] = pattern, uses_of(name, nodes)
+        for number, pattern in enumerate(patterns_written_in(nodes)):
             found[f"{module.name}, in a call, {number}"] = pattern, frozenset(("finditer",))
     for name, make in MADE.items():
         found[name] = make(), frozenset(("finditer",))
@@ -69,19 +73,19 @@ def patterns_in(value: Any) -> Iterator[re.Pattern[str]]:
         yield from itertools.chain.from_iterable(map(patterns_in, value))
 
 
-def uses_of(name: str, source: ast.Module) -> frozenset[str]:
+def uses_of(name: str, nodes: list[ast.AST]) -> frozenset[str]:
     """How a module uses the expression of that name; in all ways where it cannot be seen."""
     uses = {
         _USED_AS.get(node.attr, node.attr)
-        for node in ast.walk(source)
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
     }
     return frozenset(uses & USES.keys()) or frozenset(("fullmatch", "finditer"))
 
 
-def patterns_written_in(source: ast.Module) -> Iterator[re.Pattern[str]]:
+def patterns_written_in(nodes: list[ast.AST]) -> Iterator[re.Pattern[str]]:
     """The expressions that stand in calls such as `re.split("[-_ ]+", name)`."""
-    functions = (node for node in ast.walk(source) if isinstance(node, ast.FunctionDef))
+    functions = (node for node in nodes if isinstance(node, ast.FunctionDef))
     for node in itertools.chain.from_iterable(map(ast.walk, functions)):
         if is_call_of_re(node) and isinstance(node.args[0], ast.Constant):  # type: ignore[attr-defined]
             yield re.compile(node.args[0].value)  # type: ignore[attr-defined]
@@ -152,12 +156,18 @@ def member_of(member: Any) -> str:
 
 def is_linear(pattern: re.Pattern[str], use: Use) -> str | None:
     """The beginning of a text for which the expression is not linear, None if there is none."""
-    for short, long in zip(hostile_texts(pattern, SHORT), hostile_texts(pattern, LONG), strict=True):
-        if cost(pattern, use, short) > FREE_S and all(
-            cost(pattern, use, long) > MAX_RATIO * cost(pattern, use, short) for _ in range(3)
+    for tiny, short, long in zip(*(hostile_texts(pattern, size) for size in (TINY, SHORT, LONG)), strict=True):
+        # what the first two show already needs no long text, which takes seconds
+        if cost(pattern, use, short) > FREE_S and (
+            grows(pattern, use, tiny, short) or grows(pattern, use, short, long)
         ):
             return short[:20]
     return None
+
+
+def grows(pattern: re.Pattern[str], use: Use, short: str, long: str) -> bool:
+    """Whether the expression takes more than linear time from the one text to the other."""
+    return all(cost(pattern, use, long) > MAX_RATIO * cost(pattern, use, short) for _ in range(3))
 
 
 def cost(pattern: re.Pattern[str], use: Use, text: str) -> float:
