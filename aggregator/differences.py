@@ -47,11 +47,15 @@ class Differences:
         self.is_whole = paths is None
         self.is_cut = False  # files are left
         self.seen = 0  # files
-        self.unreadable: list[str] = []  # problems
+        self.unreadable: dict[str, str] = {}  # problems of folders, by path
         self.affected: set[str] = set()  # folders whose index files changed, came or went
         self._read = 0  # files that need not be read again
         self._missing: list[str] = []
         self._found: Iterator[Differs | Missing | Unreadable] = iter(())
+
+    def covers(self, path: str) -> bool:
+        """Whether the scan is of this path too."""
+        return self._paths is None or any(f"{path}/".startswith(f"{some}/") for some in self._paths)
 
     def note(self, outcomes: Iterable[Outcome]) -> None:
         """Notes what the files that were read are."""
@@ -91,7 +95,7 @@ class Differences:
                     self._writer.commit()  # the scan may take long
             elif isinstance(item, Unreadable):
                 place = os.path.join(self._source.root, item.path)
-                self.unreadable.append(f"{place}: cannot be read: {item.reason} (its records stay as they are)")
+                self.unreadable[item.path] = f"{place}: cannot be read: {item.reason} (its records stay as they are)"
         yield from self._with_digests(differing)
 
     def _extend(self, listed_s: float) -> None:

@@ -131,6 +131,8 @@ class Pipeline:
         self._stop, self.progress = stop or threading.Event(), progress
         self.loader = FeedLoader(self.policy, self.site, self.options)
         self.scanned = set[str]()  # names of the sources that it scanned completely
+        self.unreadable = dict[str, dict[str, str]]()  # problems of folders at their last scan, by source and path
+        self.held = dict[str, str]()  # why the entries of missing files stay, by source; else empty
         self.bulk_since: int | None = None  # when the cycle began that was the first to leave files to the next one, µs
         self.stages = StageClock()  # of the running cycle
         self.cluster: ClusterLink | None = None  # reads many files
@@ -187,7 +189,7 @@ class Pipeline:
             complete=not any(scan.folder_problem for scan in scans),
             published=published is not None,
             unwritten=len({name.partition("/")[0] for name in published.unwritten}) if published else 0,
-            unreadable=sum(bool(scan.folder_problem) + len(scan.unreadable) for scan in scans),
+            unreadable=update.unreadable,
             due=None if due is None else from_us(due),
             notices=self.notices,
             stages=self.stages.seconds(),

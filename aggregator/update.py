@@ -78,7 +78,6 @@ class SourceScan:
     is_first: bool  # no scan of the source was complete before
     folder_problem: str | None  # why the folder as a whole could not be read
     is_missing: bool  # the folder was not there, so neither were its files; else its problem says nothing of them
-    unreadable: tuple[str, ...]  # problems of folders inside it
     is_cut: bool  # files are left to the next cycle
 
 
@@ -89,6 +88,7 @@ class StoreUpdate:
     scans: tuple[SourceScan, ...]
     refreshed: Refreshed
     problems: tuple[str, ...]
+    unreadable: int  # folders that could not be read when they were last scanned
 
 
 class Update:
@@ -145,7 +145,7 @@ class Update:
             pipeline.notices = tuple(notices)
         pipeline.stages.enter(STORE)
         self._note_bulk(scans)
-        return StoreUpdate(scans, refreshed, tuple(self._problems))
+        return self._found(scans, refreshed)
 
     def _with_due(self, paths: Paths) -> Paths:
         """The paths, and those of due entries, because their files may say something else since they were scanned; of
@@ -240,11 +240,31 @@ class Update:
             error = self._read_affected(source, affected, error)
         problem = error.message(source) if error else None
         set_source_problem(writer, source, problem)
-        unreadable = tuple(dict.fromkeys(what for part in parts for what in part.unreadable))
-        self._problems += [problem] if problem else unreadable
+        if problem is None:
+            self._note_unreadable(source, parts, is_complete=not is_cut)
         seen = sum(part.seen for part in parts)
         is_missing = error is not None and error.is_missing
-        return SourceScan(source, seen, known or 0, is_first, problem, is_missing, unreadable, is_cut)
+        return SourceScan(source, seen, known or 0, is_first, problem, is_missing, is_cut)
+
+    def _note_unreadable(self, source: Source, parts: Collection[Differences], *, is_complete: bool) -> None:
+        """Notes which folders of a source cannot be read; what was noted stays unless this cycle scanned it."""
+        found = self._pipeline.unreadable.get(source.name, {})
+        if is_complete:
+            found = {path: what for path, what in found.items() if not any(part.covers(path) for part in parts)}
+        for part in parts:
+            found = found | part.unreadable
+        self._pipeline.unreadable[source.name] = found
+
+    def _found(self, scans: Sequence[SourceScan], refreshed: Refreshed) -> StoreUpdate:
+        """What this cycle found, and what is still wrong where it did not scan."""
+        unread = {scan.source.name: scan.folder_problem for scan in scans if scan.folder_problem}
+        problems: list[str] = []
+        for source in self._config.sources:
+            unreadable = self._pipeline.unreadable.get(source.name, {})
+            problems += [unread[source.name]] if source.name in unread else unreadable.values()
+        count = len(unread) + sum(map(len, self._pipeline.unreadable.values()))
+        problems += [*self._problems, *filter(None, self._pipeline.held.values())]
+        return StoreUpdate(tuple(scans), refreshed, tuple(problems), count)
 
     def _parts(self, source: Source) -> list[Differences]:
         """What of a source to scan, in this order. Files can be left to the next cycle only after a complete scan: a
@@ -374,8 +394,9 @@ class Update:
         is_held = self._withdraw_missing(
             source.name, missing, scan.known, source.removal_grace, is_folder_missing=is_folder_missing
         )
+        self._pipeline.held[source.name] = ""
         if is_held and not is_folder_missing:
-            self._problems.append(
+            self._pipeline.held[source.name] = (
                 f"{source.root}: {missing} of {scan.known} files are missing at once; their entries stay for"
                 f" {_minutes(source.removal_grace)} (if it is meant, run: aggregator build --accept-removals)"
             )
@@ -397,8 +418,9 @@ class Update:
     def _withdraw_source(self, name: str, grace: timedelta) -> None:
         """Withdraws the entries of a source that the config no longer names, as if its folder were missing."""
         known = count_known(self._writer, name)
+        self._pipeline.held[name] = ""
         if self._withdraw_missing(name, known, known, grace, is_folder_missing=True):
-            self._problems.append(
+            self._pipeline.held[name] = (
                 f"the config has no [[records]] named {name!r} any more; the entries of its {known} files stay for"
                 f" {_minutes(grace)} (if it is meant, run: aggregator build --accept-removals)"
             )

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SiteFolder
+from conftest import SiteFolder, at, record_text
 from sqlalchemy import Engine, event, select
 
 from aggregator.errors import StoppedError, StoreError
+from aggregator.status import UNREADABLE, read_status
 from aggregator.store.database import copy_store
+from aggregator.store.removals import MASS_REMOVAL
 from aggregator.store.schema import entry, feed_entry
 
 pytestmark = pytest.mark.both_databases
@@ -55,6 +57,43 @@ def test_a_source_under_another_name_is_refused_because_every_id_would_change(sm
     small.configure('[records]\nname = "news"\npath = "../incoming"\n')
     with pytest.raises(StoreError, match="under another name they would all get new ids"):
         small.run("2024-05-02 12:00")
+
+
+def test_a_cycle_that_scans_less_reports_what_is_still_wrong_elsewhere(site: SiteFolder) -> None:
+    mine, news = ('[[records]]\npath = "../incoming"\n', '[[records]]\nname = "news"\npath = "../news"\n')
+    site.configure(mine + news)
+    (site.root / "news").mkdir()
+    (site.root / "news" / "n.md").write_text(record_text(OLD))
+    for number in range(MASS_REMOVAL + 1):
+        site.record(f"{number}.md", **OLD)
+    site.record("later.md", publishedDateTime="2024-05-01T12:03:30Z")
+    site.run(NOON)
+    site.configure(mine)
+    deep = site.incoming
+    for _ in range(7):
+        deep = deep / ("d" * 240)
+        os.mkdir(deep)
+    (deep / "x.md").write_text(record_text(OLD))
+    site.remove(*(f"{number}.md" for number in range(MASS_REMOVAL + 1)))
+    whole = site.run("2024-05-01 12:01")
+    assert [
+        next(sign for sign in ("path is over 1500 bytes", "missing at once", "'news' any more") if sign in problem)
+        for problem in whole.problems
+    ] == ["path is over 1500 bytes", "missing at once", "'news' any more"]
+    site.record("b.md", **NEW)
+    for minute, paths in ((2, {"": ["b.md"]}), (3, {}), (4, {})):
+        result = site.run(f"2024-05-01 12:0{minute}", paths=paths)
+        assert (result.problems, result.unreadable) == (whole.problems, 1)
+    assert set(site.titles()) > {"later.md", "b.md"}
+    status = read_status(site.load_config(), site.store, at("2024-05-01 12:05"))
+    assert (status["wrong"], len(status["problems"])) == ([UNREADABLE], 3)
+
+    shutil.rmtree(site.incoming / ("d" * 240))
+    result = site.run("2024-05-01 12:05", paths={"": ["d" * 240]})
+    left = tuple(problem.replace(" of 22 files", " of 23 files") for problem in whole.problems[1:])  # with b.md
+    assert (result.problems, result.unreadable) == (left, 0)
+    site.run("2024-05-01 12:06", accept_removals=True)
+    assert site.run("2024-05-01 12:07", paths={}).problems == ()
 
 
 @pytest.mark.parametrize("hindrance", ["energy", "energy/rss.xml/kept.txt"])
