@@ -448,14 +448,22 @@ class Fields:
         if len(maps) < len(stated[:MAX_ITEMS]):
             self._warn(value, f"'{key}' has an item that is not a map", "write a list of maps", shown=False)
         links: dict[str, Related] = {}
-        for link in filter(None, map(self._related, maps)):
-            links.setdefault(link.url, link)
+        has_incomplete = False
+        for story in filter(None, map(self._story, maps)):
+            url, title = story.url("link"), story.text("title")
+            if url and title:
+                links.setdefault(url, Related(url, title))
+            else:
+                has_incomplete = True
+        if has_incomplete:
+            what = f"'{key}' has an item without a title and an http(s) URL"
+            self._warn(value, what, "write both, or remove the item", shown=False)
         if len(links) > MAX_RELATED or len(stated) > MAX_ITEMS:
             self._warn(value, f"'{key}' has more than {MAX_RELATED} links", "name fewer", shown=False)
         return tuple(links.values())[:MAX_RELATED]
 
-    def _related(self, item: Mapping[Any, Any]) -> Related | None:
-        """The link in a map, if it is complete and not hidden."""
+    def _story(self, item: Mapping[Any, Any]) -> Fields | None:
+        """The fields of another story in a map; None if it is hidden."""
         names = self._keys.allowed.canonical_names(tuple(item)) or self._canonical_names(item)
         if names is None:
             return None
@@ -467,8 +475,7 @@ class Fields:
                 return None
         except UnusableError:
             return None
-        url, title = nested.url("link"), nested.text("title")
-        return Related(url, title) if url and title else None
+        return nested
 
     def _canonical_names(self, item: Mapping[Any, Any]) -> tuple[str, ...] | None:
         """The canonical names of the keys of a map, "" for unmapped keys. None if the map may be hidden: a key is

@@ -100,14 +100,16 @@ def read_hugo_path(
         day = day or path_date(stem)
     if is_zola:
         stem = posixpath.join(posixpath.dirname(stem), slug)
-    page, slug = (url_path(text_of_name(part), is_zola=is_zola) for part in (stem, slug))
+    base_name = text_of_name(slug)
+    page, slug = (url_path(text, is_zola=is_zola) for text in (text_of_name(stem), base_name))
+    base_name = slug if is_zola else base_name
     if section_slugs:
         parts, names = page.split("/"), dict(section_slugs)
         page = "/".join([*(names.get(depth, part) for depth, part in enumerate(parts[:-1], 1)), parts[-1]])
     if language_key(language, site_language) != language_key("", site_language):
         page = posixpath.join(language.lower(), page)
     title = title_from_slug(split_dated_name(name or "index")[1])
-    return PagePath(page, slug, title, day, (), language, is_section or is_ignored(path), section)
+    return PagePath(page, slug, title, day, (), language, is_section or is_ignored(path), section, base_name)
 
 
 def content_path(path: str, languages: Collection[str]) -> str:
@@ -131,8 +133,12 @@ def url_path(text: str, *, is_zola: bool = False) -> str:
     text = text.replace(" ", "-")
     if _PLAIN_PATH.fullmatch(text):
         return text.lower()
-    # quoted here, because Hugo keeps the normal form of names
-    return quote("/".join(filter(None, _sanitize(text).split("/"))), safe="/%#\\+~@")
+    return _quote(_sanitize(text))
+
+
+def _quote(path: str) -> str:
+    """A sanitized path, quoted before others do it, because Hugo keeps the normal form of names."""
+    return quote("/".join(filter(None, path.split("/"))), safe="/%#\\+~@")
 
 
 def _sanitize(text: str) -> str:
@@ -156,7 +162,20 @@ def _sanitize(text: str) -> str:
 
 def slug_path(slug: str) -> str:
     """The slug that front matter states, as part of a URL."""
-    return _sanitize(slug).strip("/") if set(slug) - {".", "/"} else ""
+    return _sanitize(slug.strip("-")).strip("/") if set(slug) - {".", "/"} else ""
+
+
+def permalink_part(text: str, *, is_title: bool = False) -> str:
+    """A slug, a title or a name in the permalinks of a config: a token that Hugo cleans again with the path."""
+    return _quote(_sanitize(f"/{_token(text, is_title=is_title)}"))
+
+
+def _token(text: str, *, is_title: bool = False) -> str:
+    """The value of a token. In Hugo, `+` is a blank, a lone `#` at the end goes, and a slash in a title is a hyphen."""
+    text = _sanitize(re.sub(r"[/\\]", "-", text) if is_title else text)
+    if text.find("#") == len(text) - 1:
+        text = text[:-1]
+    return text.replace("+", " ")
 
 
 def stated_url(template: str, stated: str, path: PagePath, tokens: Mapping[str, str]) -> str | None:
@@ -183,9 +202,9 @@ def stated_url(template: str, stated: str, path: PagePath, tokens: Mapping[str, 
 
 
 def url_tokens(path: PagePath, title: str, slug: str, local: datetime | None) -> dict[str, str]:
-    """The values of the tokens that a `url` in front matter can have."""
+    """The values of the tokens that a `url` in front matter can have. `slug` is what `slug_path` gives."""
     folders = path.page.split("/")[:-1]
-    name, title, slug = path.slug, _sanitize(title), _sanitize(slug)
+    name, title, slug = _token(path.name), _token(title, is_title=True), _token(slug)
     tokens = {
         "section": folders[0] if folders else "",
         "sections": "/".join(folders),

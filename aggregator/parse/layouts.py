@@ -17,7 +17,7 @@ from aggregator.parse.dates import in_zone, local_time
 from aggregator.parse.excerpt import has_more, markdown_text
 from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
-from aggregator.parse.hugo import content_path, read_hugo_path, slug_path, stated_url, url_tokens
+from aggregator.parse.hugo import content_path, permalink_part, read_hugo_path, slug_path, stated_url, url_tokens
 from aggregator.parse.jekyll import Post, permalink_of, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FieldKeys
 from aggregator.parse.page_path import PagePath, language_key, page_url, plain_path, site_url
@@ -117,16 +117,20 @@ def _page_link(
 
 def _hugo_url(fields: Fields, stated: FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
     """The URL of a page by the rules of Hugo and Zola; `local` is its published date in the zone of the site."""
-    slug = slug_path(fields.text("slug"))
+    named, is_title = fields.text("slug"), fields.key("slug") in fields.keys_of("title")
+    slug = "" if is_title else slug_path(named)
     if not path.page or path.page.endswith("/"):
         return http_url(template[: template.index("{")] + path.page)  # the home page, in any language
     if stated.path is not None:
         tokens = url_tokens(path, stated.content.title or path.title, slug, local)
         if url := stated_url(template, stated.path, path, tokens):
             return url
+    if "{slug}" in template or fields.keys_of("slug") != ("slug",):  # the site has permalinks
+        slug = permalink_part(named if is_title else slug, is_title=is_title) or permalink_part(path.name)
     # a date in the file name that dates the page is not part of its URL
-    is_dated_by_name = stated.published is None or _is_dated_by_name(fields)
-    return page_url(template, path, None, slug or (path.slug if is_dated_by_name else ""), local)
+    elif not slug and (stated.published is None or _is_dated_by_name(fields)):
+        slug = path.slug
+    return page_url(template, path, None, slug, local)
 
 
 def _is_dated_by_name(fields: Fields) -> bool:

@@ -34,6 +34,7 @@ class PagePath:
     language: str = ""
     hidden: bool = False  # a draft, or a list of pages
     section: str = ""  # the first folder of a page of Hugo, which is the type of its pages
+    name: str = ""  # of Hugo: the text of the last part as the file has it
 
 
 def plain_path(path: str) -> PagePath:

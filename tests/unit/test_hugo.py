@@ -79,10 +79,74 @@ def test_the_page_of_the_whole_site_has_its_url() -> None:
         ("x:y", "posts/xy"),
         ("''", "posts/a"),
         ("..", "posts/a"),
+        ("C++ in/out", "posts/c++-in/out"),
+        ("'--x y-'", "posts/x-y"),
     ],
 )
 def test_a_slug_is_cleaned_as_hugo_does(slug: str, url: str) -> None:
     assert link(f"slug: {slug}", "posts/a.md") == f"https://example.org/{url}/"
+
+
+@pytest.mark.parametrize(
+    ("front", "path", "url"),
+    [
+        ("title: TCP/IP basics", "a", "tcp-ip-basics"),
+        ("title: 24/7 on", "a", "24-7-on"),
+        ("title: C++ tips", "a", "c-tips"),
+        ("title: Q&A / FAQ", "a", "qa-faq"),
+        ("title: a/-/b", "a", "a---b"),
+        ("title: -lead trail-", "a", "-lead-trail-"),
+        ("title: 'a\\b @ c'", "a", "a-b-@-c"),
+        ("title: F#", "a", "f"),
+        ("title: F# and C#", "a", "f%23-and-c%23"),
+        ("title: +x+", "a", "-x"),
+        ("title: u\u0308", "a", "u%CC%88"),
+        ("title: T\nslug: C++ in/out", "a", "c-in/out"),
+        ("title: T\nslug: /-lead-", "a", "-lead"),
+        ("title: T\nslug: a -- b", "a", "a--b"),
+        ("title: T\nslug: ''", "a", "t"),
+        ("{}", "C#", "c"),
+        ("{}", "a & b", "a-b"),
+        ("{}", "a  b", "a-b"),
+        ("{}", "a -- b", "a--b"),
+        ("{}", "x+y", "x-y"),
+    ],
+)
+@pytest.mark.parametrize("template", ["{slug}", "{path}"])
+def test_permalinks_of_a_config_clean_titles_slugs_and_names(template: str, front: str, path: str, url: str) -> None:
+    fields = tuple((PRESETS["hugo"] | {"slug": ("slug", "title") if "title" in front else ()}).items())
+    source = replace(HUGO, fields=fields, link_template=f"https://example.org/x/{template}/")
+    outcome = parse_record(f"---\n{front}\n---\n".encode(), SourceFile("", f"{path}.md", 0, 0), source, b"")
+
+    assert isinstance(outcome, Record)
+    assert outcome.content.link == f"https://example.org/x/{url}/"
+
+
+def test_a_slug_of_zola_is_made_of_the_name_in_permalinks_too() -> None:
+    raw = b"+++\ntitle = 'T'\n[extra]\nx = 1\n+++\n"
+    source = replace(HUGO, link_template="https://example.org/{slug}/")
+    outcome = parse_record(raw, SourceFile("", "p/A+b & c.md", 0, 0), source, b"")
+
+    assert isinstance(outcome, Record)
+    assert outcome.content.link == "https://example.org/a-b-c/"
+
+
+@pytest.mark.parametrize(
+    ("front", "name", "url"),
+    [
+        ("title: AC/DC\nurl: /v/:slug/", "a", "v/ac-dc/"),
+        ("title: AC/DC\nurl: /v/:title/", "a", "v/ac-dc/"),
+        ("title: C++ tips\nurl: /v/:title/", "a", "v/c%20%20-tips/"),
+        ("title: T\nslug: C# in/out-\nurl: /v/:slug/", "a", "v/c%23-in/out/"),
+        ("title: T\nurl: /v/:filename/", "x+y & z", "v/x%20y-z/"),
+        ("title: T\nurl: /v/:slugorfilename/", "C#", "v/c/"),
+    ],
+)
+def test_the_tokens_of_a_stated_url_are_cleaned_once(front: str, name: str, url: str) -> None:
+    outcome = parse_record(f"---\n{front}\n---\n".encode(), SourceFile("", f"p/{name}.md", 0, 0), HUGO, b"")
+
+    assert isinstance(outcome, Record)
+    assert outcome.content.link == f"https://example.org/{url}"
 
 
 @pytest.mark.parametrize(
