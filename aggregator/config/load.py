@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -239,7 +239,23 @@ def _file_error(path: Path, what: str, hint: str, line: int = 0, column: int = 0
 
 def _readable_tables(text: str) -> dict[str, Any]:
     """The tables of an invalid TOML text that can be parsed together."""
-    return tomllib.loads(_keep_readable("", re.split(r"^(?=[ \t]*\[)", text, flags=re.MULTILINE)))
+    tables = re.split(r"^(?=[ \t]*\[)", text, flags=re.MULTILINE)
+    try:
+        return tomllib.loads("".join(_readable_parts(tables)))
+    except (ValueError, RecursionError):  # tables that contradict each other
+        return tomllib.loads(_keep_readable("", tables))
+
+
+def _readable_parts(tables: list[str]) -> Iterator[str]:
+    """The tables that can be parsed by themselves, found by bisection."""
+    part, half = "".join(tables), len(tables) // 2
+    try:
+        tomllib.loads(part)
+        yield part
+    except (ValueError, RecursionError):
+        if half:
+            yield from _readable_parts(tables[:half])
+            yield from _readable_parts(tables[half:])
 
 
 def _keep_readable(kept: str, tables: list[str]) -> str:

@@ -150,7 +150,7 @@ class _Hugo:
             source.exclude += self._hidden_by_cascade(source, prefix, paths)
             source.fields = self._fields()
             self._plan.sources.append(source)
-            for section in self._section_sources(source, paths):
+            for section in self._section_sources(source, paths, language):
                 self._plan.sources.append(section)
 
     def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
@@ -208,12 +208,26 @@ class _Hugo:
             return f"{self._base}{above}{{path}}.html", self._config.place("uglyurls")
         return f"{self._base}{above}{{path}}/", "Hugo's default"
 
-    def _section_sources(self, rest: SourcePlan, paths: list[str]) -> Iterator[SourcePlan]:
+    def _permalinks(self, language: str) -> tuple[str, ...]:
+        """The path of the permalinks of a source, which has one language, or all if it is empty. Those of a language
+        replace those of the site."""
+        path = self._of_language("permalinks", language=language)
+        for other in [] if language else self._languages:
+            own = self._of_language("permalinks", language=other)
+            if self._config.get(*own) != self._config.get(*path):
+                what = "a language has other links than the default language"
+                self._plan.leave_out(
+                    self._config.place(*own), what, "write `url` into the posts of that language", other
+                )
+        return path
+
+    def _section_sources(self, rest: SourcePlan, paths: list[str], language: str) -> Iterator[SourcePlan]:
         """A source for each section with a pattern. Takes its files out of `rest`."""
-        page = self._config.table("permalinks", "page")
+        permalinks = self._permalinks(language)
         patterns = {
-            **{key: (("permalinks", key), value) for key, value in self._config.table("permalinks").items()},
-            **{key: (("permalinks", "page", key), value) for key, value in page.items()},
+            key: ((*table, key), value)
+            for table in (permalinks, (*permalinks, "page"))
+            for key, value in self._config.table(*table).items()
         }
         folders, hidden = {path.partition("/")[0] for path in paths if "/" in path}, tuple(rest.exclude)
         for section, (path, pattern) in sorted(patterns.items()):
@@ -268,10 +282,11 @@ class _Hugo:
             if field not in fields and (keys := self._date_keys(name)):
                 fields[field] = Stated(keys, self._config.place("frontmatter", name))
         # the preset has `series` too, which is no taxonomy by default, and authors are no topics
-        topics = [name for name in self._taxonomies() if name not in ("author", "authors")]
+        names = dict.fromkeys(name for language in self._languages for name in self._taxonomies(language))
+        topics = [name for name in names if name not in ("author", "authors")]
         if not {*topics} <= {"tags", "categories", "series"}:
             combined = " + ".join([*topics, *(f"taxonomies.{name}" for name in topics)])
-            fields["topics"] = Stated((combined,), self._config.place("taxonomies"))
+            fields["topics"] = Stated((combined,), self._config.place(*self._of_language("taxonomies")))
         return fields
 
     def _date_keys(self, name: str) -> tuple[str, ...]:
@@ -292,9 +307,9 @@ class _Hugo:
         found = tuple(dict.fromkeys(keys))
         return () if found == _DEFAULT_DATES[name] else found
 
-    def _taxonomies(self) -> list[str]:
-        """The keys of the taxonomies."""
-        tables = self._config.get("taxonomies")
+    def _taxonomies(self, language: str) -> list[str]:
+        """The keys of the taxonomies of a language."""
+        tables = self._config.get(*self._of_language("taxonomies", language=language))
         if tables is None:
             return ["tags", "categories"]
         return [value for value in tables.values() if isinstance(value, str)] if isinstance(tables, dict) else []
@@ -417,12 +432,12 @@ class _Hugo:
         self._plan.feeds.append(FeedPlan(slug, title, paths, self._outputs_place("section"), "", clauses))
 
     def _add_terms(self, language: str) -> None:
-        is_stated = self._config.get("taxonomies") is not None
-        place = self._config.place("taxonomies") if is_stated else "Hugo's default"
+        own = self._of_language("taxonomies", language=language)
+        place = self._config.place(*own) if self._config.get(*own) is not None else "Hugo's default"
         title = f"{{name}} on {self._title(language)}"
         for file in self._documents("term"):
-            for name in self._taxonomies():
-                path = self._term_path(name)
+            for name in self._taxonomies(language):
+                path = self._term_path(name, language)
                 if path is not None and name not in ("author", "authors"):
                     keys, url = (f"{name} + taxonomies.{name}",), f"{self._url_prefix(language)}{path}/{file}"
                     feeds = TermFeeds(keys, url, title, place, full=False)
@@ -432,15 +447,16 @@ class _Hugo:
                         )
                     self._plan.term_feeds.append(feeds)
 
-    def _term_path(self, taxonomy: str) -> str | None:
-        pattern = self._config.get("permalinks", "term", taxonomy) or self._config.get("permalinks", taxonomy)
+    def _term_path(self, taxonomy: str, language: str) -> str | None:
+        permalinks = self._of_language("permalinks", language=language)
+        pattern = self._config.get(*permalinks, "term", taxonomy) or self._config.get(*permalinks, taxonomy)
         if not isinstance(pattern, str):
             return f"{taxonomy}/{{term}}"
         path = re.sub(r":(slug|title|slugorcontentbasename|contentbasename)(?![a-z])", "{term}", pattern).strip("/")
         if "{term}" in path and ":" not in path:
             return path
         what, hint = f"the URLs of the feeds of '{taxonomy}'", "write them into moved_from of their [[feed]]"
-        self._plan.leave_out(self._config.place("permalinks"), what, hint, pattern)
+        self._plan.leave_out(self._config.place(*permalinks), what, hint, pattern)
         return None
 
     # the rest

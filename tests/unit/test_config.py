@@ -1232,3 +1232,16 @@ def test_an_invalid_store_url_is_not_replaced_by_the_default(tmp_path: Path, bro
     path.write_text(broken)
     with pytest.raises(ConfigError, match="2:"):
         partial_config(path, env={})
+
+
+def test_the_rest_of_a_large_invalid_config_is_not_parsed_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeds = [f'[[feed]]\nslug = "f{number}"\ntopics = {{ any = ["t"] }}\n' for number in range(200)]
+    feeds[150] += "title = \n"
+    path = tmp_path / "aggregator.toml"
+    path.write_text(text := "".join(feeds))
+    parsed, loads = list[int](), tomllib.loads
+    monkeypatch.setattr("tomllib.loads", lambda part: parsed.append(len(part)) or loads(part))
+    assert len(partial_config(path, env={}).feeds) == 199
+    assert sum(parsed) < 5 * len(text)

@@ -197,6 +197,25 @@ def chosen_files(config: dict[str, Any], paths: Iterable[str]) -> list[str]:
     return [path for path, sources in chosen.items() if sources and sources[0].get("default_published", True)]
 
 
+def test_links_and_taxonomies_of_a_hugo_language_replace_those_of_the_site(tmp_path: Path) -> None:
+    files = {f"content/{section}/a.md": post("A", date="2024-05-01", topics=["Tea"]) for section in ("posts", "notes")}
+    own = '[languages.en.permalinks]\nposts = "/:year/:slug/"\n[languages.en.taxonomies]\ntopic = "topics"\n'
+    text = f'baseURL = "{BASE}"\n[permalinks]\nnotes = "/n/:slug/"\n{own}'
+    config, plan = moved(tmp_path / "one", {"hugo.toml": text, **files})
+    _, posts = config["records"]
+    assert (posts["name"], posts["link_template"]) == ("posts", f"{BASE}{{year}}/{{slug}}/")
+    assert posts["fields"]["topics"] == ["topics + taxonomies.topics"]
+    assert config["feed"][-1]["moved_from"] == ["topics/tea/index.xml"]
+    assert plan.left_out == []
+    _, plan = moved(tmp_path / "two", {"hugo.toml": f'{text}[languages.de]\ntitle = "T"\n', **files})
+    assert left_out(plan, tmp_path) == [
+        (
+            "hugo.toml:2: a language has other links than the default language: 'de'"
+            " (write `url` into the posts of that language)"
+        )
+    ]
+
+
 def test_dates_and_topics_of_hugo_have_the_keys_of_the_site(tmp_path: Path) -> None:
     config, plan = moved(
         tmp_path,
