@@ -32,8 +32,9 @@ from aggregator.scan import list_records
 from aggregator.settings import Source
 from aggregator.site import lost_config, port_warning, site_id_warning
 
-PAGE_NAMES = ("*.md", "*.markdown", "*.mdown", "*.mkd", "*.html", "*.htm", "*.adoc", "*.org", "*.rst", "*.textile")
-"""Names that static site generators read as pages."""
+_ENDINGS = ("md", "markdown", "mdown", "mkd", "html", "htm", "adoc", "org", "rst", "textile", "txt", "text")
+PAGE_NAMES = tuple(f"*.{''.join(f'[{letter}{letter.upper()}]' for letter in ending)}" for ending in _ENDINGS)
+"""Names that static site generators read as pages, and those of texts, in any case."""
 FENCES = (b"---\n", b"---\r", b"+++\n", b"+++\r")
 """How a file with front matter begins."""
 FENCE_READ = 4096
@@ -213,10 +214,13 @@ def _is_reported_elsewhere(place: Place, outcome: Outcome) -> bool:
 def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[SourceFile, None]]:
     """The files at or below a place. Adds the folders there that cannot be read to `unreadable`."""
     with open_files(place.source) as files:
-        is_file = bool(place.path) and files.kind(place.path) in ("file", "link")
-    if is_file:
-        yield SourceFile(place.source.name, place.path, 0, 0), None
-        return
+        if place.path and files.kind(place.path) in ("file", "link"):
+            for batch in files.list_at(place.path):
+                if isinstance(batch, Unreadable):
+                    unreadable.append(batch)
+                else:
+                    yield from ((SourceFile(place.source.name, *row), None) for row in batch)
+            return
     below = f"{place.path}/" if place.path else ""
     for item in list_records(place.source):
         if isinstance(item, Unreadable):

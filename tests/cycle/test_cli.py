@@ -593,10 +593,15 @@ def test_check_refuses_a_path_outside_of_the_records(shop: Shop, call: Call) -> 
         assert path in err
 
 
-@pytest.mark.parametrize("path", ["linked", "linked/a.md", "away.md", ".hidden", "empty", "incoming/empty/"])
+@pytest.mark.parametrize(
+    "path",
+    "linked linked/a.md away.md .hidden .hidden/a.md a.txt a.MD out.md empty incoming/empty/".split(),
+)
 def test_a_path_that_gives_check_no_file_is_an_error(shop: Shop, call: Call, path: str) -> None:
     shop.record("a.md")
-    shop.write(".hidden/a.md", "---\ntitle: T\n---\n")
+    shop.configure(records='exclude = ["out.*"]')
+    for name in (".hidden/a.md", "a.txt", "a.MD", "out.md"):
+        shop.write(name, "---\ntitle: T\n---\n")
     (shop.incoming / "empty").mkdir()
     (shop.root / "elsewhere").mkdir()
     (shop.root / "elsewhere" / "a.md").write_text("---\ntitle: T\n---\n")
@@ -1185,6 +1190,10 @@ def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Sho
     for keys in ('include = ["*.md", "*.html"]', 'exclude = ["*.html"]', 'include = ["*.md", "posts/*.html"]'):
         shop.configure(records=keys)
         assert "begin like records" not in call("check")[1]
+    for name in ("note.txt", "b.MD", "b.Markdown"):
+        shop.record(name)
+        ending = name[name.index(".") :]
+        assert f"'*{ending}' (add \"*{ending}\" to include of [records]" in call("check")[1]
 
 
 def test_check_says_which_preset_the_records_need(shop: Shop, call: Call) -> None:
