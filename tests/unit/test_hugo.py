@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import as_record, as_rejection, parse_bytes, processor_time, source_of
 
+from aggregator.config.presets import PRESETS
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.parse.cascade import PageContext
 from aggregator.parse.glob import MAX_PATTERN, Glob
