@@ -68,8 +68,9 @@ class Expression:
             return range(to_integer(first), to_integer(last) + 1)
         if kind != "name":
             raise LiquidSyntaxError
-        value = _WORDS[text] if text in _WORDS else self._scope.look_up(text)
-        return self._member(value)
+        value = self._member(_WORDS[text] if text in _WORDS else self._scope.look_up(text))
+        self._scope.spend(size_of(value))  # before it is joined, compared or searched
+        return value
 
     def name(self) -> str:
         kind, text = self._tokens.pop()
@@ -132,7 +133,6 @@ class Expression:
         left = self.value()
         if self.take("contains"):
             right = self.value()
-            self._scope.spend(len(left) if isinstance(left, str | list) else 1)
             return (isinstance(left, list) and right in left) or (isinstance(left, str) and shown(right) in left)
         for sign in ("==", "!=", "<>", "<", ">", "<=", ">="):
             if self.take(sign):
@@ -145,7 +145,7 @@ class Expression:
             arguments.append(self._argument())
             while self.take(","):
                 arguments.append(self._argument())
-        self._scope.spend(1 + size_of(value) + sum(map(size_of, arguments)))
+        self._scope.spend(1 + size_of(value))
         if name == "default":
             return arguments[0] if arguments and value in (None, False, "", [], UNKNOWN) else value
         function = FILTERS.get(name)

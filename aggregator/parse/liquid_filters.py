@@ -74,7 +74,7 @@ def _replace(scope: Scope, value: Any, old: Any, new: Any = "", most: int = -1) 
 
 def _join(scope: Scope, value: Any, glue: Any = " ") -> str:
     parts = [shown(part) for part in as_list(value)]
-    scope.spend(sum(map(len, parts)) + len(parts) * len(shown(glue)))
+    scope.spend(len(parts) * len(shown(glue)))
     return shown(glue).join(parts)
 
 

@@ -101,8 +101,10 @@ def to_integer(value: Any) -> int:
 
 
 def size_of(value: Any) -> int:
-    """What it costs to handle a value, for `Scope.spend`."""
-    return len(value) if isinstance(value, str | list) else 1
+    """What it costs to handle a value, for `Scope.spend`: the items of a list may be one long text many times."""
+    if isinstance(value, list):
+        return len(value) + sum(map(size_of, value))
+    return len(value) if isinstance(value, str) else 1
 
 
 def checked_number(value: float) -> float:
