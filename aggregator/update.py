@@ -47,7 +47,7 @@ from aggregator.store.files import (
 )
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import set_source_problem
-from aggregator.store.releases import due_paths, release_due
+from aggregator.store.releases import due_paths, recheck_expired, release_due
 from aggregator.store.removals import (
     MASS_REMOVAL,
     count_known,
@@ -118,6 +118,7 @@ class Update:
             or open_source(writer, source, settings_digest(PARSER_VERSION, repr(source)))
             for source in sources
         }
+        recheck_expired(writer)
         if self._request.paths is not None:
             self._request = replace(self._request, paths=self._with_due(self._request.paths))
         with self._reading():

@@ -152,6 +152,14 @@ def _insert_cycle(writer: Writer, seconds: float, counts: dict[str, Any], error:
         )
 
 
+_LAST_FINISHED = select(cycle.c.started_at).where(cycle.c.error.is_(None)).order_by(cycle.c.id.desc()).limit(1)
+
+
+def last_finished_at(connection: Connection) -> int:
+    """The time of the last cycle that was not interrupted, in µs; 0 if there is none."""
+    return connection.scalar(_LAST_FINISHED) or 0
+
+
 def last_cycle(connection: Connection) -> LastCycle | None:
     """The newest cycle."""
     row = connection.execute(select(cycle).order_by(cycle.c.id.desc()).limit(1)).first()

@@ -18,7 +18,8 @@ from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import hide_scheduled, published_entry, shown_update, update_entries
 from aggregator.store.events import add_releases
 from aggregator.store.page_links import mark_links
-from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, entry
+from aggregator.store.queries import last_finished_at
+from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, entry, file
 from aggregator.store.schema import source as source_table
 from aggregator.store.session import Writer, span_us
 
@@ -46,6 +47,19 @@ _DUE_PATHS = (
     .where(text("entry.state = 'scheduled'"), entry.c.dated_at <= bindparam("now"))
     .limit(MAX_DUE_PATHS + 1)
 )
+
+
+def recheck_expired(writer: Writer) -> None:
+    """Makes the next scan read the files of hidden entries with an expiry that is still to come, if the clock is behind
+    the last cycle: that one may have hidden them for an expiry that had come by its clock."""
+    with writer.read() as connection:
+        if writer.now >= last_finished_at(connection):
+            return
+    hidden = entry.c.state.in_((EntryState.HIDDEN, EntryState.WITHDRAWN))
+    theirs = select(entry.c.id).where(hidden, entry.c.expires_at > writer.now)
+    with writer.write() as connection:
+        chosen = update(file).where(file.c.state == FileState.READ, file.c.entry_id.in_(theirs))
+        connection.execute(chosen.values(digest=b"", recheck=True))
 
 
 def due_paths(writer: Writer) -> Mapping[str, AbstractSet[str]] | None:

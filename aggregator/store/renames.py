@@ -22,8 +22,9 @@ from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, S
 from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
 from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
+from aggregator.store.queries import last_finished_at
 from aggregator.store.removals import IS_MISSING, is_any_missing
-from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, cycle, entry, file
+from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, parts, span_us
 
 RENAME_BATCH = 500
@@ -39,7 +40,6 @@ Pair = tuple[AnyRow, AnyRow]
 
 _FIRST_MISSING = select(func.min(file.c.missing_since)).where(*IS_MISSING)
 _FIRST_NEW = select(func.min(entry.c.stored_at)).where(entry.c.stored_at > bindparam("since"))
-_LAST_FINISHED = select(cycle.c.started_at).where(cycle.c.error.is_(None)).order_by(cycle.c.id.desc()).limit(1)
 
 
 def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
@@ -64,13 +64,8 @@ def _first_unresolved(connection: Connection, writer: Writer, source: Source) ->
     """When the first file came or was missing that no cycle has decided about: now, or in a cycle that was interrupted,
     however long ago that was."""
     first_missing = connection.scalar(_FIRST_MISSING, {"of_source": source.name})
-    first_new = connection.scalar(_FIRST_NEW, {"since": _last_finished(connection)})
+    first_new = connection.scalar(_FIRST_NEW, {"since": last_finished_at(connection)})
     return min(moment for moment in (writer.now, first_missing, first_new) if moment is not None)
-
-
-def _last_finished(connection: Connection) -> int:
-    """The time of the last cycle that was not interrupted, in µs; 0 if there is none."""
-    return connection.scalar(_LAST_FINISHED) or 0
 
 
 def has_missing(connection: Connection, writer: Writer, source: Source) -> bool:
@@ -307,7 +302,7 @@ def free_duplicates(writer: Writer, source: Source) -> list[str]:
     A file with an entry keeps it, unless another file inherits that in turn.
     """
     with writer.read() as connection:
-        over_since, last_finished = writer.now - span_us(source.removal_grace), _last_finished(connection)
+        over_since, last_finished = writer.now - span_us(source.removal_grace), last_finished_at(connection)
         values = {"of_source": source.name, "over_since": over_since, "last_finished": last_finished}
         rows = list(connection.execute(_wanted_ids(is_stated=True), values))
         unclaimed, former = _unstated(connection, writer, source)

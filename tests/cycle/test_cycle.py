@@ -595,6 +595,24 @@ def test_a_record_that_expires_before_its_date_is_hidden_then(site: SiteFolder) 
     assert states(site) == {"a.md": "published", "b.md": "published"}
 
 
+def test_what_expired_by_a_wrong_clock_is_released_again(site: SiteFolder) -> None:
+    site.configure(EXPIRING)
+    for name in ("a", "b"):
+        site.record(f"{name}.md", publishedDateTime=DATE, expires="2024-08-01T12:00:00Z")
+    site.record("c.md", publishedDateTime="2024-07-01T12:00:00Z", expires="2024-08-01T12:00:00Z")
+    site.run(NOON)
+    before = site.ids()
+    site.run("2024-08-30 12:00")
+    assert (site.titles(), set(states(site).values())) == ([], {"withdrawn", "hidden"})
+    site.record("b.md", publishedDateTime=DATE, expires="2024-08-01T12:00:00Z", published=False)
+    site.run("2024-08-30 12:01")
+    site.run(LATER)
+    assert states(site) == {"a.md": "published", "b.md": "withdrawn", "c.md": "scheduled"}
+    assert site.ids() == {"a.md": before["a.md"]}
+    site.run("2024-08-01 12:00")
+    assert states(site) == {"a.md": "withdrawn", "b.md": "withdrawn", "c.md": "hidden"}
+
+
 def test_an_entry_is_released_when_it_is_due_although_its_folder_cannot_be_read(site: SiteFolder) -> None:
     site.record("a.md", publishedDateTime="2024-05-01T13:00:00Z")
     site.run(NOON)
