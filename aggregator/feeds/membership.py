@@ -34,6 +34,8 @@ _MARK_PAGE = (
 
 def apply_changes(connection: Connection, writer: Writer, feeds: ActiveFeeds, changes: EntryChanges) -> None:
     """Brings memberships up to date with what a transaction changed about entries, in the same transaction."""
+    if named := changes.named or [entry.topics for entry in changes.published]:
+        meet_topics(connection, writer, feeds, named)
     if changes.published:
         place_entries(connection, writer, feeds, changes.published)
     if changes.withdrawn:
@@ -46,7 +48,6 @@ def place_entries(
     connection: Connection, writer: Writer, feeds: ActiveFeeds, entries: Collection[PublishedEntry]
 ) -> None:
     """Puts entries into the feeds that they match and takes them out of the others; these feeds become dirty."""
-    meet_topics(connection, writer, feeds, entries)
     memberships = _memberships(connection, [entry.id for entry in entries if not entry.is_new])
     moves = _Moves(writer, feeds, feeds.rules)
     for entry in entries:
@@ -233,15 +234,16 @@ def _merge(connection: Connection, writer: Writer, feed_ids: Collection[int], li
     add_events(connection, events)
 
 
-def meet_topics(connection: Connection, writer: Writer, feeds: ActiveFeeds, entries: Iterable[PublishedEntry]) -> None:
-    """Adds the rows of new topics, named as these entries spell them, or else as the config does."""
+def meet_topics(connection: Connection, writer: Writer, feeds: ActiveFeeds, spelled: Iterable[tuple[str, ...]]) -> None:
+    """Adds the rows of new topics, named as the first entry spells them, or else as the config does. `spelled` are the
+    topics of each entry."""
     tables, topic_feeds = feeds.tables, feeds.rules.topic_feeds
     known = topic_feeds.keys() | feeds.covered
     rows: list[dict[str, object]] = []
-    for entry in entries:
-        if known.issuperset(tables.with_parents(map(fold, entry.topics))):
+    for topics in spelled:
+        if known.issuperset(tables.with_parents(map(fold, topics))):
             continue
-        named = tables.shown_names(entry.topics, fold)
+        named = tables.shown_names(topics, fold)
         for topic in (topic for key in named for topic in tables.lineage(key)):
             if topic in known:
                 continue

@@ -259,7 +259,7 @@ def _evaluate_all(writer: Writer, feeds: ActiveFeeds, changes: _FeedChanges, sto
             ).all()
             entries = [published_entry(row) for row in rows]
             if changes.moved:
-                meet_topics(connection, writer, feeds, entries)
+                meet_topics(connection, writer, feeds, [entry.topics for entry in entries])
                 known = ((key, feeds.rules.topic_feeds.get(key)) for key in changes.moved)
                 topics.update((key, feed_id) for key, feed_id in known if feed_id and feed_id not in changes.rules)
             try_entries(connection, writer, feeds, entries, rules, {*changes.evaluated, *topics.values()})

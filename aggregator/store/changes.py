@@ -39,6 +39,8 @@ class EntryChanges:
     published: tuple[PublishedEntry, ...] = ()
     withdrawn: frozenset[int] = frozenset()
     relinked: frozenset[int] = frozenset()  # links in their bodies lead elsewhere; nothing else changed
+    # topics of the published entries and of those that this cycle will release, by path; none: those of `published`
+    named: tuple[tuple[str, ...], ...] = ()
 
 
 Step = Callable[[Connection], EntryChanges]

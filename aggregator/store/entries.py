@@ -115,6 +115,7 @@ class _Batch:
         self._pages: list[str | None] = []  # keys of pages that links may lead to, or no longer
         self._changed: list[PublishedEntry] = []
         self._released: list[PublishedEntry] = []
+        self._named: list[tuple[str, ...]] = []  # topics of entries that are released in the cycle of an import
         self._withdrawn: dict[int, str] = {}
         self._unscheduled: list[int] = []
         self._staged = outcomes if isinstance(outcomes, StagedOutcomes) else None
@@ -188,8 +189,11 @@ class _Batch:
             values |= {"state": EntryState.PUBLISHED, "released_at": date, "published_at": date}
             self._released.append(_published_entry(entry_id, date, date, record, is_new=True))
             self._pages.append(values["lookup_key"])
+            self._named.append(record.topics)
         else:
             values |= {"released_at": None, "published_at": None}
+            if self._is_import and values["state"] == EntryState.SCHEDULED and date is None:
+                self._named.append(record.topics)  # it is released after the dated ones, but counts by its path
         updated = shown_update(date, values["stated_update_at"], None, None, now)
         uid, format_ids = self._ids.mint(record, entry_id)
         values |= {"id": entry_id, "uid": uid, "format_ids": format_ids, "stored_at": now, "updated_at": updated}
@@ -273,7 +277,7 @@ class _Batch:
             from aggregator.store.staging import discard
 
             discard(connection, self._staged)
-        return EntryChanges((*changed, *self._released), withdrawn)
+        return EntryChanges((*changed, *self._released), withdrawn, named=tuple(self._named))
 
     def _write_entries(self, statement: Insert | Update, rows: list[dict[str, Any]]) -> None:
         if self._staged is None:

@@ -672,6 +672,18 @@ def test_a_topics_title_is_its_spelling_in_its_first_released_entry(site: SiteFo
     assert len(site.titles("power-apps")) == 2
 
 
+def test_in_a_first_import_a_topics_title_counts_records_without_a_date_by_their_path(site: SiteFolder) -> None:
+    later = {"publishedDateTime": "2024-06-01T08:00:00Z"}
+    site.record("0.md", topics=["ai STUFF"], **later)
+    site.record("1.md", topics=["aI stuff"], published=False)
+    site.record("a.md", topics=["AI Stuff", "Maps"])
+    site.record("b.md", topics=["ai stuff", "maps", "Tea"], publishedDateTime="2024-04-01T08:00:00Z")
+    site.record("c.md", topics=["TEA", "Rum"])
+    site.run(NOON)
+    titles = [site.feed(slug)["title"] for slug in ("ai-stuff", "maps", "tea", "rum")]
+    assert titles == [f"{name} – Feeds" for name in ("AI Stuff", "Maps", "Tea", "Rum")]
+
+
 # stops and crashes
 
 
