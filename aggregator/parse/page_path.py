@@ -72,7 +72,7 @@ def language_key(language: str, site_language: str) -> str:
 
 
 def page_url(template: str, path: PagePath, stated: str | None, slug: str, published: datetime | None) -> str | None:
-    """The URL of a page from a link template; None if the template has a date and the page has none.
+    """The URL of a page from a link template; None if the template has a date and the page has none, or it is no URL.
 
     A path that the record states replaces the first placeholder. The rest of the template follows it only if it has no
     other placeholder and the stated path is not complete. `published` is in the site's time zone.
@@ -89,7 +89,7 @@ def page_url(template: str, path: PagePath, stated: str | None, slug: str, publi
         values |= {name: format_time(published, form) for name, form in DATE_PLACEHOLDERS.items() if name in template}
     if any(match[1] not in values for match in PLACEHOLDER.finditer(template)):
         return None
-    return PLACEHOLDER.sub(lambda match: quote_path(values[match[1]]), template)
+    return http_url(PLACEHOLDER.sub(lambda match: quote_path(values[match[1]]), template))
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -293,6 +293,18 @@ def test_source_adds_topics_and_makes_links_from_the_path() -> None:
     assert record("webUrl: https://y.example/", **changes).content.link == "https://y.example/"
 
 
+def test_a_link_that_a_template_makes_is_a_url_as_any_other() -> None:
+    template = "https://bücher.example/é/{path}/"
+
+    assert record("", path="a b.md", link_template=template).content.link == (
+        "https://xn--bcher-kva.example/%C3%A9/a%20b/"
+    )
+    assert record("", path="50% off.md", link_template=template).content.link == (
+        "https://xn--bcher-kva.example/%C3%A9/50%25%20off/"
+    )
+    assert record("", path="/".join(["日本" * 20] * 6), link_template=template).content.link is None
+
+
 def test_rename_hash_leaves_out_what_the_source_adds() -> None:
     first = record("", path="a.md", link_template="https://x.example/{path}")
     second = record("", path="b.md", link_template="https://x.example/{path}")
