@@ -310,7 +310,7 @@ class _Hugo:
             elif key.startswith(":") and key.lower() != FILE_NAME:
                 what, hint = f"'{name}' is also taken from {key}", "write the dates into the posts"
                 self._plan.leave_out(self._config.place("frontmatter", name), what, hint)
-            else:
+            elif key.isprintable():
                 keys.append(_KEY_SPELLINGS.get(key.lower(), key))
         found = tuple(dict.fromkeys(keys))
         return () if found == _DEFAULT_DATES[name] else found
@@ -320,7 +320,8 @@ class _Hugo:
         tables = self._config.get(*self._of_language("taxonomies", language=language))
         if tables is None:
             return ["tags", "categories"]
-        return [value for value in tables.values() if isinstance(value, str)] if isinstance(tables, dict) else []
+        stated = tables.values() if isinstance(tables, dict) else ()
+        return [value for value in stated if isinstance(value, str) and value.isprintable()]
 
     def _hidden_by_cascade(self, source: SourcePlan, prefix: str, paths: list[str]) -> Iterator[str]:
         """Patterns of the files that a `cascade` of the site's config hides."""

@@ -493,6 +493,12 @@ POSTS_OF = {
 }
 
 
+def test_names_with_control_characters_are_no_keys_of_records(tmp_path: Path) -> None:
+    values = {"baseURL": BASE, "taxonomies": {"x": "\x7f", "y": "topics"}, "frontmatter": {"lastmod": ["\x7f", "b"]}}
+    config, _ = moved(tmp_path, {"hugo.json": json.dumps(values), "content/a.md": post("A", date="2024-05-01")})
+    assert config["records"]["fields"] == {"topics": ["topics + taxonomies.topics"], "updated_at": ["b"]}
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=120, deadline=None)
 @given(data=st.data())
