@@ -186,6 +186,15 @@ def test_a_cascade_in_the_config_of_hugo_hides_the_pages_that_it_is_for(
     assert chosen_files(config, paths) == [path for path in paths if path not in hidden]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("buildDrafts", "draft: true"), ("buildExpired", "expiryDate: 2001-01-01")]
+)
+def test_a_cascade_hides_nothing_that_a_hugo_site_builds(tmp_path: Path, option: str, value: str) -> None:
+    text = f"baseURL: {BASE}\n{option}: true\ncascade: [{{target: {{path: /posts/**}}, {value}}}]\n"
+    config, _ = moved(tmp_path, {"hugo.yaml": text, "content/posts/a.md": post("A", date="2024-05-01")})
+    assert "exclude" not in config["records"]
+
+
 def chosen_files(config: dict[str, Any], paths: Iterable[str]) -> list[str]:
     """The files that the sources of a config choose and do not hide, with the site's own front matter."""
     tables = config["records"] if isinstance(config["records"], list) else [config["records"]]
