@@ -302,7 +302,7 @@ class _Hugo:
             elif key.startswith(":") and key.lower() != FILE_NAME:
                 what, hint = f"'{name}' is also taken from {key}", "write the dates into the posts"
                 self._plan.leave_out(self._config.place("frontmatter", name), what, hint)
-            else:
+            elif key.isprintable():
                 keys.append(_KEY_SPELLINGS.get(key.lower(), key))
         found = tuple(dict.fromkeys(keys))
         return () if found == _DEFAULT_DATES[name] else found
@@ -312,7 +312,8 @@ class _Hugo:
         tables = self._config.get(*self._of_language("taxonomies", language=language))
         if tables is None:
             return ["tags", "categories"]
-        return [value for value in tables.values() if isinstance(value, str)] if isinstance(tables, dict) else []
+        stated = tables.values() if isinstance(tables, dict) else ()
+        return [value for value in stated if isinstance(value, str) and value.isprintable()]
 
     def _hidden_by_cascade(self, source: SourcePlan, prefix: str, paths: list[str]) -> Iterator[str]:
         """Patterns of the files that a `cascade` of the site's config hides."""
@@ -320,7 +321,7 @@ class _Hugo:
         for cascade in stated if isinstance(stated, list) else [stated]:
             values = _folded(cascade)
             target = _folded(values.get("target", values.get("_target")))
-            if not _hides(values) or not _is_for_pages(target):
+            if not _hides(values, self._config) or not _is_for_pages(target):
                 continue
             path = str(target.get("path", ""))
             if path:
@@ -486,13 +487,15 @@ def _folded(stated: object) -> dict[str, Any]:
     return lower_keys(stated) if isinstance(stated, dict) else {}
 
 
-def _hides(cascade: dict[str, Any]) -> bool:
+def _hides(cascade: dict[str, Any], config: SiteConfig) -> bool:
+    """Whether a cascade hides pages from a site with this config."""
     values = _folded(cascade.get("params")) | cascade
     build = _folded(values.get("build", values.get("_build")))
     options = [(f"build.{key}", Value(build[key], 0, 0)) for key in ("list", "render") if key in build]
     expiry = parse_time(values.get("expirydate", values.get("unpublishdate")), ZoneInfo("UTC"))
-    is_expired = expiry is not None and expiry[0] <= datetime.now(UTC)
-    return values.get("draft") is True or is_expired or any(map(hides_page, options))
+    is_expired = expiry is not None and expiry[0] <= datetime.now(UTC) and config.get("buildexpired") is not True
+    is_draft = values.get("draft") is True and config.get("builddrafts") is not True
+    return is_draft or is_expired or any(map(hides_page, options))
 
 
 def _is_for_pages(target: dict[str, Any]) -> bool:

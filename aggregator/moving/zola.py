@@ -82,8 +82,8 @@ class _Zola:
 
     def _taxonomies(self, *above: str) -> list[dict[str, Any]]:
         stated = self._config.get(*above, "taxonomies")
-        tables = stated if isinstance(stated, list) else []
-        return [table for table in tables if isinstance(table, dict) and isinstance(table.get("name"), str)]
+        tables = [table for table in stated if isinstance(table, dict)] if isinstance(stated, list) else []
+        return [table for table in tables if isinstance(table.get("name"), str) and table["name"].isprintable()]
 
     def add_feeds(self) -> None:
         """The feeds of the site, of its languages, sections and terms."""

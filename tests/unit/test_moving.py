@@ -186,6 +186,15 @@ def test_a_cascade_in_the_config_of_hugo_hides_the_pages_that_it_is_for(
     assert chosen_files(config, paths) == [path for path in paths if path not in hidden]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("buildDrafts", "draft: true"), ("buildExpired", "expiryDate: 2001-01-01")]
+)
+def test_a_cascade_hides_nothing_that_a_hugo_site_builds(tmp_path: Path, option: str, value: str) -> None:
+    text = f"baseURL: {BASE}\n{option}: true\ncascade: [{{target: {{path: /posts/**}}, {value}}}]\n"
+    config, _ = moved(tmp_path, {"hugo.yaml": text, "content/posts/a.md": post("A", date="2024-05-01")})
+    assert "exclude" not in config["records"]
+
+
 def chosen_files(config: dict[str, Any], paths: Iterable[str]) -> list[str]:
     """The files that the sources of a config choose and do not hide, with the site's own front matter."""
     tables = config["records"] if isinstance(config["records"], list) else [config["records"]]
@@ -498,6 +507,12 @@ POSTS_OF = {
     },
     "_config.yml": {"_posts/2024-05-01-a.md": post("A"), "post/_posts/2024-05-01-b.md": post("B", tags="ü x")},
 }
+
+
+def test_names_with_control_characters_are_no_keys_of_records(tmp_path: Path) -> None:
+    values = {"baseURL": BASE, "taxonomies": {"x": "\x7f", "y": "topics"}, "frontmatter": {"lastmod": ["\x7f", "b"]}}
+    config, _ = moved(tmp_path, {"hugo.json": json.dumps(values), "content/a.md": post("A", date="2024-05-01")})
+    assert config["records"]["fields"] == {"topics": ["topics + taxonomies.topics"], "updated_at": ["b"]}
 
 
 @pytest.mark.parametrize("name", NAMES)
