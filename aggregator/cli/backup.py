@@ -12,7 +12,7 @@ from aggregator.cli.stores import naming_loss
 
 EPILOG = """\b
 Example, for cron:
-  aggregator backup /var/backups/aggregator.db
+  aggregator backup /var/backups/aggregator/store.db
 """
 
 

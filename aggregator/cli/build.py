@@ -49,11 +49,12 @@ class _Time(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
             moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
+            in_utc = None if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):  # the first and last hours of the calendar may have no time in UTC
+            in_utc = None
+        if in_utc is None:
             self.fail(f"{value!r} is not a time with a zone (write it as 2026-05-20T07:10:00Z)", param, ctx)
-        return moment.astimezone(UTC)
+        return in_utc
 
 
 @click.command(epilog=EPILOG)

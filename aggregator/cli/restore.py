@@ -11,9 +11,9 @@ from aggregator.cli.printing import print_data, print_line
 
 EPILOG = """\b
 Example:
-  systemctl stop aggregator
-  aggregator restore /var/backups/aggregator.db
-  systemctl start aggregator
+  sudo systemctl stop aggregator
+  sudo -u aggregator aggregator restore /var/backups/aggregator/store.db
+  sudo systemctl start aggregator
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +64,7 @@ def restore(url: str, backup: Path) -> Path | None:
     with _complete_file(path) as new:
         with _copied(backup, new, path):
             pass
+        _keep_rights(new, path)
         _sync(new)
         if path.exists():
             _settle(url)  # last, because the lease that it takes lasts only for seconds
@@ -184,6 +186,19 @@ def _set_aside(path: Path) -> Path | None:
         with suppress(FileNotFoundError):
             os.replace(f"{path}{ending}", f"{kept}{ending}")
     return kept if has_store else None
+
+
+def _keep_rights(new: Path, path: Path) -> None:
+    """Gives the file `new` the owner, group and mode of the store that it replaces; without one, the owner and group of
+    its folder. It stays private if only root could give it away."""
+    is_there = path.exists()
+    right, mine = (path if is_there else path.parent).stat(), new.stat()
+    if (right.st_uid, right.st_gid) != (mine.st_uid, mine.st_gid):
+        if os.geteuid() != 0:
+            return
+        os.chown(new, right.st_uid, right.st_gid)
+    if is_there:
+        new.chmod(stat.S_IMODE(right.st_mode))
 
 
 @contextmanager

@@ -349,6 +349,10 @@ def migrate(connection: Connection, revision: str) -> None:
         create_views(connection)
 
 
+_NOT_OPENED = "unable to open database file"
+_OPEN_HINT = "the file and its folder must belong to the user who runs this: see ls -l, and chown"
+
+
 @contextmanager
 def _wrapped(what: str = "the database refused") -> Iterator[None]:
     """Wraps errors of the driver, without the statement and its values, which contain texts of records."""
@@ -363,7 +367,8 @@ def _wrapped(what: str = "the database refused") -> Iterator[None]:
             raise StoreUnreachableError(f"the database cannot be reached: {message}") from error
         if any(sign in message for sign in _DAMAGE):
             raise _damaged(f"{what}: {message}") from error
-        raise StoreError(f"{what}: {message}") from error
+        hint = f" ({_OPEN_HINT})" if _NOT_OPENED in message else ""
+        raise StoreError(f"{what}: {message}{hint}") from error
 
 
 def _damaged(reason: str) -> StoreDamagedError:

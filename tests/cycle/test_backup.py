@@ -148,6 +148,27 @@ def test_what_a_killed_service_left_beside_a_deleted_store_is_not_part_of_a_rest
         assert kept.read_bytes() == content, "nothing is deleted"
 
 
+def test_a_restored_store_has_the_owner_and_mode_of_the_one_that_it_replaces(newsroom: Shop, tmp_path: Path) -> None:
+    store, backup = newsroom.data / "aggregator.db", tmp_path / "backup.db"
+    do(newsroom, "backup", str(backup))
+    owner = (65534, 65533) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(store, *owner)
+    store.chmod(0o640)
+    do(newsroom, "restore", str(backup))
+    status = store.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (*owner, 0o640)
+    store.unlink()
+    os.chown(newsroom.data, *owner)
+    do(newsroom, "restore", str(backup))
+    status = store.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (*owner, 0o600)
+
+
+def test_a_store_that_cannot_be_opened_is_named_with_what_to_do(shop: Shop) -> None:
+    (shop.data / "aggregator.db").mkdir(parents=True)
+    assert "unable to open database file (the file and its folder must belong to" in do(shop, "status", code=2)
+
+
 def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_path: Path) -> None:
     other, backup = tmp_path / "notes.txt", tmp_path / "kept.db"
     other.write_text("mine")

@@ -75,7 +75,13 @@ def test_help_fits_the_terminal(call: Call, monkeypatch: pytest.MonkeyPatch, wid
 
 @pytest.mark.parametrize(
     "arguments",
-    [("build", "--nope"), ("nope",), ("build", "--now", "yesterday"), ("build", "--now", "2024-06-01T12:00:00")],
+    [
+        ("build", "--nope"),
+        ("nope",),
+        ("build", "--now", "yesterday"),
+        ("build", "--now", "2024-06-01T12:00:00"),
+        ("build", "--now", "0001-01-01T00:00:00+14:00"),
+    ],
 )
 def test_wrong_usage_exits_with_2_and_names_the_argument(call: Call, arguments: tuple[str, ...]) -> None:
     code, out, err = call(*arguments)
