@@ -113,8 +113,10 @@ class RecordState:
     def _of_name(self) -> Cause | None:
         """Why no scan reads a file of this name; None if scans do."""
         path = unescape_path(self._stored.path)
-        hidden = any(part.startswith(".") for part in path.split("/"))
-        if hidden or not RecordFilter(self.source.include)(path):
+        if any(part.startswith(".") for part in path.split("/")):
+            reason = f"a name in its path begins with a dot, so no scan reads it{self._end}"
+            return Cause("hidden", reason, self.path)
+        if not RecordFilter(self.source.include)(path):
             reason = f"no scan reads a file of this name; see include in [records]{self._end}"
             return self._in_config("include", reason)
         for pattern in self.source.exclude:

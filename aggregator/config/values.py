@@ -201,8 +201,10 @@ def check_link_template(value: str) -> str:
     """The link template: a URL with a placeholder that tells pages apart, and perhaps with others."""
     placeholders = set(re.findall(r"\{[^{}]*\}?|\}", value))
     known = {f"{{{name}}}" for name in (*PAGE_PLACEHOLDERS, *JEKYLL_PLACEHOLDERS, *DATE_PLACEHOLDERS)}
-    if not placeholders & {"{path}", "{slug}", "{title}", "{name}"} or placeholders - known:
-        raise BadValueError("is not a template with {path}", "write one such as https://example.org/{path}")
+    if unknown := sorted(placeholders - known):
+        raise BadValueError(f"has an unknown placeholder {unknown[0]}", f"use some of {', '.join(sorted(known))}")
+    if not placeholders & {"{path}", "{slug}", "{title}", "{name}"}:
+        raise BadValueError("has no placeholder that tells pages apart", "write one such as https://example.org/{path}")
     check_url(re.sub(r"[{}]", "", value))
     return value
 

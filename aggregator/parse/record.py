@@ -194,7 +194,8 @@ def _render_body(body: RecordBody, content: Content, published: datetime | None,
 def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> FileFields:
     title = fields.text("title")
     if not title and source.layout == "plain":
-        raise fields.unusable("title", "no title", "add 'title: …'", value=None)
+        key = next(iter(fields.keys_of("title")), "title")
+        raise fields.unusable("title", "no title", f"add '{key}: …'", value=None)
     link, original, path = fields.url("link"), fields.url("original_link"), fields.stated_path()
     path_url = http_url(path) if path else None
     published, expires = fields.required_date("published_at"), fields.required_date("expires_at")

@@ -651,6 +651,15 @@ def test_status_lists_problems_with_paths_that_can_be_opened(shop: Shop, call: C
     assert any(re.fullmatch(r"ai +AI +1 +– +\d+ s ago", line) for line in lines)
 
 
+def test_status_says_which_feed_changed_last_and_which_longest_ago(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["AI"], publishedDateTime="2024-05-01T08:00:00Z")
+    call("build", "--now", "2024-05-01T12:00:00Z")
+    shop.record("b.md", topics=["Maps"], publishedDateTime="2024-05-02T08:00:00Z")
+    call("build", "--now", "2024-05-02T12:00:00Z")
+    (line,) = [line for line in call("status")[1].splitlines() if line.startswith("Feeds")]
+    assert re.fullmatch(r"Feeds +3: (all|maps) changed last, \S+ \w+ ago, ai longest ago: \S+ \w+ ago *", line)
+
+
 def test_status_marks_a_stale_entry(shop: Shop, call: Call) -> None:
     shop.record("a.md", "Out")
     call("build")

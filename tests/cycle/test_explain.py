@@ -686,3 +686,11 @@ def test_each_feed_is_listed_once(site: SiteFolder) -> None:
     ]
     site.run(LATER)
     assert [feed["slug"] for feed in explain(site, "a.md")["feeds"]] == ["all", "ai"]
+
+
+def test_a_name_that_begins_with_a_dot_is_the_cause_that_is_named(site: SiteFolder) -> None:
+    site.record(".drafts/a.md")
+    site.run(STILL)
+    answer = explain(site, ".drafts/a.md")["published"]
+    assert (answer["cause"], answer["file"], answer["line"]) == ("hidden", str(site.incoming / ".drafts/a.md"), None)
+    assert "begins with a dot" in answer["reason"]

@@ -103,6 +103,11 @@ def test_record_without_a_title_is_rejected(front: str, line: str) -> None:
     assert lines(parse(front)) == [line]
 
 
+def test_the_key_that_a_title_is_read_from_is_the_one_to_add() -> None:
+    fields = tuple((PRESETS["smartable"] | {"title": ("headline", "name")}).items())
+    assert lines(parse("title: Not read", fields=fields)) == ["a.md:1:1: no title (add 'headline: …')"]
+
+
 # Fields
 
 
