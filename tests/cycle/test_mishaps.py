@@ -81,17 +81,18 @@ def test_a_cycle_that_scans_less_reports_what_is_still_wrong_elsewhere(site: Sit
         for problem in whole.problems
     ] == ["path is over 1500 bytes", "missing at once", "'news' any more"]
     site.record("b.md", **NEW)
-    for minute, paths in ((2, {"": ["b.md"]}), (3, {}), (4, {})):
+    counted = tuple(problem.replace(" of 22 files", " of 23 files") for problem in whole.problems)  # with b.md
+    # the last of these cycles scans the file of a due entry
+    for minute, paths, problems in ((2, {"": ["b.md"]}, whole.problems), (3, {}, whole.problems), (4, {}, counted)):
         result = site.run(f"2024-05-01 12:0{minute}", paths=paths)
-        assert (result.problems, result.unreadable) == (whole.problems, 1)
+        assert (result.problems, result.unreadable) == (problems, 1)
     assert set(site.titles()) > {"later.md", "b.md"}
     status = read_status(site.load_config(), site.store, at("2024-05-01 12:05"))
     assert (status["wrong"], len(status["problems"])) == ([UNREADABLE], 3)
 
     shutil.rmtree(site.incoming / ("d" * 240))
     result = site.run("2024-05-01 12:05", paths={"": ["d" * 240]})
-    left = tuple(problem.replace(" of 22 files", " of 23 files") for problem in whole.problems[1:])  # with b.md
-    assert (result.problems, result.unreadable) == (left, 0)
+    assert (result.problems, result.unreadable) == (counted[1:], 0)
     site.run("2024-05-01 12:06", accept_removals=True)
     assert site.run("2024-05-01 12:07", paths={}).problems == ()
 
