@@ -141,7 +141,8 @@ def _head(data: dict[str, Any], zone: tzinfo) -> Table:
     head.add_row("Entries", ", ".join(f"{count} {state}" for state, count in entries.items()))
     if feeds := sorted(data["feeds"], key=lambda feed: str(feed["updated"])):
         oldest, newest = feeds[0], feeds[-1]
-        older = f", {oldest['slug']} longest ago: {_distance(oldest['updated'])}" if len(feeds) > 1 else ""
+        differ = oldest["updated"] != newest["updated"]
+        older = f", {oldest['slug']} longest ago: {_distance(oldest['updated'])}" if differ else ""
         head.add_row("Feeds", f"{len(feeds)}: {newest['slug']} changed last, {_distance(newest['updated'])}{older}")
     return head
 
