@@ -1,7 +1,7 @@
 """Starts the program from a process that has imported it: each start is a fork, which saves half a second of imports.
 
-What starts is a process of its own in every respect: its number, folder, environment, streams, session and signals, and
-the interpreter ends as it always ends. Only what an interpreter reads when it begins is that of the first process.
+Each start is a real process, with its own number, folder, environment, streams, session and signals, and it exits as
+the program does. Only the settings that Python reads at its start, such as `PYTHONHASHSEED`, are those of the first one.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Starter:
         self._control: socket.socket | None = None
 
     def suits(self, environment: Mapping[str, str]) -> bool:
-        """Whether an interpreter that begins with `environment` is like the one that has imported the program."""
+        """Whether Python would start with the same settings in `environment` as in the process that is forked."""
         return _for_interpreter(environment) == _for_interpreter(self._environment)
 
     def start(

@@ -309,7 +309,7 @@ class FeedLoader:
         self, connection: Connection, row: AnyRow, cut_at: int, earlier: Window | None = None
     ) -> Sequence[AnyRow]:
         """The newest `limit` entries, and more while they were released within `min_stay` before `cut_at`; of each
-        provider at most `per_provider`. `earlier`: the window of the feed as it is now, cut earlier."""
+        provider at most `per_provider`. `earlier`: the window of the same rows, cut at an earlier time."""
         limit, spec = self.limit(row), self._spec(row)
         by_date = spec is not None and spec.rule.order == "published"
         per_provider = spec.per_provider if spec is not None else None
