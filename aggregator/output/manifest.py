@@ -67,8 +67,23 @@ def digest_of(body: bytes) -> str:
     return blake2b(body, digest_size=16).hexdigest()
 
 
+class _Latest:
+    """The manifest that this process wrote or read last: what it publishes is not parsed again to be served."""
+
+    known: tuple[bytes | None, Manifest] = (None, EMPTY_MANIFEST)
+
+
 def parse_manifest(raw: bytes) -> Manifest:
     """The manifest, without paths that lead out of the folder. Raises ValueError if it cannot be used."""
+    known_raw, known = _Latest.known
+    if raw == known_raw:
+        return known
+    manifest = _parse_manifest(raw)
+    _Latest.known = raw, manifest
+    return manifest
+
+
+def _parse_manifest(raw: bytes) -> Manifest:
     try:
         data = json.loads(raw)
         if data["format"] == FORMAT:
@@ -106,7 +121,9 @@ class ManifestEncoder:
         self._entries = dict(files)
         head = _dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint, **more})
         listed = ", ".join(self._texts.values())
-        return f'{head[:-1]}, "files": {{{listed}}}, "gone": {_dump(manifest.removed)}}}'.encode()
+        raw = f'{head[:-1]}, "files": {{{listed}}}, "gone": {_dump(manifest.removed)}}}'.encode()
+        _Latest.known = raw, manifest
+        return raw
 
 
 def parse_journal(raw: bytes) -> Digests:
