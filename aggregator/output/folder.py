@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -26,8 +27,10 @@ from aggregator.output.tree import Tree
 from aggregator.processes import PROGRESS
 
 LOCK_WAIT_S = 30
-SYNC_THREADS = 8
-"""Parallel syncs, because the file system flushes several at a time."""
+WRITE_THREADS = 8
+"""Threads that write and sync documents while the next ones are rendered; the file system flushes several at a time."""
+MAX_WRITING = 64
+"""Most documents that wait for these threads."""
 _STAGING = f"{OWN_FOLDER}/staging"
 _NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)
 _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -107,6 +110,7 @@ class _OpenFolder(Destination):
         super().__init__(before, journal)
         self._root, self._tree = root, tree
         self._staging = tree
+        self._writing: deque[Future[None]] = deque()
 
     def mark(self, token: str) -> None:
         mark = _mark(self._tree, token)
@@ -135,19 +139,20 @@ class _OpenFolder(Destination):
         self._tree.remove_all(_STAGING)
         self._tree.make_folder(_STAGING)
         try:
-            with self._tree.subtree(_STAGING) as self._staging:
+            with self._tree.subtree(_STAGING) as self._staging, ThreadPoolExecutor(WRITE_THREADS) as self._threads:
                 yield
         finally:
             self._tree.remove_all(_STAGING)
 
     def stage(self, name: str, body: bytes) -> None:
-        self._staging.write(name, body)
+        self._writing.append(self._threads.submit(self._staging.write, name, body))
+        if len(self._writing) > MAX_WRITING:
+            self._writing.popleft().result()
 
     def begin(self, staged: Sequence[Staged]) -> None:
-        if staged:
-            with ThreadPoolExecutor(min(SYNC_THREADS, len(staged))) as pool:
-                for _ in pool.map(self._staging.sync, (one.name for one in staged)):
-                    PROGRESS.show()
+        while self._writing:
+            self._writing.popleft().result()
+            PROGRESS.show()
         # the bytes of other files are compared, so the journal need not name them
         self.journal.begin((one.path, one.entry) for one in staged if one.path not in self.before.files)
         self._store_journal()

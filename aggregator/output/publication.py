@@ -1,6 +1,6 @@
 """One publish into a locked output folder or bucket, in passes, so that no reader gets a partial document.
 
-compare -> stage all -> sync -> journal -> place all -> delete obsolete files -> manifest
+compare, stage and sync all -> journal -> place all -> delete obsolete files -> manifest
 """
 
 from __future__ import annotations

@@ -63,24 +63,15 @@ class Tree:
         folder, name = _split(path)
         return _read(name, self._folder(folder), size)
 
-    def write(self, path: str, body: bytes, *, sync: bool = False) -> None:
-        """Writes a new file. Raises FileExistsError."""
+    def write(self, path: str, body: bytes) -> None:
+        """Writes a new file to the disk. Thread-safe for paths without a folder. Raises FileExistsError."""
         folder, name = _split(path)
         descriptor = os.open(name, _NEW, 0o666, dir_fd=self._folder(folder))
         with open(descriptor, "wb", buffering=0) as file:
             rest = memoryview(body)
             while rest:
                 rest = rest[file.write(rest) :]
-            if sync:
-                os.fsync(descriptor)
-
-    def sync(self, path: str) -> None:
-        """Syncs a file to the disk. Thread-safe."""
-        descriptor = open_beneath(self._root, path, _READ)
-        try:
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def replace(self, path: str, body: bytes) -> None:
         """Writes a file so that the path has either all old or all new bytes, also after a crash."""
@@ -88,7 +79,7 @@ class Tree:
         waiting = f"{folder}/.{name}.new" if folder else f".{name}.new"
         self.remove(waiting)  # left by a crash
         try:
-            self.write(waiting, body, sync=True)
+            self.write(waiting, body)
             at = self._folder(folder)
             os.replace(f".{name}.new", name, src_dir_fd=at, dst_dir_fd=at)
         except OSError:
