@@ -63,9 +63,12 @@ class Rehearsal:
 
     def __init__(self, pipeline: Pipeline, before: _Feeds, after: _Feeds, problems: tuple[str, ...]) -> None:
         self.store, self.site_id = pipeline.store, pipeline.site_id
-        self.problems, self.notices = problems, pipeline.notices  # of the cycle
+        self.problems = problems  # of the cycle
         self._before, self._after = before, after
         self._rows_before = {row.id: row for row in before.rows.values()}
+        # `urls` has what this cycle would remove; the notices would say that it is gone
+        lost = tuple(f"/{change.url} answers 410 " for change in self.urls() if change.target is None)
+        self.notices = tuple(line for line in pipeline.notices if not line.startswith(lost))
 
     @property
     def slugs(self) -> frozenset[str]:

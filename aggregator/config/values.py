@@ -9,7 +9,7 @@ from io import StringIO
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from aggregator.buckets import BucketUrl, parse_bucket_url
@@ -287,12 +287,21 @@ def check_feed_title(value: str) -> str:
 def read_store_url(value: str, base: Path) -> str:
     """The URL of the store, with an absolute path if it is a SQLite file."""
     if value.startswith("postgresql+psycopg://"):
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            raise BadValueError("has a port that is no number from 0 to 65535", "write …@host:5432/name") from None
         return value
     file = sqlite_file(value)
     if not file or file == ":memory:":
         raise BadValueError("is not the URL of a store", "write sqlite:///path or postgresql+psycopg://user@host/name")
-    path = read_path(file, base).as_posix().replace("%", "%25").replace("?", "%3F")
+    place = read_path(file, base)
+    if place.is_dir():
+        raise BadValueError("names a folder", f"name a file in it: {_SQLITE}{file.rstrip('/')}/aggregator.db")
     _, query, options = value.partition("?")
+    if unknown := sorted(parse_qs(options, keep_blank_values=True).keys() - {"timeout"}):
+        raise BadValueError(f"has the option {unknown[0]!r}, which the store does not know", "leave it out")
+    path = place.as_posix().replace("%", "%25").replace("?", "%3F")
     return f"{_SQLITE}{path}{query}{options}"
 
 
