@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from aggregator.documents import PAGE
 from aggregator.feeds.active_config import ActiveConfig, is_active, read_active, store_active
-from aggregator.feeds.published import published_feeds, read_old_slugs
+from aggregator.feeds.published import OF_TOPIC, published_feeds, read_old_slugs
 from aggregator.links import quoted_path
 from aggregator.model import UrlChange
 from aggregator.settings import FILE_NAMES, FeedPolicy, FeedSpec, OutputOptions
@@ -22,6 +22,7 @@ from aggregator.store.session import Writer, from_us, read_meta, span_us, write_
 NOTICE_AGE = timedelta(days=30)
 """How long `status` names a URL that was removed."""
 _KEY = "lost_urls"
+_TOPICS = select(feed.c.topic).where(*OF_TOPIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,18 @@ def topic_redirects(connection: Connection, policy: FeedPolicy) -> dict[str, str
         return {}
     published = connection.execute(published_feeds(policy, feed.c.topic, feed.c.slug)).all()
     slugs = {row.topic: row.slug for row in published if row.topic is not None}
-    in_use = {row.slug for row in published}.union(policy.specs, *(spec.old_slugs for spec in policy.specs.values()))
+    # with a slug of its own, a topic without a published feed has none
+    own = set(policy.tables.slugs) if policy.auto else {*policy.tables.slugs, *connection.scalars(_TOPICS)}
+    moved = {old: spec.slug for spec in policy.specs.values() for old in spec.old_slugs}
+    feeds = {row.slug for row in published}.union(policy.specs)
     redirects = {}
     for slug, owner in topics.items():
         topic = policy.tables.topic(owner)
-        target = slugs.get(topic) or topic_slug(topic)  # a configured feed with that slug replaces the topic's feed
-        if slug not in in_use and target in in_use:
+        target = slugs.get(topic)
+        if target is None and topic not in own:
+            plain = topic_slug(topic)
+            target = moved.get(plain, plain)  # a configured feed with that slug replaces the topic's feed
+        if slug not in feeds and slug not in moved and target in feeds:
             redirects[slug] = target
     return redirects
 
