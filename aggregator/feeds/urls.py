@@ -23,6 +23,8 @@ NOTICE_AGE = timedelta(days=30)
 """How long `status` names a URL that was removed."""
 _KEY = "lost_urls"
 _TOPICS = select(feed.c.topic).where(*OF_TOPIC)
+_EVERY_FEED = "*/"
+"""Begins a URL that every feed has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,11 @@ class Urls:
     redirects: Mapping[str, str] = field(default_factory=dict)  # an old slug, or the path of an old document -> a slug
 
     def work(self, url: str) -> bool:
-        """Whether a slug or an old path is a feed, or redirects to one."""
-        return url in self.slugs or url in self.redirects
+        """Whether a URL of a change works: of a feed, of an old path that redirects to one, or of a document of every
+        feed."""
+        if url.startswith(_EVERY_FEED):
+            return url.removeprefix(_EVERY_FEED) in self.names
+        return not {url, url.removesuffix("/")}.isdisjoint(self.slugs | self.redirects.keys())
 
 
 def read_urls(connection: Connection, config: ActiveConfig) -> Urls:
@@ -77,7 +82,11 @@ def topic_redirects(connection: Connection, policy: FeedPolicy) -> dict[str, str
 def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) -> tuple[UrlChange, ...]:
     """The URLs that work before and do not work afterwards, or redirect."""
     changes = [
-        UrlChange(f"*/{name}", None, 'with its format in "formats" below [output], or "pages = true" for index.html')
+        UrlChange(
+            f"{_EVERY_FEED}{name}",
+            None,
+            'with its format in "formats" below [output], or "pages = true" for index.html',
+        )
         for name in sorted(before.names - after.names)
     ]
     for slug in sorted(before.slugs - after.slugs):
@@ -117,14 +126,23 @@ def activate_config(writer: Writer, before: Urls, config: ActiveConfig) -> None:
 def lost_url_notices(connection: Connection, config: ActiveConfig, now: int) -> Iterator[str]:
     """A line for each URL that a config removed lately and that still does not work."""
     since = now - span_us(NOTICE_AGE)
-    lost = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
-    if not lost:
-        return
-    working = read_urls(connection, config)
-    for url, keep, at in lost:
-        format_back = url.startswith("*/") and url[2:] in working.names
-        if not format_back and not working.work(url.removesuffix("/")):
+    for url, keep, at in _still_lost(connection, config):
+        if at > since:
             yield f"/{url} answers 410 since the config of {from_us(at):%Y-%m-%d %H:%M} UTC (keep it {keep})"
+
+
+def lost_paths(connection: Connection, config: ActiveConfig) -> list[str]:
+    """The old slugs, each with a slash, and old paths that a config removed lately and that still do not work."""
+    return [url for url, _, _ in _still_lost(connection, config) if not url.startswith(_EVERY_FEED)]
+
+
+def _still_lost(connection: Connection, config: ActiveConfig) -> list[tuple[str, str, int]]:
+    """The stored lines of URLs that do not work: URL, how the config would keep it, and when it ended."""
+    lost = json.loads(read_meta(connection, _KEY) or "[]")
+    if not lost:
+        return []
+    working = read_urls(connection, config)
+    return [line for line in lost if not working.work(line[0])]
 
 
 def _names(options: OutputOptions) -> frozenset[str]:

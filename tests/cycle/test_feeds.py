@@ -303,6 +303,35 @@ def test_old_urls_redirect_over_http(site: SiteFolder) -> None:
         assert redirects(client, moves) == moves
 
 
+@pytest.mark.parametrize("pages", [True, False])
+def test_old_urls_that_leave_moved_from_answer_410_and_work_when_they_return(site: SiteFolder, pages: bool) -> None:
+    output, old = (
+        f"[output]\npages = {str(pages).lower()}\n",
+        ["old", "t/feed", "tags/ai/index.xml", "tags/ai/", "page"],
+    )
+    moved = output + table("new", f"moved_from = {old}")
+    site.configure(moved)
+    fill(site)
+    urls = [
+        "/old/rss.xml",
+        "/old/",
+        "/old",
+        "/t/feed",
+        "/tags/ai/index.xml",
+        "/tags/ai/",
+        "/tags/ai",
+        "/page/",
+        "/page",
+    ]
+    for config, status, when in ((output + table("new"), 410, LATER), (moved, 301, LATER_STILL)):
+        site.run_with(config, when)
+        with running(make_app(site.load_config(), fine, fine)) as client:
+            assert {url: client.get(url, follow_redirects=False).status_code for url in urls} == dict.fromkeys(
+                urls, status
+            )
+    assert not [line for line in site.pipeline.notices if "410" in line]
+
+
 def test_a_feed_that_moves_from_the_slug_of_a_topic_continues_its_feed(site: SiteFolder) -> None:
     fill(site)
     known = atom_id(site, "ai")
