@@ -133,9 +133,7 @@ class Pipeline:
         self._stop, self.progress = stop or threading.Event(), progress
         self.loader = FeedLoader(self.policy, self.site, self.options)
         self.scanned = set[str]()  # names of the sources that it scanned completely
-        self.unreadable = dict[
-            str, dict[str, str]
-        ]()  # problems of folders at their last scan, by source and path
+        self.unreadable = dict[str, dict[str, str]]()  # problems of folders at their last scan, by source and path
         self.held = dict[str, str]()  # why the entries of missing files stay, by source; else empty
         self.bulk_since: int | None = None  # when the cycle began that was the first to leave files to the next one, µs
         self.stages = StageClock()  # of the running cycle

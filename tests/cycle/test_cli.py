@@ -1255,6 +1255,25 @@ def test_records_folders_may_be_shared_by_patterns_of_paths(shop: Shop, call: Ca
     assert "two records folders overlap" in call("check")[2]
 
 
+def test_check_knows_the_slugs_that_topics_have(shop: Shop, call: Call) -> None:
+    config = shop.config.read_text()
+    shop.record("a.md", topics=["C++"])
+    shop.record("b.md", topics=["Power Apps"])
+    shop.config.write_text(config + '[topics.slugs]\n"Power Apps" = "tools"\n')
+    call("build")
+    shop.record("c.md", topics=["C#"])  # "c#" is before "c++", and the slug stays with the topic that has it
+    shop.config.write_text(config)
+    warning = "the slug c belongs to the topic \"C++\", so this topic gets a suffix: 'C#'"
+    assert [line for line in call("check")[1].splitlines() if warning not in line] == []
+    call("build")
+    assert call("check")[1] == ""
+    shop.config.write_text(config + '[[feed]]\nslug = "tools"\n[[feed]]\nslug = "power-apps"\n')
+    found = [line.partition("warning: ")[2] for line in call("check")[1].splitlines()]
+    assert found == [
+        "the feed replaces the feed of the topic \"Power Apps\": 'tools' (choose another slug to have both)"
+    ]
+
+
 def test_check_warns_of_a_misspelt_parent_and_not_of_a_parent_that_no_record_states(shop: Shop, call: Call) -> None:
     shop.record("a.md", topics=["Canvas apps"])
     shop.record("b.md", topics=["Power Apps"])

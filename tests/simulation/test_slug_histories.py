@@ -164,13 +164,13 @@ class Reader:
         self.tables, self.feeds = deepcopy(tables), feeds
 
     def _check_topics(self, tables: Tables, feeds: Feeds) -> None:
-        """A topic has a feed unless a [[feed]] has its slug; it keeps its slug unless that is needed elsewhere."""
-        pins = tables.slug_of
+        """A topic has a feed unless a [[feed]] replaces it; it keeps its slug unless that is needed elsewhere."""
+        pins, replaced = tables.slug_of, self._replaced(tables)
         assert {*feeds.titles.values()} <= {*TOPICS, *tables.feeds}
         for topic in TOPICS:
             own, last = feeds.own(topic, tables), self.last.get(topic, topic_slug(topic.casefold()))
-            is_replaced = topic not in pins and last in tables.slugs
-            assert (own is not None) == (tables.auto and topic not in tables.alias and not is_replaced), topic
+            has_feed = tables.auto and topic not in tables.alias and topic not in replaced
+            assert (own is not None) == has_feed, topic
             if own is None:
                 continue
             others = {*tables.slugs, *tables.old_slugs, *(pin for name, pin in pins.items() if name != topic)}
@@ -185,6 +185,15 @@ class Reader:
                 self.last[topic], self.had[own] = own, topic
             elif topic in pins and topic in self.last and not tables.auto:
                 self.last[topic] = pins[topic]  # for the time when topics have feeds again
+
+    def _replaced(self, tables: Tables) -> set[str]:
+        """The topic that each [[feed]] replaces: the one that has its slug, else the first that would get it."""
+        topics = [topic for topic in TOPICS if topic not in tables.slug_of and topic not in tables.alias]
+        holders = {self.last[topic]: topic for topic in topics if topic in self.last}
+        for topic in sorted(topics, key=str.casefold):
+            if topic not in self.last:
+                holders.setdefault(topic_slug(topic.casefold()), topic)
+        return {holders[slug] for slug in tables.slugs if slug in holders}
 
     def _check_old_slugs(self, tables: Tables, feeds: Feeds) -> None:
         """The slugs that a topic had lead to its feed."""
