@@ -80,10 +80,11 @@ def topic_redirects(connection: Connection, policy: FeedPolicy) -> dict[str, str
 
 
 def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) -> tuple[UrlChange, ...]:
-    """The URLs that work before and do not work afterwards, or redirect."""
+    """The URLs that work before and do not work afterwards, or redirect, or have another feed."""
     changes = [
         UrlChange(
             f"{_EVERY_FEED}{name}",
+            410,
             None,
             'with its format in "formats" below [output], or "pages = true" for index.html',
         )
@@ -91,14 +92,17 @@ def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) ->
     ]
     for slug in sorted(before.slugs - after.slugs):
         if (target := after.redirects.get(slug)) is not None:
-            changes.append(UrlChange(f"{slug}/", f"{target}/", ""))
+            changes.append(UrlChange(f"{slug}/", 301, f"{target}/", ""))
         else:
-            changes.append(UrlChange(f"{slug}/", None, _keeping(slug, old, new)))
+            changes.append(UrlChange(f"{slug}/", 410, None, _keeping(slug, old, new)))
     for path, slug in sorted(before.redirects.items()):
-        if not after.work(path):
+        if path in after.slugs - before.slugs and slug in after.slugs:
+            hint = f"by another slug for the new feed; it redirects to /{slug}/ now"
+            changes.append(UrlChange(f"{path}/", 200, None, hint))
+        elif not after.work(path):
             successor = slug if slug in new.specs else None
             url = f"{path}/" if "/" not in path and "." not in path else path
-            changes.append(UrlChange(url, None, _moved_from(path, successor)))
+            changes.append(UrlChange(url, 410, None, _moved_from(path, successor)))
     return tuple(changes)
 
 
@@ -116,7 +120,7 @@ def activate_config(writer: Writer, before: Urls, config: ActiveConfig) -> None:
     with writer.write() as connection:
         last = read_active(connection) or config
         changes = compare_urls(before, read_urls(connection, config), last.policy, config.policy)
-        lost = [[change.url, change.keep, writer.now] for change in changes if change.target is None]
+        lost = [[change.url, change.keep, writer.now] for change in changes if change.status == 410]
         since = writer.now - span_us(NOTICE_AGE)
         stored = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
         write_meta(connection, _KEY, json.dumps([*stored, *lost], ensure_ascii=False))

@@ -1326,6 +1326,25 @@ def test_check_dry_run_build_and_status_name_a_url_that_the_config_ends(shop: Sh
     assert "/picks/ answers" not in " ".join(call("status")[1].split())
 
 
+def test_check_and_dry_run_name_an_old_url_of_a_topic_that_another_feed_takes(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["AI"])
+    config = shop.config.read_text()
+    call("build", "--now", NOW)
+    moved = '[topics.slugs]\nAI = "machines"\n'
+    shop.config.write_text(config + moved)
+    call("build", "--now", NOW)
+    shop.config.write_text(config + moved + '[[feed]]\nslug = "ai"\n')
+    hint = "keep it by another slug for the new feed; it redirects to /machines/ now"
+    assert f"warning: subscribers of this URL would get another feed: '/ai/' ({hint})" in call("check")[1]
+    assert f"/ai/: another feed ({hint})" in call("build", "--dry-run", "--now", NOW)[1].splitlines()
+    urls = json.loads(call("build", "--dry-run", "--json", "--now", NOW)[1])["urls"]
+    assert urls == [{"url": "ai/", "status": 200, "target": None, "keep": hint.removeprefix("keep it ")}]
+    call("build", "--now", NOW)
+    assert "/ai/" not in call("build", "--dry-run", "--now", NOW)[1]
+    shop.config.write_text(config + '[topics.slugs]\nAI = "ai"\n')  # the topic itself returns
+    assert "another feed" not in "".join(call("check")[1:])
+
+
 def test_build_and_status_name_an_entry_that_is_too_large_and_strict_does_not_fail(shop: Shop, call: Call) -> None:
     shop.configure(output='max_bytes = "10KB"')
     shop.record("small.md")
