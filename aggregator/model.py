@@ -339,7 +339,8 @@ class UrlChange:
     """What happens to a URL below the base URL, or to a document of every feed (`*/feed.json`)."""
 
     url: str
-    target: str | None  # where it redirects to (301); None: it answers 410
+    status: int  # 301; 410; 200: another feed takes it, and it was redirected
+    target: str | None  # where it redirects to
     keep: str  # what to write into the config to keep it
 
 

@@ -32,7 +32,7 @@ from aggregator.feeds.active import NO_RULES, ActiveRules
 from aggregator.feeds.active_config import ActiveConfig, is_active
 from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
 from aggregator.feeds.published import read_topic_terms, summarise_feeds
-from aggregator.feeds.urls import topic_redirects
+from aggregator.feeds.urls import lost_paths, topic_redirects
 from aggregator.feeds.versions import (
     Refreshed,
     feed_versions,
@@ -47,6 +47,7 @@ from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST
 from aggregator.output.publication import Published, Target
 from aggregator.output.publisher import Publisher
+from aggregator.output.redirects import old_urls
 from aggregator.output.sealed import SealedDocuments
 from aggregator.processes import PROGRESS
 from aggregator.settings import FILE_NAMES, Rule
@@ -102,6 +103,7 @@ class _Goal:
     targets: Mapping[str, Target]
     pages: Mapping[str, PageKey]  # of the targets that are archive pages
     is_whole: bool  # the targets are everything that the folder must have
+    ended: Collection[str]  # URLs that a config removed; known if `is_whole`
 
 
 class Pipeline:
@@ -288,6 +290,7 @@ class Pipeline:
                 full=goal.is_whole,
                 check_writer=self._check_leads if snapshot is None else self._check_own_folder,
                 mark=self.store.lease.token if self.store.is_shared and snapshot is None else "",
+                ended=goal.ended,
             )
         except FolderTakenError:
             raise
@@ -326,7 +329,9 @@ class Pipeline:
                 path, *more = archive_paths(slug, number, self.options, is_newest=is_newest)
                 pages[path] = (slug, number)
                 targets[path] = Target(version, self._moves.paths((path, *more)))
-            return _Goal(read_meta(connection, "store_id") or "", versions, targets, pages, is_whole)
+            lost = lost_paths(connection, self.active_config) if is_whole else ()
+            ended = {url for old in lost for url in old_urls(old)}
+            return _Goal(read_meta(connection, "store_id") or "", versions, targets, pages, is_whole, ended)
 
     def _check_leads(self) -> None:
         """Raises LeaseLostError if another process has taken the lease, so that nothing older than what that process

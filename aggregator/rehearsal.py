@@ -160,17 +160,22 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
 
 
 def lost_urls(config: Config, now: datetime) -> list[Problem]:
-    """A warning for each URL that subscribers have and this config would remove; none without a store."""
+    """A warning for each URL that subscribers have and that this config would remove or give to another feed; none
+    without a store."""
     try:
         with closing(open_store(config.store.url, create=False)) as store:
             if Pipeline(config, store, default_site_id(config)).is_config_active():
                 return []
         with rehearse(config, now, scan=False) as rehearsal:
-            lost = [change for change in rehearsal.urls() if change.target is None]
+            lost = [change for change in rehearsal.urls() if change.status != 301]
     except StoreError:
         return []
-    path, what = str(config.path or ""), "subscribers of this URL would get 410"
-    return [Problem(path, 0, 0, what, f"/{change.url}", f"keep it {change.keep}", "warning") for change in lost]
+    path, what = str(config.path or ""), "subscribers of this URL would get"
+    got = {410: "410", 200: "another feed"}
+    return [
+        Problem(path, 0, 0, f"{what} {got[change.status]}", f"/{change.url}", f"keep it {change.keep}", "warning")
+        for change in lost
+    ]
 
 
 def _titles(entries: tuple[Entry, ...]) -> dict[str, str]:

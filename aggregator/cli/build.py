@@ -182,7 +182,8 @@ def _moves_lines(moves: Sequence[FeedMoves], urls: Sequence[UrlChange]) -> Itera
         yield from (f"  + {title}  {entry_id}" for entry_id, title in feed.joins)
         yield from (f"  - {title}  {entry_id}" for entry_id, title in feed.leaves)
     for url in urls:
-        yield f"/{url.url}: 301 to /{url.target}" if url.target else f"/{url.url}: 410 (keep it {url.keep})"
+        what = {301: f"301 to /{url.target}", 410: "410", 200: "another feed"}[url.status]
+        yield f"/{url.url}: {what}{f' (keep it {url.keep})' if url.keep else ''}"
 
 
 def _moves_data(moves: Sequence[FeedMoves], urls: Sequence[UrlChange]) -> dict[str, Any]:
@@ -195,5 +196,5 @@ def _moves_data(moves: Sequence[FeedMoves], urls: Sequence[UrlChange]) -> dict[s
             }
             for feed in moves
         ],
-        "urls": [{"url": url.url, "status": 301 if url.target else 410} | asdict(url) for url in urls],
+        "urls": [asdict(url) for url in urls],
     }

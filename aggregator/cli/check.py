@@ -17,7 +17,7 @@ from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.preset_lint import PresetLint
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message, print_table, quote_text
-from aggregator.cli.stores import candidate_places, read_site, source_problem, store_problem
+from aggregator.cli.stores import candidate_places, read_site, read_topic_slugs, source_problem, store_problem
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
@@ -108,7 +108,7 @@ def _find_problems(config: Config, places: Sequence[Place], stored: Mapping[str,
     records, topics, files that are not read, URLs. `stored`: what the store knows of the site."""
     counts: list[int] = []
     now = datetime.now(UTC)
-    lints = PresetLint(config), TopicLint(config), LinkLint(config, now)
+    lints = PresetLint(config), TopicLint(config, {} if places else read_topic_slugs(config)), LinkLint(config, now)
 
     def add(record: Record) -> None:
         for lint in lints:

@@ -7,7 +7,7 @@ import posixpath
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +158,16 @@ def read_site(config: Config) -> dict[str, str]:
         pass
     except StoreError as error:
         print_message(f"the config was not compared with the store: {error}")
+    return {}
+
+
+def read_topic_slugs(config: Config) -> dict[str, str]:
+    """The slug of each topic that has a feed in the store, as far as it can be read."""
+    if config.may_have_store:
+        from aggregator.feeds.published import topic_slugs
+
+        with suppress(StoreError), reading_store(config) as store, store.read() as connection:
+            return topic_slugs(connection, config.feed_policy())
     return {}
 
 

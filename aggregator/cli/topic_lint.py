@@ -1,9 +1,9 @@
-"""Compares the topics and feeds of the config with all records, for `check`. Needs no store."""
+"""Compares the topics and feeds of the config with all records, for `check`."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import combinations
 
@@ -20,10 +20,14 @@ MIN_TYPO_LENGTH = 5
 
 
 class TopicLint:
-    """Collects all records, then reports likely mistakes in the config and in topics."""
+    """Collects all records, then reports likely mistakes in the config and in topics. `stored_slugs`: the slugs that
+    topics have in the store, by topic."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, stored_slugs: Mapping[str, str]) -> None:
         self._config, self._tables = config, config.tables
+        pins = config.tables.slugs
+        kept = {topic: slug for topic, slug in stored_slugs.items() if slug not in pins.values()}
+        self._slugs = {**kept, **pins}  # that topics have, or will have by a pin
         self._sources = {source.name: source for source in config.sources}
         self._rules_without_records = {spec.slug: spec.rule for spec in config.feeds}
         self._stated: Counter[str] = Counter()  # how many records state each topic
@@ -79,7 +83,8 @@ class TopicLint:
 
     def _configured_feeds(self) -> Iterator[Problem]:
         """Feeds of the config without records, and feeds that replace the feed of a topic."""
-        topics = {self._tables.slugs.get(key, topic_slug(key)): key for key in sorted(self._published, reverse=True)}
+        topics = {topic_slug(key): key for key in sorted(self._published.keys() - self._slugs.keys(), reverse=True)}
+        topics |= {slug: topic for topic, slug in self._slugs.items() if topic in self._published}
         rules = {spec.slug: spec.rule for spec in self._config.feeds}
         for slug, line, column in self._config.positions.feed_slugs():
             is_same = slug in topics and rules[slug] == Rule(topics=Clause(any=frozenset({topics[slug]})))
@@ -105,16 +110,13 @@ class TopicLint:
 
     def _equal_slugs(self, likely_typos: Container[str]) -> Iterator[Problem]:
         """Topics whose slug gets a suffix, because it is reserved or belongs to another topic."""
-        pins = self._tables.slugs
         enough = {key for key, count in self._published.items() if count >= self._config.topics.min_entries}
         topics: dict[str, list[str]] = defaultdict(list)
-        for key in sorted(enough - pins.keys()):
+        for key in sorted(enough - self._slugs.keys()):
             topics[topic_slug(key) if key not in RESERVED_SLUGS else key].append(key)
-        pinned = {slug: key for key, slug in pins.items()}
+        holders = {slug: key for key, slug in self._slugs.items()}
         for slug, keys in sorted(topics.items()):
-            if slug in {spec.slug for spec in self._config.feeds}:
-                continue
-            holder = None if slug in RESERVED_SLUGS else pinned.get(slug, keys[0])
+            holder = None if slug in RESERVED_SLUGS else holders.get(slug, keys[0])
             for key in keys:
                 if key != holder and key not in likely_typos:
                     owner = f"belongs to the topic {toml_text(self._name(holder))}" if holder else "is reserved"

@@ -140,13 +140,23 @@ def topic_titles(rows: Collection[AnyRow], policy: FeedPolicy) -> list[str]:
 def waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
     """Topics that have enough entries and no feed, by name.
 
-    A topic whose slug a configured feed has gets no feed of its own, unless it is pinned.
+    A topic that a configured feed replaces gets no feed of its own: the one whose row it took, else the first that
+    would have its slug. A pin gives a feed of its own.
     """
     pins = policy.tables.slugs
     enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
     columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid, feed.c.changed_at)
     rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
-    return [row for row in rows if row.topic in pins or topic_slug(row.topic) not in policy.specs]
+    replacing = connection.scalars(select(feed.c.slug).where(feed.c.topic.is_not(None), feed.c.rule.is_not(None)))
+    free = policy.specs.keys() - replacing.all()
+    waiting = []
+    for row in rows:
+        slug = topic_slug(row.topic)
+        if slug in free and row.topic not in pins:
+            free.discard(slug)
+        else:
+            waiting.append(row)
+    return waiting
 
 
 class OldSlugs(NamedTuple):

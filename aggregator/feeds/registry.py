@@ -2,9 +2,9 @@
 
     prepare_feeds -> sync_configured_feeds -> (entries are placed) -> give_slugs, retire_empty
 
-A slug stays with its topic. A feed leaves its slug in `old_slug` when it moves, when it was empty for `keep_empty`, and
-when its topic becomes an alias. No other topic gets that slug. It redirects to the present feed of the topic, and is
-given back to the topic when its feed returns.
+A slug stays with its topic. A feed leaves its slug in `old_slug` when it moves, when it was empty for `keep_empty`,
+when its topic becomes an alias, and when a configured feed takes the slug along. No other topic gets that slug. It
+redirects to the present feed of the topic, and is given back to the topic when its feed returns.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCH = 1000
 REEVALUATING = ""
 """The value of `feed.rule` during a re-evaluation: neither the old nor the new rule holds."""
 # keys of `meta`
-_SETTINGS, _TABLES, _PINS = "shape", "topic_links", "topic_names"
+_SETTINGS, _TABLES, _PINS, _PARTED = "shape", "topic_links", "topic_names", "parted_topics"
 
 
 # after a change of the config
@@ -99,18 +99,18 @@ def sync_configured_feeds(
         rows are created, moved, taken from topics, given back -> entries are evaluated in batches -> rules are stored
 
     A configured feed takes over the row of the topic with its slug, or the row of the feed that it moved from. A topic
-    gets its row back when the table is gone. New rules are evaluated for all published entries. A stop between two
-    batches only repeats the evaluation.
+    gets its row back when the table is gone, and a new row when the table has another slug than the topic. New rules
+    and new rows are evaluated for all published entries. A stop between two batches only repeats the evaluation.
     """
     changes = _FeedChanges(writer, feeds, specs)
     if changes.added or changes.changed or changes.moved:
         with writer.write() as connection:
             changes.write_rows(connection)
-    if changes.evaluated or changes.moved:
+        feeds.reload(writer)
+    if changes.evaluated or changes.moved or changes.parted:
         _evaluate_all(writer, feeds, changes, stopped)
         with writer.write() as connection:
             changes.write_evaluated(connection)
-    if changes.added or changes.changed or changes.evaluated or changes.moved:
         feeds.reload(writer)
     active = ActiveRules(changes.rules, changes.old_slugs)
     feeds.use_rules(active)
@@ -127,16 +127,20 @@ class _FeedChanges:
         self._writer, self._feeds, self._mint, self._tables = writer, feeds, writer.mint, feeds.tables
         self.old_slugs = frozenset(old for spec in specs for old in spec.old_slugs)
         self._slugs = frozenset(spec.slug for spec in specs)
-        self.added: list[tuple[dict[str, Any], str]] = []  # new rows, each with the slug that its id is made from
+        self.added: list[
+            tuple[dict[str, Any], str | None]
+        ] = []  # new rows, each with the slug that its id is made from
         self.changed: dict[int, dict[str, Any]] = {}  # values by feed, written before the evaluation
         self.evaluated: dict[int, dict[str, Any]] = {}  # values by feed with a new rule, written after the evaluation
         self.rules: dict[int, Rule] = {}  # rules of configured feeds
         self.returning: dict[str, int] = {}  # feeds that are given back to their topics, by topic
+        self._left: list[tuple[int, int, str]] = []  # slugs that topics lose: the row of each before and after
         with writer.read() as connection:
             self.moved = _moved_topics(connection, self._tables)  # topics whose members may differ
+            self.parted = _parted_topics(connection)  # topics with a new row, because a configured feed has the old one
             rows = {row.slug: row for row in connection.execute(self._affected_rows())}
             for spec in specs:
-                self._configure(spec, rows)
+                self._configure(connection, spec, rows)
             for row in rows.values():
                 self._release(connection, row)
 
@@ -144,13 +148,18 @@ class _FeedChanges:
         """Writes what comes before the evaluation."""
         if self.moved:
             _store_tables(connection, self._tables, self.moved)
+        if self.parted:
+            write_meta(connection, _PARTED, json.dumps(sorted(self.parted), ensure_ascii=False))
         # freed slugs first: the unique constraint holds within the transaction
         for feed_id, values in sorted(self.changed.items(), key=lambda item: item[1].get("slug", "") is not None):
             connection.execute(update(feed).where(feed.c.id == feed_id).values(values))
         if self.added:
             used = _ids_in_use(connection)
-            rows = [row | {"uid": _mint_feed_id(self._mint, slug, used)} for row, slug in self.added]
+            rows = [row | {"uid": slug and _mint_feed_id(self._mint, slug, used)} for row, slug in self.added]
             connection.execute(insert(feed), rows)
+        for old_id, new_id, slug in self._left:
+            connection.execute(update(old_slug).where(old_slug.c.feed_id == old_id).values(feed_id=new_id))
+            upsert(connection, old_slug, [{"slug": slug, "feed_id": new_id, "since": self._writer.now}])
 
     def write_evaluated(self, connection: Connection) -> None:
         """Writes what comes after the evaluation."""
@@ -159,16 +168,19 @@ class _FeedChanges:
             connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
         if self.moved:
             _store_tables(connection, self._tables)
+        if self.parted:
+            write_meta(connection, _PARTED, "[]")
 
     def _affected_rows(self) -> Select[Any]:
         """The rows of configured feeds, of removed feeds that may return, and of feeds whose slug is needed."""
         names = self._slugs | self.old_slugs
         ids = [self._mint.feed_id(name) for name in names]
-        columns = (feed.c.id, feed.c.slug, feed.c.uid, feed.c.topic, feed.c.rule, feed.c.updated_at)
+        names_of = (feed.c.slug, feed.c.uid, feed.c.topic, feed.c.topic_name)
+        columns = (feed.c.id, *names_of, feed.c.rule, feed.c.updated_at)
         mine = or_(feed.c.rule.is_not(None), feed.c.slug.in_(names), feed.c.uid.in_(ids))
         return select(*columns).where(mine, feed.c.slug.is_not(None), feed.c.id != ALL_FEED).order_by(feed.c.id)
 
-    def _configure(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> None:
+    def _configure(self, connection: Connection, spec: FeedSpec, rows: dict[str, AnyRow]) -> None:
         """Assigns a row to a configured feed, and removes it from `rows`."""
         row = rows.pop(self._stored_slug(spec, rows), None)
         text = rule_text(spec.rule)
@@ -179,10 +191,33 @@ class _FeedChanges:
             self.added.append((new_row, next(iter(spec.old_slugs), spec.slug)))
         else:
             feed_id = row.id
-            self._change(row, {"slug": spec.slug} | ({} if is_applied else {"rule": REEVALUATING}))
+            parted = {} if self._replaces_topic(connection, spec, row) else self._part_from_topic(connection, row)
+            self._change(row, {"slug": spec.slug} | parted | ({} if is_applied else {"rule": REEVALUATING}))
         self.rules[feed_id] = spec.rule
         if not is_applied:
             self._finish(feed_id, row, {"rule": text})
+
+    def _replaces_topic(self, connection: Connection, spec: FeedSpec, row: AnyRow) -> bool:
+        """Whether a configured feed has the slug of the topic of its row, or its row has none."""
+        if row.topic is None:
+            return True
+        if (pin := self._tables.slugs.get(row.topic)) is not None:
+            return pin == spec.slug
+        if row.rule is None:
+            return bool(row.slug == spec.slug)
+        is_plain = spec.slug == topic_slug(row.topic) or row.uid == self._mint.feed_id(spec.slug)
+        return is_plain or spec.slug == self._slug_of_topic(connection, row)
+
+    def _part_from_topic(self, connection: Connection, row: AnyRow) -> dict[str, Any]:
+        """The values of a row that a configured feed keeps, with its id, archive and subscribers. Its topic gets a new
+        row, with the slugs that it had as old slugs."""
+        feed_id = self._feeds.new_id()
+        new_row = new_feed(self._writer, feed_id, row.topic, row.topic_name) | {"slug": None, "rule": None}
+        self.added.append((new_row, None))
+        slug = row.slug if row.rule is None else self._slug_of_topic(connection, row)
+        self._left.append((row.id, feed_id, slug))
+        self.parted |= {row.topic}
+        return {"topic": None, "topic_name": None}
 
     def _stored_slug(self, spec: FeedSpec, rows: dict[str, AnyRow]) -> str:
         """The slug of the feed in the store: its own, an old slug, or one that it had in between."""
@@ -203,6 +238,8 @@ class _FeedChanges:
         if row.rule is None:
             if row.slug in self._slugs or (row.topic is not None and row.slug in self.old_slugs):
                 self._change(row, _without_slug(row, self._mint))  # another feed has or redirects its slug
+                if row.topic is not None:
+                    self._left.append((row.id, row.id, row.slug))
         elif row.topic is None:
             self._change(row, {"rule": None})
         else:
@@ -212,6 +249,8 @@ class _FeedChanges:
             others = self._slugs | self.old_slugs | ({*pins.values()} - {pins.get(row.topic)})
             self._change(row, {"rule": REEVALUATING})
             self._finish(row.id, row, {"rule": None, "slug": None if slug in others else slug})
+            if slug in others:
+                self._left.append((row.id, row.id, slug))
 
     def _slug_of_topic(self, connection: Connection, row: AnyRow) -> str:
         """The slug that the topic had before a configured feed took it over: the slug that the id is made from."""
@@ -244,7 +283,7 @@ def _without_lost_slug(connection: Connection, feed_id: int, values: dict[str, A
 
 
 def _evaluate_all(writer: Writer, feeds: ActiveFeeds, changes: _FeedChanges, stopped: Callable[[], None]) -> None:
-    """Evaluates every published entry for changed rules and moved topics."""
+    """Evaluates every published entry for changed rules, moved topics and new rows of topics."""
     topics = dict(changes.returning)
     rules = FeedRules({key: rule for key, rule in changes.rules.items() if key in changes.evaluated}, topics)
     last = -1
@@ -260,15 +299,20 @@ def _evaluate_all(writer: Writer, feeds: ActiveFeeds, changes: _FeedChanges, sto
             entries = [published_entry(row) for row in rows]
             if changes.moved:
                 meet_topics(connection, writer, feeds, [entry.topics for entry in entries])
-                known = ((key, feeds.rules.topic_feeds.get(key)) for key in changes.moved)
-                topics.update((key, feed_id) for key, feed_id in known if feed_id and feed_id not in changes.rules)
+            known = ((key, feeds.rules.topic_feeds.get(key)) for key in changes.moved | changes.parted)
+            topics.update((key, feed_id) for key, feed_id in known if feed_id and feed_id not in changes.rules)
             try_entries(connection, writer, feeds, entries, rules, {*changes.evaluated, *topics.values()})
         if len(rows) < BATCH:
             return
         last = rows[-1].id
 
 
-# tables of topics
+# tables of topics, and topics that need another evaluation
+
+
+def _parted_topics(connection: Connection) -> frozenset[str]:
+    """The topics whose new rows were not evaluated to the end."""
+    return frozenset(json.loads(read_meta(connection, _PARTED) or "[]"))
 
 
 def _moved_topics(connection: Connection, tables: TopicTables) -> frozenset[str]:

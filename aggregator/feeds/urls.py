@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from aggregator.documents import PAGE
 from aggregator.feeds.active_config import ActiveConfig, is_active, read_active, store_active
-from aggregator.feeds.published import published_feeds, read_old_slugs
+from aggregator.feeds.published import OF_TOPIC, published_feeds, read_old_slugs
 from aggregator.links import quoted_path
 from aggregator.model import UrlChange
 from aggregator.settings import FILE_NAMES, FeedPolicy, FeedSpec, OutputOptions
@@ -22,6 +22,9 @@ from aggregator.store.session import Writer, from_us, read_meta, span_us, write_
 NOTICE_AGE = timedelta(days=30)
 """How long `status` names a URL that was removed."""
 _KEY = "lost_urls"
+_TOPICS = select(feed.c.topic).where(*OF_TOPIC)
+_EVERY_FEED = "*/"
+"""Begins a URL that every feed has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,11 @@ class Urls:
     redirects: Mapping[str, str] = field(default_factory=dict)  # an old slug, or the path of an old document -> a slug
 
     def work(self, url: str) -> bool:
-        """Whether a slug or an old path is a feed, or redirects to one."""
-        return url in self.slugs or url in self.redirects
+        """Whether a URL of a change works: of a feed, of an old path that redirects to one, or of a document of every
+        feed."""
+        if url.startswith(_EVERY_FEED):
+            return url.removeprefix(_EVERY_FEED) in self.names
+        return not {url, url.removesuffix("/")}.isdisjoint(self.slugs | self.redirects.keys())
 
 
 def read_urls(connection: Connection, config: ActiveConfig) -> Urls:
@@ -57,32 +63,46 @@ def topic_redirects(connection: Connection, policy: FeedPolicy) -> dict[str, str
         return {}
     published = connection.execute(published_feeds(policy, feed.c.topic, feed.c.slug)).all()
     slugs = {row.topic: row.slug for row in published if row.topic is not None}
-    in_use = {row.slug for row in published}.union(policy.specs, *(spec.old_slugs for spec in policy.specs.values()))
+    # with a slug of its own, a topic without a published feed has none
+    own = set(policy.tables.slugs) if policy.auto else {*policy.tables.slugs, *connection.scalars(_TOPICS)}
+    moved = {old: spec.slug for spec in policy.specs.values() for old in spec.old_slugs}
+    feeds = {row.slug for row in published}.union(policy.specs)
     redirects = {}
     for slug, owner in topics.items():
         topic = policy.tables.topic(owner)
-        target = slugs.get(topic) or topic_slug(topic)  # a configured feed with that slug replaces the topic's feed
-        if slug not in in_use and target in in_use:
+        target = slugs.get(topic)
+        if target is None and topic not in own:
+            plain = topic_slug(topic)
+            target = moved.get(plain, plain)  # a configured feed with that slug replaces the topic's feed
+        if slug not in feeds and slug not in moved and target in feeds:
             redirects[slug] = target
     return redirects
 
 
 def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) -> tuple[UrlChange, ...]:
-    """The URLs that work before and do not work afterwards, or redirect."""
+    """The URLs that work before and do not work afterwards, or redirect, or have another feed."""
     changes = [
-        UrlChange(f"*/{name}", None, 'with its format in "formats" below [output], or "pages = true" for index.html')
+        UrlChange(
+            f"{_EVERY_FEED}{name}",
+            410,
+            None,
+            'with its format in "formats" below [output], or "pages = true" for index.html',
+        )
         for name in sorted(before.names - after.names)
     ]
     for slug in sorted(before.slugs - after.slugs):
         if (target := after.redirects.get(slug)) is not None:
-            changes.append(UrlChange(f"{slug}/", f"{target}/", ""))
+            changes.append(UrlChange(f"{slug}/", 301, f"{target}/", ""))
         else:
-            changes.append(UrlChange(f"{slug}/", None, _keeping(slug, old, new)))
+            changes.append(UrlChange(f"{slug}/", 410, None, _keeping(slug, old, new)))
     for path, slug in sorted(before.redirects.items()):
-        if not after.work(path):
+        if path in after.slugs - before.slugs and slug in after.slugs:
+            hint = f"by another slug for the new feed; it redirects to /{slug}/ now"
+            changes.append(UrlChange(f"{path}/", 200, None, hint))
+        elif not after.work(path):
             successor = slug if slug in new.specs else None
             url = f"{path}/" if "/" not in path and "." not in path else path
-            changes.append(UrlChange(url, None, _moved_from(path, successor)))
+            changes.append(UrlChange(url, 410, None, _moved_from(path, successor)))
     return tuple(changes)
 
 
@@ -100,7 +120,7 @@ def activate_config(writer: Writer, before: Urls, config: ActiveConfig) -> None:
     with writer.write() as connection:
         last = read_active(connection) or config
         changes = compare_urls(before, read_urls(connection, config), last.policy, config.policy)
-        lost = [[change.url, change.keep, writer.now] for change in changes if change.target is None]
+        lost = [[change.url, change.keep, writer.now] for change in changes if change.status == 410]
         since = writer.now - span_us(NOTICE_AGE)
         stored = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
         write_meta(connection, _KEY, json.dumps([*stored, *lost], ensure_ascii=False))
@@ -110,14 +130,23 @@ def activate_config(writer: Writer, before: Urls, config: ActiveConfig) -> None:
 def lost_url_notices(connection: Connection, config: ActiveConfig, now: int) -> Iterator[str]:
     """A line for each URL that a config removed lately and that still does not work."""
     since = now - span_us(NOTICE_AGE)
-    lost = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
-    if not lost:
-        return
-    working = read_urls(connection, config)
-    for url, keep, at in lost:
-        format_back = url.startswith("*/") and url[2:] in working.names
-        if not format_back and not working.work(url.removesuffix("/")):
+    for url, keep, at in _still_lost(connection, config):
+        if at > since:
             yield f"/{url} answers 410 since the config of {from_us(at):%Y-%m-%d %H:%M} UTC (keep it {keep})"
+
+
+def lost_paths(connection: Connection, config: ActiveConfig) -> list[str]:
+    """The old slugs, each with a slash, and old paths that a config removed lately and that still do not work."""
+    return [url for url, _, _ in _still_lost(connection, config) if not url.startswith(_EVERY_FEED)]
+
+
+def _still_lost(connection: Connection, config: ActiveConfig) -> list[tuple[str, str, int]]:
+    """The stored lines of URLs that do not work: URL, how the config would keep it, and when it ended."""
+    lost = json.loads(read_meta(connection, _KEY) or "[]")
+    if not lost:
+        return []
+    working = read_urls(connection, config)
+    return [line for line in lost if not working.work(line[0])]
 
 
 def _names(options: OutputOptions) -> frozenset[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aggregator.documents import OPTIONAL, is_archive_page
@@ -49,8 +49,8 @@ class Published:
 class Publication:
     """The state of one publish. `targets` are by name: the slug of a feed, the path of an archive page, "" for the list
     of feeds. `full`: they are everything that the destination must have, so missing files are written and obsolete ones
-    deleted; otherwise they are what changed. `check_writer` raises if this process must not put documents in place any
-    more."""
+    deleted; otherwise they are what changed. `ended` are URLs that answer 410 and may have had no document.
+    `check_writer` raises if this process must not put documents in place any more."""
 
     def __init__(
         self,
@@ -61,8 +61,9 @@ class Publication:
         check_writer: Check,
         *,
         full: bool,
+        ended: Collection[str] = (),
     ) -> None:
-        self._destination, self._targets, self._full = destination, targets, full
+        self._destination, self._targets, self._full, self._ended = destination, targets, full, ended
         self._check_stop, self._check_writer = check_stop, check_writer
         self._second = math.ceil(time.time())
         self.files = dict(destination.before.files)
@@ -188,7 +189,7 @@ class Publication:
 
     def removed_paths(self) -> tuple[str, ...]:
         """The paths that answer 410 from now on."""
-        gone = {*self._destination.before.removed, *self.published.deleted} - self.files.keys()
+        gone = {*self._destination.before.removed, *self.published.deleted, *self._ended} - self.files.keys()
         # what people subscribe to has room before what readers find in an archive
         return tuple(sorted(sorted(gone, key=lambda path: (is_archive_page(path), path))[:MAX_REMOVED]))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 
 from aggregator.output.destination import Destination
@@ -76,14 +76,16 @@ class Publisher(ABC):
         full: bool,
         check_writer: Check = lambda: None,
         mark: str = "",
+        ended: Collection[str] = (),
     ) -> Published:
         """Updates the place to `targets`. Calls `render` with the names of dirty ones. Files with equal bytes are not
         written.
 
         With `full`, `targets` is everything that must be there: missing files are written, obsolete ones deleted.
-        Otherwise `targets` is what changed. `mark` is the token of the lease of this process, if others may ask. Raises
-        PublishError if nothing can be written, and what `check_writer` raises, under the lock and again before the
-        first change; also what `check_stop` raises, in a folder before the first change.
+        Otherwise `targets` is what changed. `mark` is the token of the lease of this process, if others may ask.
+        `ended` are URLs below the place that answer 410 and may have had no file. Raises PublishError if nothing can be
+        written, and what `check_writer` raises, under the lock and again before the first change; also what
+        `check_stop` raises, in a folder before the first change.
         """
         if not (full or targets):
             return Published()
@@ -92,7 +94,9 @@ class Publisher(ABC):
             if mark:
                 destination.mark(mark)
             before, fingerprint = destination.before, self._fingerprint(fingerprint)
-            publication = Publication(self.where, destination, targets, check_stop, check_writer, full=full)
+            publication = Publication(
+                self.where, destination, targets, check_stop, check_writer, full=full, ended=ended
+            )
             problems = self._manifest_problems(store_id)
             is_other = (before.store, before.fingerprint) != (store_id, fingerprint)
             if dirty := publication.dirty_targets(all_dirty=is_other):

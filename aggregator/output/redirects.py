@@ -64,16 +64,12 @@ class Redirects:
     def _add_path(self, slug: str, old: str, options: OutputOptions) -> None:
         old_format = format_of_path(old)
         new = _new_path(slug, old_format, options)
+        self.urls.update(dict.fromkeys(old_urls(old), new))
         if old_format is None:
-            plain = plain_path(old)
-            page = plain if plain.endswith((".html", ".htm")) else f"{plain}/{PAGE}"
-            self.urls.update(dict.fromkeys({plain, page, page.removesuffix(PAGE)}, new))
             if options.pages:
-                self._copies[f"{slug}/{PAGE}"].append(page)
-        else:
-            self.urls.update(dict.fromkeys({old, old.rstrip("/")}, new))
-            if "." in old.rpartition("/")[2]:  # else it was a folder, and a copy would be served as a page
-                self._copies[new].append(old)
+                self._copies[f"{slug}/{PAGE}"].append(_page_path(old))
+        elif "." in old.rpartition("/")[2]:  # else it was a folder, and a copy would be served as a page
+            self._copies[new].append(old)
 
 
 def _moved_links(page: bytes, deeper: int) -> bytes:
@@ -92,6 +88,20 @@ def format_of_path(old: str) -> Format | None:
     if "atom" in name:
         return "atom"
     return "rss" if "." in name or name in _FEED_NAMES else None
+
+
+def old_urls(old: str) -> set[str]:
+    """The URLs of an old path, relative to the output folder: every spelling that readers may have."""
+    if format_of_path(old) is not None:
+        return {old, old.rstrip("/")}
+    page = _page_path(old)
+    return {plain_path(old), page, page.removesuffix(PAGE)}
+
+
+def _page_path(old: str) -> str:
+    """The path of the file of an old page."""
+    plain = plain_path(old)
+    return plain if plain.endswith((".html", ".htm")) else f"{plain}/{PAGE}"
 
 
 def plain_path(old: str) -> str:

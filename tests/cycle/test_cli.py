@@ -1255,6 +1255,25 @@ def test_records_folders_may_be_shared_by_patterns_of_paths(shop: Shop, call: Ca
     assert "two records folders overlap" in call("check")[2]
 
 
+def test_check_knows_the_slugs_that_topics_have(shop: Shop, call: Call) -> None:
+    config = shop.config.read_text()
+    shop.record("a.md", topics=["C++"])
+    shop.record("b.md", topics=["Power Apps"])
+    shop.config.write_text(config + '[topics.slugs]\n"Power Apps" = "tools"\n')
+    call("build")
+    shop.record("c.md", topics=["C#"])  # "c#" is before "c++", and the slug stays with the topic that has it
+    shop.config.write_text(config)
+    warning = "the slug c belongs to the topic \"C++\", so this topic gets a suffix: 'C#'"
+    assert [line for line in call("check")[1].splitlines() if warning not in line] == []
+    call("build")
+    assert call("check")[1] == ""
+    shop.config.write_text(config + '[[feed]]\nslug = "tools"\n[[feed]]\nslug = "power-apps"\n')
+    found = [line.partition("warning: ")[2] for line in call("check")[1].splitlines()]
+    assert found == [
+        "the feed replaces the feed of the topic \"Power Apps\": 'tools' (choose another slug to have both)"
+    ]
+
+
 def test_check_warns_of_a_misspelt_parent_and_not_of_a_parent_that_no_record_states(shop: Shop, call: Call) -> None:
     shop.record("a.md", topics=["Canvas apps"])
     shop.record("b.md", topics=["Power Apps"])
@@ -1306,6 +1325,25 @@ def test_check_dry_run_build_and_status_name_a_url_that_the_config_ends(shop: Sh
     shop.config.write_text(shop.config.read_text() + 'moved_from = ["picks"]\n')
     call("build")
     assert "/picks/ answers" not in " ".join(call("status")[1].split())
+
+
+def test_check_and_dry_run_name_an_old_url_of_a_topic_that_another_feed_takes(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["AI"])
+    config = shop.config.read_text()
+    call("build", "--now", NOW)
+    moved = '[topics.slugs]\nAI = "machines"\n'
+    shop.config.write_text(config + moved)
+    call("build", "--now", NOW)
+    shop.config.write_text(config + moved + '[[feed]]\nslug = "ai"\n')
+    hint = "keep it by another slug for the new feed; it redirects to /machines/ now"
+    assert f"warning: subscribers of this URL would get another feed: '/ai/' ({hint})" in call("check")[1]
+    assert f"/ai/: another feed ({hint})" in call("build", "--dry-run", "--now", NOW)[1].splitlines()
+    urls = json.loads(call("build", "--dry-run", "--json", "--now", NOW)[1])["urls"]
+    assert urls == [{"url": "ai/", "status": 200, "target": None, "keep": hint.removeprefix("keep it ")}]
+    call("build", "--now", NOW)
+    assert "/ai/" not in call("build", "--dry-run", "--now", NOW)[1]
+    shop.config.write_text(config + '[topics.slugs]\nAI = "ai"\n')  # the topic itself returns
+    assert "another feed" not in "".join(call("check")[1:])
 
 
 def test_build_and_status_name_an_entry_that_is_too_large_and_strict_does_not_fail(shop: Shop, call: Call) -> None:

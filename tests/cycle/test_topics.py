@@ -280,6 +280,21 @@ def test_a_topic_gets_its_pinned_slug_back_from_a_feed_that_replaced_it(site: Si
     assert (site.titles("c-sharp"), atom_id(site, "c-sharp")) == (["0.md"], known)
 
 
+def test_a_configured_feed_replaces_one_of_the_topics_with_its_slug_whatever_was_before(site: SiteFolder) -> None:
+    feed = '[[feed]]\nslug = "c"\ntopics.any = ["C"]\n'
+    site.configure(feed)
+    publish(site, ["C++"], ["C#"], ["C"])
+    others = {f"c-{digest}" for digest in ("951a", "cedb")}
+    assert slugs(site) == {"c", *others}
+    assert {title for slug in others for title in site.titles(slug)} == {"0.md", "1.md"}
+    site.configure("")
+    site.run(LATER)
+    site.configure(feed)
+    site.run(LATER_STILL)
+    assert slugs(site) == {"c", *others}
+    assert site.titles("c") == ["2.md"]
+
+
 def test_a_pin_takes_the_slug_of_a_removed_feed(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "x"\n')
     publish(site, ["AI"])
