@@ -67,7 +67,7 @@ class Rehearsal:
         self._before, self._after = before, after
         self._rows_before = {row.id: row for row in before.rows.values()}
         # `urls` has what this cycle would remove; the notices would say that it is gone
-        lost = tuple(f"/{change.url} answers 410 " for change in self.urls() if change.target is None)
+        lost = tuple(f"/{change.url} answers 410 " for change in self.urls() if change.status == 410)
         self.notices = tuple(line for line in pipeline.notices if not line.startswith(lost))
 
     @property
