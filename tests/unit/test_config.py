@@ -520,6 +520,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[records.fields]\ntitel = "a"', "2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, updated_at, expires_at, published, draft, deleted, removed, visibility, id, provider, topics, category, type, images, video, enclosures, related, quality, heat, language, path, slug, excerpt_separator, templates)"),
         ('[records.fields]\ntopics = ["a + b"]\ntitle = "a + b"', "3:9: 'title' has keys that are combined: 'a + b' (only topics combine keys; write [\"a\", \"b\"])"),
         ('[records.fields]\nlink = ["x", "a + b"]', "2:14: 'link' has keys that are combined: 'a + b' (only topics combine keys; write [\"a\", \"b\"])"),
+        ('[records]\nmax_bytes = "1000"', "2:13: 'max_bytes' is not a size: '1000' (write a number of bytes without quotes: 1000)"),
         ("[records.fields]\nlink = 3", '2:8: \'link\' is not a list: \'3\' (write a list, such as ["title", "name"])'),
         ("[schedule]\nevery = 60", '2:9: \'every\' is not a duration: \'60\' (write a number with s, m, h, d or w, such as "10m" or "1h30m")'),
         ('[schedule]\nevery = "0s"', '2:9: \'every\' is less than a second: \'0s\' (write a duration of at least "1s")'),
