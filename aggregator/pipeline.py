@@ -135,7 +135,7 @@ class Pipeline:
         self.scanned = set[str]()  # names of the sources that it scanned completely
         self.unreadable = dict[
             str, dict[str, str]
-        ]()  # problems of folders at their last scan, by source and path
+        ]()  # problems of folders at their last scan, by source and path below
         self.held = dict[str, str]()  # why the entries of missing files stay, by source; else empty
         self.bulk_since: int | None = None  # when the cycle began that was the first to leave files to the next one, µs
         self.stages = StageClock()  # of the running cycle
@@ -199,7 +199,7 @@ class Pipeline:
             stages=self.stages.seconds(),
             cut=is_cut,
         )
-        if scans or result.removed or result.files_written or problems:
+        if scans or result.removed or result.files_written or publish_problems:
             record_cycle(writer, result)
         return result
 
