@@ -9,7 +9,7 @@ from typing import Any
 from aggregator.model import Enclosure, Entry, Feed
 from aggregator.render import xml
 from aggregator.render.assembly import Frame
-from aggregator.render.cache import CACHED_PROVIDERS, CACHED_TOPICS, cache_short
+from aggregator.render.cache import CACHED_TOPICS
 from aggregator.render.content import Scope, author_name, content_html, enclosure_type, foreign_language
 from aggregator.render.links import feed_links, page_url
 from aggregator.render.markup import (
@@ -82,7 +82,6 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
     return "".join(parts).encode()
 
 
-@cache_short(CACHED_PROVIDERS)
 def _dublin_core(creator: str, kind: str, language: str) -> str:
     # `author` requires an e-mail address
     return (
