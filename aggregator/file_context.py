@@ -12,8 +12,8 @@ from hashlib import blake2b
 
 from aggregator.errors import ShortageError
 from aggregator.files import Files
-from aggregator.parse.cascade import NO_CONTEXT, PageContext
-from aggregator.parse.hugo import INDEX_INITIALS, file_language, read_index_name
+from aggregator.parse.cascade import NO_CONTEXT, Cascade, PageContext
+from aggregator.parse.hugo import INDEX_INITIALS, content_path, file_language, read_index_name
 from aggregator.parse.page_path import language_key
 from aggregator.parse.section import NO_SECTION, Section
 from aggregator.paths import ABSENT, escape_name, unescape_path
@@ -104,29 +104,37 @@ class FileContexts:
 
     def _inherited(self, folders: list[str], language: str) -> FileContext:
         """What the sections in these folders, the highest one first, say about pages in `language`."""
-        # in each folder, the file in the language of the page is nearest to it
-        sections = [
-            path
-            for indexes in map(self._indexes, folders)
-            for name, path in sorted(indexes.sections.items(), key=lambda item: (item[0] == language, item))
-        ]
-        cascades, draft, said, slugs = [], None, list[bytes](), list[tuple[int, str]]()
-        for path in sections:
+        page, said = NO_CONTEXT, list[bytes]()
+        for folder in folders:
+            added = self._add_folder(page, folder, language, said)
+            if isinstance(added, Problem):
+                return FileContext(problem=added)
+            page = added
+        return FileContext(page=page, token=_hash(b"sections", *said)) if said else NOTHING_SAID
+
+    def _add_folder(self, page: PageContext, folder: str, language: str, said: list[bytes]) -> PageContext | Problem:
+        """`page` with what the sections in one more folder say. Adds to `said` what makes a difference."""
+        cascades, draft, slug, indexes = page.cascades, page.draft_section, None, self._indexes(folder)
+        # the file in the language of the page is nearest to it
+        for _, path in sorted(indexes.sections.items(), key=lambda item: (item[0] == language, item)):
             section, raw = self._section(path, language)
             if isinstance(section, Problem):
-                return FileContext(problem=section)
+                return section
             if section != NO_SECTION:
                 said += [path.encode(), raw]
             if section.cascade is not None:
-                cascades.append(section.cascade)
+                cascades = (section.cascade, *cascades)
             if section.draft_line is not None and draft is None:
                 draft = path, section.draft_line
-            if section.slug:
-                slugs.append((path.count("/"), section.slug))
-        if not said:
-            return NOTHING_SAID
-        page = PageContext(tuple(reversed(cascades)), draft, tuple(slugs))
-        return FileContext(page=page, token=_hash(b"sections", *said))
+            slug = section.slug
+        depth = folder.count("/")
+        is_section = depth == 1 or (depth > 1 and language in indexes.sections)
+        if is_section and depth > 1:
+            said.append(folder.encode())
+        if is_section and slug is None:
+            slug = _handed_down(cascades, content_path(f"{folder}_index.md", self._source.known_languages))
+        slugs = ((depth, slug),) if slug else ()
+        return PageContext(cascades, draft, page.section_slugs + slugs, depth if is_section else page.section_depth)
 
     def _section(self, path: str, language: str) -> tuple[Section | Problem, bytes]:
         if (path, language) not in self._by_section:
@@ -153,6 +161,11 @@ class FileContexts:
                     indexes.problem = _unreadable(folder.rstrip("/"), error)
             self._by_folder[folder] = indexes
         return self._by_folder[folder]
+
+
+def _handed_down(cascades: tuple[Cascade, ...], section: str) -> str | None:
+    """The slug that a section (its path on the site) gets from cascades, the nearest first."""
+    return next((slug for cascade in cascades if (slug := cascade.section_slug(section)) is not None), None)
 
 
 def _folders_down_to(folder: str) -> list[str]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from aggregator.parse.section import Section
     from aggregator.parse.trace import FieldTrace
 
-PARSER_VERSION = "7"
+PARSER_VERSION = "8"
 """Change it when the same bytes give another Record: an upgrade then reads every file again."""
 BATCH = 1000
 POOL_MIN_FILES = 2 * BATCH
@@ -129,6 +129,7 @@ class _PoolReading:
         self._pool, self._read, self._source, self._check_stop = pool, read, source, check_stop
         self._most = min(4 * (pool.size + 1), MAX_WAITING)
         self._waiting: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
+        self._unanswered: set[Future[list[Outcome]]] = set()  # also batches that were given up
         self._answered_at = time.monotonic()
 
     def outcomes(self, head: list[Batch], batches: Iterator[Batch]) -> Iterator[list[Outcome]]:
@@ -168,14 +169,23 @@ class _PoolReading:
             and sum(not future.done() for _, future in self._waiting) < 2 * self._pool.size
             and (following := next(batches, None))
         ):
-            self._waiting.append((following, self._pool.submit(self._read, self._source, following)))
+            if not self._unanswered:
+                self._answered_at = time.monotonic()  # the pool had nothing to do until now
+            future = self._pool.submit(self._read, self._source, following)
+            self._unanswered.add(future)
+            future.add_done_callback(self._note_answer)
+            self._waiting.append((following, future))
+
+    def _note_answer(self, future: Future[list[Outcome]]) -> None:
+        """Notes an answer of the pool, in any thread. What this process reads itself is none: it says nothing about
+        workers that hang."""
+        self._answered_at = time.monotonic()
+        self._unanswered.discard(future)
 
     def _wait_for(self, future: Future[list[Outcome]]) -> list[Outcome]:
         """The outcomes of a batch. Raises CallLostError if the pool has given none for too long."""
         most_s = self._answered_at + self._pool.patience_s - time.monotonic()
-        outcomes = wait_for(future, self._check_stop, most_s)
-        self._answered_at = time.monotonic()
-        return outcomes
+        return wait_for(future, self._check_stop, most_s)
 
 
 def read_carefully(source: Source, batch: Batch, check_stop: CheckStop | None = None) -> list[Outcome]:

@@ -197,7 +197,7 @@ class Pipeline:
             stages=self.stages.seconds(),
             cut=is_cut,
         )
-        if scans or result.removed or result.files_written or problems:
+        if scans or result.removed or result.files_written or publish_problems:
             record_cycle(writer, result)
         return result
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator.config import Config
+from aggregator.config.sample import SAMPLE_ID
 from aggregator.errors import StoreError, StoreHeldError, StoreMismatchError
 from aggregator.links import is_loopback, server_url
 
@@ -25,17 +26,23 @@ def default_site_id(config: Config) -> str:
 
 
 def site_id_warning(config: Config, stored_id: str | None) -> str | None:
-    """The warning that only the store has the site id, with the line to add to the config; None if there is no risk.
+    """The warning that only the store has the site id, or that it is the id of the sample, with the line to write into
+    the config; None if there is no risk.
 
     `stored_id` is None before the first id is minted.
     """
+    host, place = default_site_id(config), f"{config.path}: " if config.path else ""
     if config.site.id is not None:
-        return None
-    host = default_site_id(config)
+        is_of_sample = config.site.id == SAMPLE_ID and stored_id is None
+        if not is_of_sample or host == SAMPLE_ID or is_loopback(host):
+            return None
+        return (
+            f"{place}the site id is that of the sample, {SAMPLE_ID!r}, which other sites may have too"
+            f' (before the first build, write below [site]: id = "{host}")'
+        )
     site_id = stored_id or host
     if site_id == host and not is_loopback(host):
         return None
-    place = f"{config.path}: " if config.path else ""
     return (
         f"{place}all ids are made from {site_id!r}, and only the store knows it: if the store is lost after a change of"
         f' base_url, every id changes (write below [site]: id = "{site_id}")'

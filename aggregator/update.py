@@ -241,29 +241,36 @@ class Update:
             error = self._read_affected(source, affected, error)
         problem = error.message(source) if error else None
         set_source_problem(writer, source, problem)
-        if problem is None:
-            self._note_unreadable(source, parts, is_complete=not is_cut)
+        self._note_unreadable(source, parts, problem, is_complete=not is_cut)
         seen = sum(part.seen for part in parts)
         is_missing = error is not None and error.is_missing
         return SourceScan(source, seen, known or 0, is_first, problem, is_missing, is_cut)
 
-    def _note_unreadable(self, source: Source, parts: Collection[Differences], *, is_complete: bool) -> None:
-        """Notes which folders of a source cannot be read; what was noted stays unless this cycle scanned it."""
+    def _note_unreadable(
+        self, source: Source, parts: Collection[Differences], problem: str | None, *, is_complete: bool
+    ) -> None:
+        """Notes which folders of a source cannot be read: with a `problem`, the records folder itself. What was noted
+        stays unless this cycle scanned it."""
         found = self._pipeline.unreadable.get(source.name, {})
-        if is_complete:
-            found = {path: what for path, what in found.items() if not any(part.covers(path) for part in parts)}
+        if problem is not None:
+            self._pipeline.unreadable[source.name] = found | {"": problem}
+            return
+        found = {
+            path: what
+            for path, what in found.items()
+            if path and not (is_complete and any(part.covers(path) for part in parts))
+        }
         for part in parts:
             found = found | part.unreadable
         self._pipeline.unreadable[source.name] = found
 
     def _found(self, scans: Sequence[SourceScan], refreshed: Refreshed) -> StoreUpdate:
         """What this cycle found, and what is still wrong where it did not scan."""
-        unread = {scan.source.name: scan.folder_problem for scan in scans if scan.folder_problem}
         problems: list[str] = []
         for source in self._config.sources:
             unreadable = self._pipeline.unreadable.get(source.name, {})
-            problems += [unread[source.name]] if source.name in unread else unreadable.values()
-        count = len(unread) + sum(map(len, self._pipeline.unreadable.values()))
+            problems += [unreadable[""]] if "" in unreadable else unreadable.values()
+        count = sum(map(len, self._pipeline.unreadable.values()))
         problems += [*self._problems, *filter(None, self._pipeline.held.values())]
         return StoreUpdate(tuple(scans), refreshed, tuple(problems), count)
 

@@ -89,9 +89,8 @@ def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[s
     except ConfigError as error:
         _print_findings([Finding(problem, problem.level) for problem in error.problems], 0, style, as_json=as_json)
         sys.exit(UNUSABLE)
-    places = [_need_place(config.sources, path) for path in paths]
     stored = read_site(config)
-    findings, records = _find_problems(config, places, stored)
+    findings, records = _find_problems(config, paths, stored)
     _print_findings(findings, records, style, as_json=as_json)
     if warning := site_id_warning(config, stored.get("site_id")):
         print_message(warning)
@@ -103,9 +102,9 @@ def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[s
         sys.exit(WRONG)
 
 
-def _find_problems(config: Config, places: Sequence[Place], stored: Mapping[str, str]) -> tuple[list[Finding], int]:
-    """The problems below `places` and the number of records there. Without places, of everything: the site, all
-    records, topics, files that are not read, URLs. `stored`: what the store knows of the site."""
+def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, str]) -> tuple[list[Finding], int]:
+    """The problems below `paths` and the number of records there. Without paths, of everything: the site, all records,
+    topics, files that are not read, URLs. `stored`: what the store knows of the site."""
     counts: list[int] = []
     now = datetime.now(UTC)
     lints = PresetLint(config), TopicLint(config, {} if places else read_topic_slugs(config)), LinkLint(config, now)
@@ -114,10 +113,16 @@ def _find_problems(config: Config, places: Sequence[Place], stored: Mapping[str,
         for lint in lints:
             lint.add(record)
 
-    findings = [] if places else list(_check_site(config, stored))
-    everything = [Place(source, "") for source in config.sources]
-    findings += check_records(places or everything, config.workers, now, counts.append, add)
-    if not places:
+    findings = [] if paths else list(_check_site(config, stored))
+    places = [] if paths else [Place(source, "") for source in config.sources]
+    for path in paths:
+        place = _find_place(config.sources, path)
+        if isinstance(place, Place):
+            places.append(place)
+        else:
+            findings.append(place)
+    findings += check_records(places, config.workers, now, counts.append, add)
+    if not paths:
         findings += _find_skipped(config)
         warnings = (*(problem for lint in lints for problem in lint.problems()), *_lost_urls(config))
         findings += [Finding(problem, "warning") for problem in warnings]
@@ -159,8 +164,9 @@ def _counted(number: int, noun: str) -> str:
 # places
 
 
-def _need_place(sources: Sequence[Source], path: str) -> Place:
-    """The record or folder that a path names. Raises UsageError."""
+def _find_place(sources: Sequence[Source], path: str) -> Place | Finding:
+    """The record or folder that a path names, or that it gives no file. Raises UsageError for a bucket that cannot be
+    used."""
     for source, below in candidate_places(sources, path):
         try:
             with open_files(source) as files:
@@ -169,7 +175,8 @@ def _need_place(sources: Sequence[Source], path: str) -> Place:
         except FolderError as error:
             if source.is_bucket:
                 raise click.UsageError(error.message(source)) from None
-    raise click.UsageError(f"{path!r} {'is in no records folder' if os.path.exists(path) else 'does not exist'}")
+    what = "is in no records folder" if os.path.exists(path) else "does not exist"
+    return Finding(Problem(path, 0, 0, what, None, "name a record, or a folder in a records folder"), "error")
 
 
 # records

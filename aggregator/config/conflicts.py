@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
@@ -14,6 +15,7 @@ from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
 from aggregator.documents import FEED_LIST, OPTIONAL
 from aggregator.output.redirects import PAGE, format_of_path, plain_path
+from aggregator.parse.keys import PLUS
 from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS
 from aggregator.slugs import RESERVED_SLUGS
 
@@ -31,6 +33,7 @@ def find_conflicts(file: File, config_path: Path) -> Iterator[KeyProblem]:
         yield KeyProblem(("serve", "admin_port"), "'admin_port' equals 'port'", "choose another", str(file.serve.port))
     yield from _repeated(("records", "name"), [source.name for source in file.records], "the name of a source")
     yield from _repeated(("feed", "slug"), [feed.slug for feed in file.feed], "the slug of a feed")
+    yield from _combined_keys(file)
     yield from _placeholder_conflicts(file)
     yield from _old_url_conflicts(file)
     yield from find_topic_conflicts(file)
@@ -45,6 +48,17 @@ def _repeated(key: tuple[str, str], names: list[Any], what: str) -> Iterator[Key
                 yield KeyProblem((table, index, name), f"{what} is given twice", "choose another", value, at_value=True)
             else:
                 yield KeyProblem((table, index, name), "a second source without a name", "give it a name")
+
+
+def _combined_keys(file: File) -> Iterator[KeyProblem]:
+    """Keys that are combined for another field than topics."""
+    for index, source in enumerate(file.records):
+        for field, keys in source.fields.items():
+            for number, key in enumerate(keys) if field != "topics" else ():
+                if PLUS in key:
+                    hint = f"only topics combine keys; write {json.dumps(key.split(PLUS), ensure_ascii=False)}"
+                    path = ("records", index, "fields", field, number)
+                    yield KeyProblem(path, f"'{field}' has keys that are combined", hint, key, at_value=True)
 
 
 def _placeholder_conflicts(file: File) -> Iterator[KeyProblem]:

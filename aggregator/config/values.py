@@ -84,6 +84,8 @@ def read_size(value: object) -> int:
         size = int(match[1]) * _UNITS[match[2]]
     elif isinstance(value, int) and not isinstance(value, bool):
         size = value
+    if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,17}", value):
+        raise BadValueError("is not a size", f"write a number of bytes without quotes: {value}")
     if size < 1:
         raise BadValueError(
             "is not a size", 'write a number of bytes, or one with KB, MB, GB, KiB, MiB or GiB such as "1MB"'

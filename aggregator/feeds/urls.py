@@ -58,25 +58,25 @@ def read_urls(connection: Connection, config: ActiveConfig) -> Urls:
 
 def topic_redirects(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     """The present slug of the topic of each old slug that no feed has."""
-    topics = read_old_slugs(connection).topics
-    if not topics:
+    old = read_old_slugs(connection)
+    if not old.topics:
         return {}
     published = connection.execute(published_feeds(policy, feed.c.topic, feed.c.slug)).all()
     slugs = {row.topic: row.slug for row in published if row.topic is not None}
     # with a slug of its own, a topic without a published feed has none
     own = set(policy.tables.slugs) if policy.auto else {*policy.tables.slugs, *connection.scalars(_TOPICS)}
-    moved = {old: spec.slug for spec in policy.specs.values() for old in spec.old_slugs}
+    moved = {slug: spec.slug for spec in policy.specs.values() for slug in spec.old_slugs}
     feeds = {row.slug for row in published}.union(policy.specs)
-    redirects = {}
-    for slug, owner in topics.items():
-        topic = policy.tables.topic(owner)
-        target = slugs.get(topic)
-        if target is None and topic not in own:
-            plain = topic_slug(topic)
-            target = moved.get(plain, plain)  # a configured feed with that slug replaces the topic's feed
-        if slug not in feeds and slug not in moved and target in feeds:
-            redirects[slug] = target
-    return redirects
+
+    def target(topic: str) -> str | None:
+        if topic in slugs or topic in own:
+            return slugs.get(topic)
+        # a configured feed has the slug of the topic, or took it along
+        former = (*old.slugs.get(topic, ()), topic_slug(topic))
+        return next((moved.get(slug, slug) for slug in former if slug in policy.specs or slug in moved), None)
+
+    found = {slug: target(policy.tables.topic(owner)) for slug, owner in old.topics.items()}
+    return {slug: new for slug, new in found.items() if new is not None and slug not in feeds and slug not in moved}
 
 
 def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) -> tuple[UrlChange, ...]:

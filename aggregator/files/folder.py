@@ -243,7 +243,7 @@ class FolderFiles:
 
 def _folder_error(error: OSError) -> FolderError:
     ShortageError.check(error)
-    return FolderError(_reason(error), is_missing=True)
+    return FolderError(_reason(error), is_missing=error.errno in ABSENT)
 
 
 def _reason(error: OSError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from glob import escape
@@ -46,6 +46,7 @@ _DEFAULT_DATES = {
     "expirydate": ("expiryDate", "unpublishDate"),
 }
 _KEY_SPELLINGS = {key.lower(): key for keys in _DEFAULT_DATES.values() for key in keys}
+_SECTIONS_AND_NAME = r"/?:sections/:(slug|title|filename|contentbasename|slugorcontentbasename)/?"
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
 
 
@@ -255,13 +256,15 @@ class _Hugo:
     ) -> tuple[str, dict[str, Stated]] | None:
         """The end of the link template of a section, and the keys of the slug; None if it cannot be said."""
         place = self._config.place(*path)
-        is_flat = all(name.count("/") == 1 or name.split("/")[2].startswith("index.") for name in files)
-        pattern = pattern.replace(":sections", ":section") if is_flat else pattern
+        names = frozenset(files)
+        folders = {_folder_of(name, names) for name in files if name.endswith(PAGE_ENDINGS)}
+        sections = {_section_of(name, names) for name in folders}
+        pattern = pattern.replace(":sections", ":section") if sections <= {folder} else pattern
         pattern = pattern.replace(":sectionslug", ":section")
         pattern = re.sub(r":section(?![a-z\[])", lambda _: url_path(folder), pattern)
         keys = next((keys for token, keys in _SLUG_KEYS.items() if token in pattern), ("slug",))
         fields = {} if keys == ("slug",) else {"slug": Stated(keys, place)}
-        if re.fullmatch(r"/?:sections/:(slug|title|filename|contentbasename|slugorcontentbasename)/?", pattern):
+        if sections == folders and re.fullmatch(_SECTIONS_AND_NAME, pattern):
             return "{path}/", fields
         end, unknown = link_pattern(pattern, _PLACEHOLDERS)
         if unknown or "{slug}" not in end:
@@ -359,27 +362,34 @@ class _Hugo:
     def add_feeds(self) -> None:
         """The feeds of home pages, sections and terms."""
         self._add_limit()
-        kinds = {kind.lower() for kind in self._config.texts("disablekinds")}
-        if "rss" in kinds:
-            self._plan.leave_out(self._config.place("disablekinds"), "the site makes no RSS", "no feed has an old URL")
-        has_rss = "rss" not in kinds
-        for language in self._languages if has_rss and "section" not in kinds else ():
-            self._add_sections(language)
-        homes = [self._home(language, has_feed=has_rss and "home" not in kinds) for language in self._languages]
-        self._plan.feeds = [*homes, *self._plan.feeds]
+        for language in self._languages:
+            if "rss" in self._disabled_kinds(language):
+                path = self._of_language("disablekinds", language=language)
+                hint, own = "no feed has an old URL", language if len(path) > 1 and self._is_multilingual else None
+                self._plan.leave_out(self._config.place(*path), "the site makes no RSS", hint, own)
+            if self._disabled_kinds(language).isdisjoint(("rss", "section")):
+                self._add_sections(language)
+        self._plan.feeds = [*map(self._home, self._languages), *self._plan.feeds]
         if self._plan.limit.value != MAX_LIMIT:
             reason = "in Hugo's feeds they are the last ones, behind the limit"
             self._plan.without_dates = WithoutDates(reason, self._plan.limit.value)
-        if has_rss and not kinds & {"term", "taxonomy", "taxonomyterm"}:
-            for language in self._languages:
+        for language in self._languages:
+            if self._disabled_kinds(language).isdisjoint(("rss", "term", "taxonomy", "taxonomyterm")):
                 self._add_terms(language)
 
-    def _home(self, language: str, *, has_feed: bool) -> FeedPlan:
+    def _disabled_kinds(self, language: str) -> frozenset[str]:
+        """The kinds of pages that the site does not make in a language, whose own list replaces that of the site."""
+        return frozenset(map(str.lower, self._config.texts(*self._of_language("disablekinds", language=language))))
+
+    def _home(self, language: str) -> FeedPlan:
         """The feed of all posts in a language."""
         slug = self._plan.free_slug("blog" if language == self._default else f"blog-{language}")
         text = title_text(self._config.text(*self._of_language("params", "description", language=language)))
-        files = [f"{self._url_prefix(language)}{file}" for file in self._documents("home")] if has_feed else []
-        return FeedPlan(slug, self._title(language), files, self._outputs_place("home"), text, self._clauses(language))
+        has_feed = self._disabled_kinds(language).isdisjoint(("rss", "home"))
+        documents = self._documents("home", language) if has_feed else []
+        files = [f"{self._url_prefix(language)}{file}" for file in documents]
+        place = self._outputs_place("home", language)
+        return FeedPlan(slug, self._title(language), files, place, text, self._clauses(language))
 
     def _title(self, language: str) -> str:
         return title_text(self._config.text(*self._of_language("title", language=language))) or "Posts"
@@ -395,14 +405,15 @@ class _Hugo:
         in_folder = self._config.get("defaultcontentlanguageinsubdir") is True
         return f"{language}/" if language != self._default or in_folder else ""
 
-    def _outputs_place(self, kind: str) -> Place | str:
-        path = self._of_language("outputs", kind)
+    def _outputs_place(self, kind: str, language: str) -> Place | str:
+        path = self._of_language("outputs", kind, language=language)
         return self._config.place(*path) if self._config.get(*path) is not None else "Hugo's default"
 
-    def _documents(self, kind: str) -> list[str]:
-        """The names of the feed documents of pages of a kind."""
-        outputs = self._config.get(*self._of_language("outputs", kind))
-        names = ["rss"] if outputs is None else [name.lower() for name in self._config.texts("outputs", kind)]
+    def _documents(self, kind: str, language: str) -> list[str]:
+        """The names of the feed documents of pages of a kind in a language."""
+        path = self._of_language("outputs", kind, language=language)
+        stated = self._config.get(*path) is not None
+        names = [name.lower() for name in self._config.texts(*path)] if stated else ["rss"]
         files = []
         for name in names:
             options = self._config.table("outputformats", name)
@@ -415,7 +426,7 @@ class _Hugo:
         return files
 
     def _add_sections(self, language: str) -> None:
-        documents = self._documents("section")
+        documents = self._documents("section", language)
         for source in self._plan.sources:
             if not documents or source.name:
                 continue
@@ -430,13 +441,13 @@ class _Hugo:
         slug = self._plan.free_slug(section if language == self._default else f"{section}-{language}")
         paths = [f"{self._url_prefix(language)}{url_name(section)}/{file}" for file in documents]
         clauses = {"type": (section,)} | self._clauses(language)
-        self._plan.feeds.append(FeedPlan(slug, title, paths, self._outputs_place("section"), "", clauses))
+        self._plan.feeds.append(FeedPlan(slug, title, paths, self._outputs_place("section", language), "", clauses))
 
     def _add_terms(self, language: str) -> None:
         own = self._of_language("taxonomies", language=language)
         place = self._config.place(*own) if self._config.get(*own) is not None else "Hugo's default"
         title = f"{{name}} on {self._title(language)}"
-        for file in self._documents("term"):
+        for file in self._documents("term", language):
             for name in self._taxonomies(language):
                 path = self._term_path(name, language)
                 if path is not None and name not in ("author", "authors"):
@@ -480,6 +491,22 @@ class _Hugo:
         for folder in ("layouts", "themes"):
             for template in filter(_is_feed_template, walk_files(self._plan.root / folder)):
                 self._plan.leave_out(Place(shown_file(self._plan.root / folder / template)), *OWN_TEMPLATE)
+
+
+def _folder_of(path: str, files: Collection[str]) -> str:
+    """The folder of a page; of what is in a bundle, the folder of the bundle."""
+    folders = path.split("/")[:-1]
+    for size in range(1, len(folders) + 1):
+        if any(f"{'/'.join(folders[:size])}/index{ending}" in files for ending in PAGE_ENDINGS):
+            return "/".join(folders[: size - 1])
+    return "/".join(folders)
+
+
+def _section_of(folder: str, files: Collection[str]) -> str:
+    """The folder of the section of a folder: the lowest one with an `_index` file, or the highest."""
+    while "/" in folder and not any(f"{folder}/_index{ending}" in files for ending in PAGE_ENDINGS):
+        folder = folder.rpartition("/")[0]
+    return folder
 
 
 def _folded(stated: object) -> dict[str, Any]:

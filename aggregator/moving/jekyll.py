@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
@@ -203,12 +203,38 @@ class _Jekyll:
         return self._base + link_pattern(_STYLES["date"], _PLACEHOLDERS)[0], place
 
     def _excluded(self, posts: list[str], folders: list[str]) -> Iterator[str]:
-        """Patterns of the posts that `exclude` of the site leaves out. A path there is the beginning of others, and a
-        pattern, in which `*` also matches slashes."""
+        """Patterns of the posts that `exclude` of the site leaves out; in place of a pattern for a post that `include`
+        brings back, the other posts that it matches."""
+        for pattern in self._exclude_patterns(posts, folders):
+            hidden = [post for post in posts if fnmatchcase(f"/{post}", pattern)]
+            kept = set(filter(self._is_included, hidden))
+            yield from (f"/{escape(post)}" for post in hidden if post not in kept) if kept else (pattern,)
+
+    def _is_included(self, post: str) -> bool:
+        """Whether `include` brings a post back that `exclude` names: by its path below `_posts`, or by its name. The
+        folders above must be read too."""
+        exclude = set(self._config.texts("exclude")) - {*self._config.texts("include")}
+        above, _, entry = post.partition("_posts/")
+        names = above.split("/")[:-1]
+        paths = ["/".join(names[: size + 1]) for size in range(len(names))]
+        are_read = (
+            self._includes(name) or not _names_path(exclude, path) for name, path in zip(names, paths, strict=True)
+        )
+        return self._includes(entry) and all(are_read)
+
+    def _includes(self, entry: str) -> bool:
+        include = self._config.texts("include")
+        return _names_path(include, entry) or _names_path(include, entry.rpartition("/")[2])
+
+    def _exclude_patterns(self, posts: list[str], folders: list[str]) -> Iterator[str]:
+        """Patterns of `exclude` of the site. A path there is the beginning of others, and a pattern, in which `*` also
+        matches slashes."""
         above = {
             "/".join(parts[:size]) for folder in folders if (parts := folder.split("/")) for size in range(len(parts))
         }
         for stated in self._config.texts("exclude"):
+            if stated in self._config.texts("include"):
+                continue
             path = stated.lstrip("/")
             if any(f"{folder}/".startswith(path) or path.startswith(f"{folder}/") for folder in folders):
                 yield f"/{escape(path)}*"
@@ -317,6 +343,12 @@ class _Jekyll:
             for key in sorted({*default.values} & {"image", "excerpt_separator", "date", "title", "description"}):
                 what, hint = f"'defaults' has '{key}'", "write it into the posts"
                 plan.leave_out(default.place, what, hint)
+
+
+def _names_path(stated: Iterable[str], path: str) -> bool:
+    """Whether Jekyll's `include` or `exclude` names a path: by its beginning, or by a pattern."""
+    patterns = [pattern.lstrip("/") for pattern in stated]
+    return any(path.startswith(pattern) or f"{path}/" == pattern or fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def _posts_folder(path: str, above: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aggregator.parse.front_matter.values import Value
+from aggregator.parse.hugo import slug_path
 from aggregator.parse.keys import CASCADE, FieldKeys
 from aggregator.parse.page_path import language_key
 from aggregator.parse.values import is_null, meaning
@@ -22,7 +23,8 @@ _FORBIDDEN = ("kind", "path", "lang", CASCADE)
 """Keys that Hugo refuses in a cascade."""
 _ENVIRONMENT = "production"
 """That of a published site."""
-_KINDS = ("page", "home", "section", "taxonomy", "term")
+_PAGE, _SECTION = "page", "section"
+_KINDS = (_PAGE, "home", _SECTION, "taxonomy", "term")
 """The kinds of pages; only those of the first one are records."""
 _OWN_KEYS = frozenset(
     "title linktitle description summary slug url type draft headless build _build date lastmod modified publishdate"
@@ -48,12 +50,26 @@ class CascadeRule:
 
 
 @dataclass(frozen=True, slots=True)
+class SectionSlug:
+    """The slug that one map of a cascade hands down to sections: a name of their folders in URLs."""
+
+    path: Glob | None  # of the sections; None: all
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cascade:
     """The cascade of a file, for the pages in its language."""
 
     file: str
     line: int
     rules: tuple[CascadeRule, ...]  # of rules for one page, the first one wins
+    section_slugs: tuple[SectionSlug, ...] = ()  # of those for one section too
+
+    def section_slug(self, section: str) -> str | None:
+        """The slug that is handed down to the section at this path on its site; None if there is none."""
+        matching = (rule for rule in self.section_slugs if rule.path is None or rule.path.matches(section))
+        return next((rule.slug for rule in matching), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,7 @@ class PageContext:
     cascades: tuple[Cascade, ...] = ()  # nearest first
     draft_section: tuple[str, int] | None = None  # file and line of the section of Zola that hides the page
     section_slugs: tuple[tuple[int, str], ...] = ()  # which folder (1 is the highest) has another name in URLs
+    section_depth: int = 1  # which folder is the section of the page: the lowest one with an `_index`, or the highest
 
 
 NO_CONTEXT = PageContext()
@@ -95,14 +112,15 @@ def read_cascade(
         maps = []
     if not isinstance(maps, list) or len(maps) > MAX_RULES:
         raise CascadeError(value.line, value.column, f"'{CASCADE}' is not a map, or a list of at most {MAX_RULES} maps")
-    rules: list[CascadeRule] = []
+    rules: list[CascadeRule | SectionSlug] = []
     for item in maps:
         if isinstance(item, dict):  # Hugo ignores others
             try:
                 rules.extend(_read_rule(item, keys, source, own_language, language))
             except _TargetError as error:
                 raise CascadeError(value.line, value.column, f"'{CASCADE}' {error}") from None
-    return Cascade(file, value.line, tuple(rule for rule in rules if rule.values))
+    of_pages = tuple(rule for rule in rules if isinstance(rule, CascadeRule) and rule.values)
+    return Cascade(file, value.line, of_pages, tuple(rule for rule in rules if isinstance(rule, SectionSlug)))
 
 
 def inherit_values(own: Mapping[str, Value], cascades: Iterable[Cascade], page: str) -> dict[str, Value]:
@@ -127,19 +145,25 @@ class _TargetError(Exception):
 
 def _read_rule(
     item: Mapping[Any, Any], keys: FieldKeys, source: Source, own_language: str, language: str
-) -> Iterator[CascadeRule]:
-    """The rule of a map, unless it is not for pages in `language`."""
+) -> Iterator[CascadeRule | SectionSlug]:
+    """The rules of a map for pages and for sections, unless it is not for those in `language`."""
     folded = _map(item)
     if forbidden := next((key for key in _FORBIDDEN if key in folded), None):
         raise _TargetError(f"hands down '{forbidden}', which Hugo refuses")
     targets = [_read_target(folded[name]) for name in _TARGET if name in folded]
-    if all(_is_met(target, source, own_language, language) for target in targets or [{}]):
-        paths = [str(target["path"]) for target in targets if target.get("path")]
-        if len(paths) > 1:
-            raise _TargetError("has two targets")
-        params = folded.pop("params", None)
-        given = {**folded, **_map(params)}
-        yield CascadeRule(_read_glob(paths[0]) if paths else None, _mapped(given, keys))
+    kinds = set(_KINDS).intersection(*(_kinds(target) for target in targets))
+    if kinds.isdisjoint((_PAGE, _SECTION)) or not all(
+        _is_met(target, source, own_language, language) for target in targets or [{}]
+    ):
+        return
+    paths = [str(target["path"]) for target in targets if target.get("path")]
+    if len(paths) > 1:
+        raise _TargetError("has two targets")
+    path = _read_glob(paths[0]) if paths else None
+    if _PAGE in kinds:
+        yield CascadeRule(path, _mapped({**folded, **_map(folded.get("params"))}, keys))
+    if _SECTION in kinds and isinstance(slug := folded.get("slug"), str):
+        yield SectionSlug(path, slug_path(slug))
 
 
 def _mapped(given: Mapping[str, Any], keys: FieldKeys) -> dict[str, Any]:
@@ -159,15 +183,19 @@ def _read_target(stated: object) -> dict[str, Any]:
     return target
 
 
+def _kinds(target: Mapping[str, Any]) -> set[str]:
+    """The kinds of pages that meet a target."""
+    if not target.get("kind"):
+        return set(_KINDS)
+    kinds = set(filter(_read_glob(str(target["kind"])).matches, _KINDS))
+    if not kinds:
+        raise _TargetError("has a target with an unknown kind")
+    return kinds
+
+
 def _is_met(target: Mapping[str, Any], source: Source, own_language: str, language: str) -> bool:
-    """Whether pages in `language` meet all of a target but its path. Without a condition about languages, a cascade is
-    for pages in that of its own file."""
-    if target.get("kind"):
-        kinds = list(map(_read_glob(str(target["kind"])).matches, _KINDS))
-        if not any(kinds):
-            raise _TargetError("has a target with an unknown kind")
-        if not kinds[0]:
-            return False
+    """Whether pages in `language` meet all of a target but its kind and path. Without a condition about languages, a
+    cascade is for pages in that of its own file."""
     if target.get("environment") and not _read_glob(str(target["environment"])).matches(_ENVIRONMENT):
         return False
     matrix = _map(_map(target.get("sites")).get("matrix"))

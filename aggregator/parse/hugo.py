@@ -80,13 +80,14 @@ def read_hugo_path(
     takes_date: bool = False,
     takes_folder_date: bool = False,
     section_slugs: Collection[tuple[int, str]] = (),
+    section_depth: int = 1,
 ) -> PagePath:
     """What the escaped POSIX path of a file states: its language, and `index` as the page of its folder.
 
     A name's ending is a language only if it is one of `languages`; the URLs of pages in another language than the
     site's begin with it. `takes_date`: a date in the name is that of the page, and not part of its URL.
     `takes_folder_date`: so is one in its folders, but for the URL. `section_slugs` are the names in URLs of folders, by
-    their depth from 1.
+    their depth from 1; `section_depth` is that of the section of the page.
     """
     stem, language = posixpath.splitext(path)[0], file_language(path, languages)
     stem = stem.removesuffix(f".{language}") if language else stem
@@ -103,22 +104,25 @@ def read_hugo_path(
     base_name = text_of_name(slug)
     page, slug = (url_path(text, is_zola=is_zola) for text in (text_of_name(stem), base_name))
     base_name = slug if is_zola else base_name
+    sections = "/".join(page.split("/")[:-1][:section_depth])
     if section_slugs:
         parts, names = page.split("/"), dict(section_slugs)
         page = "/".join([*(names.get(depth, part) for depth, part in enumerate(parts[:-1], 1)), parts[-1]])
     if language_key(language, site_language) != language_key("", site_language):
         page = posixpath.join(language.lower(), page)
     title = title_from_slug(split_dated_name(name or "index")[1])
-    return PagePath(page, slug, title, day, (), language, is_section or is_ignored(path), section, base_name)
+    is_hidden = is_section or is_ignored(path)
+    return PagePath(page, slug, title, day, (), language, is_hidden, section, base_name, sections)
 
 
 def content_path(path: str, languages: Collection[str]) -> str:
-    """The path of a page as Hugo matches it with the targets of cascades: `/posts/my-second-post`."""
+    """The path of a page as Hugo matches it with the targets of cascades: `/posts/my-second-post`; of an `_index` file
+    that of its folder."""
     stem = posixpath.splitext(path)[0]
     if language := file_language(path, languages):
         stem = stem.removesuffix(f".{language}")
     folder, name = posixpath.split(stem)
-    return "/" + text_of_name(folder if name.lower() == "index" else stem).replace(" ", "-").lower()
+    return "/" + text_of_name(folder if name.lower() in ("index", "_index") else stem).replace(" ", "-").lower()
 
 
 def url_path(text: str, *, is_zola: bool = False) -> str:
@@ -203,11 +207,10 @@ def stated_url(template: str, stated: str, path: PagePath, tokens: Mapping[str, 
 
 def url_tokens(path: PagePath, title: str, slug: str, local: datetime | None) -> dict[str, str]:
     """The values of the tokens that a `url` in front matter can have. `slug` is what `slug_path` gives."""
-    folders = path.page.split("/")[:-1]
     name, title, slug = _token(path.name), _token(title, is_title=True), _token(slug)
     tokens = {
-        "section": folders[0] if folders else "",
-        "sections": "/".join(folders),
+        "section": path.sections.partition("/")[0],
+        "sections": path.sections,
         "title": title,
         "slug": slug or title,
         "filename": name,

@@ -71,6 +71,7 @@ def page_path(fields: Fields, file: SourceFile, source: Source, context: PageCon
         takes_date=is_toml or has_file_name,
         takes_folder_date=is_toml and not has_file_name,
         section_slugs=context.section_slugs,
+        section_depth=context.section_depth,
     )
 
 

@@ -35,6 +35,7 @@ class PagePath:
     hidden: bool = False  # a draft, or a list of pages
     section: str = ""  # the first folder of a page of Hugo, which is the type of its pages
     name: str = ""  # of Hugo: the text of the last part as the file has it
+    sections: str = ""  # of Hugo: the folder of the section of the page, as a path of a URL, without slugs of sections
 
 
 def plain_path(path: str) -> PagePath:

@@ -29,7 +29,7 @@ class Section:
 
     cascade: Cascade | None = None
     draft_line: int | None = None  # the line that hides them all
-    slug: str = ""  # the name of the folder in their URLs, in Hugo
+    slug: str | None = None  # the name of the folder in their URLs, in Hugo; empty: its own; None: not stated
 
 
 NO_SECTION = Section()
@@ -54,10 +54,10 @@ def read_section(raw: bytes, path: str, source: Source, language: str) -> Sectio
         return Problem(path, error.line, error.column, error.what, None, "correct it")
     is_draft = draft is not None and meaning(draft.value) is True
     is_zola = front_matter.is_toml and not values.keys().isdisjoint(_ZOLA_KEYS)
-    if cascade is not None and not cascade.rules:
+    if cascade is not None and not (cascade.rules or cascade.section_slugs):
         cascade = None
     if own_language != language:
         return Section(cascade)
-    slug = values["slug"].value if "slug" in values and not is_zola else ""
+    slug = values["slug"].value if "slug" in values and not is_zola else None
     draft_line = draft.line if draft and is_draft and is_zola else None
-    return Section(cascade, draft_line, slug_path(slug) if isinstance(slug, str) else "")
+    return Section(cascade, draft_line, slug_path(slug) if isinstance(slug, str) else None)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from aggregator.model import ArchivePage, Content, Enclosure, Entry, Feed, Withdrawal
 from aggregator.render import xml
 from aggregator.render.assembly import Frame
-from aggregator.render.cache import CACHED_PROVIDERS, CACHED_TOPICS, cache_short
+from aggregator.render.cache import CACHED_TOPICS
 from aggregator.render.content import Scope, author_name, content_html, foreign_language, provider_url
 from aggregator.render.links import archive_links, feed_links
 from aggregator.render.markup import SharedMarkup, attribute, empty_element, escaped, optional_element, quoted
@@ -74,7 +74,7 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         _text("content", content_html(content, scope), "html") if scope.full or not content.link else "",
         f'<link href={quoted(content.link)} rel="alternate"/>' if content.link else "",
         _text("summary", content.summary, "text") if content.summary else "",
-        *[_category("topic", topic.slug, topic.name, scope.base_url) for topic in entry.topics],
+        *[_topic(topic.slug, topic.name, scope.base_url) for topic in entry.topics],
         _category("category", content.category, "", scope.base_url) if content.category else "",
         _category("type", content.type, "", scope.base_url) if content.type else "",
         optional_element("published", shared.published),
@@ -89,12 +89,15 @@ def _text(tag: str, text: str, kind: str) -> str:
     return f'<{tag} type="{kind}">{escaped(text)}</{tag}>' if text else f'<{tag} type="{kind}"/>'
 
 
-@cache_short(CACHED_PROVIDERS)
 def _author(name: str, uri: str) -> str:
     return f"<author>{optional_element('name', name)}{optional_element('uri', uri)}</author>"
 
 
-@cache_short(CACHED_TOPICS)
+@lru_cache(maxsize=CACHED_TOPICS)
+def _topic(term: str, label: str, base_url: str) -> str:
+    return _category("topic", term, label, base_url)
+
+
 def _category(scheme: str, term: str, label: str, base_url: str) -> str:
     # RFC 4287 4.2.2.1: "Category elements MUST have a "term" attribute", even an empty one.
     return f"<category term={quoted(term)} scheme={quoted(f'{base_url}#{scheme}')}{attribute('label', label)}/>"

@@ -82,6 +82,8 @@ _PREFLIGHT: Headers = (
 )
 # An encoded slash would give one file two URLs; backslash and NUL are in no path.
 _FORBIDDEN_ESCAPE = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
+_POLICY, _FRAMES = b"content-security-policy", b"frame-ancestors 'self'"
+_ICON = "/assets/icon.svg"
 _ERRORS = {404: "There is nothing at this URL.", 410: "This was removed."}
 _logger = logging.getLogger(__name__)
 
@@ -141,9 +143,9 @@ def make_state(
 def _page_headers(site: Site, options: OutputOptions, *, has_search: bool) -> Headers:
     """Header fields of pages: what they may load, and what they tell other sites. The script of pages reads
     `Server-Timing`, because a static server does not have it and cannot search either."""
-    policy = f"{content_security_policy(site.icon, options)}; frame-ancestors 'self'"
+    policy = f"{content_security_policy(site.icon, options)}; ".encode("latin-1", "replace") + _FRAMES
     headers = (
-        (b"content-security-policy", policy.encode("latin-1", "replace")),
+        (_POLICY, policy),
         (b"referrer-policy", b"strict-origin-when-cross-origin"),
     )
     return (*headers, (b"server-timing", b"search")) if has_search else headers
@@ -296,8 +298,13 @@ class FeedsApp(Application):
             read = partial(read_other, state.source, state.snapshot, name, packed=_takes_gzip(scope))
             whole = await self._read(state.source, read)
             response = _respond_with_file(scope, whole, state) if whole else None
-        if response is not None:
-            return response
+        return response or await self._respond_without_anything(scope, state)
+
+    async def _respond_without_anything(self, scope: Scope, state: ServedState) -> Response:
+        """The response for a path at which there is nothing."""
+        path = scope["path"]
+        if path == "/favicon.ico" and _ICON in state.snapshot.files:  # browsers ask for it when they show a feed
+            return _redirect(scope, _location(path, _ICON[1:]), state)
         if path in state.snapshot.removed:
             return await _respond_with_error(410, scope, state, *((CORS,) if is_shared(path) else ()), *state.caching)
         if state.snapshot.is_empty:  # nobody knows yet what there is
@@ -384,7 +391,8 @@ def _probe_page(probe: Probe) -> Page:
 
 async def _respond_with_page(page: Page) -> Response:
     status, media_type, body = await asyncio.to_thread(page)
-    return _page(status, media_type, body, _NO_STORE)
+    policy = ((_POLICY, _FRAMES),) if media_type.startswith(b"text/html") else ()  # the page says the rest itself
+    return _page(status, media_type, body, *policy, _NO_STORE)
 
 
 def _find_redirect(state: ServedState, path: str) -> bytes | None:

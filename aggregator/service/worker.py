@@ -85,7 +85,6 @@ class Worker:
         self._rejections: dict[tuple[str, str], str] = {}  # problems of rejected files, by source and path
         # Of the last full scan and the partial scans since: all folders could be read; nothing is left to scan again.
         self._complete = self._clean = False
-        self._full_scan_problems: tuple[str, ...] = ()
         self._stored_next_cycle: str | None = None
         self._retry_s: float | None = None
         self._accept_removals = False  # a request that a cycle has yet to fulfil
@@ -253,16 +252,18 @@ class Worker:
     def _activate(self, config: Config) -> None:
         if config.sources != self._config.sources:
             self._requests.add(None)
-        bulk_since = self._pipeline.bulk_since if config.sources == self._config.sources else None
+        before = self._pipeline if config.sources == self._config.sources else None
         self._config = config
         self._pipeline = self._make_pipeline(config)
-        self._pipeline.bulk_since = bulk_since
+        if before is not None:
+            self._pipeline.bulk_since = before.bulk_since
+            self._pipeline.unreadable, self._pipeline.held = before.unreadable, before.held
         self._triggers.activate(config)
 
     def _note_scan(self, result: CycleResult, *, is_full: bool) -> None:
         """Notes whether folders could be read, and what a scheduled cycle must scan again."""
         if is_full:
-            self._complete, self._clean, self._full_scan_problems = True, True, result.problems
+            self._complete = self._clean = True
         self._complete = self._complete and result.complete
         self._clean = self._clean and not result.problems
         unread: dict[str, list[str]] = {}
@@ -334,7 +335,7 @@ class Worker:
         )  # fmt: skip
         self._note_rejections(result.rejected)
         rejections = self._rejections.values()
-        self._log_problems(frozenset((*self._full_scan_problems, *result.problems, *result.notices, *rejections)))
+        self._log_problems(frozenset((*result.problems, *result.notices, *rejections)))
 
     def _note_rejections(self, total: int) -> None:
         """Notes the first rejected files. If there are more, those noted before that come after them stay noted: they

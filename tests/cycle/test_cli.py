@@ -1168,6 +1168,33 @@ def test_check_compares_the_port_unless_a_proxy_has_it(
     assert (code, re.findall('base_url = "(.+?)"', out)) == (0, [right] if right else [])
 
 
+def test_check_names_each_path_that_gives_no_file_and_checks_the_others(shop: Shop, call: Call) -> None:
+    shop.record("a.md", published="maybe")
+    hint = "(name a record, or a folder in a records folder)"
+    code, out, err = call("check", "gone.md", "a.md", "config/aggregator.toml")
+    assert (code, out.splitlines()[:2]) == (
+        1,
+        [f"gone.md: does not exist {hint}", f"config/aggregator.toml: is in no records folder {hint}"],
+    )
+    assert "'published' is not true or false" in out
+    assert err == "1 record: 3 errors, 0 warnings, 0 unfinished\n"
+
+
+def test_check_warns_of_the_id_of_the_sample_until_ids_are_minted(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    for base_url, advised in (
+        ("https://news.example.net/", ["news.example.net"]),
+        ("https://feeds.example.org/", []),
+        ("http://127.0.0.1:8000/", []),
+    ):
+        shop.configure(site=f'id = "feeds.example.org"\nbase_url = "{base_url}"')
+        code, _, err = call("check")
+        assert (code, re.findall('that of the sample.+id = "(.+?)"', err)) == (0, advised)
+    shop.configure(site='id = "feeds.example.org"\nbase_url = "https://news.example.net/"')
+    assert call("build")[2] == ""
+    assert "sample" not in call("check")[2]
+
+
 def test_check_warns_with_the_id_that_the_store_has(shop: Shop, call: Call) -> None:
     shop.configure(site='base_url = "https://old.example.org/"')
     shop.record("a.md")
@@ -1439,8 +1466,9 @@ def test_check_reads_a_bucket_whole_or_at_a_path_or_a_url(call: Call, bucket: Bu
         assert call("check", place)[:2] == (1, f"{rejected}\n"), place
     assert call("check", f"{bucket.url}/2024/fine.md")[0] == 0
     for place in ("2023", f"{bucket.url}/2024/none.md", "s3://another/2024/bad.md"):
-        code, _, err = call("check", place)
-        assert (code, err.splitlines()[-1]) == (2, f"Error: '{place}' does not exist"), place
+        code, out, _ = call("check", place)
+        what = f"{place}: does not exist (name a record, or a folder in a records folder)\n"
+        assert (code, out) == (1, what), place
 
 
 def test_explain_finds_an_object_by_path_url_and_id(call: Call, bucket: Bucket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from lxml import etree
 from sqlalchemy import Connection, select, text, update
 
 from aggregator.errors import LeaseLostError, StoppedError, StoreHeldError, StoreNewerError
+from aggregator.files import folder
 from aggregator.store import releases
 from aggregator.store.database import Store, migrate, open_store
 from aggregator.store.indexes import metadata
@@ -519,6 +521,23 @@ def test_an_accepted_removal_of_the_whole_folder_is_not_held(site: SiteFolder, k
     assert site.run(LATER).removed == 0
     assert site.run("2024-05-01 13:01", accept_removals=True).removed == 4
     assert site.titles() == []
+
+
+@pytest.mark.parametrize("accept", [False, True])
+def test_nothing_of_a_folder_that_cannot_be_read_is_withdrawn(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, accept: bool
+) -> None:
+    def refuse(_: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    publish(site, 4)
+    with site.untouched(), monkeypatch.context() as patch:
+        patch.setattr(folder, "Folder", refuse)
+        for moment in (LATER, "2024-05-09 12:00"):
+            result = site.run(moment, accept_removals=accept)
+            assert (result.removed, result.complete) == (0, False)
+            assert "the records folder cannot be read: Permission denied" in result.problems[0]
+    assert site.run("2024-05-09 13:00").problems == ()
 
 
 def test_a_whole_folder_that_is_renamed_is_no_mass_removal(site: SiteFolder) -> None:

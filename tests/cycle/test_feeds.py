@@ -23,7 +23,7 @@ from aggregator.ids import IdMint
 from aggregator.service.serving import make_app
 from aggregator.slugs import topic_slug
 from aggregator.store import session
-from aggregator.store.schema import archive_page, entry, feed, feed_entry
+from aggregator.store.schema import archive_page, entry, feed, feed_entry, old_slug
 from aggregator.store.session import Writer, to_us
 
 NOON = "2024-05-01 12:00"
@@ -370,6 +370,23 @@ def test_a_topic_has_a_feed_again_when_it_is_pinned_beside_the_feed_that_replace
     assert (sorted(site.titles("machines")), site.feed("machines")["title"]) == (["0.md", "1.md", "4.md"], "AI – Feeds")
     site.run_with("", "2024-05-01 15:00")
     assert site.titles("ai") == site.titles("machines")
+
+
+def test_a_topic_has_a_feed_again_in_a_store_of_an_older_version(site: SiteFolder) -> None:
+    fill(site)
+    moved, own = table("best", "min_quality = 80", 'moved_from = ["ai"]'), topic_slug("ai", {"ai"})
+    site.run_with(moved, LATER)
+    with site.store.write() as connection:  # the feed that moved kept the row of the topic
+        (new,) = connection.scalars(select(feed.c.id).where(feed.c.topic == "ai"))
+        for gone in (feed_entry.c.feed_id == new, old_slug.c.feed_id == new, feed.c.id == new):
+            connection.execute(gone.left.table.delete().where(gone))
+        connection.execute(feed.update().where(feed.c.slug == "best").values(topic="ai", topic_name="AI"))
+    known = atom_id(site, "best")
+    site.run_with(moved, LATER_STILL)
+    assert sorted(site.titles(own)) == ["0.md", "1.md", "4.md"]
+    assert atom_id(site, "best") == known != atom_id(site, own)
+    site.run_with("", "2024-05-01 15:00")
+    assert site.titles("ai") == site.titles(own)
 
 
 @pytest.mark.both_databases

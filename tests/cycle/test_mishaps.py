@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 from conftest import SiteFolder, at, record_text
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, event, func, select
 
 from aggregator.errors import StoppedError, StoreError
 from aggregator.status import UNREADABLE, read_status
 from aggregator.store.database import copy_store
 from aggregator.store.removals import MASS_REMOVAL
-from aggregator.store.schema import entry, feed_entry
+from aggregator.store.schema import cycle, entry, feed_entry
 
 pytestmark = pytest.mark.both_databases
 
@@ -95,6 +95,22 @@ def test_a_cycle_that_scans_less_reports_what_is_still_wrong_elsewhere(site: Sit
     assert (result.problems, result.unreadable) == (counted[1:], 0)
     site.run("2024-05-01 12:06", accept_removals=True)
     assert site.run("2024-05-01 12:07", paths={}).problems == ()
+
+
+def test_a_cycle_that_scans_nothing_reports_a_missing_folder_and_is_not_logged(small: SiteFolder) -> None:
+    def logged() -> int:
+        with small.store.read() as connection:
+            return connection.scalar(select(func.count()).select_from(cycle)) or 0
+
+    shutil.move(small.incoming, small.root / "away")
+    problems = small.run("2024-05-02 12:00").problems
+    assert "the records folder cannot be read" in problems[0]
+    number = logged()
+    for minute in (1, 2):
+        result = small.run(f"2024-05-02 12:0{minute}", paths={})
+        assert (result.problems, result.unreadable, logged()) == (problems, 1, number)
+    shutil.move(small.root / "away", small.incoming)
+    assert small.run("2024-05-02 12:03", paths={"": ["a.md"]}).problems == ()
 
 
 @pytest.mark.parametrize("hindrance", ["energy", "energy/rss.xml/kept.txt"])

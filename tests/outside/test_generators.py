@@ -132,6 +132,15 @@ JEKYLL = {
         "_posts/2024-05-11-three.md": post("Three"),
         "essays/_posts/2024-05-04-four.md": post("Four"),
     },
+    "posts that include brings back": {
+        "_config.yml": JEKYLL_CONFIG + "exclude: ['*.draft.md', news, ess*]\n"
+        "include: [news, essays, 2024-05-02-two.draft.md, 2024-05-05]\n",
+        "_posts/2024-05-01-one.draft.md": post("One"),
+        "_posts/2024-05-02-two.draft.md": post("Two"),
+        "news/_posts/2024-05-03-three.md": post("Three"),
+        "essays/_posts/2024-05-04-four.md": post("Four"),
+        "essays/_posts/2024-05-05-five.md": post("Five"),
+    },
     "a template of its own": {
         "_config.yml": JEKYLL_CONFIG.replace("plugins: [jekyll-feed]", "permalink: /:year/:title:output_ext"),
         "feed.xml": (

@@ -53,8 +53,6 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
         ("front/none.md", "published"): "a file without front matter is no record",
         ("links/ref-text.md", "summary"): "the URL of a page is filled into links only",
         ("links/ref-text.md", "text"): "the URL of a page is filled into links only",
-        ("section/handed/a.md", "url"): "a slug that is handed down to sections too is not read for them",
-        ("section/handed/sub/b.md", "url"): "a slug that is handed down to sections too is not read for them",
         ("short/youtube.md", "text"): "a feed has no frames: a link stands in for the video",
         ("short/youtube.md", "links"): "a feed has no frames: a link stands in for the video",
     },

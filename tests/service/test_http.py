@@ -22,7 +22,20 @@ import loopback
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import CACHING, OPTIONS, RSS, WRITTEN, ask, digest, load_snapshot, make_app, publish, running, write
+from loopback import (
+    CACHING,
+    OPTIONS,
+    RSS,
+    WRITTEN,
+    ask,
+    digest,
+    load_snapshot,
+    make_app,
+    publish,
+    redirects,
+    running,
+    write,
+)
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.bodies import Bodies
@@ -112,6 +125,17 @@ def test_a_feed_is_served_with_its_bytes_and_validators(client: httpx.Client) ->
     assert response.headers["vary"] == "accept-encoding, sec-fetch-dest"
     assert "date" in response.headers
     assert "server" not in response.headers
+
+
+def test_the_icon_of_the_pages_is_where_browsers_ask_for_one(own: Path) -> None:
+    with running(make_app(own)) as client:
+        assert client.get("/favicon.ico").status_code == 404
+    publish(own, {"assets/icon.svg": b"<svg/>"})
+    with running(make_app(own)) as client:
+        assert redirects(client, ["/favicon.ico", "/a/favicon.ico"]) == {"/favicon.ico": "/assets/icon.svg"}
+    write(own / "favicon.ico", b"\0\1")
+    with running(make_app(own)) as client:
+        assert client.get("/favicon.ico").content == b"\0\1"
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ def test_the_page_has_nothing_inline_and_only_it_may_connect(shop: Shop) -> None
     assert [attrs.get("src", "")[:9] for tag, attrs in page.tags if tag == "script"] == ["assets/sc", "status.js"]
     policy = next(attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert policy.endswith("connect-src 'self'")
+    assert service.get("status").headers["content-security-policy"] == "frame-ancestors 'self'"
     assert "connect-src" not in service.get("").body.decode()
 
 

@@ -68,11 +68,12 @@ def ids_in(path: str, body: bytes) -> list[str]:
     )
 
 
-def looks(body: bytes) -> bytes:
+def looks(body: bytes, *, with_topics: bool = True) -> bytes:
     """The time and the entries of a page, less what other feeds decide: the slugs of topics are the terms of categories."""
     head, _, entries = body.partition(b"<entry")
     time = head[head.find(b"<updated>") : head.find(b"</updated>")]
-    return time + re.sub(rb'<category term="[^"]*"', b"<category", entries)
+    entries = re.sub(rb'<category term="[^"]*"', b"<category", entries)
+    return time + (entries if with_topics else re.sub(rb'<category scheme="[^"]*#topic"[^>]*>', b"", entries))
 
 
 class Subscriber:
@@ -111,6 +112,7 @@ class Page:
     body: bytes | None
     tokens: set[str]
     members: set[str]
+    is_newest: bool = False
     changed: set[str] = field(default_factory=set)
     restyled: bool = False
 
@@ -270,7 +272,7 @@ class Watch:
         self._check_members(slug, set(found.values()))
         self._check_window(slug, read(documents[f"{slug}/atom.xml"]).tokens)
         for path in chain[1:]:
-            self._check_page(path, documents[path], self.members(slug) or set(), slug)
+            self._check_page(path, documents[path], self.members(slug) or set(), slug, is_newest=path == chain[1])
 
     @property
     def _max_bytes(self) -> int:
@@ -316,21 +318,26 @@ class Watch:
         if self.exact and (slug == "all" or table) and str(key).removeprefix("/") not in self.uncertain:
             assert tokens == [entry.story.token for entry in self.oracle.window(slug)], slug
 
-    def _check_page(self, path: str, body: bytes, members: set[str], slug: str) -> None:
-        """A page is small enough when it is new, and written again only for what changed in it."""
+    def _check_page(self, path: str, body: bytes, members: set[str], slug: str, *, is_newest: bool) -> None:
+        """A page is small enough when it is new, and written again only for what changed in it, or because it is the
+        newest no longer: then it shows topics by the aliases that there are now."""
         tokens = set(read(body).tokens)
         assert len(tokens) <= MOST, path
         before = self.pages.get(path)
         if before is None:
             most = self._max_bytes
             assert len(body) <= most or len(tokens) == 1 or not self.whole, f"{path} has {len(body)} bytes"
-        elif before.body is not None and looks(before.body) != looks(body) and not before.restyled:
+        elif before.body is not None and not before.restyled and self._differ(before, body, is_newest=is_newest):
             allowed = before.changed | (before.members ^ members)
             if self.config.table(slug).get("duplicates") == "merge":
                 links = set().union(*(self.links[token] for token in allowed))
                 allowed = {token for token, its in self.links.items() if its & links}
             assert (tokens | before.tokens) & allowed, f"{path} was written again for nothing"
-        self.pages[path] = Page(body, tokens, members)
+        self.pages[path] = Page(body, tokens, members, is_newest)
+
+    def _differ(self, before: Page, body: bytes, *, is_newest: bool) -> bool:
+        with_topics = before.is_newest == is_newest
+        return looks(before.body or b"", with_topics=with_topics) != looks(body, with_topics=with_topics)
 
     def _move_pages(self, old: str, new: str) -> None:
         """The pages of a feed that moved are those of its new slug; their links are not what they were."""

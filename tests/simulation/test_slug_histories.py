@@ -199,9 +199,8 @@ class Reader:
         """The slugs that a topic had lead to its feed."""
         for slug, owner in self.had.items():
             topic = tables.alias.get(owner, owner)
-            target = feeds.own(topic, tables) or (
-                self.last.get(topic) if self.last.get(topic) in tables.slugs else None
-            )
+            last = self.last.get(topic, "")
+            target = feeds.own(topic, tables) or (last if last in tables.slugs else tables.old_slugs.get(last))
             if slug not in feeds.titles and slug not in tables.old_slugs:
                 assert feeds.leads.get(slug) == target, f"{slug} of {owner}"
 

@@ -431,6 +431,36 @@ def test_no_more_batches_wait_however_slowly_they_are_taken(tmp_path: Path, monk
     assert max(ahead) <= ingest.POOL_MIN_FILES + 4 * 3
 
 
+class HangingPool:
+    """Workers that never answer."""
+
+    size, patience_s = 1, 0.2
+
+    def submit(self, *_: Any) -> Future[Any]:
+        return Future()
+
+    def close(self) -> None:
+        pass
+
+
+def test_workers_that_hang_are_waited_for_once_and_not_for_each_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "BATCH", 1)
+    monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
+    monkeypatch.setattr(ingest, "read_carefully", ingest_batch)  # without a process for each file
+    waits: list[float] = []
+    wait_for = ingest.wait_for
+    monkeypatch.setattr(ingest, "wait_for", lambda *args: (waits.append(max(args[2], 0.0)), wait_for(*args))[1])
+    for number in range(30):
+        write(tmp_path / f"{number:02}.md")
+
+    outcomes = ingest_files(source(tmp_path), files_of(tmp_path), workers=0, open_pool=HangingPool)
+
+    assert sum(map(len, outcomes)) == 30
+    assert sum(waits) <= HangingPool.patience_s
+
+
 def test_files_are_taken_as_they_are_needed(tmp_path: Path) -> None:
     taken = itertools.count()
 

@@ -225,6 +225,42 @@ def test_links_and_taxonomies_of_a_hugo_language_replace_those_of_the_site(tmp_p
     ]
 
 
+def test_kinds_and_outputs_of_a_hugo_language_replace_those_of_the_site(tmp_path: Path) -> None:
+    files = {f"content/posts/a{end}.md": post("A", date="2024-05-01", tags=["Tea"]) for end in ("", ".de")}
+    text = f'baseURL = "{BASE}"\ndisableKinds = ["section"]\n[languages.en]\ntitle = "T"\n[languages.de]\n'
+    own = 'title = "U"\ndisableKinds = ["term"]\n[languages.de.outputs]\nhome = ["html"]\n'
+    config, plan = moved(tmp_path / "one", {"hugo.toml": text + own, **files})
+    assert sorted(old for feed in config["feed"] for old in feed.get("moved_from", [])) == [
+        "de/posts/index.xml",
+        "index.xml",
+        "tags/tea/index.xml",
+    ]
+    assert left_out(plan, tmp_path) == []
+    _, plan = moved(tmp_path / "two", {"hugo.toml": f'{text}title = "U"\ndisableKinds = ["RSS"]\n', **files})
+    assert left_out(plan, tmp_path) == ["hugo.toml:7: the site makes no RSS: 'de' (no feed has an old URL)"]
+
+
+@pytest.mark.parametrize(
+    ("more", "template"),
+    [
+        ("posts/b/index.md", "posts/{slug}/"),
+        ("posts/x/b.md", "posts/{slug}/"),
+        ("posts/x/_index.md posts/x/b.md posts/x/trip/index.md", "{path}/"),
+        ("posts/x/_index.md posts/x/b.md posts/y/c.md", None),
+    ],
+)
+def test_sections_in_permalinks_of_hugo_are_folders_with_an_index(
+    tmp_path: Path, more: str, template: str | None
+) -> None:
+    files = {f"content/{path}": post("A", date="2024-05-01") for path in ("posts/a.md", *more.split())}
+    text = f'baseURL = "{BASE}"\n[permalinks]\nposts = "/:sections/:slug/"\n'
+    config, plan = moved(tmp_path, {"hugo.toml": text, **files})
+    sources = config["records"] if isinstance(config["records"], list) else [config["records"]]
+    found = [source["link_template"] for source in sources if source.get("include") != ["*.md"] and "name" in source]
+    assert found == ([f"{BASE}{template}"] if template else [])
+    assert len(left_out(plan, tmp_path)) == (template is None)
+
+
 def test_dates_and_topics_of_hugo_have_the_keys_of_the_site(tmp_path: Path) -> None:
     config, plan = moved(
         tmp_path,
@@ -400,6 +436,25 @@ def test_posts_that_exclude_of_jekyll_leaves_out_are_left_out(tmp_path: Path, ex
 
 
 @pytest.mark.parametrize(
+    ("exclude", "include", "left"),
+    [
+        ("['*.md']", "[2024-02-02-ok.md]", [2]),
+        ("[_posts/2]", "['2024-01-01-*', /2019]", [0, 1, 3, 4]),
+        ("[blog]", "[blog]", [0, 1, 2, 3, 4]),
+        ("[blog]", "[2024-01-03-b.md]", [0, 1, 2, 3]),
+        ("['bl*']", "[blog]", [0, 1, 2, 3]),
+        ("['bl*']", "[blog, 2024-01-03-b.md]", [0, 1, 2, 3, 4]),
+        ("['bl*']", "[blog/_posts/2024-01-03-b.md]", [0, 1, 2, 3]),
+    ],
+)
+def test_include_of_jekyll_brings_back_what_its_exclude_names(
+    tmp_path: Path, exclude: str, include: str, left: list[int]
+) -> None:
+    config = f"exclude: {exclude}\ninclude: {include}\n"
+    assert published(tmp_path, config, PATHS) == [PATHS[number] for number in left]
+
+
+@pytest.mark.parametrize(
     ("scope", "left"),
     [
         ("_posts/2019", [1, 2, 3, 4]),
@@ -497,7 +552,7 @@ NAMES = {
     "hugo.json": "title languageCode timeZone defaultContentLanguage languages permalinks taxonomies outputs outputFormats "
     "mediaTypes disableKinds services rssLimit frontmatter cascade module contentDir copyright params author uglyURLs "
     "defaultContentLanguageInSubdir buildDrafts buildFuture ignoreFiles",
-    "_config.yml": "title baseurl lang timezone author permalink defaults exclude feed plugins collections collections_dir "
+    "_config.yml": "title baseurl lang timezone author permalink defaults exclude include feed plugins collections collections_dir "
     "future unpublished excerpt_separator source destination description limit_posts",
 }
 POSTS_OF = {
