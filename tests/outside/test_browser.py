@@ -13,6 +13,8 @@ from commands import Shop, free_port
 from http_servers import LoopbackServer, QuietHandler
 from playwright.sync_api import Page, expect
 
+pytest_plugins = ["visits"]
+
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 TOPICS = ("Cities", "Maps", "Street maps", "Robots", "Seeds")
 CONFIG = {

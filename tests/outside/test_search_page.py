@@ -11,6 +11,8 @@ from commands import Shop, eventually, free_port
 from playwright.sync_api import Page, expect
 from subscribers import READERS, Subscriber
 
+pytest_plugins = ["visits"]
+
 MANY = 70
 QUERIES = {
     "no query": "search",

@@ -7,6 +7,8 @@ from browsers import PHONE, faults_of
 from commands import Running, Shop, eventually
 from playwright.sync_api import Browser, Page, expect
 
+pytest_plugins = ["visits"]
+
 TOPICS = ("AI", "Maps", "A topic whose name is longer than any sensible name of a topic")
 
 
