@@ -26,7 +26,7 @@ test: $(VENV)/test.stamp ## run the tests
 test-all: $(VENV)/test.stamp $(VENV)/outside.stamp ## the same, and the tests that need Debian packages, which it installs
 	dpkg --status $(OUTSIDE) >/dev/null 2>&1 || \
 		{ $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install --no-install-recommends $(OUTSIDE); }
-	$(PYTEST) tests tests/outside
+	$(PYTEST) --override-ini "norecursedirs=.*"
 
 wheel-test: ## build the wheel, and run commands from it in an empty environment
 	PYTHON=$(PYTHON) .ci/wheel-test
