@@ -257,7 +257,7 @@ class _Scan:
                 written = self._text[start : self._skip(_STRING)]
                 parts.append((tomllib.loads(f"key = {written}")["key"], start))
                 self._skip(_SPACE)
-            if self._text[self._at] != ".":
+            if not self._text.startswith(".", self._at):  # it may be the end, behind a repeated key
                 return parts
             self._at += 1
 

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -102,20 +103,27 @@ OLD_FEED = """<rss version="2.0"><channel><title>T</title><link>https://old.exam
 <item><title>Old story</title><link>https://news.example/b</link><guid>old-1</guid></item></channel></rss>"""
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an operator with a published record, a backup, a new record and an old feed."""
+    shop = Shop(tmp_path_factory.mktemp("begun") / "shop")
+    shop.configure()
+    shop.record("a.md", "Story", topics=["AI"])
+    shop.run("build", "--now", NOW)
+    shop.run("backup", "first.backup")
+    shop.record("b.md", "Old story", webUrl="https://news.example/b")
+    (shop.root / "old.xml").write_text(OLD_FEED)
+    return shop.root
+
+
 @pytest.mark.parametrize("arguments", STARTS, ids=" ".join)
 def test_a_command_does_the_same_in_an_interpreter_that_has_imported_nothing(
-    tmp_path: Path, arguments: tuple[str, ...]
+    begun: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     """Most tests start commands from a process that has imported all of the program."""
     ends = []
     for name in ("a fork", "afresh"):
-        shop = Shop(tmp_path / name)
-        shop.configure()
-        shop.record("a.md", "Story", topics=["AI"])
-        shop.run("build", "--now", NOW)
-        shop.run("backup", "first.backup")
-        shop.record("b.md", "Old story", webUrl="https://news.example/b")
-        (shop.root / "old.xml").write_text(OLD_FEED)
+        shop = Shop(shutil.copytree(begun, tmp_path / name))
         before = shop.files().keys()
         done = (shop.run if name == "a fork" else shop.run_afresh)(*arguments)
         texts = [done.stdout, done.stderr, *sorted(shop.files().keys() ^ before)]

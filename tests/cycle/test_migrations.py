@@ -27,7 +27,9 @@ RELEASED = FIRST.with_name("store-0006.json")
 CONFIG = '[output]\nlimit = 5\nmin_stay = "0s"\n'
 DROPPED = {"fits", "gone_at", "touched"}
 """Columns that a later schema does not have, or has by another name."""
-REVISIONS = sorted(path.name[:4] for path in (Path(migrations.__path__[0]) / "versions").glob("0*.py"))
+LAST_BUT_ONE = sorted(path.name[:4] for path in (Path(migrations.__path__[0]) / "versions").glob("0*.py"))[-2]
+BEGINS = ("0001", "0006", LAST_BUT_ONE)
+"""Schemas to begin with: the two whose rows are kept, which take all migrations, and the last but one."""
 NOON = at("2026-03-01 12:00")
 HOUR = timedelta(hours=1)
 
@@ -165,8 +167,8 @@ def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
     assert files == {"read": 20, "rejected": 1, "removed": 1}
 
 
-@pytest.mark.parametrize("revision", REVISIONS)
-def test_a_store_of_every_schema_is_upgraded_and_publishes_what_it_published(
+@pytest.mark.parametrize("revision", BEGINS)
+def test_a_store_of_an_older_schema_is_upgraded_and_publishes_what_it_published(
     make_site: Callable[..., SiteFolder], store_url: str, revision: str
 ) -> None:
     kept = "0006" if revision >= "0006" else "0001"

@@ -13,6 +13,8 @@ from commands import Shop, free_port
 from http_servers import LoopbackServer, QuietHandler
 from playwright.sync_api import Page, expect
 
+pytest_plugins = ["visits"]
+
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 TOPICS = ("Cities", "Maps", "Street maps", "Robots", "Seeds")
 CONFIG = {
@@ -74,7 +76,11 @@ class Files(QuietHandler, SimpleHTTPRequestHandler):
     """Serves a folder."""
 
 
-@pytest.fixture(scope="module", params=["service", "static"])
+# the same bytes as pages; what a server adds differs
+both_servers = pytest.mark.parametrize("site", ["service", "static"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=["service"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     shop = Shop(tmp_path_factory.mktemp("site"))
     if request.param == "service":
@@ -96,43 +102,35 @@ def rows(page: Page) -> list[str]:
     return page.locator("[data-feeds] > li:visible strong").all_text_contents()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_page_has_a_fault_of_accessibility(
-    visit: Callable[..., Page], site: Published, kind: str, scheme: str
-) -> None:
-    if kind == "404" and site.is_static:
-        pytest.skip("the page for errors is the service's")
-    page = visit(KINDS[kind], color_scheme=scheme)
+def test_no_page_has_a_fault_of_accessibility(visit: Callable[..., Page], kind: str) -> None:
+    page = visit(KINDS[kind], color_scheme="light")
     for details in page.locator("details").all()[:3]:
         details.locator("summary").click()
     assert faults_of(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert faults_of(page) == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 1920])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_page_is_wider_than_the_window(visit: Callable[..., Page], kind: str, width: int) -> None:
-    page = visit(KINDS[kind], viewport={"width": width, "height": 800})
+def test_pages_fit_any_window_and_lines_of_facts_begin_where_the_text_around_them_does(
+    visit: Callable[..., Page], kind: str
+) -> None:
+    page = visit(KINDS[kind])
     for details in page.locator("details").all()[:3]:
         details.locator("summary").click()
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-
-
-@pytest.mark.parametrize("width", [320, 1000])
-@pytest.mark.parametrize("kind", KINDS)
-def test_lines_of_facts_begin_where_the_text_around_them_does(
-    visit: Callable[..., Page], kind: str, width: int
-) -> None:
-    page = visit(KINDS[kind], viewport={"width": width, "height": 800})
-    lines = page.evaluate(
-        """() => [...document.querySelectorAll("p.meta, .meta > :first-child")].map((line) => {
-            const range = document.createRange();
-            range.selectNodeContents(line);
-            return [range.getBoundingClientRect().left, line.closest("article, header, .feed, .heading, footer, main")
-                .getBoundingClientRect().left, line.outerHTML];
-        }).filter(([left, around]) => left && left < around)"""
-    )
-    assert lines == []
+    for width in (320, 390, 1000, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        lines = page.evaluate(
+            """() => [...document.querySelectorAll("p.meta, .meta > :first-child")].map((line) => {
+                const range = document.createRange();
+                range.selectNodeContents(line);
+                return [range.getBoundingClientRect().left, line.closest("article, header, .feed, .heading, footer, main")
+                    .getBoundingClientRect().left, line.outerHTML];
+            }).filter(([left, around]) => left && left < around)"""
+        )
+        assert lines == [], width
 
 
 def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
@@ -167,6 +165,7 @@ def test_the_list_of_feeds_is_sorted(visit: Callable[..., Page]) -> None:
     assert rows(page)[:3] == ["Cities", "Maps", "Street maps"]
 
 
+@both_servers
 def test_a_url_is_copied(visit: Callable[..., Page], site: Published) -> None:
     page = visit("robots/")
     page.get_by_role("button", name="Copy the Atom URL").click()
@@ -258,6 +257,7 @@ def test_an_entry_without_a_link_has_an_anchor(visit: Callable[..., Page]) -> No
     assert page.locator(f"article{page.evaluate('location.hash')} h2").text_content() == "Story 50"
 
 
+@both_servers
 @pytest.mark.parametrize("file", ["rss.xml", "atom.xml", "archive/0001.xml"])
 def test_a_feed_opened_in_a_browser_can_be_read(visit: Callable[..., Page], file: str) -> None:
     page = visit(f"all/{file}")
@@ -281,6 +281,7 @@ def test_a_feed_opened_in_a_browser_can_be_read(visit: Callable[..., Page], file
     assert text.startswith('"This is a feed')
 
 
+@both_servers
 def test_the_search_box_is_there_only_where_there_is_a_search(visit: Callable[..., Page], site: Published) -> None:
     page = visit("all/")
     answer = page.request.get(site.url)
@@ -296,6 +297,7 @@ def test_the_search_box_is_there_only_where_there_is_a_search(visit: Callable[..
     expect(page.get_by_label("Search in all stories")).to_be_visible()
 
 
+@both_servers
 def test_every_link_between_pages_leads_somewhere(visit: Callable[..., Page], site: Published) -> None:
     page = visit("")
     seen, rest = set(), {site.url}

@@ -11,6 +11,8 @@ from commands import Shop, eventually, free_port
 from playwright.sync_api import Page, expect
 from subscribers import READERS, Subscriber
 
+pytest_plugins = ["visits"]
+
 MANY = 70
 QUERIES = {
     "no query": "search",
@@ -211,24 +213,19 @@ def tab(page: Page) -> str:
     return str(name)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", QUERIES)
-def test_the_page_has_no_fault_of_accessibility(visit: Callable[..., Page], kind: str, scheme: str) -> None:
-    page = visit(QUERIES[kind], color_scheme=scheme)
+def test_the_page_has_no_fault_of_accessibility_and_fits_the_window(visit: Callable[..., Page], kind: str) -> None:
+    page = visit(QUERIES[kind])
     for box in page.get_by_text("Follow this search").all():
         box.click()
-    assert faults_of(page) == []
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
-    assert (int(background) < 60) == (scheme == "dark")
-
-
-@pytest.mark.parametrize("width", [320, PHONE["width"], 1920])
-@pytest.mark.parametrize("kind", QUERIES)
-def test_the_page_fits_the_window(visit: Callable[..., Page], kind: str, width: int) -> None:
-    page = visit(QUERIES[kind], viewport={"width": width, "height": 800})
-    for box in page.get_by_text("Follow this search").all():
-        box.click()
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert faults_of(page) == []
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
+        assert (int(background) < 60) == (scheme == "dark")
+    for width in (320, PHONE["width"], 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
     assert len(page.content().encode()) < 100_000
 
 

@@ -75,7 +75,7 @@ ALLOWED: dict[str, dict[tuple[str, str], str]] = {
 }
 _LINKED = re.compile(r"\{% link (_posts/\S+) %\}")
 TEXTS = ("summary", "text", "code", "links")
-SITES = int(os.environ.get("AGGREGATOR_JUDGED_SITES", "4"))
+SITES = int(os.environ.get("AGGREGATOR_JUDGED_SITES", "2"))
 """How many random sites are made for each system."""
 POSTS = 150
 """How many posts such a site has."""

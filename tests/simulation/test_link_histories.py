@@ -9,13 +9,13 @@ from datetime import timedelta
 
 import pytest
 from conftest import SiteFolder, at, record_text
+from simulation.test_histories import seed_for
 
 from aggregator.store import page_links
 
 pytestmark = pytest.mark.both_databases
 
-SEED = int(os.environ.get("HISTORY_SEED", "1"))  # another number, other histories by the same rules
-STEPS = 12
+STEPS = 18
 CONFIG = """
 [output]
 limit = 100
@@ -104,19 +104,17 @@ def bodies(site: SiteFolder) -> list[tuple[str, str]]:
     return sorted((item["url"], item["content_html"]) for item in site.feed("full")["items"])
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + 3))
 def test_links_lead_where_they_lead_in_a_new_store(
     make_site: Callable[..., SiteFolder],
     store_url: str,
     make_store_url: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
-    seed: int,
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(page_links, "_STALE_ENTRIES", page_links._STALE_ENTRIES.limit(2))
     site = make_site(store_url)
     site.configure(CONFIG.format(path=site.incoming))
-    pages = Pages(site, seed)
+    pages = Pages(site, seed_for(site))
     happened: list[str] = []
     linked = 0
     for _ in range(STEPS):

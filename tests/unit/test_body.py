@@ -360,52 +360,52 @@ def test_text_without_markup_is_kept(text: str) -> None:
 
 
 HOSTILE = {
-    "unclosed formatting": "".join(f"<b title={number}>x" for number in range(60_000)),
+    "unclosed formatting": "".join(f"<b title={number}>x" for number in range(20_000)),
     "formatting that each paragraph would open again": "<div>"
     + "".join(f"<b title={number}>" for number in range(60))
-    + "<p>x</p>" * 120_000,
-    "the same of list items": "<ul><li><div>" + "".join(f"<i title={n}>" for n in range(60)) + "<li>x</li>" * 99_000,
-    "the same of rows": "<table>" + "".join(f"<i title={n}>" for n in range(60)) + "<tr>x</tr>" * 99_000,
-    "the same of tables": "<table>" + "".join(f"<i title={n}>" for n in range(60)) + "<table>x</table>" * 60_000,
-    "deep markup": "<div>" * 200_000,
-    "stray end tags": "<div>" * 99 + "</b>" * 240_000,
-    "links in tables in links": "<a href=x><table>" * 55_000,
-    "one tag of many attributes": "<a " + " ".join(f"a{number}=b" for number in range(100_000)) + ">",
-    "an unclosed quote": '<div a="' * 120_000,
-    "unclosed comments": "<div><!-- -" * 90_000,
-    "unclosed scripts": "<script>" * 120_000,
-    "unclosed players": "<iframe>" * 120_000,
-    "commas of a srcset": '<img src=a srcset="' + "," * 900_000 + '">',
-    "brackets of a srcset": '<img src=a srcset="a ' + "(" * 900_000 + '">',
-    "marks of a link": "[a](https://a" + "\u0301" * 230_000 + "\u0316" * 230_000 + ")",
-    "marks of an image": '<img src="https://a' + "\u0301" * 230_000 + "\u0316" * 230_000 + '">',
-    "marks of a srcset": '<img src=a srcset="a' + "\u0301" * 230_000 + "\u0316" * 230_000 + '">',
-    "marks of a player": '<iframe src="https://a' + "\u0301" * 230_000 + "\u0316" * 230_000 + '">',
-    "marks of a text": "a" + "\u0301" * 230_000 + "\u0316" * 230_000,
-    "marks as references": "a" + "&#x301;" * 60_000 + "&#x316;" * 60_000,
-    "candidates": '<img src=a srcset="' + "a, " * 330_000 + '">',
-    "links": "<div>" + "<a href=x>y</a>" * 66_000,
-    "ampersands": "&" * 1_000_000,
-    "ampersands in markup": "<div>" + "&a" * 490_000,
-    "brackets": "[" * 1_000_000,
-    "nested images": "![" * 160_000 + "a" + "](u)" * 160_000,
-    "emphasis": "*a_" * 330_000,
+    + "<p>x</p>" * 40_000,
+    "the same of list items": "<ul><li><div>" + "".join(f"<i title={n}>" for n in range(60)) + "<li>x</li>" * 33_000,
+    "the same of rows": "<table>" + "".join(f"<i title={n}>" for n in range(60)) + "<tr>x</tr>" * 33_000,
+    "the same of tables": "<table>" + "".join(f"<i title={n}>" for n in range(60)) + "<table>x</table>" * 20_000,
+    "deep markup": "<div>" * 66_600,
+    "stray end tags": "<div>" * 99 + "</b>" * 80_000,
+    "links in tables in links": "<a href=x><table>" * 18_300,
+    "one tag of many attributes": "<a " + " ".join(f"a{number}=b" for number in range(33_300)) + ">",
+    "an unclosed quote": '<div a="' * 40_000,
+    "unclosed comments": "<div><!-- -" * 30_000,
+    "unclosed scripts": "<script>" * 40_000,
+    "unclosed players": "<iframe>" * 40_000,
+    "commas of a srcset": '<img src=a srcset="' + "," * 300_000 + '">',
+    "brackets of a srcset": '<img src=a srcset="a ' + "(" * 300_000 + '">',
+    "marks of a link": "[a](https://a" + "\u0301" * 76_600 + "\u0316" * 76_600 + ")",
+    "marks of an image": '<img src="https://a' + "\u0301" * 76_600 + "\u0316" * 76_600 + '">',
+    "marks of a srcset": '<img src=a srcset="a' + "\u0301" * 76_600 + "\u0316" * 76_600 + '">',
+    "marks of a player": '<iframe src="https://a' + "\u0301" * 76_600 + "\u0316" * 76_600 + '">',
+    "marks of a text": "a" + "\u0301" * 76_600 + "\u0316" * 76_600,
+    "marks as references": "a" + "&#x301;" * 20_000 + "&#x316;" * 20_000,
+    "candidates": '<img src=a srcset="' + "a, " * 110_000 + '">',
+    "links": "<div>" + "<a href=x>y</a>" * 22_000,
+    "ampersands": "&" * 333_300,
+    "ampersands in markup": "<div>" + "&a" * 163_300,
+    "brackets": "[" * 333_300,
+    "nested images": "![" * 53_300 + "a" + "](u)" * 53_300,
+    "emphasis": "*a_" * 110_000,
     "backticks": "".join("`" * number + "a " for number in range(1, 1_400)),
-    "deep quotes": ">" * 1_000_000,
-    "deep lists": "- " * 500_000,
-    "short list items": "- a\n" * 250_000,
-    "reference definitions": "".join(f"[a{number}]: /u\n" for number in range(70_000)),
-    "half a reference definition": "[a\n" * 330_000,
+    "deep quotes": ">" * 333_300,
+    "deep lists": "- " * 166_600,
+    "short list items": "- a\n" * 83_300,
+    "reference definitions": "".join(f"[a{number}]: /u\n" for number in range(23_300)),
+    "half a reference definition": "[a\n" * 110_000,
     "wide tables of empty cells": ("|" + "a|" * 1_000 + "\n|" + "-|" * 1_000 + "\n" + "a\n" * 64 + "\n") * 240,
-    "lines": "a\n" * 500_000,
-    "fences": "> ```\n" * 160_000,
+    "lines": "a\n" * 166_600,
+    "fences": "> ```\n" * 53_300,
 }
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_body_is_rendered_quickly_and_stays_small(text: str) -> None:
-    with processor_time(20):
-        assert len(render_body(text[:1_000_000], BASE)) < 6_000_000
+    with processor_time(3):
+        assert len(render_body(text, BASE)) < 2_000_000
 
 
 def test_a_body_has_no_long_runs_of_combining_marks_and_no_long_urls() -> None:

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 from http_servers import LoopbackServer, QuietHandler
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from parsing import source
 
@@ -233,7 +233,6 @@ def small_pages() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=60)
 @given(st.data())
 def test_the_differences_are_those_of_two_sets(shared: KeyServer, small_pages: None, data: st.DataObject) -> None:
     there, once = data.draw(PATHS), data.draw(PATHS)

@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
@@ -1190,7 +1190,6 @@ _KEYS = sorted({key for table in config_schema()["$defs"].values() for key in ta
 _TABLES = st.dictionaries(st.sampled_from(_KEYS), _VALUES)
 
 
-@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.sampled_from([*config_schema()["properties"], "other"]), st.one_of(_VALUES, _TABLES, st.lists(_TABLES))

@@ -59,7 +59,7 @@ def test_seed_record_is_read_in_full() -> None:
     assert record.warnings == ()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_damage_to_a_real_record_raises(data: st.DataObject) -> None:
     signs = [b"\n", b"---\n", b": ", b"- ", b"!x ", b"!!int ", b"&a ", b"*a ", b"[", b"{", b"'", b'"', b"? "]

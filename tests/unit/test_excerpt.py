@@ -118,7 +118,7 @@ def test_the_summary_of_a_long_body_does_not_read_all_of_it() -> None:
     "piece", ["{{", "{%", "[^", "{{< a >}}", "{{% a %}}", "{% a() %}", "[^1]: ", "{:", "{{ a", "<!--"]
 )
 @pytest.mark.parametrize("layout", ["hugo", "jekyll"])
-def test_a_megabyte_of_openings_takes_little_time(layout: str, piece: str) -> None:
-    body = piece * (999_000 // len(piece))
-    with processor_time(10):
+def test_thousands_of_openings_take_little_time(layout: str, piece: str) -> None:
+    body = piece * (300_000 // len(piece))
+    with processor_time(5):
         assert hugo("title = 'T'", body, **SHOWN) if layout == "hugo" else jekyll("x: 1", body, **SHOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from conftest import SiteFolder, record_text
 from corpus import CORPUS, needs_corpus, read_records
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from parsing import as_record, as_rejection, damaged, lines, parse_bytes, processor_time, source_of
 
@@ -531,7 +532,6 @@ VALUE = st.recursive(SOME, lambda inner: st.lists(inner, max_size=3) | st.dictio
 KEY = st.sampled_from(sorted({key for keys in PRESETS["smartable"].values() for key in keys} - {"title"}))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEY, VALUE, max_size=6), TEXT)
 def test_equal_data_in_yaml_toml_and_json_is_the_same_record(data: dict[str, Any], title: str) -> None:
     data = {"title": f"T {title}", **data}
@@ -583,6 +583,7 @@ def test_front_matter_is_read_in_every_format(text: str) -> None:
         ('+++\ntitle = "T"\nx = 1\nx = 2\n+++\n', "4:1: a key is given twice (keep one of them)"),
         ('+++\ntitle = "T"\ndraft = 1\n"draft" = 2\n+++\n', "4:1: the key 'draft' is given twice (keep one of them)"),
         ('+++\ntitle = "T"\n[x]\n[x]\n+++\n', "4:3: front matter is not valid TOML: a table is given twice (put its keys below one header)"),
+        ('+++\ntitle = "T"\nx = 1\n[x]\n+++\n', "4:3: front matter is not valid TOML: a key is given twice (remove one of them)"),
         ("+++\nx = " + "9" * 5000 + "\n+++\n", "2:1: front matter is not valid TOML: it cannot be read (check it with a TOML linter)"),
         ("+++\ndate = 2026-02-30\n+++\n", "2:8: front matter is not valid TOML: a date that does not exist (write it as a text in quotes)"),
         ('{"title": T}', "1:11: front matter is not valid JSON: a value is missing, or is no JSON (put texts in double quotes)"),
@@ -664,44 +665,47 @@ def test_front_matter_may_nest_as_deep_as_the_limit(make: Any, levels: int) -> N
     assert deeper.problem.line > 0
 
 
+FRONT_MATTER = [
+    '{"title": "T", "x": ' + "[" * 400_000,
+    '{"x": ' + "[" * 400_000 + "]" * 400_000 + "}",
+    '{"x": [' + "1," * 400_000 + "1]}",
+    "{" + '"a": 1,' * 100_000 + '"b": 1}',
+    "+++\n" + "a." * 400_000 + "a = 1\n+++\n",
+    "+++\n" + "a." * 400_000 + "\n+++\n",
+    "+++\n[" + "a." * 400_000 + "a]\n+++\n",
+    "+++\nx = {" + "a." * 400_000 + "a = 1}\n+++\n",
+    "+++\nx = " + "[" * 400_000 + "\n+++\n",
+    "+++\nx = [" + "1," * 400_000 + "]\n+++\n",
+    "+++\n" + "".join(f"k{number} = 1\n" for number in range(60_000)) + "+++\n",
+    "+++\n" + "[[a]]\n" * 150_000 + "+++\n",
+    '+++\nx = """' + '\\"""' * 200_000 + "\n+++\n",
+    "+++\nx = '''" + "''x" * 200_000 + "\n+++\n",
+    '+++\nx = "' + '\\"' * 400_000 + "\n+++\n",
+    "+++\n" + '"' * 900_000 + "\n+++\n",
+    "+++\n" + "#\n" * 400_000 + "+++\n",
+    "{" + '"' * 900_000,
+    '{"a": "' + "\\" * 900_000,
+]  # fmt: skip
+BODIES = [
+    "---\nx: 1\n---\n" + "{% " * 300_000,
+    "---\nx: 1\n---\n" + "{{< " * 200_000,
+    "---\nx: 1\n---\n" + "\n\n{:" * 200_000,
+    "---\nx: 1\n---\n" + "#\n\n" * 300_000,
+    "---\nx: 1\n---\n" + "[a][\n" * 200_000,
+    "---\nx: 1\n---\n" + "[a]: x\n" * 140_000,
+    "---\nx: 1\n---\n" + "a\n" * 450_000,
+]
+
+
 @pytest.mark.parametrize(
-    "text",
-    [
-        '{"title": "T", "x": ' + "[" * 400_000,
-        '{"x": ' + "[" * 400_000 + "]" * 400_000 + "}",
-        '{"x": [' + "1," * 400_000 + "1]}",
-        "{" + '"a": 1,' * 100_000 + '"b": 1}',
-        "+++\n" + "a." * 400_000 + "a = 1\n+++\n",
-        "+++\n" + "a." * 400_000 + "\n+++\n",
-        "+++\n[" + "a." * 400_000 + "a]\n+++\n",
-        "+++\nx = {" + "a." * 400_000 + "a = 1}\n+++\n",
-        "+++\nx = " + "[" * 400_000 + "\n+++\n",
-        "+++\nx = [" + "1," * 400_000 + "]\n+++\n",
-        "+++\n" + "".join(f"k{number} = 1\n" for number in range(60_000)) + "+++\n",
-        "+++\n" + "[[a]]\n" * 150_000 + "+++\n",
-        '+++\nx = """' + '\\"""' * 200_000 + "\n+++\n",
-        "+++\nx = '''" + "''x" * 200_000 + "\n+++\n",
-        '+++\nx = "' + '\\"' * 400_000 + "\n+++\n",
-        "+++\n" + '"' * 900_000 + "\n+++\n",
-        "+++\n" + "#\n" * 400_000 + "+++\n",
-        "{" + '"' * 900_000,
-        '{"a": "' + "\\" * 900_000,
-        "---\nx: 1\n---\n" + "{% " * 300_000,
-        "---\nx: 1\n---\n" + "{{< " * 200_000,
-        "---\nx: 1\n---\n" + "\n\n{:" * 200_000,
-        "---\nx: 1\n---\n" + "#\n\n" * 300_000,
-        "---\nx: 1\n---\n" + "[a][\n" * 200_000,
-        "---\nx: 1\n---\n" + "[a]: x\n" * 140_000,
-        "---\nx: 1\n---\n" + "a\n" * 450_000,
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("preset", ["hugo", "jekyll"])
+    ("text", "preset"),
+    [*((text, "hugo") for text in FRONT_MATTER), *itertools.product(BODIES, ("hugo", "jekyll"))],
+)
 def test_no_file_takes_long(text: str, preset: Preset) -> None:
     with processor_time(20):
         assert isinstance(parse(text, preset), Record | Rejection)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_no_damage_to_a_file_raises(data: st.DataObject) -> None:
     raw = data.draw(

@@ -147,32 +147,32 @@ def test_no_writer_can_make_a_page_link(link: str) -> None:
 
 
 TEXTS = {
-    "marks of footnotes": "[^1]: x\n\n" + "[^" * 500_000,
-    "references to a footnote": "[^1]: x\n\n" + "[^1]" * 250_000,
-    "footnotes": "".join(f"[^{number}]: x\n\n" for number in range(80_000)),
-    "nested footnotes": "[^1]: " * 170_000,
-    "dollars": "$a" * 500_000,
-    "formulas without an end": "a \\( b \\[ " * 100_000,
-    "display formulas": "$$ a\n" * 200_000,
-    "attribute lists": "*a*{:a " * 140_000,
-    "lines of attribute lists": "{: .a}\n" * 140_000,
-    "tables of contents": "* a\n{:toc}\n\n" * 80_000,
-    "comments without an end": "{::comment}\n\n" * 75_000,
-    "elements without an end": "<div>\n\n" * 140_000,
-    "elements in elements": '<div markdown="1">\n\n' * 25_000 + "</div>\n" * 25_000,
-    "definitions": "a\n: b\n\n" * 120_000,
-    "nested definitions": "a\n" + ": " * 500_000,
-    "attributes of headings": "# a" + " {#b}" * 199_000,
-    "an unclosed attribute": "# a {" + " a=b" * 249_000 + "}",
-    "bare URLs": "https://a.b/ " * 76_000,
-    "mail": "a.b+c@" * 160_000,
-    "bars": "|a" * 500_000,
-    "lines of bars": "a | b\n" * 160_000,
+    "marks of footnotes": "[^1]: x\n\n" + "[^" * 166_600,
+    "references to a footnote": "[^1]: x\n\n" + "[^1]" * 83_300,
+    "footnotes": "".join(f"[^{number}]: x\n\n" for number in range(26_600)),
+    "nested footnotes": "[^1]: " * 56_600,
+    "dollars": "$a" * 166_600,
+    "formulas without an end": "a \\( b \\[ " * 33_300,
+    "display formulas": "$$ a\n" * 66_600,
+    "attribute lists": "*a*{:a " * 46_600,
+    "lines of attribute lists": "{: .a}\n" * 46_600,
+    "tables of contents": "* a\n{:toc}\n\n" * 26_600,
+    "comments without an end": "{::comment}\n\n" * 25_000,
+    "elements without an end": "<div>\n\n" * 46_600,
+    "elements in elements": '<div markdown="1">\n\n' * 8_300 + "</div>\n" * 8_300,
+    "definitions": "a\n: b\n\n" * 40_000,
+    "nested definitions": "a\n" + ": " * 166_600,
+    "attributes of headings": "# a" + " {#b}" * 66_300,
+    "an unclosed attribute": "# a {" + " a=b" * 83_000 + "}",
+    "bare URLs": "https://a.b/ " * 25_300,
+    "mail": "a.b+c@" * 53_300,
+    "bars": "|a" * 166_600,
+    "lines of bars": "a | b\n" * 53_300,
 }
 
 
 @pytest.mark.parametrize("layout", ["hugo", "jekyll"])
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_hostile_markdown_takes_little_time(layout: Layout, text: str) -> None:
-    with processor_time(10):
-        assert len(render_body(text[:1_000_000], BASE, layout)) < 6_000_000
+    with processor_time(4):
+        assert len(render_body(text, BASE, layout)) < 2_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sites import post, write_files
 
@@ -571,7 +571,6 @@ def test_names_with_control_characters_are_no_keys_of_records(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=120, deadline=None)
 @given(data=st.data())
 def test_any_config_gives_a_valid_config_or_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject

@@ -140,10 +140,9 @@ STREAMS = ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full
 def test_a_build_works_whatever_its_streams_are(shop: Shop, streams: str) -> None:
     shop.record("a.md", "Story")
     shop.write("bad.md", "---\ntitle: Bad\npublished: yes please\n---\n")
-    for arguments in (("build", "--strict"), ("build", "--strict", "--json")):
-        done = run_shell(shop, *arguments, streams=streams)
-        assert done.returncode == 1, "the record that is rejected"
-        assert "Traceback" not in done.stderr
+    done = run_shell(shop, "build", "--strict", streams=streams)
+    assert done.returncode == 1, "the record that is rejected"
+    assert "Traceback" not in done.stderr
     assert run_shell(shop, "build", streams=streams).returncode == 0
     assert shop.titles() == ["Story"]
     database = (shop.data / "aggregator.db").read_bytes()
@@ -153,10 +152,9 @@ def test_a_build_works_whatever_its_streams_are(shop: Shop, streams: str) -> Non
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_data_that_could_not_be_written_exits_with_1_and_a_message(shop: Shop) -> None:
+    shop.record("a.md")
     shop.run("build")
     for arguments in (("feeds", "--json"), ("status",), ("schema",), ("explain", "a.md")):
-        shop.record("a.md")
-        shop.run("build")
         done = run_shell(shop, *arguments, streams=">/dev/full")
         assert (done.returncode, "No space left on device" in done.stderr) == (1, True), arguments
         assert run_shell(shop, *arguments, streams=">&-").returncode == 0, "nobody wants it"

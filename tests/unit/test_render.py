@@ -17,7 +17,7 @@ from xml.dom import minidom
 import pytest
 from documents import parse, seen_in_json, seen_in_xml
 from feedgen.entry import FeedEntry
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -723,7 +723,6 @@ def any_contents(draw: Callable[[Any], Any]) -> Content:
     )
 
 
-@settings(max_examples=150, deadline=None)
 @given(contents=st.lists(any_contents(), max_size=2), text=ANY_TEXT, full=st.booleans())
 def test_no_text_breaks_a_document(contents: list[Content], text: str, full: bool) -> None:
     topics = (Topic(text, text),)
@@ -843,7 +842,6 @@ def test_dates_are_written_as_the_standard_library_does(time: datetime) -> None:
     assert rfc3339_date(time) == time.isoformat()
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     content=any_contents(),
     text=ANY_TEXT,
@@ -930,7 +928,6 @@ def test_markup_of_long_names_is_not_cached() -> None:
         tracemalloc.stop()
 
 
-@settings(max_examples=150, deadline=None)
 @given(text=ANY_TEXT)
 def test_every_format_reads_back_the_same_text(text: str) -> None:
     entry = make_entry(content=PLAIN._replace(title=f"T{text}T", summary=f"S{text}S"))

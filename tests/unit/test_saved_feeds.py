@@ -168,10 +168,22 @@ def test_any_bytes_are_a_feed_or_refused(raw: bytes) -> None:
         assert read_saved_feed(raw).format in ("rss", "atom", "json")
 
 
-TEXTS = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=30).map(str.strip)
+def is_encoded_twice(text: str) -> bool:
+    """Whether feedparser takes a text for UTF-8 that someone read as Latin-1, and repairs it."""
+    try:
+        return not text.isascii() and bool(text.encode("latin-1").decode())
+    except UnicodeError:
+        return False
 
 
-@given(st.lists(TEXTS.filter(bool), min_size=1, max_size=4))
+TEXTS = (
+    st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=30)
+    .map(str.strip)
+    .filter(lambda text: text and not is_encoded_twice(text))
+)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_guids_are_those_that_a_reader_sees(guids: list[str]) -> None:
     escaped = [text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for text in guids]
     raw = rss("".join(f'<item><guid isPermaLink="false">{text}</guid></item>' for text in escaped))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from parsing import source
 
@@ -420,7 +420,6 @@ def plain_reading(root: str) -> dict[str, os.stat_result]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
 @given(TREES, TREES, st.data())
 def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as old_root, tempfile.TemporaryDirectory() as root:
@@ -444,7 +443,6 @@ def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: 
     assert order == sorted(order, key=str.encode)
 
 
-@settings(max_examples=60, deadline=None)
 @given(TREES, TREES, st.data())
 def test_scanning_paths_gives_the_part_of_a_full_scan_below_them(
     now: set[Any], before: set[Any], data: st.DataObject

@@ -170,32 +170,32 @@ def test_every_word_outside_tags_is_kept(parts: list[str]) -> None:
 
 
 TEXTS = {
-    "braces": "{{" * 500_000,
-    "percent": "{%" * 500_000,
-    "openings": "{{<" * 330_000,
-    "names": "{{< x " * 160_000,
-    "quotes": '{{< x "' * 140_000,
-    "ticks": "{{< x `" * 140_000,
-    "calls": "{{ a(" * 200_000,
-    "texts of calls": "{{ a(b='" * 120_000,
-    "lists of calls": "{{ a(b=[ " * 110_000,
-    "pairs": "{{< a >}}" * 55_000 + "{{< /a >}}" * 50_000,
-    "pairs of many names": "".join(f"{{{{< a{number} >}}}}" for number in range(40_000))
-    + "".join(f"{{{{< /a{number} >}}}}" for number in range(30_000, 0, -1)),
-    "ends": "{{< a >}}" * 50_000 + "{{< /b >}}" * 50_000,
-    "bodies": "{% a() %}" * 110_000,
-    "escapes": "{{</*" * 200_000,
-    "spaces": "{{<" + " " * 999_000,
-    "spaces before a call": "{{" + " " * 999_000,
+    "braces": "{{" * 166_600,
+    "percent": "{%" * 166_600,
+    "openings": "{{<" * 110_000,
+    "names": "{{< x " * 53_300,
+    "quotes": '{{< x "' * 46_600,
+    "ticks": "{{< x `" * 46_600,
+    "calls": "{{ a(" * 66_600,
+    "texts of calls": "{{ a(b='" * 40_000,
+    "lists of calls": "{{ a(b=[ " * 36_600,
+    "pairs": "{{< a >}}" * 18_300 + "{{< /a >}}" * 16_600,
+    "pairs of many names": "".join(f"{{{{< a{number} >}}}}" for number in range(13_300))
+    + "".join(f"{{{{< /a{number} >}}}}" for number in range(10_000, 0, -1)),
+    "ends": "{{< a >}}" * 16_600 + "{{< /b >}}" * 16_600,
+    "bodies": "{% a() %}" * 36_600,
+    "escapes": "{{</*" * 66_600,
+    "spaces": "{{<" + " " * 333_000,
+    "spaces before a call": "{{" + " " * 333_000,
     "arguments": ("{{< a " + "b " * 4_000 + "|") * 120,
     "tags in arguments": ("{{< a " + '"{{< a " ' * 900 + "|") * 100,
     "runs of ticks": "{{ a() }}" + "".join("`" * number + "a " for number in range(1, 1_400)),
-    "spans": "{{ a() }}" + "`a " * 330_000,
-    "fences": "{{ a() }}" + "~~~\n```\n" * 120_000,
+    "spans": "{{ a() }}" + "`a " * 110_000,
+    "fences": "{{ a() }}" + "~~~\n```\n" * 40_000,
 }
 
 
 @pytest.mark.parametrize("body", TEXTS.values(), ids=TEXTS)
 def test_hostile_shortcodes_take_little_time(body: str) -> None:
-    with processor_time(10):
-        expand_shortcodes(body[:1_000_000], {})
+    with processor_time(2):
+        expand_shortcodes(body, {})

@@ -7,6 +7,8 @@ from browsers import PHONE, faults_of
 from commands import Running, Shop, eventually
 from playwright.sync_api import Browser, Page, expect
 
+pytest_plugins = ["visits"]
+
 TOPICS = ("AI", "Maps", "A topic whose name is longer than any sensible name of a topic")
 
 
@@ -87,15 +89,17 @@ def test_the_page_says_when_the_service_does_not_answer_any_more(browser: Browse
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer", timeout=20_000)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, PHONE["width"], 1200])
-def test_everybody_can_use_it(browser: Browser, shop: Shop, service: Running, scheme: str, width: int) -> None:
+def test_everybody_can_use_it(browser: Browser, shop: Shop, service: Running) -> None:
     add_all_kinds(shop, service)
-    page, said = open_page(browser, service, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page, said = open_page(browser, service, color_scheme="dark")
     for details in page.locator("details").all():
         details.locator("summary").click()
     assert faults_of(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.emulate_media(color_scheme="light")
+    for width in (320, PHONE["width"], 1200):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert faults_of(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert said == []
     assert len(service.get("status").body) < 100_000
 

@@ -1,4 +1,4 @@
-"""What the tests of pages share."""
+"""The browser of a run, and how tests open pages in it."""
 
 from __future__ import annotations
 
