@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from aggregator.parse.liquid_expressions import Expression, LiquidSyntaxError
 from aggregator.parse.liquid_tokens import ADDED, MAX_TOKENS, Token, Tokenizer, pair_tokens
-from aggregator.parse.liquid_values import UNKNOWN, Scope, TooMuchWorkError, shown, to_integer
+from aggregator.parse.liquid_values import UNKNOWN, Loop, Scope, TooMuchWorkError, shown, to_integer
 from aggregator.parse.page_links import MARK, mark_page_href
 from aggregator.parse.template import MAX_PROBLEMS, Expanded, code_html, template_problem
 
@@ -165,10 +165,11 @@ class _Body:
         texts: list[str] = []
         for position, item in enumerate(items):
             variables[name] = item
-            variables["forloop"] = {
+            variables["forloop"] = Loop({
                 "length": len(items), "index": position + 1, "index0": position, "first": position == 0,
                 "last": position == len(items) - 1, "rindex": len(items) - position,
-            }  # fmt: skip
+                "rindex0": len(items) - position - 1, "parentloop": outer.get("forloop"),
+            })  # fmt: skip
             text, left = self._render(index + 1, loop_end)
             self._steps += 1  # of an empty body too
             texts.append(text)
