@@ -108,7 +108,7 @@ class _Body:
         """A tag or output; `before` is the text before it."""
         try:
             if token.kind == "output":
-                return shown(Expression(token.markup, self._scope).output())
+                return self._echo(token, index)
             if token.name in _ADDED:  # as a part of a URL, it makes that unknown
                 return shown(UNKNOWN) if before and not before[-1].isspace() else ""
             if token.name in self._tags:
@@ -125,16 +125,14 @@ class _Body:
 
     def _if(self, token: Token, index: int) -> str:
         """`if` and `unless`, with their branches."""
-        holds = Expression(token.markup, self._scope).condition() is (token.name == "if")
-        start = index
-        for branch in (*token.branches, token.end):
-            if holds:
-                return self._render(start + 1, branch)
-            start, following = branch, self._tokens[branch]
-            holds = following.name == "else" or (
-                following.name == "elsif" and Expression(following.markup, self._scope).condition()
-            )
+        for start, end in pairwise((index, *token.branches, token.end)):
+            if self._holds(self._tokens[start]):
+                return self._render(start + 1, end)
         return ""
+
+    def _holds(self, token: Token) -> bool:
+        """Whether the tokens behind `if`, `unless`, `elsif` or `else` are shown."""
+        return token.name == "else" or Expression(token.markup, self._scope).condition() is (token.name != "unless")
 
     def _case(self, token: Token, _index: int) -> str:
         value = Expression(token.markup, self._scope).value()
