@@ -107,7 +107,7 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
     topics, files that are not read, URLs. `stored`: what the store knows of the site."""
     counts: list[int] = []
     now = datetime.now(UTC)
-    lints = PresetLint(config), TopicLint(config, {} if places else read_topic_slugs(config)), LinkLint(config, now)
+    lints = PresetLint(config), TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
 
     def add(record: Record) -> None:
         for lint in lints:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aggregator.parse.liquid_filters import FILTERS
@@ -20,6 +21,11 @@ _TOKEN = re.compile(
     r"|(?P<name>\w[\w-]*+\??+)|(?P<sign>\.\.|==|!=|<>|<=|>=|[<>|:,.\[\]()=]))"
 )
 _WORDS: Mapping[str, Any] = {"nil": None, "null": None, "true": True, "false": False, "empty": "", "blank": ""}
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<>": operator.ne,
+    "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
+}  # fmt: skip
 
 
 class LiquidSyntaxError(Exception):
@@ -134,9 +140,9 @@ class Expression:
         if self.take("contains"):
             right = self.value()
             return (isinstance(left, list) and right in left) or (isinstance(left, str) and shown(right) in left)
-        for sign in ("==", "!=", "<>", "<", ">", "<=", ">="):
+        for sign, compare in _COMPARISONS.items():
             if self.take(sign):
-                return _compare(sign, left, self.value())
+                return _compare(compare, left, self.value())
         return left is not None and left is not False and left is not UNKNOWN
 
     def _filter(self, value: Any) -> Any:
@@ -161,15 +167,10 @@ class Expression:
         return self.value() if self.take(":") else value  # a named one
 
 
-def _compare(sign: str, left: Any, right: Any) -> bool:
-    left, right = (None if value is UNKNOWN else value for value in (left, right))
-    if sign == "==":
-        return bool(left == right)
-    if sign in ("!=", "<>"):
-        return bool(left != right)
+def _compare(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
     try:
-        return bool({"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign])
-    except TypeError:
+        return compare(None if left is UNKNOWN else left, None if right is UNKNOWN else right)
+    except TypeError:  # neither is greater
         return False
 
 

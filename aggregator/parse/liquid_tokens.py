@@ -12,10 +12,7 @@ from aggregator.parse.template import MAX_PROBLEMS
 MAX_TOKENS = 50_000
 """Most tokens of a body, texts included."""
 
-BLOCKS = frozenset("capture case comment for highlight if unless".split())
-ADDED = frozenset("include include_cached include_relative gist seo feed_meta avatar octicon".split())
-"""Tags whose text the site adds: its includes, and the plugins that GitHub Pages has."""
-_NAMES = BLOCKS | ADDED | frozenset("assign break continue cycle decrement echo increment link post_url #".split())
+_BLOCKS = frozenset("capture case comment for highlight if unless".split())
 _BRANCHES: Mapping[str, frozenset[str]] = {
     "else": frozenset(("case", "for", "if", "unless")),
     "elsif": frozenset(("if", "unless")),
@@ -102,32 +99,30 @@ class Tokenizer:
 
 
 def pair_tokens(tokens: list[Token], *, is_part: bool) -> None:
-    """Gives each block its end and its branches. Tags that belong to none, and unknown tags, get a problem."""
+    """Gives each block its end and its branches. A block without an end gets a problem."""
     opened: list[Token] = []
-    counts = dict.fromkeys(BLOCKS, 0)
+    counts = dict.fromkeys(_BLOCKS, 0)
     for index, token in enumerate(tokens):
         if token.kind != "tag" or token.problem:
             continue
         block = token.name.removeprefix("end")
-        if token.name in BLOCKS:
+        if token.name in _BLOCKS:
             opened.append(token)
             counts[token.name] += 1
         elif token.name != block and counts.get(block):
             while (last := opened.pop()).name != block:
-                _leave_open(last, tokens)
+                last.problem = f"'{last.name}' has no 'end{last.name}'"
                 counts[last.name] -= 1
             counts[block] -= 1
             last.end = index
         elif token.name in _BRANCHES and opened and opened[-1].name in _BRANCHES[token.name]:
             opened[-1].branches.append(index)
-        elif token.name not in _NAMES:
-            token.problem = _stray_problem(token.name)
     for last in reversed(opened):
         if is_part:
             last.end = len(tokens)
             tokens.append(Token("tag", last.start, ""))
         else:
-            _leave_open(last, tokens)
+            last.problem = f"'{last.name}' has no 'end{last.name}'"
 
 
 def _token(text: str, start: int) -> Token:
@@ -138,15 +133,10 @@ def _token(text: str, start: int) -> Token:
     return Token("tag", start, text, name[1] if name else "", text[end:-2].removesuffix("-"))
 
 
-def _leave_open(token: Token, tokens: list[Token]) -> None:
-    token.problem = f"'{token.name}' has no 'end{token.name}'"
-    for branch in token.branches:
-        tokens[branch].problem = _stray_problem(tokens[branch].name)
-
-
-def _stray_problem(name: str) -> str:
+def stray_problem(name: str) -> str:
+    """Why a tag that is not known cannot be read, or one whose block is missing."""
     if not name:
         return "a tag has no name"
-    if name in _BRANCHES or name.removeprefix("end") in BLOCKS:
+    if name in _BRANCHES or name.removeprefix("end") in _BLOCKS:
         return f"'{name}' belongs to no block"
     return f"'{name}' is no tag of Liquid or Jekyll"

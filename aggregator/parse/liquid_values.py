@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +65,16 @@ class _Open(dict[str, Any]):
         return UNKNOWN
 
 
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """The `forloop` of one turn. It equals only itself, because a chain of `parentloop` may be long."""
+
+    members: Mapping[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.members.get(key)
+
+
 def shown(value: Any) -> str:
     """The value as an output shows it."""
     if isinstance(value, str):
@@ -74,12 +85,12 @@ def shown(value: Any) -> str:
         return "".join(map(shown, value))
     if isinstance(value, datetime):
         return format_time(value, "%Y-%m-%d %H:%M:%S %z")
-    return "" if isinstance(value, dict | range) else str(value)
+    return "" if isinstance(value, dict | range | Loop) else str(value)
 
 
 def member(value: Any, key: Any) -> Any:
     """`value.key` or `value[key]`; None if there is none."""
-    if isinstance(value, dict):
+    if isinstance(value, dict | Loop):
         return value[key] if isinstance(key, str) else None
     if value is UNKNOWN or key is UNKNOWN:
         return UNKNOWN

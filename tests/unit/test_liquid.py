@@ -19,6 +19,9 @@ PAGE = {"title": "T", "url": "/x/", "date": datetime(2026, 1, 5, 9, 30, tzinfo=Z
 SITE = "https://example.org/blog"
 UNKNOWN = MARK * 2
 LONG_TEXT = "{% assign a = '        ' %}" + "{% assign a = a | append: a %}" * 19
+LONG_CHAIN = (
+    "{% for i in (1..1200) %}{% assign forloop = N %}{% for j in 'x' %}{% assign N = forloop %}{% endfor %}{% endfor %}"
+)
 LONG_LIST = (
     f"{{% assign a = '{'A' * 20_000}' | split: '@' %}}"
     "{% for i in (1..8) %}{% assign a = a | concat: a %}{% endfor %}"
@@ -98,6 +101,8 @@ def test_nothing_that_a_writer_types_is_taken_for_a_mark() -> None:
         ("{% for i in (1..9) %}{% if i == 2 %}{% continue %}{% endif %}{% if i > 3 %}{% break %}{% endif %}{{ i }}{% endfor %}", "13"),
         ("{% assign x = 'a,b' | split: ',' %}{% for y in x %}{{ forloop.index }}{{ y }}{% unless forloop.last %},{% endunless %}{% endfor %}", "1a,2b"),
         ("{% for i in (1..2) %}{% for j in (1..2) %}{{ forloop.index0 }}{% endfor %}{{ forloop.first }}{% endfor %}{{ i }}", "01true01false"),
+        ("{% for i in (1..2) %}{% for j in (1..2) %}{{ forloop.parentloop.index }}{{ forloop.rindex0 }} {% endfor %}{% endfor %}", "11 10 21 20 "),
+        ("{% for i in (1..2) %}{{ forloop.parentloop.index }}{{ forloop.nothing }}{{ forloop[0] }}{{ i }}{% endfor %}", "12"),
         ("{% capture c %}q {{ page.title }}{% endcapture %}[{{ c }}]", "[q T]"),
         ("{% assign a = 'x y' | split: ' ' %}{{ a[1] }}{{ a.first }}{{ a.size }}{{ a.last | upcase }}", "yx2Y"),
         ("{{ page.date | date: '%-d %B %Y, %H:%M' }} {{ page.date | date_to_xmlschema }}", "5 January 2026, 09:30 2026-01-05T09:30:00+01:00"),
@@ -177,6 +182,9 @@ def test_the_start_of_a_body_may_leave_blocks_open() -> None:
         LONG_TEXT + "{% for i in (1..9999) %}{% for j in (a..0) %}{% endfor %}{% endfor %}",
         LONG_TEXT + "{% for i in (1..9999) %}{% case 1 %}{% when a %}{% endcase %}{% endfor %}",
         LONG_LIST + "{% for i in (1..9999) %}{{ a | array_to_sentence_string | size }}{% endfor %}",
+        LONG_CHAIN.replace("N", "a")
+        + LONG_CHAIN.replace("N", "b")
+        + "{% for i in (1..9999) %}{% if a == b %}{% endif %}{% endfor %}",
         "{{ '" + "<" * 500_000 + "' | strip_html }}",
         "{{ page.date | date: '" + "%B" * 200_000 + "' }}",
         "{{ " + "1" * 500_000 + " }}",
