@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from aggregator.model import Content, Enclosure, Provider
-from aggregator.settings import Site
+from aggregator.settings import UTC_ZONE, Site
 
 GENERATOR = "aggregator"  # without a version, so that an upgrade changes no bytes
 
@@ -17,6 +18,7 @@ class Scope(NamedTuple):
     base_url: str
     language: str
     full: bool
+    timezone: ZoneInfo = UTC_ZONE
 
 
 def reader_title(title: str, site: Site) -> str:

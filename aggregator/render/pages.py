@@ -12,12 +12,13 @@ from markupsafe import Markup, escape
 
 from aggregator.documents import ALL, PAGE, archive_path, archive_paths, content_security_policy
 from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary
+from aggregator.problems import local_time
 from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
 from aggregator.render.assembly import count_fitting
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope
-from aggregator.render.entries import render_columns
+from aggregator.render.entries import render_columns, scope_of
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.markup import rfc3339_date
 from aggregator.render.xml_safe import xml_safe
@@ -51,7 +52,7 @@ def render_feed_page(
     feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, linked: frozenset[str]
 ) -> Document:
     """The page of a feed; `linked` are the slugs that have a page to link to."""
-    scope = Scope(site.base_url, feed.language, feed.full)
+    scope = scope_of(feed, site)
     picture = next((entry.content.images[0].url for entry in entries if entry.content.images), "")
     body = render_page(
         "feed",
@@ -104,16 +105,16 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         description=f"Every feed of {site.title}, to read or to follow in a feed reader.",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
-        lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site.title) for feed, depth in others],
+        lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site) for feed, depth in others],
     )
     return Document(PAGE, body)
 
 
 @lru_cache(maxsize=CACHED_FEEDS)
-def _feed_line(feed: FeedSummary, depth: int, parent: str, site_title: str) -> Markup:
+def _feed_line(feed: FeedSummary, depth: int, parent: str, site: Site) -> Markup:
     """A feed in the list of feeds; cached, because few of them change between two cycles."""
     macros: Any = _environment().get_template("macros.html").module
-    line: Markup = macros.feed_line(feed, depth, parent, site_title)
+    line: Markup = macros.feed_line(feed, depth, parent, site)
     return line
 
 
@@ -121,7 +122,7 @@ def render_search_page(
     feed: Feed, site: Site, options: OutputOptions, linked: frozenset[str], *, root: str, query: str, **values: Any
 ) -> Document:
     """The page of a search; `feed` is the search as a feed, empty for a query that cannot be searched for."""
-    scope = Scope(site.base_url, feed.language, full=False)
+    scope = scope_of(feed, site)
     stories = render_stories(feed.entries, scope, options, linked)
     is_found = bool(query) and not values["problem"]
     body = render_page(
@@ -260,8 +261,8 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters |= {
-        "date": date_in_words,
-        "exact": exact_time,
+        "date": lambda time, site: date_in_words(local_time(time, site.timezone)),
+        "exact": lambda time, site: exact_time(local_time(time, site.timezone)),
         "iso": rfc3339_date,
         "breakable": _breakable,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],

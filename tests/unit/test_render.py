@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
 from xml.dom import minidom
+from zoneinfo import ZoneInfo
 
 import pytest
 from documents import parse, seen_in_json, seen_in_xml
@@ -1037,6 +1038,31 @@ def test_page_shows_the_fields_of_an_entry() -> None:
     assert 'referrerpolicy="no-referrer" width="1200" height="675"' in page
     assert "a &lt; b &amp; c" in page
     assert '<a href="https://v.example/1" rel="noopener">Video</a>' in page
+
+
+def test_dates_on_pages_are_in_the_time_zone_of_the_site() -> None:
+    midnight = datetime(2020, 5, 19, 15, tzinfo=UTC)  # in Tokyo
+    tokyo, new_york = (replace(SITE, timezone=ZoneInfo(name)) for name in ("Asia/Tokyo", "America/New_York"))
+    entries = tuple(make_entry(number, published=midnight) for number in range(1, 3))
+    feed = make_feed(*entries, updated=midnight)
+    page = text_of(feed, "index.html", site=tokyo)
+    shown = '<time datetime="2020-05-19T15:00:00+00:00" title="20 May 2020, 00:00 +09:00">20 May 2020</time>'
+    assert page.count(shown) == 3
+    assert 'title="19 May 2020, 11:00 -04:00">19 May 2020</time>' in text_of(feed, "index.html", site=new_york)
+    assert "15:00 UTC" in text_of(feed, "index.html")
+    for site, day in ((tokyo, 20), (new_york, 19), (SITE, 19)):
+        made = render.render_archive_page(feed, ArchivePage(1, NOON, entries), site, OPTIONS)
+        assert f'<time datetime="2020-05-{day}">{day} May 2020</time>' in made[1].body.decode()
+    home = index_text((replace(FEEDS[0], newest=midnight),), tokyo)
+    assert 'newest <time datetime="2020-05-19T15:00:00+00:00">20 May 2020</time>' in home
+    first = make_feed(make_entry(published=datetime(1, 1, 1, tzinfo=UTC)))
+    assert "1 January 1, 00:00 UTC" in text_of(first, "index.html", site=new_york)
+
+
+def test_only_pages_depend_on_the_time_zone_of_the_site() -> None:
+    feed = make_feed(make_entry(content=RICH), full=True, pages=2)
+    utc, tokyo = (render_all(feed, site) for site in (SITE, replace(SITE, timezone=ZoneInfo("Asia/Tokyo"))))
+    assert [utc[name] for name in FORMAT_NAMES] == [tokyo[name] for name in FORMAT_NAMES]
 
 
 def test_index_shows_the_feed_of_everything_before_the_others() -> None:
