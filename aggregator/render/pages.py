@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from aggregator.documents import ALL, PAGE, archive_path, archive_paths, content_security_policy
+from aggregator.documents import ALL, PAGE, archive_paths, content_security_policy
 from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary
 from aggregator.problems import local_time
 from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
@@ -148,7 +148,6 @@ def render_archive_list(
     all pages. `lines` are the entries."""
     number, is_newest = page.number, page.number == feed.pages
     _, html, *start = archive_paths(feed.slug, number, options, is_newest=is_newest)
-    sealed = f"{site.base_url}{archive_path(feed.slug, number)}"
     render = partial(
         render_page,
         "archive",
@@ -159,7 +158,8 @@ def render_archive_list(
         title=feed.title,
         page_title=feed.title if feed.title == site.title else f"{feed.title} – {site.title}",
         number=number,
-        alternates=[{"type": MEDIA_TYPES["atom"], "title": feed.title, "url": sealed}],
+        # its own Atom document never gets a new entry, so nobody should follow that
+        alternates=_alternates(feed.slug, feed.title, site, options),
         items=_html(b"".join(lines).decode()),
         newer="../" if is_newest else _archive_name(number + 1),
         older=_archive_name(number - 1) if number > 1 else "",

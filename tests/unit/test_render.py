@@ -1156,13 +1156,21 @@ def test_an_archive_page_for_people_leads_to_its_neighbours() -> None:
     assert neighbours == [["0002.html"], ["0003.html", "0001.html"], ["../", "0002.html"], ["../", "0002.html"]]
     page = middle[1].body.decode()
     assert '<link rel="canonical" href="https://feeds.example/ai/archive/0002.html">' in page
-    assert 'type="application/atom+xml" title="AI" href="https://feeds.example/ai/archive/0002.xml"' in page
     assert "<title>Older stories of AI – Notes, page 2</title>" in page
     assert "\0" not in page
     assert '<time datetime="2020-05-20">20 May 2020</time><span dir="auto"><a href="https://a.example/1?' in page
     start = newest[2].body.decode()
     assert re.findall('<li><a href="([^"]*)">', start) == ["0003.html", "0002.html", "0001.html"]
     assert '<link rel="canonical" href="https://feeds.example/ai/archive/">' in start
+
+
+def test_an_archive_page_announces_the_feeds_and_not_itself() -> None:
+    """Who follows an archive page would never get a new story."""
+    feed = make_feed(pages=2)
+    announced = re.findall('<link rel="alternate".*', text_of(feed, "index.html"))
+    assert len(announced) == 3
+    for document in archive_documents(2, make_entry(1), feed=feed)[1:]:
+        assert re.findall('<link rel="alternate".*', document.body.decode()) == announced
 
 
 def test_the_start_of_a_long_archive_links_to_some_pages() -> None:
