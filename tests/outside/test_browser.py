@@ -259,7 +259,7 @@ def test_an_entry_without_a_link_has_an_anchor(visit: Callable[..., Page]) -> No
 
 
 @pytest.mark.parametrize("file", ["rss.xml", "atom.xml", "archive/0001.xml"])
-def test_a_feed_opened_in_a_browser_can_be_read(visit: Callable[..., Page], file: str) -> None:
+def test_a_feed_opened_in_a_browser_can_be_read(visit: Callable[..., Page], site: Published, file: str) -> None:
     page = visit(f"all/{file}")
     name = "item" if file == "rss.xml" else "entry"
     looks = page.evaluate(
@@ -270,15 +270,21 @@ def test_a_feed_opened_in_a_browser_can_be_read(visit: Callable[..., Page], file
             const parts = [...entry.children].filter(shown).map((one) => one.localName);
             const all = [...document.querySelectorAll("*")];
             const texts = all.map((one) => getComputedStyle(one, "::after").content).filter((text) => text !== "none");
-            return { size: parseFloat(getComputedStyle(title).fontSize), parts, texts };
+            const [link] = [...document.getElementsByTagName("link")].filter((one) => shown(one) && one.parentNode === title.parentNode);
+            const page = link.textContent || getComputedStyle(link, "::before").content;
+            const directions = [...document.getElementsByTagName("title")].map((one) => getComputedStyle(one).unicodeBidi);
+            return { size: parseFloat(getComputedStyle(title).fontSize), parts, texts, page, directions };
         }""",
         name,
     )
     assert looks["size"] > 28
-    wanted = {"item": ["title", "description", "pubDate"], "entry": ["title", "summary", "published"]}[name]
+    # RSS escapes the description twice, which no stylesheet can undo
+    wanted = {"item": ["title", "pubDate"], "entry": ["title", "summary", "published"]}[name]
     assert sorted(looks["parts"]) == sorted(wanted)
     [text] = looks["texts"]
-    assert text.startswith('"This is a feed')
+    assert text.startswith('"These are older stories' if "archive" in file else '"This is a feed')
+    assert looks["page"].strip('"') == f"{site.url}all/"
+    assert set(looks["directions"]) == {"plaintext"}
 
 
 def test_the_search_box_is_there_only_where_there_is_a_search(visit: Callable[..., Page], site: Published) -> None:
