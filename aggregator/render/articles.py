@@ -33,6 +33,7 @@ CACHE_BYTES = 20_000_000
 _ATTRIBUTES = r'(?: [a-z]+="[^"]*+")*+>'
 _MEDIA_TAG = re.compile(rf"</?(?:img|audio|video|source|picture){_ATTRIBUTES}")
 _HEADING_TAG = re.compile(rf"<(/?)h[1-6]{_ATTRIBUTES}")
+_TABLE = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table'
 _BARE_IMAGE = re.compile(r'<img(?!(?: [a-z]+="[^"]*+")*? alt=)')
 
 
@@ -120,10 +121,12 @@ def _player(enclosure: Enclosure, *, has_media: bool) -> str:
 
 
 def _full_text(body_html: str, *, has_media: bool) -> str:
-    """The sanitised body. Its headings become bold text, because they would break the outline of the page."""
+    """The sanitised body. Its headings become bold text, because they would break the outline of the page, and wide
+    tables scroll, also by keyboard."""
     shown = _HEADING_TAG.sub(lambda tag: "</strong></p>" if tag[1] else "<p><strong>", body_html)
     shown = _BARE_IMAGE.sub('<img alt=""', shown) if has_media else _MEDIA_TAG.sub("", shown)
     shown = shown.replace("<img ", '<img loading="lazy" referrerpolicy="no-referrer" ')
+    shown = shown.replace("<table", _TABLE).replace("</table>", "</table></div>")
     shown = shown.replace("<audio ", '<audio preload="none" ').replace("<video ", '<video preload="none" ')
     return f'<details><summary>Full story</summary><div class="body" dir="auto">{shown}</div></details>'
 

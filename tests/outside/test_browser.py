@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browsers import PHONE, Published, faults_of
-from commands import Shop, free_port
+from commands import Shop, eventually, free_port
 from http_servers import LoopbackServer, QuietHandler
 from playwright.sync_api import Page, expect
 
@@ -28,9 +28,9 @@ Words, [a link](https://a.example/), `code` and
 
     a line of code that is far too long for a telephone, because nobody broke it when it was written down
 
-| a | b |
-|---|---|
-| 1 | 2 |
+| Command | Default | Available | Meaning | Remarks | Examples | Authors |
+|---|--:|---|---|---|---|---|
+| extraordinary | 2 | everywhere | everything | nothing | something | somebody |
 
 ![](IMAGE)
 """
@@ -249,6 +249,36 @@ def test_the_full_text_is_there_on_demand(visit: Callable[..., Page]) -> None:
     expect(part).to_be_hidden()
     page.get_by_text("Full story").first.click()
     expect(part).to_be_visible()
+
+
+def test_the_words_of_a_wide_table_stay_whole(visit: Callable[..., Page]) -> None:
+    page = visit("long-reads/", viewport=PHONE)
+    page.get_by_text("Full story").first.click()
+    cells = page.locator("article").first.locator("td")
+    assert {cell.bounding_box()["height"] for cell in cells.all()} == {cells.first.bounding_box()["height"]}  # type: ignore[index]
+    assert cells.first.bounding_box()["height"] < 50  # type: ignore[index]
+    page.get_by_role("group", name="Table").first.focus()
+    page.keyboard.press("ArrowRight")
+    eventually(lambda: page.evaluate("document.activeElement.scrollLeft") > 0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fields_have_borders_that_can_be_seen(visit: Callable[..., Page], scheme: str) -> None:
+    """WCAG 1.4.11."""
+    page = visit("", color_scheme=scheme)
+    colours = page.get_by_label("Sort the feeds").evaluate(
+        """(field) => [[field, "borderTopColor"], [field, "backgroundColor"], [document.body, "backgroundColor"]].map(
+            ([one, name]) => getComputedStyle(one)[name].match(/\\d+/g).map(Number))"""
+    )
+    border, inside, outside = (0.05 + luminance(*colour[:3]) for colour in colours)
+    for other in (inside, outside):
+        assert max(border, other) / min(border, other) >= 3
+
+
+def luminance(*parts: int) -> float:
+    """The relative luminance of a colour in sRGB (WCAG 2.2)."""
+    linear = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_an_entry_without_a_link_has_an_anchor(visit: Callable[..., Page]) -> None:

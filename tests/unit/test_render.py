@@ -1130,6 +1130,16 @@ def test_headings_and_pictures_of_a_body_fit_into_the_page() -> None:
     assert f'<img {loading} src="https://a.example/2" alt="a > b">' in page
 
 
+def test_a_table_of_a_body_scrolls_by_itself() -> None:
+    table = (
+        "<table><tbody><tr><td><table><tbody><tr><td>&lt;table&gt;</td></tr></tbody></table></td></tr></tbody></table>"
+    )
+    page = text_of(make_feed(make_entry(content=PLAIN._replace(body_html=table)), full=True), "index.html")
+    shown = page.partition('<div class="body" dir="auto">')[2].partition("</details>")[0]
+    assert shown.count('<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>') == 2
+    assert shown.count("</table></div>") == 2
+
+
 def test_without_remote_media_a_page_loads_nothing_of_other_hosts() -> None:
     body = (
         '<p>Text<img src="https://a.example/2" alt="<b> > "></p><video src="https://a.example/3" controls=""></video>'
