@@ -14,7 +14,6 @@ from aggregator.documents import ALL, PAGE, archive_paths, content_security_poli
 from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary
 from aggregator.problems import local_time
 from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
-from aggregator.render.assembly import count_fitting
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope
@@ -27,10 +26,9 @@ from aggregator.unicode import xml_text
 
 _URL_PART = re.compile(r"(?:[a-z]+://)?[^/?]+/?|/|\?.*")
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
-# Bytes of a page, so that it has less than 100 KB: of full texts, of all cards, and of the list below the cards.
+# Bytes of a page, so that it has less than 100 KB: of full texts, and of all cards with the list below them.
 MAX_BODIES = 40_000
-MAX_CARDS = 62_000
-MAX_LINES = 24_000
+MAX_STORIES = 86_000
 MAX_NUMBERS = 200
 """Most links to pages at the start of an archive."""
 
@@ -41,11 +39,10 @@ def _html(text: str) -> Markup:
 
 
 class Stories(NamedTuple):
-    """What a page shows of the entries of a feed: the first ones as cards, the next in a list, the others not."""
+    """What a page shows of the entries of a feed: the first ones as cards, the others in a list."""
 
     cards: list[Markup]
     lines: list[Markup]
-    others: int
 
 
 def render_feed_page(
@@ -70,25 +67,30 @@ def render_feed_page(
 
 
 def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]) -> Stories:
-    """The entries, as far as there is room on a page. Cards have their full text, as far as there is room, if the feed
-    has it. The first entry always is a card, without its related stories if they have no room."""
+    """All entries: as many as there is room for on a page as cards, and lines for the others. Cards have their full
+    text, as far as there is room, if the feed has it. The first entry always is a card, without its related stories if
+    they have no room."""
+    (lines,) = render_columns(entries, scope, ("line",))
     cards: list[Markup] = []
-    size, room = 0, MAX_BODIES if scope.full else 0
-    for entry in entries:
-        has_body = scope.full and 0 < len(entry.content.body_html.encode(errors="replace")) <= room - size
+    size, left = 0, sum(map(len, lines))  # of the cards, and of the lines of the other entries
+    for entry, line in zip(entries, lines, strict=True):
+        left -= len(line)
+        room = MAX_STORIES - size - left
+        body_size = len(entry.content.body_html.encode(errors="replace")) if scope.full else 0
         slugs = tuple([topic.slug for topic in entry.topics if topic.slug in linked])
-        look = CardScope(scope._replace(full=has_body), slugs, options.remote_media)
-        card = _html(render_card(entry, look))
-        size += len(card.encode())
-        if size > MAX_CARDS and cards:
+        look = CardScope(
+            scope._replace(full=0 < body_size <= min(room, MAX_BODIES - size)), slugs, options.remote_media
+        )
+        card = render_card(entry, look)
+        if len(card.encode()) > room and look.feed.full:
+            card = render_card(entry, look._replace(feed=scope._replace(full=False)))
+        if len(card.encode()) > room and cards:
             break
-        if size > MAX_CARDS:
-            card = _html(render_card(entry._replace(content=entry.content._replace(related=())), look))
-        cards.append(card)
-    rest = entries[len(cards) :]
-    (lines,) = render_columns(rest, scope, ("line",))
-    shown = count_fitting(lines, b"", MAX_LINES)
-    return Stories(cards, [_html(line.decode()) for line in lines[:shown]], len(rest) - shown)
+        if len(card.encode()) > room:
+            card = render_card(entry._replace(content=entry.content._replace(related=())), look)
+        cards.append(_html(card))
+        size += len(card.encode())
+    return Stories(cards, [_html(line.decode()) for line in lines[len(cards) :]])
 
 
 def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
