@@ -59,15 +59,14 @@ def render_line(entry: Entry, scope: Scope) -> str:
     title = escape(content.title)
     day = f'<time datetime="{time.date()}">{date_in_words(time)}</time>' if time else "<span></span>"
     by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
-    if content.link:
-        return f'<li>{day}<span dir="auto">{_outside_link(content.link, title)}</span>{by}</li>\n'
-    anchor = anchor_of(entry)
-    return f'<li id="{anchor}">{day}<span dir="auto"><a href="#{anchor}">{title}</a></span>{by}</li>\n'
+    anchor = anchor_of(entry.id)
+    link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'
+    return f'<li id="{anchor}">{day}<span dir="auto">{link}</span>{by}</li>\n'
 
 
-def anchor_of(entry: Entry) -> str:
+def anchor_of(entry_id: str) -> str:
     """The anchor of an entry on a page."""
-    return f"s-{blake2b(entry.id.encode(), digest_size=6).hexdigest()}"
+    return f"s-{blake2b(entry_id.encode(), digest_size=6).hexdigest()}"
 
 
 def date_in_words(day: date) -> str:
@@ -83,7 +82,7 @@ def exact_time(time: datetime) -> str:
 
 def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[str, str]:
     entry = xml_safe_entry(entry)
-    content, anchor = entry.content, anchor_of(entry)
+    content, anchor = entry.content, anchor_of(entry.id)
     language = f' lang="{escape(own)}"' if (own := foreign_language(content, scope.feed)) else ""
     title, summary = escape(content.title), escape(content.summary)
     link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'

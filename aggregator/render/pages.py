@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from aggregator.documents import ALL, PAGE, archive_paths, content_security_policy
 from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary
 from aggregator.problems import local_time
-from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
+from aggregator.render.articles import CardScope, anchor_of, date_in_words, exact_time, render_card
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope
@@ -62,6 +62,7 @@ def render_feed_page(
         feed=feed,
         alternates=_alternates(feed.slug, feed.title, site, options),
         stories=render_stories(entries, scope, options, linked),
+        older=_older_url(feed),
     )
     return Document(f"{feed.slug}/{PAGE}", body)
 
@@ -91,6 +92,14 @@ def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOption
         cards.append(_html(card))
         size += len(card.encode())
     return Stories(cards, [_html(line.decode()) for line in lines[len(cards) :]])
+
+
+def _older_url(feed: Feed) -> str:
+    """Where the stories begin that the page of the feed does not show, relative to it; empty if it shows all."""
+    if feed.older is None:
+        return ""
+    name = "" if feed.older.page == feed.pages else _archive_name(feed.older.page)
+    return f"archive/{name}" if feed.older.is_first else f"archive/{name}#{anchor_of(feed.older.id)}"
 
 
 def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
