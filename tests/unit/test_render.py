@@ -153,6 +153,7 @@ def test_each_document_has_its_media_type() -> None:
         "opml.xml": "text/x-opml; charset=utf-8",
         "index.html": "text/html; charset=utf-8",
         "assets/style.css": "text/css; charset=utf-8",
+        "assets/search.css": "text/css; charset=utf-8",
         "assets/script.js": "text/javascript; charset=utf-8",
         "assets/icon.svg": "image/svg+xml",
         "assets/feed.css": "text/css; charset=utf-8",
