@@ -16,7 +16,10 @@ ALL = "all"
 """The slug of the feed with all entries."""
 PAGE = "index.html"
 FEED_LIST = "opml.xml"
-ASSETS = ("assets/style.css", "assets/script.js", "assets/icon.svg")
+SEARCH_STYLE = "assets/search.css"
+"""A stylesheet without rules: pages hide the box to search. A service that can search serves `SHOWS_SEARCH` there."""
+SHOWS_SEARCH = b"@media screen { form[data-search][hidden] { display: flex !important; } }\n"
+ASSETS = ("assets/style.css", SEARCH_STYLE, "assets/script.js", "assets/icon.svg")
 """What the pages load."""
 FEED_STYLE = "assets/feed.css"
 """The stylesheet of RSS and Atom in a browser."""

@@ -233,6 +233,14 @@ class Withdrawal:
     at: datetime
 
 
+class Older(NamedTuple):
+    """Where the stories begin that the document of a feed does not show."""
+
+    page: int  # number of the archive page
+    id: str  # the newest such entry
+    is_first: bool  # nothing of the page is in the document
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """What a slug publishes now."""
@@ -250,6 +258,7 @@ class Feed:
     image: str = ""  # URL of its own image; empty: none
     pages: int = 0  # how many archive pages it has
     query: str = ""  # of its URLs, such as q=maps: the feed is a search
+    older: Older | None = None  # None: no archive, or all of it is in the document
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,11 +92,15 @@ def stamp(moment: datetime | None) -> str | None:
 
 def shown_time(moment: datetime, zone: tzinfo) -> str:
     """A time for people, with its offset: `2026-05-20 09:10:00+02:00`."""
+    return local_time(moment, zone).isoformat(sep=" ", timespec="seconds")
+
+
+def local_time(moment: datetime, zone: tzinfo) -> datetime:
+    """The time in the zone; in UTC within a day of the first or the last year, where the zone has no such time."""
     try:
-        local = moment.astimezone(zone)
-    except OverflowError:  # within a day of the first or the last year
-        local = moment.astimezone(UTC)
-    return local.isoformat(sep=" ", timespec="seconds")
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment.astimezone(UTC)
 
 
 def distance(moment: datetime, now: datetime) -> str:

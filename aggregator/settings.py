@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from aggregator.paths import is_bucket_url
 from aggregator.topics import NO_TABLES, TopicTables
 
+UTC_ZONE = ZoneInfo("UTC")
 Format = Literal["rss", "atom", "json"]
 Layout = Literal["plain", "jekyll", "hugo"]
 """The site generator whose path and body conventions apply (dated file names, `_drafts`, excerpt markers)."""
@@ -78,6 +79,7 @@ class Site:
     hub_urls: tuple[str, ...] = ()  # of WebSub
     feed_title: str = "{title} – {site}"  # what readers show as the title of a feed
     stylesheet: str = ""  # the CSS of the site, after ours
+    timezone: ZoneInfo = UTC_ZONE  # of the dates on pages
 
 
 @dataclass(frozen=True, slots=True)

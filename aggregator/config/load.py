@@ -101,6 +101,7 @@ class Config:
             hub_urls=self.websub.hub,
             feed_title=self.site.feed_title,
             stylesheet=self.site.stylesheet or "",
+            timezone=self.site.timezone,
         )
 
     def output_options(self) -> OutputOptions:

@@ -110,6 +110,7 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
     if window.stale_at is not None and window.stale_at <= writer.now:
         cut_at = writer.now
         window = loader.load(connection, row, cut_at, terms)
+    window = loader.find_older(connection, row, window)
     values = {"feed_id": row.id} | {name: getattr(row, name) for name in _REFRESHED_COLUMNS} | {"changed_at": cut_at}
     new_version = None
     archive, digest = loader.policy.archive, feed_digest(window, terms)
@@ -120,6 +121,7 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
         if archive and (pages := sealer.seal_leaving(connection, row, window)) != row.pages:
             values["pages"] = pages
             window = replace(window, feed=replace(window.feed, pages=pages))
+        window = loader.find_older(connection, row, window)
         if window is not before:
             digest = feed_digest(window, terms)
         version, updated = row.version + 1, _latest_change(connection, row, window, writer.now)
@@ -150,7 +152,8 @@ def _latest_change(connection: Connection, row: AnyRow, window: Window, now: int
 def feed_digest(window: Window, terms: TopicTerms) -> bytes:
     """The digest of everything that a reader of the feed can see, except `updated`."""
     feed = window.feed
-    heading = [feed.title, feed.description, feed.language, feed.image, feed.full, feed.pages]
+    heading: list[object] = [feed.title, feed.description, feed.language, feed.image, feed.full, feed.pages]
+    heading += [feed.older] if feed.older else []
     entries = [_entry_facts(entry, row, window, terms) for row, entry in zip(window.rows, feed.entries, strict=True)]
     withdrawn = [[entry.id, entry.at.isoformat()] for entry in feed.withdrawn]
     shortened = [sorted(window.omitted.shortened)] if window.omitted.shortened else []

@@ -24,6 +24,7 @@ from aggregator.model import (
     Entry,
     Feed,
     Fitting,
+    Older,
     Related,
     Withdrawal,
     read_content,
@@ -83,6 +84,13 @@ _PAGE = (
     )
     # an expression, or SQLite would choose the index that sorts, and read the whole feed for each page
     .order_by((feed_entry.c.released_at + 0).desc(), *_NEWEST_FIRST[1:])
+)
+_MEMBERS = (
+    select(entry.c.id, entry.c.uid, feed_entry.c.page)
+    .join(entry, entry.c.id == feed_entry.c.entry_id)
+    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
+    .order_by(*_NEWEST_FIRST)
+    .limit(bindparam("most"))
 )
 _WITHDRAWN = (
     select(entry.c.uid, feed_entry.c.left_at)
@@ -174,7 +182,8 @@ class FeedLoader:
         cut_at = row.changed_at
         rows, withdrawn = self._read_window(connection, row, cut_at), self._read_withdrawn(connection, row, cut_at)
         feed, merged = self._load_feed(connection, row, rows, withdrawn, terms)
-        return self._omit(row, cut_at, rows, feed, Omitted.from_json(row.left_out), merged)
+        window = self._omit(row, cut_at, rows, feed, Omitted.from_json(row.left_out), merged)
+        return self.find_older(connection, row, window)
 
     def _load_feed(
         self,
@@ -209,6 +218,21 @@ class FeedLoader:
             return fit_entries(feed, self._site, self._options)
         except RenderError:
             return ALL_FIT
+
+    @staticmethod
+    def find_older(connection: Connection, row: AnyRow, window: Window) -> Window:
+        """The window of the feed of `row` with the place in its archive where the stories begin that it does not
+        show."""
+        older = None
+        if window.feed.pages:
+            shown, pages = {member.id for member in window.rows}, set[int]()
+            # one more than it shows, so if there is another one, it is among these
+            for member in connection.execute(_MEMBERS, {"feed_id": row.id, "most": len(shown) + 1}):
+                if member.id not in shown and member.page is not None:
+                    older = Older(member.page, member.uid, member.page not in pages)
+                    break
+                pages.add(member.page)
+        return window if older == window.feed.older else replace(window, feed=replace(window.feed, older=older))
 
     def load_page(self, connection: Connection, row: AnyRow, page: AnyRow, terms: TopicTerms) -> ArchivePage:
         """One archive page of the feed of `row`."""

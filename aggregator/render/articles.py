@@ -10,10 +10,12 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from markupsafe import escape
 
 from aggregator.model import Enclosure, Entry, Image, Related, Topic
+from aggregator.problems import local_time
 from aggregator.render.cache import CACHED_TOPICS, EntryCache
 from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
 from aggregator.render.markup import rfc3339_date
@@ -31,6 +33,7 @@ CACHE_BYTES = 20_000_000
 _ATTRIBUTES = r'(?: [a-z]+="[^"]*+")*+>'
 _MEDIA_TAG = re.compile(rf"</?(?:img|audio|video|source|picture){_ATTRIBUTES}")
 _HEADING_TAG = re.compile(rf"<(/?)h[1-6]{_ATTRIBUTES}")
+_TABLE = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table'
 _BARE_IMAGE = re.compile(r'<img(?!(?: [a-z]+="[^"]*+")*? alt=)')
 
 
@@ -49,43 +52,44 @@ def render_card(entry: Entry, scope: CardScope) -> str:
     return _CACHE.get(entry, scope, (CARD,))[CARD]
 
 
-def render_line(entry: Entry) -> str:
+def render_line(entry: Entry, scope: Scope) -> str:
     """The XML-safe entry in one line of a list: date, title, provider."""
-    content, provider, time = entry.content, provider_of(entry.content), entry.published
+    content, provider = entry.content, provider_of(entry.content)
+    time = entry.published and local_time(entry.published, scope.timezone)
     title = escape(content.title)
     day = f'<time datetime="{time.date()}">{date_in_words(time)}</time>' if time else "<span></span>"
     by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
-    if content.link:
-        return f'<li>{day}<span dir="auto">{_outside_link(content.link, title)}</span>{by}</li>\n'
-    anchor = anchor_of(entry)
-    return f'<li id="{anchor}">{day}<span dir="auto"><a href="#{anchor}">{title}</a></span>{by}</li>\n'
+    anchor = anchor_of(entry.id)
+    link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'
+    return f'<li id="{anchor}">{day}<span dir="auto">{link}</span>{by}</li>\n'
 
 
-def anchor_of(entry: Entry) -> str:
+def anchor_of(entry_id: str) -> str:
     """The anchor of an entry on a page."""
-    return f"s-{blake2b(entry.id.encode(), digest_size=6).hexdigest()}"
+    return f"s-{blake2b(entry_id.encode(), digest_size=6).hexdigest()}"
 
 
-def date_in_words(time: date) -> str:
-    """The day in UTC, as in "20 May 2020"."""
-    return f"{time.day} {_MONTHS[time.month - 1]} {time.year}"
+def date_in_words(day: date) -> str:
+    """The day as in "20 May 2020"."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
 def exact_time(time: datetime) -> str:
-    """The time as in "20 May 2020, 12:00 UTC"."""
-    return f"{date_in_words(time)}, {time:%H:%M} UTC"
+    """The time with its offset, as in "20 May 2020, 12:00 +09:00" or "20 May 2020, 12:00 UTC"."""
+    offset = time.isoformat(timespec="minutes")[16:] if time.utcoffset() else "UTC"
+    return f"{date_in_words(time)}, {time:%H:%M} {offset}"
 
 
 def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[str, str]:
     entry = xml_safe_entry(entry)
-    content, anchor = entry.content, anchor_of(entry)
+    content, anchor = entry.content, anchor_of(entry.id)
     language = f' lang="{escape(own)}"' if (own := foreign_language(content, scope.feed)) else ""
     title, summary = escape(content.title), escape(content.summary)
     link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'
     parts = (
         f'<article class="entry" id="{anchor}"{language}>',
         _picture(content.images[0]) if content.images and scope.has_media else "",
-        _meta(entry),
+        _meta(entry, scope.feed.timezone),
         f'<h2 dir="auto">{link}</h2>',
         f'<p class="summary" dir="auto">{summary}</p>' if summary else "",
         *(_player(enclosure, has_media=scope.has_media) for enclosure in content.enclosures),
@@ -116,10 +120,12 @@ def _player(enclosure: Enclosure, *, has_media: bool) -> str:
 
 
 def _full_text(body_html: str, *, has_media: bool) -> str:
-    """The sanitised body. Its headings become bold text, because they would break the outline of the page."""
+    """The sanitised body. Its headings become bold text, because they would break the outline of the page, and wide
+    tables scroll, also by keyboard."""
     shown = _HEADING_TAG.sub(lambda tag: "</strong></p>" if tag[1] else "<p><strong>", body_html)
     shown = _BARE_IMAGE.sub('<img alt=""', shown) if has_media else _MEDIA_TAG.sub("", shown)
     shown = shown.replace("<img ", '<img loading="lazy" referrerpolicy="no-referrer" ')
+    shown = shown.replace("<table", _TABLE).replace("</table>", "</table></div>")
     shown = shown.replace("<audio ", '<audio preload="none" ').replace("<video ", '<video preload="none" ')
     return f'<details><summary>Full story</summary><div class="body" dir="auto">{shown}</div></details>'
 
@@ -129,7 +135,7 @@ def _related(stories: Iterable[Related]) -> str:
     return f'<div class="related">See also<ul dir="auto">{"".join(links)}</ul></div>'
 
 
-def _meta(entry: Entry) -> str:
+def _meta(entry: Entry, zone: ZoneInfo) -> str:
     """Provider, date and video; empty if all are unknown."""
     content, provider = entry.content, provider_of(entry.content)
     parts = ""
@@ -137,8 +143,8 @@ def _meta(entry: Entry) -> str:
         name = escape(provider.name)
         parts += f'<span dir="auto">{_outside_link(provider_url(provider), name) if provider.domain else name}</span>'
     if entry.published:
-        time = entry.published
-        parts += f'<time datetime="{rfc3339_date(time)}" title="{exact_time(time)}">{date_in_words(time)}</time>'
+        utc, local = entry.published, local_time(entry.published, zone)
+        parts += f'<time datetime="{rfc3339_date(utc)}" title="{exact_time(local)}">{date_in_words(local)}</time>'
     if content.video_url:
         parts += f"<span>{_outside_link(content.video_url, 'Video')}</span>"
     return f'<p class="meta">{parts}</p>' if parts else ""

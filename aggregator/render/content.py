@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from aggregator.model import Content, Enclosure, Provider
-from aggregator.settings import Site
+from aggregator.settings import UTC_ZONE, Site
 
 GENERATOR = "aggregator"  # without a version, so that an upgrade changes no bytes
 
@@ -18,6 +19,7 @@ class Scope(NamedTuple):
     language: str  # of the feed
     full: bool
     site_language: str  # of entries without one
+    timezone: ZoneInfo = UTC_ZONE
 
 
 def reader_title(title: str, site: Site) -> str:

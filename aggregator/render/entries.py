@@ -27,7 +27,7 @@ _RENDERERS: dict[Format, Callable[[Entry, Scope, SharedMarkup], bytes]] = {
 
 def scope_of(heading: Feed, site: Site) -> Scope:
     """What the entries of a feed are rendered with."""
-    return Scope(site.base_url, heading.language, heading.full, site.language)
+    return Scope(site.base_url, heading.language, heading.full, site.language, site.timezone)
 
 
 def page_kinds(options: OutputOptions) -> tuple[Kind, ...]:
@@ -51,7 +51,7 @@ def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Kind]) -> dict[Kin
     if not entry.id:
         raise RenderError(f"an entry without an id cannot be written: {entry.content.title!r}")
     try:
-        made: dict[Kind, bytes] = {"line": render_line(entry).encode()} if "line" in forms else {}
+        made: dict[Kind, bytes] = {"line": render_line(entry, scope).encode()} if "line" in forms else {}
         if formats := [form for form in forms if form != "line"]:
             shared = shared_markup(entry)
             made.update((form, _RENDERERS[form](entry, scope, shared)) for form in formats)

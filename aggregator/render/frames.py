@@ -75,5 +75,5 @@ def _undated_page_frame(undated: Feed, site: Site, options: OutputOptions) -> Fr
 
 
 def _undated(heading: Feed, site: Site) -> Feed:
-    """The heading with its title for readers, without date and version, as a cache key."""
-    return replace(heading, title=reader_title(heading.title, site), updated=_PLACEHOLDER, version=0)
+    """The heading with its title for readers, without date, version and what only its page shows, as a cache key."""
+    return replace(heading, title=reader_title(heading.title, site), updated=_PLACEHOLDER, version=0, older=None)

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from aggregator.documents import ALL, PAGE, archive_path, archive_paths, content_security_policy
+from aggregator.documents import ALL, PAGE, archive_paths, content_security_policy
 from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary
-from aggregator.render.articles import CardScope, date_in_words, exact_time, render_card
-from aggregator.render.assembly import count_fitting
+from aggregator.problems import local_time
+from aggregator.render.articles import CardScope, anchor_of, date_in_words, exact_time, render_card
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope
-from aggregator.render.entries import render_columns
+from aggregator.render.entries import render_columns, scope_of
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.markup import rfc3339_date
 from aggregator.render.xml_safe import xml_safe
@@ -26,10 +26,9 @@ from aggregator.unicode import xml_text
 
 _URL_PART = re.compile(r"(?:[a-z]+://)?[^/?]+/?|/|\?.*")
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
-# Bytes of a page, so that it has less than 100 KB: of full texts, of all cards, and of the list below the cards.
+# Bytes of a page, so that it has less than 100 KB: of full texts, and of all cards with the list below them.
 MAX_BODIES = 40_000
-MAX_CARDS = 62_000
-MAX_LINES = 24_000
+MAX_STORIES = 86_000
 MAX_NUMBERS = 200
 """Most links to pages at the start of an archive."""
 
@@ -40,18 +39,17 @@ def _html(text: str) -> Markup:
 
 
 class Stories(NamedTuple):
-    """What a page shows of the entries of a feed: the first ones as cards, the next in a list, the others not."""
+    """What a page shows of the entries of a feed: the first ones as cards, the others in a list."""
 
     cards: list[Markup]
     lines: list[Markup]
-    others: int
 
 
 def render_feed_page(
     feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, linked: frozenset[str]
 ) -> Document:
     """The page of a feed; `linked` are the slugs that have a page to link to."""
-    scope = Scope(site.base_url, feed.language, feed.full, site.language)
+    scope = scope_of(feed, site)
     picture = next((entry.content.images[0].url for entry in entries if entry.content.images), "")
     body = render_page(
         "feed",
@@ -64,30 +62,44 @@ def render_feed_page(
         feed=feed,
         alternates=_alternates(feed.slug, feed.title, site, options),
         stories=render_stories(entries, scope, options, linked),
+        older=_older_url(feed),
     )
     return Document(f"{feed.slug}/{PAGE}", body)
 
 
 def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]) -> Stories:
-    """The entries, as far as there is room on a page. Cards have their full text, as far as there is room, if the feed
-    has it. The first entry always is a card, without its related stories if they have no room."""
+    """All entries: as many as there is room for on a page as cards, and lines for the others. Cards have their full
+    text, as far as there is room, if the feed has it. The first entry always is a card, without its related stories if
+    they have no room."""
+    (lines,) = render_columns(entries, scope, ("line",))
     cards: list[Markup] = []
-    size, room = 0, MAX_BODIES if scope.full else 0
-    for entry in entries:
-        has_body = scope.full and 0 < len(entry.content.body_html.encode(errors="replace")) <= room - size
+    size, left = 0, sum(map(len, lines))  # of the cards, and of the lines of the other entries
+    for entry, line in zip(entries, lines, strict=True):
+        left -= len(line)
+        room = MAX_STORIES - size - left
+        body_size = len(entry.content.body_html.encode(errors="replace")) if scope.full else 0
         slugs = tuple([topic.slug for topic in entry.topics if topic.slug in linked])
-        look = CardScope(scope._replace(full=has_body), slugs, options.remote_media)
-        card = _html(render_card(entry, look))
-        size += len(card.encode())
-        if size > MAX_CARDS and cards:
+        look = CardScope(
+            scope._replace(full=0 < body_size <= min(room, MAX_BODIES - size)), slugs, options.remote_media
+        )
+        card = render_card(entry, look)
+        if len(card.encode()) > room and look.feed.full:
+            card = render_card(entry, look._replace(feed=scope._replace(full=False)))
+        if len(card.encode()) > room and cards:
             break
-        if size > MAX_CARDS:
-            card = _html(render_card(entry._replace(content=entry.content._replace(related=())), look))
-        cards.append(card)
-    rest = entries[len(cards) :]
-    (lines,) = render_columns(rest, scope, ("line",))
-    shown = count_fitting(lines, b"", MAX_LINES)
-    return Stories(cards, [_html(line.decode()) for line in lines[:shown]], len(rest) - shown)
+        if len(card.encode()) > room:
+            card = render_card(entry._replace(content=entry.content._replace(related=())), look)
+        cards.append(_html(card))
+        size += len(card.encode())
+    return Stories(cards, [_html(line.decode()) for line in lines[len(cards) :]])
+
+
+def _older_url(feed: Feed) -> str:
+    """Where the stories begin that the page of the feed does not show, relative to it; empty if it shows all."""
+    if feed.older is None:
+        return ""
+    name = "" if feed.older.page == feed.pages else _archive_name(feed.older.page)
+    return f"archive/{name}" if feed.older.is_first else f"archive/{name}#{anchor_of(feed.older.id)}"
 
 
 def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOptions) -> Document:
@@ -104,16 +116,16 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         description=f"Every feed of {site.title}, to read or to follow in a feed reader.",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
-        lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site.title) for feed, depth in others],
+        lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site) for feed, depth in others],
     )
     return Document(PAGE, body)
 
 
 @lru_cache(maxsize=CACHED_FEEDS)
-def _feed_line(feed: FeedSummary, depth: int, parent: str, site_title: str) -> Markup:
+def _feed_line(feed: FeedSummary, depth: int, parent: str, site: Site) -> Markup:
     """A feed in the list of feeds; cached, because few of them change between two cycles."""
     macros: Any = _environment().get_template("macros.html").module
-    line: Markup = macros.feed_line(feed, depth, parent, site_title)
+    line: Markup = macros.feed_line(feed, depth, parent, site)
     return line
 
 
@@ -121,7 +133,7 @@ def render_search_page(
     feed: Feed, site: Site, options: OutputOptions, linked: frozenset[str], *, root: str, query: str, **values: Any
 ) -> Document:
     """The page of a search; `feed` is the search as a feed, empty for a query that cannot be searched for."""
-    scope = Scope(site.base_url, feed.language, full=False, site_language=site.language)
+    scope = scope_of(feed, site)
     stories = render_stories(feed.entries, scope, options, linked)
     is_found = bool(query) and not values["problem"]
     body = render_page(
@@ -147,7 +159,6 @@ def render_archive_list(
     all pages. `lines` are the entries."""
     number, is_newest = page.number, page.number == feed.pages
     _, html, *start = archive_paths(feed.slug, number, options, is_newest=is_newest)
-    sealed = f"{site.base_url}{archive_path(feed.slug, number)}"
     render = partial(
         render_page,
         "archive",
@@ -158,7 +169,8 @@ def render_archive_list(
         title=feed.title,
         page_title=feed.title if feed.title == site.title else f"{feed.title} – {site.title}",
         number=number,
-        alternates=[{"type": MEDIA_TYPES["atom"], "title": feed.title, "url": sealed}],
+        # its own Atom document never gets a new entry, so nobody should follow that
+        alternates=_alternates(feed.slug, feed.title, site, options),
         items=_html(b"".join(lines).decode()),
         newer="../" if is_newest else _archive_name(number + 1),
         older=_archive_name(number - 1) if number > 1 else "",
@@ -260,8 +272,8 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters |= {
-        "date": date_in_words,
-        "exact": exact_time,
+        "date": lambda time, site: date_in_words(local_time(time, site.timezone)),
+        "exact": lambda time, site: exact_time(local_time(time, site.timezone)),
         "iso": rfc3339_date,
         "breakable": _breakable,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],

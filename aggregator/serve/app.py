@@ -17,12 +17,12 @@ from time import time
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from aggregator.documents import cache_control, content_security_policy
+from aggregator.documents import SEARCH_STYLE, SHOWS_SEARCH, cache_control, content_security_policy
 from aggregator.errors import BucketError, ShortageError, crash_report
 from aggregator.serve.bodies import Bodies, Headers
 from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
-from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, read_body, read_other
+from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, make_file, read_body, read_other
 from aggregator.serve.source import Source
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
@@ -107,6 +107,8 @@ class ServedState:
     links: Mapping[str, Headers]
     # Header fields of our own pages.
     page: Headers
+    # URL paths of files -> what is served in their place.
+    replaced: Mapping[str, ServedFile]
     # Renders the page for a status, with the relative path to the home page; None: the site has no pages.
     error_page: Callable[[int, str], bytes] | None
 
@@ -135,20 +137,19 @@ def make_state(
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in moved.items()},
         moved_folders=moved_folders,
         links=hub_links(snapshot, site),
-        page=_page_headers(site, options, has_search=has_search),
+        page=_page_headers(site, options),
+        replaced={f"/{SEARCH_STYLE}": make_file(SEARCH_STYLE, SHOWS_SEARCH)} if has_search else {},
         error_page=_error_pages(site, options) if options.pages else None,
     )
 
 
-def _page_headers(site: Site, options: OutputOptions, *, has_search: bool) -> Headers:
-    """Header fields of pages: what they may load, and what they tell other sites. The script of pages reads
-    `Server-Timing`, because a static server does not have it and cannot search either."""
+def _page_headers(site: Site, options: OutputOptions) -> Headers:
+    """Header fields of pages: what they may load, and what they tell other sites."""
     policy = f"{content_security_policy(site.icon, options)}; ".encode("latin-1", "replace") + _FRAMES
-    headers = (
+    return (
         (_POLICY, policy),
         (b"referrer-policy", b"strict-origin-when-cross-origin"),
     )
-    return (*headers, (b"server-timing", b"search")) if has_search else headers
 
 
 def _error_pages(site: Site, options: OutputOptions) -> Callable[[int, str], bytes]:
@@ -243,7 +244,7 @@ class FeedsApp(Application):
         if (location := _find_redirect(state, path)) is not None:
             return _redirect(scope, location, state)
         if (file := state.snapshot.files.get(path)) is not None:
-            return _respond_with_file(scope, file, state)
+            return _respond_with_file(scope, state.replaced.get(path, file), state)
         return _redirect(scope, _location(path, f"{path[1:]}/"), state) if path in state.snapshot.folders else None
 
     async def _respond(self, scope: Scope) -> Response:

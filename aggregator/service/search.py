@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlencode
+from zoneinfo import ZoneInfo
 
 from aggregator.config import Config
 from aggregator.documents import ALL, PAGE
@@ -17,6 +18,7 @@ from aggregator.feeds.search import LIMIT, Found, QueryError, parse_query, searc
 from aggregator.feeds.window import FeedLoader
 from aggregator.ids import IdMint
 from aggregator.model import Document, Feed
+from aggregator.problems import local_time
 from aggregator.serve.app import Answer
 from aggregator.serve.files import ServedFile, make_file
 from aggregator.settings import FILE_NAMES
@@ -121,7 +123,7 @@ class Search:
         root = "../" if path.endswith("/") else "./"
         return render_search_page(
             self._heading(text, found), self._site, self._options, linked, root=root, query=text, problem=problem,
-            reach=_reach(found), newest_only=len(found.entries) == LIMIT,
+            reach=_reach(found, self._site.timezone), newest_only=len(found.entries) == LIMIT,
         )  # fmt: skip
 
     def _keep(self, key: tuple[str, str], state: Hashable, file: ServedFile, loader: FeedLoader) -> None:
@@ -140,10 +142,11 @@ def _size(file: ServedFile) -> int:
     return sum(variant.size for variant in file.held())
 
 
-def _reach(found: Found) -> str:
+def _reach(found: Found, zone: ZoneInfo) -> str:
     """How far back a search looked."""
     if found.back_to is None:
         return "All stories were searched."
     from aggregator.render.articles import date_in_words
 
-    return f"The search went back to {date_in_words(found.back_to)}, through {found.read:,} stories."
+    day = date_in_words(local_time(found.back_to, zone))
+    return f"The search went back to {day}, through {found.read:,} stories."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from aggregator.feeds import archives, versions
 from aggregator.feeds.window import FeedLoader
 from aggregator.store.session import to_us
 
+FORMATS = ("rss.xml", "atom.xml", "feed.json")
 ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
 TOMBSTONE = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
 SMALL = '[output]\nlimit = 10\nmin_stay = "0s"'
@@ -144,6 +146,45 @@ def test_an_entry_that_leaves_a_topic_leaves_the_pages_of_that_feed_only(importe
     assert "003.md" not in titles(page(imported, "ai", 1))
     assert "003.md" in titles(page(imported, "all", 1))
     assert imported.titles("chips") == ["003.md"]
+
+
+def older_link(site: SiteFolder, slug: str = "all") -> str:
+    """Where "Older stories" on the page of a feed leads, below the archive; the path and the title of the entry."""
+    [link] = re.findall(
+        f'href="../{slug}/archive/([^"]*)">Older stories', (site.output / slug / "index.html").read_text()
+    )
+    path, _, anchor = link.partition("#")
+    page = (site.output / slug / "archive" / (path or "index.html")).read_text()
+    names = re.findall(f'id="{anchor}".*>([^<]*)</a>', page) if anchor else []
+    return " ".join(filter(None, (path, *names)))
+
+
+def test_older_stories_begin_with_the_first_one_that_the_page_of_the_feed_does_not_show(site: SiteFolder) -> None:
+    publish(site, SMALL, range(20))
+    assert older_link(site) == ""  # the document has 10 to 19, the only page 0 to 9
+    add(site, [20, 21])
+    site.run("2026-03-03 12:00")
+    assert titles(page(site, "all", 2)) == [f"{number:03}.md" for number in range(19, 9, -1)]
+    assert older_link(site) == "011.md"
+    add(site, range(22, 31))
+    site.run("2026-03-04 12:00")
+    assert len(pages(site)) == 3
+    assert older_link(site) == "020.md"
+    add(site, [20], published=False)
+    site.run("2026-03-05 12:00")
+    assert older_link(site) == "0002.html"
+
+
+def test_older_stories_follow_an_entry_that_leaves_the_feed_by_its_topics(site: SiteFolder) -> None:
+    publish(site, SMALL, range(20))
+    add(site, [20, 21])
+    site.run("2026-03-03 12:00")
+    assert older_link(site, "ai") == "011.md"
+    before = site.documents()
+    site.record("011.md", publishedDateTime=(NOON + timedelta(minutes=11)).isoformat(), topics=["Chips"])
+    site.run("2026-03-04 12:00")
+    assert older_link(site, "ai") == "010.md"
+    assert [before[f"ai/{name}"] for name in FORMATS] == [site.documents()[f"ai/{name}"] for name in FORMATS]
 
 
 def test_an_archive_that_is_switched_off_and_on_is_complete(site: SiteFolder) -> None:

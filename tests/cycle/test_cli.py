@@ -1534,3 +1534,16 @@ def test_a_build_that_waits_for_a_bucket_ends_on_sigterm(shop: Shop, bucket: Buc
             _, err = build.communicate(timeout=bucket_files.TIMEOUT_S)  # it does not wait for the answer
         assert build.returncode == 130
         assert "stopped in the middle of a cycle" in err
+
+
+def test_pages_show_the_day_that_a_name_of_a_post_says(shop: Shop) -> None:
+    """East of UTC, the day begins the day before in UTC."""
+    shop.configure(site='timezone = "Asia/Tokyo"', records='preset = "jekyll"')
+    shop.write("_posts/2026-05-20-hello.md", "Text\n")
+    assert shop.run("build").returncode == 0
+    shown = '<time datetime="2026-05-19T15:00:00+00:00"'
+    assert (
+        f'{shown} title="20 May 2026, 00:00 +09:00">20 May 2026</time>'
+        in (shop.output / "all" / "index.html").read_text()
+    )
+    assert f"newest {shown}>20 May 2026</time>" in (shop.output / "index.html").read_text()

@@ -824,7 +824,6 @@ def test_our_pages_say_what_they_may_load(client: httpx.Client, path: str) -> No
     first = client.get(path, headers=BROWSER)
     assert first.headers["content-security-policy"].startswith("default-src 'none'; img-src 'self' ")
     assert first.headers["referrer-policy"] == "strict-origin-when-cross-origin"
-    assert "server-timing" not in first.headers
     if "etag" in first.headers:
         again = client.get(path, headers={"if-none-match": first.headers["etag"]})
         assert again.status_code == 304
@@ -849,11 +848,17 @@ def test_other_files_may_load_what_they_like(client: httpx.Client, path: str) ->
     assert "content-security-policy" not in client.get(path).headers
 
 
-def test_pages_know_whether_the_server_can_search(folder: Path) -> None:
-    with running(make_app(folder, has_search=True)) as client:
-        assert client.get("/").headers["server-timing"] == "search"
-        assert client.get("/nothing", headers=BROWSER).headers["server-timing"] == "search"
-        assert "server-timing" not in client.get("/all/rss.xml").headers
+def test_a_server_that_can_search_shows_the_box(tmp_path: Path) -> None:
+    publish(tmp_path, {"assets/search.css": b"/* nothing */"})
+    with running(make_app(tmp_path, has_search=True)) as client:
+        shown = client.get("/assets/search.css")
+        assert "form[data-search]" in shown.text
+        assert shown.headers["content-type"] == "text/css; charset=utf-8"
+        assert client.get("/assets/search.css", headers={"if-none-match": shown.headers["etag"]}).status_code == 304
+    with running(make_app(tmp_path)) as client:
+        hidden = client.get("/assets/search.css")
+        assert "form" not in hidden.text
+        assert hidden.headers["etag"] != shown.headers["etag"]
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/rss+xml", "text/html;q=0", ""])

@@ -18,6 +18,7 @@ from simulation.oracle import FeedView, Item, Oracle
 from simulation.world import SIZES, SLUGS, SPANS, Config, Step, Story
 
 from aggregator.documents import ASSETS, FEED_STYLE, ROBOTS
+from aggregator.render.articles import anchor_of
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 BASE = "https://feeds.example.org/"
@@ -262,6 +263,7 @@ class Watch:
         assert [path for path in archive if path.endswith(".html")] == (
             [f"{slug}/archive/index.html", *lists] if lists else []
         )
+        _check_older(documents, slug, ids, lists)
         found: dict[str, str] = {}
         for path in chain:
             for uid, title, updated in read(documents[path]).entries:
@@ -355,6 +357,20 @@ def _under(documents: dict[str, bytes], slug: str, *, whole: bool = False) -> di
     return {
         path if whole else path.removeprefix(start): one for path, one in documents.items() if path.startswith(start)
     }
+
+
+def _check_older(documents: dict[str, bytes], slug: str, ids: list[str], lists: list[str]) -> None:
+    """On the page of a feed, "Older stories" leads to an entry that is not there, below others that are."""
+    links = re.findall(
+        f'href="../{slug}/archive/([0-9]+[.]html)?(?:#([^"]+))?"', documents[f"{slug}/index.html"].decode()
+    )
+    archived = {path: read(documents[path.replace(".html", ".xml")]).ids for path in lists}
+    unseen = {uid for page in archived.values() for uid in page} - set(ids)
+    assert len(links) == bool(unseen), slug
+    for name, anchor in links:
+        page = archived[f"{slug}/archive/{name}" if name else lists[0]]
+        first = next(place for place, uid in enumerate(page) if uid in unseen)
+        assert anchor == (anchor_of(page[first]) if first else ""), slug
 
 
 def _chain(documents: dict[str, bytes], slug: str) -> list[str]:
@@ -455,7 +471,7 @@ def _rss_view(feed: FeedView) -> View:
 
 def _page_view(feed: FeedView) -> View:
     items = tuple((one.title, one.link, one.summary, one.published, one.topics, one.image) for one in feed.items)
-    return feed.title, feed.updated, items
+    return feed.title, feed.updated, items, feed.older
 
 
 def _names(topics: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

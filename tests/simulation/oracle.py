@@ -102,6 +102,7 @@ class FeedView:
     size: int  # in the list of feeds, as `newest`
     newest: datetime | None
     pages: tuple[PageView, ...]  # the oldest first
+    older: tuple[int, str, bool] | None = None  # the page and the id of the first entry that is not among `items`
 
 
 @dataclass(slots=True)
@@ -126,6 +127,7 @@ class Feed:
     pages: list[Page] = field(default_factory=list)
     empty: datetime | None = None  # since when its topic has no entry
     gone: bool = False  # ended for that
+    older: tuple[int, str, bool] | None = None  # where the entries begin that its document does not show
 
 
 class Oracle:
@@ -546,19 +548,31 @@ class Oracle:
         sealed = [id(one) for page in feed.pages for one in page.entries]
         left_out = [one for one in members if one not in self._window(members, key, feed.cut) and id(one) not in sealed]
         shown = self._shown(key, members, feed.cut)
-        if shown != feed.shown or left_out:
+        older = self._older(members, feed, self._window(members, key, feed.cut))
+        if shown != feed.shown or left_out or older != feed.older:
             feed.cut = self.now
             feed.shown = shown = self._shown(key, members, self.now)
             window = self._window(members, key, self.now)
             self._seal(key, feed, [one for one in reversed(members) if id(one) not in sealed], window)
-            feed.document = window
+            feed.document, feed.older = window, self._older(members, feed, window)
             times = [feed.updated, *(one.updated for one in window), *(one.joined[key] for one in window)]
             feed.updated = max([*times, *(at for _, at in shown[1])])
         for page in feed.pages:
             self._show_page(key, page)
         newest = members[0].published if members else None
         pages = tuple(page.view for page in feed.pages)
-        feed.view = FeedView(feed.slug, feed.title, *shown, feed.updated, len(members), newest, pages)
+        feed.view = FeedView(feed.slug, feed.title, *shown, feed.updated, len(members), newest, pages, feed.older)
+
+    def _older(self, members: list[Entry], feed: Feed, window: list[Entry]) -> tuple[int, str, bool] | None:
+        """Where the entries of the archive begin that the document does not show; whether a page begins there."""
+        numbers = {id(one): number for number, page in enumerate(feed.pages, 1) for one in page.entries}
+        seen = set()
+        for one in members:
+            number = numbers.get(id(one))
+            if number and one not in window:
+                return number, one.uid, number not in seen
+            seen.add(number)
+        return None
 
     def _seal(self, key: str, feed: Feed, unsealed: list[Entry], window: list[Entry]) -> None:
         """docs/spec.md#archives."""

@@ -1,4 +1,4 @@
-"""What all pages load: a stylesheet, a script and an icon; and the stylesheet of feeds that are opened in a browser."""
+"""What all pages load: stylesheets, a script and an icon; and the stylesheet of feeds that are opened in a browser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
 
-from aggregator.documents import ASSETS, FEED_STYLE
+from aggregator.documents import ASSETS, FEED_STYLE, SHOWS_SEARCH
 from aggregator.model import Document
 
 STATUS_ASSETS = ("status.css", "status.js")
@@ -31,7 +31,7 @@ def render_status_assets() -> tuple[Document, ...]:
 @lru_cache(maxsize=8)
 def assets_version(site_stylesheet: str) -> str:
     """A digest of the assets. Pages name it, so that no cache shows a page with an old stylesheet."""
-    digest = blake2b(digest_size=4)
+    digest = blake2b(SHOWS_SEARCH, digest_size=4)
     for asset in render_assets(site_stylesheet):
         digest.update(asset.body)
     return digest.hexdigest()

@@ -1,5 +1,4 @@
-// The pages work without this: it filters and sorts the list of feeds, copies URLs, hides pictures that do not load, and
-// shows the search box where the server can search.
+// The pages work without this: it filters and sorts the list of feeds, copies URLs, and hides pictures that do not load.
 "use strict";
 
 const list = document.querySelector("[data-feeds]");
@@ -18,7 +17,7 @@ function showFeeds(words, order) {
   list.append(...rows.sort((a, b) => compare(a, b) || a.dataset.place - b.dataset.place));
   let shown = 0;
   for (const row of rows) {
-    const text = row.textContent.toLowerCase();
+    const text = [...row.querySelectorAll("strong, .about, .parent")].map((part) => part.textContent).join(" ").toLowerCase();
     row.hidden = !words.every((word) => text.includes(word));
     shown += !row.hidden;
   }
@@ -52,9 +51,4 @@ for (const picture of document.querySelectorAll(".picture, .body img")) {
   const hide = () => { picture.hidden = true; };
   if (picture.complete && !picture.naturalWidth) hide();
   picture.addEventListener("error", hide);
-}
-
-const [visit] = performance.getEntriesByType("navigation");
-if (visit?.serverTiming?.some((timing) => timing.name === "search")) {
-  for (const form of document.querySelectorAll("form[data-search]")) form.hidden = false;
 }
