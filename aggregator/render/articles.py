@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable
 from datetime import date, datetime
-from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -14,7 +13,7 @@ from urllib.parse import unquote
 from markupsafe import escape
 
 from aggregator.model import Enclosure, Entry, Image, Related, Topic
-from aggregator.render.cache import CACHED_TOPICS, EntryCache
+from aggregator.render.cache import EntryCache
 from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
 from aggregator.render.markup import rfc3339_date
 from aggregator.render.xml_safe import xml_safe_entry
@@ -153,7 +152,6 @@ def _topics(topics: Iterable[Topic], linked: Container[str]) -> str:
     return "\n".join(('<ul class="chips" aria-label="Topics">', *chips, "</ul>"))
 
 
-@lru_cache(maxsize=CACHED_TOPICS)
 def _chip(slug: str, name: str, *, linked: bool) -> str:
     text = escape(name)
     chip = f'<a href="../{escape(slug)}/" dir="auto">{text}</a>' if linked else f'<span dir="auto">{text}</span>'

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
 
 from aggregator.model import ArchivePage, Content, Enclosure, Entry, Feed, Withdrawal
 from aggregator.render import xml
 from aggregator.render.assembly import Frame
-from aggregator.render.cache import CACHED_PROVIDERS, CACHED_TOPICS, cache_short
 from aggregator.render.content import Scope, author_name, content_html, foreign_language, provider_url
 from aggregator.render.links import archive_links, feed_links
 from aggregator.render.markup import SharedMarkup, attribute, empty_element, escaped, optional_element, quoted
@@ -18,7 +16,6 @@ from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import OutputOptions, Site
 
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
-CACHED_TOMBSTONES = 4096
 
 
 def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
@@ -55,7 +52,6 @@ def render_tombstones(withdrawn: Iterable[Withdrawal]) -> list[bytes]:
     return [_tombstone(item) for item in sorted(withdrawn, key=lambda item: (item.at, item.id), reverse=True)]
 
 
-@lru_cache(maxsize=CACHED_TOMBSTONES)
 def _tombstone(withdrawal: Withdrawal) -> bytes:
     withdrawal = xml_safe(withdrawal)
     attributes = {"xmlns:at": TOMBSTONES, "ref": withdrawal.id, "when": withdrawal.at.isoformat()}
@@ -89,12 +85,10 @@ def _text(tag: str, text: str, kind: str) -> str:
     return f'<{tag} type="{kind}">{escaped(text)}</{tag}>' if text else f'<{tag} type="{kind}"/>'
 
 
-@cache_short(CACHED_PROVIDERS)
 def _author(name: str, uri: str) -> str:
     return f"<author>{optional_element('name', name)}{optional_element('uri', uri)}</author>"
 
 
-@cache_short(CACHED_TOPICS)
 def _category(scheme: str, term: str, label: str, base_url: str) -> str:
     # RFC 4287 4.2.2.1: "Category elements MUST have a "term" attribute", even an empty one.
     return f"<category term={quoted(term)} scheme={quoted(f'{base_url}#{scheme}')}{attribute('label', label)}/>"

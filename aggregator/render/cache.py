@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, wraps
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -14,30 +13,10 @@ S = TypeVar("S")
 K = TypeVar("K")
 T = TypeVar("T", bound=Any)
 
-CACHED_TOPICS = 4096
-"""Rendered topics and, below, rendered providers that each format caches."""
-CACHED_PROVIDERS = 1024
 CACHED_FEEDS = 16_384
 """Lines of feeds in lists of feeds."""
-LONGEST_CACHED = 500
-"""Characters of the longest texts whose markup is cached."""
 ENTRY_BYTES = 2000
 """Estimated memory of an entry without its body."""
-
-
-def cache_short(count: int) -> Callable[[Callable[..., str]], Callable[..., str]]:
-    """Decorator for a function of texts: caches `count` results, but none for long texts."""
-
-    def decorate(render: Callable[..., str]) -> Callable[..., str]:
-        cached = lru_cache(maxsize=count)(render)
-
-        @wraps(render)
-        def call(*texts: str) -> str:
-            return cached(*texts) if sum(map(len, texts)) <= LONGEST_CACHED else render(*texts)
-
-        return call
-
-    return decorate
 
 
 class EntryCache(Generic[S, K, T]):
