@@ -37,10 +37,8 @@ class CardScope(NamedTuple):
     """The inputs of a card besides the entry."""
 
     feed: Scope
-    # Slugs of topics that have a page.
-    linked: tuple[str, ...]
-    # Pictures and players load from other hosts.
-    has_media: bool
+    linked: tuple[str, ...]  # slugs of topics that have a page
+    has_media: bool  # pictures and players load from other hosts
 
 
 def render_card(entry: Entry, scope: CardScope) -> str:
