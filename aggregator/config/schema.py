@@ -85,7 +85,6 @@ Size = Annotated[
     PlainValidator(values.read_size),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
 ]
-FilePath = Annotated[Path, PlainValidator(_in_base(values.read_path)), _text_schema()]
 Place = Annotated[Path | BucketUrl, PlainValidator(_in_base(values.read_place)), _text_schema()]
 Stylesheet = Annotated[str, PlainValidator(_in_base(values.read_stylesheet)), _text_schema()]
 Count = Annotated[int, Field(ge=1)]

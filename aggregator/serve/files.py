@@ -53,7 +53,7 @@ class ServedFile:
         *,
         modified: int = 0,
         may_vary: bool = True,
-        replaces: bool = False,
+        replaces: bool,
     ) -> None:
         """`modified` is the time in the manifest, 0 if it has none. `may_vary`: the file has a gzip variant, or would
         have one if it were larger."""
@@ -81,7 +81,7 @@ class ServedFile:
         """The ETag of the identity, or of the gzip variant. Each has a strong one (RFC 9110 section 8.8.3.3)."""
         return f'"{self.digest}{"-gz" if packed else ""}"'.encode()
 
-    def unchanged(self, *, packed: bool = False) -> Headers:
+    def unchanged(self, *, packed: bool) -> Headers:
         """Header fields of a 304 (RFC 9110 section 15.4.5), without `Cache-Control` and `Last-Modified`."""
         return ((b"etag", self.etag(packed=packed)), *self._common)
 
