@@ -76,8 +76,7 @@ class ObjectFacts(NamedTuple):
 
     path: str
     size: int
-    # With its quotes, as the server writes it.
-    etag: str
+    etag: str  # with its quotes, as the server writes it
     modified: datetime
 
 

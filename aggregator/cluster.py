@@ -154,8 +154,11 @@ class ClusterLink:
         self.problem = ""
         return cluster
 
-    def check(self) -> None:
-        """Tries again whether a cluster that could not be used can be used."""
+    def check(self, earlier_problem: str) -> None:
+        """Tries again whether a cluster that could not be used can be used; if nobody tried in this process, the
+        `earlier_problem` says that it could not."""
+        if self.problem is None:
+            self.problem = earlier_problem
         if self.problem and (cluster := self.connect()) is not None:
             cluster.close()
 

@@ -8,7 +8,7 @@ All are frozen. Times are aware UTC `datetime`; formats belong to `render`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -190,17 +190,6 @@ class Unchanged:
 
 Outcome = Record | Rejection | NoRecord | Unchanged
 """What reading a file gives."""
-
-
-class StagedOutcomes(list[Outcome]):
-    """The outcomes of a batch, the large columns of whose records are in the staging table `table` below `key`."""
-
-    def __init__(self, outcomes: Iterable[Outcome], table: str, key: str) -> None:
-        super().__init__(outcomes)
-        self.table, self.key = table, key
-
-    def __reduce__(self) -> tuple[type[StagedOutcomes], tuple[list[Outcome], str, str]]:
-        return StagedOutcomes, (list(self), self.table, self.key)
 
 
 class Topic(NamedTuple):

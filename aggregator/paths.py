@@ -33,13 +33,13 @@ def is_bucket_url(path: str) -> bool:
     return path.startswith("s3://")
 
 
-def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0o666) -> int:
+def open_beneath(root_fd: int, path: str, flags: int) -> int:
     """A descriptor of the file at `path`, relative to the folder `root_fd`.
 
     Raises OSError: ELOOP or ENOTDIR if a part is a link, EXDEV if `path` is absolute or contains `..`.
     """
     with _parent(root_fd, path) as (folder, name):
-        return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=folder)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
 
 
 def stat_beneath(root_fd: int, path: str) -> os.stat_result:

@@ -16,9 +16,9 @@ from aggregator.errors import StoreMismatchError
 from aggregator.feeds.active_config import ActiveConfig
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.published import summarise_feeds
-from aggregator.feeds.statistics import DAYS, MAX_COUNTED, FeedAge, Statistics, read_statistics
+from aggregator.feeds.statistics import read_statistics
 from aggregator.files import folder_problem
-from aggregator.model import CycleResult, FeedSummary
+from aggregator.model import CycleResult
 from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
@@ -132,19 +132,16 @@ def feeds_data(config: Config, connection: Connection) -> list[dict[str, Any]]:
     """All published feeds for --json, in order."""
     file_name = FILE_NAMES[config.output.formats[0]]
     return [
-        _feed_data(feed) | {"url": f"{config.site.base_url}{feed.slug}/{file_name}"}
+        {
+            "slug": feed.slug,
+            "title": feed.title,
+            "entries": feed.entries,
+            "newest": stamp(feed.newest),
+            "updated": stamp(feed.updated),
+            "url": f"{config.site.base_url}{feed.slug}/{file_name}",
+        }
         for feed in summarise_feeds(connection, config.feed_policy(), config.site.title)
     ]
-
-
-def _feed_data(feed: FeedSummary | FeedAge) -> dict[str, Any]:
-    return {
-        "slug": feed.slug,
-        "title": feed.title,
-        "entries": feed.entries,
-        "newest": stamp(feed.newest),
-        "updated": stamp(feed.updated),
-    }
 
 
 def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict[str, Any]:
@@ -164,7 +161,7 @@ def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict
             for entry in scheduled_entries(connection)
         ],
         "mean_stages": mean_stages(connection),
-        "statistics": _statistics_data(read_statistics(connection, config.feed_policy(), now)),
+        "statistics": read_statistics(connection, config.feed_policy(), now),
         "websub": [
             {
                 "hub": hub,
@@ -174,22 +171,6 @@ def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict
             }
             for hub in dict.fromkeys((*config.websub.hub, *waiting))
         ],
-    }
-
-
-def _statistics_data(found: Statistics) -> dict[str, Any]:
-    return {
-        "over_days": DAYS,
-        "days": {day.isoformat(): count for day, count in found.days},
-        "topics": [{"slug": slug, "title": title, "entries": count} for slug, title, count in found.topics],
-        "delays": dict(found.delays),
-        "median_delay_s": found.median_delay_s,
-        "counted": found.counted,
-        "has_all_days": found.counted < MAX_COUNTED,
-        "sampled": found.sampled,
-        "feed_ages": dict(found.feed_ages),
-        "fresh_feeds": [_feed_data(feed) for feed in found.fresh_feeds],
-        "quiet_feeds": [_feed_data(feed) for feed in found.quiet_feeds],
     }
 
 

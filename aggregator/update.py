@@ -32,7 +32,7 @@ from aggregator.feeds.versions import (
 )
 from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
-from aggregator.model import Outcome, SourceFile, StagedOutcomes
+from aggregator.model import Outcome, SourceFile
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
 from aggregator.store.changes import Step
@@ -46,7 +46,7 @@ from aggregator.store.files import (
     recheck_files,
 )
 from aggregator.store.page_links import resolve_links
-from aggregator.store.queries import set_source_problem
+from aggregator.store.queries import CLUSTER_PROBLEM, set_source_problem
 from aggregator.store.releases import due_paths, recheck_expired, release_due
 from aggregator.store.removals import (
     MASS_REMOVAL,
@@ -57,11 +57,9 @@ from aggregator.store.removals import (
     withdraw_missing,
 )
 from aggregator.store.renames import free_duplicates, pair_renames
-from aggregator.store.session import Writer
+from aggregator.store.session import Writer, read_meta, write_meta
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from aggregator.pipeline import Paths, Pipeline, ScanRequest
 
 BULK_S = 2.0
@@ -356,34 +354,25 @@ class Update:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Inside, the cluster of the config reads many files, if there is one."""
-        if self._pipeline.cluster is None:
+        """Inside, the cluster of the config reads many files, if there is one; at the end its problem is stored."""
+        cluster, writer = self._pipeline.cluster, self._writer
+        if cluster is None:
             yield
             return
-        from aggregator.cluster_pool import reading_by_cluster
-
-        # adopted ids, and other rules than those of topics, depend on the content
-        with_content = bool(self._policy.specs) or self._writer.has_adopted
-        reading = reading_by_cluster(
-            self._pipeline.cluster, self._writer, with_content=with_content, retries=self._is_whole
-        )
-        with reading as self._open_pool:
-            yield
-
-    def _complete(self, connection: Connection, source: Source, outcomes: StagedOutcomes) -> Sequence[Outcome]:
-        """The outcomes; those of files that are read again if PostgreSQL lost what a worker staged."""
-        from aggregator.store.staging import is_complete
-
-        if is_complete(connection, outcomes):
-            return outcomes
-        files = [(outcome.file, None) for outcome in outcomes]
-        return ingest_batch(source, files, self._pipeline.poll_stop)
+        with writer.read() as connection:
+            stored = read_meta(connection, CLUSTER_PROBLEM) or ""
+        writer.commit()
+        if self._is_whole:
+            cluster.check(stored)
+        self._open_pool = cluster.connect
+        yield
+        if cluster.problem is not None and cluster.problem != stored:
+            with writer.write() as connection:
+                write_meta(connection, CLUSTER_PROBLEM, cluster.problem)
 
     def _store(self, source: Source, outcomes: Sequence[Outcome], read_at_ns: int, *, is_import: bool) -> None:
         writer = self._writer
         with writer.write() as connection:
-            if isinstance(outcomes, StagedOutcomes):
-                outcomes = self._complete(connection, source, outcomes)
             changes = store_outcomes(connection, writer, source, outcomes, read_at_ns, is_import=is_import)
             self._pipeline.stages.enter(FEEDS)
             apply_changes(connection, writer, self._feeds, changes)

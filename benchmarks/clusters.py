@@ -21,21 +21,19 @@ from benchmarks.processes import ROOT, Running
 from benchmarks.sites import LEAN, OurSite
 
 SIZE = 100_000
-CASES = (("SQLite", False), ("PostgreSQL", False), ("PostgreSQL", True))
-"""Each database, and whether workers write into it."""
 
 
 def main(size: int) -> None:
     """Prints a table."""
-    print("| database | rows come | workers | build | records per second | CPU of the build | of the workers |")
-    print("|---|---|---|---|---|---|---|")
+    print("| database | workers | build | records per second | CPU of the build | of the workers |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="clusters-") as name, new_databases() as make_database:
         folder = Path(name)
         records = make_corpus(size, folder / "records")
-        for database, is_staged in CASES:
+        for database in ("SQLite", "PostgreSQL"):
             for count in (1, 2):
                 url = make_database() if database == "PostgreSQL" else None
-                with start_cluster(folder, count, url if is_staged else None) as (address, workers):
+                with start_cluster(folder, count) as (address, workers):
                     store = f'[store]\nurl = "{url}"\n' if url else ""
                     options = f'{store}[ingest]\nworkers = 0\ndask = "{address}"\n'
                     site = OurSite(folder / "site", records, LEAN, options=options)
@@ -43,9 +41,8 @@ def main(size: int) -> None:
                     before = sum(worker.cpu_s() for worker in workers)
                     seconds, cpu_s = build(site)
                     cpu_of_workers = sum(worker.cpu_s() for worker in workers) - before
-                how = "by COPY" if is_staged else "over Dask"
                 print(
-                    f"| {database} | {how} | {count} | {seconds:.1f} s | {size / seconds:,.0f} | {cpu_s:.1f} s"
+                    f"| {database} | {count} | {seconds:.1f} s | {size / seconds:,.0f} | {cpu_s:.1f} s"
                     f" | {cpu_of_workers:.1f} s |",
                     flush=True,
                 )
@@ -63,12 +60,12 @@ def build(site: OurSite) -> tuple[float, float]:
 
 
 @contextmanager
-def start_cluster(folder: Path, count: int, url: str | None) -> Iterator[tuple[str, list[Running]]]:
-    """The address of a scheduler and its workers, with one thread each; they know the store at `url`."""
+def start_cluster(folder: Path, count: int) -> Iterator[tuple[str, list[Running]]]:
+    """The address of a scheduler and its workers, with one thread each."""
     facts, log = folder / "scheduler.json", folder / "dask.log"
     facts.unlink(missing_ok=True)
     quiet = ("--host", "127.0.0.1", "--no-dashboard")
-    dask = ("env", *((f"AGGREGATOR_STORE__URL={url}",) if url else ()), sys.executable, "-m")
+    dask = (sys.executable, "-m")
     with ExitStack() as stack:
         scheduler = (*dask, "distributed.cli.dask_scheduler", *quiet, "--port", "0", "--scheduler-file", facts)
         stack.enter_context(Running(scheduler, log))

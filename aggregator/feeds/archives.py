@@ -268,7 +268,7 @@ def page_versions(
             yield slug, number, _version(version, shown_hash, full=is_full, newest=is_newest), is_newest
 
 
-def _version(number: int, shown_hash: bytes, *, full: bool, newest: bool = False) -> str:
+def _version(number: int, shown_hash: bytes, *, full: bool, newest: bool) -> str:
     return f"{number}-{shown_hash.hex()[:12]}{'-full' if full else ''}{'-newest' if newest else ''}"
 
 

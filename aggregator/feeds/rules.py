@@ -13,14 +13,14 @@ from aggregator.links import host_name
 from aggregator.model import Content, Facts
 from aggregator.settings import NO_CLAUSE, Clause, Rule
 from aggregator.slugs import topic_key
-from aggregator.topics import NO_TABLES, TopicTables
+from aggregator.topics import TopicTables
 
 fold = lru_cache(maxsize=8192)(topic_key)
 """The form in which values of rules and entries are compared, which is the key of a topic. Cached: values repeat."""
 _ascii_domain = lru_cache(maxsize=8192)(host_name)
 
 
-def read_facts(content: Content, quality: float, heat: float, tables: TopicTables = NO_TABLES) -> Facts:
+def read_facts(content: Content, quality: float, heat: float, tables: TopicTables) -> Facts:
     """What rules read of an entry. Its topics are aliased by `tables`, and their parents added."""
     provider = content.provider
     return Facts(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_column, select
 
 from aggregator.feeds.published import build_published_feeds, published_feeds
+from aggregator.problems import stamp
 from aggregator.settings import FeedPolicy
 from aggregator.store.schema import ALL_FEED, NEVER, feed, feed_entry
 from aggregator.store.session import from_us, span_us, to_us
@@ -40,51 +40,27 @@ AGES = ((3600, "up to 1 hour"), (86_400, "up to 1 day"), (604_800, "up to 1 week
 LONGER = "longer"
 
 
-@dataclass(frozen=True, slots=True)
-class FeedAge:
-    """A feed and when it changed."""
-
-    slug: str
-    title: str
-    entries: int
-    newest: datetime | None  # the date of its first entry
-    updated: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What was published, and when."""
-
-    days: tuple[tuple[date, int], ...]  # entries by day of release in UTC, the oldest first
-    topics: tuple[tuple[str, str, int], ...]  # slug, title and entries among the sampled ones, the most first
-    delays: tuple[tuple[str, int], ...]  # the names of DELAYS and LONGER
-    median_delay_s: float | None
-    counted: int  # at most MAX_COUNTED; then the older days lack entries
-    sampled: int
-    feed_ages: tuple[tuple[str, int], ...]  # the names of AGES and LONGER
-    fresh_feeds: tuple[FeedAge, ...]  # that changed last
-    quiet_feeds: tuple[FeedAge, ...]  # that did not change for longest
-
-
-def read_statistics(connection: Connection, policy: FeedPolicy, now: datetime) -> Statistics:
-    """The statistics of the DAYS up to `now`."""
+def read_statistics(connection: Connection, policy: FeedPolicy, now: datetime) -> dict[str, Any]:
+    """The statistics of the DAYS up to `now`, for --json."""
     days = _count_days(connection, now)
     delays = _read_delays(connection, now)
     fresh, quiet = (
         _feed_ages(connection, policy, order) for order in (feed.c.updated_at.desc(), feed.c.updated_at.asc())
     )
-    seen = {age.slug for age in fresh}
-    return Statistics(
-        days=days,
-        topics=_count_topics(connection, policy, now),
-        delays=_by_bound(delays),
-        median_delay_s=median(delays) if delays else None,
-        counted=sum(count for _, count in days),
-        sampled=len(delays),
-        feed_ages=_count_ages(connection, policy, to_us(now)),
-        fresh_feeds=fresh,
-        quiet_feeds=tuple(age for age in quiet if age.slug not in seen),
-    )
+    counted, seen = sum(days.values()), {data["slug"] for data in fresh}
+    return {
+        "over_days": DAYS,
+        "days": days,
+        "topics": _count_topics(connection, policy, now),
+        "delays": _by_bound(delays),
+        "median_delay_s": median(delays) if delays else None,
+        "counted": counted,
+        "has_all_days": counted < MAX_COUNTED,
+        "sampled": len(delays),
+        "feed_ages": _count_ages(connection, policy, to_us(now)),
+        "fresh_feeds": fresh,
+        "quiet_feeds": [data for data in quiet if data["slug"] not in seen],
+    }
 
 
 def _newest(now: datetime, limit: int, *columns: ColumnElement[int]) -> Select[*tuple[Any, ...]]:
@@ -98,19 +74,20 @@ def _newest(now: datetime, limit: int, *columns: ColumnElement[int]) -> Select[*
     )
 
 
-def _count_days(connection: Connection, now: datetime) -> tuple[tuple[date, int], ...]:
-    """The number of entries of each day, 0 for days without any."""
+def _count_days(connection: Connection, now: datetime) -> dict[str, int]:
+    """The number of entries released on each day in UTC, the oldest first; 0 for days without any."""
     newest = _newest(now, MAX_COUNTED, feed_entry.c.released_at).subquery()
     day = (newest.c.released_at // literal_column(str(span_us(timedelta(days=1))))).label("day")
     counts = {row[0]: row[1] for row in connection.execute(select(day, func.count()).group_by("day"))}
     epoch, today = date(1970, 1, 1), now.astimezone(UTC).date()
     days = (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1))
-    return tuple((day, counts.get((day - epoch).days, 0)) for day in days)
+    return {day.isoformat(): counts.get((day - epoch).days, 0) for day in days}
 
 
-def _count_topics(connection: Connection, policy: FeedPolicy, now: datetime) -> tuple[tuple[str, str, int], ...]:
+def _count_topics(connection: Connection, policy: FeedPolicy, now: datetime) -> list[dict[str, Any]]:
+    """The topics with the most of the sampled entries."""
     if not policy.auto:
-        return ()
+        return []
     newest = _newest(now, MAX_SAMPLED, feed_entry.c.entry_id).subquery()
     counts = (
         select(feed.c.slug, feed.c.title, func.count().label("entries"))
@@ -122,7 +99,7 @@ def _count_topics(connection: Connection, policy: FeedPolicy, now: datetime) -> 
         .order_by(func.count().desc(), feed.c.slug)
         .limit(MAX_TOPICS)
     )
-    return tuple((row.slug, row.title, row.entries) for row in connection.execute(counts))
+    return [dict(row) for row in connection.execute(counts).mappings()]
 
 
 def _read_delays(connection: Connection, now: datetime) -> list[float]:
@@ -131,30 +108,32 @@ def _read_delays(connection: Connection, now: datetime) -> list[float]:
     return [max(0, row[0] - row[1]) / 1e6 for row in rows if row[1] != NEVER]
 
 
-def _by_bound(seconds: Sequence[float]) -> tuple[tuple[str, int], ...]:
+def _by_bound(seconds: Sequence[float]) -> dict[str, int]:
     names = [next((name for bound, name in DELAYS if delay <= bound), LONGER) for delay in seconds]
     counts = Counter(names)
-    return tuple((name, counts[name]) for name in (*(name for _, name in DELAYS), LONGER))
+    return {name: counts[name] for name in (*(name for _, name in DELAYS), LONGER)}
 
 
-def _count_ages(connection: Connection, policy: FeedPolicy, now: int) -> tuple[tuple[str, int], ...]:
+def _count_ages(connection: Connection, policy: FeedPolicy, now: int) -> dict[str, int]:
     bounds = [(feed.c.updated_at >= now - seconds * 1_000_000, name) for seconds, name in AGES]
     age = case(*bounds, else_=LONGER).label("age")
     ages = build_published_feeds(policy.auto, (age,)).order_by(None).subquery()
     counts = {row[0]: row[1] for row in connection.execute(select(ages.c.age, func.count()).group_by(ages.c.age))}
-    return tuple((name, counts.get(name, 0)) for name in (*(name for _, name in AGES), LONGER))
+    return {name: counts.get(name, 0) for name in (*(name for _, name in AGES), LONGER)}
 
 
-def _feed_ages(connection: Connection, policy: FeedPolicy, order: ColumnElement[int]) -> tuple[FeedAge, ...]:
+def _feed_ages(connection: Connection, policy: FeedPolicy, order: ColumnElement[int]) -> list[dict[str, Any]]:
     columns = (feed.c.slug, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
-    ages = published_feeds(policy, *columns).order_by(None).order_by(order, feed.c.slug).limit(MAX_FEEDS)
-    return tuple(
-        FeedAge(
-            row.slug,
-            row.title,
-            row.size,
-            None if row.newest_at is None else from_us(row.newest_at),
-            from_us(row.updated_at),
-        )
-        for row in connection.execute(ages)
+    rows = connection.execute(
+        published_feeds(policy, *columns).order_by(None).order_by(order, feed.c.slug).limit(MAX_FEEDS)
     )
+    return [
+        {
+            "slug": row.slug,
+            "title": row.title,
+            "entries": row.size,
+            "newest": None if row.newest_at is None else stamp(from_us(row.newest_at)),
+            "updated": stamp(from_us(row.updated_at)),
+        }
+        for row in rows
+    ]

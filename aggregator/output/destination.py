@@ -38,10 +38,8 @@ class Staged(NamedTuple):
 
     path: str
     entry: ManifestEntry
-    # Among the staged documents.
-    name: str
-    # Nothing was at the path.
-    is_new: bool
+    name: str  # among the staged documents
+    is_new: bool  # nothing was at the path
 
 
 class Destination(ABC):

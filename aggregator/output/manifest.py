@@ -29,10 +29,8 @@ class ManifestEntry(NamedTuple):
 
     # The target that the file belongs to: the slug of a feed, the path of an archive page, or "" for the list of feeds.
     feed: str
-    # Of the target.
-    version: str
-    # Of the bytes, in hex.
-    digest: str
+    version: str  # of the target
+    digest: str  # of the bytes, in hex
     # In seconds since 1970, rounded up: `Last-Modified` on every server. Later than that of the version before; 0 if a
     # version of the program wrote it that did not say.
     modified: int = 0
@@ -55,8 +53,7 @@ class Manifest:
     store: str
     fingerprint: str
     files: Mapping[str, ManifestEntry]
-    # Paths that answer 410.
-    removed: tuple[str, ...]
+    removed: tuple[str, ...]  # paths that answer 410
 
 
 EMPTY_MANIFEST = Manifest("", "", {}, ())

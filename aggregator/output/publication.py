@@ -39,8 +39,7 @@ class Published:
 
     written: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
-    # The names of the targets with written documents.
-    targets: set[str] = field(default_factory=set)
+    targets: set[str] = field(default_factory=set)  # the names of the targets with written documents
     # The names of the targets that the destination does not have completely.
     unwritten: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)

@@ -26,7 +26,7 @@ Preset = tuple[tuple[str, tuple[str, ...]], ...]
 class FieldKeys:
     """The keys of each field, and all their top-level keys. Keys that differ in case only have one spelling."""
 
-    def __init__(self, preset: Preset, *, has_cascade: bool = False) -> None:
+    def __init__(self, preset: Preset, *, has_cascade: bool) -> None:
         spellings: dict[str, str] = {}
         self.by_field: Mapping[str, tuple[str, ...]] = {
             field: tuple(
@@ -50,7 +50,7 @@ class FieldKeys:
 
 
 @lru_cache(maxsize=32)
-def read_keys(preset: Preset, *, has_cascade: bool = False) -> FieldKeys:
+def read_keys(preset: Preset, *, has_cascade: bool) -> FieldKeys:
     """The keys of a preset; with `has_cascade`, also Hugo's `cascade`."""
     return FieldKeys(preset, has_cascade=has_cascade)
 

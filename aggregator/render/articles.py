@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable
 from datetime import date, datetime
-from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -16,7 +15,7 @@ from markupsafe import escape
 
 from aggregator.model import Enclosure, Entry, Image, Related, Topic
 from aggregator.problems import local_time
-from aggregator.render.cache import CACHED_TOPICS, EntryCache
+from aggregator.render.cache import EntryCache
 from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
 from aggregator.render.markup import rfc3339_date
 from aggregator.render.xml_safe import xml_safe_entry
@@ -41,10 +40,8 @@ class CardScope(NamedTuple):
     """The inputs of a card besides the entry."""
 
     feed: Scope
-    # Slugs of topics that have a page.
-    linked: tuple[str, ...]
-    # Pictures and players load from other hosts.
-    has_media: bool
+    linked: tuple[str, ...]  # slugs of topics that have a page
+    has_media: bool  # pictures and players load from other hosts
 
 
 def render_card(entry: Entry, scope: CardScope) -> str:
@@ -159,7 +156,6 @@ def _topics(topics: Iterable[Topic], linked: Container[str]) -> str:
     return "\n".join(('<ul class="chips" aria-label="Topics">', *chips, "</ul>"))
 
 
-@lru_cache(maxsize=CACHED_TOPICS)
 def _chip(slug: str, name: str, *, linked: bool) -> str:
     text = escape(name)
     chip = f'<a href="../{escape(slug)}/" dir="auto">{text}</a>' if linked else f'<span dir="auto">{text}</span>'

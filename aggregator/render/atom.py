@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
 
 from aggregator.model import ArchivePage, Content, Enclosure, Entry, Feed, Withdrawal
 from aggregator.render import xml
 from aggregator.render.assembly import Frame
-from aggregator.render.cache import CACHED_TOPICS
 from aggregator.render.content import Scope, author_name, content_html, foreign_language, provider_url
 from aggregator.render.links import archive_links, feed_links
 from aggregator.render.markup import SharedMarkup, attribute, empty_element, escaped, optional_element, quoted
@@ -18,7 +16,6 @@ from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import OutputOptions, Site
 
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
-CACHED_TOMBSTONES = 4096
 
 
 def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
@@ -55,7 +52,6 @@ def render_tombstones(withdrawn: Iterable[Withdrawal]) -> list[bytes]:
     return [_tombstone(item) for item in sorted(withdrawn, key=lambda item: (item.at, item.id), reverse=True)]
 
 
-@lru_cache(maxsize=CACHED_TOMBSTONES)
 def _tombstone(withdrawal: Withdrawal) -> bytes:
     withdrawal = xml_safe(withdrawal)
     attributes = {"xmlns:at": TOMBSTONES, "ref": withdrawal.id, "when": withdrawal.at.isoformat()}
@@ -74,7 +70,7 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         _text("content", content_html(content, scope), "html") if scope.full or not content.link else "",
         f'<link href={quoted(content.link)} rel="alternate"/>' if content.link else "",
         _text("summary", content.summary, "text") if content.summary else "",
-        *[_topic(topic.slug, topic.name, scope.base_url) for topic in entry.topics],
+        *[_category("topic", topic.slug, topic.name, scope.base_url) for topic in entry.topics],
         _category("category", content.category, "", scope.base_url) if content.category else "",
         _category("type", content.type, "", scope.base_url) if content.type else "",
         optional_element("published", shared.published),
@@ -91,11 +87,6 @@ def _text(tag: str, text: str, kind: str) -> str:
 
 def _author(name: str, uri: str) -> str:
     return f"<author>{optional_element('name', name)}{optional_element('uri', uri)}</author>"
-
-
-@lru_cache(maxsize=CACHED_TOPICS)
-def _topic(term: str, label: str, base_url: str) -> str:
-    return _category("topic", term, label, base_url)
 
 
 def _category(scheme: str, term: str, label: str, base_url: str) -> str:

@@ -13,8 +13,6 @@ S = TypeVar("S")
 K = TypeVar("K")
 T = TypeVar("T", bound=Any)
 
-CACHED_TOPICS = 4096
-"""Rendered topics that each format caches."""
 CACHED_FEEDS = 16_384
 """Lines of feeds in lists of feeds."""
 ENTRY_BYTES = 2000

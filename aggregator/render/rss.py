@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from aggregator.model import Enclosure, Entry, Feed
 from aggregator.render import xml
 from aggregator.render.assembly import Frame
-from aggregator.render.cache import CACHED_TOPICS
 from aggregator.render.content import Scope, author_name, content_html, enclosure_type, foreign_language
 from aggregator.render.links import feed_links, page_url
 from aggregator.render.markup import (
@@ -89,6 +87,5 @@ def _enclosure(enclosure: Enclosure) -> str:
     return empty_element("enclosure", url=enclosure.url, length=str(enclosure.length), type=enclosure_type(enclosure))
 
 
-@lru_cache(maxsize=CACHED_TOPICS)
 def _category(name: str, base_url: str) -> str:
     return f"<category domain={quoted(f'{base_url}#topic')}>{escaped(name)}</category>"

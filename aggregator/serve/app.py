@@ -93,22 +93,14 @@ class ServedState:
     """Everything that responses depend on. The app swaps it as a whole, so a request never sees half of a change."""
 
     snapshot: Snapshot
-    # What is in memory of its files.
-    bodies: Bodies
-    # Where other files, and bodies that are not in memory, are read from.
-    source: Source
-    # `Cache-Control` of responses that caches may keep.
-    caching: Headers
-    # Old URL paths -> values of `Location`.
-    redirects: Mapping[str, bytes]
-    # Old folders -> new ones, with everything below them.
-    moved_folders: Mapping[str, str]
-    # URL paths of feeds -> `Link` with the WebSub hubs.
-    links: Mapping[str, Headers]
-    # Header fields of our own pages.
-    page: Headers
-    # URL paths of files -> what is served in their place.
-    replaced: Mapping[str, ServedFile]
+    bodies: Bodies  # what is in memory of its files
+    source: Source  # where other files, and bodies that are not in memory, are read from
+    caching: Headers  # `Cache-Control` of responses that caches may keep
+    redirects: Mapping[str, bytes]  # old URL paths -> values of `Location`
+    moved_folders: Mapping[str, str]  # old folders -> new ones, with everything below them
+    links: Mapping[str, Headers]  # URL paths of feeds -> `Link` with the WebSub hubs
+    page: Headers  # header fields of our own pages
+    replaced: Mapping[str, ServedFile]  # URL paths of files -> what is served in their place
     # Renders the page for a status, with the relative path to the home page; None: the site has no pages.
     error_page: Callable[[int, str], bytes] | None
 

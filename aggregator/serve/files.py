@@ -53,7 +53,7 @@ class ServedFile:
         *,
         modified: int = 0,
         may_vary: bool = True,
-        replaces: bool = False,
+        replaces: bool,
     ) -> None:
         """`modified` is the time in the manifest, 0 if it has none. `may_vary`: the file has a gzip variant, or would
         have one if it were larger."""
@@ -81,7 +81,7 @@ class ServedFile:
         """The ETag of the identity, or of the gzip variant. Each has a strong one (RFC 9110 section 8.8.3.3)."""
         return f'"{self.digest}{"-gz" if packed else ""}"'.encode()
 
-    def unchanged(self, *, packed: bool = False) -> Headers:
+    def unchanged(self, *, packed: bool) -> Headers:
         """Header fields of a 304 (RFC 9110 section 15.4.5), without `Cache-Control` and `Last-Modified`."""
         return ((b"etag", self.etag(packed=packed)), *self._common)
 
@@ -136,16 +136,12 @@ class Snapshot:
     """The files of a manifest, by URL path: `/all/rss.xml`, and `/all/` for its index.html; without archive pages."""
 
     files: Mapping[str, ServedFile] = field(default_factory=lambda: MappingProxyType({}))
-    # URL paths that redirect to themselves with a slash.
-    folders: frozenset[str] = frozenset()
-    # URL paths that answer 410.
-    removed: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()  # URL paths that redirect to themselves with a slash
+    removed: frozenset[str] = frozenset()  # URL paths that answer 410
     # URL paths of copies at the old slug of a feed -> paths in the folder where the documents are now.
     redirects: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    # Of the manifest; another one has another stamp.
-    stamp: Hashable | None = None
-    # Why the manifest cannot be used; the files are then those of the previous one.
-    problem: str = ""
+    stamp: Hashable | None = None  # of the manifest; another one has another stamp
+    problem: str = ""  # why the manifest cannot be used; the files are then those of the previous one
     # Of the manifest whose files were being replaced when it was read; the files are then those of the previous one.
     busy: Hashable | None = None
 

@@ -28,10 +28,8 @@ _log = logging.getLogger(__name__)
 class ConfigState:
     """How the file differs from the active config."""
 
-    # Why the file is refused.
-    refused: tuple[Problem, ...] = ()
-    # Keys that become active with the next start.
-    waiting: tuple[str, ...] = ()
+    refused: tuple[Problem, ...] = ()  # why the file is refused
+    waiting: tuple[str, ...] = ()  # keys that become active with the next start
 
     def facts(self) -> dict[str, Any]:
         """The state for JSON."""

@@ -24,15 +24,11 @@ _log = logging.getLogger(__name__)
 class Followed(NamedTuple):
     """What a poll of the store led to."""
 
-    # How many documents changed; None if nothing was new.
-    documents: int | None
+    documents: int | None  # how many documents changed; None if nothing was new
     problems: tuple[str, ...]
-    # The output folder could be written; a feed that could not is among the problems.
-    is_written: bool
-    # The output folder is of the config of this service.
-    is_active: bool
-    # It is written by the service that leads, by another config.
-    is_of_other: bool = False
+    is_written: bool  # the output folder could be written; a feed that could not is among the problems
+    is_active: bool  # the output folder is of the config of this service
+    is_of_other: bool = False  # it is written by the service that leads, by another config
 
 
 _WAITS = Followed(None, (), is_written=True, is_active=False)

@@ -24,8 +24,7 @@ class _Fault:
     """A problem that is not resolved yet."""
 
     reason: str
-    # Feeds cannot be correct until it is resolved, so /healthz answers 503.
-    fatal: bool
+    fatal: bool  # feeds cannot be correct until it is resolved, so /healthz answers 503
 
 
 class Health:

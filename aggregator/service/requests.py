@@ -39,7 +39,7 @@ class CycleRequests:
                     self._paths[source, path] = None
             if len(self._paths) > MAX_NAMED:
                 self._full_scan = True
-                self._paths = dict.fromkeys(_fair_share(self._paths, MAX_FIRST))
+                self._paths = dict.fromkeys(_fair_share(self._paths))
 
     def request(self, paths: Paths | None) -> None:
         """Requests a cycle that scans these paths; None is a full scan."""
@@ -59,7 +59,7 @@ class CycleRequests:
         """Returns and clears what to scan: the paths, or None and the paths that a full scan begins with."""
         with self._lock:
             named: dict[str, list[str]] = {}
-            for source, path in _fair_share(self._paths, MAX_FIRST) if self._full_scan else self._paths:
+            for source, path in _fair_share(self._paths) if self._full_scan else self._paths:
                 named.setdefault(source, []).append(path)
             is_full, self._paths, self._full_scan = self._full_scan, {}, False
             self._taken_since = self._taken_since or self._added_since
@@ -83,12 +83,12 @@ class CycleRequests:
         return 0.0 if since is None else time.monotonic() - since
 
 
-def _fair_share(paths: dict[tuple[str, str], None], most: int) -> list[tuple[str, str]]:
-    """At most so many of the paths, the oldest first. Folders take turns, each with its newest path: a bulk fills few
+def _fair_share(paths: dict[tuple[str, str], None]) -> list[tuple[str, str]]:
+    """At most MAX_FIRST of the paths, the oldest first. Folders take turns, each with its newest path: a bulk fills few
     folders, and a single record is mostly in another, or came last."""
     folders: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for source, path in reversed(paths):
         folders.setdefault((source, path.rpartition("/")[0]), []).append((source, path))
     turns = (path for turn in zip_longest(*folders.values()) for path in turn if path is not None)
-    chosen = set(islice(turns, most))
+    chosen = set(islice(turns, MAX_FIRST))
     return [path for path in paths if path in chosen]

@@ -12,48 +12,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Insert, Table, Update, bindparam, column, func, select
+from sqlalchemy import BindParameter, Connection, Insert, Update, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import replacement_traverse
 
-_BATCH = "batch_key"
 
-
-class StagedBatch(NamedTuple):
-    """A batch in a staging table, which has the columns `batch` and `path`, and columns of other tables."""
-
-    table: Table
-    key: str
-
-
-def run_for_rows(
-    connection: Connection,
-    statement: Insert | Update,
-    rows: Sequence[dict[str, Any]],
-    staged: StagedBatch | None = None,
-) -> None:
+def run_for_rows(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
     """Runs a constant statement for each row, as `session.execute_many` does. No two rows of an UPDATE have the same
-    key; of rows of an upsert with the same key, the last one counts. Columns that the table of `staged` has get their
-    values from its row with the same `path`."""
+    key; of rows of an upsert with the same key, the last one counts."""
     names = tuple(rows[0])
-    if staged is not None:
-        names = tuple(name for name in names if name not in staged.table.c or name == "path")
-    elif isinstance(statement, postgresql.Insert):
+    if isinstance(statement, postgresql.Insert):
         key = itemgetter(*(column.name for column in statement.table.primary_key))
         rows = list({key(row): row for row in rows}.values())  # a statement may change a row only once
     elif isinstance(statement, Insert):
-        copy_rows(connection, statement.table.name, names, map(itemgetter(*names), rows))
+        _copy_rows(connection, statement.table.name, names, map(itemgetter(*names), rows))
         return
     dialect: Any = type(connection.dialect)
-    sql = _over_arrays(statement, names, dialect, staged and staged.table)
-    values: dict[str, object] = {name: [row[name] for row in rows] for name in names}
-    connection.exec_driver_sql(sql, values | {_BATCH: staged.key} if staged else values)
+    sql = _over_arrays(statement, names, dialect)
+    connection.exec_driver_sql(sql, {name: [row[name] for row in rows] for name in names})
 
 
-def copy_rows(connection: Connection, table: str, names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _copy_rows(connection: Connection, table: str, names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
     """Inserts rows with values for the named columns by COPY."""
     copy = f"COPY {table} ({', '.join(names)}) FROM STDIN"
     driver: Any = connection.connection.driver_connection
@@ -66,9 +48,7 @@ def copy_rows(connection: Connection, table: str, names: Iterable[str], rows: It
 
 
 @lru_cache(maxsize=64)
-def _over_arrays(
-    statement: Insert | Update, names: tuple[str, ...], dialect: Callable[..., Any], staging: Table | None
-) -> str:
+def _over_arrays(statement: Insert | Update, names: tuple[str, ...], dialect: Callable[..., Any]) -> str:
     """SQL that does for arrays what the statement does for a row; its parameters are the names."""
     driver = dialect(paramstyle="pyformat")
     is_insert = isinstance(statement, Insert)
@@ -78,17 +58,13 @@ def _over_arrays(
     given: Any = func.unnest(*arrays).table_valued(*(column(name, types[name]) for name in names))
     given = given.render_derived(name="given")
     values = {name: given.c[name] for name in names}
-    conditions = []
-    if staging is not None:
-        values |= {name: staging.c[name] for name in {*staging.c.keys()} & {*statement.table.c.keys()} - {"path"}}
-        conditions = [staging.c.path == given.c.path, staging.c.batch == bindparam(_BATCH)]
 
     def replace(part: Any, **_: Any) -> Any:
         return values.get(part.key) if isinstance(part, BindParameter) else None
 
     whole: Any = statement
     if is_insert:
-        whole = whole.from_select([*values], select(*values.values()).where(*conditions))
+        whole = whole.from_select([*values], select(*values.values()))
     else:
-        whole = replacement_traverse(whole, {}, replace).where(*conditions)  # type: ignore[call-overload]
+        whole = replacement_traverse(whole, {}, replace)  # type: ignore[call-overload]
     return str(whole.compile(dialect=driver))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Update, bindparam, case, delete, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, case, delete, insert, select, update
 
 from aggregator.ids import FormatIds
 from aggregator.links import page_key
@@ -17,7 +17,6 @@ from aggregator.model import (
     Record,
     Rejection,
     SourceFile,
-    StagedOutcomes,
     Unchanged,
     duplicate_id,
     late_update,
@@ -118,7 +117,6 @@ class _Batch:
         self._named: list[tuple[str, ...]] = []  # topics of entries that are released in the cycle of an import
         self._withdrawn: dict[int, str] = {}
         self._unscheduled: list[int] = []
-        self._staged = outcomes if isinstance(outcomes, StagedOutcomes) else None
 
     def add(self, outcome: Outcome) -> None:
         row = self._stored.get(outcome.file.path)
@@ -260,10 +258,10 @@ class _Batch:
     def write(self) -> EntryChanges:
         """Writes the rows; returns what became of published entries."""
         connection = self._connection
-        self._write_entries(_NEW_ENTRY, self._new_entries)
+        execute_many(connection, _NEW_ENTRY, self._new_entries)
         changed = self._with_former_values()
         if self._changed_entries:
-            self._write_entries(_updating(tuple(self._changed_entries[0])), self._changed_entries)
+            execute_many(connection, _updating(tuple(self._changed_entries[0])), self._changed_entries)
         self._write_bodies()
         self._write_links()
         if self._is_import:
@@ -273,19 +271,7 @@ class _Batch:
         if self._unscheduled:
             hide_scheduled(connection, self._unscheduled)
         withdrawn = withdraw_entries(connection, self._writer, self._withdrawn)
-        if self._staged is not None:
-            from aggregator.store.staging import discard
-
-            discard(connection, self._staged)
         return EntryChanges((*changed, *self._released), withdrawn, named=tuple(self._named))
-
-    def _write_entries(self, statement: Insert | Update, rows: list[dict[str, Any]]) -> None:
-        if self._staged is None:
-            execute_many(self._connection, statement, rows)
-        elif rows:
-            from aggregator.store.staging import run_staged
-
-            run_staged(self._connection, statement, rows, self._staged)
 
     def _with_former_values(self) -> list[PublishedEntry]:
         """The changed entries, each with what rules read of it until now."""
@@ -304,13 +290,8 @@ class _Batch:
         if self._source.body_base is None or not self._bodies:
             return
         self._connection.execute(delete(body).where(body.c.entry_id.in_(self._bodies)))
-        if self._staged is not None:
-            from aggregator.store.staging import insert_bodies
-
-            insert_bodies(self._connection, self._staged, self._source.name, list(self._bodies))
-        else:
-            rows = [{"entry_id": entry_id, "html": html} for entry_id, html in self._bodies.items() if html]
-            execute_many(self._connection, _NEW_BODY, rows)
+        rows = [{"entry_id": entry_id, "html": html} for entry_id, html in self._bodies.items() if html]
+        execute_many(self._connection, _NEW_BODY, rows)
 
     def _write_links(self) -> None:
         """Stores the links of bodies to pages, and which links may lead elsewhere because of this batch."""

@@ -19,12 +19,9 @@ _KEY = "leader_health"
 class Leader:
     """The process that has the lease, and what it has done."""
 
-    # Who it is, for people; None: nobody has the lease now.
-    holder: str | None
-    # Why it is not well; empty if it is, or does not say.
-    problem: str
-    # Of the store; None: it is being updated, or was never complete.
-    revision: str | None
+    holder: str | None  # who it is, for people; None: nobody has the lease now
+    problem: str  # why it is not well; empty if it is, or does not say
+    revision: str | None  # of the store; None: it is being updated, or was never complete
 
 
 def write_leader_health(connection: Connection, token: str, problem: str) -> None:

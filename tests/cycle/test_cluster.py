@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,9 @@ from bucket_site import BucketSite
 from clusters import DaskCluster
 from commands import free_port
 from conftest import SiteFolder
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
 
 from aggregator import __version__, cluster, ingest
-from aggregator.model import SourceFile, StagedOutcomes
 from aggregator.status import read_status
-from aggregator.store import database, entries, staging
 from aggregator.store.schema import metadata
 
 NOW, LATER = "2026-03-01 12:00", "2026-03-02 12:00"
@@ -33,7 +28,7 @@ OF_FOLDER = {"ctime_ns", "inode", "recheck", "parsed_with"}
 
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    """A scheduler and two workers, which do not know the store."""
+    """A scheduler and two workers."""
     with DaskCluster(tmp_path_factory.mktemp("dask")) as started:
         started.add_workers(2)
         yield started
@@ -44,22 +39,6 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some hundred files are many batches."""
     monkeypatch.setattr(ingest, "BATCH", 20)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 40)
-
-
-@pytest.fixture
-def stages_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process stages outcomes itself, and ends its connections as a worker does when it ends."""
-    engines: list[Engine] = []
-
-    def make_engine(url: str, *, create: bool) -> Engine:
-        engines.append(database.make_engine(url, create=create))
-        return engines[-1]
-
-    monkeypatch.setattr(staging, "make_engine", make_engine)
-    yield
-    staging._engine.cache_clear()
-    for engine in engines:
-        engine.dispose()
 
 
 def fill(site: SiteFolder, records: int = 300) -> None:
@@ -103,26 +82,6 @@ def rows(site: SiteFolder) -> dict[str, list[Any]]:
     return found
 
 
-def staged_tables(site: SiteFolder) -> list[str]:
-    if site.store.engine.dialect.name == "sqlite":
-        return []
-    return [name for (name,) in site.rows("SELECT tablename FROM pg_tables WHERE tablename LIKE 'staged%'")]
-
-
-@pytest.fixture
-def kinds(monkeypatch: pytest.MonkeyPatch) -> list[type]:
-    """The kinds of the batches that were stored."""
-    stored: list[type] = []
-    store_outcomes = entries.store_outcomes
-
-    def note(connection: Any, writer: Any, source: Any, outcomes: Any, *rest: Any, **options: Any) -> Any:
-        stored.append(type(outcomes))
-        return store_outcomes(connection, writer, source, outcomes, *rest, **options)
-
-    monkeypatch.setattr("aggregator.update.store_outcomes", note)
-    return stored
-
-
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the functions that were submitted to a cluster."""
@@ -155,7 +114,6 @@ def test_a_cluster_stores_and_publishes_the_same_as_a_local_run(
     assert used
     assert rows(other) == rows(local)
     assert other.documents() == local.documents()
-    assert staged_tables(other) == []
 
     for site in (local, other):  # and so do many changes
         fill(site)
@@ -180,92 +138,6 @@ def test_workers_read_records_in_a_bucket(
             site.run(NOW)
     assert used
     assert other.documents() == local.documents()
-
-
-def test_workers_that_know_the_store_write_large_columns_into_it(
-    make_site: Callable[..., SiteFolder],
-    make_store_url: Callable[[str], str],
-    tmp_path: Path,
-    kinds: list[type],
-) -> None:
-    local, other = make_site(make_store_url("postgresql"), FULL), make_site(make_store_url("postgresql"))
-    with DaskCluster(tmp_path, AGGREGATOR_STORE__URL=other.url) as started:
-        started.add_workers()
-        other.configure(f'dask = "{started.address}"\n{FULL}')
-        for site in (local, other):
-            fill(site)
-            site.run(NOW)
-        assert StagedOutcomes in kinds
-        assert rows(other) == rows(local)
-        assert other.documents() == local.documents()
-        assert staged_tables(other) == []
-
-        kinds.clear()
-        for site in (local, other):
-            edit(site, range(300))
-            site.run(LATER)
-        assert StagedOutcomes in kinds
-        assert rows(other) == rows(local)
-        assert other.documents() == local.documents()
-        assert other.url not in started.log()
-
-
-@pytest.mark.usefixtures("stages_here")
-def test_a_batch_that_postgresql_lost_is_read_again(
-    make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    local, site = make_site(make_store_url("postgresql")), make_site(make_store_url("postgresql"))
-    for filled in (local, site):
-        fill(filled, 100)
-    local.run(NOW)
-    table = staging.open_staging(site.store)
-    assert table is not None
-    staged = []
-
-    def read(*args: Any) -> Any:
-        staged.append(staging.stage_outcomes(site.url, table, ingest.ingest_batch(*args), with_content=False))
-        with site.store.write() as connection:
-            connection.execute(text(f"TRUNCATE {table}"))  # as after a crash
-        return staged[-1]
-
-    monkeypatch.setattr("aggregator.update.ingest_files", partial(ingest.ingest_files, read=read))
-    site.run(NOW)
-    assert staged
-    assert rows(site) == rows(local)
-
-
-@pytest.mark.usefixtures("stages_here")
-def test_rows_for_an_earlier_holder_are_dropped(
-    make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str]
-) -> None:
-    site = make_site(make_store_url("postgresql"))
-    site.record("a.md")
-    ((file, _),) = ((SourceFile("", "a.md", 1, 1), None),)
-    outcomes = ingest.ingest_batch(site.pipeline.config.sources[0], [(file, None)])
-    before = staging.open_staging(site.store)
-    assert before is not None
-    staging.stage_outcomes(site.url, before, outcomes, with_content=False)
-    site.close()  # the next holder has another token
-
-    after = staging.open_staging(site.store)
-    assert staged_tables(site) == [after]
-    assert after != before
-    with pytest.raises(DBAPIError, match="does not exist"):
-        staging.stage_outcomes(site.url, before, outcomes, with_content=False)
-
-
-def test_tables_of_other_programs_with_a_similar_name_stay(
-    make_site: Callable[..., SiteFolder], make_store_url: Callable[[str], str]
-) -> None:
-    site = make_site(make_store_url("postgresql"))
-    others = ["staged_files", "staged_0123456789abcdef", f"staged_{'0' * 33}", f"staged_{'F' * 32}"]
-    with site.store.write() as connection:
-        for name in others:
-            connection.execute(text(f'CREATE TABLE "{name}" (id INTEGER)'))
-    before = staging.open_staging(site.store)
-    assert sorted(staged_tables(site)) == sorted([*others, before])
-    staging.drop_staging(site.store)
-    assert sorted(staged_tables(site)) == sorted(others)
 
 
 def problems(site: SiteFolder) -> list[str]:

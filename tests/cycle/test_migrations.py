@@ -232,3 +232,23 @@ def test_feeds_keep_their_ids_and_topics_their_names(
     engine.dispose()
     assert stored.uid == (None if id_made_from is None else IdMint(SITE_ID).feed_id(id_made_from))
     assert stored.topic_name == topic_name
+
+
+def test_an_upgrade_drops_what_workers_of_a_cluster_left_and_no_other_table(
+    make_store_url: Callable[[str], str],
+) -> None:
+    left, busy = f"staged_{'0' * 32}", f"staged_{'1' * 32}"
+    others = ["staged_files", "staged_0123456789abcdef", f"staged_{'0' * 33}", f"staged_{'F' * 32}"]
+    engine = create_engine(make_store_url("postgresql"))
+    with engine.begin() as connection:
+        migrate(connection, "0013")
+        for name in (left, busy, *others):
+            connection.execute(text(f'CREATE UNLOGGED TABLE "{name}" (path TEXT)'))
+        connection.execute(text(f"CREATE TABLE staged_{'2' * 32} (path TEXT)"))  # workers wrote into unlogged ones
+    with engine.begin() as worker, engine.begin() as connection:
+        worker.execute(text(f"INSERT INTO {busy} VALUES ('a.md')"))
+        migrate(connection, "head")
+    names = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'staged%'"
+    with engine.begin() as connection:
+        assert set(connection.scalars(text(names))) == {busy, *others, f"staged_{'2' * 32}"}
+    engine.dispose()

@@ -6,7 +6,6 @@ import html
 import json
 import locale
 import re
-import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -910,24 +909,6 @@ def test_content_without_media_files_is_stored_as_before_there_were_any() -> Non
     assert len(json.loads(content_json(PLAIN))) == 13
     assert read_content(content_json(PLAIN)) == PLAIN
     assert read_content(content_json(EPISODE)) == EPISODE
-
-
-def test_markup_of_long_names_is_not_cached() -> None:
-    """Whatever records say, and however many there are."""
-    scope = Scope("https://feeds.example.org/", "en", full=False, site_language="en")
-    tracemalloc.start()
-    try:
-        for number in range(100):
-            name = f"{number} {'x' * 100_000}"
-            provider = Provider(name, "example.org")
-            content = PLAIN._replace(category=name, type=name, provider=provider, body_html=name)
-            entry = make_entry(number, content=content)
-            shared = shared_markup(entry)
-            assert name.encode() in atom.render_entry(entry, scope, shared)
-            assert name.encode() in rss.render_entry(entry, scope, shared)
-        assert tracemalloc.get_traced_memory()[0] < 2_000_000
-    finally:
-        tracemalloc.stop()
 
 
 @given(text=ANY_TEXT)

@@ -16,7 +16,7 @@ from aggregator.feeds.rules import FeedRules, failing_clause, matches, read_fact
 from aggregator.links import host_name
 from aggregator.model import Content, Facts, Provider
 from aggregator.settings import Clause, Rule
-from aggregator.topics import TopicTables
+from aggregator.topics import NO_TABLES, TopicTables
 
 ENTRY = Facts(
     topics=frozenset({"ai", "power apps"}),
@@ -126,7 +126,7 @@ def test_rules_ignore_case_white_space_and_composition() -> None:
         video_url=None,
         related=(),
     )
-    facts = read_facts(content, 1.0, 2.0)
+    facts = read_facts(content, 1.0, 2.0, NO_TABLES)
     assert facts == Facts(
         frozenset({"power apps", "caf\xe9"}),
         "science",
@@ -138,8 +138,8 @@ def test_rules_ignore_case_white_space_and_composition() -> None:
         2.0,
         ("T", ""),
     )
-    assert read_facts(content._replace(provider=None), -1, -1).provider == ""
-    several = read_facts(content._replace(provider=Provider("Zoë, Joe", "", ("Zoë", "Joe"))), -1, -1)
+    assert read_facts(content._replace(provider=None), -1, -1, NO_TABLES).provider == ""
+    several = read_facts(content._replace(provider=Provider("Zoë, Joe", "", ("Zoë", "Joe"))), -1, -1, NO_TABLES)
     for value in ("zoë", "joe", "zoë, joe"):
         assert matches(several, Rule(provider=clause(any=[value])))
     assert not matches(several, Rule(provider=clause(any=["zo"])))
