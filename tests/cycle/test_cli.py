@@ -600,11 +600,15 @@ def test_check_shows_values_that_are_not_texts(shop: Shop, call: Call) -> None:
     assert json.loads(call("check", "--json")[1])["problems"][0]["value"] == "1.5"
 
 
-def test_check_refuses_a_path_outside_of_the_records(shop: Shop, call: Call) -> None:
-    for path in ("nowhere.md", "config/aggregator.toml", "../x"):
-        code, out, err = call("check", path)
-        assert (code, out) == (2, "")
-        assert path in err
+def test_a_path_outside_of_the_records_is_an_error_of_check(shop: Shop, call: Call) -> None:
+    for path, what in (
+        ("nowhere.md", "does not exist"),
+        ("config/aggregator.toml", "is in no records folder"),
+        ("../x", "does not exist"),
+    ):
+        code, out, _ = call("check", path)
+        assert code == 1
+        assert out.startswith(f"{path}:") and what in out
 
 
 @pytest.mark.parametrize(
