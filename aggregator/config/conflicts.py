@@ -15,8 +15,7 @@ from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
 from aggregator.documents import FEED_LIST, OPTIONAL
 from aggregator.output.redirects import PAGE, format_of_path, plain_path
-from aggregator.parse.keys import PLUS
-from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS
+from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS, PLUS
 from aggregator.slugs import RESERVED_SLUGS
 
 _OWN_PARTS = frozenset((*FILE_NAMES.values(), PAGE, "archive"))
@@ -57,7 +56,7 @@ def _combined_keys(file: File) -> Iterator[KeyProblem]:
             for number, key in enumerate(keys) if field != "topics" else ():
                 if PLUS in key:
                     hint = f"only topics combine keys; write {json.dumps(key.split(PLUS), ensure_ascii=False)}"
-                    path = ("records", index, "fields", field, number)
+                    path = ("records", index, "fields", field, *([number] if len(keys) > 1 else ()))
                     yield KeyProblem(path, f"'{field}' has keys that are combined", hint, key, at_value=True)
 
 

@@ -46,7 +46,7 @@ _DEFAULT_DATES = {
     "expirydate": ("expiryDate", "unpublishDate"),
 }
 _KEY_SPELLINGS = {key.lower(): key for keys in _DEFAULT_DATES.values() for key in keys}
-_SECTIONS_AND_NAME = r"/?:sections/:(slug|title|filename|contentbasename|slugorcontentbasename)/?"
+_SECTIONS_AND_NAME = re.compile(r"/?:sections/:(slug|title|filename|contentbasename|slugorcontentbasename)/?")
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
 
 
@@ -264,7 +264,7 @@ class _Hugo:
         pattern = re.sub(r":section(?![a-z\[])", lambda _: url_path(folder), pattern)
         keys = next((keys for token, keys in _SLUG_KEYS.items() if token in pattern), ("slug",))
         fields = {} if keys == ("slug",) else {"slug": Stated(keys, place)}
-        if sections == folders and re.fullmatch(_SECTIONS_AND_NAME, pattern):
+        if sections == folders and _SECTIONS_AND_NAME.fullmatch(pattern):
             return "{path}/", fields
         end, unknown = link_pattern(pattern, _PLACEHOLDERS)
         if unknown or "{slug}" not in end:

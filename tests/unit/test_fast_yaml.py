@@ -283,7 +283,13 @@ def test_deep_nesting_ends_no_process_though_the_limit_is_high(sign: str) -> Non
 TEXTS = st.text(max_size=20)
 
 
-@given(TEXTS, TEXTS, st.none() | TEXTS, st.none() | st.builds(Provider, TEXTS, TEXTS), st.lists(TEXTS, max_size=3))
+@given(
+    TEXTS,
+    TEXTS,
+    st.none() | TEXTS,
+    st.none() | st.builds(Provider, TEXTS, TEXTS, st.lists(TEXTS, max_size=2).map(tuple)),
+    st.lists(TEXTS, max_size=3),
+)
 def test_content_survives_its_json(
     title: str, body: str, link: str | None, provider: Provider | None, topics: list[str]
 ) -> None:
@@ -292,7 +298,7 @@ def test_content_survives_its_json(
         (Image("https://e.org/", 1, 0), Image(title, 0, 7)), link, (Related("https://e.org/", title),),
     )  # fmt: skip
 
-    names = [provider.name, provider.domain] if provider else None
+    names = [provider.name, provider.domain, *([[*provider.authors]] if provider.authors else [])] if provider else None
     images, related = [["https://e.org/", 1, 0], [title, 0, 7]], [["https://e.org/", title]]
     parts = [title, "", body, link, None, names, topics, title, "", "en", images, link, related]
     assert content_json(content) == json.dumps(parts, separators=(",", ":"))
