@@ -608,7 +608,8 @@ def test_a_path_outside_of_the_records_is_an_error_of_check(shop: Shop, call: Ca
     ):
         code, out, _ = call("check", path)
         assert code == 1
-        assert out.startswith(f"{path}:") and what in out
+        assert out.startswith(f"{path}:")
+        assert what in out
 
 
 @pytest.mark.parametrize(
