@@ -11,7 +11,7 @@ MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -g
 PYTEST = $(MEMORY) $(BIN)/python -m pytest -n 4 --dist worksteal --durations=15
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-all wheel-test check bench reference screenshots clean
+.PHONY: help run test test-all debian wheel-test check bench reference screenshots clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -20,13 +20,15 @@ run: $(VENV)/run.stamp ## start the service on the example records
 	@mkdir -p build/examples/output && cp -R examples/images build/examples/output/
 	$(BIN)/aggregator run --config examples/aggregator.toml
 
-test: $(VENV)/test.stamp ## run the tests
-	$(PYTEST)
+test: $(VENV)/test.stamp $(if $(ALL),$(VENV)/outside.stamp debian) ## run the tests
+	$(PYTEST) $(if $(ALL),--override-ini "norecursedirs=.*")
 
-test-all: $(VENV)/test.stamp $(VENV)/outside.stamp ## the same, and the tests that need Debian packages, which it installs
+test-all: ## the same, and the tests that need Debian packages, which it installs
+	$(MAKE) test ALL=1
+
+debian:
 	dpkg --status $(OUTSIDE) >/dev/null 2>&1 || \
 		{ $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install --no-install-recommends $(OUTSIDE); }
-	$(PYTEST) --override-ini "norecursedirs=.*"
 
 wheel-test: ## build the wheel, and run commands from it in an empty environment
 	PYTHON=$(PYTHON) .ci/wheel-test
