@@ -26,6 +26,9 @@ PAGE_PLACEHOLDERS = frozenset(("path", "slug"))
 JEKYLL_PLACEHOLDERS = frozenset(("categories", "collection", "name", "output_ext", "slugified_categories", "title"))
 """Those that only the layout `jekyll` has."""
 
+PLUS = " + "
+"""Between keys of front matter whose topics are combined."""
+
 FILE_NAMES: dict[Format, str] = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
 """The file name of each format in the folder of a feed."""
 

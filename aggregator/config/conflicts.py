@@ -15,8 +15,7 @@ from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
 from aggregator.documents import FEED_LIST, OPTIONAL
 from aggregator.output.redirects import PAGE, format_of_path, plain_path
-from aggregator.parse.keys import PLUS
-from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS
+from aggregator.settings import FILE_NAMES, JEKYLL_PLACEHOLDERS, PLUS
 from aggregator.slugs import RESERVED_SLUGS
 
 _OWN_PARTS = frozenset((*FILE_NAMES.values(), PAGE, "archive"))

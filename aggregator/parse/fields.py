@@ -31,7 +31,7 @@ from aggregator.parse.bounds import (
 from aggregator.parse.cascade import Inherited, inherited_value
 from aggregator.parse.dates import is_empty_date, parse_time, unix_time
 from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
-from aggregator.parse.keys import FLAGS, PLUS, FieldKeys
+from aggregator.parse.keys import FLAGS, FieldKeys
 from aggregator.parse.media import read_media
 from aggregator.parse.page_path import PagePath
 from aggregator.parse.texts import plain_text, player_url
@@ -49,7 +49,7 @@ from aggregator.parse.values import (
     sure_time,
 )
 from aggregator.problems import Problem
-from aggregator.settings import Layout
+from aggregator.settings import PLUS, Layout
 from aggregator.slugs import topic_key
 from aggregator.unicode import MAX_MARKS, few_marks, xml_text
 

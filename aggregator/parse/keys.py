@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from aggregator.parse.front_matter.values import AllowedKeys
+from aggregator.settings import PLUS
 
-PLUS = " + "
-"""Between keys whose topics are combined."""
 FLAGS = ("published", "draft", "deleted", "removed")
 HIDING_DATES = ("published_at", "expires_at")
 """Fields that can hide a record, like the flags."""

@@ -10,12 +10,12 @@ from aggregator.model import Record, SourceFile
 from aggregator.parse.cascade import NO_CONTEXT, Inherited, PageContext
 from aggregator.parse.fields import Fields, hides_page
 from aggregator.parse.front_matter.values import Value
-from aggregator.parse.keys import FLAGS, PLUS
+from aggregator.parse.keys import FLAGS
 from aggregator.parse.page_path import PagePath, path_date, plain_path
 from aggregator.parse.record import parse_record
 from aggregator.parse.values import meaning
 from aggregator.problems import stamp
-from aggregator.settings import Source
+from aggregator.settings import PLUS, Source
 
 Origin = Literal["record", "cascade", "path", "body", "config"]
 
