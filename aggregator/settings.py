@@ -28,7 +28,8 @@ JEKYLL_PLACEHOLDERS = frozenset(("categories", "collection", "name", "output_ext
 """Those that only the layout `jekyll` has."""
 
 PLUS = " + "
-"""Between keys of the front matter whose topics are combined."""
+"""Between keys of front matter whose topics are combined."""
+
 FILE_NAMES: dict[Format, str] = {"rss": "rss.xml", "atom": "atom.xml", "json": "feed.json"}
 """The file name of each format in the folder of a feed."""
 

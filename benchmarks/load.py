@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import resource
-import shutil
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ from itertools import count
 from statistics import median
 
 from benchmarks.corpus import make_record
+from benchmarks.nginx import find_program, nginx_command
 from benchmarks.processes import PROC, Running
 from benchmarks.service import watching
 from benchmarks.sites import OurSite
@@ -25,21 +25,7 @@ FEED_BYTES = 50_000
 SPAN_S, CONNECTIONS = 3, 32
 MANY_S, MANY_CONNECTIONS = 60, 1_000
 CYCLE_SPAN_S, CYCLE_ROUNDS, CYCLE_S = 2, 3, 300.0
-_NGINX = """
-daemon off;
-worker_processes 1;
-{user}
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    include /etc/nginx/mime.types;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+_HTTP = """
     sendfile on;
     tcp_nopush on;
     keepalive_requests 1000000000;
@@ -54,7 +40,6 @@ http {{
         listen 127.0.0.1:{port} backlog=2048;
         root {root};
     }}
-}}
 """
 
 
@@ -103,7 +88,7 @@ class Server:
 
 def find_missing() -> list[str]:
     """The Debian packages that this needs and that are not installed."""
-    return [name for name in ("nginx", "wrk") if _program(name) is None]
+    return [name for name in ("nginx", "wrk") if find_program(name) is None]
 
 
 def measure_load(site: OurSite, size: int, port: int, rounds: int) -> Load:
@@ -118,7 +103,7 @@ def measure_load(site: OurSite, size: int, port: int, rounds: int) -> Load:
         first_mb, last_mb = _measure_memory(ours)
         bytes_before = feed.stat().st_size
         in_cycle, cycle_s = _measure_in_cycles(ours, site, size)
-    version = subprocess.run([_program("nginx") or "", "-v"], check=True, capture_output=True, text=True).stderr
+    version = subprocess.run([find_program("nginx") or "", "-v"], check=True, capture_output=True, text=True).stderr
     return Load(version.strip().rpartition("/")[2], bytes_before, rounds, rates, in_cycle, cycle_s, first_mb, last_mb)
 
 
@@ -196,10 +181,8 @@ def _measure_memory(ours: Server) -> tuple[float, float]:
 def _nginx(site: OurSite, port: int) -> Iterator[Running]:
     folder = site.folder / "nginx"
     folder.mkdir(exist_ok=True)
-    user = "user root;" if os.geteuid() == 0 else ""
-    config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(folder=folder, user=user, port=port, root=site.output), encoding="utf-8")
-    with Running([_program("nginx") or "", "-c", config], folder / "log.txt") as running:
+    command = nginx_command(find_program("nginx") or "", folder, _HTTP.format(port=port, root=site.output))
+    with Running(command, folder / "log.txt") as running:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and not (folder / "nginx.pid").exists():
             time.sleep(0.05)
@@ -208,11 +191,7 @@ def _nginx(site: OurSite, port: int) -> Iterator[Running]:
 
 def _wrk(url: str, fields: Mapping[str, str], span_s: int, connections: int) -> list[str]:
     headers = [part for name, value in fields.items() for part in ("-H", f"{name}: {value}")]
-    return [_program("wrk") or "", "-t1", f"-c{connections}", f"-d{span_s}s", "--timeout", "30s", *headers, url]
-
-
-def _program(name: str) -> str | None:
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    return [find_program("wrk") or "", "-t1", f"-c{connections}", f"-d{span_s}s", "--timeout", "30s", *headers, url]
 
 
 def _number(pattern: str, text: str) -> float:

@@ -21,13 +21,12 @@ from aggregator.config import Config
 from aggregator.errors import AggregatorError
 from aggregator.files import FolderError
 from aggregator.ids import FormatIds, IdMint, is_absolute_iri
-from aggregator.ingest import ingest_files
 from aggregator.links import page_key
-from aggregator.model import Record, SourceFile
+from aggregator.model import Record
+from aggregator.moving.records import read_records
 from aggregator.parse.bounds import MAX_ID
 from aggregator.problems import Problem, shown_path
 from aggregator.saved_feeds import MAX_FEED_BYTES, FeedFileError, SavedEntry, SavedFeed, read_saved_feed
-from aggregator.scan import list_records
 from aggregator.settings import Format
 from aggregator.store.adopted import Place, StoredId, add_adopted, give_id, read_adopted, read_ids, taken_ids
 from aggregator.store.revision import begin_update
@@ -134,11 +133,8 @@ def _find_records(config: Config) -> _Records:
     for source in config.sources:
         bare = replace(source, body_base=None)  # bodies take most of the time
         try:
-            files = ((item, None) for item in list_records(bare) if isinstance(item, SourceFile))
-            for outcomes in ingest_files(bare, files, workers=config.workers):
-                for outcome in outcomes:
-                    if isinstance(outcome, Record):
-                        found.add(outcome)
+            for record in read_records(bare, config.workers):
+                found.add(record)
         except FolderError as error:
             found.problems.append(error.problem(source))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from aggregator.config import Config
@@ -53,16 +54,17 @@ def add_from_records(plan: Plan, config: Config) -> None:
     _keep_old_urls(plan)
 
 
+def read_records(source: Source, workers: int = 0) -> Iterator[Record]:
+    """The records of a source, as its folder is now, read by so many processes; stores nothing. Raises FolderError."""
+    files = ((item, None) for item in list_records(source) if isinstance(item, SourceFile))
+    for outcomes in ingest_files(source, files, workers=workers):
+        yield from (outcome for outcome in outcomes if isinstance(outcome, Record))
+
+
 def _public_records(source: Source) -> Iterator[Record]:
     """The records of a source that may be published."""
-    try:
-        files = ((item, None) for item in list_records(source) if isinstance(item, SourceFile))
-        for outcomes in ingest_files(source, files, workers=0):
-            for outcome in outcomes:
-                if isinstance(outcome, Record) and outcome.public:
-                    yield outcome
-    except FolderError:
-        return
+    with suppress(FolderError):
+        yield from (record for record in read_records(source) if record.public)
 
 
 def _add_terms(plan: Plan, config: Config) -> None:

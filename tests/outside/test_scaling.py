@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,9 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from commands import Running, Shop, eventually
+from commands import Running, Shop, eventually, free_port
 from corpus import CHECKOUT
-from test_web_servers import NGINX, free_port, program
+from web_servers import program, start_web_server
+
+from benchmarks.nginx import nginx_command
 
 
 class Front:
@@ -36,7 +37,6 @@ class Front:
         for service in self.services:
             eventually(lambda service=service: service.get("healthz").status == 200)
         self._nginx = self._start_nginx(root / "nginx")
-        eventually(self._is_up)
 
     def _start_nginx(self, folder: Path) -> subprocess.Popen[bytes]:
         folder.mkdir()
@@ -48,18 +48,8 @@ class Front:
             sample = sample.replace(f"aggregator-{number}:8000", address)
         sample = sample.replace("/var/cache/nginx/feeds", str(folder / "cache"))
         sample = sample.replace("listen 8080;", f"listen 127.0.0.1:{port};")
-        user = "user root;" if os.geteuid() == 0 else ""
-        (folder / "config").write_text(NGINX.format(folder=folder, http=sample, user=user))
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
-        with (folder / "log").open("wb") as log:
-            return subprocess.Popen([program("nginx"), "-c", str(folder / "config")], stdout=log, stderr=log)
-
-    def _is_up(self) -> bool:
-        assert self._nginx.poll() is None
-        try:
-            return self.client.get("/").status_code == 200
-        except httpx.TransportError:
-            return False
+        return start_web_server(nginx_command(program("nginx"), folder, sample), folder, self.client)
 
     def close(self) -> None:
         self.client.close()

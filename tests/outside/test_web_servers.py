@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from commands import Shop, eventually, free_port
+from commands import Shop, free_port
 from corpus import CHECKOUT
 from loopback import ask
+from web_servers import program, start_web_server
+
+from benchmarks.nginx import nginx_command
 
 WEB = CHECKOUT / "deploy" / "web"
-NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-{user}
-events {{ }}
-http {{
-    access_log off;
-    include /etc/nginx/mime.types;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {http}
-}}
-"""
 TYPES = {
     "": "text/html; charset=utf-8",
     "opml.xml": "text/x-opml; charset=utf-8",
@@ -41,13 +26,6 @@ TYPES = {
     "all/feed.json": "application/feed+json",
     "all/archive/0001.xml": "application/atom+xml; charset=utf-8",
 }
-
-
-def program(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        pytest.skip(f"needs {name}")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -79,30 +57,16 @@ def start(shop: Shop) -> Iterator[Start]:
         sample = sample.replace("127.0.0.1:8000", f"127.0.0.1:{shop.config.read_text().split('port = ')[1].split()[0]}")
         config = folder / "config"
         if server == "nginx":
-            user = "user root;" if os.geteuid() == 0 else ""
             site = f"server {{\n    listen 127.0.0.1:{port};\n{sample}\n}}"
-            config.write_text(NGINX.format(folder=folder, http=site, user=user))
-            command = [program("nginx"), "-c", str(config)]
+            command = nginx_command(program("nginx"), folder, site)
         else:
             site = sample.replace("example.org {", f"http://127.0.0.1:{port} {{")
             config.write_text(f"{{\n\tadmin off\n}}\n{site}")
             command = [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(config)]
-        log = (folder / "log").open("wb")
-        environment = os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-        started.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
-        log.close()
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
         clients.append(client)
-
-        def is_up() -> bool:
-            assert started[-1].poll() is None, (folder / "log").read_text()
-            try:
-                client.get("/")
-            except httpx.TransportError:
-                return False
-            return True
-
-        eventually(is_up)
+        environment = os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        started.append(start_web_server(command, folder, client, environment))
         return client
 
     yield start_server
