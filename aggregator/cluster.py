@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aggregator import __version__
-from aggregator.processes import CallLostError, ClusterError
+from aggregator.processes import CallLostError, ClusterError, start_call
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -67,7 +67,7 @@ class Cluster:
             self._fail(answer, ClusterError(f"its scheduler is lost: {type(error).__name__}"))
             return answer
         self._running.add(task)
-        task.add_done_callback(partial(self._deliver, answer))
+        task.add_done_callback(partial(start_call, self._deliver, answer))
         return answer
 
     def close(self) -> None:
@@ -77,13 +77,16 @@ class Cluster:
             self._client.close(CLOSE_S)
 
     def _deliver(self, answer: _Answer, task: Task[bytes]) -> None:
-        """Gives the result of a task, or its error, to the answer. Runs in a thread of Dask."""
+        """Gives the result of a task, or its error, to the answer. Runs in a thread of its own: the result is still at
+        the worker, which may hang, and Dask has one thread for the callbacks of all clusters."""
         from distributed import KilledWorker
 
         try:
-            answer.set_result(task.result())
+            answer.set_result(task.result(self.patience_s))
         except KilledWorker as error:
             answer.set_exception(CallLostError(f"{error.allowed_failures + 1} workers died"))
+        except TimeoutError:
+            answer.set_exception(CallLostError("no answer"))
         except (CancelledError, OSError) as error:
             self._fail(answer, ClusterError(f"its scheduler is lost: {type(error).__name__}"))
         except Exception as error:  # noqa: BLE001 - of the function, or of a worker that cannot import it

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import standards
 from corpus import CORPUS, SHARED, needs_corpus
 from documents import seen_in_json, seen_in_xml
 from lxml import etree
@@ -22,7 +23,7 @@ id = "feeds.example.org"
 [records]
 path = "{records}"
 [output]
-limit = 1000
+limit = {limit}
 max_bytes = "20MB"
 """
 
@@ -45,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.write_bytes(path.read_bytes())
     (records / "seed-record.md").write_bytes((SHARED / "seed-record.md").read_bytes())
     (folder / "config").mkdir()
-    (folder / "config" / "aggregator.toml").write_text(CONFIG.format(records=records))
+    (folder / "config" / "aggregator.toml").write_text(CONFIG.format(records=records, limit=1000))
     return folder
 
 
@@ -82,6 +83,29 @@ def test_readers_take_every_feed_and_all_formats_say_the_same(site: Path, built:
         assert entries, slug
         for document in (rss, rss.with_name("atom.xml")):
             assert seen_in_xml(document.read_bytes()) == entries, slug
+
+
+def test_every_document_keeps_to_its_standard(site: Path, built: dict[str, Any]) -> None:
+    assert_good(site / "output")
+
+
+def test_every_page_of_an_archive_keeps_to_its_standard(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "aggregator.toml").write_text(CONFIG.format(records=site / "incoming", limit=20))
+    aggregator("build", cwd=tmp_path)
+    assert len([*tmp_path.glob("output/*/archive/*.xml")]) > 20
+    assert_good(tmp_path / "output")
+
+
+def assert_good(output: Path) -> None:
+    paths = {path.relative_to(output).as_posix(): path for path in sorted(output.rglob("*")) if path.is_file()}
+    found = [
+        complaint
+        for path, file in paths.items()
+        if standards.kind_of(path)
+        for complaint in standards.complaints(path, file.read_bytes(), "https://feeds.example.org/")
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_every_feed_is_in_the_opml_and_on_the_page(site: Path, built: dict[str, Any]) -> None:

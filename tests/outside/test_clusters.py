@@ -80,14 +80,24 @@ def test_a_killed_worker_loses_nothing(sites: Any, dask: DaskCluster, after_some
 
 
 def test_a_worker_that_hangs_is_not_waited_for(
-    sites: Any, dask: DaskCluster, after_some: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    sites: Any, dask: DaskCluster, after_some: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any, tmp_path: Path
 ) -> None:
+    """Nor does the next cluster of this process wait for it."""
     local, other = sites
     monkeypatch.setattr(cluster, "PATIENCE_S", 2.0)
     after_some(lambda: [worker.send_signal(signal.SIGSTOP) for worker in dask.workers])
     assert other.run(NOW).new == 20 * BATCHES
     assert other.documents() == local.documents()
     assert "cannot be used" not in caplog.text
+    for process in (*dask.workers, dask.scheduler):
+        process.kill()
+        process.wait()
+    (tmp_path / "next").mkdir()
+    with DaskCluster(tmp_path / "next") as following:
+        following.add_workers()
+        link = cluster.Cluster(following.address)
+        assert link.submit(pow, 2, 3).result(20) == 8
+        link.close()
 
 
 def test_a_lost_scheduler_stops_nothing(sites: Any, dask: DaskCluster, after_some: Any, caplog: Any) -> None:

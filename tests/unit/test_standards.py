@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +10,6 @@ from pathlib import Path
 import pytest
 import standards
 from conftest import SiteFolder
-from corpus import CORPUS, needs_corpus
 
 from aggregator import render
 from aggregator.model import ArchivePage, Content, Entry, Feed, Related, Topic, Withdrawal
@@ -316,31 +313,6 @@ def assert_good(documents: dict[str, bytes]) -> None:
     """No document breaks a rule of its standard."""
     found = [complaint for path, body in documents.items() for complaint in standards.complaints(path, body, BASE_URL)]
     assert not found, "\n".join(found)
-
-
-@needs_corpus
-@pytest.mark.parametrize("limit", [1000, 20])
-def test_every_file_from_the_real_records_keeps_to_its_standard(tmp_path: Path, limit: int) -> None:
-    (tmp_path / "aggregator.toml").write_text(
-        f"""\
-[site]
-base_url = "{BASE_URL}"
-id = "feeds.example.org"
-[records]
-path = "{CORPUS}"
-[store]
-url = "sqlite:///aggregator.db"
-[output]
-path = "output"
-limit = {limit}
-max_bytes = "20MB"
-"""
-    )
-    command = [sys.executable, "-m", "aggregator", "build", "--config", "aggregator.toml"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    documents = files_of(tmp_path / "output")
-    assert {"opml.xml", "all/rss.xml", "all/atom.xml", "all/feed.json"} <= documents.keys()
-    assert_good(documents)
 
 
 SITE_TABLE = """
