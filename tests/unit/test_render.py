@@ -950,6 +950,13 @@ def test_the_link_replaces_a_title_without_printable_characters() -> None:
     assert seen_in_xml(documents["rss.xml"].body)[0][2] == PLAIN.link
 
 
+def test_what_replaces_a_title_also_replaces_one_that_nobody_can_see() -> None:
+    unseen = "\u200b\u2060"
+    documents = render_all(make_feed(make_entry(content=PLAIN._replace(title=unseen)), title=unseen))
+    assert seen_in_xml(documents["rss.xml"].body)[0][2] == PLAIN.link
+    assert ">ai – Notes<" in documents["index.html"].body.decode()
+
+
 # The list of feeds
 
 FEEDS = (
