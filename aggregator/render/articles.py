@@ -32,7 +32,7 @@ CARD = "card"
 CACHE_BYTES = 20_000_000
 # Tags as the sanitiser writes them: a quoted value may hold any other character.
 _ATTRIBUTES = r'(?: [a-z]+="[^"]*+")*+>'
-_MEDIA_TAG = re.compile(rf"</?(?:img|audio|video|source|picture){_ATTRIBUTES}")
+_MEDIA_TAG = re.compile(rf"</?(?:img|audio|video|source|track|picture){_ATTRIBUTES}")
 _HEADING_TAG = re.compile(rf"<(/?)h[1-6]{_ATTRIBUTES}")
 _TABLE = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table'
 _BARE_IMAGE = re.compile(r'<img(?!(?: [a-z]+="[^"]*+")*? alt=)')
