@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup, escape
 
 from aggregator.model import Enclosure, Entry, Image, Related, Topic
-from aggregator.problems import local_time
+from aggregator.problems import local_time, shown_offset
 from aggregator.render.cache import CACHED_TOPICS, EntryCache
 from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
 from aggregator.render.markup import rfc3339_date
@@ -85,8 +85,7 @@ def date_in_words(day: date) -> str:
 
 def exact_time(time: datetime) -> str:
     """The time with its offset, as in "20 May 2020, 12:00 +09:00" or "20 May 2020, 12:00 UTC"."""
-    offset = time.isoformat(timespec="minutes")[16:] if time.utcoffset() else "UTC"
-    return f"{date_in_words(time)}, {time:%H:%M} {offset}"
+    return f"{date_in_words(time)}, {time:%H:%M} {shown_offset(time)}"
 
 
 def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[str, str]:
