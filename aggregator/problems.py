@@ -103,6 +103,11 @@ def local_time(moment: datetime, zone: tzinfo) -> datetime:
         return moment.astimezone(UTC)
 
 
+def shown_offset(time: datetime) -> str:
+    """The offset of a time, as in "+09:00"; "UTC" for none."""
+    return time.isoformat(timespec="minutes")[16:] if time.utcoffset() else "UTC"
+
+
 def distance(moment: datetime, now: datetime) -> str:
     """How far a time is from now, such as `3 min ago`."""
     age = now - moment

@@ -86,7 +86,11 @@ def read_status(
         lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
         facts = _stored_facts(config, connection, now)
         notices = read_notices(
-            connection, ActiveConfig(config.feed_policy(), config.output_options()), config.sources, to_us(now)
+            connection,
+            ActiveConfig(config.feed_policy(), config.output_options()),
+            config.sources,
+            to_us(now),
+            config.site.timezone,
         )
     if holder is None:  # a service may read the folders from another machine
         sources += filter(None, map(folder_problem, config.sources))

@@ -14,6 +14,10 @@ quadratic in the length of such a run."""
 _DENSE = re.compile(rf"[^\x00-\u02ff]{{{MAX_MARKS + 1}}}")
 # what XML 1.0 (fifth edition) 2.2, production [2] Char, excludes, and DEL and the C1 controls, which 2.2 discourages
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"))
+"""Categories of characters that show nothing by themselves."""
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that show nothing."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -22,6 +26,11 @@ def xml_text(text: str) -> str:
     if text.isprintable() or not _NOT_XML.search(text):
         return text
     return _NOT_XML.sub("", _SURROGATE.sub("\ufffd", text))
+
+
+def is_visible(text: str) -> bool:
+    """Whether the text has a character that people can see."""
+    return any(unicodedata.category(char) not in _UNSEEN and char not in _FILLERS for char in text)
 
 
 def normal_form(text: str, form: Literal["NFC", "NFKD"] = "NFC") -> str:

@@ -140,7 +140,14 @@ class Update:
             activate_config(writer, urls, pipeline.active_config)
         if scans or not was_current:
             with writer.read() as connection:
-                notices = read_notices(connection, pipeline.active_config, sources, writer.now, refreshed.without_feed)
+                notices = read_notices(
+                    connection,
+                    pipeline.active_config,
+                    sources,
+                    writer.now,
+                    pipeline.site.timezone,
+                    refreshed.without_feed,
+                )
             pipeline.notices = tuple(notices)
         pipeline.stages.enter(STORE)
         self._note_bulk(scans)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
 
 from sqlalchemy import Connection, select
 
@@ -28,12 +29,13 @@ def read_notices(
     config: ActiveConfig,
     sources: Sequence[Source],
     now: int,
+    zone: tzinfo,
     without_feed: Sequence[str] | None = None,
 ) -> list[str]:
     """One line each for entries that are too large, records with links that lead nowhere, topics without a feed, and
     URLs that a config removed.
 
-    `now` is in µs. `without_feed` are the topics without a feed, if the caller knows them.
+    `now` is in µs; times are shown in `zone`. `without_feed` are the topics without a feed, if the caller knows them.
     """
     if without_feed is None:
         without_feed = topics_without_feed(connection, config.policy)
@@ -41,7 +43,7 @@ def read_notices(
     lines = [
         *_size_notices(connection, roots),
         *_link_notices(connection, roots),
-        *lost_url_notices(connection, config, now),
+        *lost_url_notices(connection, config, now, zone),
     ]
     if without_feed:
         names = ", ".join(map(repr, without_feed[:MAX_TOPICS])) + (", …" if len(without_feed) > MAX_TOPICS else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 
 from sqlalchemy import Connection, select
 
@@ -14,6 +14,7 @@ from aggregator.feeds.active_config import ActiveConfig, is_active, read_active,
 from aggregator.feeds.published import OF_TOPIC, published_feeds, read_old_slugs
 from aggregator.links import quoted_path
 from aggregator.model import UrlChange
+from aggregator.problems import local_time, shown_offset
 from aggregator.settings import FILE_NAMES, FeedPolicy, FeedSpec, OutputOptions
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import feed
@@ -127,12 +128,14 @@ def activate_config(writer: Writer, before: Urls, config: ActiveConfig) -> None:
         store_active(connection, config)
 
 
-def lost_url_notices(connection: Connection, config: ActiveConfig, now: int) -> Iterator[str]:
-    """A line for each URL that a config removed lately and that still does not work."""
-    since = now - span_us(NOTICE_AGE)
+def lost_url_notices(connection: Connection, config: ActiveConfig, now: int, zone: tzinfo) -> Iterator[str]:
+    """A line for each URL that a config removed lately and that still does not work; its time is in `zone`."""
+    oldest = now - span_us(NOTICE_AGE)
     for url, keep, at in _still_lost(connection, config):
-        if at > since:
-            yield f"/{url} answers 410 since the config of {from_us(at):%Y-%m-%d %H:%M} UTC (keep it {keep})"
+        if at > oldest:
+            since = local_time(from_us(at), zone)
+            when = f"{since:%Y-%m-%d %H:%M} {shown_offset(since)}"
+            yield f"/{url} answers 410 since the config of {when} (keep it {keep})"
 
 
 def lost_paths(connection: Connection, config: ActiveConfig) -> list[str]:

@@ -30,7 +30,7 @@ MAX_AMPERSANDS = 60_000
 MAX_BASE = 2_000
 """Longest base URL, because every relative URL repeats it."""
 
-_VOID = frozenset("br col hr img source wbr".split())
+_VOID = frozenset("br col hr img source track wbr".split())
 _ENDS_P = frozenset(
     "address article aside blockquote details div dl figcaption figure footer h1 h2 h3 h4 h5 h6 header hgroup hr main"
     " nav ol p pre section summary ul li dd dt table".split()
@@ -49,7 +49,7 @@ _TABLE_PARTS: Mapping[str, frozenset[str]] = {
 """The parts of a table, and the elements that can contain each, directly or with parts that the parser adds."""
 _INLINE = frozenset(
     "a abbr b bdi bdo cite code del dfn em i ins kbd mark picture q rb rp rt ruby s samp small span strike strong sub"
-    " sup time u var wbr br img audio video source".split()
+    " sup time track u var wbr br img audio video source".split()
 )
 _ELEMENTS = _ENDS_P | _TABLE_PARTS.keys() | _INLINE
 _ITEMS: Mapping[str, frozenset[str]] = {
@@ -73,12 +73,21 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "ol": frozenset(("start", "reversed")),
     "q": frozenset(("cite",)),
     "source": frozenset(("src", "srcset", "sizes", "type", "media")),
-    "td": frozenset(("colspan", "rowspan")),
-    "th": frozenset(("colspan", "rowspan", "scope")),
+    "td": frozenset(("align", "colspan", "rowspan")),
+    "th": frozenset(("align", "colspan", "rowspan", "scope")),
     "time": frozenset(("datetime",)),
+    "track": frozenset(("src", "kind", "srclang", "label", "default")),
     "video": frozenset(("src", "poster", "width", "height")),
 }
 _URL_ATTRIBUTES = frozenset(("cite", "href", "poster", "src"))
+_WORDS: Mapping[str, frozenset[str]] = {
+    "align": frozenset(("left", "center", "right", "justify")),
+    "kind": frozenset(("subtitles", "captions", "descriptions", "chapters", "metadata")),
+}
+"""Attributes with a word as their value, and the words of each."""
+_SPANS: Mapping[str, tuple[int, int]] = {"colspan": (1, 1000), "rowspan": (0, 65_534), "span": (1, 1000)}
+"""Attributes that count columns or rows, and the least and the most that HTML allows (4.9.3, 4.9.11)."""
+_TEXT_ALIGN = re.compile(r"(?:\A|;)\s*+text-align\s*+:\s*+([a-z]+)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"language-[\w+#-]{1,40}", re.ASCII)
 
 # Tags as in HTML, 13.2.5. Possessive quantifiers: matching is linear.
@@ -105,9 +114,9 @@ _BLANK_LINES = re.compile(r"\n[\t ]*+\n\s*+")
 # These match the output of the sanitiser, in which `<` and `>` belong to its tags only.
 _OTHER_ATTRIBUTES = r"""(?: (?!{})[a-z]+="[^"]*+")*+>"""
 _EMPTY = re.compile(
-    rf"<img{_OTHER_ATTRIBUTES.format('src=')}|<source{_OTHER_ATTRIBUTES.format('src=|srcset=')}|<p></p>|(?<=<pre>)\n+"
+    rf"<(?:img|track){_OTHER_ATTRIBUTES.format('src=')}|<source{_OTHER_ATTRIBUTES.format('src=|srcset=')}|<p></p>|(?<=<pre>)\n+"
 )
-_NO_MEDIA = re.compile(rf"<(audio|video){_OTHER_ATTRIBUTES.format('src=')}\s*+</\1>")
+_NO_MEDIA = re.compile(rf"<(audio|video){_OTHER_ATTRIBUTES.format('src=')}(?:\s|<track [^<>]*+>)*+</\1>")
 _BLANK = re.compile(r"(?:<(?!img |audio |video )[^<>]*+>|\s|&nbsp;)*+")
 
 
@@ -163,7 +172,10 @@ class _TagBalancer:
         self._left -= 1
         allowed = _ATTRIBUTES["*"] | _ATTRIBUTES.get(name, frozenset())
         self._out.append(f"<{name}")
-        for key, value in _pairs(attributes).items():
+        pairs = _pairs(attributes)
+        if "align" in allowed and (aligned := _TEXT_ALIGN.search(pairs.get("style", ""))):
+            pairs = {"align": aligned[1]} | pairs  # as Markdown and site generators align columns
+        for key, value in pairs.items():
             shown = _shown_value(key, value) if key in allowed else None
             if shown is not None:
                 self._out.append(f' {key}="{shown}"')
@@ -281,10 +293,8 @@ class _AttributeFilter:
         """The new value, None to remove the attribute; both decoded, as the sanitiser expects them."""
         if name == "srcset":
             return self._sources(value) or None
-        if name == "class":
-            return next((word for word in value.split() if _LANGUAGE.fullmatch(word)), None)
         if name not in _URL_ATTRIBUTES:
-            return value
+            return _checked(name, value)
         if element == "a" and read_page_href(value):
             return value
         return self._absolute(value) or (_mail_url(value) if element == "a" else None)
@@ -320,6 +330,23 @@ def _candidates(srcset: str) -> Iterator[tuple[str, str]]:
 
 def _before_candidate(srcset: str, at: int) -> int:
     return _BEFORE_CANDIDATE.match(srcset, at).end()  # type: ignore[union-attr]  # which may be empty
+
+
+def _checked(name: str, value: str) -> str | None:
+    """The value of an attribute without a URL; None if it cannot be used."""
+    if name == "class":
+        return next((word for word in value.split() if _LANGUAGE.fullmatch(word)), None)
+    if name in _WORDS:
+        return value.lower() if value.lower() in _WORDS[name] else None
+    return _span(value, *_SPANS[name]) if name in _SPANS else value
+
+
+def _span(value: str, least: int, most: int) -> str | None:
+    """A number of columns or rows within its limits; None if it is no number or too small."""
+    if not (value.isascii() and value.isdigit()):
+        return None
+    number = most if len(value) > 9 else min(int(value), most)
+    return str(number) if number >= least else None
 
 
 def _mail_url(url: str) -> str | None:

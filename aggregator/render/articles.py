@@ -11,10 +11,10 @@ from typing import NamedTuple
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from aggregator.model import Enclosure, Entry, Image, Related, Topic
-from aggregator.problems import local_time
+from aggregator.problems import local_time, shown_offset
 from aggregator.render.cache import EntryCache
 from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
 from aggregator.render.markup import rfc3339_date
@@ -26,11 +26,12 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+_ENGLISH = Markup(' lang="en"')
 CARD = "card"
 CACHE_BYTES = 20_000_000
 # Tags as the sanitiser writes them: a quoted value may hold any other character.
 _ATTRIBUTES = r'(?: [a-z]+="[^"]*+")*+>'
-_MEDIA_TAG = re.compile(rf"</?(?:img|audio|video|source|picture){_ATTRIBUTES}")
+_MEDIA_TAG = re.compile(rf"</?(?:img|audio|video|source|track|picture){_ATTRIBUTES}")
 _HEADING_TAG = re.compile(rf"<(/?)h[1-6]{_ATTRIBUTES}")
 _TABLE = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table'
 _BARE_IMAGE = re.compile(r'<img(?!(?: [a-z]+="[^"]*+")*? alt=)')
@@ -54,11 +55,19 @@ def render_line(entry: Entry, scope: Scope) -> str:
     content, provider = entry.content, provider_of(entry.content)
     time = entry.published and local_time(entry.published, scope.timezone)
     title = escape(content.title)
-    day = f'<time datetime="{time.date()}">{date_in_words(time)}</time>' if time else "<span></span>"
+    en, own = english(scope.language), foreign_language(content, scope)
+    language = f' lang="{escape(own)}"' if own else ""
+    day = f'<time datetime="{time.date()}"{en}>{date_in_words(time)}</time>' if time else "<span></span>"
     by = f'<span class="by" dir="auto">{escape(provider.name)}</span>' if provider else ""
     anchor = anchor_of(entry.id)
     link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'
-    return f'<li id="{anchor}">{day}<span dir="auto">{link}</span>{by}</li>\n'
+    return f'<li id="{anchor}">{day}<span dir="auto"{language}>{link}</span>{by}</li>\n'
+
+
+def english(language: str) -> Markup:
+    """The attribute of our own texts where the text around them is in `language`: none in English, or if it is
+    unknown."""
+    return _ENGLISH if language and language.lower().partition("-")[0] != "en" else Markup("")
 
 
 def anchor_of(entry_id: str) -> str:
@@ -73,25 +82,25 @@ def date_in_words(day: date) -> str:
 
 def exact_time(time: datetime) -> str:
     """The time with its offset, as in "20 May 2020, 12:00 +09:00" or "20 May 2020, 12:00 UTC"."""
-    offset = time.isoformat(timespec="minutes")[16:] if time.utcoffset() else "UTC"
-    return f"{date_in_words(time)}, {time:%H:%M} {offset}"
+    return f"{date_in_words(time)}, {time:%H:%M} {shown_offset(time)}"
 
 
 def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[str, str]:
     entry = xml_safe_entry(entry)
     content, anchor = entry.content, anchor_of(entry.id)
     language = f' lang="{escape(own)}"' if (own := foreign_language(content, scope.feed)) else ""
+    en = english(own or scope.feed.language)
     title, summary = escape(content.title), escape(content.summary)
     link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'
     parts = (
         f'<article class="entry" id="{anchor}"{language}>',
         _picture(content.images[0]) if content.images and scope.has_media else "",
-        _meta(entry, scope.feed.timezone),
+        _meta(entry, scope.feed.timezone, en),
         f'<h2 dir="auto">{link}</h2>',
         f'<p class="summary" dir="auto">{summary}</p>' if summary else "",
         *(_player(enclosure, has_media=scope.has_media) for enclosure in content.enclosures),
-        _full_text(content.body_html, has_media=scope.has_media) if scope.feed.full else "",
-        _related(content.related) if content.related else "",
+        _full_text(content.body_html, en, has_media=scope.has_media) if scope.feed.full else "",
+        _related(content.related, en) if content.related else "",
         _topics(entry.topics, scope.linked) if entry.topics else "",
         "</article>",
     )
@@ -116,7 +125,7 @@ def _player(enclosure: Enclosure, *, has_media: bool) -> str:
     return f'<p class="media">{_outside_link(enclosure.url, name)}</p>'
 
 
-def _full_text(body_html: str, *, has_media: bool) -> str:
+def _full_text(body_html: str, en: str, *, has_media: bool) -> str:
     """The sanitised body. Its headings become bold text, because they would break the outline of the page, and wide
     tables scroll, also by keyboard."""
     shown = _HEADING_TAG.sub(lambda tag: "</strong></p>" if tag[1] else "<p><strong>", body_html)
@@ -124,15 +133,16 @@ def _full_text(body_html: str, *, has_media: bool) -> str:
     shown = shown.replace("<img ", '<img loading="lazy" referrerpolicy="no-referrer" ')
     shown = shown.replace("<table", _TABLE).replace("</table>", "</table></div>")
     shown = shown.replace("<audio ", '<audio preload="none" ').replace("<video ", '<video preload="none" ')
-    return f'<details><summary>Full story</summary><div class="body" dir="auto">{shown}</div></details>'
+    return f'<details><summary{en}>Full story</summary><div class="body" dir="auto">{shown}</div></details>'
 
 
-def _related(stories: Iterable[Related]) -> str:
+def _related(stories: Iterable[Related], en: str) -> str:
     links = [f"<li>{_outside_link(story.url, escape(story.title or story.url))}</li>" for story in stories]
-    return f'<div class="related">See also<ul dir="auto">{"".join(links)}</ul></div>'
+    see_also = f"<span{en}>See also</span>" if en else "See also"
+    return f'<div class="related">{see_also}<ul dir="auto">{"".join(links)}</ul></div>'
 
 
-def _meta(entry: Entry, zone: ZoneInfo) -> str:
+def _meta(entry: Entry, zone: ZoneInfo, en: str) -> str:
     """Provider, date and video; empty if all are unknown."""
     content, provider = entry.content, provider_of(entry.content)
     parts = ""
@@ -140,10 +150,10 @@ def _meta(entry: Entry, zone: ZoneInfo) -> str:
         name = escape(provider.name)
         parts += f'<span dir="auto">{_outside_link(provider_url(provider), name) if provider.domain else name}</span>'
     if entry.published:
-        utc, local = entry.published, local_time(entry.published, zone)
-        parts += f'<time datetime="{rfc3339_date(utc)}" title="{exact_time(local)}">{date_in_words(local)}</time>'
+        utc, local = rfc3339_date(entry.published), local_time(entry.published, zone)
+        parts += f'<time datetime="{utc}" title="{exact_time(local)}"{en}>{date_in_words(local)}</time>'
     if content.video_url:
-        parts += f"<span>{_outside_link(content.video_url, 'Video')}</span>"
+        parts += f"<span{en}>{_outside_link(content.video_url, 'Video')}</span>"
     return f'<p class="meta">{parts}</p>' if parts else ""
 
 

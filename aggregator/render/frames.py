@@ -14,6 +14,7 @@ from aggregator.render.assembly import Frame
 from aggregator.render.content import reader_title
 from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import Format, OutputOptions, Site
+from aggregator.unicode import is_visible
 
 Titled = TypeVar("Titled", Feed, FeedSummary)
 
@@ -40,9 +41,9 @@ def heading_of(feed: Feed) -> Feed:
 
 
 def with_title(feed: Titled) -> Titled:
-    """The feed, XML-safe; its slug replaces a title without printable characters."""
+    """The feed, XML-safe; its slug replaces a title that shows nothing."""
     feed = xml_safe(feed)
-    return feed if feed.title.strip() else replace(feed, title=feed.slug)
+    return feed if is_visible(feed.title) else replace(feed, title=feed.slug)
 
 
 def feed_frames(heading: Feed, site: Site, options: OutputOptions) -> list[Frame]:

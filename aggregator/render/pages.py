@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from aggregator.documents import ALL, PAGE, archive_paths, content_security_policy
 from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary
 from aggregator.problems import local_time
-from aggregator.render.articles import CardScope, anchor_of, date_in_words, exact_time, render_card
+from aggregator.render.articles import CardScope, anchor_of, date_in_words, english, exact_time, render_card
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope
@@ -59,7 +59,11 @@ def render_feed_page(
         path=f"{feed.slug}/",
         description=feed.description,
         image=feed.image or (xml_text(picture) if options.remote_media else ""),
+        language=feed.language,
         feed=feed,
+        title=_shown_title(feed),
+        is_everything=feed.slug == ALL,
+        is_described_by_us=feed.description in (f"{feed.title} from {site.title}", f"Everything from {site.title}"),
         alternates=_alternates(feed.slug, feed.title, site, options),
         stories=render_stories(entries, scope, options, linked),
         older=_older_url(feed),
@@ -94,6 +98,11 @@ def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOption
     return Stories(cards, [_html(line.decode()) for line in lines[len(cards) :]])
 
 
+def _shown_title(feed: Feed) -> str:
+    """What pages call the feed: `all` has the title of the site, which is the title of the home page."""
+    return "Everything" if feed.slug == ALL else feed.title
+
+
 def _older_url(feed: Feed) -> str:
     """Where the stories begin that the page of the feed does not show, relative to it; empty if it shows all."""
     if feed.older is None:
@@ -113,6 +122,7 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         options,
         root="",
         path="",
+        language=site.language,
         description=f"Every feed of {site.title}, to read or to follow in a feed reader.",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
@@ -125,7 +135,7 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
 def _feed_line(feed: FeedSummary, depth: int, parent: str, site: Site) -> Markup:
     """A feed in the list of feeds; cached, because few of them change between two cycles."""
     macros: Any = _environment().get_template("macros.html").module
-    line: Markup = macros.feed_line(feed, depth, parent, site)
+    line: Markup = macros.feed_line(feed, depth, parent, site, english(site.language))
     return line
 
 
@@ -141,6 +151,7 @@ def render_search_page(
         site,
         options,
         root=root,
+        language=site.language,
         query=query,
         count=len(feed.entries),
         alternates=_alternates(feed.slug, feed.title, site, options, feed.query) if is_found else (),
@@ -157,7 +168,7 @@ def render_archive_list(
 ) -> tuple[Document, ...]:
     """The entries of an archive page as a compact list. The newest page is also the start of the archive, with links to
     all pages. `lines` are the entries."""
-    number, is_newest = page.number, page.number == feed.pages
+    number, is_newest, title = page.number, page.number == feed.pages, _shown_title(feed)
     _, html, *start = archive_paths(feed.slug, number, options, is_newest=is_newest)
     render = partial(
         render_page,
@@ -166,9 +177,12 @@ def render_archive_list(
         options,
         root="../../",
         language=feed.language,
-        title=feed.title,
-        page_title=feed.title if feed.title == site.title else f"{feed.title} – {site.title}",
+        title=title,
+        page_title=title if title == site.title else f"{title} – {site.title}",
+        own="" if feed.slug == ALL or not english(feed.language) else _html(f' lang="{escape(feed.language)}"'),
+        is_everything=feed.slug == ALL,
         number=number,
+        is_newest=is_newest,
         # its own Atom document never gets a new entry, so nobody should follow that
         alternates=_alternates(feed.slug, feed.title, site, options),
         items=_html(b"".join(lines).decode()),
@@ -205,17 +219,21 @@ def render_page(
     *,
     root: str,
     path: str | None = None,
+    language: str = "en",
     description: str = "",
     image: str = "",
     alternates: Sequence[Mapping[str, str]] = (),
     **values: Any,
 ) -> bytes:
     """A page by its template. `root` leads to the home page; `path` is the path of the page, None if it has no URL to
-    keep; `description` and `image`, a picture, are what other sites show of it; `alternates` are its feeds."""
+    keep; `language` is that of its contents, empty if unknown; `description` and `image`, a picture, are what other
+    sites show of it; `alternates` are its feeds."""
     page = _environment().get_template(f"{name}.html")
     text = page.render(
         site=site,
         root=root,
+        language=language or "en",
+        en=english(language),
         canonical=None if path is None else f"{site.base_url}{path}",
         description=description,
         og_image=image or site.icon,
@@ -256,6 +274,11 @@ def _alternates(slug: str, title: str, site: Site, options: OutputOptions, query
     ]
 
 
+def _in_reader(url: str) -> str:
+    """The URL that a feed reader of the device opens. Readers take `feed://` for http."""
+    return f"feed:{url.removeprefix('http:')}"
+
+
 def _breakable(url: str) -> Markup:
     """A URL that a narrow window breaks at its slashes, and before its query, rather than anywhere."""
     return _html("<wbr>".join(str(escape(part)) for part in _URL_PART.findall(url)))
@@ -276,6 +299,7 @@ def _environment() -> Environment:
         "exact": lambda time, site: exact_time(local_time(time, site.timezone)),
         "iso": rfc3339_date,
         "breakable": _breakable,
+        "in_reader": _in_reader,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
     }
     return environment

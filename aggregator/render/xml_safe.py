@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from aggregator.model import Entry
+from aggregator.unicode import is_visible
 
 T = TypeVar("T")
 
@@ -24,9 +25,9 @@ def xml_safe(value: T) -> T:
 
 
 def xml_safe_entry(entry: Entry) -> Entry:
-    """The entry, XML-safe; its link or id replaces a title without printable characters."""
+    """The entry, XML-safe; its link or id replaces a title that shows nothing."""
     entry = xml_safe(entry)
-    if entry.content.title.strip():
+    if is_visible(entry.content.title):
         return entry
     return entry._replace(content=entry.content._replace(title=entry.content.link or entry.id))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import SiteFolder, at
@@ -15,9 +16,11 @@ from aggregator.cli.preview import preview_data
 from aggregator.config import load_config
 from aggregator.errors import NotFoundError, StoppedError
 from aggregator.feeds import registry
+from aggregator.feeds.urls import lost_url_notices
 from aggregator.rehearsal import lost_urls, preview_feed, rehearse
 from aggregator.service.serving import make_app
 from aggregator.store.schema import metadata
+from aggregator.store.session import to_us
 
 NOON, LATER = "2024-05-01 12:00", "2024-05-01 13:00"
 AI = '[[feed]]\nslug = "picks"\ntopics.any = ["AI"]\n'
@@ -309,6 +312,11 @@ def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_wor
     assert warning.level == "warning"
     said = (f"/picks/ answers 410 since the config of 2024-05-01 13:00 UTC ({line})",)
     assert built.run(LATER).notices == said
+    with built.store.read() as connection:
+        in_zone = lost_url_notices(
+            connection, built.pipeline.active_config, to_us(at(LATER)), ZoneInfo("America/New_York")
+        )
+        assert ["since the config of 2024-05-01 09:00 -04:00 (keep" in line for line in in_zone] == [True]
     assert lost_urls(built.load_config(), at(LATER)) == []
     built.close()
     assert built.run("2024-05-02 13:00").notices == said

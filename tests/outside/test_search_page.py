@@ -107,7 +107,7 @@ def test_a_phrase_finds_words_side_by_side_and_a_minus_leaves_stories_out(visit:
 def test_a_search_that_finds_nothing_says_so_and_can_be_followed(visit: Callable[..., Page], site: Published) -> None:
     page = visit("search")
     search_for(page, "zeppelin & <b>")
-    expect(page.get_by_role("status").first).to_have_text("No story. All stories were searched.")
+    expect(page.get_by_role("status").first).to_have_text("No story has these words. All stories were searched.")
     assert titles(page) == []
     open_follow_box(page)
     assert feed_link(page) == f"{site.url}search/rss.xml?q=zeppelin+%26+%3Cb%3E"

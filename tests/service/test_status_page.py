@@ -56,6 +56,13 @@ def test_all_is_well(shop: Shop) -> None:
     assert "one for each topic" in page.text
 
 
+def test_the_list_of_feeds_says_which_feeds_it_has(shop: Shop) -> None:
+    """Of many, it has the few that changed last."""
+    shop.record("a.md", topics=["AI"])
+    page = shows(shop.start("run").wait_until_done(), "All is well", "Feeds that changed last")
+    assert "Feeds that changed last" in [attributes.get("aria-label") for _, attributes in page.tags]
+
+
 def test_charts_have_a_table_with_the_same_numbers(shop: Shop) -> None:
     from datetime import UTC, datetime
 

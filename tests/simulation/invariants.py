@@ -471,7 +471,11 @@ def _rss_view(feed: FeedView) -> View:
 
 def _page_view(feed: FeedView) -> View:
     items = tuple((one.title, one.link, one.summary, one.published, one.topics, one.image) for one in feed.items)
-    return feed.title, feed.updated, items, feed.older
+    older = None
+    if feed.older:
+        number, uid, is_first = feed.older
+        older = "" if number == len(feed.pages) else number, "" if is_first else uid
+    return feed.title, feed.updated, items, older
 
 
 def _names(topics: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import os
 import random
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -226,7 +226,7 @@ class Reader:
         before, after = ({*some.titles, *some.leads} for some in (self.feeds, feeds))
         with site.store.read() as connection:
             config = site.pipeline.active_config
-            notices = [*lost_url_notices(connection, config, int(now.timestamp() * 1e6))]
+            notices = [*lost_url_notices(connection, config, int(now.timestamp() * 1e6), UTC)]
         named = {notice.removeprefix("/").partition("/")[0].partition(" ")[0] for notice in notices}
         assert not named & after
         assert before - after <= named

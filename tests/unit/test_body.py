@@ -21,12 +21,12 @@ ELEMENTS = frozenset(
     "a abbr address article aside audio b bdi bdo blockquote br caption cite code col colgroup dd del details dfn div"
     " dl dt em figcaption figure footer h1 h2 h3 h4 h5 h6 header hgroup hr i img ins kbd li main mark nav ol p picture"
     " pre q rb rp rt ruby s samp section small source span strike strong sub summary sup table tbody td tfoot th thead"
-    " time tr u ul var video wbr".split()
+    " time tr track u ul var video wbr".split()
 )
 ADDRESSES = ("href", "src", "cite", "poster")
 OTHERS = frozenset(
     "dir lang title alt width height sizes type media controls colspan rowspan scope span start reversed value open"
-    " datetime srcset".split()
+    " datetime srcset align kind srclang label default".split()
 )
 NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -141,6 +141,40 @@ def assert_safe(markup: str) -> None:
             '<p><video src="https://example.org/news/a.mp4" controls=""></video></p>',
         ),
         ("<div><audio><source src=blob:x></audio>a</div>", "<div>a</div>"),
+        (
+            '<video src=a.mp4><track kind=captions src=a.vtt srclang=de label="Deutsch" default><track kind=x src=b.vtt></video>',
+            (
+                '<p><video src="https://example.org/news/a.mp4" controls=""><track kind="captions"'
+                ' src="https://example.org/news/a.vtt" srclang="de" label="Deutsch" default="">'
+                '<track src="https://example.org/news/b.vtt"></video></p>'
+            ),
+        ),
+        ("<video src=a.mp4><track></video>", '<p><video src="https://example.org/news/a.mp4" controls=""></video></p>'),
+        ("<div><video><track src=a.vtt></video>a</div>", "<div>a</div>"),
+        (
+            (
+                '<table><tr><td style="color: red; TEXT-ALIGN : Right">a<td style="text-align:start">b<td align=center>c'
+                "<th align=x>d</table>"
+            ),
+            '<table><tbody><tr><td align="right">a</td><td>b</td><td align="center">c</td><th>d</th></tr></tbody></table>',
+        ),
+        (
+            "a | b\n--: | :-:\n1 | 2",
+            (
+                '<table>\n<thead>\n<tr>\n<th align="right">a</th>\n<th align="center">b</th>\n</tr>\n</thead>\n'
+                '<tbody>\n<tr>\n<td align="right">1</td>\n<td align="center">2</td>\n</tr>\n</tbody>\n</table>'
+            ),
+        ),
+        (
+            (
+                f"<table><colgroup><col span=5000><col span=0><tr><td colspan=1000000 rowspan={'9' * 5000}>a"
+                "<td colspan=0 rowspan=0>b<td colspan=2 rowspan=x>c</table>"
+            ),
+            (
+                '<table><colgroup><col span="1000"><col></colgroup><tbody><tr><td colspan="1000" rowspan="65534">a</td>'
+                '<td rowspan="0">b</td><td colspan="2">c</td></tr></tbody></table>'
+            ),
+        ),
     ],
 )
 def test_a_body_becomes_the_html_that_a_feed_may_show(text: str, expected: str) -> None:

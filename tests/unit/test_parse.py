@@ -91,6 +91,7 @@ def test_title_is_plain_text_as_the_file_spells_it(front: str, title: str) -> No
         ("title: ''", "a.md:2:8: no title (add 'title: …')"),
         ("title: '<p></p> &nbsp;'", "a.md:2:8: no title (add 'title: …')"),
         ('title: "\\x0b"', "a.md:2:8: no title (add 'title: …')"),
+        ('title: "\\u200b \\u00ad\\u2800\\u3164\\ufe0f"', "a.md:2:8: no title (add 'title: …')"),
         ("title: [a]", "a.md:2:8: no title (add 'title: …')"),
         ("title: {a: b}", "a.md:2:8: no title (add 'title: …')"),
         ("title: !foo a", "a.md:2:8: no title (add 'title: …')"),

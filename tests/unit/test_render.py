@@ -33,6 +33,7 @@ from aggregator.model import (
     Feed,
     FeedSummary,
     Image,
+    Older,
     Provider,
     Related,
     Topic,
@@ -945,6 +946,13 @@ def test_the_link_replaces_a_title_without_printable_characters() -> None:
     assert seen_in_xml(documents["rss.xml"].body)[0][2] == PLAIN.link
 
 
+def test_what_replaces_a_title_also_replaces_one_that_nobody_can_see() -> None:
+    unseen = "\u200b\u2060"
+    documents = render_all(make_feed(make_entry(content=PLAIN._replace(title=unseen)), title=unseen))
+    assert seen_in_xml(documents["rss.xml"].body)[0][2] == PLAIN.link
+    assert ">ai – Notes<" in documents["index.html"].body.decode()
+
+
 # The list of feeds
 
 FEEDS = (
@@ -1029,7 +1037,7 @@ def test_page_links_only_to_topics_that_have_one() -> None:
 def test_page_shows_the_fields_of_an_entry() -> None:
     page = text_of(make_feed(make_entry(content=RICH)), "index.html")
     assert f'<a href="{html.escape(RICH.link or "")}" rel="noopener">Title</a>' in page
-    time = '<time datetime="2020-05-20T11:00:00+00:00" title="20 May 2020, 11:00 UTC">20 May 2020</time>'
+    time = '<time datetime="2020-05-20T11:00:00+00:00" title="20 May 2020, 11:00 UTC" lang="en">20 May 2020</time>'
     assert time in page
     assert 'loading="lazy"' in page
     assert 'referrerpolicy="no-referrer" width="1200" height="675"' in page
@@ -1202,6 +1210,62 @@ def test_the_start_of_a_long_archive_links_to_some_pages() -> None:
 
 def test_archives_without_pages_are_only_for_readers() -> None:
     assert [document.path for document in archive_documents(3, pages=False)] == ["ai/archive/0003.xml"]
+
+
+def languages_of(page: str) -> dict[str, str]:
+    """The language of each text of a page, by the text."""
+    texts = etree.HTML(page).xpath("//title/text() | //body//text()[normalize-space()]")
+    return {" ".join(text.split()): text.getparent().xpath("ancestor-or-self::*[@lang][1]/@lang")[0] for text in texts}
+
+
+OURS = {
+    "Skip to the content", "All feeds", "Subscribe", "RSS", "Open in a reader", "Copy", "Search", "Older stories →",
+    "More stories", "20 May 2020", "Changed", "Full story", "See also", "Video", "Everything", "By name", "2 stories",
+    "newest", "Choose what interests you", "Older stories of", "← Newer stories", "Pages, newest first", "in",
+    "No feed has these words.", "All feeds as OPML", "Page 2 of 2, the newest; page 1 has the oldest stories.",
+    "Older stories of AI – Notes, page 2", "Older stories of Everything – Notes, page 2",
+}  # fmt: skip
+
+
+def test_our_texts_are_marked_as_english_on_pages_in_another_language() -> None:
+    site, many = replace(SITE, language="ja"), tuple(make_entry(number, LONG) for number in range(2, 99))
+    plain = RICH._replace(title="Schlagzeile")
+    changes: dict[str, Any] = {
+        "language": "ja",
+        "full": True,
+        "pages": 2,
+        "older": Older(2, "urn:uuid:2", is_first=True),
+    }
+    feed = make_feed(make_entry(content=plain), *many, **changes)
+    page = languages_of(text_of(feed, "index.html", site=site))
+    archive = render.render_archive_page(feed, ArchivePage(2, NOON, feed.entries), site, OPTIONS)[2].body.decode()
+    everything = render.render_archive_page(
+        replace(feed, slug="all"), ArchivePage(2, NOON, feed.entries), site, OPTIONS
+    )[2].body.decode()
+    feeds = (*FEEDS, FeedSummary("maps", "Maps", "", 2, NOON, NOON, "ai"))
+    seen = [page, languages_of(archive), languages_of(everything), languages_of(index_text(feeds, site))]
+    assert {text for one in seen for text in one} >= OURS
+    assert {one[text] for one in seen for text in OURS & one.keys()} == {"en"}
+    assert (page["AI"], page["Title"], page["Schlagzeile"]) == ("ja", "ja", "de")
+    assert languages_of(archive)["Schlagzeile"] == "de"
+    assert languages_of(archive)["AI"] == "ja"
+    assert text_of(make_feed(*many), "index.html").count('lang="en"') == 1
+
+
+def test_the_page_of_everything_has_another_title_than_the_home_page() -> None:
+    page = text_of(make_feed(slug="all", title="Notes"), "index.html")
+    assert re.findall("<(title|h1)[^>]*>([^<]*)<", page) == [("title", "Everything – Notes"), ("h1", "Everything")]
+    assert 'title="Notes (RSS)"' in page
+    assert "<title>Notes</title>" in index_text()
+
+
+def test_a_url_for_readers_of_the_device_has_a_form_that_they_take() -> None:
+    for base, url in (
+        ("http://a.example/", "feed://a.example/ai"),
+        ("https://a.example/", "feed:https://a.example/ai"),
+    ):
+        page = text_of(make_feed(), "index.html", site=replace(SITE, base_url=base))
+        assert f'href="{url}/rss.xml" title="Needs a feed reader on this device"' in page
 
 
 def test_the_css_of_the_site_is_after_ours() -> None:
