@@ -36,7 +36,14 @@ _PLACEHOLDERS = {
     ":slugorfilename": "{slug}",
     ":slugorcontentbasename": "{slug}",
 }
-_SLUG_KEYS = {":slug": ("slug", "title"), ":title": ("title",), ":filename": (), ":contentbasename": ()}
+_SLUG_KEYS = {
+    ":slugorcontentbasename": ("slug",),
+    ":slugorfilename": ("slug",),
+    ":slug": ("slug", "title"),  # also begins the names above
+    ":title": ("title",),
+    ":filename": (),
+    ":contentbasename": (),
+}
 """The keys of the last part of a link; Hugo takes the name of the file if there is none of them."""
 _DATE_FIELDS = {"publishdate": "published_at", "lastmod": "updated_at", "expirydate": "expires_at"}
 _DEFAULT_DATES = {
@@ -149,6 +156,7 @@ class _Hugo:
             source.exclude += [f"*.{name}{end[1:]}" for name in self._disabled for end in source.include]
             source.exclude += self._hidden_by_cascade(source, prefix, paths)
             source.fields = self._fields()
+            source.site_url = self._site_url(source)
             self._plan.sources.append(source)
             for section in self._section_sources(source, paths, language):
                 self._plan.sources.append(section)
@@ -208,6 +216,11 @@ class _Hugo:
             return f"{self._base}{above}{{path}}.html", self._config.place("uglyurls")
         return f"{self._base}{above}{{path}}/", "Hugo's default"
 
+    def _site_url(self, source: SourcePlan) -> Stated | None:
+        """The URL of the site, if the link template of a source does not say it."""
+        is_said = source.link_template.partition("{")[0] == self._base
+        return None if is_said else Stated(self._base, self._plan.site["base_url"].place)
+
     def _permalinks(self, language: str) -> tuple[str, ...]:
         """The path of the permalinks of a source, which has one language, or all if it is empty. Those of a language
         replace those of the site."""
@@ -247,6 +260,7 @@ class _Hugo:
             ]
             source.languages = rest.languages
             source.fields = rest.fields | fields
+            source.site_url = self._site_url(source)
             rest.exclude.append(f"{folder}/*")
             yield source
 
@@ -264,7 +278,7 @@ class _Hugo:
         if re.fullmatch(r"/?:sections/:(slug|title|filename|contentbasename|slugorcontentbasename)/?", pattern):
             return "{path}/", fields
         end, unknown = link_pattern(pattern, _PLACEHOLDERS)
-        if unknown or "{slug}" not in end:
+        if unknown or end.count("{slug}") != 1:
             what = f"the links of '{folder}' have parts that a link_template cannot have"
             hint = "the posts there get the links of other sections; write `url` into their front matter"
             self._plan.leave_out(place, what, hint, pattern)

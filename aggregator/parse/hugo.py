@@ -178,9 +178,9 @@ def _token(text: str, *, is_title: bool = False) -> str:
     return text.replace("+", " ")
 
 
-def stated_url(template: str, stated: str, path: PagePath, tokens: Mapping[str, str]) -> str | None:
-    """The URL of a page whose front matter states the path `stated`, which replaces the placeholders of the link
-    template. Hugo's tokens in it, such as `:slug`, have the values `tokens`; None if one is unknown."""
+def stated_url(template: str, site: str, stated: str, path: PagePath, tokens: Mapping[str, str]) -> str | None:
+    """The URL of a page whose front matter states the path `stated`, below the URL `site`; the link template has the
+    end of URLs. Hugo's tokens in the path, such as `:slug`, have the values `tokens`; None if one is unknown."""
     names = _TOKEN.findall(stated)
     if any(name not in tokens for name in names):
         return None
@@ -194,11 +194,10 @@ def stated_url(template: str, stated: str, path: PagePath, tokens: Mapping[str, 
     )
     if language and not stated.startswith("/") and parts[:1] != [language]:
         parts.insert(0, language)
-    first = template.index("{")
     *_, tail = template.rpartition("}")
     is_only_one = template.count("{") == 1
     end = "" if not has_end and "." in url else "/" if has_end or not is_only_one else tail
-    return http_url(template[:first] + quote_path("/".join(parts)) + (end if parts else ""))
+    return http_url(f"{site}/{quote_path('/'.join(parts))}{end if parts else ''}")
 
 
 def url_tokens(path: PagePath, title: str, slug: str, local: datetime | None) -> dict[str, str]:

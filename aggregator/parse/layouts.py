@@ -107,7 +107,7 @@ def _page_link(
 ) -> str | None:
     """The URL of the page as its site makes it; `local` is its published date in the zone of the site."""
     if source.layout == "hugo":
-        return _hugo_url(fields, stated, path, template, local)
+        return _hugo_url(fields, stated, path, template, site_url(template, source.site_url), local)
     slug = fields.text("slug")
     if source.layout == "jekyll":
         post = Post(path, slug, fields.page_categories(path.topics), local)
@@ -115,15 +115,18 @@ def _page_link(
     return page_url(template, path, stated.path, slug, local)
 
 
-def _hugo_url(fields: Fields, stated: FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
-    """The URL of a page by the rules of Hugo and Zola; `local` is its published date in the zone of the site."""
+def _hugo_url(
+    fields: Fields, stated: FileFields, path: PagePath, template: str, site: str, local: datetime | None
+) -> str | None:
+    """The URL of a page by the rules of Hugo and Zola, on the site at the URL `site`; `local` is its published date in
+    the zone of the site."""
     named, is_title = fields.text("slug"), fields.key("slug") in fields.keys_of("title")
     slug = "" if is_title else slug_path(named)
     if not path.page or path.page.endswith("/"):
-        return http_url(template[: template.index("{")] + path.page)  # the home page, in any language
+        return http_url(f"{site}/{path.page}")  # the home page, in any language
     if stated.path is not None:
         tokens = url_tokens(path, stated.content.title or path.title, slug, local)
-        if url := stated_url(template, stated.path, path, tokens):
+        if url := stated_url(template, site, stated.path, path, tokens):
             return url
     if "{slug}" in template or fields.keys_of("slug") != ("slug",):  # the site has permalinks
         slug = permalink_part(named if is_title else slug, is_title=is_title) or permalink_part(path.name)
