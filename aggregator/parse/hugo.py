@@ -178,6 +178,20 @@ def _token(text: str, *, is_title: bool = False) -> str:
     return text.replace("+", " ")
 
 
+def template_of(template: str, site: str, path: PagePath) -> str:
+    """The link template of the pages in the language of a page: on the site at the URL `site`, they are below it."""
+    language = _language_folder(path)
+    if not language or "{path}" in template or not template.startswith(f"{site}/"):
+        return template
+    return f"{site}/{language}{template.removeprefix(site)}"
+
+
+def _language_folder(path: PagePath) -> str:
+    """The language that the path of a page begins with, if it does."""
+    language = path.language.lower()
+    return language if language and path.page.startswith(f"{language}/") else ""
+
+
 def stated_url(template: str, site: str, stated: str, path: PagePath, tokens: Mapping[str, str]) -> str | None:
     """The URL of a page whose front matter states the path `stated`, below the URL `site`; the link template has the
     end of URLs. Hugo's tokens in the path, such as `:slug`, have the values `tokens`; None if one is unknown."""
@@ -189,9 +203,7 @@ def stated_url(template: str, site: str, stated: str, path: PagePath, tokens: Ma
     has_end = url.endswith("/") or not parts
     if parts and parts[-1] == "index.html" and not has_end:
         parts, has_end = parts[:-1], True
-    language = (
-        path.page.partition("/")[0] if path.language and path.page.startswith(f"{path.language.lower()}/") else ""
-    )
+    language = _language_folder(path)
     if language and not stated.startswith("/") and parts[:1] != [language]:
         parts.insert(0, language)
     *_, tail = template.rpartition("}")

@@ -17,7 +17,15 @@ from aggregator.parse.dates import in_zone, local_time
 from aggregator.parse.excerpt import has_more, markdown_text
 from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
-from aggregator.parse.hugo import content_path, permalink_part, read_hugo_path, slug_path, stated_url, url_tokens
+from aggregator.parse.hugo import (
+    content_path,
+    permalink_part,
+    read_hugo_path,
+    slug_path,
+    stated_url,
+    template_of,
+    url_tokens,
+)
 from aggregator.parse.jekyll import Post, permalink_of, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FieldKeys
 from aggregator.parse.page_path import PagePath, language_key, page_url, plain_path, site_url
@@ -133,7 +141,7 @@ def _hugo_url(
     # a date in the file name that dates the page is not part of its URL
     elif not slug and (stated.published is None or _is_dated_by_name(fields)):
         slug = path.slug
-    return page_url(template, path, None, slug, local)
+    return page_url(template_of(template, site, path), path, None, slug, local)
 
 
 def _is_dated_by_name(fields: Fields) -> bool:

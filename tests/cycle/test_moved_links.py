@@ -99,3 +99,19 @@ def test_two_names_in_one_permalink_cannot_be_said(tmp_path: Path) -> None:
     files = {"content/posts/a-file.md": post("A Title", date=DAY)}
     plan, _ = plan_of(hugo_site(tmp_path, "permalinks: {posts: '/:filename/:slug/'}\n", files))
     assert [problem.value for problem in plan.left_out] == ["/:filename/:slug/"]
+
+
+@pytest.mark.parametrize("folders", [""])
+def test_links_of_translations_begin_with_their_language(tmp_path: Path, folders: str) -> None:
+    names = ("posts/a", "posts/b", "posts/path", "posts/relative", "notes/c", "notes/url", "top")
+    own = {"posts/path": {"url": "/own/path/"}, "posts/relative": {"url": "rel"}, "notes/url": {"url": "/u/"}}
+    files = {}
+    for language, title in (("en", "A Title"), ("fr", "Un titre")):
+        ending = f".{language}.md" if language == "fr" and not folders else ".md"
+        for name in names if language == "fr" else names[:2]:
+            folder = f"content/{language}" if folders else "content"
+            files[f"{folder}/{name}{ending}"] = post(f"{title} {name}", date=DAY, **own.get(name, {}))
+    content = {language: f", contentDir: content/{language}" if folders else "" for language in ("en", "fr")}
+    languages = "".join(f"  {language}: {{weight: 1{more}}}\n" for language, more in content.items())
+    site = hugo_site(tmp_path, f"languages:\n{languages}permalinks: {{posts: '/d/:year/:slug/'}}\n", files)
+    assert moved_links(site) == hugo_links(site)
