@@ -7,6 +7,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
@@ -76,6 +77,7 @@ def read_hugo_path(
     site_language: str,
     languages: Collection[str],
     *,
+    own_language: str = "",
     is_zola: bool = False,
     takes_date: bool = False,
     takes_folder_date: bool = False,
@@ -83,13 +85,15 @@ def read_hugo_path(
 ) -> PagePath:
     """What the escaped POSIX path of a file states: its language, and `index` as the page of its folder.
 
-    A name's ending is a language only if it is one of `languages`; the URLs of pages in another language than the
-    site's begin with it. `takes_date`: a date in the name is that of the page, and not part of its URL.
+    A name's ending is a language only if it is one of `languages`; others are in `own_language`, else in that of the
+    site. URLs of pages in another language than the site's begin with it.
+    `takes_date`: a date in the name is that of the page, and not part of its URL.
     `takes_folder_date`: so is one in its folders, but for the URL. `section_slugs` are the names in URLs of folders, by
     their depth from 1.
     """
     stem, language = posixpath.splitext(path)[0], file_language(path, languages)
     stem = stem.removesuffix(f".{language}") if language else stem
+    language = language or own_language
     folder, name = posixpath.split(stem)
     is_section = name.lower() == "_index"
     if name.lower() in ("index", "_index"):
@@ -178,12 +182,13 @@ def _token(text: str, *, is_title: bool = False) -> str:
     return text.replace("+", " ")
 
 
-def template_of(template: str, site: str, path: PagePath) -> str:
-    """The link template of the pages in the language of a page: on the site at the URL `site`, they are below it."""
+def page_in_language(template: str, site: str, path: PagePath) -> tuple[str, PagePath]:
+    """The link template of the pages in the language of a page, which are in a folder of the site at the URL `site`,
+    and its path there."""
     language = _language_folder(path)
-    if not language or "{path}" in template or not template.startswith(f"{site}/"):
-        return template
-    return f"{site}/{language}{template.removeprefix(site)}"
+    if not language or not template.startswith(f"{site}/"):
+        return template, path
+    return f"{site}/{language}{template.removeprefix(site)}", replace(path, page=path.page[len(language) + 1 :])
 
 
 def _language_folder(path: PagePath) -> str:

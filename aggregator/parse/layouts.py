@@ -19,11 +19,11 @@ from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
 from aggregator.parse.hugo import (
     content_path,
+    page_in_language,
     permalink_part,
     read_hugo_path,
     slug_path,
     stated_url,
-    template_of,
     url_tokens,
 )
 from aggregator.parse.jekyll import Post, permalink_of, read_jekyll_path
@@ -61,7 +61,7 @@ def read_path(path: str, source: Source) -> PagePath:
     if source.layout == "jekyll":
         return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     if source.layout == "hugo":
-        return read_hugo_path(path, source.language, source.known_languages)
+        return read_hugo_path(path, *_languages(source), own_language=own_language(source))
     return plain_path(path)
 
 
@@ -73,13 +73,23 @@ def page_path(fields: Fields, file: SourceFile, source: Source, context: PageCon
     has_file_name = FILE_NAME in fields.keys_of("published_at")  # Hugo's `:filename` means no folders
     return read_hugo_path(
         file.path,
-        source.language,
-        source.known_languages,
+        *_languages(source),
+        own_language=own_language(source),
         is_zola=is_toml and fields.has_any(("taxonomies", "extra")),
         takes_date=is_toml or has_file_name,
         takes_folder_date=is_toml and not has_file_name,
         section_slugs=context.section_slugs,
     )
+
+
+def _languages(source: Source) -> tuple[str, tuple[str, ...]]:
+    """The language of the site, and those that names of files may end in."""
+    return source.site_language or source.language, source.known_languages
+
+
+def own_language(source: Source) -> str:
+    """The language of records that state none, if it is not that of the site."""
+    return source.language if source.site_language else ""
 
 
 def complete(fields: Fields, stated: FileFields, path: PagePath, source: Source) -> tuple[Content, datetime | None]:
@@ -93,8 +103,8 @@ def complete(fields: Fields, stated: FileFields, path: PagePath, source: Source)
         added["title"] = path.title
     if not content.type and path.section:
         added["type"] = path.section
-    if not content.language and path.language:
-        added["language"] = path.language.replace("_", "-")
+    if not content.language and (language := path.language or own_language(source)):
+        added["language"] = language.replace("_", "-")
     if path.topics or source.topics:
         added["topics"] = unique_topics((*path.topics, *content.topics, *source.topics))
     if source.link_template and content.link is None:
@@ -141,7 +151,8 @@ def _hugo_url(
     # a date in the file name that dates the page is not part of its URL
     elif not slug and (stated.published is None or _is_dated_by_name(fields)):
         slug = path.slug
-    return page_url(template_of(template, site, path), path, None, slug, local)
+    template, path = page_in_language(template, site, path)
+    return page_url(template, path, None, slug, local)
 
 
 def _is_dated_by_name(fields: Fields) -> bool:

@@ -69,6 +69,18 @@ def hugo_site(tmp_path: Path, config: str, files: dict[str, str]) -> Path:
     return write_files(tmp_path / "site", {"hugo.yaml": f"baseURL: {BASE}\n{config}", **LAYOUTS, **files})
 
 
+def hugo_feeds(site: Path) -> list[str]:
+    """The paths of the feeds that Hugo makes."""
+    built = build_hugo(site)
+    return sorted(str(path.relative_to(built)) for path in built.glob("**/index.xml"))
+
+
+def old_feeds(site: Path) -> list[str]:
+    """The old URLs of feeds in the config that `init --from` writes."""
+    plan, _ = plan_of(site)
+    return sorted(old for feed in plan.feeds for old in feed.moved_from)
+
+
 @pytest.mark.parametrize(
     "pattern",
     [
@@ -101,8 +113,8 @@ def test_two_names_in_one_permalink_cannot_be_said(tmp_path: Path) -> None:
     assert [problem.value for problem in plan.left_out] == ["/:filename/:slug/"]
 
 
-@pytest.mark.parametrize("folders", [""])
-def test_links_of_translations_begin_with_their_language(tmp_path: Path, folders: str) -> None:
+@pytest.mark.parametrize("folders", ["", "contentDir"])
+def test_links_and_feeds_of_translations_are_those_of_their_language(tmp_path: Path, folders: str) -> None:
     names = ("posts/a", "posts/b", "posts/path", "posts/relative", "notes/c", "notes/url", "top")
     own = {"posts/path": {"url": "/own/path/"}, "posts/relative": {"url": "rel"}, "notes/url": {"url": "/u/"}}
     files = {}
@@ -113,5 +125,9 @@ def test_links_of_translations_begin_with_their_language(tmp_path: Path, folders
             files[f"{folder}/{name}{ending}"] = post(f"{title} {name}", date=DAY, **own.get(name, {}))
     content = {language: f", contentDir: content/{language}" if folders else "" for language in ("en", "fr")}
     languages = "".join(f"  {language}: {{weight: 1{more}}}\n" for language, more in content.items())
-    site = hugo_site(tmp_path, f"languages:\n{languages}permalinks: {{posts: '/d/:year/:slug/'}}\n", files)
+    config = f"disableKinds: [taxonomy, term]\nlanguages:\n{languages}permalinks: {{posts: '/d/:year/:slug/'}}\n"
+    site = hugo_site(tmp_path, config, files)
     assert moved_links(site) == hugo_links(site)
+    assert old_feeds(site) == hugo_feeds(site)
+    french = {path for path, record in moved_records(site).items() if record.content.language == "fr"}
+    assert french == {path for path in files if "/fr/" in path or ".fr." in path}
