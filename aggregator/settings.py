@@ -52,9 +52,10 @@ class Source:
     timezone: ZoneInfo
     body_base: str | None = None  # base of relative URLs in the body of a record without a link; None: no bodies
     layout: Layout = "plain"
-    language: str = ""  # of the site; file names of records in other languages name the language
+    language: str = ""  # of its records; file names of those in other languages name the language
     exclude: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()  # that a name such as `title.de.md` may end in, besides the language of the site
+    site_language: str = ""  # in Hugo, URLs of pages in other languages begin with them; empty: the same
     site_url: str | None = None  # of the site whose pages the records are; None: as far as the link template says it
 
     @property

@@ -19,7 +19,7 @@ from aggregator.parse.dates import parse_time
 from aggregator.parse.fields import hides_page
 from aggregator.parse.front_matter.values import Value
 from aggregator.parse.glob import Glob, GlobError
-from aggregator.parse.hugo import content_path, url_path
+from aggregator.parse.hugo import content_path, file_language, url_path
 from aggregator.parse.keys import FILE_NAME
 from aggregator.parse.values import lower_keys
 
@@ -36,7 +36,14 @@ _PLACEHOLDERS = {
     ":slugorfilename": "{slug}",
     ":slugorcontentbasename": "{slug}",
 }
-_SLUG_KEYS = {":slug": ("slug", "title"), ":title": ("title",), ":filename": (), ":contentbasename": ()}
+_SLUG_KEYS = {
+    ":slugorcontentbasename": ("slug",),
+    ":slugorfilename": ("slug",),
+    ":slug": ("slug", "title"),  # also begins the names above
+    ":title": ("title",),
+    ":filename": (),
+    ":contentbasename": (),
+}
 """The keys of the last part of a link; Hugo takes the name of the file if there is none of them."""
 _DATE_FIELDS = {"publishdate": "published_at", "lastmod": "updated_at", "expirydate": "expires_at"}
 _DEFAULT_DATES = {
@@ -145,11 +152,14 @@ class _Hugo:
             template, place = self._template(prefix, language)
             source = SourcePlan(folder, template, place, self._plan.free_name(name) if name else "")
             source.include = tuple(f"*{ending}" for ending in endings_of(paths, folder, PAGE_ENDINGS))
+            if language != self._default:
+                source.language = language
             if self._is_multilingual and not language:
                 source.languages = tuple(self._languages)
             source.exclude += [f"*.{name}{end[1:]}" for name in self._disabled for end in source.include]
             source.exclude += self._hidden_by_cascade(source, prefix, paths)
             source.fields = self._fields()
+            source.site_url = self._site_url(source)
             self._plan.sources.append(source)
             for section in self._section_sources(source, paths, language):
                 self._plan.sources.append(section)
@@ -190,9 +200,6 @@ class _Hugo:
             return
         for name in self._languages:
             yield name if name != self._default else "", self._plan.root / own.get(name, content), "", name
-        what = "the content of each language is in a folder of its own"
-        hint = "the feeds have the posts of all languages; write their language into the front matter to part them"
-        self._plan.leave_out(self._config.place("languages"), what, hint)
 
     def _template(self, prefix: str, language: str) -> tuple[str, Place | str]:
         """The link template of pages without a pattern, and its place."""
@@ -203,11 +210,16 @@ class _Hugo:
             place = self._config.place("defaultcontentlanguageinsubdir")
             what = "the links of the default language begin with the language"
             self._plan.leave_out(place, what, "write a url into the posts of that language")
-        above = f"{language}/" if language and (language != self._default or in_folder) else ""
+        above = f"{language}/" if language and in_folder and language == self._default else ""
         above += f"{prefix}/" if prefix else ""
         if self._config.get("uglyurls") is True:
             return f"{self._base}{above}{{path}}.html", self._config.place("uglyurls")
         return f"{self._base}{above}{{path}}/", "Hugo's default"
+
+    def _site_url(self, source: SourcePlan) -> Stated | None:
+        """The URL of the site, if the link template of a source does not say it."""
+        is_said = source.link_template.partition("{")[0] == self._base
+        return None if is_said else Stated(self._base, self._plan.site["base_url"].place)
 
     def _permalinks(self, language: str) -> tuple[str, ...]:
         """The path of the permalinks of a source, which has one language, or all if it is empty. Those of a language
@@ -246,8 +258,9 @@ class _Hugo:
             source.exclude = [
                 pattern for pattern in hidden if "/" not in pattern or pattern.startswith(f"/{escape(folder)}/")
             ]
-            source.languages = rest.languages
+            source.language, source.languages = rest.language, rest.languages
             source.fields = rest.fields | fields
+            source.site_url = self._site_url(source)
             rest.exclude.append(f"{folder}/*")
             yield source
 
@@ -267,7 +280,7 @@ class _Hugo:
         if sections == folders and _SECTIONS_AND_NAME.fullmatch(pattern):
             return "{path}/", fields
         end, unknown = link_pattern(pattern, _PLACEHOLDERS)
-        if unknown or "{slug}" not in end:
+        if unknown or end.count("{slug}") != 1:
             what = f"the links of '{folder}' have parts that a link_template cannot have"
             hint = "the posts there get the links of other sections; write `url` into their front matter"
             self._plan.leave_out(place, what, hint, pattern)
@@ -428,12 +441,22 @@ class _Hugo:
     def _add_sections(self, language: str) -> None:
         documents = self._documents("section", language)
         for source in self._plan.sources:
-            if not documents or source.name:
+            if not documents or not self._has_sections(source, language):
                 continue
-            files = list(walk_files(source.path))
+            usual = source.language or self._default
+            files = [
+                path
+                for path in walk_files(source.path)
+                if (file_language(path, source.languages).lower() or usual) == language
+            ]
             for section in sorted({path.partition("/")[0] for path in files if path.count("/")}):
                 if _has_pages(files, section):
                     self._add_section(section, language, documents)
+
+    def _has_sections(self, source: SourcePlan, language: str) -> bool:
+        """Whether the folders of a source are the sections of a language: it is neither one of them nor below one."""
+        is_all = source.include[0].startswith("*") and not (source.name and source.site_url)
+        return is_all and language in (source.languages or (source.language or self._default,))
 
     def _add_section(self, section: str, language: str, documents: list[str]) -> None:
         name = title_text(section.replace("-", " ").replace("_", " "))

@@ -7,6 +7,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
@@ -76,6 +77,7 @@ def read_hugo_path(
     site_language: str,
     languages: Collection[str],
     *,
+    own_language: str = "",
     is_zola: bool = False,
     takes_date: bool = False,
     takes_folder_date: bool = False,
@@ -84,13 +86,15 @@ def read_hugo_path(
 ) -> PagePath:
     """What the escaped POSIX path of a file states: its language, and `index` as the page of its folder.
 
-    A name's ending is a language only if it is one of `languages`; the URLs of pages in another language than the
-    site's begin with it. `takes_date`: a date in the name is that of the page, and not part of its URL.
+    A name's ending is a language only if it is one of `languages`; others are in `own_language`, else in that of the
+    site. URLs of pages in another language than the site's begin with it.
+    `takes_date`: a date in the name is that of the page, and not part of its URL.
     `takes_folder_date`: so is one in its folders, but for the URL. `section_slugs` are the names in URLs of folders, by
     their depth from 1; `section_depth` is that of the section of the page.
     """
     stem, language = posixpath.splitext(path)[0], file_language(path, languages)
     stem = stem.removesuffix(f".{language}") if language else stem
+    language = language or own_language
     folder, name = posixpath.split(stem)
     is_section = name.lower() == "_index"
     if name.lower() in ("index", "_index"):
@@ -182,9 +186,24 @@ def _token(text: str, *, is_title: bool = False) -> str:
     return text.replace("+", " ")
 
 
-def stated_url(template: str, stated: str, path: PagePath, tokens: Mapping[str, str]) -> str | None:
-    """The URL of a page whose front matter states the path `stated`, which replaces the placeholders of the link
-    template. Hugo's tokens in it, such as `:slug`, have the values `tokens`; None if one is unknown."""
+def page_in_language(template: str, site: str, path: PagePath) -> tuple[str, PagePath]:
+    """The link template of the pages in the language of a page, which are in a folder of the site at the URL `site`,
+    and its path there."""
+    language = _language_folder(path)
+    if not language or not template.startswith(f"{site}/"):
+        return template, path
+    return f"{site}/{language}{template.removeprefix(site)}", replace(path, page=path.page[len(language) + 1 :])
+
+
+def _language_folder(path: PagePath) -> str:
+    """The language that the path of a page begins with, if it does."""
+    language = path.language.lower()
+    return language if language and path.page.startswith(f"{language}/") else ""
+
+
+def stated_url(template: str, site: str, stated: str, path: PagePath, tokens: Mapping[str, str]) -> str | None:
+    """The URL of a page whose front matter states the path `stated`, below the URL `site`; the link template has the
+    end of URLs. Hugo's tokens in the path, such as `:slug`, have the values `tokens`; None if one is unknown."""
     names = _TOKEN.findall(stated)
     if any(name not in tokens for name in names):
         return None
@@ -193,16 +212,13 @@ def stated_url(template: str, stated: str, path: PagePath, tokens: Mapping[str, 
     has_end = url.endswith("/") or not parts
     if parts and parts[-1] == "index.html" and not has_end:
         parts, has_end = parts[:-1], True
-    language = (
-        path.page.partition("/")[0] if path.language and path.page.startswith(f"{path.language.lower()}/") else ""
-    )
+    language = _language_folder(path)
     if language and not stated.startswith("/") and parts[:1] != [language]:
         parts.insert(0, language)
-    first = template.index("{")
     *_, tail = template.rpartition("}")
     is_only_one = template.count("{") == 1
     end = "" if not has_end and "." in url else "/" if has_end or not is_only_one else tail
-    return http_url(template[:first] + quote_path("/".join(parts)) + (end if parts else ""))
+    return http_url(f"{site}/{quote_path('/'.join(parts))}{end if parts else ''}")
 
 
 def url_tokens(path: PagePath, title: str, slug: str, local: datetime | None) -> dict[str, str]:

@@ -17,7 +17,15 @@ from aggregator.parse.dates import in_zone, local_time
 from aggregator.parse.excerpt import has_more, markdown_text
 from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
-from aggregator.parse.hugo import content_path, permalink_part, read_hugo_path, slug_path, stated_url, url_tokens
+from aggregator.parse.hugo import (
+    content_path,
+    page_in_language,
+    permalink_part,
+    read_hugo_path,
+    slug_path,
+    stated_url,
+    url_tokens,
+)
 from aggregator.parse.jekyll import Post, permalink_of, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FieldKeys
 from aggregator.parse.page_path import PagePath, language_key, page_url, plain_path, site_url
@@ -53,7 +61,7 @@ def read_path(path: str, source: Source) -> PagePath:
     if source.layout == "jekyll":
         return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     if source.layout == "hugo":
-        return read_hugo_path(path, source.language, source.known_languages)
+        return read_hugo_path(path, *_languages(source), own_language=own_language(source))
     return plain_path(path)
 
 
@@ -65,14 +73,24 @@ def page_path(fields: Fields, file: SourceFile, source: Source, context: PageCon
     has_file_name = FILE_NAME in fields.keys_of("published_at")  # Hugo's `:filename` means no folders
     return read_hugo_path(
         file.path,
-        source.language,
-        source.known_languages,
+        *_languages(source),
+        own_language=own_language(source),
         is_zola=is_toml and fields.has_any(("taxonomies", "extra")),
         takes_date=is_toml or has_file_name,
         takes_folder_date=is_toml and not has_file_name,
         section_slugs=context.section_slugs,
         section_depth=context.section_depth,
     )
+
+
+def _languages(source: Source) -> tuple[str, tuple[str, ...]]:
+    """The language of the site, and those that names of files may end in."""
+    return source.site_language or source.language, source.known_languages
+
+
+def own_language(source: Source) -> str:
+    """The language of records that state none, if it is not that of the site."""
+    return source.language if source.site_language else ""
 
 
 def complete(fields: Fields, stated: FileFields, path: PagePath, source: Source) -> tuple[Content, datetime | None]:
@@ -86,8 +104,8 @@ def complete(fields: Fields, stated: FileFields, path: PagePath, source: Source)
         added["title"] = path.title
     if not content.type and path.section:
         added["type"] = path.section
-    if not content.language and path.language:
-        added["language"] = path.language.replace("_", "-")
+    if not content.language and (language := path.language or own_language(source)):
+        added["language"] = language.replace("_", "-")
     if path.topics or source.topics:
         added["topics"] = unique_topics((*path.topics, *content.topics, *source.topics))
     if source.link_template and content.link is None:
@@ -108,7 +126,7 @@ def _page_link(
 ) -> str | None:
     """The URL of the page as its site makes it; `local` is its published date in the zone of the site."""
     if source.layout == "hugo":
-        return _hugo_url(fields, stated, path, template, local)
+        return _hugo_url(fields, stated, path, template, site_url(template, source.site_url), local)
     slug = fields.text("slug")
     if source.layout == "jekyll":
         post = Post(path, slug, fields.page_categories(path.topics), local)
@@ -116,21 +134,25 @@ def _page_link(
     return page_url(template, path, stated.path, slug, local)
 
 
-def _hugo_url(fields: Fields, stated: FileFields, path: PagePath, template: str, local: datetime | None) -> str | None:
-    """The URL of a page by the rules of Hugo and Zola; `local` is its published date in the zone of the site."""
+def _hugo_url(
+    fields: Fields, stated: FileFields, path: PagePath, template: str, site: str, local: datetime | None
+) -> str | None:
+    """The URL of a page by the rules of Hugo and Zola, on the site at the URL `site`; `local` is its published date in
+    the zone of the site."""
     named, is_title = fields.text("slug"), fields.key("slug") in fields.keys_of("title")
     slug = "" if is_title else slug_path(named)
     if not path.page or path.page.endswith("/"):
-        return http_url(template[: template.index("{")] + path.page)  # the home page, in any language
+        return http_url(f"{site}/{path.page}")  # the home page, in any language
     if stated.path is not None:
         tokens = url_tokens(path, stated.content.title or path.title, slug, local)
-        if url := stated_url(template, stated.path, path, tokens):
+        if url := stated_url(template, site, stated.path, path, tokens):
             return url
     if "{slug}" in template or fields.keys_of("slug") != ("slug",):  # the site has permalinks
         slug = permalink_part(named if is_title else slug, is_title=is_title) or permalink_part(path.name)
     # a date in the file name that dates the page is not part of its URL
     elif not slug and (stated.published is None or _is_dated_by_name(fields)):
         slug = path.slug
+    template, path = page_in_language(template, site, path)
     return page_url(template, path, None, slug, local)
 
 

@@ -148,7 +148,7 @@ def _make_record(
     body = RecordBody(body_text, text, file.path, source, has_templates=fields.has_templates())
     stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
-    if source.layout != "plain" or source.topics or (source.link_template and content.link is None):
+    if _is_completed(content, source):
         from aggregator.parse.layouts import complete, page_path
 
         path = fields.page_path = page_path(fields, file, source, context, is_toml=is_toml)
@@ -181,6 +181,12 @@ def _make_record(
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
     )
+
+
+def _is_completed(content: Content, source: Source) -> bool:
+    """Whether the path of a record or its source can add anything to its fields."""
+    needs_link = source.link_template and content.link is None
+    return bool(source.layout != "plain" or source.topics or source.site_language or needs_link)
 
 
 def _render_body(body: RecordBody, content: Content, published: datetime | None, source: Source) -> str:

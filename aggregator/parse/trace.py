@@ -10,6 +10,7 @@ from aggregator.model import Record, SourceFile
 from aggregator.parse.cascade import NO_CONTEXT, Inherited, PageContext
 from aggregator.parse.fields import Fields, hides_page
 from aggregator.parse.front_matter.values import Value
+from aggregator.parse.hugo import file_language
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.page_path import PagePath, path_date, plain_path
 from aggregator.parse.record import parse_record
@@ -164,7 +165,10 @@ def _from_elsewhere(
     if record.published and not own["published_at"]:
         yield _trace_date(record, place, read, own if source.layout != "jekyll" else {**own, "path": None})
     if content.language and not own["language"]:
-        yield FieldTrace("language", None, content.language, None, "path")
+        if source.layout == "hugo" and file_language(record.file.path, source.known_languages):
+            yield FieldTrace("language", None, content.language, None, "path")
+        else:
+            yield FieldTrace("language", "language", content.language, None, "config")
     if place.topics:
         yield FieldTrace("topics", None, list(place.topics), None, "path")
     if source.topics:

@@ -599,7 +599,7 @@ def origins(site: SiteFolder, asked: str) -> set[tuple[str, str | None, str, str
 
 def test_fields_without_a_key_have_their_origin(site: SiteFolder) -> None:
     site.configure(
-        '[records]\npreset = "jekyll"\ntopics = ["Everywhere"]\n'
+        '[records]\npreset = "jekyll"\ntopics = ["Everywhere"]\nlanguage = "de"\n'
         'link_template = "https://example.org/{year}/{slug}/"\ndefault_published = true\n'
     )
     site.write("tech/_posts/2024-04-30-a-title.md", "---\ntags: [AI]\nslug: short\n---\nThe *first* words.\n")
@@ -611,6 +611,7 @@ def test_fields_without_a_key_have_their_origin(site: SiteFolder) -> None:
         ("published_at", None, '"2024-04-30T00:00:00Z"', "path"),
         ("topics", None, '["tech"]', "path"),
         ("topics", "topics", '["Everywhere"]', "config"),
+        ("language", "language", '"de"', "config"),
         ("published", "default_published", "true", "config"),
     }
     answer = explain(site, "tech/_posts/2024-04-30-a-title.md")["fields"]
@@ -622,7 +623,7 @@ def test_fields_without_a_key_have_their_origin(site: SiteFolder) -> None:
     placed = {
         trace["key"]: lines[trace["line"] - 1].partition(" ")[0] for trace in answer if trace["origin"] == "config"
     }
-    assert placed == {key: key for key in ("link_template", "topics", "default_published")}
+    assert placed == {key: key for key in ("link_template", "language", "topics", "default_published")}
 
 
 def test_a_link_and_a_date_from_the_key_of_another_field_name_that_key(site: SiteFolder) -> None:

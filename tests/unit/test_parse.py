@@ -299,6 +299,13 @@ def test_source_adds_topics_and_makes_links_from_the_path() -> None:
     assert record("webUrl: https://y.example/", **changes).content.link == "https://y.example/"
 
 
+def test_source_adds_its_language_to_records_that_state_none() -> None:
+    for preset in ("smartable", "jekyll", "hugo"):
+        german = source_of(preset, language="de", site_language="en")
+        assert record("", source=german, path="posts/a.md").content.language == "de"
+        assert record("lang: fr\nlocale: fr", source=german, path="posts/a.md").content.language == "fr"
+
+
 def test_a_link_that_a_template_makes_is_a_url_as_any_other() -> None:
     template = "https://bücher.example/é/{path}/"
 
