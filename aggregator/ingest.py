@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 PARSER_VERSION = "7"
 """Change it when the same bytes give another Record: an upgrade then reads every file again."""
-BATCH = 1000
-POOL_MIN_FILES = 2 * BATCH
+FILE_BATCH = 1000
+POOL_MIN_FILES = 2 * FILE_BATCH
 """Number of files from which a process pool pays off."""
 MAX_WAITING = 64
 """Most batches whose outcomes wait to be stored. Those of a batch need about 3 MB."""
@@ -92,8 +92,8 @@ def ingest_files(
     its error ends all processes. Raises FolderError.
     """
     batches = _batched(files)
-    head = list(itertools.islice(batches, POOL_MIN_FILES // BATCH))
-    is_many = len(head) == POOL_MIN_FILES // BATCH
+    head = list(itertools.islice(batches, POOL_MIN_FILES // FILE_BATCH))
+    is_many = len(head) == POOL_MIN_FILES // FILE_BATCH
     if is_many and (pool := open_pool()) is not None:
         reading = _PoolReading(pool, read, source, check_stop)
         yield from reading.outcomes(head, batches)
@@ -193,7 +193,7 @@ def _completed_future(result: Result) -> Future[Result]:
 
 def _batched(files: Iterable[tuple[SourceFile, bytes | None]]) -> Iterator[Batch]:
     iterator = iter(files)
-    while batch := list(itertools.islice(iterator, BATCH)):
+    while batch := list(itertools.islice(iterator, FILE_BATCH)):
         yield batch
 
 

@@ -43,7 +43,7 @@ CANDIDATE_FACTOR = 20
 """With `per_provider`, the window considers this many times `limit` entries."""
 MAX_CANDIDATES = 10_000
 """Upper bound of considered entries, to keep transactions short; a larger window has priority."""
-BATCH = 1000
+ENTRY_BATCH = 1000
 MAX_CACHED = 20_000
 
 ENTRY_COLUMNS = (
@@ -342,8 +342,8 @@ class FeedLoader:
             return
         farthest = max(most, min(CANDIDATE_FACTOR * limit, MAX_CANDIDATES))
         for rows in self._newest(connection, row, cut_at, (limit, most, farthest)):
-            for start in range(0, len(rows), BATCH):
-                batch = rows[start : start + BATCH]
+            for start in range(0, len(rows), ENTRY_BATCH):
+                batch = rows[start : start + ENTRY_BATCH]
                 contents = self._read_contents(connection, batch)
                 yield from ((row, _provider_key(contents[row.id][0])) for row in batch)
 
