@@ -57,7 +57,12 @@ ENTRY_COLUMNS = (
 """The last columns of every row that becomes an entry: the same values give the same entry."""
 
 # Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
-_COLUMNS = (feed_entry.c.released_at, entry.c.released_at.label("out_at"), entry.c.links_hash, *ENTRY_COLUMNS)
+_COLUMNS = (
+    feed_entry.c.released_at,
+    entry.c.released_at.label("first_released_at"),
+    entry.c.links_hash,
+    *ENTRY_COLUMNS,
+)
 _NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
 _WINDOW = (
     select(*_COLUMNS)
@@ -119,7 +124,7 @@ class Window:
     @property
     def last_release(self) -> int | None:
         """Its newest release, in µs."""
-        return max((max(row.released_at, row.out_at) for row in self.rows), default=None)
+        return max((max(row.released_at, row.first_released_at) for row in self.rows), default=None)
 
     @property
     def newest_at(self) -> int | None:
@@ -317,7 +322,7 @@ class FeedLoader:
         rows: list[AnyRow] = []
         counts: Counter[str] = Counter()
         for place, (candidate, provider) in enumerate(self._candidates(connection, row, cut_at, earlier), 1):
-            is_new = (candidate.out_at if by_date else candidate.released_at) > stay_since
+            is_new = (candidate.first_released_at if by_date else candidate.released_at) > stay_since
             if (len(rows) < limit or is_new) and not (provider and counts[provider] == per_provider):
                 rows.append(candidate)
                 counts[provider] += 1
@@ -369,7 +374,7 @@ class FeedLoader:
         spec = self._spec(row)
         if spec is None or spec.max_age is None or not rows:
             return None
-        oldest = min(row.out_at if row.published_at is None else row.published_at for row in rows)
+        oldest = min(row.first_released_at if row.published_at is None else row.published_at for row in rows)
         return int(oldest + span_us(spec.max_age))
 
     def _read_withdrawn(
@@ -377,7 +382,7 @@ class FeedLoader:
     ) -> tuple[Withdrawal, ...]:
         since = cut_at - span_us(self.policy.tombstones)
         if earlier is not None:
-            return tuple(one for one in earlier.feed.withdrawn if one.at > from_us(since))
+            return tuple(withdrawal for withdrawal in earlier.feed.withdrawn if withdrawal.at > from_us(since))
         values = {"feed_id": row.id, "since": since, "most": WINDOW_FACTOR * self.limit(row)}
         return tuple(Withdrawal(row.uid, from_us(row.left_at)) for row in connection.execute(_WITHDRAWN, values))
 
