@@ -26,8 +26,8 @@ class Differences:
     """Scans a source, or `paths` of it: yields the files to read, and stores on the way which ones are missing.
 
     After the monotonic time `enough_at` it leaves the rest to the next cycle (docs/spec.md#bulks): not if a file is
-    missing, because each new one may be the same record. `count` is called with the number of files seen so far, or
-    None, at least once for each batch of the scan; `check_stop` as `files.CheckStop` says. The path "" is all of the
+    missing, because each new one may be the same record. `report_seen` is called with the number of files seen so far,
+    or None, at least once for each batch of the scan; `check_stop` as `files.CheckStop` says. The path "" is all of the
     source.
     """
 
@@ -37,13 +37,13 @@ class Differences:
         source: Source,
         paths: Collection[str] | None,
         stages: StageClock,
-        count: Callable[[int | None], None],
+        report_seen: Callable[[int | None], None],
         check_stop: CheckStop,
         enough_at: float | None,
     ) -> None:
         self._writer, self._source, self._stages = writer, source, stages
         self._paths = None if paths is None or "" in paths else paths
-        self._call_count, self._check_stop, self._enough_at = count, check_stop, enough_at
+        self._report_seen, self._check_stop, self._enough_at = report_seen, check_stop, enough_at
         self.is_whole = paths is None
         self.is_cut = False  # files are left
         self.seen = 0  # files
@@ -57,7 +57,7 @@ class Differences:
         """Whether the scan is of this path too."""
         return self._paths is None or any(f"{path}/".startswith(f"{some}/") for some in self._paths)
 
-    def note(self, outcomes: Iterable[Outcome]) -> None:
+    def note_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Notes what the files that were read are."""
         for outcome in outcomes:
             if not isinstance(outcome, Unchanged):
@@ -74,11 +74,11 @@ class Differences:
         """The files to read, each with the digest that is stored for it."""
         differing = []
         began, has_begun = time.monotonic(), False
-        self._found = self._stages.during(SCAN, self._scan(self._count))
+        self._found = self._stages.during(SCAN, self._scan(self._add_seen))
         for item in self._found:
             if not has_begun:
                 has_begun = True
-                self._extend(time.monotonic() - began)
+                self._extend_deadline(time.monotonic() - began)
             if isinstance(item, Differs):
                 differing.append(item)
                 if len(differing) == LOOKUP_BATCH:
@@ -98,7 +98,7 @@ class Differences:
                 self.unreadable[item.path] = f"{place}: cannot be read: {item.reason} (its records stay as they are)"
         yield from self._with_digests(differing)
 
-    def _extend(self, listed_s: float) -> None:
+    def _extend_deadline(self, listed_s: float) -> None:
         """Gives the reading as much time as the listing of a bucket took, which is over now: the next cycle lists all
         of it again."""
         if self._enough_at is not None and self._source.is_bucket:
@@ -120,7 +120,7 @@ class Differences:
                 return False
         self._writer.commit()
         try:
-            found = self._scan(lambda _: self._call_count(None))
+            found = self._scan(lambda _: self._report_seen(None))
             return not any(isinstance(item, Missing) for item in self._stages.during(SCAN, found))
         except FolderError:
             return False
@@ -148,6 +148,6 @@ class Differences:
             mark_missing(self._writer, self._source, self._missing)
             self._missing.clear()
 
-    def _count(self, files: int) -> None:
+    def _add_seen(self, files: int) -> None:
         self.seen += files
-        self._call_count(self.seen)
+        self._report_seen(self.seen)

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 PARSER_VERSION = "8"
 """Change it when the same bytes give another Record: an upgrade then reads every file again."""
-BATCH = 1000
-POOL_MIN_FILES = 2 * BATCH
+FILE_BATCH = 1000
+POOL_MIN_FILES = 2 * FILE_BATCH
 """Number of files from which a process pool pays off."""
 MAX_WAITING = 64
 """Most batches whose outcomes wait to be stored. Those of a batch need about 3 MB."""
@@ -67,11 +67,11 @@ def ingest_batch(
 ) -> list[Outcome]:
     """The outcomes of one batch, in its order. A file that is missing by now has no outcome. Files over `bounded_from`
     bytes are parsed in a child process. Raises FolderError."""
-    with open_files(source, check_stop) as files, Worker(check_stop) as parser:
-        reader = _Reader(source, files, parser, bounded_from)
+    with open_files(source, check_stop) as files, Worker(check_stop) as worker:
+        parser = _FileParser(source, files, worker, bounded_from)
         contents = files.read_ahead((file for file, _ in batch), source.max_bytes + 1)
         outcomes = (
-            reader.ingest(file, digest, content)[0] for (file, digest), content in zip(batch, contents, strict=True)
+            parser.ingest(file, digest, content)[0] for (file, digest), content in zip(batch, contents, strict=True)
         )
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -92,8 +92,8 @@ def ingest_files(
     its error ends all processes. Raises FolderError.
     """
     batches = _batched(files)
-    head = list(itertools.islice(batches, POOL_MIN_FILES // BATCH))
-    is_many = len(head) == POOL_MIN_FILES // BATCH
+    head = list(itertools.islice(batches, POOL_MIN_FILES // FILE_BATCH))
+    is_many = len(head) == POOL_MIN_FILES // FILE_BATCH
     if is_many and (pool := open_pool()) is not None:
         reading = _PoolReading(pool, read, source, check_stop)
         yield from reading.outcomes(head, batches)
@@ -203,7 +203,7 @@ def _completed_future(result: Result) -> Future[Result]:
 
 def _batched(files: Iterable[tuple[SourceFile, bytes | None]]) -> Iterator[Batch]:
     iterator = iter(files)
-    while batch := list(itertools.islice(iterator, BATCH)):
+    while batch := list(itertools.islice(iterator, FILE_BATCH)):
         yield batch
 
 
@@ -218,34 +218,34 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | NoRecord
     from aggregator.parse.trace import trace_record
 
     file = SourceFile(source.name, path, 0, 0)
-    with Worker() as parser:
+    with Worker() as worker:
         outcome: Outcome | None
         try:
             with open_files(source) as files:
-                reader = _Reader(source, files, parser)
-                outcome, raw = reader.ingest(file, None, next(files.read_ahead([file], source.max_bytes + 1)))
-                context = (reader.page_context(path),) if raw else ()
+                parser = _FileParser(source, files, worker)
+                outcome, raw = parser.ingest(file, None, next(files.read_ahead([file], source.max_bytes + 1)))
+                context = (parser.page_context(path),) if raw else ()
         except FolderError as error:
             outcome, raw = None if error.is_missing else _unreadable(file, str(error), error.hint), b""
         if outcome is None or isinstance(outcome, Unchanged):
             return None, ()
         try:
-            return outcome, reader.run_bounded(trace_record, raw, file, source, *context) if raw else ()
+            return outcome, parser.run_bounded(trace_record, raw, file, source, *context) if raw else ()
         except Exception:  # noqa: BLE001 - the outcome already has the problem
             return outcome, ()
 
 
 def page_context(source: Source, path: str) -> PageContext:
     """What the index files above the page at the escaped `path` say about it."""
-    with Worker() as parser, open_files(source) as files:
-        return _Reader(source, files, parser).page_context(path)
+    with Worker() as worker, open_files(source) as files:
+        return _FileParser(source, files, worker).page_context(path)
 
 
-class _Reader:
+class _FileParser:
     """What the contents of files are, by the settings of their source."""
 
-    def __init__(self, source: Source, files: Files, parser: Worker, bounded_from: int = LARGE_BYTES) -> None:
-        self._source, self._files, self._parser, self._bounded_from = source, files, parser, bounded_from
+    def __init__(self, source: Source, files: Files, worker: Worker, bounded_from: int = LARGE_BYTES) -> None:
+        self._source, self._files, self._worker, self._bounded_from = source, files, worker, bounded_from
         self._is_record: RecordFilter | None = None
         if source.layout == "hugo":
             from aggregator.file_context import FileContexts
@@ -296,7 +296,7 @@ class _Reader:
         deadline; raises WorkerLostError then."""
         if len(raw) > self._bounded_from:
             try:
-                return self._parser.call(function, raw, *args, cpu_s=PARSE_CPU_S, clock_s=PARSE_CLOCK_S)
+                return self._worker.call(function, raw, *args, cpu_s=PARSE_CPU_S, clock_s=PARSE_CLOCK_S)
             except OSError as error:
                 _warn_of_lost_pool(str(error))
         return function(raw, *args)
@@ -345,14 +345,13 @@ def _parse_file(
     raw: bytes, file: SourceFile, source: Source, digest: bytes, context: PageContext | None = None
 ) -> Record | Rejection:
     from aggregator.parse.cascade import NO_CONTEXT
-    from aggregator.parse.fields import Fields
     from aggregator.parse.record import parse_record
 
     try:
         context = context or NO_CONTEXT
-        outcome = parse_record(raw, file, source, digest, None, context)
+        outcome = parse_record(raw, file, source, digest, context)
         if isinstance(outcome, Record) and late_update(outcome, datetime.now(UTC)) and not outcome.updated_place[0]:
-            outcome = parse_record(raw, file, source, digest, Fields, context)  # for the position of the warning
+            outcome = parse_record(raw, file, source, digest, context, with_positions=True)  # of the warning
     except Exception as error:  # noqa: BLE001 - one record never stops a cycle
         return Rejection(file, digest, _unexpected(file.path, error))
     if isinstance(outcome, Rejection) and outcome.unfinished:

@@ -261,20 +261,20 @@ class Pipeline:
         self,
         refreshed: Refreshed,
         sealed: SealedDocuments,
-        before: Mapping[str, str] | None,
+        held_versions: Mapping[str, str] | None,
         *,
         is_unscanned: bool,
         snapshot: Connection | None = None,
     ) -> tuple[Published | None, tuple[str, ...]]:
         """Renders and writes what differs, and the problems with that; None if nothing could be written.
 
-        `before`: see `_read_goal`. With `is_unscanned` the store is new and has not seen its records yet, so it does
-        not replace documents of another store. With a `snapshot` another process has the lease: everything is read
-        there, and nothing is stored.
+        `held_versions` are those that the folder holds, if the last cycle left it complete. With `is_unscanned` the
+        store is new and has not seen its records yet, so it does not replace documents of another store. With a
+        `snapshot` another process has the lease: everything is read there, and nothing is stored.
         """
         self.stages.enter(FEEDS)
         read: Reading = (lambda: nullcontext(snapshot)) if snapshot is not None else self.store.read
-        goal = self._read_goal(read, before, None if snapshot is not None else refreshed.pages)
+        goal = self._read_goal(read, held_versions, None if snapshot is not None else refreshed.pages)
         problems: list[str] = []
         try:
             if is_unscanned and self._output.manifest().store not in (EMPTY_MANIFEST.store, goal.store_id):
@@ -309,17 +309,16 @@ class Pipeline:
         return published, tuple(problems)
 
     def _read_goal(
-        self, read: Reading, before: Mapping[str, str] | None, changed_pages: Collection[PageKey] | None
+        self, read: Reading, held_versions: Mapping[str, str] | None, changed_pages: Collection[PageKey] | None
     ) -> _Goal:
-        """What to compare with the folder. `before` are the versions that it holds, if the last cycle left it complete:
-        then the targets are feeds with another version and `changed_pages` (None: all pages), and everything from time
-        to time."""
-        is_unchanged = before is not None and self._output.is_unchanged()
+        """What to compare with the folder. If it is complete, with `held_versions`, the targets are feeds with another
+        version and `changed_pages` (None: all pages), and everything from time to time."""
+        is_unchanged = held_versions is not None and self._output.is_unchanged()
         with read() as connection:
             versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
-            is_complete = is_unchanged and before is not None and before.keys() == versions.keys()
+            is_complete = is_unchanged and held_versions is not None and held_versions.keys() == versions.keys()
             is_whole = not is_complete or time.monotonic() - self._compared_at > self._output.compare_every_s
-            same = {} if is_whole or before is None else before
+            same = {} if is_whole or held_versions is None else held_versions
             targets = {
                 slug: self._target(slug, version) for slug, version in versions.items() if version != same.get(slug)
             }

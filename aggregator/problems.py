@@ -112,7 +112,7 @@ def distance(moment: datetime, now: datetime) -> str:
     """How far a time is from now, such as `3 min ago`."""
     age = now - moment
     size = abs(age)
-    unit, name = next((one for one in _UNITS if size >= one[0]), (timedelta(seconds=1), "s"))
+    unit, name = next((unit for unit in _UNITS if size >= unit[0]), (timedelta(seconds=1), "s"))
     length = f"{size // unit} {name}" if size < 2 * _YEAR else f"{size // _YEAR} years"
     return f"{length} ago" if age >= timedelta() else f"in {length}"
 

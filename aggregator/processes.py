@@ -34,7 +34,7 @@ _COMMAND = ("-P", "-c", f"import gc, sys; {_PROGRAM}; serve()")
 _LENGTH_BYTES = 8
 POLL_S = 0.1
 """Time between two checks for a stop while a child works."""
-TELL_S = 1.0
+SIGN_EACH_S = 1.0
 """Shortest time between two signs of progress that a child sends."""
 
 
@@ -44,17 +44,17 @@ class Progress:
     def __init__(self) -> None:
         self.count = 0
         self._answers: BinaryIO | None = None
-        self._told_at = 0.0
+        self._sent_at = 0.0
 
     def show(self) -> None:
         """Shows a sign. Cheap enough for every file."""
         self.count += 1
-        if self._answers is not None and time.monotonic() - self._told_at > TELL_S:
-            self._told_at = time.monotonic()
+        if self._answers is not None and time.monotonic() - self._sent_at > SIGN_EACH_S:
+            self._sent_at = time.monotonic()
             _send(self._answers, b"")
 
-    def tell(self, answers: BinaryIO) -> None:
-        """From now on the parent gets signs, as empty messages before the answer."""
+    def send_to(self, answers: BinaryIO) -> None:
+        """From now on signs go to the parent too, as empty messages before the answer."""
         self._answers = answers
 
 
@@ -276,7 +276,7 @@ def serve() -> None:
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
-    PROGRESS.tell(answers)
+    PROGRESS.send_to(answers)
     with suppress(EOFError, BrokenPipeError):
         while True:
             _send(answers, _answer(_receive(requests)))

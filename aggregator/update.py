@@ -232,7 +232,8 @@ class Update:
         error: FolderError | None = None
         affected, is_cut = set[str](), False
         for part in parts:
-            if part.is_whole and self._request.rest_waits and part is not parts[0] and part.can_wait():
+            is_rest_of_bulk = part.is_whole and part is not parts[0] and self._request.rest_waits
+            if is_rest_of_bulk and part.can_wait():
                 is_cut = True
                 break
             if part.is_whole and self._pipeline.bulk_since is not None:
@@ -289,11 +290,11 @@ class Update:
             paths.insert(0, first)
         enough_at = self._enough_at if can_be_cut else None
         return [
-            Differences(self._writer, source, some, pipeline.stages, self._count, pipeline.poll_stop, enough_at)
+            Differences(self._writer, source, some, pipeline.stages, self._report_seen, pipeline.poll_stop, enough_at)
             for some in paths
         ]
 
-    def _count(self, seen: int | None) -> None:
+    def _report_seen(self, seen: int | None) -> None:
         if seen is not None:
             self._pipeline.progress("files", seen, None)
         self._pipeline.check_stop()
@@ -310,7 +311,7 @@ class Update:
             # one batch behind: what was known is counted before the first batch is stored, if there are several
             for outcomes in pipeline.stages.during(INGEST, self._ingest(source, part.files())):
                 pipeline.check_stop()
-                part.note(outcomes)
+                part.note_outcomes(outcomes)
                 if batch is not None:
                     known = count_known(writer, source.name) if known is None else known
                     self._store(source, *batch, is_import=is_import)

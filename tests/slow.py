@@ -23,7 +23,7 @@ def hang() -> None:
 
 def show_progress(times: int) -> int:
     """Shows so many signs of progress, none of which is left out."""
-    processes.TELL_S = -1
+    processes.SIGN_EACH_S = -1
     for _ in range(times):
         processes.PROGRESS.show()
     return times

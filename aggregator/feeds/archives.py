@@ -31,7 +31,7 @@ from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, PAGE_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.session import Writer, execute_many, from_us
 
-BATCH = 100
+PAGE_BATCH = 100
 MAX_SEALED = 2000
 """Most entries sealed in one transaction, except for the last feed."""
 PageKey = tuple[str, int]
@@ -216,7 +216,7 @@ def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
         .join(feed, feed.c.id == archive_page.c.feed_id)
         .where(PAGE_DIRTY)
         .order_by(archive_page.c.feed_id, archive_page.c.number)
-        .limit(BATCH)
+        .limit(PAGE_BATCH)
     )
     changed: set[PageKey] = set()
     with writer.read() as connection:
@@ -226,7 +226,7 @@ def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
         with writer.write() as connection:
             pages = connection.execute(dirty).all()
             changed.update((page.slug, page.number) for page in pages if _refresh_page(connection, loader, page))
-        more = len(pages) == BATCH
+        more = len(pages) == PAGE_BATCH
     return changed
 
 
@@ -258,7 +258,7 @@ def page_versions(
         .join(feed, feed.c.id == archive_page.c.feed_id)
         .order_by(archive_page.c.updated_at, archive_page.c.feed_id, archive_page.c.number)
     )
-    if only is not None and len(only) <= BATCH:
+    if only is not None and len(only) <= PAGE_BATCH:
         numbers = {number for _, number in only}
         query = query.where(feed.c.slug.in_({slug for slug, _ in only}), archive_page.c.number.in_(numbers))
     for slug, pages, number, version, shown_hash in plain_rows(connection, query):
@@ -278,8 +278,8 @@ def load_pages(
     """These archive pages in the order given, each with the heading of its feed."""
     slugs = sorted({slug for slug, _ in keys})
     feeds = {}
-    for start in range(0, len(slugs), BATCH):
-        for row in connection.execute(select(feed).where(feed.c.slug.in_(slugs[start : start + BATCH]))):
+    for start in range(0, len(slugs), PAGE_BATCH):
+        for row in connection.execute(select(feed).where(feed.c.slug.in_(slugs[start : start + PAGE_BATCH]))):
             feeds[row.slug] = row
     for slug, number in keys:
         row = feeds[slug]

@@ -26,7 +26,7 @@ LIMIT = 50
 """Most entries that a search shows."""
 SEARCH_S = 0.2
 """How long a search reads."""
-BATCH = 500
+ROW_BATCH = 500
 
 _PART = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _NEWEST = (
@@ -38,7 +38,7 @@ _NEWEST = (
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(feed_entry.c.feed_id == ALL_FEED, feed_entry.c.left_at.is_(None), entry.c.state == EntryState.PUBLISHED)
     .order_by(feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
-    .execution_options(yield_per=BATCH)
+    .execution_options(yield_per=ROW_BATCH)
 )
 
 

@@ -28,7 +28,7 @@ from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
 from aggregator.store.session import Writer, execute_many, from_us, read_meta, to_us, write_meta
 
-BATCH = 100
+FEED_BATCH = 100
 MAX_KEPT = 500
 """Most feeds that a refresh keeps in memory for rendering."""
 
@@ -72,7 +72,7 @@ def refresh_feeds(
     sealer = Sealer(loader, refreshed.terms, keep)
     if policy.archive:
         refreshed.pages |= sealer.seal_backfills(writer, stopped)
-    dirty = select(feed).where(FEED_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(BATCH)
+    dirty = select(feed).where(FEED_DIRTY, feed.c.slug.is_not(None)).order_by(feed.c.id).limit(FEED_BATCH)
     while True:
         stopped()
         with writer.read() as connection:
@@ -186,8 +186,8 @@ def load_feeds(
     refreshed: Mapping[str, Feed],
 ) -> Iterator[Feed]:
     """The feeds with these slugs as of their last refresh, in the order given; from `refreshed` if it has the feed."""
-    for start in range(0, len(slugs), BATCH):
-        batch = slugs[start : start + BATCH]
+    for start in range(0, len(slugs), FEED_BATCH):
+        batch = slugs[start : start + FEED_BATCH]
         rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(batch)))}
         for slug in batch:
             yield refreshed.get(slug) or loader.load_last(connection, rows[slug], terms).feed

@@ -44,7 +44,7 @@ CANDIDATE_FACTOR = 20
 """With `per_provider`, the window considers this many times `limit` entries."""
 MAX_CANDIDATES = 10_000
 """Upper bound of considered entries, to keep transactions short; a larger window has priority."""
-BATCH = 1000
+ENTRY_BATCH = 1000
 MAX_CACHED = 20_000
 
 ENTRY_COLUMNS = (
@@ -58,7 +58,12 @@ ENTRY_COLUMNS = (
 """The last columns of every row that becomes an entry: the same values give the same entry."""
 
 # Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
-_COLUMNS = (feed_entry.c.released_at, entry.c.released_at.label("out_at"), entry.c.links_hash, *ENTRY_COLUMNS)
+_COLUMNS = (
+    feed_entry.c.released_at,
+    entry.c.released_at.label("first_released_at"),
+    entry.c.links_hash,
+    *ENTRY_COLUMNS,
+)
 _NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
 _WINDOW = (
     select(*_COLUMNS)
@@ -127,7 +132,7 @@ class Window:
     @property
     def last_release(self) -> int | None:
         """Its newest release, in µs."""
-        return max((max(row.released_at, row.out_at) for row in self.rows), default=None)
+        return max((max(row.released_at, row.first_released_at) for row in self.rows), default=None)
 
     @property
     def newest_at(self) -> int | None:
@@ -341,7 +346,7 @@ class FeedLoader:
         rows: list[AnyRow] = []
         counts: Counter[str] = Counter()
         for place, (candidate, provider) in enumerate(self._candidates(connection, row, cut_at, earlier), 1):
-            is_new = (candidate.out_at if by_date else candidate.released_at) > stay_since
+            is_new = (candidate.first_released_at if by_date else candidate.released_at) > stay_since
             if (len(rows) < limit or is_new) and not (provider and counts[provider] == per_provider):
                 rows.append(candidate)
                 counts[provider] += 1
@@ -366,8 +371,8 @@ class FeedLoader:
             return
         farthest = max(most, min(CANDIDATE_FACTOR * limit, MAX_CANDIDATES))
         for rows in self._newest(connection, row, cut_at, (limit, most, farthest)):
-            for start in range(0, len(rows), BATCH):
-                batch = rows[start : start + BATCH]
+            for start in range(0, len(rows), ENTRY_BATCH):
+                batch = rows[start : start + ENTRY_BATCH]
                 contents = self._read_contents(connection, batch)
                 yield from ((row, _provider_key(contents[row.id][0])) for row in batch)
 
@@ -393,7 +398,7 @@ class FeedLoader:
         spec = self._spec(row)
         if spec is None or spec.max_age is None or not rows:
             return None
-        oldest = min(row.out_at if row.published_at is None else row.published_at for row in rows)
+        oldest = min(row.first_released_at if row.published_at is None else row.published_at for row in rows)
         return int(oldest + span_us(spec.max_age))
 
     def _read_withdrawn(
@@ -401,7 +406,7 @@ class FeedLoader:
     ) -> tuple[Withdrawal, ...]:
         since = cut_at - span_us(self.policy.tombstones)
         if earlier is not None:
-            return tuple(one for one in earlier.feed.withdrawn if one.at > from_us(since))
+            return tuple(withdrawal for withdrawal in earlier.feed.withdrawn if withdrawal.at > from_us(since))
         values = {"feed_id": row.id, "since": since, "most": WINDOW_FACTOR * self.limit(row)}
         return tuple(Withdrawal(row.uid, from_us(row.left_at)) for row in connection.execute(_WITHDRAWN, values))
 

@@ -13,7 +13,7 @@ from aggregator.model import SourceFile
 from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
 
-BATCH = 1000
+LISTED_BATCH = 1000
 """Most files of a batch in a listing."""
 MAX_PATH = 1500
 """Bytes of an escaped path. PostgreSQL cannot index keys over some 2,700."""

@@ -22,7 +22,17 @@ from urllib.parse import unquote
 
 from aggregator.buckets import Bucket, ObjectFacts, open_bucket, parse_bucket_url
 from aggregator.errors import BucketAwayError, BucketError
-from aggregator.files import BATCH, MAX_PATH, CheckStop, FileBytes, FolderError, Kind, Listed, ListedFile, Unreadable
+from aggregator.files import (
+    LISTED_BATCH,
+    MAX_PATH,
+    CheckStop,
+    FileBytes,
+    FolderError,
+    Kind,
+    Listed,
+    ListedFile,
+    Unreadable,
+)
 from aggregator.index_files import listed_filter
 from aggregator.model import SourceFile
 from aggregator.processes import PROGRESS, CallLostError, start_call, wait_for
@@ -187,7 +197,7 @@ class _Spool:
     def batches(self) -> Listed:
         """The files in order, without those whose paths no record can have."""
         rows = self._database.execute("SELECT * FROM listed ORDER BY path")
-        while batch := rows.fetchmany(BATCH):
+        while batch := rows.fetchmany(LISTED_BATCH):
             start = 0
             for index, (path, *_) in enumerate(batch):
                 if fault := _fault(path):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
 from aggregator.errors import ShortageError
-from aggregator.files import BATCH, MAX_PATH, FileBytes, FolderError, Kind, Listed, ListedFile, Unreadable
+from aggregator.files import LISTED_BATCH, MAX_PATH, FileBytes, FolderError, Kind, Listed, ListedFile, Unreadable
 from aggregator.index_files import listed_filter
 from aggregator.model import SourceFile
 from aggregator.paths import ABSENT, Folder, clamped_stat, escape_name, unescape_path
@@ -202,8 +202,8 @@ class FolderFiles:
         yield from self._stat_batches(listing, start, len(listing.files))
 
     def _stat_batches(self, listing: _Listing, start: int, end: int) -> Iterator[list[ListedFile]]:
-        for first in range(start, end, BATCH):
-            if batch := self._stat_files(listing, listing.files[first : min(end, first + BATCH)]):
+        for first in range(start, end, LISTED_BATCH):
+            if batch := self._stat_files(listing, listing.files[first : min(end, first + LISTED_BATCH)]):
                 yield batch
 
     def _stat_files(self, listing: _Listing, names: list[str]) -> list[ListedFile]:

@@ -274,7 +274,7 @@ class _OpenBucket(Destination):
 
     def begin(self, staged: Sequence[Staged]) -> None:
         """Takes the lock."""
-        self.journal.begin((one.path, one.entry) for one in staged)
+        self.journal.begin((document.path, document.entry) for document in staged)
         self._store_journal()
 
     def place(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, ManifestEntry | PlaceError]]:

@@ -154,17 +154,19 @@ class _OpenFolder(Destination):
             self._writing.popleft().result()
             PROGRESS.show()
         # the bytes of other files are compared, so the journal need not name them
-        self.journal.begin((one.path, one.entry) for one in staged if one.path not in self.before.files)
+        self.journal.begin(
+            (document.path, document.entry) for document in staged if document.path not in self.before.files
+        )
         self._store_journal()
 
     def place(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, ManifestEntry | PlaceError]]:
-        for one in staged:
+        for document in staged:
             try:
-                self._place(one)
+                self._place(document)
             except PlaceError as error:
-                yield one, error
+                yield document, error
             else:
-                yield one, one.entry
+                yield document, document.entry
 
     def delete(self, paths: Iterable[str]) -> Iterator[tuple[str, PlaceError | None]]:
         for path in paths:

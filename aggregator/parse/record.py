@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _json
@@ -39,19 +40,19 @@ def parse_record(
     file: SourceFile,
     source: Source,
     digest: bytes,
-    make_fields: Callable[..., Fields] | None = None,
     context: PageContext = NO_CONTEXT,
+    *,
+    with_positions: bool = False,
+    make_fields: Callable[..., Fields] = Fields,
 ) -> Record | Rejection:
     """The record in the bytes of `file`, or why there is none. `context` is what the files above it say.
 
-    A Rejection is `unfinished` if the closing fence is missing; the caller decides whether it may still come. With
-    `make_fields` the fast path is not used, so every field has a position.
+    A Rejection is `unfinished` if the closing fence is missing; the caller decides whether it may still come. The fast
+    path is not used `with_positions`, so every field has one.
     """
-    if make_fields is None:
-        try:
-            return _parse(raw, file, source, digest, Fields, context, fast=True)
-        except NeedsFullParseError:
-            make_fields = Fields
+    if not with_positions:
+        with suppress(NeedsFullParseError):
+            return _parse(raw, file, source, digest, make_fields, context, fast=True)
     return _parse(raw, file, source, digest, make_fields, context, fast=False)
 
 

@@ -103,7 +103,7 @@ def trace_record(
         made.append(RecordingFields(*arguments, **options))
         return made[-1]
 
-    outcome = parse_record(raw, file, source, b"", make_fields, context)
+    outcome = parse_record(raw, file, source, b"", context, with_positions=True, make_fields=make_fields)
     if not made:
         return ()
     fields = made[-1]

@@ -20,12 +20,12 @@ from aggregator.render.assets import render_assets, render_feed_style
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import reader_title
 from aggregator.render.entries import page_kinds, render_columns, scope_of
-from aggregator.render.frames import feed_frames, heading_of, with_title
+from aggregator.render.frames import feed_frames, heading_of, titled
 from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
 from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
-_safe_summary = lru_cache(maxsize=CACHED_FEEDS)(with_title)
+_safe_summary = lru_cache(maxsize=CACHED_FEEDS)(titled)
 
 __all__ = [
     "fit_entries",

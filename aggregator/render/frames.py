@@ -37,11 +37,11 @@ _DATES: dict[Format, Callable[[datetime], bytes]] = {"rss": rss.updated_element,
 
 def heading_of(feed: Feed) -> Feed:
     """The feed without entries, XML-safe."""
-    return with_title(replace(feed, entries=(), withdrawn=()))
+    return titled(replace(feed, entries=(), withdrawn=()))
 
 
-def with_title(feed: Titled) -> Titled:
-    """The feed, XML-safe; its slug replaces a title that shows nothing."""
+def titled(feed: Titled) -> Titled:
+    """The feed with only what XML allows, and with its slug as the title if it has none that can be seen."""
     feed = xml_safe(feed)
     return feed if is_visible(feed.title) else replace(feed, title=feed.slug)
 

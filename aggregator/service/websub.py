@@ -24,7 +24,7 @@ from aggregator.store.pings import Ping, due_pings, mark_sent, next_ping_at, pos
 TIMEOUT_S = 10
 FIRST_RETRY_S, MAX_RETRY_S = 10, 3600
 """Delay after a failed ping; it doubles with each failure."""
-BATCH = 100
+PING_BATCH = 100
 Count = Callable[[Literal["ok", "failed"]], None]
 """Counts a ping by its result: `ok` or `failed`."""
 _log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def _send_to_hub(site: Site, store: Store, hub: str, stopped: Callable[[], bool]
     problem = ""
     while True:
         with store.read() as connection:
-            pings = due_pings(connection, hub, _now(), BATCH)
+            pings = due_pings(connection, hub, _now(), PING_BATCH)
         for ping in pings:
             if stopped():
                 return problem
@@ -91,7 +91,7 @@ def _send_to_hub(site: Site, store: Store, hub: str, stopped: Callable[[], bool]
                 problem = f"the WebSub hub {hub} did not accept a ping: {failure} (it is tried again)"
             if is_hub_down:
                 return problem
-        if len(pings) < BATCH:
+        if len(pings) < PING_BATCH:
             return problem
 
 

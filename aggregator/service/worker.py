@@ -36,7 +36,7 @@ from aggregator.service.watch import EventOr
 from aggregator.site import open_configured, open_for_service
 from aggregator.store.database import Store
 from aggregator.store.queries import file_problems, unread_files
-from aggregator.store.requests import announce_service, take_request
+from aggregator.store.requests import announce_service, take_accept_removals
 from aggregator.store.schema import REJECTED_STATES
 from aggregator.store.session import to_us, write_meta
 
@@ -231,7 +231,7 @@ class Worker:
             self._triggers.restart_schedule()
         now = datetime.now(UTC)
         paths, first = self._requests.take()  # before the scan: later changes belong to the next cycle
-        if accept := self._accept_removals or take_request(self._store):
+        if accept := self._accept_removals or take_accept_removals(self._store):
             self._accept_removals, paths = True, None  # also in the next cycle, if this one fails
         # while a bulk is read, every other cycle is for what was named meanwhile
         self._rest_waits = self._is_bulk and bool(first) and not self._rest_waits

@@ -171,7 +171,7 @@ def _settle(url: str) -> None:
     except (StoreError, DBAPIError):
         pass  # it is damaged, which is a reason to restore
     finally:
-        store.lease.stop()
+        store.lease.stop_renewing()
         store.close()
 
 

@@ -185,7 +185,7 @@ class _Batch:
         date = values["dated_at"]
         if self._is_import and values["state"] == EntryState.SCHEDULED and date is not None and date <= now:
             values |= {"state": EntryState.PUBLISHED, "released_at": date, "published_at": date}
-            self._released.append(_published_entry(entry_id, date, date, record, is_new=True))
+            self._released.append(_entry_of_record(entry_id, date, date, record, is_new=True))
             self._pages.append(values["lookup_key"])
             self._named.append(record.topics)
         else:
@@ -214,7 +214,7 @@ class _Batch:
             self._withdrawn[row.id] = EXPIRED if record.public else FLAG
         elif row.entry_state == EntryState.PUBLISHED and is_changed:
             self._changed.append(
-                _published_entry(row.id, row.released_at, row.published_at, record, is_visible=is_visible)
+                _entry_of_record(row.id, row.released_at, row.published_at, record, is_visible=is_visible)
             )
         self._writer.changed += is_changed
         self._changed_entries.append(values)
@@ -453,9 +453,10 @@ def published_entry(row: AnyRow, *, is_new: bool = False, is_visible: bool = Fal
     )
 
 
-def _published_entry(
+def _entry_of_record(
     entry_id: int, released_at: int, published_at: int | None, record: Record, **flags: Any
 ) -> PublishedEntry:
+    """The published entry of a record that is being stored."""
     content, topics = record.content_json, record.topics
     return PublishedEntry(entry_id, released_at, published_at, content, topics, record.quality, record.heat, **flags)
 

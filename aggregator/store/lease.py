@@ -104,7 +104,7 @@ class Lease:
             self.on_loss()
         raise LeaseLostError("another process has taken over the store")
 
-    def stop(self) -> None:
+    def stop_renewing(self) -> None:
         """Stops renewing the lease, so that it ends by itself. May be called twice."""
         self._stopped.set()
         if self._timer is not None:
@@ -112,7 +112,7 @@ class Lease:
 
     def release(self) -> None:
         """Gives the lease back for good. May be called twice."""
-        self.stop()
+        self.stop_renewing()
         self.give_back()
 
     def give_back(self) -> None:

@@ -44,7 +44,7 @@ def request_accept_removals(store: Store) -> str | None:
     return holder
 
 
-def take_request(store: Store) -> bool:
+def take_accept_removals(store: Store) -> bool:
     """Whether somebody asked this service to accept removals; the request is removed."""
     with store.read() as connection:
         if read_meta(connection, _ACCEPT_REMOVALS) != store.lease.token:

@@ -250,7 +250,7 @@ def test_reading_that_fails_in_its_middle_takes_no_renamed_object_for_a_new_reco
     fill(bucket_site, *(f"{number:02}.md" for number in range(20)))
     bucket_site.run(NOON)
     before = bucket_site.ids()
-    monkeypatch.setattr("aggregator.ingest.BATCH", 5)
+    monkeypatch.setattr("aggregator.ingest.FILE_BATCH", 5)
     monkeypatch.setattr(bucket_files, "PARALLEL", 1)
     for number in range(20):
         bucket_site.rename(f"{number:02}.md", f"0{number:02}.md")
@@ -270,7 +270,7 @@ def many(bucket_site: BucketSite, monkeypatch: pytest.MonkeyPatch) -> BucketSite
     """A site with 40 objects, which two processes read."""
     config = bucket_site.config_file
     config.write_text(config.read_text().replace("workers = 0", "workers = 2"))
-    monkeypatch.setattr(ingest, "BATCH", 5)
+    monkeypatch.setattr(ingest, "FILE_BATCH", 5)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 10)
     fill(bucket_site, *(f"{number:02}.md" for number in range(40)))
     return bucket_site

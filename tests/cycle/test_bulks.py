@@ -33,7 +33,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         (update, "BULK_S", 0.0),
         (differences, "LOOKUP_BATCH", 1),
         (differences, "LEAST_READ", 1),
-        (ingest, "BATCH", 1),
+        (ingest, "FILE_BATCH", 1),
         (ingest, "POOL_MIN_FILES", 1),
     ):
         monkeypatch.setattr(module, name, value)

@@ -37,7 +37,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some hundred files are many batches."""
-    monkeypatch.setattr(ingest, "BATCH", 20)
+    monkeypatch.setattr(ingest, "FILE_BATCH", 20)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 40)
 
 

@@ -95,7 +95,7 @@ def test_what_a_stopped_cycle_did_not_read_below_an_index_file_the_next_one_read
         blog.page(path)
     blog.write("lab/_index.md", "---\ntitle: Lab\n---\n")
     blog.run(NOON)
-    monkeypatch.setattr(ingest, "BATCH", 1)  # so the index file is stored, and then the cycle stops
+    monkeypatch.setattr(ingest, "FILE_BATCH", 1)  # so the index file is stored, and then the cycle stops
     blog.write("lab/_index.md", "---\ntitle: Lab\ncascade:\n  draft: true\n---\n")
     blog.page("labs.md", "tags: [new]")
     reads = 0

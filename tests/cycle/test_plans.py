@@ -54,7 +54,7 @@ def fill(site: SiteFolder) -> None:
 def statements(site: SiteFolder, run: Callable[[], Any]) -> dict[str, Any]:
     """What `run` asks the store, each with values for it."""
     asked: dict[str, Any] = {}
-    site.store.lease.stop()  # its timer asks too
+    site.store.lease.stop_renewing()  # its timer asks too
 
     def note(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
         if re.match(r"\s*(SELECT|UPDATE|DELETE)", statement) and not WALK.search(statement):

@@ -350,7 +350,7 @@ def test_an_id_stays_with_a_file_that_stated_it_once_while_that_is_there(site: S
 def test_a_rename_that_a_stopped_cycle_read_in_part_is_one_however_late_the_next_cycle_is(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, fields: dict[str, bool]
 ) -> None:
-    monkeypatch.setattr(ingest, "BATCH", 1)
+    monkeypatch.setattr(ingest, "FILE_BATCH", 1)
     for name in ("x", "y", "z"):
         more = {"id": name} if fields else {}
         site.write(f"{name}.md", text(f"Post {name}", [f"{name}: {line}" for line in BODY], **more))

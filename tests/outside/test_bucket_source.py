@@ -37,7 +37,7 @@ def test_a_server_that_is_killed_in_the_middle_of_cycles_costs_only_time(
     chance = random.Random(KILLS)
     monkeypatch.setattr(buckets, "PAGE", 50)
     monkeypatch.setattr("aggregator.files.bucket.ATTEMPTS", 1)
-    monkeypatch.setattr("aggregator.ingest.BATCH", 50)
+    monkeypatch.setattr("aggregator.ingest.FILE_BATCH", 50)
     with Proxy(own_server.port) as proxy:
         use(own_server, monkeypatch, endpoint=proxy.url)
         site = BucketSite(tmp_path / "site", f"sqlite:///{tmp_path / 'store.db'}", own_server, proxy)

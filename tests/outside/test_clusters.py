@@ -25,7 +25,7 @@ BATCHES = 30
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "BATCH", 20)
+    monkeypatch.setattr(ingest, "FILE_BATCH", 20)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 40)
 
 

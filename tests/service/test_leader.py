@@ -466,7 +466,7 @@ def test_a_leader_that_is_frozen_in_a_transaction_does_not_block_the_next_one(
     url = postgres_url()
     first = open_store(url, create=True)
     first.lease.acquire(0)
-    first.lease.stop()
+    first.lease.stop_renewing()
     second = open_store(url, create=True)
     losses = list[str]()
     first.lease.on_loss = lambda: losses.append("lost")

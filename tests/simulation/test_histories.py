@@ -132,7 +132,7 @@ def test_any_history_loses_nothing_and_writes_no_page_without_a_reason(
 ) -> None:
     seed = seed_for(site)
     monkeypatch.setattr(archives, "MAX_SEALED", (12, 25, 5000)[seed % 3])
-    monkeypatch.setattr(ingest, "BATCH", (3, 1, 1000)[seed % 3])  # so that a stop comes between two files
+    monkeypatch.setattr(ingest, "FILE_BATCH", (3, 1, 1000)[seed % 3])  # so that a stop comes between two files
     chronicle = Chronicle(site, seed)
     for _ in range(STEPS):
         chronicle.step()

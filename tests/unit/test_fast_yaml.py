@@ -27,7 +27,6 @@ from aggregator.model import (
     read_content,
 )
 from aggregator.parse import front_matter
-from aggregator.parse.fields import Fields
 from aggregator.parse.front_matter import fast_yaml
 from aggregator.parse.front_matter.values import AllowedKeys, Limits
 from aggregator.parse.record import parse_record
@@ -112,7 +111,7 @@ def outcomes(text: str, source: Source) -> tuple[Record | Rejection, Record | Re
     """What a file gives, and what it gives when PyYAML reads it."""
     raw = text.encode(errors="surrogatepass")
     file = SourceFile("", "2020-01-02-a.md", len(raw), 0)
-    return parse_record(raw, file, source, b"digest"), parse_record(raw, file, source, b"digest", Fields)
+    return parse_record(raw, file, source, b"digest"), parse_record(raw, file, source, b"digest", with_positions=True)
 
 
 def damaged(text: str, rng: random.Random) -> str:

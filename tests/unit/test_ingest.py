@@ -286,7 +286,7 @@ def test_without_threads_all_is_read_in_process(
 def test_batches_of_a_lost_process_are_read_in_process(
     many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(ingest, "BATCH", 100)
+    monkeypatch.setattr(ingest, "FILE_BATCH", 100)
     monkeypatch.setenv("TEST_PROCESS", str(os.getpid()))
     files = files_of(many)
     lost = list(ingest_files(source(many), files, workers=3, read=slow.read_here_alone))
@@ -340,7 +340,7 @@ def test_a_deadline_in_a_process_of_the_pool_does_not_end_that(tmp_path: Path, m
     write_hostile(tmp_path)
     for name in ("0.md", "1.md"):
         write(tmp_path / name)
-    monkeypatch.setattr(ingest, "BATCH", 1)
+    monkeypatch.setattr(ingest, "FILE_BATCH", 1)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
 
     outcomes = [
@@ -362,7 +362,7 @@ def test_a_stop_does_not_wait_for_a_file_that_takes_long(
     monkeypatch.setattr(ingest, "PARSE_CPU_S", 60)
     monkeypatch.setattr(ingest, "PARSE_CLOCK_S", 300)
     if workers:
-        monkeypatch.setattr(ingest, "BATCH", 1)
+        monkeypatch.setattr(ingest, "FILE_BATCH", 1)
         monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
     stop_at = time.monotonic() + 0.5
 
@@ -415,7 +415,7 @@ def test_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_no_more_batches_wait_however_slowly_they_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "WorkerPool", ReadAtOnce)
-    monkeypatch.setattr(ingest, "BATCH", 1)
+    monkeypatch.setattr(ingest, "FILE_BATCH", 1)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
     write(tmp_path / "a.md")
     taken: list[int] = []
@@ -469,7 +469,7 @@ def test_files_are_taken_as_they_are_needed(tmp_path: Path) -> None:
             yield SourceFile("", f"{number}.md", 1, 1), None
 
     assert next(ingest_files(source(tmp_path), endless(), workers=0)) == []
-    assert next(taken) <= ingest.POOL_MIN_FILES + ingest.BATCH
+    assert next(taken) <= ingest.POOL_MIN_FILES + ingest.FILE_BATCH
 
 
 # Private text

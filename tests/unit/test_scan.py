@@ -432,7 +432,7 @@ def test_scan_agrees_with_set_arithmetic(now: set[Any], before: set[Any], data: 
         files = [known(path, here.get(path) if path in same else None) for path in sorted(stored, key=str.encode)]
 
         with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(folder_files, "BATCH", data.draw(st.integers(1, 4)))
+            monkeypatch.setattr(folder_files, "LISTED_BATCH", data.draw(st.integers(1, 4)))
             found = differences(Path(root), *files, page=data.draw(st.integers(1, 5)))
 
     differs = {item.file.path: item.known for item in found if isinstance(item, Differs)}
