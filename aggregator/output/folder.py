@@ -91,7 +91,7 @@ class OutputFolder(Publisher):
         except OSError as error:
             # an error of a single document is a problem of its feed; relative names are our own files
             path = Path(error.filename) if os.path.isabs(error.filename or "") else folder / OWN_FOLDER
-            raise PublishError(reason(path, "written", error)) from error
+            raise PublishError(reason(path, "written", error, folder)) from error
 
     def _read_stamp(self) -> _Stamp | None:
         try:
@@ -226,7 +226,7 @@ class _OpenFolder(Destination):
             if error.errno in _SHORTAGE:
                 raise
             if error.errno not in _NO_FOLDER:  # otherwise the file does not exist
-                raise PlaceError(reason(self._root / path, "deleted", error)) from error
+                raise PlaceError(reason(self._root / path, "deleted", error, self._root)) from error
         with suppress(OSError):
             while path := path.rpartition("/")[0]:
                 self._tree.remove_folder(path)
@@ -241,7 +241,7 @@ class _OpenFolder(Destination):
                 raise
             if error.errno in _NO_FOLDER and (foreign := self._foreign_parent(path)):
                 raise InTheWayError(foreign) from error
-            raise PlaceError(reason(self._root / path, action, error)) from error
+            raise PlaceError(reason(self._root / path, action, error, self._root)) from error
 
     def _foreign_parent(self, path: str) -> str | None:
         """The part of a path that should be a folder and is not."""

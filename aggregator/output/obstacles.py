@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from shlex import quote
 
 from aggregator.documents import is_archive_page
 
@@ -65,13 +66,22 @@ class Obstacles:
         ]
 
 
-def reason(path: Path, action: str, error: OSError) -> str:
-    """What could not be done, why, and a hint."""
+def reason(path: Path, action: str, error: OSError, root: Path) -> str:
+    """What could not be done, why, and a hint. `root` is the output folder: nothing above it is ours to give away."""
     hint = _HINTS.get(error.errno or 0, "")
     if error.errno in (errno.EACCES, errno.EPERM):
         user = os.geteuid()
-        hint = f"; user {user} must be able to write into its folder, as by: chown -R {user} {path.parent}"
+        if path.is_relative_to(root) and path != root:
+            hint = f"; user {user} must be able to write into its folder, as by: {_giving(path.parent, user)}"
+        elif os.path.isdir(root):
+            hint = f"; user {user} must be able to write into it, as by: {_giving(root, user)}"
+        else:
+            hint = f"; make the output folder: sudo install -d -o {user} {quote(str(root))}"
     return f"{path} cannot be {action}: {error.strerror or error}{hint}"
+
+
+def _giving(folder: Path, user: int) -> str:
+    return f"chown -R {user} {quote(str(folder))}"
 
 
 def _top(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -159,6 +160,10 @@ PROXIES = {
 }
 
 
+PROBE_PATHS = ("/feeds/{0}", "/feeds/{0}?x", "/feeds//{0}", "/feeds/./{0}", "/feeds/all/../{0}", "/feeds/%{1:x}{2}")
+"""Ways to ask for a page, with its name, the code of its first letter, and its other letters."""
+
+
 @pytest.mark.parametrize("name", PROXIES)
 def test_a_proxy_passes_on_what_the_service_answers_and_no_private_page(shop: Shop, start: Start, name: str) -> None:
     service = shop.start("run").wait_until_done()
@@ -169,7 +174,13 @@ def test_a_proxy_passes_on_what_the_service_answers_and_no_private_page(shop: Sh
     again = client.get("/feeds/all/rss.xml", headers={"accept-encoding": "gzip", "if-none-match": rss.headers["etag"]})
     assert again.status_code == 304
     assert httpx.URL(client.get("/feeds/all").headers["location"]).path in ("all/", "/feeds/all/")
-    assert client.get("/feeds/healthz").json()["status"] == "ok"
     assert service.get("metrics").status == 200
     assert client.get("/feeds/metrics").status_code == 404
+    if name != "bare nginx":
+        for page, way in itertools.product(("healthz", "readyz"), PROBE_PATHS):
+            assert service.get(page).status == 200
+            path = way.format(page, ord(page[0]), page[1:])
+            fields = f"host: 127.0.0.1:{client.base_url.port}\r\nconnection: close\r\n"
+            answer = ask(client, f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode())
+            assert answer.split(b" ")[1] == b"404", (way, answer)
     service.end()

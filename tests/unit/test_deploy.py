@@ -122,3 +122,12 @@ def test_compose_for_scaling_runs_two_services_over_one_database_and_one_bucket(
     assert first["environment"]["AGGREGATOR_SITE__BASE_URL"] == f"http://127.0.0.1:{published[1]}/"
     named = {volume.partition(":")[0] for service in services.values() for volume in service["volumes"]}
     assert named == {"./incoming", "./nginx.conf", *SCALING["volumes"]}
+
+
+def test_no_sample_of_a_proxy_shows_the_probes_to_the_public() -> None:
+    """They name paths of the machine and its database."""
+    for name, refusals in {
+        "nginx-proxy.conf": "\nlocation ~ ^/feeds/(healthz|readyz)$ {\n    return 404;\n}\n",
+        "Caddyfile.proxy": "\t\t@probes path /healthz /readyz\n\t\trespond @probes 404\n",
+    }.items():
+        assert refusals in (DEPLOY / "web" / name).read_text()

@@ -289,6 +289,36 @@ def test_an_output_folder_of_another_user_is_a_problem_with_a_hint(shared: SiteF
     assert shared.titles("energy") == ["Edited 2", "Edited 1"]
 
 
+@pytest.mark.parametrize("state", ["missing", "missing with its parent", "of another user"])
+def test_an_output_folder_that_cannot_be_made_is_to_be_made_and_nothing_beside_it_is_given_away(
+    shared: SiteFolder, state: str
+) -> None:
+    parent = shared.root / "web root"
+    folder = parent / "feeds"
+    top = shared.root if state == "missing with its parent" else parent
+    if top == parent:
+        parent.mkdir()
+    if state == "of another user":
+        folder.mkdir()
+        deny(folder)
+        folder.chmod(0o700 if os.geteuid() == 0 else 0)
+    deny(top)
+    shared.configure(f'[output]\npath = "{folder}"\n')
+    with other_user():
+        [problem] = shared.run(LATER).problems
+        if state == "of another user":
+            assert f"Permission denied; user {os.geteuid()} must be able to write into it, as by:" in problem
+            assert f"chown -R {os.geteuid()} '{folder}' (nothing is lost" in problem
+        else:
+            assert f"Permission denied; make the output folder: sudo install -d -o {os.geteuid()} '{folder}'" in problem
+            assert "chown" not in problem
+    allow(top)
+    folder.mkdir(parents=True, exist_ok=True)
+    allow(folder)
+    with other_user():
+        assert shared.run(DAY).problems == ()
+
+
 def test_many_folders_that_cannot_be_written_are_few_problems(shared: SiteFolder) -> None:
     for number in range(30):
         shared.record(f"topic{number}.md", topics=[f"Topic {number}"], **DATE)
