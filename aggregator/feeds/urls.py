@@ -103,7 +103,7 @@ def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) ->
         elif not after.work(path):
             successor = slug if slug in new.specs else None
             url = f"{path}/" if "/" not in path and "." not in path else path
-            changes.append(UrlChange(url, 410, None, _moved_from(path, successor)))
+            changes.append(UrlChange(url, 410, None, _moved_from((path,), successor, new)))
     return tuple(changes)
 
 
@@ -160,7 +160,7 @@ def _keeping(slug: str, old: FeedPolicy, new: FeedPolicy) -> str:
     """How the config would keep the URL of a feed that it removes."""
     spec = old.specs.get(slug)
     if spec is not None:
-        return _moved_from(slug, _successor(spec, old, new), *spec.old_slugs)
+        return _moved_from((slug, *spec.moved_from), _successor(spec, old, new), new)
     if old.auto and not new.auto:
         return 'with "auto = true" below [topics]'
     return 'with a longer "keep_empty" below [topics]'
@@ -173,8 +173,12 @@ def _successor(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:
     return same[0].slug if len(same) == 1 else None
 
 
-def _moved_from(path: str, successor: str | None, *more: str) -> str:
-    line = f"moved_from = {json.dumps([quoted_path(old) for old in (path, *more)])}"
+def _moved_from(paths: tuple[str, ...], successor: str | None, new: FeedPolicy) -> str:
+    """The line for the feed `successor` that keeps old paths besides those it has. No feed of the config has them."""
+    in_use = {path for spec in new.specs.values() for path in (spec.slug, *spec.moved_from)}
+    kept = new.specs[successor].moved_from if successor is not None else ()
+    added = [path for path in dict.fromkeys(paths) if path not in in_use]
+    line = f"moved_from = {json.dumps([quoted_path(path) for path in (*added, *kept)])}"
     if successor is None:
         return f"with {line} in the [[feed]] that follows it"
     return f"with {line} in the [[feed]] {json.dumps(successor)}"

@@ -165,10 +165,9 @@ def _from_elsewhere(
     if record.published and not own["published_at"]:
         yield _trace_date(record, place, read, own if source.layout != "jekyll" else {**own, "path": None})
     if content.language and not own["language"]:
-        if source.layout == "hugo" and file_language(record.file.path, source.known_languages):
-            yield FieldTrace("language", None, content.language, None, "path")
-        else:
-            yield FieldTrace("language", "language", content.language, None, "config")
+        in_name = source.layout == "hugo" and file_language(record.file.path, source.known_languages)
+        key, origin = (None, "path") if in_name else ("language", "config")
+        yield FieldTrace("language", key, content.language, None, origin)
     if place.topics:
         yield FieldTrace("topics", None, list(place.topics), None, "path")
     if source.topics:

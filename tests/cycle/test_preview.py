@@ -325,6 +325,18 @@ def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_wor
     assert built.run("2024-06-01 14:00").notices == ()
 
 
+def test_the_line_that_keeps_a_url_is_accepted_as_written_and_keeps_what_the_feed_has(built: SiteFolder) -> None:
+    first = AI + 'moved_from = ["old", "tags/ai/index.xml"]\n'
+    built.run_with(first, "2024-05-01 12:30")
+    built.run_with(AI.replace("picks", "best") + 'moved_from = ["picks"]\n', LATER)
+    built.configure(first)
+    (warning,) = lost_urls(built.load_config(), at(LATER))
+    line = 'moved_from = ["best", "old", "tags/ai/index.xml"]'
+    assert f'(keep it with {line} in the [[feed]] "picks")' in str(warning)
+    built.configure(f"{AI}{line}\n")
+    assert lost_urls(built.load_config(), at(LATER)) == []
+
+
 def test_a_stopped_cycle_does_not_hide_a_lost_url(built: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     built.configure()
 
