@@ -165,15 +165,20 @@ def _from_elsewhere(
     if record.published and not own["published_at"]:
         yield _trace_date(record, place, read, own if source.layout != "jekyll" else {**own, "path": None})
     if content.language and not own["language"]:
-        in_name = source.layout == "hugo" and file_language(record.file.path, source.known_languages)
-        key, origin = (None, "path") if in_name else ("language", "config")
-        yield FieldTrace("language", key, content.language, None, origin)
+        yield _trace_language(record, source)
     if place.topics:
         yield FieldTrace("topics", None, list(place.topics), None, "path")
     if source.topics:
         yield FieldTrace("topics", "topics", list(source.topics), None, "config")
     if "published" not in read:
         yield FieldTrace("published", "default_published", source.default_published, None, "config")
+
+
+def _trace_language(record: Record, source: Source) -> FieldTrace:
+    """The language of a record without a key for it: from the name of its file, or that of its source."""
+    if source.layout == "hugo" and file_language(record.file.path, source.known_languages):
+        return FieldTrace("language", None, record.content.language, None, "path")
+    return FieldTrace("language", "language", record.content.language, None, "config")
 
 
 def _trace_date(record: Record, place: PagePath, read: Mapping[str, FieldTrace], own: Mapping[str, Any]) -> FieldTrace:
