@@ -446,7 +446,7 @@ class HangingPool:
 def test_workers_that_hang_are_waited_for_once_and_not_for_each_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "BATCH", 1)
+    monkeypatch.setattr(ingest, "FILE_BATCH", 1)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
     monkeypatch.setattr(ingest, "read_carefully", ingest_batch)  # without a process for each file
     waits: list[float] = []
