@@ -56,7 +56,8 @@ def _combined_keys(file: File) -> Iterator[KeyProblem]:
             for number, key in enumerate(keys) if field != "topics" else ():
                 if PLUS in key:
                     hint = f"only topics combine keys; write {json.dumps(key.split(PLUS), ensure_ascii=False)}"
-                    path = ("records", index, "fields", field, *([number] if len(keys) > 1 else ()))
+                    path: tuple[str | int, ...] = ("records", index, "fields", field)
+                    path += (number,) if len(keys) > 1 else ()  # a single one may be a text without a list
                     yield KeyProblem(path, f"'{field}' has keys that are combined", hint, key, at_value=True)
 
 

@@ -134,7 +134,7 @@ JEKYLL = {
     },
     "posts that include brings back": {
         "_config.yml": JEKYLL_CONFIG + "exclude: ['*.draft.md', news, ess*]\n"
-        "include: [news, essays, 2024-05-02-two.draft.md, 2024-05-05]\n",
+        "include: [news, essays, 2024-05-02-two.draft.md, '2024-05-05-']\n",
         "_posts/2024-05-01-one.draft.md": post("One"),
         "_posts/2024-05-02-two.draft.md": post("Two"),
         "news/_posts/2024-05-03-three.md": post("Three"),
