@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from aggregator.links import MAX_URL, absolute_url, host_name, http_url
-from aggregator.model import Enclosure, Image, Provider, Related
+from aggregator.model import Enclosure, Image, Provider, Related, StoryTimes
 from aggregator.parse.bounds import (
     MAX_ID,
     MAX_IMAGES,
@@ -31,7 +31,7 @@ from aggregator.parse.bounds import (
 from aggregator.parse.cascade import Inherited, inherited_value
 from aggregator.parse.dates import is_empty_date, parse_time, unix_time
 from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
-from aggregator.parse.keys import FLAGS, PLUS, FieldKeys
+from aggregator.parse.keys import FLAGS, HIDING_DATES, PLUS, FieldKeys
 from aggregator.parse.media import read_media
 from aggregator.parse.page_path import PagePath
 from aggregator.parse.texts import plain_text, player_url
@@ -91,6 +91,7 @@ class Fields:
     ) -> None:
         self.warnings: list[Problem] = []
         self.page_path: PagePath | None = None  # what the path of the file states, once that is read
+        self.story_times: tuple[StoryTimes, ...] = ()  # of the related stories, once these are read
         self._values, self._keys, self._path = values, keys, path
         self._zone, self._layout, self._has_positions = zone, layout, has_positions
         self._present = keys.by_field if present is None else present
@@ -439,7 +440,8 @@ class Fields:
         return None
 
     def related(self) -> tuple[Related, ...]:
-        """Links to other stories: those with a title and a URL that are not hidden themselves."""
+        """Links to other stories: those with a title and a URL that no flag hides. Their dates and expiries, which may
+        hide them at some time, are in `story_times`."""
         key, value = self._find("related")
         if value is None:
             return ()
@@ -448,19 +450,33 @@ class Fields:
         if len(maps) < len(stated[:MAX_ITEMS]):
             self._warn(value, f"'{key}' has an item that is not a map", "write a list of maps", shown=False)
         links: dict[str, Related] = {}
+        times: dict[str, StoryTimes] = {}
         has_incomplete = False
         for story in filter(None, map(self._story, maps)):
             url, title = story.url("link"), story.text("title")
-            if url and title:
-                links.setdefault(url, Related(url, title))
-            else:
+            if not (url and title):
                 has_incomplete = True
+            elif url not in links and (of_story := self._times_of(url, story, key, value)):
+                links[url], times[url] = Related(url, title), of_story
         if has_incomplete:
             what = f"'{key}' has an item without a title and an http(s) URL"
             self._warn(value, what, "write both, or remove the item", shown=False)
         if len(links) > MAX_RELATED or len(stated) > MAX_ITEMS:
             self._warn(value, f"'{key}' has more than {MAX_RELATED} links", "name fewer", shown=False)
-        return tuple(links.values())[:MAX_RELATED]
+        stories = tuple(links.values())[:MAX_RELATED]
+        self.story_times = tuple([times[story.url] for story in stories if any(times[story.url][1:])])
+        return stories
+
+    def _times_of(self, url: str, story: Fields, key: str, value: Value) -> StoryTimes | None:
+        """The times of a story in the `value` of `key`; None with a warning if one is no date, which hides it."""
+        try:
+            return StoryTimes(url, *map(story.required_date, HIDING_DATES))
+        except UnusableError as error:
+            self._require_positions()
+            found = error.problem
+            what = f"a story in '{key}' is hidden, because {found.what}"
+            self.warnings.append(replace(self._problem(value, what, found.value, found.hint), level="warning"))
+            return None
 
     def _story(self, item: Mapping[Any, Any]) -> Fields | None:
         """The fields of another story in a map; None if it is hidden."""
@@ -469,7 +485,9 @@ class Fields:
             return None
         values = {name: Value(value, 0, 0) for name, value in zip(names, item.values(), strict=True) if name}
         present = self._keys.present(tuple(values))
-        nested = Fields(values, self._keys, self._path, self._zone, present=present, has_positions=self._has_positions)
+        nested = Fields(
+            values, self._keys, self._path, self._zone, self._layout, present, has_positions=self._has_positions
+        )
         try:
             if not nested.public(default=True):
                 return None
@@ -479,7 +497,7 @@ class Fields:
 
     def _canonical_names(self, item: Mapping[Any, Any]) -> tuple[str, ...] | None:
         """The canonical names of the keys of a map, "" for unmapped keys. None if the map may be hidden: a key is
-        given twice, in two cases, or is nearly a flag."""
+        given twice, in two cases, or is nearly one that can hide it."""
         self._require_positions()  # and spellings, which nested keys need too
         front_matter = FrontMatter(self._keys.allowed)
         names = []
@@ -493,7 +511,7 @@ class Fields:
                 front_matter.add_near_miss(miss, value, 0, 0)
             names.append(name or "")
         try:
-            self.refuse_near_misses(front_matter.near_misses, FLAGS)
+            self.refuse_near_misses(front_matter.near_misses, (*FLAGS, *HIDING_DATES))
         except UnusableError:
             return None
         return tuple(names)

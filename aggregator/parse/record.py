@@ -179,6 +179,7 @@ def _make_record(
         warnings=(*fields.warnings, *body.warnings()),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
+        story_times=fields.story_times,
     )
 
 

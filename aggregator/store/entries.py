@@ -20,7 +20,9 @@ from aggregator.model import (
     StagedOutcomes,
     Unchanged,
     duplicate_id,
+    hide_stories,
     late_update,
+    next_story_time,
     read_content,
 )
 from aggregator.parse.page_links import has_page_links
@@ -118,9 +120,15 @@ class _Batch:
         self._named: list[tuple[str, ...]] = []  # topics of entries that are released in the cycle of an import
         self._withdrawn: dict[int, str] = {}
         self._unscheduled: list[int] = []
+        self._partial: set[str] = set()  # paths of records with stories that are hidden now
         self._staged = outcomes if isinstance(outcomes, StagedOutcomes) else None
 
     def add(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Record) and outcome.story_times:
+            shown = hide_stories(outcome, self._now)
+            if shown is not outcome:
+                self._partial.add(outcome.file.path)
+            outcome = shown
         row = self._stored.get(outcome.file.path)
         if isinstance(outcome, Unchanged):
             if row is not None:
@@ -286,6 +294,13 @@ class _Batch:
             from aggregator.store.staging import run_staged
 
             run_staged(self._connection, statement, rows, self._staged)
+            partial = [row for row in rows if row["path"] in self._partial]  # what is staged has all stories
+            names = ("content", "visible_hash")
+            changes = [
+                {"entry_key": row.get("entry_key", row.get("id"))} | {name: row[name] for name in names}
+                for row in partial
+            ]
+            update_entries(self._connection, changes)
 
     def _with_former_values(self) -> list[PublishedEntry]:
         """The changed entries, each with what rules read of it until now."""
@@ -501,6 +516,7 @@ def _record_values(record: Record, source: Source, now: int) -> dict[str, Any]:
         "dated_at": date,
         "stated_update_at": None if updated is None or updated > now else updated,
         "expires_at": expires,
+        "stories_at": to_us_or_none(next_story_time(record, from_us(now))) if record.story_times else None,
         "embargo_at": date if is_scheduled and date is not None and date > now else None,
     }
 

@@ -76,7 +76,7 @@ def drop_staging(store: Store) -> None:
 
 def stage_outcomes(url: str, table: str, outcomes: Sequence[Outcome], *, with_content: bool) -> StagedOutcomes:
     """Copies columns of records into the table. The outcomes come back without the large ones, except the content with
-    `with_content`, and bodies that link to pages."""
+    `with_content` or with stories that have times, and bodies that link to pages."""
     key = uuid.uuid4().hex
     rows = [(key, *_staged_values(outcome)) for outcome in outcomes if isinstance(outcome, Record)]
     with _engine(url).begin() as connection:
@@ -93,7 +93,8 @@ def _without_large(outcome: Outcome, *, with_content: bool) -> Outcome:
     if not isinstance(outcome, Record):
         return outcome
     html = outcome.body_html if has_page_links(outcome.body_html) else ""
-    return outcome._replace(content_json=outcome.content_json if with_content else "", sketch=b"", body_html=html)
+    content = outcome.content_json if with_content or outcome.story_times else ""
+    return outcome._replace(content_json=content, sketch=b"", body_html=html)
 
 
 def is_complete(connection: Connection, outcomes: StagedOutcomes) -> bool:

@@ -18,7 +18,16 @@ from parsing import as_record, as_rejection, lines, parse, parse_bytes, record, 
 
 from aggregator.config.presets import PRESETS
 from aggregator.links import host_name, http_url
-from aggregator.model import Image, Provider, Record, Rejection, Related
+from aggregator.model import (
+    Image,
+    Provider,
+    Record,
+    Rejection,
+    Related,
+    StoryTimes,
+    hide_stories,
+    next_story_time,
+)
 from aggregator.parse.dates import parse_time
 from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
@@ -1093,12 +1102,55 @@ def test_keys_inside_maps_are_read_in_any_case_too() -> None:
     assert content.related == (Related("https://b.example/", "B"),)
 
 
-@pytest.mark.parametrize("flag", ["Draft: true", "drafts: true", "draft: false, Draft: false", "published: soon"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "Draft: true",
+        "drafts: true",
+        "draft: false, Draft: false",
+        "published: soon",
+        "publishedDateTim: 2099-01-01T00:00:00Z",
+    ],
+)
 def test_a_related_link_that_may_be_hidden_is_left_out(flag: str) -> None:
     shown = "{title: A, webUrl: 'https://a.example/'}"
     front = f"related: [{{title: B, webUrl: 'https://b.example/', {flag}}}, {shown}]"
 
     assert record(front).content.related == (Related("https://a.example/", "A"),)
+
+
+@pytest.mark.parametrize(
+    ("stated", "shown"), [("32 Foo 2099", "'32 Foo 2099'"), ("2099-02-30", "'2099-02-30'"), ("[1]", "'a list'")]
+)
+def test_a_related_story_with_an_unusable_date_is_left_out_with_a_warning(stated: str, shown: str) -> None:
+    stories = f"[{{title: B, webUrl: 'https://b.example/', publishedDateTime: {stated}}}]"
+    outcome = record(f"related: {stories}")
+
+    assert (outcome.content.related, outcome.story_times) == ((), ())
+    what = "a story in 'related' is hidden, because 'publishedDateTime' is not a date"
+    assert lines(outcome) == [f"a.md:3:10: {what}: {shown} (write it as 2026-05-20T07:10:00Z)"]
+
+
+def test_the_times_of_related_stories_change_no_hash_of_the_record() -> None:
+    fields = tuple((PRESETS["smartable"] | {"expires_at": ("ends",)}).items())
+    story, times = "title: B, webUrl: 'https://b.example/'", "publishedDateTime: 2024-05-01, ends: 2099-01-01T00:00:00Z"
+    plain, timed = (record(f"related: [{{{front}}}]", fields=fields) for front in (story, f"{story}, {times}"))
+
+    assert timed.story_times == (StoryTimes("https://b.example/", at(2024, 5, 1), at(2099, 1, 1)),)
+    assert timed._replace(file=plain.file, story_times=()) == plain
+
+
+def test_a_story_is_hidden_before_its_date_and_from_its_expiry_on() -> None:
+    fields = tuple((PRESETS["smartable"] | {"expires_at": ("ends",)}).items())
+    times = "publishedDateTime: 2024-05-01T00:00:00Z, ends: 2024-05-03T00:00:00Z"
+    stories = f"[{{title: B, webUrl: 'https://b.example/', {times}}}, {{title: A, webUrl: 'https://a.example/'}}]"
+    made = record(f"related: {stories}", fields=fields)
+
+    days = [at(2024, 4, 30), at(2024, 5, 1), at(2024, 5, 2), at(2024, 5, 3)]
+    shown = [hide_stories(made, day) for day in days]
+    assert [[story.title for story in one.content.related] for one in shown] == [["A"], ["B", "A"], ["B", "A"], ["A"]]
+    assert [one.visible_hash == made.visible_hash for one in shown] == [False, True, True, False]
+    assert [next_story_time(made, day) for day in days] == [at(2024, 5, 1), at(2024, 5, 3), at(2024, 5, 3), None]
 
 
 def test_fields_whose_keys_differ_in_case_alone_read_one_key() -> None:
