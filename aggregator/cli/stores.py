@@ -19,6 +19,7 @@ from aggregator.errors import (
     StoppedError,
     StoreDamagedError,
     StoreError,
+    StoreForeignError,
     StoreHeldError,
     StoreMissingError,
     StoreUnreachableError,
@@ -162,7 +163,8 @@ def read_site(config: Config) -> dict[str, str]:
 
 
 def store_problem(config: Config) -> str | None:
-    """What is wrong with the store, as a message: it is damaged, or was lost. None if it is fine, or there was none."""
+    """What is wrong with the store, as a message: it is damaged, is no store, or was lost. None if it is fine, or there
+    was none."""
     if not config.may_have_store:
         return lost_store(config)
     try:
@@ -170,7 +172,7 @@ def store_problem(config: Config) -> str | None:
             store.check_undamaged()
     except StoreMissingError:
         return lost_store(config)
-    except StoreDamagedError as error:
+    except (StoreDamagedError, StoreForeignError) as error:
         return str(error)
     except StoreError:
         pass  # `read_site` says so

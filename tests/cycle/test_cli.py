@@ -11,6 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -1187,6 +1189,40 @@ def test_check_names_a_store_that_is_damaged_and_checks_everything_else(shop: Sh
     assert "file is not a database (stop the service and put back a backup: aggregator restore FILE" in out
     assert "the config was not compared with the store" in err
     assert "1 record: 1 error" in err
+
+
+def make_other_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (name TEXT)")
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (make_other_database, "it has the tables of another program (correct store.url)"),
+        (os.mkfifo, "it is no regular file (correct store.url)"),
+        (lambda path: path.write_text("[a]\nb = 1\n"), "the file is not a database (stop the service and put back"),
+    ],
+)
+def test_a_file_of_others_is_not_taken_for_the_store(
+    shop: Shop, call: Call, make: Callable[[Path], object], what: str
+) -> None:
+    shop.record("a.md")
+    shop.data.mkdir()
+    file = shop.data / "aggregator.db"
+    make(file)
+    file.chmod(0o644)
+    before = (file.stat(), file.is_fifo() or file.read_bytes())
+    line = f"store.url names {file}, which is no store: {what}"
+    code, out, _ = call("check")
+    assert (code, line in out) == (1, True), out
+    for command in ("build", "run", "status"):
+        code, _, err = call(command)
+        assert (code, line in err) == (2, True), err
+    assert [path.name for path in shop.data.iterdir()] == [file.name]
+    after = (file.stat(), file.is_fifo() or file.read_bytes())
+    assert after[1] == before[1]
+    assert (after[0].st_mode, after[0].st_mtime_ns) == (before[0].st_mode, before[0].st_mtime_ns)
 
 
 def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Shop, call: Call) -> None:
