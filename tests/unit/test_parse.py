@@ -1089,6 +1089,30 @@ def test_keys_of_the_config_can_hide_too() -> None:
     assert isinstance(parse_key("yaml", "meta", "{Secret: false, secret: false}", fields=fields), Rejection)
 
 
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [
+        ("2016-12-31T23:59:60Z", at(2017, 1, 1)),
+        ("2016-12-31T23:59:60.5Z", at(2017, 1, 1, microsecond=500000)),
+        ("2016-12-31T15:59:60-08:00", at(2017, 1, 1)),
+        ("2017-01-01T05:29:60+05:30", at(2017, 1, 1)),
+        ("2016-12-31 23:59:60", at(2017, 1, 1)),
+        ("2016-12-31T24:00:00Z", at(2017, 1, 1)),
+        ("2016-12-31T24:00Z", at(2017, 1, 1)),
+        ("2016-12-31T24:00:00.000+01:00", at(2016, 12, 31, 23)),
+        ("2016-12-31T12:30:60Z", None),
+        ("2016-12-31T23:59:60+01:00", None),
+        ("2016-12-31T24:00:01Z", None),
+        ("2016-12-31T24:30:00Z", None),
+        ("2016-12-31T23:59:61Z", None),
+        ("9999-12-31T24:00:00Z", None),
+    ],
+)
+def test_leap_seconds_and_the_end_of_a_day_are_times(stated: str, read: datetime | None) -> None:
+    parsed = parse_time(stated, ZoneInfo("UTC"))
+    assert (parsed and parsed[0]) == read
+
+
 def test_keys_inside_maps_are_read_in_any_case_too() -> None:
     front = """
         Provider: {Name: A, DOMAIN: a.example}
