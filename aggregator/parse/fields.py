@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aggregator.links import MAX_URL, absolute_url, host_name, http_url
+from aggregator.links import MAX_URL, absolute_url, has_user, host_name, http_url
 from aggregator.model import Enclosure, Image, Provider, Related, StoryTimes
 from aggregator.parse.bounds import (
     MAX_ID,
@@ -173,7 +173,9 @@ class Fields:
         for key, value in self._each(field):
             if is_text(value.value) and (url := http_url(value.value)):
                 return url
-            if value.value != "":
+            if is_text(value.value) and has_user(value.value):
+                self._warn(value, f"'{key}' has a user or a password", "remove it", shown=False)
+            elif value.value != "":
                 is_long = isinstance(value.value, str) and len(value.value) > MAX_URL
                 hint = f"make it at most {MAX_URL:,} characters" if is_long else "write it in full, with https://"
                 self._warn(value, f"'{key}' is not an http(s) URL", hint)

@@ -1113,6 +1113,19 @@ def test_leap_seconds_and_the_end_of_a_day_are_times(stated: str, read: datetime
     assert (parsed and parsed[0]) == read
 
 
+def test_a_user_in_a_link_is_not_shown() -> None:
+    outcome = record("webUrl: https://user:sekrit@a.example/x\noriginalUrl: https://user:se/krit@a.example/")
+    assert lines(outcome) == [
+        "a.md:3:9: 'webUrl' has a user or a password (remove it)",
+        "a.md:4:14: 'originalUrl' is not an http(s) URL: 'https://…@a.example/' (write it in full, with https://)",
+        "a.md:4:14: 'originalUrl' is not an http(s) URL: 'https://…@a.example/' (write it in full, with https://)",
+    ]
+    front = "publishedDateTime: https://user:sekrit@a.example/x"
+    assert lines(rejection(front)) == [
+        "a.md:3:20: 'publishedDateTime' is not a date: 'https://…@a.example/x' (write it as 2026-05-20T07:10:00Z)"
+    ]
+
+
 def test_keys_inside_maps_are_read_in_any_case_too() -> None:
     front = """
         Provider: {Name: A, DOMAIN: a.example}
