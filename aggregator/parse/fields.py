@@ -64,6 +64,9 @@ _NO_PATH = {"plain": frozenset(":?#\\ "), "hugo": frozenset("?\\")}
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
 
+_ID_HINT = f"write a text of 1 to {MAX_ID} bytes, without blanks at its ends; put quotes around a number"
+
+
 class UnusableError(Exception):
     """The record must be rejected; `problem` says where and why."""
 
@@ -110,8 +113,9 @@ class Fields:
         for miss in misses:
             for key in miss.hiding:
                 if any(key in self._keys.of(field) and self._suits(field, miss.value) for field in fields):
-                    what = f"an unknown key is one letter away from '{key}', which can hide the record"
-                    hint = f"write '{key}', or give the key another name"
+                    what = f"an unknown key is one edit away from '{key}', which can hide the record"
+                    without = f" without {miss.unseen}" if miss.unseen else ""
+                    hint = f"write '{key}'{without}, or give the key another name"
                     raise UnusableError(Problem(self._path, miss.line, miss.column, what, None, hint))
 
     def warn_of_near_misses(self, misses: Iterable[NearMiss]) -> None:
@@ -242,7 +246,7 @@ class Fields:
             or not _ID.fullmatch(stated)
             or xml_text(stated) != stated
         ):
-            raise self.unusable("id", f"'{key}' cannot be an id", f"write one text of 1 to {MAX_ID} bytes")
+            raise self.unusable("id", f"'{key}' cannot be an id", _ID_HINT)
         return str(stated)
 
     def stated_path(self) -> str | None:

@@ -1225,6 +1225,22 @@ def test_a_file_of_others_is_not_taken_for_the_store(
     assert (after[0].st_mode, after[0].st_mtime_ns) == (before[0].st_mode, before[0].st_mtime_ns)
 
 
+@pytest.mark.parametrize("port", ["80x", "65536", "-1"])
+def test_a_port_that_is_none_is_said_to_be_none(shop: Shop, call: Call, port: str) -> None:
+    code, _, err = call("run", "--port", port)
+    assert (code, f"{port!r} is not a port (write a number from 0 to 65535)" in err) == (2, True), err
+
+
+def test_check_warns_of_a_record_of_which_a_reader_sees_only_the_title(shop: Shop, call: Call) -> None:
+    shop.write("a.md", "---\ntitle: A\ntopics: [AI]\n---\n")
+    shop.write("b.md", "---\ntitle: B\n---\nText.\n")
+    shop.write("c.md", "---\ntitle: C\nwebUrl: https://c.example/\n---\n")
+    shop.write("d.md", "---\ntitle: D\npublished: false\n---\n")
+    code, out, _ = call("check")
+    line = "incoming/a.md:1:1: a reader sees only the title (add 'excerpt' or 'webUrl', or write a body)"
+    assert (code, out.splitlines()) == (0, [line])
+
+
 def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Shop, call: Call) -> None:
     shop.record("a.md")
     shop.record("b.html")

@@ -1126,6 +1126,25 @@ def test_a_user_in_a_link_is_not_shown() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("pubilshed", "write 'published', or give the key another name"),
+        ('"draft "', "write 'draft' without the blank, or give the key another name"),
+        ('"draft\\u200b"', "write 'draft' without U+200B, or give the key another name"),
+    ],
+)
+def test_a_key_with_a_sign_that_nobody_sees_is_told(key: str, hint: str) -> None:
+    name = hint.split("'")[1]
+    what = f"an unknown key is one edit away from '{name}', which can hide the record"
+    assert lines(rejection(f"{key}: true")) == [f"a.md:3:1: {what} ({hint})"]
+
+
+def test_what_an_id_may_be_is_said() -> None:
+    hint = "write a text of 1 to 1000 bytes, without blanks at its ends; put quotes around a number"
+    assert lines(rejection("id: ' a '")) == [f"a.md:3:5: 'id' cannot be an id: ' a ' ({hint})"]
+
+
 def test_keys_inside_maps_are_read_in_any_case_too() -> None:
     front = """
         Provider: {Name: A, DOMAIN: a.example}
