@@ -578,7 +578,9 @@ def test_json_of_check_has_stable_keys(shop: Shop, call: Call) -> None:
 )
 def test_check_takes_files_and_folders_of_records(shop: Shop, call: Call, path: str, found: int) -> None:
     for name in ("bad.md", "sub/x.md", "sub/y.md", "subway.md"):
-        shop.write(name, "---\ntitle: T\npublished: maybe\n---\n" if name != "subway.md" else "---\ntitle: T\n---\n")
+        shop.write(
+            name, "---\ntitle: T\npublished: maybe\n---\n" if name != "subway.md" else "---\ntitle: T\n---\nText.\n"
+        )
     code, out, _ = call("check", path)
     assert (code, len(out.splitlines())) == (1, found)
     assert all(line.startswith("incoming/") for line in out.splitlines())
@@ -1237,7 +1239,7 @@ def test_check_warns_of_a_record_of_which_a_reader_sees_only_the_title(shop: Sho
     shop.write("c.md", "---\ntitle: C\nwebUrl: https://c.example/\n---\n")
     shop.write("d.md", "---\ntitle: D\npublished: false\n---\n")
     code, out, _ = call("check")
-    line = "incoming/a.md:1:1: a reader sees only the title (add 'excerpt' or 'webUrl', or write a body)"
+    line = "incoming/a.md:1:1: warning: a reader sees only the title (add 'excerpt' or 'webUrl', or write a body)"
     assert (code, out.splitlines()) == (0, [line])
 
 

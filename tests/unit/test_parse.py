@@ -1145,6 +1145,15 @@ def test_what_an_id_may_be_is_said() -> None:
     assert lines(rejection("id: ' a '")) == [f"a.md:3:5: 'id' cannot be an id: ' a ' ({hint})"]
 
 
+def test_a_record_without_link_and_excerpt_shows_the_start_of_its_body() -> None:
+    body = "# Heading\n\nThe *first* paragraph.\n\nThe second one.\n"
+    assert record("", body).content.summary == "The first paragraph."
+    assert record("excerpt: E", body).content.summary == "E"
+    assert record("webUrl: https://a.example/", body).content.summary == ""
+    templated = record("", body, link_template="https://a.example/{path}/")
+    assert (templated.content.link, templated.content.summary) == ("https://a.example/a/", "")
+
+
 def test_keys_inside_maps_are_read_in_any_case_too() -> None:
     front = """
         Provider: {Name: A, DOMAIN: a.example}
