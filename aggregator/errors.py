@@ -8,6 +8,7 @@ AggregatorError
 │   ├── StoreUnreachableError  its database does not answer; retry later
 │   ├── StoreBlockedError   the transaction of another process blocks this one
 │   ├── StoreDamagedError   its file is damaged
+│   ├── StoreForeignError   what its URL names belongs to another program
 │   ├── StoreNewerError     a newer version of the program made the schema
 │   ├── StoreMismatchError  the config contradicts what is stored
 │   │   └── SourceRenamedError  by the name of a source
@@ -75,6 +76,10 @@ class StoreBlockedError(StoreError):
 
 class StoreDamagedError(StoreError):
     """The file of the store is damaged; the message says how to go on."""
+
+
+class StoreForeignError(StoreError):
+    """What the URL of the store names is no store, but something of another program."""
 
 
 class StoreNewerError(StoreError):

@@ -63,6 +63,14 @@ def http_url(text: str) -> str | None:
     return f"{parts.scheme}://{authority}{escaped}"
 
 
+def has_user(text: str) -> bool:
+    """Whether a URL has a user or a password."""
+    try:
+        return urlsplit(text.strip()[:MAX_URL]).username is not None
+    except ValueError:
+        return False
+
+
 def absolute_url(reference: str, base: str) -> str | None:
     """The http(s) URL of a reference that is relative to the absolute URL `base` (RFC 3986, 5.2), or None."""
     reference = reference.strip()

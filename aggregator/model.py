@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from aggregator.ids import FormatIds
@@ -54,6 +55,14 @@ class Related(NamedTuple):
 
     url: str
     title: str
+
+
+class StoryTimes(NamedTuple):
+    """When the link to a story is shown."""
+
+    url: str
+    since: datetime | None  # its published date
+    until: datetime | None  # its expiry
 
 
 class Enclosure(NamedTuple):
@@ -137,6 +146,7 @@ class Record(NamedTuple):
     warnings: tuple[Problem, ...]
     id_place: tuple[int, int] = (0, 0)  # line and column of the explicit id; 0 is unknown
     updated_place: tuple[int, int] = (0, 0)  # the same of the update
+    story_times: tuple[StoryTimes, ...] = ()  # of the related stories that have any
 
     @property
     def content(self) -> Content:
@@ -148,6 +158,27 @@ def duplicate_id(record: Record, holder: str) -> Problem:
     """The problem of a record whose explicit id belongs to the record at `holder`."""
     what, hint = f"'id' belongs to {holder}", "give one of them another id"
     return Problem(record.file.path, *record.id_place, what, record.explicit_id, hint)
+
+
+def hide_stories(record: Record, now: datetime) -> Record:
+    """The record without the related stories whose time is not now: neither in its content nor in its visible hash."""
+    hidden = [
+        story.url
+        for story in record.story_times
+        if (story.since is not None and story.since > now) or (story.until is not None and story.until <= now)
+    ]
+    if not hidden:
+        return record
+    content = read_content(record.content_json)
+    shown = content._replace(related=tuple([story for story in content.related if story.url not in hidden]))
+    digest = blake2b(record.visible_hash + _to_json(hidden).encode(), digest_size=16).digest()
+    return record._replace(content_json=content_json(shown), visible_hash=digest)
+
+
+def next_story_time(record: Record, now: datetime) -> datetime | None:
+    """When the next of its related stories comes or goes."""
+    times = (moment for story in record.story_times for moment in (story.since, story.until))
+    return min((moment for moment in times if moment is not None and moment > now), default=None)
 
 
 def late_update(record: Record, now: datetime) -> Problem | None:

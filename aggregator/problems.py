@@ -62,6 +62,12 @@ class Problem:
         return asdict(self) | {"text": str(self)}
 
 
+def without_user(text: str) -> str:
+    """A text without what is before an @ in a URL, which may be a password."""
+    start, slashes, rest = text.partition("//")
+    return f"{start}//…{rest[rest.rindex('@') :]}" if slashes and "@" in rest else text
+
+
 def place_problem(sources: Sequence[Source], name: str, problem: Problem) -> Problem:
     """A problem in the source `name`, with a path that can be opened from the working directory."""
     root = next((source.root for source in sources if source.name == name), "")

@@ -13,7 +13,7 @@ import unicodedata
 from typing import NamedTuple
 
 from aggregator.paths import read_regular, unescape_path
-from aggregator.problems import HIDDEN, Problem
+from aggregator.problems import HIDDEN, Problem, without_user
 from aggregator.settings import Source
 
 MAX_LINE = 400
@@ -45,6 +45,8 @@ def quote_line(source: Source, problem: Problem) -> Quote | None:
     *before, whole = lines
     line = whole.rstrip()
     if not 0 < len(line) <= MAX_LINE or problem.column > len(line) + 1 or HIDDEN.search(line):
+        return None
+    if without_user(line) != line:
         return None
     return _cut(line, problem.column) if _is_in_message(line, problem) or _is_public(source, before, line) else None
 

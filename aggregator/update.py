@@ -47,7 +47,7 @@ from aggregator.store.files import (
 )
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import CLUSTER_PROBLEM, set_source_problem
-from aggregator.store.releases import due_paths, recheck_expired, release_due
+from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
 from aggregator.store.removals import (
     MASS_REMOVAL,
     count_known,
@@ -117,6 +117,7 @@ class Update:
             for source in sources
         }
         recheck_expired(writer)
+        recheck_stories(writer)
         if self._request.paths is not None:
             self._request = replace(self._request, paths=self._with_due(self._request.paths))
         with self._reading():

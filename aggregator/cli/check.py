@@ -251,10 +251,21 @@ def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datet
         for problem in (*outcome.warnings, late_update(outcome, now)):
             if problem:
                 yield find(problem, "warning")
+        if outcome.public and _is_bare(outcome):
+            keys = dict(source.fields)
+            names = [f"'{name}'" for field in ("summary", "link") for name in keys[field][:1]]
+            hint = f"add {' or '.join(names)}, or write a body"
+            what = "a reader sees only the title"
+            yield find(Problem(outcome.file.path, 1, 1, what, None, hint, "warning"), "warning")
         if outcome.explicit_id is not None:
             holder = holders.setdefault(outcome.explicit_id, outcome.file.path)
             if holder != outcome.file.path:
                 yield find(duplicate_id(outcome, holder), "error")
+
+
+def _is_bare(record: Record) -> bool:
+    """Whether a reader sees only the title, and words that sort the entry."""
+    return not any(record.content._replace(title="", provider=None, topics=(), category="", type="", language=""))
 
 
 # config and store

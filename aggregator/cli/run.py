@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,10 +27,20 @@ OPEN_WITHIN_S = 60.0
 """How long --open waits for the first documents."""
 
 
+class Port(click.IntRange):
+    """A port; 0 is a free one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a port (write a number from 0 to 65535)", param, ctx)
+
+
 @click.command
 @config_option
 @click.option("--host", help="Address to listen on, in place of serve.host.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, in place of serve.port.")
+@click.option("--port", type=Port(0, 65535), help="Port to listen on, in place of serve.port.")
 @click.option("--open", "opens", is_flag=True, help="Open the home page in a browser.")
 @verbose_option
 @quiet_option

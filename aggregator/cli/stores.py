@@ -19,6 +19,7 @@ from aggregator.errors import (
     StoppedError,
     StoreDamagedError,
     StoreError,
+    StoreForeignError,
     StoreHeldError,
     StoreMissingError,
     StoreUnreachableError,
@@ -172,7 +173,8 @@ def read_topic_slugs(config: Config) -> dict[str, str]:
 
 
 def store_problem(config: Config) -> str | None:
-    """What is wrong with the store, as a message: it is damaged, or was lost. None if it is fine, or there was none."""
+    """What is wrong with the store, as a message: it is damaged, is no store, or was lost. None if it is fine, or there
+    was none."""
     if not config.may_have_store:
         return lost_store(config)
     try:
@@ -180,7 +182,7 @@ def store_problem(config: Config) -> str | None:
             store.check_undamaged()
     except StoreMissingError:
         return lost_store(config)
-    except StoreDamagedError as error:
+    except (StoreDamagedError, StoreForeignError) as error:
         return str(error)
     except StoreError:
         pass  # `read_site` says so

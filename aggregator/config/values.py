@@ -297,13 +297,10 @@ def read_store_url(value: str, base: Path) -> str:
     file = sqlite_file(value)
     if not file or file == ":memory:":
         raise BadValueError("is not the URL of a store", "write sqlite:///path or postgresql+psycopg://user@host/name")
-    place = read_path(file, base)
-    if place.is_dir():
-        raise BadValueError("names a folder", f"name a file in it: {_SQLITE}{file.rstrip('/')}/aggregator.db")
     _, query, options = value.partition("?")
     if unknown := sorted(parse_qs(options, keep_blank_values=True).keys() - {"timeout"}):
         raise BadValueError(f"has the option {unknown[0]!r}, which the store does not know", "leave it out")
-    path = place.as_posix().replace("%", "%25").replace("?", "%3F")
+    path = read_path(file, base).as_posix().replace("%", "%25").replace("?", "%3F")
     return f"{_SQLITE}{path}{query}{options}"
 
 

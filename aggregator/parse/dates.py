@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from aggregator.parse.bounds import MAX_DATE
@@ -11,6 +11,8 @@ from aggregator.parse.bounds import MAX_DATE
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ]\s*(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s*(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
 )
+_END_OF_DAY = re.compile(r"24:00(?::00(?:[.,]0+)?)?")
+_SECOND = timedelta(seconds=1)
 _LOOSE_DATE = re.compile(
     r"(?:(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
     r"|([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})|(\d{1,2}) ([A-Za-z]{3,9})\.?,? (\d{4}))"
@@ -65,14 +67,29 @@ def _parse_strict(text: str) -> datetime | None:
             day, clock, zone = match.groups()
             if zone in ("Z", "z", "UTC", "GMT"):
                 zone = "+00:00"
-            return datetime.fromisoformat(f"{day}T{(clock or '00:00').replace(',', '.')}{zone or ''}")
+            clock, later = _usual_clock(clock or "00:00")
+            moment = datetime.fromisoformat(f"{day}T{clock.replace(',', '.')}{zone or ''}")
+            is_leap = later == _SECOND
+            if is_leap and (moment.astimezone(UTC) if zone else moment).strftime("%H:%M") != "23:59":
+                return None
+            return moment + later
         if _RFC_2822.fullmatch(text):
             from email.utils import parsedate_to_datetime  # imports sockets
 
             return parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return None
+
+
+def _usual_clock(clock: str) -> tuple[str, timedelta]:
+    """A time of day that Python reads, and how much later the stated one is: 24:00:00 is midnight of the next day (ISO
+    8601), and a leap second, 23:59:60 in UTC (RFC 3339, 5.7), is the second after it, as for Ruby and POSIX."""
+    if _END_OF_DAY.fullmatch(clock):
+        return "00:00", timedelta(days=1)
+    if clock[6:8] == "60":
+        return f"{clock[:6]}59{clock[8:]}", _SECOND
+    return clock, timedelta()
 
 
 def _parse_loose(text: str) -> datetime | None:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aggregator.links import MAX_URL, absolute_url, host_name, http_url
-from aggregator.model import Enclosure, Image, Provider, Related
+from aggregator.links import MAX_URL, absolute_url, has_user, host_name, http_url
+from aggregator.model import Enclosure, Image, Provider, Related, StoryTimes
 from aggregator.parse.bounds import (
     MAX_ID,
     MAX_IMAGES,
@@ -31,7 +31,7 @@ from aggregator.parse.bounds import (
 from aggregator.parse.cascade import Inherited, inherited_value
 from aggregator.parse.dates import is_empty_date, parse_time, unix_time
 from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
-from aggregator.parse.keys import FLAGS, FieldKeys
+from aggregator.parse.keys import FLAGS, HIDING_DATES, FieldKeys
 from aggregator.parse.media import read_media
 from aggregator.parse.page_path import PagePath
 from aggregator.parse.texts import plain_text, player_url
@@ -64,6 +64,9 @@ _NO_PATH = {"plain": frozenset(":?#\\ "), "hugo": frozenset("?\\")}
 _ID = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff\ufffe\uffff](?:[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*\S)?")
 
 
+_ID_HINT = f"write a text of 1 to {MAX_ID} bytes, without blanks at its ends; put quotes around a number"
+
+
 class UnusableError(Exception):
     """The record must be rejected; `problem` says where and why."""
 
@@ -91,6 +94,7 @@ class Fields:
     ) -> None:
         self.warnings: list[Problem] = []
         self.page_path: PagePath | None = None  # what the path of the file states, once that is read
+        self.story_times: tuple[StoryTimes, ...] = ()  # of the related stories, once these are read
         self._values, self._keys, self._path = values, keys, path
         self._zone, self._layout, self._has_positions = zone, layout, has_positions
         self._present = keys.by_field if present is None else present
@@ -109,8 +113,9 @@ class Fields:
         for miss in misses:
             for key in miss.hiding:
                 if any(key in self._keys.of(field) and self._suits(field, miss.value) for field in fields):
-                    what = f"an unknown key is one letter away from '{key}', which can hide the record"
-                    hint = f"write '{key}', or give the key another name"
+                    what = f"an unknown key is one edit away from '{key}', which can hide the record"
+                    without = f" without {miss.unseen}" if miss.unseen else ""
+                    hint = f"write '{key}'{without}, or give the key another name"
                     raise UnusableError(Problem(self._path, miss.line, miss.column, what, None, hint))
 
     def warn_of_near_misses(self, misses: Iterable[NearMiss]) -> None:
@@ -172,7 +177,9 @@ class Fields:
         for key, value in self._each(field):
             if is_text(value.value) and (url := http_url(value.value)):
                 return url
-            if value.value != "":
+            if is_text(value.value) and has_user(value.value):
+                self._warn(value, f"'{key}' has a user or a password", "remove it", shown=False)
+            elif value.value != "":
                 is_long = isinstance(value.value, str) and len(value.value) > MAX_URL
                 hint = f"make it at most {MAX_URL:,} characters" if is_long else "write it in full, with https://"
                 self._warn(value, f"'{key}' is not an http(s) URL", hint)
@@ -239,7 +246,7 @@ class Fields:
             or not _ID.fullmatch(stated)
             or xml_text(stated) != stated
         ):
-            raise self.unusable("id", f"'{key}' cannot be an id", f"write one text of 1 to {MAX_ID} bytes")
+            raise self.unusable("id", f"'{key}' cannot be an id", _ID_HINT)
         return str(stated)
 
     def stated_path(self) -> str | None:
@@ -440,7 +447,8 @@ class Fields:
         return None
 
     def related(self) -> tuple[Related, ...]:
-        """Links to other stories: those with a title and a URL that are not hidden themselves."""
+        """Links to other stories: those with a title and a URL that no flag hides. Their dates and expiries, which may
+        hide them at some time, are in `story_times`."""
         key, value = self._find("related")
         if value is None:
             return ()
@@ -449,19 +457,33 @@ class Fields:
         if len(maps) < len(stated[:MAX_ITEMS]):
             self._warn(value, f"'{key}' has an item that is not a map", "write a list of maps", shown=False)
         links: dict[str, Related] = {}
+        times: dict[str, StoryTimes] = {}
         has_incomplete = False
         for story in filter(None, map(self._story, maps)):
             url, title = story.url("link"), story.text("title")
-            if url and title:
-                links.setdefault(url, Related(url, title))
-            else:
+            if not (url and title):
                 has_incomplete = True
+            elif url not in links and (of_story := self._times_of(url, story, key, value)):
+                links[url], times[url] = Related(url, title), of_story
         if has_incomplete:
             what = f"'{key}' has an item without a title and an http(s) URL"
             self._warn(value, what, "write both, or remove the item", shown=False)
         if len(links) > MAX_RELATED or len(stated) > MAX_ITEMS:
             self._warn(value, f"'{key}' has more than {MAX_RELATED} links", "name fewer", shown=False)
-        return tuple(links.values())[:MAX_RELATED]
+        stories = tuple(links.values())[:MAX_RELATED]
+        self.story_times = tuple([times[story.url] for story in stories if any(times[story.url][1:])])
+        return stories
+
+    def _times_of(self, url: str, story: Fields, key: str, value: Value) -> StoryTimes | None:
+        """The times of a story in the `value` of `key`; None with a warning if one is no date, which hides it."""
+        try:
+            return StoryTimes(url, *map(story.required_date, HIDING_DATES))
+        except UnusableError as error:
+            self._require_positions()
+            found = error.problem
+            what = f"a story in '{key}' is hidden, because {found.what}"
+            self.warnings.append(replace(self._problem(value, what, found.value, found.hint), level="warning"))
+            return None
 
     def _story(self, item: Mapping[Any, Any]) -> Fields | None:
         """The fields of another story in a map; None if it is hidden."""
@@ -470,7 +492,9 @@ class Fields:
             return None
         values = {name: Value(value, 0, 0) for name, value in zip(names, item.values(), strict=True) if name}
         present = self._keys.present(tuple(values))
-        nested = Fields(values, self._keys, self._path, self._zone, present=present, has_positions=self._has_positions)
+        nested = Fields(
+            values, self._keys, self._path, self._zone, self._layout, present, has_positions=self._has_positions
+        )
         try:
             if not nested.public(default=True):
                 return None
@@ -480,7 +504,7 @@ class Fields:
 
     def _canonical_names(self, item: Mapping[Any, Any]) -> tuple[str, ...] | None:
         """The canonical names of the keys of a map, "" for unmapped keys. None if the map may be hidden: a key is
-        given twice, in two cases, or is nearly a flag."""
+        given twice, in two cases, or is nearly one that can hide it."""
         self._require_positions()  # and spellings, which nested keys need too
         front_matter = FrontMatter(self._keys.allowed)
         names = []
@@ -494,7 +518,7 @@ class Fields:
                 front_matter.add_near_miss(miss, value, 0, 0)
             names.append(name or "")
         try:
-            self.refuse_near_misses(front_matter.near_misses, FLAGS)
+            self.refuse_near_misses(front_matter.near_misses, (*FLAGS, *HIDING_DATES))
         except UnusableError:
             return None
         return tuple(names)

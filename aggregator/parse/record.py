@@ -155,6 +155,8 @@ def _make_record(
         path = fields.page_path = page_path(fields, file, source, context, is_toml=is_toml)
         content, published = complete(fields, stated, path, source)
         public = public and not path.hidden
+    if source.layout == "plain" and not content.link and not content.summary and body.text.strip():
+        content = content._replace(summary=body.excerpt(None, {}))
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
     body_html = _render_body(body, content, published, source)
@@ -181,6 +183,7 @@ def _make_record(
         warnings=(*fields.warnings, *body.warnings()),
         id_place=fields.place("id") if explicit_id is not None else (0, 0),
         updated_place=stated.updated_place,
+        story_times=fields.story_times,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from aggregator.parse.bounds import MAX_DIGITS
 from aggregator.parse.front_matter.values import Opaque, Scalar
+from aggregator.problems import without_user
 from aggregator.unicode import xml_text
 
 MAX_SHOWN = 200
@@ -94,9 +95,9 @@ def flag_hint(value: object) -> str:
 
 
 def shown_value(value: object) -> str:
-    """How a message shows a value. The contents of maps and lists are never shown."""
+    """How a message shows a value. The contents of maps and lists are never shown, nor the user of a URL."""
     if isinstance(value, str):
-        return str(xml_text(value[:MAX_SHOWN]))  # a plain str: a Scalar cannot be sent to another process
+        return str(xml_text(without_user(value)[:MAX_SHOWN]))  # a plain str: a Scalar cannot be sent to another process
     if isinstance(value, Opaque):
         return "an unsupported tag or alias"
     return "a map" if isinstance(value, dict) else "a list"

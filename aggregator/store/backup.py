@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
-from aggregator.errors import StoreError, StoreHeldError, StoreMissingError
-from aggregator.store.database import check_version, name_store, sqlite_path
+from aggregator.errors import StoreDamagedError, StoreError, StoreHeldError, StoreMissingError
+from aggregator.store.database import HEADER, check_version, name_store, sqlite_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEADER = b"SQLite format 3\0"
 _IN_ONE_FILE = b"\1\1"
 """What follows the header and the size of a page unless a write-ahead log belongs to the file (SQLite, "Database File
 Format", section 1.3.3). A store in use has one, a backup never."""
@@ -87,7 +86,7 @@ def _check_target(path: Path, target: Path) -> None:
     """Raises StoreError if a backup must not replace the file at `target`."""
     try:
         with target.open("rb") as file:
-            head = file.read(len(_HEADER) + 4)
+            head = file.read(len(HEADER) + 4)
         if target.samefile(path):
             raise StoreError(f"{target} is the store itself (name another file)")
     except FileNotFoundError:
@@ -103,7 +102,7 @@ def _check_target(path: Path, target: Path) -> None:
 def _is_in_one_file(head: bytes) -> bool:
     """Whether these are the first bytes of a database that is not in use, so that SQLite reads nothing beside it, and
     leaves nothing there."""
-    return head.startswith(_HEADER) and head.endswith(_IN_ONE_FILE)
+    return head.startswith(HEADER) and head.endswith(_IN_ONE_FILE)
 
 
 def _is_backup(path: Path, target: Path) -> bool:
@@ -161,7 +160,10 @@ def _settle(url: str) -> None:
 
     Raises StoreHeldError if another process has the lease.
     """
-    store = name_store(url, create=False)
+    try:
+        store = name_store(url, create=False)
+    except StoreDamagedError:
+        return
     try:
         store.lease.acquire(0)
         with store.engine.connect() as connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from aggregator.errors import (
     StoreBlockedError,
     StoreDamagedError,
     StoreError,
+    StoreForeignError,
     StoreHeldError,
     StoreMissingError,
     StoreNewerError,
@@ -29,10 +31,14 @@ from aggregator.errors import (
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.schema import metadata
 
-SCHEMA = "0014"
+SCHEMA = "0015"
 """The newest migration. A store with an older one is migrated, a store with a newer one is refused."""
 
 _log = logging.getLogger(__name__)
+HEADER = b"SQLite format 3\0"
+"""Begins every SQLite file that is not empty."""
+_OUR_TABLES = frozenset(("alembic_version", "meta", "lease"))
+"""What every store has, of any schema."""
 _DAMAGE = ("malformed", "file is not a database")
 """What SQLite says of a damaged file (SQLITE_CORRUPT, SQLITE_NOTADB)."""
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
@@ -226,6 +232,7 @@ def make_engine(url: str, *, create: bool) -> Engine:
             )
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             database = Path(parsed.database)
+            _check_ours(database)
             if create:
                 database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _make_private(database)
@@ -244,6 +251,30 @@ def make_engine(url: str, *, create: bool) -> Engine:
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _check_ours(database: Path) -> None:
+    """Raises StoreError for a file that is no store: what is no regular file or a database of another program
+    (StoreForeignError), and what is no database (StoreDamagedError). Changes nothing, also not beside the file. One
+    that does not exist, is empty, or cannot be read, may be a store."""
+    what = f"store.url names {database}, which is no store"
+    with suppress(OSError):
+        if not stat.S_ISREG(database.stat().st_mode):
+            raise StoreForeignError(f"{what}: it is no regular file (correct store.url)")
+        with database.open("rb") as file:
+            head = file.read(len(HEADER))
+        if head and head != HEADER:
+            raise StoreDamagedError(
+                f"{what}: the file is not a database (stop the service and put back a backup: aggregator restore FILE;"
+                " or correct store.url, if it never was a store)"
+            )
+    with suppress(sqlite3.Error):  # SQLite says later what is wrong
+        # what the write-ahead log has is not read, so a store that was just made has no tables here
+        uri = f"{database.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and not tables >= _OUR_TABLES:
+            raise StoreForeignError(f"{what}: it has the tables of another program (correct store.url)")
 
 
 def _make_private(database: Path) -> None:

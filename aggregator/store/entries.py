@@ -19,7 +19,9 @@ from aggregator.model import (
     SourceFile,
     Unchanged,
     duplicate_id,
+    hide_stories,
     late_update,
+    next_story_time,
     read_content,
 )
 from aggregator.parse.page_links import has_page_links
@@ -119,6 +121,8 @@ class _Batch:
         self._unscheduled: list[int] = []
 
     def add(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Record) and outcome.story_times:
+            outcome = hide_stories(outcome, self._now)
         row = self._stored.get(outcome.file.path)
         if isinstance(outcome, Unchanged):
             if row is not None:
@@ -483,6 +487,7 @@ def _record_values(record: Record, source: Source, now: int) -> dict[str, Any]:
         "dated_at": date,
         "stated_update_at": None if updated is None or updated > now else updated,
         "expires_at": expires,
+        "stories_at": to_us_or_none(next_story_time(record, from_us(now))) if record.story_times else None,
         "embargo_at": date if is_scheduled and date is not None and date > now else None,
     }
 

@@ -40,6 +40,7 @@ _partial_index("entry_explicit_id", "explicit_id IS NOT NULL", entry.c.explicit_
 _partial_index("entry_scheduled", "state = 'scheduled'", entry.c.source, entry.c.path)
 _partial_index("entry_hidden", "state = 'hidden'", entry.c.id)
 _partial_index("entry_expiry", "state = 'published' AND expires_at IS NOT NULL", entry.c.expires_at)
+_partial_index("entry_stories", "stories_at IS NOT NULL", entry.c.stories_at)
 _index("entry_stored", entry.c.stored_at)
 _partial_index("entry_link", "link_key IS NOT NULL", entry.c.link_key)
 _partial_index("entry_lookup", "lookup_key IS NOT NULL", entry.c.source, entry.c.lookup_key)

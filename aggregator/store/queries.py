@@ -34,6 +34,7 @@ from aggregator.store.events import Event, prune_events, read_history
 from aggregator.store.schema import (
     ALL_FEED,
     REJECTED_STATES,
+    SHOWABLE,
     AnyRow,
     EntryState,
     FileState,
@@ -194,12 +195,13 @@ _NEXT = (
     select(func.min(entry.c.expires_at)).where(
         entry.c.state == EntryState.PUBLISHED, entry.c.expires_at.is_not(None), entry.c.expires_at > bindparam("now")
     ),
+    select(func.min(entry.c.stories_at)).where(entry.c.state.in_(SHOWABLE), entry.c.stories_at > bindparam("now")),
     select(func.min(feed.c.stale_at)).where(feed.c.stale_at > bindparam("now")),
 )
 
 
 def next_due(connection: Connection, now: int) -> int | None:
-    """When the next entry is due, expires or becomes too old for a feed, in µs."""
+    """When the next entry is due, expires, becomes too old for a feed, or shows other related stories, in µs."""
     times = [connection.scalar(first, {"now": now}) for first in _NEXT]
     return min((at for at in times if at is not None), default=None)
 

@@ -42,11 +42,14 @@ _DUE = (
     .limit(RELEASE_BATCH)
 )
 
+_WITH_DUE_STORY = (entry.c.stories_at <= bindparam("now"), entry.c.state.in_(SHOWABLE))
 _DUE_PATHS = (
     select(entry.c.source, entry.c.path)
     .where(text("entry.state = 'scheduled'"), entry.c.dated_at <= bindparam("now"))
+    .union_all(select(entry.c.source, entry.c.path).where(*_WITH_DUE_STORY))
     .limit(MAX_DUE_PATHS + 1)
 )
+_DUE_STORIES = select(entry.c.id).where(*_WITH_DUE_STORY)
 
 
 def recheck_expired(writer: Writer) -> None:
@@ -62,8 +65,20 @@ def recheck_expired(writer: Writer) -> None:
         connection.execute(chosen.values(digest=b"", recheck=True))
 
 
+def recheck_stories(writer: Writer) -> None:
+    """Makes the next scan read the files of entries with a related story that comes or goes now: their records have all
+    stories."""
+    with writer.read() as connection:
+        if connection.execute(_DUE_STORIES.limit(1), {"now": writer.now}).first() is None:
+            return
+    with writer.write() as connection:
+        chosen = update(file).where(file.c.state == FileState.READ, file.c.entry_id.in_(_DUE_STORIES))
+        connection.execute(chosen.values(digest=b"", recheck=True), {"now": writer.now})
+
+
 def due_paths(writer: Writer) -> Mapping[str, AbstractSet[str]] | None:
-    """The paths of the entries whose date has come, by source; None if there are more than MAX_DUE_PATHS."""
+    """The paths of the entries whose date, or that of a related story, has come, by source; None if there are more than
+    MAX_DUE_PATHS."""
     with writer.read() as connection:
         rows = connection.execute(_DUE_PATHS, {"now": writer.now}).all()
     if len(rows) > MAX_DUE_PATHS:

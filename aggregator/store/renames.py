@@ -233,7 +233,7 @@ _TESTS = (
 
 _CARRIED = (
     "path state content content_hash visible_hash selection_hash text_hash sketch quality heat dated_at"
-    " stated_update_at expires_at embargo_at lookup_key links_hash"
+    " stated_update_at expires_at stories_at embargo_at lookup_key links_hash"
 ).split()
 """The columns that a renamed entry takes from the entry of its new file."""
 

@@ -148,6 +148,7 @@ entry = Table(
     Column("sketch", LargeBinary),  # see `aggregator.sketch`; none until a version that makes it reads the file
     Column("lookup_key", _Bytewise),  # see `parse.references`; none if no body can link to its page
     Column("links_hash", LargeBinary),  # of the URLs that its links to pages lead to; none: they lead nowhere
+    Column("stories_at", BigInteger),  # when the next of its related stories comes or goes
 )
 """Records and what became of them. A row is never deleted, except when its file turns out to be a rename."""
 

@@ -12,6 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -584,7 +586,9 @@ def test_json_of_check_has_stable_keys(shop: Shop, call: Call) -> None:
 )
 def test_check_takes_files_and_folders_of_records(shop: Shop, call: Call, path: str, found: int) -> None:
     for name in ("bad.md", "sub/x.md", "sub/y.md", "subway.md"):
-        shop.write(name, "---\ntitle: T\npublished: maybe\n---\n" if name != "subway.md" else "---\ntitle: T\n---\n")
+        shop.write(
+            name, "---\ntitle: T\npublished: maybe\n---\n" if name != "subway.md" else "---\ntitle: T\n---\nText.\n"
+        )
     code, out, _ = call("check", path)
     assert (code, len(out.splitlines())) == (1, found)
     assert all(line.startswith("incoming/") for line in out.splitlines())
@@ -1227,6 +1231,56 @@ def test_check_names_a_store_that_is_damaged_and_checks_everything_else(shop: Sh
     assert "file is not a database (stop the service and put back a backup: aggregator restore FILE" in out
     assert "the config was not compared with the store" in err
     assert "1 record: 1 error" in err
+
+
+def make_other_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (name TEXT)")
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (make_other_database, "it has the tables of another program (correct store.url)"),
+        (os.mkfifo, "it is no regular file (correct store.url)"),
+        (lambda path: path.write_text("[a]\nb = 1\n"), "the file is not a database (stop the service and put back"),
+    ],
+)
+def test_a_file_of_others_is_not_taken_for_the_store(
+    shop: Shop, call: Call, make: Callable[[Path], object], what: str
+) -> None:
+    shop.record("a.md")
+    shop.data.mkdir()
+    file = shop.data / "aggregator.db"
+    make(file)
+    file.chmod(0o644)
+    before = (file.stat(), file.is_fifo() or file.read_bytes())
+    line = f"store.url names {file}, which is no store: {what}"
+    code, out, _ = call("check")
+    assert (code, line in out) == (1, True), out
+    for command in ("build", "run", "status"):
+        code, _, err = call(command)
+        assert (code, line in err) == (2, True), err
+    assert [path.name for path in shop.data.iterdir()] == [file.name]
+    after = (file.stat(), file.is_fifo() or file.read_bytes())
+    assert after[1] == before[1]
+    assert (after[0].st_mode, after[0].st_mtime_ns) == (before[0].st_mode, before[0].st_mtime_ns)
+
+
+@pytest.mark.parametrize("port", ["80x", "65536", "-1"])
+def test_a_port_that_is_none_is_said_to_be_none(shop: Shop, call: Call, port: str) -> None:
+    code, _, err = call("run", "--port", port)
+    assert (code, f"{port!r} is not a port (write a number from 0 to 65535)" in err) == (2, True), err
+
+
+def test_check_warns_of_a_record_of_which_a_reader_sees_only_the_title(shop: Shop, call: Call) -> None:
+    shop.write("a.md", "---\ntitle: A\ntopics: [AI]\n---\n")
+    shop.write("b.md", "---\ntitle: B\n---\nText.\n")
+    shop.write("c.md", "---\ntitle: C\nwebUrl: https://c.example/\n---\n")
+    shop.write("d.md", "---\ntitle: D\npublished: false\n---\n")
+    code, out, _ = call("check")
+    line = "incoming/a.md:1:1: warning: a reader sees only the title (add 'excerpt' or 'webUrl', or write a body)"
+    assert (code, out.splitlines()) == (0, [line])
 
 
 def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Shop, call: Call) -> None:

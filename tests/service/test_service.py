@@ -145,6 +145,20 @@ def test_a_record_is_published_when_it_is_due(shop: Shop) -> None:
     assert datetime.now(UTC) >= due
 
 
+def test_a_related_story_is_shown_when_it_is_due(shop: Shop) -> None:
+    due = datetime.now(UTC) + timedelta(seconds=4)
+    story = {"title": "Soon", "webUrl": "https://r.example/", "publishedDateTime": due.isoformat()}
+    shop.record("a.md", "Now", related=[story])
+    service = shop.start("run").wait_until_done()
+
+    def is_shown() -> bool:
+        return b"https://r.example/" in service.get("all/atom.xml").body
+
+    assert not is_shown() or datetime.now(UTC) > due
+    eventually(is_shown)
+    assert datetime.now(UTC) >= due
+
+
 def test_a_rejected_record_is_logged_once_and_read_again_when_it_changes(shop: Shop) -> None:
     shop.write("bad.md", BROKEN)
     shop.write("half.md", "---\ntitle: Half", mtime=time.time())

@@ -668,8 +668,6 @@ def test_a_store_is_a_sqlite_file_or_postgresql_with_its_driver(problems: Any, u
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("sqlite:///../data", "'url' names a folder (name a file in it: sqlite:///../data/aggregator.db)"),
-        ("sqlite:///..", "'url' names a folder (name a file in it: sqlite:///../aggregator.db)"),
         ("sqlite:///a.db?mode=ro", "'url' has the option 'mode', which the store does not know (leave it out)"),
         (
             "postgresql+psycopg://u@h:bad/x",
@@ -677,10 +675,7 @@ def test_a_store_is_a_sqlite_file_or_postgresql_with_its_driver(problems: Any, u
         ),
     ],
 )
-def test_a_store_that_cannot_be_opened_is_refused_before_anything_is_touched(
-    problems: Any, tmp_path: Path, url: str, problem: str
-) -> None:
-    (tmp_path / "data").mkdir()
+def test_the_url_of_a_store_that_cannot_be_opened_is_refused(problems: Any, url: str, problem: str) -> None:
     assert problems(f'[store]\nurl = "{url}"\n') == [f"FILE:2:7: {problem}"]
 
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 from corpus import CORPUS, FOLDERS
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from parsing import SOURCE
+from parsing import SOURCE, as_record, parse
 
 from aggregator.config.presets import PRESETS
 from aggregator.model import (
@@ -302,3 +302,31 @@ def test_content_survives_its_json(
     parts = [title, "", body, link, None, names, topics, title, "", "en", images, link, related]
     assert content_json(content) == json.dumps(parts, separators=(",", ":"))
     assert read_content(content_json(content)) == content
+
+
+PIECES = (
+    'a b & é 日 😀 \\\\ \\" \\/ \\n \\t \\0 \\e \\N \\_ \\L \\x41 \\xe9 \\x85 \\u00e9 \\u2028 \\ufeff \\uffff \\ud83d \\ude00 \\uD83D \\uDE00'
+    " \\ud83d\\ude00 \\uDBFF\\uDFFF \\U0001f600 \\U0000d83d \\U00110000 \\u00 \\q"
+).split()
+"""Characters and escapes of a text in double quotes."""
+
+
+@given(st.lists(st.sampled_from([*PIECES, " "]), max_size=8).map("".join), st.booleans())
+@example("A \\ud83d\\ude00", False)
+@example("\\\\\\ud83d\\ude00\\\\ud83d", True)
+def test_both_parsers_read_escapes_alike(text: str, has_anchor: bool) -> None:
+    anchor = "x: &anchor 1\n" if has_anchor else ""
+    for lines in (f'title: "{text}"\n', f"topics: ['{text.replace(chr(39), '')}', \"{text}\"]\n"):
+        record, slow = outcomes(f"---\n{lines}{anchor}name: N\n---\n", SOURCE)
+        assert record == slow
+        plain = outcomes(f"---\n{lines}name: N\n---\n", SOURCE)[0]
+        assert isinstance(record, Record) == isinstance(plain, Record)
+        if isinstance(record, Record) and isinstance(plain, Record):
+            assert record.content_json == plain.content_json
+
+
+def test_two_escapes_of_surrogates_are_one_character_whatever_else_the_file_has() -> None:
+    for more in ("", "id: urn:e\n", "x: &anchor [1]\n"):
+        front = f"title: \"A \\ud83d\\ude00\"\nexcerpt: '\\ud83d\\ude00'\n{more}"
+        content = as_record(parse(front)).content
+        assert (content.title, content.summary) == ("A \U0001f600", "\\ud83d\\ude00")

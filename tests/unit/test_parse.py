@@ -18,7 +18,16 @@ from parsing import as_record, as_rejection, lines, parse, parse_bytes, record, 
 
 from aggregator.config.presets import PRESETS
 from aggregator.links import host_name, http_url
-from aggregator.model import Image, Provider, Record, Rejection, Related
+from aggregator.model import (
+    Image,
+    Provider,
+    Record,
+    Rejection,
+    Related,
+    StoryTimes,
+    hide_stories,
+    next_story_time,
+)
 from aggregator.parse.dates import parse_time
 from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
@@ -1088,6 +1097,71 @@ def test_keys_of_the_config_can_hide_too() -> None:
     assert isinstance(parse_key("yaml", "meta", "{Secret: false, secret: false}", fields=fields), Rejection)
 
 
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [
+        ("2016-12-31T23:59:60Z", at(2017, 1, 1)),
+        ("2016-12-31T23:59:60.5Z", at(2017, 1, 1, microsecond=500000)),
+        ("2016-12-31T15:59:60-08:00", at(2017, 1, 1)),
+        ("2017-01-01T05:29:60+05:30", at(2017, 1, 1)),
+        ("2016-12-31 23:59:60", at(2017, 1, 1)),
+        ("2016-12-31T24:00:00Z", at(2017, 1, 1)),
+        ("2016-12-31T24:00Z", at(2017, 1, 1)),
+        ("2016-12-31T24:00:00.000+01:00", at(2016, 12, 31, 23)),
+        ("2016-12-31T12:30:60Z", None),
+        ("2016-12-31T23:59:60+01:00", None),
+        ("2016-12-31T24:00:01Z", None),
+        ("2016-12-31T24:30:00Z", None),
+        ("2016-12-31T23:59:61Z", None),
+        ("9999-12-31T24:00:00Z", None),
+    ],
+)
+def test_leap_seconds_and_the_end_of_a_day_are_times(stated: str, read: datetime | None) -> None:
+    parsed = parse_time(stated, ZoneInfo("UTC"))
+    assert (parsed and parsed[0]) == read
+
+
+def test_a_user_in_a_link_is_not_shown() -> None:
+    outcome = record("webUrl: https://user:sekrit@a.example/x\noriginalUrl: https://user:se/krit@a.example/")
+    assert lines(outcome) == [
+        "a.md:3:9: 'webUrl' has a user or a password (remove it)",
+        "a.md:4:14: 'originalUrl' is not an http(s) URL: 'https://…@a.example/' (write it in full, with https://)",
+        "a.md:4:14: 'originalUrl' is not an http(s) URL: 'https://…@a.example/' (write it in full, with https://)",
+    ]
+    front = "publishedDateTime: https://user:sekrit@a.example/x"
+    assert lines(rejection(front)) == [
+        "a.md:3:20: 'publishedDateTime' is not a date: 'https://…@a.example/x' (write it as 2026-05-20T07:10:00Z)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("pubilshed", "write 'published', or give the key another name"),
+        ('"draft "', "write 'draft' without the blank, or give the key another name"),
+        ('"draft\\u200b"', "write 'draft' without U+200B, or give the key another name"),
+    ],
+)
+def test_a_key_with_a_sign_that_nobody_sees_is_told(key: str, hint: str) -> None:
+    name = hint.split("'")[1]
+    what = f"an unknown key is one edit away from '{name}', which can hide the record"
+    assert lines(rejection(f"{key}: true")) == [f"a.md:3:1: {what} ({hint})"]
+
+
+def test_what_an_id_may_be_is_said() -> None:
+    hint = "write a text of 1 to 1000 bytes, without blanks at its ends; put quotes around a number"
+    assert lines(rejection("id: ' a '")) == [f"a.md:3:5: 'id' cannot be an id: ' a ' ({hint})"]
+
+
+def test_a_record_without_link_and_excerpt_shows_the_start_of_its_body() -> None:
+    body = "# Heading\n\nThe *first* paragraph.\n\nThe second one.\n"
+    assert record("", body).content.summary == "The first paragraph."
+    assert record("excerpt: E", body).content.summary == "E"
+    assert record("webUrl: https://a.example/", body).content.summary == ""
+    templated = record("", body, link_template="https://a.example/{path}/")
+    assert (templated.content.link, templated.content.summary) == ("https://a.example/a/", "")
+
+
 def test_keys_inside_maps_are_read_in_any_case_too() -> None:
     front = """
         Provider: {Name: A, DOMAIN: a.example}
@@ -1101,12 +1175,55 @@ def test_keys_inside_maps_are_read_in_any_case_too() -> None:
     assert content.related == (Related("https://b.example/", "B"),)
 
 
-@pytest.mark.parametrize("flag", ["Draft: true", "drafts: true", "draft: false, Draft: false", "published: soon"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "Draft: true",
+        "drafts: true",
+        "draft: false, Draft: false",
+        "published: soon",
+        "publishedDateTim: 2099-01-01T00:00:00Z",
+    ],
+)
 def test_a_related_link_that_may_be_hidden_is_left_out(flag: str) -> None:
     shown = "{title: A, webUrl: 'https://a.example/'}"
     front = f"related: [{{title: B, webUrl: 'https://b.example/', {flag}}}, {shown}]"
 
     assert record(front).content.related == (Related("https://a.example/", "A"),)
+
+
+@pytest.mark.parametrize(
+    ("stated", "shown"), [("32 Foo 2099", "'32 Foo 2099'"), ("2099-02-30", "'2099-02-30'"), ("[1]", "'a list'")]
+)
+def test_a_related_story_with_an_unusable_date_is_left_out_with_a_warning(stated: str, shown: str) -> None:
+    stories = f"[{{title: B, webUrl: 'https://b.example/', publishedDateTime: {stated}}}]"
+    outcome = record(f"related: {stories}")
+
+    assert (outcome.content.related, outcome.story_times) == ((), ())
+    what = "a story in 'related' is hidden, because 'publishedDateTime' is not a date"
+    assert lines(outcome) == [f"a.md:3:10: {what}: {shown} (write it as 2026-05-20T07:10:00Z)"]
+
+
+def test_the_times_of_related_stories_change_no_hash_of_the_record() -> None:
+    fields = tuple((PRESETS["smartable"] | {"expires_at": ("ends",)}).items())
+    story, times = "title: B, webUrl: 'https://b.example/'", "publishedDateTime: 2024-05-01, ends: 2099-01-01T00:00:00Z"
+    plain, timed = (record(f"related: [{{{front}}}]", fields=fields) for front in (story, f"{story}, {times}"))
+
+    assert timed.story_times == (StoryTimes("https://b.example/", at(2024, 5, 1), at(2099, 1, 1)),)
+    assert timed._replace(file=plain.file, story_times=()) == plain
+
+
+def test_a_story_is_hidden_before_its_date_and_from_its_expiry_on() -> None:
+    fields = tuple((PRESETS["smartable"] | {"expires_at": ("ends",)}).items())
+    times = "publishedDateTime: 2024-05-01T00:00:00Z, ends: 2024-05-03T00:00:00Z"
+    stories = f"[{{title: B, webUrl: 'https://b.example/', {times}}}, {{title: A, webUrl: 'https://a.example/'}}]"
+    made = record(f"related: {stories}", fields=fields)
+
+    days = [at(2024, 4, 30), at(2024, 5, 1), at(2024, 5, 2), at(2024, 5, 3)]
+    shown = [hide_stories(made, day) for day in days]
+    assert [[story.title for story in one.content.related] for one in shown] == [["A"], ["B", "A"], ["B", "A"], ["A"]]
+    assert [one.visible_hash == made.visible_hash for one in shown] == [False, True, True, False]
+    assert [next_story_time(made, day) for day in days] == [at(2024, 5, 1), at(2024, 5, 3), at(2024, 5, 3), None]
 
 
 def test_fields_whose_keys_differ_in_case_alone_read_one_key() -> None:

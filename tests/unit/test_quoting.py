@@ -52,6 +52,10 @@ def test_a_value_that_the_message_shows_is_shown_in_its_line(source: Source) -> 
     assert quote(source, text.replace("'a b'", "'a b' # x"), 3, 11, what, "a b") is None
 
 
+def test_a_line_with_a_password_is_not_shown(source: Source) -> None:
+    assert quote(source, "---\nwebUrl: https://user:sekrit@a.example/\n---\n", 2, 9) is None
+
+
 def test_a_long_line_is_cut_around_the_column(source: Source) -> None:
     found = quote(source, f"---\ntitle: {'a' * 150}@ {'b' * 150}\n---\n", 2, 158)
     assert found is not None

@@ -12,6 +12,8 @@ from datetime import date, time
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, Self
 
+from aggregator.problems import HIDDEN
+
 MAX_PLAIN_KEYS = 100
 """Most keys of a map for the fast path."""
 MAX_NEAR_KEY = 40
@@ -92,6 +94,7 @@ class NearMiss(NamedTuple):
 
     meant: str | None  # the mapped key that it looks like
     hiding: tuple[str, ...]  # keys one edit away that can hide a record
+    unseen: str = ""  # a sign in it that nobody sees
     value: Any = None  # None unless `hiding`
     line: int = 0
     column: int = 0
@@ -249,7 +252,16 @@ def _near_miss(key: str, keys: frozenset[str], hiding: frozenset[str]) -> NearMi
     by_folded = {_fold_key(mapped): mapped for mapped in sorted(keys)}
     close = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.87)
     one_edit_away = tuple(mapped for mapped in sorted(hiding) if _is_one_edit_apart(folded, _fold_key(mapped)))
-    return NearMiss(by_folded[close[0]] if close else None, one_edit_away) if close or one_edit_away else None
+    if not close and not one_edit_away:
+        return None
+    return NearMiss(by_folded[close[0]] if close else None, one_edit_away, _unseen(key))
+
+
+def _unseen(key: str) -> str:
+    """A sign in a key that nobody sees, in words; empty without one."""
+    if found := HIDDEN.search(key):
+        return f"U+{ord(found[0]):04X}"
+    return "the blank" if key != key.strip() else ""
 
 
 def _fold_key(key: str) -> str:

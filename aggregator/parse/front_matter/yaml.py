@@ -24,11 +24,13 @@ from aggregator.parse.front_matter.values import (
 
 _OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&\S", re.MULTILINE)
+_SURROGATES = re.compile(r"\\u[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}")
 _QUOTES = ("'", '"')
 _CLOSING = {
     yaml.FlowSequenceStartToken: yaml.FlowSequenceEndToken,
     yaml.FlowMappingStartToken: yaml.FlowMappingEndToken,
 }
+_NO_CHARACTER = "an escape of no character"
 _OPEN_QUOTE, _OPEN_BRACKET = "found unexpected end of stream", "found no closing bracket"
 # the start of a message of PyYAML -> what is wrong, and what to do
 _MESSAGES = (
@@ -44,22 +46,37 @@ _MESSAGES = (
     ("found character '\\t'", "a value begins with a tab or a special character", "use spaces; quote it"),
     ("found a tab character that violates indentation", "a tab indents a line", "indent it with spaces"),
     ("found unknown escape character", "an unknown escape in double quotes", "use single quotes"),
-    ("found invalid Unicode character", "an escape of no character", "write the character itself"),
+    ("found invalid Unicode character", _NO_CHARACTER, "write the character itself"),
     ("found undefined alias", "an alias without an anchor", "quote the value"),
     ("control characters are not allowed", "a control character", "remove it"),
 )
 
 
 def read_yaml(text: str, first_line: int, allowed: AllowedKeys, limits: Limits) -> FrontMatter:
-    """The mapped keys of a YAML map. Raises FrontMatterError."""
+    """The mapped keys of a YAML map. Raises FrontMatterError.
+
+    Two escapes of surrogates are the character that they are in JSON, because programs write JSON as YAML.
+    """
+    try:
+        return _read(text, first_line, allowed, limits, _Loader)
+    except FrontMatterError as error:
+        if _NO_CHARACTER not in error.what or not _SURROGATES.search(text):
+            raise
+    return _read(text, first_line, allowed, limits, _PairLoader)
+
+
+def _read(text: str, first_line: int, allowed: AllowedKeys, limits: Limits, make_loader: type[Any]) -> FrontMatter:
     loader = None
     try:
-        _check_limits(text, limits, first_line)
-        loader = _Loader(text)
+        _check_limits(text, limits, first_line, make_loader)
+        loader = make_loader(text)
         root = loader.get_single_node()
         return FrontMatter(allowed) if root is None else _pick(loader, root, first_line, allowed)
     except yaml.MarkedYAMLError as error:
-        mark, problem = _find_opening(error, text) or (error.problem_mark or error.context_mark, error.problem or "")
+        mark, problem = _find_opening(error, text, make_loader) or (
+            error.problem_mark or error.context_mark,
+            error.problem or "",
+        )
         line, column = (mark.line, mark.column) if mark else (-1, 0)
         raise _syntax_error(first_line, line, column, problem) from None
     except yaml.reader.ReaderError as error:
@@ -119,7 +136,9 @@ def _syntax_error(first_line: int, line: int, column: int, problem: str) -> Fron
     return FrontMatterError(*position, f"front matter is not valid YAML: {what}", hint)
 
 
-def _find_opening(error: yaml.MarkedYAMLError, text: str) -> tuple[yaml.Mark | None, str] | None:
+def _find_opening(
+    error: yaml.MarkedYAMLError, text: str, make_loader: type[Any]
+) -> tuple[yaml.Mark | None, str] | None:
     """For an error because a quote or bracket before it is not closed: where that is, and the problem.
 
     A quote that is not closed ends at the first quote of a later line, and the error is what follows there.
@@ -131,7 +150,7 @@ def _find_opening(error: yaml.MarkedYAMLError, text: str) -> tuple[yaml.Mark | N
     at = error.problem_mark.index
     opened: list[yaml.Token] = []
     try:
-        for token in yaml.scan(text, _Loader):
+        for token in yaml.scan(text, make_loader):
             start, end = token.start_mark, token.end_mark
             is_quoted = isinstance(token, yaml.ScalarToken) and token.style in _QUOTES
             if is_quoted and end.index == at and start.line < end.line:
@@ -145,7 +164,7 @@ def _find_opening(error: yaml.MarkedYAMLError, text: str) -> tuple[yaml.Mark | N
     return (opened[-1].start_mark, _OPEN_BRACKET) if opened else None
 
 
-def _check_limits(text: str, limits: Limits, first_line: int) -> None:
+def _check_limits(text: str, limits: Limits, first_line: int, make_loader: type[Any]) -> None:
     """Raises for front matter beyond the limits, before any recursion.
 
     PyYAML's events need no recursion. Most texts need no count.
@@ -154,7 +173,7 @@ def _check_limits(text: str, limits: Limits, first_line: int) -> None:
     if plain and is_surely_within(text, limits):
         return
     try:
-        _count_nodes(yaml.parse(text, _Loader), limits, first_line)
+        _count_nodes(yaml.parse(text, make_loader), limits, first_line)
     except yaml.YAMLError:
         return  # the loader raises it again, with a position
 
@@ -201,6 +220,18 @@ def _count_nodes(events: Iterable[yaml.Event], limits: Limits, first_line: int) 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The safe loader, in C when the wheel has it."""
+
+
+class _PairLoader(yaml.SafeLoader):
+    """The safe loader in Python, which reads the escapes of surrogates; here only those of a pair."""
+
+    def scan_flow_scalar_non_spaces(self, double: bool, start_mark: yaml.Mark) -> list[str]:
+        text = "".join(super().scan_flow_scalar_non_spaces(double, start_mark))
+        try:
+            return [text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")]
+        except UnicodeDecodeError:
+            problem = "found invalid Unicode character escape code"
+            raise yaml.scanner.ScannerError("while parsing a quoted scalar", start_mark, problem, start_mark) from None
 
 
 _TEXT, _MAP, _LIST = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
