@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import itertools
 import json
@@ -44,6 +45,7 @@ class ObjectStorage:
     """
 
     def __init__(self, folder: Path, *, max_volumes: int = 1000) -> None:
+        _share_models()
         self._folder, self._max_volumes = folder, max_volumes
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -141,6 +143,14 @@ class ObjectStorage:
         except Exception as error:  # noqa: BLE001 - not yet
             return bool(error) and False
         return True
+
+
+@functools.cache
+def _share_models() -> None:
+    """Lets the clients of this process share what botocore knows of S3: each would read it for a tenth of a second."""
+    import botocore.session
+
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 def _program() -> str:
