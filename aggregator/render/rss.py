@@ -72,21 +72,15 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         optional_element("content:encoded", content_html(content, scope)) if scope.full else "",
         # RSS has no element for the last change
         f"<atom:updated>{shared.updated}</atom:updated>",
-        _dublin_core(shared.provider.name if shared.provider else "", content.type, foreign_language(content, scope)),
+        # `author` requires an e-mail address
+        optional_element("dc:creator", shared.provider.name) if shared.provider else "",
+        optional_element("dc:type", content.type),
+        optional_element("dc:language", foreign_language(content, scope)),
         # RSS 2.0 has one enclosure; "length says how big it is in bytes"
         _enclosure(content.enclosures[0]) if content.enclosures else "",
         f"{shared.media}</item>\n",
     )
     return "".join(parts).encode()
-
-
-def _dublin_core(creator: str, kind: str, language: str) -> str:
-    # `author` requires an e-mail address
-    return (
-        optional_element("dc:creator", creator)
-        + optional_element("dc:type", kind)
-        + optional_element("dc:language", language)
-    )
 
 
 def _enclosure(enclosure: Enclosure) -> str:
