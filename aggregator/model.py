@@ -8,9 +8,10 @@ All are frozen. Times are aware UTC `datetime`; formats belong to `render`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.ids import FormatIds
 from aggregator.problems import Problem
@@ -35,8 +36,9 @@ if the last scan did not find the file. A plain tuple, because most files are on
 class Provider(NamedTuple):
     """Who published the original story."""
 
-    name: str
+    name: str  # of several authors: their names, joined
     domain: str  # a bare host name, or empty
+    authors: tuple[str, ...] = ()  # the names, if there are several
 
 
 class Image(NamedTuple):
@@ -85,8 +87,11 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def content_json(content: Content) -> str:
-    """The JSON array that a content is hashed and stored as. Without enclosures, it has no element for them, as before
-    there were any: so an upgrade changes no hash."""
+    """The JSON array that a content is hashed and stored as. Without enclosures or several authors, it has no element
+    for them, as before there were any: so an upgrade changes no hash."""
+    provider: Any = content.provider
+    if provider and not provider.authors:
+        content = content._replace(provider=provider[:2])
     return _to_json(content if content.enclosures else content[:-1])
 
 
@@ -94,12 +99,16 @@ def read_content(stored: str) -> Content:
     """The content from its JSON array."""
     content = Content(*json.loads(stored))
     return content._replace(
-        provider=Provider(*content.provider) if content.provider else None,
+        provider=_read_provider(*content.provider) if content.provider else None,
         topics=tuple(content.topics),
         images=tuple([Image(*image) for image in content.images]),
         related=tuple([Related(*related) for related in content.related]),
         enclosures=tuple([Enclosure(*enclosure) for enclosure in content.enclosures]),
     )
+
+
+def _read_provider(name: str, domain: str, authors: Sequence[str] = ()) -> Provider:
+    return Provider(name, domain, tuple(authors))
 
 
 class Record(NamedTuple):
@@ -280,6 +289,7 @@ class Facts:
     quality: float  # -1: not scored
     heat: float  # -1: not scored
     texts: tuple[str, ...] = ()  # title and summary as they are: few rules read them, and folding is expensive
+    authors: tuple[str, ...] = ()  # if there are several
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def read_facts(content: Content, quality: float, heat: float, tables: TopicTable
         quality=quality,
         heat=heat,
         texts=(content.title, content.summary),
+        authors=tuple(map(fold, provider.authors)) if provider else (),
     )
 
 
@@ -102,8 +103,9 @@ def _has_type(facts: Facts, value: str) -> bool:
 
 
 def _has_provider(facts: Facts, value: str) -> bool:
-    """By name or by domain; `example.org` includes its subdomains. Records have domains in ASCII."""
-    if value in (facts.provider, facts.provider_domain):
+    """By name, also of one of several authors, or by domain; `example.org` includes its subdomains. Records have
+    domains in ASCII."""
+    if value in (facts.provider, facts.provider_domain) or value in facts.authors:
         return True
     domain = value if value.isascii() else _ascii_domain(value)
     return "." in domain and f".{facts.provider_domain}".endswith(f".{domain}")

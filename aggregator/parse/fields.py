@@ -293,7 +293,7 @@ class Fields:
         return -1.0
 
     def provider(self) -> Provider | None:
-        """Name and domain. A plain text is the name; several authors are joined."""
+        """Name and domain. A plain text is the name; those of several authors are joined."""
         key, value = self._find("provider")
         if value is None:
             return None
@@ -303,7 +303,8 @@ class Fields:
         maps = [item if "name" in item and "domain" in item else lower_keys(item) for item in maps]
         names = [item.get("name") for item in maps]
         texts = [plain_text(name[:MAX_RAW]) for name in names if is_text(name) and not is_null(name)]
-        name = ", ".join(filter(None, texts[:MAX_NAMES]))
+        authors = tuple(filter(None, texts[:MAX_NAMES]))
+        name = ", ".join(authors)
         if len(name) > MAX_TEXT or not name.isascii():
             name = self._cut(key, value, name, MAX_TEXT, is_all=True)
         domain = maps[0].get("domain") if len(maps) == 1 else None
@@ -312,7 +313,7 @@ class Fields:
             if stated:
                 self._warn(value, f"'{key}' has no name", "write name: and domain: below it", shown=False)
             return None
-        return Provider(name or host, host)
+        return Provider(name or host, host, authors if len(authors) > 1 else ())
 
     def category(self) -> str:
         """The category; the first one if there are several (Jekyll, Hugo)."""

@@ -60,11 +60,11 @@ def _tombstone(withdrawal: Withdrawal) -> bytes:
 
 def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
     """The entry as one line."""
-    content, provider = entry.content, shared.provider
+    content = entry.content
     parts = (
         f"<entry{attribute('xml:lang', foreign_language(content, scope))}>",
         f"<id>{shared.id}</id><title>{shared.title}</title><updated>{shared.updated}</updated>",
-        _author(provider.name, provider_url(provider)) if provider else "",
+        *[_author(author.name, provider_url(author)) for author in shared.authors],
         # RFC 4287 4.1.2: "atom:entry elements that contain no child atom:content element MUST contain at least one
         # atom:link element with a rel attribute value of "alternate"."
         _text("content", content_html(content, scope), "html") if scope.full or not content.link else "",

@@ -15,8 +15,9 @@ class Scope(NamedTuple):
     """The inputs of entry rendering besides the entry."""
 
     base_url: str
-    language: str
+    language: str  # of the feed
     full: bool
+    site_language: str  # of entries without one
 
 
 def reader_title(title: str, site: Site) -> str:
@@ -35,6 +36,14 @@ def provider_of(content: Content) -> Provider | None:
     return content.provider if content.provider and content.provider.name else None
 
 
+def authors_of(content: Content) -> tuple[Provider, ...]:
+    """Each author, or the provider, as one; empty if none has a name."""
+    provider = provider_of(content)
+    if provider is None:
+        return ()
+    return tuple([Provider(name, "") for name in provider.authors if name]) or (provider,)
+
+
 def provider_url(provider: Provider) -> str:
     """The URL of the provider; empty if its domain is unknown."""
     return f"https://{provider.domain}/" if provider.domain else ""
@@ -47,7 +56,8 @@ def enclosure_type(enclosure: Enclosure) -> str:
 
 def foreign_language(content: Content, scope: Scope) -> str:
     """The language of the entry if it differs from the feed's, else empty."""
-    return content.language if content.language != scope.language else ""
+    language = content.language or scope.site_language
+    return language if language != scope.language else ""
 
 
 def content_html(content: Content, scope: Scope) -> str:

@@ -27,7 +27,7 @@ _RENDERERS: dict[Format, Callable[[Entry, Scope, SharedMarkup], bytes]] = {
 
 def scope_of(heading: Feed, site: Site) -> Scope:
     """What the entries of a feed are rendered with."""
-    return Scope(site.base_url, heading.language, heading.full)
+    return Scope(site.base_url, heading.language, heading.full, site.language)
 
 
 def page_kinds(options: OutputOptions) -> tuple[Kind, ...]:

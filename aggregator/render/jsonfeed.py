@@ -36,7 +36,7 @@ def render_frame(feed: Feed, site: Site, options: OutputOptions) -> Frame:
 
 def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
     """The item."""
-    content, provider = entry.content, shared.provider
+    content = entry.content
     item = {
         "id": (entry.format_ids and entry.format_ids.json) or entry.id,
         "url": content.link,
@@ -48,7 +48,7 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         "image": content.images[0].url if content.images else None,
         "date_published": shared.published,
         "date_modified": shared.updated if entry.updated != entry.published else None,
-        "authors": [_present(name=provider.name, url=provider_url(provider))] if provider else None,
+        "authors": [_present(name=author.name, url=provider_url(author)) for author in shared.authors],
         "tags": [topic.name for topic in entry.topics],
         "attachments": [
             _present(url=file.url, mime_type=enclosure_type(file), size_in_bytes=file.length)

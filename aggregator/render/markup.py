@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from aggregator.model import Content, Entry, Image, Provider
-from aggregator.render.content import provider_of
+from aggregator.render.content import authors_of
 
 
 def escaped(text: str) -> str:
@@ -47,7 +47,7 @@ def empty_element(tag: str, /, **attributes: str) -> str:
 class SharedMarkup(NamedTuple):
     """Parts of an entry that formats share: RFC 3339 times (`published` may be empty), and XML."""
 
-    provider: Provider | None
+    authors: tuple[Provider, ...]
     published: str
     updated: str
     id: str
@@ -59,7 +59,7 @@ def shared_markup(entry: Entry) -> SharedMarkup:
     """The shared parts of an entry. Raises ValueError for a time without a zone."""
     content = entry.content
     return SharedMarkup(
-        provider=provider_of(content),
+        authors=authors_of(content),
         published=rfc3339_date(entry.published) if entry.published else "",
         updated=rfc3339_date(entry.updated),
         id=escaped(entry.id),

@@ -51,7 +51,7 @@ def render_feed_page(
     feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, linked: frozenset[str]
 ) -> Document:
     """The page of a feed; `linked` are the slugs that have a page to link to."""
-    scope = Scope(site.base_url, feed.language, feed.full)
+    scope = Scope(site.base_url, feed.language, feed.full, site.language)
     picture = next((entry.content.images[0].url for entry in entries if entry.content.images), "")
     body = render_page(
         "feed",
@@ -121,7 +121,7 @@ def render_search_page(
     feed: Feed, site: Site, options: OutputOptions, linked: frozenset[str], *, root: str, query: str, **values: Any
 ) -> Document:
     """The page of a search; `feed` is the search as a feed, empty for a query that cannot be searched for."""
-    scope = Scope(site.base_url, feed.language, full=False)
+    scope = Scope(site.base_url, feed.language, full=False, site_language=site.language)
     stories = render_stories(feed.entries, scope, options, linked)
     is_found = bool(query) and not values["problem"]
     body = render_page(

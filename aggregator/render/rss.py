@@ -73,7 +73,7 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         # RSS has no element for the last change
         f"<atom:updated>{shared.updated}</atom:updated>",
         # `author` requires an e-mail address
-        optional_element("dc:creator", shared.provider.name) if shared.provider else "",
+        *[f"<dc:creator>{escaped(author.name)}</dc:creator>" for author in shared.authors],
         optional_element("dc:type", content.type),
         optional_element("dc:language", foreign_language(content, scope)),
         # RSS 2.0 has one enclosure; "length says how big it is in bytes"

@@ -250,7 +250,8 @@ def test_a_stricter_preset_reads_no_loose_dates() -> None:
     [
         ("author: jane", Provider("jane", "")),
         ("author: {name: Jane, email: j@example.org}", Provider("Jane", "")),
-        ("authors: [Jane, {name: Joe}]", Provider("Jane, Joe", "")),
+        ("authors: [Jane, {name: Joe}]", Provider("Jane, Joe", "", ("Jane", "Joe"))),
+        ("authors: [Jane, '']", Provider("Jane", "")),
         ("author:", None),
         ("authors: []", None),
     ],

@@ -42,7 +42,7 @@ from aggregator.model import (
 from aggregator.render import atom, entries, rss, xml
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import ENTRY_BYTES, EntryCache
-from aggregator.render.content import Scope, content_html
+from aggregator.render.content import Scope, authors_of, content_html, foreign_language
 from aggregator.render.frames import LAST_PAGE, feed_frames
 from aggregator.render.limits import ESCAPED_BYTES, MARKUP_BYTES
 from aggregator.render.markup import rfc822_date, rfc3339_date, shared_markup
@@ -100,6 +100,7 @@ ENTRIES = {
     "without a summary": make_entry(content=RICH._replace(summary="")),
     "with microseconds": make_entry(published=NOON.replace(microsecond=999_999)),
     "without topics": make_entry(topics=()),
+    "by several authors": make_entry(content=RICH._replace(provider=Provider("A, B", "", ("A", "B")))),
     "an episode": make_entry(
         content=RICH._replace(enclosures=(Enclosure("https://a.example/1.mp3", 5, "audio/mpeg"),))
     ),
@@ -448,6 +449,24 @@ def test_entry_without_a_link_carries_its_content_in_atom() -> None:
         assert "url" not in json.loads(documents["feed.json"].body)["items"][0]
 
 
+def test_each_author_is_a_person_of_its_own() -> None:
+    content = RICH._replace(provider=Provider("Zoë & Co, 李四", "", ("Zoë & Co", "李四")))
+    for entry in parse(text_of(make_feed(make_entry(content=content)), "atom.xml").encode()).entries:
+        assert entry.authors == [{"name": "Zoë & Co"}, {"name": "李四"}]
+    rss = text_of(make_feed(make_entry(content=content)), "rss.xml")
+    assert "<dc:creator>Zoë &amp; Co</dc:creator><dc:creator>李四</dc:creator>" in rss
+    item = json.loads(text_of(make_feed(make_entry(content=content)), "feed.json"))["items"][0]
+    assert item["authors"] == [{"name": "Zoë & Co"}, {"name": "李四"}]
+
+
+def test_an_entry_without_a_language_has_that_of_the_site_in_every_feed() -> None:
+    german = make_feed(make_entry(), make_entry(2, RICH), language="de")
+    assert text_of(german, "atom.xml").count('<entry xml:lang="en">') == 1
+    assert text_of(german, "rss.xml").count("<dc:language>en</dc:language>") == 1
+    assert [item.get("language") for item in json.loads(text_of(german, "feed.json"))["items"]] == ["en", None]
+    assert "xml:lang=" not in text_of(make_feed(make_entry()), "atom.xml").partition("<entry")[2]
+
+
 def test_entry_without_a_provider_leaves_the_author_to_the_feed() -> None:
     documents = render_all(make_feed(make_entry()))
     assert "<author>" not in documents["atom.xml"].body.decode().partition("<entry>")[2]
@@ -691,7 +710,7 @@ def any_contents(draw: Callable[[Any], Any]) -> Content:
         body_html=text(),
         link=draw(st.none() | ANY_TEXT),
         original_link=draw(st.none() | ANY_TEXT),
-        provider=Provider(text(), text()),
+        provider=Provider(text(), text(), tuple(draw(st.lists(ANY_TEXT, max_size=2)))),
         topics=(),
         category=text(),
         type=text(),
@@ -745,10 +764,8 @@ def written_by_feedgen(form: Format, entry: Entry, scope: Scope) -> str:
             made.summary(content.summary, type="text")
         if scope.full or not content.link:
             made.content(content_html(content, scope), type="html")
-        if content.provider and content.provider.name:
-            made.author(
-                name=content.provider.name, uri=content.provider.domain and f"https://{content.provider.domain}/"
-            )
+        for author in authors_of(content):
+            made.author(name=author.name, uri=author.domain and f"https://{author.domain}/")
         made.category([{"term": one.slug, "scheme": f"{base}#topic", "label": one.name} for one in entry.topics])
         others = {"category": content.category, "type": content.type}
         made.category([{"term": term, "scheme": f"{base}#{name}"} for name, term in others.items() if term])
@@ -780,9 +797,10 @@ def add_rss(item: Any, entry: Entry, scope: Scope) -> None:
     content = entry.content
     add(item, "content:encoded", content_html(content, scope) if scope.full else "")
     add(item, "atom:updated", entry.updated.isoformat())
-    add(item, "dc:creator", content.provider.name if content.provider else "")
+    for author in authors_of(content):
+        add(item, "dc:creator", author.name)
     add(item, "dc:type", content.type)
-    add(item, "dc:language", content.language if content.language != scope.language else "")
+    add(item, "dc:language", foreign_language(content, scope))
     for one in content.enclosures[:1]:
         kind = one.type or "application/octet-stream"
         add(item, "enclosure", url=one.url, length=str(one.length), type=kind)
@@ -792,8 +810,8 @@ def add_atom(element: Any, entry: Entry, scope: Scope) -> None:
     content = entry.content
     for link in element.iterfind("link"):
         link.set("rel", "alternate")
-    if content.language and content.language != scope.language:
-        element.set("{http://www.w3.org/XML/1998/namespace}lang", content.language)
+    if language := foreign_language(content, scope):
+        element.set("{http://www.w3.org/XML/1998/namespace}lang", language)
     if content.original_link:
         add(element, "link", rel="via", href=content.original_link)
     for story in content.related:
@@ -836,7 +854,7 @@ def test_an_entry_is_written_byte_for_byte_as_feedgen_does(
     content: Content, text: str, topics: tuple[Topic, ...], published: datetime | None, full: bool
 ) -> None:
     entry = make_entry(content=content, id=f"urn:{text}", topics=topics, published=published)
-    scope = Scope(xml_safe(f"https://feeds.example/{text}/"), "en", full)
+    scope = Scope(xml_safe(f"https://feeds.example/{text}/"), "en", full, "de")
     entry = xml_safe_entry(entry)
     shared = shared_markup(entry)
     assert rss.render_entry(entry, scope, shared).decode() == written_by_feedgen("rss", entry, scope) + "\n"

@@ -139,6 +139,10 @@ def test_rules_ignore_case_white_space_and_composition() -> None:
         ("T", ""),
     )
     assert read_facts(content._replace(provider=None), -1, -1, NO_TABLES).provider == ""
+    several = read_facts(content._replace(provider=Provider("Zoë, Joe", "", ("Zoë", "Joe"))), -1, -1, NO_TABLES)
+    for value in ("zoë", "joe", "zoë, joe"):
+        assert matches(several, Rule(provider=clause(any=[value])))
+    assert not matches(several, Rule(provider=clause(any=["zo"])))
 
 
 def test_rules_read_topics_through_the_tables_of_topics() -> None:
