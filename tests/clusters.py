@@ -29,10 +29,10 @@ class DaskCluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.address = str(json.loads(eventually(self._facts))["address"])
 
-    def add_workers(self, count: int = 1, *options: str, **env: str) -> None:
+    def add_workers(self, count: int = 1, *options: str) -> None:
         """Starts workers, and waits until the scheduler knows them all."""
         for _ in range(count):
-            worker = self._start("worker", self.address, "--nthreads", "1", "--no-nanny", *options, **env)
+            worker = self._start("worker", self.address, "--nthreads", "1", "--no-nanny", *options)
             self.workers.append(worker)
         eventually(lambda: self.count() >= len(self.workers), within_s=120)
 
@@ -61,7 +61,7 @@ class DaskCluster:
         assert self.scheduler.poll() is None, self.log()
         return self._scheduler_file.read_text() if self._scheduler_file.exists() else ""
 
-    def _start(self, kind: str, *options: str, **env: str) -> subprocess.Popen[bytes]:
+    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
         command = [
             sys.executable,
             "-m",
@@ -79,7 +79,7 @@ class DaskCluster:
             return subprocess.Popen(
                 command,
                 cwd=self._folder,
-                env={**environment, "PYTHONPATH": path, **self._env, **env},
+                env={**environment, "PYTHONPATH": path, **self._env},
                 stdout=log,
                 stderr=log,
             )

@@ -213,7 +213,6 @@ class FolderFiles:
         """
         files: list[ListedFile] = []
         prefix, special = listing.prefix, listing.special
-        read_stat, is_regular, add = os.lstat, stat.S_ISREG, files.append  # local names: the hot loop of a scan
         try:
             folder_fd = self._folder.enter(listing.path)
         except OSError as error:
@@ -223,13 +222,13 @@ class FolderFiles:
                 if special and name in special:
                     status = self._stat_special(listing.path, unescape_path(name))
                 else:
-                    status = read_stat(name, dir_fd=folder_fd)
+                    status = os.lstat(name, dir_fd=folder_fd)
             except OSError as error:
                 if error.errno not in ABSENT:
-                    add((prefix + name, *_NO_STAT))
+                    files.append((prefix + name, *_NO_STAT))
                 continue
-            if is_regular(status.st_mode):
-                add((prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
+            if stat.S_ISREG(status.st_mode):
+                files.append((prefix + name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
         return files
 
     def _stat_special(self, above: str, name: str) -> os.stat_result:

@@ -93,13 +93,12 @@ def _pick(loader: _Loader, root: yaml.Node, first_line: int, allowed: AllowedKey
     if not isinstance(root, yaml.MappingNode):
         raise FrontMatterError(first_line, 1, "front matter is not a map of keys", "write 'key: value' lines")
     front_matter = FrontMatter(allowed)
-    names = allowed.names  # a local name and no calls: the hot loop
     _check_duplicates(root, first_line, front_matter)
     loader.flatten_mapping(root)
     for key, node in root.value:
         if not isinstance(key, yaml.ScalarNode):
             continue
-        if name := names.get(key.value.lower()):
+        if name := allowed.names.get(key.value.lower()):
             mark = node.start_mark
             front_matter.values[name] = Value(_read_value(loader, node), first_line + mark.line, mark.column + 1)
         elif miss := allowed.near_miss(key.value):
