@@ -45,4 +45,4 @@ def note_lost_store(connection: Connection, now: int, message: str) -> None:
 def read_lost_store(connection: Connection, now: int) -> str | None:
     """The message of `note_lost_store`, for SAID_FOR."""
     since, message = json.loads(read_meta(connection, _KEY) or "[0, null]")
-    return message if now - since < span_us(SAID_FOR) else None
+    return str(message) if message and now - since < span_us(SAID_FOR) else None

@@ -20,7 +20,9 @@ class Root:
         with writer.read() as connection:
             self._stored = read_meta(connection, self._key)
         # Device and inode of the last folder; and whether the scans since found another one without its files.
-        self._last, self._was_away = json.loads(self._stored) if self._stored else (None, False)
+        last, was_away = json.loads(self._stored or "[null, false]")
+        self._last: list[int] | None = last
+        self._was_away: bool = was_away
         self._found = self._read()
         self.is_other = self._last is not None and self._found != self._last
 
