@@ -305,7 +305,7 @@ class Worker:
             self._stored_next_cycle = next_cycle
 
     def _read_causes(self, result: CycleResult) -> list[str]:
-        """Why a cycle did not succeed, with path and remedy: the folders that cannot be read, else the output."""
+        """Why a cycle did not succeed, with path and hint: the folders that cannot be read, else the output."""
         if not self._complete:
             with self._store.read() as connection:
                 if causes := source_problems(connection):

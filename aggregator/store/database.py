@@ -390,7 +390,7 @@ def _obstacle(path: Path, message: str) -> str:
     with suppress(OSError):
         if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
             return (
-                "cannot be used: its disk is mounted read-only, as the system does after an error (look at the disk,"
+                "cannot be used: its disk is mounted read-only, as the system does after an error (check the disk,"
                 " and mount it so that it can be written)"
             )
     files = [Path(f"{path}{ending}") for ending in ("", "-wal", "-shm")]
@@ -401,7 +401,7 @@ def _obstacle(path: Path, message: str) -> str:
         if os.path.lexists(place) and not os.access(place, os.W_OK, effective_ids=by_effective)
     ]
     if not places:
-        return f"cannot be used: {message} (look at the disk; the file and its folder must be the user's who runs this)"
+        return f"cannot be used: {message} (check the disk; the file and its folder must be the user's who runs this)"
     user = os.geteuid()
     commands = {f"chown {user}": [place for place in places if os.lstat(place).st_uid != user]}
     commands["chmod u+rwX"] = [place for place in places if place not in commands[f"chown {user}"]]
