@@ -10,6 +10,7 @@ from functools import partial
 from aggregator.files import CheckStop, FolderError, Unreadable
 from aggregator.index_files import affected_folder
 from aggregator.model import Outcome, Rejection, SourceFile, Unchanged
+from aggregator.problems import shortened_path
 from aggregator.scan import Differs, Missing, scan_paths, scan_source
 from aggregator.settings import Source
 from aggregator.stages import SCAN, StageClock
@@ -94,7 +95,7 @@ class Differences:
                     self.store_missing()
                     self._writer.commit()  # the scan may take long
             elif isinstance(item, Unreadable):
-                place = os.path.join(self._source.root, item.path)
+                place = shortened_path(os.path.join(self._source.root, item.path))
                 self.unreadable[item.path] = f"{place}: cannot be read: {item.reason} (its records stay as they are)"
         yield from self._with_digests(differing)
 

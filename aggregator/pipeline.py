@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aggregator.config import Config
+from aggregator.config.values import sqlite_file
 from aggregator.documents import FINGERPRINT, archive_path, archive_paths, cache_control, feed_paths, index_paths
 from aggregator.errors import (
     AggregatorError,
@@ -44,7 +45,7 @@ from aggregator.ingest import PARSER_VERSION
 from aggregator.model import ArchivePage, CycleResult, Document, Feed
 from aggregator.output.bucket import OutputBucket
 from aggregator.output.folder import OutputFolder
-from aggregator.output.manifest import EMPTY_MANIFEST
+from aggregator.output.manifest import EMPTY_MANIFEST, MANIFEST_PATH
 from aggregator.output.publication import Published, Target
 from aggregator.output.publisher import Publisher
 from aggregator.output.redirects import old_urls
@@ -54,6 +55,7 @@ from aggregator.settings import FILE_NAMES, Rule
 from aggregator.stages import FEEDS, OUTPUT, RENDER, STORE, StageClock
 from aggregator.store.database import Store
 from aggregator.store.lease import read_token
+from aggregator.store.lost import has_published, lost_store_message, note_lost_store
 from aggregator.store.pings import queue_pings
 from aggregator.store.queries import count_rejected, next_due, record_cycle, record_failure
 from aggregator.store.revision import updating
@@ -134,6 +136,7 @@ class Pipeline:
         self.loader = FeedLoader(self.policy, self.site, self.options)
         self.scanned = set[str]()  # names of the sources that it scanned completely
         self.unreadable = dict[str, dict[str, str]]()  # problems of folders at their last scan, by source and path
+        self.withdrawn = list[str]()  # which removals the last cycle made that had been held
         self.held = dict[str, str]()  # why the entries of missing files stay, by source; else empty
         self.bulk_since: int | None = None  # when the cycle began that was the first to leave files to the next one, µs
         self.stages = StageClock()  # of the running cycle
@@ -299,6 +302,8 @@ class Pipeline:
             return None, (*problems, f"{error} (nothing is lost; the next cycle tries again)")
         finally:
             self.stages.enter(STORE)
+        if self._output.had_other_store:
+            problems.append(self._other_store_problem(read, is_leader=snapshot is None))
         problems.extend(published.problems)
         if not problems:
             self._published = goal.versions
@@ -307,6 +312,21 @@ class Pipeline:
         if snapshot is None:
             self._queue_pings(published, goal.versions)
         return published, tuple(problems)
+
+    def _other_store_problem(self, read: Reading, *, is_leader: bool) -> str:
+        """Why documents of another store were there: it was lost, if this one is new; else two sites write there."""
+        where = self._output.where
+        with read() as connection:
+            is_new = is_leader and not has_published(connection)
+        if not is_new:
+            return (
+                f"{where} was last written from another store (if two sites write there, give each its own output.path)"
+            )
+        file = sqlite_file(self.config.store.url)
+        message = lost_store_message(f"{where}/{MANIFEST_PATH}", file, is_replaced=True)
+        with self.store.write() as connection:
+            note_lost_store(connection, int(time.time() * 1e6), message)
+        return message
 
     def _read_goal(
         self, read: Reading, held_versions: Mapping[str, str] | None, changed_pages: Collection[PageKey] | None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aggregator.settings import Source
 
 MAX_SHOWN_VALUE = 80
+PATH_END = 100
+"""Characters of the beginning and of the end of a path that is over three times as long."""
 HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters (C0, DEL, C1)
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls
@@ -91,6 +93,11 @@ def shown_path(root: str, path: str) -> str:
     return full if relative.startswith("..") else relative
 
 
+def shortened_path(path: str) -> str:
+    """The path, or its beginning and its end if it is too long to read."""
+    return path if len(path) <= 3 * PATH_END else f"{path[:PATH_END]}…{path[-PATH_END:]}"
+
+
 def stamp(moment: datetime | None) -> str | None:
     """A time for --json, in UTC; None for None."""
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -121,6 +128,12 @@ def distance(moment: datetime, now: datetime) -> str:
     unit, name = next((unit for unit in _UNITS if size >= unit[0]), (timedelta(seconds=1), "s"))
     length = f"{size // unit} {name}" if size < 2 * _YEAR else f"{size // _YEAR} years"
     return f"{length} ago" if age >= timedelta() else f"in {length}"
+
+
+def shown_span(span: timedelta) -> str:
+    """A span of time in its largest whole unit, such as `90 min`."""
+    unit, name = next((unit for unit in _UNITS if span and not span % unit[0]), (timedelta(seconds=1), "s"))
+    return f"{span / unit:g} {name}"
 
 
 def visible(text: str) -> str:

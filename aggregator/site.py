@@ -10,6 +10,7 @@ from aggregator.config import Config
 from aggregator.config.sample import SAMPLE_ID
 from aggregator.errors import StoreError, StoreHeldError, StoreMismatchError
 from aggregator.links import is_loopback, server_url
+from aggregator.problems import Problem
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -126,6 +127,12 @@ def check_configured(config: Config, store: Store) -> str | None:
         return require_match(config, connection)
 
 
+def mismatch_problem(config: Config, error: StoreMismatchError) -> Problem:
+    """The problem of the config that the store contradicts it."""
+    path = str(config.path or "")
+    return Problem(path, 0, 0, str(error).removeprefix(f"{path}: "))
+
+
 def lost_config(config: Config, stored: Mapping[str, str]) -> str | None:
     """Why a config without a file or without tables is refused: the last config had tables, and what they say would be
     lost, feeds too. None if the config is fine. `stored`: see `stored_site`.
@@ -137,7 +144,7 @@ def lost_config(config: Config, stored: Mapping[str, str]) -> str | None:
         )
     if config.path is not None and not config.stated_tables and stored.get(TABLES_KEY):
         return (
-            f"the config {config.path} is empty, and the last one had the tables {stored[TABLES_KEY]}: with the"
+            f"{config.path}: the config is empty, and the last one had the tables {stored[TABLES_KEY]}: with the"
             " defaults, its feeds would change or end (put it back; or, to use the defaults, write into it: [site])"
         )
     return None

@@ -22,8 +22,9 @@ from aggregator.model import CycleResult
 from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
-from aggregator.site import require_match, site_id_warning, stored_site
+from aggregator.site import mismatch_problem, require_match, site_id_warning, stored_site
 from aggregator.store.lease import read_holder
+from aggregator.store.lost import read_lost_store
 from aggregator.store.pings import hub_states
 from aggregator.store.queries import (
     CLUSTER_PROBLEM,
@@ -85,6 +86,7 @@ def read_status(
         found = file_problems(connection, limit=max_problems)
         lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
         facts = _stored_facts(config, connection, now)
+        lost = read_lost_store(connection, to_us(now))
         notices = read_notices(
             connection,
             ActiveConfig(config.feed_policy(), config.output_options()),
@@ -97,6 +99,7 @@ def read_status(
     files = [_file_data(config, problem) for problem in found]
     config_data = _config_data(config, refused, json.loads(of_service["config_state"] or "{}"))
     problems = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]
+    problems += [lost] if lost else []
     problems += json.loads(of_service["service_problems"] or "[]")
     if config.ingest.dask is not None and cluster_problem:
         problems.append(cluster_problem)
@@ -123,7 +126,7 @@ def _mismatches(config: Config, connection: Connection) -> tuple[Problem, ...]:
     try:
         require_match(config, connection)
     except StoreMismatchError as error:
-        return (Problem(str(config.path or ""), 0, 0, str(error)),)
+        return (mismatch_problem(config, error),)
     return ()
 
 

@@ -33,6 +33,7 @@ from aggregator.feeds.versions import (
 from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
 from aggregator.model import Outcome, SourceFile
+from aggregator.problems import shown_span
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
 from aggregator.store.changes import Step
@@ -45,6 +46,7 @@ from aggregator.store.files import (
     recheck_below,
     recheck_files,
 )
+from aggregator.store.lost import read_lost_store
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import CLUSTER_PROBLEM, set_source_problem
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
@@ -53,10 +55,12 @@ from aggregator.store.removals import (
     count_known,
     count_missing,
     hold_removals,
+    is_mass_removal,
     withdraw_expired,
     withdraw_missing,
 )
 from aggregator.store.renames import free_duplicates, pair_renames
+from aggregator.store.roots import Root
 from aggregator.store.session import Writer, read_meta, write_meta
 
 if TYPE_CHECKING:
@@ -77,6 +81,7 @@ class SourceScan:
     folder_problem: str | None  # why the folder as a whole could not be read
     is_missing: bool  # the folder was not there, so neither were its files; else its problem says nothing of them
     is_cut: bool  # files are left to the next cycle
+    root: Root | None  # its folder; None for a bucket, and if it could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,7 @@ class Update:
 
     def run(self) -> StoreUpdate:
         pipeline, writer = self._pipeline, self._writer
+        pipeline.withdrawn.clear()
         pipeline.stages.enter(FEEDS)
         was_current, pipeline.is_current = self._was_current, False  # until the end
         urls = None if was_current else urls_before(writer, pipeline.active_config)
@@ -126,9 +132,7 @@ class Update:
                 for source, was_scanned in scanned_before.items()
                 if self._is_whole or (self._request.paths and was_scanned)
             )
-        for scan in scans:
-            pipeline.check_stop()
-            self._resolve_files(scan)
+        scans = tuple(map(self._resolve_files, scans))
         if self._is_whole:
             for name in dropped:
                 self._withdraw_source(name, sources[0].removal_grace)
@@ -149,7 +153,8 @@ class Update:
                     pipeline.site.timezone,
                     refreshed.without_feed,
                 )
-            pipeline.notices = tuple(notices)
+                lost = read_lost_store(connection, time.time_ns() // 1000)
+            pipeline.notices = (*notices, *([lost] if lost else []))
         pipeline.stages.enter(STORE)
         self._note_bulk(scans)
         return self._found(scans, refreshed)
@@ -229,7 +234,9 @@ class Update:
         writer = self._writer
         is_import = is_first and not has_files(writer, source)
         parts = self._parts(source)
-        known = count_known(writer, source.name) if len(parts) > 1 else None
+        root = None if source.is_bucket else Root(writer, source)
+        is_counted = len(parts) > 1 or (root is not None and root.is_other)
+        known = count_known(writer, source.name) if is_counted else None
         error: FolderError | None = None
         affected, is_cut = set[str](), False
         for part in parts:
@@ -247,26 +254,21 @@ class Update:
         if not is_import:
             error = self._read_affected(source, affected, error)
         problem = error.message(source) if error else None
-        set_source_problem(writer, source, problem)
-        self._note_unreadable(source, parts, problem, is_complete=not is_cut)
+        if problem is None:
+            self._note_unreadable(source, parts, is_complete=not is_cut)
         seen = sum(part.seen for part in parts)
         is_missing = error is not None and error.is_missing
-        return SourceScan(source, seen, known or 0, is_first, problem, is_missing, is_cut)
+        root = root if error is None else None
+        if root is not None:
+            root.look_again()
+        return SourceScan(source, seen, known or 0, is_first, problem, is_missing, is_cut, root)
 
-    def _note_unreadable(
-        self, source: Source, parts: Collection[Differences], problem: str | None, *, is_complete: bool
-    ) -> None:
-        """Notes which folders of a source cannot be read: with a `problem`, the records folder itself. What was noted
-        stays unless this cycle scanned it."""
+    def _note_unreadable(self, source: Source, parts: Collection[Differences], *, is_complete: bool) -> None:
+        """Notes which folders below the records folder cannot be read; what was noted stays unless this cycle scanned
+        it."""
         found = self._pipeline.unreadable.get(source.name, {})
-        if problem is not None:
-            self._pipeline.unreadable[source.name] = found | {"": problem}
-            return
-        found = {
-            path: what
-            for path, what in found.items()
-            if path and not (is_complete and any(part.covers(path) for part in parts))
-        }
+        if is_complete:
+            found = {path: what for path, what in found.items() if not any(part.covers(path) for part in parts)}
         for part in parts:
             found = found | part.unreadable
         self._pipeline.unreadable[source.name] = found
@@ -387,25 +389,54 @@ class Update:
             apply_changes(connection, writer, self._feeds, changes)
         self._pipeline.stages.enter(STORE)
 
-    def _resolve_files(self, scan: SourceScan) -> None:
-        """Decides about new and missing files: which are renames, and which entries are withdrawn."""
-        writer, source = self._writer, scan.source
-        is_folder_missing = scan.folder_problem is not None
-        if is_folder_missing and not scan.is_missing:
-            return  # nothing is known of files that were not read: each may be a renamed one
-        if not is_folder_missing:
+    def _resolve_files(self, scan: SourceScan) -> SourceScan:
+        """Decides about new and missing files: which are renames, and which entries are withdrawn. Returns the scan,
+        with a problem if its folder is another one without the files."""
+        self._pipeline.check_stop()
+        if scan.folder_problem is None or scan.is_missing:  # else nothing is known of files that were not read
+            scan = self._resolve_missing(scan)
+        if not self._is_undecided(scan):
+            self._note_folder(scan)
+        return scan
+
+    def _note_folder(self, scan: SourceScan) -> None:
+        """Notes whether the records folder itself can be read."""
+        set_source_problem(self._writer, scan.source, scan.folder_problem)
+        below = {path: what for path, what in self._pipeline.unreadable.get(scan.source.name, {}).items() if path}
+        own = {} if scan.folder_problem is None else {"": scan.folder_problem}
+        self._pipeline.unreadable[scan.source.name] = below | own
+
+    def _is_undecided(self, scan: SourceScan) -> bool:
+        """Whether the folder is another one than that of the last scan, and only a full scan can tell if it has the
+        files."""
+        return scan.root is not None and scan.root.is_other and not self._is_whole
+
+    def _resolve_missing(self, scan: SourceScan) -> SourceScan:
+        writer, source, root = self._writer, scan.source, scan.root
+        if not scan.is_missing:
             self._apply(pair_renames(writer, source))
             self._read_freed(source, free_duplicates(writer, source))
-        missing = scan.known if is_folder_missing else count_missing(writer, source.name)
+        if self._is_undecided(scan):
+            return scan
+        missing = scan.known if scan.is_missing else count_missing(writer, source.name)
+        is_away = root is not None and root.is_away(missing, scan.known, scan.files)
+        is_away = is_away and not self._request.accept_removals
         is_held = self._withdraw_missing(
-            source.name, missing, scan.known, source.removal_grace, is_folder_missing=is_folder_missing
-        )
+            source.root, source.name, missing, scan.known, source.removal_grace,
+            is_folder_missing=scan.is_missing, is_away=is_away,
+        )  # fmt: skip
+        is_away = is_away and (is_held or not scan.files)
+        if root is not None:
+            root.store(is_away=is_away)
         self._pipeline.held[source.name] = ""
-        if is_held and not is_folder_missing:
+        if is_away:
+            return replace(scan, folder_problem=_away_problem(scan))
+        if is_held and not scan.is_missing:
             self._pipeline.held[source.name] = (
                 f"{source.root}: {missing} of {scan.known} files are missing at once; their entries stay for"
-                f" {_minutes(source.removal_grace)} (if it is meant, run: aggregator build --accept-removals)"
+                f" {shown_span(source.removal_grace)} (if it is meant, run: aggregator build --accept-removals)"
             )
+        return scan
 
     def _read_freed(self, source: Source, paths: Sequence[str]) -> None:
         """Reads files again that were duplicates."""
@@ -424,33 +455,49 @@ class Update:
     def _withdraw_source(self, name: str, grace: timedelta) -> None:
         """Withdraws the entries of a source that the config no longer names, as if its folder were missing."""
         known = count_known(self._writer, name)
+        where = f"the config has no [[records]] named {name!r} any more"
         self._pipeline.held[name] = ""
-        if self._withdraw_missing(name, known, known, grace, is_folder_missing=True):
+        if self._withdraw_missing(where, name, known, known, grace, is_folder_missing=True):
             self._pipeline.held[name] = (
-                f"the config has no [[records]] named {name!r} any more; the entries of its {known} files stay for"
-                f" {_minutes(grace)} (if it is meant, run: aggregator build --accept-removals)"
+                f"{where}; the entries of its {known} files stay for {shown_span(grace)} (if it is meant, run:"
+                " aggregator build --accept-removals)"
             )
 
     def _withdraw_missing(
-        self, source: str, missing: int, known: int, grace: timedelta, *, is_folder_missing: bool
+        self,
+        where: str,
+        source: str,
+        missing: int,
+        known: int,
+        grace: timedelta,
+        *,
+        is_folder_missing: bool,
+        is_away: bool = False,
     ) -> bool:
         """Withdraws the entries of missing files, or returns that this is held."""
-        is_held = hold_removals(
+        is_held, was_held = hold_removals(
             self._writer,
             source,
-            missing,
-            known,
             grace,
-            is_folder_missing=is_folder_missing,
+            is_massive=missing > 0 and (is_folder_missing or is_away or is_mass_removal(missing, known)),
             is_accepted=self._request.accept_removals,
         )
         if missing and not is_held:
+            if was_held and not self._request.accept_removals:
+                self._pipeline.withdrawn.append(
+                    f"{where}: the entries of {missing} missing files are withdrawn, because removal_grace"
+                    f" ({shown_span(grace)}) is over (they return with their files)"
+                )
             self._apply(withdraw_missing(self._writer, source, is_folder_missing=is_folder_missing))
         return is_held
 
 
-def _minutes(span: timedelta) -> str:
-    return f"{span.total_seconds() / 60:g} min"
+def _away_problem(scan: SourceScan) -> str:
+    what = "has none of the files of the last scan" if scan.files else "is empty"
+    return (
+        f"{scan.source.root}: the records folder {what} and is not the one of the last scan (is its disk mounted? if it"
+        " is meant, run: aggregator build --accept-removals)"
+    )
 
 
 def settings_digest(*parts: str) -> str:

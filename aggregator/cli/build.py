@@ -89,7 +89,7 @@ def build(
         pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
         result = pipeline.run(moment, ScanRequest(accept_removals=accept_removals))
         _send_pings(config, store, stop)
-        rejected = _print_problems(config, store, site_id, (*result.problems, *result.notices))
+        rejected = _print_problems(config, store, site_id, (*pipeline.withdrawn, *result.problems, *result.notices))
     print_data(_result_data(result), lambda _: print_line(_summary(result)), as_json=as_json, required=False)
     failed = not result.published or result.unwritten or result.unreadable
     if failed or (strict and (rejected or result.problems)):

@@ -26,7 +26,7 @@ from aggregator.ingest import ingest_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, duplicate_id, late_update
 from aggregator.output.bucket import bucket_problem
 from aggregator.paths import RecordFilter, unescape_path
-from aggregator.problems import Problem, place_problem, shown_path, tag_problem, visible
+from aggregator.problems import Problem, place_problem, shortened_path, shown_path, tag_problem, visible
 from aggregator.quoting import Quote, quote_line
 from aggregator.scan import list_records
 from aggregator.settings import Source
@@ -201,9 +201,9 @@ def check_records(
                     if not _is_reported_elsewhere(place, outcome):
                         yield from _judge(place.source, outcome, holders, now)
             for folder in unreadable:
-                path = shown_path(place.source.root, folder.path.rstrip("/"))
-                what = f"cannot be read: {folder.reason}"
-                yield Finding(Problem(path, 0, 0, what, None, "no record below it is read; check its rights"), "error")
+                path = shortened_path(shown_path(place.source.root, folder.path.rstrip("/")))
+                what, hint = f"cannot be read: {folder.reason}", f"no record below it is read; {folder.hint}"
+                yield Finding(Problem(path, 0, 0, what, None, hint), "error")
             if is_empty and not unreadable:
                 what = "no scan reads a file there"
                 hint = "name a file that `include` matches, not behind a linked folder or a name with a dot first"
@@ -292,7 +292,7 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         what = f"'id' is not the id in the store, {site_id!r}: a run is refused, because all ids would change"
         yield find(positions.line(("site", "id")), what, value=config.site.id, hint=f"write id = {toml_text(site_id)}")
     if refusal := lost_config(config, stored):
-        yield find(positions.line(("site", "id")), refusal)
+        yield find(positions.line(("site", "id")), refusal.removeprefix(f"{config.path}: "))
     if renamed := source_problem(config):
         yield find(positions.record_key(renamed.name, "name"), str(renamed))
     if problem := store_problem(config):

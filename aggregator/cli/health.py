@@ -21,7 +21,7 @@ from aggregator.config import Config, partial_config
 from aggregator.errors import AggregatorError, ConfigError, StoreError
 from aggregator.links import server_url
 
-TIMEOUT_S = 10
+TIMEOUT_S = 10.0
 MAX_BYTES = 100_000
 _OTHER = "the answer is not of this program"
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - asked, not listened on
@@ -53,15 +53,29 @@ def _own_url(path: Path | None) -> str:
         config: Config = load_config(path)
     except ConfigError:
         config = partial_config(path or DEFAULT_CONFIG, env=os.environ)
-    host, port = _running_address(config) or (config.serve.host, config.serve.port)
+    host, port = running_address(config) or (config.serve.host, config.serve.port)
     if not port:
         raise AggregatorError(
             "serve.port is 0, and no service runs on the store (start it, or name the URL: aggregator health URL)"
         )
+    return _url_of(host, port)
+
+
+def _url_of(host: str, port: int) -> str:
     return server_url(_EVERY_ADDRESS.get(host, host), port)
 
 
-def _running_address(config: Config) -> tuple[str, int] | None:
+def service_failure(config: Config, timeout_s: float) -> str | None:
+    """Why the service that runs on the store of this config is not well, as it says itself; None if it is well, does
+    not answer, or none runs on this machine."""
+    address = running_address(config)
+    if address is None:
+        return None
+    facts = _ask(_probe_url(_url_of(*address)), timeout_s)
+    return str(facts.get("reason")) if facts["status"] in ("failing", "late") else None
+
+
+def running_address(config: Config) -> tuple[str, int] | None:
     """The host and port of a service that runs on the store of this config, such as with `run --port`."""
     if not config.may_have_store:
         return None
@@ -87,12 +101,12 @@ def _probe_url(url: str) -> str:
     return url if url.endswith("/healthz") else f"{url.rstrip('/')}/healthz"
 
 
-def _ask(url: str) -> dict[str, Any]:
+def _ask(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """What the service says of itself, with `url`; `status` is `unreachable` if it says nothing."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through the proxy of the environment
     try:
         try:
-            with opener.open(url, timeout=TIMEOUT_S) as answer:
+            with opener.open(url, timeout=timeout_s) as answer:
                 body = answer.read(MAX_BYTES)
         except urllib.error.HTTPError as error:
             with error:

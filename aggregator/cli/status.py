@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aggregator.cli.feeds import FeedTable
+from aggregator.cli.health import service_failure
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.printing import WRONG, print_data, print_table, quote_text
 from aggregator.cli.stores import reading_store
@@ -25,6 +26,9 @@ from aggregator.config import Config, partial_config
 from aggregator.errors import ConfigError, StoreError
 from aggregator.problems import distance, shown_time, stamp
 from aggregator.status import UNREADABLE, UNWRITTEN, read_status
+
+ASK_S = 3.0
+"""How long a running service may take to answer."""
 
 
 @click.command
@@ -36,8 +40,8 @@ def status(config_path: Path | None, *, as_json: bool, with_feeds: bool) -> None
 
     Also works with a refused config, while a service runs on the last good one.
 
-    Exits with 1 while a records folder cannot be read, the config is refused, the last cycle failed or feeds cannot be
-    written.
+    Exits with 1 while a records folder cannot be read, the config is refused, the last cycle failed, feeds cannot be
+    written or a running service says that it is not well.
     """
     try:
         config = load_config(config_path)
@@ -46,6 +50,9 @@ def status(config_path: Path | None, *, as_json: bool, with_feeds: bool) -> None
     else:
         with reading_store(config) as store:
             data = read_status(config, store, datetime.now(UTC))
+
+    if data["running"]:
+        data["wrong"] += _service_failure(config, data["wrong"])
 
     def show(shown: dict[str, Any]) -> None:
         print_table(_render(shown, config.site.timezone, with_feeds=with_feeds))
@@ -65,6 +72,14 @@ def _status_of_running_service(path: Path, refused: ConfigError) -> tuple[Config
     raise refused
 
 
+def _service_failure(config: Config, known: Sequence[str]) -> list[str]:
+    """What a running service says is wrong and the store does not: it may be the store that cannot be written."""
+    reason = service_failure(config, ASK_S)
+    if reason is None or any(text in reason or reason in text for text in known):
+        return []
+    return [f"the service is not well: {reason}"]
+
+
 # text
 
 
@@ -72,7 +87,7 @@ def _render(data: dict[str, Any], zone: tzinfo, *, with_feeds: bool) -> Renderab
     """The status for a terminal: what is wrong comes last, where people look first."""
     parts: list[RenderableType] = [_head(data, zone)]
     if with_feeds:
-        changed = [_distance(feed["updated"]) for feed in data["feeds"]]
+        changed = [_age(feed["updated"]) for feed in data["feeds"]]
         below = [
             Text(f"  {feed['slug']}, changed {age}", "dim", overflow="fold")
             for feed, age in zip(data["feeds"], changed, strict=True)
@@ -143,7 +158,7 @@ def _head(data: dict[str, Any], zone: tzinfo) -> Table:
         oldest, newest = feeds[0], feeds[-1]
         differ = oldest["updated"] != newest["updated"]
         older = f", {oldest['slug']} longest ago: {_distance(oldest['updated'])}" if differ else ""
-        head.add_row("Feeds", f"{len(feeds)}: {newest['slug']} changed last, {_distance(newest['updated'])}{older}")
+        head.add_row("Feeds", f"{len(feeds)}: {newest['slug']} changed last, {_age(newest['updated'])}{older}")
     return head
 
 
@@ -158,6 +173,12 @@ def _next_cycle(data: dict[str, Any], zone: tzinfo) -> str:
 def _with_distance(moment: str, zone: tzinfo) -> str:
     """A time with its distance from now, such as `2026-05-20 07:10:00+00:00 (3 min ago)`."""
     return f"{shown_time(datetime.fromisoformat(moment), zone)} ({_distance(moment)})"
+
+
+def _age(moment: str) -> str:
+    """The distance of a change, which is in the past unless the clock was wrong then."""
+    text = _distance(moment)
+    return f"{text.removeprefix('in ')} in the future: the clock was ahead" if text.startswith("in ") else text
 
 
 def _distance(moment: str) -> str:

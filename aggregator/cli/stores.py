@@ -63,13 +63,10 @@ def lost_store(config: Config) -> str | None:
     """The message that there was a store, for a store that is missing; None if nothing was published from one."""
     if not has_manifest(config.output.path):
         return None
+    from aggregator.store.lost import lost_store_message
+
     manifest = f"{config.output.path}/{MANIFEST_PATH}"
-    file = sqlite_file(config.store.url)
-    return (
-        f"there is no store{f' at {file}' if file else ''} any more, and {manifest} was written from it (bring it back:"
-        " aggregator restore FILE; or correct store.url; without a backup, aggregator build makes a new store, and"
-        " records that were never renamed keep their ids)"
-    )
+    return lost_store_message(manifest, sqlite_file(config.store.url), is_replaced=False)
 
 
 @contextmanager

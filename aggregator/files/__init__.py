@@ -34,6 +34,7 @@ class Unreadable:
 
     path: str  # ends with a slash if it is a folder
     reason: str
+    hint: str = "check its rights"
 
 
 Listed = Iterator[list[ListedFile] | Unreadable]

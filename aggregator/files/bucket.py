@@ -203,7 +203,7 @@ class _Spool:
                 if fault := _fault(path):
                     if batch[start:index]:
                         yield batch[start:index]
-                    yield Unreadable(path, fault)
+                    yield Unreadable(path, fault, "give it another key")
                     start = index + 1
             if batch[start:]:
                 yield batch[start:]

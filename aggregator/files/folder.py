@@ -250,4 +250,4 @@ def _reason(error: OSError) -> str:
 
 
 def _too_long(path: str) -> Unreadable:
-    return Unreadable(path, f"its path is over {MAX_PATH} bytes")
+    return Unreadable(path, f"its path is over {MAX_PATH} bytes", "shorten it")

@@ -29,6 +29,7 @@ class Publisher(ABC):
 
     def __init__(self, where: str) -> None:
         self.where = where
+        self.had_other_store = False  # the last publish found documents of another store
         self._manifest = EMPTY_MANIFEST
         # Why the manifest cannot be used, if it cannot.
         self._damage = ""
@@ -87,6 +88,7 @@ class Publisher(ABC):
         written, and what `check_writer` raises, under the lock and again before the first change; also what
         `check_stop` raises, in a folder before the first change.
         """
+        self.had_other_store = False
         if not (full or targets):
             return Published()
         with self._opened(full=full) as destination:
@@ -97,7 +99,8 @@ class Publisher(ABC):
             publication = Publication(
                 self.where, destination, targets, check_stop, check_writer, full=full, ended=ended
             )
-            problems = self._manifest_problems(store_id)
+            problems = self._manifest_problems()
+            self.had_other_store = before.store not in ("", store_id)
             is_other = (before.store, before.fingerprint) != (store_id, fingerprint)
             if dirty := publication.dirty_targets(all_dirty=is_other):
                 publication.write(dirty, render)
@@ -128,13 +131,8 @@ class Publisher(ABC):
         """Keys of the manifest that only people read."""
         return {}
 
-    def _manifest_problems(self, store_id: str) -> list[str]:
+    def _manifest_problems(self) -> list[str]:
         problems = []
-        if self._manifest.store not in ("", store_id):
-            problems.append(
-                f"{self.where} was last written from another store (if two sites write there, give each its own"
-                " output.path)"
-            )
         if self._damage:
             problems.append(
                 f"{self.where}/{MANIFEST_PATH} cannot be used: {self._damage} (it is written again; files with other"

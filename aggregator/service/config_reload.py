@@ -14,6 +14,7 @@ from typing import Any
 from aggregator.config import Config, load_config
 from aggregator.errors import ConfigError, ShortageError, StoreError, StoreMismatchError
 from aggregator.problems import Problem
+from aggregator.site import mismatch_problem
 
 MISSING_S = 3.0
 """How long the file may be missing, as during a deployment, before it is reported."""
@@ -95,7 +96,7 @@ class LiveConfig:
         try:
             self._check(config)
         except StoreMismatchError as error:
-            raise ConfigError((Problem(str(self._path), 0, 0, str(error)),)) from error
+            raise ConfigError((mismatch_problem(config, error),)) from error
         return config
 
     def _activate(self, config: Config, *, reload: bool) -> Config | None:
@@ -142,6 +143,10 @@ def _is_same(new: Config, old: Config) -> bool:
 
 
 def _changed_parts(new: Config, old: Config) -> list[str]:
-    names = [field.name for field in fields(Config) if field.compare and field.name not in ("path", "warnings")]
+    left_out = ("path", "warnings", "tables")  # `tables` is what the keys of `topics` say
+    names = [field.name for field in fields(Config) if field.compare and field.name not in left_out]
     changed = [name for name in names if getattr(new, name) != getattr(old, name)]
+    if "topics" in changed:
+        keys = [f"topics.{key}" for key, value in new.topics if value != getattr(old.topics, key)]
+        changed[changed.index("topics") : changed.index("topics") + 1] = keys
     return [{"sources": "records", "feeds": "feed"}.get(name, name) for name in changed] or ["its path"]

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ class _Fault:
     """A problem that is not resolved yet."""
 
     reason: str
+    is_logged: bool = field(compare=False)  # the log has it; not if it repeats the problem of another part
     fatal: bool  # feeds cannot be correct until it is resolved, so /healthz answers 503
 
 
@@ -38,6 +39,8 @@ class Health:
         # Whether this service leads; None: it does not know yet. And who does, for people.
         self.role: Literal["leader", "follower"] | None = None
         self.leader: str | None = None
+        # What is worth attention although feeds are correct; the log has it from elsewhere.
+        self.notes: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._faults: dict[str, _Fault] = {}
         self._last_success: datetime | None = None
@@ -46,24 +49,24 @@ class Health:
 
     def begin(self, part: str, reason: str, *, fatal: bool) -> bool:
         """Records and logs a problem of a part; False if it was known."""
-        fault = _Fault(reason, fatal)
         with self._lock:
-            before = self._faults.get(part)
-            if before == fault:
+            others = [fault.reason for of_part, fault in self._faults.items() if of_part != part]
+            fault = _Fault(reason, not any(other in reason for other in others), fatal)
+            if self._faults.get(part) == fault:
                 return False
-            if before is not None and before.reason != reason:
-                _log.info("resolved: %s", before.reason)
-            _log.log(logging.ERROR if fatal else logging.WARNING, "%s", reason)
+            if fault.is_logged:
+                _log.log(logging.ERROR if fatal else logging.WARNING, "%s", reason)
             self._faults[part] = fault
         return True
 
-    def end(self, part: str) -> bool:
-        """Records and logs that the problem of a part is resolved; False if it had none."""
+    def end(self, part: str, *, is_resolved: bool = True) -> bool:
+        """Records that the problem of a part is over, and logs it if it was resolved; False if it had none."""
         with self._lock:
             fault = self._faults.pop(part, None)
             if fault is None:
                 return False
-            _log.info("resolved: %s", fault.reason)
+            if fault.is_logged and is_resolved:
+                _log.info("resolved: %s", fault.reason)
         return True
 
     def succeed(self, at: datetime, scheduled: datetime | None, late_s: float) -> None:
@@ -115,14 +118,14 @@ class Health:
         if self.leader is not None:
             facts["leader"] = self.leader
         if status != "ok":
-            facts["reason"] = "; ".join(fatal.values()) or "the first cycle is not complete yet"
-        if warnings := [fault.reason for _, fault in faults if not fault.fatal]:
+            facts["reason"] = _joined(fatal) or "the first cycle is not complete yet"
+        if warnings := [*(fault.reason for _, fault in faults if not fault.fatal), *self.notes]:
             facts["warnings"] = warnings
         return status == "ok", facts
 
     def fatal_problem(self) -> str:
         """Why /healthz answers 503; empty if it does not, or only because the first cycle is not complete."""
-        return "; ".join(_fatal(self._current()).values())
+        return _joined(_fatal(self._current()))
 
     def line(self) -> str:
         """The report in one line."""
@@ -141,3 +144,9 @@ class Health:
 
 def _fatal(faults: list[tuple[str, _Fault]]) -> dict[str, str]:
     return {part: fault.reason for part, fault in faults if fault.fatal}
+
+
+def _joined(reasons: dict[str, str]) -> str:
+    """The reasons, without those that repeat another one."""
+    found = list(dict.fromkeys(reasons.values()))
+    return "; ".join(reason for reason in found if not any(other in reason for other in found if other != reason))

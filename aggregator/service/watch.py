@@ -8,6 +8,7 @@ is held back for as long as it may be half of a rename. A public class whose `wa
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -18,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import Change
-from watchfiles._rust_notify import RustNotify
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 from watchfiles.main import _default_force_polling
 
 from aggregator.pipeline import Paths
@@ -47,9 +48,16 @@ AGAIN_S = 15.0
 """Shortest time until folders that could not be watched are tried again; longer if that is expensive."""
 CONFIRM_S = 0.5
 """How long after the creation of a folder watchfiles has certainly tried to watch it."""
+MAX_NAMES = 100
+"""Names that are not UTF-8 and are reported."""
+_NO_TEXT = "Unable to decode path "
+"""How watchfiles says that a name is not UTF-8."""
 _WATCHES = re.compile(r"^inotify wd:\S+ ino:(\w+)", re.MULTILINE)
 Locators = Sequence[tuple[str, Callable[[str], str | None]]]
 """For each source: its name, and a function from absolute to relative paths (`scan.path_locator`)."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class FolderWatch:
@@ -69,6 +77,8 @@ class FolderWatch:
         self._changed, self._report_missed = changed, missed
         self._watching = threading.Event()
         self._missed: str | None = None
+        self._names = set[str]()  # that are not UTF-8 and were reported
+        self._opened_at = 0.0  # time.monotonic()
 
     @property
     def is_complete(self) -> bool:
@@ -88,9 +98,27 @@ class FolderWatch:
         while not self._ended.is_set():
             try:
                 self._watch_folders()
+            except WatchfilesRustInternalError as error:
+                if not str(error).startswith(_NO_TEXT):
+                    self._report_failure(error)
+                else:
+                    self._report_name(str(error))
             except Exception as error:  # noqa: BLE001 - it is reported and retried
-                self._set_missed(f"a records folder cannot be watched: {error} (it is scanned on schedule)")
-                self._ended.wait(RETRY_S)
+                self._report_failure(error)
+
+    def _report_failure(self, error: Exception) -> None:
+        self._set_missed(f"a records folder cannot be watched: {error} (it is scanned on schedule)")
+        self._ended.wait(RETRY_S)
+
+    def _report_name(self, what: str) -> None:
+        """Reports once a name that watchfiles cannot return. Its event is lost and ends the watch, so that it is opened
+        again, with a scan of everything."""
+        name = what.removeprefix(_NO_TEXT).removesuffix(" to string").strip().strip('"')
+        if name not in self._names and len(self._names) < MAX_NAMES:
+            self._names.add(name)
+            _log.warning("%s: its name is not UTF-8, so each change of it takes a scan of everything (rename it)", name)
+        elif time.monotonic() < self._opened_at + RETRY_S:
+            self._ended.wait(RETRY_S)
 
     def _set_missed(self, missed: str | None) -> None:
         self._missed = missed
@@ -103,7 +131,7 @@ class FolderWatch:
         identities = self._folder_identities()
         locators = [(source.name, path_locator(source)) for source in self._sources]
         roots = [os.path.realpath(source.root) for source in self._sources]
-        started = time.monotonic()
+        started = self._opened_at = time.monotonic()
         notify, missed = _open_watch(roots)
         reopening = _Reopening(roots, cost_s=time.monotonic() - started, is_partial=missed is not None)
         with notify:

@@ -28,14 +28,15 @@ from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.problems import place_problem
 from aggregator.processes import PROGRESS
 from aggregator.service.follower import FOLLOW_S, Follower
-from aggregator.service.health import CYCLE, Health
+from aggregator.service.health import CYCLE, STORE, Health
 from aggregator.service.metrics import CycleMetrics
 from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
 from aggregator.site import open_configured, open_for_service
 from aggregator.store.database import Store
-from aggregator.store.queries import file_problems, unread_files
+from aggregator.store.lost import read_lost_store
+from aggregator.store.queries import file_problems, source_problems, unread_files
 from aggregator.store.requests import announce_service, take_accept_removals
 from aggregator.store.schema import REJECTED_STATES
 from aggregator.store.session import to_us, write_meta
@@ -82,6 +83,8 @@ class Worker:
         self._follower = Follower(store, health)
         self._is_leading = False  # as the parts of the service know it; the lease may have been lost since
         self._logged_problems: frozenset[str] = frozenset()
+        self._causes: frozenset[str] = frozenset()  # problems of the last cycle that health has as its reason
+        self._held: frozenset[str] = frozenset()  # why removals are held
         self._rejections: dict[tuple[str, str], str] = {}  # problems of rejected files, by source and path
         # Of the last full scan and the partial scans since: all folders could be read; nothing is left to scan again.
         self._complete = self._clean = False
@@ -193,6 +196,7 @@ class Worker:
 
     def _step_down(self) -> None:
         self._is_leading, self._accept_removals, self._rejections = False, False, {}
+        self._causes, self._health.notes = frozenset(), ()
         self._triggers.pause()
         self._pipeline = self._make_pipeline(self._config)
         _log.warning("another process has taken over the store; this service no longer scans")
@@ -277,7 +281,10 @@ class Worker:
         scheduled = self._triggers.next_scheduled()
         is_success = result.published and self._complete
         self._metrics.count_cycle(result, is_success=is_success)
+        self._causes = frozenset(() if is_success else self._read_causes(result))
         if is_success:
+            if self._pipeline.withdrawn:
+                self._health.end(CYCLE, is_resolved=False)
             if not result.cut:
                 self._requests.finish()
             self._health.succeed(now, scheduled, LATE_S + 2 * result.seconds)
@@ -286,8 +293,7 @@ class Worker:
             else:
                 self._retry_s = None
         else:
-            what = f"the {self._output_kind} cannot be written" if self._complete else "a records folder cannot be read"
-            self._health.begin(CYCLE, f"{what} (see: aggregator status)", fatal=True)
+            self._health.begin(CYCLE, "; ".join(sorted(self._causes)), fatal=True)
             # full scan only if a folder could not be read; everything else is in the store
             self._retry_soon({} if self._complete else None)
         if result.due is not None:
@@ -298,6 +304,14 @@ class Worker:
             with self._store.write() as connection:
                 write_meta(connection, "next_cycle", next_cycle)
             self._stored_next_cycle = next_cycle
+
+    def _read_causes(self, result: CycleResult) -> list[str]:
+        """Why a cycle did not succeed, with path and hint: the folders that cannot be read, else the output."""
+        if not self._complete:
+            with self._store.read() as connection:
+                if causes := source_problems(connection):
+                    return causes
+        return list(result.problems[-1:]) or ["a records folder cannot be read (see: aggregator status)"]
 
     def _retry_soon(self, paths: Paths | None) -> None:
         """Schedules a retry, because the next scheduled cycle may be a day away. Needs no file, thread or import, which
@@ -313,6 +327,10 @@ class Worker:
         if isinstance(error, StoreUnreachableError):
             self._retry_s = FIRST_RETRY_S  # an attempt costs little, and the feeds wait for the database
         self._metrics.count_failure()
+        try:
+            self._store.check_in_place()
+        except StoreError as missing:
+            self._health.begin(STORE, str(missing), fatal=True)
         expected = isinstance(error, AggregatorError)
         # the message of an unexpected error may contain text of a record
         reason = f"the cycle failed: {error if expected else f'unexpected {type(error).__name__}'}"
@@ -333,9 +351,21 @@ class Worker:
             result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
             result.seconds, ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.stages),
         )  # fmt: skip
+        for text in self._pipeline.withdrawn:
+            _log.warning("%s", text)
+        self._note_warnings()
         self._note_rejections(result.rejected)
         rejections = self._rejections.values()
         self._log_problems(frozenset((*result.problems, *result.notices, *rejections)))
+
+    def _note_warnings(self) -> None:
+        """Notes for health that removals are held, and that the store took the place of one that was lost."""
+        if self._pipeline.withdrawn:
+            self._logged_problems -= self._held  # they are over, and not resolved
+        held = [text for text in self._pipeline.held.values() if text]
+        with self._store.read() as connection:
+            lost = read_lost_store(connection, to_us(datetime.now(UTC)))
+        self._held, self._health.notes = frozenset(held), (*held, *([lost] if lost else []))
 
     def _note_rejections(self, total: int) -> None:
         """Notes the first rejected files. If there are more, those noted before that come after them stay noted: they
@@ -354,7 +384,8 @@ class Worker:
         _log.log(logging.INFO if number else logging.DEBUG, "published what the leader stored: %d documents", number)
 
     def _log_problems(self, problems: frozenset[str]) -> None:
-        """Logs which problems are new, and which are resolved."""
+        """Logs which problems are new, and which are resolved; health does it for the causes of a failure."""
+        problems -= self._causes
         for problem in sorted(problems - self._logged_problems):
             _log.warning("%s", problem)
         for problem in sorted(self._logged_problems - problems):

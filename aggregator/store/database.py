@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
@@ -72,14 +73,14 @@ class Store:
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads."""
         self.check_in_place()
-        with _wrapped(), self.engine.connect() as connection, connection.begin():
+        with _wrapped(self._path), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A transaction that only reads, and sees one state of the store however long it lasts."""
         self.check_in_place()
-        with _wrapped(), self.engine.connect() as connection:
+        with _wrapped(self._path), self.engine.connect() as connection:
             if self.is_shared:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
@@ -101,7 +102,7 @@ class Store:
     def prepare(self, *, create: bool) -> None:
         """Checks the schema; with `create` the tables are made or migrated if necessary. Raises what `open_store`
         raises."""
-        with _wrapped(f"the store at {self.place} cannot be used"):
+        with _wrapped(self._path, f"the store at {self.place} cannot be used"):
             _check_schema(self.engine, create=create)
         self._identity = _file_identity(self._path)
 
@@ -133,7 +134,7 @@ class Store:
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
         self.check_in_place()
-        with _wrapped(), self.engine.connect() as connection:
+        with _wrapped(self._path), self.engine.connect() as connection:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
@@ -205,7 +206,7 @@ def copy_store(url: str, folder: Path) -> Store:
 
 def _back_up(origin: Store, copy: Store) -> None:
     """Copies a SQLite file page by page, without the lease."""
-    with _wrapped(), origin.engine.connect() as theirs, copy.engine.connect() as ours:
+    with _wrapped(origin.place), origin.engine.connect() as theirs, copy.engine.connect() as ours:
         source: Any = theirs.connection.driver_connection
         source.backup(ours.connection.driver_connection)
     with copy.engine.begin() as ours:
@@ -246,7 +247,13 @@ def make_engine(url: str, *, create: bool) -> Engine:
     except ModuleNotFoundError as error:
         raise StoreError(f"store.url needs {error.name} (pip install 'aggregator[postgres]')") from error
     except OSError as error:
-        raise StoreError(f"the folder of the store cannot be made: {error}") from error
+        folder = database.parent
+        if not create:
+            raise StoreError(f"{database} cannot be read: {error.strerror}") from error
+        made = f"sudo install -d -m 700 -o {os.geteuid()} {shlex.quote(str(folder))}"
+        raise StoreError(
+            f"{folder}, the folder of the store, cannot be made: {error.strerror} (make it: {made})"
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -380,13 +387,15 @@ def migrate(connection: Connection, revision: str) -> None:
         create_views(connection)
 
 
-_NOT_OPENED = "unable to open database file"
-_OPEN_HINT = "the file and its folder must belong to the user who runs this: see ls -l, and chown"
+_FULL = "database or disk is full"
+_DENIED = ("unable to open database file", "attempt to write a readonly database")
+"""What SQLite says if it cannot write, or cannot write the files that it needs beside its own."""
 
 
 @contextmanager
-def _wrapped(what: str = "the database refused") -> Iterator[None]:
-    """Wraps errors of the driver, without the statement and its values, which contain texts of records."""
+def _wrapped(path: str | None, what: str = "the database refused") -> Iterator[None]:
+    """Wraps errors of the driver, without the statement and its values, which contain texts of records. `path` is
+    SQLite's file."""
     try:
         yield
     except DBAPIError as error:
@@ -398,8 +407,38 @@ def _wrapped(what: str = "the database refused") -> Iterator[None]:
             raise StoreUnreachableError(f"the database cannot be reached: {message}") from error
         if any(sign in message for sign in _DAMAGE):
             raise _damaged(f"{what}: {message}") from error
-        hint = f" ({_OPEN_HINT})" if _NOT_OPENED in message else ""
-        raise StoreError(f"{what}: {message}{hint}") from error
+        if path and message.startswith((_FULL, *_DENIED)):
+            raise StoreError(f"{path} {_obstacle(Path(path), message)}") from error
+        raise StoreError(f"{what}: {message}{f' ({path})' if path and path not in what else ''}") from error
+
+
+def _obstacle(path: Path, message: str) -> str:
+    """Why SQLite cannot use its file, and what to do."""
+    if message.startswith(_FULL):
+        return "cannot be written: the disk is full (make room; nothing is lost, the next cycle reads again)"
+    if os.path.isdir(path):
+        return "is a folder (move it away, or correct store.url)"
+    with suppress(OSError):
+        if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            return (
+                "cannot be used: its disk is mounted read-only, as the system does after an error (check the disk,"
+                " and mount it so that it can be written)"
+            )
+    files = [Path(f"{path}{ending}") for ending in ("", "-wal", "-shm")]
+    by_effective = os.access in os.supports_effective_ids
+    places = [
+        place
+        for place in (path.parent, *files)
+        if os.path.lexists(place) and not os.access(place, os.W_OK, effective_ids=by_effective)
+    ]
+    if not places:
+        return f"cannot be used: {message} (check the disk; the file and its folder must be the user's who runs this)"
+    user = os.geteuid()
+    commands = {f"chown {user}": [place for place in places if os.lstat(place).st_uid != user]}
+    commands["chmod u+rwX"] = [place for place in places if place not in commands[f"chown {user}"]]
+    shown = (f"{command} {shlex.join(map(str, few))}" for command, few in commands.items() if few)
+    what = f"cannot be written: user {user} must be able to write it and into its folder"
+    return f"{what} (as by: {'; '.join(shown)})"
 
 
 def _damaged(reason: str) -> StoreDamagedError:

@@ -48,31 +48,29 @@ def count_known(writer: Writer, source: str) -> int:
         return connection.scalar(_COUNT_KNOWN, {"of_source": source}) or 0
 
 
-def hold_removals(
-    writer: Writer,
-    source: str,
-    missing: int,
-    known: int,
-    grace: timedelta,
-    *,
-    is_folder_missing: bool,
-    is_accepted: bool,
-) -> bool:
-    """Whether `missing` files of a source keep their entries for now.
+def is_mass_removal(missing: int, known: int) -> bool:
+    """Whether so many missing files of the known ones may be a mishap."""
+    return missing >= MASS_REMOVAL and 2 * missing > known
 
-    A missing folder and a mass removal are held for `removal_grace`, unless they are accepted. The grace counts from
-    the first scan that finds them, which the row of the source remembers.
+
+def hold_removals(
+    writer: Writer, source: str, grace: timedelta, *, is_massive: bool, is_accepted: bool
+) -> tuple[bool, bool]:
+    """Whether the missing files of a source keep their entries for now, and whether that was so until now because of
+    the same.
+
+    A missing folder and a mass removal (`is_massive`) are held for `removal_grace`, unless they are accepted. The grace
+    counts from the first scan that finds them, which the row of the source remembers.
     """
     with writer.read() as connection:
         held_since = connection.scalar(_HELD_SINCE, {"of_source": source})
     since = writer.now if held_since is None else held_since
-    is_massive = missing > 0 and (is_folder_missing or (missing >= MASS_REMOVAL and 2 * missing > known))
     is_held = is_massive and not is_accepted and writer.now - since < span_us(grace)
     if is_held != (held_since is not None):
         with writer.write() as connection:
             mine = update(source_table).where(source_table.c.name == source)
             connection.execute(mine.values(removals_held_since=since if is_held else None))
-    return is_held
+    return is_held, is_massive and held_since is not None
 
 
 def withdraw_missing(writer: Writer, source: str, *, is_folder_missing: bool) -> Iterator[Step]:

@@ -166,7 +166,7 @@ def test_a_restored_store_has_the_owner_and_mode_of_the_one_that_it_replaces(new
 
 def test_a_store_that_cannot_be_opened_is_named_with_what_to_do(shop: Shop) -> None:
     (shop.data / "aggregator.db").mkdir(parents=True)
-    assert "unable to open database file (the file and its folder must belong to" in do(shop, "status", code=2)
+    assert "aggregator.db is a folder (move it away, or correct store.url)" in do(shop, "status", code=2)
 
 
 def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_path: Path) -> None:

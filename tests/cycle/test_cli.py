@@ -677,6 +677,13 @@ def test_status_says_which_feed_changed_last_and_which_longest_ago(shop: Shop, c
     assert re.fullmatch(r"Feeds +3: (all|maps) changed last, \S+ \w+ ago, ai longest ago: \S+ \w+ ago *", line)
 
 
+def test_status_says_that_a_change_in_the_future_is_of_a_wrong_clock(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    assert call("build", "--now", "2999-05-01T12:00:00Z")[0] == 0
+    (line,) = [line for line in call("status")[1].splitlines() if line.startswith("Feeds")]
+    assert re.fullmatch(r"Feeds +1: all changed last, \d+ years in the future: the clock was ahead *", line)
+
+
 def test_status_marks_a_stale_entry(shop: Shop, call: Call) -> None:
     shop.record("a.md", "Out")
     call("build")
@@ -991,8 +998,9 @@ def test_a_config_that_was_emptied_is_refused_by_every_command_that_would_use_it
     why = "is empty, and the last one had the tables feed, ingest, serve, site: "
     for command in (("build",), ("build", "--dry-run"), ("preview", "good")):
         code, out, err = call(*command)
-        assert (code, out, why in err) == (2, "", True), err
+        assert (code, out, why in err, err.count("aggregator.toml")) == (2, "", True, 1), err
     code, out, _ = call("check")
+    assert out.count("aggregator.toml") == 1
     assert (code, out.startswith("config/aggregator.toml: the config"), why in out) == (1, True, True)
     code, out, _ = call("status")
     assert (code, why in " ".join(out.split())) == (1, True)
@@ -1038,6 +1046,8 @@ def test_build_and_check_report_an_unreadable_folder_inside_a_records_folder(sho
     (deep / "x.md").write_text("---\ntitle: Deep\n---\n")
     code, out, err = call("check")
     assert (code, "cannot be read: its path is over 1500 bytes" in out) == (1, True)
+    assert "(no record below it is read; shorten it)" in out
+    assert max(map(len, out.splitlines())) < 500
     assert "1 record: 1 error" in err
     assert call("build")[0] == 1
     code, out, _ = call("status")

@@ -29,6 +29,7 @@ from aggregator.store import releases
 from aggregator.store.database import Store, migrate, open_store
 from aggregator.store.indexes import metadata
 from aggregator.store.lease import read_holder
+from aggregator.store.queries import source_problems
 from aggregator.store.schema import entry, lease
 from aggregator.store.views import drop_views
 
@@ -538,6 +539,106 @@ def test_nothing_of_a_folder_that_cannot_be_read_is_withdrawn(
             assert (result.removed, result.complete) == (0, False)
             assert "the records folder cannot be read: Permission denied" in result.problems[0]
     assert site.run("2024-05-09 13:00").problems == ()
+
+
+def unmount(site: SiteFolder) -> None:
+    """What is left where a disk was: another folder, empty."""
+    site.incoming.rename(site.root / "disk")
+    site.incoming.mkdir()
+
+
+@pytest.mark.parametrize("number", [1, 4, 40])
+@pytest.mark.parametrize("process", ["the same", "a new one"])
+def test_an_empty_folder_in_place_of_the_last_one_is_a_missing_folder(
+    site: SiteFolder, number: int, process: str
+) -> None:
+    publish(site, number)
+    unmount(site)
+    why = f"{site.incoming}: the records folder is empty and is not the one of the last scan (is its disk mounted?"
+    with site.untouched():
+        for moment in (LATER, "2024-05-01 13:09"):
+            if process == "a new one":
+                site.close()
+            assert site.run(moment, paths={"": ["000.md"]}).removed == 0
+            result = site.run(moment)
+            [problem] = result.problems
+            assert problem.startswith(why)
+            assert (result.removed, result.complete, result.unreadable) == (0, False, 1)
+        with site.store.read() as connection:
+            assert source_problems(connection) == [problem]
+        site.incoming.rmdir()
+        (site.root / "disk").rename(site.incoming)
+        assert site.run("2024-05-02 12:00").problems == ()
+
+
+def test_an_empty_folder_in_place_of_the_last_one_is_held_for_removal_grace_and_stays_a_problem(
+    site: SiteFolder,
+) -> None:
+    publish(site, 4)
+    unmount(site)
+    assert site.run(LATER).removed == 0
+    result = site.run("2024-05-01 13:10")
+    assert (result.removed, result.complete) == (4, False)
+    [text] = site.pipeline.withdrawn
+    assert text.startswith(f"{site.incoming}: the entries of 4 missing files are withdrawn, because removal_grace (10")
+    result = site.run("2024-05-01 13:11")
+    assert (result.removed, result.complete, site.pipeline.withdrawn) == (0, False, [])
+    site.record("new.md", publishedDateTime=DATE)
+    assert site.run("2024-05-01 13:12").problems == ()
+    assert site.titles() == ["new.md"]
+
+
+def test_a_record_in_the_empty_folder_does_not_withdraw_the_others(site: SiteFolder) -> None:
+    publish(site, 4)
+    unmount(site)
+    site.record("new.md", publishedDateTime=DATE)
+    for moment in (LATER, "2024-05-01 13:02"):
+        result = site.run(moment)
+        assert (result.removed, result.complete) == (0, False)
+        assert "has none of the files of the last scan and is not the one" in result.problems[0]
+
+
+def test_the_last_records_of_the_same_folder_are_withdrawn_at_once(site: SiteFolder) -> None:
+    publish(site, 4)
+    site.remove(*(f"{number:03}.md" for number in range(4)))
+    result = site.run(LATER)
+    assert (result.removed, result.problems) == (4, ())
+
+
+@pytest.mark.parametrize("change", ["a copy", "a copy with a removal", "renamed"])
+def test_another_folder_with_the_files_takes_the_place_of_the_last_one(site: SiteFolder, change: str) -> None:
+    publish(site, 4)
+    ids = site.ids()
+    unmount(site)
+    site.incoming.rmdir()
+    shutil.copytree(site.root / "disk", site.incoming / ("posts" if change == "renamed" else ""))
+    removed = 0
+    if change == "a copy with a removal":
+        site.remove("000.md")
+        removed = 1
+    result = site.run(LATER)
+    assert (result.removed, result.problems) == (removed, ())
+    assert site.ids().items() <= ids.items()
+    site.incoming.rename(site.root / "copy")
+    site.incoming.mkdir()
+    assert site.run("2024-05-01 13:01").complete is False  # it is compared with the copy from now on
+
+
+def test_an_accepted_removal_takes_the_empty_folder_for_the_right_one(site: SiteFolder) -> None:
+    publish(site, 4)
+    unmount(site)
+    assert site.run(LATER).removed == 0
+    result = site.run(LATER, accept_removals=True)
+    assert (result.removed, result.problems, site.pipeline.withdrawn) == (4, (), [])
+    assert site.run("2024-05-01 13:01").problems == ()
+
+
+def test_a_store_that_does_not_know_the_last_folder_takes_the_one_that_is_there(site: SiteFolder) -> None:
+    publish(site, 4)
+    with site.store.write() as connection:
+        connection.execute(text("DELETE FROM meta WHERE key LIKE 'root:%'"))
+    unmount(site)
+    assert site.run(LATER).removed == 4
 
 
 def test_a_whole_folder_that_is_renamed_is_no_mass_removal(site: SiteFolder) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, event, func, select
 from aggregator.errors import StoppedError, StoreError
 from aggregator.status import UNREADABLE, read_status
 from aggregator.store.database import copy_store
+from aggregator.store.lost import read_lost_store
 from aggregator.store.removals import MASS_REMOVAL
 from aggregator.store.schema import cycle, entry, feed_entry
 
@@ -213,6 +214,38 @@ def test_an_output_folder_of_another_store_is_a_problem(
     other = make_site(f"sqlite:///{tmp_path / 'other.db'}", f'[output]\npath = "{small.output}"\n')
     other.record("x.md", **OLD)
     assert any("another store" in problem for problem in other.run(NOON).problems)
+    small.record("y.md", **OLD)
+    two_sites = f"{small.output} was last written from another store (if two sites write there, give each its own"
+    for site in (small, other, small):
+        assert [two_sites in problem for problem in site.run(NOON).problems][:1] == [True]
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_store_that_is_new_beside_documents_of_another_one_says_for_a_week_that_one_was_lost(
+    small: SiteFolder, tmp_path: Path, failing: bool
+) -> None:
+    small.configure(url=f"sqlite:///{tmp_path / 'new.db'}")
+    if failing:
+        lock = small.output / ".aggregator"
+        lock.rename(small.root / "kept")
+        lock.touch()
+        assert not small.run("2024-05-01 13:00").published
+        lock.unlink()
+        (small.root / "kept").rename(lock)
+    result = small.run("2024-05-01 13:00")
+    [problem] = result.problems
+    assert problem == (
+        f"the store at {tmp_path / 'new.db'} is new, and {small.output}/.aggregator/manifest.json was written from"
+        " another store (bring it back: aggregator restore FILE; or correct store.url; without a backup, records that"
+        " were never renamed keep their ids)"
+    )
+    result = small.run("2024-05-01 14:00")
+    assert (result.problems, result.notices) == ((), (problem,))
+    assert problem in read_status(small.load_config(), small.store, at("2024-05-01 14:00"))["problems"]
+    with small.store.read() as connection:
+        day_us = 86_400 * 10**6
+        assert read_lost_store(connection, int(time.time() * 1e6) + 6 * day_us) == problem
+        assert read_lost_store(connection, int(time.time() * 1e6) + 8 * day_us) is None
 
 
 def test_a_rehearsal_over_a_store_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import insert
 
+from aggregator.errors import StoreError
 from aggregator.store.database import open_store
+from aggregator.store.schema import meta
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +70,82 @@ def test_the_access_of_a_group_is_kept(tmp_path: Path, caplog: pytest.LogCapture
 
     assert mode(file) == 0o640
     assert caplog.messages == []
+
+
+@contextmanager
+def other_user() -> Iterator[int]:
+    """Root may do everything, so it becomes somebody else meanwhile."""
+    if os.geteuid():
+        yield os.geteuid()
+        return
+    os.seteuid(65534)
+    try:
+        yield 65534
+    finally:
+        os.seteuid(0)
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(StoreError) as raised, closing(open_store(url, create=True)) as store:
+        store.lease.acquire(0)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("state", ["file", "folder", "file and folder", "of root", "read-only disk"])
+def test_a_store_that_cannot_be_written_is_named_with_its_cause_and_what_to_do(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if state == "of root" and os.geteuid():
+        pytest.skip("only root can give files away")
+    root = Path(tempfile.mkdtemp(prefix="store ", dir="/tmp"))
+    root.chmod(0o755)
+    data, path = root / "data", root / "data" / "aggregator.db"
+    url = f"sqlite:///{path}"
+    open_store(url, create=True).close()
+    for place in (data, path) if os.geteuid() == 0 else ():
+        os.chown(place, *((0, 0) if state == "of root" and place == path else (65534, 65534)))
+    if "file" in state:
+        path.chmod(0o400)
+    if "folder" in state or state == "read-only disk":
+        data.chmod(0o555)
+    if state == "read-only disk":
+        path.chmod(0o400)
+        status = SimpleNamespace(f_flag=os.statvfs(data).f_flag | os.ST_RDONLY)
+        monkeypatch.setattr(os, "statvfs", lambda _: status)
+    with other_user() as user:
+        text = refusal(url)
+    data.chmod(0o755)
+    shutil.rmtree(root)
+    if state == "read-only disk":
+        assert text.startswith(f"{path} cannot be used: its disk is mounted read-only")
+        return
+    assert text.startswith(f"{path} cannot be written: user {user} must be able to write it and into its folder (as by")
+    assert (f"chmod u+rwX '{data}'" in text) == ("folder" in state)
+    assert (f"'{path}'" in text) == ("file" in state or state == "of root")
+    assert (f"chown {user} '{path}')" in text) == (state == "of root")
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with closing(open_store(f"sqlite:///{tmp_path / 'a.db'}", create=True)) as store:
+        store.lease.acquire(0)
+
+        def fill() -> None:
+            with store.write() as connection:
+                connection.exec_driver_sql("PRAGMA max_page_count = 1")
+                connection.execute(insert(meta), [{"key": str(number), "value": "x" * 9000} for number in range(99)])
+
+        with pytest.raises(StoreError) as raised:
+            fill()
+    assert str(raised.value) == (
+        f"{tmp_path}/a.db cannot be written: the disk is full (make room; nothing is lost, the next cycle reads again)"
+    )
+
+
+def test_a_folder_of_the_store_that_cannot_be_made_is_named_with_what_to_do() -> None:
+    root = Path(tempfile.mkdtemp(prefix="store ", dir="/tmp"))
+    root.chmod(0o555)
+    with other_user() as user:
+        text = refusal(f"sqlite:///{root}/data/aggregator.db")
+    root.rmdir()
+    made = f"make it: sudo install -d -m 700 -o {user} '{root}/data'"
+    assert text == f"{root}/data, the folder of the store, cannot be made: Permission denied ({made})"

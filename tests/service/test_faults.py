@@ -241,8 +241,10 @@ def test_a_missing_store_is_noticed_and_used_again_once_it_is_back(shop: Shop) -
     health = service.get("healthz").json()
     assert (health["status"], "the store's file is missing" in health["reason"]) == ("failing", True)
     shop.record("b.md", "New")
-    eventually(lambda: "the cycle failed: the store's file is missing" in service.log)
-    eventually(lambda: "ERROR the store's file is missing" in service.log)  # the monitor noticed it too
+    eventually(lambda: 'aggregator_cycles_total{result="failed"} 0' not in service.get("metrics").body.decode())
+    eventually(lambda: "ERROR the store's file is missing" in service.log)
+    assert service.log.count("the store's file is missing") == 1, "one line for one cause"
+    assert service.get("healthz").json()["reason"].count("the store's file is missing") == 1
     assert service.titles() == ["Story"], "what was published is served on"
     assert not shop.data.exists(), "nobody makes a new one"
     away.rename(shop.data)

@@ -234,8 +234,94 @@ def test_health_asks_the_service_of_the_config_or_of_a_url(shop: Shop) -> None:
     assert health(shop)[0] == 0
     shop.incoming.rmdir()
     eventually(lambda: health(shop)[0] == 1)
-    assert "a records folder cannot be read" in health(shop)[1]
+    assert f"failing: {shop.incoming}: the records folder cannot be read: No such file or directory" in health(shop)[1]
     service.end()
+
+
+NO_ROOM = """
+import os
+from aggregator import pipeline
+from aggregator.errors import StoreError
+from aggregator.store import database
+begin = database._begin_sqlite
+def begin_with_limit(connection):
+    pages = 1 if os.path.exists("full") else 2**30
+    connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    begin(connection)
+database._begin_sqlite = begin_with_limit
+def fail(*given):
+    raise StoreError("no room for this either")
+pipeline.record_failure = fail
+"""
+"""The disk of the store is full while the file `full` is there, and nothing can be stored of that."""
+
+
+def test_status_asks_the_service_what_the_store_could_not_take(shop: Shop) -> None:
+    service = shop.start("run", patch=NO_ROOM).wait_until_done()
+    assert shop.run("status").returncode == 0
+    (shop.root / "full").touch()
+    for number in range(30):
+        shop.record(f"{number}.md", description="x" * 9000)
+    eventually(lambda: service.get("healthz").status == 503)
+    done = shop.run("status")
+    assert done.returncode == 1
+    full = f"{shop.data}/aggregator.db cannot be written: the disk is full (make room; nothing is lost, the next"
+    assert f"the service is not well: the cycle failed: {full}" in " ".join(done.stdout.split())
+    assert len(shop.json("status")["wrong"]) == 1
+    (shop.root / "full").unlink()
+    eventually(lambda: service.get("healthz").status == 200)
+    assert shop.run("status").returncode == 0
+
+
+def test_a_cause_is_one_line_with_its_path_and_the_remedy(shop: Shop) -> None:
+    service = shop.start("run").wait_until_done()
+    shop.incoming.rmdir()
+    eventually(lambda: service.get("healthz").status == 503)
+    shop.incoming.mkdir()
+    eventually(lambda: "resolved: " in service.log)
+    lines = [line for line in service.log.splitlines() if "cannot be read" in line]
+    cause = f"{shop.incoming}: the records folder cannot be read: No such file or directory (bring it back; see"
+    assert len(lines) == 2, lines
+    assert f"ERROR {cause}" in lines[0]
+    assert f"INFO resolved: {cause}" in lines[1]
+
+
+def test_an_unmounted_disk_and_a_mass_removal_are_said_by_health_and_never_resolved_by_the_removal(shop: Shop) -> None:
+    shop.configure(schedule='every = "1s"\nwatch = false', records='path = "../incoming"\nremoval_grace = "3s"')
+    shop.many(25)
+    service = shop.start("run").wait_until_done()
+    shop.incoming.rename(shop.root / "disk")
+    shop.incoming.mkdir()
+    eventually(lambda: health(shop)[0] == 1)
+    assert "the records folder is empty and is not the one of the last scan (is its disk mounted?" in health(shop)[1]
+    assert shop.run("status").returncode == 1
+    shop.incoming.rmdir()
+    (shop.root / "disk").rename(shop.incoming)
+    eventually(lambda: health(shop)[0] == 0)
+    assert len(shop.titles()) == 25
+    for path in shop.incoming.rglob("*.md"):
+        path.unlink()
+    held = "25 of 25 files are missing at once; their entries stay for 3 s (if"
+    eventually(lambda: held in str(service.get("healthz").json().get("warnings")))
+    eventually(lambda: "25 missing files are withdrawn, because removal_grace (3 s) is over" in service.log)
+    eventually(lambda: "warnings" not in service.get("healthz").json())
+    assert service.log.count(held) == 1, "it is not resolved"
+
+
+def test_a_store_that_was_lost_is_said_and_not_only_once(shop: Shop) -> None:
+    shop.record("a.md")
+    assert shop.run("build").returncode == 0
+    shutil.rmtree(shop.data)
+    why = f"the store at {shop.data}/aggregator.db is new, and {shop.output}/.aggregator/manifest.json was written from"
+    for _ in range(2):
+        service = shop.start("run").wait_until_done()
+        eventually(lambda service=service: f"WARNING {why}" in service.log)
+        eventually(lambda: f"; {why} another store (bring it back: aggregator restore FILE" in health(shop)[1])
+        assert health(shop)[0] == 0
+        assert any(text.startswith(why) for text in shop.json("status")["problems"])
+        assert "if two sites write there" not in service.log
+        service.end()
+    assert why in shop.run("build").stderr
 
 
 @pytest.mark.both_databases

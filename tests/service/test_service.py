@@ -400,6 +400,12 @@ def test_an_equal_config_causes_no_cycle(shop: Shop) -> None:
     assert "becomes active" not in service.log
 
 
+def test_the_log_names_the_keys_of_topics_that_become_active(shop: Shop) -> None:
+    service = shop.start("run").wait_until_done()
+    save(shop, "renamed", **{"topics.slugs": '"AI" = "machines"'})
+    eventually(lambda: "aggregator.toml becomes active: topics.slugs\n" in service.log)
+
+
 def test_keys_of_store_and_serve_wait_for_the_next_start(shop: Shop) -> None:
     service = shop.start("run").wait_until_done()
     save(shop, "renamed", serve="port = 1", store='url = "sqlite:///../other/aggregator.db"', output="limit = 7")

@@ -229,6 +229,26 @@ def test_a_change_is_reported_with_its_path(watched: Watched) -> None:
     assert watched.next() == {"a.md", "c.md"}
 
 
+def test_a_name_that_is_not_utf_8_is_reported_once_and_the_folder_stays_watched(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        with open(os.fsencode(watched.root) + b"/caf\xe9.md", "ab") as file:
+            file.write(b"x" * (number + 1))
+        assert watched.next() is None  # its event says nothing
+    watched.move_in("a.md")
+    found = watched.next()
+    while found is None:
+        found = watched.next()
+    assert found == {"a.md"}
+    [line] = caplog.messages
+    assert (
+        line
+        == f"{watched.root}/caf\\xE9.md: its name is not UTF-8, so each change of it takes a scan of everything (rename it)"
+    )
+    assert watched.missed == [None] * len(watched.missed)
+
+
 def test_a_file_that_is_deleted_and_written_again_is_never_missing(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:

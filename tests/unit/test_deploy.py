@@ -124,6 +124,14 @@ def test_compose_for_scaling_runs_two_services_over_one_database_and_one_bucket(
     assert named == {"./incoming", "./nginx.conf", *SCALING["volumes"]}
 
 
+def test_an_upgrade_from_the_checkout_installs_no_module_of_another_version() -> None:
+    """setuptools keeps what it built in build/lib, and installs it again."""
+    page = (CHECKOUT / "docs" / "operating.md").read_text()
+    for line in re.findall(r"^sudo .*pip install --upgrade .*$", page, re.MULTILINE):
+        before = page[: page.index(line)].splitlines()[-1]
+        assert before.startswith("sudo rm -rf build/lib "), line
+
+
 def test_no_sample_of_a_proxy_shows_the_probes_to_the_public() -> None:
     """They name paths of the machine and its database."""
     for name, refusals in {

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aggregator.cli.check import github_line
 from aggregator.cli.printing import json_text
-from aggregator.problems import Problem, distance, shown_time, visible, visible_data
+from aggregator.problems import Problem, distance, shown_span, shown_time, visible, visible_data
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = f"a\x1b[31mb\x07\x9b2J\u2028\x7f{BIDI}z"
@@ -204,3 +204,10 @@ def test_verbose_and_quiet_set_the_level_of_the_log(shop: Shop) -> None:
     detailed = shop.start("run", "-v")
     eventually(lambda: "DEBUG scanned" in detailed.log)
     assert detailed.end()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(20, "20 s"), (90, "90 s"), (600, "10 min"), (7200, "2 h"), (172_800, "2 d"), (0, "0 s")]
+)
+def test_a_span_is_shown_in_its_largest_whole_unit(seconds: int, text: str) -> None:
+    assert shown_span(timedelta(seconds=seconds)) == text
