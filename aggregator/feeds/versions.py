@@ -114,7 +114,8 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
     values = {"feed_id": row.id} | {name: getattr(row, name) for name in _REFRESHED_COLUMNS} | {"changed_at": cut_at}
     new_version = None
     archive, digest = loader.policy.archive, feed_digest(window, terms)
-    if digest != row.shown_hash or (archive and not is_complete(connection, row, window)):
+    is_older_moved = loader.find_older(connection, row, window, row.changed_at) is not window
+    if digest != row.shown_hash or is_older_moved or (archive and not is_complete(connection, row, window)):
         before = window
         if cut_at != writer.now:
             window = loader.load(connection, row, writer.now, terms, other=before)
@@ -152,8 +153,7 @@ def _latest_change(connection: Connection, row: AnyRow, window: Window, now: int
 def feed_digest(window: Window, terms: TopicTerms) -> bytes:
     """The digest of everything that a reader of the feed can see, except `updated`."""
     feed = window.feed
-    heading: list[object] = [feed.title, feed.description, feed.language, feed.image, feed.full, feed.pages]
-    heading += [feed.older] if feed.older else []
+    heading = [feed.title, feed.description, feed.language, feed.image, feed.full, feed.pages]
     entries = [_entry_facts(entry, row, window, terms) for row, entry in zip(window.rows, feed.entries, strict=True)]
     withdrawn = [[entry.id, entry.at.isoformat()] for entry in feed.withdrawn]
     shortened = [sorted(window.omitted.shortened)] if window.omitted.shortened else []

@@ -93,7 +93,10 @@ _PAGE = (
 _MEMBERS = (
     select(entry.c.id, entry.c.uid, feed_entry.c.page)
     .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
+    .where(
+        feed_entry.c.feed_id == bindparam("feed_id"),
+        or_(feed_entry.c.left_at.is_(None), feed_entry.c.left_at > bindparam("since")),
+    )
     .order_by(*_NEWEST_FIRST)
     .limit(bindparam("most"))
 )
@@ -225,14 +228,14 @@ class FeedLoader:
             return ALL_FIT
 
     @staticmethod
-    def find_older(connection: Connection, row: AnyRow, window: Window) -> Window:
-        """The window of the feed of `row` with the place in its archive where the stories begin that it does not
-        show."""
+    def find_older(connection: Connection, row: AnyRow, window: Window, since: int = -NEVER) -> Window:
+        """The window of the feed of `row` with the place in its archive where the stories begin that it does not show;
+        as of the time `since` (µs), if that is given."""
         older = None
         if window.feed.pages:
             shown, pages = {member.id for member in window.rows}, set[int]()
             # one more than it shows, so if there is another one, it is among these
-            for member in connection.execute(_MEMBERS, {"feed_id": row.id, "most": len(shown) + 1}):
+            for member in connection.execute(_MEMBERS, {"feed_id": row.id, "most": len(shown) + 1, "since": since}):
                 if member.id not in shown and member.page is not None:
                     older = Older(member.page, member.uid, member.page not in pages)
                     break
