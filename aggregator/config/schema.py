@@ -168,7 +168,7 @@ class StoreTable(Table):
     """The database."""
 
     url: Annotated[str, AfterValidator(_in_base(values.read_store_url))] = _key(
-        "sqlite:///../data/aggregator.db", "URL of the store: sqlite:///path or postgresql+psycopg://…"
+        values.DEFAULT_STORE, "URL of the store: sqlite:///path or postgresql+psycopg://…"
     )
 
 

@@ -21,6 +21,7 @@ from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
 T = TypeVar("T")
 
 _SQLITE = "sqlite:///"
+DEFAULT_STORE = f"{_SQLITE}../data/aggregator.db"
 
 _DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 _LONGEST = timedelta(days=36_525)  # a date plus or minus a duration must stay in the calendar
@@ -296,7 +297,7 @@ def read_store_url(value: str, base: Path) -> str:
     if not file or file == ":memory:":
         raise BadValueError("is not the URL of a store", "write sqlite:///path or postgresql+psycopg://user@host/name")
     place = read_path(file, base)
-    if place.is_dir():
+    if place.is_dir() and value != DEFAULT_STORE:  # a default cannot be refused; the store refuses it
         raise BadValueError("names a folder", f"name a file in it: {_SQLITE}{file.rstrip('/')}/aggregator.db")
     _, query, options = value.partition("?")
     if unknown := sorted(parse_qs(options, keep_blank_values=True).keys() - {"timeout"}):

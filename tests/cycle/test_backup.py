@@ -166,6 +166,10 @@ def test_a_restored_store_has_the_owner_and_mode_of_the_one_that_it_replaces(new
 
 def test_a_store_that_cannot_be_opened_is_named_with_what_to_do(shop: Shop) -> None:
     (shop.data / "aggregator.db").mkdir(parents=True)
+    assert "which is no store: it is no regular file (correct store.url)" in do(shop, "status", code=2)
+    (shop.data / "aggregator.db").rmdir()
+    (shop.data / "aggregator.db").touch()
+    (shop.data / "aggregator.db-journal").mkdir()
     assert "unable to open database file (the file and its folder must belong to" in do(shop, "status", code=2)
 
 
