@@ -416,8 +416,6 @@ def _obstacle(path: Path, message: str) -> str:
     """Why SQLite cannot use its file, and what to do."""
     if message.startswith(_FULL):
         return "cannot be written: the disk is full (make room; nothing is lost, the next cycle reads again)"
-    if os.path.isdir(path):
-        return "is a folder (move it away, or correct store.url)"
     with suppress(OSError):
         if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
             return (

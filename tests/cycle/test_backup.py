@@ -166,7 +166,11 @@ def test_a_restored_store_has_the_owner_and_mode_of_the_one_that_it_replaces(new
 
 def test_a_store_that_cannot_be_opened_is_named_with_what_to_do(shop: Shop) -> None:
     (shop.data / "aggregator.db").mkdir(parents=True)
-    assert "aggregator.db is a folder (move it away, or correct store.url)" in do(shop, "status", code=2)
+    assert "which is no store: it is no regular file (correct store.url)" in do(shop, "status", code=2)
+    (shop.data / "aggregator.db").rmdir()
+    (shop.data / "aggregator.db").touch()
+    (shop.data / "aggregator.db-journal").mkdir()
+    assert "unable to open database file (check the disk; the file and its folder must be" in do(shop, "status", code=2)
 
 
 def test_a_backup_replaces_an_earlier_one_and_no_other_file(newsroom: Shop, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_bodies_that_are_switched_on_later_make_no_new_or_updated_entry(site: Si
 def test_a_renamed_file_keeps_its_body_and_a_sealed_page_has_bodies_too(site: SiteFolder) -> None:
     site.configure(FULL)
     for number in range(5):
-        put(site, f"{number}.md", f"Body {number}.", publishedDateTime=f"2026-05-{10 + number}T00:00:00Z")
+        put(site, f"{number}.md", f"Body {number}.", excerpt="E", publishedDateTime=f"2026-05-{10 + number}T00:00:00Z")
     site.run("2026-05-21 12:00")
     page = (site.output / "long-reads" / "archive" / "0001.xml").read_text()
     assert "Body 0." in page
@@ -132,7 +132,7 @@ def test_pages_get_and_lose_bodies_with_their_feed_while_another_feed_is_full(
 ) -> None:
     other = '[[feed]]\nslug = "other"\ncontent = "{}"\n'
     for number in range(5):
-        put(site, f"{number}.md", f"Body {number}.", publishedDateTime=f"2026-05-{10 + number}T00:00:00Z")
+        put(site, f"{number}.md", f"Body {number}.", excerpt="E", publishedDateTime=f"2026-05-{10 + number}T00:00:00Z")
     for moment, content in (("2026-05-21 12:00", before), ("2026-05-21 13:00", after)):
         site.run_with(FULL + other.format(content), moment)
         for path, text in (("atom.xml", b"Body 4."), ("archive/0001.xml", b"Body 0.")):
