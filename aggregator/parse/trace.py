@@ -165,16 +165,21 @@ def _from_elsewhere(
     if record.published and not own["published_at"]:
         yield _trace_date(record, place, read, own if source.layout != "jekyll" else {**own, "path": None})
     if content.language and not own["language"]:
-        if source.layout == "hugo" and file_language(record.file.path, source.known_languages):
-            yield FieldTrace("language", None, content.language, None, "path")
-        else:
-            yield FieldTrace("language", "language", content.language, None, "config")
+        yield _trace_language(record, source)
     if place.topics:
         yield FieldTrace("topics", None, list(place.topics), None, "path")
     if source.topics:
         yield FieldTrace("topics", "topics", list(source.topics), None, "config")
     if "published" not in read:
         yield FieldTrace("published", "default_published", source.default_published, None, "config")
+
+
+def _trace_language(record: Record, source: Source) -> FieldTrace:
+    """The language of a record without a key for it: from the name of its file, or that of its source."""
+    language = record.content.language
+    if source.layout == "hugo" and file_language(record.file.path, source.known_languages):
+        return FieldTrace("language", None, language, None, "path")
+    return FieldTrace("language", "language", language, None, "config")
 
 
 def _trace_date(record: Record, place: PagePath, read: Mapping[str, FieldTrace], own: Mapping[str, Any]) -> FieldTrace:
