@@ -294,6 +294,8 @@ class _Hugo:
         for name, field in _DATE_FIELDS.items():
             if field not in fields and (keys := self._date_keys(name)):
                 fields[field] = Stated(keys, self._config.place("frontmatter", name))
+        if keys := self._date_keys("date"):
+            fields["link_date"] = Stated(keys, self._config.place("frontmatter", "date"))
         # the preset has `series` too, which is no taxonomy by default, and authors are no topics
         names = dict.fromkeys(name for language in self._languages for name in self._taxonomies(language))
         topics = [name for name in names if name not in ("author", "authors")]
@@ -491,6 +493,7 @@ class _Hugo:
             "buildFuture": ("posts are published before their date", "here each waits for its date"),
             "disablePathToLower": ("the case of names stays in URLs", "write `url` into posts with capitals"),
             "removePathAccents": ("accents are taken out of URLs", "write `url` into posts with accents"),
+            "enableEmoji": ("names such as :smile: become signs", "here they stay as written; write the signs"),
             "ignoreFiles": ("files are left out by expressions", "name them in exclude of [records]"),
         }
         for name, (what, hint) in notes.items():
