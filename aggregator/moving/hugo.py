@@ -24,6 +24,8 @@ from aggregator.parse.keys import FILE_NAME
 from aggregator.parse.values import lower_keys
 
 PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
+_UNREAD_ENDINGS = (".org", ".adoc", ".asciidoc", ".ad", ".rst", ".pandoc", ".pdc")
+"""Of Hugo's pages in other formats."""
 CONFIG_NAMES = ("hugo", "config")
 _PLACEHOLDERS = {
     ":year": "{year}",
@@ -160,8 +162,16 @@ class _Hugo:
             source.fields = self._fields()
             source.site_url = self._site_url(source)
             self._plan.sources.append(source)
+            self._note_unread(folder, paths)
             for section in self._section_sources(source, paths, language):
                 self._plan.sources.append(section)
+
+    def _note_unread(self, folder: Path, paths: list[str]) -> None:
+        """Notes the pages of Hugo in formats that are not read here."""
+        unread = [path for path in paths if path.lower().endswith(_UNREAD_ENDINGS)]
+        if unread:
+            what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
+            self._plan.leave_out(Place(shown_file(folder / unread[0])), what, hint)
 
     def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
         """Name, folder, prefix of links and language of each mount of content. At most one has no name."""

@@ -578,3 +578,12 @@ def test_posts_have_the_links_of_the_feed_of_jekyll_though_they_state_others(tmp
     files["_posts/2024-05-02-b.md"] = post("B", **{key: "https://other.example/a"})
     config, _ = moved(tmp_path, files)
     assert config["records"]["fields"] == {"link": []}
+
+
+def test_pages_of_hugo_in_a_format_that_is_not_read_are_named(tmp_path: Path) -> None:
+    files = {f"content/posts/{name}": "Text.\n" for name in ("b.org", "c.adoc")}
+    config = {"hugo.toml": f'baseURL = "{BASE}"\n', "content/a.md": post("A", date="2024-05-01")}
+    _, plan = moved(tmp_path, config | files)
+    assert left_out(plan, tmp_path) == [
+        "b.org:0: pages in a format that is not read: 2 (write them in Markdown or HTML)"
+    ]
