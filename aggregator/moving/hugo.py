@@ -24,6 +24,8 @@ from aggregator.parse.keys import FILE_NAME
 from aggregator.parse.values import lower_keys
 
 PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
+_UNREAD_ENDINGS = (".org", ".adoc", ".asciidoc", ".ad", ".rst", ".pandoc", ".pdc")
+"""Of Hugo's pages in other formats."""
 CONFIG_NAMES = ("hugo", "config")
 _PLACEHOLDERS = {
     ":year": "{year}",
@@ -161,8 +163,16 @@ class _Hugo:
             source.fields = self._fields()
             source.site_url = self._site_url(source)
             self._plan.sources.append(source)
+            self._note_unread(folder, paths)
             for section in self._section_sources(source, paths, language):
                 self._plan.sources.append(section)
+
+    def _note_unread(self, folder: Path, paths: list[str]) -> None:
+        """Notes the pages of Hugo in formats that are not read here."""
+        unread = [path for path in paths if path.lower().endswith(_UNREAD_ENDINGS)]
+        if unread:
+            what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
+            self._plan.leave_out(Place(shown_file(folder / unread[0])), what, hint)
 
     def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
         """Name, folder, prefix of links and language of each mount of content. At most one has no name."""
@@ -297,6 +307,8 @@ class _Hugo:
         for name, field in _DATE_FIELDS.items():
             if field not in fields and (keys := self._date_keys(name)):
                 fields[field] = Stated(keys, self._config.place("frontmatter", name))
+        if keys := self._date_keys("date"):
+            fields["link_date"] = Stated(keys, self._config.place("frontmatter", "date"))
         # the preset has `series` too, which is no taxonomy by default, and authors are no topics
         names = dict.fromkeys(name for language in self._languages for name in self._taxonomies(language))
         topics = [name for name in names if name not in ("author", "authors")]
@@ -502,6 +514,7 @@ class _Hugo:
             "buildFuture": ("posts are published before their date", "here each waits for its date"),
             "disablePathToLower": ("the case of names stays in URLs", "write `url` into posts with capitals"),
             "removePathAccents": ("accents are taken out of URLs", "write `url` into posts with accents"),
+            "enableEmoji": ("names such as :smile: become signs", "here they stay as written; write the signs"),
             "ignoreFiles": ("files are left out by expressions", "name them in exclude of [records]"),
         }
         for name, (what, hint) in notes.items():

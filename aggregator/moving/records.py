@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from urllib.parse import quote
 
 from aggregator.config import Config
 from aggregator.config.conflicts import wrong_old_url
@@ -14,7 +15,7 @@ from aggregator.config.values import BadValueError, check_old_path
 from aggregator.files import FolderError
 from aggregator.ingest import ingest_files
 from aggregator.model import Record, SourceFile
-from aggregator.moving.plan import FeedPlan, Plan, SourcePlan, TermFeeds
+from aggregator.moving.plan import FeedPlan, Plan, SourcePlan, Stated, TermFeeds
 from aggregator.output.redirects import plain_path
 from aggregator.paths import unescape_path
 from aggregator.scan import list_records
@@ -46,6 +47,7 @@ def add_from_records(plan: Plan, config: Config) -> None:
         plan.leave_out("", what, plan.without_dates.reason)
     # a section whose pages are all hidden has no feed
     plan.feeds = [feed for feed in plan.feeds if types.issuperset(feed.clauses.get("type", ()))]
+    _ignore_own_links(plan, config)
     _add_terms(plan, config)
     taken = {topic_slug(key) for key in topics}
     for feed in plan.feeds:
@@ -65,6 +67,15 @@ def _public_records(source: Source) -> Iterator[Record]:
     """The records of a source that may be published."""
     with suppress(FolderError):
         yield from (record for record in read_records(source) if record.public)
+
+
+def _ignore_own_links(plan: Plan, config: Config) -> None:
+    """Reads links from no key where posts state some: the feeds of the site have the URLs of its pages."""
+    for source, planned in zip(config.sources, plan.sources, strict=True):
+        fields = tuple((name, () if name == "link" else keys) for name, keys in source.fields)
+        pages = {record.file.path: record.content.link for record in _public_records(replace(source, fields=fields))}
+        if any(record.content.link != pages.get(record.file.path) for record in _public_records(source)):
+            planned.fields["link"] = Stated((), "posts state other links, which the feeds of the site do not have")
 
 
 def _add_terms(plan: Plan, config: Config) -> None:
@@ -105,6 +116,8 @@ def _keep_old_urls(plan: Plan) -> None:
         kept = []
         for old in feed.moved_from:
             path = _old_path(old, feed.slug, slugs)
+            if path in kept:  # a folder, whose documents move together
+                continue
             if path is None or plain_path(path) in seen:
                 hint = "redirect it in the web server; see `aggregator feeds` for the new URL"
                 plan.leave_out(feed.place, "the old URL of a feed cannot be in moved_from", hint, old)
@@ -121,8 +134,8 @@ def _old_path(old: str, slug: str, slugs: frozenset[str]) -> str | None:
         if folder == slug:
             return ""
         old = folder
-    try:
-        check_old_path(old)
-    except BadValueError:
-        return None
-    return None if wrong_old_url(old, slugs) else old
+    for path in (old, quote(old)):
+        with suppress(BadValueError):
+            check_old_path(path)
+            return None if wrong_old_url(path, slugs) else path
+    return None

@@ -28,7 +28,17 @@ _RFC_2822 = re.compile(
 
 
 def parse_time(value: object, zone: ZoneInfo, *, loose: bool = False) -> tuple[datetime, bool] | None:
-    """The time in UTC, and whether the value has a time zone itself; without one it is in `zone`. None if not a date.
+    """The time in UTC, and whether the value has a time zone itself; else it is in `zone`. None if not a date."""
+    stated = zoned_time(value, zone, loose=loose)
+    try:
+        moment = stated[0].astimezone(UTC) if stated else None
+    except (OverflowError, ValueError):
+        return None
+    return (moment, stated[1]) if stated and moment and moment.year > 1 else None
+
+
+def zoned_time(value: object, zone: ZoneInfo, *, loose: bool = False) -> tuple[datetime, bool] | None:
+    """The time in the time zone that the value has, else in `zone`, and whether it has one. None if not a date.
 
     Reads dates, datetimes, ISO 8601 in its extended form and RFC 5322. With `loose`, also unambiguous forms that Jekyll
     and Hugo accept, such as 2026/5/1 9:30 and May 1, 2026.
@@ -41,11 +51,7 @@ def parse_time(value: object, zone: ZoneInfo, *, loose: bool = False) -> tuple[d
     if not isinstance(value, datetime):
         return None
     has_zone = value.tzinfo is not None
-    try:
-        moment = (value if has_zone else value.replace(tzinfo=zone)).astimezone(UTC)
-    except (OverflowError, ValueError):
-        return None
-    return (moment, has_zone) if moment.year > 1 else None
+    return value if has_zone else value.replace(tzinfo=zone), has_zone
 
 
 def unix_time(seconds: int) -> tuple[datetime, bool] | None:

@@ -29,7 +29,7 @@ from aggregator.parse.bounds import (
     cut_text,
 )
 from aggregator.parse.cascade import Inherited, inherited_value
-from aggregator.parse.dates import is_empty_date, parse_time, unix_time
+from aggregator.parse.dates import is_empty_date, parse_time, unix_time, zoned_time
 from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
 from aggregator.parse.keys import FLAGS, HIDING_DATES, FieldKeys
 from aggregator.parse.media import read_media
@@ -198,6 +198,20 @@ class Fields:
             self.warnings.append(replace(error.problem, level="warning"))
             date = None
         return (date[0], _place(date[1])) if date else (None, (0, 0))
+
+    def link_date(self) -> datetime | None:
+        """The date that the URL of the page has, in the time zone that it states, else in that of the site."""
+        for _, value in self._each("link_date"):
+            stated = meaning(value.value)
+            if self._is_empty_date(stated) or isinstance(stated, bool):
+                continue  # Hugo has one key for the flag and the date
+            if type(stated) is int or not self._has_positions:
+                parsed = self._time(stated)
+            else:
+                parsed = zoned_time(stated, self._zone, loose=True)
+            if parsed is not None:
+                return parsed[0]
+        return None
 
     def _date(self, field: str) -> tuple[datetime, Value] | None:
         """The first date of a field, and its value."""

@@ -107,7 +107,7 @@ def read_hugo_path(
         stem = posixpath.join(posixpath.dirname(stem), slug)
     base_name = text_of_name(slug)
     page, slug = (url_path(text, is_zola=is_zola) for text in (text_of_name(stem), base_name))
-    base_name = slug if is_zola else base_name
+    base_name = slug if is_zola else text_of_name(name)
     sections = "/".join(page.split("/")[:-1][:section_depth])
     if section_slugs:
         parts, names = page.split("/"), dict(section_slugs)

@@ -138,7 +138,8 @@ def _hugo_url(
     fields: Fields, stated: FileFields, path: PagePath, template: str, site: str, local: datetime | None
 ) -> str | None:
     """The URL of a page by the rules of Hugo and Zola, on the site at the URL `site`; `local` is its published date in
-    the zone of the site."""
+    the zone of the site, for a page without a date for links."""
+    local = _link_date(fields, path) or local
     named, is_title = fields.text("slug"), fields.key("slug") in fields.keys_of("title")
     slug = "" if is_title else slug_path(named)
     if not path.page or path.page.endswith("/"):
@@ -147,13 +148,25 @@ def _hugo_url(
         tokens = url_tokens(path, stated.content.title or path.title, slug, local)
         if url := stated_url(template, site, stated.path, path, tokens):
             return url
+    is_dated = path.date is not None and (stated.published is None or _has_link_date_by_name(fields))
+    if is_dated and "slug" in fields.keys_of("slug") and not slug:
+        slug, is_title = path.slug, False  # a date in the file name that dates the page is not part of its URL
     if "{slug}" in template or fields.keys_of("slug") != ("slug",):  # the site has permalinks
         slug = permalink_part(named if is_title else slug, is_title=is_title) or permalink_part(path.name)
-    # a date in the file name that dates the page is not part of its URL
-    elif not slug and (stated.published is None or _is_dated_by_name(fields)):
-        slug = path.slug
     template, path = page_in_language(template, site, path)
     return page_url(template, path, None, slug, local)
+
+
+def _link_date(fields: Fields, path: PagePath) -> datetime | None:
+    """The date that the URL of a page of Hugo has, if its front matter or its name states one."""
+    if path.date and _has_link_date_by_name(fields):
+        return path.date
+    return fields.link_date() or (path.date if FILE_NAME in fields.keys_of("link_date") else None)
+
+
+def _has_link_date_by_name(fields: Fields) -> bool:
+    """Whether the date in the name of the file is that of the URL, before all keys."""
+    return _is_dated_by_name(fields) or fields.keys_of("link_date")[:1] == (FILE_NAME,)
 
 
 def _is_dated_by_name(fields: Fields) -> bool:

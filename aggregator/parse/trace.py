@@ -176,9 +176,10 @@ def _from_elsewhere(
 
 def _trace_language(record: Record, source: Source) -> FieldTrace:
     """The language of a record without a key for it: from the name of its file, or that of its source."""
+    language = record.content.language
     if source.layout == "hugo" and file_language(record.file.path, source.known_languages):
-        return FieldTrace("language", None, record.content.language, None, "path")
-    return FieldTrace("language", "language", record.content.language, None, "config")
+        return FieldTrace("language", None, language, None, "path")
+    return FieldTrace("language", "language", language, None, "config")
 
 
 def _trace_date(record: Record, place: PagePath, read: Mapping[str, FieldTrace], own: Mapping[str, Any]) -> FieldTrace:

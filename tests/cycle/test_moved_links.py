@@ -131,3 +131,34 @@ def test_links_and_feeds_of_translations_are_those_of_their_language(tmp_path: P
     assert old_feeds(site) == hugo_feeds(site)
     french = {path for path, record in moved_records(site).items() if record.content.language == "fr"}
     assert french == {path for path in files if "/fr/" in path or ".fr." in path}
+
+
+DATES = {
+    "scheduled": {"date": "2024-04-05", "publishDate": "2024-05-01"},
+    "published": {"publishDate": "2024-05-01"},
+    "changed": {"lastmod": "2024-06-01"},
+    "east": {"date": "2024-01-01T00:30:00+09:00"},
+    "west": {"date": "2023-12-31T23:30:00-09:00"},
+    "2020-01-02-named": {"date": "2024-04-05"},
+    "2021-01-02-only-named": {},
+    "tokens": {"date": "2024-01-01T00:30:00+09:00", "url": "/u/:year/:month/:day/"},
+}
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        "",
+        "frontmatter: {date: [':filename', ':default']}\n",
+        "frontmatter: {date: [':default', ':filename']}\n",
+        "frontmatter: {date: [lastmod, date]}\ntimeZone: Asia/Tokyo\n",
+    ],
+)
+@pytest.mark.parametrize("name", [":contentbasename", ":slug", ":slugorfilename"])
+def test_the_date_in_a_link_is_that_of_hugo(tmp_path: Path, dates: str, name: str) -> None:
+    files = {
+        f"content/posts/{name}.md": post(name, **keys) for name, keys in DATES.items() if keys or ":filename" in dates
+    }
+    site = hugo_site(tmp_path, f"{dates}permalinks: {{posts: '/:year/:month/:day/{name}/'}}\n", files)
+    links = {path: link for path, link in hugo_links(site).items() if not link.startswith(f"{BASE}1/")}
+    assert {path: link for path, link in moved_links(site).items() if path in links} == links

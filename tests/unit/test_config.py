@@ -108,7 +108,7 @@ def test_the_default_preset_reads_the_fields_of_a_news_pipeline(load: Any) -> No
     assert fields["expires_at"] == ()
     assert fields["video"] == ("featuredContent",)
     assert fields["language"] == ("locale",)
-    assert len(fields) == 28
+    assert len(fields) == 29
 
 
 def test_no_file_is_like_an_empty_one(load: Any, tmp_path: Path) -> None:
@@ -517,7 +517,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[records]\nlink_template = "https://example.org/{path"', "2:17: 'link_template' has an unknown placeholder {path: 'https://example.org/{path' (use some of {categories}, {collection}, {day}, {hour}, {i_day}, {i_month}, {long_day}, {long_month}, {minute}, {month}, {name}, {output_ext}, {path}, {second}, {short_day}, {short_month}, {short_year}, {slugified_categories}, {slug}, {title}, {w_day}, {w_year}, {week}, {y_day}, {year})"),
         ('[records]\nlink_template = "https://example.org/{title}"', "2:17: only the preset 'jekyll' has '{title}': 'https://example.org/{title}' (use {path} or {slug})"),
         ('[records]\nsite_url = "example.org"', "2:12: 'site_url' is not an absolute http or https URL: 'example.org' (write it in full, such as https://example.org/)"),
-        ('[records.fields]\ntitel = "a"', "2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, updated_at, expires_at, published, draft, deleted, removed, visibility, id, provider, topics, category, type, images, video, enclosures, related, quality, heat, language, path, slug, excerpt_separator, templates)"),
+        ('[records.fields]\ntitel = "a"', "2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, updated_at, expires_at, published, draft, deleted, removed, visibility, id, provider, topics, category, type, images, video, enclosures, related, quality, heat, language, path, link_date, slug, excerpt_separator, templates)"),
         ('[records.fields]\ntopics = ["a + b"]\ntitle = "a + b"', "3:9: 'title' has keys that are combined: 'a + b' (only topics combine keys; write [\"a\", \"b\"])"),
         ('[records.fields]\nlink = ["x", "a + b"]', "2:14: 'link' has keys that are combined: 'a + b' (only topics combine keys; write [\"a\", \"b\"])"),
         ('[records]\nmax_bytes = "1000"', "2:13: 'max_bytes' is not a size: '1000' (write a number of bytes without quotes: 1000)"),

@@ -583,3 +583,61 @@ def test_any_config_gives_a_valid_config_or_a_refusal(
     except AggregatorError as error:
         refused = str(error)
     assert "aggregator.toml" not in refused, "a refusal is of the site's config, never of the one that we write"
+
+
+def test_old_urls_that_moved_from_cannot_have_as_they_are_are_encoded(tmp_path: Path) -> None:
+    files = {"hugo.toml": f'baseURL = "{BASE}"\n', "content/posts/a.md": post("A", date="2024-05-01", tags=["C#"])}
+    config, plan = moved(tmp_path / "hugo", files)
+    assert config["feed"][-1]["moved_from"] == ["tags/c%23/index.xml"]
+    assert plan.left_out == []
+    feed = "plugins: [jekyll-feed]\nfeed: {categories: [Big News]}\n"
+    files = {
+        "_config.yml": f"{JEKYLL}permalink: /:title/\n{feed}",
+        "_posts/2024-05-01-a.md": post("A", categories=["Big News"]),
+    }
+    config, plan = moved(tmp_path / "jekyll", files)
+    assert config["feed"][-1]["moved_from"] == ["feed/Big%20News.xml"]
+    assert plan.left_out == []
+
+
+def test_the_documents_of_one_old_folder_are_one_old_url(tmp_path: Path) -> None:
+    files = ZOLA | {"config.toml": f"{ZOLA['config.toml']}[languages.de]\ngenerate_feeds = true\n"}
+    config, plan = moved(tmp_path, files)
+    [german] = [feed for feed in config["feed"] if feed.get("language") == {"any": ["de"]}]
+    assert german["moved_from"] == ["de"]
+    assert not any("de/" in str(problem.value) for problem in plan.left_out)
+
+
+def test_emoji_of_hugo_are_named_as_what_the_config_cannot_say(tmp_path: Path) -> None:
+    files = {"hugo.toml": f'baseURL = "{BASE}"\nenableEmoji = true\n', "content/a.md": post("A", date="2024-05-01")}
+    _, plan = moved(tmp_path, files)
+    assert left_out(plan, tmp_path) == [
+        "hugo.toml:2: 'enableEmoji': names such as :smile: become signs (here they stay as written; write the signs)"
+    ]
+
+
+@pytest.mark.parametrize("key", ["canonicalURL", "link", "externalUrl"])
+def test_posts_have_the_links_of_the_feeds_of_hugo_though_they_state_others(tmp_path: Path, key: str) -> None:
+    posts = {"content/posts/a.md": post("A", date="2024-05-01"), "content/b.md": post("B", date="2024-05-01")}
+    config, _ = moved(tmp_path / "none", {"hugo.toml": f'baseURL = "{BASE}"\n', **posts})
+    assert "fields" not in config["records"]
+    posts["content/posts/a.md"] = post("A", date="2024-05-01", **{key: "https://other.example/a"})
+    config, _ = moved(tmp_path / "some", {"hugo.toml": f'baseURL = "{BASE}"\n', **posts})
+    assert config["records"]["fields"] == {"link": []}
+
+
+@pytest.mark.parametrize("key", ["canonical_url", "link"])
+def test_posts_have_the_links_of_the_feed_of_jekyll_though_they_state_others(tmp_path: Path, key: str) -> None:
+    files = {"_config.yml": f"{JEKYLL}permalink: /:title/\n", **POSTS}
+    files["_posts/2024-05-02-b.md"] = post("B", **{key: "https://other.example/a"})
+    config, _ = moved(tmp_path, files)
+    assert config["records"]["fields"] == {"link": []}
+
+
+def test_pages_of_hugo_in_a_format_that_is_not_read_are_named(tmp_path: Path) -> None:
+    files = {f"content/posts/{name}": "Text.\n" for name in ("b.org", "c.adoc")}
+    config = {"hugo.toml": f'baseURL = "{BASE}"\n', "content/a.md": post("A", date="2024-05-01")}
+    _, plan = moved(tmp_path, config | files)
+    assert left_out(plan, tmp_path) == [
+        "b.org:0: pages in a format that is not read: 2 (write them in Markdown or HTML)"
+    ]

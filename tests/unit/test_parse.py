@@ -498,6 +498,8 @@ def test_the_calendar_has_ends_in_every_zone(preset: Any, date: str, zone: str, 
         assert isinstance(outcome, Rejection)
         assert outcome.problem.what == f"'{key}' is not a date"
     else:
+        if preset == "hugo":  # whose links have the date in its own zone
+            link = f"https://e.org/{date[:4]}/"
         assert isinstance(outcome, Record)
         assert (outcome.content.link, outcome.published) == (link, datetime.fromisoformat(date))
 
