@@ -114,8 +114,8 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
     values = {"feed_id": row.id} | {name: getattr(row, name) for name in _REFRESHED_COLUMNS} | {"changed_at": cut_at}
     new_version = None
     archive, digest = loader.policy.archive, feed_digest(window, terms)
-    is_older_moved = loader.find_older(connection, row, window, row.changed_at) is not window
-    if digest != row.shown_hash or is_older_moved or (archive and not is_complete(connection, row, window)):
+    is_older_new = loader.is_older_new(connection, row, window)
+    if digest != row.shown_hash or is_older_new or (archive and not is_complete(connection, row, window)):
         before = window
         if cut_at != writer.now:
             window = loader.load(connection, row, writer.now, terms, other=before)
