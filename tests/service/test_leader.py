@@ -272,7 +272,7 @@ def test_a_follower_of_a_leader_that_is_not_well_is_not_well_either(site: Site) 
     site.records.rename(away)
     health = eventually(lambda: (reply := follower.get("healthz")).status == 503 and reply.json())
     assert health["reason"].startswith(f"the service that leads, process {leader.process.pid} on ")
-    assert "a records folder cannot be read" in health["reason"]
+    assert "the records folder cannot be read" in health["reason"]
     assert follower.titles() == ["First"]
     away.rename(site.records)
     eventually(lambda: follower.get("healthz").status == 200)
