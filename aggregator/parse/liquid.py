@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from aggregator.parse.liquid_expressions import Expression, LiquidSyntaxError
 from aggregator.parse.liquid_tokens import MAX_TOKENS, Token, Tokenizer, pair_tokens, stray_problem
-from aggregator.parse.liquid_values import UNKNOWN, Loop, Scope, TooMuchWorkError, shown, to_integer
+from aggregator.parse.liquid_values import UNKNOWN, Loop, Scope, TooMuchWorkError, equal, shown, to_integer
 from aggregator.parse.page_links import MARK, mark_page_href
 from aggregator.parse.template import MAX_PROBLEMS, Expanded, code_html, template_problem
 
@@ -151,7 +151,7 @@ class _Body:
         while expression.take(",", "or"):
             values.append(expression.value())
         expression.end()
-        return value is not UNKNOWN and value in values
+        return value is not UNKNOWN and any(equal(value, other) for other in values)
 
     def _for(self, token: Token, index: int) -> str:
         name, items = self._loop(token.markup)

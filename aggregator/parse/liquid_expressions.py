@@ -8,7 +8,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aggregator.parse.liquid_filters import FILTERS
-from aggregator.parse.liquid_values import UNKNOWN, Scope, checked_number, member, shown, size_of, to_integer
+from aggregator.parse.liquid_values import (
+    BLANK,
+    EMPTY,
+    UNKNOWN,
+    Scope,
+    checked_number,
+    equal,
+    is_true,
+    member,
+    shown,
+    size_of,
+    to_integer,
+)
 
 TOKEN_WORK = 500
 """What it costs to read a token of an expression, in characters that a filter handles in the same time."""
@@ -20,10 +32,10 @@ _TOKEN = re.compile(
     r"""\s*+(?:(?P<text>"[^"]*+"|'[^']*+')|(?P<number>-?[0-9]++(?:\.[0-9]++)?+(?![\w-]))"""
     r"|(?P<name>\w[\w-]*+\??+)|(?P<sign>\.\.|==|!=|<>|<=|>=|[<>|:,.\[\]()=]))"
 )
-_WORDS: Mapping[str, Any] = {"nil": None, "null": None, "true": True, "false": False, "empty": "", "blank": ""}
+_WORDS: Mapping[str, Any] = {"nil": None, "null": None, "true": True, "false": False, "empty": EMPTY, "blank": BLANK}
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq, "!=": operator.ne, "<>": operator.ne,
+    "==": equal, "!=": lambda left, right: not equal(left, right), "<>": lambda left, right: not equal(left, right),
     "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
 }  # fmt: skip
 
@@ -143,28 +155,35 @@ class Expression:
         for sign, compare in _COMPARISONS.items():
             if self.take(sign):
                 return _compare(compare, left, self.value())
-        return left is not None and left is not False and left is not UNKNOWN
+        return is_true(left)
 
     def _filter(self, value: Any) -> Any:
-        name, arguments = self.name(), []
-        if self.take(":"):
-            arguments.append(self._argument())
-            while self.take(","):
-                arguments.append(self._argument())
+        name, (arguments, named) = self.name(), self._arguments()
         self._scope.spend(1 + size_of(value))
         if name == "default":
-            return arguments[0] if arguments and value in (None, False, "", [], UNKNOWN) else value
+            is_kept = is_true(value) or (value is False and is_true(named.get("allow_false")))
+            return value if is_kept and not equal(value, EMPTY) else arguments[0] if arguments else None
         function = FILTERS.get(name)
-        if function is None or value is UNKNOWN or UNKNOWN in arguments:
+        if function is None or named or value is UNKNOWN or UNKNOWN in arguments:
             return UNKNOWN
         try:
             return function(self._scope, value, *arguments)
         except (TypeError, ValueError, ArithmeticError):
             return UNKNOWN
 
-    def _argument(self) -> Any:
-        value = self.value()
-        return self.value() if self.take(":") else value  # a named one
+    def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a filter, and the named ones."""
+        arguments, named = list[Any](), dict[str, Any]()
+        is_next = self.take(":")
+        while is_next:
+            if self._tokens[-2:-1] == [("sign", ":")]:
+                key = self.name()
+                self.take(":")
+                named[key] = self.value()
+            else:
+                arguments.append(self.value())
+            is_next = self.take(",")
+        return arguments, named
 
 
 def _compare(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:

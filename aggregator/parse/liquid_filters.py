@@ -5,6 +5,7 @@ A filter gets the scope, the value and its arguments. What it raises makes its r
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -17,6 +18,7 @@ from aggregator.parse.dates import format_time, parse_time
 from aggregator.parse.jekyll import slugify
 from aggregator.parse.liquid_values import (
     UNKNOWN,
+    Loop,
     Scope,
     as_list,
     checked_number,
@@ -31,6 +33,9 @@ from aggregator.parse.page_path import split_url
 _TAG = re.compile(r"<[^>]*+(?:>|\Z)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+:")
 _ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+_MAY_BE_DATE = re.compile(r"\d|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|\A(?:now|today)\Z", re.IGNORECASE)
+"""A text in which Ruby may find a date that `parse_time` does not read."""
+_INTERPOLATION = re.compile(r"#(?=[{$@])")
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,31};)")
 
 
@@ -48,7 +53,18 @@ def _number_filter(calculate: Callable[..., float]) -> Callable[..., Any]:
 
 
 def _list_filter(change: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda _scope, value, *arguments: change(as_list(value), *arguments)
+    return lambda scope, value, *arguments: change(as_list(scope, value), *arguments)
+
+
+def _item_filter(change: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that leaves alone what is no list. A list in a list is not known, so that none grows by itself."""
+
+    def apply(_scope: Scope, value: Any, *arguments: Any) -> Any:
+        if any(isinstance(argument, list | dict) for argument in arguments):
+            return UNKNOWN
+        return change(value, *arguments) if isinstance(value, list) else value
+
+    return apply
 
 
 def _time_filter(form: str) -> Callable[..., Any]:
@@ -56,10 +72,15 @@ def _time_filter(form: str) -> Callable[..., Any]:
 
 
 def _format_date(_scope: Scope, value: Any, form: str) -> Any:
-    if isinstance(value, str):
-        parsed = parse_time(value, ZoneInfo("UTC"), loose=True)
-        value = parsed[0] if parsed else value
-    return format_time(value, shown(form)[:MAX_DATE]) if isinstance(value, datetime) else UNKNOWN
+    form = shown(form)[:MAX_DATE]
+    if not form:
+        return value
+    parsed = parse_time(value, ZoneInfo("UTC"), loose=True) if isinstance(value, str) else None
+    moment = parsed[0] if parsed else value
+    if isinstance(moment, datetime):
+        return format_time(moment, form)
+    may_be_date = _MAY_BE_DATE.search(value) if isinstance(value, str) else type(value) is int
+    return UNKNOWN if may_be_date else value
 
 
 def _divide(left: float, right: float) -> float:
@@ -72,8 +93,12 @@ def _replace(scope: Scope, value: Any, old: Any, new: Any = "", most: int = -1) 
     return text.replace(old, new, most)
 
 
+def _replace_last(_scope: Scope, value: Any, old: Any, new: Any = "") -> str:
+    return shown(value)[::-1].replace(shown(old)[::-1], shown(new)[::-1], 1)[::-1]  # `rfind` takes quadratic time
+
+
 def _join(scope: Scope, value: Any, glue: Any = " ") -> str:
-    parts = [shown(part) for part in as_list(value)]
+    parts = [shown(part) for part in as_list(scope, value)]
     scope.spend(len(parts) * len(shown(glue)))
     return shown(glue).join(parts)
 
@@ -119,7 +144,7 @@ def _absolute_url(scope: Scope, value: Any) -> Any:
 
 
 def _unique(items: list[Any]) -> list[Any]:
-    return list({shown(item): item for item in reversed(items)}.values())[::-1]
+    return list({(type(item), shown(item)): item for item in items}.values())
 
 
 def _sentence(items: list[Any], connector: Any = "and") -> str:
@@ -127,6 +152,28 @@ def _sentence(items: list[Any], connector: Any = "and") -> str:
     if len(words) < 3:
         return f" {connector} ".join(words)
     return f"{', '.join(words[:-1])}, {connector} {words[-1]}"
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_json, value))}]"
+    is_plain = value is None or isinstance(value, str | int | float)
+    return json.dumps(value if is_plain else _known_text(value), ensure_ascii=False)
+
+
+def _ruby(value: Any) -> str:
+    """The value as Ruby writes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_ruby, value))}]"
+    if isinstance(value, str):
+        return _INTERPOLATION.sub(r"\\#", json.dumps(value, ensure_ascii=False))
+    return "nil" if value is None else _known_text(value)
+
+
+def _known_text(value: Any) -> str:
+    if isinstance(value, dict | Loop):
+        raise TypeError(value)
+    return shown(value)
 
 
 _TEXT_FILTERS: Mapping[str, Callable[[str], str]] = {
@@ -167,24 +214,35 @@ _NUMBER_FILTERS: Mapping[str, Callable[..., float]] = {
 _LIST_FILTERS: Mapping[str, Callable[..., Any]] = {
     "array_to_sentence_string": _sentence,
     "compact": lambda items: [item for item in items if item is not None],
-    "concat": lambda items, more: items + as_list(more),
-    "first": lambda items: items[0] if items else None,
-    "last": lambda items: items[-1] if items else None,
+    "concat": lambda items, more: items + more,
     "reverse": lambda items: items[::-1],
     "sort": sorted,
+    "sort_natural": lambda items: sorted(items, key=lambda item: (item is None, shown(item).lower())),
     "uniq": _unique,
+}
+_ITEM_FILTERS: Mapping[str, Callable[..., Any]] = {
+    "pop": lambda items, count=1: items[: max(len(items) - to_integer(count), 0)],
+    "push": lambda items, item: [*items, item],
+    "shift": lambda items, count=1: items[max(to_integer(count), 0) :],
+    "unshift": lambda items, item: [item, *items],
 }
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "absolute_url": _absolute_url,
     "append": lambda _scope, value, end: shown(value) + shown(end),
     "date": _format_date,
+    "first": lambda _scope, value: member(value, "first"),
+    "inspect": lambda _scope, value: _escaped(_ruby(value)),
     "join": _join,
+    "jsonify": lambda _scope, value: _json(value),
+    "last": lambda _scope, value: member(value, "last"),
     "prepend": lambda _scope, value, start: shown(start) + shown(value),
     "relative_url": _relative_url,
     "remove": _replace,
     "remove_first": lambda scope, value, old: _replace(scope, value, old, "", 1),
+    "remove_last": _replace_last,
     "replace": _replace,
     "replace_first": lambda scope, value, old, new: _replace(scope, value, old, new, 1),
+    "replace_last": _replace_last,
     "size": lambda _scope, value: member(value, "size") or 0,
     "slice": _slice,
     "split": _split,
@@ -197,5 +255,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     **{name: _text_filter(change) for name, change in _TEXT_FILTERS.items()},
     **{name: _number_filter(calculate) for name, calculate in _NUMBER_FILTERS.items()},
     **{name: _list_filter(change) for name, change in _LIST_FILTERS.items()},
+    **{name: _item_filter(change) for name, change in _ITEM_FILTERS.items()},
 }
 """The filters that are known. The result of any other is UNKNOWN."""

@@ -19,6 +19,8 @@ from aggregator.parse.page_path import split_url
 MAX_WORK = 20_000_000
 """Characters and values that the expressions of one body may handle."""
 MAX_NUMBER = 10**18
+ITEM_WORK = 100
+"""What it costs to make an item of a list from a range, in characters that a filter handles in the same time."""
 
 _LEADING_NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 
@@ -33,6 +35,16 @@ class _Unknown:
 
 
 UNKNOWN = _Unknown()
+
+
+class _Word(str):
+    """A word that is compared as no text is, and shows nothing."""
+
+    __slots__ = ()
+
+
+EMPTY, BLANK = _Word(), _Word()
+"""What `empty` equals is a text or list without anything in it; `blank` equals nothing."""
 
 
 class Scope:
@@ -85,7 +97,23 @@ def shown(value: Any) -> str:
         return "".join(map(shown, value))
     if isinstance(value, datetime):
         return format_time(value, "%Y-%m-%d %H:%M:%S %z")
-    return "" if isinstance(value, dict | range | Loop) else str(value)
+    if isinstance(value, range):
+        return f"{value.start}..{value.stop - 1}"
+    return "" if isinstance(value, dict | Loop) else str(value)
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two values are equal in a condition."""
+    if isinstance(left, _Word):
+        left, right = right, left
+    if isinstance(right, _Word):
+        return right is EMPTY and isinstance(left, str | list) and not isinstance(left, _Word) and not left
+    return bool(left == right)
+
+
+def is_true(value: Any) -> bool:
+    """The truth of a value in a condition."""
+    return value is not None and value is not False and value is not UNKNOWN
 
 
 def member(value: Any, key: Any) -> Any:
@@ -135,6 +163,8 @@ def to_number(value: Any) -> float:
     return float(match[0]) if "." in match[0] else int(match[0])
 
 
-def as_list(value: Any) -> list[Any]:
-    """The value as a list; another value is a list of one."""
-    return list(value) if isinstance(value, list) else [value]
+def as_list(scope: Scope, value: Any) -> list[Any]:
+    """The items of a list or range; another value is a list of one. Raises TooMuchWorkError."""
+    if isinstance(value, range):
+        scope.spend(ITEM_WORK * len(value))
+    return list(value) if isinstance(value, list | range) else [value]

@@ -208,18 +208,16 @@ class _Expander:
         paired: set[int] = set()
         starts: list[int] = []
         waiting: dict[str, int] = {}  # how many of each name are among the starts
-        for index, tag in enumerate(tags):
-            key = tag.name[:1] if tag.name[:1] == "%" else tag.name
+        keys = ["%" if tag.name.startswith("%") else tag.name for tag in tags]
+        for index, (tag, key) in enumerate(zip(tags, keys, strict=True)):
             if tag.kind == "start":
                 starts.append(index)
                 waiting[key] = waiting.get(key, 0) + 1
             elif tag.kind == "end" and waiting.get(key):
                 while True:
                     start = starts.pop()
-                    other = tags[start].name
-                    other = other[:1] if other[:1] == "%" else other
-                    waiting[other] -= 1
-                    if other == key:
+                    waiting[keys[start]] -= 1
+                    if keys[start] == key:
                         break
                 paired.update((start, index))
         return frozenset(paired)

@@ -122,6 +122,55 @@ def test_tags_and_filters_mean_what_they_mean_in_jekyll(body: str, text: str) ->
 
 
 @pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("{{ 'b,a,b,c,a' | split: ',' | uniq | join }}", "b a c"),
+        ("{{ 'x,1' | split: ',' | push: 1 | push: 1 | uniq | size }}", "3"),
+        ("{% if e == empty %}a{% endif %}{% if empty == e %}b{% endif %}{% if e != empty %}c{% endif %}{% if e == '' %}d{% endif %}", "ab"),
+        ("{% if '' == empty %}a{% endif %}{% if nil == empty %}b{% endif %}{% if site.x == empty %}c{% endif %}{% if 0 == empty %}d{% endif %}", "a"),
+        ("{% if '' == blank %}a{% endif %}{% if e == blank %}b{% endif %}{% if '' != blank %}c{% endif %}{% if blank %}d{% endif %}", "cd"),
+        ("{% if empty == empty %}a{% endif %}{% if site == empty %}b{% endif %}{% if '' > empty %}c{% endif %}", ""),
+        ("{% case '' %}{% when empty %}a{% endcase %}{% case e %}{% when 1, empty %}b{% endcase %}{% case '' %}{% when blank %}c{% endcase %}", "ab"),
+        ("[{{ empty }}{{ blank }}{{ empty | default: 'd' }}]{{ empty | append: 'x' | size }}", "[]1"),
+        ("[{{ 'ab' | first }}{{ 'ab' | last }}{{ 5 | first }}{{ nil | last }}{{ e | last }}]{{ (1..3) | first }}{{ (1..3) | last }}", "[]13"),
+        ("{{ (1..3) }} {{ (3..1) }} {{ 1 | append: (1..2) }} {{ (1..3) | size }} {{ (1..3) | slice: 0 }}", "1..3 3..1 11..2 3 1"),
+        ("{{ (1..3) | join: '-' }} {{ (1..3) | reverse | join }} {{ (1..3) | uniq }}", "1-2-3 3 2 1 123"),
+        ("{{ 'soon' | date: '%Y' }} {{ 'from Friday until now' | date: '%Y' }} {{ true | date: '%Y' }} {{ 2.5 | date: '%Y' }}", "soon from Friday until now true 2.5"),
+        ("[{{ '' | date: '%Y' }}{{ nil | date: '%Y' }}{{ '' | date_to_string }}{{ nil | date_to_xmlschema }}]{{ 'x' | date: '' }}", "[]x"),
+        ("{{ '2026-02-03' | date: '' }} {{ '2026-02-03' | date: nil }} {{ '2026-02-03' | date: '%d' }}", "2026-02-03 2026-02-03 03"),
+        ("{{ false | default: 'd', allow_false: true }} {{ false | default: 'd', allow_false: nil }} {{ false | default: 'd' }}", "false d d"),
+        ("{{ nil | default: 'd', allow_false: true }} {{ e | default: 'd' }} {{ false | default: allow_false: true, 'd' }}", "d d false"),
+        ("{{ 0 | default: 'd' }} {{ 'a' | default: 'd', allow_false: true }}{{ nil | default }}", "0 a"),
+        ("{{ 'b,Z,z,A,a' | split: ',' | sort_natural | join }} {{ 'b' | sort_natural }}", "A a b Z z b"),
+        ("{{ ab | push: 'c' }} {{ ab | unshift: 'c' }} {{ ab | pop }} {{ ab | shift }} {{ ab }} {{ e | push: 'c' }}", "abc cab a b ab c"),
+        ("{{ ab | push: 'c' | pop: 2 }} {{ ab | push: 'c' | shift: 2 }} {{ ab | pop: 0 }} {{ ab | shift: 0 }}{{ ab | pop: 9 }}", "a c ab ab"),
+        ("{{ 'a' | push: 'c' }}{{ 'a' | unshift: 'c' }}{{ 'a' | pop }}{{ 'a' | shift }}{{ nil | push: 'c' }}{{ (1..3) | push: 4 }}", "aaaa1..3"),
+        ("{{ 'aXbXc' | replace_last: 'X', '->' }} {{ 'aXbXc' | remove_last: 'X' }} {{ 'abc' | remove_last: 'X' }}", "aXb->c aXbc abc"),
+        ("{{ 'abc' | replace_last: '', '-' }} {{ 'abab' | replace_last: 'ab', 'xy' }}", "abc- abxy"),
+        ("""{{ 'a"</é' | jsonify }} {{ 2.5 | jsonify }} {{ nil | jsonify }} {{ true | jsonify }}""", r""""a\"</é" 2.5 null true"""),
+        ("{{ ab | jsonify }} {{ e | jsonify }}", '["a","b"] []'),
+        ("{{ (1..3) | jsonify }} {{ page.date | jsonify }}", '"1..3" "2026-01-05 09:30:00 +0100"'),
+        ("""{{ 'a"<#{' | inspect }} {{ 2.5 | inspect }} {{ nil | inspect }}""", r"&quot;a\&quot;&lt;\#{&quot; 2.5 nil"),
+        ("{{ true | inspect }} {{ ab | inspect }}", "true [&quot;a&quot;, &quot;b&quot;]"),
+        ("{{ (1..3) | inspect }} {{ page.date | inspect }}", "1..3 2026-01-05 09:30:00 +0100"),
+    ],
+)  # fmt: skip
+def test_values_and_filters_are_those_of_jekyll(body: str, text: str) -> None:
+    assert expand("{% assign e = '' | split: ',' %}{% assign ab = 'a,b' | split: ',' %}" + body) == text
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *("'March' | date: '%m'", "'now' | date: '%Y'", "'10:30' | date: '%M'", "5 | date: '%Y'"),
+        *("page | jsonify", "site | inspect", "'a,b' | split: ',' | push: page", "e | push: e", "e | unshift: e"),
+    ],
+)
+def test_what_a_filter_makes_of_what_only_the_site_knows_is_unknown(expression: str) -> None:
+    assert expand(f"{{% assign e = 'a' | split: ',' %}}{{{{ {expression} }}}}") == UNKNOWN
+
+
+@pytest.mark.parametrize(
     ("body", "line", "column", "what"),
     [
         ("a\nb {% if x %} c", 2, 3, "'if' has no 'endif'"),
@@ -185,6 +234,14 @@ def test_the_start_of_a_body_may_leave_blocks_open() -> None:
         LONG_CHAIN.replace("N", "a")
         + LONG_CHAIN.replace("N", "b")
         + "{% for i in (1..9999) %}{% if a == b %}{% endif %}{% endfor %}",
+        "{% assign r = (1..100000) %}{% for i in (1..9999) %}{{ r | reverse | size }}{% endfor %}",
+        "{% assign r = (1..100000000) %}{% for i in (1..9999) %}{{ r | jsonify }}{% if r == empty %}{% endif %}{% endfor %}",
+        "{% assign a = 'a' | split: ',' %}" + "{% assign a = a | push: a %}" * 10_000 + "{{ a | inspect }}",
+        "{% assign a = 'a' | split: ',' %}{% for i in (1..99999) %}{% assign a = a | push: i %}{% endfor %}",
+        LONG_LIST + "{% for i in (1..9999) %}{{ a | sort_natural | jsonify | size }}{% endfor %}",
+        LONG_TEXT + "{% for i in (1..9999) %}{{ a | inspect | replace_last: a, a | size }}{% endfor %}",
+        f"{{{{ '{'a' * 500_000}' | remove_last: 'b{'a' * 250_000}' | date: '%Y' | size }}}}",
+        "{{ '" + "\x01" * 500_000 + "'" + " | jsonify" * 20 + " | size }}",
         "{{ '" + "<" * 500_000 + "' | strip_html }}",
         "{{ page.date | date: '" + "%B" * 200_000 + "' }}",
         "{{ " + "1" * 500_000 + " }}",
