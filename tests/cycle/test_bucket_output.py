@@ -335,6 +335,7 @@ def test_a_damaged_manifest_is_one_problem_and_is_written_again(site: BucketSite
 def test_a_bucket_of_another_site_says_so(site: BucketSite, make_bucket_site: Callable[..., BucketSite]) -> None:
     site.run(NOON)
     other = make_bucket_site()
+    other.run(NOON)
     other.bucket = site.bucket
     other.configure(other.text(""))
     fill(other, "Other")

@@ -113,7 +113,7 @@ def test_no_update_decreases_afterwards_when_the_clock_steps_back(believing: Sit
 
 @pytest.mark.parametrize(("now", "warned"), [("2062-03-01 23:59", True), ("2062-03-02 00:00", False)])
 def test_check_warns_of_an_update_in_the_future(site: SiteFolder, now: str, warned: bool) -> None:
-    site.record("a.md", updatedDateTime=FAR, **DATED)
+    site.record("a.md", updatedDateTime=FAR, excerpt="More", **DATED)
     found = [str(one) for one in checked(site, at(now))]
 
     assert ["in the future" in one for one in found] == ([True] if warned else [])

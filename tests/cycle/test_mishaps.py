@@ -251,7 +251,7 @@ def test_a_store_that_is_new_beside_documents_of_another_one_says_for_a_week_tha
 def test_a_rehearsal_over_a_store_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.db").write_bytes(b"not a database, but long enough to look like one" * 100)
     (tmp_path / "copy").mkdir()
-    with pytest.raises(StoreError, match=r"broken\.db cannot be used"):
+    with pytest.raises(StoreError, match=r"broken\.db, which is no store: the file is not a database"):
         copy_store(f"sqlite:///{tmp_path / 'broken.db'}", tmp_path / "copy")
 
 

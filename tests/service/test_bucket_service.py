@@ -61,7 +61,7 @@ def test_while_the_server_is_away_feeds_stay_and_folders_go_on(shop: BucketShop)
     service = shop.serve().wait_until_done()
     shop.proxy.decide = lambda *_: CUT
     eventually(lambda: service.health() != "ok")
-    assert "the records folder cannot be read" in service.log
+    eventually(lambda: "the records folder cannot be read" in service.log)
     assert "writer-secret" not in service.log
     shop.record("a.md")
     eventually(shows(service, "a.md", "b.md"))

@@ -146,7 +146,7 @@ def test_a_service_goes_on_while_its_bucket_is_away_and_catches_up(shop: BucketS
     shop.proxy.decide = away
     shop.record("b.md", "New", topics=["AI"])
     eventually(lambda: service.health() == "failing")
-    assert "cannot be written: " in service.get("healthz").json()["reason"]
+    assert "manifest.json cannot be read: " in service.get("healthz").json()["reason"]
     assert service.titles() == ["Story"]
     status = shop.run("status")
     assert status.returncode == 1

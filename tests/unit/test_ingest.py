@@ -24,7 +24,7 @@ from aggregator.parse.record import parse_record
 from aggregator.processes import WorkerPool
 from aggregator.scan import Differs, scan_source
 
-GOOD = "---\ntitle: T\n---\nbody\n"
+GOOD = "---\ntitle: T\nexcerpt: E\n---\nbody\n"
 
 
 def files_of(root: Path) -> list[tuple[SourceFile, bytes | None]]:

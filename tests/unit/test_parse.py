@@ -336,11 +336,11 @@ def test_rename_hash_leaves_out_what_the_source_adds() -> None:
 
 
 def test_each_hash_changes_only_with_its_own_fields() -> None:
-    plain = record("", "body")
+    plain = record("excerpt: E", "body")
 
-    unseen = record("secured: abc\nunknown: 1\nampWebUrl: https://a.example/", "body")
-    scored = record("quality: 5", "body")
-    body = record("", "other")
+    unseen = record("excerpt: E\nsecured: abc\nunknown: 1\nampWebUrl: https://a.example/", "body")
+    scored = record("excerpt: E\nquality: 5", "body")
+    body = record("excerpt: E", "other")
 
     def hashes(made: Record) -> tuple[bytes, ...]:
         return made.content_hash, made.visible_hash, made.selection_hash, made.text_hash
