@@ -155,13 +155,17 @@ def _make_record(
         path = fields.page_path = page_path(fields, file, source, context, is_toml=is_toml)
         content, published = complete(fields, stated, path, source)
         public = public and not path.hidden
+    text_hash = _text_hash(content, body.text)  # before a summary is made from the body, which is in the hash itself
     if source.layout == "plain" and not content.link and not content.summary and body.text.strip():
         content = content._replace(summary=body.excerpt(None, {}))
     explicit_id = fields.explicit_id()
     quality, heat = fields.score("quality"), fields.score("heat")
     body_html = _render_body(body, content, published, source)
     identity = stated if own is None else _read_fields(own, body, file, source)
-    stored_json, content_hash, visible_hash, text_hash = _hash_content(identity, content, body.text, body_html)
+    identity_text = text_hash
+    if identity.content.title != content.title:
+        identity_text = _text_hash(identity.content, body.text)
+    stored_json, content_hash, visible_hash = _hash_content(identity, identity_text, content, body_html)
     return Record(
         file=file,
         digest=digest,
@@ -238,19 +242,18 @@ def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Sou
     return FileFields(content, published, expires, updated, updated_place, None if path_url else path)
 
 
-def _hash_content(stated: FileFields, content: Content, body: str, body_html: str) -> tuple[str, bytes, bytes, bytes]:
-    """The JSON of the content without its body, its content hash, visible hash and text hash (see Record)."""
+def _hash_content(stated: FileFields, stated_text: bytes, content: Content, body_html: str) -> tuple[str, bytes, bytes]:
+    """The JSON of the content without its body, its content hash and visible hash (see Record). `stated_text`: the text
+    hash of what the file states."""
     stated_json = content_json(stated.content)
     stored_json = stated_json if content == stated.content else content_json(content)
     shown_json = content_json(content._replace(body_html=body_html)) if body_html else stored_json
     stated_part = _json(stated_json)  # escaped only once: it is most of the cost of a hash
     shown_part = stated_part if shown_json == stated_json else _json(shown_json)
-    text_hash = _text_hash(content, body)
-    stated_text_hash = text_hash if stated.content.title == content.title else _text_hash(stated.content, body)
     content_hash = _hash(
-        stated_part, _json_time(stated.published), _json_time(stated.updated), _json(stated_text_hash.hex())
+        stated_part, _json_time(stated.published), _json_time(stated.updated), _json(stated_text.hex())
     )
-    return stored_json, content_hash, _hash(shown_part), text_hash
+    return stored_json, content_hash, _hash(shown_part)
 
 
 def _selection_hash(

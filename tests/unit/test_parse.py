@@ -1235,3 +1235,11 @@ def test_fields_whose_keys_differ_in_case_alone_read_one_key() -> None:
     )
 
     assert (outcome.content.link, outcome.content.original_link) == ("https://a.example/", None)
+
+
+def test_a_summary_that_is_made_from_the_body_is_shown_and_changes_no_hash_of_the_text() -> None:
+    linked, bare = record("webUrl: https://a.example/", "First.\n\nSecond."), record("", "First.\n\nSecond.")
+
+    assert (bare.content.summary, linked.content.summary) == ("First.", "")
+    assert bare.text_hash == linked.text_hash
+    assert record("", "First.").content_hash != record("", "Other.").content_hash
