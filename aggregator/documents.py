@@ -15,6 +15,8 @@ FINGERPRINT = "5"
 ALL = "all"
 """The slug of the feed with all entries."""
 PAGE = "index.html"
+FEED_NAMES = (*FILE_NAMES.values(), PAGE)
+"""The names of the documents of a feed; each feed has at least one of them."""
 FEED_LIST = "opml.xml"
 SEARCH_STYLE = "assets/search.css"
 """A stylesheet without rules: pages hide the box to search. A service that can search serves `SHOWS_SEARCH` there."""

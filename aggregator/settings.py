@@ -66,7 +66,7 @@ class Source:
     @property
     def known_languages(self) -> tuple[str, ...]:
         """The languages that names may end in."""
-        return (self.language, *self.languages) if self.language else self.languages
+        return tuple(dict.fromkeys(filter(None, (self.language, self.site_language, *self.languages))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -408,8 +408,9 @@ class Update:
 
     def _is_undecided(self, scan: SourceScan) -> bool:
         """Whether the folder is another one than that of the last scan, and only a full scan can tell if it has the
-        files."""
-        return scan.root is not None and scan.root.is_other and not self._is_whole
+        files; and whether it was replaced during this one."""
+        root = scan.root
+        return root is not None and root.is_other and (root.was_replaced or not self._is_whole)
 
     def _resolve_missing(self, scan: SourceScan) -> SourceScan:
         writer, source, root = self._writer, scan.source, scan.root
@@ -427,7 +428,8 @@ class Update:
         )  # fmt: skip
         is_away = is_away and (is_held or not scan.files)
         if root is not None:
-            root.store(is_away=is_away)
+            has_files = bool(scan.files or missing or not self._is_whole)
+            root.store(missing, is_away=is_away, has_files=has_files)
         self._pipeline.held[source.name] = ""
         if is_away:
             return replace(scan, folder_problem=_away_problem(scan))

@@ -147,8 +147,10 @@ def waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
     enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
     columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid, feed.c.changed_at)
     rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
-    replacing = connection.scalars(select(feed.c.slug).where(feed.c.topic.is_not(None), feed.c.rule.is_not(None)))
-    free = policy.specs.keys() - replacing.all()
+    if not rows:
+        return []
+    replacing = (feed.c.slug.in_(policy.specs), feed.c.topic.is_not(None), feed.c.rule.is_not(None))
+    free = policy.specs.keys() - connection.scalars(select(feed.c.slug).where(*replacing)).all()
     waiting = []
     for row in rows:
         slug = topic_slug(row.topic)

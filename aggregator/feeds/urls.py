@@ -41,7 +41,7 @@ class Urls:
         feed."""
         if url.startswith(_EVERY_FEED):
             return url.removeprefix(_EVERY_FEED) in self.names
-        return not {url, url.removesuffix("/")}.isdisjoint(self.slugs | self.redirects.keys())
+        return any(name in self.slugs or name in self.redirects for name in (url, url.removesuffix("/")))
 
 
 def read_urls(connection: Connection, config: ActiveConfig) -> Urls:
@@ -123,29 +123,29 @@ def activate_config(writer: Writer, before: Urls, config: ActiveConfig) -> None:
         changes = compare_urls(before, read_urls(connection, config), last.policy, config.policy)
         lost = [[change.url, change.keep, writer.now] for change in changes if change.status == 410]
         since = writer.now - span_us(NOTICE_AGE)
-        stored = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
+        again = {url for url, _, _ in lost}
+        before_lost = json.loads(read_meta(connection, _KEY) or "[]")
+        stored = [line for line in before_lost if line[2] > since and line[0] not in again]
         write_meta(connection, _KEY, json.dumps([*stored, *lost], ensure_ascii=False))
         store_active(connection, config)
 
 
 def lost_url_notices(connection: Connection, config: ActiveConfig, now: int, zone: tzinfo) -> Iterator[str]:
     """A line for each URL that a config removed lately and that still does not work; its time is in `zone`."""
-    oldest = now - span_us(NOTICE_AGE)
-    for url, keep, at in _still_lost(connection, config):
-        if at > oldest:
-            since = local_time(from_us(at), zone)
-            when = f"{since:%Y-%m-%d %H:%M} {shown_offset(since)}"
-            yield f"/{url} answers 410 since the config of {when} (keep it {keep})"
+    for url, keep, at in _still_lost(connection, config, now - span_us(NOTICE_AGE)):
+        since = local_time(from_us(at), zone)
+        when = f"{since:%Y-%m-%d %H:%M} {shown_offset(since)}"
+        yield f"/{url} answers 410 since the config of {when} (keep it {keep})"
 
 
 def lost_paths(connection: Connection, config: ActiveConfig) -> list[str]:
-    """The old slugs, each with a slash, and old paths that a config removed lately and that still do not work."""
-    return [url for url, _, _ in _still_lost(connection, config) if not url.startswith(_EVERY_FEED)]
+    """The old slugs, each with a slash, and old paths that a config removed and that still do not work."""
+    return [url for url, _, _ in _still_lost(connection, config, 0) if not url.startswith(_EVERY_FEED)]
 
 
-def _still_lost(connection: Connection, config: ActiveConfig) -> list[tuple[str, str, int]]:
-    """The stored lines of URLs that do not work: URL, how the config would keep it, and when it ended."""
-    lost = json.loads(read_meta(connection, _KEY) or "[]")
+def _still_lost(connection: Connection, config: ActiveConfig, since: int) -> list[tuple[str, str, int]]:
+    """The stored lines of URLs that ended after `since` (µs) and do not work: URL, how to keep it, when it ended."""
+    lost = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
     if not lost:
         return []
     working = read_urls(connection, config)

@@ -110,12 +110,14 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
     if window.stale_at is not None and window.stale_at <= writer.now:
         cut_at = writer.now
         window = loader.load(connection, row, cut_at, terms)
-    window = loader.find_older(connection, row, window)
     values = {"feed_id": row.id} | {name: getattr(row, name) for name in _REFRESHED_COLUMNS} | {"changed_at": cut_at}
     new_version = None
     archive, digest = loader.policy.archive, feed_digest(window, terms)
-    is_older_new = loader.is_older_new(connection, row, window)
-    if digest != row.shown_hash or is_older_new or (archive and not is_complete(connection, row, window)):
+    is_changed = digest != row.shown_hash
+    if not is_changed:
+        window = loader.find_older(connection, row, window)
+        is_changed = loader.is_older_new(connection, row, window)
+    if is_changed or (archive and not is_complete(connection, row, window)):
         before = window
         if cut_at != writer.now:
             window = loader.load(connection, row, writer.now, terms, other=before)
@@ -151,7 +153,7 @@ def _latest_change(connection: Connection, row: AnyRow, window: Window, now: int
 
 
 def feed_digest(window: Window, terms: TopicTerms) -> bytes:
-    """The digest of everything that a reader of the feed can see, except `updated`."""
+    """The digest of everything that a reader of the feed can see, except `updated` and `older`."""
     feed = window.feed
     heading = [feed.title, feed.description, feed.language, feed.image, feed.full, feed.pages]
     entries = [_entry_facts(entry, row, window, terms) for row, entry in zip(window.rows, feed.entries, strict=True)]

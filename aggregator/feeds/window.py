@@ -247,7 +247,7 @@ class FeedLoader:
         older = None
         if window.feed.pages:
             shown, pages = {member.id for member in window.rows}, set[int]()
-            # one more than it shows, so if there is another one, it is among these
+            # after sealing, so if there is another one, it is among one more than it shows
             for member in connection.execute(_MEMBERS, {"feed_id": row.id, "most": len(shown) + 1}):
                 if member.id not in shown and member.page is not None:
                     older = Older(member.page, member.uid, member.page not in pages)
@@ -258,7 +258,7 @@ class FeedLoader:
     @staticmethod
     def is_older_new(connection: Connection, row: AnyRow, window: Window) -> bool:
         """Whether the first entry that the window does not show was another one at the last change of the feed of
-        `row`: it returned since, or one before it left. Only the pages from its own on are read."""
+        `row`: it returned since, or one before it left. Only entries that left those pages since then are read."""
         older = window.feed.older
         if not window.feed.pages:
             return False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from glob import escape
@@ -154,8 +155,11 @@ class _Hugo:
             template, place = self._template(prefix, language)
             source = SourcePlan(folder, template, place, self._plan.free_name(name) if name else "")
             source.include = tuple(f"*{ending}" for ending in endings_of(paths, folder, PAGE_ENDINGS))
-            if language != self._default:
+            if is_language(language) and language != self._default:
                 source.language = language
+            elif language and not is_language(language):
+                what, hint = "a content folder of a language that is no tag", "name it in records.language, as in zh-TW"
+                self._plan.leave_out(place, what, hint, language)
             if self._is_multilingual and not language:
                 source.languages = tuple(self._languages)
             source.exclude += [f"*.{name}{end[1:]}" for name in self._disabled for end in source.include]
@@ -279,6 +283,8 @@ class _Hugo:
     ) -> tuple[str, dict[str, Stated]] | None:
         """The end of the link template of a section, and the keys of the slug; None if it cannot be said."""
         place = self._config.place(*path)
+        languages = tuple(self._languages) if self._is_multilingual else ()
+        files = [_without_language(name, languages) for name in files]
         names = frozenset(files)
         folders = {_folder_of(name, names) for name in files if name.endswith(PAGE_ENDINGS)}
         sections = {_section_of(name, names) for name in folders}
@@ -536,6 +542,12 @@ def _folder_of(path: str, files: Collection[str]) -> str:
         if any(f"{'/'.join(folders[:size])}/index{ending}" in files for ending in PAGE_ENDINGS):
             return "/".join(folders[: size - 1])
     return "/".join(folders)
+
+
+def _without_language(path: str, languages: Sequence[str]) -> str:
+    """The path of a file without the language at the end of its name."""
+    stem, ending = os.path.splitext(path)
+    return stem.removesuffix(f".{file_language(path, languages)}") + ending
 
 
 def _section_of(folder: str, files: Collection[str]) -> str:

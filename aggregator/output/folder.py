@@ -29,8 +29,8 @@ from aggregator.processes import PROGRESS
 LOCK_WAIT_S = 30
 WRITE_THREADS = 8
 """Threads that write and sync documents while the next ones are rendered; the file system flushes several at a time."""
-MAX_WRITING = 64
-"""Most documents that wait for these threads."""
+MAX_WRITING, MAX_WRITING_BYTES = 64, 32_000_000
+"""Most documents that wait for these threads, and most bytes of them."""
 _STAGING = f"{OWN_FOLDER}/staging"
 _NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)
 _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -110,7 +110,8 @@ class _OpenFolder(Destination):
         super().__init__(before, journal)
         self._root, self._tree = root, tree
         self._staging = tree
-        self._writing: deque[Future[None]] = deque()
+        self._writing: deque[tuple[Future[None], int]] = deque()  # each with its bytes
+        self._writing_bytes = 0
 
     def mark(self, token: str) -> None:
         mark = _mark(self._tree, token)
@@ -145,13 +146,20 @@ class _OpenFolder(Destination):
             self._tree.remove_all(_STAGING)
 
     def stage(self, name: str, body: bytes) -> None:
-        self._writing.append(self._threads.submit(self._staging.write, name, body))
-        if len(self._writing) > MAX_WRITING:
-            self._writing.popleft().result()
+        self._writing.append((self._threads.submit(self._staging.write, name, body), len(body)))
+        self._writing_bytes += len(body)
+        while len(self._writing) > MAX_WRITING or self._writing_bytes > MAX_WRITING_BYTES:
+            self._finish_oldest()
+
+    def _finish_oldest(self) -> None:
+        """Waits until the document that was staged first is written."""
+        writing, size = self._writing.popleft()
+        self._writing_bytes -= size
+        writing.result()
 
     def begin(self, staged: Sequence[Staged]) -> None:
         while self._writing:
-            self._writing.popleft().result()
+            self._finish_oldest()
             PROGRESS.show()
         # the bytes of other files are compared, so the journal need not name them
         self.journal.begin(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from aggregator.documents import OPTIONAL, is_archive_page
+from aggregator.documents import FEED_NAMES, OPTIONAL, is_archive_page
 from aggregator.model import Document
 from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
 from aggregator.output.manifest import ManifestEntry, digest_of
@@ -189,8 +189,12 @@ class Publication:
     def removed_paths(self) -> tuple[str, ...]:
         """The paths that answer 410 from now on."""
         gone = {*self._destination.before.removed, *self.published.deleted, *self._ended} - self.files.keys()
+        gone = {path for path in gone if "." in path or not self._has_feed(path.rstrip("/"))}
         # what people subscribe to has room before what readers find in an archive
         return tuple(sorted(sorted(gone, key=lambda path: (is_archive_page(path), path))[:MAX_REMOVED]))
+
+    def _has_feed(self, folder: str) -> bool:
+        return any(f"{folder}/{name}" in self.files for name in FEED_NAMES)
 
     # failures
 

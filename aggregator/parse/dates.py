@@ -137,11 +137,3 @@ def in_zone(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
     """A time without a zone, read in this zone; None for None, and beyond the dates that `parse_time` reads."""
     parsed = parse_time(moment, zone)
     return parsed[0] if parsed else None
-
-
-def local_time(moment: datetime, zone: ZoneInfo) -> datetime:
-    """The time in this zone; as it is where the zone has no such date, at the ends of the calendar."""
-    try:
-        return moment.astimezone(zone)
-    except OverflowError:
-        return moment

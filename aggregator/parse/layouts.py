@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aggregator.links import http_url
 from aggregator.model import Content, SourceFile
 from aggregator.parse.cascade import CascadeError, PageContext, inherit_values, read_cascade
-from aggregator.parse.dates import in_zone, local_time
+from aggregator.parse.dates import in_zone
 from aggregator.parse.excerpt import has_more, markdown_text
 from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
@@ -30,6 +30,7 @@ from aggregator.parse.jekyll import Post, permalink_of, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FieldKeys
 from aggregator.parse.page_path import PagePath, language_key, page_url, plain_path, site_url
 from aggregator.parse.values import NeedsFullParseError
+from aggregator.problems import local_time
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def page_path(fields: Fields, file: SourceFile, source: Source, context: PageCon
     be of either, and only Zola knows the tables `taxonomies` and `extra`."""
     if source.layout != "hugo":
         return read_path(file.path, source)
-    has_file_name = FILE_NAME in fields.keys_of("published_at")  # Hugo's `:filename` means no folders
+    # Hugo's `:filename` means no folders
+    has_file_name = FILE_NAME in (*fields.keys_of("published_at"), *fields.keys_of("link_date"))
     return read_hugo_path(
         file.path,
         *_languages(source),

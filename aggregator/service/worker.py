@@ -240,7 +240,11 @@ class Worker:
         # while a bulk is read, every other cycle is for what was named meanwhile
         self._rest_waits = self._is_bulk and bool(first) and not self._rest_waits
         request = ScanRequest(paths, first, accept_removals=accept, rest_waits=self._rest_waits)
-        result = self._pipeline.run(now, request)
+        try:
+            result = self._pipeline.run(now, request)
+        finally:  # they are stored, whatever comes after them
+            for text in self._pipeline.withdrawn:
+                _log.warning("%s", text)
         self._accept_removals, self._is_bulk = False, result.cut
         if result.published:
             self._serve(self._config)
@@ -351,8 +355,6 @@ class Worker:
             result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
             result.seconds, ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.stages),
         )  # fmt: skip
-        for text in self._pipeline.withdrawn:
-            _log.warning("%s", text)
         self._note_warnings()
         self._note_rejections(result.rejected)
         rejections = self._rejections.values()
@@ -360,9 +362,9 @@ class Worker:
 
     def _note_warnings(self) -> None:
         """Notes for health that removals are held, and that the store took the place of one that was lost."""
-        if self._pipeline.withdrawn:
-            self._logged_problems -= self._held  # they are over, and not resolved
         held = [text for text in self._pipeline.held.values() if text]
+        if self._pipeline.withdrawn:
+            self._logged_problems -= self._held.difference(held)  # they are over, and not resolved
         with self._store.read() as connection:
             lost = read_lost_store(connection, to_us(datetime.now(UTC)))
         self._held, self._health.notes = frozenset(held), (*held, *([lost] if lost else []))

@@ -42,14 +42,21 @@ _DUE = (
     .limit(RELEASE_BATCH)
 )
 
+_IS_READ = file.c.state == FileState.READ
 _WITH_DUE_STORY = (entry.c.stories_at <= bindparam("now"), entry.c.state.in_(SHOWABLE))
 _DUE_PATHS = (
     select(entry.c.source, entry.c.path)
     .where(text("entry.state = 'scheduled'"), entry.c.dated_at <= bindparam("now"))
-    .union_all(select(entry.c.source, entry.c.path).where(*_WITH_DUE_STORY))
+    .union_all(
+        select(file.c.source, file.c.path).join(entry, entry.c.id == file.c.entry_id).where(*_WITH_DUE_STORY, _IS_READ)
+    )
     .limit(MAX_DUE_PATHS + 1)
 )
-_DUE_STORIES = select(entry.c.id).where(*_WITH_DUE_STORY)
+# not of files that are read again anyway, nor of those that give no record now
+_DUE_STORIES = (
+    select(entry.c.id).join(file, file.c.entry_id == entry.c.id).where(*_WITH_DUE_STORY, _IS_READ, file.c.digest != b"")
+)
+_ANY_DUE_STORY = _DUE_STORIES.limit(1)
 
 
 def recheck_expired(writer: Writer) -> None:
@@ -69,10 +76,10 @@ def recheck_stories(writer: Writer) -> None:
     """Makes the next scan read the files of entries with a related story that comes or goes now: their records have all
     stories."""
     with writer.read() as connection:
-        if connection.execute(_DUE_STORIES.limit(1), {"now": writer.now}).first() is None:
+        if connection.execute(_ANY_DUE_STORY, {"now": writer.now}).first() is None:
             return
     with writer.write() as connection:
-        chosen = update(file).where(file.c.state == FileState.READ, file.c.entry_id.in_(_DUE_STORIES))
+        chosen = update(file).where(_IS_READ, file.c.entry_id.in_(_DUE_STORIES))
         connection.execute(chosen.values(digest=b"", recheck=True), {"now": writer.now})
 
 

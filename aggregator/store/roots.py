@@ -19,29 +19,34 @@ class Root:
         self._key = f"root:{source.name}"
         with writer.read() as connection:
             self._stored = read_meta(connection, self._key)
-        # Device and inode of the last folder; and whether the scans since found another one without its files.
-        last, was_away = json.loads(self._stored or "[null, false]")
+        # Device and inode of the last folder with files, and how many of these were missing when another one was found.
+        last, were_missing = json.loads(self._stored or "[null, 0]")
         self._last: list[int] | None = last
-        self._was_away: bool = was_away
+        self._were_missing: int = were_missing
         self._found = self._read()
         self.is_other = self._last is not None and self._found != self._last
+        self.was_replaced = False
 
     def look_again(self) -> None:
-        """To be called after the scan, because the folder may have been replaced meanwhile."""
-        self.is_other = self.is_other or self._read() != self._found
+        """To be called after the scan: one of a folder that was replaced meanwhile decides nothing."""
+        self.was_replaced = self._read() != self._found
+        self.is_other = self.is_other or self.was_replaced
 
     def is_away(self, missing: int, known: int, seen: int) -> bool:
         """Whether this is another folder than the last one, with none of its files: `missing` of the `known` ones, of
-        which none is a renamed one, and `seen` files in all."""
+        which none is a renamed one, and `seen` files in all. Files that came since count as known, so it is compared
+        with the number that was missing at first."""
         if not self.is_other:
             return False
         if missing:
-            return self._was_away or missing >= known
+            return missing >= (self._were_missing or known)
         return not seen and has_files(self._writer, self._source)
 
-    def store(self, *, is_away: bool) -> None:
-        """Stores which folder the next scan compares with: this one, or the last one if this one `is_away`."""
-        text = json.dumps((self._last if is_away else self._found, is_away))
+    def store(self, missing: int, *, is_away: bool, has_files: bool) -> None:
+        """Stores which folder the next scan compares with: the last one if this one `is_away`, else this one, or none
+        without any files."""
+        found = self._found if has_files else None
+        text = json.dumps((self._last, self._were_missing or missing) if is_away else (found, 0))
         if text != self._stored:
             with self._writer.write() as connection:
                 write_meta(connection, self._key, text)

@@ -30,6 +30,7 @@ from aggregator.store.database import Store, migrate, open_store
 from aggregator.store.indexes import metadata
 from aggregator.store.lease import read_holder
 from aggregator.store.queries import source_problems
+from aggregator.store.roots import Root
 from aggregator.store.schema import entry, lease
 from aggregator.store.views import drop_views
 
@@ -569,6 +570,57 @@ def test_an_empty_folder_in_place_of_the_last_one_is_a_missing_folder(
         site.incoming.rmdir()
         (site.root / "disk").rename(site.incoming)
         assert site.run("2024-05-02 12:00").problems == ()
+
+
+def replace_folder(site: SiteFolder, *, without: str = "") -> None:
+    """The same files in another folder, but one."""
+    site.incoming.rename(site.root / "old")
+    site.incoming.mkdir()
+    for path in (site.root / "old").iterdir():
+        if path.name != without:
+            shutil.copy2(path, site.incoming / path.name)
+    shutil.rmtree(site.root / "old")
+
+
+def test_a_folder_that_came_back_without_a_file_is_the_one_to_compare_with(site: SiteFolder) -> None:
+    publish(site, 5)
+    unmount(site)
+    assert site.run(LATER).complete is False
+    shutil.rmtree(site.incoming)
+    shutil.copytree(site.root / "disk", site.incoming)
+    (site.incoming / "000.md").unlink()
+    result = site.run("2024-05-01 13:02")
+    assert (result.problems, result.complete, len(site.titles())) == ((), True, 4)
+
+
+def test_a_folder_that_is_replaced_during_a_scan_decides_nothing(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(site, 5)
+    real = Root.look_again
+
+    def look_again(self: Root) -> None:
+        replace_folder(site)
+        real(self)
+
+    (site.incoming / "000.md").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Root, "look_again", look_again)
+        result = site.run(LATER)
+    assert (result.problems, result.removed) == ((), 0)
+    result = site.run("2024-05-01 13:02")
+    assert (result.problems, len(site.titles())) == ((), 4)
+
+
+def test_a_folder_that_was_emptied_on_purpose_may_be_replaced(site: SiteFolder) -> None:
+    publish(site, 2)
+    for path in site.incoming.iterdir():
+        path.unlink()
+    assert site.run(LATER).removed == 2
+    site.run("2024-05-01 13:01")
+    replace_folder(site)
+    result = site.run("2024-05-01 13:02")
+    assert (result.problems, result.complete) == ((), True)
 
 
 def test_an_empty_folder_in_place_of_the_last_one_is_held_for_removal_grace_and_stays_a_problem(

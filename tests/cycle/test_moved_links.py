@@ -162,3 +162,44 @@ def test_the_date_in_a_link_is_that_of_hugo(tmp_path: Path, dates: str, name: st
     site = hugo_site(tmp_path, f"{dates}permalinks: {{posts: '/:year/:month/:day/{name}/'}}\n", files)
     links = {path: link for path, link in hugo_links(site).items() if not link.startswith(f"{BASE}1/")}
     assert {path: link for path, link in moved_links(site).items() if path in links} == links
+
+
+def test_sections_whose_index_file_names_a_language_are_sections(tmp_path: Path) -> None:
+    site = hugo_site(
+        tmp_path,
+        "defaultContentLanguage: en\nlanguages: {en: {weight: 1}, de: {weight: 2}}\n"
+        "permalinks: {page: {posts: '/:sections/:title/'}}\n",
+        {
+            "content/posts/a.md": post("Hello A", date=DAY),
+            "content/posts/sub/_index.en.md": post("Sub"),
+            "content/posts/sub/_index.de.md": post("Unter"),
+            "content/posts/sub/b.en.md": post("Hello B", date=DAY),
+            "content/posts/sub/b.de.md": post("Hallo B", date=DAY),
+        },
+    )
+    links = {path: link for path, link in hugo_links(site).items() if "_index" not in path}
+    assert moved_links(site) == links
+
+
+def test_the_language_of_the_site_ends_names_in_a_folder_of_another_language(tmp_path: Path) -> None:
+    site = hugo_site(
+        tmp_path,
+        "defaultContentLanguage: en\nlanguages:\n  en: {weight: 1, contentDir: content}\n  de: {weight: 2, contentDir: inhalt}\n",
+        {
+            "content/posts/a.md": post("A", date=DAY),
+            "inhalt/posts/b.md": post("B", date=DAY),
+            "inhalt/posts/c.en.md": post("C", date=DAY),
+        },
+    )
+    assert moved_links(site) == hugo_links(site)
+
+
+def test_a_content_folder_of_a_language_that_is_no_tag_is_named(tmp_path: Path) -> None:
+    site = hugo_site(
+        tmp_path,
+        "languages: {en: {weight: 1}, zh_tw: {weight: 2}}\nmodule: {mounts: [{source: content, target: content, lang: en},"
+        " {source: zh, target: content, lang: zh_tw}]}\n",
+        {"content/a.md": post("A", date=DAY), "zh/b.md": post("B", date=DAY)},
+    )
+    plan, _ = plan_of(site)
+    assert "zh_tw" in [problem.value for problem in plan.left_out if "content folder" in problem.what]

@@ -87,6 +87,19 @@ def test_a_story_waits_while_the_folder_cannot_be_read(site: SiteFolder, monkeyp
     assert shown(site) == {"a.md": ["Later"]}
 
 
+def test_a_story_that_waits_for_a_rejected_file_makes_no_cycle_work(site: SiteFolder) -> None:
+    site.record("a.md", related=[story("Later", publishedDateTime="13:00")], **DATED)
+    site.run("2024-05-01 12:00")
+    site.write("a.md", "---\ntitle: [\n---\n")
+    site.run("2024-05-01 12:30")
+    cycles = "SELECT count(*) FROM cycle"
+    before = site.rows(cycles)
+    for minute in range(3):
+        result = site.run(f"2024-05-01 13:0{minute}", paths={})
+        assert result.scanned == 0
+    assert (shown(site), site.rows(cycles)) == ({"a.md": []}, before)
+
+
 def test_a_renamed_record_keeps_the_times_of_its_stories(site: SiteFolder) -> None:
     site.record("a.md", title="A", related=[story("Later", publishedDateTime="13:00")], **DATED)
     site.run("2024-05-01 12:00")
