@@ -6,8 +6,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # What tests/outside needs from Debian.
 OUTSIDE := caddy chromium curl jekyll newsboat nginx prometheus rss2email ruby-jekyll-feed sfeed systemd
-# Many tests wait, so two for each of two cores. Where it has room, their files are in memory: no disk keeps them waiting.
-MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 4000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
+# Where /dev/shm has more than 4 GB free, the files of the tests are there, in memory, so no disk delays them. Not if
+# TMPDIR names another folder, or if no program can start from a file there (noexec).
+MEMORY := $(if $(TMPDIR),,$(shell \
+	awk '$$2 == "/dev/shm" { works = $$4 !~ /noexec/ } END { exit !works }' /proc/mounts 2>/dev/null && \
+	[ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 4000 ] 2>/dev/null && echo TMPDIR=/dev/shm))
+# Many tests wait, so two run for each of two cores.
 PYTEST = $(MEMORY) $(BIN)/python -m pytest -n 4 --dist worksteal --durations=15
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 

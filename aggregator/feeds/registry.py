@@ -127,9 +127,8 @@ class _FeedChanges:
         self._writer, self._feeds, self._mint, self._tables = writer, feeds, writer.mint, feeds.tables
         self.old_slugs = frozenset(old for spec in specs for old in spec.old_slugs)
         self._slugs = frozenset(spec.slug for spec in specs)
-        self.added: list[
-            tuple[dict[str, Any], str | None]
-        ] = []  # new rows, each with the slug that its id is made from
+        # new rows, each with the slug that its id is made from
+        self.added: list[tuple[dict[str, Any], str | None]] = []
         self.changed: dict[int, dict[str, Any]] = {}  # values by feed, written before the evaluation
         self.evaluated: dict[int, dict[str, Any]] = {}  # values by feed with a new rule, written after the evaluation
         self.rules: dict[int, Rule] = {}  # rules of configured feeds
