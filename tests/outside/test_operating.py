@@ -39,7 +39,7 @@ class Machine:
 
     def run(self, line: str) -> str:
         """Runs a command of the page; its output. Fails for one that is not known here."""
-        words = shlex.split(line)
+        words = shlex.split(line, comments=True)
         words = words[1:] if words[0] == "sudo" else words
         words = words[2:] if words[0] == "-u" else words
         program, *arguments = words
@@ -47,6 +47,9 @@ class Machine:
             return self._make_environment(self.path(arguments[-1]))
         if program == "/opt/aggregator/bin/pip":
             assert arguments[-1] == ".[postgres]"
+            return ""
+        if program == "rm":
+            assert arguments == ["-rf", "build/lib"]
             return ""
         if words[:2] == ["systemctl", "restart"]:
             self.stop()

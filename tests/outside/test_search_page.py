@@ -153,7 +153,7 @@ def feed_link(page: Page) -> str:
     """The feed that `Open in a reader` leads to."""
     link = page.get_by_role("link", name="Open in a reader").get_attribute("href")
     assert link
-    return link.removeprefix("feed:")
+    return f"http:{link.removeprefix('feed:')}"
 
 
 @pytest.mark.parametrize("kind", READERS)
