@@ -12,7 +12,7 @@ MEMORY := $(if $(TMPDIR),,$(shell \
 	awk '$$2 == "/dev/shm" { works = $$4 !~ /noexec/ } END { exit !works }' /proc/mounts 2>/dev/null && \
 	[ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 4000 ] 2>/dev/null && echo TMPDIR=/dev/shm))
 # Many tests wait, so two run for each of two cores.
-PYTEST = $(MEMORY) $(BIN)/python -m pytest -n 4 --dist worksteal --durations=15
+PYTEST = $(MEMORY) $(BIN)/python -m pytest -n 6 --dist worksteal --durations=15
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help run test test-all debian wheel-test check bench reference screenshots clean

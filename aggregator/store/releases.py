@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, text, update
+from sqlalchemy import Connection, bindparam, exists, func, or_, select, text, update
 
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
@@ -42,20 +42,16 @@ _DUE = (
     .limit(RELEASE_BATCH)
 )
 
-_IS_READ = file.c.state == FileState.READ
+_FILE_READ = (file.c.entry_id == entry.c.id, file.c.state == FileState.READ)
 _WITH_DUE_STORY = (entry.c.stories_at <= bindparam("now"), entry.c.state.in_(SHOWABLE))
 _DUE_PATHS = (
     select(entry.c.source, entry.c.path)
     .where(text("entry.state = 'scheduled'"), entry.c.dated_at <= bindparam("now"))
-    .union_all(
-        select(file.c.source, file.c.path).join(entry, entry.c.id == file.c.entry_id).where(*_WITH_DUE_STORY, _IS_READ)
-    )
+    .union_all(select(entry.c.source, entry.c.path).where(*_WITH_DUE_STORY, exists().where(*_FILE_READ)))
     .limit(MAX_DUE_PATHS + 1)
 )
 # not of files that are read again anyway, nor of those that give no record now
-_DUE_STORIES = (
-    select(entry.c.id).join(file, file.c.entry_id == entry.c.id).where(*_WITH_DUE_STORY, _IS_READ, file.c.digest != b"")
-)
+_DUE_STORIES = select(entry.c.id).where(*_WITH_DUE_STORY, exists().where(*_FILE_READ, file.c.digest != b""))
 _ANY_DUE_STORY = _DUE_STORIES.limit(1)
 
 
@@ -79,7 +75,7 @@ def recheck_stories(writer: Writer) -> None:
         if connection.execute(_ANY_DUE_STORY, {"now": writer.now}).first() is None:
             return
     with writer.write() as connection:
-        chosen = update(file).where(_IS_READ, file.c.entry_id.in_(_DUE_STORIES))
+        chosen = update(file).where(file.c.state == FileState.READ, file.c.entry_id.in_(_DUE_STORIES))
         connection.execute(chosen.values(digest=b"", recheck=True), {"now": writer.now})
 
 
