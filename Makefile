@@ -11,7 +11,7 @@ OUTSIDE := caddy chromium curl jekyll newsboat nginx prometheus rss2email ruby-j
 MEMORY := $(if $(TMPDIR),,$(shell \
 	awk '$$2 == "/dev/shm" { works = $$4 !~ /noexec/ } END { exit !works }' /proc/mounts 2>/dev/null && \
 	[ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 4000 ] 2>/dev/null && echo TMPDIR=/dev/shm))
-# Many tests wait, so two run for each of two cores.
+# Many tests wait, so three run for each of two cores.
 PYTEST = $(MEMORY) $(BIN)/python -m pytest -n 6 --dist worksteal --durations=15
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 

@@ -177,8 +177,8 @@ class _PoolReading:
             self._waiting.append((following, future))
 
     def _note_answer(self, future: Future[list[Outcome]]) -> None:
-        """Notes an answer of the pool, in any thread. What this process reads itself is none: it says nothing about
-        workers that hang."""
+        """Notes an answer of the pool, in any thread. What this process reads itself does not
+        count, because it says nothing about workers that hang."""
         self._answered_at = time.monotonic()
         self._unanswered.discard(future)
 

@@ -146,7 +146,7 @@ class RecordsTable(Table):
     site_url: Annotated[str, AfterValidator(values.check_base_url)] | None = _key(
         None, "Where the site is whose pages the records are, if link_template has more", "https://example.org/blog/"
     )
-    language: Language | None = _key(None, "Language of its records; that of the site if not given", "de")
+    language: Language | None = _key(None, "Language of its records (default: the language of the site)", "de")
     languages: Annotated[tuple[Language, ...], Field(strict=False)] = _key(
         [], "Languages that a name such as title.de.md may end in (Hugo, Zola)", ["en", "de"]
     )

@@ -409,7 +409,7 @@ class _Hugo:
                 self._add_terms(language)
 
     def _disabled_kinds(self, language: str) -> frozenset[str]:
-        """The kinds of pages that the site does not make in a language, whose own list replaces that of the site."""
+        """The kinds of pages that the site does not make in a language. A list of the language replaces the site's."""
         return frozenset(map(str.lower, self._config.texts(*self._of_language("disablekinds", language=language))))
 
     def _home(self, language: str) -> FeedPlan:

@@ -200,7 +200,7 @@ class Fields:
         return (date[0], _place(date[1])) if date else (None, (0, 0))
 
     def link_date(self) -> datetime | None:
-        """The date that the URL of the page has, in the time zone that it states, else in that of the site."""
+        """The date that the URL of the page has, in the time zone that it states, else in the site's."""
         for _, value in self._each("link_date"):
             stated = meaning(value.value)
             if self._is_empty_date(stated) or isinstance(stated, bool):
