@@ -124,9 +124,9 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
         if archive and (pages := sealer.seal_leaving(connection, row, window)) != row.pages:
             values["pages"] = pages
             window = replace(window, feed=replace(window.feed, pages=pages))
-        window = loader.find_older(connection, row, window)
         if window is not before:
             digest = feed_digest(window, terms)
+        window = loader.find_older(connection, row, window)  # which the digest does not contain
         version, updated = row.version + 1, _latest_change(connection, row, window, writer.now)
         values |= {"version": version, "shown_hash": digest, "changed_at": writer.now, "updated_at": to_us(updated)}
         new_version = replace(window.feed, version=version, updated=updated)
