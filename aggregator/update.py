@@ -407,8 +407,8 @@ class Update:
         self._pipeline.unreadable[scan.source.name] = below | own
 
     def _is_undecided(self, scan: SourceScan) -> bool:
-        """Whether the folder is another one than that of the last scan, and only a full scan can tell if it has the
-        files; and whether it was replaced during this one."""
+        """Whether this scan cannot tell if the folder lost its files: it was replaced during the scan, or before it,
+        which only a full scan can judge."""
         root = scan.root
         return root is not None and root.is_other and (root.was_replaced or not self._is_whole)
 

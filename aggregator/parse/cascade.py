@@ -67,7 +67,7 @@ class Cascade:
     section_slugs: tuple[SectionSlug, ...] = ()  # of those for one section too
 
     def section_slug(self, section: str) -> str | None:
-        """The slug that is handed down to the section at this path on its site; None if there is none."""
+        """The slug that a cascade gives the section at this path of the site; None if no cascade gives it any."""
         matching = (rule for rule in self.section_slugs if rule.path is None or rule.path.matches(section))
         return next((rule.slug for rule in matching), None)
 

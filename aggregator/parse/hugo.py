@@ -86,11 +86,11 @@ def read_hugo_path(
 ) -> PagePath:
     """What the escaped POSIX path of a file states: its language, and `index` as the page of its folder.
 
-    A name's ending is a language only if it is one of `languages`; others are in `own_language`, else in that of the
-    site. URLs of pages in another language than the site's begin with it.
-    `takes_date`: a date in the name is that of the page, and not part of its URL.
-    `takes_folder_date`: so is one in its folders, but for the URL. `section_slugs` are the names in URLs of folders, by
-    their depth from 1; `section_depth` is that of the section of the page.
+    A name's ending is a language only if `languages` has it. Other files are in `own_language`, or without one in the
+    site's. URLs of pages in another language than the site's begin with it.
+    `takes_date`: the page has the date in its name, which is not part of its URL. `takes_folder_date`: it has the date
+    in its folders, which stays in its URL. `section_slugs` are the names of folders in URLs, by their depth from 1;
+    `section_depth` is the depth of the section of the page.
     """
     stem, language = posixpath.splitext(path)[0], file_language(path, languages)
     stem = stem.removesuffix(f".{language}") if language else stem

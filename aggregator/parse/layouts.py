@@ -91,7 +91,7 @@ def _languages(source: Source) -> tuple[str, tuple[str, ...]]:
 
 
 def own_language(source: Source) -> str:
-    """The language of records that state none, if it is not that of the site."""
+    """The language of records that state none, if it differs from the site's; else empty."""
     return source.language if source.site_language else ""
 
 
@@ -167,7 +167,7 @@ def _link_date(fields: Fields, path: PagePath) -> datetime | None:
 
 
 def _has_link_date_by_name(fields: Fields) -> bool:
-    """Whether the date in the name of the file is that of the URL, before all keys."""
+    """Whether the URL has the date in the name of the file, whatever the keys say."""
     return _is_dated_by_name(fields) or fields.keys_of("link_date")[:1] == (FILE_NAME,)
 
 

@@ -80,8 +80,8 @@ def recheck_stories(writer: Writer) -> None:
 
 
 def due_paths(writer: Writer) -> Mapping[str, AbstractSet[str]] | None:
-    """The paths of the entries whose date, or that of a related story, has come, by source; None if there are more than
-    MAX_DUE_PATHS."""
+    """The paths of entries that are due, and of those with a related story that comes or goes now, by source; None if
+    there are more than MAX_DUE_PATHS."""
     with writer.read() as connection:
         rows = connection.execute(_DUE_PATHS, {"now": writer.now}).all()
     if len(rows) > MAX_DUE_PATHS:
