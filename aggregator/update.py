@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from aggregator.feeds.versions import (
     refresh_feeds,
     refresh_index,
 )
-from aggregator.files import FolderError
+from aggregator.files import FolderError, open_files
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
 from aggregator.model import Outcome, SourceFile
 from aggregator.problems import shown_span
@@ -384,7 +385,15 @@ class Update:
     def _store(self, source: Source, outcomes: Sequence[Outcome], read_at_ns: int, *, is_import: bool) -> None:
         writer = self._writer
         with writer.write() as connection:
-            changes = store_outcomes(connection, writer, source, outcomes, read_at_ns, is_import=is_import)
+            changes = store_outcomes(
+                connection,
+                writer,
+                source,
+                outcomes,
+                read_at_ns,
+                is_import=is_import,
+                is_there=partial(_is_there, source),
+            )
             self._pipeline.stages.enter(FEEDS)
             apply_changes(connection, writer, self._feeds, changes)
         self._pipeline.stages.enter(STORE)
@@ -492,6 +501,15 @@ class Update:
                 )
             self._apply(withdraw_missing(self._writer, source, is_folder_missing=is_folder_missing))
         return is_held
+
+
+def _is_there(source: Source, path: str) -> bool:
+    """Whether there is a file at a path; also if its folder cannot be read."""
+    try:
+        with open_files(source) as files:
+            return files.kind(path) not in (None, "folder")
+    except FolderError:
+        return True
 
 
 def _away_problem(scan: SourceScan) -> str:

@@ -32,7 +32,7 @@ from aggregator.errors import (
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.schema import metadata
 
-SCHEMA = "0015"
+SCHEMA = "0016"
 """The newest migration. A store with an older one is migrated, a store with a newer one is refused."""
 
 _log = logging.getLogger(__name__)

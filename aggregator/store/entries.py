@@ -30,7 +30,8 @@ from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_json, read_adopted
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
-from aggregator.store.events import EXPIRED, FLAG, REJECTED, RESOURCE, add_withdrawals
+from aggregator.store.events import EXPIRED, FLAG, REJECTED, RESOURCE, add_renames, add_withdrawals
+from aggregator.store.moves import Continued, IsThere, forget_left, read_continued
 from aggregator.store.page_links import mark_links, store_links
 from aggregator.store.schema import REJECTED_STATES, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
@@ -42,27 +43,6 @@ TICK_NS = 50_000_000
 been changed."""
 
 _NEW_ENTRY, _NEW_FILE, _NEW_BODY = insert(entry), insert(file), insert(body)
-_STORED = (
-    file.c.path,
-    file.c.state.label("file_state"),
-    file.c.problems,
-    file.c.wanted_id,
-    file.c.wanted_at,
-    file.c.rejected_at,
-    entry.c.id,
-    entry.c.state.label("entry_state"),
-    entry.c.visible_hash,
-    entry.c.selection_hash,
-    entry.c.text_hash,
-    entry.c.embargo_at,
-    entry.c.stored_at,
-    entry.c.edited_at,
-    entry.c.released_at,
-    entry.c.published_at,
-    entry.c.returned_at,
-    entry.c.updated_at,
-    entry.c.lookup_key,
-)
 
 
 def store_outcomes(
@@ -73,13 +53,15 @@ def store_outcomes(
     read_at_ns: int,
     *,
     is_import: bool = False,
+    is_there: IsThere = lambda _path: True,
 ) -> EntryChanges:
-    """Stores a batch of outcomes.
+    """Stores a batch of outcomes. A new record is not the one of another file that `is_there`.
 
     With `is_import` the store knew no file of the source when the scan began. No file can be a rename then, so a record
     whose date has come is released at once.
     """
-    batch = _Batch(connection, writer, source, outcomes, read_at_ns, is_import=is_import)
+    continued = Continued({}) if is_import else read_continued(connection, source, outcomes, is_there)
+    batch = _Batch(connection, writer, source, outcomes, continued, read_at_ns, is_import=is_import)
     for outcome in outcomes:
         batch.add(outcome)
     return batch.write()
@@ -99,14 +81,14 @@ class _Batch:
         writer: Writer,
         source: Source,
         outcomes: Sequence[Outcome],
+        continued: Continued,
         read_at_ns: int,
         *,
         is_import: bool,
     ) -> None:
         self._connection, self._writer, self._source = connection, writer, source
         self._read_at_ns, self._is_import, self._now = read_at_ns, is_import, from_us(writer.now)
-        paths = [] if is_import else [outcome.file.path for outcome in outcomes]
-        self._stored = _stored_rows(connection, source.name, paths)
+        self._continued, self._stored = continued, continued.rows
         self._ids = _IdRegister(connection, writer, source, outcomes, self._stored)
         self._files: list[dict[str, object]] = []
         self._new_entries: list[dict[str, object]] = []
@@ -262,6 +244,8 @@ class _Batch:
     def write(self) -> EntryChanges:
         """Writes the rows; returns what became of published entries."""
         connection = self._connection
+        forget_left(connection, self._source, self._continued)
+        add_renames(connection, self._writer, self._continued.renamed)
         execute_many(connection, _NEW_ENTRY, self._new_entries)
         changed = self._with_former_values()
         if self._changed_entries:
@@ -490,16 +474,6 @@ def _record_values(record: Record, source: Source, now: int) -> dict[str, Any]:
         "stories_at": to_us_or_none(next_story_time(record, from_us(now))) if record.story_times else None,
         "embargo_at": date if is_scheduled and date is not None and date > now else None,
     }
-
-
-def _stored_rows(connection: Connection, source: str, paths: Sequence[str]) -> dict[str, AnyRow]:
-    """The files at `paths` with their entries; `id` is None for a file without an entry."""
-    rows = connection.execute(
-        select(*_STORED)
-        .select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
-        .where(file.c.source == source, file.c.path.in_(paths))
-    )
-    return {row.path: row for row in rows}
 
 
 def _place(source: str, path: str) -> str:

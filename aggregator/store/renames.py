@@ -17,10 +17,11 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delet
 
 from aggregator.model import read_content
 from aggregator.settings import Source
-from aggregator.sketch import LINK_BYTES, Candidate, is_alike, link_part, pair_alike, read_sketch, shared_lines
+from aggregator.sketch import Candidate, is_alike, link_part, pair_alike, read_sketch, shared_lines
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, Step
 from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
 from aggregator.store.events import EXPIRED, FLAG, add_renames
+from aggregator.store.moves import SAME_CONTENT, SAME_LINK, can_be_same, links_of_others
 from aggregator.store.page_links import mark_links, move_links
 from aggregator.store.queries import last_finished_at
 from aggregator.store.removals import IS_MISSING, is_any_missing
@@ -126,15 +127,10 @@ def _pairs(connection: Connection, source: Source, since: int, mark: ColumnEleme
             free.setdefault(row.mark, []).append(row)
     for row in new:
         candidates = free.get(row.mark, [])
-        old = next((candidate for candidate in candidates if _can_be_same(candidate, row)), None)
+        old = next((candidate for candidate in candidates if can_be_same(candidate.explicit_id, row.explicit_id)), None)
         if old is not None:
             candidates.remove(old)
             yield old, row
-
-
-def _can_be_same(old: AnyRow, new: AnyRow) -> bool:
-    """Whether the two do not state different ids."""
-    return old.explicit_id is None or new.explicit_id is None or old.explicit_id == new.explicit_id
 
 
 _COMPARED = (
@@ -161,7 +157,9 @@ def _same_link(connection: Connection, source: Source, since: int) -> list[Pair]
     """Pairs with a link that no other record has."""
     missing, new = (_by_link(rows) for rows in _candidates(connection, source, since))
     shared = {
-        link: (missing[link], row) for link, row in new.items() if link in missing and _can_be_same(missing[link], row)
+        link: (missing[link], row)
+        for link, row in new.items()
+        if link in missing and can_be_same(missing[link].explicit_id, row.explicit_id)
     }
     elsewhere = _links_elsewhere(connection, source, shared) if shared else set()
     return [pair for link, pair in shared.items() if link not in elsewhere]
@@ -182,11 +180,7 @@ def _links_elsewhere(connection: Connection, source: Source, shared: Mapping[byt
     newest = _newest(connection, source)
     elsewhere = {link_part(row.sketch) for row in newest if row.id not in ours and row.state in SHOWABLE}
     unsure = [link for link, pair in shared.items() if link not in elsewhere and not is_alike(*map(_candidate, pair))]
-    if unsure:
-        link = func.substr(entry.c.sketch, 1, LINK_BYTES, type_=entry.c.sketch.type)
-        others = select(link).where(link.in_(unsure), entry.c.state.in_(SHOWABLE), entry.c.id.not_in(ours))
-        elsewhere.update(connection.scalars(others))
-    return elsewhere
+    return elsewhere | links_of_others(connection, unsure, ours)
 
 
 def _much_in_common(connection: Connection, source: Source, since: int) -> list[Pair]:
@@ -225,8 +219,8 @@ def _newest(connection: Connection, source: Source) -> list[AnyRow]:
 
 _TESTS = (
     (_same_bytes, "the same bytes"),
-    (_same_content, "the same content"),
-    (_same_link, "the same link"),
+    (_same_content, SAME_CONTENT),
+    (_same_link, SAME_LINK),
     (_much_in_common, "much of its text"),
 )
 """How files are paired, the surest test first, and what the history of the entry says about it."""

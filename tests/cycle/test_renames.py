@@ -31,7 +31,8 @@ from aggregator.sketch import (
     read_sketch,
     shared_lines,
 )
-from aggregator.store.schema import file
+from aggregator.store.events import RENAMED
+from aggregator.store.schema import entry, event, file
 
 pytestmark = pytest.mark.both_databases
 
@@ -408,6 +409,95 @@ def test_renumbered_files_keep_their_explicit_ids(site: SiteFolder) -> None:
         (site.incoming / f"{number}.md").rename(site.incoming / f"{number + 1}.md")
     result = site.run(LATER)
     assert (result.rejected, result.removed, site.ids()) == (0, 0, before)
+
+
+def uids(site: SiteFolder) -> set[tuple[str, str]]:
+    """The id and the state of each entry."""
+    return set(site.rows(select(entry.c.uid, entry.c.state)))
+
+
+def lines_of(name: str) -> list[str]:
+    return [f"{name}: {line}" for line in BODY]
+
+
+@pytest.mark.parametrize("field", [{}, {"webUrl": "https://example.org/monday"}], ids=["content", "link"])
+def test_a_story_keeps_its_id_if_its_old_name_is_used_again_at_once(site: SiteFolder, field: dict[str, str]) -> None:
+    site.write("today.md", text("Monday", lines_of("Monday"), **field))
+    site.run(NOON)
+    monday = site.ids()["Monday"]
+    is_edited = bool(field)
+    site.write("2024-05-01.md", text("Monday", edited(lines_of("Monday"), 15 if is_edited else 0), **field))
+    other = {name: f"{url[:-6]}tuesday" for name, url in field.items()}
+    site.write("today.md", text("Tuesday", lines_of("Tuesday"), **other))
+    result = site.run(LATER)
+    ids = site.ids()
+    assert (result.new, result.removed, ids["Monday"], len(set(ids.values()))) == (1, 0, monday, 2)
+    reason = "link" if is_edited else "content"
+    assert site.rows(select(event.c.clause).where(event.c.what == RENAMED)) == [(f"was today.md: the same {reason}",)]
+
+
+def test_renumbered_files_keep_their_ids(site: SiteFolder) -> None:
+    for number in (1, 2, 3):
+        site.write(f"{number}.md", text(f"Post {number}", lines_of(f"p{number}")))
+    site.run(NOON)
+    before = site.ids()
+    for number in (3, 2, 1):
+        (site.incoming / f"{number}.md").rename(site.incoming / f"{number + 1}.md")
+    site.write("1.md", text("Post 0", lines_of("p0")))
+    result = site.run(LATER)
+    after = site.ids()
+    assert (result.new, result.removed) == (1, 0)
+    assert {title: after[title] for title in before} == before
+    assert len(set(after.values())) == 4
+
+
+@pytest.mark.parametrize("stated", [None, "own"])
+def test_files_that_exchange_their_contents_exchange_their_entries(site: SiteFolder, stated: str | None) -> None:
+    """Even if only one of them states an id."""
+    said = {
+        "a": text("Post a", lines_of("a"), **({"id": stated} if stated else {})),
+        "b": text("Post b", lines_of("b")),
+    }
+    for name in said:
+        site.write(f"{name}.md", said[name])
+    site.run(NOON)
+    before = site.ids()
+    site.write("a.md", said["b"])
+    site.write("b.md", said["a"])
+    result = site.run(LATER)
+    assert (result.rejected, result.removed, result.new, site.ids()) == (0, 0, 0, before)
+
+
+def test_an_edit_keeps_the_id_although_a_copy_has_what_was_there_before(site: SiteFolder) -> None:
+    site.write("post.md", text("Post", BODY))
+    site.run(NOON)
+    before = site.ids()["Post"]
+    site.write("copy of post.md", text("Post", BODY))
+    site.write("post.md", text("Post, edited", edited(BODY, 3)))
+    assert site.run(LATER).new == 1
+    assert site.ids()["Post, edited"] == before != site.ids()["Post"]
+
+
+@pytest.mark.parametrize("state", ["published", "hidden"])
+def test_a_renamed_file_keeps_its_id_if_a_scan_sees_only_its_new_name(site: SiteFolder, state: str) -> None:
+    """As in `mkdir new && mv a.md new`: the system tells of the folder first."""
+    site.write("old/a.md", text("Post", BODY, **({} if state == "published" else {"draft": True})))
+    site.write("b.md", text("Other", lines_of("Other")))
+    site.run(NOON)
+    before = uids(site)
+    (site.incoming / "new").mkdir()
+    (site.incoming / "old/a.md").rename(site.incoming / "new/a.md")
+    assert site.run(LATER, paths={"": ["new"]}).new == 0
+    assert uids(site) == before
+    assert site.run("2024-05-01 13:01").removed == 0
+    assert uids(site) == before
+
+
+def test_a_copy_of_a_file_that_is_still_there_is_a_story_of_its_own(site: SiteFolder) -> None:
+    site.write("a.md", text("Post", BODY))
+    site.run(NOON)
+    site.write("copy/a.md", text("Post", BODY))
+    assert site.run(LATER, paths={"": ["copy"]}).new == 1
 
 
 def test_a_file_that_states_the_id_of_a_missing_file_keeps_its_own_entry(site: SiteFolder) -> None:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -130,6 +130,14 @@ class Feed:
     older: tuple[int, str, bool] | None = None  # where the entries begin that its document does not show
 
 
+def is_other(before: Story, now: Story) -> bool:
+    """Whether two stories are clearly two records: by their links, else by their lines."""
+    if before.link and now.link:
+        return before.link != now.link
+    mine, theirs = set(before.lines), set(now.lines)
+    return bool(mine and theirs) and len(mine & theirs) / len(mine | theirs) < 0.15
+
+
 class Oracle:
     """The rules of docs/spec.md over one unnamed source, cycle by cycle: slow, in memory, made from that text alone.
 
@@ -162,6 +170,7 @@ class Oracle:
 
     def _scan(self, step: Step) -> None:
         known = sum(not file.forgotten for file in self.files.values())
+        self._follow_contents(step.folder)
         for path in sorted(step.folder, key=str.encode):
             self._read(path, step.folder[path])
         for path, file in self.files.items():
@@ -179,6 +188,55 @@ class Oracle:
     def rejected(self) -> int:
         """The number of files that give no record."""
         return sum(one.refused and not one.forgotten for one in self.files.values())
+
+    def _follow_contents(self, folder: Mapping[str, Story]) -> None:
+        """An entry goes with its content, or its link, to another file, if its own has clearly another record now."""
+        said = {
+            path: folder[path] for path in sorted(folder, key=str.encode) if self._says_something_else(path, folder)
+        }
+        changed = {path: one.entry for path in said if (one := self.files.get(path)) and self._is_read(one, said[path])}
+        moves: dict[str, str] = {}
+        for path, entry in changed.items():
+            links = [other for other in said if said[other].link and said[other].link == entry.story.link]
+            is_elsewhere = any(
+                one.story.link == entry.story.link and (one.waits or one.out) and one not in changed.values()
+                for one in self.entries
+            )
+            fits = [other for other in said if said[other].visible == entry.story.visible]
+            for other in [*fits, *(links if len(links) == 1 and not is_elsewhere else ())]:
+                is_free = other in changed or not self._entry_at(other)
+                if (
+                    other != path
+                    and is_free
+                    and other not in moves.values()
+                    and len({entry.explicit_id, said[other].id} - {None}) < 2
+                ):
+                    moves[path] = other
+                    break
+        while spare := [
+            path
+            for path, other in moves.items()
+            if (path not in moves.values() and not is_other(changed[path].story, said[path]))
+            or (other not in moves and self._entry_at(other))
+        ]:
+            for path in spare:
+                del moves[path]
+        for path in moves:
+            self.files[path].entry = None
+        for path, other in moves.items():
+            one = self.files.setdefault(other, File(said[other]))
+            one.entry, one.forgotten = changed[path], True  # so it is read
+
+    def _says_something_else(self, path: str, folder: Mapping[str, Story]) -> bool:
+        known = self.files.get(path)
+        return not folder[path].trouble and (known is None or known.story != folder[path])
+
+    @staticmethod
+    def _is_read(one: File, story: Story) -> bool:
+        """Whether a file gave a record, and now gives one with other content, and not with its id."""
+        if one.entry is None or one.refused or one.forgotten or one.entry.story.visible == story.visible:
+            return False
+        return story.id is None or story.id != one.entry.explicit_id
 
     def _read(self, path: str, story: Story) -> None:
         one = self.files.setdefault(path, File(story))

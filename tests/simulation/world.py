@@ -621,10 +621,9 @@ class World:
         story = self.folder.pop(path)
         self.folder[self._free_path(story)] = story
         if self.random.random() < 0.5:
-            self.folder[path] = self._story(self._late_date())
-            # a file that is there is its record, whatever it says: the id stays, and so does the token
-            self.folder[path] = replace(self.folder[path], token=story.token)
-            self.reused.add(story.token)
+            self.folder[path] = new = self._story(self._late_date())
+            # the id goes along only if the new story is clearly another one
+            self.reused |= {story.token, new.token}
         elif self.number + 1 not in self.scripted:
             self.scripted[self.number + 1] = [lambda: self._put(path, self._story(self._late_date()))]
         return f"{story.token} makes room"
