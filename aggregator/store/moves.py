@@ -192,8 +192,8 @@ def _find_gone(
             gone.setdefault(row.content_hash, []).append(row)
     for record in new:
         candidates = gone.get(record.content_hash, [])
-        row = next((row for row in candidates if can_be_same(row.explicit_id, record.explicit_id)), None)
-        if row is not None:
-            candidates.remove(row)
-            continued.move(row, record.file.path, SAME_CONTENT)
-            continued.left.append(row.path)
+        old = next((row for row in candidates if can_be_same(row.explicit_id, record.explicit_id)), None)
+        if old is not None:
+            candidates.remove(old)
+            continued.move(old, record.file.path, SAME_CONTENT)
+            continued.left.append(old.path)
