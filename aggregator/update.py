@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -31,9 +30,9 @@ from aggregator.feeds.versions import (
     refresh_feeds,
     refresh_index,
 )
-from aggregator.files import FolderError, open_files
+from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
-from aggregator.model import Outcome, SourceFile
+from aggregator.model import Outcome, SourceFile, Unchanged
 from aggregator.problems import shown_span
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
@@ -48,6 +47,7 @@ from aggregator.store.files import (
     recheck_files,
 )
 from aggregator.store.lost import read_lost_store
+from aggregator.store.moves import former_files
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import CLUSTER_PROBLEM, set_source_problem
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
@@ -384,6 +384,8 @@ class Update:
 
     def _store(self, source: Source, outcomes: Sequence[Outcome], read_at_ns: int, *, is_import: bool) -> None:
         writer = self._writer
+        former, gone = ([], ()) if is_import else self._read_former(source, outcomes)
+        outcomes = [*outcomes, *former]
         with writer.write() as connection:
             changes = store_outcomes(
                 connection,
@@ -392,11 +394,25 @@ class Update:
                 outcomes,
                 read_at_ns,
                 is_import=is_import,
-                is_there=partial(_is_there, source),
+                gone=gone,
             )
             self._pipeline.stages.enter(FEEDS)
             apply_changes(connection, writer, self._feeds, changes)
         self._pipeline.stages.enter(STORE)
+
+    def _read_former(self, source: Source, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], Collection[str]]:
+        """Reads the files that new ones of the batch may have been: those that differ, and those that are gone."""
+        with self._writer.read() as connection:
+            former = former_files(connection, source, outcomes)
+        if not former:
+            return [], ()
+        files = [(SourceFile(source.name, path, 0, 0), digest) for path, digest in former.items()]
+        try:
+            found = ingest_batch(source, files, self._pipeline.poll_stop)
+        except FolderError:  # which the scan reports
+            return [], ()
+        gone = former.keys() - {outcome.file.path for outcome in found}
+        return [outcome for outcome in found if not isinstance(outcome, Unchanged)], gone
 
     def _resolve_files(self, scan: SourceScan) -> SourceScan:
         """Decides about new and missing files: which are renames, and which entries are withdrawn. Returns the scan,
@@ -501,15 +517,6 @@ class Update:
                 )
             self._apply(withdraw_missing(self._writer, source, is_folder_missing=is_folder_missing))
         return is_held
-
-
-def _is_there(source: Source, path: str) -> bool:
-    """Whether there is a file at a path; also if its folder cannot be read."""
-    try:
-        with open_files(source) as files:
-            return files.kind(path) not in (None, "folder")
-    except FolderError:
-        return True
 
 
 def _away_problem(scan: SourceScan) -> str:

@@ -31,7 +31,7 @@ from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_json, read_adopted
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
 from aggregator.store.events import EXPIRED, FLAG, REJECTED, RESOURCE, add_renames, add_withdrawals
-from aggregator.store.moves import Continued, IsThere, forget_left, read_continued
+from aggregator.store.moves import Continued, forget_left, read_continued
 from aggregator.store.page_links import mark_links, store_links
 from aggregator.store.schema import REJECTED_STATES, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert
@@ -53,14 +53,14 @@ def store_outcomes(
     read_at_ns: int,
     *,
     is_import: bool = False,
-    is_there: IsThere = lambda _path: True,
+    gone: Collection[str] = (),
 ) -> EntryChanges:
-    """Stores a batch of outcomes. A new record is not the one of another file that `is_there`.
+    """Stores a batch of outcomes. `gone` are known files that are not there, which new ones may have been.
 
     With `is_import` the store knew no file of the source when the scan began. No file can be a rename then, so a record
     whose date has come is released at once.
     """
-    continued = Continued({}) if is_import else read_continued(connection, source, outcomes, is_there)
+    continued = Continued({}) if is_import else read_continued(connection, source, outcomes, gone)
     batch = _Batch(connection, writer, source, outcomes, continued, read_at_ns, is_import=is_import)
     for outcome in outcomes:
         batch.add(outcome)

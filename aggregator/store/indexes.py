@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Index, text
 
-from aggregator.store.schema import archive_page, entry, event, feed, feed_entry, file, metadata, page_link, websub_ping
+from aggregator.store.schema import (
+    STATED_LINK,
+    archive_page,
+    entry,
+    event,
+    feed,
+    feed_entry,
+    file,
+    metadata,
+    page_link,
+    websub_ping,
+)
 
 __all__ = ["indexes_of", "metadata"]
 
@@ -43,6 +54,7 @@ _partial_index("entry_expiry", "state = 'published' AND expires_at IS NOT NULL",
 _partial_index("entry_stories", "stories_at IS NOT NULL", entry.c.stories_at)
 _index("entry_stored", entry.c.stored_at)
 _index("entry_content", entry.c.content_hash)
+_index("entry_stated_link", STATED_LINK)
 _partial_index("entry_link", "link_key IS NOT NULL", entry.c.link_key)
 _partial_index("entry_lookup", "lookup_key IS NOT NULL", entry.c.source, entry.c.lookup_key)
 _index("page_link_name", page_link.c.name)

@@ -1,8 +1,9 @@
 """Moves that a batch shows by itself: an entry continues in another file, although its own is not known to be missing.
 
 Its file has another record now, as after `mv today.md 2026-03-27.md` and a new `today.md`; or it is gone, and the scan
-could not see that, because it had looked there before or looks at the new file only. `renames` finds the other moves,
-once a scan has told what is missing.
+could not see that, because it had looked there before or looks at the new file only. So the files that new ones may
+have been are read together with these (`former_files`). `renames` finds the other moves, once a scan has told what is
+missing.
 """
 
 from __future__ import annotations
@@ -10,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, select
 
 from aggregator.model import Outcome, Record
 from aggregator.settings import Source
-from aggregator.sketch import ALIKE, LINK_BYTES, SAME_TITLE, likeness, link_part, read_sketch
-from aggregator.store.schema import SHOWABLE, AnyRow, FileState, entry, file
+from aggregator.sketch import ALIKE, SAME_TITLE, likeness, link_part, read_sketch
+from aggregator.store.schema import SHOWABLE, STATED_LINK, AnyRow, FileState, entry, file
 
 SAME_CONTENT, SAME_LINK = "the same content", "the same link"
-IsThere = Callable[[str], bool]
-"""Whether there is a file at an escaped path of the source."""
 
-_STORED = (
+_STORED = select(
     file.c.path,
     file.c.state.label("file_state"),
     file.c.problems,
@@ -44,9 +43,7 @@ _STORED = (
     entry.c.returned_at,
     entry.c.updated_at,
     entry.c.lookup_key,
-)
-_STORED_FILES = select(*_STORED).select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
-_STORED_ENTRIES = select(*_STORED).select_from(entry.join(file, file.c.entry_id == entry.c.id))
+).select_from(file.outerjoin(entry, entry.c.id == file.c.entry_id))
 
 
 @dataclass(slots=True)
@@ -55,27 +52,44 @@ class Continued:
 
     rows: dict[str, AnyRow]  # what is stored, by path; `id` is None for a file without an entry
     renamed: dict[int, tuple[str, str]] = field(default_factory=dict)  # old path and reason, by the key of the entry
-    left: list[str] = field(default_factory=list)  # old paths that are not in the batch
-
-    def move(self, row: AnyRow, path: str, reason: str) -> None:
-        self.rows[path] = row
-        self.renamed[row.id] = row.path, reason
+    left: list[str] = field(default_factory=list)  # old paths that are gone
 
 
-def read_continued(connection: Connection, source: Source, outcomes: Sequence[Outcome], is_there: IsThere) -> Continued:
-    """What is stored of the files of a batch, or of the files that they were before."""
+def former_files(connection: Connection, source: Source, outcomes: Sequence[Outcome]) -> dict[str, bytes]:
+    """The known files with the content or the link of records of a batch that is not theirs, each with its digest. One
+    of them may have become one of these records, so they are to be read with the batch. Of very many only some."""
+    records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
+    if not records:
+        return {}
     paths = [outcome.file.path for outcome in outcomes]
-    stored = _STORED_FILES.where(file.c.source == source.name, file.c.path.in_(paths))
+    links = {link for record in records if (link := link_part(record.sketch))}
+    alike = [entry.c.content_hash.in_({record.content_hash for record in records})]
+    alike += [STATED_LINK.in_(links)] if links else []
+    is_elsewhere = (entry.c.source == source.name, file.c.missing_since.is_(None), file.c.path.not_in(paths))
+    columns = select(file.c.path, file.c.digest).join(entry, file.c.entry_id == entry.c.id)
+    rows = [
+        row
+        for condition in alike
+        for row in connection.execute(columns.where(condition, *is_elsewhere).limit(2 * len(records)))
+    ]
+    return {row.path: row.digest for row in rows}
+
+
+def read_continued(
+    connection: Connection, source: Source, outcomes: Sequence[Outcome], gone: Collection[str]
+) -> Continued:
+    """What is stored of the files of a batch, or of the files that they were before; of these, `gone` are not there."""
+    paths = [*(outcome.file.path for outcome in outcomes), *gone]
+    stored = _STORED.where(file.c.source == source.name, file.c.path.in_(paths))
     rows = {row.path: row for row in connection.execute(stored)}
     records = {outcome.file.path: outcome for outcome in outcomes if isinstance(outcome, Record)}
-    continued = Continued(dict(rows))
-    moves = _overwritten(connection, records, rows)
-    for path in moves:
-        del continued.rows[path]
+    moves = _find_moves(connection, records, rows, gone)
+    continued = Continued({path: row for path, row in rows.items() if path not in moves and path not in gone})
     for path, (target, reason) in moves.items():
-        continued.move(rows[path], target, reason)
-    new = [record for path, record in records.items() if not _has_entry(continued.rows.get(path))]
-    _find_gone(connection, source, new, continued, is_there)
+        continued.rows[target] = rows[path]
+        continued.renamed[rows[path].id] = path, reason
+        if path in gone:
+            continued.left.append(path)
     return continued
 
 
@@ -86,9 +100,8 @@ def forget_left(connection: Connection, source: Source, continued: Continued) ->
 
 
 def links_of_others(connection: Connection, links: Collection[bytes], ours: Collection[int]) -> set[bytes]:
-    """Which of the links (see `link_part`) other records have too. Reads every entry."""
-    link = func.substr(entry.c.sketch, 1, LINK_BYTES, type_=entry.c.sketch.type)
-    others = select(link).where(link.in_(links), entry.c.state.in_(SHOWABLE), entry.c.id.not_in(ours))
+    """Which of the links (see `link_part`) other records have too."""
+    others = select(STATED_LINK).where(STATED_LINK.in_(links), entry.c.state.in_(SHOWABLE), entry.c.id.not_in(ours))
     return set(connection.scalars(others)) if links else set()
 
 
@@ -101,22 +114,22 @@ def _has_entry(row: AnyRow | None) -> bool:
     return row is not None and row.id is not None
 
 
-def _overwritten(
-    connection: Connection, records: Mapping[str, Record], rows: Mapping[str, AnyRow]
+def _find_moves(
+    connection: Connection, records: Mapping[str, Record], rows: Mapping[str, AnyRow], gone: Collection[str]
 ) -> dict[str, tuple[str, str]]:
-    """The files of the batch that have another record now, each with the file that has its old one, and the reason."""
-    changed = {path: rows[path] for path in records if path in rows and _is_changed(rows[path], records[path])}
+    """The files that are gone or have another record now, each with the file that has its old one, and the reason."""
+    free = {path: row for path, row in rows.items() if path in gone or _is_changed(row, records.get(path))}
     by_content = _by_mark(records, lambda record: record.content_hash)
-    by_link = _unique_links(connection, records, changed)
+    by_link = _unique_links(connection, records, free)
     moves = dict[str, tuple[str, str]]()
     taken = set[str]()
-    for path, row in changed.items():
+    for path, row in sorted(free.items()):
         found = [(target, SAME_CONTENT) for target in by_content.get(row.content_hash, ())]
         found += [(target, SAME_LINK) for target in by_link.get(link_part(row.sketch), ())]
         for target, reason in found:
-            is_free = target in changed or not _has_entry(rows.get(target))
+            is_open = target in free or not _has_entry(rows.get(target))
             is_same = target != path and can_be_same(row.explicit_id, records[target].explicit_id)
-            if is_free and is_same and target not in taken:
+            if is_open and is_same and target not in taken:
                 moves[path] = target, reason
                 taken.add(target)
                 break
@@ -124,20 +137,22 @@ def _overwritten(
 
 
 def _unique_links(
-    connection: Connection, records: Mapping[str, Record], changed: Mapping[str, AnyRow]
+    connection: Connection, records: Mapping[str, Record], free: Mapping[str, AnyRow]
 ) -> dict[bytes, Sequence[str]]:
-    """The old links of the changed files that now one other file has, and no other record, each with that file."""
+    """The old links of the `free` files that now one other file has, and no other record, each with that file."""
     by_link = _by_mark(records, lambda record: link_part(record.sketch))
-    links = {link_part(row.sketch): path for path, row in changed.items()}
+    links = {link_part(row.sketch): path for path, row in free.items()}
     moved = {
         link: paths for link, path in links.items() if len(paths := by_link.get(link, ())) == 1 and path not in paths
     }
-    others = links_of_others(connection, moved.keys(), [row.id for row in changed.values()])
+    others = links_of_others(connection, moved.keys(), [row.id for row in free.values()])
     return {link: paths for link, paths in moved.items() if link not in others}
 
 
-def _is_changed(row: AnyRow, record: Record) -> bool:
+def _is_changed(row: AnyRow, record: Record | None) -> bool:
     """Whether the record has other content than the entry of `row`, and not the id that this states."""
+    if record is None:
+        return False
     states_id = row.explicit_id is not None and record.explicit_id == row.explicit_id
     is_read = row.id is not None and row.file_state == FileState.READ
     return is_read and not states_id and record.content_hash != row.content_hash
@@ -162,7 +177,7 @@ def _without_edits(
         kept = {
             path: (target, reason)
             for path, (target, reason) in moves.items()
-            if (path in targets or _is_other(rows[path], records[path]))
+            if (path in targets or path not in records or _is_other(rows[path], records[path]))
             and (target in moves or not _has_entry(rows.get(target)))
         }
         if len(kept) == len(moves):
@@ -177,23 +192,3 @@ def _is_other(row: AnyRow, record: Record) -> bool:
         return links[0] != links[1]
     before, now = read_sketch(row.sketch), read_sketch(record.sketch)
     return bool(before.hashes and now.hashes) and likeness(before, now) < ALIKE - SAME_TITLE
-
-
-def _find_gone(
-    connection: Connection, source: Source, new: Sequence[Record], continued: Continued, is_there: IsThere
-) -> None:
-    """Continues the entries of files with the same content that are not in the batch and are not there."""
-    contents = {record.content_hash for record in new}
-    is_here = (entry.c.source == source.name, file.c.state == FileState.READ, file.c.missing_since.is_(None))
-    found = _STORED_ENTRIES.where(entry.c.content_hash.in_(contents), *is_here).order_by(file.c.path)
-    gone: dict[bytes, list[AnyRow]] = {}
-    for row in connection.execute(found).all() if contents else ():
-        if row.path not in continued.rows and not is_there(row.path):
-            gone.setdefault(row.content_hash, []).append(row)
-    for record in new:
-        candidates = gone.get(record.content_hash, [])
-        old = next((row for row in candidates if can_be_same(row.explicit_id, record.explicit_id)), None)
-        if old is not None:
-            candidates.remove(old)
-            continued.move(old, record.file.path, SAME_CONTENT)
-            continued.left.append(old.path)

@@ -17,6 +17,8 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    func,
+    literal_column,
     text,
 )
 
@@ -151,6 +153,9 @@ entry = Table(
     Column("stories_at", BigInteger),  # when the next of its related stories comes or goes
 )
 """Records and what became of them. A row is never deleted, except when its file turns out to be a rename."""
+
+STATED_LINK = func.substr(entry.c.sketch, literal_column("1"), literal_column("8"), type_=entry.c.sketch.type)
+"""The `link_part` of the sketch of an entry, as the index has it: with numbers, not with parameters."""
 
 adopted_id = Table(
     "adopted_id",
