@@ -493,6 +493,24 @@ def test_a_renamed_file_keeps_its_id_if_a_scan_sees_only_its_new_name(site: Site
     assert uids(site) == before
 
 
+@pytest.mark.parametrize("link", [None, "https://example.org/monday"])
+def test_a_story_keeps_its_id_if_a_scan_sees_only_its_new_name_and_the_old_one_is_used_again(
+    site: SiteFolder, link: str | None
+) -> None:
+    """Also with an edit, by its link."""
+    own = {"webUrl": link} if link else {}
+    site.write("today.md", text("Monday", lines_of("Monday"), **own))
+    site.run(NOON)
+    monday = site.ids()["Monday"]
+    site.write("days/monday.md", text("Monday", edited(lines_of("Monday"), 15 if link else 0), **own))
+    site.write("today.md", text("Tuesday", lines_of("Tuesday"), webUrl="https://example.org/tuesday"))
+    site.run(LATER, paths={"": ["days"]})
+    ids = site.ids()
+    assert (ids["Monday"], set(ids)) == (monday, {"Monday", "Tuesday"})
+    site.run("2024-05-01 13:01")
+    assert site.ids() == ids
+
+
 def test_a_copy_of_a_file_that_is_still_there_is_a_story_of_its_own(site: SiteFolder) -> None:
     site.write("a.md", text("Post", BODY))
     site.run(NOON)
