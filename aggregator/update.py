@@ -32,7 +32,7 @@ from aggregator.feeds.versions import (
 )
 from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
-from aggregator.model import Outcome, SourceFile, Unchanged
+from aggregator.model import Outcome, SourceFile
 from aggregator.problems import shown_span
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
@@ -401,7 +401,7 @@ class Update:
         self._pipeline.stages.enter(STORE)
 
     def _read_former(self, source: Source, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], Collection[str]]:
-        """Reads the files that new ones of the batch may have been: those that differ, and those that are gone."""
+        """Reads the files that new ones of the batch may have been. Returns what they are, and which are gone."""
         with self._writer.read() as connection:
             former = former_files(connection, source, outcomes)
         if not former:
@@ -411,8 +411,7 @@ class Update:
             found = ingest_batch(source, files, self._pipeline.poll_stop)
         except FolderError:  # which the scan reports
             return [], ()
-        gone = former.keys() - {outcome.file.path for outcome in found}
-        return [outcome for outcome in found if not isinstance(outcome, Unchanged)], gone
+        return found, former.keys() - {outcome.file.path for outcome in found}
 
     def _resolve_files(self, scan: SourceScan) -> SourceScan:
         """Decides about new and missing files: which are renames, and which entries are withdrawn. Returns the scan,

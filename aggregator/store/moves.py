@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, select
 
-from aggregator.model import Outcome, Record
+from aggregator.model import Outcome, Record, Unchanged
 from aggregator.settings import Source
 from aggregator.sketch import ALIKE, SAME_TITLE, likeness, link_part, read_sketch
 from aggregator.store.schema import SHOWABLE, STATED_LINK, AnyRow, FileState, entry, file
@@ -83,7 +83,13 @@ def read_continued(
     stored = _STORED.where(file.c.source == source.name, file.c.path.in_(paths))
     rows = {row.path: row for row in connection.execute(stored)}
     records = {outcome.file.path: outcome for outcome in outcomes if isinstance(outcome, Record)}
-    moves = _find_moves(connection, records, rows, gone)
+    same = {outcome.file.path for outcome in outcomes if isinstance(outcome, Unchanged)}
+    lost = [
+        path
+        for path, row in rows.items()
+        if _has_entry(row) and path not in records and not (path in same and row.file_state == FileState.READ)
+    ]
+    moves = _find_moves(connection, records, rows, lost)
     continued = Continued({path: row for path, row in rows.items() if path not in moves and path not in gone})
     for path, (target, reason) in moves.items():
         continued.rows[target] = rows[path]
@@ -115,10 +121,11 @@ def _has_entry(row: AnyRow | None) -> bool:
 
 
 def _find_moves(
-    connection: Connection, records: Mapping[str, Record], rows: Mapping[str, AnyRow], gone: Collection[str]
+    connection: Connection, records: Mapping[str, Record], rows: Mapping[str, AnyRow], lost: Collection[str]
 ) -> dict[str, tuple[str, str]]:
-    """The files that are gone or have another record now, each with the file that has its old one, and the reason."""
-    free = {path: row for path, row in rows.items() if path in gone or _is_changed(row, records.get(path))}
+    """The files that have another record now, or none (`lost`), each with the file that has its old one, and the
+    reason."""
+    free = {path: row for path, row in rows.items() if path in lost or _is_changed(row, records.get(path))}
     by_content = _by_mark(records, lambda record: record.content_hash)
     by_link = _unique_links(connection, records, free)
     moves = dict[str, tuple[str, str]]()

@@ -436,6 +436,19 @@ def test_a_story_keeps_its_id_if_its_old_name_is_used_again_at_once(site: SiteFo
     assert site.rows(select(event.c.clause).where(event.c.what == RENAMED)) == [(f"was today.md: the same {reason}",)]
 
 
+def test_a_story_keeps_its_id_if_its_old_name_is_used_for_a_file_that_is_still_being_written(site: SiteFolder) -> None:
+    site.write("today.md", text("Monday", lines_of("Monday")))
+    site.run(NOON)
+    monday = site.ids()["Monday"]
+    site.rename("today.md", "monday.md")
+    site.write("today.md", text("Tuesday", lines_of("Tuesday"))[:40])
+    site.run(LATER)
+    assert site.ids() == {"Monday": monday}
+    site.write("today.md", text("Tuesday", lines_of("Tuesday")))
+    assert site.run("2024-05-01 13:01").new == 1
+    assert site.ids()["Monday"] == monday
+
+
 def test_renumbered_files_keep_their_ids(site: SiteFolder) -> None:
     for number in (1, 2, 3):
         site.write(f"{number}.md", text(f"Post {number}", lines_of(f"p{number}")))

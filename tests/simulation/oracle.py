@@ -194,7 +194,9 @@ class Oracle:
         said = {
             path: folder[path] for path in sorted(folder, key=str.encode) if self._says_something_else(path, folder)
         }
-        changed = {path: one.entry for path in said if (one := self.files.get(path)) and self._is_read(one, said[path])}
+        lost = [path for path in folder if folder[path].trouble and self._entry_at(path)]
+        changed = [path for path in said if (one := self.files.get(path)) and self._is_read(one, said[path])]
+        changed = {path: self.files[path].entry for path in sorted([*changed, *lost], key=str.encode)}
         moves: dict[str, str] = {}
         for path, entry in changed.items():
             links = [other for other in said if said[other].link and said[other].link == entry.story.link]
@@ -216,7 +218,7 @@ class Oracle:
         while spare := [
             path
             for path, other in moves.items()
-            if (path not in moves.values() and not is_other(changed[path].story, said[path]))
+            if (path not in moves.values() and path in said and not is_other(changed[path].story, said[path]))
             or (other not in moves and self._entry_at(other))
         ]:
             for path in spare:
