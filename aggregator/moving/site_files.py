@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aggregator.errors import ConfigError
+from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.json import read_json
 from aggregator.parse.front_matter.toml import read_toml
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits, Opaque, Scalar
@@ -22,6 +23,7 @@ MAX_FILE = 2_000_000
 MAX_LISTED = 200_000
 """Most files of a site that are listed."""
 _LIMITS = Limits(depth=40, nodes=100_000)
+_PAGE_LIMITS = Limits(depth=40, nodes=20_000)
 _READERS = {".toml": read_toml, ".yaml": read_yaml, ".yml": read_yaml, ".json": read_json}
 ENDINGS = tuple(_READERS)
 Keys = tuple[str, ...]
@@ -164,6 +166,15 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line) from None
+
+
+def page_values(path: Path, keys: AllowedKeys) -> dict[str, Any]:
+    """The values of these keys in the front matter of a page, by their canonical names; empty if it cannot be read."""
+    try:
+        front_matter, _ = read_front_matter(read_text(path), keys, _PAGE_LIMITS)
+    except (FrontMatterError, ConfigError):
+        return {}
+    return {key: _plain(value.value) for key, value in front_matter.values.items()}
 
 
 def _file_error(path: Path, what: str, hint: str, line: int = 0) -> ConfigError:
