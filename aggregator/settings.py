@@ -56,6 +56,7 @@ class Source:
     exclude: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()  # that a name such as `title.de.md` may end in, besides the language of the site
     site_language: str = ""  # in Hugo, URLs of pages in other languages begin with them; empty: the same
+    default_topics: tuple[str, ...] = ()  # of a record that states none; in Jekyll, no tags
     site_url: str | None = None  # of the site whose pages the records are; None: as far as the link template says it
 
     @property

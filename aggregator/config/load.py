@@ -331,6 +331,7 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         max_nodes=table.max_nodes,
         removal_grace=table.removal_grace,
         topics=table.topics,
+        default_topics=table.default_topics,
         link_template=table.link_template,
         timezone=site.timezone,
         body_base=body_base,

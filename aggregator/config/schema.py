@@ -140,6 +140,7 @@ class RecordsTable(Table):
     max_nodes: Count = _key(20_000, "Most values in front matter")
     removal_grace: Duration = _key("10m", "How long a mass removal waits and a rename may take")
     topics: Texts = _key([], "Topics added to every record", ["Always"])
+    default_topics: Texts = _key([], "Topics of a record that states none; in Jekyll, no tags", ["News"])
     link_template: Annotated[str, AfterValidator(values.check_link_template)] | None = _key(
         None, "Link of a record without one; also {slug}, {year}, {categories} …", "https://example.org/{path}"
     )

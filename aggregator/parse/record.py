@@ -194,7 +194,8 @@ def _make_record(
 def _is_completed(content: Content, source: Source) -> bool:
     """Whether the path of a record or its source can add anything to its fields."""
     needs_link = source.link_template and content.link is None
-    return bool(source.layout != "plain" or source.topics or source.site_language or needs_link)
+    has_topics = source.topics or source.default_topics
+    return bool(source.layout != "plain" or has_topics or source.site_language or needs_link)
 
 
 def _render_body(body: RecordBody, content: Content, published: datetime | None, source: Source) -> str:

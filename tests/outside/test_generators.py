@@ -168,6 +168,16 @@ JEKYLL = {
         "news/_posts/2024-05-09-left-out.md": post("Left out"),
         "essays/long/_posts/2024-05-05-five.md": post("Five", categories="essays"),
     },
+    "tags and categories in defaults": {
+        "_config.yml": JEKYLL_CONFIG + "feed: {tags: true, categories: [Always, Cat]}\ndefaults:\n"
+        "  - scope: {path: '', type: posts}\n    values: {categories: [Always], tags: [usual, plain]}\n",
+        "_posts/2024-05-01-one.md": post("One"),
+        "_posts/2024-05-02-two.md": post("Two", tags="own other"),
+        "_posts/2024-05-03-three.md": post("Three", tag="own"),
+        "_posts/2024-05-04-four.md": post("Four", tags=[]),
+        "_posts/2024-05-05-five.md": post("Five", categories=["Cat"]),
+        "_posts/2024-05-06-six.md": post("Six", category="Cat", tags=None),
+    },
     "exclude and defaults by the beginnings of paths": {
         "_config.yml": JEKYLL_CONFIG + "exclude: ['*.draft.md', ess]\ndefaults:\n"
         "  - scope: {path: _posts/2024-05-1}\n    values: {published: false}\n",

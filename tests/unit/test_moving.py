@@ -458,6 +458,17 @@ def test_categories_in_defaults_of_jekyll_are_not_the_url_of_the_site(tmp_path: 
     ]
 
 
+def test_posts_keep_the_categories_in_defaults_of_jekyll_and_replace_its_tags(tmp_path: Path) -> None:
+    defaults = "defaults:\n  - scope: {path: ''}\n    values: {categories: [A], tags: [b c, d]}\n"
+    config, plan = moved(tmp_path, {"_config.yml": JEKYLL + defaults, **POSTS})
+    assert (config["records"]["topics"], config["records"]["default_topics"]) == (["A"], ["b c", "d"])
+    assert plan.left_out == []
+    config, plan = moved(tmp_path / "tag", {"_config.yml": JEKYLL + defaults.replace("tags:", "tag:"), **POSTS})
+    assert left_out(plan, tmp_path) == [
+        "_config.yml:8: 'tag' in 'defaults' replaces the tags of posts (write 'tags', which posts replace)"
+    ]
+
+
 PATHS = (
     "_posts/2019-01-01-old.md",
     "_posts/2024-01-01-x.draft.md",

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import as_record, as_rejection, lines, parse, parse_bytes, record, rejection, source_of
 
-from aggregator.config.presets import PRESETS
+from aggregator.config.presets import PRESETS, Preset
 from aggregator.links import host_name, http_url
 from aggregator.model import (
     Image,
@@ -297,6 +297,29 @@ def test_own_fields_of_a_source_read_other_keys_and_dotted_paths() -> None:
     assert lines(parse("a.b: L\nuntil: never", **changes)) == [
         "a.md:3:8: 'until' is not a date: 'never' (write it as 2026-05-20T07:10:00Z)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("front", "preset", "topics"),
+    [
+        ("summary: S", "smartable", ("Usual",)),
+        ("topics: [Own]", "smartable", ("Own",)),
+        ("topics:", "smartable", ("Usual",)),
+        ("topics: []", "smartable", ()),
+        ("tags: [Own]", "jekyll", ("Own",)),
+        ("tag: Own", "jekyll", ("Own",)),
+        ("tags: []", "jekyll", ()),
+        ("tags:", "jekyll", ("Usual",)),
+        ("categories: [Own]", "jekyll", ("Own", "Usual")),
+        ("category: Own\ntags: Other", "jekyll", ("Own", "Other")),
+        ("categories: [Own]", "hugo", ("Own",)),
+    ],
+)
+def test_default_topics_are_those_of_a_record_that_states_none(
+    front: str, preset: Preset, topics: tuple[str, ...]
+) -> None:
+    source = source_of(preset, default_topics=("Usual",))
+    assert record(front, source=source, path="_posts/2026-01-02-a.md").content.topics == topics
 
 
 def test_source_adds_topics_and_makes_links_from_the_path() -> None:
