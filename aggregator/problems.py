@@ -31,6 +31,7 @@ HIDDEN = re.compile(
 _SHORT_ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 _YEAR = timedelta(days=365.2425)
+Level = Literal["error", "warning", "notice"]
 _RAW_BYTES = range(0xDC80, 0xDD00)
 
 
@@ -44,7 +45,7 @@ class Problem:
     what: str
     value: str | None = None  # only of keys that may be public
     hint: str = ""
-    level: Literal["error", "warning"] = "error"
+    level: Level = "error"
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}:{self.column or 1}: " if self.line else f"{self.path}: "

@@ -36,13 +36,11 @@ from aggregator.parse.dates import parse_time
 from aggregator.parse.fields import hides_page
 from aggregator.parse.front_matter.values import Value
 from aggregator.parse.glob import Glob, GlobError
-from aggregator.parse.hugo import content_path, file_language, url_path
+from aggregator.parse.hugo import UNREAD_ENDINGS, content_path, file_language, url_path
 from aggregator.parse.keys import FILE_NAME
 from aggregator.parse.values import lower_keys
 
 PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
-_UNREAD_ENDINGS = (".org", ".adoc", ".asciidoc", ".ad", ".rst", ".pandoc", ".pdc")
-"""Of Hugo's pages in other formats."""
 CONFIG_NAMES = ("hugo", "config")
 _PLACEHOLDERS = {
     ":year": "{year}",
@@ -192,7 +190,7 @@ class _Hugo:
 
     def _note_unread(self, folder: Path, paths: list[str]) -> None:
         """Notes the pages of Hugo in formats that are not read here."""
-        unread = [path for path in paths if path.lower().endswith(_UNREAD_ENDINGS)]
+        unread = [path for path in paths if path.lower().endswith(UNREAD_ENDINGS)]
         if unread:
             what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
             self._plan.leave_out(Place(shown_file(folder / unread[0])), what, hint)

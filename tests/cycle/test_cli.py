@@ -1293,6 +1293,28 @@ def test_check_warns_of_a_record_of_which_a_reader_sees_only_the_title(shop: Sho
     assert (code, out.splitlines()) == (0, [line])
 
 
+@pytest.mark.parametrize(
+    ("preset", "name", "others"),
+    [
+        ("hugo", "a.org", ["b.adoc", "sub/c.RST"]),
+        ("jekyll", "_posts/2024-05-01-a.textile", ["_posts/2024-05-01-b.adoc", "_posts/sub/2024-05-02-c.org"]),
+    ],
+)
+def test_check_names_pages_in_a_format_that_is_not_read(
+    shop: Shop, call: Call, preset: str, name: str, others: list[str]
+) -> None:
+    shop.write("README.textile" if preset == "jekyll" else "notes.txt", "No page.\n")
+    for path in (name, *others):
+        shop.write(path, "---\ntitle: A\n---\n")  # whether it begins like a record or not
+    shop.write(f"{name}.org", "#+title: A\n")
+    shop.configure(records=f'preset = "{preset}"')
+    line = f"incoming/{name}: notice: pages in a format that is not read: 4 (write them in Markdown or HTML)"
+    assert call("check")[:2] == (0, f"{line}\n")
+    assert call("check", "--format", "github")[1].startswith("::notice file=")
+    shop.configure(records='preset = "smartable"')
+    assert "format that is not read" not in call("check")[1]
+
+
 def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Shop, call: Call) -> None:
     shop.record("a.md")
     shop.record("b.html")
