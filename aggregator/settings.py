@@ -27,6 +27,8 @@ PAGE_PLACEHOLDERS = frozenset(("path", "slug"))
 JEKYLL_PLACEHOLDERS = frozenset(("categories", "collection", "name", "output_ext", "slugified_categories", "title"))
 """Those that only the layout `jekyll` has."""
 
+MAX_PARSED_DEPTH = 256
+"""Levels of a parsed value that recursive functions can handle."""
 PLUS = " + "
 """Between keys of front matter whose topics are combined."""
 
