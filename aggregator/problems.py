@@ -82,6 +82,12 @@ def tag_problem(problem: Problem, tag: str) -> Problem:
     return replace(problem, what=f"{tag}: {problem.what}")
 
 
+def place_of_byte(raw: bytes, offset: int) -> tuple[int, int]:
+    """Line, and column in bytes, from 1, of an offset in a file. Lines end at LF, CR LF or CR, and at nothing else."""
+    before = raw[:offset].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+
+
 def shown_path(root: str, path: str) -> str:
     """The path of a record, relative to the working directory if it is below that; the URL of an object."""
     if is_bucket_url(root):

@@ -15,7 +15,7 @@ from aggregator.parse.front_matter.toml import read_toml
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits, Opaque, Scalar
 from aggregator.parse.front_matter.yaml import read_yaml
 from aggregator.paths import read_regular
-from aggregator.problems import Problem
+from aggregator.problems import Problem, place_of_byte
 from aggregator.toml_positions import Locator
 
 MAX_FILE = 2_000_000
@@ -164,7 +164,7 @@ def read_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line, _ = place_of_byte(content, error.start)
         raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line) from None
 
 

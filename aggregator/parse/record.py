@@ -29,7 +29,7 @@ from aggregator.parse.keys import CASCADE, FLAGS, HIDING_DATES, read_keys
 from aggregator.parse.page_path import path_date
 from aggregator.parse.record_body import RecordBody
 from aggregator.parse.values import NeedsFullParseError
-from aggregator.problems import Problem
+from aggregator.problems import Problem, place_of_byte
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch
 from aggregator.unicode import is_visible
@@ -282,8 +282,7 @@ def decode_text(raw: bytes) -> str:
     try:
         text = raw.decode("utf-8-sig" if raw.startswith(BOM_UTF8) else "utf-8")  # plain utf-8 is built in, so faster
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - raw.rfind(b"\n", 0, error.start)
+        line, column = place_of_byte(raw, error.start)
         cut = error.reason == "unexpected end of data"
         raise FrontMatterError(line, column, "the file is not UTF-8", "save it as UTF-8", unclosed=cut) from None
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

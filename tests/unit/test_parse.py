@@ -299,6 +299,27 @@ def test_own_fields_of_a_source_read_other_keys_and_dotted_paths() -> None:
     ]
 
 
+@pytest.mark.parametrize("sign", ["\x85", "\u2028", "\u2029"])
+def test_lines_end_at_line_feeds_alone(sign: str) -> None:
+    def places(text: str, body: str = "") -> list[str]:
+        outcome = parse_bytes(text.encode(), source_of("jekyll"), "_posts/2026-01-02-a.md")
+        return [line.partition(": ")[0].removeprefix("_posts/2026-01-02-a.md") for line in lines(outcome)]
+
+    signs = f"'x{sign}{sign}y'"
+    assert places(f"---\ntitle: {signs}\nexcerpt: {signs}\nlast_modified_at: never\n---\n") == [":4:19"]
+    assert places(f"---\ntitle: {signs}\nkey: {signs}\n  - [\n---\n") == [":4:3"]
+    assert places(f"---\ntitle: {signs}\ntitle: B\n---\n") == [":3:1"]
+    assert places(f"---\ntitle: {signs}\n---\n{sign}\f\v\x1c\n{{% nothing %}}\n") == [":5:1"]
+    assert places(f'+++\ntitle = "x{sign}"\nlast_modified_at = "never"\n+++\n') == [":3:20"]
+    assert places(f'{{"title": "x{sign}",\n"last_modified_at": "never"}}\n') == [":2:21"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_file_that_is_not_utf_8_is_rejected_with_its_line_whatever_ends_lines(end: str) -> None:
+    (line,) = lines(parse_bytes(f"---{end}title: A\x0c{end}x: ".encode() + b"\xff" + f"{end}---{end}".encode()))
+    assert line == "a.md:3:4: the file is not UTF-8 (save it as UTF-8)"
+
+
 @pytest.mark.parametrize(
     ("front", "preset", "topics"),
     [

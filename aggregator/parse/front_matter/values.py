@@ -42,8 +42,6 @@ class FrontMatterError(Exception):
         self.key = key  # the mapped key that is wrong, if any
 
 
-
-
 def too_deep_error(line: int, column: int) -> FrontMatterError:
     """The error of front matter beyond `Limits.depth`."""
     return FrontMatterError(line, column, "front matter is nested too deeply", "flatten it or raise max_depth")
