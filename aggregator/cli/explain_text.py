@@ -54,6 +54,8 @@ def _head_rows(data: dict[str, Any]) -> Iterator[tuple[Text, str | Text]]:
     published = data["published"]
     answer = ("yes", "green") if published["value"] else ("no", "red")
     yield Text("Record", "bold"), data["path"]
+    if data["similar_link"]:
+        yield Text(), f"found by a similar link: {data['similar_link']}"
     if data["title"]:
         yield Text("Title", "bold"), data["title"]
     yield Text("Id", "bold"), data["id"] or "none yet"

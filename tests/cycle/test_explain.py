@@ -426,6 +426,36 @@ def test_a_record_is_found_by_path_id_and_link(site: SiteFolder, monkeypatch: py
     assert path.endswith("deep/a.md")
 
 
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    "link", ["https://www.example.org/a-b/", "http://example.org/a-b", "https://example.org:443/a-b"]
+)
+def test_a_record_is_found_by_a_similar_link_if_none_has_the_link(site: SiteFolder, link: str) -> None:
+    site.record("a.md", webUrl=link)
+    site.record("b.md", webUrl="https://example.org/a-b/c")
+    site.run(NOON)
+    for asked in ("https://example.org/a-b", "http://www.example.org/a-b/", f"{link}?utm_source=x", f"{link}#top"):
+        answer = explain(site, asked)
+        assert (answer["title"], answer["similar_link"]) == ("a.md", None if asked == link else link), asked
+    assert explain(site, link)["similar_link"] is None
+    for asked in ("https://example.org/a-b?x=1", "https://other.example/a-b", "https://example.org/A-B"):
+        with pytest.raises(NotFoundError):
+            explain(site, asked)
+    site.record("c.md", webUrl="http://www.example.org/a-b/")
+    site.run(NOON)
+    answer = explain(site, "http://www.example.org/a-b/")
+    assert (answer["title"], answer["similar_link"]) == ("c.md", None)
+
+
+@pytest.mark.parametrize(
+    "link", ["https://www.example.org/", "https://example.org/?p=7", "https://example.org/%C3%BC/"]
+)
+def test_a_similar_link_may_have_no_plain_words(site: SiteFolder, link: str) -> None:
+    site.record("a.md", webUrl=link)
+    site.run(NOON)
+    assert explain(site, link.replace("https", "http"))["similar_link"] == link
+
+
 def test_of_several_records_with_one_link_the_first_is_explained_and_the_others_are_named(site: SiteFolder) -> None:
     for name in ("a.md", "b.md", "c.md"):
         site.record(name, webUrl="https://example.org/same")
