@@ -28,7 +28,7 @@ from aggregator.errors import NotFoundError
 from aggregator.links import canonical_link, http_url
 from aggregator.model import Record
 from aggregator.problems import shown_path, stamp
-from aggregator.store.events import feed_slugs
+from aggregator.store.events import FeedName, feed_names
 from aggregator.store.page_links import unresolved_links
 from aggregator.store.queries import (
     StoredEntry,
@@ -174,19 +174,22 @@ def _history(
 ) -> list[dict[str, Any]]:
     """The events of an entry, oldest first. Adds the times at which it reached `max_age`: they follow from its date and
     are not stored."""
-    slugs = feed_slugs(connection, [event.feed_id for event in entry.history if event.feed_id is not None])
+    names = feed_names(connection, [event.feed_id for event in entry.history if event.feed_id is not None])
+    unnamed = FeedName(None, None)
     events = [
-        (from_us(event.at), event.what, None if event.feed_id is None else slugs.get(event.feed_id), event.clause)
-        for event in entry.history
+        (from_us(event.at), event.what, names.get(event.feed_id or 0, unnamed), event.clause) for event in entry.history
     ]
     ages = {spec.slug: spec.max_age for spec in config.feeds if spec.max_age is not None}
     for feed in feeds:
         if feed.clause == "max_age" and not feed.is_in:
-            joined = [at for at, what, slug, _ in events if what == "joined" and slug == feed.slug]
+            joined = [at for at, what, name, _ in events if what == "joined" and name.slug == feed.slug]
             at = max([from_us(dated_at(entry) or 0) + ages[feed.slug], *joined])
-            events.append((at, "left", feed.slug, "max_age"))
+            events.append((at, "left", FeedName(feed.slug, None), "max_age"))
     events.sort(key=lambda event: event[0])
-    return [{"at": stamp(at), "what": what, "feed": slug, "clause": clause} for at, what, slug, clause in events]
+    return [
+        {"at": stamp(at), "what": what, "feed": name.slug, "topic": None if name.slug else name.topic, "clause": clause}
+        for at, what, name, clause in events
+    ]
 
 
 def _feed_data(feed: FeedVerdict) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.json import read_json
 from aggregator.parse.front_matter.toml import read_toml
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits, Opaque, Scalar
-from aggregator.parse.front_matter.yaml import read_yaml
+from aggregator.parse.front_matter.yaml import read_yaml, yaml_lines
 from aggregator.paths import read_regular
 from aggregator.problems import Problem, place_of_byte
 from aggregator.toml_positions import Locator
@@ -79,13 +79,20 @@ class SiteConfig:
         values: Any = {key: _plain(value.value) for key, value in front_matter.values.items()}
         for key in reversed(below):
             values = {key: values}
-        locator = Locator(text) if path.suffix == ".toml" else None
+        if path.suffix == ".toml":
+            locator = Locator(text)
+
+            def find(own: Keys) -> int:
+                return locator.find(own)[0]
+        else:
+            lines = yaml_lines(text)  # JSON too, which is YAML
+
+            def find(own: Keys) -> int:
+                return lines.get(own, 0)
 
         def place(stated: Keys) -> Place:
             own = stated[len(below) :]
-            line = front_matter.values[own[0]].line if own else 0
-            if own and locator is not None:
-                line = locator.find(own)[0] or line
+            line = find(own) or front_matter.values[own[0]].line if own else 0
             return Place(shown_file(path), line)
 
         self._merge(self._values, values, (), (), place)

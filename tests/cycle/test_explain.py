@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SiteFolder, at, record_text
+from rich.console import Console
 from sqlalchemy import func, select
 
 from aggregator import cli
 from aggregator.cli.explain import explain_record
+from aggregator.cli.explain_text import render_explanation
 from aggregator.errors import NotFoundError
 from aggregator.store import events as history
 from aggregator.store.events import prune_events
@@ -403,6 +406,22 @@ def test_old_events_are_dropped_in_small_steps(site: SiteFolder, monkeypatch: py
 
     assert [left_at("2025-06-01 12:00"), left_at("2025-06-06 12:00"), left_at("2025-06-06 12:00")] == [3, 1, 0]
     assert ("13:00", "withdrawn", None, None) in happened(site, "1.md"), "the entry itself remembers the last event"
+
+
+def test_the_history_names_a_feed_without_a_slug_by_its_topic(site: SiteFolder) -> None:
+    site.configure("[topics]\nmin_entries = 2\n")
+    site.record("a.md", topics=["Big Data"])
+    site.run(NOON)
+    site.record("a.md", topics=[])
+    site.run(LATER)
+    answer = explain(site, "a.md")
+    assert [(event["feed"], event["topic"]) for event in answer["history"] if event["what"] == "left"] == [
+        (None, "big data")
+    ]
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(render_explanation(answer, UTC))
+    assert "left topic 'big data' (has no feed)" in capture.get()
 
 
 # finding the record

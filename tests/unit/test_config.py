@@ -530,6 +530,9 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[output]\nformats = ["rss", "xml"]', "2:19: 'formats' is not known: 'xml' (use 'rss', 'atom' or 'json')"),
         ("[serve]\nhost = 'http://127.0.0.1/'", "2:8: 'host' is not a host name or an IP address: 'http://127.0.0.1/' (write one such as 127.0.0.1, :: or feeds.example.org; the port is serve.port)"),
         ("[site]\nfeed_title = '{title} of {name}'", "2:14: 'feed_title' has an unknown placeholder {name}: '{title} of {name}' (use {title} and {site})"),
+        ('[topics.slugs]\nA = "all"', "2:5: the slug of 'A' is a reserved slug: 'all' (choose another; reserved: all, archive, assets, healthz, index, metrics, opml, readyz, search, status, theme)"),
+        ('[topics.titles]\n"A B" = " "', "2:9: the title of 'A B' is empty: ' ' (write a text, or remove the line)"),
+        ('[store]\nurl = "sqlite:///../output/x.db"', "2:7: the output folder contains the store: 'SITE/output' (choose another folder; everything in it is public)"),
         ('[output]\nlimit = "many"', "2:9: 'limit' is not a whole number from 1 to 5000: 'many' (write a number, such as 50)"),
         ("[serve]\nport = 65536", "2:8: 'port' is not a whole number from 0 to 65535: '65536' (write a number, such as 8000)"),
         ("[serve]\nport = 8000.0", "2:8: 'port' is not a whole number from 0 to 65535: '8000.0' (write a number, such as 8000)"),
@@ -606,7 +609,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         # keys that contradict each other
         ('[output]\npath = "../incoming"', "2:8: the output folder and a records folder overlap: 'SITE/incoming' (choose separate folders)"),
         ('[output]\npath = "../incoming/output"', "2:8: the output folder and a records folder overlap: 'SITE/incoming' (choose separate folders)"),
-        ('[records]\npath = "../output/records"', "FILE: the output folder and a records folder overlap: 'SITE/output/records' (choose separate folders)"),
+        ('[records]\npath = "../output/records"', "2:8: the output folder and a records folder overlap: 'SITE/output/records' (choose separate folders)"),
         ('[output]\npath = "."', "2:8: the output folder contains the config file: 'SITE/config' (choose another folder; everything in it is public)"),
         ('[output]\npath = "../data"', "2:8: the output folder contains the store: 'SITE/data' (choose another folder; everything in it is public)"),
         ('[[records]]\nname = "a"\n[[records]]\nname = "a"', "3:3: two records folders overlap: a file in both is two entries: 'SITE/incoming' (choose separate folders)", "4:8: the name of a source is given twice: 'a' (choose another)"),

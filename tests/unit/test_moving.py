@@ -89,6 +89,23 @@ def test_a_value_has_its_line_in_the_site_behind_it(tmp_path: Path) -> None:
     assert line.endswith("site/hugo.yaml:3")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hugo.yaml", f"baseURL: {BASE}\nservices:\n  rss:\n    {{}}\npermalinks:\n  page:\n\n    posts: /:nothing/\n"),
+        (
+            "hugo.json",
+            f'{{"baseURL": "{BASE}",\n"x": {{\n"posts": 1}},\n"permalinks":\n{{\n\n"page": {{\n"posts": "/:nothing/"}}}}}}',
+        ),
+        ("hugo.toml", f'baseURL = "{BASE}"\n\n\n\n\n[permalinks]\n[permalinks.page]\nposts = "/:nothing/"\n'),
+        ("hugo.yaml", f"baseURL: {BASE}\nx: &x\n  y: *x\n\n\npermalinks: {{page:\n\n {{posts: /:nothing/}}}}\n"),
+    ],
+)
+def test_a_nested_key_is_named_with_its_own_line(tmp_path: Path, name: str, text: str) -> None:
+    _, plan = moved(tmp_path, {name: text, "content/posts/a.md": post("A", date="2024-05-01")})
+    assert [(Path(problem.path).name, problem.line) for problem in plan.left_out] == [(name, 8)]
+
+
 def test_a_section_of_hugo_with_a_permalink_is_a_source_of_its_own(tmp_path: Path) -> None:
     config, _ = moved(
         tmp_path,
@@ -452,7 +469,7 @@ def test_categories_in_defaults_of_jekyll_are_not_the_url_of_the_site(tmp_path: 
     assert "site_url" not in config["records"]
     assert left_out(plan, tmp_path) == [
         (
-            "_config.yml:8: categories of 'defaults' are in links between those of folders and of posts"
+            "_config.yml:7: categories of 'defaults' are in links between those of folders and of posts"
             " (write `permalink` into posts with categories of their own)"
         )
     ]
@@ -465,7 +482,7 @@ def test_posts_keep_the_categories_in_defaults_of_jekyll_and_replace_its_tags(tm
     assert plan.left_out == []
     config, plan = moved(tmp_path / "tag", {"_config.yml": JEKYLL + defaults.replace("tags:", "tag:"), **POSTS})
     assert left_out(plan, tmp_path) == [
-        "_config.yml:8: 'tag' in 'defaults' replaces the tags of posts (write 'tags', which posts replace)"
+        "_config.yml:7: 'tag' in 'defaults' replaces the tags of posts (write 'tags', which posts replace)"
     ]
 
 
@@ -574,7 +591,7 @@ def test_a_custom_domain_of_a_jekyll_site_is_its_url(tmp_path: Path) -> None:
         (
             "hugo.json",
             '{"a": 1,}',
-            "hugo.json:1:9: the file is not valid JSON: a key is missing or not in double quotes",
+            "hugo.json:1:8: the file is not valid JSON: a ',' too much",
         ),
     ],
 )

@@ -314,6 +314,23 @@ def test_lines_end_at_line_feeds_alone(sign: str) -> None:
     assert places(f'{{"title": "x{sign}",\n"last_modified_at": "never"}}\n') == [":2:21"]
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "what"),
+    [
+        ('{"title": "A",}', "1:14", "a ',' too much (remove it)"),
+        ('{"title": "A",\n\n}', "1:14", "a ',' too much (remove it)"),
+        ('{"title": "A",, "x": 1}', "1:15", "a ',' too much (remove it)"),
+        ('{"topics": ["a",]}', "1:16", "a ',' too much (remove it)"),
+        ('{"topics": [,"a"]}', "1:13", "a ',' too much (remove it)"),
+        ('{,"title": "A"}', "1:2", "a ',' too much (remove it)"),
+        ('{"title":,}', "1:10", "a value is missing, or is no JSON (put texts in double quotes)"),
+        ('{"topics": ["a",}', "1:12", "a bracket is not closed (close the bracket)"),
+    ],
+)
+def test_a_comma_too_much_in_json_is_named(text: str, place: str, what: str) -> None:
+    assert lines(parse_bytes(text.encode())) == [f"a.md:{place}: front matter is not valid JSON: {what}"]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_file_that_is_not_utf_8_is_rejected_with_its_line_whatever_ends_lines(end: str) -> None:
     (line,) = lines(parse_bytes(f"---{end}title: A\x0c{end}x: ".encode() + b"\xff" + f"{end}---{end}".encode()))

@@ -121,6 +121,29 @@ def _pick(loader: _Loader, root: yaml.Node, places: _Places, allowed: AllowedKey
     return front_matter
 
 
+def yaml_lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line, from 1, of each key of a YAML map and of the maps in it, by its path. Empty if the text is not valid;
+    its limits must have been checked."""
+    try:
+        root = yaml.compose(text, _Loader)
+    except yaml.YAMLError:
+        return {}
+    places, lines = _Places(1, text), dict[tuple[str, ...], int]()
+    maps: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    seen = set[int]()  # an alias may repeat a map, even within itself
+    while maps:
+        above, node = maps.pop()
+        if not isinstance(node, yaml.MappingNode) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                path = (*above, key.value)
+                lines[path], _ = places.at(key.start_mark)
+                maps.append((path, value))
+    return lines
+
+
 def _read_value(loader: _Loader, node: yaml.Node) -> Any:
     try:
         return _make_value(loader, node)
