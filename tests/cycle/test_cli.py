@@ -1472,6 +1472,28 @@ def test_check_and_dry_run_name_an_old_url_of_a_topic_that_another_feed_takes(sh
     assert "another feed" not in "".join(call("check")[1:])
 
 
+def test_a_feed_that_goes_back_to_its_old_slug_is_not_another_feed_there(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["AI"])
+    config = shop.config.read_text()
+
+    def feed(slug: str, topic: str, more: str = "") -> str:
+        return f'[[feed]]\nslug = "{slug}"\ntopics.any = ["{topic}"]\n{more}'
+
+    shop.config.write_text(config + feed("old", "AI"))
+    call("build", "--now", NOW)
+    shop.config.write_text(config + feed("between", "AI", 'moved_from = ["old"]\n'))
+    call("build", "--now", NOW)
+    shop.config.write_text(config + feed("old", "AI") + feed("between", "Tea"))
+    hint = "keep it by another slug for the new feed; the feed that it has now goes back to /old/"
+    what = "warning: subscribers of this URL would get another feed: "
+    lines = [line for line in call("check")[1].splitlines() if what in line]
+    assert [line.partition(what)[2] for line in lines] == [f"'/between/' ({hint})"]
+    assert f"/between/: another feed ({hint})" in call("build", "--dry-run", "--now", NOW)[1].splitlines()
+    shop.config.write_text(config + feed("old", "Tea") + feed("between", "AI"))
+    lines = [line for line in call("check")[1].splitlines() if what in line]
+    assert [line.partition(what)[2].partition(" ")[0] for line in lines] == ["'/old/'"]
+
+
 def test_build_and_status_name_an_entry_that_is_too_large_and_strict_does_not_fail(shop: Shop, call: Call) -> None:
     shop.configure(output='max_bytes = "10KB"')
     shop.record("small.md")
