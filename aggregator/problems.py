@@ -31,6 +31,7 @@ HIDDEN = re.compile(
 _SHORT_ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 _YEAR = timedelta(days=365.2425)
+Level = Literal["error", "warning", "notice"]
 _RAW_BYTES = range(0xDC80, 0xDD00)
 
 
@@ -44,7 +45,7 @@ class Problem:
     what: str
     value: str | None = None  # only of keys that may be public
     hint: str = ""
-    level: Literal["error", "warning"] = "error"
+    level: Level = "error"
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}:{self.column or 1}: " if self.line else f"{self.path}: "
@@ -79,6 +80,12 @@ def place_problem(sources: Sequence[Source], name: str, problem: Problem) -> Pro
 def tag_problem(problem: Problem, tag: str) -> Problem:
     """The problem with a word in front of what is wrong, such as `unfinished`."""
     return replace(problem, what=f"{tag}: {problem.what}")
+
+
+def place_of_byte(raw: bytes, offset: int) -> tuple[int, int]:
+    """Line, and column in bytes, from 1, of an offset in a file. Lines end at LF, CR LF or CR, and at nothing else."""
+    before = raw[:offset].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
 
 
 def shown_path(root: str, path: str) -> str:

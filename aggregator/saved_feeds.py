@@ -55,6 +55,8 @@ class SavedFeed(NamedTuple):
 
 def read_saved_feed(raw: bytes) -> SavedFeed:
     """The feed in the bytes of a file. Raises FeedFileError."""
+    if b"\0" not in raw:  # not UTF-16: lines as XML has them (section 2.11), which lxml counts otherwise
+        raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     text = raw.lstrip()  # some systems write empty lines before the XML declaration
     if text.removeprefix(b"\xef\xbb\xbf").startswith(b"{"):
         return SavedFeed("json", tuple(_json_entries(text)))

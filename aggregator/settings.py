@@ -27,6 +27,8 @@ PAGE_PLACEHOLDERS = frozenset(("path", "slug"))
 JEKYLL_PLACEHOLDERS = frozenset(("categories", "collection", "name", "output_ext", "slugified_categories", "title"))
 """Those that only the layout `jekyll` has."""
 
+MAX_PARSED_DEPTH = 256
+"""Levels of a parsed value that recursive functions can handle."""
 PLUS = " + "
 """Between keys of front matter whose topics are combined."""
 
@@ -56,6 +58,7 @@ class Source:
     exclude: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()  # that a name such as `title.de.md` may end in, besides the language of the site
     site_language: str = ""  # in Hugo, URLs of pages in other languages begin with them; empty: the same
+    default_topics: tuple[str, ...] = ()  # of a record that states none; in Jekyll, no tags
     site_url: str | None = None  # of the site whose pages the records are; None: as far as the link template says it
 
     @property

@@ -168,7 +168,7 @@ def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict
             for entry in scheduled_entries(connection)
         ],
         "mean_stages": mean_stages(connection),
-        "statistics": read_statistics(connection, config.feed_policy(), now),
+        "statistics": read_statistics(connection, config.feed_policy(), now, config.site.timezone),
         "websub": [
             {
                 "hub": hub,

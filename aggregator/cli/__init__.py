@@ -62,7 +62,7 @@ def main() -> None:
         print_message(str(stopped) or "interrupted")
         sys.exit(INTERRUPTED)
     except AggregatorError as error:
-        for line in str(error).splitlines():
+        for line in str(error).split("\n"):
             print_message(line if isinstance(error, ConfigError) else f"error: {line}")
         sys.exit(UNUSABLE)
     except Exception as error:  # noqa: BLE001 - its message may quote a record

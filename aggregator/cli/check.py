@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.preset_lint import PresetLint
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message, print_table, quote_text
+from aggregator.cli.skipped_files import find_skipped
 from aggregator.cli.stores import candidate_places, read_site, read_topic_slugs, source_problem, store_problem
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
@@ -25,20 +25,11 @@ from aggregator.files import FolderError, Unreadable, open_files
 from aggregator.ingest import ingest_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, duplicate_id, late_update
 from aggregator.output.bucket import bucket_problem
-from aggregator.paths import RecordFilter, unescape_path
-from aggregator.problems import Problem, place_problem, shortened_path, shown_path, tag_problem, visible
+from aggregator.problems import Level, Problem, place_problem, shortened_path, shown_path, tag_problem, visible
 from aggregator.quoting import Quote, quote_line
 from aggregator.scan import list_records
 from aggregator.settings import Source
 from aggregator.site import lost_config, port_warning, site_id_warning
-
-_ENDINGS = ("md", "markdown", "mdown", "mkd", "html", "htm", "adoc", "org", "rst", "textile", "txt", "text")
-PAGE_NAMES = tuple(f"*.{''.join(f'[{letter}{letter.upper()}]' for letter in ending)}" for ending in _ENDINGS)
-"""Names that static site generators read as pages, and those of texts, in any case."""
-FENCES = (b"---\n", b"---\r", b"+++\n", b"+++\r")
-"""How a file with front matter begins."""
-FENCE_READ = 4096
-"""Bytes that are read to see that: of an object, less would not be quicker."""
 
 EPILOG = """\b
 Examples:
@@ -47,7 +38,7 @@ Examples:
   aggregator check --format github     annotations in a GitHub workflow
 """
 
-Kind = Literal["error", "warning", "unfinished"]
+Kind = Level | Literal["unfinished"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +114,7 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
             findings.append(place)
     findings += check_records(places, config.workers, now, counts.append, add)
     if not paths:
-        findings += _find_skipped(config)
+        findings += [Finding(problem, problem.level) for problem in find_skipped(config)]
         warnings = (*(problem for lint in lints for problem in lint.problems()), *_lost_urls(config))
         findings += [Finding(problem, "warning") for problem in warnings]
     return findings, sum(counts)
@@ -301,37 +292,6 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         yield find(positions.line(("output", "path")), problem)
     if warning := port_warning(config, config.serve.port):
         yield find(positions.line(("serve", "port")), warning, "warning")
-
-
-def _find_skipped(config: Config) -> Iterator[Finding]:
-    """The kinds of files that begin like records and that `include` does not match, in each records folder."""
-    positions = config.positions
-    for source in config.sources:
-        skipped: dict[str, list[str]] = defaultdict(list)
-        # a pattern for paths chooses among files of a kind
-        kinds = (f"*{os.path.splitext(pattern)[1]}" if "/" in pattern else pattern for pattern in source.include)
-        is_included = RecordFilter(tuple(kinds))
-        try:
-            for path in _with_fence(source, is_included):
-                skipped[os.path.splitext(path)[1]].append(path)
-        except FolderError:
-            continue  # `check_records` reports it
-        line = positions.record_key(source.name, "include") or 0
-        for suffix, paths in sorted(skipped.items()):
-            what = f"files that begin like records are not read, {len(paths)} in all"
-            hint = f'add "*{suffix}" to include of [records] if they are records'
-            path = positions.file or shown_path(source.root, min(paths))
-            yield Finding(Problem(path, line, 1 if line else 0, what, f"*{suffix}", hint, "warning"), "warning")
-
-
-def _with_fence(source: Source, is_included: Callable[[str], object]) -> Iterator[str]:
-    """The escaped paths of files that are not included and begin as files with front matter do."""
-    with open_files(replace(source, include=PAGE_NAMES)) as files:
-        listed = (row for batch in files.list_all() if not isinstance(batch, Unreadable) for row in batch)
-        skipped = (SourceFile(source.name, *row) for row in listed if not is_included(unescape_path(row[0])))
-        for content in files.read_ahead(skipped, FENCE_READ):
-            if not isinstance(content, OSError) and content[0][:4] in FENCES:
-                yield content[1].path
 
 
 def _lost_urls(config: Config) -> list[Problem]:

@@ -8,13 +8,12 @@ path, id or link -> the record (the store) + what its file says now (ingest)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -29,7 +28,7 @@ from aggregator.errors import NotFoundError
 from aggregator.links import canonical_link, http_url
 from aggregator.model import Record
 from aggregator.problems import shown_path, stamp
-from aggregator.store.events import feed_slugs
+from aggregator.store.events import FeedName, feed_names
 from aggregator.store.page_links import unresolved_links
 from aggregator.store.queries import (
     StoredEntry,
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
     from aggregator.store.database import Store
 
 MAX_MATCHES = 20
+_PLAIN_WORDS = re.compile(r"(?<!%)(?<!%[0-9A-F])[A-Za-z0-9_-]+")
+"""Parts of a canonical link without escapes."""
 _RAW_BYTES = re.compile("[\ud800-\udfff]")
 """Bytes that are not UTF-8, as os.fsdecode returns them."""
 
@@ -67,7 +68,8 @@ def explain(config_path: Path | None, *, as_json: bool, record: str) -> None:
     clause, and its history.
 
     PATH is relative to a records folder or to the working directory, or it is s3://… of a record in a bucket. URL is
-    the link of the record; tracking parameters are ignored. Reads only; works while the service runs.
+    the link of the record, or if no record has it, a similar link: with https for http, with `www.`, without the slash
+    at its end, with a fragment or with tracking parameters. Reads only; works while the service runs.
     """
     config = load_config(config_path)
     with reading_store(config) as store:
@@ -79,7 +81,8 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
     """The explanation for --json of the record with a path, id or link. Raises NotFoundError."""
     roots = {source.name: source.root for source in config.sources}
     with store.read() as connection:
-        places = [place for place in _find(config, connection, asked) if place[0] in roots]
+        found, similar_link = _find(config, connection, asked)
+        places = [place for place in found if place[0] in roots]
         if not places:
             folders = ", ".join(shown_path(root, "") for root in roots.values())
             raise NotFoundError(
@@ -97,6 +100,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         "id": entry.id if entry else None,
         "format_ids": _format_ids(entry),
         "path": state.path,
+        "similar_link": similar_link,
         "title": content.title if content else "",
         "published": {"value": state.is_published, **state.cause._asdict()},
         "fields": [asdict(trace) for trace in state.placed_traces()],
@@ -117,37 +121,49 @@ def _format_ids(entry: StoredEntry | None) -> dict[str, str]:
 # finding the record
 
 
-def _find(config: Config, connection: Connection, asked: str) -> list[tuple[str, str]]:
-    """Source and path of the records that are meant: by path, else by id, else by link."""
+def _find(config: Config, connection: Connection, asked: str) -> tuple[list[tuple[str, str]], str | None]:
+    """Source and path of the records that are meant: by path, else by id, else by link; and their link, if only a
+    similar one was asked for."""
+    similar_link = None
     places = [
         (source.name, path)
         for source, path in candidate_places(config.sources, asked)
         if known_paths(connection, [(source.name, path)]) or kind_of(source, path) in ("file", "link")
     ]
     if not places and not _RAW_BYTES.search(asked):  # which no id and no link has
-        places = find_by_id(connection, asked) or _find_by_link(connection, asked)
-    return list(dict.fromkeys(places))
+        places = find_by_id(connection, asked)
+        if not places and (link := http_url(asked)):
+            places = _with_links(connection, link, lambda other: other == link)
+            if not places:
+                places, similar_link = _find_by_similar_link(connection, link)
+    return list(dict.fromkeys(places)), similar_link
 
 
-def _find_by_link(connection: Connection, asked: str) -> list[tuple[str, str]]:
-    """Entries with this link or original link; without any, entries with the same canonical link."""
-    link = http_url(asked)
-    if link is None:
-        return []
-    exact = _with_links(connection, link, lambda other: other == link)
-    if places := list(islice(exact, MAX_MATCHES)):
-        return places
-    canonical = canonical_link(link)
-    without_query = urlunsplit(urlsplit(link)._replace(query="", fragment=""))
-    similar = _with_links(connection, without_query, lambda other: canonical_link(other) == canonical)
-    return list(islice(similar, MAX_MATCHES))
+def _find_by_similar_link(connection: Connection, link: str) -> tuple[list[tuple[str, str]], str | None]:
+    """Source and path of the entries with the same canonical link, and the link of the first one."""
+    canonical, links = canonical_link(link), list[str]()
+
+    def is_similar(other: str) -> bool:
+        is_meant = canonical_link(other) == canonical
+        links.extend([other] * is_meant)
+        return is_meant
+
+    # a part that all usual spellings of the link have
+    host = re.split("[:/?#]", canonical, maxsplit=1)[0]
+    text = max(_PLAIN_WORDS.findall(canonical.removeprefix(host)), key=len, default=host)
+    places = _with_links(connection, text, is_similar)
+    return places, next(iter(links), None)
 
 
-def _with_links(connection: Connection, text: str, is_meant: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
-    """Source and path of the entries that have `text` in their content and one of whose links `is_meant`."""
-    for source, path, content in find_by_text(connection, text):
-        if any(map(is_meant, filter(None, (content.link, content.original_link)))):
-            yield source, path
+def _with_links(connection: Connection, text: str, is_meant: Callable[[str], bool]) -> list[tuple[str, str]]:
+    """Source and path of the entries, at most MAX_MATCHES, that have `text` in their content and a link or an original
+    link that `is_meant`."""
+    matches = (
+        (source, path)
+        for source, path, content in find_by_text(connection, text)
+        if any(map(is_meant, filter(None, (content.link, content.original_link))))
+    )
+    return list(islice(matches, MAX_MATCHES))
 
 
 # data
@@ -158,19 +174,22 @@ def _history(
 ) -> list[dict[str, Any]]:
     """The events of an entry, oldest first. Adds the times at which it reached `max_age`: they follow from its date and
     are not stored."""
-    slugs = feed_slugs(connection, [event.feed_id for event in entry.history if event.feed_id is not None])
+    names = feed_names(connection, [event.feed_id for event in entry.history if event.feed_id is not None])
+    unnamed = FeedName(None, None)
     events = [
-        (from_us(event.at), event.what, None if event.feed_id is None else slugs.get(event.feed_id), event.clause)
-        for event in entry.history
+        (from_us(event.at), event.what, names.get(event.feed_id or 0, unnamed), event.clause) for event in entry.history
     ]
     ages = {spec.slug: spec.max_age for spec in config.feeds if spec.max_age is not None}
     for feed in feeds:
         if feed.clause == "max_age" and not feed.is_in:
-            joined = [at for at, what, slug, _ in events if what == "joined" and slug == feed.slug]
+            joined = [at for at, what, name, _ in events if what == "joined" and name.slug == feed.slug]
             at = max([from_us(dated_at(entry) or 0) + ages[feed.slug], *joined])
-            events.append((at, "left", feed.slug, "max_age"))
+            events.append((at, "left", FeedName(feed.slug, None), "max_age"))
     events.sort(key=lambda event: event[0])
-    return [{"at": stamp(at), "what": what, "feed": slug, "clause": clause} for at, what, slug, clause in events]
+    return [
+        {"at": stamp(at), "what": what, "feed": name.slug, "topic": None if name.slug else name.topic, "clause": clause}
+        for at, what, name, clause in events
+    ]
 
 
 def _feed_data(feed: FeedVerdict) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def _head_rows(data: dict[str, Any]) -> Iterator[tuple[Text, str | Text]]:
     published = data["published"]
     answer = ("yes", "green") if published["value"] else ("no", "red")
     yield Text("Record", "bold"), data["path"]
+    if data["similar_link"]:
+        yield Text(), f"found by a similar link: {data['similar_link']}"
     if data["title"]:
         yield Text("Title", "bold"), data["title"]
     yield Text("Id", "bold"), data["id"] or "none yet"
@@ -91,9 +93,17 @@ def _feed_row(feed: Mapping[str, Any], known_place: str) -> tuple[str | Text, ..
 def _history_rows(history: Sequence[Mapping[str, Any]], zone: tzinfo) -> Iterator[tuple[str, str]]:
     """One row for each event; the feeds of one moment share a row."""
     for (at, what, clause), group in groupby(history, key=lambda event: (event["at"], event["what"], event["clause"])):
-        feeds = ", ".join(dict.fromkeys(event["feed"] for event in group if event["feed"]))
+        feeds = ", ".join(dict.fromkeys(filter(None, map(_feed_name, group))))
         because = f" ({clause})" if clause else ""
         yield f"  {shown_time(datetime.fromisoformat(at), zone)}", f"{what} {feeds}".rstrip() + because
+
+
+def _feed_name(event: Mapping[str, Any]) -> str:
+    """The feed of an event: its slug, or the topic of a feed that is not published; empty for other events."""
+    if event["topic"]:
+        return f"topic {event['topic']!r} (has no feed)"
+    gone = "a feed that is gone" if event["what"] in ("joined", "left") else ""
+    return event["feed"] or gone
 
 
 def _place(data: Mapping[str, Any]) -> str:

@@ -129,13 +129,17 @@ def _topic_clause(record: RecordState, topic: str) -> tuple[str, str | None, int
         if trace.field == "topics" and trace.origin != "config":
             for name in trace.value or ():
                 lines.setdefault(tables.topic(topic_key(name)), trace.line)
-    added = {tables.topic(topic_key(name)) for name in source.topics}
+    added = {
+        tables.topic(topic_key(name)): key
+        for key, names in (("default_topics", source.default_topics), ("topics", source.topics))
+        for name in names
+    }
     children = {child for child, parent in tables.parents.items() if parent == topic}
-    stated = lines.keys() | added
+    stated = lines.keys() | added.keys()
     if topic not in stated and (child := min(tables.with_parents(stated) & children, default=None)):
         return "topics.parent", positions.file, positions.topic("parent", child)
     if topic not in lines and topic in added:
-        return "topic", positions.file, positions.record_key(source.name, "topics")
+        return "topic", positions.file, positions.record_key(source.name, added[topic])
     return "topic", record.path, lines.get(topic)
 
 

@@ -103,12 +103,14 @@ def wrong_old_url(old: str, slugs: frozenset[str]) -> tuple[str, str] | None:
 def _folder_conflicts(file: File, config_path: Path) -> Iterator[KeyProblem]:
     """Nested folders: feeds would be read as records, or private files would be served."""
     output = _place(file.output.path)
-    key = ("output", "path")
-    for source in file.records:
+    key: tuple[str | int, ...] = ("output", "path")
+    for index, source in enumerate(file.records):
         records = _place(source.path)
         if output.is_relative_to(records) or records.is_relative_to(output):
-            what = "the output folder and a records folder overlap"
-            yield KeyProblem(key, what, "choose separate folders", str(source.path), at_value=True)
+            what, at = "the output folder and a records folder overlap", key
+            if "path" not in file.output.model_fields_set:  # it is the default, and has no line
+                at = ("records", index, "path")
+            yield KeyProblem(at, what, "choose separate folders", str(source.path), at_value=True)
     for index, source in enumerate(file.records):
         for other in file.records[:index]:
             ours, theirs = _place(source.path), _place(other.path)
@@ -124,7 +126,8 @@ def _folder_conflicts(file: File, config_path: Path) -> Iterator[KeyProblem]:
     for name, path in private.items():
         if _place(path).is_relative_to(output):
             what, hint = f"the output folder contains the {name}", "choose another folder; everything in it is public"
-            yield KeyProblem(key, what, hint, str(file.output.path), at_value=True)
+            is_stated = "path" in file.output.model_fields_set or name != "store"
+            yield KeyProblem(key if is_stated else ("store", "url"), what, hint, str(file.output.path), at_value=True)
 
 
 def _place(path: Path | BucketUrl) -> PurePath:

@@ -33,6 +33,13 @@ _MESSAGES = {
     "dict_type": ("is not a table", "write its keys below a line [{table}]"),
     "missing": ("is missing", "add a line such as {key} = {example}"),
 }
+_TOPIC_VALUES = {
+    "slugs": "slug",
+    "alias": "topic",
+    "parent": "parent",
+    "titles": "title",
+    "descriptions": "description",
+}
 _NOT_ARRAY = ("is not an array of tables", "write its keys below a line [[{table}]]")  # tuples at the top are tables
 
 SYNONYMS = {
@@ -121,7 +128,10 @@ def _finding(details: ErrorDetails) -> KeyProblem:
         return KeyProblem(path, "unknown key", _suggestion(name, list(describe(path[:-1])["properties"])), name)
     what, hint = _message(details, path, name)
     at_key = kind == "missing" or details["loc"][-1] == _KEY_TAG
-    return KeyProblem(path, f"'{name}' {what}", hint, None if at_key else _shown(path, details["input"]), not at_key)
+    subject = f"'{name}'"
+    if path[0] == "topics" and len(path) == len(("topics", "slugs", name)):  # the key is a topic, not what is wrong
+        subject = f"the {_TOPIC_VALUES[str(path[1])]} of '{name}'"
+    return KeyProblem(path, f"{subject} {what}", hint, None if at_key else _shown(path, details["input"]), not at_key)
 
 
 def _message(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]:

@@ -41,7 +41,7 @@ from aggregator.feeds.phrases import parse_phrase
 from aggregator.feeds.rules import fold
 from aggregator.output.redirects import Redirects
 from aggregator.paths import read_regular
-from aggregator.problems import Problem
+from aggregator.problems import Problem, place_of_byte
 from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
 from aggregator.toml_positions import KeyPath, Locator, find_long_key
 from aggregator.topics import TopicTables
@@ -187,8 +187,7 @@ def _read_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
+        line, column = place_of_byte(content, error.start)
         raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line, column) from None
 
 
@@ -331,6 +330,7 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         max_nodes=table.max_nodes,
         removal_grace=table.removal_grace,
         topics=table.topics,
+        default_topics=table.default_topics,
         link_template=table.link_template,
         timezone=site.timezone,
         body_base=body_base,

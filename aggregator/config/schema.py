@@ -28,7 +28,7 @@ from pydantic import (
 from aggregator.buckets import BucketUrl
 from aggregator.config import values
 from aggregator.config.presets import FIELDS, Preset
-from aggregator.settings import Format
+from aggregator.settings import MAX_PARSED_DEPTH, Format
 
 TABLE_TAG, TEXT_TAG = "{table}", "{text}"
 
@@ -83,13 +83,15 @@ Interval = Annotated[Duration, AfterValidator(values.check_interval)]
 Size = Annotated[
     int,
     PlainValidator(values.read_size),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": values.MAX_SIZE}, {"type": "string"}]}),
 ]
 Place = Annotated[Path | BucketUrl, PlainValidator(_in_base(values.read_place)), _text_schema()]
 Stylesheet = Annotated[str, PlainValidator(_in_base(values.read_stylesheet)), _text_schema()]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Depth = Annotated[int, Field(ge=1, le=MAX_PARSED_DEPTH)]
 Limit = Annotated[int, Field(ge=1, le=5000)]
-Score = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=0, le=1_000_000_000, allow_inf_nan=False)]
+Host = Annotated[Text, AfterValidator(values.check_host)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -136,10 +138,11 @@ class RecordsTable(Table):
     preset: Preset = _key("smartable", "Which front matter keys hold which field")
     default_published: bool = _key(True, "Whether a record without the flag is published")
     max_bytes: Size = _key("1MB", "Largest file")
-    max_depth: Count = _key(32, "Deepest nesting of front matter")
+    max_depth: Depth = _key(32, "Deepest nesting of front matter")
     max_nodes: Count = _key(20_000, "Most values in front matter")
     removal_grace: Duration = _key("10m", "How long a mass removal waits and a rename may take")
     topics: Texts = _key([], "Topics added to every record", ["Always"])
+    default_topics: Texts = _key([], "Topics of a record that states none; in Jekyll, no tags", ["News"])
     link_template: Annotated[str, AfterValidator(values.check_link_template)] | None = _key(
         None, "Link of a record without one; also {slug}, {year}, {categories} …", "https://example.org/{path}"
     )
@@ -195,7 +198,7 @@ class OutputTable(Table):
 class ServeTable(Table):
     """The HTTP server."""
 
-    host: Text = _key("127.0.0.1", "Host name or IP address to listen on")
+    host: Host = _key("127.0.0.1", "Host name or IP address to listen on")
     port: Port = _key(8000, "Port to listen on; 0 takes a free one")
     cache: Size = _key("256MB", "Memory for documents; the rest is read from the disk")
     admin_port: Annotated[int, Field(ge=1, le=65535)] | None = _key(
@@ -279,7 +282,7 @@ class WebsubTable(Table):
 class IngestTable(Table):
     """How files are read."""
 
-    workers: Annotated[int, Field(ge=0)] | None = _key(None, "Processes for many files; 0 is none", 2)
+    workers: Annotated[int, Field(ge=0, le=1000)] | None = _key(None, "Processes for many files; 0 is none", 2)
     dask: Annotated[str, AfterValidator(values.check_cluster)] | None = _key(
         None, "Scheduler of a Dask cluster that reads many files", "tcp://scheduler:8786"
     )

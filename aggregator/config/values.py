@@ -6,6 +6,7 @@ import os
 import re
 from datetime import datetime, timedelta
 from io import StringIO
+from ipaddress import ip_address
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ _SQLITE = "sqlite:///"
 _DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 _LONGEST = timedelta(days=36_525)  # a date plus or minus a duration must stay in the calendar
 _SIZE = re.compile(r"(\d{1,15}) ?(B|[KMG]B|[KMG]iB)", re.ASCII)
+MAX_SIZE = 2**50
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _LONGEST_SLUG = MAX_SLUG + 20  # `feeds --pin` prints slugs with a suffix
@@ -39,6 +41,7 @@ _CRON_FIELDS = (  # name, how many values it has, which
     ("weekday", 7, "0 to 7 or sun to sat"),
 )
 _CRON_START = datetime(2000, 1, 1)  # noqa: DTZ001 - clock times: no zone, no changes of the clock
+_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 MAX_STYLESHEET = 100_000
 """Most characters of `site.stylesheet`."""
@@ -86,6 +89,8 @@ def read_size(value: object) -> int:
         size = value
     if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,17}", value):
         raise BadValueError("is not a size", f"write a number of bytes without quotes: {value}")
+    if size > MAX_SIZE:
+        raise BadValueError("is over 1048576 GiB", "write a smaller size")
     if size < 1:
         raise BadValueError(
             "is not a size", 'write a number of bytes, or one with KB, MB, GB, KiB, MiB or GiB such as "1MB"'
@@ -191,6 +196,19 @@ def check_url(value: str) -> str:
     return value
 
 
+def check_host(value: str) -> str:
+    """The name or IP address of a host, without a port."""
+    address = value.partition("%")[0]  # with a zone: fe80::1%eth0
+    try:
+        is_address = bool(ip_address(address))
+    except ValueError:
+        is_address = False
+    if not is_address and not _HOST.fullmatch(value):
+        hint = "write one such as 127.0.0.1, :: or feeds.example.org; the port is serve.port"
+        raise BadValueError("is not a host name or an IP address", hint)
+    return value
+
+
 def check_base_url(value: str) -> str:
     """The public URL of the output folder, with a slash at its end."""
     check_url(value)
@@ -281,7 +299,10 @@ def read_stylesheet(value: object, base: Path) -> str:
 
 def check_feed_title(value: str) -> str:
     """A pattern for titles of feeds."""
-    if "{title}" not in check_text(value):
+    known = ("{title}", "{site}")
+    if unknown := next((found for found in re.findall(r"\{[^{}]*\}", check_text(value)) if found not in known), None):
+        raise BadValueError(f"has an unknown placeholder {unknown}", f"use {' and '.join(known)}")
+    if "{title}" not in value:
         raise BadValueError("has no {title}, so all feeds would have one title", 'write it as "{title} – {site}"')
     return value
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from statistics import median
 from typing import Any
 
@@ -20,6 +20,8 @@ from aggregator.store.schema import ALL_FEED, NEVER, feed, feed_entry
 from aggregator.store.session import from_us, span_us, to_us
 
 DAYS = 90
+_QUARTER = timedelta(minutes=15)
+"""Days of all time zones begin at a quarter of an hour in UTC."""
 MAX_COUNTED = 50_000
 """Entries that are counted by day, the newest first."""
 MAX_SAMPLED = 2_000
@@ -40,9 +42,9 @@ AGES = ((3600, "up to 1 hour"), (86_400, "up to 1 day"), (604_800, "up to 1 week
 LONGER = "longer"
 
 
-def read_statistics(connection: Connection, policy: FeedPolicy, now: datetime) -> dict[str, Any]:
-    """The statistics of the DAYS up to `now`, for --json."""
-    days = _count_days(connection, now)
+def read_statistics(connection: Connection, policy: FeedPolicy, now: datetime, zone: tzinfo) -> dict[str, Any]:
+    """The statistics of the DAYS up to `now`, which are days in the time zone, for --json."""
+    days = _count_days(connection, now, zone)
     delays = _read_delays(connection, now)
     fresh, quiet = (
         _feed_ages(connection, policy, order) for order in (feed.c.updated_at.desc(), feed.c.updated_at.asc())
@@ -74,14 +76,16 @@ def _newest(now: datetime, limit: int, *columns: ColumnElement[int]) -> Select[*
     )
 
 
-def _count_days(connection: Connection, now: datetime) -> dict[str, int]:
-    """The number of entries released on each day in UTC, the oldest first; 0 for days without any."""
+def _count_days(connection: Connection, now: datetime, zone: tzinfo) -> dict[str, int]:
+    """The number of entries released on each day in a time zone, the oldest first; 0 for days without any."""
     newest = _newest(now, MAX_COUNTED, feed_entry.c.released_at).subquery()
-    day = (newest.c.released_at // literal_column(str(span_us(timedelta(days=1))))).label("day")
-    counts = {row[0]: row[1] for row in connection.execute(select(day, func.count()).group_by("day"))}
-    epoch, today = date(1970, 1, 1), now.astimezone(UTC).date()
+    quarter = (newest.c.released_at // literal_column(str(span_us(_QUARTER)))).label("quarter")
+    counts = Counter[date]()
+    for number, entries in connection.execute(select(quarter, func.count()).group_by("quarter")):
+        counts[from_us(number * span_us(_QUARTER)).astimezone(zone).date()] += entries
+    today = now.astimezone(zone).date()
     days = (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1))
-    return {day.isoformat(): counts.get((day - epoch).days, 0) for day in days}
+    return {day.isoformat(): counts[day] for day in days}
 
 
 def _count_topics(connection: Connection, policy: FeedPolicy, now: datetime) -> list[dict[str, Any]]:

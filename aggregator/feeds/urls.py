@@ -97,7 +97,11 @@ def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) ->
         else:
             changes.append(UrlChange(f"{slug}/", 410, None, _keeping(slug, old, new)))
     for path, slug in sorted(before.redirects.items()):
-        if path in after.slugs - before.slugs and slug in after.slugs:
+        if path in after.slugs - before.slugs and _goes_back(path, slug, old, new):
+            if slug in new.specs and new.specs[slug].rule != old.specs[slug].rule:
+                hint = f"by another slug for the new feed; the feed that it has now goes back to /{path}/"
+                changes.append(UrlChange(f"{slug}/", 200, None, hint))
+        elif path in after.slugs - before.slugs and slug in after.slugs:
             hint = f"by another slug for the new feed; it redirects to /{slug}/ now"
             changes.append(UrlChange(f"{path}/", 200, None, hint))
         elif not after.work(path):
@@ -171,6 +175,12 @@ def _successor(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:
     added = [other for other in new.specs.values() if other.slug not in old.specs]
     same = [other for other in added if other.rule == spec.rule] or added
     return same[0].slug if len(same) == 1 else None
+
+
+def _goes_back(path: str, slug: str, old: FeedPolicy, new: FeedPolicy) -> bool:
+    """Whether the feed with this slug gets back its old slug `path`: the new feed there has its rule."""
+    before, after = old.specs.get(slug), new.specs.get(path)
+    return before is not None and after is not None and before.rule == after.rule
 
 
 def _moved_from(paths: tuple[str, ...], successor: str | None, new: FeedPolicy) -> str:

@@ -44,7 +44,8 @@ def _source(source: SourcePlan, plan: Plan, folder: Path) -> Iterator[str]:
     yield from _lines(exclude=source.exclude, preset=plan.preset)
     if not source.default_published:
         yield _line("default_published", value=False)
-    yield from _lines(topics=source.topics, language=source.language, languages=source.languages)
+    yield from _lines(topics=source.topics, default_topics=source.default_topics)
+    yield from _lines(language=source.language, languages=source.languages)
     yield _line("link_template", source.link_template, str(source.place))
     if source.site_url:
         yield _stated("site_url", source.site_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from glob import escape
@@ -13,20 +13,34 @@ from typing import Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
+from aggregator.moving.hugo_sections import (
+    SectionPage,
+    find_pattern,
+    is_expression,
+    read_section_page,
+    section_url,
+)
 from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
-from aggregator.moving.site_files import ENDINGS, Place, SiteConfig, endings_of, link_pattern, shown_file, walk_files
+from aggregator.moving.site_files import (
+    ENDINGS,
+    Place,
+    SiteConfig,
+    as_texts,
+    endings_of,
+    link_pattern,
+    shown_file,
+    walk_files,
+)
 from aggregator.parse.dates import parse_time
 from aggregator.parse.fields import hides_page
 from aggregator.parse.front_matter.values import Value
 from aggregator.parse.glob import Glob, GlobError
-from aggregator.parse.hugo import content_path, file_language, url_path
+from aggregator.parse.hugo import UNREAD_ENDINGS, content_path, file_language, url_path
 from aggregator.parse.keys import FILE_NAME
 from aggregator.parse.values import lower_keys
 
 PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
-_UNREAD_ENDINGS = (".org", ".adoc", ".asciidoc", ".ad", ".rst", ".pandoc", ".pdc")
-"""Of Hugo's pages in other formats."""
 CONFIG_NAMES = ("hugo", "config")
 _PLACEHOLDERS = {
     ":year": "{year}",
@@ -56,7 +70,7 @@ _DEFAULT_DATES = {
     "expirydate": ("expiryDate", "unpublishDate"),
 }
 _KEY_SPELLINGS = {key.lower(): key for keys in _DEFAULT_DATES.values() for key in keys}
-_SECTIONS_AND_NAME = re.compile(r"/?:sections/:(slug|title|filename|contentbasename|slugorcontentbasename)/?")
+_SECTIONS_AND_NAME = re.compile(rf"/?:sections/({'|'.join(_SLUG_KEYS)})/?")
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
 
 
@@ -121,6 +135,7 @@ class _Hugo:
         self._languages = [name for name in tables if is_language(name) and name not in disabled] or [self._default]
         self._is_multilingual = len(self._languages) > 1
         self._base = ""
+        self._wholes: list[SourcePlan] = []  # the sources of content folders, which have sections
 
     def _of_language(self, *path: str, language: str = "") -> tuple[str, ...]:
         """The path of a key, in the table of the language if it is there."""
@@ -167,13 +182,15 @@ class _Hugo:
             source.fields = self._fields()
             source.site_url = self._site_url(source)
             self._plan.sources.append(source)
+            if not prefix:
+                self._wholes.append(source)
             self._note_unread(folder, paths)
             for section in self._section_sources(source, paths, language):
                 self._plan.sources.append(section)
 
     def _note_unread(self, folder: Path, paths: list[str]) -> None:
         """Notes the pages of Hugo in formats that are not read here."""
-        unread = [path for path in paths if path.lower().endswith(_UNREAD_ENDINGS)]
+        unread = [path for path in paths if path.lower().endswith(UNREAD_ENDINGS)]
         if unread:
             what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
             self._plan.leave_out(Place(shown_file(folder / unread[0])), what, hint)
@@ -249,34 +266,81 @@ class _Hugo:
         return path
 
     def _section_sources(self, rest: SourcePlan, paths: list[str], language: str) -> Iterator[SourcePlan]:
-        """A source for each section with a pattern. Takes its files out of `rest`."""
+        """A source for each section with a pattern, and for all others if pages in the root have one. Takes their
+        files out of `rest`."""
         permalinks = self._permalinks(language)
         patterns = {
             key: ((*table, key), value)
             for table in (permalinks, (*permalinks, "page"))
             for key, value in self._config.table(*table).items()
+            if isinstance(value, str)
         }
-        folders, hidden = {path.partition("/")[0] for path in paths if "/" in path}, tuple(rest.exclude)
-        for section, (path, pattern) in sorted(patterns.items()):
-            folder = next((name for name in sorted(folders) if name.lower() == section.strip("/")), None)
-            if folder is None or not isinstance(pattern, str):
-                continue
-            found = self._section_link(pattern, folder, path, [name for name in paths if name.startswith(f"{folder}/")])
-            if found is None:
-                continue
-            end, fields = found
-            above = rest.link_template.partition("{path}")[0]
-            name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{rest.name}-{folder}" if rest.name else folder).strip("-._")
-            source = SourcePlan(rest.path, above + end, self._config.place(*path), self._plan.free_name(name))
+        self._note_expressions(*(path for path, _ in patterns.values()))
+        keys = {folder: key for folder in _folders(paths) if (key := find_pattern(patterns, folder))}
+        links = {}
+        for folder, key in sorted(keys.items()):
+            if keys.get(folder.rpartition("/")[0]) != key:
+                path, pattern = patterns[key]
+                below = (name for name in paths if name.startswith(f"{folder}/"))
+                files = [name for name in below if keys[name.rpartition("/")[0]] == key]
+                if link := self._section_link(pattern, folder, path, files):
+                    links[folder] = (path, *link)
+        above, hidden, usual = rest.link_template.partition("{path}")[0], tuple(rest.exclude), rest.fields
+        made = [("", rest)]
+        if "/" in patterns and (others := self._take_root(rest, paths, links, *patterns["/"])):
+            made.append(("", others))
+            yield others
+        for folder, (path, end, fields) in links.items():
+            source = self._part(rest, folder, above + end, self._config.place(*path))
             source.include = tuple(f"{folder}/{pattern}" for pattern in rest.include)
             source.exclude = [
                 pattern for pattern in hidden if "/" not in pattern or pattern.startswith(f"/{escape(folder)}/")
             ]
-            source.language, source.languages = rest.language, rest.languages
-            source.fields = rest.fields | fields
-            source.site_url = self._site_url(source)
-            rest.exclude.append(f"{folder}/*")
+            source.fields = usual | fields
+            inner = [other for outer, other in made if outer and folder.startswith(f"{outer}/")]
+            for other in inner[-1:] or [other for outer, other in made if not outer]:
+                other.exclude.append(f"{folder}/*")
+            made.append((folder, source))
             yield source
+
+    def _note_expressions(self, *paths: tuple[str, ...]) -> None:
+        """Notes the keys of permalinks that choose folders by expressions."""
+        for path in paths:
+            if is_expression(path[-1]):
+                what, hint = "permalinks choose folders by an expression", "name each folder instead"
+                self._plan.leave_out(self._config.place(*path), what, hint, path[-1])
+
+    def _take_root(
+        self, rest: SourcePlan, paths: list[str], links: Collection[str], path: tuple[str, ...], pattern: str
+    ) -> SourcePlan | None:
+        """Gives `rest` the links of pages in the root folder, which are those of a path of the config. A source for the
+        folders that have no links of their own; None if there are no such folders."""
+        root_pages = [file for file in paths if not _folder_of(file, paths)]
+        link = self._section_link(pattern, "", path, root_pages) if root_pages else None
+        if link is None:
+            return None
+        template, place = rest.link_template, rest.place
+        folders = sorted({folder.partition("/")[0] for file in paths if (folder := _folder_of(file, paths))} - {*links})
+        rest.link_template = template.partition("{path}")[0] + link[0]
+        rest.place, rest.site_url = self._config.place(*path), self._site_url(rest)
+        what, hint = "a new section has the links of the root", "name its folder as the others are, in [[records]]"
+        self._plan.leave_out(rest.place, what, hint, pattern)
+        others = None
+        if folders:
+            others = self._part(rest, "sections", template, place)
+            others.include = tuple(f"{folder}/{ending}" for folder in folders for ending in rest.include)
+            others.exclude, others.fields = [*rest.exclude], rest.fields
+            rest.exclude += [f"{folder}/*" for folder in folders]
+        rest.fields = rest.fields | link[1]
+        return others
+
+    def _part(self, whole: SourcePlan, folder: str, template: str, place: Place | str) -> SourcePlan:
+        """A source for a part of the files of another one."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{whole.name}-{folder}" if whole.name else folder).strip("-._")
+        part = SourcePlan(whole.path, template, place, self._plan.free_name(name))
+        part.language, part.languages = whole.language, whole.languages
+        part.site_url = self._site_url(part)
+        return part
 
     def _section_link(
         self, pattern: str, folder: str, path: tuple[str, ...], files: list[str]
@@ -290,14 +354,15 @@ class _Hugo:
         sections = {_section_of(name, names) for name in folders}
         pattern = pattern.replace(":sections", ":section") if sections <= {folder} else pattern
         pattern = pattern.replace(":sectionslug", ":section")
-        pattern = re.sub(r":section(?![a-z\[])", lambda _: url_path(folder), pattern)
+        pattern = re.sub(r":section(?![a-z\[])", lambda _: url_path(folder.partition("/")[0]), pattern)
+        pattern = re.sub("//+", "/", pattern)
         keys = next((keys for token, keys in _SLUG_KEYS.items() if token in pattern), ("slug",))
         fields = {} if keys == ("slug",) else {"slug": Stated(keys, place)}
         if sections == folders and _SECTIONS_AND_NAME.fullmatch(pattern):
             return "{path}/", fields
         end, unknown = link_pattern(pattern, _PLACEHOLDERS)
         if unknown or end.count("{slug}") != 1:
-            what = f"the links of '{folder}' have parts that a link_template cannot have"
+            what = f"the links of '{folder or '/'}' have parts that a link_template cannot have"
             hint = "the posts there get the links of other sections; write `url` into their front matter"
             self._plan.leave_out(place, what, hint, pattern)
             return None
@@ -444,9 +509,12 @@ class _Hugo:
         """The names of the feed documents of pages of a kind in a language."""
         path = self._of_language("outputs", kind, language=language)
         stated = self._config.get(*path) is not None
-        names = [name.lower() for name in self._config.texts(*path)] if stated else ["rss"]
+        return self._feed_documents(self._config.texts(*path) if stated else ["rss"])
+
+    def _feed_documents(self, outputs: Iterable[str]) -> list[str]:
+        """The names of the documents of feeds among the output formats of a page."""
         files = []
-        for name in names:
+        for name in map(str.lower, outputs):
             options = self._config.table("outputformats", name)
             media = str(options.get("mediatype", "application/rss+xml" if name == "rss" else "")).lower()
             if media in _FEED_TYPES:
@@ -457,9 +525,8 @@ class _Hugo:
         return files
 
     def _add_sections(self, language: str) -> None:
-        documents = self._documents("section", language)
         for source in self._plan.sources:
-            if not documents or not self._has_sections(source, language):
+            if not self._has_sections(source, language):
                 continue
             usual = source.language or self._default
             files = [
@@ -469,20 +536,50 @@ class _Hugo:
             ]
             for section in sorted({path.partition("/")[0] for path in files if path.count("/")}):
                 if _has_pages(files, section):
-                    self._add_section(section, language, documents)
+                    self._add_section(source, files, section, language)
 
     def _has_sections(self, source: SourcePlan, language: str) -> bool:
         """Whether the folders of a source are the sections of a language: it is neither one of them nor below one."""
-        is_all = source.include[0].startswith("*") and not (source.name and source.site_url)
-        return is_all and language in (source.languages or (source.language or self._default,))
+        is_whole = any(source is whole for whole in self._wholes)
+        return is_whole and language in (source.languages or (source.language or self._default,))
 
-    def _add_section(self, section: str, language: str, documents: list[str]) -> None:
-        name = title_text(section.replace("-", " ").replace("_", " "))
+    def _add_section(self, source: SourcePlan, files: list[str], section: str, language: str) -> None:
+        """The feed of a section, whose files in a language are among `files`; none if its page is not published."""
+        page = read_section_page(source.path, files, section, language, source.languages)
+        documents = self._documents("section", language)
+        if "outputs" in page.values:
+            documents = self._feed_documents(as_texts(page.values["outputs"]))
+        if not documents or _is_hidden_page(page.values, self._config):
+            return
+        name = title_text(page.text("title")) or title_text(section.replace("-", " ").replace("_", " "))
         title = f"{name[:1].upper()}{name[1:]} on {self._title(language)}"
         slug = self._plan.free_slug(section if language == self._default else f"{section}-{language}")
-        paths = [f"{self._url_prefix(language)}{url_name(section)}/{file}" for file in documents]
+        url, place = self._section_url(section, page, language)
+        paths = [f"{url}{file}" for file in documents] if url is not None else []
         clauses = {"type": (section,)} | self._clauses(language)
-        self._plan.feeds.append(FeedPlan(slug, title, paths, self._outputs_place("section", language), "", clauses))
+        self._plan.feeds.append(FeedPlan(slug, title, paths, place, "", clauses))
+
+    def _section_url(self, section: str, page: SectionPage, language: str) -> tuple[str | None, Place | str]:
+        """The URL of the page of a section, and its place; None if it cannot be said."""
+        table = (*self._of_language("permalinks", language=language), "section")
+        patterns = {key: value for key, value in self._config.table(*table).items() if isinstance(value, str)}
+        key = find_pattern(patterns, section) or ("/" if "/" in patterns else "")
+        has_plural_titles = self._config.get("pluralizelisttitles") is not False
+        url = section_url(
+            section,
+            page,
+            patterns.get(key, ""),
+            self._url_prefix(language),
+            has_plural_titles=has_plural_titles,
+        )
+        place = self._config.place(*table, key) if key else self._outputs_place("section", language)
+        if page.text("url") or page.text("slug"):
+            place = Place(page.file)
+        if url is None:
+            what, hint = f"the URL of the feed of '{section}'", "write it into moved_from of its [[feed]]"
+            self._plan.leave_out(place, what, hint, page.text("url") or patterns[key])
+        self._note_expressions(*((*table, key) for key in patterns))
+        return url, place
 
     def _add_terms(self, language: str) -> None:
         own = self._of_language("taxonomies", language=language)
@@ -544,6 +641,15 @@ def _folder_of(path: str, files: Collection[str]) -> str:
     return "/".join(folders)
 
 
+def _folders(paths: Iterable[str]) -> set[str]:
+    """The folders of files, and those above them."""
+    folders = set[str]()
+    for path in paths:
+        while (path := path.rpartition("/")[0]) and path not in folders:
+            folders.add(path)
+    return folders
+
+
 def _without_language(path: str, languages: Sequence[str]) -> str:
     """The path of a file without the language at the end of its name."""
     stem, ending = os.path.splitext(path)
@@ -571,6 +677,14 @@ def _hides(cascade: dict[str, Any], config: SiteConfig) -> bool:
     is_expired = expiry is not None and expiry[0] <= datetime.now(UTC) and config.get("buildexpired") is not True
     is_draft = values.get("draft") is True and config.get("builddrafts") is not True
     return is_draft or is_expired or any(map(hides_page, options))
+
+
+def _is_hidden_page(values: Mapping[str, Any], config: SiteConfig) -> bool:
+    """Whether the front matter of a page keeps it out of a site with this config."""
+    build = _folded(values.get("build", values.get("_build")))
+    return _hides({key: value for key, value in values.items() if "build" not in key}, config) or (
+        "render" in build and hides_page(("build.render", Value(build["render"], 0, 0)))
+    )
 
 
 def _is_for_pages(target: dict[str, Any]) -> bool:

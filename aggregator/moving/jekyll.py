@@ -160,8 +160,11 @@ class _Jekyll:
         source = SourcePlan(path, template, place, name)
         if values.get("published") is False:
             source.default_published = False
-        topics = [name for key in ("category", "categories", "tag", "tags") for name in _names(values.get(key))]
-        source.topics = tuple(dict.fromkeys(topics))
+        topics = {
+            keys: tuple(dict.fromkeys(name for key in keys for name in _names(values.get(key))))
+            for keys in (("category", "categories"), ("tag",) if _names(values.get("tag")) else ("tags",))
+        }
+        source.topics, source.default_topics = topics.values()  # a post keeps its categories, and only its own tags
         categories = [quote(name.lower()) for key in ("category", "categories") for name in _names(values.get(key))]
         if categories and "{categories}" in template:
             order = self._category_order(categories, scope)
@@ -340,6 +343,9 @@ class _Jekyll:
                 what, hint = "a collection that is not in the posts of the site", "give it [[records]] of its own"
                 plan.leave_out(config.place("collections", name), what, hint, name)
         for default in self._defaults:
+            if _names(default.values.get("tag")):
+                what, hint = "'tag' in 'defaults' replaces the tags of posts", "write 'tags', which posts replace"
+                plan.leave_out(default.place, what, hint)
             for key in sorted({*default.values} & {"image", "excerpt_separator", "date", "title", "description"}):
                 what, hint = f"'defaults' has '{key}'", "write it into the posts"
                 plan.leave_out(default.place, what, hint)

@@ -37,6 +37,7 @@ class SourcePlan:
     exclude: list[str] = field(default_factory=list)
     default_published: bool = True
     topics: tuple[str, ...] = ()
+    default_topics: tuple[str, ...] = ()
     language: str = ""  # if it is another one than the site's
     languages: tuple[str, ...] = ()
     fields: dict[str, Stated] = field(default_factory=dict)

@@ -83,9 +83,13 @@ def _add_terms(plan: Plan, config: Config) -> None:
     feeds: dict[str, FeedPlan] = {}
     for terms in plan.term_feeds:
         names: dict[str, str] = {}
+        has_tags = any("tag" in key for key in terms.keys)
         for source in config.sources:
             fields = tuple((name, terms.keys if name == "topics" else keys) for name, keys in source.fields)
-            for record in _public_records(replace(source, fields=fields, topics=())):
+            own = replace(source, fields=fields)
+            # of Jekyll's defaults, categories are the topics of a source, and tags its default topics
+            own = replace(own, topics=()) if has_tags else replace(own, default_topics=())
+            for record in _public_records(own):
                 language = record.content.language or source.language
                 for name in record.topics if terms.language in ("", language) else ():
                     names.setdefault(topic_key(name), name)

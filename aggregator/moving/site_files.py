@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aggregator.errors import ConfigError
+from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.json import read_json
 from aggregator.parse.front_matter.toml import read_toml
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits, Opaque, Scalar
-from aggregator.parse.front_matter.yaml import read_yaml
+from aggregator.parse.front_matter.yaml import read_yaml, yaml_lines
 from aggregator.paths import read_regular
-from aggregator.problems import Problem
+from aggregator.problems import Problem, place_of_byte
 from aggregator.toml_positions import Locator
 
 MAX_FILE = 2_000_000
@@ -22,6 +23,7 @@ MAX_FILE = 2_000_000
 MAX_LISTED = 200_000
 """Most files of a site that are listed."""
 _LIMITS = Limits(depth=40, nodes=100_000)
+_PAGE_LIMITS = Limits(depth=40, nodes=20_000)
 _READERS = {".toml": read_toml, ".yaml": read_yaml, ".yml": read_yaml, ".json": read_json}
 ENDINGS = tuple(_READERS)
 Keys = tuple[str, ...]
@@ -77,13 +79,20 @@ class SiteConfig:
         values: Any = {key: _plain(value.value) for key, value in front_matter.values.items()}
         for key in reversed(below):
             values = {key: values}
-        locator = Locator(text) if path.suffix == ".toml" else None
+        if path.suffix == ".toml":
+            locator = Locator(text)
+
+            def find(own: Keys) -> int:
+                return locator.find(own)[0]
+        else:
+            lines = yaml_lines(text)  # JSON too, which is YAML
+
+            def find(own: Keys) -> int:
+                return lines.get(own, 0)
 
         def place(stated: Keys) -> Place:
             own = stated[len(below) :]
-            line = front_matter.values[own[0]].line if own else 0
-            if own and locator is not None:
-                line = locator.find(own)[0] or line
+            line = find(own) or front_matter.values[own[0]].line if own else 0
             return Place(shown_file(path), line)
 
         self._merge(self._values, values, (), (), place)
@@ -162,8 +171,17 @@ def read_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line, _ = place_of_byte(content, error.start)
         raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line) from None
+
+
+def page_values(path: Path, keys: AllowedKeys) -> dict[str, Any]:
+    """The values of these keys in the front matter of a page, by their canonical names; empty if it cannot be read."""
+    try:
+        front_matter, _ = read_front_matter(read_text(path), keys, _PAGE_LIMITS)
+    except (FrontMatterError, ConfigError):
+        return {}
+    return {key: _plain(value.value) for key, value in front_matter.values.items()}
 
 
 def _file_error(path: Path, what: str, hint: str, line: int = 0) -> ConfigError:

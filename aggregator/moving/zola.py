@@ -6,17 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aggregator.errors import ConfigError
 from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, title_text
 from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
-from aggregator.moving.site_files import Place, SiteConfig, as_texts, read_text, shown_file, walk_files
-from aggregator.parse.front_matter import read_front_matter
-from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits
+from aggregator.moving.site_files import Place, SiteConfig, page_values, shown_file, walk_files
+from aggregator.parse.front_matter.values import AllowedKeys
 from aggregator.parse.hugo import url_path
 
 CONFIG_NAMES = ("zola.toml", "config.toml")
 _SECTION_KEYS = AllowedKeys(("title", "generate_feeds", "generate_feed", "path"))
-_LIMITS = Limits(depth=40, nodes=20_000)
 
 
 def find_config(root: Path) -> bool:
@@ -137,8 +134,8 @@ class _Zola:
             folder, _, name = path.rpartition("/")
             if name != "_index.md" or not folder:
                 continue
-            values = _section_values(content / path)
-            if not {values.get("generate_feeds"), values.get("generate_feed")} & {"true"}:
+            values = page_values(content / path, _SECTION_KEYS)
+            if True not in (values.get("generate_feeds"), values.get("generate_feed")):
                 continue
             place = Place(shown_file(content / path))
             files = [f"{folder}/{file}" for file in self._documents()]
@@ -146,7 +143,7 @@ class _Zola:
                 what, hint = "the feed of a section in a section", "give it a topic and a [[feed]] with moved_from"
                 self._plan.leave_out(place, what, hint, files[0])
                 continue
-            own = title_text(values.get("title", folder))
+            own = title_text(str(values.get("title", folder)))
             slug, clauses = self._plan.free_slug(folder), {"type": (folder,)}
             feed = FeedPlan(slug, f"{title} – {own}", files, place, "", clauses, full=self._full)
             self._plan.feeds.append(feed)
@@ -163,13 +160,3 @@ class _Zola:
             path = self._site.root / "templates" / file
             if path.is_file():
                 self._plan.leave_out(Place(shown_file(path)), *OWN_TEMPLATE)
-
-
-def _section_values(path: Path) -> dict[str, str]:
-    """The front matter of a section; empty if it cannot be read."""
-    try:
-        front_matter, _ = read_front_matter(read_text(path), _SECTION_KEYS, _LIMITS)
-    except (FrontMatterError, ConfigError):
-        return {}
-    texts = {key: as_texts(value.value) for key, value in front_matter.values.items()}
-    return {key: str(value[0]) for key, value in texts.items() if value}

@@ -370,6 +370,12 @@ class Fields:
             self._warn_of_topics(*combined[-1])
         return unique_topics(names[:MAX_TOPICS])
 
+    def states_topics(self) -> bool:
+        """Whether there are topics, though it be none, so that default topics are not added. In Jekyll, categories do
+        not count."""
+        stated = (key for key, _ in self._combined("topics"))
+        return any(self._layout != "jekyll" or key not in ("category", "categories") for key in stated)
+
     def _warn_of_topics(self, key: str, value: Value) -> None:
         what = f"'{key}' has more than {MAX_TOPICS} topics, or a topic over {MAX_TOPIC_BYTES} bytes"
         self._warn(value, what, "name fewer, and shorter ones", shown=False)

@@ -24,7 +24,9 @@ from aggregator.parse.page_path import (
 )
 from aggregator.unicode import normal_form
 
-_EXTENSIONS = frozenset("md mdown markdown html htm org adoc asciidoc ad rst pandoc pdc".split())
+UNREAD_ENDINGS = (".org", ".adoc", ".asciidoc", ".ad", ".rst", ".pandoc", ".pdc")
+"""Of Hugo's pages in formats that are not read here."""
+_EXTENSIONS = frozenset(("md", "mdown", "markdown", "html", "htm", *(ending[1:] for ending in UNREAD_ENDINGS)))
 """Of the files that Hugo reads as pages, in lower case."""
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9./_+~@-]*")
 """Paths in which only the case changes."""

@@ -18,6 +18,8 @@ from aggregator.settings import DATE_PLACEHOLDERS
 _DATED_NAME = re.compile(r"([0-9]{2,4})-([0-9]{1,2})-([0-9]{1,2})-(.*)", re.DOTALL)
 _EXCLUDED = ("Gemfile", "gemfiles", "node_modules", "vendor/bundle/", "vendor/cache/", "vendor/gems/", "vendor/ruby/")
 """Starts of the paths that Jekyll leaves out of a site by default."""
+UNREAD_ENDINGS = (".textile", ".adoc", ".asciidoc", ".ad", ".org", ".rst")
+"""Of posts in formats that plugins of Jekyll read, and that are not read here."""
 _PRETTY = "._~!$&'()+,;=@"
 """Characters besides letters and digits that a title in a URL keeps."""
 _SAFE = "/!$&'()*+,:;=?@~"

@@ -108,8 +108,9 @@ def complete(fields: Fields, stated: FileFields, path: PagePath, source: Source)
         added["type"] = path.section
     if not content.language and (language := path.language or own_language(source)):
         added["language"] = language.replace("_", "-")
-    if path.topics or source.topics:
-        added["topics"] = unique_topics((*path.topics, *content.topics, *source.topics))
+    defaults = source.default_topics if source.default_topics and not fields.states_topics() else ()
+    if path.topics or source.topics or defaults:
+        added["topics"] = unique_topics((*path.topics, *content.topics, *source.topics, *defaults))
     if source.link_template and content.link is None:
         local = local_time(published, source.timezone) if published else None
         added["link"] = _page_link(fields, stated, path, local, source, source.link_template)

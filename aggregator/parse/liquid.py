@@ -188,6 +188,8 @@ class _Body:
         items = value if isinstance(value, list | range) else [value] if isinstance(value, str) and value else []
         bounds = {"limit": len(items), "offset": 0}
         is_reversed = False
+        if expression.take("|"):
+            expression.skip()  # Liquid has no filters here, and ignores them
         while not expression.is_read:
             if expression.take("reversed"):
                 is_reversed = True

@@ -30,7 +30,7 @@ MAX_BRACKETS = 20
 
 _TOKEN = re.compile(
     r"""\s*+(?:(?P<text>"[^"]*+"|'[^']*+')|(?P<number>-?[0-9]++(?:\.[0-9]++)?+(?![\w-]))"""
-    r"|(?P<name>\w[\w-]*+\??+)|(?P<sign>\.\.|==|!=|<>|<=|>=|[<>|:,.\[\]()=]))"
+    r"|(?P<name>\w[\w-]*+\??+)|(?P<sign>&&|\.\.|==|!=|<>|<=|>=|[<>|:,.\[\]()=]))"
 )
 _WORDS: Mapping[str, Any] = {"nil": None, "null": None, "true": True, "false": False, "empty": EMPTY, "blank": BLANK}
 
@@ -67,8 +67,11 @@ class Expression:
         if self._next == ("end", ""):
             return None
         value = self.value()
+        if self._next[0] != "sign" or self._next[1] == ",":
+            self._skip_to("|")
         while self.take("|"):
-            value = self._filter(value)
+            if not self.is_read and self._next != ("sign", "|"):
+                value = self._filter(value)
         self.end()
         return value
 
@@ -99,10 +102,11 @@ class Expression:
     def condition(self) -> bool:
         """The truth of comparisons with `and` and `or`, which Liquid reads from right to left."""
         truths, operators = [self._comparison()], []
+        self._skip_to("and", "or")
         while self._next in (("name", "and"), ("name", "or")):
             operators.append(self._tokens.pop()[1])
             truths.append(self._comparison())
-        self.end()
+            self._skip_to("and", "or")
         truth = truths.pop()
         while operators:
             left = truths.pop()
@@ -121,9 +125,22 @@ class Expression:
         """Whether there is nothing more in it."""
         return self._next[0] == "end"
 
+    def skip(self) -> None:
+        """Passes all that is left."""
+        self._skip_to()
+
+    def _skip_to(self, *texts: str) -> None:
+        """Passes what Liquid ignores behind a value or a comparison: all up to one of `texts`."""
+        while not self.is_read and self._next[1] not in texts:
+            self._tokens.pop()
+
     def end(self) -> None:
         if not self.is_read:
             raise LiquidSyntaxError
+
+    @property
+    def _is_argument_missing(self) -> bool:
+        return self.is_read or self._next == ("sign", "|")
 
     @property
     def _next(self) -> tuple[str, str]:
@@ -155,6 +172,8 @@ class Expression:
         for sign, compare in _COMPARISONS.items():
             if self.take(sign):
                 return _compare(compare, left, self.value())
+        if self._next == ("sign", "=") or (self._next[0] == "name" and self._next[1] not in ("and", "or")):
+            raise LiquidSyntaxError  # an unknown operator, for Liquid too
         return is_true(left)
 
     def _filter(self, value: Any) -> Any:
@@ -174,7 +193,7 @@ class Expression:
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a filter, and the named ones."""
         arguments, named = list[Any](), dict[str, Any]()
-        is_next = self.take(":")
+        is_next = self.take(":") and not self._is_argument_missing
         while is_next:
             if self._tokens[-2:-1] == [("sign", ":")]:
                 key = self.name()
@@ -182,7 +201,7 @@ class Expression:
                 named[key] = self.value()
             else:
                 arguments.append(self.value())
-            is_next = self.take(",")
+            is_next = self.take(",") and not self._is_argument_missing
         return arguments, named
 
 

@@ -176,6 +176,16 @@ def _known_text(value: Any) -> str:
     return shown(value)
 
 
+def _markdownified(text: str) -> str:
+    """The HTML of Markdown. Raises ValueError if it takes too much work."""
+    from aggregator.parse.markdown import CostlyError, render_markdown  # few bodies need it here
+
+    try:
+        return render_markdown(text, "jekyll")
+    except CostlyError:
+        raise ValueError from None
+
+
 _TEXT_FILTERS: Mapping[str, Callable[[str], str]] = {
     "capitalize": str.capitalize,
     "cgi_escape": quote_plus,
@@ -183,7 +193,7 @@ _TEXT_FILTERS: Mapping[str, Callable[[str], str]] = {
     "escape": _escaped,
     "escape_once": lambda text: _BARE_AMPERSAND.sub("&amp;", text).translate(_ESCAPES),
     "lstrip": str.lstrip,
-    "markdownify": str,  # the body is Markdown
+    "markdownify": _markdownified,
     "newline_to_br": lambda text: text.replace("\n", "<br />\n"),
     "normalize_whitespace": lambda text: " ".join(text.split()),
     "number_of_words": lambda text: str(len(text.split())),

@@ -29,7 +29,7 @@ from aggregator.parse.keys import CASCADE, FLAGS, HIDING_DATES, read_keys
 from aggregator.parse.page_path import path_date
 from aggregator.parse.record_body import RecordBody
 from aggregator.parse.values import NeedsFullParseError
-from aggregator.problems import Problem
+from aggregator.problems import Problem, place_of_byte
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch
 from aggregator.unicode import is_visible
@@ -194,7 +194,8 @@ def _make_record(
 def _is_completed(content: Content, source: Source) -> bool:
     """Whether the path of a record or its source can add anything to its fields."""
     needs_link = source.link_template and content.link is None
-    return bool(source.layout != "plain" or source.topics or source.site_language or needs_link)
+    has_topics = source.topics or source.default_topics
+    return bool(source.layout != "plain" or has_topics or source.site_language or needs_link)
 
 
 def _render_body(body: RecordBody, content: Content, published: datetime | None, source: Source) -> str:
@@ -281,8 +282,7 @@ def decode_text(raw: bytes) -> str:
     try:
         text = raw.decode("utf-8-sig" if raw.startswith(BOM_UTF8) else "utf-8")  # plain utf-8 is built in, so faster
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - raw.rfind(b"\n", 0, error.start)
+        line, column = place_of_byte(raw, error.start)
         cut = error.reason == "unexpected end of data"
         raise FrontMatterError(line, column, "the file is not UTF-8", "save it as UTF-8", unclosed=cut) from None
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

@@ -116,6 +116,8 @@ def trace_record(
     if isinstance(outcome, Record):
         place = fields.page_path or plain_path(file.path)
         traces += _from_elsewhere(outcome, place, source, {trace.field: trace for trace in traces}, fields.own)
+        if source.default_topics and not fields.states_topics():
+            traces.append(FieldTrace("topics", "default_topics", list(source.default_topics), None, "config"))
     return tuple(traces)
 
 

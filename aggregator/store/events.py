@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -95,7 +96,14 @@ def read_history(connection: Connection, row: AnyRow) -> list[Event]:
     return sorted([*first, *once.values()], key=lambda item: (item.at, _ORDER.index(item.what)))
 
 
-def feed_slugs(connection: Connection, feed_ids: Iterable[int]) -> dict[int, str]:
-    """The slugs of feeds, by key; the topic where a feed is not published."""
+class FeedName(NamedTuple):
+    """What names a feed: its slug, or without one, because it is not published, its topic."""
+
+    slug: str | None
+    topic: str | None
+
+
+def feed_names(connection: Connection, feed_ids: Iterable[int]) -> dict[int, FeedName]:
+    """The names of feeds, by key."""
     rows = connection.execute(select(feed.c.id, feed.c.slug, feed.c.topic).where(feed.c.id.in_(set(feed_ids))))
-    return {row.id: row.slug or row.topic or "" for row in rows}
+    return {row.id: FeedName(row.slug, row.topic) for row in rows}

@@ -1293,6 +1293,28 @@ def test_check_warns_of_a_record_of_which_a_reader_sees_only_the_title(shop: Sho
     assert (code, out.splitlines()) == (0, [line])
 
 
+@pytest.mark.parametrize(
+    ("preset", "name", "others"),
+    [
+        ("hugo", "a.org", ["b.adoc", "sub/c.RST"]),
+        ("jekyll", "_posts/2024-05-01-a.textile", ["_posts/2024-05-01-b.adoc", "_posts/sub/2024-05-02-c.org"]),
+    ],
+)
+def test_check_names_pages_in_a_format_that_is_not_read(
+    shop: Shop, call: Call, preset: str, name: str, others: list[str]
+) -> None:
+    shop.write("README.textile" if preset == "jekyll" else "notes.txt", "No page.\n")
+    for path in (name, *others):
+        shop.write(path, "---\ntitle: A\n---\n")  # whether it begins like a record or not
+    shop.write(f"{name}.org", "#+title: A\n")
+    shop.configure(records=f'preset = "{preset}"')
+    line = f"incoming/{name}: notice: pages in a format that is not read: 4 (write them in Markdown or HTML)"
+    assert call("check")[:2] == (0, f"{line}\n")
+    assert call("check", "--format", "github")[1].startswith("::notice file=")
+    shop.configure(records='preset = "smartable"')
+    assert "format that is not read" not in call("check")[1]
+
+
 def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Shop, call: Call) -> None:
     shop.record("a.md")
     shop.record("b.html")
@@ -1448,6 +1470,28 @@ def test_check_and_dry_run_name_an_old_url_of_a_topic_that_another_feed_takes(sh
     assert "/ai/" not in call("build", "--dry-run", "--now", NOW)[1]
     shop.config.write_text(config + '[topics.slugs]\nAI = "ai"\n')  # the topic itself returns
     assert "another feed" not in "".join(call("check")[1:])
+
+
+def test_a_feed_that_goes_back_to_its_old_slug_is_not_another_feed_there(shop: Shop, call: Call) -> None:
+    shop.record("a.md", topics=["AI"])
+    config = shop.config.read_text()
+
+    def feed(slug: str, topic: str, more: str = "") -> str:
+        return f'[[feed]]\nslug = "{slug}"\ntopics.any = ["{topic}"]\n{more}'
+
+    shop.config.write_text(config + feed("old", "AI"))
+    call("build", "--now", NOW)
+    shop.config.write_text(config + feed("between", "AI", 'moved_from = ["old"]\n'))
+    call("build", "--now", NOW)
+    shop.config.write_text(config + feed("old", "AI") + feed("between", "Tea"))
+    hint = "keep it by another slug for the new feed; the feed that it has now goes back to /old/"
+    what = "warning: subscribers of this URL would get another feed: "
+    lines = [line for line in call("check")[1].splitlines() if what in line]
+    assert [line.partition(what)[2] for line in lines] == [f"'/between/' ({hint})"]
+    assert f"/between/: another feed ({hint})" in call("build", "--dry-run", "--now", NOW)[1].splitlines()
+    shop.config.write_text(config + feed("old", "Tea") + feed("between", "AI"))
+    lines = [line for line in call("check")[1].splitlines() if what in line]
+    assert [line.partition(what)[2].partition(" ")[0] for line in lines] == ["'/old/'"]
 
 
 def test_build_and_status_name_an_entry_that_is_too_large_and_strict_does_not_fail(shop: Shop, call: Call) -> None:

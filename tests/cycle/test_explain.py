@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SiteFolder, at, record_text
+from rich.console import Console
 from sqlalchemy import func, select
 
 from aggregator import cli
 from aggregator.cli.explain import explain_record
+from aggregator.cli.explain_text import render_explanation
 from aggregator.errors import NotFoundError
 from aggregator.store import events as history
 from aggregator.store.events import prune_events
@@ -405,6 +408,22 @@ def test_old_events_are_dropped_in_small_steps(site: SiteFolder, monkeypatch: py
     assert ("13:00", "withdrawn", None, None) in happened(site, "1.md"), "the entry itself remembers the last event"
 
 
+def test_the_history_names_a_feed_without_a_slug_by_its_topic(site: SiteFolder) -> None:
+    site.configure("[topics]\nmin_entries = 2\n")
+    site.record("a.md", topics=["Big Data"])
+    site.run(NOON)
+    site.record("a.md", topics=[])
+    site.run(LATER)
+    answer = explain(site, "a.md")
+    assert [(event["feed"], event["topic"]) for event in answer["history"] if event["what"] == "left"] == [
+        (None, "big data")
+    ]
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(render_explanation(answer, UTC))
+    assert "left topic 'big data' (has no feed)" in capture.get()
+
+
 # finding the record
 
 
@@ -424,6 +443,36 @@ def test_a_record_is_found_by_path_id_and_link(site: SiteFolder, monkeypatch: py
         assert answer["title"] == "deep/a.md", asked
         assert answer["others"] == []
     assert path.endswith("deep/a.md")
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    "link", ["https://www.example.org/a-b/", "http://example.org/a-b", "https://example.org:443/a-b"]
+)
+def test_a_record_is_found_by_a_similar_link_if_none_has_the_link(site: SiteFolder, link: str) -> None:
+    site.record("a.md", webUrl=link)
+    site.record("b.md", webUrl="https://example.org/a-b/c")
+    site.run(NOON)
+    for asked in ("https://example.org/a-b", "http://www.example.org/a-b/", f"{link}?utm_source=x", f"{link}#top"):
+        answer = explain(site, asked)
+        assert (answer["title"], answer["similar_link"]) == ("a.md", None if asked == link else link), asked
+    assert explain(site, link)["similar_link"] is None
+    for asked in ("https://example.org/a-b?x=1", "https://other.example/a-b", "https://example.org/A-B"):
+        with pytest.raises(NotFoundError):
+            explain(site, asked)
+    site.record("c.md", webUrl="http://www.example.org/a-b/")
+    site.run(NOON)
+    answer = explain(site, "http://www.example.org/a-b/")
+    assert (answer["title"], answer["similar_link"]) == ("c.md", None)
+
+
+@pytest.mark.parametrize(
+    "link", ["https://www.example.org/", "https://example.org/?p=7", "https://example.org/%C3%BC/"]
+)
+def test_a_similar_link_may_have_no_plain_words(site: SiteFolder, link: str) -> None:
+    site.record("a.md", webUrl=link)
+    site.run(NOON)
+    assert explain(site, link.replace("https", "http"))["similar_link"] == link
 
 
 def test_of_several_records_with_one_link_the_first_is_explained_and_the_others_are_named(site: SiteFolder) -> None:

@@ -6,7 +6,9 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import SiteFolder, at, record_text
@@ -169,6 +171,26 @@ def test_every_query_of_the_status_page_uses_an_index(site: SiteFolder) -> None:
     asked = statements(site, read)
     assert len(asked) > 15
     assert whole_reads(site, asked) == {}
+
+
+@pytest.mark.both_databases
+def test_entries_are_counted_by_days_in_the_time_zone_of_the_site(site: SiteFolder) -> None:
+    hours = {
+        "a.md": "2024-03-30 12:30",
+        "b.md": "2024-03-30 19:00",
+        "c.md": "2024-03-31 18:20",
+        "d.md": "2024-04-01 09:00",
+    }
+    site.configure("")
+    for name, hour in hours.items():
+        site.record(name)
+        site.run(hour)
+    for zone, counts in (("UTC", (2, 1, 1)), ("Asia/Kathmandu", (1, 1, 2)), ("Pacific/Kiritimati", (0, 2, 2))):
+        config = site.load_config()
+        config = replace(config, site=config.site.model_copy(update={"timezone": ZoneInfo(zone)}))
+        days = read_status(config, site.store, at("2024-04-01 09:30"))["statistics"]["days"]
+        assert tuple(days[day] for day in ("2024-03-30", "2024-03-31", "2024-04-01")) == counts, zone
+        assert (len(days), sum(days.values())) == (90, 4)
 
 
 def test_the_statistics_count_days_topics_delays_and_ages(site: SiteFolder) -> None:

@@ -61,6 +61,50 @@ HUGO = {
         "content/other/f.md": post("Without a pattern", date=dated(6)),
         "content/g.md": post("In the root", date=dated(7)),
     },
+    "permalinks of the root, of the pages of sections and of folders in them": {
+        "hugo.toml": (
+            f'baseURL = "{BASE}"\ntitle = "Patterns"\n[permalinks.page]\n"/" = "/:year/:slug/"\n'
+            'posts = "/:sections/:slugorcontentbasename/"\n"other/deep" = "/d/:slug/"\nnotes = "/:sections/:slugorfilename"\n'
+            '[permalinks.section]\nposts = "/blog/:slug/"\nnotes = "/n/:sections"\n'
+        ),
+        "content/a.md": post("In the root", date=dated(1)),
+        "content/bundle/index.md": post("A bundle in the root", date=dated(2)),
+        "content/posts/_index.md": post("All posts"),
+        "content/posts/b.md": post("Post", date=dated(3), slug="b-slug"),
+        "content/posts/sub/c.md": post("Post below", date=dated(4)),
+        "content/other/deep/d.md": post("Post further below", date=dated(5)),
+        "content/notes/e-file.md": post("Note", date=dated(6)),
+        "content/other/f.md": post("Without a pattern", date=dated(7)),
+        "content/Field Trip/g.md": post("A trip", date=dated(8)),
+    },
+    "what the pages of sections state": {
+        "hugo.toml": f'baseURL = "{BASE}"\ntitle = "Stated"\n[permalinks.section]\n"/" = "/x/:slug/"\n',
+        **posts("content/posts", 3),
+        "content/posts/_index.md": post("Posts", url="/all/of/them"),
+        "content/notes/_index.md": post("Notes", slug="short notes"),
+        "content/notes/a.md": post("A note", date=dated(5)),
+        "content/essays/_index.md": post("Essays & more", url="/Upper Case/:title/"),
+        "content/essays/b.md": post("An essay", date=dated(6)),
+        "content/trips/c.md": post("A trip", date=dated(7)),
+        "content/trips/_index.md": post("Trips", draft=True),
+        "content/links/_index.md": post("Links", outputs=["html"]),
+        "content/links/d.md": post("A link", date=dated(8)),
+    },
+    "pages of sections in two languages": {
+        "hugo.toml": (
+            f'baseURL = "{BASE}"\ndefaultContentLanguage = "en"\n[languages.en]\ntitle = "Workshop"\nweight = 1\n'
+            '[languages.de]\ntitle = "Werkstatt"\nweight = 2\n[taxonomies]\n'
+            '[permalinks.section]\nnotes = "/n/:slug/"\n'
+        ),
+        **{
+            f"content/{name}/a{end}.md": post(name, date=dated(day))
+            for day, name in enumerate(("posts", "notes", "trips"), 1)
+            for end in ("", ".de")
+        },
+        "content/posts/_index.de.md": post("Beiträge", url="dort"),
+        "content/trips/_index.de.md": post("Reisen", url="/reisen/"),
+        "content/notes/_index.de.md": post("Notizen"),
+    },
     "split config, keys of dates, topics, drafts": {
         "config/_default/hugo.toml": f'baseURL = "{BASE}"\ntitle = "Split"\nbuildDrafts = true\ncontentDir = "text"\n',
         "config/_default/frontmatter.toml": 'date = ["published_on", ":default"]\npublishDate = ["published_on", ":default"]\n',
@@ -123,6 +167,16 @@ JEKYLL = {
         "news/_posts/2024-05-04-four.md": post("Four"),
         "news/_posts/2024-05-09-left-out.md": post("Left out"),
         "essays/long/_posts/2024-05-05-five.md": post("Five", categories="essays"),
+    },
+    "tags and categories in defaults": {
+        "_config.yml": JEKYLL_CONFIG + "feed: {tags: true, categories: [Always, Cat]}\ndefaults:\n"
+        "  - scope: {path: '', type: posts}\n    values: {categories: [Always], tags: [usual, plain]}\n",
+        "_posts/2024-05-01-one.md": post("One"),
+        "_posts/2024-05-02-two.md": post("Two", tags="own other"),
+        "_posts/2024-05-03-three.md": post("Three", tag="own"),
+        "_posts/2024-05-04-four.md": post("Four", tags=[]),
+        "_posts/2024-05-05-five.md": post("Five", categories=["Cat"]),
+        "_posts/2024-05-06-six.md": post("Six", category="Cat", tags=None),
     },
     "exclude and defaults by the beginnings of paths": {
         "_config.yml": JEKYLL_CONFIG + "exclude: ['*.draft.md', ess]\ndefaults:\n"

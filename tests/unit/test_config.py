@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -510,8 +511,8 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[records]\npreset = "jekyl"', "2:10: 'preset' is not known: 'jekyl' (use 'smartable', 'jekyll' or 'hugo')"),
         ("[records]\ndefault_published = 1", "2:21: 'default_published' is not true or false: '1' (write true or false, without quotes)"),
         ('[records]\nmax_bytes = "1 apple"', '2:13: \'max_bytes\' is not a size: \'1 apple\' (write a number of bytes, or one with KB, MB, GB, KiB, MiB or GiB such as "1MB")'),
-        ("[records]\nmax_depth = 0", "2:13: 'max_depth' is not a whole number of at least 1: '0' (write a number, such as 32)"),
-        ("[records]\nmax_nodes = true", "2:13: 'max_nodes' is not a whole number of at least 1: 'true' (write a number, such as 20000)"),
+        ("[records]\nmax_depth = 0", "2:13: 'max_depth' is not a whole number from 1 to 256: '0' (write a number, such as 32)"),
+        ("[records]\nmax_nodes = true", "2:13: 'max_nodes' is not a whole number from 1 to 1000000000: 'true' (write a number, such as 20000)"),
         ('[records]\nlink_template = "https://example.org/{year}"', "2:17: 'link_template' has no placeholder that tells pages apart: 'https://example.org/{year}' (write one such as https://example.org/{path})"),
         ('[records]\nlink_template = "https://example.org/{titel}"', "2:17: 'link_template' has an unknown placeholder {titel}: 'https://example.org/{titel}' (use some of {categories}, {collection}, {day}, {hour}, {i_day}, {i_month}, {long_day}, {long_month}, {minute}, {month}, {name}, {output_ext}, {path}, {second}, {short_day}, {short_month}, {short_year}, {slugified_categories}, {slug}, {title}, {w_day}, {w_year}, {week}, {y_day}, {year})"),
         ('[records]\nlink_template = "https://example.org/{path"', "2:17: 'link_template' has an unknown placeholder {path: 'https://example.org/{path' (use some of {categories}, {collection}, {day}, {hour}, {i_day}, {i_month}, {long_day}, {long_month}, {minute}, {month}, {name}, {output_ext}, {path}, {second}, {short_day}, {short_month}, {short_year}, {slugified_categories}, {slug}, {title}, {w_day}, {w_year}, {week}, {y_day}, {year})"),
@@ -527,6 +528,11 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[schedule]\nevery = "60s"\ncron = "0 * * * *"', "3:1: 'every' and 'cron' are both given (remove one of them)"),
         ('[schedule]\ncron = "0 * * *"', '2:8: \'cron\' is not five fields: \'0 * * *\' (write minute, hour, day of the month, month and weekday, such as "*/5 * * * *")'),
         ('[output]\nformats = ["rss", "xml"]', "2:19: 'formats' is not known: 'xml' (use 'rss', 'atom' or 'json')"),
+        ("[serve]\nhost = 'http://127.0.0.1/'", "2:8: 'host' is not a host name or an IP address: 'http://127.0.0.1/' (write one such as 127.0.0.1, :: or feeds.example.org; the port is serve.port)"),
+        ("[site]\nfeed_title = '{title} of {name}'", "2:14: 'feed_title' has an unknown placeholder {name}: '{title} of {name}' (use {title} and {site})"),
+        ('[topics.slugs]\nA = "all"', "2:5: the slug of 'A' is a reserved slug: 'all' (choose another; reserved: all, archive, assets, healthz, index, metrics, opml, readyz, search, status, theme)"),
+        ('[topics.titles]\n"A B" = " "', "2:9: the title of 'A B' is empty: ' ' (write a text, or remove the line)"),
+        ('[store]\nurl = "sqlite:///../output/x.db"', "2:7: the output folder contains the store: 'SITE/output' (choose another folder; everything in it is public)"),
         ('[output]\nlimit = "many"', "2:9: 'limit' is not a whole number from 1 to 5000: 'many' (write a number, such as 50)"),
         ("[serve]\nport = 65536", "2:8: 'port' is not a whole number from 0 to 65535: '65536' (write a number, such as 8000)"),
         ("[serve]\nport = 8000.0", "2:8: 'port' is not a whole number from 0 to 65535: '8000.0' (write a number, such as 8000)"),
@@ -542,8 +548,8 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "a"\n[feed.text]\nany = []', "4:7: 'any' is an empty list: '[]' (name at least one, or remove the line)"),
         ('[[feed]]\nslug = "a"\nlanguage = { all = [1] }', "3:21: 'all' is not a text: '1' (write it in quotes)"),
         ('[[feed]]\nslug = "a"\nlanguage = 1', "3:12: 'language' is not a text: '1' (write it in quotes)"),
-        ('[[feed]]\nslug = "a"\nmin_quality = "x"', "3:15: 'min_quality' is not a number of at least 0: 'x' (write a number, such as 70)"),
-        ('[[feed]]\nslug = "a"\nmin_heat = nan', "3:12: 'min_heat' is not a number of at least 0: 'NaN' (write a number, such as 70)"),
+        ('[[feed]]\nslug = "a"\nmin_quality = "x"', "3:15: 'min_quality' is not a number from 0 to 1000000000: 'x' (write a number, such as 70)"),
+        ('[[feed]]\nslug = "a"\nmin_heat = nan', "3:12: 'min_heat' is not a number from 0 to 1000000000: 'NaN' (write a number, such as 70)"),
         ('[[feed]]\nslug = "a"\norder = "up"', "3:9: 'order' is not known: 'up' (use 'released' or 'published')"),
         ('[[feed]]\nslug = "a"\nmoved_from = ["/x"]', "3:15: 'moved_from' is not an old URL path: '/x' (write what follows base_url, such as old-slug or tags/ai/index.xml)"),
         ('[[feed]]\nslug = "a"\n[[feed]]\nslug = "a"', "4:8: the slug of a feed is given twice: 'a' (choose another)"),
@@ -603,7 +609,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         # keys that contradict each other
         ('[output]\npath = "../incoming"', "2:8: the output folder and a records folder overlap: 'SITE/incoming' (choose separate folders)"),
         ('[output]\npath = "../incoming/output"', "2:8: the output folder and a records folder overlap: 'SITE/incoming' (choose separate folders)"),
-        ('[records]\npath = "../output/records"', "FILE: the output folder and a records folder overlap: 'SITE/output/records' (choose separate folders)"),
+        ('[records]\npath = "../output/records"', "2:8: the output folder and a records folder overlap: 'SITE/output/records' (choose separate folders)"),
         ('[output]\npath = "."', "2:8: the output folder contains the config file: 'SITE/config' (choose another folder; everything in it is public)"),
         ('[output]\npath = "../data"', "2:8: the output folder contains the store: 'SITE/data' (choose another folder; everything in it is public)"),
         ('[[records]]\nname = "a"\n[[records]]\nname = "a"', "3:3: two records folders overlap: a file in both is two entries: 'SITE/incoming' (choose separate folders)", "4:8: the name of a source is given twice: 'a' (choose another)"),
@@ -1261,3 +1267,52 @@ def test_the_rest_of_a_large_invalid_config_is_not_parsed_again_and_again(
     monkeypatch.setattr("tomllib.loads", lambda part: parsed.append(len(part)) or loads(part))
     assert len(partial_config(path, env={}).feeds) == 199
     assert sum(parsed) < 5 * len(text)
+
+
+NUMBERS = (
+    "records.max_bytes records.max_depth records.max_nodes output.limit output.max_bytes serve.port serve.cache"
+    " serve.admin_port topics.min_entries topics.max_feeds ingest.workers feed.min_quality feed.min_heat"
+    " feed.per_provider feed.limit"
+).split()
+DURATIONS = (
+    "records.removal_grace schedule.every schedule.rescan output.min_stay output.late output.tombstones"
+    " topics.keep_empty feed.max_age"
+).split()
+
+
+def test_numbers_and_durations_are_all_there_are() -> None:
+    def keys(table: str, schema: dict[str, Any]) -> Iterator[str]:
+        for name, key in schema["properties"].items():
+            kinds = {part.get("type") for part in key.get("anyOf", [key])}
+            if kinds & {"integer", "number"} or key.get("pattern", "").startswith("^([0-9]+w)?"):
+                yield f"{table}.{name}"
+
+    found = {
+        key
+        for table in ("records", "schedule", "store", "output", "serve", "topics", "feed", "ingest", "log")
+        for key in keys(table, describe(("feed", 0) if table == "feed" else (table,)))
+    }
+    assert found == {*NUMBERS, *DURATIONS}
+
+
+@pytest.mark.parametrize("key", [*NUMBERS, *DURATIONS])
+def test_a_number_out_of_its_range_is_refused_with_its_line_and_what_to_write(problems: Any, key: str) -> None:
+    table, name = key.split(".")
+    head = '[[feed]]\nslug = "a"' if table == "feed" else f"[{table}]\n"
+    wrong = ('"40000d"', '"99999999999999999999w"') if key in DURATIONS else (str(2**63), "1" + "0" * 400, "-1")
+    for value in wrong:
+        (line,) = problems(f"{head}\n{name} = {value}\n")
+        assert re.match(rf"FILE:3:{len(name) + 4}: '{name}' is .*: '.*' \((write|choose) .*\)$", line), line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::", "::1", "fe80::1%eth0", "localhost", "feeds.example.org.", "a_b"])
+def test_names_and_addresses_are_hosts(load: Any, host: str) -> None:
+    assert load(f'[serve]\nhost = "{host}"\n').serve.host == host
+
+
+@pytest.mark.parametrize(
+    "host", ["a b", " localhost", "127.0.0.1:80", "[::1]", "*", "example.org/x", "a..b", "http://a"]
+)
+def test_other_texts_are_no_hosts(problems: Any, host: str) -> None:
+    (line,) = problems(f'[serve]\nhost = "{host}"\n')
+    assert line.startswith(f"FILE:2:8: 'host' is not a host name or an IP address: '{host}' (")

@@ -50,6 +50,32 @@ def test_text_is_verbatim_where_liquid_is_not_read(body: str, text: str) -> None
     assert expand(body) == text
 
 
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("{{ 'a' | upcase: }}", "A"),
+        ("{{ 'a' | }}{{ 'b' || upcase }}{{ 'c' | upcase | }}", "aBC"),
+        ("{{ page.title | default: }}{{ 'a' | append: 'b', }}", "Tab"),
+        ("{{ page.title, page.url }}{{ page.title page.url }}{{ 'a' 'b' | upcase }}", "TTA"),
+        ("{% assign a = 'x' 'y' %}{{ a }}", "x"),
+        ("{% if page.title == 'T' && false %}x{% endif %}", "x"),
+        ("{% if page.title == 'U' || true %}x{% endif %}", ""),
+        ("{% if page.title | size > 0 %}x{% endif %}{% if false, true %}y{% endif %}", "x"),
+        ("{% if page.title == 'U' | upcase or true %}x{% endif %}", "x"),
+        ("{% for i in 'b,a' | split: ',' %}[{{ i }}]{% endfor %}", "[b,a]"),
+        ("{% for i in page.nothing | sort %}{{ i }}{% else %}none{% endfor %}", "none"),
+    ],
+)
+def test_what_jekyll_ignores_is_ignored(body: str, text: str) -> None:
+    """As Liquid 5.4 does in the mode of Jekyll 4.3, which warns of it only."""
+    assert expand(body) == text
+
+
+@pytest.mark.parametrize("body", ["{% if page.title = 'T' %}x{% endif %}", "{% if not page.title %}x{% endif %}"])
+def test_an_operator_that_jekyll_does_not_know_is_told(body: str) -> None:
+    assert len(expand_liquid(body, PAGE, SITE).problems) == 1
+
+
 def test_highlighted_code_is_one_block_with_its_language() -> None:
     body = "{% highlight C++ linenos %}\n# rows\n\n  x < 1\n{% endhighlight %}"
 
@@ -182,7 +208,7 @@ def test_what_a_filter_makes_of_what_only_the_site_knows_is_unknown(expression: 
         ("a {% b", 1, 3, "'{%' has no end"),
         ("{{ a } b }}", 1, 1, "an output ends in '}'"),
         ("{% raw %} {{ a }", 1, 1, "'raw' has no 'endraw'"),
-        ("{{ 'a' b }}", 1, 1, "an output cannot be read"),
+        ("{{ 'a' + b }}", 1, 1, "an output cannot be read"),
         ("{{ 'a }}", 1, 1, "an output cannot be read"),
         ("{% for %}a{% else %}b{% endfor %}", 1, 1, "'for' cannot be read"),
         ("{% for i in (1..2) colour: 3 %}{% endfor %}", 1, 1, "'for' cannot be read"),

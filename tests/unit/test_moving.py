@@ -89,6 +89,23 @@ def test_a_value_has_its_line_in_the_site_behind_it(tmp_path: Path) -> None:
     assert line.endswith("site/hugo.yaml:3")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hugo.yaml", f"baseURL: {BASE}\nservices:\n  rss:\n    {{}}\npermalinks:\n  page:\n\n    posts: /:nothing/\n"),
+        (
+            "hugo.json",
+            f'{{"baseURL": "{BASE}",\n"x": {{\n"posts": 1}},\n"permalinks":\n{{\n\n"page": {{\n"posts": "/:nothing/"}}}}}}',
+        ),
+        ("hugo.toml", f'baseURL = "{BASE}"\n\n\n\n\n[permalinks]\n[permalinks.page]\nposts = "/:nothing/"\n'),
+        ("hugo.yaml", f"baseURL: {BASE}\nx: &x\n  y: *x\n\n\npermalinks: {{page:\n\n {{posts: /:nothing/}}}}\n"),
+    ],
+)
+def test_a_nested_key_is_named_with_its_own_line(tmp_path: Path, name: str, text: str) -> None:
+    _, plan = moved(tmp_path, {name: text, "content/posts/a.md": post("A", date="2024-05-01")})
+    assert [(Path(problem.path).name, problem.line) for problem in plan.left_out] == [(name, 8)]
+
+
 def test_a_section_of_hugo_with_a_permalink_is_a_source_of_its_own(tmp_path: Path) -> None:
     config, _ = moved(
         tmp_path,
@@ -240,6 +257,7 @@ def test_kinds_and_outputs_of_a_hugo_language_replace_those_of_the_site(tmp_path
     assert left_out(plan, tmp_path) == ["hugo.toml:7: the site makes no RSS: 'de' (no feed has an old URL)"]
 
 
+@pytest.mark.parametrize("name", ["slug", "slugorfilename", "slugorcontentbasename"])
 @pytest.mark.parametrize(
     ("more", "template"),
     [
@@ -250,15 +268,68 @@ def test_kinds_and_outputs_of_a_hugo_language_replace_those_of_the_site(tmp_path
     ],
 )
 def test_sections_in_permalinks_of_hugo_are_folders_with_an_index(
-    tmp_path: Path, more: str, template: str | None
+    tmp_path: Path, more: str, template: str | None, name: str
 ) -> None:
     files = {f"content/{path}": post("A", date="2024-05-01") for path in ("posts/a.md", *more.split())}
-    text = f'baseURL = "{BASE}"\n[permalinks]\nposts = "/:sections/:slug/"\n'
+    text = f'baseURL = "{BASE}"\n[permalinks]\nposts = "/:sections/:{name}/"\n'
     config, plan = moved(tmp_path, {"hugo.toml": text, **files})
     sources = config["records"] if isinstance(config["records"], list) else [config["records"]]
     found = [source["link_template"] for source in sources if source.get("include") != ["*.md"] and "name" in source]
     assert found == ([f"{BASE}{template}"] if template else [])
     assert len(left_out(plan, tmp_path)) == (template is None)
+
+
+def test_pages_in_the_root_of_hugo_and_sections_in_sections_have_links_of_their_own(tmp_path: Path) -> None:
+    text = f'baseURL = "{BASE}"\n[permalinks]\n"/" = "/p/:slug/"\n"docs/deep" = "/d/:slug/"\n"blog*" = "/b/:slug/"\n'
+    names = ("a.md", "bundle/index.md", "docs/b.md", "docs/deep/c.md", "blogs/d.md")
+    files = {f"content/{name}": post("A", date="2024-05-01") for name in names}
+    config, plan = moved(tmp_path, {"hugo.toml": text, **files})
+    root, sections, deep = config["records"]
+    assert (root["link_template"], root["exclude"]) == (f"{BASE}p/{{slug}}/", ["blogs/*", "docs/*", "docs/deep/*"])
+    assert sections["link_template"] == f"{BASE}{{path}}/"
+    assert (sections["include"][::2], sections["exclude"]) == (["blogs/*.md", "docs/*.md"], ["docs/deep/*"])
+    assert (deep["link_template"], deep["include"][0]) == (f"{BASE}d/{{slug}}/", "docs/deep/*.md")
+    assert left_out(plan, tmp_path) == [
+        "hugo.toml:5: permalinks choose folders by an expression: 'blog*' (name each folder instead)",
+        (
+            "hugo.toml:3: a new section has the links of the root: '/p/:slug/'"
+            " (name its folder as the others are, in [[records]])"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "index", "old"),
+    [
+        ('posts = "/x/:slug/"', None, ["x/posts/index.xml"]),
+        ('posts = "/:year/:slug/"', None, []),
+        ('story = "/x/:slug/"', None, []),  # Hugo's title would be `Stories`
+        ('story = "/x/:title/"', {"title": "The Story"}, ["x/the-story/index.xml"]),
+        ('story = "/x/:contentbasename/"', {"slug": "sl"}, ["x/story/index.xml"]),
+        ('"/" = "/x/:slug/"', {"slug": "sl"}, ["x/sl/index.xml"]),
+        ('story = "/x/:slug/"', {"url": "/y"}, ["y/index.xml"]),
+        ('story = "/x/:slug/"', {"url": "/y.html"}, []),
+        ('"st*" = "/x/:slug/"', None, ["story/index.xml"]),
+        ("", {"url": "/y/:monthname/"}, []),
+        ("", {"slug": "A Slug"}, ["a-slug/index.xml"]),
+        ("", {"draft": True}, None),
+        ("", {"build": {"render": "never"}}, None),
+        ("", {"outputs": ["html"]}, None),
+    ],
+)
+def test_the_feed_of_a_section_of_hugo_has_the_url_of_its_page(
+    tmp_path: Path, patterns: str, index: dict[str, object] | None, old: list[str] | None
+) -> None:
+    folder = "posts" if "posts" in patterns else "story"
+    files = {"hugo.toml": f'baseURL = "{BASE}"\n[permalinks.section]\n{patterns}\n'}
+    files[f"content/{folder}/a.md"] = post("A", date="2024-05-01")
+    if index is not None:
+        files[f"content/{folder}/_index.md"] = post(**{"title": ""} | index)
+    config, plan = moved(tmp_path, files)
+    feeds = {feed["slug"]: feed.get("moved_from", []) for feed in config["feed"]}
+    feeds.pop("blog")
+    assert feeds == ({} if old is None else {folder: old})
+    assert len(left_out(plan, tmp_path)) == (old == [] or "*" in patterns)
 
 
 def test_dates_and_topics_of_hugo_have_the_keys_of_the_site(tmp_path: Path) -> None:
@@ -398,9 +469,20 @@ def test_categories_in_defaults_of_jekyll_are_not_the_url_of_the_site(tmp_path: 
     assert "site_url" not in config["records"]
     assert left_out(plan, tmp_path) == [
         (
-            "_config.yml:8: categories of 'defaults' are in links between those of folders and of posts"
+            "_config.yml:7: categories of 'defaults' are in links between those of folders and of posts"
             " (write `permalink` into posts with categories of their own)"
         )
+    ]
+
+
+def test_posts_keep_the_categories_in_defaults_of_jekyll_and_replace_its_tags(tmp_path: Path) -> None:
+    defaults = "defaults:\n  - scope: {path: ''}\n    values: {categories: [A], tags: [b c, d]}\n"
+    config, plan = moved(tmp_path, {"_config.yml": JEKYLL + defaults, **POSTS})
+    assert (config["records"]["topics"], config["records"]["default_topics"]) == (["A"], ["b c", "d"])
+    assert plan.left_out == []
+    config, plan = moved(tmp_path / "tag", {"_config.yml": JEKYLL + defaults.replace("tags:", "tag:"), **POSTS})
+    assert left_out(plan, tmp_path) == [
+        "_config.yml:7: 'tag' in 'defaults' replaces the tags of posts (write 'tags', which posts replace)"
     ]
 
 
@@ -509,7 +591,7 @@ def test_a_custom_domain_of_a_jekyll_site_is_its_url(tmp_path: Path) -> None:
         (
             "hugo.json",
             '{"a": 1,}',
-            "hugo.json:1:9: the file is not valid JSON: a key is missing or not in double quotes",
+            "hugo.json:1:8: the file is not valid JSON: a ',' too much",
         ),
     ],
 )

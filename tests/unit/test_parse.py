@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import as_record, as_rejection, lines, parse, parse_bytes, record, rejection, source_of
 
-from aggregator.config.presets import PRESETS
+from aggregator.config.presets import PRESETS, Preset
 from aggregator.links import host_name, http_url
 from aggregator.model import (
     Image,
@@ -297,6 +297,67 @@ def test_own_fields_of_a_source_read_other_keys_and_dotted_paths() -> None:
     assert lines(parse("a.b: L\nuntil: never", **changes)) == [
         "a.md:3:8: 'until' is not a date: 'never' (write it as 2026-05-20T07:10:00Z)"
     ]
+
+
+@pytest.mark.parametrize("sign", ["\x85", "\u2028", "\u2029"])
+def test_lines_end_at_line_feeds_alone(sign: str) -> None:
+    def places(text: str, body: str = "") -> list[str]:
+        outcome = parse_bytes(text.encode(), source_of("jekyll"), "_posts/2026-01-02-a.md")
+        return [line.partition(": ")[0].removeprefix("_posts/2026-01-02-a.md") for line in lines(outcome)]
+
+    signs = f"'x{sign}{sign}y'"
+    assert places(f"---\ntitle: {signs}\nexcerpt: {signs}\nlast_modified_at: never\n---\n") == [":4:19"]
+    assert places(f"---\ntitle: {signs}\nkey: {signs}\n  - [\n---\n") == [":4:3"]
+    assert places(f"---\ntitle: {signs}\ntitle: B\n---\n") == [":3:1"]
+    assert places(f"---\ntitle: {signs}\n---\n{sign}\f\v\x1c\n{{% nothing %}}\n") == [":5:1"]
+    assert places(f'+++\ntitle = "x{sign}"\nlast_modified_at = "never"\n+++\n') == [":3:20"]
+    assert places(f'{{"title": "x{sign}",\n"last_modified_at": "never"}}\n') == [":2:21"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "what"),
+    [
+        ('{"title": "A",}', "1:14", "a ',' too much (remove it)"),
+        ('{"title": "A",\n\n}', "1:14", "a ',' too much (remove it)"),
+        ('{"title": "A",, "x": 1}', "1:15", "a ',' too much (remove it)"),
+        ('{"topics": ["a",]}', "1:16", "a ',' too much (remove it)"),
+        ('{"topics": [,"a"]}', "1:13", "a ',' too much (remove it)"),
+        ('{,"title": "A"}', "1:2", "a ',' too much (remove it)"),
+        ('{"title":,}', "1:10", "a value is missing, or is no JSON (put texts in double quotes)"),
+        ('{"topics": ["a",}', "1:12", "a bracket is not closed (close the bracket)"),
+    ],
+)
+def test_a_comma_too_much_in_json_is_named(text: str, place: str, what: str) -> None:
+    assert lines(parse_bytes(text.encode())) == [f"a.md:{place}: front matter is not valid JSON: {what}"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_file_that_is_not_utf_8_is_rejected_with_its_line_whatever_ends_lines(end: str) -> None:
+    (line,) = lines(parse_bytes(f"---{end}title: A\x0c{end}x: ".encode() + b"\xff" + f"{end}---{end}".encode()))
+    assert line == "a.md:3:4: the file is not UTF-8 (save it as UTF-8)"
+
+
+@pytest.mark.parametrize(
+    ("front", "preset", "topics"),
+    [
+        ("summary: S", "smartable", ("Usual",)),
+        ("topics: [Own]", "smartable", ("Own",)),
+        ("topics:", "smartable", ("Usual",)),
+        ("topics: []", "smartable", ()),
+        ("tags: [Own]", "jekyll", ("Own",)),
+        ("tag: Own", "jekyll", ("Own",)),
+        ("tags: []", "jekyll", ()),
+        ("tags:", "jekyll", ("Usual",)),
+        ("categories: [Own]", "jekyll", ("Own", "Usual")),
+        ("category: Own\ntags: Other", "jekyll", ("Own", "Other")),
+        ("categories: [Own]", "hugo", ("Own",)),
+    ],
+)
+def test_default_topics_are_those_of_a_record_that_states_none(
+    front: str, preset: Preset, topics: tuple[str, ...]
+) -> None:
+    source = source_of(preset, default_topics=("Usual",))
+    assert record(front, source=source, path="_posts/2026-01-02-a.md").content.topics == topics
 
 
 def test_source_adds_topics_and_makes_links_from_the_path() -> None:

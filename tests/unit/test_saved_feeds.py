@@ -74,6 +74,12 @@ def test_a_netscape_doctype_and_its_entities_are_not_fetched() -> None:
     assert (entry.id, entry.line) == (PAGE, 2)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_those_of_xml(end: str) -> None:
+    raw = f"{end}<rss version='2.0'>{end}<channel>{end}<item><guid>a\u2028\x85</guid></item>{end}<item><guid>b</guid></item></channel></rss>"
+    assert [entry.line for entry in read_saved_feed(raw.encode()).entries] == [4, 5]
+
+
 def test_lines_are_those_of_the_file_also_after_empty_ones() -> None:
     raw = b'\n\n<?xml version="1.0"?>\n' + rss("\n<item><guid>1</guid></item>\n<item><guid>2</guid></item>")
     assert [entry.line for entry in read_saved_feed(raw).entries] == [5, 6]

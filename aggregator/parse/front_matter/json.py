@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from aggregator.parse.front_matter.values import (
@@ -27,7 +28,6 @@ _MESSAGES = (
     ("Expecting ':'", "a key without its ':'", 'write "key": value'),
     ("Expecting ','", "a ',' is missing", "put a ',' between values, and texts in double quotes"),
     ("Expecting value", "a value is missing, or is no JSON", "put texts in double quotes"),
-    ("Illegal trailing comma", "a trailing ','", "remove it"),
     ("Invalid control character", "a text over more than one line, or a control character", r"write \n for a new line"),
     ("Invalid \\", "an invalid escape", r"write \\ for a backslash"),
     ("Unterminated string", "a text without its closing quote", "close it"),
@@ -86,6 +86,8 @@ def _parse(fm: str, first_line: int) -> list[tuple[str, Any]]:
         at = _text_around(fm, error.pos)
         if (bracket := _open_bracket(fm)) is not None:
             at, what, hint = bracket, "a bracket is not closed", "close the bracket"
+        elif (comma := _extra_comma(fm, error.pos)) is not None:
+            at, what, hint = comma, "a ',' too much", "remove it"
         raise FrontMatterError(*place_at(fm, first_line, at), f"front matter is not valid JSON: {what}", hint) from None
     except RecursionError:
         raise too_deep_error(first_line, 1) from None
@@ -99,6 +101,16 @@ def _text_around(fm: str, offset: int) -> int:
     if fm[offset : offset + 1] != "\n":
         return offset
     return next((token.start() for token in _TOKEN.finditer(fm) if token.start() < offset < token.end()), offset)
+
+
+def _extra_comma(fm: str, offset: int) -> int | None:
+    """The offset of a comma without a value before or after it, if that is the error at `offset`."""
+    for before, token in pairwise(_TOKEN.finditer(fm)):
+        if token.end() > offset:
+            if before[0] in "{[," and token[0] == ",":
+                return token.start()
+            return before.start() if before[0] == "," and token[0] in "}]" else None
+    return None
 
 
 def _open_bracket(fm: str) -> int | None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, Self
 
 from aggregator.problems import HIDDEN
+from aggregator.settings import MAX_PARSED_DEPTH
 
 MAX_PLAIN_KEYS = 100
 """Most keys of a map for the fast path."""
@@ -39,10 +40,6 @@ class FrontMatterError(Exception):
         self.unclosed = unclosed  # the end is missing; the file may still be being written
         self.missing = missing  # the file has no front matter at all
         self.key = key  # the mapped key that is wrong, if any
-
-
-MAX_PARSED_DEPTH = 256
-"""Levels of a parsed value that recursive functions can handle."""
 
 
 def too_deep_error(line: int, column: int) -> FrontMatterError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -18,6 +18,7 @@ from aggregator.parse.front_matter.values import (
     Opaque,
     Scalar,
     Value,
+    place_at,
     too_deep_error,
     too_many_values_error,
 )
@@ -52,6 +53,19 @@ _MESSAGES = (
 )
 
 
+class _Places(NamedTuple):
+    """Where marks of PyYAML are in a file. Lines of YAML 1.1, but not of files, also end at U+0085, U+2028, U+2029."""
+
+    first_line: int
+    text: str | None  # None if it has no such sign
+
+    def at(self, mark: Any) -> tuple[int, int]:
+        """Line and column of a mark, from 1."""
+        if self.text is None:
+            return self.first_line + mark.line, mark.column + 1
+        return place_at(self.text, self.first_line, mark.index)
+
+
 def read_yaml(text: str, first_line: int, allowed: AllowedKeys, limits: Limits) -> FrontMatter:
     """The mapped keys of a YAML map. Raises FrontMatterError.
 
@@ -67,45 +81,67 @@ def read_yaml(text: str, first_line: int, allowed: AllowedKeys, limits: Limits) 
 
 def _read(text: str, first_line: int, allowed: AllowedKeys, limits: Limits, make_loader: type[Any]) -> FrontMatter:
     loader = None
+    has_others = not text.isascii() and _OTHER_BREAK.search(text)
+    places = _Places(first_line, text if has_others else None)
     try:
-        _check_limits(text, limits, first_line, make_loader)
+        _check_limits(text, limits, places, make_loader)
         loader = make_loader(text)
         root = loader.get_single_node()
-        return FrontMatter(allowed) if root is None else _pick(loader, root, first_line, allowed)
+        return FrontMatter(allowed) if root is None else _pick(loader, root, places, allowed)
     except yaml.MarkedYAMLError as error:
         mark, problem = _find_opening(error, text, make_loader) or (
             error.problem_mark or error.context_mark,
             error.problem or "",
         )
-        line, column = (mark.line, mark.column) if mark else (-1, 0)
-        raise _syntax_error(first_line, line, column, problem) from None
+        raise _syntax_error(places.at(mark) if mark else (first_line, 1), problem) from None
     except yaml.reader.ReaderError as error:
         line = text.encode().count(b"\n", 0, error.position)
-        raise _syntax_error(first_line, line, 0, "control characters are not allowed") from None
+        raise _syntax_error((first_line + line, 1), "control characters are not allowed") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError):
-        raise _syntax_error(first_line, -1, 0, "") from None
+        raise _syntax_error((first_line, 1), "") from None
     finally:
         if loader is not None:
             loader.dispose()
 
 
-def _pick(loader: _Loader, root: yaml.Node, first_line: int, allowed: AllowedKeys) -> FrontMatter:
+def _pick(loader: _Loader, root: yaml.Node, places: _Places, allowed: AllowedKeys) -> FrontMatter:
     if not isinstance(root, yaml.MappingNode):
-        raise FrontMatterError(first_line, 1, "front matter is not a map of keys", "write 'key: value' lines")
+        raise FrontMatterError(places.first_line, 1, "front matter is not a map of keys", "write 'key: value' lines")
     front_matter = FrontMatter(allowed)
-    _check_duplicates(root, first_line, front_matter)
+    _check_duplicates(root, places, front_matter)
     loader.flatten_mapping(root)
     for key, node in root.value:
         if not isinstance(key, yaml.ScalarNode):
             continue
         if name := allowed.names.get(key.value.lower()):
-            mark = node.start_mark
-            front_matter.values[name] = Value(_read_value(loader, node), first_line + mark.line, mark.column + 1)
+            front_matter.values[name] = Value(_read_value(loader, node), *places.at(node.start_mark))
         elif miss := allowed.near_miss(key.value):
-            mark = key.start_mark
             value = _read_value(loader, node) if miss.hiding else None
-            front_matter.add_near_miss(miss, value, first_line + mark.line, mark.column + 1)
+            front_matter.add_near_miss(miss, value, *places.at(key.start_mark))
     return front_matter
+
+
+def yaml_lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line, from 1, of each key of a YAML map and of the maps in it, by its path. Empty if the text is not valid;
+    its limits must have been checked."""
+    try:
+        root = yaml.compose(text, _Loader)
+    except yaml.YAMLError:
+        return {}
+    places, lines = _Places(1, text), dict[tuple[str, ...], int]()
+    maps: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    seen = set[int]()  # an alias may repeat a map, even within itself
+    while maps:
+        above, node = maps.pop()
+        if not isinstance(node, yaml.MappingNode) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                path = (*above, key.value)
+                lines[path], _ = places.at(key.start_mark)
+                maps.append((path, value))
+    return lines
 
 
 def _read_value(loader: _Loader, node: yaml.Node) -> Any:
@@ -115,23 +151,21 @@ def _read_value(loader: _Loader, node: yaml.Node) -> Any:
         return Opaque()
 
 
-def _check_duplicates(root: yaml.MappingNode, first_line: int, front_matter: FrontMatter) -> None:
+def _check_duplicates(root: yaml.MappingNode, places: _Places, front_matter: FrontMatter) -> None:
     """Raises for a key that is given twice (YAML 1.2, 3.2.1.1: keys MUST be unique). PyYAML silently takes the last."""
     seen = set()
     for key, _ in root.value:
         if isinstance(key, yaml.ScalarNode):
             folded = key.value.lower()
             if folded in seen:
-                mark = key.start_mark
-                raise front_matter.duplicate_key_error(key.value, first_line + mark.line, mark.column + 1)
+                raise front_matter.duplicate_key_error(key.value, *places.at(key.start_mark))
             seen.add(folded)
 
 
-def _syntax_error(first_line: int, line: int, column: int, problem: str) -> FrontMatterError:
-    """The error of invalid YAML; `line` counts from 0, -1 is unknown."""
+def _syntax_error(position: tuple[int, int], problem: str) -> FrontMatterError:
+    """The error of invalid YAML, at this line and column."""
     known = ((what, hint) for start, what, hint in _MESSAGES if start in problem)
     what, hint = next(known, ("it cannot be read", "check it with a YAML linter"))
-    position = (first_line, 1) if line < 0 else (first_line + line, column + 1)
     return FrontMatterError(*position, f"front matter is not valid YAML: {what}", hint)
 
 
@@ -163,16 +197,16 @@ def _find_opening(
     return (opened[-1].start_mark, _OPEN_BRACKET) if opened else None
 
 
-def _check_limits(text: str, limits: Limits, first_line: int, make_loader: type[Any]) -> None:
+def _check_limits(text: str, limits: Limits, places: _Places, make_loader: type[Any]) -> None:
     """Raises for front matter beyond the limits, before any recursion.
 
     PyYAML's events need no recursion. Most texts need no count.
     """
-    plain = not ("&" in text and _ANCHOR.search(text)) and (text.isascii() or not _OTHER_BREAK.search(text))
+    plain = not ("&" in text and _ANCHOR.search(text)) and places.text is None
     if plain and is_surely_within(text, limits):
         return
     try:
-        _count_nodes(yaml.parse(text, make_loader), limits, first_line)
+        _count_nodes(yaml.parse(text, make_loader), limits, places)
     except yaml.YAMLError:
         return  # the loader raises it again, with a position
 
@@ -194,7 +228,7 @@ def _over_columns(columns: int) -> re.Pattern[str]:
     return re.compile(rf"\n[ \t?:-]{{{columns + 1}}}")
 
 
-def _count_nodes(events: Iterable[yaml.Event], limits: Limits, first_line: int) -> None:
+def _count_nodes(events: Iterable[yaml.Event], limits: Limits, places: _Places) -> None:
     total = 0
     open_nodes: list[tuple[str, int]] = []  # anchor or '', number of nodes before it
     sizes: dict[str, int] = {}  # nodes that an alias to this anchor repeats
@@ -212,9 +246,8 @@ def _count_nodes(events: Iterable[yaml.Event], limits: Limits, first_line: int) 
             total += 1
             sizes.pop(event.anchor or "", None)
         if len(open_nodes) > limits.depth or total > limits.nodes:
-            line, column = (event.start_mark.line, event.start_mark.column) if event.start_mark else (0, 0)
             make_error = too_deep_error if len(open_nodes) > limits.depth else too_many_values_error
-            raise make_error(first_line + line, column + 1)
+            raise make_error(*places.at(event.start_mark) if event.start_mark else (places.first_line, 1))
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
