@@ -384,8 +384,7 @@ class Update:
 
     def _store(self, source: Source, outcomes: Sequence[Outcome], read_at_ns: int, *, is_import: bool) -> None:
         writer = self._writer
-        former, gone = ([], ()) if is_import else self._read_former(source, outcomes)
-        outcomes = [*outcomes, *former]
+        outcomes, gone = (outcomes, ()) if is_import else self._read_former(source, outcomes)
         with writer.write() as connection:
             changes = store_outcomes(
                 connection,
@@ -400,18 +399,23 @@ class Update:
             apply_changes(connection, writer, self._feeds, changes)
         self._pipeline.stages.enter(STORE)
 
-    def _read_former(self, source: Source, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], Collection[str]]:
-        """Reads the files that new ones of the batch may have been. Returns what they are, and which are gone."""
-        with self._writer.read() as connection:
-            former = former_files(connection, source, outcomes)
-        if not former:
-            return [], ()
-        files = [(SourceFile(source.name, path, 0, 0), digest) for path, digest in former.items()]
-        try:
-            found = ingest_batch(source, files, self._pipeline.poll_stop)
-        except FolderError:  # which the scan reports
-            return [], ()
-        return found, former.keys() - {outcome.file.path for outcome in found}
+    def _read_former(self, source: Source, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], set[str]]:
+        """Reads the files that records of the batch may have been, and those that these may have been in turn. Returns
+        what they are, and which are gone."""
+        read, gone = list(outcomes), set[str]()
+        while outcomes:
+            with self._writer.read() as connection:
+                former = former_files(connection, source, outcomes)
+            for path in (*gone, *(outcome.file.path for outcome in read)):
+                former.pop(path, None)
+            files = [(SourceFile(source.name, path, 0, 0), digest) for path, digest in former.items()]
+            try:
+                outcomes = ingest_batch(source, files, self._pipeline.poll_stop) if files else ()
+            except FolderError:  # which the scan reports
+                break
+            read += outcomes
+            gone |= former.keys() - {outcome.file.path for outcome in outcomes}
+        return read, gone
 
     def _resolve_files(self, scan: SourceScan) -> SourceScan:
         """Decides about new and missing files: which are renames, and which entries are withdrawn. Returns the scan,

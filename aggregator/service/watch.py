@@ -269,12 +269,13 @@ class _Debounce:
         for place in changes.keys() - here:
             self._add_missing(place, changes[place], now)
         after = max((self._due[place] for place in self._gone), default=now)
-        for place in here:
+        for place in sorted(here, key=self._gone.__contains__):  # those that are back last, because they may wait too
             if all(locate(place) is None for _, locate in self._locators):
                 self._temporary.add(place)
-            elif place in self._gone:  # saved by deleting and writing
+            elif place in self._gone:  # saved by deleting and writing, unless its file moved to one that waits
                 self._gone.discard(place)
-                self._due[place] = now
+                del self._due[place]
+                self._due[place] = max(self._due.values(), default=now)
             elif changes[place] == {Change.modified} or self._is_root(place):
                 self._due.setdefault(place, now)
             else:

@@ -352,6 +352,19 @@ def test_a_missing_file_is_reported_after_a_second_with_files_that_appeared_mean
     assert debounce.take(11.5) == {later, new}
 
 
+def test_a_file_whose_name_is_used_again_is_reported_together_with_its_new_name(
+    debounce: watch._Debounce, tmp_path: Path
+) -> None:
+    """As after `mv today.md monday.md` and `mv next.md today.md`, whenever the system tells of which."""
+    today, monday, following = (str(tmp_path / f"{name}.md") for name in ("today", "monday", "next"))
+    Path(monday).touch()
+    debounce.add([(Change.deleted, today), (Change.added, monday)], 0.0)
+    Path(today).touch()
+    debounce.add([(Change.deleted, following), (Change.added, today)], 0.002)
+    assert debounce.take(0.9) == set()
+    assert debounce.take(1.01) == {today, monday, following}
+
+
 def test_the_removal_of_the_folder_itself_is_reported_at_once(debounce: watch._Debounce, tmp_path: Path) -> None:
     tmp_path.rename(tmp_path.with_name("removed"))
     debounce.add({(Change.deleted, str(tmp_path))}, 10.0)
