@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from commands import Call, Shop, eventually
@@ -1081,12 +1082,9 @@ def test_status_exits_with_1_after_a_failed_cycle(shop: Shop, call: Call, monkey
     from aggregator.errors import StoreError
     from aggregator.pipeline import Pipeline
 
-    def fail(*_: object, **__: object) -> None:
-        raise StoreError("the disk is full")
-
     assert call("build")[0] == 0
     with monkeypatch.context() as patched:
-        patched.setattr(Pipeline, "update_store", fail)
+        patched.setattr(Pipeline, "update_store", Mock(side_effect=StoreError("the disk is full")))
         assert call("build")[0] == 2
     code, out, _ = call("status")
     assert (code, out.splitlines()[-1].strip()) == (1, "the last cycle failed: the disk is full")

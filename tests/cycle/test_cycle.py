@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -529,12 +530,9 @@ def test_an_accepted_removal_of_the_whole_folder_is_not_held(site: SiteFolder, k
 def test_nothing_of_a_folder_that_cannot_be_read_is_withdrawn(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, accept: bool
 ) -> None:
-    def refuse(_: str) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
     publish(site, 4)
     with site.untouched(), monkeypatch.context() as patch:
-        patch.setattr(folder, "Folder", refuse)
+        patch.setattr(folder, "Folder", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
         for moment in (LATER, "2024-05-09 12:00"):
             result = site.run(moment, accept_removals=accept)
             assert (result.removed, result.complete) == (0, False)

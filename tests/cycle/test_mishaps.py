@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from conftest import SiteFolder, at, record_text
@@ -295,12 +296,8 @@ def test_a_file_that_was_renamed_in_a_cycle_that_stopped_keeps_its_id_however_la
 ) -> None:
     ids = small.ids()
     (small.incoming / "a.md").rename(small.incoming / "moved.md")
-
-    def stop(*_args: object, **_keys: object) -> None:
-        raise StoppedError("stopped")
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aggregator.update.pair_renames", stop)
+        patch.setattr("aggregator.update.pair_renames", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             small.run("2024-05-01 12:01")
     small.run("2024-05-03 12:00")

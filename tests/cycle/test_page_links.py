@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import SiteFolder, at, record_text
@@ -277,12 +278,8 @@ def test_a_stopped_cycle_resolves_its_links_later(site: SiteFolder, monkeypatch:
     site.run(NOON)
     put(site, "posts/first.md", slug="1st")
     site.pipeline  # noqa: B018 - it is made before the stop
-
-    def stop(*_: object) -> None:
-        raise StoppedError("stopped")
-
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.update.resolve_links", stop)
+        patch.setattr("aggregator.update.resolve_links", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             site.run(LATER)
     site.run(LATEST)

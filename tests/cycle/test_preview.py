@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -339,12 +340,8 @@ def test_the_line_that_keeps_a_url_is_accepted_as_written_and_keeps_what_the_fee
 
 def test_a_stopped_cycle_does_not_hide_a_lost_url(built: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     built.configure()
-
-    def stop(*_: object) -> None:
-        raise StoppedError("enough")
-
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.update.refresh_feeds", stop)
+        patch.setattr("aggregator.update.refresh_feeds", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             built.run(LATER)
     (notice,) = built.run(LATER).notices

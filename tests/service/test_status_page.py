@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from html.parser import HTMLParser
-from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -233,9 +233,7 @@ def test_what_only_the_service_knows_is_a_reason_too(site: SiteFolder) -> None:
 def test_a_store_that_cannot_be_read_is_what_is_wrong(status_page: StatusPage, monkeypatch: pytest.MonkeyPatch) -> None:
     from aggregator.errors import StoreError
 
-    def fail(*_: Any, **__: Any) -> None:
-        raise StoreError("the disk is on fire")
-
+    fail = Mock(side_effect=StoreError("the disk is on fire"))
     monkeypatch.setattr("aggregator.service.status_page.read_status", fail)
     status, _, body = status_page.page()
     assert status == 503

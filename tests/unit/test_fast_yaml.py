@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from corpus import CORPUS, FOLDERS
@@ -152,11 +153,7 @@ def real_records() -> Iterator[str]:
 @pytest.fixture
 def no_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyYAML is not asked."""
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("PyYAML was asked")
-
-    monkeypatch.setattr(front_matter, "read_yaml", refuse)
+    monkeypatch.setattr(front_matter, "read_yaml", Mock(side_effect=AssertionError("PyYAML was asked")))
 
 
 @pytest.mark.skipif(fast_yaml.loads is None, reason="there is no yaml-rs for this machine")

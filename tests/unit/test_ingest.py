@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import slow
@@ -138,11 +139,7 @@ def test_file_that_cannot_be_opened_is_rejected_and_does_not_hide(
 ) -> None:
     write(tmp_path / "a.md")
     files = files_of(tmp_path)
-
-    def refuse(*_: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("aggregator.paths.Folder.open", refuse)
+    monkeypatch.setattr("aggregator.paths.Folder.open", Mock(side_effect=PermissionError(13, "Permission denied")))
     ((outcome,),) = ingest_files(source(tmp_path), files, workers=0)
 
     assert isinstance(outcome, Rejection)
@@ -254,9 +251,7 @@ def warnings_once() -> Iterator[None]:
 def test_without_processes_all_is_read_in_process_with_one_warning(
     many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_args: object, **_options: object) -> Any:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
+    refuse = Mock(side_effect=BlockingIOError(11, "Resource temporarily unavailable"))
     monkeypatch.setattr("subprocess.Popen", refuse)
     (many / "large.md").write_text(GOOD + "x" * ingest.LARGE_BYTES)
     try:
@@ -272,10 +267,7 @@ def test_without_processes_all_is_read_in_process_with_one_warning(
 def test_without_threads_all_is_read_in_process(
     many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
     outcomes = list(ingest_files(source(many), files_of(many), workers=2))
 
     assert [len(batch) for batch in outcomes] == [1000, 1000, 500]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from commands import Shop, eventually
@@ -238,13 +239,10 @@ def test_a_feed_that_cannot_be_rendered_keeps_its_documents_and_is_counted(
 def test_a_list_of_feeds_that_cannot_be_rendered_costs_no_feed(
     plain: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> Any:
-        raise RenderError("the list of feeds cannot be written")
-
     before = plain.documents()
     plain.record("new.md", topics=["Maps"])
     with monkeypatch.context() as patch:
-        patch.setattr(render, "render_index", fail)
+        patch.setattr(render, "render_index", Mock(side_effect=RenderError("the list of feeds cannot be written")))
         result = plain.run(LATER)
     hint = "(report it; what was published before stays)"
     assert (result.problems, result.unwritten) == ((f"the list of feeds cannot be written {hint}",), 1)
