@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import hypothesis
 import pytest
@@ -37,6 +38,7 @@ from aggregator.store.session import Writer, open_site
 
 BACKENDS = ("sqlite", "postgresql")
 SITE_ID = "feeds.example.org"
+NOBODY = 65534
 MTIME_NS = 1_600_000_000 * 10**9
 """When the first file was written, the next ones a second later each: long ago, so that no real clock matters."""
 
@@ -385,6 +387,14 @@ class SiteFolder:
         return {path: body for path, (body, _) in self.snapshot().items() if not path.startswith(".aggregator/")}
 
 
+def spy(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> Any:
+    """A mock that has the calls of a method, which does what it did."""
+    method = getattr(owner, name)
+    made = create_autospec(method, side_effect=method)
+    monkeypatch.setattr(owner, name, made)
+    return made
+
+
 def stop_after(checks: int) -> Callable[[], None]:
     """Raises StoppedError when it is called more often."""
     left = iter(range(checks))
@@ -422,6 +432,19 @@ def holding(url: str) -> Iterator[None]:
     finally:
         store.lease.release()
         store.close()
+
+
+@contextmanager
+def other_user() -> Iterator[int]:
+    """Root may do everything, so it becomes somebody else meanwhile; the number of who we are then."""
+    if os.geteuid():
+        yield os.geteuid()
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield NOBODY
+    finally:
+        os.seteuid(0)
 
 
 @contextmanager

@@ -291,7 +291,8 @@ def test_a_port_in_use_exits_with_2(shop: Shop, call: Call) -> None:
         for command in ("run", "serve"):
             code, out, err = call(command)
             assert (code, out) == (2, "")
-            assert f"127.0.0.1:{other.getsockname()[1]} is in use" in err
+            in_use = f"127.0.0.1:{other.getsockname()[1]} is in use (stop the other program or set serve.port)"
+            assert in_use in err
 
 
 def test_a_newer_store_is_refused(shop: Shop, call: Call) -> None:
@@ -817,12 +818,11 @@ def test_feeds_lists_slug_title_entries_newest_and_url(shop: Shop, call: Call) -
 
 def test_check_warns_of_topics_and_feeds_that_are_likely_mistakes(shop: Shop, call: Call) -> None:
     shop.configure()
-    with shop.config.open("a") as config:
-        config.write(
-            '[topics.alias]\n"A.I." = "AI"\n"Agents" = "AI agents"\n[topics.titles]\nMapps = "M"\n'
-            '[[feed]]\nslug = "x"\ntopics = { any = ["AI", "Power App"], none = ["Carz"] }\n'
-            '[[feed]]\nslug = "y"\ntopics.any = ["ai agents"]\n'
-        )
+    shop.add_to_config(
+        '[topics.alias]\n"A.I." = "AI"\n"Agents" = "AI agents"\n[topics.titles]\nMapps = "M"\n'
+        '[[feed]]\nslug = "x"\ntopics = { any = ["AI", "Power App"], none = ["Carz"] }\n'
+        '[[feed]]\nslug = "y"\ntopics.any = ["ai agents"]\n'
+    )
     shop.record("a.md", topics=["A.I.", "Power Apps", "C", "Version 1"])
     shop.record("b.md", topics=["Power-Apps", "C#", "Version 2"], published=True)
     shop.record("c.md", topics=["Power Apps", "C"], published=False)
@@ -870,8 +870,7 @@ def test_check_warns_of_topics_with_equal_slugs_unless_they_are_pinned(shop: Sho
             '(choose one: "C#" = … below [topics.slugs])'
         ),
     ]
-    with shop.config.open("a") as config:
-        config.write('[topics.slugs]\n"C#" = "c-sharp"\nall = "everything"\n')
+    shop.add_to_config('[topics.slugs]\n"C#" = "c-sharp"\nall = "everything"\n')
     assert call("check")[1] == ""
     assert call("check", "b.md")[1] == ""
 
@@ -884,8 +883,7 @@ def test_pin_prints_a_table_that_the_config_takes(shop: Shop, call: Call) -> Non
     assert (code, err) == (0, "")
     assert out.splitlines()[:3] == ["[topics.slugs]", '"C#" = "c"', '"Say \\"hi\\"" = "say-hi"']
     before = shop.files(shop.output)
-    with shop.config.open("a") as config:
-        config.write(out)
+    shop.add_to_config(out)
     assert call("build")[0] == 0
     assert shop.files(shop.output) == before
     assert call("feeds", "--pin")[1] == out
@@ -967,8 +965,7 @@ def test_a_removed_working_folder_exits_with_2_and_a_hint(shop: Shop) -> None:
 
 
 def test_a_store_that_was_written_with_a_config_refuses_the_defaults(shop: Shop, call: Call) -> None:
-    with shop.config.open("a") as config:
-        config.write('[[feed]]\nslug = "good"\nmin_quality = 60\n')
+    shop.add_to_config('[[feed]]\nslug = "good"\nmin_quality = 60\n')
     shop.record("a.md", "Story", quality=70)
     assert call("build")[0] == 0
     before = shop.files(shop.output)
@@ -1379,8 +1376,7 @@ def test_check_knows_the_slugs_that_topics_have(shop: Shop, call: Call) -> None:
 def test_check_warns_of_a_misspelt_parent_and_not_of_a_parent_that_no_record_states(shop: Shop, call: Call) -> None:
     shop.record("a.md", topics=["Canvas apps"])
     shop.record("b.md", topics=["Power Apps"])
-    with shop.config.open("a") as config:
-        config.write('[topics.parent]\n"Canvas apps" = "Power Aps"\n"Power Apps" = "Microsoft"\n')
+    shop.add_to_config('[topics.parent]\n"Canvas apps" = "Power Aps"\n"Power Apps" = "Microsoft"\n')
     out = call("check")[1].splitlines()
     assert [line.partition("warning: ")[2] for line in out] == [
         "no record has the topic: 'Power Aps' (did you mean \"Power Apps\"?)"

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from parsing import as_record, as_rejection, damaged, lines, parse_bytes, processor_time, source_of
 
 from aggregator.config.presets import PRESETS, Preset
-from aggregator.errors import StoreError
 from aggregator.model import Image, Provider, Record, Rejection
 from aggregator.parse.dates import parse_time
 
@@ -853,14 +852,6 @@ def test_the_removal_of_a_source_can_be_accepted(two: SiteFolder) -> None:
     assert "--accept-removals" in two.run("2026-06-01 12:01").problems[0]
     result = two.run("2026-06-01 12:02", accept_removals=True)
     assert (result.removed, result.problems, two.titles()) == (1, (), ["News"])
-
-
-def test_a_source_under_another_name_is_refused(two: SiteFolder) -> None:
-    two.run(NOON)
-    two.configure(TWO.replace('"blog"', '"blgo"'))
-
-    with pytest.raises(StoreError, match="a source with name = 'blog', which the config does not have"):
-        two.run("2026-06-01 12:01")
 
 
 def test_problems_and_counts_are_reported_for_each_source(two: SiteFolder) -> None:

@@ -11,14 +11,13 @@ import signal
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from commands import Shop, eventually
-from conftest import SiteFolder
+from conftest import NOBODY, SiteFolder, other_user
 
 from aggregator import render
 from aggregator.errors import PublishError, RenderError
@@ -30,7 +29,6 @@ from aggregator.output.tree import Tree
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
 DATE = {"publishedDateTime": "2024-05-01T08:00:00Z"}
-NOBODY = 65534
 DOCUMENTS = {"rss.xml", "atom.xml", "feed.json", "index.html"}
 KILLED = """
 import os, signal
@@ -71,19 +69,6 @@ def shared() -> Iterator[SiteFolder]:
     yield site
     site.close()
     shutil.rmtree(root)
-
-
-@contextmanager
-def other_user() -> Iterator[None]:
-    """Root may do everything, so it becomes somebody else meanwhile."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def deny(folder: Path) -> None:
