@@ -206,7 +206,8 @@ class Worker:
         self._requests.clear()
         followed = self._follower.follow(self._pipeline)
         if not followed.is_written:
-            self._health.begin(CYCLE, f"the {self._output_kind} cannot be written: {followed.problems[-1]}", fatal=True)
+            kind = "folder" if isinstance(self._config.output.path, Path) else "bucket"
+            self._health.begin(CYCLE, f"the output {kind} cannot be written: {followed.problems[-1]}", fatal=True)
             return
         if followed.is_active:
             self._serve(self._config, by_others=followed.documents is None)
@@ -218,12 +219,9 @@ class Worker:
                 self._health.succeed(datetime.now(UTC), None, 0.0)
         if followed.documents is not None:
             self._log_problems(frozenset(followed.problems))
-            self._log_documents(followed.documents)
+            level = logging.INFO if followed.documents else logging.DEBUG
+            _log.log(level, "published what the leader stored: %d documents", followed.documents)
         self._retry_s = None
-
-    @property
-    def _output_kind(self) -> str:
-        return "output folder" if isinstance(self._config.output.path, Path) else "output bucket"
 
     def _serve(self, config: Config, *, by_others: bool = False) -> None:
         self._publish(config, by_others)
@@ -381,9 +379,6 @@ class Worker:
             last = max(found, default=("", ""))
             found |= {place: problem for place, problem in self._rejections.items() if place > last}
         self._rejections = found
-
-    def _log_documents(self, number: int) -> None:
-        _log.log(logging.INFO if number else logging.DEBUG, "published what the leader stored: %d documents", number)
 
     def _log_problems(self, problems: frozenset[str]) -> None:
         """Logs which problems are new, and which are resolved; health does it for the causes of a failure."""
