@@ -54,6 +54,8 @@ workers = 0
 """
 
 gc.set_threshold(GC_THRESHOLD)  # as in the program
+# no test pulls the plug on its own process, and half the time would go there
+os.fsync = lambda _: None
 pytest.register_assert_rewrite("simulation.invariants", "object_storage")
 pytest_plugins = ["object_storage", "bucket_site"]
 
