@@ -33,7 +33,7 @@ from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.store.database import Store, open_store, sqlite_path
 from aggregator.store.queries import file_problems
-from aggregator.store.schema import entry, feed, feed_entry
+from aggregator.store.schema import entry, feed, feed_entry, metadata
 from aggregator.store.session import Writer, open_site
 
 BACKENDS = ("sqlite", "postgresql")
@@ -359,6 +359,10 @@ class SiteFolder:
         """What the store answers; a text is SQL."""
         with self.store.read() as connection:
             return list(connection.execute(text(statement) if isinstance(statement, str) else statement))
+
+    def stored(self) -> dict[str, list[Any]]:
+        """All rows of the store by the names of their tables, less the lease."""
+        return {table.name: self.rows(table.select()) for table in metadata.sorted_tables if table.name != "lease"}
 
     def problems(self) -> list[str]:
         """What the store says is wrong with files."""

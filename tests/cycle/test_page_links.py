@@ -313,8 +313,7 @@ def test_bodies_that_are_switched_on_and_off_and_on_have_current_links(site: Sit
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT)
     summaries = HUGO.replace('content = "full"', "").format(path=site.incoming, preset="hugo")
-    site.configure(summaries)
-    site.run(NOON)
+    site.run_with(summaries, NOON)
     assert links(site) == []
     configure(site)
     site.run(LATER)

@@ -831,8 +831,7 @@ def test_undated_records_of_a_source_that_comes_later_rank_below_its_own(make_si
 def test_a_source_removed_from_the_config_is_withdrawn_after_its_grace_and_returns_unchanged(two: SiteFolder) -> None:
     two.run(NOON)
     ids = two.ids()
-    two.configure(ONE)
-    result = two.run("2026-06-01 12:01")
+    result = two.run_with(ONE, "2026-06-01 12:01")
 
     assert two.titles() == ["News", "Post"]
     assert "no [[records]] named 'blog' any more; the entries of its 1 files stay for 10 min" in result.problems[0]
@@ -841,8 +840,7 @@ def test_a_source_removed_from_the_config_is_withdrawn_after_its_grace_and_retur
     two.configure(ONE + '[[records]]\nname = "new"\npath = "../new"\n')
     (two.root / "new").mkdir()
     assert two.run("2026-06-01 12:13").problems == ()
-    two.configure(TWO)
-    two.run("2026-06-01 12:20")
+    two.run_with(TWO, "2026-06-01 12:20")
     assert two.ids() == ids
 
 
