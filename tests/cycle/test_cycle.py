@@ -56,8 +56,7 @@ def tombstones(site: SiteFolder, slug: str = "all") -> list[str | None]:
 
 def states(site: SiteFolder) -> dict[str, str]:
     """The states of entries by their paths."""
-    with site.store.read() as connection:
-        return {row.path: row.state for row in connection.execute(select(entry.c.path, entry.c.state))}
+    return {row.path: row.state for row in site.rows(select(entry.c.path, entry.c.state))}
 
 
 def fill(site: SiteFolder, count: int = 3, **fields: Any) -> None:

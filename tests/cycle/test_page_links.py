@@ -109,8 +109,7 @@ def test_a_link_follows_the_url_of_its_page_and_is_no_update_of_its_entry(site: 
 
 
 def feed_versions(site: SiteFolder) -> dict[str, int]:
-    with site.store.read() as connection:
-        return {row.slug: row.version for row in connection.execute(select(feed.c.slug, feed.c.version))}
+    return {row.slug: row.version for row in site.rows(select(feed.c.slug, feed.c.version))}
 
 
 def test_a_summary_feed_has_no_new_version_for_a_link(site: SiteFolder) -> None:
@@ -222,8 +221,7 @@ def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
     put(site, "posts/a.md", "Nothing.")
     site.run(LATEST)
     assert links(site) == []
-    with site.store.read() as connection:
-        assert set(connection.scalars(select(entry.c.links_hash))) == {None}
+    assert set(site.rows(select(entry.c.links_hash))) == {(None,)}
     before = site.snapshot()
     put(site, "posts/first.md", slug="1st")
     site.run(LAST)
@@ -232,8 +230,7 @@ def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
 
 
 def links(site: SiteFolder) -> list[Any]:
-    with site.store.read() as connection:
-        return list(connection.execute(select(page_link).order_by(page_link.c.entry_id, page_link.c.target)))
+    return site.rows(select(page_link).order_by(page_link.c.entry_id, page_link.c.target))
 
 
 def test_a_sealed_page_follows_the_url_of_a_page(site: SiteFolder) -> None:
