@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import re
 import socket
-from html.parser import HTMLParser
 from unittest.mock import Mock
 
 import httpx
 import pytest
 from commands import Reply, Running, Shop, eventually, free_port
 from conftest import SiteFolder
+from lxml import etree
 
 from aggregator.service.status_page import StatusPage
 
 
-class Page(HTMLParser):
-    """What a page shows: `text`, and `parts` by the id of their headings."""
+class Page:
+    """The text of a page, and its tags with their attributes."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__()
-        self.text = ""
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
         assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        self.feed(reply.body.decode())
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data + " "
+        root = etree.HTML(reply.body, etree.HTMLParser(encoding="utf-8"))
+        self.text = " ".join(" ".join(root.itertext()).split())
+        self.tags = [(node.tag, node.attrib) for node in root.iter(etree.Element)]
 
 
 def shows(service: Running, *texts: str) -> Page:
