@@ -210,8 +210,7 @@ def test_entries_that_do_not_fit_into_the_document_are_in_pages_that_fit(site: S
 
     assert 0 < len(site.titles()) < 10
     assert len(archive_ids(documents, "all/atom.xml")) == 30
-    names = ("/rss.xml", "/atom.xml", "/feed.json")
-    feeds = [body for path, body in documents.items() if path.endswith(names) or "/archive/" in path]
+    feeds = [body for path, body in documents.items() if path.endswith(FORMATS) or "/archive/" in path]
     assert max(map(len, feeds)) <= 12_000
     add(site, [40], excerpt="More. " * 10_000)
     add(site, [41])
