@@ -51,6 +51,15 @@ def stat_beneath(root_fd: int, path: str) -> os.stat_result:
         return os.lstat(name, dir_fd=folder)
 
 
+def file_identity(path: str | None) -> tuple[int, int] | None:
+    """Device and inode of the file or folder at `path`; None if there is none, or it is not accessible."""
+    try:
+        status = os.stat(path or "")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     """The bytes of a regular file. Raises OSError, also for one of over `most` bytes, and for anything else: a pipe
     would block, and a device may have no end."""

@@ -93,10 +93,7 @@ def shown_path(root: str, path: str) -> str:
     if is_bucket_url(root):
         return f"{root}/{unescape_path(path)}" if path else root
     full = os.path.join(root, unescape_path(path)) if path else root
-    try:
-        relative = os.path.relpath(full)
-    except ValueError:  # another drive
-        return full
+    relative = os.path.relpath(full)
     return full if relative.startswith("..") else relative
 
 

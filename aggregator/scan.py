@@ -121,13 +121,13 @@ def _compare(source: Source, batch: list[ListedFile], cursor: _KnownCursor) -> I
             cursor.skip()
 
 
-def list_records(source: Source) -> Iterator[SourceFile | Unreadable]:
-    """Every record file of `source`, in byte order of escaped paths, and what cannot be read.
+def list_records(source: Source, at: str = "") -> Iterator[SourceFile | Unreadable]:
+    """Every record file of `source`, or the one `at` an escaped path, in byte order of paths, and what cannot be read.
 
     Raises FolderError if the source itself cannot be listed.
     """
     with open_files(source) as files:
-        for batch in files.list_all():
+        for batch in files.list_at(at) if at else files.list_all():
             if isinstance(batch, Unreadable):
                 yield batch
             else:

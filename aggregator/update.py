@@ -31,7 +31,7 @@ from aggregator.feeds.versions import (
     refresh_index,
 )
 from aggregator.files import FolderError
-from aggregator.ingest import PARSER_VERSION, Pool, ingest_batch, ingest_files
+from aggregator.ingest import PARSER_VERSION, Pool, ingest_files
 from aggregator.model import Outcome, SourceFile
 from aggregator.problems import shown_span
 from aggregator.settings import Source
@@ -474,13 +474,8 @@ class Update:
             return
         recheck_files(self._writer, source, paths)  # if this cycle cannot read them, the next one does
         self._writer.commit()
-        files = [(SourceFile(source.name, path, 0, 0), None) for path in paths]
-        try:
-            outcomes = ingest_batch(source, files, self._pipeline.poll_stop)
-        except FolderError as error:
+        if error := self._read_again(source, [(SourceFile(source.name, path, 0, 0), None) for path in paths]):
             self._problems.append(error.message(source))
-        else:
-            self._store(source, outcomes, time.time_ns(), is_import=False)
 
     def _withdraw_source(self, name: str, grace: timedelta) -> None:
         """Withdraws the entries of a source that the config no longer names, as if its folder were missing."""

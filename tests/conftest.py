@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import hypothesis
 import pytest
@@ -32,11 +33,12 @@ from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.store.database import Store, open_store, sqlite_path
 from aggregator.store.queries import file_problems
-from aggregator.store.schema import entry, feed, feed_entry
+from aggregator.store.schema import entry, feed, feed_entry, metadata
 from aggregator.store.session import Writer, open_site
 
 BACKENDS = ("sqlite", "postgresql")
 SITE_ID = "feeds.example.org"
+NOBODY = 65534
 MTIME_NS = 1_600_000_000 * 10**9
 """When the first file was written, the next ones a second later each: long ago, so that no real clock matters."""
 
@@ -52,6 +54,8 @@ workers = 0
 """
 
 gc.set_threshold(GC_THRESHOLD)  # as in the program
+# no test pulls the plug on its own process, and half the time would go there
+os.fsync = lambda _: None
 pytest.register_assert_rewrite("simulation.invariants", "object_storage")
 pytest_plugins = ["object_storage", "bucket_site"]
 
@@ -356,6 +360,10 @@ class SiteFolder:
         with self.store.read() as connection:
             return list(connection.execute(text(statement) if isinstance(statement, str) else statement))
 
+    def stored(self) -> dict[str, list[Any]]:
+        """All rows of the store by the names of their tables, less the lease."""
+        return {table.name: self.rows(table.select()) for table in metadata.sorted_tables if table.name != "lease"}
+
     def problems(self) -> list[str]:
         """What the store says is wrong with files."""
         with self.store.read() as connection:
@@ -383,6 +391,14 @@ class SiteFolder:
     def documents(self) -> dict[str, bytes]:
         """The bytes of every public file of the output folder."""
         return {path: body for path, (body, _) in self.snapshot().items() if not path.startswith(".aggregator/")}
+
+
+def spy(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> Any:
+    """A mock that has the calls of a method, which does what it did."""
+    method = getattr(owner, name)
+    made = create_autospec(method, side_effect=method)
+    monkeypatch.setattr(owner, name, made)
+    return made
 
 
 def stop_after(checks: int) -> Callable[[], None]:
@@ -422,6 +438,19 @@ def holding(url: str) -> Iterator[None]:
     finally:
         store.lease.release()
         store.close()
+
+
+@contextmanager
+def other_user() -> Iterator[int]:
+    """Root may do everything, so it becomes somebody else meanwhile; the number of who we are then."""
+    if os.geteuid():
+        yield os.geteuid()
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield NOBODY
+    finally:
+        os.seteuid(0)
 
 
 @contextmanager

@@ -69,13 +69,13 @@ def processor_time(most_s: float) -> Iterator[None]:
     assert process_time() - began < most_s
 
 
-def as_record(outcome: Record | Rejection) -> Record:
+def as_record(outcome: object) -> Record:
     """The outcome, which is a record."""
     assert isinstance(outcome, Record), outcome
     return outcome
 
 
-def as_rejection(outcome: Record | Rejection) -> Rejection:
+def as_rejection(outcome: object) -> Rejection:
     """The outcome, which is a rejection."""
     assert isinstance(outcome, Rejection), outcome
     return outcome

@@ -212,15 +212,9 @@ def _is_reported_elsewhere(place: Place, outcome: Outcome) -> bool:
 def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[SourceFile, None]]:
     """The files at or below a place. Adds the folders there that cannot be read to `unreadable`."""
     with open_files(place.source) as files:
-        if place.path and files.kind(place.path) in ("file", "link"):
-            for batch in files.list_at(place.path):
-                if isinstance(batch, Unreadable):
-                    unreadable.append(batch)
-                else:
-                    yield from ((SourceFile(place.source.name, *row), None) for row in batch)
-            return
-    below = f"{place.path}/" if place.path else ""
-    for item in list_records(place.source):
+        is_file = bool(place.path) and files.kind(place.path) in ("file", "link")
+    below = f"{place.path}/" if place.path and not is_file else ""
+    for item in list_records(place.source, place.path if is_file else ""):
         if isinstance(item, Unreadable):
             if item.path.startswith(below) or below.startswith(item.path):
                 unreadable.append(item)

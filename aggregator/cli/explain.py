@@ -34,7 +34,7 @@ from aggregator.store.queries import (
     StoredEntry,
     find_by_id,
     find_by_text,
-    known_paths,
+    is_known,
     read_memberships,
     read_stored,
 )
@@ -128,7 +128,7 @@ def _find(config: Config, connection: Connection, asked: str) -> tuple[list[tupl
     places = [
         (source.name, path)
         for source, path in candidate_places(config.sources, asked)
-        if known_paths(connection, [(source.name, path)]) or kind_of(source, path) in ("file", "link")
+        if is_known(connection, source.name, path) or kind_of(source, path) in ("file", "link")
     ]
     if not places and not _RAW_BYTES.search(asked):  # which no id and no link has
         places = find_by_id(connection, asked)

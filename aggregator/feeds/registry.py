@@ -136,7 +136,8 @@ class _FeedChanges:
         self._left: list[tuple[int, int, str]] = []  # slugs that topics lose: the row of each before and after
         with writer.read() as connection:
             self.moved = _moved_topics(connection, self._tables)  # topics whose members may differ
-            self.parted = _parted_topics(connection)  # topics with a new row, because a configured feed has the old one
+            # topics with a new row, because a configured feed has the old one; at first those not evaluated to the end
+            self.parted = frozenset[str](json.loads(read_meta(connection, _PARTED) or "[]"))
             rows = {row.slug: row for row in connection.execute(self._affected_rows())}
             for spec in specs:
                 self._configure(connection, spec, rows)
@@ -307,11 +308,6 @@ def _evaluate_all(writer: Writer, feeds: ActiveFeeds, changes: _FeedChanges, sto
 
 
 # tables of topics, and topics that need another evaluation
-
-
-def _parted_topics(connection: Connection) -> frozenset[str]:
-    """The topics whose new rows were not evaluated to the end."""
-    return frozenset(json.loads(read_meta(connection, _PARTED) or "[]"))
 
 
 def _moved_topics(connection: Connection, tables: TopicTables) -> frozenset[str]:

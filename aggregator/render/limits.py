@@ -56,9 +56,8 @@ def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
 
 
 def shorten_entries(feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions) -> tuple[Entry, ...]:
-    """The entries, without the bodies that do not fit into an archive page of their own. Raises RenderError."""
-    if not feed.full:
-        return tuple(entries)
+    """The entries of a full feed, without the bodies that do not fit into an archive page of their own. Raises
+    RenderError."""
     site, heading = xml_safe(site), heading_of(feed)
     room = longest_page_frame(heading, site, options).room(options.max_bytes)
     (column,) = render_columns(entries, scope_of(heading, site), ("atom",))

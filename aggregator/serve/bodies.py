@@ -6,7 +6,10 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aggregator.serve.files import ServedFile
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -29,21 +32,9 @@ class Variant:
         return len(self.body) + OVERHEAD_BYTES
 
 
-class Owner(Protocol):
-    """A file. Its variants are in memory while it refers to them."""
-
-    def hold(self, variant: Variant) -> None:
-        """Refers to the variant from now on."""
-
-    def drop(self, variant: Variant) -> None:
-        """Does not refer to the variant any more."""
-
-    def held(self) -> Iterable[Variant]:
-        """Its variants in memory."""
-
-
 class Bodies:
-    """The variants in memory. `size`, what they take, is never more than `max_bytes`. For any thread.
+    """The variants in memory, each while its file refers to it. `size`, what they take, is never more than `max_bytes`.
+    For any thread.
 
     A response only marks its variant as used, without a lock and without moving anything. When room is needed, the
     oldest variant goes; but one that was used since its last turn is spared and counts as new (second chance).
@@ -51,7 +42,7 @@ class Bodies:
 
     def __init__(self, max_bytes: float = math.inf) -> None:
         self.max_bytes, self.size = max_bytes, 0
-        self._owners: OrderedDict[Variant, Owner] = OrderedDict()
+        self._owners: OrderedDict[Variant, ServedFile] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -59,7 +50,7 @@ class Bodies:
         """The bytes that fit without dropping anything."""
         return self.max_bytes - self.size
 
-    def keep(self, owner: Owner, variant: Variant) -> None:
+    def keep(self, owner: ServedFile, variant: Variant) -> None:
         """Keeps the variant, and drops others for it, unless it is kept already. One that is larger than everything
         allowed is not kept."""
         if variant.size > self.max_bytes:
@@ -73,7 +64,7 @@ class Bodies:
             self.size += variant.size
             owner.hold(variant)
 
-    def forget(self, owners: Iterable[Owner]) -> None:
+    def forget(self, owners: Iterable[ServedFile]) -> None:
         """Does not count these files any more, because nothing refers to them soon. They stay as they are, for
         responses that are still made from them."""
         with self._lock:

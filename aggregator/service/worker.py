@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,7 +36,7 @@ from aggregator.service.watch import EventOr
 from aggregator.site import open_configured, open_for_service
 from aggregator.store.database import Store
 from aggregator.store.lost import read_lost_store
-from aggregator.store.queries import file_problems, source_problems, unread_files
+from aggregator.store.queries import FileProblem, file_problems, source_problems, unread_files
 from aggregator.store.requests import announce_service, take_accept_removals
 from aggregator.store.schema import REJECTED_STATES
 from aggregator.store.session import to_us, write_meta
@@ -206,7 +206,8 @@ class Worker:
         self._requests.clear()
         followed = self._follower.follow(self._pipeline)
         if not followed.is_written:
-            self._health.begin(CYCLE, f"the {self._output_kind} cannot be written: {followed.problems[-1]}", fatal=True)
+            kind = "folder" if isinstance(self._config.output.path, Path) else "bucket"
+            self._health.begin(CYCLE, f"the output {kind} cannot be written: {followed.problems[-1]}", fatal=True)
             return
         if followed.is_active:
             self._serve(self._config, by_others=followed.documents is None)
@@ -218,12 +219,9 @@ class Worker:
                 self._health.succeed(datetime.now(UTC), None, 0.0)
         if followed.documents is not None:
             self._log_problems(frozenset(followed.problems))
-            self._log_documents(followed.documents)
+            level = logging.INFO if followed.documents else logging.DEBUG
+            _log.log(level, "published what the leader stored: %d documents", followed.documents)
         self._retry_s = None
-
-    @property
-    def _output_kind(self) -> str:
-        return "output folder" if isinstance(self._config.output.path, Path) else "output bucket"
 
     def _serve(self, config: Config, *, by_others: bool = False) -> None:
         self._publish(config, by_others)
@@ -355,35 +353,32 @@ class Worker:
             result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
             result.seconds, ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.stages),
         )  # fmt: skip
-        self._note_warnings()
-        self._note_rejections(result.rejected)
+        with self._store.read() as connection:
+            lost = read_lost_store(connection, to_us(datetime.now(UTC)))
+            found = file_problems(connection, REJECTED_STATES)
+        self._note_warnings(lost)
+        self._note_rejections(found, result.rejected)
         rejections = self._rejections.values()
         self._log_problems(frozenset((*result.problems, *result.notices, *rejections)))
 
-    def _note_warnings(self) -> None:
-        """Notes for health that removals are held, and that the store took the place of one that was lost."""
+    def _note_warnings(self, lost: str | None) -> None:
+        """Notes for health that removals are held, and that the store took the place of one that was `lost`."""
         held = [text for text in self._pipeline.held.values() if text]
         if self._pipeline.withdrawn:
             self._logged_problems -= self._held.difference(held)  # they are over, and not resolved
-        with self._store.read() as connection:
-            lost = read_lost_store(connection, to_us(datetime.now(UTC)))
         self._held, self._health.notes = frozenset(held), (*held, *([lost] if lost else []))
 
-    def _note_rejections(self, total: int) -> None:
+    def _note_rejections(self, rejected: Sequence[FileProblem], total: int) -> None:
         """Notes the first rejected files. If there are more, those noted before that come after them stay noted: they
         were cut off, which does not resolve them."""
-        with self._store.read() as connection:
-            found = {
-                (row.source, row.problem.path): str(place_problem(self._config.sources, row.source, row.problem))
-                for row in file_problems(connection, REJECTED_STATES)
-            }
+        found = {
+            (row.source, row.problem.path): str(place_problem(self._config.sources, row.source, row.problem))
+            for row in rejected
+        }
         if total > len(found):
             last = max(found, default=("", ""))
             found |= {place: problem for place, problem in self._rejections.items() if place > last}
         self._rejections = found
-
-    def _log_documents(self, number: int) -> None:
-        _log.log(logging.INFO if number else logging.DEBUG, "published what the leader stored: %d documents", number)
 
     def _log_problems(self, problems: frozenset[str]) -> None:
         """Logs which problems are new, and which are resolved; health does it for the causes of a failure."""

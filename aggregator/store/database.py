@@ -29,6 +29,7 @@ from aggregator.errors import (
     StoreNewerError,
     StoreUnreachableError,
 )
+from aggregator.paths import file_identity
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.schema import metadata
 
@@ -67,7 +68,7 @@ class Store:
         # Services on several machines may share it: one of them leads, the others follow.
         self.is_shared = engine.dialect.name == "postgresql"
         self._path = engine.url.database if engine.dialect.name == "sqlite" else None
-        self._identity = _file_identity(self._path)
+        self._identity = file_identity(self._path)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -104,14 +105,14 @@ class Store:
         raises."""
         with _wrapped(self._path, f"the store at {self.place} cannot be used"):
             _check_schema(self.engine, create=create)
-        self._identity = _file_identity(self._path)
+        self._identity = file_identity(self._path)
 
     def check_in_place(self) -> None:
         """Raises StoreError if SQLite's file was deleted or replaced.
 
         Open connections would continue to work on the deleted file, while another process makes a new store.
         """
-        identity = _file_identity(self._path)
+        identity = file_identity(self._path)
         if identity != self._identity:
             what = "is missing" if identity is None else "is not the one that was opened"
             raise StoreError(
@@ -146,15 +147,6 @@ def _place_of(engine: Engine) -> str:
     if engine.dialect.name == "sqlite":
         return str(url.database)
     return f"{url.get_backend_name()}://{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"
-
-
-def _file_identity(path: str | None) -> tuple[int, int] | None:
-    """Device and inode of the file at `path`; None if there is none, or it is not accessible."""
-    try:
-        status = os.stat(path or "")
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def plain_rows(connection: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -101,7 +101,6 @@ class StoredEntry:
     published_at: int | None
     released_at: int | None
     expires_at: int | None
-    withdrawn_at: int | None
     history: tuple[Event, ...]
 
 
@@ -123,7 +122,6 @@ class StoredRecord:
 class Membership:
     """An entry in a feed, now or before."""
 
-    feed_id: int
     slug: str | None  # None: the feed is not published
     topic: str | None  # the key of its topic
     ruled: bool  # the feed has a rule of the config
@@ -315,14 +313,11 @@ def find_by_id(connection: Connection, wanted: str) -> list[tuple[str, str]]:
     return [(row.source, row.path) for row in rows]
 
 
-def known_paths(connection: Connection, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The sources and paths that the store knows, in the given order."""
-    return [place for place in places if connection.execute(_paths(*place)).first() is not None]
-
-
-def _paths(source: str, path: str) -> Any:
-    known = select(file.c.path).where(file.c.source == source, file.c.path == path)
-    return union(known, select(entry.c.path).where(entry.c.source == source, entry.c.path == path))
+def is_known(connection: Connection, source: str, path: str) -> bool:
+    """Whether the store has a file or an entry at a path."""
+    files = select(file.c.path).where(file.c.source == source, file.c.path == path)
+    entries = select(entry.c.path).where(entry.c.source == source, entry.c.path == path)
+    return connection.execute(union(files, entries)).first() is not None
 
 
 def find_by_text(connection: Connection, wanted: str) -> Iterator[tuple[str, str, Content]]:
@@ -376,7 +371,6 @@ def _stored_entry(connection: Connection, row: AnyRow) -> StoredEntry:
         published_at=row.published_at,
         released_at=row.released_at,
         expires_at=row.expires_at,
-        withdrawn_at=row.withdrawn_at,
         history=tuple(read_history(connection, row)),
     )
 
@@ -389,7 +383,7 @@ def read_memberships(connection: Connection, key: int) -> list[Membership]:
         .where(feed_entry.c.entry_id == key)
         .order_by(feed.c.id != ALL_FEED, feed.c.rule.is_not(None), feed.c.slug)
     )
-    return [Membership(row.feed_id, row.slug, row.topic, row.rule is not None, row.page, row.left_by) for row in rows]
+    return [Membership(row.slug, row.topic, row.rule is not None, row.page, row.left_by) for row in rows]
 
 
 def rule_texts(connection: Connection, slugs: Collection[str]) -> dict[str, str | None]:

@@ -54,7 +54,7 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
         with writer.read() as connection:
             if connection.execute(_missing(source, since, file.c.path).limit(1)).first() is None:
                 return
-            pairs = find(connection, source, since)
+            pairs = list(find(connection, source, since))
         for batch in parts(pairs, RENAME_BATCH):
             yield partial(_rename, writer=writer, pairs=batch, reason=reason)
         writer.new -= sum(new.stored_at == writer.now for _, new in pairs)
@@ -99,15 +99,7 @@ def _new(source: Source, since: int, *columns: Any) -> Select[Any]:
     )
 
 
-def _same_bytes(connection: Connection, source: Source, since: int) -> list[Pair]:
-    return list(_pairs(connection, source, since, file.c.digest))
-
-
-def _same_content(connection: Connection, source: Source, since: int) -> list[Pair]:
-    return list(_pairs(connection, source, since, entry.c.content_hash))
-
-
-def _pairs(connection: Connection, source: Source, since: int, mark: ColumnElement[bytes]) -> Iterator[Pair]:
+def _pairs(connection: Connection, source: Source, since: int, *, mark: ColumnElement[bytes]) -> Iterator[Pair]:
     """Pairs of files with the same `mark`, in order of path."""
     columns = (file.c.path.label("file_path"), mark.label("mark"), entry.c.id, entry.c.explicit_id, entry.c.stored_at)
     new = connection.execute(
@@ -218,8 +210,8 @@ def _newest(connection: Connection, source: Source) -> list[AnyRow]:
 
 
 _TESTS = (
-    (_same_bytes, "the same bytes"),
-    (_same_content, SAME_CONTENT),
+    (partial(_pairs, mark=file.c.digest), "the same bytes"),
+    (partial(_pairs, mark=entry.c.content_hash), SAME_CONTENT),
     (_same_link, SAME_LINK),
     (_much_in_common, "much of its text"),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 
+from aggregator.paths import file_identity
 from aggregator.settings import Source
 from aggregator.store.files import has_files
 from aggregator.store.session import Writer, read_meta, write_meta
@@ -52,8 +52,5 @@ class Root:
                 write_meta(connection, self._key, text)
 
     def _read(self) -> list[int] | None:
-        try:
-            status = os.stat(self._source.root)
-        except OSError:
-            return None
-        return [status.st_dev, status.st_ino]
+        found = file_identity(self._source.root)
+        return None if found is None else list(found)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from conftest import SiteFolder, at
+from conftest import SiteFolder, at, spy
 from documents import ATOM, archive_ids, entry_ids, link, pages, titles
 from lxml import etree
 
@@ -210,8 +210,7 @@ def test_entries_that_do_not_fit_into_the_document_are_in_pages_that_fit(site: S
 
     assert 0 < len(site.titles()) < 10
     assert len(archive_ids(documents, "all/atom.xml")) == 30
-    names = ("/rss.xml", "/atom.xml", "/feed.json")
-    feeds = [body for path, body in documents.items() if path.endswith(names) or "/archive/" in path]
+    feeds = [body for path, body in documents.items() if path.endswith(FORMATS) or "/archive/" in path]
     assert max(map(len, feeds)) <= 12_000
     add(site, [40], excerpt="More. " * 10_000)
     add(site, [41])
@@ -243,40 +242,28 @@ def test_a_large_backfill_is_sealed_in_several_transactions_with_the_same_pages(
 def test_a_first_build_renders_each_page_when_it_is_sealed_with_the_bytes_of_a_later_one(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[str] = []
-    load = FeedLoader.load_page
-
-    def note(loader: FeedLoader, connection: Any, row: Any, page: Any, terms: Any) -> Any:
-        read.append(f"{row.slug}/archive/{page.number:04}.xml")
-        return load(loader, connection, row, page, terms)
-
-    monkeypatch.setattr(FeedLoader, "load_page", note)
+    load = spy(monkeypatch, FeedLoader, "load_page")
     site.configure(SMALL + FULL)
     add(site, range(40))
     add(site, range(40, 75), body="A *body* of its own.")
     site.run("2026-03-02 12:00")
     built = site.documents()
-    assert read == []
+    load.assert_not_called()
     shutil.rmtree(site.output)
     site.run("2026-03-02 12:00")
     assert site.documents() == built
+    pages_read = [(call.args[2].slug, call.args[3].number) for call in load.call_args_list]
+    read = [f"{slug}/archive/{number:04}.xml" for slug, number in pages_read]
     assert sorted(read) == sorted(path for path in built if "/archive/" in path and path.endswith(".xml"))
     assert len(read) == 3 * 7
 
 
 def test_feeds_are_sealed_in_order_of_time(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    sealed: list[Any] = []
-    seal = archives.Sealer._seal
-
-    def note(sealer: archives.Sealer, connection: Any, row: Any, pages: int, rows: Any, *, is_end: bool) -> int:
-        sealed.extend(rows[:1])
-        return seal(sealer, connection, row, pages, rows, is_end=is_end)
-
     site.configure(SMALL)
     add(site, range(200))
-    with monkeypatch.context() as patch:
-        patch.setattr(archives.Sealer, "_seal", note)
-        site.run("2026-03-02 12:00")
+    seal = spy(monkeypatch, archives.Sealer, "_seal")
+    site.run("2026-03-02 12:00")
+    sealed = [rows[0] for *_, rows in (call.args for call in seal.call_args_list) if rows]
     early = [row.released_at for row in sealed if row.released_at < to_us(NOON + timedelta(minutes=150))]
     assert len(early) == 2 * 15
     assert early == sorted(early)
@@ -315,15 +302,11 @@ def test_no_transaction_seals_the_archives_of_many_feeds(site: SiteFolder, monke
     for number in range(45):
         date = (NOON + timedelta(minutes=number)).isoformat()
         site.record(f"{number:03}.md", publishedDateTime=date, topics=[f"T{topic}" for topic in range(20)])
-    sealed = Counter[Any]()
-    seal = archives.Sealer._seal
-
-    def count(sealer: archives.Sealer, connection: Any, row: Any, pages: int, rows: Any, *, is_end: bool) -> int:
-        sealed[connection.get_transaction()] += len(rows)
-        return seal(sealer, connection, row, pages, rows, is_end=is_end)
-
-    monkeypatch.setattr(archives.Sealer, "_seal", count)
+    seal = spy(monkeypatch, archives.Sealer, "_seal")
     site.run("2026-03-02 12:00")
+    sealed = Counter[Any]()
+    for call in seal.call_args_list:
+        sealed[call.args[1]] += len(call.args[-1])
     assert sealed.total() >= 21 * 35
     assert max(sealed.values()) <= 100
 

@@ -254,8 +254,7 @@ def test_an_obsolete_document_is_deleted_and_a_missing_one_is_written_again(
 ) -> None:
     site.run(NOON)
     aws.client().delete_object(Bucket=site.bucket, Key=f"{PREFIX}all/rss.xml")
-    site.configure(site.text("pages = false\n"))
-    site.run(LATER)
+    site.run_with(site.text("pages = false\n"), LATER)
     documents = site.documents()
     assert "all/rss.xml" in documents
     assert not [path for path in documents if path.endswith(".html")]
@@ -443,8 +442,7 @@ def test_a_full_server_costs_only_time(site: BucketSite, monkeypatch: pytest.Mon
     with running_storage(max_volumes=1) as own:  # which the first bucket of all has
         use(own, monkeypatch)
         site.storage, site.bucket = own, own.make_bucket()
-        site.configure(site.text(""))
-        result = site.run(NOON)
+        result = site.run_with(site.text(""), NOON)
         assert not result.published
         assert "InternalError (see its log; it may be full)" in result.problems[0]
         own.kill()

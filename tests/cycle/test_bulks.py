@@ -28,7 +28,6 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cycle reads a few files and leaves the rest."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
     for module, name, value in (
         (update, "BULK_S", 0.0),
         (differences, "LOOKUP_BATCH", 1),

@@ -12,7 +12,7 @@ import pytest
 from bucket_site import BucketSite
 from clusters import DaskCluster
 from commands import free_port
-from conftest import SiteFolder
+from conftest import SiteFolder, spy
 
 from aggregator import __version__, cluster, ingest
 from aggregator.status import read_status
@@ -83,17 +83,9 @@ def rows(site: SiteFolder) -> dict[str, list[Any]]:
 
 
 @pytest.fixture
-def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the functions that were submitted to a cluster."""
-    names: list[str] = []
-    submit = cluster.Cluster.submit
-
-    def note(self: cluster.Cluster, function: Callable[..., Any], *args: Any) -> Any:
-        names.append(function.__name__)
-        return submit(self, function, *args)
-
-    monkeypatch.setattr(cluster.Cluster, "submit", note)
-    return names
+def submit(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What was submitted to a cluster, as calls."""
+    return spy(monkeypatch, cluster.Cluster, "submit")
 
 
 @pytest.mark.both_databases
@@ -102,7 +94,7 @@ def test_a_cluster_stores_and_publishes_the_same_as_a_local_run(
     make_store_url: Callable[[str], str],
     store_url: str,
     dask: DaskCluster,
-    used: list[str],
+    submit: Any,
 ) -> None:
     more = FULL if store_url.startswith("sqlite") else ""
     local = make_site(store_url, more)
@@ -111,7 +103,7 @@ def test_a_cluster_stores_and_publishes_the_same_as_a_local_run(
     for site in (local, other):
         fill(site)
         site.run(NOW)
-    assert used
+    submit.assert_called()
     assert rows(other) == rows(local)
     assert other.documents() == local.documents()
 
@@ -127,7 +119,7 @@ def test_workers_read_records_in_a_bucket(
     make_bucket_site: Callable[[str], BucketSite],
     make_store_url: Callable[[str], str],
     tmp_path: Path,
-    used: list[str],
+    submit: Any,
 ) -> None:
     local, other = make_bucket_site(make_store_url("sqlite")), make_bucket_site(make_store_url("sqlite"))
     with DaskCluster(tmp_path) as started:  # the environment has the keys of the bucket
@@ -136,7 +128,7 @@ def test_workers_read_records_in_a_bucket(
         for site in (local, other):
             fill(site, 100)
             site.run(NOW)
-    assert used
+    submit.assert_called()
     assert other.documents() == local.documents()
 
 
@@ -189,8 +181,8 @@ def test_a_cluster_without_workers_is_not_waited_for(site: SiteFolder, tmp_path:
         assert [problem for problem in problems(site) if "it has no workers" in problem]
 
 
-def test_few_files_are_read_here(site: SiteFolder, dask: DaskCluster, used: list[str]) -> None:
+def test_few_files_are_read_here(site: SiteFolder, dask: DaskCluster, submit: Any) -> None:
     site.configure(f'dask = "{dask.address}"\n')
     fill(site, 30)
     site.run(NOW)
-    assert used == []
+    submit.assert_not_called()

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -55,8 +56,7 @@ def tombstones(site: SiteFolder, slug: str = "all") -> list[str | None]:
 
 def states(site: SiteFolder) -> dict[str, str]:
     """The states of entries by their paths."""
-    with site.store.read() as connection:
-        return {row.path: row.state for row in connection.execute(select(entry.c.path, entry.c.state))}
+    return {row.path: row.state for row in site.rows(select(entry.c.path, entry.c.state))}
 
 
 def fill(site: SiteFolder, count: int = 3, **fields: Any) -> None:
@@ -529,12 +529,9 @@ def test_an_accepted_removal_of_the_whole_folder_is_not_held(site: SiteFolder, k
 def test_nothing_of_a_folder_that_cannot_be_read_is_withdrawn(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, accept: bool
 ) -> None:
-    def refuse(_: str) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
     publish(site, 4)
     with site.untouched(), monkeypatch.context() as patch:
-        patch.setattr(folder, "Folder", refuse)
+        patch.setattr(folder, "Folder", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
         for moment in (LATER, "2024-05-09 12:00"):
             result = site.run(moment, accept_removals=accept)
             assert (result.removed, result.complete) == (0, False)

@@ -317,10 +317,8 @@ def test_history_has_the_effect_of_a_changed_rule(site: SiteFolder) -> None:
     site.configure(GOOD)
     site.record("a.md", topics=["AI"], quality=70, publishedDateTime=DATE)
     site.run("2024-05-01 09:00")
-    site.configure(GOOD.replace("60", "80"))
-    site.run("2024-05-01 10:00")
-    site.configure(GOOD)
-    site.run("2024-05-01 11:00")
+    site.run_with(GOOD.replace("60", "80"), "2024-05-01 10:00")
+    site.run_with(GOOD, "2024-05-01 11:00")
     assert [event for event in happened(site, "a.md") if event[2] == "good"] == [
         ("09:00", "joined", "good", None),
         ("10:00", "left", "good", "min_quality"),
@@ -371,21 +369,16 @@ def test_history_names_the_old_path_of_a_renamed_record_and_how_it_was_recognise
 
 
 def test_first_releases_and_new_feeds_cost_no_rows_of_history(site: SiteFolder) -> None:
-    def events() -> int:
-        with site.store.read() as connection:
-            return connection.scalar(select(func.count()).select_from(event)) or 0
-
     for number in range(20):
         site.record(f"{number}.md", topics=["AI", "Maps"], quality=70, publishedDateTime=DATE)
     site.run(NOON)
-    site.configure(GOOD)
-    site.run(LATER)
+    site.run_with(GOOD, LATER)
     assert site.titles("good")
-    assert events() == 0
+    assert site.rows(select(event)) == []
     assert [event for event in happened(site, "3.md") if event[2] == "good"] == [("13:00", "joined", "good", None)]
     site.remove("0.md")
     site.run(STILL)
-    assert events() == 1
+    assert len(site.rows(select(event))) == 1
 
 
 @pytest.mark.both_databases
@@ -504,15 +497,10 @@ def test_an_unknown_record_is_an_error_that_names_the_records_folders(site: Site
 def test_explaining_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
     site.record("a.md", topics=["AI"])
     site.run(NOON)
-    with site.store.read() as connection:
-        before = [connection.execute(table.select()).all() for table in event.metadata.sorted_tables]
+    before = site.stored()
     site.store.lease.release()
     explain(site, "a.md")
-    with site.store.read() as connection:
-        after = [connection.execute(table.select()).all() for table in event.metadata.sorted_tables]
-    assert [rows for rows, table in zip(after, event.metadata.sorted_tables, strict=True) if table.name != "lease"] == [
-        rows for rows, table in zip(before, event.metadata.sorted_tables, strict=True) if table.name != "lease"
-    ]
+    assert site.stored() == before
 
 
 # what is to be changed
@@ -698,8 +686,7 @@ def test_a_flag_that_is_false_is_a_cause(site: SiteFolder) -> None:
     answer = explain(site, "a.md")["published"]
     assert (answer["value"], answer["cause"], answer["line"]) == (True, "draft", 3)
     assert answer["reason"] == "'draft' is false, no 'published' is there, and default_published is true"
-    site.configure("[records]\ndefault_published = false\n")
-    site.run(LATER)
+    site.run_with("[records]\ndefault_published = false\n", LATER)
     answer = explain(site, "a.md")["published"]
     assert (answer["value"], answer["cause"]) == (False, "default_published")
     assert answer["reason"] == "'draft' is false, no 'published' is there, and default_published is false"

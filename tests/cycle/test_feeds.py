@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import SITE_ID, SiteFolder, at, cycle_at, stop_after
@@ -473,10 +474,7 @@ def test_nothing_is_written_while_the_config_is_unchanged(site: SiteFolder) -> N
     site.configure(table("picks", 'topics.any = ["AI"]') + table("maps", "min_quality = 1"))
     fill(site)
     writer, feeds = cycle_at(site, at(LATER))
-
-    def forbid() -> None:
-        raise AssertionError("an entry is evaluated")
-
+    forbid = Mock(side_effect=AssertionError("an entry is evaluated"))
     site.store.lease.release()
     sync_configured_feeds(writer, feeds, site.load_config().feeds, forbid)
     site.store.lease.acquire(0)

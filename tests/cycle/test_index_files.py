@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from conftest import SiteFolder
@@ -302,14 +303,11 @@ def test_check_tells_a_broken_index_file_once(site: SiteFolder) -> None:
 def test_an_index_file_over_which_the_parser_fails_stops_no_cycle(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError("private text")
-
     blog = Blog(site, watching=False)
     blog.page("a.md")
     blog.page("lab/b.md")
     blog.write("lab/_index.md", "---\ntitle: Lab\n---\n")
-    monkeypatch.setattr("aggregator.parse.section.read_section", fail)
+    monkeypatch.setattr("aggregator.parse.section.read_section", Mock(side_effect=ZeroDivisionError("private text")))
 
     assert blog.run(NOON) == ["a.md"]
     problems = "".join(site.problems())

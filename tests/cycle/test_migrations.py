@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from conftest import SITE_ID, SiteFolder, at
 from documents import archive_ids, pages
-from sqlalchemy import Connection, LargeBinary, MetaData, create_engine, text
+from sqlalchemy import LargeBinary, MetaData, create_engine, text
 
 from aggregator.ids import IdMint
 from aggregator.store import migrations
+from aggregator.store.database import migrate
 
 pytestmark = pytest.mark.both_databases
 
@@ -51,19 +50,11 @@ def live(site: SiteFolder) -> list[Callable[[], Any]]:
     ]
 
 
-def migrate(connection: Connection, revision: str) -> None:
-    """Brings the schema to a revision."""
-    config = AlembicConfig()
-    config.set_main_option("script_location", "aggregator.store:migrations")
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
-
-
-def restore(url: str, revision: str, tables: dict[str, list[dict[str, Any]]]) -> None:
-    """Makes a database with the schema and the rows of an earlier version."""
+def restore(url: str, kept: str, tables: dict[str, list[dict[str, Any]]], *, revision: str = "") -> None:
+    """Makes a database with the schema and the rows of an earlier version, perhaps migrated to a later one."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        migrate(connection, revision)
+        migrate(connection, kept)
         metadata = MetaData()
         metadata.reflect(connection)
         for name, rows in tables.items():
@@ -76,17 +67,32 @@ def restore(url: str, revision: str, tables: dict[str, list[dict[str, Any]]]) ->
                     for row in rows
                 ],
             )
+        if revision:
+            migrate(connection, revision)
     engine.dispose()
 
 
+MakeOld = Callable[..., SiteFolder]
+
+
 @pytest.fixture
-def upgraded(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
-    """A site over a store of the first schema, each kind of database in turn, with the files that it knows."""
-    restore(store_url, "0001", json.loads(FIRST.read_bytes()))
-    site = make_site(store_url, CONFIG)
-    for happen in live(site):
-        happen()
-    return site
+def make_old(make_site: Callable[..., SiteFolder], store_url: str) -> MakeOld:
+    """Makes a site over a store of an earlier version, with the files that it knows."""
+
+    def make(kept: str, tables: dict[str, list[dict[str, Any]]], *, revision: str = "") -> SiteFolder:
+        restore(store_url, kept, tables, revision=revision)
+        site = make_site(store_url, CONFIG)
+        for happen in live(site):
+            happen()
+        return site
+
+    return make
+
+
+@pytest.fixture
+def upgraded(make_old: MakeOld) -> SiteFolder:
+    """A site over a store of the first schema, each kind of database in turn."""
+    return make_old("0001", json.loads(FIRST.read_bytes()))
 
 
 STATES = ["hidden", "scheduled", "published"]
@@ -143,14 +149,9 @@ def test_the_second_cycle_over_an_upgraded_store_writes_nothing(upgraded: SiteFo
     assert rows() == stored
 
 
-def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
-    make_site: Callable[..., SiteFolder], store_url: str
-) -> None:
+def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(make_old: MakeOld) -> None:
     tables = json.loads(RELEASED.read_bytes())
-    restore(store_url, "0006", tables)
-    site = make_site(store_url, CONFIG)
-    for happen in live(site):
-        happen()
+    site = make_old("0006", tables)
     result = site.run(NOON + 5 * HOUR)
     assert (result.new, result.changed, result.removed) == (0, 0, 0)
     for table, key in (("feed", "id"), ("archive_page", "feed_id")):
@@ -169,18 +170,11 @@ def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(
 
 @pytest.mark.parametrize("revision", BEGINS)
 def test_a_store_of_an_older_schema_is_upgraded_and_publishes_what_it_published(
-    make_site: Callable[..., SiteFolder], store_url: str, revision: str
+    make_old: MakeOld, revision: str
 ) -> None:
     kept = "0006" if revision >= "0006" else "0001"
     tables = json.loads((RELEASED if kept == "0006" else FIRST).read_bytes())
-    restore(store_url, kept, tables)
-    engine = create_engine(store_url)
-    with engine.begin() as connection:
-        migrate(connection, revision)
-    engine.dispose()
-    site = make_site(store_url, CONFIG)
-    for happen in live(site):
-        happen()
+    site = make_old(kept, tables, revision=revision)
     result = site.run(NOON + 5 * HOUR)
     assert (result.published, result.new, result.changed, result.removed) == (True, 0, 0, 0)
     uids = [uid for (uid,) in site.rows("SELECT uid FROM entry ORDER BY id")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import SiteFolder, at, record_text
@@ -108,8 +109,7 @@ def test_a_link_follows_the_url_of_its_page_and_is_no_update_of_its_entry(site: 
 
 
 def feed_versions(site: SiteFolder) -> dict[str, int]:
-    with site.store.read() as connection:
-        return {row.slug: row.version for row in connection.execute(select(feed.c.slug, feed.c.version))}
+    return {row.slug: row.version for row in site.rows(select(feed.c.slug, feed.c.version))}
 
 
 def test_a_summary_feed_has_no_new_version_for_a_link(site: SiteFolder) -> None:
@@ -221,8 +221,7 @@ def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
     put(site, "posts/a.md", "Nothing.")
     site.run(LATEST)
     assert links(site) == []
-    with site.store.read() as connection:
-        assert set(connection.scalars(select(entry.c.links_hash))) == {None}
+    assert set(site.rows(select(entry.c.links_hash))) == {(None,)}
     before = site.snapshot()
     put(site, "posts/first.md", slug="1st")
     site.run(LAST)
@@ -231,8 +230,7 @@ def test_an_edited_body_has_its_new_links_only(site: SiteFolder) -> None:
 
 
 def links(site: SiteFolder) -> list[Any]:
-    with site.store.read() as connection:
-        return list(connection.execute(select(page_link).order_by(page_link.c.entry_id, page_link.c.target)))
+    return site.rows(select(page_link).order_by(page_link.c.entry_id, page_link.c.target))
 
 
 def test_a_sealed_page_follows_the_url_of_a_page(site: SiteFolder) -> None:
@@ -277,12 +275,8 @@ def test_a_stopped_cycle_resolves_its_links_later(site: SiteFolder, monkeypatch:
     site.run(NOON)
     put(site, "posts/first.md", slug="1st")
     site.pipeline  # noqa: B018 - it is made before the stop
-
-    def stop(*_: object) -> None:
-        raise StoppedError("stopped")
-
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.update.resolve_links", stop)
+        patch.setattr("aggregator.update.resolve_links", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             site.run(LATER)
     site.run(LATEST)
@@ -316,8 +310,7 @@ def test_bodies_that_are_switched_on_and_off_and_on_have_current_links(site: Sit
     put(site, "posts/first.md")
     put(site, "posts/a.md", TEXT)
     summaries = HUGO.replace('content = "full"', "").format(path=site.incoming, preset="hugo")
-    site.configure(summaries)
-    site.run(NOON)
+    site.run_with(summaries, NOON)
     assert links(site) == []
     configure(site)
     site.run(LATER)

@@ -224,20 +224,15 @@ def count_writes(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> Counter[s
     return begun
 
 
-def test_a_quiet_cycle_writes_once(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("new", "written"), [(0, 1), (1, 2)])
+def test_a_quiet_cycle_writes_once_and_one_with_a_new_record_twice(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, new: int, written: int
+) -> None:
     fill(site)
     site.run(NOON)
     site.run(LATER)
+    for number in range(new):
+        site.record(f"new{number}.md", topics=["AI"], publishedDateTime="2026-03-01T12:00:00Z")
     writes = count_writes(site, monkeypatch)
-    site.run(LATEST)
-    assert writes.total() == 1
-
-
-def test_a_cycle_with_one_new_record_writes_twice(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(site)
-    site.run(NOON)
-    site.run(LATER)
-    site.record("new.md", topics=["AI"], publishedDateTime="2026-03-01T12:00:00Z")
-    writes = count_writes(site, monkeypatch)
-    assert site.run(LATEST).new == 1
-    assert writes.total() == 2
+    assert site.run(LATEST).new == new
+    assert writes.total() == written

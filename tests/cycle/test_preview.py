@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,7 +20,6 @@ from aggregator.feeds import registry
 from aggregator.feeds.urls import lost_url_notices
 from aggregator.rehearsal import lost_urls, preview_feed, rehearse
 from aggregator.service.serving import make_app
-from aggregator.store.schema import metadata
 from aggregator.store.session import to_us
 
 NOON, LATER = "2024-05-01 12:00", "2024-05-01 13:00"
@@ -145,19 +145,13 @@ def test_the_message_about_an_unknown_feed_suggests_similar_slugs(built: SiteFol
 
 
 def test_a_preview_writes_nothing_and_needs_no_lease(site: SiteFolder) -> None:
-    def rows() -> list[Any]:
-        with site.store.read() as connection:
-            return [
-                connection.execute(table.select()).all() for table in metadata.sorted_tables if table.name != "lease"
-            ]
-
     site.configure(AI)
     fill(site)
     site.run(NOON)
-    before, documents = rows(), site.snapshot()
+    before, documents = site.stored(), site.snapshot()
     site.store.lease.release()
     preview(site, "picks", AI.replace("AI", "Maps"))
-    assert rows() == before
+    assert site.stored() == before
     assert site.snapshot() == documents
 
 
@@ -185,8 +179,7 @@ def test_a_preview_shows_what_the_next_cycle_does(site: SiteFolder, seed: int, m
         shown = site.titles("picks")
         moment = f"2024-05-01 {10 + hour}:30"
         facts = preview(site, "picks", other, moment)
-        site.configure(other)
-        site.run(moment)
+        site.run_with(other, moment)
         after = site.titles("picks")
         assert titles(facts["entries"]) == after
         assert titles(facts["joins"]) == [title for title in after if title not in shown]
@@ -214,8 +207,7 @@ def test_tables_words_windows_and_merging_are_previewed_as_the_next_cycle_makes_
     site.run(NOON)
     slug = "picks" if "picks" in rules else "geography" if "Geography" in rules else "maps"
     facts = preview(site, slug, rules)
-    site.configure(rules)
-    site.run(LATER)
+    site.run_with(rules, LATER)
     assert titles(facts["entries"]) == site.titles(slug)
     assert titles(facts["entries"])
 
@@ -321,8 +313,7 @@ def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_wor
     built.close()
     assert built.run("2024-05-02 13:00").notices == said
     assert built.run("2024-06-01 13:00").notices == ()
-    built.configure(AI.replace("picks", "best") + 'moved_from = ["picks"]\n')
-    assert built.run("2024-06-01 14:00").notices == ()
+    assert built.run_with(AI.replace("picks", "best") + 'moved_from = ["picks"]\n', "2024-06-01 14:00").notices == ()
 
 
 def test_the_line_that_keeps_a_url_is_accepted_as_written_and_keeps_what_the_feed_has(built: SiteFolder) -> None:
@@ -339,12 +330,8 @@ def test_the_line_that_keeps_a_url_is_accepted_as_written_and_keeps_what_the_fee
 
 def test_a_stopped_cycle_does_not_hide_a_lost_url(built: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     built.configure()
-
-    def stop(*_: object) -> None:
-        raise StoppedError("enough")
-
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.update.refresh_feeds", stop)
+        patch.setattr("aggregator.update.refresh_feeds", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             built.run(LATER)
     (notice,) = built.run(LATER).notices
@@ -355,8 +342,7 @@ def test_a_url_that_works_again_is_not_reported(built: SiteFolder) -> None:
     built.configure()
     (notice,) = built.run(LATER).notices
     assert 'moved_from = ["picks"] in the [[feed]] that follows it' in notice
-    built.configure(AI.replace("picks", "other") + 'moved_from = ["picks"]\n')
-    assert built.run("2024-05-01 14:00").notices == ()
+    assert built.run_with(AI.replace("picks", "other") + 'moved_from = ["picks"]\n', "2024-05-01 14:00").notices == ()
 
 
 def test_without_a_store_or_under_the_active_config_no_url_is_lost(built: SiteFolder, tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import other_user
 from sqlalchemy import insert
 
 from aggregator.errors import StoreError
@@ -70,19 +71,6 @@ def test_the_access_of_a_group_is_kept(tmp_path: Path, caplog: pytest.LogCapture
 
     assert mode(file) == 0o640
     assert caplog.messages == []
-
-
-@contextmanager
-def other_user() -> Iterator[int]:
-    """Root may do everything, so it becomes somebody else meanwhile."""
-    if os.geteuid():
-        yield os.geteuid()
-        return
-    os.seteuid(65534)
-    try:
-        yield 65534
-    finally:
-        os.seteuid(0)
 
 
 def refusal(url: str) -> str:

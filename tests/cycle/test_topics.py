@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import SITE_ID, SiteFolder, at, cycle_at, stop_after
@@ -159,10 +160,7 @@ def test_no_entry_is_evaluated_while_the_tables_are_unchanged(site: SiteFolder) 
     site.configure(tables)
     publish(site, ["AI"], ["x"])
     site.configure('[topics.parent]\nai = "Science"\n[topics.alias]\nY = "ai"\nX = "AI"\n[topics.titles]\nAI = "All"\n')
-
-    def forbid() -> None:
-        raise AssertionError("an entry is evaluated")
-
+    forbid = Mock(side_effect=AssertionError("an entry is evaluated"))
     sync_configured_feeds(*cycle_at(site, at(LATER)), (), forbid)
 
 
@@ -287,10 +285,8 @@ def test_a_configured_feed_replaces_one_of_the_topics_with_its_slug_whatever_was
     others = {f"c-{digest}" for digest in ("951a", "cedb")}
     assert slugs(site) == {"c", *others}
     assert {title for slug in others for title in site.titles(slug)} == {"0.md", "1.md"}
-    site.configure("")
-    site.run(LATER)
-    site.configure(feed)
-    site.run(LATER_STILL)
+    site.run_with("", LATER)
+    site.run_with(feed, LATER_STILL)
     assert slugs(site) == {"c", *others}
     assert site.titles("c") == ["2.md"]
 

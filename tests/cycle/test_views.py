@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import SiteFolder, at
@@ -123,11 +124,7 @@ def test_cycles_have_their_numbers_or_their_error(site: SiteFolder, monkeypatch:
         "started_at": "2026-03-01T12:00:00Z", "scanned": 4, "new": 3, "changed": 0, "removed": 0, "rejected": 1,
         "documents_written": result.files_written, "error": None,
     }  # fmt: skip
-
-    def refuse(*_arguments: object, **_options: object) -> None:
-        raise StoreError("the database refused")
-
-    monkeypatch.setattr(site.pipeline, "update_store", refuse)
+    monkeypatch.setattr(site.pipeline, "update_store", Mock(side_effect=StoreError("the database refused")))
     with pytest.raises(StoreError):
         site.run(NOON + timedelta(hours=1))
     last = rows(site, "SELECT * FROM cycles ORDER BY started_at")[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -416,25 +415,16 @@ def test_without_merging_no_links_are_stored(site: SiteFolder) -> None:
     assert site.rows(select(entry.c.link_key)) == [(None,)]
 
 
-def written(keys: dict[str, Any]) -> str:
-    """The table of a feed with these keys."""
-    values = {"order": '"{}"', "max_age": '"{}d"'}
-    return SHORT + table(*(f"{key} = {values.get(key, '{}').format(value)}" for key, value in keys.items()))
-
-
 def test_a_changed_limit_max_age_or_per_provider_rewrites_no_page(site: SiteFolder) -> None:
-    site.configure(written({"limit": 3}))
+    site.configure(SHORT + table("limit = 3"))
     for number in range(20):
         add(site, f"{number}.md", NOON + number * HOUR, provider="aabbc"[number % 5])
     site.run(NOON + DAY)
     sealed = pages(site, "picks")
-    changes: list[Callable[[], dict[str, Any]]] = [
-        lambda: {"limit": 5, "max_age": 1},
-        lambda: {"limit": 5, "per_provider": 1},
-        lambda: {"limit": 2},
-    ]
-    for number, keys in enumerate(changes):
-        site.run_with(written(keys()), NOON + DAY + number * HOUR)
+    for number, lines in enumerate(
+        (("limit = 5", 'max_age = "1d"'), ("limit = 5", "per_provider = 1"), ("limit = 2",))
+    ):
+        site.run_with(SHORT + table(*lines), NOON + DAY + number * HOUR)
         now = pages(site, "picks")
         assert {path: now[path] for path in sealed} == sealed
         assert len(archive_ids(site.documents(), "picks/atom.xml")) == 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from loopback import WRITTEN, digest, fine, load_snapshot, make_app, publish, re
 from aggregator.config import load_config
 from aggregator.serve import app as app_module
 from aggregator.serve.app import FeedsApp
-from aggregator.serve.bodies import OVERHEAD_BYTES, Bodies, Variant
+from aggregator.serve.bodies import OVERHEAD_BYTES, Bodies
 from aggregator.serve.files import ServedFile, Snapshot
+from aggregator.serve.source import FileFacts
 from aggregator.service.serving import load_state
 from aggregator.service.serving import make_app as make_configured_app
 
@@ -211,36 +211,18 @@ def test_a_document_without_a_gzip_variant_is_read_and_counted_once_whatever_is_
     assert bodies.size == counted(app.state.snapshot)
 
 
-class Holder:
-    """A file of one variant."""
-
-    def __init__(self, variant: Variant) -> None:
-        self.variant: Variant | None = variant
-
-    def hold(self, variant: Variant) -> None:
-        self.variant = variant
-
-    def drop(self, variant: Variant) -> None:
-        assert variant is self.variant
-        self.variant = None
-
-    def held(self) -> Iterator[Variant]:
-        return iter([self.variant] if self.variant else [])
-
-
 def test_a_variant_that_was_used_is_spared_once() -> None:
     size = 100 + OVERHEAD_BYTES
     bodies = Bodies(3 * size)
-    holders = [Holder(Variant((), b"x" * 100)) for _ in range(6)]
+    files = [ServedFile(f"{number}.txt", "", FileFacts(100, 0), replaces=False) for number in range(6)]
 
     def keep(number: int) -> list[int]:
-        holder = holders[number]
-        bodies.keep(holder, holder.variant)
-        return [index for index, holder in enumerate(holders[: number + 1]) if holder.variant]
+        bodies.keep(files[number], files[number].make_identity(b"x" * 100))
+        return [index for index, file in enumerate(files) if file.identity]
 
     for number in range(3):
         keep(number)
-    holders[0].variant.is_used = True
+    files[0].identity.is_used = True
     assert keep(3) == [0, 2, 3]
     assert keep(4) == [0, 3, 4]
     assert keep(5) == [3, 4, 5]

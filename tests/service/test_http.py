@@ -928,14 +928,6 @@ def test_an_error_in_a_response_from_memory_is_logged_and_counted_once(
 # The server and the rest of ASGI
 
 
-def test_a_port_in_use_is_an_error_with_a_hint() -> None:
-    with bind_socket("127.0.0.1", 0) as sock:
-        port = sock.getsockname()[1]
-        with pytest.raises(AggregatorError) as caught:
-            bind_socket("127.0.0.1", port)
-    assert str(caught.value) == f"127.0.0.1:{port} is in use (stop the other program or set serve.port)"
-
-
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 def test_a_host_of_another_machine_is_an_error_with_a_hint(host: str) -> None:
     with pytest.raises(AggregatorError, match=rf"^{host}:8000 .*\(set serve\.host\)$"):

@@ -135,28 +135,22 @@ def test_cron_sets_the_next_cycle(shop: Shop) -> None:
     assert (upcoming.weekday(), upcoming.minute, upcoming.hour in {3, 4}) == (6, 30, True)
 
 
-def test_a_record_is_published_when_it_is_due(shop: Shop) -> None:
-    shop.record("z.md", "Now")
-    due = datetime.now(UTC) + timedelta(seconds=4)
+def test_records_and_stories_come_and_go_when_it_is_their_time(shop: Shop) -> None:
+    shop.configure(schedule='every = "1h"', records='fields.expires_at = ["until"]')
+    due, story_due, end = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (4, 6, 8))
+    story = {"title": "Story", "webUrl": "https://r.example/", "publishedDateTime": story_due.isoformat()}
     shop.record("a.md", "Soon", publishedDateTime=due.isoformat())
+    shop.record("y.md", "Offer", until=end.isoformat())
+    shop.record("z.md", "Now", related=[story])
     service = shop.start("run").wait_until_done()
-    assert service.titles() == ["Now"] or datetime.now(UTC) > due
-    eventually(lambda: service.titles() == ["Soon", "Now"])
-    assert datetime.now(UTC) >= due
-
-
-def test_a_related_story_is_shown_when_it_is_due(shop: Shop) -> None:
-    due = datetime.now(UTC) + timedelta(seconds=4)
-    story = {"title": "Soon", "webUrl": "https://r.example/", "publishedDateTime": due.isoformat()}
-    shop.record("a.md", "Now", related=[story])
-    service = shop.start("run").wait_until_done()
-
-    def is_shown() -> bool:
-        return b"https://r.example/" in service.get("all/atom.xml").body
-
-    assert not is_shown() or datetime.now(UTC) > due
-    eventually(is_shown)
-    assert datetime.now(UTC) >= due
+    for moment, has_come in (
+        (due, lambda: "Soon" in service.titles()),
+        (story_due, lambda: b"https://r.example/" in service.get("all/atom.xml").body),
+        (end, lambda: "Offer" not in service.titles()),
+    ):
+        assert not has_come() or datetime.now(UTC) > moment
+        eventually(has_come)
+        assert datetime.now(UTC) >= moment
 
 
 def test_a_rejected_record_is_logged_once_and_read_again_when_it_changes(shop: Shop) -> None:
@@ -646,16 +640,6 @@ def test_a_record_that_became_due_while_it_was_down_is_published_at_its_start(sh
     shop.record("b.md", "Later", publishedDateTime=later.isoformat())
     stamp = later.isoformat(timespec="seconds").replace("+00:00", "Z")
     eventually(lambda: shop.json("status")["next_due"] == stamp)
-
-
-def test_an_entry_is_withdrawn_when_it_expires(shop: Shop) -> None:
-    shop.configure(schedule='every = "1h"', records='fields.expires_at = ["until"]')
-    end = datetime.now(UTC) + timedelta(seconds=4)
-    shop.record("a.md", "Offer", until=end.isoformat())
-    service = shop.start("run").wait_until_done()
-    assert service.titles() == ["Offer"] or datetime.now(UTC) > end
-    eventually(lambda: service.titles() == [])
-    assert datetime.now(UTC) >= end
 
 
 def test_many_entries_with_close_due_times_share_few_cycles(shop: Shop) -> None:

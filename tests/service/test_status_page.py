@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import re
 import socket
-from html.parser import HTMLParser
-from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
 from commands import Reply, Running, Shop, eventually, free_port
 from conftest import SiteFolder
+from lxml import etree
 
 from aggregator.service.status_page import StatusPage
 
 
-class Page(HTMLParser):
-    """What a page shows: `text`, and `parts` by the id of their headings."""
+class Page:
+    """The text of a page, and its tags with their attributes."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__()
-        self.text = ""
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
         assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        self.feed(reply.body.decode())
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data + " "
+        root = etree.HTML(reply.body, etree.HTMLParser(encoding="utf-8"))
+        self.text = " ".join(" ".join(root.itertext()).split())
+        self.tags = [(node.tag, node.attrib) for node in root.iter(etree.Element)]
 
 
 def shows(service: Running, *texts: str) -> Page:
@@ -233,9 +225,7 @@ def test_what_only_the_service_knows_is_a_reason_too(site: SiteFolder) -> None:
 def test_a_store_that_cannot_be_read_is_what_is_wrong(status_page: StatusPage, monkeypatch: pytest.MonkeyPatch) -> None:
     from aggregator.errors import StoreError
 
-    def fail(*_: Any, **__: Any) -> None:
-        raise StoreError("the disk is on fire")
-
+    fail = Mock(side_effect=StoreError("the disk is on fire"))
     monkeypatch.setattr("aggregator.service.status_page.read_status", fail)
     status, _, body = status_page.page()
     assert status == 503

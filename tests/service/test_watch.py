@@ -95,9 +95,7 @@ def test_scans_of_changed_paths_publish_the_same_as_full_scans(
     seed: int,
     make_site: Callable[..., SiteFolder],
     make_store_url: Callable[[str], str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
     world, site = World(seed), make_site(make_store_url(backend))
     follower = Follower(make_site(make_store_url(backend)), site, seed)
     chance, text = random.Random(seed), ""

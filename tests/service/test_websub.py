@@ -6,6 +6,7 @@ import errno
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from unittest.mock import Mock
 from urllib.parse import parse_qs
 
 import pytest
@@ -207,20 +208,17 @@ def test_pings_are_queued_by_the_next_cycle_if_a_cycle_fails(
 ) -> None:
     site.run(NOON)
     site.record("a.md", title="Edited", topics=["AI"])
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     with monkeypatch.context() as patch:
         if fails != "the publish after its renames":
-            patch.setattr(pipeline, "queue_pings", lambda *_, **__: 1 / 0)
+            patch.setattr(pipeline, "queue_pings", Mock(side_effect=ZeroDivisionError))
             with pytest.raises(ZeroDivisionError):
                 site.run(NOON + HOUR)
         else:
-            patch.setattr("aggregator.output.folder._OpenFolder.replace_manifest", refuse)
+            patch.setattr("aggregator.output.folder._OpenFolder.replace_manifest", full)
             assert not site.run(NOON + HOUR).published
     if "process ends" in fails:
         site.close()
     site.run(NOON + 2 * HOUR)
     send(site)
     assert hub.take() == documents("ai", "all")
-
-
-def refuse(*_: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")

@@ -29,13 +29,6 @@ STEPS = 30
 POLL_EACH = 6
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    # no test pulls the plug, and half the time would go there
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(os, "sync", lambda: None)
-
-
 def seed_for(site: SiteFolder) -> int:
     """Each kind of database has a history of its own; `test_replay.py` plays one on both."""
     return SEED + site.url.startswith("postgresql")

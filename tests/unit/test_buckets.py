@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from object_storage import CUT, READER, ObjectStorage, Proxy, use
 
@@ -221,15 +218,3 @@ def test_a_private_network_may_be_allowed_to_do_without_encryption(
     use(aws, monkeypatch, endpoint="http://s3.example.org")
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     open_bucket(BucketUrl("news", ""))
-
-
-def test_without_the_library_the_extra_is_named() -> None:
-    program = (
-        "import sys; sys.modules['botocore'] = None\n"
-        "from aggregator.buckets import open_bucket, parse_bucket_url\n"
-        "try: open_bucket(parse_bucket_url('s3://news/feeds'))\n"
-        "except Exception as error: print(error)\n"
-    )
-    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    what = "s3://news/feeds cannot be opened: it needs a library that is not installed"
-    assert printed == f"{what} (run: pip install 'aggregator[s3]')\n"

@@ -7,12 +7,13 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from corpus import CORPUS, FOLDERS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from parsing import SOURCE, as_record, parse
+from parsing import SOURCE, as_record, parse, parse_bytes
 
 from aggregator.config.presets import PRESETS
 from aggregator.model import (
@@ -152,20 +153,13 @@ def real_records() -> Iterator[str]:
 @pytest.fixture
 def no_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyYAML is not asked."""
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("PyYAML was asked")
-
-    monkeypatch.setattr(front_matter, "read_yaml", refuse)
+    monkeypatch.setattr(front_matter, "read_yaml", Mock(side_effect=AssertionError("PyYAML was asked")))
 
 
 @pytest.mark.skipif(fast_yaml.loads is None, reason="there is no yaml-rs for this machine")
 def test_a_plain_record_is_read_without_pyyaml(no_pyyaml: None) -> None:
-    raw = STORY.encode()
+    outcome = as_record(parse_bytes(STORY.encode()))
 
-    outcome = parse_record(raw, SourceFile("", "a.md", len(raw), 0), SOURCE, b"")
-
-    assert isinstance(outcome, Record)
     assert (outcome.quality, outcome.content.topics) == (85, ("Power Apps", "C#"))
     assert outcome.content.images[0] == Image("https://example.org/a.png", 1280, 720)
     assert [link.title for link in outcome.content.related] == ["Another one", "On two lines"]
@@ -176,9 +170,8 @@ QUOTED = 'title: "T"\nexcerpt: "With \\"chapters\\": 00:00, it\'s [!a] of: !b, &
 
 @pytest.mark.skipif(fast_yaml.loads is None, reason="there is no yaml-rs for this machine")
 def test_text_in_double_quotes_is_no_difference(no_pyyaml: None) -> None:
-    outcome = parse_record(f"---\n{QUOTED}---\n".encode(), SourceFile("", "a.md", 1, 0), SOURCE, b"")
+    outcome = as_record(parse(QUOTED))
 
-    assert isinstance(outcome, Record)
     assert outcome.content.summary == 'With "chapters": 00:00, it\'s [!a] of: !b, \u2018c&'
 
 

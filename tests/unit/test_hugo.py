@@ -117,18 +117,14 @@ def test_a_slug_is_cleaned_as_hugo_does(slug: str, url: str) -> None:
 def test_permalinks_of_a_config_clean_titles_slugs_and_names(template: str, front: str, path: str, url: str) -> None:
     fields = tuple((PRESETS["hugo"] | {"slug": ("slug", "title") if "title" in front else ()}).items())
     source = replace(HUGO, fields=fields, link_template=f"https://example.org/x/{template}/")
-    outcome = parse_record(f"---\n{front}\n---\n".encode(), SourceFile("", f"{path}.md", 0, 0), source, b"")
-
-    assert isinstance(outcome, Record)
+    outcome = as_record(parse_bytes(f"---\n{front}\n---\n".encode(), source, f"{path}.md"))
     assert outcome.content.link == f"https://example.org/x/{url}/"
 
 
 def test_a_slug_of_zola_is_made_of_the_name_in_permalinks_too() -> None:
     raw = b"+++\ntitle = 'T'\n[extra]\nx = 1\n+++\n"
     source = replace(HUGO, link_template="https://example.org/{slug}/")
-    outcome = parse_record(raw, SourceFile("", "p/A+b & c.md", 0, 0), source, b"")
-
-    assert isinstance(outcome, Record)
+    outcome = as_record(parse_bytes(raw, source, "p/A+b & c.md"))
     assert outcome.content.link == "https://example.org/a-b-c/"
 
 
@@ -144,9 +140,7 @@ def test_a_slug_of_zola_is_made_of_the_name_in_permalinks_too() -> None:
     ],
 )
 def test_the_tokens_of_a_stated_url_are_cleaned_once(front: str, name: str, url: str) -> None:
-    outcome = parse_record(f"---\n{front}\n---\n".encode(), SourceFile("", f"p/{name}.md", 0, 0), HUGO, b"")
-
-    assert isinstance(outcome, Record)
+    outcome = as_record(parse_bytes(f"---\n{front}\n---\n".encode(), HUGO, f"p/{name}.md"))
     assert outcome.content.link == f"https://example.org/{url}"
 
 
@@ -258,10 +252,7 @@ def test_a_cascade_hides_what_its_target_names(cascade: str, path: str, hidden: 
     ],
 )
 def test_a_build_option_hides_a_page_in_yaml_as_hugo_reads_it(option: str, hidden: bool, other: str) -> None:
-    outcome = page(f"{option}\n{other}")
-
-    assert isinstance(outcome, Record)
-    assert outcome.public is not hidden
+    assert as_record(page(f"{option}\n{other}")).public is not hidden
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from concurrent.futures import Future
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import slow
-from parsing import source
+from parsing import as_record, as_rejection, source
 
 from aggregator import ingest
 from aggregator.errors import StoppedError
@@ -53,9 +54,8 @@ def digest(text: str) -> bytes:
 
 
 def test_readable_file_gives_its_record_and_digest(tmp_path: Path) -> None:
-    outcome = ingest_one(write(tmp_path / "a.md"))
+    outcome = as_record(ingest_one(write(tmp_path / "a.md")))
 
-    assert isinstance(outcome, Record)
     assert outcome.digest == digest(GOOD)
     assert outcome.content.title == "T"
 
@@ -84,9 +84,8 @@ def test_size_limit_is_exact(tmp_path: Path) -> None:
     size = len(GOOD)
 
     assert isinstance(ingest_one(path, max_bytes=size), Record)
-    outcome = ingest_one(path, max_bytes=size - 1)
+    outcome = as_rejection(ingest_one(path, max_bytes=size - 1))
 
-    assert isinstance(outcome, Rejection)
     assert str(outcome.problem) == (
         f"a.md: the file is over {size - 1:,} bytes (make it shorter or raise records.max_bytes)"
     )
@@ -138,11 +137,7 @@ def test_file_that_cannot_be_opened_is_rejected_and_does_not_hide(
 ) -> None:
     write(tmp_path / "a.md")
     files = files_of(tmp_path)
-
-    def refuse(*_: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("aggregator.paths.Folder.open", refuse)
+    monkeypatch.setattr("aggregator.paths.Folder.open", Mock(side_effect=PermissionError(13, "Permission denied")))
     ((outcome,),) = ingest_files(source(tmp_path), files, workers=0)
 
     assert isinstance(outcome, Rejection)
@@ -155,12 +150,11 @@ def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
 ) -> None:
     write(tmp_path / "a.md")
     write(tmp_path / "b.md")
-    real = parse_record
 
     def parse(raw: bytes, file: SourceFile, *rest: object) -> Record | Rejection:
         if file.path == "a.md":
             raise KeyError(CANARY)
-        return real(raw, file, *rest)  # type: ignore[arg-type]
+        return parse_record(raw, file, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("aggregator.parse.record.parse_record", parse)
     (outcomes,) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
@@ -179,19 +173,15 @@ def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
 def test_file_without_an_end_is_unfinished_for_a_minute(
     tmp_path: Path, text: str | bytes, age_s: float, unfinished: bool
 ) -> None:
-    outcome = ingest_one(write(tmp_path / "a.md", text, age_s=age_s))
+    outcome = as_rejection(ingest_one(write(tmp_path / "a.md", text, age_s=age_s)))
 
-    assert isinstance(outcome, Rejection)
     assert outcome.unfinished is unfinished
     assert not outcome.hides
 
 
 @pytest.mark.parametrize("text", ["text", "---\ntitle: [\n---\n", "---\nx: 1\n---\n", b"---\nx: \xff\n---\n"])
 def test_file_that_is_wrong_in_another_way_is_never_unfinished(tmp_path: Path, text: str | bytes) -> None:
-    outcome = ingest_one(write(tmp_path / "a.md", text, age_s=0))
-
-    assert isinstance(outcome, Rejection)
-    assert not outcome.unfinished
+    assert not as_rejection(ingest_one(write(tmp_path / "a.md", text, age_s=0))).unfinished
 
 
 # Batches and processes
@@ -254,9 +244,7 @@ def warnings_once() -> Iterator[None]:
 def test_without_processes_all_is_read_in_process_with_one_warning(
     many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_args: object, **_options: object) -> Any:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
+    refuse = Mock(side_effect=BlockingIOError(11, "Resource temporarily unavailable"))
     monkeypatch.setattr("subprocess.Popen", refuse)
     (many / "large.md").write_text(GOOD + "x" * ingest.LARGE_BYTES)
     try:
@@ -272,10 +260,7 @@ def test_without_processes_all_is_read_in_process_with_one_warning(
 def test_without_threads_all_is_read_in_process(
     many: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
     outcomes = list(ingest_files(source(many), files_of(many), workers=2))
 
     assert [len(batch) for batch in outcomes] == [1000, 1000, 500]
@@ -566,11 +551,9 @@ def test_undecodable_bytes_are_in_no_outcome(tmp_path: Path) -> None:
 
 
 def test_secured_and_unknown_keys_change_no_hash(tmp_path: Path) -> None:
-    first = ingest_one(write(tmp_path / "a.md", RECORD))
-    second = ingest_one(write(tmp_path / "a.md", RECORD.replace(CANARY, "other")))
+    first = as_record(ingest_one(write(tmp_path / "a.md", RECORD)))
+    second = as_record(ingest_one(write(tmp_path / "a.md", RECORD.replace(CANARY, "other"))))
 
-    assert isinstance(first, Record)
-    assert isinstance(second, Record)
     assert first.digest != second.digest
     assert (first.content_hash, first.visible_hash, first.selection_hash, first.text_hash) == (
         second.content_hash, second.visible_hash, second.selection_hash, second.text_hash

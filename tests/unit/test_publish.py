@@ -11,13 +11,13 @@ import signal
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from commands import Shop, eventually
-from conftest import SiteFolder
+from conftest import NOBODY, SiteFolder, other_user
 
 from aggregator import render
 from aggregator.errors import PublishError, RenderError
@@ -29,7 +29,6 @@ from aggregator.output.tree import Tree
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
 DATE = {"publishedDateTime": "2024-05-01T08:00:00Z"}
-NOBODY = 65534
 DOCUMENTS = {"rss.xml", "atom.xml", "feed.json", "index.html"}
 KILLED = """
 import os, signal
@@ -70,19 +69,6 @@ def shared() -> Iterator[SiteFolder]:
     yield site
     site.close()
     shutil.rmtree(root)
-
-
-@contextmanager
-def other_user() -> Iterator[None]:
-    """Root may do everything, so it becomes somebody else meanwhile."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def deny(folder: Path) -> None:
@@ -238,13 +224,10 @@ def test_a_feed_that_cannot_be_rendered_keeps_its_documents_and_is_counted(
 def test_a_list_of_feeds_that_cannot_be_rendered_costs_no_feed(
     plain: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> Any:
-        raise RenderError("the list of feeds cannot be written")
-
     before = plain.documents()
     plain.record("new.md", topics=["Maps"])
     with monkeypatch.context() as patch:
-        patch.setattr(render, "render_index", fail)
+        patch.setattr(render, "render_index", Mock(side_effect=RenderError("the list of feeds cannot be written")))
         result = plain.run(LATER)
     hint = "(report it; what was published before stays)"
     assert (result.problems, result.unwritten) == ((f"the list of feeds cannot be written {hint}",), 1)
