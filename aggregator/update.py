@@ -410,7 +410,7 @@ class Update:
                 former.pop(path, None)
             files = [(SourceFile(source.name, path, 0, 0), digest) for path, digest in former.items()]
             try:
-                outcomes = ingest_batch(source, files, self._pipeline.poll_stop) if files else ()
+                outcomes = [outcome for batch in self._ingest(source, files) for outcome in batch]
             except FolderError:  # which the scan reports
                 break
             read += outcomes
