@@ -13,15 +13,18 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, select
 
-from aggregator.model import Outcome, Record, Unchanged
+from aggregator.model import Outcome, Record, Rejection
 from aggregator.settings import Source
 from aggregator.sketch import ALIKE, SAME_TITLE, likeness, link_part, read_sketch
 from aggregator.store.schema import SHOWABLE, STATED_LINK, AnyRow, FileState, entry, file
 
 SAME_CONTENT, SAME_LINK = "the same content", "the same link"
 
+_READ_ONCE = (FileState.READ, FileState.REJECTED, FileState.UNFINISHED)
+"""States of files whose entries are as they were read once."""
 _STORED = select(
     file.c.path,
+    file.c.inode,
     file.c.state.label("file_state"),
     file.c.problems,
     file.c.wanted_id,
@@ -53,6 +56,7 @@ class Continued:
     rows: dict[str, AnyRow]  # what is stored, by path; `id` is None for a file without an entry
     renamed: dict[int, tuple[str, str]] = field(default_factory=dict)  # old path and reason, by the key of the entry
     left: list[str] = field(default_factory=list)  # old paths that are gone
+    overwritten: list[AnyRow] = field(default_factory=list)  # entries that are in no file any more
 
 
 def former_files(connection: Connection, source: Source, outcomes: Sequence[Outcome]) -> dict[str, bytes]:
@@ -83,15 +87,12 @@ def read_continued(
     stored = _STORED.where(file.c.source == source.name, file.c.path.in_(paths))
     rows = {row.path: row for row in connection.execute(stored)}
     records = {outcome.file.path: outcome for outcome in outcomes if isinstance(outcome, Record)}
-    same = {outcome.file.path for outcome in outcomes if isinstance(outcome, Unchanged)}
-    lost = [
-        path
-        for path, row in rows.items()
-        if _has_entry(row) and path not in records and not (path in same and row.file_state == FileState.READ)
-    ]
-    moves = _find_moves(connection, records, rows, lost)
+    rejected = {outcome.file.path for outcome in outcomes if isinstance(outcome, Rejection)}
+    moves = _Search(connection, records, rows, gone, rejected).moves()
     continued = Continued({path: row for path, row in rows.items() if path not in moves and path not in gone})
     for path, (target, reason) in moves.items():
+        if target not in moves and _has_entry(rows.get(target)):
+            continued.overwritten.append(rows[target])
         continued.rows[target] = rows[path]
         continued.renamed[rows[path].id] = path, reason
         if path in gone:
@@ -120,51 +121,6 @@ def _has_entry(row: AnyRow | None) -> bool:
     return row is not None and row.id is not None
 
 
-def _find_moves(
-    connection: Connection, records: Mapping[str, Record], rows: Mapping[str, AnyRow], lost: Collection[str]
-) -> dict[str, tuple[str, str]]:
-    """The files that have another record now, or none (`lost`), each with the file that has its old one, and the
-    reason."""
-    free = {path: row for path, row in rows.items() if path in lost or _is_changed(row, records.get(path))}
-    by_content = _by_mark(records, lambda record: record.content_hash)
-    by_link = _unique_links(connection, records, free)
-    moves = dict[str, tuple[str, str]]()
-    taken = set[str]()
-    for path, row in sorted(free.items()):
-        found = [(target, SAME_CONTENT) for target in by_content.get(row.content_hash, ())]
-        found += [(target, SAME_LINK) for target in by_link.get(link_part(row.sketch), ())]
-        for target, reason in found:
-            is_open = target in free or not _has_entry(rows.get(target))
-            is_same = target != path and can_be_same(row.explicit_id, records[target].explicit_id)
-            if is_open and is_same and target not in taken:
-                moves[path] = target, reason
-                taken.add(target)
-                break
-    return _without_edits(moves, records, rows)
-
-
-def _unique_links(
-    connection: Connection, records: Mapping[str, Record], free: Mapping[str, AnyRow]
-) -> dict[bytes, Sequence[str]]:
-    """The old links of the `free` files that now one other file has, and no other record, each with that file."""
-    by_link = _by_mark(records, lambda record: link_part(record.sketch))
-    links = {link_part(row.sketch): path for path, row in free.items()}
-    moved = {
-        link: paths for link, path in links.items() if len(paths := by_link.get(link, ())) == 1 and path not in paths
-    }
-    others = links_of_others(connection, moved.keys(), [row.id for row in free.values()])
-    return {link: paths for link, paths in moved.items() if link not in others}
-
-
-def _is_changed(row: AnyRow, record: Record | None) -> bool:
-    """Whether the record has other content than the entry of `row`, and not the id that this states."""
-    if record is None:
-        return False
-    states_id = row.explicit_id is not None and record.explicit_id == row.explicit_id
-    is_read = row.id is not None and row.file_state == FileState.READ
-    return is_read and not states_id and record.content_hash != row.content_hash
-
-
 def _by_mark(records: Mapping[str, Record], mark: Callable[[Record], bytes]) -> dict[bytes, list[str]]:
     """The paths of the records with each mark; an empty one is none."""
     paths: dict[bytes, list[str]] = {}
@@ -174,28 +130,88 @@ def _by_mark(records: Mapping[str, Record], mark: Callable[[Record], bytes]) -> 
     return paths
 
 
-def _without_edits(
-    moves: Mapping[str, tuple[str, str]], records: Mapping[str, Record], rows: Mapping[str, AnyRow]
-) -> dict[str, tuple[str, str]]:
-    """The moves from files that really have another record: an edit leaves the entry where it is, even if there is a
-    copy of what was there before. So does a move to a file whose own entry stays."""
-    while True:
-        targets = {target for target, _ in moves.values()}
-        kept = {
-            path: (target, reason)
-            for path, (target, reason) in moves.items()
-            if (path in targets or path not in records or _is_other(rows[path], records[path]))
-            and (target in moves or not _has_entry(rows.get(target)))
+Moves = Mapping[str, tuple[str, str]]
+"""Where the records of files went: the path of another file, and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Searches the records of a batch for those that were in other files until now."""
+
+    connection: Connection
+    records: Mapping[str, Record]
+    rows: Mapping[str, AnyRow]
+    gone: Collection[str]
+    rejected: Collection[str]
+
+    def moves(self) -> Moves:
+        """Each file that has another record now, or none, with the file that has its old one."""
+        free = {path: row for path, row in self.rows.items() if _has_entry(row) and self._may_have_lost(row)}
+        by_content = _by_mark(self.records, lambda record: record.content_hash)
+        by_link = self._unique_links(free)
+        moves = dict[str, tuple[str, str]]()
+        taken = set[str]()
+        for path, row in sorted(free.items()):
+            found = [(target, SAME_CONTENT) for target in by_content.get(row.content_hash, ())]
+            found += [(target, SAME_LINK) for target in by_link.get(link_part(row.sketch), ())]
+            for target, reason in found:
+                is_open = target in free or not _has_entry(self.rows.get(target))
+                is_same = target != path and can_be_same(row.explicit_id, self.records[target].explicit_id)
+                if is_open and is_same and target not in taken:
+                    moves[path] = target, reason
+                    taken.add(target)
+                    break
+        return self._without_edits(moves)
+
+    def _may_have_lost(self, row: AnyRow) -> bool:
+        """Whether the file of `row` may not have its record any more: it is gone, gives none, or one with other content
+        that does not state the id of its entry."""
+        record = self.records.get(row.path)
+        if record is None:
+            return row.path in self.gone or row.path in self.rejected
+        states_id = row.explicit_id is not None and record.explicit_id == row.explicit_id
+        return row.file_state in _READ_ONCE and not states_id and record.content_hash != row.content_hash
+
+    def _unique_links(self, free: Mapping[str, AnyRow]) -> dict[bytes, Sequence[str]]:
+        """The links that one of the `free` files had and one other file has, and no other record, with that file."""
+        by_link = _by_mark(self.records, lambda record: link_part(record.sketch))
+        had: dict[bytes, list[str]] = {}
+        for path, row in free.items():
+            had.setdefault(link_part(row.sketch), []).append(path)
+        moved = {
+            link: by_link[link]
+            for link, paths in had.items()
+            if len(paths) == len(by_link.get(link, ())) == 1 and paths != by_link[link]
         }
-        if len(kept) == len(moves):
-            return kept
-        moves = kept
+        others = links_of_others(self.connection, moved.keys(), [row.id for row in free.values()])
+        return {link: paths for link, paths in moved.items() if link not in others}
 
+    def _without_edits(self, moves: Moves) -> Moves:
+        """The moves from files that really passed on their record, to files that had none or have another one now."""
+        while True:
+            targets = {target for target, _ in moves.values()}
+            kept = {
+                path: (target, reason)
+                for path, (target, reason) in moves.items()
+                if (path in targets or self._has_passed_on(path, target))
+                and (target in moves or not _has_entry(self.rows.get(target)) or self._is_other(target))
+            }
+            if len(kept) == len(moves):
+                return kept
+            moves = kept
 
-def _is_other(row: AnyRow, record: Record) -> bool:
-    """Whether the record is clearly another one than that of `row`: by its link, else by its lines."""
-    links = link_part(row.sketch), link_part(record.sketch)
-    if all(links):
-        return links[0] != links[1]
-    before, now = read_sketch(row.sketch), read_sketch(record.sketch)
-    return bool(before.hashes and now.hashes) and likeness(before, now) < ALIKE - SAME_TITLE
+    def _has_passed_on(self, path: str, target: str) -> bool:
+        """Whether the file at `path` is gone, is the one at `target` now, or has another record. An edit does not pass
+        on an entry, even if there is a copy of what was there before."""
+        inode = self.rows[path].inode
+        is_renamed = bool(inode) and inode == self.records[target].file.inode
+        return path in self.gone or is_renamed or (path in self.records and self._is_other(path))
+
+    def _is_other(self, path: str) -> bool:
+        """Whether the record of a file is clearly another one than before: by its lines, and by its link if both have
+        one."""
+        row, record = self.rows[path], self.records[path]
+        links = link_part(row.sketch), link_part(record.sketch)
+        before, now = read_sketch(row.sketch), read_sketch(record.sketch)
+        is_told = links[0] != links[1] if all(links) else bool(before.hashes and now.hashes)
+        return is_told and likeness(before, now) < ALIKE - SAME_TITLE

@@ -449,6 +449,42 @@ def test_a_story_keeps_its_id_if_its_old_name_is_used_for_a_file_that_is_still_b
     assert site.ids()["Monday"] == monday
 
 
+def test_a_story_that_is_overwritten_by_another_one_is_withdrawn(site: SiteFolder) -> None:
+    """As in `mv latest.md previous.md` and a new `latest.md`: each story keeps its id, and the oldest one goes."""
+    for name, title in (("previous", "First"), ("latest", "Second")):
+        site.write(f"{name}.md", text(title, lines_of(title)))
+    site.run(NOON)
+    before = site.ids()
+    site.rename("latest.md", "previous.md")
+    site.write("latest.md", text("Third", lines_of("Third")))
+    result = site.run(LATER)
+    after = site.ids()
+    assert (result.new, result.removed, after["Second"], "First" in after) == (1, 1, before["Second"], False)
+    assert after["Third"] not in before.values()
+
+
+def test_an_edit_of_the_link_keeps_the_id_although_a_copy_has_the_old_one(site: SiteFolder) -> None:
+    site.write("post.md", text("Post", BODY, webUrl="http://example.org/post"))
+    site.run(NOON)
+    before = site.ids()["Post"]
+    site.write("backup.md", text("Post", BODY, webUrl="http://example.org/post"))
+    site.write("post.md", text("Post, edited", BODY, webUrl="https://example.org/post"))
+    site.run(LATER)
+    assert site.ids()["Post, edited"] == before
+
+
+def test_a_rejected_file_passes_nothing_on_to_a_copy_of_what_it_said(site: SiteFolder) -> None:
+    site.write("post.md", text("Post", BODY))
+    site.run(NOON)
+    before = site.ids()["Post"]
+    site.write("backup.md", text("Post", BODY))
+    site.write("post.md", "---\ntitle: [\n---\n")
+    assert site.run(LATER).rejected == 1
+    site.write("post.md", text("Post, edited", BODY))
+    site.run("2024-05-01 13:01")
+    assert site.ids()["Post, edited"] == before
+
+
 def test_renumbered_files_keep_their_ids(site: SiteFolder) -> None:
     for number in (1, 2, 3):
         site.write(f"{number}.md", text(f"Post {number}", lines_of(f"p{number}")))

@@ -7,7 +7,7 @@ import re
 import unicodedata
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -131,11 +131,10 @@ class Feed:
 
 
 def is_other(before: Story, now: Story) -> bool:
-    """Whether two stories are clearly two records: by their links, else by their lines."""
-    if before.link and now.link:
-        return before.link != now.link
+    """Whether two stories are clearly two records: by their lines, and by their links if both have one."""
     mine, theirs = set(before.lines), set(now.lines)
-    return bool(mine and theirs) and len(mine & theirs) / len(mine | theirs) < 0.15
+    is_told = before.link != now.link if before.link and now.link else bool(mine and theirs)
+    return is_told and (not mine or not theirs or len(mine & theirs) / len(mine | theirs) < 0.15)
 
 
 class Oracle:
@@ -194,51 +193,51 @@ class Oracle:
         said = {
             path: folder[path] for path in sorted(folder, key=str.encode) if self._says_something_else(path, folder)
         }
-        lost = [path for path in folder if folder[path].trouble and self._entry_at(path)]
-        changed = [path for path in said if (one := self.files.get(path)) and self._is_read(one, said[path])]
-        changed = {path: self.files[path].entry for path in sorted([*changed, *lost], key=str.encode)}
+        changed = {path: self.files[path].entry for path in said if self._may_have_lost(path, said[path])}
         moves: dict[str, str] = {}
         for path, entry in changed.items():
-            links = [other for other in said if said[other].link and said[other].link == entry.story.link]
-            is_elsewhere = any(
-                one.story.link == entry.story.link and (one.waits or one.out) and one not in changed.values()
-                for one in self.entries
-            )
             fits = [other for other in said if said[other].visible == entry.story.visible]
-            for other in [*fits, *(links if len(links) == 1 and not is_elsewhere else ())]:
+            for other in [*fits, *self._having_link(entry.story.link, said, changed.values())]:
                 is_free = other in changed or not self._entry_at(other)
-                if (
-                    other != path
-                    and is_free
-                    and other not in moves.values()
-                    and len({entry.explicit_id, said[other].id} - {None}) < 2
-                ):
+                is_same = len({entry.explicit_id, said[other].id} - {None}) < 2
+                if other != path and is_free and is_same and other not in moves.values():
                     moves[path] = other
                     break
         while spare := [
             path
             for path, other in moves.items()
-            if (path not in moves.values() and path in said and not is_other(changed[path].story, said[path]))
-            or (other not in moves and self._entry_at(other))
+            if (path not in moves.values() and not is_other(changed[path].story, said[path]))
+            or (other not in moves and other in changed and not is_other(changed[other].story, said[other]))
         ]:
             for path in spare:
                 del moves[path]
+        for other in set(moves.values()) - moves.keys():
+            if overwritten := self._entry_at(other):
+                self._hide(overwritten)
         for path in moves:
             self.files[path].entry = None
         for path, other in moves.items():
             one = self.files.setdefault(other, File(said[other]))
             one.entry, one.forgotten = changed[path], True  # so it is read
 
+    def _having_link(self, link: str | None, said: Mapping[str, Story], changed: Collection[Entry]) -> list[str]:
+        """The file that has the link of one entry, if no other record has it."""
+        paths = [path for path in said if link and said[path].link == link]
+        others = [one for one in self.entries if one.story.link == link and (one.waits or one.out)]
+        had = sum(one.story.link == link for one in changed)
+        return paths if len(paths) == had == 1 and all(one in changed for one in others) else []
+
     def _says_something_else(self, path: str, folder: Mapping[str, Story]) -> bool:
         known = self.files.get(path)
         return not folder[path].trouble and (known is None or known.story != folder[path])
 
-    @staticmethod
-    def _is_read(one: File, story: Story) -> bool:
-        """Whether a file gave a record, and now gives one with other content, and not with its id."""
-        if one.entry is None or one.refused or one.forgotten or one.entry.story.visible == story.visible:
+    def _may_have_lost(self, path: str, story: Story) -> bool:
+        """Whether a file gave a record once, and now gives one with other content, and not with its id."""
+        one = self.files.get(path)
+        if one is None or one.entry is None or one.asked or one.forgotten:
             return False
-        return story.id is None or story.id != one.entry.explicit_id
+        is_same = one.entry.story.visible == story.visible
+        return not is_same and (story.id is None or story.id != one.entry.explicit_id)
 
     def _read(self, path: str, story: Story) -> None:
         one = self.files.setdefault(path, File(story))
