@@ -44,8 +44,9 @@ def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
 def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then the others by title."""
     columns = (feed.c.id, feed.c.slug, feed.c.topic, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
-    rows = connection.execute(published_feeds(policy, *columns)).all()
+    rows = connection.execute(published_feeds(policy, *columns, feed.c.stale_at)).all()
     slugs = {row.topic: row.slug for row in rows if row.topic is not None}
+    ageing = {spec.slug for spec in policy.specs.values() if spec.max_age is not None}
     return tuple(
         FeedSummary(
             row.slug,
@@ -55,6 +56,7 @@ def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str)
             None if row.newest_at is None else from_us(row.newest_at),
             from_us(row.updated_at),
             slugs.get(policy.tables.parents.get(row.topic, ""), ""),
+            not row.size or (row.slug in ageing and row.stale_at is None),
         )
         for row in sorted(rows, key=lambda row: (row.id != ALL_FEED, row.title.casefold(), row.slug))
     )

@@ -29,6 +29,8 @@ _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
 # Bytes of a page, so that it has less than 100 KB: of full texts, and of all cards with the list below them.
 MAX_BODIES = 40_000
 MAX_STORIES = 86_000
+MAX_DEPTH = 8
+"""Topics below more parents than this are shown at this depth; style.css has a rule for each depth."""
 MAX_NUMBERS = 200
 """Most links to pages at the start of an archive."""
 
@@ -135,7 +137,7 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
 def _feed_line(feed: FeedSummary, depth: int, parent: str, site: Site) -> Markup:
     """A feed in the list of feeds; cached, because few of them change between two cycles."""
     macros: Any = _environment().get_template("macros.html").module
-    line: Markup = macros.feed_line(feed, depth, parent, site, english(site.language))
+    line: Markup = macros.feed_line(feed, depth, MAX_DEPTH, parent, site, english(site.language))
     return line
 
 

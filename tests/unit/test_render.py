@@ -42,12 +42,13 @@ from aggregator.model import (
     read_content,
 )
 from aggregator.render import atom, entries, rss, xml
-from aggregator.render.assets import assets_version
+from aggregator.render.assets import assets_version, render_assets
 from aggregator.render.cache import ENTRY_BYTES, EntryCache
 from aggregator.render.content import Scope, authors_of, content_html, foreign_language
 from aggregator.render.frames import LAST_PAGE, feed_frames
 from aggregator.render.limits import ESCAPED_BYTES, MARKUP_BYTES
 from aggregator.render.markup import rfc822_date, rfc3339_date, shared_markup
+from aggregator.render.pages import MAX_DEPTH
 from aggregator.render.xml_safe import xml_safe, xml_safe_entry
 from aggregator.settings import Format, OutputOptions, Site
 
@@ -1084,14 +1085,34 @@ def test_topics_are_below_their_parents() -> None:
 
     feeds = (summary("all"), summary("a", "c"), summary("b"), summary("c", "d"), summary("d"), summary("e", "gone"))
     page = index_text(feeds)
-    assert re.findall(r'<li(?: class="([a-z ]+)")?><a class="feed" href="(\w)/">', page) == [
-        ("", "b"),
-        ("", "d"),
-        ("child", "c"),
-        ("child deep", "a"),
-        ("", "e"),
+    assert classes_of_feeds(page) == [
+        ("b", ""),
+        ("d", ""),
+        ("c", "child depth-1"),
+        ("a", "child depth-2"),
+        ("e", ""),
     ]
     assert '<span class="parent">in <span dir="auto">C</span></span>' in page
+
+
+def classes_of_feeds(page: str) -> list[tuple[str, str]]:
+    """The slug of each feed in the list, and the classes of its line."""
+    found = re.findall(r'<li(?: class="([a-z0-9 -]+)")?><a class="feed" href="(\w+)/">', page)
+    return [(slug, classes) for classes, slug in found]
+
+
+def test_every_depth_of_topics_has_a_rule_and_the_deepest_are_shown_alike() -> None:
+    levels = [FeedSummary(f"t{n}", f"T{n}", "", 1, NOON, NOON, f"t{n - 1}") for n in range(12)]
+    classes = [classes for _, classes in classes_of_feeds(index_text(tuple(levels)))]
+    assert classes == ["", *(f"child depth-{min(depth, MAX_DEPTH)}" for depth in range(1, 12))]
+    style = next(asset.body.decode() for asset in render_assets("") if asset.path == "assets/style.css")
+    for depth in range(1, MAX_DEPTH + 1):
+        assert f".depth-{depth} {{ --depth: {depth}; }}" in style
+
+
+def test_a_feed_without_a_story_in_its_documents_has_no_stories_now() -> None:
+    feeds = (FeedSummary("a", "A", "", 5, None, NOON, is_empty=True), FeedSummary("b", "B", "", 5, None, NOON))
+    assert re.findall(r"<span>([\w ]*stories[\w ]*)</span>", index_text(feeds)) == ["no stories now", "5 stories"]
 
 
 def test_an_entry_with_more_related_stories_than_a_page_has_room_for_is_shown_without_them() -> None:
@@ -1305,5 +1326,7 @@ def test_pages_say_what_other_sites_show_of_them() -> None:
 
 
 def test_pages_of_an_empty_site_and_feed_say_that_they_are_empty() -> None:
-    assert "No topics yet" in index_text(())
+    empty = index_text(())
+    assert "No topics yet" in empty
+    assert '<p class="lede">Stories to read here' in empty
     assert b"No stories at the moment" in render_all(make_feed())["index.html"].body
