@@ -210,3 +210,11 @@ def test_the_keyboard_shows_the_link_to_the_content(visit: Callable[..., Page]) 
     skip = page.get_by_role("link", name="Skip to the content")
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport(ratio=1)
+
+
+@both_languages
+def test_letters_that_are_joined_stay_joined(visit: Callable[..., Page]) -> None:
+    """Space between letters, also less of it, breaks the joins of Arabic."""
+    spacing = "getComputedStyle(document.querySelector('h1')).letterSpacing"
+    assert visit("long/").evaluate(spacing) == "normal"
+    assert visit("all/").evaluate(spacing) != "normal"
