@@ -314,6 +314,7 @@ class FeedSummary:
     newest: datetime | None  # the published date of its first entry
     updated: datetime
     parent: str = ""  # slug of the feed of its topic's parent
+    is_empty: bool = False  # its documents have no entry: it has none, or all are older than `max_age`
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from aggregator.model import FeedSummary, Topic
 from aggregator.settings import FeedPolicy
@@ -44,8 +44,9 @@ def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
 def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then the others by title."""
     columns = (feed.c.id, feed.c.slug, feed.c.topic, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
-    rows = connection.execute(published_feeds(policy, *columns)).all()
+    rows = connection.execute(published_feeds(policy, *columns, feed.c.stale_at)).all()
     slugs = {row.topic: row.slug for row in rows if row.topic is not None}
+    ageing = {spec.slug for spec in policy.specs.values() if spec.max_age is not None}
     return tuple(
         FeedSummary(
             row.slug,
@@ -55,6 +56,7 @@ def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str)
             None if row.newest_at is None else from_us(row.newest_at),
             from_us(row.updated_at),
             slugs.get(policy.tables.parents.get(row.topic, ""), ""),
+            not row.size or (row.slug in ageing and row.stale_at is None),
         )
         for row in sorted(rows, key=lambda row: (row.id != ALL_FEED, row.title.casefold(), row.slug))
     )
@@ -138,15 +140,15 @@ def topic_titles(rows: Collection[AnyRow], policy: FeedPolicy) -> list[str]:
 
 
 def waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
-    """Topics that have enough entries and no feed, by name.
+    """Topics that have enough entries and no feed, by name. One entry is enough for a topic that had a feed.
 
     A topic that a configured feed replaces gets no feed of its own: the one whose row it took, else the first that
     would have its slug. A pin gives a feed of its own.
     """
     pins = policy.tables.slugs
-    enough = (feed.c.slug.is_(None), feed.c.topic.is_not(None), feed.c.size >= policy.min_entries)
     columns = (feed.c.id, feed.c.topic, feed.c.topic_name, feed.c.uid, feed.c.changed_at)
-    rows = connection.execute(select(*columns).where(*enough).order_by(feed.c.topic)).all()
+    without_feed = select(*columns).where(feed.c.slug.is_(None), feed.c.topic.is_not(None), _has_enough(policy))
+    rows = connection.execute(without_feed.order_by(feed.c.topic)).all()
     if not rows:
         return []
     replacing = (feed.c.slug.in_(policy.specs), feed.c.topic.is_not(None), feed.c.rule.is_not(None))
@@ -159,6 +161,17 @@ def waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
         else:
             waiting.append(row)
     return waiting
+
+
+def _has_enough(policy: FeedPolicy) -> ColumnElement[bool]:
+    """Whether a topic without a feed has enough entries for one: a feed once published stays, so the first is enough
+    for a topic that had one, unless a configured feed has its old slugs."""
+    enough = feed.c.size >= policy.min_entries
+    if policy.min_entries == 1:
+        return enough
+    configured = {slug for spec in policy.specs.values() for slug in (spec.slug, *spec.old_slugs)}
+    returning = select(old_slug.c.feed_id).where(old_slug.c.slug.not_in(configured))
+    return or_(enough, and_(feed.c.size > 0, feed.c.id.in_(returning)))
 
 
 class OldSlugs(NamedTuple):

@@ -107,7 +107,8 @@ def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) ->
         elif not after.work(path):
             successor = slug if slug in new.specs else None
             url = f"{path}/" if "/" not in path and "." not in path else path
-            changes.append(UrlChange(url, 410, None, _moved_from((path,), successor, new)))
+            keep = _moved_from((path,), successor, new) if slug in old.specs else _keeping_alias(old, new)
+            changes.append(UrlChange(url, 410, None, keep))
     return tuple(changes)
 
 
@@ -165,9 +166,16 @@ def _keeping(slug: str, old: FeedPolicy, new: FeedPolicy) -> str:
     spec = old.specs.get(slug)
     if spec is not None:
         return _moved_from((slug, *spec.moved_from), _successor(spec, old, new), new)
-    if old.auto and not new.auto:
-        return 'with "auto = true" below [topics]'
-    return 'with a longer "keep_empty" below [topics]'
+    return _keeping_topics(old, new) or 'with a longer "keep_empty" below [topics]'
+
+
+def _keeping_alias(old: FeedPolicy, new: FeedPolicy) -> str:
+    """How the config would keep a URL that redirected to the feed of a topic."""
+    return _keeping_topics(old, new) or "with an alias of a topic that has a feed, below [topics.alias]"
+
+
+def _keeping_topics(old: FeedPolicy, new: FeedPolicy) -> str:
+    return 'with "auto = true" below [topics]' if old.auto and not new.auto else ""
 
 
 def _successor(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:

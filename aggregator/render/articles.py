@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from aggregator.model import Enclosure, Entry, Image, Related, Topic
 from aggregator.problems import local_time, shown_offset
 from aggregator.render.cache import EntryCache
-from aggregator.render.content import Scope, foreign_language, provider_of, provider_url
+from aggregator.render.content import Scope, foreign_language, is_right_to_left, provider_of, provider_url
 from aggregator.render.markup import rfc3339_date
 from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.unicode import xml_text
@@ -26,7 +26,7 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_ENGLISH = Markup(' lang="en"')
+_ENGLISH, _LEFT_TO_RIGHT = Markup(' lang="en"'), Markup(' dir="ltr"')
 CARD = "card"
 CACHE_BYTES = 20_000_000
 # Tags as the sanitiser writes them: a quoted value may hold any other character.
@@ -64,10 +64,13 @@ def render_line(entry: Entry, scope: Scope) -> str:
     return f'<li id="{anchor}">{day}<span dir="auto"{language}>{link}</span>{by}</li>\n'
 
 
-def english(language: str) -> Markup:
-    """The attribute of our own texts where the text around them is in `language`: none in English, or if it is
-    unknown."""
-    return _ENGLISH if language and language.lower().partition("-")[0] != "en" else Markup("")
+def english(language: str, page_language: str | None = None) -> Markup:
+    """The attributes of our own texts where the text around them is in `language`: none in English, or if it is
+    unknown. On a page that is written from right to left they have their direction too; `page_language` is that of the
+    page if it differs."""
+    is_foreign = bool(language) and language.lower().partition("-")[0] != "en"
+    is_turned = is_right_to_left(language if page_language is None else page_language)
+    return (_ENGLISH if is_foreign else Markup("")) + (_LEFT_TO_RIGHT if is_turned else Markup(""))
 
 
 def anchor_of(entry_id: str) -> str:
@@ -89,7 +92,7 @@ def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[s
     entry = xml_safe_entry(entry)
     content, anchor = entry.content, anchor_of(entry.id)
     language = f' lang="{escape(own)}"' if (own := foreign_language(content, scope.feed)) else ""
-    en = english(own or scope.feed.language)
+    en = english(own or scope.feed.language, scope.feed.language)
     title, summary = escape(content.title), escape(content.summary)
     link = _outside_link(content.link, title) if content.link else f'<a href="#{anchor}">{title}</a>'
     parts = (
@@ -137,9 +140,9 @@ def _full_text(body_html: str, en: str, *, has_media: bool) -> str:
 
 
 def _related(stories: Iterable[Related], en: str) -> str:
-    links = [f"<li>{_outside_link(story.url, escape(story.title or story.url))}</li>" for story in stories]
+    links = [f'<li dir="auto">{_outside_link(story.url, escape(story.title or story.url))}</li>' for story in stories]
     see_also = f"<span{en}>See also</span>" if en else "See also"
-    return f'<div class="related">{see_also}<ul dir="auto">{"".join(links)}</ul></div>'
+    return f'<div class="related">{see_also}<ul>{"".join(links)}</ul></div>'
 
 
 def _meta(entry: Entry, zone: ZoneInfo, en: str) -> str:

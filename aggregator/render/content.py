@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 from aggregator.model import Content, Enclosure, Provider
 from aggregator.settings import UTC_ZONE, Site
 
+# written from right to left
+_LANGUAGES = frozenset("ar arc azb ckb dv fa glk he iw ji ks lrc mzn nqo pnb prs ps sd sdh skr syr ug ur yi".split())
+_SCRIPTS = frozenset("adlm arab aran hebr mand nkoo rohg samr syrc thaa".split())
 GENERATOR = "aggregator"  # without a version, so that an upgrade changes no bytes
 
 
@@ -60,6 +63,13 @@ def foreign_language(content: Content, scope: Scope) -> str:
     """The language of the entry if it differs from the feed's, else empty."""
     language = content.language or scope.site_language
     return language if language != scope.language else ""
+
+
+def is_right_to_left(language: str) -> bool:
+    """Whether the language is written from right to left: by its script, if the tag (BCP 47) names one."""
+    first, *others = language.lower().split("-")
+    script = next((part for part in others if len(part) in (1, 4)), "")
+    return script in _SCRIPTS if len(script) == 4 and script.isalpha() else first in _LANGUAGES
 
 
 def content_html(content: Content, scope: Scope) -> str:

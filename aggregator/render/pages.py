@@ -16,7 +16,7 @@ from aggregator.problems import local_time
 from aggregator.render.articles import CardScope, anchor_of, date_in_words, english, exact_time, render_card
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
-from aggregator.render.content import Scope
+from aggregator.render.content import Scope, is_right_to_left
 from aggregator.render.entries import render_columns, scope_of
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.markup import rfc3339_date
@@ -29,6 +29,8 @@ _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
 # Bytes of a page, so that it has less than 100 KB: of full texts, and of all cards with the list below them.
 MAX_BODIES = 40_000
 MAX_STORIES = 86_000
+MAX_DEPTH = 8
+"""Topics below more parents than this are shown at this depth; style.css has a rule for each depth."""
 MAX_NUMBERS = 200
 """Most links to pages at the start of an archive."""
 
@@ -63,7 +65,9 @@ def render_feed_page(
         feed=feed,
         title=_shown_title(feed),
         is_everything=feed.slug == ALL,
-        is_described_by_us=feed.description in (f"{feed.title} from {site.title}", f"Everything from {site.title}"),
+        described_by_us=next(
+            (name for name in (feed.title, "Everything") if feed.description == f"{name} from {site.title}"), ""
+        ),
         alternates=_alternates(feed.slug, feed.title, site, options),
         stories=render_stories(entries, scope, options, linked),
         older=_older_url(feed),
@@ -135,7 +139,7 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
 def _feed_line(feed: FeedSummary, depth: int, parent: str, site: Site) -> Markup:
     """A feed in the list of feeds; cached, because few of them change between two cycles."""
     macros: Any = _environment().get_template("macros.html").module
-    line: Markup = macros.feed_line(feed, depth, parent, site, english(site.language))
+    line: Markup = macros.feed_line(feed, depth, MAX_DEPTH, parent, site, english(site.language))
     return line
 
 
@@ -234,6 +238,7 @@ def render_page(
         root=root,
         language=language or "en",
         en=english(language),
+        is_right_to_left=is_right_to_left(language),
         canonical=None if path is None else f"{site.base_url}{path}",
         description=description,
         og_image=image or site.icon,

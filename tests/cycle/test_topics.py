@@ -81,6 +81,33 @@ def test_the_feed_of_an_alias_redirects_to_its_topic_and_gets_its_entries_back(s
     assert site.documents().keys() == before.keys()
 
 
+def test_an_alias_that_is_taken_back_gives_the_feed_back_below_min_entries(site: SiteFolder) -> None:
+    publish(site, ["A.I."], ["AI"], ["AI"])
+    known = atom_id(site, "a-i")
+    few = "[topics]\nmin_entries = 2\n"
+    site.run_with(f'{few}[topics.alias]\n"A.I." = "AI"\n', LATER)
+    assert listed(site) == {"ai"}
+    site.configure(few)
+    assert not site.run(LATER_STILL).notices
+    assert (site.titles("a-i"), atom_id(site, "a-i"), listed(site)) == (["0.md"], known, {"ai", "a-i"})
+    site.record("9.md", topics=["Maps"], publishedDateTime="2024-05-01T12:30:00Z")
+    site.run(LAST)
+    assert listed(site) == {"ai", "a-i"}  # a topic that never had a feed needs more
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [("", "with an alias of a topic that has a feed"), ("[topics]\nauto = false\n", 'with "auto = true"')],
+)
+def test_the_line_that_keeps_the_old_url_of_a_topic_is_one_for_topics(site: SiteFolder, config: str, line: str) -> None:
+    publish(site, ["A.I."], ["AI"])
+    site.run_with('[topics.alias]\n"A.I." = "AI"\n', LATER)
+    site.remove("0.md")
+    site.run(LATER_STILL)
+    site.configure(config)
+    assert [notice for notice in site.run(LAST).notices if notice.startswith("/a-i/") and line in notice]
+
+
 def test_an_alias_never_gets_a_feed_of_its_own(site: SiteFolder) -> None:
     site.configure('[topics]\nmin_entries = 2\n[topics.alias]\n"A.I." = "AI"\n')
     publish(site, ["A.I."], ["A.I."], ["A.I."])

@@ -60,6 +60,27 @@ def test_entries_are_shown_until_they_reach_max_age(site: SiteFolder, age: str, 
     assert set(archive_ids(site.documents(), "picks/atom.xml")) == set(site.ids().values())
 
 
+def test_the_home_page_agrees_with_the_page_of_a_feed_whose_entries_are_all_too_old(site: SiteFolder) -> None:
+    site.configure(SHORT + table('max_age = "2d"'))
+    add(site, "a.md", NOON - DAY)
+    add(site, "b.md", None)
+    site.run(NOON)
+    assert facts_of(site, "picks") == facts_of(site, "all") == "2 stories"
+    site.run(NOON + 3 * DAY)
+    assert site.titles("picks") == []
+    assert facts_of(site, "picks") == "no stories now"
+    assert facts_of(site, "all") == "2 stories"
+    add(site, "c.md", None)
+    site.run(NOON + 4 * DAY)
+    assert facts_of(site, "picks") == "3 stories"
+
+
+def facts_of(site: SiteFolder, slug: str) -> str:
+    """How many stories a feed has, on the home page."""
+    line = (site.output / "index.html").read_text().partition(f'<a class="feed" href="{slug}/">')[2]
+    return line.partition("</a>")[0].rpartition('<span class="meta"><span>')[2].partition("</span>")[0]
+
+
 @pytest.mark.both_databases
 def test_an_entry_leaves_at_max_age_to_the_second_and_a_cycle_is_due_then(site: SiteFolder) -> None:
     site.configure(SHORT + table('max_age = "2d"'))

@@ -118,3 +118,15 @@ def test_it_asks_no_other_host(browser: Browser, service: Running) -> None:
     page.goto(f"{service.url}status", wait_until="networkidle")
     assert len(asked) >= 6
     assert [url for url in asked if not url.startswith(service.url)] == []
+
+
+def test_the_lamp_and_the_lines_between_figures_stay_in_forced_colours(browser: Browser, service: Running) -> None:
+    page, _ = open_page(browser, service, forced_colors="active")
+    lamp, around, line = page.evaluate(
+        """() => {
+            const look = (part) => getComputedStyle(document.querySelector(part));
+            return [look(".lamp").backgroundColor, look("body").backgroundColor, look(".tile").outlineStyle];
+        }"""
+    )
+    assert lamp != around
+    assert line == "solid"

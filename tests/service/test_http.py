@@ -807,7 +807,7 @@ def test_a_browser_gets_a_page_in_the_look_of_the_site_with_a_way_home(
     assert response.status_code == status
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     home = "../" * (path.count("/") - 1)
-    assert f'<a class="button primary" href="{home}">All feeds of Notes</a>' in response.text
+    assert f'<a class="button primary" href="{home}">All feeds of <bdi>Notes</bdi></a>' in response.text
     assert f'<link rel="stylesheet" href="{home}assets/style.css' in response.text
     assert "<i>" not in response.text
     assert 'href="./"' in client.get("/nothing", headers=BROWSER).text

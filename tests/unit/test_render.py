@@ -42,12 +42,13 @@ from aggregator.model import (
     read_content,
 )
 from aggregator.render import atom, entries, rss, xml
-from aggregator.render.assets import assets_version
+from aggregator.render.assets import assets_version, render_assets
 from aggregator.render.cache import ENTRY_BYTES, EntryCache
-from aggregator.render.content import Scope, authors_of, content_html, foreign_language
+from aggregator.render.content import Scope, authors_of, content_html, foreign_language, is_right_to_left
 from aggregator.render.frames import LAST_PAGE, feed_frames
 from aggregator.render.limits import ESCAPED_BYTES, MARKUP_BYTES
 from aggregator.render.markup import rfc822_date, rfc3339_date, shared_markup
+from aggregator.render.pages import MAX_DEPTH
 from aggregator.render.xml_safe import xml_safe, xml_safe_entry
 from aggregator.settings import Format, OutputOptions, Site
 
@@ -1065,14 +1066,34 @@ def test_topics_are_below_their_parents() -> None:
 
     feeds = (summary("all"), summary("a", "c"), summary("b"), summary("c", "d"), summary("d"), summary("e", "gone"))
     page = index_text(feeds)
-    assert re.findall(r'<li(?: class="([a-z ]+)")?><a class="feed" href="(\w)/">', page) == [
-        ("", "b"),
-        ("", "d"),
-        ("child", "c"),
-        ("child deep", "a"),
-        ("", "e"),
+    assert classes_of_feeds(page) == [
+        ("b", ""),
+        ("d", ""),
+        ("c", "child depth-1"),
+        ("a", "child depth-2"),
+        ("e", ""),
     ]
     assert '<span class="parent">in <span dir="auto">C</span></span>' in page
+
+
+def classes_of_feeds(page: str) -> list[tuple[str, str]]:
+    """The slug of each feed in the list, and the classes of its line."""
+    found = re.findall(r'<li(?: class="([a-z0-9 -]+)")?><a class="feed" href="(\w+)/">', page)
+    return [(slug, classes) for classes, slug in found]
+
+
+def test_every_depth_of_topics_has_a_rule_and_the_deepest_are_shown_alike() -> None:
+    levels = [FeedSummary(f"t{n}", f"T{n}", "", 1, NOON, NOON, f"t{n - 1}") for n in range(12)]
+    classes = [classes for _, classes in classes_of_feeds(index_text(tuple(levels)))]
+    assert classes == ["", *(f"child depth-{min(depth, MAX_DEPTH)}" for depth in range(1, 12))]
+    style = next(asset.body.decode() for asset in render_assets("") if asset.path == "assets/style.css")
+    for depth in range(1, MAX_DEPTH + 1):
+        assert f".depth-{depth} {{ --depth: {depth}; }}" in style
+
+
+def test_a_feed_without_a_story_in_its_documents_has_no_stories_now() -> None:
+    feeds = (FeedSummary("a", "A", "", 5, None, NOON, is_empty=True), FeedSummary("b", "B", "", 5, None, NOON))
+    assert re.findall(r"<span>([\w ]*stories[\w ]*)</span>", index_text(feeds)) == ["no stories now", "5 stories"]
 
 
 def test_an_entry_with_more_related_stories_than_a_page_has_room_for_is_shown_without_them() -> None:
@@ -1286,5 +1307,58 @@ def test_pages_say_what_other_sites_show_of_them() -> None:
 
 
 def test_pages_of_an_empty_site_and_feed_say_that_they_are_empty() -> None:
-    assert "No topics yet" in index_text(())
+    empty = index_text(())
+    assert "No topics yet" in empty
+    assert '<p class="lede">Stories to read here' in empty
     assert b"No stories at the moment" in render_all(make_feed())["index.html"].body
+
+
+# Right to left
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        *(("he", True), ("ar", True), ("fa-IR", True), ("ur", True), ("AR-eg", True), ("yi", True), ("ckb", True)),
+        *(("en", False), ("", False), ("ku", False), ("tr", False), ("x-he", False)),
+        *(("ku-Arab", True), ("ar-Latn", False), ("pa-Arab-PK", True), ("az-Latn-IR", False)),
+        *(("ar-EG-u-nu-latn", True), ("ar-1994", True), ("en-x-arab", False)),
+    ],
+)
+def test_the_script_of_a_language_decides_its_direction(language: str, expected: bool) -> None:
+    assert is_right_to_left(language) == expected
+
+
+def test_a_page_in_a_language_from_right_to_left_has_that_direction_and_our_texts_theirs() -> None:
+    hebrew = PLAIN._replace(title="\u05e9\u05dc\u05d5\u05dd", language="he", body_html="<p>b</p>")
+    feed = make_feed(make_entry(content=hebrew), full=True, language="he")
+    page = text_of(feed, "index.html", site=replace(SITE, language="he"))
+    assert page.startswith('<!doctype html>\n<html lang="he" dir="rtl">')
+    for ours in ("Skip to the content</a>", "Full story</summary>", "20 May 2020</time>", "Changed <time"):
+        start = page.rindex("<", 0, page.index(ours))
+        assert 'lang="en" dir="ltr"' in page[start : page.index(ours)], ours
+    english = text_of(make_feed(make_entry(content=hebrew), full=True), "index.html")
+    assert english.startswith('<!doctype html>\n<html lang="en">')
+    assert 'dir="ltr"' not in english
+    home = index_text(site=replace(SITE, language="fa"))
+    assert '<html lang="fa" dir="rtl">' in home
+    assert '<p class="lede" lang="en" dir="ltr">1 feed of stories' in home
+
+
+def test_an_english_story_on_a_page_from_right_to_left_keeps_the_order_of_its_date() -> None:
+    feed = make_feed(make_entry(content=PLAIN._replace(language="en")), language="ar")
+    assert ' dir="ltr">20 May 2020</time>' in text_of(feed, "index.html")
+
+
+def test_our_description_of_a_feed_is_an_english_sentence_around_its_title() -> None:
+    title = "\u05d7\u05d3\u05e9\u05d5\u05ea"
+    feed = replace(make_feed(), title=title, description=f"{title} from {SITE.title}")
+    page = text_of(feed, "index.html")
+    assert f'<p class="lede"><bdi>{title}</bdi> from <bdi>{SITE.title}</bdi></p>' in page
+    assert '<p class="lede" dir="auto">On AI</p>' in text_of(make_feed(), "index.html")
+
+
+def test_the_fields_for_words_take_the_direction_of_what_is_written() -> None:
+    fields = re.findall(r'<input type="search"[^>]*>', index_text())
+    assert len(fields) == 2
+    assert all('dir="auto"' in field for field in fields)

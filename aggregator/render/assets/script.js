@@ -17,7 +17,7 @@ function showFeeds(words, order) {
   list.append(...rows.sort((a, b) => compare(a, b) || a.dataset.place - b.dataset.place));
   let shown = 0;
   for (const row of rows) {
-    const text = [...row.querySelectorAll("strong, .about, .parent")].map((part) => part.textContent).join(" ").toLowerCase();
+    const text = [...row.querySelectorAll("strong, .about, .parent [dir=auto]")].map((part) => part.textContent).join(" ").toLowerCase();
     row.hidden = !words.every((word) => text.includes(word));
     shown += !row.hidden;
   }
