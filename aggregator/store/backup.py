@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import stat
 from contextlib import closing, contextmanager, suppress
@@ -27,6 +28,13 @@ _BACKUP_ID = """
     SELECT value FROM meta
     WHERE key = 'store_id' AND EXISTS (SELECT 1 FROM alembic_version) AND NOT EXISTS (SELECT 1 FROM lease)
 """
+_PG_RESTORE = "pg_restore --exit-on-error --single-transaction --dbname={url} {file}"
+"""All or nothing. Without --clean: over a store of another version, or below views of others, it could only fail or
+leave tables that the backup does not have."""
+_INTO_EMPTY = (
+    "; before it stop the services, and rename the database and make an empty one in its place:"
+    " docs/operating.md#back-up-the-store"
+)
 _BESIDE = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside a database. It reads them into whatever database it finds there."""
 
@@ -55,7 +63,7 @@ def restore(url: str, backup: Path) -> Path | None:
     Raises StoreHeldError if a process holds the store, StoreNewerError for a backup of a newer program, and StoreError
     for a file that is no backup.
     """
-    path = _require_sqlite(url, "pg_restore --clean --if-exists --dbname={url} {file}", backup)
+    path = _require_sqlite(url, _PG_RESTORE, backup, _INTO_EMPTY)
     if path.exists() and backup.exists() and backup.samefile(path):
         raise StoreError(f"{backup} is the store itself (name the file of a backup)")
     _check_backup(backup)
@@ -70,16 +78,18 @@ def restore(url: str, backup: Path) -> Path | None:
         return _set_aside(path)
 
 
-def _require_sqlite(url: str, command: str, file: Path) -> Path:
-    """The path of the SQLite file. Raises StoreError for PostgreSQL, with the command of its own."""
+def _require_sqlite(url: str, command: str, file: Path, first: str = "") -> Path:
+    """The path of the SQLite file. Raises StoreError for PostgreSQL, with the command of its own, and what to do
+    `first`."""
     if path := sqlite_path(url):
         return path
     stated = make_url(url)
     shown = URL.create(
         "postgresql", stated.username, host=stated.host, port=stated.port, database=stated.database
     ).render_as_string()
-    more = ", and add to the URL what follows '?' in store.url" if stated.query else ""  # it may be a password
-    raise StoreError(f"PostgreSQL has a command for that (run: {command.format(url=shown, file=file)}{more})")
+    shown, more = (f"{shown}?…", "; … is what follows '?' in store.url") if stated.query else (shown, "")  # passwords
+    run = command.format(url=shlex.quote(shown), file=shlex.quote(str(file)))
+    raise StoreError(f"PostgreSQL has a command for that (run: {run}{more}{first})")
 
 
 def _check_target(path: Path, target: Path) -> None:

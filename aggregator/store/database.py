@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -55,6 +55,9 @@ _LIMITS = {
 _UNREACHABLE = ("08", "57P01", "57P02", "57P03", "53300")
 """SQLSTATE of PostgreSQL while it stops, starts, or takes no more connections."""
 _BLOCKED = "55P03"
+_MIXED = ("42P01", "42P07", "42701", "42703", "42704", "42710")
+"""SQLSTATE of PostgreSQL for tables, columns and indexes that are missing, or there already."""
+_RESTORE = "stop the services and restore a backup into an empty database: docs/operating.md#back-up-the-store"
 
 
 class Store:
@@ -315,6 +318,8 @@ def _begin_sqlite(connection: Connection) -> None:
 def _check_schema(engine: Engine, *, create: bool) -> None:
     with engine.connect() as connection, connection.begin():
         version = read_schema_version(connection)
+        if connection.dialect.name == "postgresql" and version is not None:
+            _check_keys(connection, is_current=version == SCHEMA)
     if version == SCHEMA:
         return
     check_version(version, "the store")
@@ -323,6 +328,38 @@ def _check_schema(engine: Engine, *, create: bool) -> None:
     if not create:
         raise StoreError("the store is not ready yet (run: aggregator build)")
     _bring_up(engine)
+
+
+def _check_keys(connection: Connection, *, is_current: bool) -> None:
+    """Raises StoreDamagedError if a table lacks its primary key or the index of a unique column, as after a restore
+    that was cut off: rows could be there twice. Only PostgreSQL restores tables one by one. A store of an older schema
+    may lack tables and unique columns."""
+    found = {(table, is_primary): number for table, is_primary, number in connection.execute(text(_KEYS))}
+    tables = {table for table, _ in found}
+    lacking = [
+        table.name
+        for table in metadata.sorted_tables
+        if is_current or table.name in tables
+        if (table.name, True) not in found
+        or (is_current and found.get((table.name, False), 0) < _unique_columns(table))
+    ]
+    if lacking:
+        raise StoreDamagedError(
+            f"the store at {_place_of(connection.engine)} was restored only in part: keys of these tables are missing,"
+            f" so entries may be there twice: {', '.join(lacking)} ({_RESTORE})"
+        )
+
+
+_KEYS = """
+    SELECT relname, indisprimary, count(*)
+    FROM pg_class LEFT JOIN pg_index ON indrelid = pg_class.oid AND indisunique AND indisvalid
+    WHERE relkind = 'r' AND pg_table_is_visible(pg_class.oid) GROUP BY 1, 2
+"""
+"""How many primary keys and other unique indexes each table has; a row with NULL for a table without."""
+
+
+def _unique_columns(table: Table) -> int:
+    return sum(bool(column.unique) for column in table.columns)
 
 
 def check_version(version: str | None, what: object) -> None:
@@ -336,10 +373,16 @@ def check_version(version: str | None, what: object) -> None:
 
 
 def read_schema_version(connection: Connection) -> str | None:
-    """The newest migration that the store has; None for a new store."""
+    """The newest migration that the store has; None for a new store. Raises StoreDamagedError if it has several."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    versions: list[str] = list(connection.scalars(text("SELECT version_num FROM alembic_version")))
+    if len(versions) > 1:
+        raise StoreDamagedError(
+            f"the store at {_place_of(connection.engine)} is a mixture of the schemas {', '.join(sorted(versions))}"
+            f" ({_RESTORE})"
+        )
+    return versions[0] if versions else None
 
 
 def _bring_up(engine: Engine) -> None:
@@ -353,7 +396,18 @@ def _bring_up(engine: Engine) -> None:
         elif version != SCHEMA:
             if (holder := read_holder(connection)) is not None:
                 raise StoreHeldError(holder, hint="it runs an older version, so stop it; then the store is upgraded")
-            migrate(connection, "head")
+            _migrate_known(connection, version)
+
+
+def _migrate_known(connection: Connection, version: str) -> None:
+    """Migrates to the newest schema. Raises StoreDamagedError if no version of the program had the schema `version`."""
+    from alembic.util import CommandError
+
+    try:
+        migrate(connection, "head")
+    except CommandError:
+        place = _place_of(connection.engine)
+        raise StoreDamagedError(f"the store at {place} has an unknown schema, {version} ({_RESTORE})") from None
 
 
 def _make_tables(connection: Connection) -> None:
@@ -407,6 +461,8 @@ def _wrapped(path: str | None, what: str = "the database refused") -> Iterator[N
             raise StoreUnreachableError(f"the database cannot be reached: {message}") from error
         if any(sign in message for sign in _DAMAGE):
             raise _damaged(f"{what}: {message}") from error
+        if state in _MIXED:
+            raise StoreDamagedError(f"{what}: {message} (no version made this schema: {_RESTORE})") from error
         if path and message.startswith((_FULL, *_DENIED)):
             raise StoreError(f"{path} {_obstacle(Path(path), message)}") from error
         raise StoreError(f"{what}: {message}{f' ({path})' if path and path not in what else ''}") from error
