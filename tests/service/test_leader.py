@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from commands import Running, Shop, eventually
 from conftest import Database
+from http_servers import LoopbackServer, QuietHandler
 from sqlalchemy import create_engine, text
 
 from aggregator.config import load_config
@@ -314,6 +315,23 @@ def test_only_the_leader_sends_pings(site: Site) -> None:
     eventually(lambda: 'aggregator_websub_pings_total{result="failed"} 1.0' in leader.get("metrics").body.decode())
     assert 'aggregator_websub_pings_total{result="failed"} 0.0' in follower.get("metrics").body.decode()
     assert "did not accept a ping" not in follower.log
+
+
+def test_a_hub_finds_the_new_version_at_every_service(site: Site) -> None:
+    site.record("First")
+    found: list[list[bool]] = []
+
+    class Handler(QuietHandler):
+        def do_POST(self) -> None:  # noqa: N802 - a name of the library
+            found.append([shows(service, "Second")() for service in services])
+            self.send_response(204)
+            self.end_headers()
+
+    with LoopbackServer(Handler) as hub:
+        services = [site.start(websub=f'hub = "{hub.url}/"') for _ in range(2)]
+        site.record("Second")
+        eventually(lambda: found)
+    assert found[0] == [True, True]
 
 
 # the database is away
