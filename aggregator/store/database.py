@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, ExceptionContext, Select, Table, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -55,6 +55,11 @@ _LIMITS = {
 _UNREACHABLE = ("08", "57P01", "57P02", "57P03", "53300")
 """SQLSTATE of PostgreSQL while it stops, starts, or takes no more connections."""
 _BLOCKED = "55P03"
+_READ_ONLY = "25006"
+_MAKE_WRITABLE = (
+    "make room on its disk, set default_transaction_read_only to off, or name the server that takes writes in store.url"
+    "; nothing is lost"
+)
 _MIXED = ("42P01", "42P07", "42701", "42703", "42704", "42710")
 """SQLSTATE of PostgreSQL for tables, columns and indexes that are missing, or there already."""
 _RESTORE = "stop the services and restore a backup into an empty database: docs/operating.md#back-up-the-store"
@@ -105,7 +110,7 @@ class Store:
     def prepare(self, *, create: bool) -> None:
         """Checks the schema; with `create` the tables are made or migrated if necessary. Raises what `open_store`
         raises."""
-        with _wrapped(self._path, f"the store at {self.place} cannot be used"):
+        with _wrapped(self._path, f"the store at {self.place} cannot be used", self.place):
             _check_schema(self.engine, create=create)
         self._identity = _file_identity(self._path)
 
@@ -137,7 +142,7 @@ class Store:
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
         self.check_in_place()
-        with _wrapped(self._path), self.engine.connect() as connection:
+        with _wrapped(self._path, place=self.place), self.engine.connect() as connection:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
@@ -260,6 +265,8 @@ def make_engine(url: str, *, create: bool) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "handle_error", _drop_read_only)
     return engine
 
 
@@ -308,6 +315,13 @@ def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA cache_size = -32000")
     connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def _drop_read_only(context: ExceptionContext) -> None:
+    """Closes the connections to a database that takes no writes: they would stay read-only when
+    new ones are not."""
+    if getattr(context.original_exception, "sqlstate", "") == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -447,9 +461,9 @@ _DENIED = ("unable to open database file", "attempt to write a readonly database
 
 
 @contextmanager
-def _wrapped(path: str | None, what: str = "the database refused") -> Iterator[None]:
+def _wrapped(path: str | None, what: str = "the database refused", place: str = "") -> Iterator[None]:
     """Wraps errors of the driver, without the statement and its values, which contain texts of records. `path` is
-    SQLite's file."""
+    SQLite's file, `place` what messages call a database that should take writes."""
     try:
         yield
     except DBAPIError as error:
@@ -459,6 +473,9 @@ def _wrapped(path: str | None, what: str = "the database refused") -> Iterator[N
         # psycopg has no SQLSTATE for a connection that failed or was lost
         if isinstance(error, OperationalError) and (state is None or state.startswith(_UNREACHABLE)):
             raise StoreUnreachableError(f"the database cannot be reached: {message}") from error
+        if state == _READ_ONLY:
+            what = f"the database {place} takes no writes"
+            raise StoreUnreachableError(f"{what}: {message} ({_MAKE_WRITABLE})") from error
         if any(sign in message for sign in _DAMAGE):
             raise _damaged(f"{what}: {message}") from error
         if state in _MIXED:
