@@ -243,9 +243,19 @@ def test_a_follower_with_another_config_publishes_nothing_and_says_so(site: Site
     warnings = eventually(lambda: follower.get("healthz").json().get("warnings"))
     assert warnings[0].startswith("nothing new is published here, because the config, or the version of the program,")
     assert follower.titles() == []
+    assert "only [serve], [log], [ingest], store.url and output.path may differ" in warnings[0]
     shop.config.write_text(shop.config.read_text().replace('title = "Other"', ""))
     eventually(shows(follower, "First"))
+    assert "becomes active once the service that leads has the same: site" in follower.log
     eventually(lambda: follower.get("healthz").json().get("warnings") is None)
+
+
+def test_a_follower_on_another_port_needs_no_other_base_url(site: Site) -> None:
+    site.record("First")
+    ports = [free_port(), free_port()]
+    base = f'id = "feeds.example.org"\nbase_url = "http://127.0.0.1:{ports[0]}/"'
+    services = [site.start(site=base, serve=f"port = {port}") for port in ports]
+    assert all("write below [site]" not in service.log for service in services)
 
 
 def test_a_follower_with_another_config_serves_what_the_leader_publishes_in_a_shared_folder(
