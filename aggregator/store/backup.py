@@ -35,6 +35,10 @@ _INTO_EMPTY = (
     "; before it stop the services, and rename the database and make an empty one in its place:"
     " docs/operating.md#back-up-the-store"
 )
+_SLUGS = """
+    SELECT topic, slug, coalesce(topic_name, title) FROM feed
+    WHERE topic IS NOT NULL AND slug IS NOT NULL ORDER BY slug
+"""
 _BESIDE = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside a database. It reads them into whatever database it finds there."""
 
@@ -76,6 +80,24 @@ def restore(url: str, backup: Path) -> Path | None:
         if path.exists():
             _settle(url)  # last, because the lease that it takes lasts only for seconds
         return _set_aside(path)
+
+
+def lost_slugs(url: str, kept: Path) -> dict[str, str]:
+    """The slugs of topics, by name, that the store `kept` by `restore` has and the store at `url` gives to no topic or
+    another one. Empty if either cannot be read, as a store of an older schema."""
+    path = sqlite_path(url)
+    if path is None:
+        return {}
+    with suppress(sqlite3.Error):
+        restored = _slugs(path)
+        return {name: slug for (topic, slug), name in _slugs(kept).items() if (topic, slug) not in restored}
+    return {}
+
+
+def _slugs(path: Path) -> dict[tuple[str, str], str]:
+    """The names of topics by topic and slug. Leaves nothing beside the file, which nobody uses."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
+        return {(topic, slug): name for topic, slug, name in connection.execute(_SLUGS)}
 
 
 def _require_sqlite(url: str, command: str, file: Path, first: str = "") -> Path:

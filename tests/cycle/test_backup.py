@@ -149,6 +149,24 @@ def test_what_a_killed_service_left_beside_a_deleted_store_is_not_part_of_a_rest
         assert kept.read_bytes() == content, "nothing is deleted"
 
 
+def test_a_restore_names_the_lines_that_keep_the_urls_of_newer_topics(shop: Shop, tmp_path: Path) -> None:
+    shop.record("first.md", topics=["Tea"])
+    do(shop, "build")
+    do(shop, "backup", str(tmp_path / "kept.db"))
+    shop.record("a.md", topics=["C++"])
+    do(shop, "build")
+    shop.record("b.md", topics=["C#"])
+    do(shop, "build")
+    before = {path: (shop.output / path / "index.html").read_bytes() for path in ("c", "c-951a", "tea")}
+    printed = do(shop, "restore", str(tmp_path / "kept.db"))
+    lines = printed.partition("write first below [topics.slugs]:\n")[2]
+    assert lines == '"C++" = "c"\n"C#" = "c-951a"\n'
+    shop.add_to_config(f"[topics.slugs]\n{lines}")
+    do(shop, "build")
+    titles = [re.findall(rb"<title>[^<]*", page) for page in before.values()]
+    assert titles == [re.findall(rb"<title>[^<]*", (shop.output / path / "index.html").read_bytes()) for path in before]
+
+
 def test_a_restored_store_has_the_owner_and_mode_of_the_one_that_it_replaces(newsroom: Shop, tmp_path: Path) -> None:
     store, backup = newsroom.data / "aggregator.db", tmp_path / "backup.db"
     do(newsroom, "backup", str(backup))
