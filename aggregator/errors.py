@@ -5,7 +5,7 @@ AggregatorError
 ├── StoreError              the store cannot be used (exit 2)
 │   ├── StoreMissingError   there is no store yet, or its schema is not complete
 │   ├── StoreHeldError      another process has the lease
-│   ├── StoreUnreachableError  its database does not answer; retry later
+│   ├── StoreUnreachableError  its database does not answer, or takes no writes; retry later
 │   ├── StoreBlockedError   the transaction of another process blocks this one
 │   ├── StoreDamagedError   its file is damaged
 │   ├── StoreForeignError   what its URL names belongs to another program
@@ -67,7 +67,7 @@ class StoreHeldError(StoreError):
 
 
 class StoreUnreachableError(StoreError):
-    """The database does not answer."""
+    """The database does not answer, or takes no writes."""
 
 
 class StoreBlockedError(StoreError):

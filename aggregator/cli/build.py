@@ -85,12 +85,13 @@ def build(
         print_data({"requested_of": service}, lambda _: print_lines([text]), as_json=as_json)
         return
     stop = threading.Event()
-    with writing_store(config, stop) as (store, site_id), _progress_bar() as progress:
-        pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
-        result = pipeline.run(moment, ScanRequest(accept_removals=accept_removals))
-        _send_pings(config, store, stop)
+    with writing_store(config, stop) as (store, site_id):
+        with _progress_bar() as progress:
+            pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
+            result = pipeline.run(moment, ScanRequest(accept_removals=accept_removals))
         rejected = _print_problems(config, store, site_id, (*pipeline.withdrawn, *result.problems, *result.notices))
-    print_data(_result_data(result), lambda _: print_line(_summary(result)), as_json=as_json, required=False)
+        print_data(_result_data(result), lambda _: print_line(_summary(result)), as_json=as_json, required=False)
+        _send_pings(config, store, stop)
     failed = not result.published or result.unwritten or result.unreadable
     if failed or (strict and (rejected or result.problems)):
         sys.exit(WRONG)

@@ -18,6 +18,7 @@ import click
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.printing import WRONG, print_data, print_line
 from aggregator.config import Config, partial_config
+from aggregator.config.values import sqlite_file
 from aggregator.errors import AggregatorError, ConfigError, StoreError
 from aggregator.links import server_url
 
@@ -67,23 +68,28 @@ def _url_of(host: str, port: int) -> str:
 
 def service_failure(config: Config, timeout_s: float) -> str | None:
     """Why the service that runs on the store of this config is not well, as it says itself; None if it is well, does
-    not answer, or none runs on this machine."""
-    address = running_address(config)
+    not answer, or none runs on this machine. A service that cannot write to the store has no lease, and counts too; so
+    does one that follows over a shared store, where this config says that it listens."""
+    address = running_address(config, even_late=True)
+    if address is None and not sqlite_file(config.store.url) and config.serve.port:
+        address = config.serve.host, config.serve.port
     if address is None:
         return None
     facts = _ask(_probe_url(_url_of(*address)), timeout_s)
     return str(facts.get("reason")) if facts["status"] in ("failing", "late") else None
 
 
-def running_address(config: Config) -> tuple[str, int] | None:
-    """The host and port of a service that runs on the store of this config, such as with `run --port`."""
+def running_address(config: Config, *, even_late: bool = False) -> tuple[str, int] | None:
+    """The host and port of a service that runs on the store of this config, such as with `run --port`; for `even_late`
+    see `read_service_address`."""
     if not config.may_have_store:
         return None
     from aggregator.cli.stores import reading_store
     from aggregator.store.requests import read_service_address
 
     with suppress(StoreError), reading_store(config) as store:
-        return read_service_address(store, str(config.path and config.path.absolute()))
+        path = str(config.path and config.path.absolute())
+        return read_service_address(store, path, even_late=even_late)
     return None
 
 

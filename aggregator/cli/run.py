@@ -68,7 +68,9 @@ def run(
         log_start(config, listeners, store.place)
         listens_on = listeners.public.getsockname()[1]
         id_warning = None if site_id is None else site_id_warning(config, site_id)
-        for warning in (id_warning, port_warning(config, listens_on)):
+        # base_url of a service that follows another one names that one, or what is in front of both
+        is_follower = store.is_shared and not store.lease.is_held
+        for warning in (id_warning, None if is_follower else port_warning(config, listens_on)):
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)

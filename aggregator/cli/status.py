@@ -51,8 +51,7 @@ def status(config_path: Path | None, *, as_json: bool, with_feeds: bool) -> None
         with reading_store(config) as store:
             data = read_status(config, store, datetime.now(UTC))
 
-    if data["running"]:
-        data["wrong"] += _service_failure(config, data["wrong"])
+    data["wrong"] += _service_failure(config, data["wrong"])
 
     def show(shown: dict[str, Any]) -> None:
         print_table(_render(shown, config.site.timezone, with_feeds=with_feeds))
@@ -73,7 +72,8 @@ def _status_of_running_service(path: Path, refused: ConfigError) -> tuple[Config
 
 
 def _service_failure(config: Config, known: Sequence[str]) -> list[str]:
-    """What a running service says is wrong and the store does not: it may be the store that cannot be written."""
+    """What a running service says is wrong and the store does not. It may be that the store cannot be written, also so
+    long that the service has no lease any more."""
     reason = service_failure(config, ASK_S)
     if reason is None or any(text in reason or reason in text for text in known):
         return []

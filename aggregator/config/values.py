@@ -185,7 +185,14 @@ def check_language(value: str) -> str:
 
 
 def check_url(value: str) -> str:
-    """The absolute http(s) URL."""
+    """The absolute http(s) URL, without a user: readers see it, or messages show it."""
+    _check_http_url(value)
+    if "@" in urlsplit(value).netloc:
+        raise BadValueError("has a user or a password", "remove it, because readers would see it")
+    return value
+
+
+def _check_http_url(value: str) -> None:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
@@ -193,7 +200,6 @@ def check_url(value: str) -> str:
         usable = False
     if not usable or re.search(r"\s", value) or _UNSHOWABLE.search(value):
         raise BadValueError("is not an absolute http or https URL", "write it in full, such as https://example.org/")
-    return value
 
 
 def check_host(value: str) -> str:
@@ -211,7 +217,7 @@ def check_host(value: str) -> str:
 
 def check_base_url(value: str) -> str:
     """The public URL of the output folder, with a slash at its end."""
-    check_url(value)
+    _check_http_url(value)
     if "?" in value or "#" in value or "@" in urlsplit(value).netloc:
         raise BadValueError("has a user, a query or a fragment", "write scheme, host and path alone")
     return value if value.endswith("/") else value + "/"

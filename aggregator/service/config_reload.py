@@ -39,14 +39,23 @@ class ConfigState:
 
 class LiveConfig:
     """The active config and the `state` of its file. `check` raises StoreMismatchError if the store contradicts a
-    config, and another StoreError if it cannot be read now.
+    config, and another StoreError if it cannot be read now. `leads` says whether this service leads: otherwise a config
+    becomes active only once the service that leads has the same.
 
     Changes are detected by stat, which also works for renames, swapped links and network folders, and is cheaper than
     a watch.
     """
 
-    def __init__(self, config: Config, path: Path, env: Mapping[str, str], check: Callable[[Config], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        path: Path,
+        env: Mapping[str, str],
+        check: Callable[[Config], None],
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.config = config
+        self._leads = leads
         self.state = ConfigState()
         self._started_with = config
         self._path, self._env, self._check = path, dict(env), check
@@ -114,7 +123,8 @@ class LiveConfig:
             if reload:
                 _log.info("%s was reloaded: nothing changed", self._path)
             return None
-        _log.info("%s becomes active: %s", self._path, ", ".join(_changed_parts(usable, self.config)))
+        when = "becomes active" if self._leads() else "becomes active once the service that leads has the same"
+        _log.info("%s %s: %s", self._path, when, ", ".join(_changed_parts(usable, self.config)))
         for warning in config.warnings:
             _log.warning("%s", warning)
         self.config = usable

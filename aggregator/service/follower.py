@@ -109,7 +109,8 @@ class Follower:
         self._health.begin(
             CONFIG,
             "nothing new is published here, because the config, or the version of the program, is not that of the"
-            " service that leads (give both the same; only [serve], [log], store.url and output.path may differ)",
+            " service that leads (give both the same; only [serve], [log], [ingest], store.url and output.path may"
+            " differ)",
             fatal=time.monotonic() - self._differs_since > DIFFERS_S,
         )
         return False

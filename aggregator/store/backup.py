@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import stat
 from contextlib import closing, contextmanager, suppress
@@ -26,6 +27,17 @@ _STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'"
 _BACKUP_ID = """
     SELECT value FROM meta
     WHERE key = 'store_id' AND EXISTS (SELECT 1 FROM alembic_version) AND NOT EXISTS (SELECT 1 FROM lease)
+"""
+_PG_RESTORE = "pg_restore --exit-on-error --single-transaction --dbname={url} {file}"
+"""All or nothing. Without --clean: over a store of another version, or below views of others, it could only fail or
+leave tables that the backup does not have."""
+_INTO_EMPTY = (
+    "; before it stop the services, and rename the database and make an empty one in its place:"
+    " docs/operating.md#back-up-the-store"
+)
+_SLUGS = """
+    SELECT topic, slug, coalesce(topic_name, title) FROM feed
+    WHERE topic IS NOT NULL AND slug IS NOT NULL ORDER BY slug
 """
 _BESIDE = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside a database. It reads them into whatever database it finds there."""
@@ -55,7 +67,7 @@ def restore(url: str, backup: Path) -> Path | None:
     Raises StoreHeldError if a process holds the store, StoreNewerError for a backup of a newer program, and StoreError
     for a file that is no backup.
     """
-    path = _require_sqlite(url, "pg_restore --clean --if-exists --dbname={url} {file}", backup)
+    path = _require_sqlite(url, _PG_RESTORE, backup, _INTO_EMPTY)
     if path.exists() and backup.exists() and backup.samefile(path):
         raise StoreError(f"{backup} is the store itself (name the file of a backup)")
     _check_backup(backup)
@@ -70,16 +82,36 @@ def restore(url: str, backup: Path) -> Path | None:
         return _set_aside(path)
 
 
-def _require_sqlite(url: str, command: str, file: Path) -> Path:
-    """The path of the SQLite file. Raises StoreError for PostgreSQL, with the command of its own."""
+def lost_slugs(url: str, kept: Path) -> dict[str, str]:
+    """The slugs of topics, by name, that the store `kept` by `restore` has and the store at `url` gives to no topic or
+    another one. Empty if either cannot be read, as a store of an older schema."""
+    path = sqlite_path(url)
+    if path is None:
+        return {}
+    with suppress(sqlite3.Error):
+        restored = _slugs(path)
+        return {name: slug for (topic, slug), name in _slugs(kept).items() if (topic, slug) not in restored}
+    return {}
+
+
+def _slugs(path: Path) -> dict[tuple[str, str], str]:
+    """The names of topics by topic and slug. Leaves nothing beside the file, which nobody uses."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
+        return {(topic, slug): name for topic, slug, name in connection.execute(_SLUGS)}
+
+
+def _require_sqlite(url: str, command: str, file: Path, first: str = "") -> Path:
+    """The path of the SQLite file. Raises StoreError for PostgreSQL, with the command of its own, and what to do
+    `first`."""
     if path := sqlite_path(url):
         return path
     stated = make_url(url)
     shown = URL.create(
         "postgresql", stated.username, host=stated.host, port=stated.port, database=stated.database
     ).render_as_string()
-    more = ", and add to the URL what follows '?' in store.url" if stated.query else ""  # it may be a password
-    raise StoreError(f"PostgreSQL has a command for that (run: {command.format(url=shown, file=file)}{more})")
+    shown, more = (f"{shown}?…", "; … is what follows '?' in store.url") if stated.query else (shown, "")  # passwords
+    run = command.format(url=shlex.quote(shown), file=shlex.quote(str(file)))
+    raise StoreError(f"PostgreSQL has a command for that (run: {run}{more}{first})")
 
 
 def _check_target(path: Path, target: Path) -> None:

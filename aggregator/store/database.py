@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, ExceptionContext, Select, Table, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -56,6 +56,14 @@ _LIMITS = {
 _UNREACHABLE = ("08", "57P01", "57P02", "57P03", "53300")
 """SQLSTATE of PostgreSQL while it stops, starts, or takes no more connections."""
 _BLOCKED = "55P03"
+_READ_ONLY = "25006"
+_MAKE_WRITABLE = (
+    "make room on its disk, set default_transaction_read_only to off, or name the server that takes writes in store.url"
+    "; nothing is lost"
+)
+_MIXED = ("42P01", "42P07", "42701", "42703", "42704", "42710")
+"""SQLSTATE of PostgreSQL for tables, columns and indexes that are missing, or there already."""
+_RESTORE = "stop the services and restore a backup into an empty database: docs/operating.md#back-up-the-store"
 
 
 class Store:
@@ -103,7 +111,7 @@ class Store:
     def prepare(self, *, create: bool) -> None:
         """Checks the schema; with `create` the tables are made or migrated if necessary. Raises what `open_store`
         raises."""
-        with _wrapped(self._path, f"the store at {self.place} cannot be used"):
+        with _wrapped(self._path, f"the store at {self.place} cannot be used", self.place):
             _check_schema(self.engine, create=create)
         self._identity = file_identity(self._path)
 
@@ -135,7 +143,7 @@ class Store:
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
         self.check_in_place()
-        with _wrapped(self._path), self.engine.connect() as connection:
+        with _wrapped(self._path, place=self.place), self.engine.connect() as connection:
             connection.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 yield connection
@@ -249,6 +257,8 @@ def make_engine(url: str, *, create: bool) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "handle_error", _drop_read_only)
     return engine
 
 
@@ -299,6 +309,13 @@ def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
+def _drop_read_only(context: ExceptionContext) -> None:
+    """Closes the connections to a database that takes no writes: they would stay read-only when
+    new ones are not."""
+    if getattr(context.original_exception, "sqlstate", "") == _READ_ONLY:
+        context.is_disconnect = True
+
+
 def _begin_sqlite(connection: Connection) -> None:
     """A writer takes the lock at once: SQLite does not wait for a lock in the middle of a transaction."""
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', '')}")
@@ -307,6 +324,8 @@ def _begin_sqlite(connection: Connection) -> None:
 def _check_schema(engine: Engine, *, create: bool) -> None:
     with engine.connect() as connection, connection.begin():
         version = read_schema_version(connection)
+        if connection.dialect.name == "postgresql" and version is not None:
+            _check_keys(connection, is_current=version == SCHEMA)
     if version == SCHEMA:
         return
     check_version(version, "the store")
@@ -315,6 +334,38 @@ def _check_schema(engine: Engine, *, create: bool) -> None:
     if not create:
         raise StoreError("the store is not ready yet (run: aggregator build)")
     _bring_up(engine)
+
+
+def _check_keys(connection: Connection, *, is_current: bool) -> None:
+    """Raises StoreDamagedError if a table lacks its primary key or the index of a unique column, as after a restore
+    that was cut off: rows could be there twice. Only PostgreSQL restores tables one by one. A store of an older schema
+    may lack tables and unique columns."""
+    found = {(table, is_primary): number for table, is_primary, number in connection.execute(text(_KEYS))}
+    tables = {table for table, _ in found}
+    lacking = [
+        table.name
+        for table in metadata.sorted_tables
+        if is_current or table.name in tables
+        if (table.name, True) not in found
+        or (is_current and found.get((table.name, False), 0) < _unique_columns(table))
+    ]
+    if lacking:
+        raise StoreDamagedError(
+            f"the store at {_place_of(connection.engine)} was restored only in part: keys of these tables are missing,"
+            f" so entries may be there twice: {', '.join(lacking)} ({_RESTORE})"
+        )
+
+
+_KEYS = """
+    SELECT relname, indisprimary, count(*)
+    FROM pg_class LEFT JOIN pg_index ON indrelid = pg_class.oid AND indisunique AND indisvalid
+    WHERE relkind = 'r' AND pg_table_is_visible(pg_class.oid) GROUP BY 1, 2
+"""
+"""How many primary keys and other unique indexes each table has; a row with NULL for a table without."""
+
+
+def _unique_columns(table: Table) -> int:
+    return sum(bool(column.unique) for column in table.columns)
 
 
 def check_version(version: str | None, what: object) -> None:
@@ -328,10 +379,16 @@ def check_version(version: str | None, what: object) -> None:
 
 
 def read_schema_version(connection: Connection) -> str | None:
-    """The newest migration that the store has; None for a new store."""
+    """The newest migration that the store has; None for a new store. Raises StoreDamagedError if it has several."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    versions: list[str] = list(connection.scalars(text("SELECT version_num FROM alembic_version")))
+    if len(versions) > 1:
+        raise StoreDamagedError(
+            f"the store at {_place_of(connection.engine)} is a mixture of the schemas {', '.join(sorted(versions))}"
+            f" ({_RESTORE})"
+        )
+    return versions[0] if versions else None
 
 
 def _bring_up(engine: Engine) -> None:
@@ -345,7 +402,18 @@ def _bring_up(engine: Engine) -> None:
         elif version != SCHEMA:
             if (holder := read_holder(connection)) is not None:
                 raise StoreHeldError(holder, hint="it runs an older version, so stop it; then the store is upgraded")
-            migrate(connection, "head")
+            _migrate_known(connection, version)
+
+
+def _migrate_known(connection: Connection, version: str) -> None:
+    """Migrates to the newest schema. Raises StoreDamagedError if no version of the program had the schema `version`."""
+    from alembic.util import CommandError
+
+    try:
+        migrate(connection, "head")
+    except CommandError:
+        place = _place_of(connection.engine)
+        raise StoreDamagedError(f"the store at {place} has an unknown schema, {version} ({_RESTORE})") from None
 
 
 def _make_tables(connection: Connection) -> None:
@@ -385,9 +453,9 @@ _DENIED = ("unable to open database file", "attempt to write a readonly database
 
 
 @contextmanager
-def _wrapped(path: str | None, what: str = "the database refused") -> Iterator[None]:
+def _wrapped(path: str | None, what: str = "the database refused", place: str = "") -> Iterator[None]:
     """Wraps errors of the driver, without the statement and its values, which contain texts of records. `path` is
-    SQLite's file."""
+    SQLite's file, `place` what messages call a database that should take writes."""
     try:
         yield
     except DBAPIError as error:
@@ -397,8 +465,13 @@ def _wrapped(path: str | None, what: str = "the database refused") -> Iterator[N
         # psycopg has no SQLSTATE for a connection that failed or was lost
         if isinstance(error, OperationalError) and (state is None or state.startswith(_UNREACHABLE)):
             raise StoreUnreachableError(f"the database cannot be reached: {message}") from error
+        if state == _READ_ONLY:
+            what = f"the database {place} takes no writes"
+            raise StoreUnreachableError(f"{what}: {message} ({_MAKE_WRITABLE})") from error
         if any(sign in message for sign in _DAMAGE):
             raise _damaged(f"{what}: {message}") from error
+        if state in _MIXED:
+            raise StoreDamagedError(f"{what}: {message} (no version made this schema: {_RESTORE})") from error
         if path and message.startswith((_FULL, *_DENIED)):
             raise StoreError(f"{path} {_obstacle(Path(path), message)}") from error
         raise StoreError(f"{what}: {message}{f' ({path})' if path and path not in what else ''}") from error

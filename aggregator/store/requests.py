@@ -22,11 +22,12 @@ def announce_service(store: Store, address: tuple[str, int], config: str) -> Non
         write_meta(connection, _ADDRESS, json.dumps([store.lease.token, platform.node(), *address, config]))
 
 
-def read_service_address(store: Store, config: str) -> tuple[str, int] | None:
+def read_service_address(store: Store, config: str, *, even_late: bool = False) -> tuple[str, int] | None:
     """The host and port where the service of this store and of the config at this path listens; None if none runs on
-    this machine. Other configs count too, unless the store is shared by several services."""
+    this machine. Other configs count too, unless the store is shared by several services. With `even_late` also if its
+    lease ran out, because it ended without a word, or because it cannot write."""
     with store.read() as connection:
-        if read_holder(connection) is None:
+        if not even_late and read_holder(connection) is None:
             return None
         token, stored = read_token(connection), read_meta(connection, _ADDRESS)
     stated, machine, host, port, its_config = json.loads(stored) if stored else (None, "", "", 0, "")

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from commands import Call, Shop, eventually
 from conftest import SiteFolder
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
 
 from aggregator.errors import StoreError
 from aggregator.store.backup import back_up, restore
@@ -146,6 +147,24 @@ def test_what_a_killed_service_left_beside_a_deleted_store_is_not_part_of_a_rest
     for ending, content in left.items():
         (kept,) = shop.data.glob(f"*.before-*{ending}")
         assert kept.read_bytes() == content, "nothing is deleted"
+
+
+def test_a_restore_names_the_lines_that_keep_the_urls_of_newer_topics(shop: Shop, tmp_path: Path) -> None:
+    shop.record("first.md", topics=["Tea"])
+    do(shop, "build")
+    do(shop, "backup", str(tmp_path / "kept.db"))
+    shop.record("a.md", topics=["C++"])
+    do(shop, "build")
+    shop.record("b.md", topics=["C#"])
+    do(shop, "build")
+    before = {path: (shop.output / path / "index.html").read_bytes() for path in ("c", "c-951a", "tea")}
+    printed = do(shop, "restore", str(tmp_path / "kept.db"))
+    lines = printed.partition("write first below [topics.slugs]:\n")[2]
+    assert lines == '"C++" = "c"\n"C#" = "c-951a"\n'
+    shop.add_to_config(f"[topics.slugs]\n{lines}")
+    do(shop, "build")
+    titles = [re.findall(rb"<title>[^<]*", page) for page in before.values()]
+    assert titles == [re.findall(rb"<title>[^<]*", (shop.output / path / "index.html").read_bytes()) for path in before]
 
 
 def test_a_restored_store_has_the_owner_and_mode_of_the_one_that_it_replaces(newsroom: Shop, tmp_path: Path) -> None:
@@ -337,7 +356,7 @@ def test_no_message_shows_the_parameters_of_a_postgresql(shop: Shop, call: Call)
         assert code == 2
         assert f"run: {tool} " in refused
         assert re.search(
-            r"=postgresql://me@127\.0\.0\.1:9/feeds( kept\.dump)?, and add to the URL what follows", refused
+            r"='postgresql://me@127\.0\.0\.1:9/feeds\?…'( kept\.dump)?; … is what follows '\?' in store\.url", refused
         )
         assert "secret" not in refused
         assert "second" not in refused
@@ -345,6 +364,100 @@ def test_no_message_shows_the_parameters_of_a_postgresql(shop: Shop, call: Call)
     assert code == 2
     assert "secret" not in refused
     assert "second" not in refused
+
+
+@pytest.fixture
+def pg_url(postgres_url: Callable[[], str]) -> str:
+    return postgres_url()
+
+
+@pytest.fixture
+def pg_shop(shop: Shop, pg_url: str) -> Shop:
+    """A site with three records over PostgreSQL, after its first build."""
+    shop.configure(store=f'url = "{pg_url}"')
+    shop.many(3)
+    do(shop, "build")
+    return shop
+
+
+def pg_execute(pg_url: str, *statements: str, database: str = "") -> list[Any]:
+    """Runs statements in a database, or in another one of its server; the rows of the last one."""
+    url = make_url(pg_url)
+    engine = create_engine(url.set(database=database or url.database), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        results = [connection.execute(text(statement)) for statement in statements]
+        rows = [tuple(row) for row in results[-1]] if results[-1].returns_rows else []
+    engine.dispose()
+    return rows
+
+
+def run_printed(shop: Shop, pg_url: str, command: str, file: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the command of PostgreSQL that `backup` or `restore` prints, in a shell as it is, but for the `…`."""
+    ((tools,),) = pg_execute(pg_url, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+    printed = do(shop, command, str(file), code=2)
+    line = printed.partition("(run: ")[2].rpartition("; … is what follows")[0]
+    line = line.replace("…", pg_url.partition("?")[2])
+    path = f"{tools}:{os.environ['PATH']}"
+    return subprocess.run(
+        line, shell=True, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_printed_commands_of_postgresql_restore_all_or_nothing(pg_shop: Shop, pg_url: str, tmp_path: Path) -> None:
+    dump, name = tmp_path / "my file; false.dump", make_url(pg_url).database
+    assert run_printed(pg_shop, pg_url, "backup", dump).returncode == 0
+    pg_execute(pg_url, "CREATE VIEW mine AS SELECT id, title FROM published_entries")
+    pg_shop.record("new.md", "Later")
+    do(pg_shop, "build")
+    assert run_printed(pg_shop, pg_url, "restore", dump).returncode != 0, "the database is not empty"
+    counts = "SELECT count(*), count(DISTINCT id), (SELECT count(*) FROM mine) FROM entry"
+    assert pg_execute(pg_url, counts) == [(4, 4, 4)]
+    assert "new 0, changed 0" in do(pg_shop, "build")
+    pg_execute(
+        pg_url,
+        f"ALTER DATABASE {name} RENAME TO {name}_before",
+        f"CREATE DATABASE {name}",
+        database="postgres",
+    )
+    restored = run_printed(pg_shop, pg_url, "restore", dump)
+    assert restored.returncode == 0, restored.stderr
+    assert pg_execute(pg_url, "SELECT count(*), count(DISTINCT id) FROM entry") == [(3, 3)]
+    assert "new 1, changed 0" in do(pg_shop, "build")
+    assert pg_execute(pg_url, counts, database=f"{name}_before") == [(4, 4, 4)]
+    pg_execute(pg_url, f"DROP DATABASE {name}_before", database="postgres")
+
+
+@pytest.mark.parametrize(
+    ("statements", "reason"),
+    [
+        (
+            ["ALTER TABLE entry DROP CONSTRAINT entry_pkey, DROP CONSTRAINT entry_uid_key"],
+            "restored only in part: keys of these tables are missing, so entries may be there twice: entry ",
+        ),
+        (["ALTER TABLE feed DROP CONSTRAINT feed_slug_key"], "restored only in part: .*: feed "),
+        (["DROP TABLE event"], "restored only in part: .*: event "),
+        (
+            ["ALTER TABLE lease DROP CONSTRAINT lease_pkey", "UPDATE alembic_version SET version_num = '0014'"],
+            "restored only in part: .*: lease ",
+        ),
+        (["INSERT INTO alembic_version VALUES ('0007')"], "is a mixture of the schemas 0007, [0-9]{4}"),
+        (["UPDATE alembic_version SET version_num = '0009'"], "has an unknown schema, 0009"),
+        (["UPDATE alembic_version SET version_num = '0012'"], "cannot be used: relation .* already exists"),
+    ],
+)
+def test_a_postgresql_that_is_restored_in_part_is_refused_with_the_way_back(
+    pg_shop: Shop, pg_url: str, statements: list[str], reason: str
+) -> None:
+    pg_execute(pg_url, *statements)
+    refused = do(pg_shop, "build", code=2)
+    assert re.search(reason, refused), refused
+    assert "restore a backup into an empty database: docs/operating.md#back-up-the-store" in refused
+    do(pg_shop, "status", code=2)
+
+
+def test_check_finds_that_a_postgresql_is_restored_in_part(pg_shop: Shop, pg_url: str) -> None:
+    pg_execute(pg_url, "ALTER TABLE entry DROP CONSTRAINT entry_pkey")
+    assert "restored only in part" in do(pg_shop, "check", code=1)
 
 
 def test_a_store_that_cannot_be_used_is_named_without_its_parameters(postgres_url: Callable[[], str]) -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Running, Shop, eventually
+from commands import Running, Shop, eventually, free_port
 from conftest import Database
-from sqlalchemy import create_engine, text
+from http_servers import LoopbackServer, QuietHandler
+from sqlalchemy import create_engine, make_url, text
 
 from aggregator.config import load_config
 from aggregator.errors import LeaseLostError, StoreMismatchError, StoreUnreachableError
@@ -242,9 +243,19 @@ def test_a_follower_with_another_config_publishes_nothing_and_says_so(site: Site
     warnings = eventually(lambda: follower.get("healthz").json().get("warnings"))
     assert warnings[0].startswith("nothing new is published here, because the config, or the version of the program,")
     assert follower.titles() == []
+    assert "only [serve], [log], [ingest], store.url and output.path may differ" in warnings[0]
     shop.config.write_text(shop.config.read_text().replace('title = "Other"', ""))
     eventually(shows(follower, "First"))
+    assert "becomes active once the service that leads has the same: site" in follower.log
     eventually(lambda: follower.get("healthz").json().get("warnings") is None)
+
+
+def test_a_follower_on_another_port_needs_no_other_base_url(site: Site) -> None:
+    site.record("First")
+    ports = [free_port(), free_port()]
+    base = f'id = "feeds.example.org"\nbase_url = "http://127.0.0.1:{ports[0]}/"'
+    services = [site.start(site=base, serve=f"port = {port}") for port in ports]
+    assert all("write below [site]" not in service.log for service in services)
 
 
 def test_a_follower_with_another_config_serves_what_the_leader_publishes_in_a_shared_folder(
@@ -316,6 +327,23 @@ def test_only_the_leader_sends_pings(site: Site) -> None:
     assert "did not accept a ping" not in follower.log
 
 
+def test_a_hub_finds_the_new_version_at_every_service(site: Site) -> None:
+    site.record("First")
+    found: list[list[bool]] = []
+
+    class Handler(QuietHandler):
+        def do_POST(self) -> None:  # noqa: N802 - a name of the library
+            found.append([shows(service, "Second")() for service in services])
+            self.send_response(204)
+            self.end_headers()
+
+    with LoopbackServer(Handler) as hub:
+        services = [site.start(websub=f'hub = "{hub.url}/"') for _ in range(2)]
+        site.record("Second")
+        eventually(lambda: found)
+    assert found[0] == [True, True]
+
+
 # the database is away
 
 
@@ -371,6 +399,54 @@ def test_a_service_that_starts_while_the_database_is_away_serves_and_waits(tmp_p
     assert service.get("search?q=First").status == 200
     assert service.end()[0] == 0
     site.close()
+
+
+def test_a_database_that_takes_no_writes_is_named_and_used_again_when_it_does(site: Site) -> None:
+    site.record("First")
+    shops = [site.shop(serve=f"port = {free_port()}") for _ in range(2)]
+    services = [site.start(shop) for shop in shops]
+    name, writable = make_url(site.url).database, {"options": "-c default_transaction_read_only=off"}
+    engine = create_engine(site.url, isolation_level="AUTOCOMMIT", connect_args=writable)
+    with engine.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name AND pid <> :own"),
+            {"name": name, "own": connection.scalar(text("SELECT pg_backend_pid()"))},
+        )
+        for service in services:
+            reason = eventually(lambda: takes_no_writes(service))  # noqa: B023 - called at once
+            assert re.search(
+                r"the database postgresql://.*/site\d+ takes no writes: cannot execute .* read-only", reason
+            )
+            assert "set default_transaction_read_only to off" in reason
+        connection.execute(text("UPDATE lease SET until_ms = 0"))  # as it is after ten seconds
+        for shop in shops:
+            done = shop.run("status")
+            assert (done.returncode, "takes no writes" in done.stdout) == (1, True)
+        connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    engine.dispose()
+    site.record("Second")
+    for service in services:
+        eventually(shows(service, "Second"))
+        eventually(lambda: service.get("healthz").status == 200)  # noqa: B023 - called at once
+
+
+def takes_no_writes(service: Running) -> str:
+    """Why a service is not well, if that is the reason."""
+    reason = str(service.get("healthz").json().get("reason", ""))
+    return reason if "takes no writes" in reason else ""
+
+
+def test_status_names_what_a_follower_on_this_machine_says(site: Site) -> None:
+    site.record("First")
+    site.start()
+    shop = site.shop(serve=f"port = {free_port()}")
+    shop.output.mkdir()
+    (shop.output / ".aggregator").touch()
+    follower = shop.start("run")
+    eventually(lambda: "cannot be written" in follower.get("healthz").json().get("reason", ""))
+    done = shop.run("status")
+    assert (done.returncode, "the service is not well: the output folder cannot be written" in done.stdout) == (1, True)
 
 
 def test_a_command_does_not_wait_for_the_database(tmp_path: Path, database: Database) -> None:

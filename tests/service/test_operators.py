@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import tempfile
 import threading
 import time
@@ -268,6 +269,10 @@ def test_status_asks_the_service_what_the_store_could_not_take(shop: Shop) -> No
     full = f"{shop.data}/aggregator.db cannot be written: the disk is full (make room; nothing is lost, the next"
     assert f"the service is not well: the cycle failed: {full}" in " ".join(done.stdout.split())
     assert len(shop.json("status")["wrong"]) == 1
+    with contextlib.closing(sqlite3.connect(shop.data / "aggregator.db")) as database, database:
+        database.execute("UPDATE lease SET until_ms = 0")  # as it is after ten seconds
+    done = shop.run("status")
+    assert (done.returncode, "the service is not well: the cycle failed" in done.stdout) == (1, True)
     (shop.root / "full").unlink()
     eventually(lambda: service.get("healthz").status == 200)
     assert shop.run("status").returncode == 0

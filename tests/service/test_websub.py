@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,7 +12,7 @@ from unittest.mock import Mock
 from urllib.parse import parse_qs
 
 import pytest
-from commands import Shop, eventually
+from commands import OLD, Shop, eventually
 from conftest import SiteFolder, at
 from http_servers import LoopbackServer, QuietHandler
 
@@ -24,16 +26,24 @@ BASE = "https://feeds.example.org/"
 
 
 class Hub(LoopbackServer):
-    """A hub that notes what it is told and answers with `status`, and redirects to `location`."""
+    """A hub that notes what it is told and answers with `status`, and redirects to `location`. While it `drips`, it
+    sends its answer byte by byte and never ends it."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
         self.status, self.location = 202, ""
+        self.asked, self.drips = 0, False
         hub = self
 
         class Handler(QuietHandler):
             def do_POST(self) -> None:  # noqa: N802 - a name of the library
                 form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+                hub.asked += 1
+                if hub.drips:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while hub.drips and not hub.closed.wait(0.05):
+                        self.wfile.write(b"x")
+                    return
                 if hub.status < 300:
                     assert (form["hub.mode"], form["hub.url"]) == (["publish"], form["hub.topic"])
                     hub.told += form["hub.url"]
@@ -46,8 +56,13 @@ class Hub(LoopbackServer):
                 self.send_response(200)
                 self.end_headers()
 
+        self.closed = threading.Event()
         super().__init__(Handler)
         self.url += "/"
+
+    def close(self) -> None:
+        self.closed.set()
+        super().close()
 
     def take(self, base: str = BASE) -> list[str]:
         """The paths that it was told of since the last call, sorted."""
@@ -187,6 +202,57 @@ def test_each_hub_is_told_and_a_new_hub_only_of_later_changes(
     second.close()
 
 
+@pytest.fixture
+def two_hubs(make_site: Callable[..., SiteFolder], store_url: str, hub: Hub) -> Iterator[tuple[SiteFolder, Hub, Hub]]:
+    """A site with pings for two hubs; the first one never ends its answer."""
+    with Hub() as slow:
+        slow.drips = True
+        site = make_site(store_url, f'[websub]\nhub = ["{slow.url}", "{hub.url}"]\n')
+        site.record("a.md")
+        site.run(NOON)
+        site.record("a.md", title="Edited")
+        site.run(NOON + HOUR)
+        yield site, slow, hub
+
+
+def test_a_slow_hub_does_not_keep_another_one_waiting(two_hubs: tuple[SiteFolder, Hub, Hub]) -> None:
+    site, slow, quick = two_hubs
+    problem, _ = send_pings(site.pipeline.site, site.store, lambda: len(quick.told) == 3)
+    assert (quick.take(), problem) == (documents("all"), ""), "the slow hub still has time"
+    assert slow.asked == 1
+
+
+def test_a_hub_that_answers_byte_by_byte_is_given_up_and_is_not_asked_again_meanwhile(
+    two_hubs: tuple[SiteFolder, Hub, Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, slow, quick = two_hubs
+    monkeypatch.setattr(websub, "TIMEOUT_S", 0.3)
+    answered = threading.Event()
+    outbox = websub._Outbox(site.store, lambda _: None, answered.set, 0)
+
+    def problem() -> str:
+        outbox.advance(site.pipeline.site)
+        return outbox.problem(site.pipeline.site)
+
+    refused = f"the WebSub hub {slow.url} did not accept a ping: no answer within 10 s (it is tried again)"
+    assert eventually(problem) == refused
+    monkeypatch.setattr(websub, "_now", lambda real=websub._now: real() + 20_000_000)
+    assert problem() == refused
+    eventually(lambda: problem() and len(quick.told) == 3)
+    assert (slow.asked, outbox.is_sending) == (1, False)
+    slow.drips = False
+    eventually(lambda: not problem())
+    assert slow.take() == quick.take() == documents("all")
+
+
+def test_a_build_ends_although_a_hub_never_ends_its_answer(
+    two_hubs: tuple[SiteFolder, Hub, Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websub, "TIMEOUT_S", 0.3)
+    assert "no answer within 10 s" in send(two_hubs[0])[0]
+    assert two_hubs[1].asked == 1, "all its pings wait"
+
+
 def test_a_running_service_and_a_build_send_pings_and_name_their_hub(shop: Shop, hub: Hub) -> None:
     shop.configure(schedule='every = "1h"', site=f'id = "x"\nbase_url = "{BASE}"', websub=f'hub = "{hub.url}"')
     shop.record("a.md", "Story")
@@ -200,6 +266,22 @@ def test_a_running_service_and_a_build_send_pings_and_name_their_hub(shop: Shop,
     shop.record("c.md", "Newer")
     done = shop.run("build")
     assert (done.returncode, Counter(hub.take())) == (0, Counter(documents("all")))
+
+
+def test_a_build_prints_its_summary_before_it_sends_pings(shop: Shop, hub: Hub) -> None:
+    shop.configure(websub=f'hub = "{hub.url}"')
+    shop.record("a.md", "Story")
+    shop.run("build")
+    shop.record("a.md", "Edited", mtime=OLD + 1)
+    hub.drips = True
+    command = shop.command("build")
+    with subprocess.Popen(command, cwd=shop.root, env=shop.environment(), stdout=subprocess.PIPE, text=True) as build:
+        assert build.stdout
+        assert build.stdout.readline().startswith("scanned 1, new 0, changed 1")
+        assert build.poll() is None
+        eventually(lambda: hub.asked)
+        hub.drips = False
+    assert build.returncode == 0
 
 
 @pytest.mark.parametrize("fails", ["the publish after its renames", "the outbox", "the outbox, and the process ends"])
