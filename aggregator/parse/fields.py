@@ -149,11 +149,17 @@ class Fields:
         return published and not hidden and not any(map(hides_page, self._each("visibility")))
 
     def text(self, field: str, max_chars: int = MAX_TEXT) -> str:
-        """The plain text of the first key that has any, cut to `max_chars`, or an empty string."""
+        """The plain text of the first key that has any, cut to `max_chars`, or an empty string. Hugo's `summary` is
+        Markdown.
+        """
         for key, value in self._each(field):
             stated = value.value
             if is_text(stated):
                 text = plain_text(stated[:MAX_RAW])
+                if key == field == "summary" and self._layout == "hugo":
+                    from aggregator.parse.excerpt import markdown_text  # plain records need none
+
+                    text = markdown_text(text)
                 if len(stated) > max_chars or not text.isascii():
                     text = self._cut(key, value, text, max_chars, is_all=len(stated) <= MAX_RAW)
                 if text:
@@ -165,7 +171,10 @@ class Fields:
     def _cut(self, key: str, value: Value, text: str, max_chars: int, *, is_all: bool) -> str:
         """The text within its bounds, with a warning if it exceeds them. `is_all`: the value has no more text."""
         cut = cut_text(text, max_chars)
-        if len(text) > max_chars or not is_all:
+        if len(text) <= max_chars and not is_all:
+            what = f"'{key}' has over {MAX_RAW:,} characters of markup, of which the rest is not read"
+            self._warn(value, what, "remove pictures from it", shown=False)
+        elif len(text) > max_chars:
             self._warn(value, f"'{key}' is over {max_chars:,} characters and is cut", "make it shorter", shown=False)
         elif cut != text:
             what = f"'{key}' has over {MAX_MARKS} combining marks in a row, which are left out"

@@ -16,7 +16,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 
 MAX_LIST = 1_000
-"""Characters of an attribute list, or of an extension in a line."""
+"""Characters of an attribute list, or of the tag that begins an extension in a line."""
 MAX_CELLS = 10_000
 """Cells of a table without a head."""
 
@@ -115,15 +115,25 @@ def _ends_span(state: StateInline) -> bool:
 
 def _read_span_extension(state: StateInline, silent: bool) -> bool:
     """An extension in a line."""
-    limit = min(state.posMax, state.pos + MAX_LIST)
-    opening = _EXTENSION.match(state.src, state.pos, limit)
-    closing = _EXTENSION_END.search(state.src, opening.end(), limit) if opening else None
+    opening = _EXTENSION.match(state.src, state.pos, min(state.posMax, state.pos + MAX_LIST))
+    closing = _end_of_extension(state, opening.end()) if opening else None
     if opening is None or closing is None:
         return False
     if not silent and opening[1] == "nomarkdown":
         state.push("html_inline", "", 0).content = state.src[opening.end() : closing.start()]
     state.pos = closing.end()
     return True
+
+
+def _end_of_extension(state: StateInline, start: int) -> re.Match[str] | None:
+    """The first end of an extension behind `start`. All in the text are found once, or each beginning would look for
+    its own."""
+    text, ends = state.env.get("extension_ends", ("", []))
+    if text is not state.src:
+        ends = list(_EXTENSION_END.finditer(state.src))
+        state.env["extension_ends"] = state.src, ends
+    index = bisect_left(ends, start, key=lambda end: end.start())
+    return ends[index] if index < len(ends) and ends[index].end() <= state.posMax else None
 
 
 def _drop_item_lists(state: StateCore) -> None:
