@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from parsing import processor_time
+from unit.test_body import HOSTILE
 from unit.test_foreign import hugo, jekyll, lines, record
 
 from aggregator.model import Record
@@ -221,3 +222,12 @@ def test_thousands_of_openings_take_little_time(layout: str, piece: str) -> None
     body = piece * (300_000 // len(piece))
     with processor_time(5):
         assert hugo("title = 'T'", body, **SHOWN) if layout == "hugo" else jekyll("x: 1", body, **SHOWN)
+
+
+@pytest.mark.parametrize("name", ["nested images", "brackets", "reference definitions", "an unclosed quote", "fences"])
+@pytest.mark.parametrize("layout", ["hugo", "jekyll"])
+def test_a_hostile_body_has_its_summary_quickly(layout: str, name: str) -> None:
+    for body in (HOSTILE[name], f"{HOSTILE[name]}\n\n<!--more-->\n\nText."):
+        with processor_time(4):
+            post = hugo("title = 'T'", body) if layout == "hugo" else jekyll("x: 1", body)
+            assert len(post.content.summary) <= 10_000
