@@ -854,6 +854,15 @@ def test_check_warns_of_topics_and_feeds_that_are_likely_mistakes(shop: Shop, ca
     ]
 
 
+def test_check_warns_of_topics_that_look_alike(shop: Shop, call: Call) -> None:
+    shop.configure()
+    shop.record("a.md", topics=["AI"])
+    shop.record("b.md", topics=["AI\u200b"])
+    shop.record("c.md", topics=["AI"])
+    (line,) = call("check")[1].splitlines()
+    assert 'b.md:3:1: warning: the topic differs only by what nobody can see from "AI", which 2 records have' in line
+
+
 def test_check_warns_of_topics_with_equal_slugs_unless_they_are_pinned(shop: Shop, call: Call) -> None:
     shop.configure()
     shop.record("a.md", topics=["C", "All"], published=True)
