@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from object_storage import CUT, ObjectStorage, Proxy, use
 
 from aggregator import cli
 from aggregator.cli import stores
+from aggregator.cli.build import build as build_command
 from aggregator.files import bucket as bucket_files
 
 NOW = "2024-06-01T12:00:00Z"
@@ -90,6 +92,19 @@ def test_wrong_usage_exits_with_2_and_names_the_argument(call: Call, arguments: 
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
     assert arguments[-1] in err
+
+
+@pytest.mark.parametrize(
+    ("stated", "now"),
+    [
+        ("2026-06-01t00:00:00z", "2026-06-01T00:00:00Z"),
+        ("2026-06-30T23:59:60Z", "2026-07-01T00:00:00Z"),
+        ("2026-06-01 02:00:00.5+02:00", "2026-06-01T00:00:00.500000Z"),
+    ],
+)
+def test_the_time_of_a_build_is_one_of_rfc_3339(stated: str, now: str) -> None:
+    (option,) = [option for option in build_command.params if option.name == "now"]
+    assert option.type.convert(stated, None, None) == datetime.fromisoformat(now)
 
 
 def test_the_module_runs_and_prints_its_version(shop: Shop) -> None:
