@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 from aggregator.unicode import normal_form
 
-_ABSOLUTE_IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")
+# without characters that format bidirectional text (RFC 3987, section 4.1)
+_ABSOLUTE_IRI = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
+)
 
 
 class FormatIds(NamedTuple):

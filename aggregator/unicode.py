@@ -16,6 +16,7 @@ _DENSE = re.compile(rf"[^\x00-\u02ff]{{{MAX_MARKS + 1}}}")
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"))
 """Categories of characters that show nothing by themselves."""
+_FORMATS = frozenset(("Cc", "Cf", "Cs"))
 _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Letters and symbols that show nothing."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -31,6 +32,13 @@ def xml_text(text: str) -> str:
 def is_visible(text: str) -> bool:
     """Whether the text has a character that people can see."""
     return any(unicodedata.category(char) not in _UNSEEN and char not in _FILLERS for char in text)
+
+
+def without_unseen(text: str) -> str:
+    """The text without characters that show nothing, except spaces and marks on letters."""
+    if text.isascii():
+        return text
+    return "".join([char for char in text if unicodedata.category(char) not in _FORMATS and char not in _FILLERS])
 
 
 def normal_form(text: str, form: Literal["NFC", "NFKD"] = "NFC") -> str:

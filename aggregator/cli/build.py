@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -21,6 +22,7 @@ from aggregator.config import Config
 from aggregator.errors import StoreMissingError
 from aggregator.files import folder_problem
 from aggregator.model import CycleResult, FeedMoves, UrlChange
+from aggregator.parse.dates import parse_time
 from aggregator.pipeline import Pipeline, Progress, ScanRequest
 from aggregator.problems import place_problem, stamp, tag_problem
 from aggregator.site import site_id_warning
@@ -47,14 +49,13 @@ class _Time(click.ParamType[datetime]):
     name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            moment = datetime.fromisoformat(value)
-            in_utc = None if moment.tzinfo is None else moment.astimezone(UTC)
-        except (ValueError, OverflowError):  # the first and last hours of the calendar may have no time in UTC
-            in_utc = None
-        if in_utc is None:
+        stated: str | datetime = value
+        with suppress(ValueError):
+            stated = datetime.fromisoformat(value)  # which reads more of ISO 8601, and less of RFC 3339
+        parsed = parse_time(stated, ZoneInfo("UTC"))
+        if parsed is None or not parsed[1]:
             self.fail(f"{value!r} is not a time with a zone (write it as 2026-05-20T07:10:00Z)", param, ctx)
-        return in_utc
+        return parsed[0]
 
 
 @click.command(epilog=EPILOG)

@@ -42,15 +42,19 @@ def open_streams() -> None:
 
     Otherwise the next file that is opened, such as the store, would get the number of a closed stream, and messages.
     """
+    closed: dict[int, OSError] = {}
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:
+        except OSError as error:
+            closed[number] = error
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None or _has_number(stream, number):
-            file = io.BufferedWriter(_LossyFile(number, "w", closefd=False))
+            raw = _LossyFile(number, "w", closefd=False)
+            raw.lost = closed.get(number)
+            file = io.BufferedWriter(raw)
             encoding = getattr(stream, "encoding", None) or "utf-8"
             setattr(sys, name, io.TextIOWrapper(file, encoding, "backslashreplace", line_buffering=True))
         elif isinstance(stream, io.TextIOWrapper):  # never fail because a terminal cannot show a character

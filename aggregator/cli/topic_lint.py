@@ -14,6 +14,7 @@ from aggregator.model import Record
 from aggregator.problems import Problem, shown_path
 from aggregator.settings import Clause, Rule
 from aggregator.slugs import RESERVED_SLUGS, topic_slug
+from aggregator.unicode import without_unseen
 
 MIN_TYPO_LENGTH = 5
 """Shortest topic for which a difference of one letter counts as a likely typo."""
@@ -96,15 +97,18 @@ class TopicLint:
                 yield self._in_config(line, column, "no published record is in the feed", slug, hint)
 
     def _near_topics(self, likely_typos: set[str]) -> Iterator[Problem]:
-        """Topics that differ by one letter from another one; adds the rarer to `likely_typos`."""
-        for pair in sorted(_one_letter_apart(self._stated)):
+        """Topics that differ from another one by one letter, or by what nobody can see; adds the rarer to
+        `likely_typos`."""
+        unseen = _of_one_look(self._stated)
+        for pair in sorted(_one_letter_apart(self._stated) | unseen):
             if len({self._tables.topic(key) for key in pair}) == 1:
                 continue
             rare, usual = sorted(pair, key=lambda key: (self._stated[key], key))
             likely_typos.add(rare)
             name, count = self._places[usual][2], self._stated[usual]
             records = "1 record has" if count == 1 else f"{count} records have"
-            what = f"the topic differs by one letter from {toml_text(name)}, which {records}"
+            by = "only by what nobody can see" if pair in unseen else "by one letter"
+            what = f"the topic differs {by} from {toml_text(name)}, which {records}"
             hint = f"write the same, or add {toml_text(self._places[rare][2])} = {toml_text(name)} below [topics.alias]"
             yield self._in_record(rare, what, hint)
 
@@ -139,6 +143,14 @@ class TopicLint:
         line = next((trace.line for trace in traces if trace.field == "topics" and trace.origin == "record"), None)
         place = shown_path(source.root, path), line or 0, 1 if line else 0
         return Problem(*place, what, self._name(topic), hint, "warning")
+
+
+def _of_one_look(keys: Iterable[str]) -> set[tuple[str, str]]:
+    """Pairs of topics that look alike, because they differ only by characters that show nothing."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for key in sorted(keys):
+        groups[without_unseen(key)].append(key)
+    return {pair for group in groups.values() for pair in combinations(group, 2)}
 
 
 def _one_letter_apart(keys: Iterable[str]) -> set[tuple[str, str]]:

@@ -1,9 +1,14 @@
-"""The start of a body -> the plain text of a summary, as Jekyll, Hugo and Zola cut it."""
+"""The start of a body -> the plain text of a summary, as Jekyll, Hugo and Zola cut it.
+
+A body is only cut between paragraphs, and where nothing is open that shows another text without its end: a comment, a
+pair of a template. So no half of either becomes text.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from html import escape
 from itertools import islice
 
@@ -12,16 +17,19 @@ from aggregator.parse.page_links import MARK, drop_marked
 from aggregator.parse.texts import plain_text
 from aggregator.settings import Layout
 
-MAX_EXCERPT = 20_000
-"""Characters at the start of a body that an excerpt can come from."""
+USUAL_START = 20_000
+"""Characters that are read of a body, to the end of their paragraph; all of it if they have no text."""
 MAX_DEFINITIONS = 1_000
 """Most definitions of links in a body that can count."""
 _WINDOWS = (1, 4, 20)
-"""How many paragraphs are parsed until one has text."""
+"""How many paragraphs are parsed until one has text; then all."""
 
 _MORE = re.compile(r"<!--[ \t]*more[ \t]*-->", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"(?:[^\n]|\n(?![ \t]*\n))++")
 _JEKYLL_PARAGRAPH = re.compile(r"(?:[^\n]|\n(?!\n))++")
+_PAIR = re.compile(r"<!--|\{::|\{\{[<%]\s*+(?:comment|details|highlight)\b")
+_ENDS = {"<!--": "-->", "{::": "{:/", "{{": "}}", "{%": "%}"}
+_HIDDEN = {"<!--": "-->", "{::comment}": "{:/comment}"}
 _DEFINITION = re.compile(r"^ {0,3}\[([^\]\n]+)\]:[^\n]+", re.MULTILINE)
 _MARKUP = re.compile(rf"[*_\[\]<>&`#~|\\!{{${MARK}]|^(?:[ \t]*(?:[-+=:^]|[0-9]+[.)])| {{4}}|\t)", re.MULTILINE)
 _HTML_HEADING = re.compile(r"<h([1-6])(?=[\s>])(?:[^<]|<(?!/h\1\b))*+(?:</h\1[^>]*+>|\Z)", re.IGNORECASE)
@@ -45,12 +53,19 @@ def excerpt_text(
     elif more := _MORE.search(body):
         end = more.start()
     else:
-        return cut_text(_first_text(body, layout, expand, is_html=is_html), MAX_SUMMARY)
-    start = expand(body[: min(end, MAX_EXCERPT)])
+        end = _usual_end(body)
+        text = _first_text(expand(body[:end]), body, layout, expand, is_html=is_html)
+        if not text and end < len(body):
+            text = _first_text(expand(body), body, layout, expand, is_html=is_html)
+        return cut_text(text, MAX_SUMMARY)
+    start = expand(body[:end])
     if is_html or not _MARKUP.search(start):
         return cut_text(plain_text(start), MAX_SUMMARY)
-    texts = [text for _, text in _blocks(start + _definitions(start, body, expand), layout)]
-    return cut_text(" ".join(filter(None, texts)), MAX_SUMMARY)
+    endings = [ending for sign, ending in _HIDDEN.items() if _is_open(start, sign, ending)]
+    text = " ".join(_texts("\n".join((start, *endings)) + _definitions(start, body, expand), layout))
+    for ending in reversed(endings):  # one that ended nothing
+        text = text.removesuffix(ending).rstrip()
+    return cut_text(text, MAX_SUMMARY)
 
 
 def has_more(body: str) -> bool:
@@ -63,39 +78,78 @@ def markdown_text(text: str) -> str:
     """The plain text of a line of Markdown without HTML."""
     if not _EMPHASIS.search(text):
         return text
-    from aggregator.parse.markdown import render_line  # slow to import
+    from aggregator.parse.markdown import CostlyError, render_line  # slow to import
 
-    return plain_text(render_line(escape(text, quote=False)))
+    with suppress(CostlyError):
+        return plain_text(render_line(escape(text, quote=False)))
+    return text
 
 
-def _first_text(body: str, layout: Layout, expand: Callable[[str], str], *, is_html: bool) -> str:
-    start = expand(body[:MAX_EXCERPT])
+def _usual_end(body: str) -> int:
+    """Where the part of a body ends that is read first: where it may be cut, or with the body."""
+    blank_line = body.find("\n\n", USUAL_START)
+    if blank_line < 0 or _PAIR.search(body, 0, blank_line):
+        return len(body)
+    return len(body) if any(_is_open(body[:blank_line], *pair) for pair in _ENDS.items()) else blank_line
+
+
+def _is_open(start: str, sign: str, ending: str) -> bool:
+    """Whether what begins with the sign has no end in the start of a body."""
+    at = start.rfind(sign)
+    return at >= 0 and start.find(ending, at + len(sign)) < 0
+
+
+def _first_text(start: str, body: str, layout: Layout, expand: Callable[[str], str], *, is_html: bool) -> str:
     if is_html:
         start = _HTML_HEADING.sub("", start)
-    paragraph = _JEKYLL_PARAGRAPH if layout == "jekyll" else _PARAGRAPH
-    ends = [match.end() for match in islice(paragraph.finditer(start), _WINDOWS[-1])]
-    for count in _WINDOWS if ends else ():
-        window = start[: ends[min(count, len(ends)) - 1]]
+    for window, is_paragraph in _windows(start, layout):
         if is_html or not _MARKUP.search(window):
-            texts = [plain_text(window)]
+            text = plain_text(window)
         else:
-            blocks = _blocks(window + _definitions(window, body, expand), layout)
-            texts = [text for kind, text in blocks if text and kind not in _LEFT_OUT]
-        if text := " ".join(texts if count == 1 else texts[:1]):
+            texts = _texts(window + _definitions(window, body, expand), layout, left_out=_LEFT_OUT)
+            text = " ".join(texts) if is_paragraph else next(texts, "")
+        if text:
             return text
     return ""
 
 
-def _blocks(start: str, layout: Layout) -> Iterator[tuple[str, str]]:
-    """The type and the plain text of each block of the start of a body."""
+def _windows(start: str, layout: Layout) -> Iterator[tuple[str, bool]]:
+    """More and more of the start of a body, and whether that is its first paragraph."""
+    paragraphs = (_JEKYLL_PARAGRAPH if layout == "jekyll" else _PARAGRAPH).finditer(start)
+    end = 0
+    for count, paragraph in enumerate(islice(paragraphs, _WINDOWS[-1]), 1):
+        if count in _WINDOWS:
+            window = start[: paragraph.end()]
+            if layout == "jekyll" and _may_hide(window, is_paragraph=count == 1):
+                break
+            yield window, count == 1
+            end = paragraph.end()
+    if start[end:].strip():
+        yield start, False
+
+
+def _may_hide(window: str, *, is_paragraph: bool) -> bool:
+    """Whether something in the window of a body of Jekyll may be hidden by what is behind it: in kramdown, comments and
+    elements go on across blank lines."""
+    return any(sign in window and (not is_paragraph or _is_open(window, sign, _ENDS[sign])) for sign in ("<!--", "{::"))
+
+
+def _texts(start: str, layout: Layout, *, left_out: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The plain text of each block of the start of a body that has any, up to the bound of a summary."""
     from aggregator.parse.markdown import CostlyError, read_blocks  # slow to import
 
+    size = 0
     try:
         for block in read_blocks(start, layout):
             markup = block.render()
-            yield "fence" if markup.startswith("<pre>") else block.type, plain_text(drop_marked(markup))
+            kind = "fence" if markup.startswith("<pre>") else block.type
+            if kind not in left_out and (text := plain_text(drop_marked(markup))):
+                yield text
+                size += len(text)
+                if size > MAX_SUMMARY:
+                    return
     except CostlyError:
-        yield "paragraph", plain_text(drop_marked(start))
+        yield plain_text(drop_marked(start))
 
 
 def _definitions(start: str, body: str, expand: Callable[[str], str]) -> str:

@@ -51,7 +51,7 @@ from aggregator.parse.values import (
 from aggregator.problems import Problem
 from aggregator.settings import PLUS, Layout
 from aggregator.slugs import topic_key
-from aggregator.unicode import MAX_MARKS, few_marks, xml_text
+from aggregator.unicode import MAX_MARKS, few_marks, is_visible, xml_text
 
 _FLAG_WORDS = frozenset("true false yes no on off".split())
 _IMAGE_KEYS = ("url", "path", "src", "image")
@@ -149,14 +149,20 @@ class Fields:
         return published and not hidden and not any(map(hides_page, self._each("visibility")))
 
     def text(self, field: str, max_chars: int = MAX_TEXT) -> str:
-        """The plain text of the first key that has any, cut to `max_chars`, or an empty string."""
+        """The plain text of the first key that has any, cut to `max_chars`, or an empty string. Hugo's `summary` is
+        Markdown.
+        """
         for key, value in self._each(field):
             stated = value.value
             if is_text(stated):
                 text = plain_text(stated[:MAX_RAW])
+                if key == field == "summary" and self._layout == "hugo":
+                    from aggregator.parse.excerpt import markdown_text  # plain records need none
+
+                    text = markdown_text(text)
                 if len(stated) > max_chars or not text.isascii():
                     text = self._cut(key, value, text, max_chars, is_all=len(stated) <= MAX_RAW)
-                if text:
+                if text and _is_seen(text):
                     return text
             else:
                 self._warn(value, f"'{key}' is not a text", "write one text")
@@ -165,7 +171,10 @@ class Fields:
     def _cut(self, key: str, value: Value, text: str, max_chars: int, *, is_all: bool) -> str:
         """The text within its bounds, with a warning if it exceeds them. `is_all`: the value has no more text."""
         cut = cut_text(text, max_chars)
-        if len(text) > max_chars or not is_all:
+        if len(text) <= max_chars and not is_all:
+            what = f"'{key}' has over {MAX_RAW:,} characters of markup, of which the rest is not read"
+            self._warn(value, what, "remove pictures from it", shown=False)
+        elif len(text) > max_chars:
             self._warn(value, f"'{key}' is over {max_chars:,} characters and is cut", "make it shorter", shown=False)
         elif cut != text:
             what = f"'{key}' has over {MAX_MARKS} combining marks in a row, which are left out"
@@ -324,10 +333,11 @@ class Fields:
         maps = [item if "name" in item and "domain" in item else lower_keys(item) for item in maps]
         names = [item.get("name") for item in maps]
         texts = [plain_text(name[:MAX_RAW]) for name in names if is_text(name) and not is_null(name)]
-        authors = tuple(filter(None, texts[:MAX_NAMES]))
+        authors = tuple(filter(_is_seen, texts[:MAX_NAMES]))
         name = ", ".join(authors)
         if len(name) > MAX_TEXT or not name.isascii():
             name = self._cut(key, value, name, MAX_TEXT, is_all=True)
+            name = name if _is_seen(name) else ""
         domain = maps[0].get("domain") if len(maps) == 1 else None
         host = host_name(domain) if is_text(domain) and not is_null(domain) else ""
         if not name and not host:
@@ -391,12 +401,15 @@ class Fields:
         if self._layout != "plain":  # site generators ignore null
             stated = [name for name in stated if not is_null(name)]
         names = [plain_text(name[:MAX_RAW]) for name in stated[:MAX_ITEMS] if is_text(name) and not is_null(name)]
-        short = [name for name in names if _is_short(name)]
+        seen = [name for name in names if not name or _is_seen(name)]
+        short = [name for name in seen if _is_short(name)]
         if quiet:
             return short
         if len(names) < min(len(stated), MAX_ITEMS):
             self._warn(value, f"'{key}' has an item that is not text", "write a list of texts", shown=False)
-        if len(short) < len(names) or len(short) > MAX_TOPICS or len(stated) > MAX_ITEMS:
+        if len(seen) < len(names):
+            self._warn(value, f"'{key}' has an item that shows nothing", "remove it", shown=False)
+        if len(short) < len(seen) or len(short) > MAX_TOPICS or len(stated) > MAX_ITEMS:
             self._warn_of_topics(key, value)
         if not has_words and isinstance(value.value, str) and "," in value.value:
             self._warn(value, f"'{key}' is one text and counts as one topic", "write a list: [One, Another]")
@@ -630,6 +643,11 @@ def unique_topics(names: Iterable[str]) -> tuple[str, ...]:
         if name:
             topics.setdefault(topic_key(name), name)
     return tuple(topics.values())
+
+
+def _is_seen(text: str) -> bool:
+    """Whether a plain text shows anything, other than the sign that it was cut."""
+    return bool(text) if text.isascii() else is_visible(text.removesuffix("…") or text)
 
 
 def _is_short(topic: str) -> bool:

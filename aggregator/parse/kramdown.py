@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping
-from itertools import islice
+from itertools import islice, zip_longest
+from typing import NamedTuple
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock, list_block
+from markdown_it.rules_block import StateBlock, list_block, table
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 
 MAX_LIST = 1_000
-"""Characters of an attribute list, or of an extension in a line."""
+"""Characters of an attribute list, or of the tag that begins an extension in a line."""
 MAX_CELLS = 10_000
-"""Cells of a table without a head."""
+"""Cells of a table; a larger one is read as any system reads it."""
 
 _EXTENSION = re.compile(r"\{::(comment|nomarkdown|options)(?:\s[^{}]*+)?+\}")
 _EXTENSION_END = re.compile(r"\{:/(?:comment|nomarkdown|options)?+\}")
@@ -29,12 +30,16 @@ _ABBREVIATION = re.compile(r"\*\[[^\]\n]++\]:")
 _TAG = re.compile(
     r"<(/?)(address|article|aside|blockquote|body|center|dd|details|dir|div|dl|dt|fieldset|figcaption|figure|footer|form"
     r"|h[1-6]|header|hgroup|html|iframe|li|main|menu|nav|noscript|object|ol|p|pre|section|summary|table|tbody|td|tfoot|th"
-    r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+\"|'[^']*+')*+>",
+    r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))*+(?:>|\Z)",
     re.IGNORECASE,
 )
 _PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
-_IN_CELL = re.compile(r"`[^`\n]*+`|\\.|(\|)")
-_SEPARATOR = re.compile(r"[+|: \t-]++")
+_IN_CELL = re.compile(
+    r"(`++)(?:(?!\1)[^\n]){1,1000}+\1|`++|<code\b[^>\n]*+>(?:(?!</code>)[^\n]){0,1000}+</code>|\\.|(?P<bar>\|)"
+)
+_SEPARATOR, _FOOT_SEPARATOR = re.compile(r"(?=[^-]*-)[+|: \t-]++"), re.compile(r"(?=[^=]*=)[+|: \t=]++")
+_ALIGNED = re.compile(r"(:?)-++(:?)")
+_ALIGNMENTS = {(":", ":"): "center", (":", ""): "left", ("", ":"): "right"}
 _MARKDOWN = re.compile(r"""\smarkdown=["']?(?:1|block|span)\b""")
 
 
@@ -115,15 +120,25 @@ def _ends_span(state: StateInline) -> bool:
 
 def _read_span_extension(state: StateInline, silent: bool) -> bool:
     """An extension in a line."""
-    limit = min(state.posMax, state.pos + MAX_LIST)
-    opening = _EXTENSION.match(state.src, state.pos, limit)
-    closing = _EXTENSION_END.search(state.src, opening.end(), limit) if opening else None
+    opening = _EXTENSION.match(state.src, state.pos, min(state.posMax, state.pos + MAX_LIST))
+    closing = _end_of_extension(state, opening.end()) if opening else None
     if opening is None or closing is None:
         return False
     if not silent and opening[1] == "nomarkdown":
         state.push("html_inline", "", 0).content = state.src[opening.end() : closing.start()]
     state.pos = closing.end()
     return True
+
+
+def _end_of_extension(state: StateInline, start: int) -> re.Match[str] | None:
+    """The first end of an extension behind `start`. All in the text are found once, or each beginning would look for
+    its own."""
+    text, ends = state.env.get("extension_ends", ("", []))
+    if text is not state.src:
+        ends = list(_EXTENSION_END.finditer(state.src))
+        state.env["extension_ends"] = state.src, ends
+    index = bisect_left(ends, start, key=lambda end: end.start())
+    return ends[index] if index < len(ends) and ends[index].end() <= state.posMax else None
 
 
 def _drop_item_lists(state: StateCore) -> None:
@@ -158,46 +173,95 @@ def _read_list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def add_tables(parser: MarkdownIt) -> None:
-    """Lines with a `|` each are a table, even without a head."""
-    parser.block.ruler.before("paragraph", "headless_table", _read_table)
+    """Lines with a `|` each are a table, with or without a head and a foot. No `|` in code ends a cell."""
+    parser.disable("table")
+    parser.block.ruler.before("paragraph", "kramdown_table", _read_table)
+    parser.block.ruler.before("paragraph", "other_table", table, {"alt": ["paragraph", "reference"]})
+
+
+class _Part(NamedTuple):
+    """A part of a table."""
+
+    tag: str
+    rows: list[list[str]]
 
 
 def _read_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    if silent or start < state.env.get("no_table_before", 0):
+        return False
+    lines, behind = _lines_of_table(state, start, end)
+    parts, alignments = _parts(lines)
     follows_block = state.tokens and state.tokens[-1].nesting != 1 and not state.isEmpty(start - 1)
-    if silent or follows_block:
+    width = max((len(cells) for part in parts for cells in part.rows), default=0)
+    has_body = any(part.tag == "tbody" for part in parts)
+    if not has_body or not 0 < width * len(lines) <= MAX_CELLS or (follows_block and parts[0].tag != "thead"):
+        state.env["no_table_before"] = behind  # or each of these lines would read the others
         return False
-    rows: list[list[str]] = []
-    left, last = MAX_CELLS, start
-    while last < end and not state.isEmpty(last) and state.sCount[last] >= state.blkIndent:
-        line = state.src[state.bMarks[last] + state.tShift[last] : state.eMarks[last]].strip()
-        is_separator = _SEPARATOR.fullmatch(line) is not None and "-" in line
-        cells = [] if is_separator else _cells(line, left)
-        left -= len(cells)
-        if (is_separator and last == start + 1) or (not is_separator and len(cells) < 2) or left <= 0:
-            return False  # with a head it is any system's table
-        rows.append(cells)
-        last += 1
-    if not any(rows):
-        return False
+    alignments += [""] * (width - len(alignments))
     state.push("table_open", "table", 1)
-    state.push("tbody_open", "tbody", 1)
-    for cells in filter(None, rows):
-        state.push("tr_open", "tr", 1)
-        for cell in cells[not cells[0] : len(cells) - (not cells[-1])]:
-            state.push("td_open", "td", 1)
-            token = state.push("inline", "", 0)
-            token.content, token.children = cell, []
-            state.push("td_close", "td", -1)
-        state.push("tr_close", "tr", -1)
-    state.push("tbody_close", "tbody", -1)
+    for part in parts:
+        state.push(f"{part.tag}_open", part.tag, 1)
+        for cells in part.rows:
+            _push_row(state, "th" if part.tag == "thead" else "td", cells, alignments[:width])
+        state.push(f"{part.tag}_close", part.tag, -1)
     state.push("table_close", "table", -1)
-    state.line = last
+    state.line = behind
     return True
+
+
+def _lines_of_table(state: StateBlock, start: int, end: int) -> tuple[list[str], int]:
+    """The lines that may be a table, up to a blank one or an attribute list, and the number of the line behind them.
+    There are none if one of them has no `|`."""
+    lines: list[str] = []
+    for number in range(start, end):
+        line = state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]].strip()
+        if not line or state.sCount[number] < state.blkIndent or _ATTRIBUTE_LIST.fullmatch(line, 0, MAX_LIST):
+            return lines, number
+        if "|" not in line or len(lines) > MAX_CELLS:
+            return [], number
+        lines.append(line)
+    return lines, end
+
+
+def _parts(lines: list[str]) -> tuple[list[_Part], list[str]]:
+    """The head, bodies and foot in the lines, each with rows, and how columns are aligned; no parts if there is a line
+    without cells."""
+    parts: list[_Part] = []
+    alignments: list[str] = []
+    rows: list[list[str]] = []
+    has_foot, left = False, MAX_CELLS
+    for line in lines:
+        is_foot = _FOOT_SEPARATOR.fullmatch(line) is not None
+        if is_foot or _SEPARATOR.fullmatch(line):
+            if rows and not has_foot:
+                is_head = not parts and not is_foot
+                parts.append(_Part("thead" if is_head else "tbody", rows))
+                alignments = [_ALIGNMENTS.get(sides, "") for sides in _ALIGNED.findall(line)] if is_head else alignments
+                rows = []
+            has_foot = has_foot or is_foot
+        else:
+            cells = _cells(line, left)
+            left -= len(cells)
+            if len(cells) < 2 or left <= 0:
+                return [], []
+            rows.append(cells[lines[0].startswith("|") and not cells[0] : len(cells) - (not cells[-1])])
+    return [*parts, *([_Part("tfoot" if has_foot else "tbody", rows)] if rows else [])], alignments
+
+
+def _push_row(state: StateBlock, tag: str, cells: list[str], alignments: list[str]) -> None:
+    state.push("tr_open", "tr", 1)
+    for cell, alignment in zip_longest(cells, alignments, fillvalue=""):
+        opening = state.push(f"{tag}_open", tag, 1)
+        opening.attrs = {"style": f"text-align:{alignment}"} if alignment else {}
+        token = state.push("inline", "", 0)
+        token.content, token.children = cell, []
+        state.push(f"{tag}_close", tag, -1)
+    state.push("tr_close", "tr", -1)
 
 
 def _cells(line: str, most: int) -> list[str]:
     """The cells of a line, at most so many; those at its ends are empty if a `|` is there."""
-    bars = list(islice((part for part in _IN_CELL.finditer(line) if part[1]), most))
+    bars = list(islice((part for part in _IN_CELL.finditer(line) if part["bar"]), most))
     starts, ends = [0, *(bar.end() for bar in bars)], [*(bar.start() for bar in bars), len(line)]
     return [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
 
@@ -251,6 +315,8 @@ def _elements(state: StateBlock) -> Mapping[int, tuple[re.Match[str], re.Match[s
         found = state.env["elements"] = {}
         unclosed: dict[str, list[re.Match[str]]] = {}
         for tag in _TAG.finditer(state.src):
+            if not tag[0].endswith(">"):
+                break  # a quote without an end: the rest of the text
             same = unclosed.setdefault(tag[2].lower(), [])
             if not tag[1]:
                 same.append(tag)

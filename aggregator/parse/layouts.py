@@ -14,7 +14,7 @@ from aggregator.links import http_url
 from aggregator.model import Content, SourceFile
 from aggregator.parse.cascade import CascadeError, PageContext, inherit_values, read_cascade
 from aggregator.parse.dates import in_zone
-from aggregator.parse.excerpt import has_more, markdown_text
+from aggregator.parse.excerpt import has_more
 from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
 from aggregator.parse.hugo import (
@@ -180,9 +180,9 @@ def _is_dated_by_name(fields: Fields) -> bool:
 def complete_summary(
     stated: str, fields: Fields, body: RecordBody, title: str, published: datetime | None, path: str, source: Source
 ) -> str:
-    """The stated summary, else the excerpt. Hugo's `summary`, which is Markdown, gives way to a marker in the body."""
-    if stated and source.layout == "hugo" and fields.key("summary") == "summary":
-        stated = "" if has_more(body.text) else markdown_text(stated)
+    """The stated summary, else the excerpt. Hugo's `summary` gives way to a marker in the body."""
+    if stated and source.layout == "hugo" and fields.key("summary") == "summary" and has_more(body.text):
+        stated = ""
     return stated or body.excerpt(fields.excerpt_separator(), _known_at_start(title, published, body, path, source))
 
 

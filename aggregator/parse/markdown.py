@@ -37,12 +37,15 @@ MAX_LEVEL = 30
 """Most nested blocks of Markdown; a list takes two levels."""
 MAX_MATH, MAX_MATH_LINES = 10_000, 500
 """Characters of a formula in a line, and lines of one in a block."""
+MAX_TERMS = 100
+"""Terms of one definition."""
 MAX_LABEL = 200
 """Characters of the label of a footnote."""
 
 _HEADING_ATTRIBUTES = re.compile(
     r"""\s*+(?:[#.][\w:-]++|[\w:-]++=(?:"[^"]*+"|'[^']*+'|[^\s"'{}]++))(?:\s++|(?=[#.]|\Z)|\Z)"""
 )
+_CLOSING_SIGNS = re.compile(r"(?:^|(?<=[ \t]))#++\Z")
 _BARE_URL = re.compile(
     r"(?<![\w/.@&+-])(?:(?:(?:https?|ftp)://|(www\.))[^\s<>\"]++|([\w.+-]++@[\w-]++(?:\.[\w-]++)++))", re.ASCII
 )
@@ -243,6 +246,53 @@ def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> boo
     return True
 
 
+def _add_definitions(parser: MarkdownIt) -> None:
+    """Definition lists as in PHP Markdown Extra: the plugin's, which are Pandoc's, and several terms in a row."""
+    deflist_plugin(parser)
+    read_list = parser.block.ruler.getRules("")[parser.block.ruler.get_active_rules().index("deflist")]
+
+    def read(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        last = _last_term(state, start, end)
+        before = len(state.tokens)
+        if silent or last == start or not read_list(state, last, end, False):
+            return False
+        terms = [state.getLines(line, line + 1, state.blkIndent, False).strip() for line in range(start, last)]
+        state.tokens[before + 1 : before + 1] = [token for term in terms for token in _term(term, state.level + 1)]
+        if before and state.tokens[before - 1].type == "dl_close":
+            del state.tokens[before - 1 : before + 1]
+        return True
+
+    parser.block.ruler.before("deflist", "terms", read)
+
+
+def _last_term(state: StateBlock, start: int, end: int) -> int:
+    """The last of the lines from `start` that are a paragraph, if a definition may follow; else `start`."""
+    last = start
+    for line in range(start + 1, min(end, start + MAX_TERMS)):
+        if state.isEmpty(line) or state.sCount[line] < state.blkIndent or _begins_with_colon(state, line):
+            break
+        last = line
+    after = last + 1 + (last + 1 < end and state.isEmpty(last + 1))
+    if last == start or after >= end or not _begins_with_colon(state, after):
+        return start
+    terminates = state.md.block.ruler.getRules("paragraph")
+    ended = any(rule(state, line, end, True) for line in range(start + 1, last + 1) for rule in terminates)
+    return start if ended else last
+
+
+def _begins_with_colon(state: StateBlock, line: int) -> bool:
+    return state.src.startswith(":", state.bMarks[line] + state.tShift[line])
+
+
+def _term(text: str, level: int) -> tuple[Token, Token, Token]:
+    line = Token("inline", "", 0, content=text, level=level + 1, children=[], block=True)
+    return (
+        Token("dt_open", "dt", 1, level=level, block=True),
+        line,
+        Token("dt_close", "dt", -1, level=level, block=True),
+    )
+
+
 def _add_quotes(parser: MarkdownIt) -> None:
     """Two `<` are an opening quotation mark, so no tag begins there."""
     parser.inline.ruler.before("autolink", "quotes", _keep_quote)
@@ -262,11 +312,16 @@ def _add_heading_attributes(parser: MarkdownIt) -> None:
 
 
 def _drop_heading_attributes(state: StateCore) -> None:
+    lines: list[str] = []
     for heading, line in zip(state.tokens, state.tokens[1:], strict=False):
         if heading.type == "heading_open" and line.content.endswith("}"):
             text, brace, attributes = line.content[:-1].rpartition("{")
             if brace and not text.endswith("\\") and _are_attributes(attributes):
-                line.content = text.rstrip()
+                lines = lines or state.src.split("\n")
+                if heading.markup[0] != "#":
+                    line.content = text.rstrip()
+                elif heading.map and lines[heading.map[0]].rstrip().endswith("}"):  # no closing `#` behind it
+                    line.content = _CLOSING_SIGNS.sub("", text.rstrip()).rstrip()
 
 
 def _are_attributes(text: str) -> bool:
@@ -316,7 +371,7 @@ def _with_links(text: Token) -> Iterator[Token]:
 
 
 _FOOTNOTES = _Plugin(("[^",), _add_footnotes)
-_DEFINITIONS = _Plugin(("\n:",), deflist_plugin)
+_DEFINITIONS = _Plugin(("\n:", "\n :", "\n  :", "\n   :", "> :"), _add_definitions)
 _HEADINGS = _Plugin(("}",), _add_heading_attributes)
 _QUOTES = _Plugin(("<<",), _add_quotes)
 _PLUGINS: dict[Layout, tuple[_Plugin, ...]] = {

@@ -32,7 +32,6 @@ from aggregator.parse.values import NeedsFullParseError
 from aggregator.problems import Problem, place_of_byte
 from aggregator.settings import Source
 from aggregator.sketch import make_sketch
-from aggregator.unicode import is_visible
 
 
 def parse_record(
@@ -209,7 +208,6 @@ def _render_body(body: RecordBody, content: Content, published: datetime | None,
 
 def _read_fields(fields: Fields, body: RecordBody, file: SourceFile, source: Source) -> FileFields:
     title = fields.text("title")
-    title = title if is_visible(title) else ""
     if not title and source.layout == "plain":
         key = next(iter(fields.keys_of("title")), "title")
         raise fields.unusable("title", "no title", f"add '{key}: …'", value=None)

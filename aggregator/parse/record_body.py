@@ -64,14 +64,15 @@ class RecordBody:
     def _expand(self, text: str, known: Mapping[str, object]) -> Expanded:
         if not self._has_templates:
             return Expanded(text, ())
+        is_part = len(text) < len(self.text)
         if self._source.layout == "hugo":
             from aggregator.parse.shortcodes import expand_shortcodes
 
-            return expand_shortcodes(text, known)
+            return expand_shortcodes(text, known, is_part=is_part)
         if self._source.layout == "jekyll" and ("{{" in text or "{%" in text):
             from aggregator.parse.liquid import expand_liquid  # most bodies have no Liquid
             from aggregator.parse.page_path import site_url
 
             site = site_url(self._source.link_template or "", self._source.site_url) or None
-            return expand_liquid(text, known, site, is_part=len(text) < len(self.text))
+            return expand_liquid(text, known, site, is_part=is_part)
         return Expanded(text, ())

@@ -26,8 +26,8 @@ from aggregator.parse.template import (
     template_problem,
 )
 
-MAX_TAG = 10_000
-"""Characters of a tag."""
+MAX_TAG = 500_000
+"""Characters of a tag, which can have a picture in it."""
 MAX_UNREADABLE = 500
 """Most tags that cannot be read; what follows is shown as written."""
 MAX_DEPTH = 20
@@ -77,11 +77,13 @@ class _UnreadableError(Exception):
     """A tag cannot be read."""
 
 
-def expand_shortcodes(body: str, known: Mapping[str, object]) -> Expanded:
-    """The body with its shortcodes replaced. `known` are the values of the page that `param` can show."""
+def expand_shortcodes(body: str, known: Mapping[str, object], *, is_part: bool = False) -> Expanded:
+    """The body with its shortcodes replaced. `known` are the values of the page that `param` can show. `is_part`: it is
+    the start of a body, whose pairs may end behind it.
+    """
     if "{{" not in body and "{%" not in body:
         return Expanded(body, ())
-    return _Expander(body, known).expand()
+    return _Expander(body, known, is_part=is_part).expand()
 
 
 class _Frame(NamedTuple):
@@ -92,15 +94,19 @@ class _Frame(NamedTuple):
 
 
 class _Expander:
-    def __init__(self, body: str, known: Mapping[str, object]) -> None:
+    def __init__(self, body: str, known: Mapping[str, object], *, is_part: bool) -> None:
         self._body = body
         self._known = known
+        self._is_part = is_part
         self._problems: list[TemplateProblem] = []
         self._unreadable = 0
 
     def expand(self) -> Expanded:
         tags = list(self._tags())
         ends = self._pair(tags)
+        if self._is_part:
+            tags += self._missing_ends(tags, ends)
+            ends = self._pair(tags)
         frames = [_Frame(_Tag("start", "", 0, 0), [])]
         done = 0
         deep = 0  # open pairs beyond MAX_DEPTH
@@ -222,12 +228,18 @@ class _Expander:
                 paired.update((start, index))
         return frozenset(paired)
 
+    def _missing_ends(self, tags: list[_Tag], paired: frozenset[int]) -> list[_Tag]:
+        """Ends for the pairs that are open where this part of a body ends."""
+        unpaired = [tag for index, tag in enumerate(tags) if tag.kind == "start" and index not in paired]
+        end = len(self._body)
+        return [tag._replace(kind="end", start=end, end=end) for tag in reversed(unpaired) if _needs_end(tag)]
+
     def _show_alone(self, tag: _Tag) -> str:
         """What a tag without its other half shows."""
         name = tag.name.lstrip("%")
         if tag.kind == "end":
             self._tell(tag.start, "the end of a shortcode that does not begin", "remove it, or write its beginning")
-        elif tag.kind == "start" and (name in _PAIRS or tag.name[0] == "%"):
+        elif tag.kind == "start" and _needs_end(tag):
             self._tell(tag.start, f"the shortcode {name[:40]!r} has no end", "write its end")
         elif name in _SHOWN or name == "param" or tag.start not in self._code:
             return self._show(tag, "", tag.end)
@@ -247,6 +259,10 @@ class _Expander:
         shown = show(tag.arguments, inside)
         is_alone = begins_line and self._body[end : end + 1] in ("", "\n")
         return f"{shown}\n" if is_alone and shown.startswith("<") else shown
+
+
+def _needs_end(start: _Tag) -> bool:
+    return start.name in _PAIRS or start.name.startswith("%")
 
 
 class _Code:

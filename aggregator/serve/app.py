@@ -20,7 +20,7 @@ from urllib.parse import quote
 from aggregator.documents import SEARCH_STYLE, SHOWS_SEARCH, cache_control, content_security_policy
 from aggregator.errors import BucketError, ShortageError, crash_report
 from aggregator.serve.bodies import Bodies, Headers
-from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
+from aggregator.serve.conditional import accepts_html, is_precondition_met, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
 from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, make_file, read_body, read_other
 from aggregator.serve.source import Source
@@ -83,6 +83,7 @@ _PREFLIGHT: Headers = (
 # An encoded slash would give one file two URLs; backslash and NUL are in no path.
 _FORBIDDEN_ESCAPE = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
 _POLICY, _FRAMES = b"content-security-policy", b"frame-ancestors 'self'"
+_PRECONDITIONS = frozenset((b"if-match", b"if-unmodified-since"))
 _ICON = "/assets/icon.svg"
 _ERRORS = {404: "There is nothing at this URL.", 410: "This was removed."}
 _logger = logging.getLogger(__name__)
@@ -332,18 +333,12 @@ def _is_forbidden(scope: Scope) -> bool:
 
 
 def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Response | None:
-    """200 or 304; None if that takes a body that is not in memory. If-None-Match takes precedence over
-    If-Modified-Since (RFC 9110 section 13.2.2)."""
-    encodings = tags = since = destination = b""
-    for name, value in scope["headers"]:
-        if name == b"accept-encoding":
-            encodings = encodings + b"," + value if encodings else value
-        elif name == b"if-none-match":
-            tags = tags + b"," + value if tags else value
-        elif name == b"if-modified-since":
-            since = since + b"," + value if since else value
-        elif name == b"sec-fetch-dest":
-            destination = value
+    """200, 304 or 412; None if that takes a body that is not in memory. If-Match and If-Unmodified-Since count first,
+    and If-None-Match takes precedence over If-Modified-Since (RFC 9110 section 13.2.2)."""
+    encodings, tags, since, destination, has_precondition = _conditions(scope)
+    if has_precondition and not _is_met(scope, file):
+        cors = (CORS,) if is_shared(scope["path"]) else ()
+        return _page(412, _TEXT, b"The file at this URL is another one.\n", *cors, _NO_STORE)
     packed = file.compressible and bool(encodings) and prefers_gzip(encodings)
     dated = file.has_date(time())
     more = (file.date if dated else ()) + (state.page if file.is_page else state.links.get(scope["path"], ()))
@@ -363,6 +358,30 @@ def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Re
     if destination == b"document" and file.is_feed:
         return 200, (_READABLE, *variant.headers[1:], *more), variant.body
     return 200, variant.headers + more, variant.body
+
+
+def _conditions(scope: Scope) -> tuple[bytes, bytes, bytes, bytes, bool]:
+    """Accept-Encoding, If-None-Match, If-Modified-Since and Sec-Fetch-Dest; whether there is a precondition."""
+    encodings = tags = since = destination = b""
+    has_precondition = False
+    for name, value in scope["headers"]:
+        if name == b"accept-encoding":
+            encodings = encodings + b"," + value if encodings else value
+        elif name == b"if-none-match":
+            tags = tags + b"," + value if tags else value
+        elif name == b"if-modified-since":
+            since = since + b"," + value if since else value
+        elif name == b"sec-fetch-dest":
+            destination = value
+        elif name in _PRECONDITIONS:
+            has_precondition = True
+    return encodings, tags, since, destination, has_precondition
+
+
+def _is_met(scope: Scope, file: ServedFile) -> bool:
+    etags = file.etag(packed=False), file.etag(packed=file.compressible)
+    match, since = _field(scope, b"if-match"), _field(scope, b"if-unmodified-since")
+    return is_precondition_met(match, since, etags, file.last_modified)
 
 
 def _takes_gzip(scope: Scope) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
+from collections.abc import Container
 from email.utils import parsedate_tz
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ MAX_ACCEPT_BYTES = 1024
 MAX_DATE_BYTES = 64
 _CACHE_SIZE = 128
 _QVALUE = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
-_ENTITY_TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_ENTITY_TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _TIME = r"\d\d:\d\d:\d\d"
 _HTTP_DATE = re.compile(
     rf"[A-Z][a-z]{{2}}, \d\d [A-Z][a-z]{{2}} \d{{4}} {_TIME} GMT"
@@ -46,7 +47,20 @@ def accepts_html(accept: bytes) -> bool:
 
 def matches_etag(if_none_match: bytes, etag: bytes) -> bool:
     """True if the field is `*` or lists `etag`, by weak comparison (RFC 9110 sections 13.1.2 and 8.8.3.2)."""
-    return if_none_match == etag or if_none_match.strip() == b"*" or etag in _ENTITY_TAG.findall(if_none_match)
+    if if_none_match == etag or if_none_match.strip() == b"*":
+        return True
+    return any(tag == etag for _, tag in _ENTITY_TAG.findall(if_none_match))
+
+
+def is_precondition_met(if_match: bytes, if_unmodified_since: bytes, etags: Container[bytes], modified: int) -> bool:
+    """Whether a request may be answered with a file: If-Match is `*` or lists one of its strong `etags`; without that
+    field, the file was not `modified` (seconds since 1970) after If-Unmodified-Since, if that is a date (RFC 9110
+    sections 13.1.1 and 13.1.4)."""
+    if if_match:
+        strong = [tag for weak, tag in _ENTITY_TAG.findall(if_match) if not weak]
+        return if_match.strip() == b"*" or any(tag in etags for tag in strong)
+    since = parse_http_date(if_unmodified_since)
+    return since is None or modified <= since
 
 
 def parse_http_date(value: bytes) -> int | None:

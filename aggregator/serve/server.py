@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import re
 import resource
 import socket
 from collections import OrderedDict
@@ -40,6 +41,9 @@ _WAIT_S = 10.0  # from the start of a connection, or its last response, to the e
 _MAX_STALLS = 3  # intervals of _WAIT_S in which a client reads nothing of its response
 _MAX_SEARCHED = 100  # connections with a running response that are skipped in the search for an idle one
 _CLOSE = b"connection: close\r\n\r\n"
+_HOST = re.compile(rb"[^\x00-\x20\"#/<>?@\\^`{|}\x7f]*+")
+_TOO_LARGE = 431, b"The head of the request is too large.\n"
+_OTHER_VERSION = 505, b"Only HTTP/1.0 and HTTP/1.1 work here.\n"
 _REASONS = {
     errno.EADDRINUSE: "is in use (stop the other program or set {key})",
     errno.EADDRNOTAVAIL: "is not a network address of this machine (set serve.host)",
@@ -85,7 +89,7 @@ class _Connections:
 
 
 class _Connection(HttpToolsProtocol):
-    """One connection. Its requests have a deadline, a limited head, and exactly one Host."""
+    """One connection. Its requests have a deadline, a limited head, and exactly one valid Host."""
 
     def __init__(self, application: Application, connections: _Connections, **options: Any) -> None:
         super().__init__(**options)
@@ -93,7 +97,8 @@ class _Connection(HttpToolsProtocol):
         self._bytes = 0  # received of the current message
         self._in_head, self._has_ended_head = True, False
         self._hosts = 0  # fields of the current head
-        self._is_too_large = self._refused = False
+        self._refusal: tuple[int, bytes] | None = None  # of the current head: status and text
+        self._refused = False
         self._unsent = self._stalls = 0
 
     @property
@@ -126,7 +131,7 @@ class _Connection(HttpToolsProtocol):
             super().data_received(part)
             self._bytes = 0 if self._has_ended_head else self._bytes + len(part)
             if self._in_head and self._bytes > MAX_HEAD_BYTES:
-                self._refuse()
+                self._refuse(*_TOO_LARGE)
             elif self._bytes > _MAX_BODY_BYTES:
                 self.transport.close()
 
@@ -139,23 +144,29 @@ class _Connection(HttpToolsProtocol):
         name = name.lower()
         self.headers.append((name, value))
         if name == b"host":
-            self._hosts += 1
+            self._hosts += 1 if _HOST.fullmatch(value) else 2
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
-        """Raises ValueError, which makes uvicorn call `send_400_response`, for a head that is too large, and for a
-        request without exactly one Host (RFC 9112 section 3.2)."""
+        """Raises ValueError, which makes uvicorn call `send_400_response`, for a head that is too large, a version of
+        HTTP that is not 1.0 or 1.1, and a request without exactly one valid Host (RFC 9112 section 3.2)."""
         self._in_head, self._has_ended_head = False, True
         if self._bytes:  # otherwise the head came in one part, which is small enough
             fields = sum(len(name) + len(value) + 4 for name, value in self.headers)  # ": " and CRLF
-            self._is_too_large = len(self.url) + fields > MAX_HEAD_BYTES
-        if self._is_too_large:
-            raise ValueError("too large")
-        if self._hosts != 1 and (self._hosts or self.parser.get_http_version() != "1.0"):
+            if len(self.url) + fields > MAX_HEAD_BYTES:
+                self._refusal = _TOO_LARGE
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            self._refusal = _OTHER_VERSION
+        if self._refusal:
+            raise ValueError("refused")
+        if self._hosts != 1 and (self._hosts or version != "1.0"):
             raise ValueError("not one Host")
         if self.url[:1] != b"/":
-            self.url = _origin_form(self.url)
+            self.url, host = _origin_form(self.url)
+            if host:  # which counts before the field (RFC 9112 section 3.2.2)
+                self.headers = [(name, host if name == b"host" else value) for name, value in self.headers]
         if not self._respond_at_once():
             url, headers, expects = self.url, self.headers, self.expect_100_continue
             super().on_message_begin()
@@ -199,20 +210,19 @@ class _Connection(HttpToolsProtocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        if self._is_too_large:
-            self._refuse()
+        if self._refusal:
+            self._refuse(*self._refusal)
         else:
             super().send_400_response(msg)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Logs nothing: Java's client offers HTTP/2 with each request, and gets a normal response."""
 
-    def _refuse(self) -> None:
+    def _refuse(self, status: int, text: bytes) -> None:
         self._refused = True
-        text = b"The head of the request is too large.\n"
         date = _date(*self.server_state.default_headers[0])
         fields = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[431] + date + fields % len(text) + text)
+        self.transport.write(STATUS_LINE[status] + date + fields % len(text) + text)
         self.transport.write_eof()
 
 
@@ -229,12 +239,14 @@ def _date(name: bytes, value: bytes) -> bytes:
     return b"%s: %s\r\n" % (name, value)
 
 
-def _origin_form(target: bytes) -> bytes:
-    """Path and query of a target in absolute form, which clients send to proxies (RFC 9112 section 3.2.2)."""
+def _origin_form(target: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a target in absolute form, which clients send to proxies (RFC 9112 section 3.2.2), and its
+    host with the port; of another target itself, and nothing."""
     if not target.lower().startswith((b"http://", b"https://")):
-        return target
+        return target, b""
     parsed = httptools.parse_url(target)
-    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+    authority = re.split(rb"[/?#]", target.partition(b"//")[2], maxsplit=1)[0]
+    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b""), authority.rpartition(b"@")[2]
 
 
 class _Responded:

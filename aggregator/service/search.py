@@ -24,6 +24,7 @@ from aggregator.serve.files import ServedFile, make_file
 from aggregator.settings import FILE_NAMES
 from aggregator.store.database import Store
 from aggregator.store.revision import read_mark
+from aggregator.unicode import xml_text
 
 SLUG = "search"
 MAX_CACHED_BYTES = 8_000_000
@@ -60,7 +61,7 @@ class Search:
         An entry can also change without a publish, if it is in no document; then the store has another revision.
         """
         values = parse_qs(query_string[:MAX_QUERY_STRING].decode("ascii", "replace"))
-        text = " ".join(" ".join(values.get("q", [""])).split())
+        text = " ".join(xml_text(" ".join(values.get("q", [""]))).split())
         key, loader = (path, text), self._loader
         try:
             with self._store.read() as connection:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -24,6 +25,7 @@ from object_storage import CUT, ObjectStorage, Proxy, use
 
 from aggregator import cli
 from aggregator.cli import stores
+from aggregator.cli.build import build as build_command
 from aggregator.files import bucket as bucket_files
 
 NOW = "2024-06-01T12:00:00Z"
@@ -91,6 +93,19 @@ def test_wrong_usage_exits_with_2_and_names_the_argument(call: Call, arguments: 
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
     assert arguments[-1] in err
+
+
+@pytest.mark.parametrize(
+    ("stated", "now"),
+    [
+        ("2026-06-01t00:00:00z", "2026-06-01T00:00:00Z"),
+        ("2026-06-30T23:59:60Z", "2026-07-01T00:00:00Z"),
+        ("2026-06-01 02:00:00.5+02:00", "2026-06-01T00:00:00.500000Z"),
+    ],
+)
+def test_the_time_of_a_build_is_one_of_rfc_3339(stated: str, now: str) -> None:
+    (option,) = [option for option in build_command.params if option.name == "now"]
+    assert option.type.convert(stated, None, None) == datetime.fromisoformat(now)
 
 
 def test_the_module_runs_and_prints_its_version(shop: Shop) -> None:
@@ -850,6 +865,15 @@ def test_check_warns_of_topics_and_feeds_that_are_likely_mistakes(shop: Shop, ca
             '(choose one: "C#" = … below [topics.slugs])'
         ),
     ]
+
+
+def test_check_warns_of_topics_that_look_alike(shop: Shop, call: Call) -> None:
+    shop.configure()
+    shop.record("a.md", topics=["AI"])
+    shop.record("b.md", topics=["AI\u200b"])
+    shop.record("c.md", topics=["AI"])
+    (line,) = call("check")[1].splitlines()
+    assert 'b.md:3:1: warning: the topic differs only by what nobody can see from "AI", which 2 records have' in line
 
 
 def test_check_warns_of_topics_with_equal_slugs_unless_they_are_pinned(shop: Shop, call: Call) -> None:

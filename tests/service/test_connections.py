@@ -207,6 +207,11 @@ def test_a_large_body_ends_the_connection(client: httpx.Client, body: bytes) -> 
         (b"GET http://x?q HTTP/1.1", [b"x"], 404),
         (b"GET http://x/healthz HTTP/1.1", [], 400),
         (b"GET x:/healthz HTTP/1.1", [b"x"], 400),
+        (b"GET /healthz HTTP/1.1", [b"a b"], 400),
+        (b"GET /healthz HTTP/1.1", [b"a/b"], 400),
+        (b"GET /healthz HTTP/1.1", [b"[::1]:80"], 200),
+        (b"GET /healthz HTTP/1.1", [b""], 200),
+        (b"GET /healthz HTTP/2.0", [b"x"], 505),
     ],
 )
 def test_a_request_needs_exactly_one_host(

@@ -303,6 +303,30 @@ def test_if_none_match_in_two_lines_is_one_list(client: httpx.Client) -> None:
     assert send_raw(client, b"/all/rss.xml", fields=lines)[0] == 304
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"if-match": '"{tag}"'}, 200),
+        ({"if-match": '"x", "{tag}-gz"'}, 200),
+        ({"if-match": "*"}, 200),
+        ({"if-match": '"x"'}, 412),
+        ({"if-match": 'W/"{tag}"'}, 412),
+        ({"if-match": "nonsense"}, 412),
+        ({"if-match": '"x"', "if-none-match": '"{tag}"'}, 412),
+        ({"if-match": '"{tag}"', "if-none-match": '"{tag}"'}, 304),
+        ({"if-match": '"{tag}"', "if-unmodified-since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 200),
+        ({"if-unmodified-since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 412),
+        ({"if-unmodified-since": "Fri, 01 Jan 2100 00:00:00 GMT"}, 200),
+        ({"if-unmodified-since": "yesterday"}, 200),
+    ],
+)
+def test_a_precondition_that_is_not_met_is_412(client: httpx.Client, headers: dict[str, str], expected: int) -> None:
+    stated = {name: value.format(tag=digest(RSS)) for name, value in headers.items()}
+    response = client.get("/all/rss.xml", headers=stated)
+    assert response.status_code == expected
+    assert (response.content == RSS) == (expected == 200)
+
+
 def test_head_with_the_current_tag_is_not_modified(client: httpx.Client) -> None:
     assert client.head("/all/rss.xml", headers={"if-none-match": f'"{digest(RSS)}"'}).status_code == 304
 

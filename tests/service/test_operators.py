@@ -169,6 +169,12 @@ def test_private_pages_are_shown_to_direct_requests_on_loopback_only() -> None:
         assert client.get("/metrics").headers["cache-control"] == "no-store"
         assert client.get("/metrics", headers={"Via": "1.1 proxy"}).status_code == 404
         assert client.get("/healthz", headers={"Via": "1.1 proxy"}).status_code == 200
+        host = f"{client.base_url.host}:{client.base_url.port}".encode()
+        for target, field, expected in ((b"evil.example", host, 404), (b"u@" + host, b"evil.example", 200)):
+            request = b"GET http://%b/metrics HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % (target, field)
+            with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
+                connection.sendall(request)
+                assert int(connection.recv(65536).split(b" ", 2)[1]) == expected
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])

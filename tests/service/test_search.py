@@ -198,6 +198,13 @@ def test_bad_queries_are_answered_with_a_reason_that_no_cache_keeps(service: Run
     assert b"<script>x" not in service.get(f"search?q={quote('<script>x</script>')}").body
 
 
+def test_a_query_keeps_only_characters_that_xml_allows(service: Running) -> None:
+    for path in ("search", "search/rss.xml"):
+        body = service.get(f"{path}?q=%00%1b%7fmaps%ef%bf%be").body.decode()
+        assert "maps" in body
+        assert not set("\0\x1b\x7f\ufffe") & set(body)
+
+
 def test_serve_has_no_search(shop: Shop, service: Running) -> None:
     service.end()
     assert shop.start("serve").get("search?q=maps").status == 404

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from parsing import processor_time
 
@@ -43,10 +45,81 @@ BASE = "https://example.org/post/"
             '<p><a href="https://a.example/">https://a.example/</a> <code>https://b.example</code></p>',
         ),
         ("jekyll", "See https://a.example/b", "<p>See https://a.example/b</p>"),
+        ("hugo", "## Title ## {#id}", "<h2>Title</h2>"),
+        ("jekyll", "## Title ## {#id}", "<h2>Title</h2>"),
+        ("hugo", "## Title ##{#id}", "<h2>Title</h2>"),
+        ("hugo", "## C# {#c}", "<h2>C#</h2>"),
+        ("hugo", "> ## Title {#id} ##", "<blockquote>\n<h2>Title {#id}</h2>\n</blockquote>"),
+        ("jekyll", "## Title {#id} ##", "<h2>Title {#id}</h2>"),
+        ("hugo", "Title ## {#id}\n---", "<h2>Title ##</h2>"),
     ],
 )
 def test_a_system_has_its_own_markdown(layout: Layout, text: str, expected: str) -> None:
     assert render_body(text, BASE, layout) == expected
+
+
+@pytest.mark.parametrize("layout", ["hugo", "jekyll"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One\nTwo\n: What", "<dl> <dt>One</dt> <dt>Two</dt> <dd>What</dd> </dl>"),
+        ("One\n*Two*\n\n: What\n: else", "<dl> <dt>One</dt> <dt><em>Two</em></dt> <dd>What</dd> <dd>else</dd> </dl>"),
+        (
+            "One\n: What\n\nTwo\nThree\n: else\n\nText.",
+            "<dl> <dt>One</dt> <dd>What</dd> <dt>Two</dt> <dt>Three</dt> <dd>else</dd> </dl> <p>Text.</p>",
+        ),
+        (
+            "One\nTwo\n: What\n\n    more\n: else",
+            "<dl> <dt>One</dt> <dt>Two</dt> <dd> <p>What</p> <p>more</p> </dd> <dd> <p>else</p> </dd> </dl>",
+        ),
+        (
+            "One\n# Head\nTwo\nThree\n: What",
+            "<p>One</p> <h1>Head</h1> <dl> <dt>Two</dt> <dt>Three</dt> <dd>What</dd> </dl>",
+        ),
+        ("> One\n> Two\n> : What", "<blockquote> <dl> <dt>One</dt> <dt>Two</dt> <dd>What</dd> </dl> </blockquote>"),
+        ("One\nTwo\n  : What", "<dl> <dt>One</dt> <dt>Two</dt> <dd>What</dd> </dl>"),
+        ("One\nTwo\n:What", "<p>One Two :What</p>"),
+    ],
+)
+def test_definitions_can_have_several_terms(layout: Layout, text: str, expected: str) -> None:
+    assert " ".join(render_body(text, BASE, layout).split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "| op | means |\n|----|-------|\n| `a|b` | or |\n| `a||b` | or else |",
+            "<thead> op | means <tbody> <code>a|b</code> | or / <code>a||b</code> | or else",
+        ),
+        ("| `a|b` | x |\n|--|--|\n| c | d |", "<thead> <code>a|b</code> | x <tbody> c | d"),
+        (
+            "| ``a|`b`` | x |\n|--|--|\n| c `d\\|e` f \\| g | <code>x|y</code> |",
+            "<thead> <code>a|`b</code> | x <tbody> c <code>d\\|e</code> f | g | <code>x|y</code>",
+        ),
+        ("Header | B\n- | -\nx | y", "<thead> Header | B <tbody> x | y"),
+        ("| a | b |\n|--|--|\n| c | d |\n|==|==|\n| e | f |", "<thead> a | b <tbody> c | d <tfoot> e | f"),
+        ("| a | b |\n|===\n| e | f |", "<tbody> a | b <tfoot> e | f"),
+        ("|---\n| a | b\n|-|-\n| c | d\n|-|-\n| e\n{: .x}", "<thead> a | b <tbody> c | d <tbody> e | "),
+        ("| a | b |\n|--|--|\n| c | d | more |", "<thead> a | b |  <tbody> c | d | more"),
+        ("# H\n| a |\n|--|\n| `b|c` |", "<h1>H</h1> <thead> a <tbody> <code>b|c</code>"),
+        ("> a | b\n> -|-\n> c | d", "<blockquote> <thead> a | b <tbody> c | d </blockquote>"),
+        ("Text\n| a | b |\n|--|--|\n| c | d |", "<p>Text</p> <thead> a | b <tbody> c | d"),
+        ("a ` b | c ` d\n-|-\ne | f", "<thead> a ` b | c ` d <tbody> e | f"),
+    ],
+)
+def test_tables_of_kramdown(text: str, expected: str) -> None:
+    shown = render_body(text, BASE, "jekyll")
+    for old, new in (("</td>\n<td>", " | "), ("</th>\n<th>", " | "), ("</tr>\n<tr>", " / ")):
+        shown = shown.replace(old, new)
+    shown = re.sub(r"</?(?:table|td|th|tr)>|</(?:thead|tbody|tfoot)>", "", shown)
+    assert shown.split() == expected.split()
+
+
+def test_columns_of_kramdown_are_aligned_by_the_line_below_the_head() -> None:
+    shown = render_body("| a | b | c |\n|:-:|--:|---|\n| `d|e` | f | g |", BASE, "jekyll")
+    aligned = [' align="center"', ' align="right"', ""]
+    assert re.findall(r"<(t[hd]\b[^>]*)>", shown) == [tag + align for tag in ("th", "td") for align in aligned]
 
 
 @pytest.mark.parametrize("layout", ["hugo", "jekyll"])
@@ -164,6 +237,15 @@ TEXTS = {
     "nested definitions": "a\n" + ": " * 166_600,
     "attributes of headings": "# a" + " {#b}" * 66_300,
     "an unclosed attribute": "# a {" + " a=b" * 83_000 + "}",
+    "quotes of elements without an end": '<div a="' * 40_000,
+    "comments in a line without an end": "a{::comment}" * 26_000,
+    "comments in a line": "a{::comment}b{:/}" * 18_000,
+    "definitions of several terms": "a\nb\nc\n: d\n\n" * 25_000,
+    "terms without a definition": "a\n" * 99 + ("a\n: b\n# c\n" * 25_000),
+    "heads of tables": "a | b\n-|-\n# |\n" * 22_000 + "x",
+    "heads of tables with a body": "a | b\n-|-\nc | d\n# |\n" * 15_000,
+    "ticks in cells": "".join("`" * number + "a | " for number in range(800, 0, -1)),
+    "wide tables": ("|" + "a|" * 1_000 + "\n|" + "-|" * 1_000 + "\n" + "|a\n" * 64 + "\n") * 80,
     "bare URLs": "https://a.b/ " * 25_300,
     "mail": "a.b+c@" * 53_300,
     "bars": "|a" * 166_600,

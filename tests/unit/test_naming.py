@@ -137,7 +137,8 @@ def test_path_is_the_same_in_either_unicode_form() -> None:
 @pytest.mark.parametrize(
     ("stated", "kept"),
     [("https://a.example/x", True), ("urn:uuid:1", True), ("tag:a.example,2020:é", True), ("a:b", True),
-     ("12", False), ("a/b", False), ("a: b", False), ("https://a.example/<x>", False), (":x", False), ("1a:b", False)],
+     ("12", False), ("a/b", False), ("a: b", False), ("https://a.example/<x>", False), (":x", False), ("1a:b", False),
+     ("x:\u202e", False), ("https://a.example/\u2066x", False)],
 )  # fmt: skip
 def test_explicit_id_that_is_an_absolute_iri_is_used_unchanged(stated: str, kept: bool) -> None:
     assert (IdMint("feeds.example.org").explicit_entry_id(stated) == stated) is kept

@@ -1304,3 +1304,25 @@ def test_a_summary_that_is_made_from_the_body_is_shown_and_changes_no_hash_of_th
     assert (bare.content.summary, linked.content.summary) == ("First.", "")
     assert bare.text_hash == linked.text_hash
     assert record("", "First.").content_hash != record("", "Other.").content_hash
+
+
+def test_what_nobody_can_see_is_no_text() -> None:
+    front = """\
+        title: T
+        topics: ["\\u200b\\u200d", AI]
+        type: "\\u2060"
+        excerpt: "\\u200b"
+        provider: {name: "\\u200b", domain: x.example}
+        related: [{title: "\\u200b", url: "https://x.example/"}]
+    """
+    outcome = as_record(parse(front))
+    content = outcome.content
+    assert (content.topics, content.type, content.summary, content.related) == (("AI",), "", "", ())
+    assert content.provider == Provider("x.example", "x.example")
+    assert [line.partition(": ")[2] for line in lines(outcome)] == [
+        "'topics' has an item that shows nothing (remove it)",
+        "'related' has an item without a title and an http(s) URL (write both, or remove the item)",
+    ]
+    assert lines(parse(f"title: {chr(0x200B) * 1_200}A"))[0].startswith("a.md:2:8: no title")
+    assert as_record(parse('title: "…"')).content.title == "…"
+    assert as_record(parse("title: T\nprovider: \u200b")).content.provider is None
