@@ -120,6 +120,29 @@ def test_a_marker_of_an_excerpt_and_a_date_under_a_flag_are_shown_as_they_are_re
     ]
 
 
+def test_the_date_of_a_url_is_shown_in_its_zone_and_no_date_is_no_field(site: SiteFolder) -> None:
+    site.configure('[records]\npreset = "hugo"\nlink_template = "https://e.example/{year}/{month}/{day}/{slug}/"\n')
+    lines = {
+        "zone": "date: 2024-03-20T01:30:00+05:00\npublishDate: 2024-03-22T10:00:00Z",
+        "day": "date: 2024-03-20",
+        "wrong": "date: 2024-03-20\nlastmod: nope",
+        "flag": "published: true",
+        "empty": 'date: ""\nexpiryDate: 0001-01-01T00:00:00Z',
+    }
+    for name, text in lines.items():
+        site.write(f"posts/{name}.md", f"---\ntitle: T\n{text}\n---\nText.\n")
+    site.run(NOON)
+
+    def dates(name: str) -> dict[str, Any]:
+        fields = explain(site, f"posts/{name}.md")["fields"]
+        return {trace["field"]: trace["value"] for trace in fields if trace["field"].endswith(("_at", "_date"))}
+
+    assert dates("zone") == {"link_date": "2024-03-20T01:30:00+05:00", "published_at": "2024-03-22T10:00:00Z"}
+    assert dates("day") == {"link_date": "2024-03-20T00:00:00Z", "published_at": "2024-03-20T00:00:00Z"}
+    assert dates("wrong") == {**dates("day"), "updated_at": None}
+    assert dates("flag") == dates("empty") == {}
+
+
 # causes
 
 
