@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import SiteFolder, at, record_text
+from sites import write_files
 from sqlalchemy import func, select
 
 from aggregator import cli
@@ -360,6 +361,29 @@ def test_history_says_why_an_entry_was_withdrawn(site: SiteFolder, reason: str) 
         site.record("a.md", published="maybe" if reason == "rejected" else False)
     site.run(LATER)
     assert happened(site, "a.md")[-1] == ("13:00", "withdrawn", None, reason)
+
+
+def test_history_says_that_the_config_left_out_a_record_and_the_cycle_what_it_leaves_out(site: SiteFolder) -> None:
+    two = f'[[records]]\npath = "{site.incoming}"\n[[records]]\nname = "two"\npath = "{site.root / "two"}"\n'
+    site.configure(two)
+    for number in range(30):
+        site.record(f"d/{number}.md")
+    site.record("a.md")
+    write_files(site.root / "two", {"z.md": "---\ntitle: Z\n---\n"})
+    site.run(NOON)
+    site.configure(two.replace('"\n[[', '"\nexclude = ["d/*"]\n[[', 1))
+    end = "; their entries stay until 2024-05-01 13:10:00+00:00 (if it is meant, run: aggregator build"
+    assert f"incoming: include and exclude leave out 30 of 31 files now{end}" in site.run(LATER).problems[0]
+    site.remove("a.md")
+    text = "31 of 31 files are missing at once, 30 of them because of include and exclude"
+    assert f"{text}{end}" in site.run("2024-05-01 13:05").problems[0]
+    site.configure(f'[[records]]\npath = "{site.incoming}"\nexclude = ["d/*"]\n')
+    site.run("2024-05-01 13:15")
+    assert happened(site, "d/7.md")[-1] == ("13:15", "withdrawn", None, "exclude")
+    assert happened(site, "a.md")[-1] == ("13:15", "withdrawn", None, "missing")
+    site.run("2024-05-01 13:30")
+    site.configure(two)
+    assert happened(site, "z.md")[-1] == ("13:30", "withdrawn", None, "records")
 
 
 def test_history_names_the_old_path_of_a_renamed_record_and_how_it_was_recognised(site: SiteFolder) -> None:
