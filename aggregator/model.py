@@ -156,7 +156,7 @@ class Record(NamedTuple):
 
 def duplicate_id(record: Record, holder: str) -> Problem:
     """The problem of a record whose explicit id belongs to the record at `holder`."""
-    what, hint = f"'id' belongs to {holder}", "give one of them another id"
+    what, hint = f"'id' belongs to the entry of {holder}, which keeps it", "give this record another id"
     return Problem(record.file.path, *record.id_place, what, record.explicit_id, hint)
 
 

@@ -22,14 +22,16 @@ from aggregator.cli.explain_text import render_explanation
 from aggregator.cli.feed_verdicts import FeedVerdict, dated_at, find_verdicts
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_table
-from aggregator.cli.record_state import RecordState, kind_of
+from aggregator.cli.record_state import RecordState, kind_of, shown_place
 from aggregator.cli.stores import candidate_places, reading_store
 from aggregator.config import Config
 from aggregator.errors import NotFoundError
 from aggregator.links import canonical_link, http_url
 from aggregator.model import Record
+from aggregator.paths import escape_name
 from aggregator.problems import shown_path, stamp
 from aggregator.store.events import feed_slugs
+from aggregator.store.files import source_names
 from aggregator.store.page_links import unresolved_links
 from aggregator.store.queries import (
     StoredEntry,
@@ -37,7 +39,6 @@ from aggregator.store.queries import (
     find_by_text,
     known_paths,
     read_memberships,
-    read_stored,
 )
 from aggregator.store.session import from_us, to_us
 
@@ -77,17 +78,16 @@ def explain(config_path: Path | None, *, as_json: bool, record: str) -> None:
 
 def explain_record(config: Config, store: Store, asked: str, now: datetime) -> dict[str, Any]:
     """The explanation for --json of the record with a path, id or link. Raises NotFoundError."""
-    roots = {source.name: source.root for source in config.sources}
     with store.read() as connection:
-        places = [place for place in _find(config, connection, asked) if place[0] in roots]
+        places = _find(config, connection, asked)
         if not places:
-            folders = ", ".join(shown_path(root, "") for root in roots.values())
+            folders = ", ".join(shown_path(source.root, "") for source in config.sources)
             raise NotFoundError(
                 f"{asked!r} is no record: there is no such file in {folders} or in the working folder, and no record in"
                 " the store has this id or link (a new file is known after the next cycle)"
             )
-        state = RecordState(config, read_stored(connection, *places[0]), to_us(now))
-        entry, outcome = state.entry, state.outcome
+        state = RecordState(config, connection, places[0], to_us(now))
+        entry, outcome, fields = state.entry, state.outcome, list(state.fields())
         memberships = read_memberships(connection, entry.key) if entry else []
         feeds = find_verdicts(state, memberships, store, connection)
         history = _history(config, connection, entry, feeds) if entry else []
@@ -99,12 +99,12 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         "path": state.path,
         "title": content.title if content else "",
         "published": {"value": state.is_published, **state.cause._asdict()},
-        "fields": [asdict(trace) for trace in state.placed_traces()],
+        "fields": fields,
         "problems": state.problems(),
         "unresolved_links": links,
         "feeds": [_feed_data(feed) for feed in feeds],
         "history": history,
-        "others": [shown_path(roots[name], path) for name, path in places[1:]],
+        "others": [shown_place(config, place) for place in places[1:]],
     }
 
 
@@ -118,12 +118,18 @@ def _format_ids(entry: StoredEntry | None) -> dict[str, str]:
 
 
 def _find(config: Config, connection: Connection, asked: str) -> list[tuple[str, str]]:
-    """Source and path of the records that are meant: by path, else by id, else by link."""
+    """Source and path of the records that are meant: by path, else by id, else by link. Sources that the config no
+    longer names come last; below them the start of the path may be that of their folder."""
     places = [
         (source.name, path)
         for source, path in candidate_places(config.sources, asked)
         if known_paths(connection, [(source.name, path)]) or kind_of(source, path) in ("file", "link")
     ]
+    if not places and http_url(asked) is None:
+        dropped = set(source_names(connection)).difference(source.name for source in config.sources)
+        parts = escape_name(asked).split("/")
+        ends = ["/".join(parts[number:]) for number in range(len(parts))]
+        places = known_paths(connection, [(name, end) for name in sorted(dropped) for end in ends])
     if not places and not _RAW_BYTES.search(asked):  # which no id and no link has
         places = find_by_id(connection, asked) or _find_by_link(connection, asked)
     return list(dict.fromkeys(places))

@@ -22,7 +22,7 @@ def render_explanation(data: dict[str, Any], zone: tzinfo) -> RenderableType:
     """An explanation for a terminal."""
     parts: list[RenderableType] = [_table(_head_rows(data), fixed=1)]
     if data["fields"]:
-        parts += [_heading("Fields"), _table(map(_field_row, data["fields"]), fixed=2)]
+        parts += [_heading("Fields"), _table(_field_rows(data["fields"]), fixed=2)]
     # the problem of a rejected record is its reason already
     problems = [text for text in data["problems"] if not data["published"]["reason"].endswith(text.partition(": ")[2])]
     parts += [Padding(Text(problem, style="yellow", overflow="fold"), (0, 0, 0, 2)) for problem in problems]
@@ -66,12 +66,20 @@ def _head_rows(data: dict[str, Any]) -> Iterator[tuple[Text, str | Text]]:
         yield Text("Also", "bold yellow"), other
 
 
-def _field_row(trace: Mapping[str, Any]) -> tuple[str | Text, ...]:
-    """The line of a field in the record, or else its origin; its key; its value and its place in the config."""
-    origin = str(trace["line"]) if trace["origin"] == "record" else trace["origin"]
-    key = trace["field"] if trace["key"] in (None, trace["field"]) else f"{trace['field']} ← {trace['key']}"
-    place = _place(trace) if trace["origin"] == "config" else ""
-    return f"{origin:>8}", key, Text.assemble(_value_text(trace["value"]), (f"  {place}" if place else "", "dim"))
+def _field_rows(traces: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | Text, ...]]:
+    """The line of each field in the record, or else its origin; its key; its value and its place in the config. Below
+    it the note, if there is one."""
+    for trace in traces:
+        origin = str(trace["line"]) if trace["origin"] == "record" else trace["origin"]
+        key = trace["field"] if trace["key"] in (None, trace["field"]) else f"{trace['field']} ← {trace['key']}"
+        place = _place(trace) if trace["origin"] == "config" else ""
+        yield (
+            f"{origin:>8}",
+            key,
+            Text.assemble(_value_text(trace["value"]), (f"  {place}" if place else "", "dim")),
+        )
+        if trace["note"]:
+            yield "", "", Text(trace["note"], style="yellow")
 
 
 def _feed_row(feed: Mapping[str, Any], known_place: str) -> tuple[str | Text, ...]:

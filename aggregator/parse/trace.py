@@ -20,7 +20,7 @@ from aggregator.problems import stamp
 from aggregator.settings import PLUS, Source
 
 DATES = ("published_at", "link_date", "updated_at", "expires_at")
-Origin = Literal["record", "cascade", "path", "body", "config"]
+Origin = Literal["record", "cascade", "path", "body", "config", "store"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class StoredRecord:
     digest: bytes
     problem: Problem | None  # the first error
     missing_since: int | None  # µs: since when the file is missing
-    held: bool  # removals of the source are held
+    held_since: int | None  # µs: since when removals of the source are held
     entry: StoredEntry | None
 
 
@@ -281,6 +281,11 @@ def count_entries(connection: Connection) -> dict[str, int]:
     return {str(state): counts.get(state, 0) for state in EntryState}
 
 
+def count_published(connection: Connection, source: str) -> int:
+    """How many entries of a source are published."""
+    return _count(connection, entry, entry.c.source == source, entry.c.state == EntryState.PUBLISHED)
+
+
 def count_records(connection: Connection) -> dict[str, int]:
     """How many records are in each state, except withdrawn ones, whose number only grows; and `feeds`, how many feeds
     are published. Reads no large table from end to end."""
@@ -340,6 +345,19 @@ def find_by_text(connection: Connection, wanted: str) -> Iterator[tuple[str, str
         yield row.source, row.path, read_content(row.content)
 
 
+def entries_at(connection: Connection, source: str, paths: Collection[str]) -> dict[str, AnyRow]:
+    """What entries of a source keep, by the path of their file: `state`, `released_at`, `published_at`."""
+    columns = (file.c.path, entry.c.state, entry.c.released_at, entry.c.published_at)
+    mine = (file.c.source == source, file.c.path.in_(paths))
+    rows = connection.execute(select(*columns).join(entry, entry.c.id == file.c.entry_id).where(*mine))
+    return {row.path: row for row in rows}
+
+
+def taken_ids(connection: Connection, ids: Collection[str]) -> set[str]:
+    """The ids among these that entries have."""
+    return set(connection.scalars(select(entry.c.uid).where(entry.c.uid.in_(ids)))) if ids else set()
+
+
 def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
     """What is known about the record at a path."""
     known = connection.execute(select(file).where(file.c.source == source, file.c.path == path)).first()
@@ -358,7 +376,7 @@ def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
         digest=b"" if known is None else known.digest,
         problem=None if error is None else Problem(path, *error),
         missing_since=None if known is None else known.missing_since,
-        held=held_since is not None,
+        held_since=held_since,
         entry=None if row is None else _stored_entry(connection, row),
     )
 

@@ -73,6 +73,42 @@ def test_each_field_has_its_key_its_line_and_the_value_that_was_understood(site:
     assert any("'heat' is not a number" in problem for problem in answer["problems"])
 
 
+def test_a_field_that_the_entry_does_not_follow_says_what_readers_see(
+    site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.record("a.md", publishedDateTime=DATE, id="one")
+    site.record("undated.md")
+    site.record("draft.md", publishedDateTime=DATE, draft=True)
+    site.record("taken.md")
+    site.run(NOON)
+
+    def notes(name: str) -> dict[str, tuple[str, str]]:
+        fields = explain(site, name)["fields"]
+        return {trace["field"]: (trace["origin"], trace["note"]) for trace in fields if trace["note"]}
+
+    assert not any(map(notes, ("a.md", "undated.md", "draft.md")))
+    for name in ("a.md", "undated.md", "draft.md"):
+        site.record(name, publishedDateTime="2024-04-01T08:00:00Z", id="two", draft=name == "draft.md")
+    site.record("taken.md", id="one")
+    changed = "a date that changed has no effect"
+    keeps = ("record", "has no effect, because the entry keeps the id that it was stored with")
+    shown = ("record", f"readers see {DATE}, as at the release; {changed}")
+    assert notes("a.md") == {"published_at": shown, "id": keeps}
+    assert notes("undated.md")["published_at"] == ("record", f"readers see no date, as at the release; {changed}")
+    assert notes("draft.md") == {"id": keeps}
+    assert notes("taken.md") == {}
+    monkeypatch.setattr("sys.argv", ["aggregator", "explain", "a.md", "--config", str(site.config_file)])
+    cli.main()
+    lines = capsys.readouterr().out.splitlines()
+    row = next(number for number, line in enumerate(lines) if "publishedDateTime" in line)
+    assert lines[row + 1].strip().startswith(f"readers see {DATE}")
+    site.record("a.md", publishedDateTime="2024-06-01T08:00:00Z")
+    early = f"{shown[1]}: the record is public in spite of its date (draft: true hides it)"
+    assert notes("a.md") == {"published_at": ("record", early)}
+    site.record("a.md")
+    assert notes("a.md") == {"published_at": ("store", f"the date at the release; {changed}")}
+
+
 def test_a_rejected_record_shows_what_was_read_and_its_problem_once(
     site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +269,73 @@ def test_entries_that_a_mass_removal_keeps_are_explained(site: SiteFolder) -> No
     site.remove(*names[:25])
     site.run("2024-05-01 12:01")
     assert cause(site, "3.md", "2024-05-01 12:02") == (True, "mass_removal", None)
+
+
+def reason(site: SiteFolder, asked: str, now: str = STILL) -> str:
+    answer = explain(site, asked, now)["published"]
+    return ("yes, " if answer["value"] else "no, ") + answer["reason"]
+
+
+def test_what_is_said_of_removals_is_what_the_next_cycle_does(site: SiteFolder) -> None:
+    site.configure(f'[records]\npath = "{site.incoming}"\n')
+    for number in range(30):
+        site.record(f"d/{number}.md")
+    for name in ("a.md", "b.md"):
+        site.record(name)
+    site.run(NOON)
+    accept = "(if it is meant, run: aggregator build --accept-removals)"
+    keeps = f"so the next cycle keeps its entry for 10 min {accept}"
+    stays = f"with many others, so its entry stays until 2024-05-01 13:10:00+00:00 {accept}"
+    site.remove("a.md")
+    once = "the next cycle withdraws it, unless a new file is the same record"
+    assert reason(site, "a.md") == f"yes, its file is missing; {once}"
+    site.configure(f'[records]\npath = "{site.incoming}"\nexclude = ["d/*"]\n')
+    excluded = "its path is excluded by 'd/*'"
+    assert reason(site, "d/1.md") == f"yes, {excluded}, with 31 of 32 files, {keeps}"
+    assert reason(site, "a.md") == f"yes, its file is missing, with 31 of 32 files, {keeps}"
+    assert site.run(LATER).removed == 0
+    assert reason(site, "d/1.md", "2024-05-01 13:09") == f"yes, {excluded}, {stays}"
+    assert reason(site, "a.md", "2024-05-01 13:09") == f"yes, its file is missing since {LATER}:00+00:00, {stays}"
+    assert reason(site, "d/1.md", "2024-05-01 13:10") == f"yes, {excluded}; the next cycle withdraws it"
+    assert site.run("2024-05-01 13:10").removed == 31
+    assert reason(site, "d/1.md") == f"no, {excluded}"
+    site.configure(f'[records]\npath = "{site.incoming}"\n')
+    site.record("a.md")
+    assert reason(site, "d/1.md") == "no, the config reads it again; the next cycle decides"
+    assert reason(site, "a.md") == "no, its file is back; the next cycle decides"
+    site.incoming.rename(site.root / "away")
+    assert reason(site, "b.md") == f"yes, its file is missing, with 1 of 1 files, {keeps}"
+
+
+def test_a_default_that_hides_what_is_published_says_that_the_next_cycle_withdraws_it(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.run(NOON)
+    site.configure("[records]\ndefault_published = false\n")
+    text = "no flag in the record, and default_published is false"
+    assert reason(site, "a.md") == f"yes, {text}; the next cycle withdraws it"
+    site.run(LATER)
+    assert reason(site, "a.md") == f"no, {text}"
+
+
+def test_a_record_of_a_source_that_the_config_no_longer_names_is_explained(site: SiteFolder) -> None:
+    one = f'[[records]]\npath = "{site.incoming}"\n'
+    site.configure(f'{one}[[records]]\nname = "two"\npath = "{site.root / "two"}"\n')
+    site.record("a.md")
+    write_files(site.root / "two", {"z.md": "---\ntitle: Z\ntopics: [AI]\nwebUrl: https://e.example/z\n---\n"})
+    site.run(NOON)
+    entry_id = site.ids()["Z"]
+    site.configure(one)
+    text = "its [[records]] 'two' is not in the config any more"
+    accept = "(if it is meant, run: aggregator build --accept-removals)"
+    for asked in ("two/z.md", str(site.root / "two/z.md"), entry_id, "https://e.example/z"):
+        assert reason(site, asked) == f"yes, {text}, so the next cycle keeps its entry for 10 min {accept}"
+    site.run(LATER)
+    answer = explain(site, entry_id, LATER)
+    assert (answer["path"], answer["title"], answer["published"]["cause"]) == ("two/z.md", "Z", "records")
+    assert answer["published"]["reason"] == f"{text}, so its entry stays until 2024-05-01 13:10:00+00:00 {accept}"
+    assert [(feed["slug"], feed["in"]) for feed in answer["feeds"]] == [("all", True), ("ai", True)]
+    site.run("2024-05-01 13:10")
+    assert reason(site, entry_id) == reason(site, "two/z.md") == f"no, {text}"
 
 
 # feeds
