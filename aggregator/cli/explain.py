@@ -38,7 +38,6 @@ from aggregator.store.queries import (
     find_by_id,
     find_by_text,
     known_paths,
-    read_memberships,
 )
 from aggregator.store.session import from_us, to_us
 
@@ -88,8 +87,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
             )
         state = RecordState(config, connection, places[0], to_us(now))
         entry, outcome, fields = state.entry, state.outcome, list(state.fields())
-        memberships = read_memberships(connection, entry.key) if entry else []
-        feeds = find_verdicts(state, memberships, store, connection)
+        feeds = find_verdicts(state, store, connection, now)
         history = _history(config, connection, entry, feeds) if entry else []
         links = unresolved_links(connection, entry.key) if entry else []
     content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None
@@ -171,7 +169,7 @@ def _history(
     ]
     ages = {spec.slug: spec.max_age for spec in config.feeds if spec.max_age is not None}
     for feed in feeds:
-        if feed.clause == "max_age" and not feed.is_in:
+        if feed.clause == "max_age" and not feed.is_in and not feed.pending:
             joined = [at for at, what, slug, _ in events if what == "joined" and slug == feed.slug]
             at = max([from_us(dated_at(entry) or 0) + ages[feed.slug], *joined])
             events.append((at, "left", feed.slug, "max_age"))

@@ -12,6 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from aggregator.cli.feed_verdicts import NO_FEED
+from aggregator.documents import ALL
+from aggregator.parse.keys import FLAGS
 from aggregator.problems import shown_time
 
 MAX_SHOWN_VALUE = 300
@@ -29,8 +32,8 @@ def render_explanation(data: dict[str, Any], zone: tzinfo) -> RenderableType:
     if data["unresolved_links"]:
         links = ((f"  {reference}",) for reference in data["unresolved_links"])
         parts += [_heading("Links that lead to no published page"), _table(links, fixed=0)]
-    place = _place(data["published"])
-    parts += [_heading("Feeds"), _table((_feed_row(feed, place) for feed in data["feeds"]), fixed=2)]
+    feeds = (_feed_row(feed, data["published"]) for feed in data["feeds"])
+    parts += [_heading("Feeds"), _table(feeds, fixed=2)]
     if data["history"]:
         parts += [_heading("History"), _table(_history_rows(data["history"], zone), fixed=1)]
     return Group(*parts)
@@ -82,18 +85,23 @@ def _field_rows(traces: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | Tex
             yield "", "", Text(trace["note"], style="yellow")
 
 
-def _feed_row(feed: Mapping[str, Any], known_place: str) -> tuple[str | Text, ...]:
-    """The place is omitted if it is the place of the record's own cause."""
-    words = [feed["clause"] or "no clause", *feed["also"]]
-    if feed["pending"]:
-        words.append("from the next cycle")
-    elif feed["page"] and not feed["shown"]:
+def _feed_row(feed: Mapping[str, Any], published: Mapping[str, Any]) -> tuple[str | Text, ...]:
+    """The place is omitted if it is the place of the record's own cause; `all` repeats a flag or a default."""
+    words = [feed["clause"] or ("takes every entry" if feed["in"] else ""), *feed["also"], feed["note"]]
+    if feed["slug"] == ALL and published["cause"] in (*FLAGS, "default_published"):
+        words = [published["reason"].partition("; ")[0]]
+    elif feed["slug"] == ALL or not published["value"]:
+        words = ["published" if published["value"] else "not published"]
+    if feed["page"] and not feed["shown"]:
         words.append(f"in the archive, page {feed['page']}")
     elif feed["in"] and not feed["shown"]:
         words.append("not in the window")
-    answer = Text("  in", "green") if feed["in"] else Text("  not in", "red")
+    if feed["pending"]:
+        words.append("from the next cycle on")
+    no = "  no feed" if feed["clause"] in NO_FEED else "  not in"
+    answer = Text("  in", "green") if feed["in"] else Text(no, "red")
     place = _place(feed)
-    return answer, feed["slug"], ", ".join(words), "" if place == known_place else place
+    return answer, feed["slug"], ", ".join(filter(None, words)), "" if place == _place(published) else place
 
 
 def _history_rows(history: Sequence[Mapping[str, Any]], zone: tzinfo) -> Iterator[tuple[str, str]]:

@@ -129,6 +129,7 @@ class Membership:
     ruled: bool  # the feed has a rule of the config
     page: int | None  # its archive page
     left_by: str | None  # None: the entry is a member
+    size: int  # entries in the feed
 
 
 def record_cycle(writer: Writer, result: CycleResult) -> None:
@@ -320,6 +321,12 @@ def find_by_id(connection: Connection, wanted: str) -> list[tuple[str, str]]:
     return [(row.source, row.path) for row in rows]
 
 
+def places_of(connection: Connection, keys: Collection[int]) -> list[tuple[str, str]]:
+    """Source and path of entries, by their keys."""
+    rows = connection.execute(select(entry.c.source, entry.c.path).where(entry.c.id.in_(keys)).order_by(entry.c.id))
+    return [(row.source, row.path) for row in rows]
+
+
 def known_paths(connection: Connection, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """The sources and paths that the store knows, in the given order."""
     return [place for place in places if connection.execute(_paths(*place)).first() is not None]
@@ -402,12 +409,15 @@ def _stored_entry(connection: Connection, row: AnyRow) -> StoredEntry:
 def read_memberships(connection: Connection, key: int) -> list[Membership]:
     """The feeds that an entry is or was in, by its key: `all`, feeds of topics by slug, then feeds of the config."""
     rows = connection.execute(
-        select(feed_entry, feed.c.slug, feed.c.topic, feed.c.rule)
+        select(feed_entry, feed.c.slug, feed.c.topic, feed.c.rule, feed.c.size)
         .join(feed, feed.c.id == feed_entry.c.feed_id)
         .where(feed_entry.c.entry_id == key)
         .order_by(feed.c.id != ALL_FEED, feed.c.rule.is_not(None), feed.c.slug)
     )
-    return [Membership(row.feed_id, row.slug, row.topic, row.rule is not None, row.page, row.left_by) for row in rows]
+    return [
+        Membership(row.feed_id, row.slug, row.topic, row.rule is not None, row.page, row.left_by, row.size)
+        for row in rows
+    ]
 
 
 def rule_texts(connection: Connection, slugs: Collection[str]) -> dict[str, str | None]:

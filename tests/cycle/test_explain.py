@@ -388,6 +388,90 @@ def test_a_rule_that_is_not_active_yet_is_evaluated_and_marked_pending(site: Sit
     assert (answer["in"], answer["clause"], answer["pending"]) == (False, "min_quality", True)
 
 
+def test_a_topic_without_a_feed_says_why(site: SiteFolder) -> None:
+    site.configure('[topics]\nmin_entries = 2\nmax_feeds = 1\n[[feed]]\nslug = "taken"\n')
+    site.record("a.md", topics=["AI", "New", "Zed", "Taken"], publishedDateTime=DATE)
+    site.record("b.md", topics=["AI", "Zed"], publishedDateTime=DATE)
+    site.run(NOON)
+    found = {feed["slug"]: feed for feed in explain(site, "a.md")["feeds"]}
+    lines = ["", *site.config_file.read_text().splitlines()]
+    assert {slug: (feed["in"], feed["clause"], feed["note"]) for slug, feed in found.items()} == {
+        "all": (True, "default_published", None),
+        "ai": (True, "topic", None),
+        "new": (False, "topics.min_entries", "the topic has 1 of 2 entries"),
+        "zed": (False, "topics.max_feeds", "the limit of 1 is reached"),
+        "taken": (True, None, None),
+    }
+    assert [lines[found[slug]["line"]] for slug in ("new", "zed")] == ["min_entries = 2", "max_feeds = 1"]
+    site.configure("[topics]\nauto = false\n")
+    for is_pending in (True, False):
+        verdicts = {
+            feed["slug"]: (feed["in"], feed["clause"], feed["pending"]) for feed in explain(site, "b.md")["feeds"]
+        }
+        ended = {"taken": (False, None, True)} if is_pending else {}
+        assert verdicts == ended | {
+            "all": (True, "default_published", False),
+            "ai": (False, "topics.auto", is_pending),
+            "zed": (False, "topics.auto", False),
+        }
+        site.run(LATER)
+
+
+@pytest.mark.parametrize("table", ['[topics.alias]\n"A.I." = "AI"\n', '[topics.parent]\nOslo = "Norway"\n'])
+def test_a_new_table_of_topics_is_tried_as_the_next_cycle_uses_it(site: SiteFolder, table: str) -> None:
+    site.record("a.md", topics=["A.I.", "Oslo"], publishedDateTime=DATE)
+    site.record("b.md", topics=["AI"], publishedDateTime=DATE)
+    site.run(NOON)
+    site.configure(table)
+
+    def verdicts(*, pending: bool) -> dict[str, tuple[bool, str | None]]:
+        found = explain(site, "a.md")["feeds"]
+        assert any(feed["pending"] for feed in found) == pending
+        return {feed["slug"]: (feed["in"], feed["note"]) for feed in found}
+
+    tried = verdicts(pending=True)
+    assert ("norway" in tried) == ("parent" in table)
+    if "alias" in table:
+        assert (tried["ai"], tried.pop("a-i")) == ((True, None), (False, "it redirects to ai"))
+    site.run(LATER)
+    assert verdicts(pending=False) == tried
+
+
+def test_a_feed_names_the_entries_that_it_shows_instead(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "once"\nduplicates = "merge"\n[[feed]]\nslug = "prov"\nper_provider = 1\n')
+    for name, hour in (("a.md", 8), ("b.md", 9)):
+        date = f"2024-05-01T0{hour}:00:00Z"
+        site.record(name, webUrl="https://e.example/same", provider="P", publishedDateTime=date)
+    site.run(NOON)
+    notes = {
+        name: {feed["slug"]: (feed["in"], feed["note"]) for feed in explain(site, name)["feeds"]}
+        for name in ("a.md", "b.md")
+    }
+    first, second = (str(site.incoming / name) for name in ("a.md", "b.md"))
+    assert (notes["a.md"]["once"], notes["b.md"]["once"]) == ((True, None), (False, f"{first} represents it"))
+    assert notes["a.md"]["prov"] == (False, f"of its provider are shown: {second}")
+
+
+def test_the_rows_of_feeds_read_as_answers(
+    site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.configure('[topics]\nmin_entries = 2\n[[feed]]\nslug = "every"\n')
+    site.record("a.md", published=True, topics=["New"])
+    site.record("b.md", published=False)
+    site.run(NOON)
+
+    def rows(name: str) -> list[str]:
+        monkeypatch.setattr("sys.argv", ["aggregator", "explain", name, "--config", str(site.config_file)])
+        cli.main()
+        below = capsys.readouterr().out.partition("Feeds\n")[2].partition("\n\n")[0]
+        return [" ".join(line.split()).partition(f" {site.root}")[0] for line in below.splitlines()]
+
+    assert rows("a.md")[0] == "in all 'published' is true"
+    assert "no feed new topics.min_entries, the topic has 1 of 2 entries" in rows("a.md")
+    assert "in every takes every entry" in rows("a.md")
+    assert rows("b.md")[:2] == ["not in all 'published' is false", "not in every not published"]
+
+
 def test_an_entry_that_left_the_window_names_its_archive_page(site: SiteFolder) -> None:
     site.configure('[output]\nlimit = 2\nmin_stay = "1s"\n')
     for number in range(7):
