@@ -793,6 +793,20 @@ def test_history_keeps_the_order_of_events_in_one_cycle(site: SiteFolder) -> Non
     ]
 
 
+def test_history_keeps_the_first_time_in_a_feed_that_merges(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "merged"\nduplicates = "merge"\n')
+    for name, hour in (("a.md", 8), ("b.md", 9)):
+        site.record(name, webUrl="https://e.example/same", publishedDateTime=f"2024-01-01T0{hour}:00:00Z")
+    site.run(NOON)
+    site.record("a.md", webUrl="https://e.example/other", publishedDateTime="2024-01-01T08:00:00Z")
+    site.run(LATER)
+    assert [event for event in happened(site, "b.md") if event[2] == "merged"] == [
+        ("12:00", "joined", "merged", None),
+        ("12:00", "left", "merged", "duplicates"),
+        ("13:00", "joined", "merged", "duplicates"),
+    ]
+
+
 def test_history_has_the_time_at_which_an_entry_reached_max_age(site: SiteFolder) -> None:
     site.configure('[[feed]]\nslug = "young"\nmax_age = "10d"\n')
     site.record("a.md", publishedDateTime="2024-05-01T00:00:00Z")
