@@ -101,9 +101,8 @@ def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) ->
             hint = f"by another slug for the new feed; it redirects to /{slug}/ now"
             changes.append(UrlChange(f"{path}/", 200, None, hint))
         elif not after.work(path):
-            successor = slug if slug in new.specs else None
             url = f"{path}/" if "/" not in path and "." not in path else path
-            changes.append(UrlChange(url, 410, None, _moved_from((path,), successor, new)))
+            changes.append(UrlChange(url, 410, None, _keeping_redirect(path, slug, after, old, new)))
     return tuple(changes)
 
 
@@ -164,6 +163,15 @@ def _keeping(slug: str, old: FeedPolicy, new: FeedPolicy) -> str:
     if old.auto and not new.auto:
         return 'with "auto = true" below [topics]'
     return 'with a longer "keep_empty" below [topics]'
+
+
+def _keeping_redirect(path: str, slug: str, after: Urls, old: FeedPolicy, new: FeedPolicy) -> str:
+    """How the config would keep an old path that redirected to the feed `slug`."""
+    if slug in old.specs:
+        return _moved_from((path,), slug if slug in new.specs else None, new)
+    if slug in after.slugs:  # a feed of a topic that the topic of the old path does not lead to any more
+        return f"with the line below [topics.alias] that leads it to /{slug}/"
+    return _keeping(slug, old, new)
 
 
 def _successor(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:
