@@ -12,8 +12,8 @@ from aggregator.cli.stores import reading_store
 from aggregator.config import Config
 from aggregator.errors import StoreError
 from aggregator.ingest import trace_file
-from aggregator.model import Record
-from aggregator.problems import Problem, local_time, shown_path, stamp
+from aggregator.model import Record, early_release
+from aggregator.problems import Problem, local_time, shown_path
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class KeptLint:
                 if not stated.is_public:
                     hidden += [stated.path] * is_published
                 elif is_published and stated.published is not None and stated.published > self._now:
-                    kinds["future"].append(_early(source, stated.path, stated.published))
+                    early = early_release(source, stated.path, stated.published)
+                    kinds["future"].append(_Found(stated.path, "published_at", early.what, early.value, early.hint))
                 elif found := _other_date(source, stated, row):
                     kinds["date"].append(found)
         for same in kinds.values():
@@ -98,14 +99,6 @@ class KeptLint:
             what = f"a flag or default_published hides the record, and {len(hidden) - 1} more of {published} published"
             hint = "the next cycle withdraws their entries"
             yield Problem(shown_path(source.root, hidden[0]), 0, 0, f"{what} ones", None, hint, "warning")
-
-
-def _early(source: Source, path: str, date: datetime) -> _Found:
-    """That a record is public before its date."""
-    flag = next(iter(dict(source.fields)["draft"]), None)
-    hint = f"{flag}: true hides it" if flag else "hide it by a flag"
-    what = "the record is public in spite of its date, because it was released before"
-    return _Found(path, "published_at", what, stamp(date), hint)
 
 
 def _other_date(source: Source, stated: _Stated, row: AnyRow) -> _Found | None:

@@ -49,7 +49,7 @@ from aggregator.store.session import Writer, span_us
 
 KEEP_CYCLES = timedelta(days=30)
 MAX_PROBLEMS = 1000
-MAX_FOUND = 20  # records with one id
+MAX_FOUND = 20  # records with one id, or public before their date
 MAX_SCHEDULED = 50
 MEAN_CYCLES = 100
 CLUSTER_PROBLEM = "cluster_problem"
@@ -176,6 +176,15 @@ def mean_stages(connection: Connection) -> dict[str, float]:
     stages = [counts["stages"] for counts in map(json.loads, rows) if counts.get("stages")]
     names = dict.fromkeys(name for seconds in stages for name in seconds)
     return {name: sum(seconds.get(name, 0.0) for seconds in stages) / len(stages) for name in names}
+
+
+def early_entries(connection: Connection, now: int) -> list[tuple[str, str, int]]:
+    """Source, path and stated date (µs) of the published entries whose date is still to come, by path. Reads all
+    entries."""
+    is_early = (entry.c.state == EntryState.PUBLISHED, entry.c.dated_at > now)
+    columns = (entry.c.source, entry.c.path, entry.c.dated_at)
+    rows = connection.execute(select(*columns).where(*is_early).order_by(*columns).limit(MAX_FOUND))
+    return [(row.source, row.path, row.dated_at) for row in rows]
 
 
 def scheduled_entries(connection: Connection) -> list[ScheduledEntry]:

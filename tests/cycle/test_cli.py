@@ -665,6 +665,9 @@ def test_check_says_what_an_entry_keeps_whatever_its_record_says(shop: Shop, cal
         shop.record(name, publishedDateTime=date, draft=name == "hidden.md")
     shop.record("id.md", id="two")
     shop.record("taken.md", id="one")
+    assert call("build")[0] == 0
+    (warning,) = [item for item in json.loads(call("status", "--json")[1])["warnings"] if "public" in item["what"]]
+    assert warning["text"].endswith("before: '2999-01-01T00:00:00Z' (draft: true hides it)")
     code, out, _ = call("check")
     lines = sorted(line for line in out.splitlines() if "no time zone" not in line)
     seen = "warning: readers see {}, as at the release: '{}' (a date that changed has no effect)"
