@@ -15,7 +15,8 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from aggregator.ids import FormatIds
-from aggregator.problems import Problem
+from aggregator.problems import Problem, stamp
+from aggregator.settings import Source
 
 
 class SourceFile(NamedTuple):
@@ -156,7 +157,7 @@ class Record(NamedTuple):
 
 def duplicate_id(record: Record, holder: str) -> Problem:
     """The problem of a record whose explicit id belongs to the record at `holder`."""
-    what, hint = f"'id' belongs to {holder}", "give one of them another id"
+    what, hint = f"'id' belongs to the entry of {holder}, which keeps it", "give this record another id"
     return Problem(record.file.path, *record.id_place, what, record.explicit_id, hint)
 
 
@@ -179,6 +180,14 @@ def next_story_time(record: Record, now: datetime) -> datetime | None:
     """When the next of its related stories comes or goes."""
     times = (moment for story in record.story_times for moment in (story.since, story.until))
     return min((moment for moment in times if moment is not None and moment > now), default=None)
+
+
+def early_release(source: Source, path: str, date: datetime) -> Problem:
+    """The warning for the record at `path`, which is public although its published date is still to come."""
+    what = "the record is public in spite of its date, because it was released before"
+    flag = next(iter(dict(source.fields).get("draft", ())), None)
+    hint = f"{flag}: true hides it" if flag else "hide it by a flag"
+    return Problem(path, 0, 0, what, stamp(date), hint, "warning")
 
 
 def late_update(record: Record, now: datetime) -> Problem | None:

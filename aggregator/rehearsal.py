@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,6 +74,11 @@ class Rehearsal:
     def slugs(self) -> frozenset[str]:
         """The feeds that exist before or after."""
         return self._before.urls.slugs | self._after.urls.slugs
+
+    @property
+    def redirects(self) -> Mapping[str, str]:
+        """The slugs that old slugs redirect to afterwards."""
+        return self._after.urls.redirects
 
     def urls(self) -> tuple[UrlChange, ...]:
         """The URLs that the cycle would remove or redirect."""

@@ -18,7 +18,7 @@ from aggregator.feeds.notices import read_notices
 from aggregator.feeds.published import summarise_feeds
 from aggregator.feeds.statistics import read_statistics
 from aggregator.files import folder_problem
-from aggregator.model import CycleResult
+from aggregator.model import CycleResult, early_release
 from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
@@ -33,6 +33,7 @@ from aggregator.store.queries import (
     LastCycle,
     count_entries,
     count_records,
+    early_entries,
     file_problems,
     last_cycle,
     mean_stages,
@@ -85,6 +86,7 @@ def read_status(
         last, sources = last_cycle(connection), source_problems(connection)
         found = file_problems(connection, limit=max_problems)
         lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
+        found += _early_releases(config, connection, now) if has_lists else []
         facts = _stored_facts(config, connection, now)
         lost = read_lost_store(connection, to_us(now))
         notices = read_notices(
@@ -119,6 +121,16 @@ def read_status(
         "wrong": list(dict.fromkeys([*sources, *_wrong(last, refusals, sources)])),
         **facts,
     }
+
+
+def _early_releases(config: Config, connection: Connection, now: datetime) -> list[FileProblem]:
+    """Warnings of records that are public although their date is still to come."""
+    sources = {source.name: source for source in config.sources}
+    return [
+        FileProblem(name, early_release(sources[name], path, from_us(date)), "warning", stale=False)
+        for name, path, date in early_entries(connection, to_us(now))
+        if name in sources
+    ]
 
 
 def _mismatches(config: Config, connection: Connection) -> tuple[Problem, ...]:

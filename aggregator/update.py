@@ -31,13 +31,16 @@ from aggregator.feeds.versions import (
     refresh_index,
 )
 from aggregator.files import FolderError
+from aggregator.index_files import listed_filter
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_files
 from aggregator.model import Outcome, SourceFile
-from aggregator.problems import shown_span
+from aggregator.paths import unescape_path
+from aggregator.problems import shown_span, shown_time
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
 from aggregator.store.changes import Step
 from aggregator.store.entries import store_outcomes
+from aggregator.store.events import DROPPED, EXCLUDED, MISSING
 from aggregator.store.files import (
     dropped_sources,
     has_files,
@@ -57,12 +60,13 @@ from aggregator.store.removals import (
     count_missing,
     hold_removals,
     is_mass_removal,
+    missing_paths,
     withdraw_expired,
     withdraw_missing,
 )
 from aggregator.store.renames import free_duplicates, pair_renames
 from aggregator.store.roots import Root
-from aggregator.store.session import Writer, read_meta, write_meta
+from aggregator.store.session import Writer, from_us, read_meta, write_meta
 
 if TYPE_CHECKING:
     from aggregator.pipeline import Paths, Pipeline, ScanRequest
@@ -450,23 +454,35 @@ class Update:
         missing = scan.known if scan.is_missing else count_missing(writer, source.name)
         is_away = root is not None and root.is_away(missing, scan.known, scan.files)
         is_away = is_away and not self._request.accept_removals
-        is_held = self._withdraw_missing(
+        held_until = self._withdraw_missing(
             source.root, source.name, missing, scan.known, source.removal_grace,
-            is_folder_missing=scan.is_missing, is_away=is_away,
+            _removal_reason(source), is_folder_missing=scan.is_missing, is_away=is_away,
         )  # fmt: skip
-        is_away = is_away and (is_held or not scan.files)
+        is_away = is_away and (held_until is not None or not scan.files)
         if root is not None:
             has_files = bool(scan.files or missing or not self._is_whole)
             root.store(missing, is_away=is_away, has_files=has_files)
         self._pipeline.held[source.name] = ""
         if is_away:
             return replace(scan, folder_problem=_away_problem(scan))
-        if is_held and not scan.is_missing:
-            self._pipeline.held[source.name] = (
-                f"{source.root}: {missing} of {scan.known} files are missing at once; their entries stay for"
-                f" {shown_span(source.removal_grace)} (if it is meant, run: aggregator build --accept-removals)"
-            )
+        if held_until is not None and not scan.is_missing:
+            what = f"{source.root}: {self._what_is_missing(source, missing, scan.known)}; their entries stay"
+            self._hold(source.name, what, held_until)
         return scan
+
+    def _what_is_missing(self, source: Source, missing: int, known: int) -> str:
+        """How many files are missing, and how many of them are not listed by the config now."""
+        is_listed = listed_filter(source)
+        left_out = sum(not is_listed(unescape_path(path)) for path in missing_paths(self._writer, source.name))
+        if left_out == missing:
+            return f"include and exclude leave out {missing} of {known} files now"
+        what = f"{missing} of {known} files are missing at once"
+        return f"{what}, {left_out} of them because of include and exclude" if left_out else what
+
+    def _hold(self, source: str, what: str, until: int) -> None:
+        """Notes that entries stay until a time in µs, though their files are missing."""
+        end = shown_time(from_us(until), self._pipeline.site.timezone)
+        self._pipeline.held[source] = f"{what} until {end} (if it is meant, run: aggregator build --accept-removals)"
 
     def _read_freed(self, source: Source, paths: Sequence[str]) -> None:
         """Reads files again that were duplicates."""
@@ -482,11 +498,10 @@ class Update:
         known = count_known(self._writer, name)
         where = f"the config has no [[records]] named {name!r} any more"
         self._pipeline.held[name] = ""
-        if self._withdraw_missing(where, name, known, known, grace, is_folder_missing=True):
-            self._pipeline.held[name] = (
-                f"{where}; the entries of its {known} files stay for {shown_span(grace)} (if it is meant, run:"
-                " aggregator build --accept-removals)"
-            )
+        held_until = self._withdraw_missing(where, name, known, known, grace, _drop_reason, is_folder_missing=True)
+        if held_until is not None:
+            entries = "the entry of its 1 file stays" if known == 1 else f"the entries of its {known} files stay"
+            self._hold(name, f"{where}; {entries}", held_until)
 
     def _withdraw_missing(
         self,
@@ -495,26 +510,38 @@ class Update:
         missing: int,
         known: int,
         grace: timedelta,
+        reason: Callable[[str], str],
         *,
         is_folder_missing: bool,
         is_away: bool = False,
-    ) -> bool:
-        """Withdraws the entries of missing files, or returns that this is held."""
-        is_held, was_held = hold_removals(
+    ) -> int | None:
+        """Withdraws the entries of missing files, or returns until when (µs) this is held."""
+        held_until, was_held = hold_removals(
             self._writer,
             source,
             grace,
             is_massive=missing > 0 and (is_folder_missing or is_away or is_mass_removal(missing, known)),
             is_accepted=self._request.accept_removals,
         )
-        if missing and not is_held:
+        if missing and held_until is None:
             if was_held and not self._request.accept_removals:
+                files = "1 missing file" if missing == 1 else f"{missing} missing files"
                 self._pipeline.withdrawn.append(
-                    f"{where}: the entries of {missing} missing files are withdrawn, because removal_grace"
+                    f"{where}: the entries of {files} are withdrawn, because removal_grace"
                     f" ({shown_span(grace)}) is over (they return with their files)"
                 )
-            self._apply(withdraw_missing(self._writer, source, is_folder_missing=is_folder_missing))
-        return is_held
+            self._apply(withdraw_missing(self._writer, source, reason, is_folder_missing=is_folder_missing))
+        return held_until
+
+
+def _removal_reason(source: Source) -> Callable[[str], str]:
+    """Why the file at a path is missing, for the history: it is left out, or not there."""
+    is_listed = listed_filter(source)
+    return lambda path: MISSING if is_listed(unescape_path(path)) else EXCLUDED
+
+
+def _drop_reason(_path: str) -> str:
+    return DROPPED
 
 
 def _away_problem(scan: SourceScan) -> str:

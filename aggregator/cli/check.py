@@ -12,12 +12,20 @@ from typing import Literal
 
 import click
 
+from aggregator.cli.kept_lint import KeptLint
 from aggregator.cli.link_lint import LinkLint
 from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, load_config
 from aggregator.cli.preset_lint import PresetLint
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message, print_table, quote_text
 from aggregator.cli.skipped_files import find_skipped
-from aggregator.cli.stores import candidate_places, read_site, read_topic_slugs, source_problem, store_problem
+from aggregator.cli.stores import (
+    candidate_places,
+    dropped_entries,
+    read_site,
+    read_topic_slugs,
+    source_problem,
+    store_problem,
+)
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
@@ -98,10 +106,11 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
     topics, files that are not read, URLs. `stored`: what the store knows of the site."""
     counts: list[int] = []
     now = datetime.now(UTC)
+    kept = KeptLint(config, now)
     lints = PresetLint(config), TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
 
     def add(record: Record) -> None:
-        for lint in lints:
+        for lint in (*lints, kept):
             lint.add(record)
 
     findings = [] if paths else list(_check_site(config, stored))
@@ -113,6 +122,7 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
         else:
             findings.append(place)
     findings += check_records(places, config.workers, now, counts.append, add)
+    findings += [Finding(problem, "warning") for problem in kept.problems()]
     if not paths:
         findings += [Finding(problem, problem.level) for problem in find_skipped(config)]
         warnings = (*(problem for lint in lints for problem in lint.problems()), *_lost_urls(config))
@@ -148,8 +158,8 @@ def github_line(problem: Problem) -> str:
     return f"::{problem.level} {place}::{escaped(problem.text)}"
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _counted(number: int, noun: str, nouns: str = "") -> str:
+    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 # places
@@ -257,8 +267,9 @@ def _is_bare(record: Record) -> bool:
 
 
 def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
-    """What a cycle would refuse or warn of: another id than the stored one, a renamed source, defaults that would
-    replace a config, a damaged or lost store, an output bucket that cannot be used, a port that no document names."""
+    """What a cycle would refuse or warn of: another id than the stored one, a renamed source or one that is gone,
+    defaults that would replace a config, a damaged or lost store, an output bucket that cannot be used, a port that no
+    document names."""
     positions = config.positions
 
     def find(
@@ -280,6 +291,10 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         yield find(positions.line(("site", "id")), refusal.removeprefix(f"{config.path}: "))
     if renamed := source_problem(config):
         yield find(positions.record_key(renamed.name, "name"), str(renamed))
+    for name, count in dropped_entries(config).items():
+        what = f"no [[records]] has this name any more; its {_counted(count, 'published entry', 'published entries')}"
+        hint = "put it back if that is not meant"
+        yield find(None, f"{what} would be withdrawn after removal_grace", "warning", value=name, hint=hint)
     if problem := store_problem(config):
         yield find(positions.line(("store", "url")), problem)
     if problem := bucket_problem(config.output.path):

@@ -21,22 +21,23 @@ from aggregator.cli.explain_text import render_explanation
 from aggregator.cli.feed_verdicts import FeedVerdict, dated_at, find_verdicts
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_table
-from aggregator.cli.record_state import RecordState, kind_of
+from aggregator.cli.record_state import RecordState, kind_of, shown_place
 from aggregator.cli.stores import candidate_places, reading_store
 from aggregator.config import Config
 from aggregator.errors import NotFoundError
 from aggregator.links import canonical_link, http_url
 from aggregator.model import Record
+from aggregator.paths import escape_name
 from aggregator.problems import shown_path, stamp
 from aggregator.store.events import FeedName, feed_names
+from aggregator.store.files import source_names
 from aggregator.store.page_links import unresolved_links
 from aggregator.store.queries import (
     StoredEntry,
     find_by_id,
     find_by_text,
     is_known,
-    read_memberships,
-    read_stored,
+    known_paths,
 )
 from aggregator.store.session import from_us, to_us
 
@@ -79,20 +80,17 @@ def explain(config_path: Path | None, *, as_json: bool, record: str) -> None:
 
 def explain_record(config: Config, store: Store, asked: str, now: datetime) -> dict[str, Any]:
     """The explanation for --json of the record with a path, id or link. Raises NotFoundError."""
-    roots = {source.name: source.root for source in config.sources}
     with store.read() as connection:
-        found, similar_link = _find(config, connection, asked)
-        places = [place for place in found if place[0] in roots]
+        places, similar_link = _find(config, connection, asked)
         if not places:
-            folders = ", ".join(shown_path(root, "") for root in roots.values())
+            folders = ", ".join(shown_path(source.root, "") for source in config.sources)
             raise NotFoundError(
                 f"{asked!r} is no record: there is no such file in {folders} or in the working folder, and no record in"
                 " the store has this id or link (a new file is known after the next cycle)"
             )
-        state = RecordState(config, read_stored(connection, *places[0]), to_us(now))
-        entry, outcome = state.entry, state.outcome
-        memberships = read_memberships(connection, entry.key) if entry else []
-        feeds = find_verdicts(state, memberships, store, connection)
+        state = RecordState(config, connection, places[0], to_us(now))
+        entry, outcome, fields = state.entry, state.outcome, list(state.fields())
+        feeds = find_verdicts(state, store, connection, now)
         history = _history(config, connection, entry, feeds) if entry else []
         links = unresolved_links(connection, entry.key) if entry else []
     content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None
@@ -103,12 +101,12 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         "similar_link": similar_link,
         "title": content.title if content else "",
         "published": {"value": state.is_published, **state.cause._asdict()},
-        "fields": [asdict(trace) for trace in state.placed_traces()],
+        "fields": fields,
         "problems": state.problems(),
         "unresolved_links": links,
         "feeds": [_feed_data(feed) for feed in feeds],
         "history": history,
-        "others": [shown_path(roots[name], path) for name, path in places[1:]],
+        "others": [shown_place(config, place) for place in places[1:]],
     }
 
 
@@ -123,13 +121,19 @@ def _format_ids(entry: StoredEntry | None) -> dict[str, str]:
 
 def _find(config: Config, connection: Connection, asked: str) -> tuple[list[tuple[str, str]], str | None]:
     """Source and path of the records that are meant: by path, else by id, else by link; and their link, if only a
-    similar one was asked for."""
+    similar one was asked for. Sources that the config no longer names come last; below them the start of the path may
+    be that of their folder."""
     similar_link = None
     places = [
         (source.name, path)
         for source, path in candidate_places(config.sources, asked)
         if is_known(connection, source.name, path) or kind_of(source, path) in ("file", "link")
     ]
+    if not places and http_url(asked) is None:
+        dropped = set(source_names(connection)).difference(source.name for source in config.sources)
+        parts = escape_name(asked).split("/")
+        ends = ["/".join(parts[number:]) for number in range(len(parts))]
+        places = known_paths(connection, [(name, end) for name in sorted(dropped) for end in ends])
     if not places and not _RAW_BYTES.search(asked):  # which no id and no link has
         places = find_by_id(connection, asked)
         if not places and (link := http_url(asked)):
@@ -181,7 +185,7 @@ def _history(
     ]
     ages = {spec.slug: spec.max_age for spec in config.feeds if spec.max_age is not None}
     for feed in feeds:
-        if feed.clause == "max_age" and not feed.is_in:
+        if feed.clause == "max_age" and not feed.is_in and not feed.pending:
             joined = [at for at, what, name, _ in events if what == "joined" and name.slug == feed.slug]
             at = max([from_us(dated_at(entry) or 0) + ages[feed.slug], *joined])
             events.append((at, "left", FeedName(feed.slug, None), "max_age"))

@@ -12,6 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from aggregator.cli.feed_verdicts import NO_FEED
+from aggregator.documents import ALL
+from aggregator.parse.keys import FLAGS
 from aggregator.problems import shown_time
 
 MAX_SHOWN_VALUE = 300
@@ -22,15 +25,15 @@ def render_explanation(data: dict[str, Any], zone: tzinfo) -> RenderableType:
     """An explanation for a terminal."""
     parts: list[RenderableType] = [_table(_head_rows(data), fixed=1)]
     if data["fields"]:
-        parts += [_heading("Fields"), _table(map(_field_row, data["fields"]), fixed=2)]
+        parts += [_heading("Fields"), _table(_field_rows(data["fields"]), fixed=2)]
     # the problem of a rejected record is its reason already
     problems = [text for text in data["problems"] if not data["published"]["reason"].endswith(text.partition(": ")[2])]
     parts += [Padding(Text(problem, style="yellow", overflow="fold"), (0, 0, 0, 2)) for problem in problems]
     if data["unresolved_links"]:
         links = ((f"  {reference}",) for reference in data["unresolved_links"])
         parts += [_heading("Links that lead to no published page"), _table(links, fixed=0)]
-    place = _place(data["published"])
-    parts += [_heading("Feeds"), _table((_feed_row(feed, place) for feed in data["feeds"]), fixed=2)]
+    feeds = (_feed_row(feed, data["published"]) for feed in data["feeds"])
+    parts += [_heading("Feeds"), _table(feeds, fixed=2)]
     if data["history"]:
         parts += [_heading("History"), _table(_history_rows(data["history"], zone), fixed=1)]
     return Group(*parts)
@@ -68,26 +71,39 @@ def _head_rows(data: dict[str, Any]) -> Iterator[tuple[Text, str | Text]]:
         yield Text("Also", "bold yellow"), other
 
 
-def _field_row(trace: Mapping[str, Any]) -> tuple[str | Text, ...]:
-    """The line of a field in the record, or else its origin; its key; its value and its place in the config."""
-    origin = str(trace["line"]) if trace["origin"] == "record" else trace["origin"]
-    key = trace["field"] if trace["key"] in (None, trace["field"]) else f"{trace['field']} ← {trace['key']}"
-    place = _place(trace) if trace["origin"] == "config" else ""
-    return f"{origin:>8}", key, Text.assemble(_value_text(trace["value"]), (f"  {place}" if place else "", "dim"))
+def _field_rows(traces: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | Text, ...]]:
+    """The line of each field in the record, or else its origin; its key; its value and its place in the config. Below
+    it the note, if there is one."""
+    for trace in traces:
+        origin = str(trace["line"]) if trace["origin"] == "record" else trace["origin"]
+        key = trace["field"] if trace["key"] in (None, trace["field"]) else f"{trace['field']} ← {trace['key']}"
+        place = _place(trace) if trace["origin"] == "config" else ""
+        yield (
+            f"{origin:>8}",
+            key,
+            Text.assemble(_value_text(trace["value"]), (f"  {place}" if place else "", "dim")),
+        )
+        if trace["note"]:
+            yield "", "", Text(trace["note"], style="yellow")
 
 
-def _feed_row(feed: Mapping[str, Any], known_place: str) -> tuple[str | Text, ...]:
-    """The place is omitted if it is the place of the record's own cause."""
-    words = [feed["clause"] or "no clause", *feed["also"]]
-    if feed["pending"]:
-        words.append("from the next cycle")
-    elif feed["page"] and not feed["shown"]:
+def _feed_row(feed: Mapping[str, Any], published: Mapping[str, Any]) -> tuple[str | Text, ...]:
+    """The place is omitted if it is the place of the record's own cause; `all` repeats a flag or a default."""
+    words = [feed["clause"] or ("takes every entry" if feed["in"] else ""), *feed["also"], feed["note"]]
+    if feed["slug"] == ALL and published["cause"] in (*FLAGS, "default_published"):
+        words = [published["reason"].partition("; ")[0]]
+    elif feed["slug"] == ALL or not published["value"]:
+        words = ["published" if published["value"] else "not published"]
+    if feed["page"] and not feed["shown"]:
         words.append(f"in the archive, page {feed['page']}")
     elif feed["in"] and not feed["shown"]:
         words.append("not in the window")
-    answer = Text("  in", "green") if feed["in"] else Text("  not in", "red")
+    if feed["pending"]:
+        words.append("from the next cycle on")
+    no = "  no feed" if feed["clause"] in NO_FEED else "  not in"
+    answer = Text("  in", "green") if feed["in"] else Text(no, "red")
     place = _place(feed)
-    return answer, feed["slug"], ", ".join(words), "" if place == known_place else place
+    return answer, feed["slug"], ", ".join(filter(None, words)), "" if place == _place(published) else place
 
 
 def _history_rows(history: Sequence[Mapping[str, Any]], zone: tzinfo) -> Iterator[tuple[str, str]]:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aggregator.config import Config
-from aggregator.files import FolderError, Kind, open_files
+from aggregator.files import FolderError, Kind, Unreadable, open_files
+from aggregator.ids import IdMint
 from aggregator.ingest import page_context, trace_file
 from aggregator.model import NoRecord, Record, Rejection
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
 from aggregator.paths import RecordFilter, unescape_path
-from aggregator.problems import shown_path, shown_time
+from aggregator.problems import shown_path, shown_span, shown_time, stamp
+from aggregator.scan import list_records
 from aggregator.settings import Source
-from aggregator.store.queries import StoredEntry, StoredRecord
+from aggregator.store.events import MISSING, WITHDRAWN
+from aggregator.store.files import paths_of
+from aggregator.store.queries import StoredEntry, read_stored, taken_ids
+from aggregator.store.removals import is_mass_removal
 from aggregator.store.schema import EntryState, FileState
-from aggregator.store.session import from_us
+from aggregator.store.session import from_us, read_meta, span_us
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+WITHDRAWS = "; the next cycle withdraws it"
+ACCEPT = "if it is meant, run: aggregator build --accept-removals"
 
 
 class Cause(NamedTuple):
@@ -30,17 +41,23 @@ class Cause(NamedTuple):
 
 
 class RecordState:
-    """One record at one time: its entry, the outcome of its file, and the cause of its state."""
+    """One record at one time: its entry, the outcome of its file, and the cause of its state.
 
-    def __init__(self, config: Config, stored: StoredRecord, now_us: int) -> None:
-        self.config, self._stored, self.now = config, stored, now_us
-        self.source = next(source for source in config.sources if source.name == stored.source)
+    `place` is its source and path. Of a source that the config no longer names, nothing is known but the store.
+    """
+
+    def __init__(self, config: Config, connection: Connection, place: tuple[str, str], now_us: int) -> None:
+        self.config, self._connection, self.now = config, connection, now_us
+        self._stored = stored = read_stored(connection, *place)
+        named = next((source for source in config.sources if source.name == stored.source), None)
+        self.source = named or replace(config.sources[0], name=stored.source, topics=())
+        self._is_dropped = named is None
         self.positions = config.positions
-        self.path = shown_path(self.source.root, stored.path)
+        self.path = shown_place(config, place)
         self.entry = stored.entry
         self.is_published = stored.entry is not None and stored.entry.state == EntryState.PUBLISHED
-        self._end = "; the next cycle withdraws it" if self.is_published else ""
-        self.outcome, self.traces = trace_file(self.source, stored.path)
+        self._end = WITHDRAWS if self.is_published else ""
+        self.outcome, self.traces = (None, ()) if self._is_dropped else trace_file(self.source, stored.path)
         self._read = {trace.field: trace for trace in self.traces if trace.origin in ("record", "cascade")}
         self.cause = self._find_cause()
 
@@ -51,7 +68,7 @@ class RecordState:
         warnings = self.outcome.warnings if isinstance(self.outcome, Record) else ()
         return [str(replace(problem, path=self.path)) for problem in warnings]
 
-    def placed_traces(self) -> Iterator[FieldTrace]:
+    def _placed_traces(self) -> Iterator[FieldTrace]:
         """The origins of fields, with file and line also of those in the config."""
         for trace in self.traces:
             if trace.origin == "config":
@@ -60,7 +77,45 @@ class RecordState:
             else:
                 yield replace(trace, file=self._file_of(trace))
 
+    def fields(self) -> Iterator[dict[str, Any]]:
+        """The origins of fields for --json, each with a note if readers see something else."""
+        traces = list(self._placed_traces())
+        kept = self._kept_date()
+        for trace in traces:
+            note = None
+            if trace.field == "published_at" and trace.value is not None and kept not in ("", trace.value):
+                note = f"readers see {kept or 'no date'}, as at the release; a date that changed has no effect"
+                if self.is_published and isinstance(self.outcome, Record) and self._is_early(self.outcome):
+                    note += ": the record is public in spite of its date (draft: true hides it)"
+            elif trace.field == "id" and self._has_other_id(trace.value):
+                note = "has no effect, because the entry keeps the id that it was stored with"
+            yield asdict(trace) | {"note": note}
+        if kept and isinstance(self.outcome, Record) and not any(trace.field == "published_at" for trace in traces):
+            note = "the date at the release; a date that changed has no effect"
+            yield asdict(FieldTrace("published_at", None, kept, None, "store")) | {"note": note}
+
+    def _is_early(self, record: Record) -> bool:
+        return record.public and record.published is not None and record.published > from_us(self.now)
+
+    def _kept_date(self) -> str | None:
+        """The published date that readers see; None for no date, empty before the first release."""
+        entry = self.entry
+        if entry is None or entry.released_at is None:
+            return ""
+        return None if entry.published_at is None else stamp(from_us(entry.published_at))
+
+    def _has_other_id(self, stated: str | None) -> bool:
+        """Whether the entry keeps another id than its record states, which no other entry has."""
+        if stated is None or self.entry is None:
+            return False
+        uid = IdMint(read_meta(self._connection, "site_id") or "").explicit_entry_id(stated)
+        return not taken_ids(self._connection, [uid])
+
     def _find_cause(self) -> Cause:
+        if self._is_dropped:
+            table = f"[[records]] {self.source.name!r}" if self.source.name else "[records] without a name"
+            reason = f"its {table} is not in the config any more{self._stay_or_end()}"
+            return Cause("records", reason, self.positions.file)
         if isinstance(self.outcome, NoRecord):
             return self._of_resource(self.outcome)
         unread = self._of_missing_file() if self.outcome is None else self._of_name()
@@ -85,7 +140,12 @@ class RecordState:
 
     def _of_known_file(self, state: str) -> Cause:
         known, problem = self._stored.digest, self._stored.problem
-        if state == FileState.REMOVED or (self.outcome and known and known != self.outcome.digest):
+        if state == FileState.REMOVED:
+            history = self.entry.history if self.entry else ()
+            reasons = [event.clause for event in history if event.what == WITHDRAWN]
+            what = "its file is back" if reasons[-1:] == [MISSING] else "the config reads it again"
+            return Cause("returned", f"{what}; the next cycle decides", self.path)
+        if self.outcome and known and known != self.outcome.digest:
             return Cause("changed", "the file changed after the last cycle; the next one decides", self.path)
         if state != FileState.READ and problem is not None:
             line = problem.line or (self._line("id") if state == FileState.DUPLICATE else None)
@@ -102,27 +162,53 @@ class RecordState:
             return Cause("link", reason, self.path)
         since = "" if stored.missing_since is None else f" since {self._time(stored.missing_since)}"
         missing = f"its file is missing{since}"
-        if self.is_published and stored.held:
-            reason = f"{missing}, with its folder or with many others, so they stay for now (bring them back; or, if"
-            reason += " it is meant, run: aggregator build --accept-removals)"
-            return Cause("mass_removal", reason, self.path)
-        if self.is_published:
-            return Cause("missing", f"{missing}{self._end}", self.path)
-        return Cause("withdrawn", missing, self.path)
+        if not self.is_published:
+            return Cause("withdrawn", missing, self.path)
+        if stay := self._stay():
+            return Cause("mass_removal", f"{missing}{stay}", self.path)
+        return Cause("missing", f"{missing}{WITHDRAWS}, unless a new file is the same record", self.path)
+
+    def _stay(self) -> str:
+        """How long a published entry stays whose file is not found; empty if the next cycle withdraws it."""
+        grace, since = self.source.removal_grace, self._stored.held_since
+        if since is not None:
+            until, others = since + span_us(grace), "" if self._is_dropped else ", with many others"
+            return f"{others}, so its entry stays until {self._time(until)} ({ACCEPT})" if until > self.now else ""
+        missing, known, is_folder_missing = self._count_missing()
+        if not is_folder_missing and not is_mass_removal(missing, known):
+            return ""
+        others = "" if self._is_dropped else f", with {missing} of {known} files"
+        return f"{others}, so the next cycle keeps its entry for {shown_span(grace)} ({ACCEPT})"
+
+    def _stay_or_end(self) -> str:
+        return (self._stay() or WITHDRAWS) if self.is_published else ""
+
+    def _count_missing(self) -> tuple[int, int, bool]:
+        """How many known files of the source the next scan will not find, how many are known, and whether the folder as
+        a whole is missing."""
+        known = paths_of(self._connection, self.source.name)
+        try:
+            listed = [] if self._is_dropped else list(list_records(self.source))
+        except FolderError:
+            return len(known), len(known), True
+        found = {item.path for item in listed if not isinstance(item, Unreadable)}
+        unread = tuple(item.path for item in listed if isinstance(item, Unreadable))
+        missing = sum(path not in found and not path.startswith(unread) for path in known)
+        return missing, len(known), self._is_dropped
 
     def _of_name(self) -> Cause | None:
         """Why no scan reads a file of this name; None if scans do."""
         path = unescape_path(self._stored.path)
         if any(part.startswith(".") for part in path.split("/")):
-            reason = f"a name in its path begins with a dot, so no scan reads it{self._end}"
+            reason = f"a name in its path begins with a dot, so no scan reads it{self._stay_or_end()}"
             return Cause("hidden", reason, self.path)
         if not RecordFilter(self.source.include)(path):
-            reason = f"no scan reads a file of this name; see include in [records]{self._end}"
+            reason = f"no scan reads a file of this name; see include in [records]{self._stay_or_end()}"
             return self._in_config("include", reason)
         for pattern in self.source.exclude:
             if RecordFilter((pattern,))(path):
                 what = "path" if "/" in pattern else "name"
-                return self._in_config("exclude", f"its {what} is excluded by {pattern!r}{self._end}")
+                return self._in_config("exclude", f"its {what} is excluded by {pattern!r}{self._stay_or_end()}")
         return None
 
     def _of_record(self, record: Record, entry: StoredEntry) -> Cause:
@@ -135,18 +221,19 @@ class RecordState:
                 return Cause("scheduled", reason, *self._place("published_at"))
             if not self.is_published:
                 return Cause("scheduled", "the next cycle releases it", self.path)
-        return self._of_flag()
+        cause = self._of_flag(is_public=record.public)
+        return cause if record.public else cause._replace(reason=f"{cause.reason}{self._end}")
 
-    def _of_flag(self) -> Cause:
+    def _of_flag(self, *, is_public: bool) -> Cause:
         """The flag that publishes or hides the record, or the default without a flag."""
         published = self._read.get("published")
         others = [self._read[name] for name in FLAGS[1:] if name in self._read]
-        if not self.is_published and (cause := self._of_hiding(published, others)):
+        if not is_public and (cause := self._of_hiding(published, others)):
             return cause
         if published is not None and published.value is not None:
             return self._by_flag(published)
         default = f"default_published is {str(self.source.default_published).lower()}"
-        if others and self.is_published:
+        if others and is_public:
             return self._by_flag(others[0], more=f", no 'published' is there, and {default}")
         flags = f"'{others[0].key}' is false, no 'published' is there" if others else "no flag in the record"
         return self._in_config("default_published", f"{flags}, and {default}")
@@ -189,6 +276,13 @@ class RecordState:
     def _place(self, field: str) -> tuple[str, int | None]:
         trace = self._read.get(field)
         return (self._file_of(trace), trace.line) if trace else (self.path, None)
+
+
+def shown_place(config: Config, place: tuple[str, str]) -> str:
+    """The path of a record; with the name of its source in front if the config does not name that."""
+    name, path = place
+    root = next((source.root for source in config.sources if source.name == name), None)
+    return f"{name}/{path}".removeprefix("/") if root is None else shown_path(root, path)
 
 
 def kind_of(source: Source, path: str) -> Kind | None:

@@ -202,6 +202,20 @@ def source_problem(config: Config) -> SourceRenamedError | None:
     return None
 
 
+def dropped_entries(config: Config) -> dict[str, int]:
+    """How many entries are published of each source that the config no longer names, as far as the store can be read
+    and takes that for no rename."""
+    if not config.may_have_store:
+        return {}
+    from aggregator.store.files import dropped_sources
+    from aggregator.store.queries import count_published
+
+    with suppress(StoreError), reading_store(config) as store, store.read() as connection:
+        dropped = dropped_sources(connection, [source.name for source in config.sources])
+        return {name: count for name in dropped if (count := count_published(connection, name))}
+    return {}
+
+
 def candidate_places(sources: Sequence[Source], path: str) -> Iterator[tuple[Source, str]]:
     """Where a record or folder with this path could be: its source, and its escaped path below the folder of the
     source, empty for that folder. `path` is relative to each records folder, then to the working directory; or it is

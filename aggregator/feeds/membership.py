@@ -222,6 +222,8 @@ def _merge(connection: Connection, writer: Writer, feed_ids: Collection[int], li
             if is_first != is_member:
                 key: dict[str, object] = {"of_entry": row.entry_id, "of_feed": row.feed_id}
                 (returns if is_first else leaves).append(key)
+                if is_first:  # whose membership gets another time
+                    events.append((row.entry_id, Event(row.joined_at, JOINED, row.feed_id)))
                 what = JOINED if is_first else LEFT
                 events.append((row.entry_id, Event(writer.now, what, row.feed_id, DUPLICATES)))
             if row.page is not None and (is_first or is_member):

@@ -48,8 +48,8 @@ def read_notices(
     if without_feed:
         names = ", ".join(map(repr, without_feed[:MAX_TOPICS])) + (", …" if len(without_feed) > MAX_TOPICS else "")
         count = f"{len(without_feed)} topics have" if len(without_feed) > 1 else "1 topic has"
-        what = f"{count} no feed, because {config.policy.max_feeds} have one already: {names}"
-        lines.append(f"{what} (raise topics.max_feeds, or name fewer topics in records)")
+        what = f"{count} no feed, because topics.max_feeds = {config.policy.max_feeds} is reached: {names}"
+        lines.append(f"{what} (raise it, or name fewer topics in records)")
     return lines
 
 

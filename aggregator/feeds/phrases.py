@@ -64,7 +64,9 @@ def expression_error(phrase: str) -> str | None:
     try:
         _compile(phrase)
     except ValueError as error:
-        return str(error)
+        what, _, where = str(error).partition(": ")
+        what = f"{what.removeprefix('missing ')} is missing" if what.startswith("missing ") else what
+        return f"{what} in {where!r}" if where else what
     return None
 
 

@@ -105,10 +105,8 @@ def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) ->
             hint = f"by another slug for the new feed; it redirects to /{slug}/ now"
             changes.append(UrlChange(f"{path}/", 200, None, hint))
         elif not after.work(path):
-            successor = slug if slug in new.specs else None
             url = f"{path}/" if "/" not in path and "." not in path else path
-            keep = _moved_from((path,), successor, new) if slug in old.specs else _keeping_alias(old, new)
-            changes.append(UrlChange(url, 410, None, keep))
+            changes.append(UrlChange(url, 410, None, _keeping_redirect(path, slug, after, old, new)))
     return tuple(changes)
 
 
@@ -166,16 +164,18 @@ def _keeping(slug: str, old: FeedPolicy, new: FeedPolicy) -> str:
     spec = old.specs.get(slug)
     if spec is not None:
         return _moved_from((slug, *spec.moved_from), _successor(spec, old, new), new)
-    return _keeping_topics(old, new) or 'with a longer "keep_empty" below [topics]'
+    if old.auto and not new.auto:
+        return 'with "auto = true" below [topics]'
+    return 'with a longer "keep_empty" below [topics]'
 
 
-def _keeping_alias(old: FeedPolicy, new: FeedPolicy) -> str:
-    """How the config would keep a URL that redirected to the feed of a topic."""
-    return _keeping_topics(old, new) or "with an alias of a topic that has a feed, below [topics.alias]"
-
-
-def _keeping_topics(old: FeedPolicy, new: FeedPolicy) -> str:
-    return 'with "auto = true" below [topics]' if old.auto and not new.auto else ""
+def _keeping_redirect(path: str, slug: str, after: Urls, old: FeedPolicy, new: FeedPolicy) -> str:
+    """How the config would keep an old path that redirected to the feed `slug`."""
+    if slug in old.specs:
+        return _moved_from((path,), slug if slug in new.specs else None, new)
+    if slug in after.slugs:  # a feed of a topic that the topic of the old path does not lead to any more
+        return f"with the line below [topics.alias] that leads it to /{slug}/"
+    return _keeping(slug, old, new)
 
 
 def _successor(spec: FeedSpec, old: FeedPolicy, new: FeedPolicy) -> str | None:

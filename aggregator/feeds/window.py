@@ -404,7 +404,7 @@ class FeedLoader:
             for start in range(0, len(rows), ENTRY_BATCH):
                 batch = rows[start : start + ENTRY_BATCH]
                 contents = self._read_contents(connection, batch)
-                yield from ((row, _provider_key(contents[row.id][0])) for row in batch)
+                yield from ((row, provider_key(contents[row.id][0])) for row in batch)
 
     def _newest(
         self, connection: Connection, row: AnyRow, cut_at: int, steps: Sequence[int]
@@ -519,7 +519,7 @@ def _related_links(content: Content, others: Sequence[Content]) -> tuple[Related
     return tuple(Related(link, title) for link, title in titles.items())
 
 
-def _provider_key(content: Content) -> str:
+def provider_key(content: Content) -> str:
     """The folded name or domain of the provider; empty for none."""
     provider = content.provider
     return fold(provider.name or provider.domain) if provider else ""
@@ -534,8 +534,8 @@ def cutting_clause(
     """
     if spec.max_age is not None and dated_at is not None and dated_at <= at - span_us(spec.max_age):
         return "max_age"
-    provider = _provider_key(content)
+    provider = provider_key(content)
     if spec.per_provider is not None and provider:
-        shown_of_provider = sum(_provider_key(other) == provider for other in shown)
+        shown_of_provider = sum(provider_key(other) == provider for other in shown)
         return "per_provider" if shown_of_provider >= spec.per_provider else None
     return None

@@ -139,7 +139,7 @@ class Fields:
                 continue
             flag = meaning(value.value)
             if not isinstance(flag, bool):
-                if key in self._keys.of("published_at") and (self._is_empty_date(flag) or self._time(flag)):
+                if key in self._keys.of("published_at") and (self.is_empty_date(flag) or self._time(flag)):
                     continue  # Hugo has one key for the flag and the date
                 raise self.unusable(field, f"'{key}' is not true or false", flag_hint(value.value))
             if field == "published":
@@ -212,7 +212,7 @@ class Fields:
         """The date that the URL of the page has, in the time zone that it states, else in the site's."""
         for _, value in self._each("link_date"):
             stated = meaning(value.value)
-            if self._is_empty_date(stated) or isinstance(stated, bool):
+            if self.is_empty_date(stated) or isinstance(stated, bool):
                 continue  # Hugo has one key for the flag and the date
             if type(stated) is int or not self._has_positions:
                 parsed = self._time(stated)
@@ -230,7 +230,7 @@ class Fields:
             stated = meaning(value.value)
             if self._layout == "jekyll" and isinstance(stated, datetime) and stated.tzinfo is None:
                 stated = stated.replace(tzinfo=UTC)  # a YAML time is in UTC; one that Ruby reads as text is not
-            if self._is_empty_date(stated) or (isinstance(stated, bool) and key in self._keys.of("published")):
+            if self.is_empty_date(stated) or (isinstance(stated, bool) and key in self._keys.of("published")):
                 continue  # Hugo has one key for the flag and the date
             parsed = self._time(stated)
             if parsed is None:
@@ -242,7 +242,8 @@ class Fields:
             return moment, value
         return None
 
-    def _is_empty_date(self, stated: object) -> bool:
+    def is_empty_date(self, stated: object) -> bool:
+        """Whether a value means "no date"."""
         return self._layout != "plain" and is_empty_date(stated)
 
     def _time(self, stated: object) -> tuple[datetime, bool] | None:

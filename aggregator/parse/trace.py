@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from aggregator.model import Record, SourceFile
@@ -18,7 +19,8 @@ from aggregator.parse.values import meaning
 from aggregator.problems import stamp
 from aggregator.settings import PLUS, Source
 
-Origin = Literal["record", "cascade", "path", "body", "config"]
+DATES = ("published_at", "link_date", "updated_at", "expires_at")
+Origin = Literal["record", "cascade", "path", "body", "config", "store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ def _urls(found: Iterable[Any]) -> list[str]:
     return [item.url for item in found]
 
 
+def _in_its_zone(moment: datetime) -> str:
+    """A time for --json in its own zone, whose day the URL of a page has."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 class RecordingFields(Fields):
     """Fields that record in `seen` which key each field was read from, and in `own` the values that keys gave."""
 
@@ -61,6 +68,7 @@ class RecordingFields(Fields):
     url = _recorded("url")
     score = _recorded("score", form=lambda score: score if score >= 0 else None)
     required_date = _recorded("required_date", form=stamp)
+    link_date = _recorded("link_date", "link_date", lambda found: found and _in_its_zone(found))
     updated = _recorded("updated", "updated_at", lambda found: stamp(found[0]))
     explicit_id = _recorded("explicit_id", "id")
     stated_path = _recorded("stated_path", "path")
@@ -122,10 +130,14 @@ def trace_record(
 
 
 def _is_field(field: str, key: str, value: Value, fields: Fields) -> bool:
-    """Whether a key states the field: an option that does not hide the page, or a date under a key that could also be a
-    flag, does not."""
+    """Whether a key states the field: an option that does not hide the page, an empty date, or a flag or a date under a
+    key for both, does not."""
     if field == "visibility":
         return hides_page((key, value))
+    if field in DATES:
+        stated = meaning(value.value)
+        is_flag = isinstance(stated, bool) and key in fields.keys_of("published")
+        return not is_flag and not fields.is_empty_date(stated)
     return field not in FLAGS or _flag(value) is not None or key not in fields.keys_of("published_at")
 
 

@@ -25,6 +25,8 @@ REJECTED = "rejected"  # a flag is neither true nor false
 RESOURCE = "resource"  # its file became a resource of a bundle
 EXPIRED = "expired"  # its expiry has come
 MISSING = "missing"  # its file is missing
+EXCLUDED = "exclude"  # `include` and `exclude` leave its file out
+DROPPED = "records"  # the config does not name its source any more
 
 _NEW_EVENT = insert(event)
 

@@ -77,6 +77,17 @@ def dropped_sources(connection: Connection, names: Sequence[str]) -> list[str]:
     return dropped
 
 
+def source_names(connection: Connection) -> list[str]:
+    """The sources that the config names, or did once."""
+    return list(connection.scalars(select(source_table.c.name).order_by(source_table.c.name)))
+
+
+def paths_of(connection: Connection, source: str) -> list[str]:
+    """The paths of the files of a source that are not withdrawn."""
+    mine = (file.c.source == source, file.c.state != FileState.REMOVED)
+    return list(connection.scalars(select(file.c.path).where(*mine)))
+
+
 _AFTER = (file.c.source == bindparam("of_source"), file.c.path > bindparam("last"))
 _IS_MISSING = file.c.missing_since.is_not(None)
 _KNOWN = (

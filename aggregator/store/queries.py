@@ -49,7 +49,7 @@ from aggregator.store.session import Writer, span_us
 
 KEEP_CYCLES = timedelta(days=30)
 MAX_PROBLEMS = 1000
-MAX_FOUND = 20  # records with one id
+MAX_FOUND = 20  # records with one id, or public before their date
 MAX_SCHEDULED = 50
 MEAN_CYCLES = 100
 CLUSTER_PROBLEM = "cluster_problem"
@@ -114,7 +114,7 @@ class StoredRecord:
     digest: bytes
     problem: Problem | None  # the first error
     missing_since: int | None  # µs: since when the file is missing
-    held: bool  # removals of the source are held
+    held_since: int | None  # µs: since when removals of the source are held
     entry: StoredEntry | None
 
 
@@ -127,6 +127,7 @@ class Membership:
     ruled: bool  # the feed has a rule of the config
     page: int | None  # its archive page
     left_by: str | None  # None: the entry is a member
+    size: int  # entries in the feed
 
 
 def record_cycle(writer: Writer, result: CycleResult) -> None:
@@ -173,6 +174,15 @@ def mean_stages(connection: Connection) -> dict[str, float]:
     stages = [counts["stages"] for counts in map(json.loads, rows) if counts.get("stages")]
     names = dict.fromkeys(name for seconds in stages for name in seconds)
     return {name: sum(seconds.get(name, 0.0) for seconds in stages) / len(stages) for name in names}
+
+
+def early_entries(connection: Connection, now: int) -> list[tuple[str, str, int]]:
+    """Source, path and stated date (µs) of the published entries whose date is still to come, by path. Reads all
+    entries."""
+    is_early = (entry.c.state == EntryState.PUBLISHED, entry.c.dated_at > now)
+    columns = (entry.c.source, entry.c.path, entry.c.dated_at)
+    rows = connection.execute(select(*columns).where(*is_early).order_by(*columns).limit(MAX_FOUND))
+    return [(row.source, row.path, row.dated_at) for row in rows]
 
 
 def scheduled_entries(connection: Connection) -> list[ScheduledEntry]:
@@ -279,6 +289,11 @@ def count_entries(connection: Connection) -> dict[str, int]:
     return {str(state): counts.get(state, 0) for state in EntryState}
 
 
+def count_published(connection: Connection, source: str) -> int:
+    """How many entries of a source are published."""
+    return _count(connection, entry, entry.c.source == source, entry.c.state == EntryState.PUBLISHED)
+
+
 def count_records(connection: Connection) -> dict[str, int]:
     """How many records are in each state, except withdrawn ones, whose number only grows; and `feeds`, how many feeds
     are published. Reads no large table from end to end."""
@@ -320,6 +335,17 @@ def is_known(connection: Connection, source: str, path: str) -> bool:
     return connection.execute(union(files, entries)).first() is not None
 
 
+def places_of(connection: Connection, keys: Collection[int]) -> list[tuple[str, str]]:
+    """Source and path of entries, by their keys."""
+    rows = connection.execute(select(entry.c.source, entry.c.path).where(entry.c.id.in_(keys)).order_by(entry.c.id))
+    return [(row.source, row.path) for row in rows]
+
+
+def known_paths(connection: Connection, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The sources and paths that the store knows, in the given order."""
+    return [place for place in places if is_known(connection, *place)]
+
+
 def find_by_text(connection: Connection, wanted: str) -> Iterator[tuple[str, str, Content]]:
     """Source, path and content of the entries with the text anywhere in their content, oldest first; case-insensitive.
 
@@ -333,6 +359,19 @@ def find_by_text(connection: Connection, wanted: str) -> Iterator[tuple[str, str
     )
     for row in rows:
         yield row.source, row.path, read_content(row.content)
+
+
+def entries_at(connection: Connection, source: str, paths: Collection[str]) -> dict[str, AnyRow]:
+    """What entries of a source keep, by the path of their file: `state`, `released_at`, `published_at`."""
+    columns = (file.c.path, entry.c.state, entry.c.released_at, entry.c.published_at)
+    mine = (file.c.source == source, file.c.path.in_(paths))
+    rows = connection.execute(select(*columns).join(entry, entry.c.id == file.c.entry_id).where(*mine))
+    return {row.path: row for row in rows}
+
+
+def taken_ids(connection: Connection, ids: Collection[str]) -> set[str]:
+    """The ids among these that entries have."""
+    return set(connection.scalars(select(entry.c.uid).where(entry.c.uid.in_(ids)))) if ids else set()
 
 
 def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
@@ -353,7 +392,7 @@ def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:
         digest=b"" if known is None else known.digest,
         problem=None if error is None else Problem(path, *error),
         missing_since=None if known is None else known.missing_since,
-        held=held_since is not None,
+        held_since=held_since,
         entry=None if row is None else _stored_entry(connection, row),
     )
 
@@ -378,12 +417,15 @@ def _stored_entry(connection: Connection, row: AnyRow) -> StoredEntry:
 def read_memberships(connection: Connection, key: int) -> list[Membership]:
     """The feeds that an entry is or was in, by its key: `all`, feeds of topics by slug, then feeds of the config."""
     rows = connection.execute(
-        select(feed_entry, feed.c.slug, feed.c.topic, feed.c.rule)
+        select(feed_entry, feed.c.slug, feed.c.topic, feed.c.rule, feed.c.size)
         .join(feed, feed.c.id == feed_entry.c.feed_id)
         .where(feed_entry.c.entry_id == key)
         .order_by(feed.c.id != ALL_FEED, feed.c.rule.is_not(None), feed.c.slug)
     )
-    return [Membership(row.slug, row.topic, row.rule is not None, row.page, row.left_by) for row in rows]
+    return [
+        Membership(row.feed_id, row.slug, row.topic, row.rule is not None, row.page, row.left_by, row.size)
+        for row in rows
+    ]
 
 
 def rule_texts(connection: Connection, slugs: Collection[str]) -> dict[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, TextClause, bindparam, delete,
 
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import hide_scheduled, withdraw_entries
-from aggregator.store.events import EXPIRED, MISSING
+from aggregator.store.events import EXPIRED
 from aggregator.store.schema import FILE_MISSING, EntryState, FileState, entry, file
 from aggregator.store.schema import source as source_table
 from aggregator.store.session import Writer, span_us
@@ -27,7 +27,8 @@ IS_KNOWN = (file.c.source == bindparam("of_source"), file.c.state != FileState.R
 """Conditions: files `of_source` that are not withdrawn."""
 _COUNT_MISSING = select(func.count()).select_from(file).where(*IS_MISSING)
 _COUNT_KNOWN = select(func.count()).select_from(file).where(*IS_KNOWN)
-_ANY_MISSING = select(file.c.path).where(*IS_MISSING).limit(1)
+_MISSING_PATHS = select(file.c.path).where(*IS_MISSING)
+_ANY_MISSING = _MISSING_PATHS.limit(1)
 _HELD_SINCE = select(source_table.c.removals_held_since).where(source_table.c.name == bindparam("of_source"))
 
 
@@ -40,6 +41,12 @@ def count_missing(writer: Writer, source: str) -> int:
     """How many files of a source are missing and not withdrawn yet."""
     with writer.read() as connection:
         return connection.scalar(_COUNT_MISSING, {"of_source": source}) or 0
+
+
+def missing_paths(writer: Writer, source: str) -> list[str]:
+    """The paths of the files of a source that are missing and not withdrawn yet."""
+    with writer.read() as connection:
+        return list(connection.scalars(_MISSING_PATHS, {"of_source": source}))
 
 
 def count_known(writer: Writer, source: str) -> int:
@@ -55,9 +62,9 @@ def is_mass_removal(missing: int, known: int) -> bool:
 
 def hold_removals(
     writer: Writer, source: str, grace: timedelta, *, is_massive: bool, is_accepted: bool
-) -> tuple[bool, bool]:
-    """Whether the missing files of a source keep their entries for now, and whether that was so until now because of
-    the same.
+) -> tuple[int | None, bool]:
+    """Until when (µs) the missing files of a source keep their entries, None if they do not; and whether they kept them
+    until now because of the same.
 
     A missing folder and a mass removal (`is_massive`) are held for `removal_grace`, unless they are accepted. The grace
     counts from the first scan that finds them, which the row of the source remembers.
@@ -70,22 +77,30 @@ def hold_removals(
         with writer.write() as connection:
             mine = update(source_table).where(source_table.c.name == source)
             connection.execute(mine.values(removals_held_since=since if is_held else None))
-    return is_held, is_massive and held_since is not None
+    return since + span_us(grace) if is_held else None, is_massive and held_since is not None
 
 
-def withdraw_missing(writer: Writer, source: str, *, is_folder_missing: bool) -> Iterator[Step]:
-    """Withdraws the entries of missing files, in order of path; of all files if the whole folder is missing."""
+def withdraw_missing(
+    writer: Writer, source: str, reason: Callable[[str], str], *, is_folder_missing: bool
+) -> Iterator[Step]:
+    """Withdraws the entries of missing files, in order of path; of all files if the whole folder is missing. `reason`
+    says why, by path, for their history."""
     conditions = IS_KNOWN if is_folder_missing else IS_MISSING
     some = select(file.c.path).where(*conditions).limit(1)
     while True:
         with writer.read() as connection:
             if connection.execute(some, {"of_source": source}).first() is None:
                 return
-        yield partial(_withdraw_missing, writer=writer, source=source, conditions=conditions)
+        yield partial(_withdraw_missing, writer=writer, source=source, reason=reason, conditions=conditions)
 
 
 def _withdraw_missing(
-    connection: Connection, *, writer: Writer, source: str, conditions: tuple[ColumnElement[bool] | TextClause, ...]
+    connection: Connection,
+    *,
+    writer: Writer,
+    source: str,
+    reason: Callable[[str], str],
+    conditions: tuple[ColumnElement[bool] | TextClause, ...],
 ) -> EntryChanges:
     rows = connection.execute(
         select(file.c.path, file.c.entry_id, entry.c.state)
@@ -95,8 +110,8 @@ def _withdraw_missing(
         .limit(REMOVAL_BATCH),
         {"of_source": source},
     ).all()
-    published = [row.entry_id for row in rows if row.state == EntryState.PUBLISHED]
-    withdrawn = withdraw_entries(connection, writer, dict.fromkeys(published, MISSING))
+    published = {row.entry_id: reason(row.path) for row in rows if row.state == EntryState.PUBLISHED}
+    withdrawn = withdraw_entries(connection, writer, published)
     scheduled = [row.entry_id for row in rows if row.state == EntryState.SCHEDULED]
     hide_scheduled(connection, scheduled)
     with_entry = [row.path for row in rows if row.entry_id is not None]

@@ -655,8 +655,76 @@ def test_check_names_the_other_record_of_an_id(shop: Shop, call: Call) -> None:
     shop.record("b.md", id="same")
     code, out, _ = call("check")
     assert (code, out) == (
-        1, "incoming/b.md:3:5: 'id' belongs to a.md: 'same' (give one of them another id)\n"
+        1, "incoming/b.md:3:5: 'id' belongs to the entry of a.md, which keeps it: 'same' (give this record another id)\n"
     )  # fmt: skip
+
+
+def test_check_says_what_an_entry_keeps_whatever_its_record_says(shop: Shop, call: Call) -> None:
+    shop.configure(site='id = "feeds.example.org"\ntimezone = "Europe/Berlin"')
+    dates = {
+        "day.md": ("2024-03-20T10:00:00Z", "2024-03-27T10:00:00Z"),
+        "hour.md": ("2024-03-20T10:00:00Z", "2024-03-20T20:00:00Z"),
+        "zone.md": ("2024-03-20T00:00:00-05:00", "2024-03-21"),
+        "next.md": ("2024-03-20", "2024-03-21"),
+        "none.md": (None, "2024-03-20"),
+        "future.md": ("2024-03-20T10:00:00Z", "2999-01-01T00:00:00Z"),
+        "hidden.md": ("2024-03-20T10:00:00Z", "2024-03-27T10:00:00Z"),
+    }
+    for name, (date, _) in dates.items():
+        shop.record(name, publishedDateTime=date)
+    shop.record("id.md", id="one")
+    shop.record("taken.md")
+    assert call("build")[0] == 0
+    for name, (_, date) in dates.items():
+        shop.record(name, publishedDateTime=date, draft=name == "hidden.md")
+    shop.record("id.md", id="two")
+    shop.record("taken.md", id="one")
+    assert call("build")[0] == 0
+    (warning,) = [item for item in json.loads(call("status", "--json")[1])["warnings"] if "public" in item["what"]]
+    assert warning["text"].endswith("before: '2999-01-01T00:00:00Z' (draft: true hides it)")
+    code, out, _ = call("check")
+    lines = sorted(line for line in out.splitlines() if "no time zone" not in line)
+    seen = "warning: readers see {}, as at the release: '{}' (a date that changed has no effect)"
+    early = "the record is public in spite of its date, because it was released before"
+    keeps = "warning: 'id' has no effect, because the entry keeps the id that it was stored with: 'two'"
+    assert (code, lines) == (
+        0,
+        [
+            f"incoming/day.md:3:1: {seen.format('2024-03-20', '2024-03-27')}",
+            f"incoming/future.md:3:1: warning: {early}: '2999-01-01T00:00:00Z' (draft: true hides it)",
+            f"incoming/id.md:3:1: {keeps} (only a new record gets its id from it)",
+            f"incoming/next.md:3:1: {seen.format('2024-03-20', '2024-03-21')}",
+            f"incoming/none.md:3:1: {seen.format('no date', '2024-03-20')}",
+        ],
+    )
+    assert call("check", "day.md")[1].splitlines() == lines[:1]
+
+
+def test_check_counts_many_records_that_differ_from_their_entries(shop: Shop, call: Call) -> None:
+    shop.configure(records="")
+    for number in range(30):
+        shop.record(f"{number:02}.md", publishedDateTime="2024-03-20T10:00:00Z")
+    assert call("build")[0] == 0
+    for number in range(30):
+        shop.record(f"{number:02}.md", publishedDateTime="2024-03-27T10:00:00Z")
+    what = "readers see 2024-03-20, as at the release; so it is with 29 more records: '2024-03-27'"
+    text = f"incoming/00.md:3:1: warning: {what} (a date that changed has no effect)\n"
+    assert call("check")[:2] == (0, text)
+    shop.configure(records="default_published = false")
+    what = "a flag or default_published hides the record, and 29 more of 30 published ones"
+    assert f"incoming/00.md: warning: {what} (the next cycle withdraws their entries)\n" in call("check")[1]
+
+
+def test_check_names_a_source_that_is_gone_with_its_entries(shop: Shop, call: Call) -> None:
+    shop.configure()
+    shop.add_to_config('[[records]]\npath = "../incoming"\n[[records]]\nname = "two"\npath = "../two"\n')
+    shop.record("a.md")
+    (shop.root / "two").mkdir()
+    (shop.root / "two/z.md").write_text("---\ntitle: Z\n---\nText.\n")
+    assert call("build")[0] == 0
+    shop.configure()
+    what = "no [[records]] has this name any more; its 1 published entry would be withdrawn after removal_grace: 'two'"
+    assert call("check")[:2] == (0, f"config/aggregator.toml: warning: {what} (put it back if that is not meant)\n")
 
 
 # status and feeds

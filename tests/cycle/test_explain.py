@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import SiteFolder, at, record_text
 from rich.console import Console
+from sites import write_files
 from sqlalchemy import func, select
 
 from aggregator import cli
@@ -75,6 +76,42 @@ def test_each_field_has_its_key_its_line_and_the_value_that_was_understood(site:
     assert any("'heat' is not a number" in problem for problem in answer["problems"])
 
 
+def test_a_field_that_the_entry_does_not_follow_says_what_readers_see(
+    site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.record("a.md", publishedDateTime=DATE, id="one")
+    site.record("undated.md")
+    site.record("draft.md", publishedDateTime=DATE, draft=True)
+    site.record("taken.md")
+    site.run(NOON)
+
+    def notes(name: str) -> dict[str, tuple[str, str]]:
+        fields = explain(site, name)["fields"]
+        return {trace["field"]: (trace["origin"], trace["note"]) for trace in fields if trace["note"]}
+
+    assert not any(map(notes, ("a.md", "undated.md", "draft.md")))
+    for name in ("a.md", "undated.md", "draft.md"):
+        site.record(name, publishedDateTime="2024-04-01T08:00:00Z", id="two", draft=name == "draft.md")
+    site.record("taken.md", id="one")
+    changed = "a date that changed has no effect"
+    keeps = ("record", "has no effect, because the entry keeps the id that it was stored with")
+    shown = ("record", f"readers see {DATE}, as at the release; {changed}")
+    assert notes("a.md") == {"published_at": shown, "id": keeps}
+    assert notes("undated.md")["published_at"] == ("record", f"readers see no date, as at the release; {changed}")
+    assert notes("draft.md") == {"id": keeps}
+    assert notes("taken.md") == {}
+    monkeypatch.setattr("sys.argv", ["aggregator", "explain", "a.md", "--config", str(site.config_file)])
+    cli.main()
+    lines = capsys.readouterr().out.splitlines()
+    row = next(number for number, line in enumerate(lines) if "publishedDateTime" in line)
+    assert lines[row + 1].strip().startswith(f"readers see {DATE}")
+    site.record("a.md", publishedDateTime="2024-06-01T08:00:00Z")
+    early = f"{shown[1]}: the record is public in spite of its date (draft: true hides it)"
+    assert notes("a.md") == {"published_at": ("record", early)}
+    site.record("a.md")
+    assert notes("a.md") == {"published_at": ("store", f"the date at the release; {changed}")}
+
+
 def test_a_rejected_record_shows_what_was_read_and_its_problem_once(
     site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +158,29 @@ def test_a_marker_of_an_excerpt_and_a_date_under_a_flag_are_shown_as_they_are_re
         ("title", "A"),
         ("excerpt_separator", "<!--more-->"),
     ]
+
+
+def test_the_date_of_a_url_is_shown_in_its_zone_and_no_date_is_no_field(site: SiteFolder) -> None:
+    site.configure('[records]\npreset = "hugo"\nlink_template = "https://e.example/{year}/{month}/{day}/{slug}/"\n')
+    lines = {
+        "zone": "date: 2024-03-20T01:30:00+05:00\npublishDate: 2024-03-22T10:00:00Z",
+        "day": "date: 2024-03-20",
+        "wrong": "date: 2024-03-20\nlastmod: nope",
+        "flag": "published: true",
+        "empty": 'date: ""\nexpiryDate: 0001-01-01T00:00:00Z',
+    }
+    for name, text in lines.items():
+        site.write(f"posts/{name}.md", f"---\ntitle: T\n{text}\n---\nText.\n")
+    site.run(NOON)
+
+    def dates(name: str) -> dict[str, Any]:
+        fields = explain(site, f"posts/{name}.md")["fields"]
+        return {trace["field"]: trace["value"] for trace in fields if trace["field"].endswith(("_at", "_date"))}
+
+    assert dates("zone") == {"link_date": "2024-03-20T01:30:00+05:00", "published_at": "2024-03-22T10:00:00Z"}
+    assert dates("day") == {"link_date": "2024-03-20T00:00:00Z", "published_at": "2024-03-20T00:00:00Z"}
+    assert dates("wrong") == {**dates("day"), "updated_at": None}
+    assert dates("flag") == dates("empty") == {}
 
 
 # causes
@@ -214,6 +274,73 @@ def test_entries_that_a_mass_removal_keeps_are_explained(site: SiteFolder) -> No
     assert cause(site, "3.md", "2024-05-01 12:02") == (True, "mass_removal", None)
 
 
+def reason(site: SiteFolder, asked: str, now: str = STILL) -> str:
+    answer = explain(site, asked, now)["published"]
+    return ("yes, " if answer["value"] else "no, ") + answer["reason"]
+
+
+def test_what_is_said_of_removals_is_what_the_next_cycle_does(site: SiteFolder) -> None:
+    site.configure(f'[records]\npath = "{site.incoming}"\n')
+    for number in range(30):
+        site.record(f"d/{number}.md")
+    for name in ("a.md", "b.md"):
+        site.record(name)
+    site.run(NOON)
+    accept = "(if it is meant, run: aggregator build --accept-removals)"
+    keeps = f"so the next cycle keeps its entry for 10 min {accept}"
+    stays = f"with many others, so its entry stays until 2024-05-01 13:10:00+00:00 {accept}"
+    site.remove("a.md")
+    once = "the next cycle withdraws it, unless a new file is the same record"
+    assert reason(site, "a.md") == f"yes, its file is missing; {once}"
+    site.configure(f'[records]\npath = "{site.incoming}"\nexclude = ["d/*"]\n')
+    excluded = "its path is excluded by 'd/*'"
+    assert reason(site, "d/1.md") == f"yes, {excluded}, with 31 of 32 files, {keeps}"
+    assert reason(site, "a.md") == f"yes, its file is missing, with 31 of 32 files, {keeps}"
+    assert site.run(LATER).removed == 0
+    assert reason(site, "d/1.md", "2024-05-01 13:09") == f"yes, {excluded}, {stays}"
+    assert reason(site, "a.md", "2024-05-01 13:09") == f"yes, its file is missing since {LATER}:00+00:00, {stays}"
+    assert reason(site, "d/1.md", "2024-05-01 13:10") == f"yes, {excluded}; the next cycle withdraws it"
+    assert site.run("2024-05-01 13:10").removed == 31
+    assert reason(site, "d/1.md") == f"no, {excluded}"
+    site.configure(f'[records]\npath = "{site.incoming}"\n')
+    site.record("a.md")
+    assert reason(site, "d/1.md") == "no, the config reads it again; the next cycle decides"
+    assert reason(site, "a.md") == "no, its file is back; the next cycle decides"
+    site.incoming.rename(site.root / "away")
+    assert reason(site, "b.md") == f"yes, its file is missing, with 1 of 1 files, {keeps}"
+
+
+def test_a_default_that_hides_what_is_published_says_that_the_next_cycle_withdraws_it(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.run(NOON)
+    site.configure("[records]\ndefault_published = false\n")
+    text = "no flag in the record, and default_published is false"
+    assert reason(site, "a.md") == f"yes, {text}; the next cycle withdraws it"
+    site.run(LATER)
+    assert reason(site, "a.md") == f"no, {text}"
+
+
+def test_a_record_of_a_source_that_the_config_no_longer_names_is_explained(site: SiteFolder) -> None:
+    one = f'[[records]]\npath = "{site.incoming}"\n'
+    site.configure(f'{one}[[records]]\nname = "two"\npath = "{site.root / "two"}"\n')
+    site.record("a.md")
+    write_files(site.root / "two", {"z.md": "---\ntitle: Z\ntopics: [AI]\nwebUrl: https://e.example/z\n---\n"})
+    site.run(NOON)
+    entry_id = site.ids()["Z"]
+    site.configure(one)
+    text = "its [[records]] 'two' is not in the config any more"
+    accept = "(if it is meant, run: aggregator build --accept-removals)"
+    for asked in ("two/z.md", str(site.root / "two/z.md"), entry_id, "https://e.example/z"):
+        assert reason(site, asked) == f"yes, {text}, so the next cycle keeps its entry for 10 min {accept}"
+    site.run(LATER)
+    answer = explain(site, entry_id, LATER)
+    assert (answer["path"], answer["title"], answer["published"]["cause"]) == ("two/z.md", "Z", "records")
+    assert answer["published"]["reason"] == f"{text}, so its entry stays until 2024-05-01 13:10:00+00:00 {accept}"
+    assert [(feed["slug"], feed["in"]) for feed in answer["feeds"]] == [("all", True), ("ai", True)]
+    site.run("2024-05-01 13:10")
+    assert reason(site, entry_id) == reason(site, "two/z.md") == f"no, {text}"
+
+
 # feeds
 
 
@@ -262,6 +389,90 @@ def test_a_rule_that_is_not_active_yet_is_evaluated_and_marked_pending(site: Sit
     site.configure(GOOD.replace("60", "80"))
     answer = {feed["slug"]: feed for feed in explain(site, "a.md")["feeds"]}["good"]
     assert (answer["in"], answer["clause"], answer["pending"]) == (False, "min_quality", True)
+
+
+def test_a_topic_without_a_feed_says_why(site: SiteFolder) -> None:
+    site.configure('[topics]\nmin_entries = 2\nmax_feeds = 1\n[[feed]]\nslug = "taken"\n')
+    site.record("a.md", topics=["AI", "New", "Zed", "Taken"], publishedDateTime=DATE)
+    site.record("b.md", topics=["AI", "Zed"], publishedDateTime=DATE)
+    site.run(NOON)
+    found = {feed["slug"]: feed for feed in explain(site, "a.md")["feeds"]}
+    lines = ["", *site.config_file.read_text().splitlines()]
+    assert {slug: (feed["in"], feed["clause"], feed["note"]) for slug, feed in found.items()} == {
+        "all": (True, "default_published", None),
+        "ai": (True, "topic", None),
+        "new": (False, "topics.min_entries", "the topic has 1 of 2 entries"),
+        "zed": (False, "topics.max_feeds", "the limit of 1 is reached"),
+        "taken": (True, None, None),
+    }
+    assert [lines[found[slug]["line"]] for slug in ("new", "zed")] == ["min_entries = 2", "max_feeds = 1"]
+    site.configure("[topics]\nauto = false\n")
+    for is_pending in (True, False):
+        verdicts = {
+            feed["slug"]: (feed["in"], feed["clause"], feed["pending"]) for feed in explain(site, "b.md")["feeds"]
+        }
+        ended = {"taken": (False, None, True)} if is_pending else {}
+        assert verdicts == ended | {
+            "all": (True, "default_published", False),
+            "ai": (False, "topics.auto", is_pending),
+            "zed": (False, "topics.auto", False),
+        }
+        site.run(LATER)
+
+
+@pytest.mark.parametrize("table", ['[topics.alias]\n"A.I." = "AI"\n', '[topics.parent]\nOslo = "Norway"\n'])
+def test_a_new_table_of_topics_is_tried_as_the_next_cycle_uses_it(site: SiteFolder, table: str) -> None:
+    site.record("a.md", topics=["A.I.", "Oslo"], publishedDateTime=DATE)
+    site.record("b.md", topics=["AI"], publishedDateTime=DATE)
+    site.run(NOON)
+    site.configure(table)
+
+    def verdicts(*, pending: bool) -> dict[str, tuple[bool, str | None]]:
+        found = explain(site, "a.md")["feeds"]
+        assert any(feed["pending"] for feed in found) == pending
+        return {feed["slug"]: (feed["in"], feed["note"]) for feed in found}
+
+    tried = verdicts(pending=True)
+    assert ("norway" in tried) == ("parent" in table)
+    if "alias" in table:
+        assert (tried["ai"], tried.pop("a-i")) == ((True, None), (False, "it redirects to ai"))
+    site.run(LATER)
+    assert verdicts(pending=False) == tried
+
+
+def test_a_feed_names_the_entries_that_it_shows_instead(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "once"\nduplicates = "merge"\n[[feed]]\nslug = "prov"\nper_provider = 1\n')
+    for name, hour in (("a.md", 8), ("b.md", 9)):
+        date = f"2024-05-01T0{hour}:00:00Z"
+        site.record(name, webUrl="https://e.example/same", provider="P", publishedDateTime=date)
+    site.run(NOON)
+    notes = {
+        name: {feed["slug"]: (feed["in"], feed["note"]) for feed in explain(site, name)["feeds"]}
+        for name in ("a.md", "b.md")
+    }
+    first, second = (str(site.incoming / name) for name in ("a.md", "b.md"))
+    assert (notes["a.md"]["once"], notes["b.md"]["once"]) == ((True, None), (False, f"{first} represents it"))
+    assert notes["a.md"]["prov"] == (False, f"of its provider are shown: {second}")
+
+
+def test_the_rows_of_feeds_read_as_answers(
+    site: SiteFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.configure('[topics]\nmin_entries = 2\n[[feed]]\nslug = "every"\n')
+    site.record("a.md", published=True, topics=["New"])
+    site.record("b.md", published=False)
+    site.run(NOON)
+
+    def rows(name: str) -> list[str]:
+        monkeypatch.setattr("sys.argv", ["aggregator", "explain", name, "--config", str(site.config_file)])
+        cli.main()
+        below = capsys.readouterr().out.partition("Feeds\n")[2].partition("\n\n")[0]
+        return [" ".join(line.split()).partition(f" {site.root}")[0] for line in below.splitlines()]
+
+    assert rows("a.md")[0] == "in all 'published' is true"
+    assert "no feed new topics.min_entries, the topic has 1 of 2 entries" in rows("a.md")
+    assert "in every takes every entry" in rows("a.md")
+    assert rows("b.md")[:2] == ["not in all 'published' is false", "not in every not published"]
 
 
 def test_an_entry_that_left_the_window_names_its_archive_page(site: SiteFolder) -> None:
@@ -338,6 +549,29 @@ def test_history_says_why_an_entry_was_withdrawn(site: SiteFolder, reason: str) 
         site.record("a.md", published="maybe" if reason == "rejected" else False)
     site.run(LATER)
     assert happened(site, "a.md")[-1] == ("13:00", "withdrawn", None, reason)
+
+
+def test_history_says_that_the_config_left_out_a_record_and_the_cycle_what_it_leaves_out(site: SiteFolder) -> None:
+    two = f'[[records]]\npath = "{site.incoming}"\n[[records]]\nname = "two"\npath = "{site.root / "two"}"\n'
+    site.configure(two)
+    for number in range(30):
+        site.record(f"d/{number}.md")
+    site.record("a.md")
+    write_files(site.root / "two", {"z.md": "---\ntitle: Z\n---\n"})
+    site.run(NOON)
+    site.configure(two.replace('"\n[[', '"\nexclude = ["d/*"]\n[[', 1))
+    end = "; their entries stay until 2024-05-01 13:10:00+00:00 (if it is meant, run: aggregator build"
+    assert f"incoming: include and exclude leave out 30 of 31 files now{end}" in site.run(LATER).problems[0]
+    site.remove("a.md")
+    text = "31 of 31 files are missing at once, 30 of them because of include and exclude"
+    assert f"{text}{end}" in site.run("2024-05-01 13:05").problems[0]
+    site.configure(f'[[records]]\npath = "{site.incoming}"\nexclude = ["d/*"]\n')
+    site.run("2024-05-01 13:15")
+    assert happened(site, "d/7.md")[-1] == ("13:15", "withdrawn", None, "exclude")
+    assert happened(site, "a.md")[-1] == ("13:15", "withdrawn", None, "missing")
+    site.run("2024-05-01 13:30")
+    site.configure(two)
+    assert happened(site, "z.md")[-1] == ("13:30", "withdrawn", None, "records")
 
 
 def test_history_names_the_old_path_of_a_renamed_record_and_how_it_was_recognised(site: SiteFolder) -> None:
@@ -593,6 +827,20 @@ def test_history_keeps_the_order_of_events_in_one_cycle(site: SiteFolder) -> Non
         ("joined", "all", None),
         ("joined", "merged", None),
         ("left", "merged", "duplicates"),
+    ]
+
+
+def test_history_keeps_the_first_time_in_a_feed_that_merges(site: SiteFolder) -> None:
+    site.configure('[[feed]]\nslug = "merged"\nduplicates = "merge"\n')
+    for name, hour in (("a.md", 8), ("b.md", 9)):
+        site.record(name, webUrl="https://e.example/same", publishedDateTime=f"2024-01-01T0{hour}:00:00Z")
+    site.run(NOON)
+    site.record("a.md", webUrl="https://e.example/other", publishedDateTime="2024-01-01T08:00:00Z")
+    site.run(LATER)
+    assert [event for event in happened(site, "b.md") if event[2] == "merged"] == [
+        ("12:00", "joined", "merged", None),
+        ("12:00", "left", "merged", "duplicates"),
+        ("13:00", "joined", "merged", "duplicates"),
     ]
 
 

@@ -133,13 +133,13 @@ def test_at_most_max_feeds_topics_have_a_feed_and_keep_it(site: SiteFolder) -> N
     site.record("1.md", topics=["A", "B", "M"], publishedDateTime="2026-02-01T09:00:00Z")
     result = site.run(LATER)
     assert listed(site) == {"m", "z"}
-    what = "2 topics have no feed, because 2 have one already: 'A', 'B'"
-    assert result.notices == (f"{what} (raise topics.max_feeds, or name fewer topics in records)",)
+    what = "2 topics have no feed, because topics.max_feeds = 2 is reached: 'A', 'B'"
+    assert result.notices == (f"{what} (raise it, or name fewer topics in records)",)
     assert (result.problems, site.titles("m")) == ((), ["1.md", "0.md"])
     site.run_with('[topics]\nmax_feeds = 3\n[topics.slugs]\nB = "bee"\n', LATER_STILL)
     assert listed(site) == {"m", "z", "bee"}
     site.configure("[topics]\nmax_feeds = 1\n")
-    assert "because 1 have one" in site.run(LAST).notices[0]
+    assert "because topics.max_feeds = 1 is reached" in site.run(LAST).notices[0]
     assert listed(site) == {"m", "z", "bee"}
 
 

@@ -328,6 +328,23 @@ def test_the_line_that_keeps_a_url_is_accepted_as_written_and_keeps_what_the_fee
     assert lost_urls(built.load_config(), at(LATER)) == []
 
 
+def test_the_old_url_of_a_topic_is_kept_by_what_redirected_it(site: SiteFolder) -> None:
+    for name, topic in (("a.md", "AI"), ("c.md", "C")):
+        site.record(name, topics=[topic])
+    site.run("2024-05-01 12:00")
+    site.run_with('[topics.alias]\nC = "AI"\n', "2024-05-01 12:30")
+    site.remove("c.md")
+    site.run("2024-05-01 12:40")
+
+    def kept() -> dict[str, str | None]:
+        return {str(problem.value): problem.hint for problem in lost_urls(site.load_config(), at(LATER))}
+
+    site.configure('[topics.alias]\nC = "Other"\n')
+    assert kept() == {"/c/": "keep it with the line below [topics.alias] that leads it to /ai/"}
+    site.configure('[topics]\nauto = false\n[topics.alias]\nC = "AI"\n')
+    assert kept() == dict.fromkeys(("/ai/", "/c/"), 'keep it with "auto = true" below [topics]')
+
+
 def test_a_stopped_cycle_does_not_hide_a_lost_url(built: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     built.configure()
     with monkeypatch.context() as patch:

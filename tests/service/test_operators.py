@@ -312,7 +312,7 @@ def test_an_unmounted_disk_and_a_mass_removal_are_said_by_health_and_never_resol
     assert len(shop.titles()) == 25
     for path in shop.incoming.rglob("*.md"):
         path.unlink()
-    held = "25 of 25 files are missing at once; their entries stay for 3 s (if"
+    held = "25 of 25 files are missing at once; their entries stay until 2"
     eventually(lambda: held in str(service.get("healthz").json().get("warnings")))
     eventually(lambda: "25 missing files are withdrawn, because removal_grace (3 s) is over" in service.log)
     eventually(lambda: "warnings" not in service.get("healthz").json())

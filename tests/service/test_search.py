@@ -82,7 +82,8 @@ def test_a_withdrawn_entry_is_not_found(site: SiteFolder) -> None:
     [
         ('""', "write at least one word"),
         ("-maps", "write at least one word"),
-        ("re:(", "the expression cannot be used"),
+        ("re:(", "the expression cannot be used: ) is missing in '(' (leave out re: to search for words)"),
+        ("re:a**", "the expression cannot be used: bad repetition operator in '**'"),
         ("re:", "the expression cannot be used: it is empty"),
         ("x" * 201, "at most 200 characters"),
         (" ".join("abcdefghijk"), "at most 10 words"),

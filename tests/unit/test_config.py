@@ -488,7 +488,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "a"\n[topics.slugs]\nx = "a"', "4:5: a [[feed]] has this slug: 'a' (choose another, or remove the line)"),
         ('[[feed]]\nslug = "a"\nmoved_from = ["b"]\n[topics.slugs]\nx = "b"', "5:5: the slug is an old URL of a [[feed]]: 'b' (choose another)"),
         ('[topics.slugs]\nx = "a"\ny = "a"', "3:5: the slug is given twice: 'a' (choose another)"),
-        ('[[feed]]\nslug = "a"\ntext.any = ["ok", "re:TPU v[0-9"]', "3:19: 'any' contains an invalid expression (missing ]: [0-9): 're:TPU v[0-9' (write it as https://github.com/google/re2/wiki/Syntax says, or without re: to look for words)"),
+        ('[[feed]]\nslug = "a"\ntext.any = ["ok", "re:TPU v[0-9"]', "3:19: 'any' contains an invalid expression (] is missing in '[0-9'): 're:TPU v[0-9' (write it as https://github.com/google/re2/wiki/Syntax says, or without re: to look for words)"),
         # single keys
         ('[site]\ntitel = "x"', "2:1: unknown key: 'titel' (did you mean 'title'?)"),
         ('[[feed]]\nslug = "a"\nwords = ["GPU"]', "3:1: unknown key: 'words' (did you mean 'text'?)"),
