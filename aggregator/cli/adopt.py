@@ -226,7 +226,7 @@ class _Adoption:
         for saved in self._kept():
             first = self._ids.setdefault(saved.keys[0], {}).setdefault(saved.form, saved.entry.id)
             if first != saved.entry.id:
-                saved.fail("has the link of another entry, whose id is kept", saved.entry.id, f"that is {first}")
+                saved.fail("has the link of another entry, whose id is kept", saved.entry.id, f"the kept id is {first}")
         for saved in self._kept():
             for key in saved.keys[1:]:
                 self._ids.setdefault(key, {}).setdefault(saved.form, saved.entry.id)

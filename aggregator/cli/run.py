@@ -37,9 +37,20 @@ class Port(click.IntRange):
             self.fail(f"{value!r} is not a port (write a number from 0 to 65535)", param, ctx)
 
 
+class Host(click.ParamType[str]):
+    """A name or an address of this machine."""
+
+    name = "TEXT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not str(value).strip() or not str(value).isprintable():
+            self.fail(f"{value!r} is not a host (write an address such as 127.0.0.1)", param, ctx)
+        return str(value)
+
+
 @click.command
 @config_option
-@click.option("--host", help="Address to listen on, in place of serve.host.")
+@click.option("--host", type=Host(), help="Address to listen on, in place of serve.host.")
 @click.option("--port", type=Port(0, 65535), help="Port to listen on, in place of serve.port.")
 @click.option("--open", "opens", is_flag=True, help="Open the home page in a browser.")
 @verbose_option

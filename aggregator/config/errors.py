@@ -40,6 +40,9 @@ _TOPIC_VALUES = {
     "titles": "title",
     "descriptions": "description",
 }
+MAX_HINT = 100
+"""Characters of a text that a hint repeats."""
+_EXAMPLES = {"topics": ["AI"], "text": ["AI"], "language": ["en"], "provider": ["Example News"]}
 _NOT_ARRAY = ("is not an array of tables", "write its keys below a line [[{table}]]")  # tuples at the top are tables
 
 SYNONYMS = {
@@ -141,7 +144,9 @@ def _message(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]
     what, hint = _NOT_ARRAY if kind == "tuple_type" and len(path) == 1 else _MESSAGES.get(kind, ("is not valid", ""))
     schema = describe(path)
     if kind == "model_type" and "any" in schema.get("properties", {}):
-        return what, f"write {name} = {{ any = {_toml(_listed(details['input']))} }}"
+        return what, f"write {name} = {{ any = {_toml(_texts(details['input']) or _EXAMPLES.get(name, ['…']))} }}"
+    if kind == "tuple_type" and isinstance(schema.get("examples", [None])[0], str):
+        what, hint = "is neither a text nor a list of texts", "write it in quotes, such as {example}"
     terms = {
         "key": name,
         "table": ".".join(part for part in path if isinstance(part, str)),
@@ -153,8 +158,10 @@ def _message(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]
     return what.format_map(terms), hint.format_map(terms)
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _texts(value: Any) -> list[str]:
+    """The texts of a value that can be a part of a hint."""
+    listed = value if isinstance(value, list) else [value]
+    return [text for text in listed if isinstance(text, str) and text.strip() and len(text) <= MAX_HINT]
 
 
 def _limits(schema: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from aggregator.buckets import BucketUrl, parse_bucket_url
@@ -255,9 +255,10 @@ def check_old_path(value: str) -> str:
         or path.count("/") != value.count("/")
         or _UNSHOWABLE.search(path)
     ):
-        raise BadValueError(
-            "is not an old URL path", "write what follows base_url, such as old-slug or tags/ai/index.xml"
-        )
+        hint = "write what follows base_url, such as old-slug or tags/ai/index.xml"
+        if (escaped := quote(value, safe="/%-._~")) != value and re.search(r"\s", value):
+            hint = f"write it as in the address bar: {escaped}"
+        raise BadValueError("is not an old URL path", hint)
     return path
 
 

@@ -235,6 +235,8 @@ class Fields:
             parsed = self._time(stated)
             if parsed is None:
                 what, hint = f"'{key}' is not a date", "write it as 2026-05-20T07:10:00Z"
+                if stated != "" and is_empty_date(stated):
+                    what, hint = f"'{key}' is before the year 2", "remove it if there is no date"
                 raise UnusableError(self._problem(value, what, shown_value(value.value), hint))
             moment, has_zone = parsed
             if not has_zone and self._layout == "plain":  # records of site generators seldom have one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -122,6 +122,7 @@ class StoredRecord:
 class Membership:
     """An entry in a feed, now or before."""
 
+    feed_id: int
     slug: str | None  # None: the feed is not published
     topic: str | None  # the key of its topic
     ruled: bool  # the feed has a rule of the config

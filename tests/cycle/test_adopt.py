@@ -195,10 +195,10 @@ def test_of_two_entries_with_one_link_the_first_counts(site: SiteFolder, adopt: 
     [problem] = adopt(rss(("a", "urn:x:2"), ("a", "urn:x:1")), code=1)["problems"]
     assert (problem["what"], problem["hint"]) == (
         "the entry 'a' has the link of another entry, whose id is kept",
-        "that is urn:x:2",
+        "the kept id is urn:x:2",
     )
     [problem] = adopt(rss(("a", "urn:x:3")), code=1)["problems"]
-    assert problem["hint"] == "that is urn:x:2"
+    assert problem["hint"] == "the kept id is urn:x:2"
     site.run(MAY)
     assert site.ids() == {"a": "urn:x:2"}
 

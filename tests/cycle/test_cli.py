@@ -87,12 +87,14 @@ def test_help_fits_the_terminal(call: Call, monkeypatch: pytest.MonkeyPatch, wid
         ("build", "--now", "yesterday"),
         ("build", "--now", "2024-06-01T12:00:00"),
         ("build", "--now", "0001-01-01T00:00:00+14:00"),
+        ("run", "--host", ""),
+        ("run", "--host", "a\tb"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_names_the_argument(call: Call, arguments: tuple[str, ...]) -> None:
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
-    assert arguments[-1] in err
+    assert (repr(arguments[-1]) if arguments[-2:-1] == ("--host",) else arguments[-1]) in err
 
 
 @pytest.mark.parametrize(

@@ -547,6 +547,11 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "opml"', "2:8: 'slug' is a reserved slug: 'opml' (choose another; reserved: all, archive, assets, healthz, index, metrics, opml, readyz, search, status, theme)"),
         ('[[feed]]\nslug = "a"\ntopics = { any = ["AI"], nnoe = [] }', "3:26: unknown key: 'nnoe' (did you mean 'none'?)"),
         ('[[feed]]\nslug = "a"\ntopics = ["AI"]', '3:10: \'topics\' is not a table: \'["AI"]\' (write topics = { any = ["AI"] })'),
+        ('[[feed]]\nslug = "a"\ntopics = 1', "3:10: 'topics' is not a table: '1' (write topics = { any = [\"AI\"] })"),
+        ('[[feed]]\nslug = "a"\ntopics = []', "3:10: 'topics' is not a table: '[]' (write topics = { any = [\"AI\"] })"),
+        ('[[feed]]\nslug = "a"\ntopics = [1, "B"]', "3:10: 'topics' is not a table: '[1, \"B\"]' (write topics = { any = [\"B\"] })"),
+        ("[websub]\nhub = 0", "2:7: 'hub' is neither a text nor a list of texts: '0' (write it in quotes, such as \"https://hub.example.org/\")"),
+        ('[[feed]]\nslug = "a"\nmoved_from = ["a b/ü.xml"]', "3:15: 'moved_from' is not an old URL path: 'a b/ü.xml' (write it as in the address bar: a%20b/%C3%BC.xml)"),
         ('[[feed]]\nslug = "a"\nprovider = "{AI}"', '3:12: \'provider\' is not a table: \'{AI}\' (write provider = { any = ["{AI}"] })'),
         ('[[feed]]\nslug = "a"\n[feed.text]\nany = []', "4:7: 'any' is an empty list: '[]' (name at least one, or remove the line)"),
         ('[[feed]]\nslug = "a"\nlanguage = { all = [1] }', "3:21: 'all' is not a text: '1' (write it in quotes)"),
@@ -625,6 +630,12 @@ def test_what_is_wrong_is_named_with_its_place_its_value_and_what_to_do(problems
     assert [
         problem.removeprefix("FILE:") if problem[5:6].isdigit() else problem for problem in problems(text)
     ] == expected
+
+
+def test_a_hint_repeats_no_long_text(problems: Any) -> None:
+    (problem,) = problems(f'[[feed]]\nslug = "a"\ntext = "{"x" * 5_000}"')
+    assert problem.endswith('(write text = { any = ["AI"] })')
+    assert len(problem) < 300
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file(problems: Any) -> None:

@@ -571,7 +571,7 @@ def test_the_calendar_has_ends_in_every_zone(preset: Any, date: str, zone: str, 
         ("soon", "soon"), ("''", ""), ("2020-02-30", "2020-02-30"), ("2020-13-01T00:00:00Z", "2020-13-01T00:00:00Z"),
         ("2020-05-20T25:00:00Z", "2020-05-20T25:00:00Z"), ("2020-05-20T07:10:00+99:00", "2020-05-20T07:10:00+99:00"),
         ("20200520", "20200520"), ("1589958600", "1589958600"), ("12:30:45", "12:30:45"), ("true", "true"),
-        ("NO", "NO"), ("[2020-05-20]", "a list"), ("0000-01-01", "0000-01-01"), ("0001-01-01", "0001-01-01"),
+        ("NO", "NO"), ("[2020-05-20]", "a list"), ("0000-01-01", "0000-01-01"),
         ("'20 Foo 2020 07:10:00 GMT'", "20 Foo 2020 07:10:00 GMT"),
         ("'２０２０-05-20'", "２０２０-05-20"), ("!x 2020-05-20", "an unsupported tag or alias"),
         ("2020-05-20T07:10:00Z or later", "2020-05-20T07:10:00Z or later"),
@@ -581,6 +581,13 @@ def test_date_of_publication_that_is_no_date_is_rejected(spelling: str, shown: s
     assert lines(rejection(f"publishedDateTime: {spelling}")) == [
         f"a.md:3:20: 'publishedDateTime' is not a date: {shown!r} (write it as 2026-05-20T07:10:00Z)"
     ]
+
+
+def test_a_date_that_stands_for_none_is_to_be_removed() -> None:
+    for spelling in ("0001-01-01", "0001-01-01T00:00:00Z"):
+        (line,) = lines(rejection(f"publishedDateTime: {spelling}"))
+        assert line.startswith("a.md:3:20: 'publishedDateTime' is before the year 2: ")
+        assert line.endswith(" (remove it if there is no date)")
 
 
 @given(st.one_of(st.text(), st.datetimes(), st.dates(), st.integers(), st.none(), st.booleans(), st.floats()))
