@@ -87,7 +87,7 @@ def patterns_written_in(nodes: list[ast.AST]) -> Iterator[re.Pattern[str]]:
     """The expressions that stand in calls such as `re.split("[-_ ]+", name)`."""
     functions = (node for node in nodes if isinstance(node, ast.FunctionDef))
     for node in itertools.chain.from_iterable(map(ast.walk, functions)):
-        if is_call_of_re(node) and isinstance(node.args[0], ast.Constant):  # type: ignore[attr-defined]
+        if is_call_of_re(node) and isinstance(getattr(node.args[0], "value", None), str):  # type: ignore[attr-defined]
             yield re.compile(node.args[0].value)  # type: ignore[attr-defined]
 
 

@@ -584,7 +584,7 @@ def test_front_matter_is_read_in_every_format(text: str) -> None:
         ("+++\nx = " + "9" * 5000 + "\n+++\n", "2:1: front matter is not valid TOML: it cannot be read (check it with a TOML linter)"),
         ("+++\ndate = 2026-02-30\n+++\n", "2:8: front matter is not valid TOML: a date that does not exist (write it as a text in quotes)"),
         ('{"title": T}', "1:11: front matter is not valid JSON: a value is missing, or is no JSON (put texts in double quotes)"),
-        ('{\n "title": "T",\n}', '3:1: front matter is not valid JSON: a key is missing or not in double quotes (write "key": value)'),
+        ('{\n "title": "T",\n}', "2:14: front matter is not valid JSON: a ',' too much (remove it)"),
         ('{"title": "T"\n "x": 1}', "2:2: front matter is not valid JSON: a ',' is missing (put a ',' between values, and texts in double quotes)"),
         ('{"title" "T"}', "1:10: front matter is not valid JSON: a key without its ':' (write \"key\": value)"),
         ('{"title": "a\nb"}', "1:11: front matter is not valid JSON: a text over more than one line, or a control character (write \\n for a new line)"),
