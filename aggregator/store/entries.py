@@ -30,7 +30,7 @@ from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_json, read_adopted
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
-from aggregator.store.events import EXPIRED, FLAG, MISSING, REJECTED, RESOURCE, add_renames, add_withdrawals
+from aggregator.store.events import EXPIRED, FLAG, REJECTED, RESOURCE, add_renames, add_withdrawals
 from aggregator.store.moves import Continued, forget_left, read_continued
 from aggregator.store.page_links import mark_links, store_links
 from aggregator.store.schema import REJECTED_STATES, AnyRow, EntryState, FileState, body, entry, file
@@ -101,8 +101,6 @@ class _Batch:
         self._named: list[tuple[str, ...]] = []  # topics of entries that are released in the cycle of an import
         self._withdrawn: dict[int, str] = {}
         self._unscheduled: list[int] = []
-        for row in continued.overwritten:
-            self._keep_or_hide(row, MISSING)
 
     def add(self, outcome: Outcome) -> None:
         if isinstance(outcome, Record) and outcome.story_times:
@@ -204,7 +202,7 @@ class _Batch:
             self._changed.append(
                 _entry_of_record(row.id, row.released_at, row.published_at, record, is_visible=is_visible)
             )
-        self._writer.changed += is_changed
+        self._writer.changed += is_changed or row.id in self._continued.renamed
         self._changed_entries.append(values)
 
     def _add_file(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from sqlalchemy import Connection, delete, select
 
@@ -56,7 +57,6 @@ class Continued:
     rows: dict[str, AnyRow]  # what is stored, by path; `id` is None for a file without an entry
     renamed: dict[int, tuple[str, str]] = field(default_factory=dict)  # old path and reason, by the key of the entry
     left: list[str] = field(default_factory=list)  # old paths that are gone
-    overwritten: list[AnyRow] = field(default_factory=list)  # entries that are in no file any more
 
 
 def former_files(connection: Connection, source: Source, outcomes: Sequence[Outcome]) -> dict[str, bytes]:
@@ -74,7 +74,7 @@ def former_files(connection: Connection, source: Source, outcomes: Sequence[Outc
     rows = [
         row
         for condition in alike
-        for row in connection.execute(columns.where(condition, *is_elsewhere).limit(2 * len(records)))
+        for row in connection.execute(columns.where(condition, *is_elsewhere).limit(100 + 2 * len(records)))
     ]
     return {row.path: row.digest for row in rows}
 
@@ -87,12 +87,10 @@ def read_continued(
     stored = _STORED.where(file.c.source == source.name, file.c.path.in_(paths))
     rows = {row.path: row for row in connection.execute(stored)}
     records = {outcome.file.path: outcome for outcome in outcomes if isinstance(outcome, Record)}
-    rejected = {outcome.file.path for outcome in outcomes if isinstance(outcome, Rejection)}
-    moves = _Search(connection, records, rows, gone, rejected).moves()
+    unfinished = {outcome.file.path for outcome in outcomes if isinstance(outcome, Rejection) and outcome.unfinished}
+    moves = _Search(connection, records, rows, gone, unfinished).moves()
     continued = Continued({path: row for path, row in rows.items() if path not in moves and path not in gone})
     for path, (target, reason) in moves.items():
-        if target not in moves and _has_entry(rows.get(target)):
-            continued.overwritten.append(rows[target])
         continued.rows[target] = rows[path]
         continued.renamed[rows[path].id] = path, reason
         if path in gone:
@@ -142,7 +140,7 @@ class _Search:
     records: Mapping[str, Record]
     rows: Mapping[str, AnyRow]
     gone: Collection[str]
-    rejected: Collection[str]
+    unfinished: Collection[str]
 
     def moves(self) -> Moves:
         """Each file that has another record now, or none, with the file that has its old one."""
@@ -152,23 +150,23 @@ class _Search:
         moves = dict[str, tuple[str, str]]()
         taken = set[str]()
         for path, row in sorted(free.items()):
-            found = [(target, SAME_CONTENT) for target in by_content.get(row.content_hash, ())]
-            found += [(target, SAME_LINK) for target in by_link.get(link_part(row.sketch), ())]
-            for target, reason in found:
+            same_content = ((target, SAME_CONTENT) for target in by_content.get(row.content_hash, ()))
+            same_link = ((target, SAME_LINK) for target in by_link.get(link_part(row.sketch), ()))
+            for target, reason in chain(same_content, same_link):
                 is_open = target in free or not _has_entry(self.rows.get(target))
                 is_same = target != path and can_be_same(row.explicit_id, self.records[target].explicit_id)
-                if is_open and is_same and target not in taken:
+                if target not in taken and is_open and is_same and self._has_passed_on(path, target):
                     moves[path] = target, reason
                     taken.add(target)
                     break
-        return self._without_edits(moves)
+        return self._to_open_files(moves)
 
     def _may_have_lost(self, row: AnyRow) -> bool:
-        """Whether the file of `row` may not have its record any more: it is gone, gives none, or one with other content
-        that does not state the id of its entry."""
+        """Whether the record of the file of `row` may be elsewhere: the file is gone, is being written, or has a record
+        with other content that does not state the id of its entry."""
         record = self.records.get(row.path)
         if record is None:
-            return row.path in self.gone or row.path in self.rejected
+            return row.path in self.gone or row.path in self.unfinished
         states_id = row.explicit_id is not None and record.explicit_id == row.explicit_id
         return row.file_state in _READ_ONCE and not states_id and record.content_hash != row.content_hash
 
@@ -186,26 +184,25 @@ class _Search:
         others = links_of_others(self.connection, moved.keys(), [row.id for row in free.values()])
         return {link: paths for link, paths in moved.items() if link not in others}
 
-    def _without_edits(self, moves: Moves) -> Moves:
-        """The moves from files that really passed on their record, to files that had none or have another one now."""
+    def _to_open_files(self, moves: Moves) -> Moves:
+        """The moves without those to files whose own entries stay."""
         while True:
-            targets = {target for target, _ in moves.values()}
             kept = {
                 path: (target, reason)
                 for path, (target, reason) in moves.items()
-                if (path in targets or self._has_passed_on(path, target))
-                and (target in moves or not _has_entry(self.rows.get(target)) or self._is_other(target))
+                if target in moves or not _has_entry(self.rows.get(target))
             }
             if len(kept) == len(moves):
                 return kept
             moves = kept
 
     def _has_passed_on(self, path: str, target: str) -> bool:
-        """Whether the file at `path` is gone, is the one at `target` now, or has another record. An edit does not pass
-        on an entry, even if there is a copy of what was there before."""
+        """Whether the file at `path` is gone, is the one at `target` now and something else is being written in its
+        place, or has another record. An edit passes nothing on, even if there is a copy of what was there before."""
+        if path in self.records:
+            return self._is_other(path)
         inode = self.rows[path].inode
-        is_renamed = bool(inode) and inode == self.records[target].file.inode
-        return path in self.gone or is_renamed or (path in self.records and self._is_other(path))
+        return path in self.gone or (bool(inode) and inode == self.records[target].file.inode)
 
     def _is_other(self, path: str) -> bool:
         """Whether the record of a file is clearly another one than before: by its lines, and by its link if both have
@@ -213,5 +210,5 @@ class _Search:
         row, record = self.rows[path], self.records[path]
         links = link_part(row.sketch), link_part(record.sketch)
         before, now = read_sketch(row.sketch), read_sketch(record.sketch)
-        is_told = links[0] != links[1] if all(links) else bool(before.hashes and now.hashes)
+        is_told = links[0] != links[1] if all(links) else bool(before.hashes or now.hashes)
         return is_told and likeness(before, now) < ALIKE - SAME_TITLE

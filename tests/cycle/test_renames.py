@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -441,7 +442,7 @@ def test_a_story_keeps_its_id_if_its_old_name_is_used_for_a_file_that_is_still_b
     site.run(NOON)
     monday = site.ids()["Monday"]
     site.rename("today.md", "monday.md")
-    site.write("today.md", text("Tuesday", lines_of("Tuesday"))[:40])
+    site.write("today.md", text("Tuesday", lines_of("Tuesday"))[:40], mtime_ns=time.time_ns())
     site.run(LATER)
     assert site.ids() == {"Monday": monday}
     site.write("today.md", text("Tuesday", lines_of("Tuesday")))
@@ -449,18 +450,32 @@ def test_a_story_keeps_its_id_if_its_old_name_is_used_for_a_file_that_is_still_b
     assert site.ids()["Monday"] == monday
 
 
-def test_a_story_that_is_overwritten_by_another_one_is_withdrawn(site: SiteFolder) -> None:
-    """As in `mv latest.md previous.md` and a new `latest.md`: each story keeps its id, and the oldest one goes."""
-    for name, title in (("previous", "First"), ("latest", "Second")):
-        site.write(f"{name}.md", text(title, lines_of(title)))
+@pytest.mark.parametrize("is_link", [True, False], ids=["hard link", "rename"])
+def test_an_edit_keeps_the_id_although_the_old_file_has_another_name_now(site: SiteFolder, is_link: bool) -> None:
+    """As of a backup by a hard link, or of a file that a synchronisation found in conflict."""
+    post, backup = site.write("post.md", text("Post", BODY)), site.incoming / "post.conflict.md"
+    site.run(NOON)
+    before = site.ids()["Post"]
+    if is_link:
+        backup.hardlink_to(post)
+        post.unlink()
+    else:
+        post.rename(backup)
+    site.write("post.md", text("Post, edited", edited(BODY, 1)))
+    site.run(LATER)
+    assert site.ids()["Post, edited"] == before
+
+
+def test_links_that_were_swapped_by_mistake_are_corrected_without_another_id(site: SiteFolder) -> None:
+    links = {name: f"https://example.org/{name}" for name in "ab"}
+    for name, other in ("ab", "ba"):
+        site.write(f"{name}.md", text(f"Post {name}", lines_of(name), webUrl=links[other]))
     site.run(NOON)
     before = site.ids()
-    site.rename("latest.md", "previous.md")
-    site.write("latest.md", text("Third", lines_of("Third")))
-    result = site.run(LATER)
-    after = site.ids()
-    assert (result.new, result.removed, after["Second"], "First" in after) == (1, 1, before["Second"], False)
-    assert after["Third"] not in before.values()
+    for name in "ab":
+        site.write(f"{name}.md", text(f"Post {name}", lines_of(name), webUrl=links[name]))
+    site.run(LATER)
+    assert site.ids() == before
 
 
 def test_an_edit_of_the_link_keeps_the_id_although_a_copy_has_the_old_one(site: SiteFolder) -> None:

@@ -133,7 +133,7 @@ class Feed:
 def is_other(before: Story, now: Story) -> bool:
     """Whether two stories are clearly two records: by their lines, and by their links if both have one."""
     mine, theirs = set(before.lines), set(now.lines)
-    is_told = before.link != now.link if before.link and now.link else bool(mine and theirs)
+    is_told = before.link != now.link if before.link and now.link else bool(mine or theirs)
     return is_told and (not mine or not theirs or len(mine & theirs) / len(mine | theirs) < 0.15)
 
 
@@ -200,20 +200,13 @@ class Oracle:
             for other in [*fits, *self._having_link(entry.story.link, said, changed.values())]:
                 is_free = other in changed or not self._entry_at(other)
                 is_same = len({entry.explicit_id, said[other].id} - {None}) < 2
-                if other != path and is_free and is_same and other not in moves.values():
+                is_left = is_other(entry.story, said[path])
+                if other != path and is_left and is_free and is_same and other not in moves.values():
                     moves[path] = other
                     break
-        while spare := [
-            path
-            for path, other in moves.items()
-            if (path not in moves.values() and not is_other(changed[path].story, said[path]))
-            or (other not in moves and other in changed and not is_other(changed[other].story, said[other]))
-        ]:
+        while spare := [path for path, other in moves.items() if other not in moves and self._entry_at(other)]:
             for path in spare:
                 del moves[path]
-        for other in set(moves.values()) - moves.keys():
-            if overwritten := self._entry_at(other):
-                self._hide(overwritten)
         for path in moves:
             self.files[path].entry = None
         for path, other in moves.items():
