@@ -38,6 +38,7 @@ from aggregator.paths import unescape_path
 from aggregator.problems import shown_span, shown_time
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
+from aggregator.store.batch_renames import former_files
 from aggregator.store.changes import Step
 from aggregator.store.entries import store_outcomes
 from aggregator.store.events import DROPPED, EXCLUDED, MISSING
@@ -50,7 +51,6 @@ from aggregator.store.files import (
     recheck_files,
 )
 from aggregator.store.lost import read_lost_store
-from aggregator.store.moves import former_files
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import CLUSTER_PROBLEM, set_source_problem
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due

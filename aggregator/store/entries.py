@@ -29,9 +29,9 @@ from aggregator.parse.references import reference_key
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_json, read_adopted
+from aggregator.store.batch_renames import Continued, forget_left, read_continued
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
 from aggregator.store.events import EXPIRED, FLAG, REJECTED, RESOURCE, add_renames, add_withdrawals
-from aggregator.store.moves import Continued, forget_left, read_continued
 from aggregator.store.page_links import mark_links, store_links
 from aggregator.store.schema import REJECTED_STATES, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, execute_many, from_us, span_us, to_us_or_none, upsert

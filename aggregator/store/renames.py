@@ -18,10 +18,10 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delet
 from aggregator.model import read_content
 from aggregator.settings import Source
 from aggregator.sketch import Candidate, is_alike, link_part, pair_alike, read_sketch, shared_lines
+from aggregator.store.batch_renames import SAME_CONTENT, SAME_LINK, can_be_same, links_of_others
 from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable, Step
 from aggregator.store.entries import changed_values, published_entry, update_entries, withdraw_entries
 from aggregator.store.events import EXPIRED, FLAG, add_renames
-from aggregator.store.moves import SAME_CONTENT, SAME_LINK, can_be_same, links_of_others
 from aggregator.store.page_links import mark_links, move_links
 from aggregator.store.queries import last_finished_at
 from aggregator.store.removals import IS_MISSING, is_any_missing

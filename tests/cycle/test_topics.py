@@ -97,7 +97,10 @@ def test_an_alias_that_is_taken_back_gives_the_feed_back_below_min_entries(site:
 
 @pytest.mark.parametrize(
     ("config", "line"),
-    [("", "with the line below [topics.alias] that leads it to /ai/"), ("[topics]\nauto = false\n", 'with "auto = true"')],
+    [
+        ("", "with the line below [topics.alias] that leads it to /ai/"),
+        ("[topics]\nauto = false\n", 'with "auto = true"'),
+    ],
 )
 def test_the_line_that_keeps_the_old_url_of_a_topic_is_one_for_topics(site: SiteFolder, config: str, line: str) -> None:
     publish(site, ["A.I."], ["AI"])

@@ -1,8 +1,8 @@
-"""Moves that a batch shows by itself: an entry continues in another file, although its own is not known to be missing.
+"""Renames that a batch shows by itself: an entry continues in another file, although its own is not known to be missing.
 
 Its file has another record now, as after `mv today.md 2026-03-27.md` and a new `today.md`; or it is gone, and the scan
 could not see that, because it had looked there before or looks at the new file only. So the files that new ones may
-have been are read together with these (`former_files`). `renames` finds the other moves, once a scan has told what is
+have been are read together with these (`former_files`). `renames` finds the others, once a scan has told what is
 missing.
 """
 
