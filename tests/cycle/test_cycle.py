@@ -1110,6 +1110,7 @@ def test_a_store_with_a_newer_schema_is_refused(store_url: str, create: bool) ->
 
 # `describe_schema` compares these indexes
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_migrations_make_the_tables_of_a_new_store(store_url: str) -> None:
     store = open_store(store_url, create=True)
     with store.engine.begin() as connection:
