@@ -1,7 +1,7 @@
 """Renames that a batch shows by itself, before a scan has told what is missing.
 
-The file of an entry has another record now, as after `mv today.md 2026-03-27.md` and a new `today.md`; or it is gone, and
-the scan could not see that, because it had looked there before or looks at the new file only. So the files that new
+The file of an entry has another record now, as after `mv today.md 2026-03-27.md` and a new `today.md`. Or it is gone,
+and the scan could not see that, because it had looked there before or looks at the new file only. So the files that new
 ones may have been are read together with these (`former_files`). `renames` finds the others.
 """
 
