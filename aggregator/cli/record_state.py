@@ -50,7 +50,7 @@ class RecordState:
         self.config, self._connection, self.now = config, connection, now_us
         self._stored = stored = read_stored(connection, *place)
         named = next((source for source in config.sources if source.name == stored.source), None)
-        self.source = named or replace(config.sources[0], name=stored.source, topics=())
+        self.source = named or replace(config.sources[0], name=stored.source, topics=(), default_topics=())
         self._is_dropped = named is None
         self.positions = config.positions
         self.path = shown_place(config, place)

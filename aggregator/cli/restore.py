@@ -10,6 +10,7 @@ import click
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_line, print_lines
 from aggregator.config import can_pin, toml_text
+from aggregator.slugs import topic_key
 
 EPILOG = """\b
 Example:
@@ -34,9 +35,11 @@ def restore(config_path: Path | None, file: Path, *, as_json: bool) -> None:
     from aggregator.store.backup import lost_slugs
     from aggregator.store.backup import restore as put_back
 
-    url = load_config(config_path).store.url
+    config = load_config(config_path)
+    url, pinned = config.store.url, config.feed_policy().tables.slugs
     kept = put_back(url, file)
-    slugs = {} if kept is None else lost_slugs(url, kept)
+    lost = {} if kept is None else lost_slugs(url, kept)
+    slugs = {name: slug for name, slug in lost.items() if topic_key(name) not in pinned}
     print_data({"file": str(file), "kept": kept and str(kept), "slugs": slugs}, _show, as_json=as_json)
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -360,3 +361,22 @@ def test_a_page_is_measured_when_it_is_sealed_and_keeps_its_entries_when_they_gr
         path: entry_ids(body) for path, body in before.items()
     }
     assert len(after["all/archive/0001.xml"]) > 12_000
+
+
+@pytest.mark.parametrize("language", ["ar", "de", "en"])
+def test_no_element_of_a_page_has_an_attribute_twice(site: SiteFolder, language: str) -> None:
+    site.configure(f'[site]\nlanguage = "{language}"\n[output]\nlimit = 2\n')
+    for number in range(6):
+        site.record(f"{number}.md", topics=["AI"])
+        site.run(f"2024-05-01 12:0{number}")
+    twice = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            names = [name for name, _ in attrs]
+            twice.extend([(path, tag, name) for name in names if names.count(name) > 1])
+
+    for path, body in site.documents().items():
+        if path.endswith(".html"):
+            Reader().feed(body.decode())
+    assert twice == []
