@@ -365,7 +365,9 @@ def test_a_page_is_measured_when_it_is_sealed_and_keeps_its_entries_when_they_gr
 
 @pytest.mark.parametrize("language", ["ar", "de", "en"])
 def test_no_element_of_a_page_has_an_attribute_twice(site: SiteFolder, language: str) -> None:
-    site.configure(f'[site]\nlanguage = "{language}"\n[output]\nlimit = 2\n')
+    site.configure("[output]\nlimit = 2\n")
+    config = site.config_file.read_text().replace("[site]", f'[site]\nlanguage = "{language}"')
+    site.config_file.write_text(config)
     for number in range(6):
         site.record(f"{number}.md", topics=["AI"])
         site.run(f"2024-05-01 12:0{number}")
