@@ -82,7 +82,13 @@ class Block(NamedTuple):
 
 def render_markdown(text: str, layout: Layout) -> str:
     """The HTML of a Markdown text, with the HTML in it as written. Raises CostlyError."""
-    return str(_parser_for(text, layout).render(text))
+    return render_counted(text, layout)[0]
+
+
+def render_counted(text: str, layout: Layout) -> tuple[str, int]:
+    """The HTML of a Markdown text, and the steps of the parser that it took. Raises CostlyError."""
+    env: dict[str, int] = {"steps": 0}
+    return str(_parser_for(text, layout).render(text, env)), env["steps"]
 
 
 def render_line(text: str) -> str:

@@ -269,6 +269,11 @@ def test_the_start_of_a_body_may_leave_blocks_open() -> None:
         f"{{{{ '{'a' * 500_000}' | remove_last: 'b{'a' * 250_000}' | date: '%Y' | size }}}}",
         "{{ '" + "\x01" * 500_000 + "'" + " | jsonify" * 20 + " | size }}",
         "{{ '" + "<" * 500_000 + "' | strip_html }}",
+        *(
+            f"{{% capture x %}}{text}{{% endcapture %}}{{% for i in (1..1000) %}}{{% assign y = x | append: i | markdownify %}}"
+            "{% endfor %}"
+            for text in ("*a* " * 700, "[" * 1_000, "[" * 150, ">" * 40, "a|" * 100 + "\n" + "a|b\n" * 98)
+        ),
         "{{ page.date | date: '" + "%B" * 200_000 + "' }}",
         "{{ " + "1" * 500_000 + " }}",
         "{{" + " " * 1_000_000 + "x}}",
