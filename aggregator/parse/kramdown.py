@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
@@ -34,9 +34,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
-_IN_CELL = re.compile(
-    r"(`++)(?:(?!\1)[^\n]){1,1000}+\1|`++|<code\b[^>\n]*+>(?:(?!</code>)[^\n]){0,1000}+</code>|\\.|(?P<bar>\|)"
-)
+_IN_CELL = re.compile(r"(`++)(?:(?!\1)[^\n]){1,1000}+\1|`++|(?P<code><code\b[^<>\n]{0,200}+>)|\\.|(?P<bar>\|)")
 _SEPARATOR, _FOOT_SEPARATOR = re.compile(r"(?=[^-]*-)[+|: \t-]++"), re.compile(r"(?=[^=]*=)[+|: \t=]++")
 _ALIGNED = re.compile(r"(:?)-++(:?)")
 _ALIGNMENTS = {(":", ":"): "center", (":", ""): "left", ("", ":"): "right"}
@@ -261,9 +259,20 @@ def _push_row(state: StateBlock, tag: str, cells: list[str], alignments: list[st
 
 def _cells(line: str, most: int) -> list[str]:
     """The cells of a line, at most so many; those at its ends are empty if a `|` is there."""
-    bars = list(islice((part for part in _IN_CELL.finditer(line) if part["bar"]), most))
-    starts, ends = [0, *(bar.end() for bar in bars)], [*(bar.start() for bar in bars), len(line)]
+    bars = list(islice(_bars(line), most))
+    starts, ends = [0, *(bar + 1 for bar in bars)], [*bars, len(line)]
     return [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+
+
+def _bars(line: str) -> Iterator[int]:
+    """Where the `|` are that part cells: not in code, and not escaped."""
+    at, last_code = 0, line.rfind("</code>")
+    while part := _IN_CELL.search(line, at):
+        at = part.end()
+        if part["bar"]:
+            yield part.start()
+        elif part["code"] and at <= last_code:
+            at = line.index("</code>", at)
 
 
 def add_html(parser: MarkdownIt) -> None:
