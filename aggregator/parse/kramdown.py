@@ -20,6 +20,8 @@ MAX_LIST = 1_000
 """Characters of an attribute list, or of the tag that begins an extension in a line."""
 MAX_CELLS = 10_000
 """Cells of a table; a larger one is read as any system reads it."""
+MAX_CUT_OFF = 20
+"""Tags without an end, each of which is looked for in all of the text; behind them no tag is seen."""
 
 _EXTENSION = re.compile(r"\{::(comment|nomarkdown|options)(?:\s[^{}]*+)?+\}")
 _EXTENSION_END = re.compile(r"\{:/(?:comment|nomarkdown|options)?+\}")
@@ -30,7 +32,7 @@ _ABBREVIATION = re.compile(r"\*\[[^\]\n]++\]:")
 _TAG = re.compile(
     r"<(/?)(address|article|aside|blockquote|body|center|dd|details|dir|div|dl|dt|fieldset|figcaption|figure|footer|form"
     r"|h[1-6]|header|hgroup|html|iframe|li|main|menu|nav|noscript|object|ol|p|pre|section|summary|table|tbody|td|tfoot|th"
-    r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))*+(?:>|\Z)",
+    r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))*+(?:(>)|\Z)",
     re.IGNORECASE,
 )
 _PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
@@ -323,9 +325,13 @@ def _elements(state: StateBlock) -> Mapping[int, tuple[re.Match[str], re.Match[s
     if found is None:
         found = state.env["elements"] = {}
         unclosed: dict[str, list[re.Match[str]]] = {}
-        for tag in _TAG.finditer(state.src):
-            if not tag[0].endswith(">"):
-                break  # a quote without an end: the rest of the text
+        at, cut_off = 0, 0
+        while cut_off < MAX_CUT_OFF and (tag := _TAG.search(state.src, at)):
+            at = tag.end()
+            if not tag[3]:  # a quote without an end, up to that of the text
+                at = tag.start() + 1
+                cut_off += 1
+                continue
             same = unclosed.setdefault(tag[2].lower(), [])
             if not tag[1]:
                 same.append(tag)

@@ -174,6 +174,10 @@ def test_no_other_class_is_kept() -> None:
         ("One\\\\\ntwo", "<p>One<br>\ntwo</p>"),
         ("1) one\n2) two", "<p>1) one\n2) two</p>"),
         ("<div>\n\n    <p>Inner *text*</p>\n\n</div>", "<div>\n\n    <p>Inner *text*</p>\n\n</div>"),
+        (
+            "Use `<p class=` to begin. It's fine.\n\n<div>\n\n    <i>in</i>\n\n</div>",
+            "<p>Use <code>&lt;p class=</code> to begin. It's fine.</p>\n<div>\n\n    <i>in</i>\n\n</div>",
+        ),
         ('<div markdown="1">\n*x*\n</div>', "<div>\n<p><em>x</em></p>\n</div>"),
         ('<p markdown="1">*x*</p>', "<p>\n<em>x</em></p>"),
         ("<div>\n\n*x*", "<div>\n<p><em>x</em></p>\n</div>"),
