@@ -36,7 +36,9 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
-_IN_CELL = re.compile(r"(`++)(?:(?!\1)[^\n]){1,1000}+\1|`++|(?P<code><code\b[^<>\n]{0,200}+>)|\\.|(?P<bar>\|)")
+_IN_CELL = re.compile(
+    r"(?<!\S)`(?=\s)|(`++)(?:(?!\1)[^\n]){1,1000}+\1|`++|(?P<code><code\b[^<>\n]{0,200}+>)|\\.|(?P<bar>\|)"
+)
 _SEPARATOR, _FOOT_SEPARATOR = re.compile(r"(?=[^-]*-)[+|: \t-]++"), re.compile(r"(?=[^=]*=)[+|: \t=]++")
 _ALIGNED = re.compile(r"(:?)-++(:?)")
 _ALIGNMENTS = {(":", ":"): "center", (":", ""): "left", ("", ":"): "right"}

@@ -188,6 +188,11 @@ def test_no_other_class_is_kept() -> None:
                 "<tr>\n<td>2 |</td>\n<td>3</td>\n</tr>\n</tbody>\n</table>"
             ),
         ),
+        (
+            "a ` b | c ` d",
+            "<table>\n<tbody>\n<tr>\n<td>a ` b</td>\n<td>c ` d</td>\n</tr>\n</tbody>\n</table>",
+        ),
+        ("a`b | c ` d", "<p>a<code>b | c </code> d</p>"),
         ("a `|` b", "<p>a <code>|</code> b</p>"),
         ("## One | two", "<h2>One | two</h2>"),
         ("# One\ntwo | three", "<h1>One</h1>\n<p>two | three</p>"),
