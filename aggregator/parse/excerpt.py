@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from html import escape
 from itertools import islice
 
@@ -78,11 +77,9 @@ def markdown_text(text: str) -> str:
     """The plain text of a line of Markdown without HTML."""
     if not _EMPHASIS.search(text):
         return text
-    from aggregator.parse.markdown import CostlyError, render_line  # slow to import
+    from aggregator.parse.markdown import render_line  # slow to import
 
-    with suppress(CostlyError):
-        return plain_text(render_line(escape(text, quote=False)))
-    return text
+    return plain_text(render_line(escape(text, quote=False)))
 
 
 def _usual_end(body: str) -> int:

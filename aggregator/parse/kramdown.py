@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ MAX_LIST = 1_000
 """Characters of an attribute list, or of the tag that begins an extension in a line."""
 MAX_CELLS = 10_000
 """Cells of a table; a larger one is read as any system reads it."""
+MAX_CUT_OFF = 20
+"""Tags without an end, each of which is looked for in all of the text; behind them no tag is seen."""
 
 _EXTENSION = re.compile(r"\{::(comment|nomarkdown|options)(?:\s[^{}]*+)?+\}")
 _EXTENSION_END = re.compile(r"\{:/(?:comment|nomarkdown|options)?+\}")
@@ -30,12 +32,12 @@ _ABBREVIATION = re.compile(r"\*\[[^\]\n]++\]:")
 _TAG = re.compile(
     r"<(/?)(address|article|aside|blockquote|body|center|dd|details|dir|div|dl|dt|fieldset|figcaption|figure|footer|form"
     r"|h[1-6]|header|hgroup|html|iframe|li|main|menu|nav|noscript|object|ol|p|pre|section|summary|table|tbody|td|tfoot|th"
-    r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))*+(?:>|\Z)",
+    r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))*+(?:(>)|\Z)",
     re.IGNORECASE,
 )
 _PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
 _IN_CELL = re.compile(
-    r"(`++)(?:(?!\1)[^\n]){1,1000}+\1|`++|<code\b[^>\n]*+>(?:(?!</code>)[^\n]){0,1000}+</code>|\\.|(?P<bar>\|)"
+    r"(?<!\S)`(?=\s)|(`++)(?:(?!\1)[^\n]){1,1000}+\1|`++|(?P<code><code\b[^<>\n]{0,200}+>)|\\.|(?P<bar>\|)"
 )
 _SEPARATOR, _FOOT_SEPARATOR = re.compile(r"(?=[^-]*-)[+|: \t-]++"), re.compile(r"(?=[^=]*=)[+|: \t=]++")
 _ALIGNED = re.compile(r"(:?)-++(:?)")
@@ -261,9 +263,20 @@ def _push_row(state: StateBlock, tag: str, cells: list[str], alignments: list[st
 
 def _cells(line: str, most: int) -> list[str]:
     """The cells of a line, at most so many; those at its ends are empty if a `|` is there."""
-    bars = list(islice((part for part in _IN_CELL.finditer(line) if part["bar"]), most))
-    starts, ends = [0, *(bar.end() for bar in bars)], [*(bar.start() for bar in bars), len(line)]
+    bars = list(islice(_bars(line), most))
+    starts, ends = [0, *(bar + 1 for bar in bars)], [*bars, len(line)]
     return [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+
+
+def _bars(line: str) -> Iterator[int]:
+    """Where the `|` are that part cells: not in code, and not escaped."""
+    at, last_code = 0, line.rfind("</code>")
+    while part := _IN_CELL.search(line, at):
+        at = part.end()
+        if part["bar"]:
+            yield part.start()
+        elif part["code"] and at <= last_code:
+            at = line.index("</code>", at)
 
 
 def add_html(parser: MarkdownIt) -> None:
@@ -314,9 +327,13 @@ def _elements(state: StateBlock) -> Mapping[int, tuple[re.Match[str], re.Match[s
     if found is None:
         found = state.env["elements"] = {}
         unclosed: dict[str, list[re.Match[str]]] = {}
-        for tag in _TAG.finditer(state.src):
-            if not tag[0].endswith(">"):
-                break  # a quote without an end: the rest of the text
+        at, cut_off = 0, 0
+        while cut_off < MAX_CUT_OFF and (tag := _TAG.search(state.src, at)):
+            at = tag.end()
+            if not tag[3]:  # a quote without an end, up to that of the text
+                at = tag.start() + 1
+                cut_off += 1
+                continue
             same = unclosed.setdefault(tag[2].lower(), [])
             if not tag[1]:
                 same.append(tag)

@@ -187,17 +187,8 @@ class _Body:
         value = expression.value()
         items = value if isinstance(value, list | range) else [value] if isinstance(value, str) and value else []
         bounds = {"limit": len(items), "offset": 0}
-        is_reversed = False
-        if expression.take("|"):
-            expression.skip()  # Liquid has no filters here, and ignores them
-        while not expression.is_read:
-            if expression.take("reversed"):
-                is_reversed = True
-                continue
-            expression.take(",")
-            key = expression.name()
-            if key not in bounds or not expression.take(":"):
-                raise LiquidSyntaxError
+        is_reversed = expression.take("reversed")
+        while key := expression.next_key(*bounds):  # Liquid ignores all else, filters too
             bounds[key] = max(to_integer(expression.value()), 0)
         items = items[bounds["offset"] : bounds["offset"] + bounds["limit"]]
         return name, items[::-1] if is_reversed else items

@@ -125,9 +125,16 @@ class Expression:
         """Whether there is nothing more in it."""
         return self._next[0] == "end"
 
-    def skip(self) -> None:
-        """Passes all that is left."""
-        self._skip_to()
+    def next_key(self, *keys: str) -> str:
+        """Passes all up to the value of one of these keys, with a `:` between, and gives the key; empty if there is
+        none."""
+        while not self.is_read:
+            kind, key = self._tokens.pop()
+            if kind == "name" and self.take(":") and not self._is_argument_missing and self._next != ("sign", ","):
+                if key in keys:
+                    return key
+                self._tokens.pop()
+        return ""
 
     def _skip_to(self, *texts: str) -> None:
         """Passes what Liquid ignores behind a value or a comparison: all up to one of `texts`."""

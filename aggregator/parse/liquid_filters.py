@@ -30,6 +30,10 @@ from aggregator.parse.liquid_values import (
 from aggregator.parse.page_links import MARK
 from aggregator.parse.page_path import split_url
 
+MARKDOWN_WORK, STEP_WORK, COSTLY_WORK = 50, 100, 5_000_000
+"""What `markdownify` costs for a character that it reads or makes, for a step of the Markdown parser, and for a text
+that is too expensive, in characters that another filter handles in the same time."""
+
 _TAG = re.compile(r"<[^>]*+(?:>|\Z)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+:")
 _ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
@@ -176,14 +180,19 @@ def _known_text(value: Any) -> str:
     return shown(value)
 
 
-def _markdownified(text: str) -> str:
-    """The HTML of Markdown. Raises ValueError if it takes too much work."""
-    from aggregator.parse.markdown import CostlyError, render_markdown  # few bodies need it here
+def _markdownified(scope: Scope, value: Any) -> str:
+    """The HTML of Markdown. Raises ValueError for a text that is too expensive, TooMuchWorkError for all of a body."""
+    from aggregator.parse.markdown import CostlyError, render_counted  # few bodies need it here
 
+    text = shown(value)
+    scope.spend(MARKDOWN_WORK * len(text))
     try:
-        return render_markdown(text, "jekyll")
+        markup, steps = render_counted(text, "jekyll")
     except CostlyError:
+        scope.spend(COSTLY_WORK)
         raise ValueError from None
+    scope.spend(STEP_WORK * steps + MARKDOWN_WORK * len(markup))  # a few characters can make a large table
+    return markup
 
 
 _TEXT_FILTERS: Mapping[str, Callable[[str], str]] = {
@@ -193,7 +202,6 @@ _TEXT_FILTERS: Mapping[str, Callable[[str], str]] = {
     "escape": _escaped,
     "escape_once": lambda text: _BARE_AMPERSAND.sub("&amp;", text).translate(_ESCAPES),
     "lstrip": str.lstrip,
-    "markdownify": _markdownified,
     "newline_to_br": lambda text: text.replace("\n", "<br />\n"),
     "normalize_whitespace": lambda text: " ".join(text.split()),
     "number_of_words": lambda text: str(len(text.split())),
@@ -245,6 +253,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "join": _join,
     "jsonify": lambda _scope, value: _json(value),
     "last": lambda _scope, value: member(value, "last"),
+    "markdownify": _markdownified,
     "prepend": lambda _scope, value, start: shown(start) + shown(value),
     "relative_url": _relative_url,
     "remove": _replace,

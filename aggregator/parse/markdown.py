@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
+from html import escape, unescape
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -82,12 +83,21 @@ class Block(NamedTuple):
 
 def render_markdown(text: str, layout: Layout) -> str:
     """The HTML of a Markdown text, with the HTML in it as written. Raises CostlyError."""
-    return str(_parser_for(text, layout).render(text))
+    return render_counted(text, layout)[0]
+
+
+def render_counted(text: str, layout: Layout) -> tuple[str, int]:
+    """The HTML of a Markdown text, and the steps of the parser that it took. Raises CostlyError."""
+    env: dict[str, int] = {"steps": 0}
+    return str(_parser_for(text, layout).render(text, env)), env["steps"]
 
 
 def render_line(text: str) -> str:
-    """The HTML of a line of Markdown, such as a caption."""
-    return str(_parser_for(text, "plain").renderInline(text))
+    """The HTML of a line of Markdown, such as a caption; that of its text as written if it is too expensive."""
+    try:
+        return str(_parser_for(text, "plain").renderInline(text))
+    except CostlyError:
+        return escape(unescape(text), quote=False)
 
 
 def read_blocks(text: str, layout: Layout) -> Iterator[Block]:

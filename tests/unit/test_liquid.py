@@ -123,6 +123,11 @@ def test_nothing_that_a_writer_types_is_taken_for_a_mark() -> None:
         ("{% case page.title %}{% when 'A', 'T' %}a{% when 'T' or 'B' %}b{% else %}c{% endcase %}", "ab"),
         ("{% case site.x %}{% when 'A' %}a{% else %}c{% endcase %}", "c"),
         ("{% for i in (1..4) reversed limit: 2 offset: 1 %}{{ i }}{% endfor %}", "32"),
+        ("{% for i in (1..4) limit: 2 reversed %}{{ i }}{% endfor %}", "12"),
+        ("{% for i in (1..4) | sort: 'x' limit: 2, offset: 1 %}{{ i }}{% endfor %}", "23"),
+        ("{% for i in (1..4) | reverse, by: 3 and more limit: %}{{ i }}{% endfor %}", "1234"),
+        ("{% for i in (1..2) colour: 3 %}{{ i }}{% endfor %}", "12"),
+        ("{% for i in (1..4) by: limit: 3 %}{{ i }}{% endfor %}", "1234"),
         ("{% for i in site.posts %}a{% else %}none{% endfor %}", "none"),
         ("{% for i in (1..9) %}{% if i == 2 %}{% continue %}{% endif %}{% if i > 3 %}{% break %}{% endif %}{{ i }}{% endfor %}", "13"),
         ("{% assign x = 'a,b' | split: ',' %}{% for y in x %}{{ forloop.index }}{{ y }}{% unless forloop.last %},{% endunless %}{% endfor %}", "1a,2b"),
@@ -211,7 +216,7 @@ def test_what_a_filter_makes_of_what_only_the_site_knows_is_unknown(expression: 
         ("{{ 'a' + b }}", 1, 1, "an output cannot be read"),
         ("{{ 'a }}", 1, 1, "an output cannot be read"),
         ("{% for %}a{% else %}b{% endfor %}", 1, 1, "'for' cannot be read"),
-        ("{% for i in (1..2) colour: 3 %}{% endfor %}", 1, 1, "'for' cannot be read"),
+        ("{% for i in (1..2) limit: ) %}{% endfor %}", 1, 1, "'for' cannot be read"),
         ("{% highlight %}x{% endhighlight %}", 1, 1, "'highlight' cannot be read"),
         ("{% assign a %}", 1, 1, "'assign' cannot be read"),
         ("{{ a" + "[a" * 30 + "]" * 30 + " }}", 1, 1, "an output cannot be read"),
@@ -269,6 +274,11 @@ def test_the_start_of_a_body_may_leave_blocks_open() -> None:
         f"{{{{ '{'a' * 500_000}' | remove_last: 'b{'a' * 250_000}' | date: '%Y' | size }}}}",
         "{{ '" + "\x01" * 500_000 + "'" + " | jsonify" * 20 + " | size }}",
         "{{ '" + "<" * 500_000 + "' | strip_html }}",
+        *(
+            f"{{% capture x %}}{text}{{% endcapture %}}{{% for i in (1..1000) %}}{{% assign y = x | append: i | markdownify %}}"
+            "{% endfor %}"
+            for text in ("*a* " * 700, "[" * 1_000, "[" * 150, ">" * 40, "a|" * 100 + "\n" + "a|b\n" * 98)
+        ),
         "{{ page.date | date: '" + "%B" * 200_000 + "' }}",
         "{{ " + "1" * 500_000 + " }}",
         "{{" + " " * 1_000_000 + "x}}",

@@ -174,6 +174,10 @@ def test_no_other_class_is_kept() -> None:
         ("One\\\\\ntwo", "<p>One<br>\ntwo</p>"),
         ("1) one\n2) two", "<p>1) one\n2) two</p>"),
         ("<div>\n\n    <p>Inner *text*</p>\n\n</div>", "<div>\n\n    <p>Inner *text*</p>\n\n</div>"),
+        (
+            "Use `<p class=` to begin. It's fine.\n\n<div>\n\n    <i>in</i>\n\n</div>",
+            "<p>Use <code>&lt;p class=</code> to begin. It's fine.</p>\n<div>\n\n    <i>in</i>\n\n</div>",
+        ),
         ('<div markdown="1">\n*x*\n</div>', "<div>\n<p><em>x</em></p>\n</div>"),
         ('<p markdown="1">*x*</p>', "<p>\n<em>x</em></p>"),
         ("<div>\n\n*x*", "<div>\n<p><em>x</em></p>\n</div>"),
@@ -184,6 +188,11 @@ def test_no_other_class_is_kept() -> None:
                 "<tr>\n<td>2 |</td>\n<td>3</td>\n</tr>\n</tbody>\n</table>"
             ),
         ),
+        (
+            "a ` b | c ` d",
+            "<table>\n<tbody>\n<tr>\n<td>a ` b</td>\n<td>c ` d</td>\n</tr>\n</tbody>\n</table>",
+        ),
+        ("a`b | c ` d", "<p>a<code>b | c </code> d</p>"),
         ("a `|` b", "<p>a <code>|</code> b</p>"),
         ("## One | two", "<h2>One | two</h2>"),
         ("# One\ntwo | three", "<h1>One</h1>\n<p>two | three</p>"),
@@ -245,6 +254,9 @@ TEXTS = {
     "heads of tables": "a | b\n-|-\n# |\n" * 22_000 + "x",
     "heads of tables with a body": "a | b\n-|-\nc | d\n# |\n" * 15_000,
     "ticks in cells": "".join("`" * number + "a | " for number in range(800, 0, -1)),
+    "code in cells": "a | " + "<code>" * 50_000,
+    "code in cells with one end": "a | " + "<code>" * 50_000 + "</code>",
+    "tags in cells without an end": "a | " + "<code " * 50_000,
     "wide tables": ("|" + "a|" * 1_000 + "\n|" + "-|" * 1_000 + "\n" + "|a\n" * 64 + "\n") * 80,
     "bare URLs": "https://a.b/ " * 25_300,
     "mail": "a.b+c@" * 53_300,

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing import as_record, as_rejection, lines, parse, parse_bytes, record, rejection, source_of
+from parsing import as_record, as_rejection, lines, parse, parse_bytes, processor_time, record, rejection, source_of
 
 from aggregator.config.presets import PRESETS, Preset
 from aggregator.links import host_name, http_url
@@ -29,6 +29,7 @@ from aggregator.model import (
     next_story_time,
 )
 from aggregator.parse.dates import parse_time
+from aggregator.parse.front_matter.yaml import yaml_lines
 from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
 from aggregator.unicode import xml_text
@@ -724,6 +725,15 @@ def test_line_ends_and_outer_space_change_no_hash() -> None:
     )
 
     assert first.visible_hash == second.visible_hash
+
+
+def test_the_lines_of_many_keys_are_found_in_linear_time() -> None:
+    text = "".join(f"k{number}: {'x' * 400}\n" for number in range(20_000))
+
+    with processor_time(4):
+        found = yaml_lines(text)
+
+    assert list(found.values()) == list(range(1, 20_001))
 
 
 def test_separators_that_yaml_takes_for_line_ends_part_keys() -> None:

@@ -195,6 +195,15 @@ TEXTS = {
 }
 
 
+@pytest.mark.parametrize("text", ["*a _b " * 10_000, "[" * 100_000], ids=["emphasis", "brackets"])
+@pytest.mark.parametrize("shortcode", ['figure src="a.png" caption', "figure attr", "details summary"])
+def test_a_line_of_markdown_that_is_too_expensive_is_shown_as_written(shortcode: str, text: str) -> None:
+    end = "{{< /details >}}" if shortcode.startswith("details") else ""
+
+    with processor_time(4):
+        assert text.strip() in render(f'{{{{< {shortcode}="{text}&lt;" >}}}}{end}')
+
+
 @pytest.mark.parametrize("body", TEXTS.values(), ids=TEXTS)
 def test_hostile_shortcodes_take_little_time(body: str) -> None:
     with processor_time(2):

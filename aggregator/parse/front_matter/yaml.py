@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from aggregator.parse.front_matter.values import (
 )
 
 _OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
+_LINE_END = re.compile("\n")
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&\S", re.MULTILINE)
 _SURROGATES = re.compile(r"\\u[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}")
 _QUOTES = ("'", '"')
@@ -128,7 +130,8 @@ def yaml_lines(text: str) -> dict[tuple[str, ...], int]:
         root = yaml.compose(text, _Loader)
     except yaml.YAMLError:
         return {}
-    places, lines = _Places(1, text), dict[tuple[str, ...], int]()
+    ends = [end.start() for end in _LINE_END.finditer(text)]
+    lines = dict[tuple[str, ...], int]()
     maps: list[tuple[tuple[str, ...], Any]] = [((), root)]
     seen = set[int]()  # an alias may repeat a map, even within itself
     while maps:
@@ -139,7 +142,7 @@ def yaml_lines(text: str) -> dict[tuple[str, ...], int]:
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
                 path = (*above, key.value)
-                lines[path], _ = places.at(key.start_mark)
+                lines[path] = bisect_left(ends, key.start_mark.index) + 1
                 maps.append((path, value))
     return lines
 
