@@ -14,9 +14,11 @@ from sites import write_files
 from sqlalchemy import func, select
 
 from aggregator import cli
+from aggregator.cli import record_state
 from aggregator.cli.explain import explain_record
 from aggregator.cli.explain_text import render_explanation
 from aggregator.errors import NotFoundError
+from aggregator.files import Unreadable
 from aggregator.store import events as history
 from aggregator.store.events import prune_events
 from aggregator.store.schema import event
@@ -308,6 +310,40 @@ def test_what_is_said_of_removals_is_what_the_next_cycle_does(site: SiteFolder) 
     assert reason(site, "a.md") == "no, its file is back; the next cycle decides"
     site.incoming.rename(site.root / "away")
     assert reason(site, "b.md") == f"yes, its file is missing, with 1 of 1 files, {keeps}"
+
+
+def test_removals_that_are_few_again_are_not_held_any_longer(site: SiteFolder) -> None:
+    for number in range(30):
+        site.record(f"a{number}.md")
+    site.run(NOON)
+    site.configure('[records]\nexclude = ["a*"]\n')
+    assert site.run(LATER).removed == 0
+    site.configure('[records]\nexclude = ["a2.md"]\n')
+    assert reason(site, "a2.md") == "yes, its name is excluded by 'a2.md'; the next cycle withdraws it"
+    assert site.run("2024-05-01 13:01").removed == 1
+
+
+def test_the_few_files_of_another_folder_stay_as_long_as_the_cycle_keeps_them(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.record("b.md")
+    site.run(NOON)
+    site.incoming.rename(site.root / "disk")
+    site.incoming.mkdir()
+    accept = "(if it is meant, run: aggregator build --accept-removals)"
+    assert reason(site, "a.md").endswith(f"with 2 of 2 files, so the next cycle keeps its entry for 10 min {accept}")
+    assert site.run(LATER).removed == 0
+    assert "so its entry stays until 2024-05-01 13:10:00" in reason(site, "a.md", "2024-05-01 13:09")
+
+
+def test_a_file_that_cannot_be_read_stands_for_no_other(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a.md", "b/c.md", *(f"a.md{number}.md" for number in range(30))]
+    for name in names:
+        site.record(name)
+    site.run(NOON)
+    site.remove(*names)
+    unread = [Unreadable("a.md", "it cannot be read"), Unreadable("b/", "it cannot be read")]
+    monkeypatch.setattr(record_state, "list_records", lambda _source: unread)
+    assert "with 30 of 32 files" in reason(site, "a.md1.md")
 
 
 def test_a_default_that_hides_what_is_published_says_that_the_next_cycle_withdraws_it(site: SiteFolder) -> None:
