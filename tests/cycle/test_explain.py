@@ -11,10 +11,10 @@ import pytest
 from conftest import SiteFolder, at, record_text
 from rich.console import Console
 from sites import write_files
-from sqlalchemy import func, select
+from sqlalchemy import QueuePool, func, select
 
 from aggregator import cli
-from aggregator.cli import record_state
+from aggregator.cli import feed_verdicts, record_state
 from aggregator.cli.explain import explain_record
 from aggregator.cli.explain_text import render_explanation
 from aggregator.errors import NotFoundError
@@ -22,7 +22,7 @@ from aggregator.files import Unreadable
 from aggregator.store import events as history
 from aggregator.store.events import prune_events
 from aggregator.store.schema import event
-from aggregator.store.session import Writer
+from aggregator.store.session import Writer, write_meta
 
 NOON, LATER, STILL = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-01 14:00"
 DATE = "2024-05-01T08:00:00Z"
@@ -416,6 +416,29 @@ def test_a_member_names_the_clause_that_takes_it_in(site: SiteFolder) -> None:
     site.record("a.md", topics=["AI"], quality=70)
     site.run(NOON)
     assert feeds(site, "a.md")["good"] == (True, "topics.any")
+
+
+def test_only_another_config_is_rehearsed_and_no_transaction_is_open_meanwhile(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsed, rehearse = list[int](), feed_verdicts.rehearse
+
+    def counted(*given: Any, **options: Any) -> Any:
+        pool = site.store.engine.pool
+        assert isinstance(pool, QueuePool)
+        rehearsed.append(pool.checkedout())
+        return rehearse(*given, **options)
+
+    monkeypatch.setattr(feed_verdicts, "rehearse", counted)
+    site.record("a.md")
+    site.run(NOON)
+    with site.store.write() as connection:
+        write_meta(connection, "shape", "of another version")
+    assert feeds(site, "a.md")["all"][0]
+    assert rehearsed == []
+    site.configure(GOOD)
+    assert feeds(site, "a.md")["all"][0]
+    assert rehearsed == [0]
 
 
 def test_a_rule_that_is_not_active_yet_is_evaluated_and_marked_pending(site: SiteFolder) -> None:
