@@ -106,7 +106,7 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
     topics, files that are not read, URLs. `stored`: what the store knows of the site."""
     counts: list[int] = []
     now = datetime.now(UTC)
-    kept = KeptLint(config, now)
+    kept = KeptLint(config, now, all_records=not paths)
     lints = PresetLint(config), TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
 
     def add(record: Record) -> None:

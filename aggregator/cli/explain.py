@@ -90,7 +90,8 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
             )
         state = RecordState(config, connection, places[0], to_us(now))
         entry, outcome, fields = state.entry, state.outcome, list(state.fields())
-        feeds = find_verdicts(state, store, connection, now)
+    feeds = find_verdicts(state, store, now)
+    with store.read() as connection:
         history = _history(config, connection, entry, feeds) if entry else []
         links = unresolved_links(connection, entry.key) if entry else []
     content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None

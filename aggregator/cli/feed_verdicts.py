@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from aggregator.cli.record_state import RecordState, shown_place
 from aggregator.documents import ALL
 from aggregator.errors import StoreError
-from aggregator.feeds.active_config import read_active
+from aggregator.feeds.active_config import ActiveConfig, is_active, read_active
 from aggregator.feeds.duplicates import DUPLICATES, links_of, read_groups
 from aggregator.feeds.published import read_topic_terms, topic_slugs, waiting_topics
 from aggregator.feeds.rules import failing_clauses, read_facts, rule_text
 from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.feeds.window import FeedLoader, cutting_clause, provider_key
 from aggregator.model import Feed, Record
-from aggregator.pipeline import Pipeline
 from aggregator.rehearsal import rehearse
 from aggregator.settings import Clause, FeedSpec, Rule
 from aggregator.slugs import topic_key
@@ -29,7 +28,6 @@ from aggregator.store.queries import (
     read_memberships,
     rule_texts,
 )
-from aggregator.store.session import read_meta
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -58,25 +56,29 @@ class FeedVerdict:
     note: str | None = None  # what is behind the clause, for people
 
 
-def find_verdicts(record: RecordState, store: Store, connection: Connection, now: datetime) -> list[FeedVerdict]:
+def find_verdicts(record: RecordState, store: Store, now: datetime) -> list[FeedVerdict]:
     """The verdicts on `all`, the feeds of its topics, and every configured feed.
 
     `max_age` and `per_provider` only cut the window: with them, an entry is not in the feed, though it stays in the
-    archive. Under a config that is not active yet, a rehearsal says what the next cycle decides; that is pending.
+    archive. Under a config that is not active yet, a rehearsal says what the next cycle decides; that is pending. No
+    transaction of `store` is open meanwhile: it would keep the log of SQLite from becoming shorter.
     """
-    pipeline = Pipeline(record.config, store, read_meta(connection, "site_id") or "")
-    if record.entry is None or not record.is_published or pipeline.agrees(connection):
-        return _verdicts(record, connection)
+    config = record.config
+    with store.read() as connection:
+        is_known = is_active(connection, ActiveConfig(config.feed_policy(), config.output_options()))
+        if record.entry is None or not record.is_published or is_known:
+            return _verdicts(record, connection)
+        rules = rule_texts(connection, [spec.slug for spec in config.feeds])
+        active = read_active(connection)
+        published = feed_versions(connection, active.policy if active else config.feed_policy())
+        before = [member.slug for member in read_memberships(connection, record.entry.key) if member.left_by is None]
     try:
-        with rehearse(record.config, now, scan=False) as rehearsal, rehearsal.store.read() as later:
+        with rehearse(config, now, scan=False) as rehearsal, rehearsal.store.read() as later:
             after, redirects = _verdicts(record, later), rehearsal.redirects
     except StoreError:  # the store contradicts the config
-        return _verdicts(record, connection)
-    rules = rule_texts(connection, [spec.slug for spec in record.config.feeds])
-    changed = {spec.slug for spec in record.config.feeds if rules.get(spec.slug) != rule_text(spec.rule)}
-    active = read_active(connection)
-    published = feed_versions(connection, active.policy if active else record.config.feed_policy())
-    before = [member.slug for member in read_memberships(connection, record.entry.key) if member.left_by is None]
+        with store.read() as connection:
+            return _verdicts(record, connection)
+    changed = {spec.slug for spec in config.feeds if rules.get(spec.slug) != rule_text(spec.rule)}
     was_in = {slug for slug in before if slug is not None and slug in published}
     verdicts = [
         replace(verdict, pending=verdict.slug in changed or verdict.is_in != (verdict.slug in was_in))

@@ -10,7 +10,7 @@ import urllib.request
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -54,7 +54,7 @@ def _own_url(path: Path | None) -> str:
         config: Config = load_config(path)
     except ConfigError:
         config = partial_config(path or DEFAULT_CONFIG, env=os.environ)
-    host, port = running_address(config) or (config.serve.host, config.serve.port)
+    host, port = _read_known(config).running or (config.serve.host, config.serve.port)
     if not port:
         raise AggregatorError(
             "serve.port is 0, and no service runs on the store (start it, or name the URL: aggregator health URL)"
@@ -69,28 +69,39 @@ def _url_of(host: str, port: int) -> str:
 def service_failure(config: Config, timeout_s: float) -> str | None:
     """Why the service that runs on the store of this config is not well, as it says itself; None if it is well, does
     not answer, or none runs on this machine. A service that cannot write to the store has no lease, and counts too; so
-    does one that follows over a shared store, where this config says that it listens."""
-    address = running_address(config, even_late=True)
-    if address is None and not sqlite_file(config.store.url) and config.serve.port:
+    does one that follows over a shared store, where this config says that it listens. Of these only an answer with the
+    key of the store counts, because another program may listen there."""
+    known = _read_known(config)
+    address = known.running or known.late
+    if address is None and known.key is not None and not sqlite_file(config.store.url) and config.serve.port:
         address = config.serve.host, config.serve.port
     if address is None:
         return None
     facts = _ask(_probe_url(_url_of(*address)), timeout_s)
-    return str(facts.get("reason")) if facts["status"] in ("failing", "late") else None
+    stated = facts.get("store")
+    is_its_own = stated == known.key if stated is not None else known.running is not None
+    return str(facts.get("reason")) if is_its_own and facts["status"] in ("failing", "late") else None
 
 
-def running_address(config: Config, *, even_late: bool = False) -> tuple[str, int] | None:
-    """The host and port of a service that runs on the store of this config, such as with `run --port`; for `even_late`
-    see `read_service_address`."""
+class _Known(NamedTuple):
+    """What the store of a config knows of its service on this machine."""
+
+    key: str | None = None  # see `read_store_key`
+    running: tuple[str, int] | None = None  # host and port of one that runs, such as with `run --port`
+    late: tuple[str, int] | None = None  # also if its lease ran out, see `read_service_address`
+
+
+def _read_known(config: Config) -> _Known:
     if not config.may_have_store:
-        return None
+        return _Known()
     from aggregator.cli.stores import reading_store
-    from aggregator.store.requests import read_service_address
+    from aggregator.store.requests import read_service_address, read_store_key
 
     with suppress(StoreError), reading_store(config) as store:
         path = str(config.path and config.path.absolute())
-        return read_service_address(store, path, even_late=even_late)
-    return None
+        addresses = (read_service_address(store, path, even_late=even_late) for even_late in (False, True))
+        return _Known(read_store_key(store), *addresses)
+    return _Known()
 
 
 def _probe_url(url: str) -> str:

@@ -47,10 +47,11 @@ class _Found(NamedTuple):
 
 
 class KeptLint:
-    """Collects all records, then reports those whose date or id is not what readers see, and many that are hidden."""
+    """Collects records, then reports those whose date or id is not what readers see, and many that are hidden, if they
+    are of `all_records` of each source."""
 
-    def __init__(self, config: Config, now: datetime) -> None:
-        self._config, self._now = config, now
+    def __init__(self, config: Config, now: datetime, *, all_records: bool) -> None:
+        self._config, self._now, self._has_all = config, now, all_records
         self._records: dict[str, list[_Stated]] = {source.name: [] for source in config.sources}
 
     def add(self, record: Record) -> None:
@@ -95,7 +96,7 @@ class KeptLint:
                     kinds["date"].append(found)
         for same in kinds.values():
             yield from _few(source, same)
-        if is_mass_removal(len(hidden), published):
+        if self._has_all and is_mass_removal(len(hidden), published):
             what = f"a flag or default_published hides the record, and {len(hidden) - 1} more of {published} published"
             hint = "the next cycle withdraws their entries"
             yield Problem(shown_path(source.root, hidden[0]), 0, 0, f"{what} ones", None, hint, "warning")

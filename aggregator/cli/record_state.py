@@ -21,6 +21,7 @@ from aggregator.store.events import MISSING, WITHDRAWN
 from aggregator.store.files import paths_of
 from aggregator.store.queries import StoredEntry, read_stored, taken_ids
 from aggregator.store.removals import is_mass_removal
+from aggregator.store.roots import is_folder_away
 from aggregator.store.schema import EntryState, FileState
 from aggregator.store.session import from_us, read_meta, span_us
 
@@ -171,12 +172,12 @@ class RecordState:
     def _stay(self) -> str:
         """How long a published entry stays whose file is not found; empty if the next cycle withdraws it."""
         grace, since = self.source.removal_grace, self._stored.held_since
+        missing, known, is_massive = self._count_missing()
+        if not is_massive:  # nor is it held any longer
+            return ""
         if since is not None:
             until, others = since + span_us(grace), "" if self._is_dropped else ", with many others"
             return f"{others}, so its entry stays until {self._time(until)} ({ACCEPT})" if until > self.now else ""
-        missing, known, is_folder_missing = self._count_missing()
-        if not is_folder_missing and not is_mass_removal(missing, known):
-            return ""
         others = "" if self._is_dropped else f", with {missing} of {known} files"
         return f"{others}, so the next cycle keeps its entry for {shown_span(grace)} ({ACCEPT})"
 
@@ -184,17 +185,20 @@ class RecordState:
         return (self._stay() or WITHDRAWS) if self.is_published else ""
 
     def _count_missing(self) -> tuple[int, int, bool]:
-        """How many known files of the source the next scan will not find, how many are known, and whether the folder as
-        a whole is missing."""
+        """How many known files of the source the next scan will not find, how many are known, and whether it holds
+        their removal, because they are so many or the folder as a whole is missing."""
         known = paths_of(self._connection, self.source.name)
+        if self._is_dropped:
+            return len(known), len(known), True
         try:
-            listed = [] if self._is_dropped else list(list_records(self.source))
+            listed = list(list_records(self.source))
         except FolderError:
             return len(known), len(known), True
         found = {item.path for item in listed if not isinstance(item, Unreadable)}
-        unread = tuple(item.path for item in listed if isinstance(item, Unreadable))
-        missing = sum(path not in found and not path.startswith(unread) for path in known)
-        return missing, len(known), self._is_dropped
+        unread = tuple(f"{item.path.rstrip('/')}/" for item in listed if isinstance(item, Unreadable))
+        missing = sum(path not in found and not f"{path}/".startswith(unread) for path in known)
+        is_away = not self.source.is_bucket and is_folder_away(self._connection, self.source, missing, len(known))
+        return missing, len(known), is_away or is_mass_removal(missing, len(known))
 
     def _of_name(self) -> Cause | None:
         """Why no scan reads a file of this name; None if scans do."""

@@ -39,6 +39,8 @@ class Health:
         # Whether this service leads; None: it does not know yet. And who does, for people.
         self.role: Literal["leader", "follower"] | None = None
         self.leader: str | None = None
+        # The key of the store, see `read_store_key`; None: it was not reached yet.
+        self.store: str | None = None
         # What is worth attention although feeds are correct; the log has it from elsewhere.
         self.notes: tuple[str, ...] = ()
         self._lock = threading.Lock()
@@ -114,6 +116,7 @@ class Health:
             "next_cycle": stamp(self._next_cycle),
             "config": self.config,
             "role": self.role,
+            "store": self.store,
         }
         if self.leader is not None:
             facts["leader"] = self.leader

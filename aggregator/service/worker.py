@@ -37,7 +37,7 @@ from aggregator.site import open_configured, open_for_service
 from aggregator.store.database import Store
 from aggregator.store.lost import read_lost_store
 from aggregator.store.queries import FileProblem, file_problems, source_problems, unread_files
-from aggregator.store.requests import announce_service, take_accept_removals
+from aggregator.store.requests import announce_service, read_store_key, take_accept_removals
 from aggregator.store.schema import REJECTED_STATES
 from aggregator.store.session import to_us, write_meta
 
@@ -158,6 +158,8 @@ class Worker:
             acquire = partial(self._store.lease.acquire, 0)
             self.site_id = open_for_service(self._newest_config, self._store, acquire)
             self._pipeline = self._make_pipeline(self._config)
+        if self.site_id is not None and self._health.store is None:
+            self._health.store = read_store_key(self._store)
         return self.site_id is not None
 
     def _leads(self) -> bool:

@@ -3,6 +3,7 @@ write."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 
@@ -33,6 +34,14 @@ def read_service_address(store: Store, config: str, *, even_late: bool = False) 
     stated, machine, host, port, its_config = json.loads(stored) if stored else (None, "", "", 0, "")
     is_its_own = token == stated and machine == platform.node() and (its_config == config or not store.is_shared)
     return (host, port) if is_its_own else None
+
+
+def read_store_key(store: Store) -> str | None:
+    """What /healthz of the services of this store says, and of no other: 16 hex digits, which do not tell the id of the
+    store. None if the store has no id yet."""
+    with store.read() as connection:
+        store_id = read_meta(connection, "store_id")
+    return None if store_id is None else hashlib.sha256(store_id.encode()).hexdigest()[:16]
 
 
 def request_accept_removals(store: Store) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from sqlalchemy import Connection
+
 from aggregator.paths import file_identity
 from aggregator.settings import Source
 from aggregator.store.files import has_files
@@ -16,20 +18,17 @@ class Root:
 
     def __init__(self, writer: Writer, source: Source) -> None:
         self._writer, self._source = writer, source
-        self._key = f"root:{source.name}"
+        self._key = _key(source)
         with writer.read() as connection:
             self._stored = read_meta(connection, self._key)
-        # Device and inode of the last folder with files, and how many of these were missing when another one was found.
-        last, were_missing = json.loads(self._stored or "[null, 0]")
-        self._last: list[int] | None = last
-        self._were_missing: int = were_missing
-        self._found = self._read()
+        self._last, self._were_missing = _last_root(self._stored)
+        self._found = _read_root(self._source)
         self.is_other = self._last is not None and self._found != self._last
         self.was_replaced = False
 
     def look_again(self) -> None:
         """To be called after the scan: one of a folder that was replaced meanwhile decides nothing."""
-        self.was_replaced = self._read() != self._found
+        self.was_replaced = _read_root(self._source) != self._found
         self.is_other = self.is_other or self.was_replaced
 
     def is_away(self, missing: int, known: int, seen: int) -> bool:
@@ -51,6 +50,24 @@ class Root:
             with self._writer.write() as connection:
                 write_meta(connection, self._key, text)
 
-    def _read(self) -> list[int] | None:
-        found = file_identity(self._source.root)
-        return None if found is None else list(found)
+
+def is_folder_away(connection: Connection, source: Source, missing: int, known: int) -> bool:
+    """Whether the next full scan will find another folder with none of the files of the last one, see `Root.is_away`;
+    `missing` of the `known` files are."""
+    last, were_missing = _last_root(read_meta(connection, _key(source)))
+    return last is not None and 0 < missing >= (were_missing or known) and _read_root(source) != last
+
+
+def _key(source: Source) -> str:
+    return f"root:{source.name}"
+
+
+def _last_root(stored: str | None) -> tuple[list[int] | None, int]:
+    """Device and inode of the last folder with files, and how many of these were missing when another one was found."""
+    last, were_missing = json.loads(stored or "[null, 0]")
+    return last, were_missing
+
+
+def _read_root(source: Source) -> list[int] | None:
+    found = file_identity(source.root)
+    return None if found is None else list(found)

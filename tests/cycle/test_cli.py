@@ -715,6 +715,7 @@ def test_check_counts_many_records_that_differ_from_their_entries(shop: Shop, ca
     shop.configure(records="default_published = false")
     what = "a flag or default_published hides the record, and 29 more of 30 published ones"
     assert f"incoming/00.md: warning: {what} (the next cycle withdraws their entries)\n" in call("check")[1]
+    assert "hides the record" not in call("check", *(f"{number:02}.md" for number in range(25)))[1], "not the source"
 
 
 def test_check_names_a_source_that_is_gone_with_its_entries(shop: Shop, call: Call) -> None:

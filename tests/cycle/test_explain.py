@@ -11,16 +11,18 @@ import pytest
 from conftest import SiteFolder, at, record_text
 from rich.console import Console
 from sites import write_files
-from sqlalchemy import func, select
+from sqlalchemy import QueuePool, func, select
 
 from aggregator import cli
+from aggregator.cli import feed_verdicts, record_state
 from aggregator.cli.explain import explain_record
 from aggregator.cli.explain_text import render_explanation
 from aggregator.errors import NotFoundError
+from aggregator.files import Unreadable
 from aggregator.store import events as history
 from aggregator.store.events import prune_events
 from aggregator.store.schema import event
-from aggregator.store.session import Writer
+from aggregator.store.session import Writer, write_meta
 
 NOON, LATER, STILL = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-01 14:00"
 DATE = "2024-05-01T08:00:00Z"
@@ -310,6 +312,41 @@ def test_what_is_said_of_removals_is_what_the_next_cycle_does(site: SiteFolder) 
     assert reason(site, "b.md") == f"yes, its file is missing, with 1 of 1 files, {keeps}"
 
 
+def test_removals_that_are_few_again_are_not_held_any_longer(site: SiteFolder) -> None:
+    for number in range(30):
+        site.record(f"a{number}.md")
+    site.run(NOON)
+    site.configure('[records]\nexclude = ["a*"]\n')
+    assert site.run(LATER).removed == 0
+    site.configure('[records]\nexclude = ["a2.md"]\n')
+    soon = "2024-05-01 13:01"
+    assert reason(site, "a2.md", soon) == "yes, its name is excluded by 'a2.md'; the next cycle withdraws it"
+    assert site.run(soon).removed == 1
+
+
+def test_the_few_files_of_another_folder_stay_as_long_as_the_cycle_keeps_them(site: SiteFolder) -> None:
+    site.record("a.md")
+    site.record("b.md")
+    site.run(NOON)
+    site.incoming.rename(site.root / "disk")
+    site.incoming.mkdir()
+    accept = "(if it is meant, run: aggregator build --accept-removals)"
+    assert reason(site, "a.md").endswith(f"with 2 of 2 files, so the next cycle keeps its entry for 10 min {accept}")
+    assert site.run(LATER).removed == 0
+    assert "so its entry stays until 2024-05-01 13:10:00" in reason(site, "a.md", "2024-05-01 13:09")
+
+
+def test_a_file_that_cannot_be_read_stands_for_no_other(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a.md", "b/c.md", *(f"a.md{number}.md" for number in range(30))]
+    for name in names:
+        site.record(name)
+    site.run(NOON)
+    site.remove(*names)
+    unread = [Unreadable("a.md", "it cannot be read"), Unreadable("b/", "it cannot be read")]
+    monkeypatch.setattr(record_state, "list_records", lambda _source: unread)
+    assert "with 30 of 32 files" in reason(site, "a.md1.md")
+
+
 def test_a_default_that_hides_what_is_published_says_that_the_next_cycle_withdraws_it(site: SiteFolder) -> None:
     site.record("a.md")
     site.run(NOON)
@@ -380,6 +417,29 @@ def test_a_member_names_the_clause_that_takes_it_in(site: SiteFolder) -> None:
     site.record("a.md", topics=["AI"], quality=70)
     site.run(NOON)
     assert feeds(site, "a.md")["good"] == (True, "topics.any")
+
+
+def test_only_another_config_is_rehearsed_and_no_transaction_is_open_meanwhile(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsed, rehearse = list[int](), feed_verdicts.rehearse
+
+    def counted(*given: Any, **options: Any) -> Any:
+        pool = site.store.engine.pool
+        assert isinstance(pool, QueuePool)
+        rehearsed.append(pool.checkedout())
+        return rehearse(*given, **options)
+
+    monkeypatch.setattr(feed_verdicts, "rehearse", counted)
+    site.record("a.md")
+    site.run(NOON)
+    with site.store.write() as connection:
+        write_meta(connection, "shape", "of another version")
+    assert feeds(site, "a.md")["all"][0]
+    assert rehearsed == []
+    site.configure(GOOD)
+    assert feeds(site, "a.md")["all"][0]
+    assert rehearsed == [0]
 
 
 def test_a_rule_that_is_not_active_yet_is_evaluated_and_marked_pending(site: SiteFolder) -> None:

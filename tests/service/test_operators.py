@@ -15,11 +15,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
 from commands import Running, Shop, eventually, free_port
 from conftest import holding
+from http_servers import LoopbackServer, QuietHandler
 from loopback import make_app, running
 
 from aggregator import __version__
@@ -333,6 +335,52 @@ def test_a_store_that_was_lost_is_said_and_not_only_once(shop: Shop) -> None:
         assert "if two sites write there" not in service.log
         service.end()
     assert why in shop.run("build").stderr
+
+
+class Other(QuietHandler):
+    """Another program, or another site, which is not well."""
+
+    said: ClassVar[dict[str, str]] = {}
+
+    def do_GET(self) -> None:  # noqa: N802 - a name of the library
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(json.dumps({"status": "failing", "reason": "the other disk is full"} | self.said).encode())
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("said", [{}, {"store": "0123456789abcdef"}])
+def test_status_does_not_take_another_program_for_the_service(
+    shop: Shop, store_url: str, said: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Other, "said", said)
+    with LoopbackServer(Other) as other:
+        shop.configure(serve=f"port = {other.port}", store=f'url = "{store_url}"')
+        assert shop.run("build").returncode == 0
+        done = shop.run("status")
+        assert (done.returncode, "the other disk" in done.stdout) == (0, False), "no service ran here ever"
+        service = shop.start("run", "--port", "0").wait_until_done()
+        port = int(service.url.rstrip("/").rpartition(":")[2])
+        service.end(signal.SIGKILL)
+        with LoopbackServer(Other, port):
+            done = shop.run("status")
+        assert (done.returncode, "the other disk" in done.stdout) == (0, False), "it was killed"
+
+
+@pytest.mark.both_databases
+def test_services_of_one_store_say_its_key_and_others_another(shop: Shop, store_url: str, tmp_path: Path) -> None:
+    shop.configure(store=f'url = "{store_url}"')
+    keys = []
+    for _ in range(2):
+        service = shop.start("run").wait_until_done()
+        keys.append(service.get("healthz").json()["store"])
+        service.end()
+    (tmp_path / "other").mkdir()
+    with contextlib.closing(Shop(tmp_path / "other")) as other:
+        other.configure()
+        keys.append(other.start("run").wait_until_done().get("healthz").json()["store"])
+    assert keys[0] == keys[1] != keys[2]
+    assert all(re.fullmatch("[0-9a-f]{16}", key) for key in keys)
 
 
 @pytest.mark.both_databases
