@@ -50,6 +50,8 @@ def test_prometheus_scrapes_the_metrics(shop: Shop, has_admin_port: bool) -> Non
             answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": query}, trust_env=False)
         except httpx.TransportError:
             return None
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # it is still starting
+            return None
         found = answer.json().get("data", {}).get("result", [])
         return float(found[0]["value"][1]) if found else None
 
