@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, or_, select
 
 from aggregator.model import Outcome, Record, Rejection
 from aggregator.settings import Source
@@ -66,15 +66,14 @@ def former_files(connection: Connection, source: Source, outcomes: Sequence[Outc
         return {}
     paths = [outcome.file.path for outcome in outcomes]
     links = {link for record in records if (link := link_part(record.sketch))}
-    alike = [entry.c.content_hash.in_({record.content_hash for record in records})]
-    alike += [STATED_LINK.in_(links)] if links else []
+    has_content = entry.c.content_hash.in_({record.content_hash for record in records})
     is_elsewhere = (entry.c.source == source.name, file.c.missing_since.is_(None), file.c.path.not_in(paths))
-    columns = select(file.c.path, file.c.digest).join(entry, file.c.entry_id == entry.c.id)
-    rows = [
-        row
-        for condition in alike
-        for row in connection.execute(columns.where(condition, *is_elsewhere).limit(100 + 2 * len(records)))
-    ]
+    rows = connection.execute(
+        select(file.c.path, file.c.digest)
+        .join(entry, file.c.entry_id == entry.c.id)
+        .where(or_(has_content, STATED_LINK.in_(links)) if links else has_content, *is_elsewhere)
+        .limit(100 + 2 * len(records))
+    )
     return {row.path: row.digest for row in rows}
 
 

@@ -33,6 +33,7 @@ from aggregator.store.adopted import format_ids_of, shows_id
 from aggregator.store.events import Event, prune_events, read_history
 from aggregator.store.schema import (
     ALL_FEED,
+    ENTRY_EARLY,
     REJECTED_STATES,
     SHOWABLE,
     AnyRow,
@@ -178,9 +179,8 @@ def mean_stages(connection: Connection) -> dict[str, float]:
 
 
 def early_entries(connection: Connection, now: int) -> list[tuple[str, str, int]]:
-    """Source, path and stated date (µs) of the published entries whose date is still to come, by path. Reads all
-    entries."""
-    is_early = (entry.c.state == EntryState.PUBLISHED, entry.c.dated_at > now)
+    """Source, path and stated date (µs) of the published entries whose date is still to come, by path."""
+    is_early = (ENTRY_EARLY, entry.c.dated_at > now)
     columns = (entry.c.source, entry.c.path, entry.c.dated_at)
     rows = connection.execute(select(*columns).where(*is_early).order_by(*columns).limit(MAX_FOUND))
     return [(row.source, row.path, row.dated_at) for row in rows]

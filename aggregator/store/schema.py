@@ -154,6 +154,8 @@ entry = Table(
 )
 """Records and what became of them. A row is never deleted, except when its file turns out to be a rename."""
 
+ENTRY_EARLY = text("entry.state = 'published' AND entry.dated_at > entry.released_at")
+"""An entry states a later date than it was released at; for the index see FILE_MISSING."""
 STATED_LINK = func.substr(entry.c.sketch, literal_column("1"), literal_column("8"), type_=entry.c.sketch.type)
 """The `link_part` of the sketch of an entry, as the index has it: with numbers, not with parameters."""
 

@@ -1,4 +1,5 @@
-"""Entries are found by their content and their link, because a new file may have those of a file that is gone."""
+"""Entries are found by their content and their link, because a new file may have those of a file that is gone; and
+those that are public before the date that they state."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,3 +11,6 @@ down_revision = "0015"
 def upgrade() -> None:
     op.create_index('entry_content', 'entry', ['content_hash'], unique=False)
     op.create_index('entry_stated_link', 'entry', [sa.text('substr(sketch, 1, 8)')], unique=False)
+    op.create_index('entry_early', 'entry', ['dated_at'], unique=False,
+                    sqlite_where=sa.text("state = 'published' AND dated_at > released_at"),
+                    postgresql_where=sa.text("state = 'published' AND dated_at > released_at"))
