@@ -118,7 +118,7 @@ def _has_entry(row: AnyRow | None) -> bool:
 
 
 def _by_mark(records: Mapping[str, Record], mark: Callable[[Record], bytes]) -> dict[bytes, list[str]]:
-    """The paths of the records with each mark; an empty one is none."""
+    """The paths of the records with each mark; records without a mark are left out."""
     paths: dict[bytes, list[str]] = {}
     for path, record in records.items():
         if found := mark(record):
