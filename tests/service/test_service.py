@@ -108,7 +108,7 @@ def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
     health = service.get("healthz")
     assert (health.status, sorted(health.json())) == (
         200,
-        ["config", "last_success", "next_cycle", "role", "status", "version"],
+        ["config", "last_success", "next_cycle", "role", "status", "store", "version"],
     )
     eventually(lambda: "scanned 1, new 1, changed 0, removed 0, rejected 0, feeds written 2" in service.log)
 
