@@ -87,10 +87,10 @@ def is_alike(candidate: Candidate, other: Candidate) -> bool:
     return _score(candidate, other) >= ALIKE
 
 
-def shared_lines(missing: Iterable[Candidate], new: Iterable[Candidate]) -> frozenset[int]:
+def shared_lines(missing: Iterable[Sketch], new: Iterable[Sketch]) -> frozenset[int]:
     """The hashes of lines that both sides have."""
-    mine = {line for file in missing for line in file.sketch.hashes}
-    return frozenset(line for file in new for line in file.sketch.hashes if line in mine)
+    theirs = {line for sketch in new for line in sketch.hashes}
+    return frozenset(line for sketch in missing for line in sketch.hashes & theirs)
 
 
 def pair_alike(

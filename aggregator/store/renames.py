@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache, partial
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, false, func, or_, select, update
@@ -25,7 +26,7 @@ from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
 from aggregator.store.queries import last_finished_at
 from aggregator.store.removals import IS_MISSING, is_any_missing
-from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, body, entry, file
+from aggregator.store.schema import SHOWABLE, STATED_LINK, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, parts, span_us
 
 RENAME_BATCH = 500
@@ -130,24 +131,26 @@ _COMPARED = (
     entry.c.id,
     entry.c.explicit_id,
     entry.c.stored_at,
-    entry.c.content,
     entry.c.sketch,
 )
-"""What two files are compared by, apart from hashes of everything."""
+"""What two files are compared by, apart from hashes of everything and titles."""
 
 
-def _candidates(connection: Connection, source: Source, since: int) -> tuple[list[AnyRow], list[AnyRow]]:
-    """Missing files and new files that no hash paired."""
-    new = connection.execute(_new(source, since, *_COMPARED).order_by(file.c.path).limit(MAX_COMPARED)).all()
-    if not new:
-        return [], []
-    missing = _missing(source, since, *_COMPARED).order_by(file.c.missing_since, file.c.path)
-    return list(connection.execute(missing.limit(MAX_COMPARED)).all()), list(new)
+def _new_candidates(connection: Connection, source: Source, since: int) -> Sequence[AnyRow]:
+    """New files that no hash paired."""
+    return connection.execute(_new(source, since, *_COMPARED).order_by(file.c.path).limit(MAX_COMPARED)).all()
+
+
+def _missing_candidates(connection: Connection, source: Source, since: int, *which: Any) -> Sequence[AnyRow]:
+    """Missing files that no hash paired; `which` are further conditions."""
+    missing = _missing(source, since, *_COMPARED).where(*which).order_by(file.c.missing_since, file.c.path)
+    return connection.execute(missing.limit(MAX_COMPARED)).all()
 
 
 def _same_link(connection: Connection, source: Source, since: int) -> list[Pair]:
     """Pairs with a link that no other record has."""
-    missing, new = (_by_link(rows) for rows in _candidates(connection, source, since))
+    new = _by_link(_new_candidates(connection, source, since))
+    missing = _by_link(_missing_candidates(connection, source, since, STATED_LINK.in_(new))) if new else {}
     shared = {
         link: (missing[link], row)
         for link, row in new.items()
@@ -171,24 +174,48 @@ def _links_elsewhere(connection: Connection, source: Source, shared: Mapping[byt
     ours = {row.id for pair in shared.values() for row in pair}
     newest = _newest(connection, source)
     elsewhere = {link_part(row.sketch) for row in newest if row.id not in ours and row.state in SHOWABLE}
-    unsure = [link for link, pair in shared.items() if link not in elsewhere and not is_alike(*map(_candidate, pair))]
+    titles = _titles(connection, ours)
+    unsure = [
+        link
+        for link, pair in shared.items()
+        if link not in elsewhere and not is_alike(*(_candidate(row, titles) for row in pair))
+    ]
     return elsewhere | links_of_others(connection, unsure, ours)
 
 
 def _much_in_common(connection: Connection, source: Source, since: int) -> list[Pair]:
     """Pairs that share much of their text, apart from the boilerplate of the source."""
-    missing_rows, new_rows = ({row.id: row for row in rows} for rows in _candidates(connection, source, since))
-    missing = {key: _candidate(row) for key, row in missing_rows.items()}
-    new = {key: _candidate(row) for key, row in new_rows.items()}
-    lines = shared_lines(missing.values(), new.values())
+    new_rows = _new_candidates(connection, source, since)
+    missing_rows = _missing_candidates(connection, source, since) if new_rows else ()
+    sketches = {row.id: read_sketch(row.sketch) for row in chain(missing_rows, new_rows)}
+    lines = shared_lines((sketches[row.id] for row in missing_rows), (sketches[row.id] for row in new_rows))
     if not lines:
         return []
-    others = _count_lines(connection, source, lines, missing.keys() | new.keys())
-    return [(missing_rows[old], new_rows[now]) for old, now in pair_alike(missing, new, others)]
+    missing, new = (
+        {row.id: row for row in rows if not lines.isdisjoint(sketches[row.id].hashes)}
+        for rows in (missing_rows, new_rows)
+    )
+    titles = _titles(connection, missing.keys() | new.keys())
+    others = _count_lines(connection, source, lines, titles.keys())
+    alike = pair_alike(
+        {key: _candidate(row, titles) for key, row in missing.items()},
+        {key: _candidate(row, titles) for key, row in new.items()},
+        others,
+    )
+    return [(missing[old], new[now]) for old, now in alike]
 
 
-def _candidate(row: AnyRow) -> Candidate:
-    return Candidate(row.file_path, read_content(row.content).title, row.explicit_id, read_sketch(row.sketch))
+def _titles(connection: Connection, keys: Collection[int]) -> dict[int, str]:
+    """The titles of the entries with these keys."""
+    titles = dict[int, str]()
+    for some in parts(list(keys), RENAME_BATCH):
+        rows = connection.execute(select(entry.c.id, entry.c.content).where(entry.c.id.in_(some)))
+        titles |= {row.id: read_content(row.content).title for row in rows}
+    return titles
+
+
+def _candidate(row: AnyRow, titles: Mapping[int, str]) -> Candidate:
+    return Candidate(row.file_path, titles[row.id], row.explicit_id, read_sketch(row.sketch))
 
 
 def _count_lines(

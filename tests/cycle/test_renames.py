@@ -119,7 +119,7 @@ def test_two_records_pair_only_if_each_is_clearly_the_best_for_the_other() -> No
 
 def test_lines_that_other_records_share_do_not_count() -> None:
     gone, new = candidates(0, ("a", "A", BODY)), candidates(10, ("x", "X", edited(BODY, 5)))
-    lines = shared_lines(gone.values(), new.values())
+    lines = shared_lines((file.sketch for file in gone.values()), (file.sketch for file in new.values()))
     assert len(lines) == 15
     assert pair_alike(gone, new, dict.fromkeys(lines, 1)) == [(0, 10)]
     assert pair_alike(gone, new, dict.fromkeys(lines, 2)) == []
