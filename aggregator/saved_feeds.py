@@ -13,6 +13,7 @@ from lxml import etree
 
 from aggregator.links import absolute_url, http_url
 from aggregator.settings import Format
+from aggregator.unicode import xml_text
 
 MAX_FEED_BYTES = 64_000_000
 """Bytes of a saved feed. The feed of a whole site with full texts is smaller."""
@@ -136,7 +137,7 @@ def _text(parent: Any, tag: str) -> str:
 
 
 def _json_text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    return xml_text(value).strip() if isinstance(value, str) else ""
 
 
 def _title(text: str) -> str:

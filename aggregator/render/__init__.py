@@ -22,7 +22,6 @@ from aggregator.render.content import reader_title
 from aggregator.render.entries import page_kinds, render_columns, scope_of
 from aggregator.render.frames import feed_frames, heading_of, titled
 from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
-from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 
 _safe_summary = lru_cache(maxsize=CACHED_FEEDS)(titled)
@@ -44,7 +43,7 @@ def render_feed(
 
     `linked` are the slugs that have a page to link to; without `pages` its page is left out. Raises RenderError.
     """
-    site, heading = xml_safe(site), heading_of(feed)
+    heading = heading_of(feed)
     columns = render_columns(feed.entries, scope_of(heading, site), options.formats)
     documents = []
     for form, frame, entries in zip(options.formats, feed_frames(heading, site, options), columns, strict=True):
@@ -64,9 +63,9 @@ def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: Outp
 
     Raises RenderError.
     """
-    site, heading = xml_safe(site), heading_of(feed)
+    heading = heading_of(feed)
     titled = replace(heading, title=reader_title(heading.title, site))
-    frame = atom.render_page_frame(titled, xml_safe(replace(page, entries=())), site, options)
+    frame = atom.render_page_frame(titled, replace(page, entries=()), site, options)
     entries, *lines = render_columns(page.entries, scope_of(heading, site), page_kinds(options))
     body = assemble(frame, entries, (), options.max_bytes)
     sealed = Document(archive_path(feed.slug, page.number), body)
@@ -82,7 +81,6 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
 
     Raises RenderError.
     """
-    site = xml_safe(site)
     feeds = tuple(sorted(map(_safe_summary, feeds), key=lambda feed: feed.slug != ALL))
     documents = (opml.render_opml(feeds, site, options), render_feed_style())
     if not options.pages:

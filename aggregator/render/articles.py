@@ -16,9 +16,15 @@ from markupsafe import Markup, escape
 from aggregator.model import Enclosure, Entry, Image, Related, Topic
 from aggregator.problems import local_time, shown_offset
 from aggregator.render.cache import EntryCache
-from aggregator.render.content import Scope, foreign_language, is_right_to_left, provider_of, provider_url
+from aggregator.render.content import (
+    Scope,
+    foreign_language,
+    is_right_to_left,
+    provider_of,
+    provider_url,
+    titled_entry,
+)
 from aggregator.render.markup import rfc3339_date
-from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.unicode import xml_text
 
 # %B depends on the locale of the process
@@ -51,7 +57,7 @@ def render_card(entry: Entry, scope: CardScope) -> str:
 
 
 def render_line(entry: Entry, scope: Scope) -> str:
-    """The XML-safe entry in one line of a list: date, title, provider."""
+    """The entry in one line of a list: date, title, provider."""
     content, provider = entry.content, provider_of(entry.content)
     time = entry.published and local_time(entry.published, scope.timezone)
     title = escape(content.title)
@@ -89,7 +95,7 @@ def exact_time(time: datetime) -> str:
 
 
 def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[str, str]:
-    entry = xml_safe_entry(entry)
+    entry = titled_entry(entry)
     content, anchor = entry.content, anchor_of(entry.id)
     language = f' lang="{escape(own)}"' if (own := foreign_language(content, scope.feed)) else ""
     en = english(own or scope.feed.language, scope.feed.language)

@@ -11,8 +11,15 @@ from aggregator.render import xml
 from aggregator.render.assembly import Frame
 from aggregator.render.content import Scope, author_name, content_html, foreign_language, provider_url
 from aggregator.render.links import archive_links, feed_links
-from aggregator.render.markup import SharedMarkup, attribute, empty_element, escaped, optional_element, quoted
-from aggregator.render.xml_safe import xml_safe
+from aggregator.render.markup import (
+    SharedMarkup,
+    attribute,
+    empty_element,
+    escaped,
+    optional_element,
+    quoted,
+    rfc3339_date,
+)
 from aggregator.settings import OutputOptions, Site
 
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
@@ -44,7 +51,7 @@ def _frame(feed: Feed, site: Site, links: Iterable[dict[str, str]], extend: xml.
 
 def updated_element(time: datetime) -> bytes:
     """The date of the feed."""
-    return f"<updated>{time.isoformat()}</updated>".encode()
+    return f"<updated>{rfc3339_date(time)}</updated>".encode()
 
 
 def render_tombstones(withdrawn: Iterable[Withdrawal]) -> list[bytes]:
@@ -53,8 +60,7 @@ def render_tombstones(withdrawn: Iterable[Withdrawal]) -> list[bytes]:
 
 
 def _tombstone(withdrawal: Withdrawal) -> bytes:
-    withdrawal = xml_safe(withdrawal)
-    attributes = {"xmlns:at": TOMBSTONES, "ref": withdrawal.id, "when": withdrawal.at.isoformat()}
+    attributes = {"xmlns:at": TOMBSTONES, "ref": withdrawal.id, "when": rfc3339_date(withdrawal.at)}
     return f"{empty_element('at:deleted-entry', **attributes)}\n".encode()
 
 

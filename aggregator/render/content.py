@@ -6,8 +6,9 @@ from html import escape
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from aggregator.model import Content, Enclosure, Provider
+from aggregator.model import Content, Enclosure, Entry, Provider
 from aggregator.settings import UTC_ZONE, Site
+from aggregator.unicode import is_visible
 
 # written from right to left
 _LANGUAGES = frozenset("ar arc azb ckb dv fa glk he iw ji ks lrc mzn nqo pnb prs ps sd sdh skr syr ug ur yi".split())
@@ -23,6 +24,14 @@ class Scope(NamedTuple):
     full: bool
     site_language: str  # of entries without one
     timezone: ZoneInfo = UTC_ZONE
+
+
+def titled_entry(entry: Entry) -> Entry:
+    """The entry; its link or id replaces a title that shows nothing."""
+    content = entry.content
+    if is_visible(content.title):
+        return entry
+    return entry._replace(content=content._replace(title=content.link or entry.id))
 
 
 def reader_title(title: str, site: Site) -> str:

@@ -10,9 +10,8 @@ from aggregator.model import Entry, Feed
 from aggregator.render import atom, jsonfeed, rss
 from aggregator.render.articles import render_line
 from aggregator.render.cache import EntryCache
-from aggregator.render.content import Scope
+from aggregator.render.content import Scope, titled_entry
 from aggregator.render.markup import SharedMarkup, shared_markup
-from aggregator.render.xml_safe import xml_safe_entry
 from aggregator.settings import Format, OutputOptions, Site
 
 Kind = Format | Literal["line"]
@@ -47,7 +46,7 @@ def render_columns(entries: Sequence[Entry], scope: Scope, forms: tuple[Kind, ..
 
 
 def _render_entry(entry: Entry, scope: Scope, forms: Sequence[Kind]) -> dict[Kind, bytes]:
-    entry = xml_safe_entry(entry)
+    entry = titled_entry(entry)
     if not entry.id:
         raise RenderError(f"an entry without an id cannot be written: {entry.content.title!r}")
     try:

@@ -12,7 +12,6 @@ from aggregator.model import ArchivePage, Feed, FeedSummary
 from aggregator.render import atom, jsonfeed, rss
 from aggregator.render.assembly import Frame
 from aggregator.render.content import reader_title
-from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import Format, OutputOptions, Site
 from aggregator.unicode import is_visible
 
@@ -36,13 +35,12 @@ _DATES: dict[Format, Callable[[datetime], bytes]] = {"rss": rss.updated_element,
 
 
 def heading_of(feed: Feed) -> Feed:
-    """The feed without entries, XML-safe."""
+    """The feed without entries."""
     return titled(replace(feed, entries=(), withdrawn=()))
 
 
 def titled(feed: Titled) -> Titled:
-    """The feed with only what XML allows, and with its slug as the title if it has none that can be seen."""
-    feed = xml_safe(feed)
+    """The feed; with its slug as the title if it has none that can be seen."""
     return feed if is_visible(feed.title) else replace(feed, title=feed.slug)
 
 

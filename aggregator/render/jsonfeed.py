@@ -47,7 +47,7 @@ def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:
         "content_text": None if scope.full else content.summary,
         "image": content.images[0].url if content.images else None,
         "date_published": shared.published,
-        "date_modified": shared.updated if entry.updated != entry.published else None,
+        "date_modified": shared.updated if shared.updated != shared.published else None,
         "authors": [_present(name=author.name, url=provider_url(author)) for author in shared.authors],
         "tags": [topic.name for topic in entry.topics],
         "attachments": [

@@ -11,7 +11,6 @@ from aggregator.render.assembly import Frame, count_fitting
 from aggregator.render.content import Scope
 from aggregator.render.entries import page_kinds, render_columns, render_row, scope_of
 from aggregator.render.frames import LAST_PAGE, feed_frames, heading_of, longest_page_frame
-from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import Format, OutputOptions, Site
 
 MARKUP_BYTES = 200
@@ -25,7 +24,7 @@ def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
 
     Raises RenderError.
     """
-    site, heading = xml_safe(site), heading_of(feed)
+    heading = heading_of(feed)
     frames, scope = feed_frames(heading, site, options), scope_of(heading, site)
     columns = render_columns(feed.entries, scope, options.formats)
     totals = [
@@ -58,7 +57,7 @@ def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
 def shorten_entries(feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions) -> tuple[Entry, ...]:
     """The entries of a full feed, without the bodies that do not fit into an archive page of their own. Raises
     RenderError."""
-    site, heading = xml_safe(site), heading_of(feed)
+    heading = heading_of(feed)
     room = longest_page_frame(heading, site, options).room(options.max_bytes)
     (column,) = render_columns(entries, scope_of(heading, site), ("atom",))
     return tuple(
@@ -73,7 +72,7 @@ def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: Out
     """
     if not entries:
         return []
-    site, heading = xml_safe(site), heading_of(feed)
+    heading = heading_of(feed)
     page, scope = longest_page_frame(heading, site, options), scope_of(heading, site)
     room = page.room(options.max_bytes)
     counts: list[int] = []

@@ -1,7 +1,7 @@
 """XML as text, for the entries of RSS and Atom.
 
-Elements of an XML library take many times as long, and entries are most of what a build renders. Texts are XML-safe
-(`xml_safe`), so only markup characters are escaped here.
+Elements of an XML library take many times as long, and entries are most of what a build renders. Texts have only what
+XML allows (see `model.Content`), so only markup characters are escaped here.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ def _size(image: Image) -> str:
 
 
 def rfc3339_date(time: datetime) -> str:
-    """The time as in "2020-05-20T12:00:00+00:00". Raises ValueError if it has no zone."""
+    """The time in whole seconds, as in "2020-05-20T12:00:00+00:00". Raises ValueError if it has no zone."""
     if time.tzinfo is None:
         raise ValueError(f"the time has no zone: {time}")
-    return time.isoformat()
+    return time.isoformat(timespec="seconds")
 
 
 def rfc822_date(time: datetime) -> str:

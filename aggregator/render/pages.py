@@ -20,7 +20,6 @@ from aggregator.render.content import Scope, is_right_to_left
 from aggregator.render.entries import render_columns, scope_of
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.markup import rfc3339_date
-from aggregator.render.xml_safe import xml_safe
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 from aggregator.unicode import xml_text
 
@@ -213,7 +212,7 @@ def _numbers(pages: int) -> Markup:
 
 def render_error_page(status: int, site: Site, options: OutputOptions, *, root: str) -> bytes:
     """What people see at a URL without a document (404), or with one that was removed (410)."""
-    return render_page("error", xml_safe(site), options, root=root, is_gone=status == 410)
+    return render_page("error", site, options, root=root, is_gone=status == 410)
 
 
 def render_page(

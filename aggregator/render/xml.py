@@ -75,7 +75,7 @@ def new_feed(feed: Feed, site: Site, form: Format, links: Iterable[dict[str, str
     made.register_extension("additions", partial(_FeedAdditions, _PREFIXES[form], extend))
     made.title(feed.title)
     # feedgen's default is the current time
-    made.updated(feed.updated)
+    made.updated(feed.updated.replace(microsecond=0))
     made.language(feed.language)
     made.generator(GENERATOR)
     made.rights(site.copyright)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import string
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -27,9 +30,11 @@ from aggregator.model import (
     StoryTimes,
     hide_stories,
     next_story_time,
+    read_content,
 )
 from aggregator.parse.dates import parse_time
 from aggregator.parse.front_matter.yaml import yaml_lines
+from aggregator.parse.page_links import MARK
 from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
 from aggregator.unicode import xml_text
@@ -886,6 +891,53 @@ def test_plain_text_gives_xml_characters_only_and_is_idempotent_without_markup(t
 @given(ANY_TEXT)
 def test_xml_text_gives_xml_characters_only(text: str) -> None:
     assert not NOT_XML.search(xml_text(text))
+
+
+NASTY_TEXT = st.lists(
+    st.sampled_from(
+        ["\0", "\x0b", "\ud800", "\udfff", "\ufffe", "\uffff", "&#0;", "https://a.example/", "<b>", "x", "2024"]
+    ),
+    min_size=1,
+    max_size=4,
+).map("".join)
+NASTY_VALUE = st.recursive(
+    NASTY_TEXT,
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "title", "url", "webUrl", "src", "type", "domain", "html"]), values, max_size=4
+        )
+    ),
+    max_leaves=8,
+)
+NASTY_NAME = st.lists(st.sampled_from(["%00", "%0B", "%EF%BF%BE", "%ED%A0%80", "x", "2024-05-01-"]), min_size=1).map(
+    "".join
+)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """All texts of a value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from texts_in(part)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@given(data=st.data(), name=NASTY_NAME, body=NASTY_TEXT)
+def test_all_texts_of_a_record_have_xml_characters_only(
+    preset: Preset, data: st.DataObject, name: str, body: str
+) -> None:
+    keys = sorted({key for keys in PRESETS[preset].values() for key in keys if re.fullmatch(r"\w+", key)})
+    stated = data.draw(st.dictionaries(st.sampled_from(keys), NASTY_VALUE))
+    raw = f"{json.dumps(stated)}\n\n{body}".encode(errors="replace")
+    source = replace(source_of(preset), link_template="https://a.example/:title/:filename")
+    outcome = parse_bytes(raw, source, f"{name}.md")
+    if isinstance(outcome, Record):
+        content = read_content(outcome.content_json)
+        texts = [*texts_in(content), outcome.explicit_id or "", *outcome.topics, outcome.body_html.replace(MARK, "")]
+        assert not [text for text in texts if NOT_XML.search(text)]
 
 
 # Addresses

@@ -44,13 +44,13 @@ from aggregator.model import (
 from aggregator.render import atom, entries, rss, xml
 from aggregator.render.assets import assets_version, render_assets
 from aggregator.render.cache import ENTRY_BYTES, EntryCache
-from aggregator.render.content import Scope, authors_of, content_html, foreign_language, is_right_to_left
+from aggregator.render.content import Scope, authors_of, content_html, foreign_language, is_right_to_left, titled_entry
 from aggregator.render.frames import LAST_PAGE, feed_frames
 from aggregator.render.limits import ESCAPED_BYTES, MARKUP_BYTES
 from aggregator.render.markup import rfc822_date, rfc3339_date, shared_markup
 from aggregator.render.pages import MAX_DEPTH
-from aggregator.render.xml_safe import xml_safe, xml_safe_entry
 from aggregator.settings import Format, OutputOptions, Site
+from aggregator.unicode import xml_text
 
 SITE = Site("Notes", "https://feeds.example/", "en", "", "https://feeds.example/icon.png", "© Notes", 15)
 OPTIONS = OutputOptions(("rss", "atom", "json"), pages=True, max_bytes=1_000_000)
@@ -529,7 +529,7 @@ def test_an_entry_without_an_id_or_a_time_zone_is_refused(form: Format) -> None:
         with pytest.raises(RenderError, match="entry urn:uuid:7 cannot be written"):
             render_all(make_feed(make_entry(7, **times)), options=options)
     with pytest.raises(RenderError, match="without an id"):
-        render_all(make_feed(make_entry(id="\x00")), options=options)
+        render_all(make_feed(make_entry(id="")), options=options)
 
 
 # Size
@@ -681,7 +681,10 @@ NASTY = (
     '"',
     "\r\n",
 )
-ANY_TEXT = st.lists(st.sampled_from(NASTY) | st.text(st.characters(), max_size=8), max_size=4).map("".join)
+ANY_TEXT = (
+    st.lists(st.sampled_from(NASTY) | st.text(st.characters(), max_size=8), max_size=4).map("".join).map(xml_text)
+)
+"""Whatever a text may be in the store: parsing leaves only characters that XML allows."""
 
 
 @st.composite
@@ -817,10 +820,12 @@ def add_media(element: Any, content: Content) -> None:
 
 
 ANY_ZONE = st.sampled_from([UTC, timezone(timedelta(hours=-5, minutes=-30))])
-ANY_TIME = st.datetimes(timezones=ANY_ZONE).filter(lambda time: time.year < 9999)
+ANY_TIME = (
+    st.datetimes(timezones=ANY_ZONE).filter(lambda time: time.year < 9999).map(lambda time: time.replace(microsecond=0))
+)
 
 
-@given(time=ANY_TIME.map(lambda time: time.replace(microsecond=0)))
+@given(time=ANY_TIME)
 def test_dates_are_written_as_the_standard_library_does(time: datetime) -> None:
     assert rfc822_date(time) == format_datetime(time.astimezone(UTC))
     assert rfc3339_date(time) == time.isoformat()
@@ -837,8 +842,8 @@ def test_an_entry_is_written_byte_for_byte_as_feedgen_does(
     content: Content, text: str, topics: tuple[Topic, ...], published: datetime | None, full: bool
 ) -> None:
     entry = make_entry(content=content, id=f"urn:{text}", topics=topics, published=published)
-    scope = Scope(xml_safe(f"https://feeds.example/{text}/"), "en", full, "de")
-    entry = xml_safe_entry(entry)
+    scope = Scope(f"https://feeds.example/{text}/", "en", full, "de")
+    entry = titled_entry(entry)
     shared = shared_markup(entry)
     assert rss.render_entry(entry, scope, shared).decode() == written_by_feedgen("rss", entry, scope) + "\n"
     assert atom.render_entry(entry, scope, shared).decode() == written_by_feedgen("atom", entry, scope) + "\n"
