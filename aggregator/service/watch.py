@@ -24,6 +24,7 @@ from watchfiles.main import _default_force_polling
 
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
+from aggregator.service.debounce import Debounce, Locators
 from aggregator.service.process import start_thread
 from aggregator.settings import Source
 from aggregator.store.removals import MASS_REMOVAL
@@ -37,10 +38,8 @@ DEBOUNCE_MS = 100
 """Longest time to collect a continuous burst."""
 REMOVAL_STEP_MS, REMOVAL_MS = 1000, 10_000
 """Interval and longest time for many deletions, so that the mass-removal guard sees all of them."""
-GONE_S = 1.0
-"""How long a file must be missing before that is reported: many editors save by deleting and writing."""
-CHECK_MS, POLL_MS = 1000, 300
-"""Interval of checks that the folders are the same; and of polling where there are no notifications."""
+POLL_MS = 300
+"""Interval of polling where there are no notifications."""
 FULL_SCAN_FROM = 2000
 """From this many changes a full scan is requested too, because events may have been lost."""
 RETRY_S, START_S = 2.0, 0.5
@@ -53,9 +52,6 @@ MAX_NAMES = 100
 _NO_TEXT = "Unable to decode path "
 """How watchfiles says that a name is not UTF-8."""
 _WATCHES = re.compile(r"^inotify wd:\S+ ino:(\w+)", re.MULTILINE)
-Locators = Sequence[tuple[str, Callable[[str], str | None]]]
-"""For each source: its name, and a function from absolute to relative paths (`scan.path_locator`)."""
-
 
 _log = logging.getLogger(__name__)
 
@@ -155,9 +151,9 @@ class FolderWatch:
                 self._watching.clear()
 
     def _batches(self, notify: RustNotify, locators: Locators) -> Iterator[set[str]]:
-        """Batches of changed absolute paths, an empty one at least each CHECK_MS, until the end."""
+        """Batches of changed absolute paths, an empty one at least each `debounce.CHECK_MS`, until the end."""
         changed_at = time.monotonic() - BUSY_S
-        debounce = _Debounce(locators)
+        debounce = Debounce(locators)
         while True:
             step = STEP_MS if time.monotonic() - changed_at < BUSY_S else IDLE_STEP_MS
             events = notify.watch(DEBOUNCE_MS, step, debounce.left_ms(time.monotonic()), self._ended)
@@ -247,67 +243,6 @@ def _watched_inodes() -> set[int]:
                     text = Path(f"/proc/self/fdinfo/{number}").read_text()
                     inodes.update(int(inode, 16) for inode in _WATCHES.findall(text))
     return inodes
-
-
-class _Debounce:
-    """Holds back changes. A missing file is reported after GONE_S; files that appear meanwhile wait as long, because
-    each may be the same record under another name. Times are monotonic."""
-
-    def __init__(self, locators: Locators) -> None:
-        self._locators = locators
-        self._due: dict[str, float] = {}
-        self._gone: set[str] = set()
-        # Files that no scan would read, such as temporary files of editors; their removal delays nothing.
-        self._temporary: set[str] = set()
-
-    def add(self, events: Iterable[tuple[int, str]], now: float) -> None:
-        """Adds events that the system reported at `now`."""
-        changes: dict[str, set[int]] = {}
-        for change, place in events:
-            changes.setdefault(place, set()).add(change)
-        here = {place for place in changes if os.path.lexists(place) or self._is_root(place)}
-        for place in changes.keys() - here:
-            self._add_missing(place, changes[place], now)
-        after = max((self._due[place] for place in self._gone), default=now)
-        for place in sorted(here, key=self._gone.__contains__):  # those that are back last, because they may wait too
-            if all(locate(place) is None for _, locate in self._locators):
-                self._temporary.add(place)
-            elif place in self._gone:  # saved by deleting and writing, unless its file moved to one that waits
-                self._gone.discard(place)
-                del self._due[place]
-                self._due[place] = max(self._due.values(), default=now)
-            elif changes[place] == {Change.modified} or self._is_root(place):
-                self._due.setdefault(place, now)
-            else:
-                self._due[place] = after
-        if len(self._temporary) > FULL_SCAN_FROM:
-            self._temporary.clear()
-
-    def _is_root(self, place: str) -> bool:
-        """True for a records folder itself, whose removal must be reported at once."""
-        return any(locate(place) == "" for _, locate in self._locators)
-
-    def _add_missing(self, place: str, changes: set[int], now: float) -> None:
-        if place in self._temporary:
-            self._temporary.discard(place)
-        elif Change.added in changes:  # created and deleted: no scan knows it
-            self._due.setdefault(place, now)
-        elif place not in self._gone:
-            self._gone.add(place)
-            self._due[place] = now + GONE_S
-
-    def left_ms(self, now: float) -> int:
-        """Milliseconds until the first change is due, from 1 to CHECK_MS."""
-        left_s = min(self._due.values(), default=now + CHECK_MS) - now
-        return min(CHECK_MS, max(1, math.ceil(1000 * left_s)))
-
-    def take(self, now: float) -> set[str]:
-        """Returns and removes the absolute paths that are due."""
-        due = {place for place, at in self._due.items() if at <= now}
-        self._gone -= due
-        for place in due:
-            del self._due[place]
-        return due
 
 
 class EventOr(threading.Event):

@@ -23,8 +23,10 @@ from watchfiles._rust_notify import RustNotify
 from aggregator.paths import escape_name
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
+from aggregator.service import debounce as debounce_module
 from aggregator.service import requests as requests_module
 from aggregator.service import watch
+from aggregator.service.debounce import Debounce
 from aggregator.service.health import Health
 from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import RESCAN_JOB, SCAN_JOB, Triggers
@@ -250,7 +252,7 @@ def test_a_name_that_is_not_utf_8_is_reported_once_and_the_folder_stays_watched(
 def test_a_file_that_is_deleted_and_written_again_is_never_missing(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "GONE_S", 60)
+    monkeypatch.setattr(debounce_module, "GONE_S", 60)
     watched.move_in("a.md", "b.md")
     paths: set[str] = set()
     while paths != {"a.md", "b.md"}:
@@ -306,7 +308,7 @@ class ScriptedNotify:
 def test_many_deletions_in_a_row_are_reported_together(
     deleted: int, batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "GONE_S", 0)
+    monkeypatch.setattr(debounce_module, "GONE_S", 0)
     first = {(Change.deleted.value, f"/in/{number}.md") for number in range(deleted)}
     then = {(Change.deleted.value, f"/in/{number}.md") for number in range(deleted, deleted + 30)}
     notify = cast("RustNotify", ScriptedNotify(first, then))
@@ -318,12 +320,12 @@ def test_many_deletions_in_a_row_are_reported_together(
 
 
 @pytest.fixture
-def debounce(tmp_path: Path) -> watch._Debounce:
-    return watch._Debounce([("s", path_locator(source(tmp_path)))])
+def debounce(tmp_path: Path) -> Debounce:
+    return Debounce([("s", path_locator(source(tmp_path)))])
 
 
 def test_a_file_that_is_saved_by_deleting_and_writing_is_reported_as_changed(
-    debounce: watch._Debounce, tmp_path: Path
+    debounce: Debounce, tmp_path: Path
 ) -> None:
     place = tmp_path / "a.md"
     debounce.add({(Change.deleted, str(place))}, 10.0)
@@ -336,7 +338,7 @@ def test_a_file_that_is_saved_by_deleting_and_writing_is_reported_as_changed(
 
 
 def test_a_missing_file_is_reported_after_a_second_with_files_that_appeared_meanwhile(
-    debounce: watch._Debounce, tmp_path: Path
+    debounce: Debounce, tmp_path: Path
 ) -> None:
     gone, later, new, known = (str(tmp_path / name) for name in ("a.md", "b.md", "c.md", "d.md"))
     Path(new).touch()
@@ -351,7 +353,7 @@ def test_a_missing_file_is_reported_after_a_second_with_files_that_appeared_mean
 
 
 def test_a_file_whose_name_is_used_again_is_reported_together_with_its_new_name(
-    debounce: watch._Debounce, tmp_path: Path
+    debounce: Debounce, tmp_path: Path
 ) -> None:
     """As after `mv today.md monday.md` and `mv next.md today.md`, whenever the system tells of which."""
     today, monday, following = (str(tmp_path / f"{name}.md") for name in ("today", "monday", "next"))
@@ -363,14 +365,14 @@ def test_a_file_whose_name_is_used_again_is_reported_together_with_its_new_name(
     assert debounce.take(1.01) == {today, monday, following}
 
 
-def test_the_removal_of_the_folder_itself_is_reported_at_once(debounce: watch._Debounce, tmp_path: Path) -> None:
+def test_the_removal_of_the_folder_itself_is_reported_at_once(debounce: Debounce, tmp_path: Path) -> None:
     tmp_path.rename(tmp_path.with_name("removed"))
     debounce.add({(Change.deleted, str(tmp_path))}, 10.0)
     assert debounce.take(10.0) == {str(tmp_path)}
     tmp_path.with_name("removed").rename(tmp_path)
 
 
-def test_the_removal_of_a_temporary_file_delays_nothing(debounce: watch._Debounce, tmp_path: Path) -> None:
+def test_the_removal_of_a_temporary_file_delays_nothing(debounce: Debounce, tmp_path: Path) -> None:
     """As when an editor writes another file and renames it."""
     draft, place = tmp_path / "a.md.part", tmp_path / "a.md"
     draft.touch()
