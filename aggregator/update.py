@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -31,42 +30,33 @@ from aggregator.feeds.versions import (
     refresh_index,
 )
 from aggregator.files import FolderError
-from aggregator.index_files import listed_filter
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_files
+from aggregator.missing_files import MissingFiles
 from aggregator.model import Outcome, SourceFile
-from aggregator.paths import unescape_path
-from aggregator.problems import shown_span, shown_time
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
 from aggregator.store.batch_renames import former_files
 from aggregator.store.changes import Step
 from aggregator.store.entries import store_outcomes
-from aggregator.store.events import DROPPED, EXCLUDED, MISSING
 from aggregator.store.files import (
     dropped_sources,
     has_files,
     known_below,
     open_source,
     recheck_below,
-    recheck_files,
 )
 from aggregator.store.lost import read_lost_store
 from aggregator.store.page_links import resolve_links
-from aggregator.store.queries import CLUSTER_PROBLEM, set_source_problem
+from aggregator.store.queries import CLUSTER_PROBLEM
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
 from aggregator.store.removals import (
     MASS_REMOVAL,
     count_known,
     count_missing,
-    hold_removals,
-    is_mass_removal,
-    missing_paths,
     withdraw_expired,
-    withdraw_missing,
 )
-from aggregator.store.renames import free_duplicates, pair_renames
 from aggregator.store.roots import Root
-from aggregator.store.session import Writer, from_us, read_meta, write_meta
+from aggregator.store.session import Writer, read_meta, write_meta
 
 if TYPE_CHECKING:
     from aggregator.pipeline import Paths, Pipeline, ScanRequest
@@ -109,7 +99,7 @@ class Update:
         self._bulk = dict[str, tuple[int, int]]()  # by source: the first entry of the bulk, and when the bulk began
         self._config, self._policy = pipeline.config, pipeline.policy
         self._feeds = ActiveFeeds(writer, pipeline.policy)
-        self._problems: list[str] = []
+        self._missing = MissingFiles(pipeline, writer, request, self._apply, self._read_again)
         self._open_pool: Callable[[], Pool | None] = lambda: None
 
     def run(self) -> StoreUpdate:
@@ -137,10 +127,10 @@ class Update:
                 for source, was_scanned in scanned_before.items()
                 if self._is_whole or (self._request.paths and was_scanned)
             )
-        scans = tuple(map(self._resolve_files, scans))
+        scans = tuple(map(self._missing.resolve, scans))
         if self._is_whole:
             for name in dropped:
-                self._withdraw_source(name, sources[0].removal_grace)
+                self._missing.withdraw_source(name, sources[0].removal_grace)
         self._apply(withdraw_expired(writer))
         self._release(scans, scanned_before)
         self._apply(resolve_links(writer, sources))
@@ -285,7 +275,7 @@ class Update:
             unreadable = self._pipeline.unreadable.get(source.name, {})
             problems += [unreadable[""]] if "" in unreadable else unreadable.values()
         count = sum(map(len, self._pipeline.unreadable.values()))
-        problems += [*self._problems, *filter(None, self._pipeline.held.values())]
+        problems += [*self._missing.problems, *filter(None, self._pipeline.held.values())]
         return StoreUpdate(tuple(scans), refreshed, tuple(problems), count)
 
     def _parts(self, source: Source) -> list[Differences]:
@@ -420,136 +410,6 @@ class Update:
             read += outcomes
             gone |= former.keys() - {outcome.file.path for outcome in outcomes}
         return read, gone
-
-    def _resolve_files(self, scan: SourceScan) -> SourceScan:
-        """Decides about new and missing files: which are renames, and which entries are withdrawn. Returns the scan,
-        with a problem if its folder is another one without the files."""
-        self._pipeline.check_stop()
-        if scan.folder_problem is None or scan.is_missing:  # else nothing is known of files that were not read
-            scan = self._resolve_missing(scan)
-        if not self._is_undecided(scan):
-            self._note_folder(scan)
-        return scan
-
-    def _note_folder(self, scan: SourceScan) -> None:
-        """Notes whether the records folder itself can be read."""
-        set_source_problem(self._writer, scan.source, scan.folder_problem)
-        below = {path: what for path, what in self._pipeline.unreadable.get(scan.source.name, {}).items() if path}
-        own = {} if scan.folder_problem is None else {"": scan.folder_problem}
-        self._pipeline.unreadable[scan.source.name] = below | own
-
-    def _is_undecided(self, scan: SourceScan) -> bool:
-        """Whether this scan cannot tell if the folder lost its files: it was replaced during the scan, or before it,
-        which only a full scan can judge."""
-        root = scan.root
-        return root is not None and root.is_other and (root.was_replaced or not self._is_whole)
-
-    def _resolve_missing(self, scan: SourceScan) -> SourceScan:
-        writer, source, root = self._writer, scan.source, scan.root
-        if not scan.is_missing:
-            self._apply(pair_renames(writer, source))
-            self._read_freed(source, free_duplicates(writer, source))
-        if self._is_undecided(scan):
-            return scan
-        missing = scan.known if scan.is_missing else count_missing(writer, source.name)
-        is_away = root is not None and root.is_away(missing, scan.known, scan.files)
-        is_away = is_away and not self._request.accept_removals
-        held_until = self._withdraw_missing(
-            source.root, source.name, missing, scan.known, source.removal_grace,
-            _removal_reason(source), is_folder_missing=scan.is_missing, is_away=is_away,
-        )  # fmt: skip
-        is_away = is_away and (held_until is not None or not scan.files)
-        if root is not None:
-            has_files = bool(scan.files or missing or not self._is_whole)
-            root.store(missing, is_away=is_away, has_files=has_files)
-        self._pipeline.held[source.name] = ""
-        if is_away:
-            return replace(scan, folder_problem=_away_problem(scan))
-        if held_until is not None and not scan.is_missing:
-            what = f"{source.root}: {self._what_is_missing(source, missing, scan.known)}; their entries stay"
-            self._hold(source.name, what, held_until)
-        return scan
-
-    def _what_is_missing(self, source: Source, missing: int, known: int) -> str:
-        """How many files are missing, and how many of them are not listed by the config now."""
-        is_listed = listed_filter(source)
-        left_out = sum(not is_listed(unescape_path(path)) for path in missing_paths(self._writer, source.name))
-        if left_out == missing:
-            return f"include and exclude leave out {missing} of {known} files now"
-        what = f"{missing} of {known} files are missing at once"
-        return f"{what}, {left_out} of them because of include and exclude" if left_out else what
-
-    def _hold(self, source: str, what: str, until: int) -> None:
-        """Notes that entries stay until a time in µs, though their files are missing."""
-        end = shown_time(from_us(until), self._pipeline.site.timezone)
-        self._pipeline.held[source] = f"{what} until {end} (if it is meant, run: aggregator build --accept-removals)"
-
-    def _read_freed(self, source: Source, paths: Sequence[str]) -> None:
-        """Reads files again that were duplicates."""
-        if not paths:
-            return
-        recheck_files(self._writer, source, paths)  # if this cycle cannot read them, the next one does
-        self._writer.commit()
-        if error := self._read_again(source, [(SourceFile(source.name, path, 0, 0), None) for path in paths]):
-            self._problems.append(error.message(source))
-
-    def _withdraw_source(self, name: str, grace: timedelta) -> None:
-        """Withdraws the entries of a source that the config no longer names, as if its folder were missing."""
-        known = count_known(self._writer, name)
-        where = f"the config has no [[records]] named {name!r} any more"
-        self._pipeline.held[name] = ""
-        held_until = self._withdraw_missing(where, name, known, known, grace, _drop_reason, is_folder_missing=True)
-        if held_until is not None:
-            entries = "the entry of its 1 file stays" if known == 1 else f"the entries of its {known} files stay"
-            self._hold(name, f"{where}; {entries}", held_until)
-
-    def _withdraw_missing(
-        self,
-        where: str,
-        source: str,
-        missing: int,
-        known: int,
-        grace: timedelta,
-        reason: Callable[[str], str],
-        *,
-        is_folder_missing: bool,
-        is_away: bool = False,
-    ) -> int | None:
-        """Withdraws the entries of missing files, or returns until when (µs) this is held."""
-        held_until, was_held = hold_removals(
-            self._writer,
-            source,
-            grace,
-            is_massive=missing > 0 and (is_folder_missing or is_away or is_mass_removal(missing, known)),
-            is_accepted=self._request.accept_removals,
-        )
-        if missing and held_until is None:
-            if was_held and not self._request.accept_removals:
-                files = "1 missing file" if missing == 1 else f"{missing} missing files"
-                self._pipeline.withdrawn.append(
-                    f"{where}: the entries of {files} are withdrawn, because removal_grace"
-                    f" ({shown_span(grace)}) is over (they return with their files)"
-                )
-            self._apply(withdraw_missing(self._writer, source, reason, is_folder_missing=is_folder_missing))
-        return held_until
-
-
-def _removal_reason(source: Source) -> Callable[[str], str]:
-    """Why the file at a path is missing, for the history: it is left out, or not there."""
-    is_listed = listed_filter(source)
-    return lambda path: MISSING if is_listed(unescape_path(path)) else EXCLUDED
-
-
-def _drop_reason(_path: str) -> str:
-    return DROPPED
-
-
-def _away_problem(scan: SourceScan) -> str:
-    what = "has none of the files of the last scan" if scan.files else "is empty"
-    return (
-        f"{scan.source.root}: the records folder {what} and is not the one of the last scan (is its disk mounted? if it"
-        " is meant, run: aggregator build --accept-removals)"
-    )
 
 
 def settings_digest(*parts: str) -> str:

@@ -294,7 +294,7 @@ def test_a_file_that_was_renamed_in_a_cycle_that_stopped_keeps_its_id_however_la
     ids = small.ids()
     (small.incoming / "a.md").rename(small.incoming / "moved.md")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aggregator.update.pair_renames", Mock(side_effect=StoppedError))
+        patch.setattr("aggregator.missing_files.pair_renames", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             small.run("2024-05-01 12:01")
     small.run("2024-05-03 12:00")
