@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -23,10 +25,11 @@ from aggregator.store.removals import (
     hold_removals,
     is_mass_removal,
     missing_paths,
+    unread_new_file,
     withdraw_missing,
 )
 from aggregator.store.renames import free_duplicates, pair_renames
-from aggregator.store.session import Writer, from_us
+from aggregator.store.session import Writer, from_us, span_us
 
 if TYPE_CHECKING:
     from aggregator.pipeline import Pipeline, ScanRequest
@@ -85,9 +88,11 @@ class MissingFiles:
         missing = scan.known if scan.is_missing else count_missing(writer, source.name)
         is_away = root is not None and root.is_away(missing, scan.known, scan.files)
         is_away = is_away and not self._is_accepted
+        is_massive = scan.is_missing or is_away or is_mass_removal(missing, scan.known)
+        unread = self._unread_place(source) if missing and not is_massive else None
         held_until = self._withdraw_missing(
-            source.root, source.name, missing, scan.known, source.removal_grace,
-            _removal_reason(source), is_folder_missing=scan.is_missing, is_away=is_away,
+            source.root, source.name, missing, source.removal_grace, _removal_reason(source),
+            is_folder_missing=scan.is_missing, is_doubtful=is_massive or unread is not None,
         )  # fmt: skip
         is_away = is_away and (held_until is not None or not scan.files)
         if root is not None:
@@ -97,9 +102,21 @@ class MissingFiles:
         if is_away:
             return replace(scan, folder_problem=_away_problem(scan))
         if held_until is not None and not scan.is_missing:
-            what = f"{source.root}: {self._what_is_missing(source, missing, scan.known)}; their entries stay"
-            self._hold(source.name, what, held_until)
+            what = self._what_is_missing(source, missing, scan.known)
+            if unread is not None:
+                what = f"{_counted(missing)} may be in {unread} now, which cannot be read"
+            self._hold(source.name, f"{source.root}: {what}; their entries stay", held_until)
         return scan
+
+    def _unread_place(self, source: Source) -> str | None:
+        """A folder or new file that cannot be read and changed within `removal_grace`, so that missing files may be
+        there now; None if there is none. Where nothing changed for longer, nothing was moved to."""
+        since_ns = time.time_ns() - 1000 * span_us(source.removal_grace)
+        folders = [] if source.is_bucket else sorted(self._pipeline.unreadable.get(source.name, {}))
+        for path in folders:
+            if path and _changed_since(os.path.join(source.root, unescape_path(path)), since_ns):
+                return path
+        return unread_new_file(self._writer, source.name, since_ns)
 
     def _what_is_missing(self, source: Source, missing: int, known: int) -> str:
         """How many files are missing, and how many of them are not listed by the config now."""
@@ -129,7 +146,9 @@ class MissingFiles:
         known = count_known(self._writer, name)
         where = f"the config has no [[records]] named {name!r} any more"
         self._pipeline.held[name] = ""
-        held_until = self._withdraw_missing(where, name, known, known, grace, _drop_reason, is_folder_missing=True)
+        held_until = self._withdraw_missing(
+            where, name, known, grace, _drop_reason, is_folder_missing=True, is_doubtful=True
+        )
         if held_until is not None:
             entries = "the entry of its 1 file stays" if known == 1 else f"the entries of its {known} files stay"
             self._hold(name, f"{where}; {entries}", held_until)
@@ -139,30 +158,42 @@ class MissingFiles:
         where: str,
         source: str,
         missing: int,
-        known: int,
         grace: timedelta,
         reason: Callable[[str], str],
         *,
         is_folder_missing: bool,
-        is_away: bool = False,
+        is_doubtful: bool,
     ) -> int | None:
         """Withdraws the entries of missing files, or returns until when (µs) this is held."""
         held_until, was_held = hold_removals(
             self._writer,
             source,
             grace,
-            is_massive=missing > 0 and (is_folder_missing or is_away or is_mass_removal(missing, known)),
+            is_doubtful=missing > 0 and is_doubtful,
             is_accepted=self._is_accepted,
         )
         if missing and held_until is None:
             if was_held and not self._is_accepted:
-                files = "1 missing file" if missing == 1 else f"{missing} missing files"
                 self._pipeline.withdrawn.append(
-                    f"{where}: the entries of {files} are withdrawn, because removal_grace"
+                    f"{where}: the entries of {_counted(missing)} are withdrawn, because removal_grace"
                     f" ({shown_span(grace)}) is over (they return with their files)"
                 )
             self._apply(withdraw_missing(self._writer, source, reason, is_folder_missing=is_folder_missing))
         return held_until
+
+
+def _changed_since(place: str, since_ns: int) -> bool:
+    """Whether a folder changed, or was renamed, since then (by the clock of the file system); true if nobody knows."""
+    try:
+        return os.lstat(place).st_ctime_ns >= since_ns
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _counted(missing: int) -> str:
+    return "1 missing file" if missing == 1 else f"{missing} missing files"
 
 
 def _removal_reason(source: Source) -> Callable[[str], str]:

@@ -55,29 +55,39 @@ def count_known(writer: Writer, source: str) -> int:
         return connection.scalar(_COUNT_KNOWN, {"of_source": source}) or 0
 
 
+def unread_new_file(writer: Writer, source: str, since_ns: int) -> str | None:
+    """The path of a file of a source that changed since then and could never be read, if there is one."""
+    never_read = file.c.entry_id.is_(None), file.c.state == FileState.REJECTED, file.c.digest == b""
+    is_here = file.c.missing_since.is_(None), file.c.ctime_ns >= since_ns
+    mine = select(file.c.path).where(file.c.source == source, *never_read, *is_here)
+    with writer.read() as connection:
+        path: str | None = connection.scalar(mine.order_by(file.c.path).limit(1))
+        return path
+
+
 def is_mass_removal(missing: int, known: int) -> bool:
     """Whether so many missing files of the known ones may be a mishap."""
     return missing >= MASS_REMOVAL and 2 * missing > known
 
 
 def hold_removals(
-    writer: Writer, source: str, grace: timedelta, *, is_massive: bool, is_accepted: bool
+    writer: Writer, source: str, grace: timedelta, *, is_doubtful: bool, is_accepted: bool
 ) -> tuple[int | None, bool]:
     """Until when (µs) the missing files of a source keep their entries, None if they do not; and whether they kept them
     until now because of the same.
 
-    A missing folder and a mass removal (`is_massive`) are held for `removal_grace`, unless they are accepted. The grace
-    counts from the first scan that finds them, which the row of the source remembers.
+    What may be a mishap (`is_doubtful`) is held for `removal_grace`, unless it is accepted. The grace counts from the
+    first scan that finds it, which the row of the source remembers.
     """
     with writer.read() as connection:
         held_since = connection.scalar(_HELD_SINCE, {"of_source": source})
     since = writer.now if held_since is None else held_since
-    is_held = is_massive and not is_accepted and writer.now - since < span_us(grace)
+    is_held = is_doubtful and not is_accepted and writer.now - since < span_us(grace)
     if is_held != (held_since is not None):
         with writer.write() as connection:
             mine = update(source_table).where(source_table.c.name == source)
             connection.execute(mine.values(removals_held_since=since if is_held else None))
-    return since + span_us(grace) if is_held else None, is_massive and held_since is not None
+    return since + span_us(grace) if is_held else None, is_doubtful and held_since is not None
 
 
 def withdraw_missing(

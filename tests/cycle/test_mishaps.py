@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,9 @@ from conftest import SiteFolder, at, record_text
 from sqlalchemy import Engine, event, select
 
 from aggregator.errors import StoppedError, StoreError
+from aggregator.files import FileBytes
+from aggregator.files.folder import FolderFiles
+from aggregator.model import SourceFile
 from aggregator.status import UNREADABLE, read_status
 from aggregator.store.database import copy_store
 from aggregator.store.lost import read_lost_store
@@ -299,3 +303,64 @@ def test_a_file_that_was_renamed_in_a_cycle_that_stopped_keeps_its_id_however_la
             small.run("2024-05-01 12:01")
     small.run("2024-05-03 12:00")
     assert small.ids() == ids
+
+
+def too_deep(folder: Path) -> Path:
+    """A new folder below `folder` whose path is too long to be read."""
+    for _ in range(7):
+        folder = folder / ("d" * 240)
+        folder.mkdir()
+    return folder
+
+
+def test_a_missing_file_that_may_be_where_nothing_can_be_read_keeps_its_entry_for_the_grace(small: SiteFolder) -> None:
+    published = small.ids()
+    place = too_deep(small.incoming) / "a.md"
+    shutil.move(small.incoming / "a.md", place)
+    with small.untouched():
+        for minute in (1, 2):
+            result = small.run(f"2024-05-01 12:0{minute}")
+            assert result.removed == 0
+            assert re.search(
+                r"incoming: 1 missing file may be in d+.* now, which cannot be read; their entries stay until"
+                r" 2024-05-01 12:11:00\+00:00 \(if it is meant, run: aggregator build --accept-removals\)",
+                result.problems[-1],
+            )
+    shutil.move(place, small.incoming / "c.md")
+    result = small.run("2024-05-01 12:05")
+    assert (result.removed, small.ids()) == (0, published)
+    shutil.move(small.incoming / "c.md", place)
+    assert [small.run(f"2024-05-01 12:{minute}").removed for minute in (10, 19, 20)] == [0, 0, 1]
+
+
+def test_a_missing_file_cannot_be_where_nothing_changed_for_longer(
+    small: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    too_deep(small.incoming)
+    small.run("2024-05-01 12:01")
+    small.remove("a.md")
+    later_ns = time.time_ns() + 3600 * 10**9
+    with monkeypatch.context() as patch:
+        patch.setattr("aggregator.missing_files.time.time_ns", lambda: later_ns)
+        assert small.run("2024-05-01 12:02").removed == 1
+
+
+def test_a_missing_file_may_be_a_new_one_that_cannot_be_read(
+    small: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = small.ids()
+    shutil.move(small.incoming / "a.md", small.incoming / "c.md")
+    real = FolderFiles.read
+
+    def read(self: FolderFiles, file: SourceFile, most: int) -> FileBytes:
+        if file.path == "c.md":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(self, file, most)
+
+    with monkeypatch.context() as patch, small.untouched():
+        patch.setattr(FolderFiles, "read", read)
+        result = small.run("2024-05-01 12:01")
+        assert (result.removed, result.rejected) == (0, 1)
+        assert "1 missing file may be in c.md now, which cannot be read" in result.problems[0]
+    result = small.run("2024-05-01 12:02")
+    assert (result.removed, small.ids(), result.problems) == (0, published, ())
