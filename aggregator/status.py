@@ -40,6 +40,7 @@ from aggregator.store.queries import (
     next_due,
     scheduled_entries,
     source_problems,
+    unread_keys,
 )
 from aggregator.store.session import from_us, read_meta, to_us
 
@@ -88,7 +89,7 @@ def read_status(
         lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
         found += _early_releases(config, connection, now) if has_lists else []
         facts = _stored_facts(config, connection, now)
-        lost = read_lost_store(connection, to_us(now))
+        lost, unread = read_lost_store(connection, to_us(now)), unread_keys(connection)
         notices = read_notices(
             connection,
             ActiveConfig(config.feed_policy(), config.output_options()),
@@ -100,7 +101,8 @@ def read_status(
         sources += filter(None, map(folder_problem, config.sources))
     files = [_file_data(config, problem) for problem in found]
     config_data = _config_data(config, refused, json.loads(of_service["config_state"] or "{}"))
-    problems = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]
+    problems = [*sources, *(last.counts.get("problems", ()) if last else ())]
+    problems += [*map(str, config.unread_problems(unread)), *notices]
     problems += [lost] if lost else []
     problems += json.loads(of_service["service_problems"] or "[]")
     if config.ingest.dask is not None and cluster_problem:

@@ -107,10 +107,11 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
     counts: list[int] = []
     now = datetime.now(UTC)
     kept = KeptLint(config, now, all_records=not paths)
-    lints = PresetLint(config), TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
+    preset = PresetLint(config, is_new=not stored)
+    lints = TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
 
     def add(record: Record) -> None:
-        for lint in (*lints, kept):
+        for lint in (preset, *lints, kept):
             lint.add(record)
 
     findings = [] if paths else list(_check_site(config, stored))
@@ -122,7 +123,7 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
         else:
             findings.append(place)
     findings += check_records(places, config.workers, now, counts.append, add)
-    findings += [Finding(problem, "warning") for problem in kept.problems()]
+    findings += [Finding(problem, "warning") for problem in (*preset.problems(), *kept.problems())]
     if not paths:
         findings += [Finding(problem, problem.level) for problem in find_skipped(config)]
         warnings = (*(problem for lint in lints for problem in lint.problems()), *_lost_urls(config))

@@ -1417,22 +1417,78 @@ def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Sho
         assert f"'*{ending}' (add \"*{ending}\" to include of [records]" in call("check")[1]
 
 
-def test_check_says_which_preset_the_records_need(shop: Shop, call: Call) -> None:
-    shop.record("a.md", date="2026-05-20")
+UNREAD = (
+    "config/aggregator.toml: {}2 records have no date, because 'date' and 'tags' are no keys of the preset: 'smartable'"
+    ' (such as incoming/a.md; preset = "hugo" reads them, or name them in [records.fields]; entries keep the date of'
+    " their release: {})"
+)
+TAKE_BACK = "as long as nobody has subscribed, delete the store and the output folder, and run again"
+
+
+def test_check_says_which_preset_records_need_whatever_the_others_are(shop: Shop, call: Call) -> None:
+    shop.record("a.md", date="2026-05-20T00:00:00Z")
     shop.record("b.md", tags=["Bread"])
-    code, out, _ = call("check")
-    assert (code, out) == (
-        0,
-        (
-            "config/aggregator.toml: warning: no record has a date or a topic with the preset: 'smartable' (with preset"
-            ' = "hugo" they have; choose it before the first run, because entries keep dates)\n'
-        ),
-    )
+    shop.record("c.md", topics=["Bread"], publishedDateTime="2026-05-20T00:00:00Z")
+    line = UNREAD.format("warning: ", "choose before the first run")
+    assert call("check")[:2] == (0, f"{line}\n")
+    one = line.replace("2 records have", "1 record has").replace("'date' and 'tags' are no keys", "'date' is no key")
+    assert call("check", "a.md")[:2] == (0, f"{one}\n")
+    assert call("check", "c.md")[:2] == (0, "")
     shop.configure(records='preset = "hugo"')
-    assert "preset" not in call("check")[1]
-    shop.configure()
-    shop.record("c.md", topics=["Bread"])
-    assert "preset" not in call("check")[1]
+    assert call("check")[1] == (
+        "config/aggregator.toml:8:1: warning: 1 record has no date, because 'publishedDateTime' and 'topics' are no"
+        " keys of the preset: 'hugo' (such as incoming/c.md; preset = \"smartable\" reads them, or name them in"
+        " [records.fields]; entries keep the date of their release: choose before the first run)\n"
+    )
+    shop.configure(
+        records='[records.fields]\npublished_at = ["publishedDateTime", "date"]\ntopics = ["topics", "tags"]'
+    )
+    assert call("check")[:2] == (0, "")
+
+
+def test_a_preset_that_does_not_fit_is_said_when_records_are_stored_and_until_it_fits(shop: Shop, call: Call) -> None:
+    shop.record("a.md", date="2026-05-20T00:00:00Z")
+    shop.record("b.md", tags=["Bread"])
+    shop.record("c.md", topics=["Bread"], publishedDateTime="2026-05-20T00:00:00Z")
+    line = UNREAD.format("", TAKE_BACK)
+    for _ in range(2):
+        code, _, err = call("build")
+        assert (code, err) == (0, f"{line}\n")
+    assert json.loads(call("status", "--json")[1])["problems"] == [line]
+    assert UNREAD.format("warning: ", TAKE_BACK) in call("check")[1]
+    shop.record("b.md", tags=[])
+    shop.record("c.md", topics=["Bread"], publishedDateTime="2026-05-20T00:00:00Z", excerpt="More")
+    one = line.replace("2 records have", "1 record has").replace("'date' and 'tags' are no keys", "'date' is no key")
+    assert call("build")[2] == f"{one}\n"
+    (shop.incoming / "a.md").unlink()
+    assert (call("build")[2], json.loads(call("status", "--json")[1])["problems"]) == ("", [])
+
+
+def test_check_says_how_to_take_back_releases_without_dates(shop: Shop, call: Call) -> None:
+    for number in range(6):
+        shop.record(f"{number}.md", date="2026-05-20")
+    call("build")
+    shop.configure(records='preset = "hugo"')
+    assert call("build")[2] == ""
+    what = "readers see no date, as at the release; so it is with 5 more records: '2026-05-20'"
+    assert f"{what} (a date that changed has no effect; {TAKE_BACK})" in call("check")[1]
+
+
+@pytest.mark.parametrize(
+    ("preset", "front", "path"),
+    [
+        ("smartable", "topics: []\ntags: []\ndate:", "a.md"),
+        ("smartable", "publishedDateTime: 2026-05-20T00:00:00Z\ntags: [Bread]", "a.md"),
+        ("smartable", "topics: [Bread]\ntags: [Food]", "a.md"),
+        ("jekyll", "topics: [Bread]", "_posts/2026-05-20-a.md"),
+    ],
+)
+def test_keys_of_another_preset_are_not_missed_without_values_or_beside_own_ones(
+    shop: Shop, call: Call, preset: str, front: str, path: str
+) -> None:
+    shop.configure(records=f'preset = "{preset}"')
+    shop.write(path, f"---\ntitle: A\n{front}\n---\nText.\n")
+    assert "of the preset" not in call("check")[1]
 
 
 def test_check_says_nothing_of_the_preset_for_records_without_dates_and_topics(shop: Shop, call: Call) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import os
 import re
@@ -549,3 +550,17 @@ def test_a_watchdog_for_another_process_is_not_ours(monkeypatch: pytest.MonkeyPa
     assert watchdog_s() == 20
     monkeypatch.setenv("WATCHDOG_USEC", "soon")
     assert watchdog_s() is None
+
+
+# advice
+
+
+def test_the_log_and_the_status_page_say_that_keys_are_not_read(shop: Shop) -> None:
+    shop.record("a.md", date="2026-05-20", tags=["Bread"])
+    shop.record("b.md", publishedDateTime="2026-05-20T00:00:00Z", topics=["Bread"])
+    service = shop.start("run").wait_until_done()
+    text = "1 record has no date, because 'date' and 'tags' are no keys of the preset: 'smartable' (such as "
+    assert len(re.findall(rf"WARNING .*: {re.escape(text)}", service.log)) == 1
+    assert html.escape(text, quote=False) in html.unescape(service.get("status").body.decode())
+    shop.record("a.md", publishedDateTime="2026-05-20T00:00:00Z")
+    eventually(lambda: re.search(rf"INFO resolved: .*{re.escape(text)}", service.log))
