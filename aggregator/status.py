@@ -22,7 +22,7 @@ from aggregator.model import CycleResult, early_release
 from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
-from aggregator.site import mismatch_problem, require_match, site_id_warning, stored_site
+from aggregator.site import loopback_warning, mismatch_problem, require_match, site_id_warning, stored_site
 from aggregator.store.lease import read_holder
 from aggregator.store.lost import read_lost_store
 from aggregator.store.pings import hub_states
@@ -119,7 +119,7 @@ def read_status(
         "problems": list(dict.fromkeys(problems)),
         **{key: [data for state, data in files if state == kind] for key, kind in _KINDS.items()},
         "feeds": lists.get("feeds"),
-        "advice": [text for text in (site_id_warning(config, stored.get("site_id")),) if text],
+        "advice": [text for text in (site_id_warning(config, stored.get("site_id")), loopback_warning(config)) if text],
         "wrong": list(dict.fromkeys([*sources, *_wrong(last, refusals, sources)])),
         **facts,
     }

@@ -37,7 +37,7 @@ from aggregator.problems import Level, Problem, place_problem, shortened_path, s
 from aggregator.quoting import Quote, quote_line
 from aggregator.scan import list_records
 from aggregator.settings import Source
-from aggregator.site import lost_config, port_warning, site_id_warning
+from aggregator.site import loopback_warning, lost_config, port_warning, site_id_warning
 
 EPILOG = """\b
 Examples:
@@ -269,8 +269,8 @@ def _is_bare(record: Record) -> bool:
 
 def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
     """What a cycle would refuse or warn of: another id than the stored one, a renamed source or one that is gone,
-    defaults that would replace a config, a damaged or lost store, an output bucket that cannot be used, a port that no
-    document names."""
+    defaults that would replace a config, a damaged or lost store, an output bucket that cannot be used, a host or a
+    port that no document names."""
     positions = config.positions
 
     def find(
@@ -300,6 +300,8 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         yield find(positions.line(("store", "url")), problem)
     if problem := bucket_problem(config.output.path):
         yield find(positions.line(("output", "path")), problem)
+    if warning := loopback_warning(config):
+        yield find(positions.line(("site", "base_url")), warning, "warning")
     if warning := port_warning(config, config.serve.port):
         yield find(positions.line(("serve", "port")), warning, "warning")
 

@@ -21,7 +21,7 @@ from aggregator.cli.stores import service_store
 from aggregator.service.process import raise_file_limit
 from aggregator.service.service import Service
 from aggregator.service.serving import make_servers, open_listeners
-from aggregator.site import port_warning, site_id_warning
+from aggregator.site import loopback_warning, port_warning, site_id_warning
 
 OPEN_WITHIN_S = 60.0
 """How long --open waits for the first documents."""
@@ -81,7 +81,8 @@ def run(
         id_warning = None if site_id is None else site_id_warning(config, site_id)
         # base_url of a service that follows another one names that one, or what is in front of both
         is_follower = store.is_shared and not store.lease.is_held
-        for warning in (id_warning, None if is_follower else port_warning(config, listens_on)):
+        address_warning = loopback_warning(config) or (None if is_follower else port_warning(config, listens_on))
+        for warning in (id_warning, address_warning):
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)

@@ -18,6 +18,7 @@ from aggregator.links import server_url
 from aggregator.logs import start_logging
 from aggregator.service.process import raise_file_limit
 from aggregator.service.serving import Listeners, open_listeners, serve_folder
+from aggregator.site import loopback_warning
 
 
 @click.command
@@ -35,6 +36,8 @@ def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     stop = threading.Event()
     with open_listeners(config) as listeners, stopped_by_signals(stop):
         log_start(config, listeners)
+        if warning := loopback_warning(config):
+            logging.getLogger(__name__).warning("%s", warning)
         print_line(f"Serving {url_of(listeners.public)} (Ctrl-C ends it)")
         serve_folder(config, listeners, stop)
 

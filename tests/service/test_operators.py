@@ -564,3 +564,24 @@ def test_the_log_and_the_status_page_say_that_keys_are_not_read(shop: Shop) -> N
     assert html.escape(text, quote=False) in html.unescape(service.get("status").body.decode())
     shop.record("a.md", publishedDateTime="2026-05-20T00:00:00Z")
     eventually(lambda: re.search(rf"INFO resolved: .*{re.escape(text)}", service.log))
+
+
+PUBLIC = (
+    "base_url leads to this machine only: 'http://127.0.0.1:8000/', and the service listens on 0.0.0.0 (write below [site]"
+    " the base_url under which readers find the feeds)"
+)
+
+
+def test_a_public_service_with_documents_that_name_this_machine_is_said_once(shop: Shop) -> None:
+    shop.configure(serve='host = "0.0.0.0"\nport = 8001', site='id = "x"\nbase_url = "http://127.0.0.1:8000/"')
+    assert shop.run("check").stdout == f"config/aggregator.toml:3:1: warning: {PUBLIC}\n"
+    shop.configure(serve='host = "0.0.0.0"\nport = 0')
+    for command in ("run", "serve"):
+        service = shop.start(command)
+        eventually(lambda service=service: PUBLIC in service.log)
+        assert service.log.count("WARNING") == 1
+        service.end()
+    assert shop.json("status")["advice"] == [PUBLIC]
+    for host, url in (("127.0.0.1", "http://127.0.0.1:8000/"), ("0.0.0.0", "https://feeds.example.org/")):
+        shop.configure(serve=f'host = "{host}"', site=f'id = "feeds.example.org"\nbase_url = "{url}"')
+        assert shop.run("check").stdout == ""
