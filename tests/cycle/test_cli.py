@@ -236,6 +236,17 @@ def test_init_makes_what_build_and_run_need(tmp_path: Path) -> None:
     assert shop.run("check").stderr == "1 record: 0 errors, 0 warnings, 0 unfinished\n"
 
 
+def test_init_says_which_folders_it_found(shop: Shop, call: Call) -> None:
+    shop.config.unlink()
+    assert call("init")[1].splitlines()[1:3] == ["Found incoming/", "Made  output/"]
+
+
+def test_a_mistyped_command_names_the_right_one(call: Call) -> None:
+    for name, near in (("explian", " (did you mean 'explain'?)"), ("feed", " (did you mean 'feeds'?)"), ("nope", ".")):
+        code, out, err = call(name)
+        assert (code, out, err.splitlines()[-1]) == (2, "", f"Error: No such command {name!r}{near}")
+
+
 def test_init_writes_where_config_says(shop: Shop, call: Call) -> None:
     assert call("init", "there", "--config", "site.toml")[0] == 0
     assert (shop.root / "there" / "site.toml").is_file()
