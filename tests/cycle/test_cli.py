@@ -1128,6 +1128,18 @@ def test_init_takes_over_the_id_of_the_store(shop: Shop, call: Call) -> None:
     code, out, err = call("init")
     assert (code, err) == (0, "")
     assert "'127.0.0.1'" in out
+def test_check_says_before_the_first_build_that_the_id_is_that_of_others(shop: Shop, call: Call) -> None:
+    what = "there is no site.id, so all ids would be made from '127.0.0.1', as on other machines"
+    shop.config.write_text("[serve]\nport = 8000\n")
+    own = "before the first build: write an id of your own below [site]"
+    assert call("check")[2].splitlines()[0] == f"config/aggregator.toml: {what} ({own})"
+    shop.config.unlink()
+    own = "before the first build: aggregator init writes a config with an id"
+    assert call("check")[2].splitlines()[1] == f"{what} ({own})"
+    call("build")
+    assert "only the store knows it" in call("check")[2]
+
+
     assert 'id = "127.0.0.1"' in shop.config.read_text()
     assert call("build")[0] == 0
     assert shop.items() == items
