@@ -21,6 +21,7 @@ from aggregator.cli.skipped_files import find_skipped
 from aggregator.cli.stores import (
     candidate_places,
     dropped_entries,
+    has_published,
     read_site,
     read_topic_slugs,
     source_problem,
@@ -115,7 +116,9 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
             lint.add(record)
 
     findings = [] if paths else list(_check_site(config, stored))
-    places = [] if paths else [Place(source, "") for source in config.sources]
+    missing = {} if paths else _never_there(config)
+    findings += [Finding(problem, "error") for problem in missing.values()]
+    places = [] if paths else [Place(source, "") for source in config.sources if source.name not in missing]
     for path in paths:
         place = _find_place(config.sources, path)
         if isinstance(place, Place):
@@ -212,6 +215,19 @@ def check_records(
                 yield Finding(Problem(shown_path(place.source.root, place.path), 0, 0, what, None, hint), "error")
         except FolderError as error:
             yield Finding(error.problem(place.source), "error")
+
+
+def _never_there(config: Config) -> dict[str, Problem]:
+    """The problem of each source whose folder is missing and has no published entries, by name: its path is wrong."""
+    positions, found = config.positions, dict[str, Problem]()
+    for source in config.sources:
+        if source.is_bucket or os.path.lexists(source.root) or has_published(config, source):
+            continue
+        line = positions.record_key(source.name, "path")
+        place = positions.file or str(DEFAULT_CONFIG), line or 0, 1 if line else 0
+        what, hint = "the records folder does not exist", "make it, or correct path"
+        found[source.name] = Problem(*place, what, shown_path(source.root, ""), hint)
+    return found
 
 
 def _is_reported_elsewhere(place: Place, outcome: Outcome) -> bool:

@@ -561,10 +561,16 @@ def test_check_exits_with_0_without_errors(shop: Shop, call: Call) -> None:
     assert call("check")[0] == 0
     shop.configure(records='path = "../nowhere"')
     code, out, _ = call("check")
-    assert (code, out) == (
-        1,
-        "nowhere: the records folder cannot be read: No such file or directory (bring it back; see [records] path)\n",
-    )
+    what = "the records folder does not exist: 'nowhere' (make it, or correct path)"
+    assert (code, out) == (1, f"config/aggregator.toml:8:1: {what}\n")
+
+
+def test_check_wants_a_folder_back_that_has_published_entries(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    call("build")
+    shutil.rmtree(shop.incoming)
+    reason = "the records folder cannot be read: No such file or directory (bring it back, or correct [records] path)"
+    assert call("check")[:2] == (1, f"incoming: {reason}\n")
 
 
 def test_an_unfinished_file_becomes_an_error_after_a_minute(shop: Shop, call: Call) -> None:

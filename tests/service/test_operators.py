@@ -294,7 +294,7 @@ def test_a_cause_is_one_line_with_its_path_and_the_remedy(shop: Shop) -> None:
     shop.incoming.mkdir()
     eventually(lambda: "resolved: " in service.log)
     lines = [line for line in service.log.splitlines() if "cannot be read" in line]
-    cause = f"{shop.incoming}: the records folder cannot be read: No such file or directory (bring it back; see"
+    cause = f"{shop.incoming}: the records folder cannot be read: No such file or directory (bring it back, or"
     assert len(lines) == 2, lines
     assert f"ERROR {cause}" in lines[0]
     assert f"INFO resolved: {cause}" in lines[1]
