@@ -349,10 +349,11 @@ class Worker:
 
     def _log_result(self, result: CycleResult) -> None:
         has_changes = result.files_written or result.new or result.changed or result.removed
+        rejected = f"{result.rejected} in all" if result.rejected else "0"  # the others are those of this cycle
         _log.log(
             logging.INFO if has_changes else logging.DEBUG,
-            "scanned %d, new %d, changed %d, removed %d, rejected %d, feeds written %d, %.2f s (%s)",
-            result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
+            "scanned %d, new %d, changed %d, removed %d, rejected %s, feeds written %d, %.2f s (%s)",
+            result.scanned, result.new, result.changed, result.removed, rejected, result.feeds_written,
             result.seconds, ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.stages),
         )  # fmt: skip
         with self._store.read() as connection:
