@@ -75,7 +75,7 @@ def run(
     start_service_log(config, verbose=verbose, quiet=quiet)
     raise_file_limit()
     stop = threading.Event()
-    with open_listeners(config) as listeners, service_store(config, stop) as (store, site_id):
+    with open_listeners(config, "serve.port or --port") as listeners, service_store(config, stop) as (store, site_id):
         log_start(config, listeners, store.place)
         listens_on = listeners.public.getsockname()[1]
         id_warning = None if site_id is None else site_id_warning(config, site_id)

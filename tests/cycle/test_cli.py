@@ -309,7 +309,7 @@ def test_schema_is_json(call: Call) -> None:
 def test_a_port_in_use_exits_with_2(shop: Shop, call: Call) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         shop.configure(serve=f"port = {other.getsockname()[1]}")
-        for command in ("run", "serve"):
+        for command, keys in (("run", "serve.port or --port"), ("serve", "serve.port")):
             code, out, err = call(command)
             assert (code, out) == (2, "")
             in_use = f"127.0.0.1:{other.getsockname()[1]} is in use (stop the other program or set serve.port)"
