@@ -312,7 +312,7 @@ def test_a_port_in_use_exits_with_2(shop: Shop, call: Call) -> None:
         for command, keys in (("run", "serve.port or --port"), ("serve", "serve.port")):
             code, out, err = call(command)
             assert (code, out) == (2, "")
-            in_use = f"127.0.0.1:{other.getsockname()[1]} is in use (stop the other program or set serve.port)"
+            in_use = f"127.0.0.1:{other.getsockname()[1]} is in use (stop the other program or set {keys})"
             assert in_use in err
 
 
@@ -1128,14 +1128,6 @@ def test_a_config_that_never_had_a_table_is_as_good_as_none(shop: Shop, call: Ca
     assert shop.titles("ai") == ["Story"]
 
 
-def test_init_takes_over_the_id_of_the_store(shop: Shop, call: Call) -> None:
-    shop.config.unlink()
-    shop.record("a.md", "Story")
-    assert call("build")[0] == 0
-    items = shop.items()
-    code, out, err = call("init")
-    assert (code, err) == (0, "")
-    assert "'127.0.0.1'" in out
 def test_check_says_before_the_first_build_that_the_id_is_that_of_others(shop: Shop, call: Call) -> None:
     what = "there is no site.id, so all ids would be made from '127.0.0.1', as on other machines"
     shop.config.write_text("[serve]\nport = 8000\n")
@@ -1148,6 +1140,14 @@ def test_check_says_before_the_first_build_that_the_id_is_that_of_others(shop: S
     assert "only the store knows it" in call("check")[2]
 
 
+def test_init_takes_over_the_id_of_the_store(shop: Shop, call: Call) -> None:
+    shop.config.unlink()
+    shop.record("a.md", "Story")
+    assert call("build")[0] == 0
+    items = shop.items()
+    code, out, err = call("init")
+    assert (code, err) == (0, "")
+    assert "'127.0.0.1'" in out
     assert 'id = "127.0.0.1"' in shop.config.read_text()
     assert call("build")[0] == 0
     assert shop.items() == items
@@ -1613,6 +1613,9 @@ def test_check_dry_run_build_and_status_name_a_url_that_the_config_ends(shop: Sh
     code, _, err = call("build", "--strict")
     assert (code, "/picks/ answers 410 since the config of" in err) == (0, True)
     assert "/picks/ answers 410 since" in " ".join(call("status")[1].split())
+    shop.config.write_text(shop.config.read_text().replace('"best"', '"other"'))
+    call("build")
+    assert 'moved_from = ["picks"] in the [[feed]] that follows it)' in " ".join(call("status")[1].split())
     shop.add_to_config('moved_from = ["picks"]\n')
     call("build")
     assert "/picks/ answers" not in " ".join(call("status")[1].split())
