@@ -76,6 +76,7 @@ class Worker:
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
         self._metrics = metrics
         self.address = ("", 0)  # the host and port where this service listens, for `health`
+        self.first_cycle = threading.Event()  # the first cycle has ended, or failed
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
         self._newest_config = self._served_config = config
@@ -139,6 +140,7 @@ class Worker:
                 self._report_failure(error)
             finally:
                 self._running = 0
+                self.first_cycle.set()
 
     def _work(self) -> None:
         """Runs a cycle if this service leads; takes the lead if no service has it."""
