@@ -148,11 +148,20 @@ class Record(NamedTuple):
     id_place: tuple[int, int] = (0, 0)  # line and column of the explicit id; 0 is unknown
     updated_place: tuple[int, int] = (0, 0)  # the same of the update
     story_times: tuple[StoryTimes, ...] = ()  # of the related stories that have any
+    unread: tuple[str, ...] = ()  # if it has no date: its keys that another preset would read it, or topics, from
 
     @property
     def content(self) -> Content:
         """The content with its body, parsed at each access."""
         return read_content(self.content_json)._replace(body_html=self.body_html)
+
+
+class Unread(NamedTuple):
+    """Records without a date of one source, with the same `Record.unread`."""
+
+    keys: tuple[str, ...]
+    number: int
+    path: str  # of the first one
 
 
 def duplicate_id(record: Record, holder: str) -> Problem:

@@ -60,6 +60,7 @@ class Source:
     site_language: str = ""  # in Hugo, URLs of pages in other languages begin with them; empty: the same
     default_topics: tuple[str, ...] = ()  # of a record that states none; in Jekyll, no tags
     site_url: str | None = None  # of the site whose pages the records are; None: as far as the link template says it
+    other_keys: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of dates and topics, that only other presets read
 
     @property
     def is_bucket(self) -> bool:

@@ -44,18 +44,35 @@ def site_id_warning(config: Config, stored_id: str | None) -> str | None:
     site_id = stored_id or host
     if site_id == host and not is_loopback(host):
         return None
+    if stored_id is None:
+        own = "write an id of your own below [site]" if config.path else "aggregator init writes a config with an id"
+        return (
+            f"{place}there is no site.id, so all ids would be made from {host!r}, as on other machines (before the"
+            f" first build: {own})"
+        )
     return (
         f"{place}all ids are made from {site_id!r}, and only the store knows it: if the store is lost after a change of"
         f' base_url, every id changes (write below [site]: id = "{site_id}")'
     )
 
 
+def loopback_warning(config: Config) -> str | None:
+    """The warning that `base_url` leads to this machine only, while the service listens for others."""
+    if is_loopback(config.serve.host) or not is_loopback(urlsplit(config.site.base_url).hostname or ""):
+        return None
+    return (
+        f"base_url leads to this machine only: {config.site.base_url!r}, and the service listens on"
+        f" {config.serve.host} (write below [site] the base_url under which readers find the feeds)"
+    )
+
+
 def port_warning(config: Config, port: int) -> str | None:
     """The warning that `base_url` names another port of this machine than `port`; port 0 is any port. With https it
-    names a proxy, because the service has no TLS."""
+    names a proxy, because the service has no TLS. None if `loopback_warning` says more."""
     base = urlsplit(config.site.base_url)
     host, named = base.hostname or "", base.port or 80
-    if not port or base.scheme == "https" or not is_loopback(host) or named == port:
+    is_fine = not port or base.scheme == "https" or not is_loopback(host) or named == port
+    if is_fine or loopback_warning(config):
         return None
     right = server_url(host, port).removesuffix("/") + base.path
     return (

@@ -22,7 +22,7 @@ from aggregator.model import CycleResult, early_release
 from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
-from aggregator.site import mismatch_problem, require_match, site_id_warning, stored_site
+from aggregator.site import loopback_warning, mismatch_problem, require_match, site_id_warning, stored_site
 from aggregator.store.lease import read_holder
 from aggregator.store.lost import read_lost_store
 from aggregator.store.pings import hub_states
@@ -40,6 +40,7 @@ from aggregator.store.queries import (
     next_due,
     scheduled_entries,
     source_problems,
+    unread_keys,
 )
 from aggregator.store.session import from_us, read_meta, to_us
 
@@ -88,7 +89,7 @@ def read_status(
         lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
         found += _early_releases(config, connection, now) if has_lists else []
         facts = _stored_facts(config, connection, now)
-        lost = read_lost_store(connection, to_us(now))
+        lost, unread = read_lost_store(connection, to_us(now)), unread_keys(connection)
         notices = read_notices(
             connection,
             ActiveConfig(config.feed_policy(), config.output_options()),
@@ -100,7 +101,8 @@ def read_status(
         sources += filter(None, map(folder_problem, config.sources))
     files = [_file_data(config, problem) for problem in found]
     config_data = _config_data(config, refused, json.loads(of_service["config_state"] or "{}"))
-    problems = [*sources, *(last.counts.get("problems", ()) if last else ()), *notices]
+    problems = [*sources, *(last.counts.get("problems", ()) if last else ())]
+    problems += [*map(str, config.unread_problems(unread)), *notices]
     problems += [lost] if lost else []
     problems += json.loads(of_service["service_problems"] or "[]")
     if config.ingest.dask is not None and cluster_problem:
@@ -117,7 +119,7 @@ def read_status(
         "problems": list(dict.fromkeys(problems)),
         **{key: [data for state, data in files if state == kind] for key, kind in _KINDS.items()},
         "feeds": lists.get("feeds"),
-        "advice": [text for text in (site_id_warning(config, stored.get("site_id")),) if text],
+        "advice": [text for text in (site_id_warning(config, stored.get("site_id")), loopback_warning(config)) if text],
         "wrong": list(dict.fromkeys([*sources, *_wrong(last, refusals, sources)])),
         **facts,
     }

@@ -47,7 +47,7 @@ from aggregator.store.files import (
 )
 from aggregator.store.lost import read_lost_store
 from aggregator.store.page_links import resolve_links
-from aggregator.store.queries import CLUSTER_PROBLEM
+from aggregator.store.queries import CLUSTER_PROBLEM, unread_keys
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
 from aggregator.store.removals import (
     MASS_REMOVAL,
@@ -149,7 +149,8 @@ class Update:
                     refreshed.without_feed,
                 )
                 lost = read_lost_store(connection, time.time_ns() // 1000)
-            pipeline.notices = (*notices, *([lost] if lost else []))
+                unread = self._config.unread_problems(unread_keys(connection))
+            pipeline.notices = (*map(str, unread), *notices, *([lost] if lost else []))
         pipeline.stages.enter(STORE)
         self._note_bulk(scans)
         return self._found(scans, refreshed)

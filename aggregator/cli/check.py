@@ -21,6 +21,7 @@ from aggregator.cli.skipped_files import find_skipped
 from aggregator.cli.stores import (
     candidate_places,
     dropped_entries,
+    has_published,
     read_site,
     read_topic_slugs,
     source_problem,
@@ -37,7 +38,7 @@ from aggregator.problems import Level, Problem, place_problem, shortened_path, s
 from aggregator.quoting import Quote, quote_line
 from aggregator.scan import list_records
 from aggregator.settings import Source
-from aggregator.site import lost_config, port_warning, site_id_warning
+from aggregator.site import loopback_warning, lost_config, port_warning, site_id_warning
 
 EPILOG = """\b
 Examples:
@@ -107,14 +108,17 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
     counts: list[int] = []
     now = datetime.now(UTC)
     kept = KeptLint(config, now, all_records=not paths)
-    lints = PresetLint(config), TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
+    preset = PresetLint(config, is_new=not stored)
+    lints = TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
 
     def add(record: Record) -> None:
-        for lint in (*lints, kept):
+        for lint in (preset, *lints, kept):
             lint.add(record)
 
     findings = [] if paths else list(_check_site(config, stored))
-    places = [] if paths else [Place(source, "") for source in config.sources]
+    missing = {} if paths else _never_there(config)
+    findings += [Finding(problem, "error") for problem in missing.values()]
+    places = [] if paths else [Place(source, "") for source in config.sources if source.name not in missing]
     for path in paths:
         place = _find_place(config.sources, path)
         if isinstance(place, Place):
@@ -122,7 +126,7 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
         else:
             findings.append(place)
     findings += check_records(places, config.workers, now, counts.append, add)
-    findings += [Finding(problem, "warning") for problem in kept.problems()]
+    findings += [Finding(problem, "warning") for problem in (*preset.problems(), *kept.problems())]
     if not paths:
         findings += [Finding(problem, problem.level) for problem in find_skipped(config)]
         warnings = (*(problem for lint in lints for problem in lint.problems()), *_lost_urls(config))
@@ -213,6 +217,19 @@ def check_records(
             yield Finding(error.problem(place.source), "error")
 
 
+def _never_there(config: Config) -> dict[str, Problem]:
+    """The problem of each source whose folder is missing and has no published entries, by name: its path is wrong."""
+    positions, found = config.positions, dict[str, Problem]()
+    for source in config.sources:
+        if source.is_bucket or os.path.lexists(source.root) or has_published(config, source):
+            continue
+        line = positions.record_key(source.name, "path")
+        place = positions.file or str(DEFAULT_CONFIG), line or 0, 1 if line else 0
+        what, hint = "the records folder does not exist", "make it, or correct path"
+        found[source.name] = Problem(*place, what, shown_path(source.root, ""), hint)
+    return found
+
+
 def _is_reported_elsewhere(place: Place, outcome: Outcome) -> bool:
     """Whether the problem of a file is that of another one, which is checked too."""
     below = f"{place.path}/" if place.path else ""
@@ -268,8 +285,8 @@ def _is_bare(record: Record) -> bool:
 
 def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
     """What a cycle would refuse or warn of: another id than the stored one, a renamed source or one that is gone,
-    defaults that would replace a config, a damaged or lost store, an output bucket that cannot be used, a port that no
-    document names."""
+    defaults that would replace a config, a damaged or lost store, an output bucket that cannot be used, a host or a
+    port that no document names."""
     positions = config.positions
 
     def find(
@@ -299,6 +316,8 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         yield find(positions.line(("store", "url")), problem)
     if problem := bucket_problem(config.output.path):
         yield find(positions.line(("output", "path")), problem)
+    if warning := loopback_warning(config):
+        yield find(positions.line(("site", "base_url")), warning, "warning")
     if warning := port_warning(config, config.serve.port):
         yield find(positions.line(("serve", "port")), warning, "warning")
 

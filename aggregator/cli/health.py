@@ -134,6 +134,7 @@ def _ask(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         reason: object = _OTHER
     except OSError as error:
         reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or reason  # without its number
     except (HTTPException, ValueError):
         reason = _OTHER
     hint = "start the service, or name where it listens: aggregator health URL"

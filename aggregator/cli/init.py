@@ -58,7 +58,7 @@ def init(folder: Path, config_path: Path | None, site: Path | None) -> None:
 
         plan, text = plan_move(site, path, known_id or str(uuid.uuid4()))
     try:
-        folders = _write_config(path, text, has_records=plan is not None)
+        folders, found = _write_config(path, text, has_records=plan is not None)
     except FileExistsError as error:
         if Path(error.filename) == path:
             raise _exists_error(path) from None
@@ -66,7 +66,8 @@ def init(folder: Path, config_path: Path | None, site: Path | None) -> None:
         raise AggregatorError(f"{where} is not a folder, and one is needed there (move it away)") from None
     except OSError as error:
         raise AggregatorError(f"{error.filename} cannot be written: {error.strerror}") from None
-    lines = [f"Wrote {path}", *(f"Made  {os.path.relpath(made)}/" for made in folders)]
+    made = ((folder, "Found" if folder in found else "Made ") for folder in folders)
+    lines = [f"Wrote {path}", *(f"{what} {os.path.relpath(folder)}/" for folder, what in made)]
     if known_id:
         lines.append(f"The ids of entries are made from {known_id!r}, as in the store that exists already")
     named = f" --config {shlex.quote(str(path))}" if config_path else ""
@@ -83,18 +84,19 @@ def _exists_error(path: Path) -> AggregatorError:
     return AggregatorError(f"{path} exists already (edit it, or remove it first)")
 
 
-def _write_config(path: Path, text: str, *, has_records: bool) -> list[Path]:
-    """Makes the folders of a config, and writes it and its schema; returns the folders, those of records first. With
-    `has_records` the folders of records exist."""
+def _write_config(path: Path, text: str, *, has_records: bool) -> tuple[list[Path], list[Path]]:
+    """Makes the folders of a config, and writes it and its schema; returns the folders, those of records first, and
+    which of them were there. With `has_records` the folders of records exist and are not returned."""
     config = config_of_text(text, path)
     folders = [Path(source.root) for source in config.sources if not (has_records or source.is_bucket)]
     folders += [config.output.path] if isinstance(config.output.path, Path) else []
+    found = [folder for folder in folders if folder.exists()]
     for folder in (path.parent, *folders):
         folder.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
     path.with_name(SCHEMA_NAME).write_text(f"{schema_text()}\n", encoding="utf-8")
-    return folders
+    return folders, found
 
 
 def _shown_plan(plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aggregator.cli.stores import reading_store
 from aggregator.config import Config
+from aggregator.config.presets import TAKE_BACK
 from aggregator.errors import StoreError
 from aggregator.ingest import trace_file
 from aggregator.model import Record, early_release
@@ -93,9 +94,9 @@ class KeptLint:
                     early = early_release(source, stated.path, stated.published)
                     kinds["future"].append(_Found(stated.path, "published_at", early.what, early.value, early.hint))
                 elif found := _other_date(source, stated, row):
-                    kinds["date"].append(found)
-        for same in kinds.values():
-            yield from _few(source, same)
+                    kinds["no date" if row.published_at is None else "date"].append(found)
+        for kind, same in kinds.items():
+            yield from _few(source, same, f"; {TAKE_BACK}" if kind == "no date" else "")
         if self._has_all and is_mass_removal(len(hidden), published):
             what = f"a flag or default_published hides the record, and {len(hidden) - 1} more of {published} published"
             hint = "the next cycle withdraws their entries"
@@ -134,10 +135,10 @@ def _other_ids(
             yield _Found(item.path, "id", what, item.explicit_id, "only a new record gets its id from it")
 
 
-def _few(source: Source, found: Sequence[_Found]) -> Iterator[Problem]:
-    """A warning for each, or if they are many, for the first with the number of the others."""
+def _few(source: Source, found: Sequence[_Found], remedy: str) -> Iterator[Problem]:
+    """A warning for each, or if they are many, for the first with the number of the others and the `remedy` for all."""
     for path, field, what, value, hint in found if len(found) <= MAX_NAMED else found[:1]:
         more = f"; so it is with {len(found) - 1} more records" if len(found) > MAX_NAMED else ""
         line = next((trace.line for trace in trace_file(source, path)[1] if trace.field == field), None)
         place = shown_path(source.root, path), line or 0, 1 if line else 0
-        yield Problem(*place, f"{what}{more}", value, hint, "warning")
+        yield Problem(*place, f"{what}{more}", value, hint + remedy if more else hint, "warning")

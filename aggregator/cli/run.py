@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -18,11 +19,13 @@ from aggregator.cli.options import DEFAULT_CONFIG, config_option, load_config, q
 from aggregator.cli.printing import print_line
 from aggregator.cli.serve import log_start, start_service_log, url_of
 from aggregator.cli.stores import service_store
-from aggregator.service.process import raise_file_limit
+from aggregator.service.process import flush_log, raise_file_limit
 from aggregator.service.service import Service
 from aggregator.service.serving import make_servers, open_listeners
-from aggregator.site import port_warning, site_id_warning
+from aggregator.site import loopback_warning, port_warning, site_id_warning
 
+SERVING_WITHIN_S = 5.0
+"""How long the line with the URL waits for the first cycle on a terminal."""
 OPEN_WITHIN_S = 60.0
 """How long --open waits for the first documents."""
 
@@ -75,21 +78,37 @@ def run(
     start_service_log(config, verbose=verbose, quiet=quiet)
     raise_file_limit()
     stop = threading.Event()
-    with open_listeners(config) as listeners, service_store(config, stop) as (store, site_id):
+    with open_listeners(config, "serve.port or --port") as listeners, service_store(config, stop) as (store, site_id):
         log_start(config, listeners, store.place)
         listens_on = listeners.public.getsockname()[1]
         id_warning = None if site_id is None else site_id_warning(config, site_id)
         # base_url of a service that follows another one names that one, or what is in front of both
         is_follower = store.is_shared and not store.lease.is_held
-        for warning in (id_warning, None if is_follower else port_warning(config, listens_on)):
+        address_warning = loopback_warning(config) or (None if is_follower else port_warning(config, listens_on))
+        for warning in (id_warning, address_warning):
             if warning:
                 logging.getLogger(__name__).warning("%s", warning)
         service = Service(config, store, site_id, stop, config_path or DEFAULT_CONFIG)
-        print_line(f"Serving {url_of(listeners.public)} (Ctrl-C ends it)")
+        _say_serving(service, url_of(listeners.public), stop)
         if opens:
             threading.Thread(target=_open, args=(service, url_of(listeners.public), stop), daemon=True).start()
         if not service.run(make_servers(service.app, listeners)):
             os._exit(0)  # a cycle hangs and cannot be ended; the store is consistent, as after a power loss
+
+
+def _say_serving(service: Service, url: str, stop: threading.Event) -> None:
+    """Prints where people can look; on a terminal below what the first cycle has to say."""
+
+    def say() -> None:
+        service.first_cycle.wait(SERVING_WITHIN_S)
+        if not stop.is_set():
+            flush_log()
+            print_line(f"Serving {url} (Ctrl-C ends it)")
+
+    if sys.stdout.isatty():
+        threading.Thread(target=say, daemon=True).start()
+    else:
+        print_line(f"Serving {url} (Ctrl-C ends it)")
 
 
 def _open(service: Service, url: str, stop: threading.Event) -> None:

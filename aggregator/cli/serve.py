@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from pathlib import Path
 from socket import socket
@@ -11,13 +12,14 @@ import click
 
 from aggregator import __version__
 from aggregator.cli.options import config_option, load_config, quiet_option, verbose_option
-from aggregator.cli.printing import print_line
+from aggregator.cli.printing import print_line, print_message
 from aggregator.cli.stores import stopped_by_signals
 from aggregator.config import Config
 from aggregator.links import server_url
 from aggregator.logs import start_logging
 from aggregator.service.process import raise_file_limit
 from aggregator.service.serving import Listeners, open_listeners, serve_folder
+from aggregator.site import loopback_warning
 
 
 @click.command
@@ -35,6 +37,8 @@ def serve(config_path: Path | None, *, verbose: bool, quiet: bool) -> None:
     stop = threading.Event()
     with open_listeners(config) as listeners, stopped_by_signals(stop):
         log_start(config, listeners)
+        if warning := loopback_warning(config):
+            logging.getLogger(__name__).warning("%s", warning)
         print_line(f"Serving {url_of(listeners.public)} (Ctrl-C ends it)")
         serve_folder(config, listeners, stop)
 
@@ -46,17 +50,24 @@ def start_service_log(config: Config, *, verbose: bool, quiet: bool) -> None:
 
 
 def log_start(config: Config, listeners: Listeners, store: str | None = None) -> None:
-    """Logs the version, and what this process reads, writes and serves; `serve` has no store and no records."""
-    parts = [f"config {config.path.absolute() if config.path else 'none, so the defaults'}"]
+    """Logs the version, and what this process reads, writes and serves, on a terminal with a line for each; `serve` has
+    no store and no records."""
+    facts = {"config": str(config.path.absolute()) if config.path else "none, so the defaults"}
     if store is not None:
-        parts += [f"store {store}", f"records {', '.join(source.root for source in config.sources)}"]
-    parts += [f"output {config.output.path}", f"URL {config.site.base_url}", f"listens on {url_of(listeners.public)}"]
+        facts |= {"store": store, "records": ", ".join(source.root for source in config.sources)}
+    facts |= {"output": str(config.output.path), "URL": config.site.base_url, "listens on": url_of(listeners.public)}
     if private := listeners.admin or (listeners.public if listeners.shows_private else None):
-        parts += [f"status {url_of(private)}status"] if store is not None else []
-        parts.append(f"metrics {url_of(private)}metrics")
+        facts |= {"status": f"{url_of(private)}status"} if store is not None else {}
+        facts["metrics"] = f"{url_of(private)}metrics"
     else:
-        parts.append("no metrics (set serve.admin_port)")
-    logging.getLogger(__name__).info("aggregator %s starts: %s", __version__, "; ".join(parts))
+        facts["no metrics"] = "(set serve.admin_port)"
+    log, is_text = logging.getLogger(__name__), config.log.format != "json"
+    if is_text and sys.stderr.isatty() and log.isEnabledFor(logging.INFO):
+        print_message(f"aggregator {__version__}")
+        for name, fact in facts.items():
+            print_message(f"  {name:10}  {fact}")
+    else:
+        log.info("aggregator %s starts: %s", __version__, "; ".join(f"{name} {fact}" for name, fact in facts.items()))
 
 
 def url_of(listener: socket) -> str:

@@ -157,8 +157,8 @@ def _head(data: dict[str, Any], zone: tzinfo) -> Table:
     if feeds := sorted(data["feeds"], key=lambda feed: str(feed["updated"])):
         oldest, newest = feeds[0], feeds[-1]
         differ = oldest["updated"] != newest["updated"]
-        older = f", {oldest['slug']} longest ago: {_distance(oldest['updated'])}" if differ else ""
-        head.add_row("Feeds", f"{len(feeds)}: {newest['slug']} changed last, {_age(newest['updated'])}{older}")
+        older = f"; unchanged longest: {oldest['slug']} ({_distance(oldest['updated'])})" if differ else ""
+        head.add_row("Feeds", f"{len(feeds)}; last changed: {newest['slug']} ({_age(newest['updated'])}){older}")
     return head
 
 

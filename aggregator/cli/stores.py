@@ -216,6 +216,17 @@ def dropped_entries(config: Config) -> dict[str, int]:
     return {}
 
 
+def has_published(config: Config, source: Source) -> bool:
+    """Whether the store has published entries of a source, as far as it can be read."""
+    if not config.may_have_store:
+        return False
+    from aggregator.store.queries import count_published
+
+    with suppress(StoreError), reading_store(config) as store, store.read() as connection:
+        return count_published(connection, source.name) > 0
+    return False
+
+
 def candidate_places(sources: Sequence[Source], path: str) -> Iterator[tuple[Source, str]]:
     """Where a record or folder with this path could be: its source, and its escaped path below the folder of the
     source, empty for that folder. `path` is relative to each records folder, then to the working directory; or it is

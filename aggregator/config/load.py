@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from aggregator.config.conflicts import find_conflicts
 from aggregator.config.environment import apply_environment
 from aggregator.config.errors import KeyProblem, findings_of, place_findings, syntax_problem
 from aggregator.config.positions import ConfigPositions
-from aggregator.config.presets import PRESETS
+from aggregator.config.presets import PRESETS, other_keys, unread_problem
 from aggregator.config.schema import (
     ClauseTable,
     FeedTable,
@@ -39,6 +39,7 @@ from aggregator.config.values import shortest_gap_minutes, sqlite_file
 from aggregator.errors import ConfigError, ShortageError
 from aggregator.feeds.phrases import parse_phrase
 from aggregator.feeds.rules import fold
+from aggregator.model import Unread
 from aggregator.output.redirects import Redirects
 from aggregator.paths import read_regular
 from aggregator.problems import Problem, place_of_byte
@@ -87,6 +88,16 @@ class Config:
         """Whether the store may exist; for SQLite, whether it does."""
         file = sqlite_file(self.store.url)
         return file is None or os.path.exists(file)
+
+    def unread_problems(self, found: Mapping[str, Sequence[Unread]], *, is_new: bool = False) -> list[Problem]:
+        """A warning for each source with records whose keys only another preset reads. `found`: these, by source.
+        `is_new`: there is no store yet."""
+        file, line_of = self.positions.file, self.positions.record_key
+        return [
+            unread_problem(file, line_of(source.name, "preset"), source, found[source.name], is_new=is_new)
+            for source in self.sources
+            if source.name in found
+        ]
 
     def site_facts(self) -> Site:
         """The site, as every document names it."""
@@ -340,6 +351,7 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         exclude=table.exclude,
         languages=table.languages,
         site_url=table.site_url,
+        other_keys=other_keys(fields),
     )
 
 

@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
+
+from aggregator.model import Unread
+from aggregator.problems import Problem, shown_path
+from aggregator.settings import PLUS, Source
 
 Preset = Literal["smartable", "jekyll", "hugo"]
 
@@ -114,3 +119,63 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
     },
 }
 FIELDS = tuple(PRESETS["smartable"])
+TAKE_BACK = "as long as nobody has subscribed, delete the store and the output folder, and run again"
+"""What to do about entries that were released without their dates."""
+
+
+def other_keys(fields: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The keys from which presets read the published date and the topics and these `fields` read nothing; of neither if
+    they read it from no key. Keys inside of maps are left out."""
+    read = {part.partition(".")[0].lower() for keys in fields.values() for key in keys for part in key.split(PLUS)}
+    return tuple(
+        (field, tuple(key for key in _all_keys(field) if key.lower() not in read))
+        for field in ("published_at", "topics")
+        if fields[field]
+    )
+
+
+def unread_problem(
+    file: str | None, line: int | None, source: Source, found: Sequence[Unread], *, is_new: bool
+) -> Problem:
+    """The warning that keys of records are not read, because another preset reads them. `file` and `line`: where the
+    config says the preset, as far as it does. `found` are the records of the source with such keys, at least one.
+    `is_new`: there is no store yet."""
+    keys = sorted({key for unread in found for key in unread.keys})
+    named = " and ".join(filter(None, (", ".join(map(repr, keys[:-1])), repr(keys[-1]))))
+    is_date = any(key in _all_keys("published_at") for key in keys)
+    count = sum(unread.number for unread in found)
+    have = f"{count} records have" if count > 1 else "1 record has"
+    what = (
+        f"{have} no {'date' if is_date else 'topics'}, because {named} {'are no keys' if keys[1:] else 'is no key'} of"
+        " the preset"
+    )
+    path = min(unread.path for unread in found)
+    own, fitting = "smartable" if source.layout == "plain" else source.layout, _fitting_preset(source, keys, path)
+    hint = f'such as {shown_path(source.root, path)}; preset = "{fitting}" reads them, or name them in [records.fields]'
+    if is_date:
+        choice = "choose before the first run" if is_new else TAKE_BACK
+        hint += f"; entries keep the date of their release: {choice}"
+    return Problem(file or shown_path(source.root, ""), line or 0, 1 if line else 0, what, own, hint, "warning")
+
+
+def _fitting_preset(source: Source, keys: Sequence[str], path: str) -> Preset:
+    """The preset that reads most of the keys; of two, the one whose records have such paths."""
+    own: Preset = "smartable" if source.layout == "plain" else source.layout
+    is_post = "_posts" in path.split("/")[:-1]
+    order: tuple[Preset, ...] = ("jekyll", "hugo", "smartable") if is_post else ("hugo", "jekyll", "smartable")
+
+    def count(preset: Preset) -> int:
+        read = {*_keys(preset, "published_at"), *_keys(preset, "topics")}
+        return len(read.intersection(keys))
+
+    return max((preset for preset in order if preset != own), key=count)
+
+
+def _keys(preset: Preset, field: str) -> list[str]:
+    """The keys of a field that are not inside of maps."""
+    return [part for key in PRESETS[preset][field] for part in key.split(PLUS) if "." not in part]
+
+
+def _all_keys(field: str) -> list[str]:
+    """The same of all presets."""
+    return list(dict.fromkeys(key for preset in PRESETS for key in _keys(preset, field)))

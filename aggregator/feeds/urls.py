@@ -24,6 +24,7 @@ NOTICE_AGE = timedelta(days=30)
 """How long `status` names a URL that was removed."""
 _KEY = "lost_urls"
 _TOPICS = select(feed.c.topic).where(*OF_TOPIC)
+_ANY_FOLLOWER = "that follows it"
 _EVERY_FEED = "*/"
 """Begins a URL that every feed has."""
 
@@ -138,7 +139,7 @@ def lost_url_notices(connection: Connection, config: ActiveConfig, now: int, zon
     for url, keep, at in _still_lost(connection, config, now - span_us(NOTICE_AGE)):
         since = local_time(from_us(at), zone)
         when = f"{since:%Y-%m-%d %H:%M} {shown_offset(since)}"
-        yield f"/{url} answers 410 since the config of {when} (keep it {keep})"
+        yield f"/{url} answers 410 since the config of {when} (keep it {_followable(keep, config.policy)})"
 
 
 def lost_paths(connection: Connection, config: ActiveConfig) -> list[str]:
@@ -197,6 +198,11 @@ def _moved_from(paths: tuple[str, ...], successor: str | None, new: FeedPolicy) 
     kept = new.specs[successor].moved_from if successor is not None else ()
     added = [path for path in dict.fromkeys(paths) if path not in in_use]
     line = f"moved_from = {json.dumps([quoted_path(path) for path in (*added, *kept)])}"
-    if successor is None:
-        return f"with {line} in the [[feed]] that follows it"
-    return f"with {line} in the [[feed]] {json.dumps(successor)}"
+    return f"with {line} in the [[feed]] {_ANY_FOLLOWER if successor is None else json.dumps(successor)}"
+
+
+def _followable(keep: str, policy: FeedPolicy) -> str:
+    """A stored line of `_moved_from`, for any follower if the config does not have the named one any more."""
+    line, names, follower = keep.rpartition(" in the [[feed]] ")
+    is_gone = names and follower != _ANY_FOLLOWER and json.loads(follower) not in policy.specs
+    return f"{line}{names}{_ANY_FOLLOWER}" if is_gone else keep

@@ -46,7 +46,7 @@ class FolderError(Exception):
     known of them. Processes can send it to each other."""
 
     def __init__(
-        self, reason: str, *, is_missing: bool = False, hint: str = "bring it back; see [records] path"
+        self, reason: str, *, is_missing: bool = False, hint: str = "bring it back, or correct [records] path"
     ) -> None:
         super().__init__(reason)
         self.is_missing, self.hint = is_missing, hint

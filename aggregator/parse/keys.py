@@ -5,7 +5,7 @@ Which keys each field has is in `config/presets.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 from aggregator.parse.front_matter.values import AllowedKeys
@@ -25,7 +25,7 @@ Preset = tuple[tuple[str, tuple[str, ...]], ...]
 class FieldKeys:
     """The keys of each field, and all their top-level keys. Keys that differ in case only have one spelling."""
 
-    def __init__(self, preset: Preset, *, has_cascade: bool) -> None:
+    def __init__(self, preset: Preset, others: Preset, *, has_cascade: bool) -> None:
         spellings: dict[str, str] = {}
         self.by_field: Mapping[str, tuple[str, ...]] = {
             field: tuple(
@@ -36,11 +36,18 @@ class FieldKeys:
         hiding = [key for field in (*FLAGS, *HIDING_DATES) for key in self.of(field) if "." not in key]
         if has_cascade:
             spellings[CASCADE] = CASCADE
-        self.allowed = AllowedKeys([key for key in spellings.values() if key != FILE_NAME], hiding)
+        mapped = [key for key in spellings.values() if key != FILE_NAME]
+        self.allowed = AllowedKeys(mapped, hiding, [key for _, keys in others for key in keys])
+        self._other_dates = frozenset(dict(others).get("published_at", ()))
 
     def of(self, field: str) -> tuple[str, ...]:
         """The keys of a field, first alternative first."""
         return self.by_field.get(field, ())
+
+    def unread(self, stated: Sequence[str], topics: Collection[str]) -> tuple[str, ...]:
+        """Those of the `stated` keys of other presets from which a record without a date would have it, or topics if it
+        has no `topics` either."""
+        return tuple(key for key in stated if key in self._other_dates or not topics)
 
     def present(self, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
         """The keys of each field that can occur in front matter with these top-level names; fields without any are
@@ -49,9 +56,9 @@ class FieldKeys:
 
 
 @lru_cache(maxsize=32)
-def read_keys(preset: Preset, *, has_cascade: bool) -> FieldKeys:
-    """The keys of a preset; with `has_cascade`, also Hugo's `cascade`."""
-    return FieldKeys(preset, has_cascade=has_cascade)
+def read_keys(preset: Preset, others: Preset = (), *, has_cascade: bool) -> FieldKeys:
+    """The keys of a preset; with `has_cascade`, also Hugo's `cascade`. `others`: see `Source.other_keys`."""
+    return FieldKeys(preset, others, has_cascade=has_cascade)
 
 
 @lru_cache(maxsize=256)  # most files share a few sets of keys

@@ -66,7 +66,7 @@ def _parse(
     fast: bool,
 ) -> Record | Rejection:
     """The record or rejection. With `fast`, raises NeedsFullParseError if a position or spelling is needed."""
-    keys = read_keys(source.fields, has_cascade=source.layout == "hugo")
+    keys = read_keys(source.fields, source.other_keys, has_cascade=source.layout == "hugo")
     try:
         limits = Limits(source.max_depth, source.max_nodes)
         text = decode_text(raw)
@@ -99,9 +99,12 @@ def _parse(
             fields.warn_of_near_misses(misses)
         own = None if values is front_matter.values else fields_of(front_matter.values, Fields)
         is_toml = front_matter.is_toml
-        return _make_record(fields, own, text, body, file, source, digest, context, public=public, is_toml=is_toml)
+        record = _make_record(fields, own, text, body, file, source, digest, context, public=public, is_toml=is_toml)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
+    if front_matter.others and record.published is None:
+        return record._replace(unread=keys.unread(front_matter.others, record.topics))
+    return record
 
 
 def _split(

@@ -57,7 +57,7 @@ def end_process(reason: str) -> Never:
 
 
 def flush_log() -> None:
-    """Writes out the log before `os._exit`."""
+    """Writes out the log: before `os._exit`, or before a line that belongs below it."""
     for handler in logging.root.handlers:
         handler.flush()
 

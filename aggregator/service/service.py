@@ -59,6 +59,7 @@ class Service:
             requests=self._requests, triggers=self._triggers, health=health, metrics=metrics,
             publish=self._serve_published,
         )  # fmt: skip
+        self.first_cycle = self._worker.first_cycle
         live = LiveConfig(config, path, os.environ, self._check_config, lambda: store.lease.is_held)
         self._deadline = Deadline(self._worker, health, stop)
         self._monitor = Monitor(live, store, self._worker, health, stop)

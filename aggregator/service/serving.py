@@ -47,10 +47,10 @@ class Listeners(NamedTuple):
 
 
 @contextmanager
-def open_listeners(config: Config) -> Iterator[Listeners]:
-    """The listening sockets of a config. Raises AggregatorError."""
+def open_listeners(config: Config, port_key: str = "serve.port") -> Iterator[Listeners]:
+    """The listening sockets of a config. Raises AggregatorError; `port_key` is what sets the port, for its hint."""
     with ExitStack() as opened:
-        public = opened.enter_context(bind_socket(config.serve.host, config.serve.port))
+        public = opened.enter_context(bind_socket(config.serve.host, config.serve.port, port_key))
         port, admin = config.serve.admin_port, None
         if port is not None:
             admin = opened.enter_context(bind_socket("127.0.0.1", port, "serve.admin_port"))

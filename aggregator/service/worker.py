@@ -76,6 +76,7 @@ class Worker:
         self._requests, self._triggers, self._health, self._publish = requests, triggers, health, publish
         self._metrics = metrics
         self.address = ("", 0)  # the host and port where this service listens, for `health`
+        self.first_cycle = threading.Event()  # the first cycle has ended, or failed
         self._interrupted = EventOr(stop)
         self._clock_changed = threading.Event()
         self._newest_config = self._served_config = config
@@ -139,6 +140,7 @@ class Worker:
                 self._report_failure(error)
             finally:
                 self._running = 0
+                self.first_cycle.set()
 
     def _work(self) -> None:
         """Runs a cycle if this service leads; takes the lead if no service has it."""
@@ -349,10 +351,11 @@ class Worker:
 
     def _log_result(self, result: CycleResult) -> None:
         has_changes = result.files_written or result.new or result.changed or result.removed
+        rejected = f"{result.rejected} in all" if result.rejected else "0"  # the others are those of this cycle
         _log.log(
             logging.INFO if has_changes else logging.DEBUG,
-            "scanned %d, new %d, changed %d, removed %d, rejected %d, feeds written %d, %.2f s (%s)",
-            result.scanned, result.new, result.changed, result.removed, result.rejected, result.feeds_written,
+            "scanned %d, new %d, changed %d, removed %d, rejected %s, feeds written %d, %.2f s (%s)",
+            result.scanned, result.new, result.changed, result.removed, rejected, result.feeds_written,
             result.seconds, ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.stages),
         )  # fmt: skip
         with self._store.read() as connection:

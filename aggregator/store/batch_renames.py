@@ -30,6 +30,7 @@ _STORED = select(
     file.c.wanted_id,
     file.c.wanted_at,
     file.c.rejected_at,
+    file.c.unread,
     entry.c.id,
     entry.c.state.label("entry_state"),
     entry.c.explicit_id,

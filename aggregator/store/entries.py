@@ -109,7 +109,8 @@ class _Batch:
         if isinstance(outcome, Unchanged):
             if row is not None:
                 wanted = (row.wanted_id, row.wanted_at)
-                self._add_file(outcome.file, outcome.digest, row.file_state, row.id, row.problems, wanted)
+                state, problems, unread = row.file_state, row.problems, row.unread
+                self._add_file(outcome.file, outcome.digest, state, row.id, problems, wanted, unread)
         elif isinstance(outcome, Rejection):
             self._reject(outcome, row)
         elif isinstance(outcome, NoRecord):
@@ -163,7 +164,8 @@ class _Batch:
         late = late_update(record, self._now)
         warnings = (*record.warnings, late) if late else record.warnings
         problems = _problems_json(warnings) if warnings else None
-        self._add_file(record.file, record.digest, FileState.READ, entry_id, problems)
+        unread = " ".join(record.unread) or None
+        self._add_file(record.file, record.digest, FileState.READ, entry_id, problems, unread=unread)
 
     def _add_entry(self, record: Record) -> int:
         now, entry_id = self._writer.now, self._writer.new_entry_id()
@@ -213,6 +215,7 @@ class _Batch:
         entry_id: int | None,
         problems: str | None,
         wanted: tuple[str | None, int | None] = (None, None),
+        unread: str | None = None,
     ) -> None:
         # a file that changed just before it was read may change again within the same tick of its clock
         is_racy = abs(self._read_at_ns - seen.mtime_ns) < RACY_NS or abs(self._read_at_ns - seen.ctime_ns) < TICK_NS
@@ -232,6 +235,7 @@ class _Batch:
                 "wanted_id": wanted[0],
                 "wanted_at": wanted[1],
                 "problems": problems,
+                "unread": unread,
                 "rejected_at": self._rejected_at(seen.path) if state in REJECTED_STATES else None,
             }
         )

@@ -46,6 +46,7 @@ def _partial_index(name: str, where: str, *columns: ColumnElement[object]) -> No
 _index("file_entry", file.c.entry_id)
 _partial_index("file_missing_since", "missing_since IS NOT NULL", file.c.source, file.c.missing_since)
 _partial_index("file_missing", "missing_since IS NOT NULL AND state <> 'removed'", file.c.source, file.c.path)
+_partial_index("file_unread", "unread IS NOT NULL AND missing_since IS NULL", file.c.source, file.c.unread, file.c.path)
 _partial_index("file_problem", "problems IS NOT NULL", file.c.state)
 _partial_index("entry_explicit_id", "explicit_id IS NOT NULL", entry.c.explicit_id)
 _partial_index("entry_scheduled", "state = 'scheduled'", entry.c.source, entry.c.path)

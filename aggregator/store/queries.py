@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from aggregator.ids import FormatIds
-from aggregator.model import Content, CycleResult, read_content
+from aggregator.model import Content, CycleResult, Unread, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_of, shows_id
@@ -34,6 +34,7 @@ from aggregator.store.events import Event, prune_events, read_history
 from aggregator.store.schema import (
     ALL_FEED,
     ENTRY_EARLY,
+    FILE_UNREAD,
     REJECTED_STATES,
     SHOWABLE,
     AnyRow,
@@ -232,6 +233,17 @@ def source_problems(connection: Connection) -> list[str]:
             select(source_table.c.problem).where(source_table.c.problem.is_not(None)).order_by(source_table.c.name)
         )
     )
+
+
+def unread_keys(connection: Connection) -> dict[str, list[Unread]]:
+    """The records with keys that only another preset reads, by source."""
+    columns = (file.c.source, file.c.unread)
+    groups = select(*columns, func.count().label("number"), func.min(file.c.path).label("path")).where(FILE_UNREAD)
+    found: dict[str, list[Unread]] = {}
+    for row in connection.execute(groups.group_by(*columns).order_by(*columns)).mappings():
+        unread = Unread(tuple(row["unread"].split()), row["number"], row["path"])
+        found.setdefault(row["source"], []).append(unread)
+    return found
 
 
 def file_problems(

@@ -111,9 +111,12 @@ file = Table(
     Column("inode", BigInteger),
     Column("wanted_at", BigInteger),  # since when it wants `wanted_id`
     Column("rejected_at", BigInteger),  # since when it is rejected
+    Column("unread", Text),  # the keys of `Record.unread`, with blanks between them
     sqlite_with_rowid=False,
 )
 """What is known about each path."""
+FILE_UNREAD = text("file.unread IS NOT NULL AND file.missing_since IS NULL")
+"""A record has keys that another preset reads; for the index see FILE_MISSING."""
 FILE_MISSING = text("file.missing_since IS NOT NULL AND file.state <> 'removed'")
 """A file is missing and its entry not withdrawn yet. SQLite uses a partial index only if a query repeats its condition
 word by word, without parameters, hence the text."""

@@ -236,6 +236,17 @@ def test_init_makes_what_build_and_run_need(tmp_path: Path) -> None:
     assert shop.run("check").stderr == "1 record: 0 errors, 0 warnings, 0 unfinished\n"
 
 
+def test_init_says_which_folders_it_found(shop: Shop, call: Call) -> None:
+    shop.config.unlink()
+    assert call("init")[1].splitlines()[1:3] == ["Found incoming/", "Made  output/"]
+
+
+def test_a_mistyped_command_names_the_right_one(call: Call) -> None:
+    for name, near in (("explian", " (did you mean 'explain'?)"), ("feed", " (did you mean 'feeds'?)"), ("nope", ".")):
+        code, out, err = call(name)
+        assert (code, out, err.splitlines()[-1]) == (2, "", f"Error: No such command {name!r}{near}")
+
+
 def test_init_writes_where_config_says(shop: Shop, call: Call) -> None:
     assert call("init", "there", "--config", "site.toml")[0] == 0
     assert (shop.root / "there" / "site.toml").is_file()
@@ -298,10 +309,10 @@ def test_schema_is_json(call: Call) -> None:
 def test_a_port_in_use_exits_with_2(shop: Shop, call: Call) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         shop.configure(serve=f"port = {other.getsockname()[1]}")
-        for command in ("run", "serve"):
+        for command, keys in (("run", "serve.port or --port"), ("serve", "serve.port")):
             code, out, err = call(command)
             assert (code, out) == (2, "")
-            in_use = f"127.0.0.1:{other.getsockname()[1]} is in use (stop the other program or set serve.port)"
+            in_use = f"127.0.0.1:{other.getsockname()[1]} is in use (stop the other program or set {keys})"
             assert in_use in err
 
 
@@ -550,10 +561,16 @@ def test_check_exits_with_0_without_errors(shop: Shop, call: Call) -> None:
     assert call("check")[0] == 0
     shop.configure(records='path = "../nowhere"')
     code, out, _ = call("check")
-    assert (code, out) == (
-        1,
-        "nowhere: the records folder cannot be read: No such file or directory (bring it back; see [records] path)\n",
-    )
+    what = "the records folder does not exist: 'nowhere' (make it, or correct path)"
+    assert (code, out) == (1, f"config/aggregator.toml:8:1: {what}\n")
+
+
+def test_check_wants_a_folder_back_that_has_published_entries(shop: Shop, call: Call) -> None:
+    shop.record("a.md")
+    call("build")
+    shutil.rmtree(shop.incoming)
+    reason = "the records folder cannot be read: No such file or directory (bring it back, or correct [records] path)"
+    assert call("check")[:2] == (1, f"incoming: {reason}\n")
 
 
 def test_an_unfinished_file_becomes_an_error_after_a_minute(shop: Shop, call: Call) -> None:
@@ -759,14 +776,16 @@ def test_status_says_which_feed_changed_last_and_which_longest_ago(shop: Shop, c
     shop.record("b.md", topics=["Maps"], publishedDateTime="2024-05-02T08:00:00Z")
     call("build", "--now", "2024-05-02T12:00:00Z")
     (line,) = [line for line in call("status")[1].splitlines() if line.startswith("Feeds")]
-    assert re.fullmatch(r"Feeds +3: (all|maps) changed last, \S+ \w+ ago, ai longest ago: \S+ \w+ ago *", line)
+    assert re.fullmatch(
+        r"Feeds +3; last changed: (all|maps) \(\S+ \w+ ago\); unchanged longest: ai \(\S+ \w+ ago\) *", line
+    )
 
 
 def test_status_says_that_a_change_in_the_future_is_of_a_wrong_clock(shop: Shop, call: Call) -> None:
     shop.record("a.md")
     assert call("build", "--now", "2999-05-01T12:00:00Z")[0] == 0
     (line,) = [line for line in call("status")[1].splitlines() if line.startswith("Feeds")]
-    assert re.fullmatch(r"Feeds +1: all changed last, \d+ years in the future: the clock was ahead *", line)
+    assert re.fullmatch(r"Feeds +1; last changed: all \(\d+ years in the future: the clock was ahead\) *", line)
 
 
 def test_status_marks_a_stale_entry(shop: Shop, call: Call) -> None:
@@ -1109,6 +1128,18 @@ def test_a_config_that_never_had_a_table_is_as_good_as_none(shop: Shop, call: Ca
     assert shop.titles("ai") == ["Story"]
 
 
+def test_check_says_before_the_first_build_that_the_id_is_that_of_others(shop: Shop, call: Call) -> None:
+    what = "there is no site.id, so all ids would be made from '127.0.0.1', as on other machines"
+    shop.config.write_text("[serve]\nport = 8000\n")
+    own = "before the first build: write an id of your own below [site]"
+    assert call("check")[2].splitlines()[0] == f"config/aggregator.toml: {what} ({own})"
+    shop.config.unlink()
+    own = "before the first build: aggregator init writes a config with an id"
+    assert call("check")[2].splitlines()[1] == f"{what} ({own})"
+    call("build")
+    assert "only the store knows it" in call("check")[2]
+
+
 def test_init_takes_over_the_id_of_the_store(shop: Shop, call: Call) -> None:
     shop.config.unlink()
     shop.record("a.md", "Story")
@@ -1417,22 +1448,78 @@ def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Sho
         assert f"'*{ending}' (add \"*{ending}\" to include of [records]" in call("check")[1]
 
 
-def test_check_says_which_preset_the_records_need(shop: Shop, call: Call) -> None:
-    shop.record("a.md", date="2026-05-20")
+UNREAD = (
+    "config/aggregator.toml: {}2 records have no date, because 'date' and 'tags' are no keys of the preset: 'smartable'"
+    ' (such as incoming/a.md; preset = "hugo" reads them, or name them in [records.fields]; entries keep the date of'
+    " their release: {})"
+)
+TAKE_BACK = "as long as nobody has subscribed, delete the store and the output folder, and run again"
+
+
+def test_check_says_which_preset_records_need_whatever_the_others_are(shop: Shop, call: Call) -> None:
+    shop.record("a.md", date="2026-05-20T00:00:00Z")
     shop.record("b.md", tags=["Bread"])
-    code, out, _ = call("check")
-    assert (code, out) == (
-        0,
-        (
-            "config/aggregator.toml: warning: no record has a date or a topic with the preset: 'smartable' (with preset"
-            ' = "hugo" they have; choose it before the first run, because entries keep dates)\n'
-        ),
-    )
+    shop.record("c.md", topics=["Bread"], publishedDateTime="2026-05-20T00:00:00Z")
+    line = UNREAD.format("warning: ", "choose before the first run")
+    assert call("check")[:2] == (0, f"{line}\n")
+    one = line.replace("2 records have", "1 record has").replace("'date' and 'tags' are no keys", "'date' is no key")
+    assert call("check", "a.md")[:2] == (0, f"{one}\n")
+    assert call("check", "c.md")[:2] == (0, "")
     shop.configure(records='preset = "hugo"')
-    assert "preset" not in call("check")[1]
-    shop.configure()
-    shop.record("c.md", topics=["Bread"])
-    assert "preset" not in call("check")[1]
+    assert call("check")[1] == (
+        "config/aggregator.toml:8:1: warning: 1 record has no date, because 'publishedDateTime' and 'topics' are no"
+        " keys of the preset: 'hugo' (such as incoming/c.md; preset = \"smartable\" reads them, or name them in"
+        " [records.fields]; entries keep the date of their release: choose before the first run)\n"
+    )
+    shop.configure(
+        records='[records.fields]\npublished_at = ["publishedDateTime", "date"]\ntopics = ["topics", "tags"]'
+    )
+    assert call("check")[:2] == (0, "")
+
+
+def test_a_preset_that_does_not_fit_is_said_when_records_are_stored_and_until_it_fits(shop: Shop, call: Call) -> None:
+    shop.record("a.md", date="2026-05-20T00:00:00Z")
+    shop.record("b.md", tags=["Bread"])
+    shop.record("c.md", topics=["Bread"], publishedDateTime="2026-05-20T00:00:00Z")
+    line = UNREAD.format("", TAKE_BACK)
+    for _ in range(2):
+        code, _, err = call("build")
+        assert (code, err) == (0, f"{line}\n")
+    assert json.loads(call("status", "--json")[1])["problems"] == [line]
+    assert UNREAD.format("warning: ", TAKE_BACK) in call("check")[1]
+    shop.record("b.md", tags=[])
+    shop.record("c.md", topics=["Bread"], publishedDateTime="2026-05-20T00:00:00Z", excerpt="More")
+    one = line.replace("2 records have", "1 record has").replace("'date' and 'tags' are no keys", "'date' is no key")
+    assert call("build")[2] == f"{one}\n"
+    (shop.incoming / "a.md").unlink()
+    assert (call("build")[2], json.loads(call("status", "--json")[1])["problems"]) == ("", [])
+
+
+def test_check_says_how_to_take_back_releases_without_dates(shop: Shop, call: Call) -> None:
+    for number in range(6):
+        shop.record(f"{number}.md", date="2026-05-20")
+    call("build")
+    shop.configure(records='preset = "hugo"')
+    assert call("build")[2] == ""
+    what = "readers see no date, as at the release; so it is with 5 more records: '2026-05-20'"
+    assert f"{what} (a date that changed has no effect; {TAKE_BACK})" in call("check")[1]
+
+
+@pytest.mark.parametrize(
+    ("preset", "front", "path"),
+    [
+        ("smartable", "topics: []\ntags: []\ndate:", "a.md"),
+        ("smartable", "publishedDateTime: 2026-05-20T00:00:00Z\ntags: [Bread]", "a.md"),
+        ("smartable", "topics: [Bread]\ntags: [Food]", "a.md"),
+        ("jekyll", "topics: [Bread]", "_posts/2026-05-20-a.md"),
+    ],
+)
+def test_keys_of_another_preset_are_not_missed_without_values_or_beside_own_ones(
+    shop: Shop, call: Call, preset: str, front: str, path: str
+) -> None:
+    shop.configure(records=f'preset = "{preset}"')
+    shop.write(path, f"---\ntitle: A\n{front}\n---\nText.\n")
+    assert "of the preset" not in call("check")[1]
 
 
 def test_check_says_nothing_of_the_preset_for_records_without_dates_and_topics(shop: Shop, call: Call) -> None:
@@ -1526,6 +1613,9 @@ def test_check_dry_run_build_and_status_name_a_url_that_the_config_ends(shop: Sh
     code, _, err = call("build", "--strict")
     assert (code, "/picks/ answers 410 since the config of" in err) == (0, True)
     assert "/picks/ answers 410 since" in " ".join(call("status")[1].split())
+    shop.config.write_text(shop.config.read_text().replace('"best"', '"other"'))
+    call("build")
+    assert 'moved_from = ["picks"] in the [[feed]] that follows it)' in " ".join(call("status")[1].split())
     shop.add_to_config('moved_from = ["picks"]\n')
     call("build")
     assert "/picks/ answers" not in " ".join(call("status")[1].split())

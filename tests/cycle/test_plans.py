@@ -162,11 +162,13 @@ def test_every_query_of_the_metrics_uses_an_index(site: SiteFolder) -> None:
 
 def test_every_query_of_the_status_page_uses_an_index(site: SiteFolder) -> None:
     fill(site)
+    site.record("dated.md", date="2026-02-01")
     site.run(NOON)
 
     def read() -> None:
         facts = read_status(site.load_config(), site.store, NOON, has_lists=False)
-        assert (facts["statistics"]["counted"], len(facts["scheduled"]), len(facts["rejected"])) == (33, 1, 1)
+        assert (facts["statistics"]["counted"], len(facts["scheduled"]), len(facts["rejected"])) == (34, 1, 1)
+        assert len(facts["problems"]) == 1
 
     asked = statements(site, read)
     assert len(asked) > 15

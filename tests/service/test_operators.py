@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import os
 import re
@@ -226,7 +227,7 @@ def test_health_asks_the_service_of_the_config_or_of_a_url(shop: Shop) -> None:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         shop.configure(serve=f'host = "0.0.0.0"\nport = {port}')
-        refused = f"no answer from http://127.0.0.1:{port}/healthz: [Errno 111] Connection refused {UNREACHABLE}"
+        refused = f"no answer from http://127.0.0.1:{port}/healthz: Connection refused {UNREACHABLE}"
         assert health(shop) == (1, f"unreachable: {refused}")
     shop.configure(serve='host = "0.0.0.0"\nport = 0')
     service = shop.start("run")
@@ -293,7 +294,7 @@ def test_a_cause_is_one_line_with_its_path_and_the_remedy(shop: Shop) -> None:
     shop.incoming.mkdir()
     eventually(lambda: "resolved: " in service.log)
     lines = [line for line in service.log.splitlines() if "cannot be read" in line]
-    cause = f"{shop.incoming}: the records folder cannot be read: No such file or directory (bring it back; see"
+    cause = f"{shop.incoming}: the records folder cannot be read: No such file or directory (bring it back, or"
     assert len(lines) == 2, lines
     assert f"ERROR {cause}" in lines[0]
     assert f"INFO resolved: {cause}" in lines[1]
@@ -549,3 +550,38 @@ def test_a_watchdog_for_another_process_is_not_ours(monkeypatch: pytest.MonkeyPa
     assert watchdog_s() == 20
     monkeypatch.setenv("WATCHDOG_USEC", "soon")
     assert watchdog_s() is None
+
+
+# advice
+
+
+def test_the_log_and_the_status_page_say_that_keys_are_not_read(shop: Shop) -> None:
+    shop.record("a.md", date="2026-05-20", tags=["Bread"])
+    shop.record("b.md", publishedDateTime="2026-05-20T00:00:00Z", topics=["Bread"])
+    service = shop.start("run").wait_until_done()
+    text = "1 record has no date, because 'date' and 'tags' are no keys of the preset: 'smartable' (such as "
+    assert len(re.findall(rf"WARNING .*: {re.escape(text)}", service.log)) == 1
+    assert html.escape(text, quote=False) in html.unescape(service.get("status").body.decode())
+    shop.record("a.md", publishedDateTime="2026-05-20T00:00:00Z")
+    eventually(lambda: re.search(rf"INFO resolved: .*{re.escape(text)}", service.log))
+
+
+PUBLIC = (
+    "base_url leads to this machine only: 'http://127.0.0.1:8000/', and the service listens on 0.0.0.0 (write below [site]"
+    " the base_url under which readers find the feeds)"
+)
+
+
+def test_a_public_service_with_documents_that_name_this_machine_is_said_once(shop: Shop) -> None:
+    shop.configure(serve='host = "0.0.0.0"\nport = 8001', site='id = "x"\nbase_url = "http://127.0.0.1:8000/"')
+    assert shop.run("check").stdout == f"config/aggregator.toml:3:1: warning: {PUBLIC}\n"
+    shop.configure(serve='host = "0.0.0.0"\nport = 0')
+    for command in ("run", "serve"):
+        service = shop.start(command)
+        eventually(lambda service=service: PUBLIC in service.log)
+        assert service.log.count("WARNING") == 1
+        service.end()
+    assert shop.json("status")["advice"] == [PUBLIC]
+    for host, url in (("127.0.0.1", "http://127.0.0.1:8000/"), ("0.0.0.0", "https://feeds.example.org/")):
+        shop.configure(serve=f'host = "{host}"', site=f'id = "feeds.example.org"\nbase_url = "{url}"')
+        assert shop.run("check").stdout == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ from commands import DEADLINE_S, Running, Shop, eventually
 from conftest import SiteFolder
 from sqlalchemy import Connection
 
+from aggregator import __version__
 from aggregator.config import Config, default_config, load_config
 from aggregator.errors import StoreError
 from aggregator.service.config_reload import ConfigState, LiveConfig
@@ -111,6 +113,30 @@ def test_it_serves_the_feeds_after_the_first_cycle(shop: Shop) -> None:
         ["config", "last_success", "next_cycle", "role", "status", "store", "version"],
     )
     eventually(lambda: "scanned 1, new 1, changed 0, removed 0, rejected 0, feeds written 2" in service.log)
+
+
+def test_on_a_terminal_each_fact_has_a_line_and_the_url_comes_after_the_first_cycle(shop: Shop) -> None:
+    shop.record("a.md", "Story")
+    shop.write("bad.md", "---\ntitle: A\npublished: perhaps\n---\n")
+    main, terminal = os.openpty()
+    with subprocess.Popen(
+        shop.command("run"),
+        cwd=shop.root, env=shop.environment(), stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal,
+    ) as service, os.fdopen(main, "rb", buffering=0) as screen:  # fmt: skip
+        os.close(terminal)
+        shown = b""
+        while b"Ctrl-C" not in shown:
+            shown += screen.read(4096)
+        lines = shown.decode().splitlines()
+        service.send_signal(signal.SIGTERM)
+        shown = screen.read(4096)  # or the end of the service waits for it
+        assert service.wait(DEADLINE_S) == 0
+    names = ["config", "store", "records", "output", "URL", "listens on", "status", "metrics"]
+    assert lines[0] == f"aggregator {__version__}"
+    assert [line[2:12].strip() for line in lines[1 : 1 + len(names)]] == names
+    assert lines[1] == f"  config      {shop.config}"
+    assert "'published' is not true or false" in lines[-2]
+    assert re.fullmatch(r"Serving http://127\.0\.0\.1:\d+/ \(Ctrl-C ends it\)", lines[-1])
 
 
 def test_a_new_file_is_published_by_itself(shop: Shop) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing import as_record, as_rejection, lines, parse, parse_bytes, processor_time, record, rejection, source_of
 
-from aggregator.config.presets import PRESETS, Preset
+from aggregator.config.presets import PRESETS, Preset, other_keys
 from aggregator.links import host_name, http_url
 from aggregator.model import (
     Image,
@@ -41,6 +41,23 @@ from aggregator.unicode import xml_text
 
 at = partial(datetime, tzinfo=UTC)
 NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+# Keys of other presets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\ntitle: A\nDate: 2026-05-20\ntags: [Bread]\nseries: []\n---\n",
+        "---\ntitle: &a A\nDate: 2026-05-20\ntags: [Bread]\nseries: ~\n---\n",
+        '+++\ntitle = "A"\nDate = 2026-05-20\ntags = ["Bread"]\nseries = ""\n+++\n',
+        '{"title": "A", "Date": "2026-05-20", "tags": ["Bread"], "series": null}',
+    ],
+)
+def test_a_record_without_a_date_names_the_keys_that_another_preset_reads(text: str) -> None:
+    source = source_of(other_keys=other_keys(PRESETS["smartable"]))
+    assert as_record(parse_bytes(text.encode(), source)).unread == ("date", "tags")
 
 
 # Title

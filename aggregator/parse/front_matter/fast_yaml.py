@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from aggregator.parse.bounds import MAX_DIGITS
-from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, Limits, Value
+from aggregator.parse.front_matter.values import NO_VALUES, AllowedKeys, FrontMatter, Limits, Value
 from aggregator.parse.front_matter.yaml import is_surely_within
 
 try:
@@ -61,6 +61,9 @@ def read_fast_yaml(text: str, allowed: AllowedKeys, limits: Limits) -> FrontMatt
         return None
     front_matter = FrontMatter(allowed, has_positions=False)
     front_matter.values = {name: Value(value, 0, 0) for name, value in zip(names, root.values(), strict=True) if name}
+    if "" in names:
+        others = allowed.other_keys(tuple(root))
+        front_matter.others = [name for key, name in others if root[key] not in NO_VALUES]
     return front_matter
 
 

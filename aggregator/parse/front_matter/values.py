@@ -17,6 +17,8 @@ from aggregator.settings import MAX_PARSED_DEPTH
 
 MAX_PLAIN_KEYS = 100
 """Most keys of a map for the fast path."""
+NO_VALUES: tuple[Any, ...] = (None, "", [], {})
+"""What a key without a value has."""
 MAX_NEAR_KEY = 40
 """Characters of a key that are compared with the mapped keys."""
 
@@ -98,14 +100,16 @@ class NearMiss(NamedTuple):
 
 
 class AllowedKeys:
-    """The mapped top-level keys, compared without case. Those of `hiding` can hide a record."""
+    """The mapped top-level keys, compared without case. Those of `hiding` can hide a record. Of `others`, which are not
+    mapped, it is only known whether they have a value."""
 
-    def __init__(self, keys: Iterable[str], hiding: Iterable[str] = ()) -> None:
+    def __init__(self, keys: Iterable[str], hiding: Iterable[str] = (), others: Iterable[str] = ()) -> None:
         self.names: dict[str, str] = {}  # canonical names by lower case; of several spellings the first
         for key in keys:
             self.names.setdefault(key.lower(), key)
         self._keys = frozenset(self.names.values())
         self._hiding = frozenset(hiding)
+        self.others = {key.lower(): key for key in others}
 
     def canonical_names(self, keys: tuple[object, ...]) -> tuple[str, ...] | None:
         """The canonical name of each key of a map, "" for unmapped keys.
@@ -113,6 +117,10 @@ class AllowedKeys:
         None if a key is a near miss, a duplicate or not text, or if there are too many: such maps need positions.
         """
         return _canonical_names(self, keys) if len(keys) <= MAX_PLAIN_KEYS else None
+
+    def other_keys(self, keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """The spelling and the name of each of the `others` among the keys of a map."""
+        return _other_keys(self, keys)
 
     def near_miss(self, key: str) -> NearMiss | None:
         """The mapped keys that the unmapped `key` nearly is, if any."""
@@ -134,6 +142,7 @@ class FrontMatter:
         # without positions there are no Scalars either, but plain bools, ints, floats and None
         self.has_positions = has_positions
         self.is_toml = False
+        self.others: list[str] = []  # which of `AllowedKeys.others` have a value
         self._allowed = allowed
         self._near_misses: list[NearMiss] = []
 
@@ -168,6 +177,8 @@ class FrontMatter:
                 self.values[name] = Value(make_value(value), *place(index, of_value=True))
             elif miss := self._allowed.near_miss(key):
                 self.add_near_miss(miss, make_value(value) if miss.hiding else None, *place(index))
+            if folded in self._allowed.others and value not in NO_VALUES:
+                self.others.append(self._allowed.others[folded])
 
     def duplicate_key_error(self, key: str, line: int, column: int) -> FrontMatterError:
         """The error of a key that is given twice; it is named only if it is mapped."""
@@ -229,6 +240,11 @@ def _canonical_names(allowed: AllowedKeys, keys: tuple[object, ...]) -> tuple[st
     misses = (allowed.near_miss(key) for key, name in zip(texts, names, strict=True) if not name)
     has_typo = any(miss and {miss.meant, *miss.hiding}.difference(names, (None,)) for miss in misses)
     return None if has_typo or len({key.lower() for key in texts}) < len(keys) else names
+
+
+@lru_cache(maxsize=256)  # as above
+def _other_keys(allowed: AllowedKeys, keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, allowed.others[key.lower()]) for key in keys if key.lower() in allowed.others)
 
 
 def place_at(text: str, first_line: int, offset: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import yaml
 
 from aggregator.parse.bounds import MAX_DIGITS
 from aggregator.parse.front_matter.values import (
+    NO_VALUES,
     AllowedKeys,
     FrontMatter,
     FrontMatterError,
@@ -120,6 +121,8 @@ def _pick(loader: _Loader, root: yaml.Node, places: _Places, allowed: AllowedKey
         elif miss := allowed.near_miss(key.value):
             value = _read_value(loader, node) if miss.hiding else None
             front_matter.add_near_miss(miss, value, *places.at(key.start_mark))
+        if (other := allowed.others.get(key.value.lower())) and not _is_empty(_read_value(loader, node)):
+            front_matter.others.append(other)
     return front_matter
 
 
@@ -152,6 +155,10 @@ def _read_value(loader: _Loader, node: yaml.Node) -> Any:
         return _make_value(loader, node)
     except (yaml.constructor.ConstructorError, RecursionError):
         return Opaque()
+
+
+def _is_empty(value: Any) -> bool:
+    return (value.value if isinstance(value, Scalar) else value) in NO_VALUES
 
 
 def _check_duplicates(root: yaml.MappingNode, places: _Places, front_matter: FrontMatter) -> None:
