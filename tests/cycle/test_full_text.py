@@ -10,6 +10,7 @@ import pytest
 from conftest import SiteFolder, record_text
 from lxml import etree
 
+from aggregator.feeds import versions
 from aggregator.store.schema import body
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -207,6 +208,18 @@ def test_the_content_of_the_output_there_and_back_gives_the_documents_of_before(
         site.run(LATER)
     site.run_with(EVERY.format("summary"), LATEST)
     assert site.documents() == summaries
+    site.run_with(EVERY.format("full"), LATEST)
+    assert site.documents() == full
+
+
+def test_feeds_that_are_not_kept_in_memory_have_the_same_documents(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_five(site)
+    site.run_with(EVERY.format("full"), NOON)
+    full = site.documents()
+    site.run_with(EVERY.format("summary"), LATER)
+    monkeypatch.setattr(versions, "MAX_KEPT_BODIES", 0)
     site.run_with(EVERY.format("full"), LATEST)
     assert site.documents() == full
 
