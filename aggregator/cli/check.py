@@ -26,6 +26,7 @@ from aggregator.cli.stores import (
     source_problem,
     store_problem,
 )
+from aggregator.cli.text_lint import TextLint
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
@@ -107,7 +108,8 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
     counts: list[int] = []
     now = datetime.now(UTC)
     kept = KeptLint(config, now, all_records=not paths)
-    lints = PresetLint(config), TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
+    topic_lint = TopicLint(config, {} if paths else read_topic_slugs(config))
+    lints = PresetLint(config), topic_lint, TextLint(config, now), LinkLint(config, now)
 
     def add(record: Record) -> None:
         for lint in (*lints, kept):
