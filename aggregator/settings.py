@@ -174,5 +174,11 @@ class FeedPolicy:
     max_feeds: int  # most topics with a feed
     keep_empty: timedelta  # the feed of a topic ends after so long without an entry
     archive: bool = False  # archive pages have the entries that left the window
+    full: bool = False  # documents of feeds without a spec have bodies
     specs: Mapping[str, FeedSpec] = field(default_factory=dict)  # by slug
     tables: TopicTables = NO_TABLES
+
+    def is_full(self, slug: str) -> bool:
+        """Whether the documents and archive pages of the feed with this slug have bodies."""
+        spec = self.specs.get(slug)
+        return self.full if spec is None else spec.full

@@ -27,6 +27,7 @@ from aggregator.cli.stores import (
     source_problem,
     store_problem,
 )
+from aggregator.cli.text_lint import TextLint
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
@@ -109,7 +110,8 @@ def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, st
     now = datetime.now(UTC)
     kept = KeptLint(config, now, all_records=not paths)
     preset = PresetLint(config, is_new=not stored)
-    lints = TopicLint(config, {} if paths else read_topic_slugs(config)), LinkLint(config, now)
+    topic_lint = TopicLint(config, {} if paths else read_topic_slugs(config))
+    lints = topic_lint, TextLint(config, now), LinkLint(config, now)
 
     def add(record: Record) -> None:
         for lint in (preset, *lints, kept):

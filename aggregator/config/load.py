@@ -132,6 +132,7 @@ class Config:
             max_feeds=self.topics.max_feeds,
             keep_empty=self.topics.keep_empty,
             archive=self.output.archive,
+            full=self.output.content == "full",
             specs={spec.slug: spec for spec in self.feeds},
             tables=self.tables,
         )
@@ -306,8 +307,9 @@ def _make_config(
     file: File, path: Path | None, warnings: tuple[Problem, ...], locator: Locator, stated: tuple[str, ...]
 ) -> Config:
     tables = read_tables(file.topics)
-    feeds = tuple(_spec(table, file.site, tables) for table in file.feed)
-    body_base = file.site.base_url if any(spec.full for spec in feeds) else None
+    feeds = tuple(_spec(table, file, tables) for table in file.feed)
+    has_full_feed = file.output.content == "full" or any(spec.full for spec in feeds)
+    body_base = file.site.base_url if has_full_feed else None
     return Config(
         site=file.site,
         sources=tuple(_source(table, file.site, body_base) for table in file.records),
@@ -355,15 +357,15 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
     )
 
 
-def _spec(table: FeedTable, site: SiteTable, tables: TopicTables) -> FeedSpec:
+def _spec(table: FeedTable, file: File, tables: TopicTables) -> FeedSpec:
     return FeedSpec(
         slug=table.slug,
         title=table.title or "",
         description=table.description or "",
         image=table.image or "",
         language=table.language if isinstance(table.language, str) else "",
-        rule=_rule(table, site, tables),
-        full=table.content == "full",
+        rule=_rule(table, file.site, tables),
+        full=(table.content or file.output.content) == "full",
         limit=table.limit,
         moved_from=table.moved_from,
         max_age=table.max_age,

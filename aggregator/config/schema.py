@@ -52,6 +52,7 @@ def _text_schema(**more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", **more})
 
 
+ContentForm = Literal["summary", "full"]
 Text = Annotated[str, AfterValidator(values.check_text)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 SomeTexts = Annotated[Texts, AfterValidator(values.check_not_empty)]
@@ -188,6 +189,7 @@ class OutputTable(Table):
     limit: Limit = _key(50, "Entries in a feed")
     min_stay: Duration = _key("24h", "No entry leaves a feed sooner after its release")
     max_bytes: Size = _key("1MB", "Largest feed document")
+    content: ContentForm = _key("summary", "What an entry holds: its summary, or the full text of its record")
     late: Duration = _key("30d", "Greatest age at which a new record is placed on top")
     archive: bool = _key(True, "Archive pages for entries that left the window (RFC 5005)")
     pages: bool = _key(True, "An HTML page for every feed")
@@ -261,7 +263,7 @@ class FeedTable(Table):
     min_quality: Score | None = _key(None, "Lowest quality", 70)
     min_heat: Score | None = _key(None, "Lowest heat", 70)
     max_age: Interval | None = _key(None, "Age since its published date at which an entry leaves the documents", "90d")
-    content: Literal["summary", "full"] = _key("summary", "What an entry holds")
+    content: ContentForm | None = _key(None, "What an entry holds; output.content if not given", "full")
     per_provider: Count | None = _key(None, "Most entries of one provider shown at a time", 3)
     limit: Limit | None = _key(None, "Entries of this feed; output.limit if not given", 30)
     order: Literal["released", "published"] = _key(

@@ -263,9 +263,8 @@ def page_versions(
         query = query.where(feed.c.slug.in_({slug for slug, _ in only}), archive_page.c.number.in_(numbers))
     for slug, pages, number, version, shown_hash in plain_rows(connection, query):
         if slug in slugs and (only is None or (slug, number) in only):
-            spec, is_newest = policy.specs.get(slug), number == pages
-            is_full = spec is not None and spec.full
-            yield slug, number, _version(version, shown_hash, full=is_full, newest=is_newest), is_newest
+            is_newest = number == pages
+            yield slug, number, _version(version, shown_hash, full=policy.is_full(slug), newest=is_newest), is_newest
 
 
 def _version(number: int, shown_hash: bytes, *, full: bool, newest: bool) -> str:

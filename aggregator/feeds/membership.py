@@ -190,11 +190,13 @@ def close_memberships(connection: Connection, writer: Writer, feeds: ActiveFeeds
 
 def _mark_full_feeds(connection: Connection, feeds: ActiveFeeds, entry_ids: Collection[int]) -> None:
     """Marks the feeds and archive pages that show the bodies of these entries as dirty."""
-    full = [spec.slug for spec in feeds.policy.specs.values() if spec.full]
+    policy = feeds.policy
+    slugs = [spec.slug for spec in policy.specs.values() if spec.full != policy.full]
+    is_full = feed.c.slug.not_in(slugs) if policy.full else feed.c.slug.in_(slugs)
     rows = connection.execute(
         select(feed_entry.c.feed_id, feed_entry.c.page)
         .join(feed, feed.c.id == feed_entry.c.feed_id)
-        .where(feed_entry.c.entry_id.in_(entry_ids), feed_entry.c.left_at.is_(None), feed.c.slug.in_(full))
+        .where(feed_entry.c.entry_id.in_(entry_ids), feed_entry.c.left_at.is_(None), is_full)
     ).all()
     _mark_pages(connection, {(row.feed_id, row.page) for row in rows if row.page is not None})
     _add_to_sizes(connection, {row.feed_id: 0 for row in rows})

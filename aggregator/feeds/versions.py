@@ -31,6 +31,8 @@ from aggregator.store.session import Writer, execute_many, from_us, read_meta, t
 FEED_BATCH = 100
 MAX_KEPT = 500
 """Most feeds that a refresh keeps in memory for rendering."""
+MAX_KEPT_BODIES = 16_000_000
+"""Characters of bodies with which it keeps no further feed."""
 
 _REFRESHED_COLUMNS = (
     "title version shown_hash changed_at updated_at newest_at left_out pages stale_at unused_since".split()
@@ -54,10 +56,17 @@ class Refreshed:
 
     terms: TopicTerms
     any_dirty: bool = False
-    feeds: dict[str, Feed] = field(default_factory=dict)  # new versions by slug, at most MAX_KEPT; saves loading them
+    feeds: dict[str, Feed] = field(default_factory=dict)  # new versions by slug, if there is room; saves loading them
+    body_chars: int = 0  # of the bodies in `feeds`
     pages: set[PageKey] = field(default_factory=set)  # archive pages that are new or have a new version
     without_feed: Sequence[str] = ()  # titles of topics with enough entries, in excess of `max_feeds`
     summaries: tuple[FeedSummary, ...] | None = None  # the list of feeds, if it was refreshed too
+
+    def keep(self, feed: Feed) -> None:
+        """Keeps a new version for rendering, if there is room."""
+        if len(self.feeds) < MAX_KEPT and self.body_chars < MAX_KEPT_BODIES:
+            self.feeds[feed.slug] = feed
+            self.body_chars += sum(len(entry.content.body_html) for entry in feed.entries)
 
 
 def refresh_feeds(
@@ -85,8 +94,8 @@ def refresh_feeds(
             for row in rows:
                 values, new_version = _refresh(connection, writer, sealer, row)
                 changes.append(values)
-                if new_version is not None and len(refreshed.feeds) < MAX_KEPT:
-                    refreshed.feeds[row.slug] = new_version
+                if new_version is not None:
+                    refreshed.keep(new_version)
                 refreshed.pages |= new_pages(row, values["pages"])
                 sealed += (values["pages"] - row.pages) * loader.limit(row)
                 if sealed >= MAX_SEALED:  # keep the rest dirty for the next transaction

@@ -172,8 +172,7 @@ class FeedLoader:
 
     def is_full(self, row: AnyRow) -> bool:
         """Whether the documents and archive pages of a feed have bodies."""
-        spec = self._spec(row)
-        return spec is not None and spec.full
+        return self.policy.is_full(row.slug)
 
     def _spec(self, row: AnyRow) -> FeedSpec | None:
         return self.policy.specs.get(row.slug)

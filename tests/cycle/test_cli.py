@@ -1403,6 +1403,59 @@ def test_check_warns_of_a_record_of_which_a_reader_sees_only_the_title(shop: Sho
     assert (code, out.splitlines()) == (0, [line])
 
 
+LONG = "The start.\n\n" + "And so on, *without* an end. " * 10
+MORE_TEXT = "no link and more text than readers see"
+
+
+def put_long(shop: Shop, *names: str, **fields: object) -> None:
+    """Records whose bodies have more than their first paragraph."""
+    lines = "".join(f"{key}: {json.dumps(value)}\n" for key, value in fields.items())
+    for name in names:
+        shop.write(name, f"---\ntitle: {name}\n{lines}---\n{LONG}")
+
+
+@pytest.mark.parametrize("preset", ["smartable", "hugo", "jekyll"])
+def test_check_warns_of_records_whose_text_can_be_read_nowhere(shop: Shop, call: Call, preset: str) -> None:
+    put_long(shop, "_posts/2024-05-01-a.md", "_posts/2024-05-02-b.md", date="2024-05-01", topics=["AI"])
+    shop.configure(records=f'preset = "{preset}"', output="limit = 20")
+    code, out, _ = call("check")
+    hint = 'write link_template below [records], or content = "full" below [output]'
+    assert (code, f"config/aggregator.toml:7:1: warning: 2 records have {MORE_TEXT} ({hint})" in out) == (0, True), out
+    assert MORE_TEXT not in call("check", "_posts")[1]
+    for tables in (
+        {"records": f'preset = "{preset}"', "output": 'content = "full"'},
+        {"records": f'preset = "{preset}"\nlink_template = "https://e.example/{{slug}}"'},
+    ):
+        shop.configure(**tables)
+        assert MORE_TEXT not in call("check")[1]
+
+
+def test_check_counts_only_published_records_whose_text_is_in_no_feed(shop: Shop, call: Call) -> None:
+    shop.configure(**{"records.fields": 'expires_at = "expires"'})
+    put_long(shop, "cut.md", excerpt="In short")
+    put_long(shop, "hidden.md", published=False)
+    put_long(shop, "expired.md", expires="2024-05-01T00:00:00Z")
+    put_long(shop, "linked.md", webUrl="https://e.example/")
+    put_long(shop, "whole.md", excerpt=LONG)
+    put_long(shop, "in-full.md", topics=["AI"])
+    shop.write("picture.md", f"---\ntitle: P\n---\nA.\n\n![](https://e.example/{'x' * 300}.png)\n")
+    shop.add_to_config('[[feed]]\nslug = "ai"\ntopics.any = ["AI"]\n')
+    assert f"2 records have {MORE_TEXT}" in call("check")[1]
+    shop.add_to_config('content = "full"\n')
+    assert f"1 record has {MORE_TEXT}" in call("check")[1]
+
+
+def test_check_names_each_source_with_records_whose_text_can_be_read_nowhere(shop: Shop, call: Call) -> None:
+    put_long(shop, "one/a.md")
+    put_long(shop, "two/a.md", "two/b.md")
+    put_long(shop, "linked/a.md")
+    tables = [(name, "") for name in ("one", "two")]
+    tables += [("linked", 'link_template = "https://e.example/{slug}"\n')]
+    shop.add_to_config("".join(f'[[records]]\nname = "{n}"\npath = "../incoming/{n}"\n{more}' for n, more in tables))
+    warnings = [line for line in call("check")[1].splitlines() if MORE_TEXT in line]
+    assert [re.sub(r"^.*?:(\d+):1: warning: (\d+) .*", r"\1 \2", line) for line in warnings] == ["7 1", "10 2"]
+
+
 @pytest.mark.parametrize(
     ("preset", "name", "others"),
     [

@@ -97,6 +97,25 @@ def test_the_summary_replaces_a_body_that_is_too_large(site: SiteFolder) -> None
     assert "<p>word</p>" in site.feed("whole")["items"][-1]["content_html"]
 
 
+def test_the_bounds_hold_in_every_feed_if_all_are_in_full(site: SiteFolder) -> None:
+    site.configure(SMALL + 'content = "full"\n')
+    for number in range(10):
+        text = f"---\ntitle: {number}\nexcerpt: In short\ntopics: [AI]\n---\n{'word ' * (5000 if number == 3 else 700)}"
+        site.write(f"{number}.md", text)
+    result = site.run(NOON)
+    shown = "its summary is shown in all, ai (make it shorter, or raise output.max_bytes)"
+    assert result.notices == (f"{site.incoming / '3.md'}: the full text is larger than output.max_bytes; {shown}",)
+    documents = site.documents()
+    for slug in ("all", "ai"):
+        assert 0 < len(site.titles(slug)) < 10
+        assert len(archive_ids(documents, f"{slug}/atom.xml")) == 10
+        forms = [documents[f"{slug}/{name}"] for name in ("rss.xml", "atom.xml", "feed.json")]
+        assert max(map(len, [*forms, *pages(site, slug).values()])) <= 20_000
+    site.close()
+    with site.untouched():
+        site.run(LATER)
+
+
 def test_the_summary_replaces_a_body_that_is_too_large_in_an_archive_page_too(site: SiteFolder) -> None:
     site.configure(SMALL + FULL + "limit = 2\n")
     site.write("long.md", f"---\ntitle: Long\nexcerpt: In short\n---\n{'word ' * 5000}")

@@ -1,4 +1,4 @@
-"""Bodies: feeds with `content = "full"` show them, and no other document does."""
+"""Bodies: feeds in full show them, and no other document does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from conftest import SiteFolder, record_text
 from lxml import etree
 
+from aggregator.feeds import versions
 from aggregator.store.schema import body
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -154,3 +155,93 @@ def test_relative_urls_start_at_the_link_or_else_at_the_site(
     put(site, "a.md", "![](x.png)", **fields)
     site.run("2026-05-21 12:00")
     assert all(address in (text or "") for text in contents(site, "a.md"))
+
+
+# output.content
+
+
+EVERY = """
+[output]
+limit = 3
+min_stay = "0s"
+content = "{}"
+"""
+SHORT = """
+[[feed]]
+slug = "short"
+content = "summary"
+[[feed]]
+slug = "own"
+"""
+NOON, LATER, LATEST = (f"2026-05-21 {hour}:00" for hour in (12, 13, 14))
+
+
+def put_five(site: SiteFolder) -> None:
+    """Five records, two more than a document has."""
+    for number in range(5):
+        put(site, f"{number}.md", f"Body {number}.", excerpt="E", publishedDateTime=f"2026-05-{10 + number}T00:00:00Z")
+
+
+@pytest.mark.both_databases
+def test_every_feed_has_the_content_of_the_output_unless_it_says_another(site: SiteFolder) -> None:
+    put_five(site)
+    site.run_with(EVERY.format("full") + SHORT, NOON)
+    for slug in ("all", "maps", "own"):
+        assert contents(site, "4.md", slug) == ("<p>Body 4.</p>",) * 3
+        assert b"Body 4." in (site.output / slug / "index.html").read_bytes()
+        assert b"Body 0." in (site.output / slug / "archive" / "0001.xml").read_bytes()
+    assert not any(b"Body" in text for path, text in site.documents().items() if path.startswith("short/"))
+
+
+@pytest.mark.both_databases
+def test_the_content_of_the_output_there_and_back_gives_the_documents_of_before(site: SiteFolder) -> None:
+    put_five(site)
+    site.run_with(EVERY.format("summary"), NOON)
+    summaries, ids = site.documents(), site.ids()
+    assert site.rows(body.select()) == []
+    site.run_with(EVERY.format("full"), LATER)
+    full = site.documents()
+    assert (site.ids(), contents(site, "4.md", "maps")) == (ids, ("<p>Body 4.</p>",) * 3)
+    assert b"Body 0." in full["all/archive/0001.xml"]
+    assert b"Body 0." in full["maps/archive/0001.xml"]
+    with site.untouched():
+        site.run(LATER)
+    site.run_with(EVERY.format("summary"), LATEST)
+    assert site.documents() == summaries
+    site.run_with(EVERY.format("full"), LATEST)
+    assert site.documents() == full
+
+
+def test_feeds_that_are_not_kept_in_memory_have_the_same_documents(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_five(site)
+    site.run_with(EVERY.format("full"), NOON)
+    full = site.documents()
+    site.run_with(EVERY.format("summary"), LATER)
+    monkeypatch.setattr(versions, "MAX_KEPT_BODIES", 0)
+    site.run_with(EVERY.format("full"), LATEST)
+    assert site.documents() == full
+
+
+def test_a_page_that_was_sealed_in_full_is_a_page_of_summaries_later(site: SiteFolder) -> None:
+    put_five(site)
+    site.run_with(EVERY.format("full"), NOON)
+    put(site, "5.md", "Body 5.", excerpt="E", publishedDateTime="2026-05-21T11:00:00Z")
+    site.run_with(EVERY.format("summary"), LATER)
+    assert not any(b"Body" in text for text in site.documents().values())
+    site.run_with(EVERY.format("full"), LATEST)
+    assert b"Body 2." in (site.output / "maps" / "archive" / "0002.xml").read_bytes()
+
+
+def test_the_feed_of_a_topic_changes_its_content_with_the_table_that_replaces_it(site: SiteFolder) -> None:
+    put_five(site)
+    site.run_with(EVERY.format("full"), NOON)
+    table = '[[feed]]\nslug = "maps"\ntitle = "Maps"\ntopics.any = ["Maps"]\ncontent = "summary"\n'
+    site.run_with(EVERY.format("full") + table, LATER)
+    maps = b"".join(text for path, text in site.documents().items() if path.startswith("maps/"))
+    assert b"Body" not in maps
+    assert contents(site, "4.md", "all") == ("<p>Body 4.</p>",) * 3
+    site.run_with(EVERY.format("full"), LATEST)
+    assert contents(site, "4.md", "maps") == ("<p>Body 4.</p>",) * 3
+    assert b"Body 0." in (site.output / "maps" / "archive" / "0001.xml").read_bytes()

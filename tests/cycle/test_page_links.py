@@ -108,6 +108,21 @@ def test_a_link_follows_the_url_of_its_page_and_is_no_update_of_its_entry(site: 
     assert updates(site) == before
 
 
+def test_every_feed_follows_the_url_of_a_page_if_all_are_in_full(site: SiteFolder) -> None:
+    site.configure(HUGO.format(path=site.incoming, preset="hugo").replace("[output]", '[output]\ncontent = "full"'))
+    put(site, "posts/first.md")
+    put(site, "posts/a.md", TEXT, tags=["AI"])
+    for number in range(3):
+        put(site, f"posts/later{number}.md", date="2026-02-02T08:00:00Z", tags=["AI"])
+    site.run(NOON)
+    put(site, "posts/first.md", slug="1st")
+    site.run(LATER)
+    for slug in ("all", "ai", "short", "full"):
+        page = (site.output / slug / "archive" / "0001.xml").read_text()
+        assert "https://blog.example.org/posts/1st/" in page
+        assert FIRST not in page
+
+
 def feed_versions(site: SiteFolder) -> dict[str, int]:
     return {row.slug: row.version for row in site.rows(select(feed.c.slug, feed.c.version))}
 

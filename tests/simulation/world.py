@@ -227,9 +227,8 @@ class Config:
             self.parent = chance.choice(({}, {"Chips": "AI"}, {"Chips": "C#", "C#": "AI"}))
 
     def _switch_full(self, chance: random.Random) -> None:
-        if self.feeds:
-            table = chance.choice(list(self.feeds.values()))
-            table["content"] = "summary" if table.get("content") == "full" else "full"
+        table = chance.choice([self.output, *self.feeds.values()])
+        table["content"] = "summary" if table.get("content") == "full" else "full"
 
 
 def _toml(value: Any) -> str:

@@ -367,6 +367,15 @@ def test_bodies_are_kept_only_if_a_feed_is_full(load: Any) -> None:
     feeds = '[[feed]]\nslug = "a"\n[[feed]]\nslug = "b"\n'
     assert load(feeds).sources[0].body_base is None
     assert load(f'{feeds}content = "full"\n').sources[0].body_base == "http://127.0.0.1:8000/"
+    assert load('[output]\ncontent = "full"\n').sources[0].body_base == "http://127.0.0.1:8000/"
+
+
+@pytest.mark.parametrize("content", ["summary", "full"])
+def test_a_feed_that_does_not_say_its_content_has_that_of_the_output(load: Any, content: str) -> None:
+    feeds = '[[feed]]\nslug = "a"\n[[feed]]\nslug = "b"\ncontent = "full"\n[[feed]]\nslug = "c"\ncontent = "summary"\n'
+    policy = load(f'[output]\ncontent = "{content}"\n{feeds}').feed_policy()
+    full = {slug for slug in ("all", "a", "b", "c", "topic") if policy.is_full(slug)}
+    assert full == ({"all", "a", "b", "topic"} if content == "full" else {"b"})
 
 
 def test_the_policy_of_feeds_has_those_of_the_config_by_slug(load: Any) -> None:
