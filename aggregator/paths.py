@@ -13,15 +13,16 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager
 from typing import Self
 from urllib.parse import unquote_to_bytes
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """The errors of a path without a file, or with a link in it."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY
-_PARENT = _FOLDER | getattr(os, "O_PATH", 0) | os.O_NOFOLLOW
+FOLDER = os.O_RDONLY | os.O_DIRECTORY
+"""Opens a folder."""
+_PARENT = FOLDER | getattr(os, "O_PATH", 0) | os.O_NOFOLLOW
 """Opens a parent folder, which on Linux need not be readable."""
 _MAX_OPEN = 32
 """Parent folders of the last file that stay open."""
@@ -31,24 +32,6 @@ _OLDEST_NS, _NEWEST = -(2**63), 2**63 - 1
 def is_bucket_url(path: str) -> bool:
     """Whether a path of the config is the URL of a bucket."""
     return path.startswith("s3://")
-
-
-def open_beneath(root_fd: int, path: str, flags: int) -> int:
-    """A descriptor of the file at `path`, relative to the folder `root_fd`.
-
-    Raises OSError: ELOOP or ENOTDIR if a part is a link, EXDEV if `path` is absolute or contains `..`.
-    """
-    with _parent(root_fd, path) as (folder, name):
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-
-
-def stat_beneath(root_fd: int, path: str) -> os.stat_result:
-    """The stat of the file at `path`, relative to the folder `root_fd`: of a link itself, never of its target.
-
-    Raises the same errors as `open_beneath`.
-    """
-    with _parent(root_fd, path) as (folder, name):
-        return os.lstat(name, dir_fd=folder)
 
 
 def file_identity(path: str | None) -> tuple[int, int] | None:
@@ -79,12 +62,16 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
 class Folder:
     """A folder that is held open. Paths below it are relative and have slashes; "" is the folder itself.
 
-    The parent folders of the last file stay open, because neighbours are mostly opened one after another.
+    The parent folders of the last file stay open, because neighbours are mostly opened one after another. On Linux they
+    need not be readable.
     """
 
-    def __init__(self, root: str) -> None:
+    _flags = _PARENT
+
+    def __init__(self, root: str | os.PathLike[str], descriptor: int | None = None) -> None:
+        """`descriptor` is of the folder, if it is open already."""
         self.root = os.path.realpath(root)
-        self._fd = os.open(self.root, _FOLDER)
+        self._fd = os.open(self.root, FOLDER) if descriptor is None else descriptor
         self._parents: list[tuple[str, int]] = []
 
     def __enter__(self) -> Self:
@@ -97,44 +84,63 @@ class Folder:
     def enter(self, path: str) -> int:
         """A descriptor of the folder at `path`, which stays open until the next call of a method other than `stat`.
 
-        Raises NotADirectoryError if a part of `path` is a link.
+        Raises OSError: NotADirectoryError if a part of `path` is a link, EXDEV if it is absolute or contains `..`.
         """
         self._close_parents(path)
         above, folder = self._parents[-1] if self._parents else ("", self._fd)
-        for part in _parts(path[len(above) :].lstrip("/")) if path != above else ():
+        if path == above:
+            return folder
+        for part in _parts(path[len(above) + 1 :] if above else path):
             above = f"{above}/{part}" if above else part
-            folder = _open_folder(part, folder)
+            folder = self._open_folder(part, folder)
             self._parents.append((above, folder))
             if len(self._parents) > _MAX_OPEN:
                 os.close(self._parents.pop(-2)[1])
         return folder
 
-    def list(self, path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """The entries of the folder at `path`."""
-        return os.scandir(self.enter(path))
-
     def open(self, path: str, flags: int) -> int:
-        """A descriptor of the file at `path`. Raises OSError (ELOOP) if it is a link."""
-        above, _, name = path.rpartition("/")
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=self.enter(above))
+        """A descriptor of the file at `path`.
+
+        Raises OSError: ELOOP if it is a link, and those of `enter`.
+        """
+        *_, name = _parts(path)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=self.enter(path.rpartition("/")[0]))
 
     def stat(self, path: str) -> os.stat_result:
         """The stat of the file at `path`: of a link itself, never of its target."""
-        return stat_beneath(self._fd, path)
+        *folders, name = _parts(path)
+        folder = self._fd
+        try:
+            for part in folders:
+                above, folder = folder, os.open(part, _PARENT, dir_fd=folder)
+                if above != self._fd:
+                    os.close(above)
+            return os.lstat(name, dir_fd=folder)
+        finally:
+            if folder != self._fd:
+                os.close(folder)
 
-    def resolve(self, path: str, is_record: Callable[[str], object]) -> str:
+    def resolve(self, path: str, is_allowed: Callable[[str], object]) -> str:
         """The target of the link at `path`, as a path below this folder without links.
 
-        Raises FileNotFoundError if the target is outside or no scan would read it: a part of it begins with a dot, or
-        no record can have its path.
+        Raises FileNotFoundError if the target is outside, if a part of it begins with a dot, or if its path is not
+        allowed.
         """
         target = os.path.realpath(os.path.join(self.root, path))
         start = os.path.join(self.root, "")
         parts = target[len(start) :].split(os.sep)
         found = "/".join(parts)
-        if not target.startswith(start) or any(part.startswith(".") for part in parts) or not is_record(found):
-            raise FileNotFoundError(errno.ENOENT, "not a record of the folder", path)
+        if not target.startswith(start) or any(part.startswith(".") for part in parts) or not is_allowed(found):
+            raise FileNotFoundError(errno.ENOENT, "not a file of the folder", path)
         return found
+
+    def _open_folder(self, name: str, above: int) -> int:
+        try:
+            return os.open(name, self._flags, dir_fd=above)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a linked folder, outside Linux; of `open` it means a linked file
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from error
+            raise
 
     def _close_parents(self, path: str) -> None:
         """Closes the open folders that are not parents of `path`."""
@@ -142,30 +148,14 @@ class Folder:
             os.close(self._parents.pop()[1])
 
 
-@contextmanager
-def _parent(root_fd: int, path: str) -> Iterator[tuple[int, str]]:
-    """The descriptor of the parent folder of `path`, and its name there."""
-    *folders, name = _parts(path)
-    folder = root_fd
-    try:
-        for part in folders:
-            above, folder = folder, os.open(part, _PARENT, dir_fd=folder)
-            if above != root_fd:
-                os.close(above)
-        yield folder, name
-    finally:
-        if folder != root_fd:
-            with suppress(OSError):
-                os.close(folder)
+class ListedFolder(Folder):
+    """A folder whose folders are listed, so each of them must be readable."""
 
+    _flags = FOLDER | os.O_NOFOLLOW
 
-def _open_folder(name: str, above: int) -> int:
-    try:
-        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a linked folder, outside Linux; for `open` ELOOP means that the file is a link
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from error
-        raise
+    def list(self, path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """The entries of the folder at `path`."""
+        return os.scandir(self.enter(path))
 
 
 def _parts(path: str) -> list[str]:

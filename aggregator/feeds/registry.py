@@ -24,8 +24,8 @@ from aggregator.feeds.window import json_digest
 from aggregator.ids import IdMint
 from aggregator.settings import FeedPolicy, FeedSpec, Rule
 from aggregator.slugs import topic_slug
-from aggregator.store.entries import published_entry, shown_update, update_entries
-from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, archive_page, entry, feed, feed_entry, old_slug
+from aggregator.store.entries import published_entry
+from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry, feed, feed_entry, old_slug
 from aggregator.store.session import Writer, read_meta, span_us, upsert, write_meta
 from aggregator.topics import TopicTables
 
@@ -59,7 +59,6 @@ def prepare_feeds(writer: Writer, settings: str) -> None:
         if changed:
             connection.execute(update(feed).values(dirty=True))
             write_meta(connection, _SETTINGS, settings)
-            _forget_future_updates(connection, writer)
 
 
 def mark_stale_feeds(writer: Writer) -> None:
@@ -70,25 +69,6 @@ def mark_stale_feeds(writer: Writer) -> None:
     if any_stale:
         with writer.write() as connection:
             connection.execute(update(feed).where(*stale).values(dirty=True))
-
-
-def _forget_future_updates(connection: Connection, writer: Writer) -> None:
-    """Removes updates in the future, once in the life of a store: older versions believed a record that stated such an
-    update, and its feeds kept it."""
-    if read_meta(connection, "late_updates") is not None:
-        return
-    write_meta(connection, "late_updates", "forgotten")
-    columns = "id dated_at released_at published_at edited_at returned_at stored_at".split()
-    future = (entry.c.stated_update_at > writer.now, entry.c.updated_at > writer.now)
-    changes = []
-    for row in connection.execute(select(*(entry.c[name] for name in columns)).where(*future)):
-        published = row.dated_at if row.released_at is None else row.published_at
-        updated = shown_update(published, None, row.edited_at, row.returned_at, row.stored_at)
-        changes.append({"entry_key": row.id, "stated_update_at": None, "updated_at": updated})
-    update_entries(connection, changes)
-    for table in (feed, archive_page):  # an empty hash differs from every digest
-        changed = update(table).where(table.c.updated_at > writer.now)
-        connection.execute(changed.values(updated_at=writer.now, shown_hash=b"", dirty=True))
 
 
 def sync_configured_feeds(

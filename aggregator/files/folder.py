@@ -14,7 +14,7 @@ from aggregator.errors import ShortageError
 from aggregator.files import LISTED_BATCH, MAX_PATH, FileBytes, FolderError, Kind, Listed, ListedFile, Unreadable
 from aggregator.index_files import listed_filter
 from aggregator.model import SourceFile
-from aggregator.paths import ABSENT, Folder, clamped_stat, escape_name, unescape_path
+from aggregator.paths import ABSENT, ListedFolder, clamped_stat, escape_name, unescape_path
 from aggregator.processes import PROGRESS
 from aggregator.settings import Source
 
@@ -44,7 +44,7 @@ class FolderFiles:
     def __init__(self, source: Source) -> None:
         self._source, self._is_record = source, listed_filter(source)
         try:
-            self._folder = Folder(source.root)
+            self._folder = ListedFolder(source.root)
         except OSError as error:
             raise _folder_error(error) from error
 

@@ -54,7 +54,7 @@ class OutputFolder(Publisher):
 
     def is_marked(self, token: str | None) -> bool:
         try:
-            with Tree.open(self.path) as tree:
+            with Tree(self.path) as tree:
                 return token is not None and tree.read(MARK_PATH) == _mark(tree, token)
         except OSError:
             return False
@@ -62,7 +62,7 @@ class OutputFolder(Publisher):
     def _read_manifest(self) -> bytes | None:
         self._stamp = self._read_stamp()
         try:
-            with Tree.open(self.path) as tree:
+            with Tree(self.path) as tree:
                 return tree.read(MANIFEST_PATH) or b""
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -76,7 +76,7 @@ class OutputFolder(Publisher):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with ExitStack() as stack:
-                tree = stack.enter_context(Tree.open(folder))
+                tree = stack.enter_context(Tree(folder))
                 if tree.kind(OWN_FOLDER) not in (None, stat.S_IFDIR):
                     raise PublishError(f"{folder / OWN_FOLDER} must be a folder, and is a file or a link; move it away")
                 tree.make_folder(OWN_FOLDER)

@@ -19,7 +19,7 @@ from aggregator.buckets import Bucket, BucketUrl, open_quick_bucket
 from aggregator.documents import is_archive_page
 from aggregator.errors import BucketAwayError, BucketError, ShortageError
 from aggregator.output.manifest import MANIFEST_PATH, ManifestEntry
-from aggregator.paths import open_beneath
+from aggregator.paths import Folder
 
 # Of files that the program did not write.
 FOREIGN_MAX_BYTES = 16 * 1024 * 1024
@@ -114,13 +114,8 @@ class FolderSource(Source):
 
     @contextmanager
     def opened(self) -> Iterator[_OpenFolder]:
-        # its own path may have links
-        path = os.path.realpath(self._path)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            yield _OpenFolder(path, descriptor)
-        finally:
-            os.close(descriptor)
+        with Folder(self._path) as folder:
+            yield _OpenFolder(folder)
 
     def exists(self) -> bool:
         return self._path.is_dir()
@@ -141,12 +136,11 @@ class FolderSource(Source):
 
 
 class _OpenFolder(OpenSource):
-    def __init__(self, path: str, descriptor: int) -> None:
-        """`path` has no links."""
-        self._path, self._descriptor = path, descriptor
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
 
     def manifest(self, known: Hashable) -> FoundManifest | None:
-        with open(open_beneath(self._descriptor, MANIFEST_PATH, _READ), "rb") as file:
+        with open(self._folder.open(MANIFEST_PATH, _READ), "rb") as file:
             status = os.fstat(file.fileno())
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             return None if stamp == known else FoundManifest(stamp, file.read())
@@ -166,7 +160,7 @@ class _OpenFolder(OpenSource):
 
         None if the file is missing or not readable, or if its path or its target has a hidden part.
         """
-        if not _is_plain(path.split("/")):
+        if not _is_plain(path):
             return None
         try:
             try:
@@ -174,16 +168,13 @@ class _OpenFolder(OpenSource):
             except OSError as error:
                 if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                     raise
-            # the target is opened without following links, so a link that is swapped meanwhile has no effect
-            target = os.path.relpath(os.path.realpath(os.path.join(self._path, path), strict=True), self._path)
-            # ".." begins with a dot too
-            return self._use_regular(target, use) if _is_plain(target.split(os.sep)) else None
+            return self._use_regular(self._folder.resolve(path, _is_plain), use)
         except OSError as error:
             ShortageError.check(error)
             return None
 
     def _use_regular(self, path: str, use: Callable[[int], _T | None]) -> _T | None:
-        descriptor = open_beneath(self._descriptor, path, _READ)
+        descriptor = self._folder.open(path, _READ)
         try:
             return use(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
         finally:
@@ -245,7 +236,7 @@ class BucketSource(Source, OpenSource):
         return found and Content(found.body, FileFacts(len(found.body), int(found.modified.timestamp()) * 10**9))
 
     def other(self, path: str) -> Content | None:
-        return self.document(path) if _is_plain(path.split("/")) else None
+        return self.document(path) if _is_plain(path) else None
 
     def _content_or_none(self, path: str) -> Content | None:
         try:
@@ -278,5 +269,5 @@ def _read_all(descriptor: int, max_bytes: int | None = None) -> Content | None:
         return Content(file.read(), facts)
 
 
-def _is_plain(parts: list[str]) -> bool:
-    return all(part and part[0] != "." and "\\" not in part and "\0" not in part for part in parts)
+def _is_plain(path: str) -> bool:
+    return "\\" not in path and "\0" not in path and all(part and part[0] != "." for part in path.split("/"))

@@ -1,25 +1,20 @@
-"""A record that says it was changed in the future: it is warned of, not believed, and a store that believed it heals."""
+"""A record that says it was changed in the future: it is warned of, not believed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from conftest import SiteFolder, at
-from sqlalchemy import delete, update
 
 from aggregator.cli.check import Place, check_records
-from aggregator.store.schema import archive_page, entry, feed, meta, source
-from aggregator.store.session import to_us
 
 pytestmark = pytest.mark.both_databases
 
 DATED = {"publishedDateTime": "2024-04-01T00:00:00Z"}
 FAR = "2062-03-02T00:00:00Z"
-NOON, LATER, NEXT = at("2024-05-01 12:00"), at("2024-05-01 13:00"), at("2024-05-01 14:00")
+NOON, LATER = at("2024-05-01 12:00"), at("2024-05-01 13:00")
 
 
 def feed_updates(site: SiteFolder) -> tuple[str, str]:
@@ -65,50 +60,6 @@ def test_an_update_of_hugo_in_the_future_does_not_count(site: SiteFolder) -> Non
 
     assert entry_updates(site) == {"A": "2024-04-01T00:00:00+00:00"}
     assert feed_updates(site)[0].startswith("2024-05-01T12:00:00")
-
-
-@pytest.fixture
-def believing(make_site: Callable[..., SiteFolder], store_url: str) -> SiteFolder:
-    """A site over a store as older versions left it, which believed what three records say."""
-    made = make_site(store_url, '[output]\nlimit = 2\nmin_stay = "0s"\n')
-    for number in range(6):
-        fields = {"updatedDateTime": FAR} if number < 3 else {}
-        made.record(f"{number}.md", **fields, publishedDateTime=f"2024-04-0{number + 1}T00:00:00Z")
-    made.run(NOON)
-    far = to_us(at("2062-03-02 00:00"))
-    with made.store.write() as connection:
-        dated = (entry.c.path < "3", entry.c.stated_update_at.is_(None))
-        connection.execute(update(entry).where(*dated).values(stated_update_at=far, updated_at=far))
-        connection.execute(update(feed).values(updated_at=far))
-        connection.execute(update(archive_page).where(archive_page.c.number == 1).values(updated_at=far))
-        connection.execute(update(source).values(parsed_with="of an older version"))
-        connection.execute(delete(meta).where(meta.c.key.in_(["shape", "late_updates"])))
-    made.close()
-    return made
-
-
-@pytest.mark.parametrize("gone", [(), ("0.md", "1.md", "2.md")])
-def test_a_store_of_an_older_version_forgets_updates_in_the_future(
-    believing: SiteFolder, gone: tuple[str, ...]
-) -> None:
-    believing.remove(*gone)
-    believing.run(LATER)
-
-    assert "2062" not in "".join(
-        body.decode() for path, body in believing.documents().items() if Path(path).suffix in (".xml", ".json")
-    )
-    assert feed_updates(believing)[0].startswith("2024-05-01T13:00:00")
-    with believing.untouched():
-        assert believing.run(NEXT).files_written == 0
-
-
-def test_no_update_decreases_afterwards_when_the_clock_steps_back(believing: SiteFolder) -> None:
-    believing.run(LATER)
-    believing.configure('[output]\nlimit = 3\nmin_stay = "0s"\n')
-    believing.record("9.md", publishedDateTime="2024-04-20T00:00:00Z")
-    believing.run(NOON)
-
-    assert feed_updates(believing)[0].startswith("2024-05-01T13:00:00")
 
 
 @pytest.mark.parametrize(("now", "warned"), [("2062-03-01 23:59", True), ("2062-03-02 00:00", False)])

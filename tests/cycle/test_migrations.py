@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from conftest import SITE_ID, SiteFolder, at
-from documents import archive_ids, pages
+from documents import archive_ids, feed_updated, pages
 from sqlalchemy import LargeBinary, MetaData, create_engine, text
 
 from aggregator.ids import IdMint
 from aggregator.store import migrations
 from aggregator.store.database import migrate
+from aggregator.store.session import to_us
 
 pytestmark = pytest.mark.both_databases
 
@@ -166,6 +167,57 @@ def test_an_upgrade_of_version_0_1_gives_no_feed_a_new_version(make_old: MakeOld
     )
     assert states == {"published": 18, "scheduled": 1, "hidden": 1, "withdrawn": 1}
     assert files == {"read": 20, "rejected": 1, "removed": 1}
+
+
+FAR = "2062-03-02T00:00:00Z"
+
+
+@pytest.fixture
+def believing(make_old: MakeOld) -> SiteFolder:
+    """A site over a store of version 0.1 that believed three records which state an update in the future."""
+    tables = json.loads(RELEASED.read_bytes())
+    far = to_us(datetime.fromisoformat(FAR))
+    for row in tables["event"]:
+        del row["id"]  # PostgreSQL's sequence has not counted them
+    for row in tables["feed"]:
+        del row["left_out"], row["unused_since"]
+        row["updated_at"] = far
+    for row in tables["entry"]:
+        if row["path"] < "03":
+            row |= {"stated_update_at": far, "updated_at": far}
+    for row in tables["archive_page"]:
+        if row["number"] == 1:
+            row["updated_at"] = far
+    site = make_old("0005", tables)
+    for path in site.incoming.glob("0[012].md"):
+        path.write_text(path.read_text().replace("---\n", f"---\nupdatedDateTime: {FAR}\n", 1))
+    return site
+
+
+@pytest.mark.parametrize("gone", [(), ("00.md", "01.md", "02.md")])
+def test_an_upgrade_forgets_updates_in_the_future(believing: SiteFolder, gone: tuple[str, ...]) -> None:
+    believing.remove(*gone)
+    now = datetime.now(UTC)
+    believing.run(now)
+
+    assert "2062" not in "".join(
+        body.decode() for path, body in believing.documents().items() if Path(path).suffix in (".xml", ".json")
+    )
+    upgraded_at = datetime.fromisoformat(feed_updated(believing, "all"))
+    assert abs(upgraded_at - now) < HOUR
+    with believing.untouched():
+        assert believing.run(now + HOUR).files_written == 0
+
+
+def test_no_update_decreases_after_such_an_upgrade_when_the_clock_steps_back(believing: SiteFolder) -> None:
+    now = datetime.now(UTC)
+    believing.run(now)
+    before = feed_updated(believing, "all")
+    believing.configure(CONFIG.replace("limit = 5", "limit = 6"))
+    believing.record("99.md", publishedDateTime="2026-02-28T00:00:00Z")
+    believing.run(now - HOUR)
+
+    assert feed_updated(believing, "all") == before
 
 
 @pytest.mark.parametrize("revision", BEGINS)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import stat
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import exchanging
+from conftest import exchanging, other_user
 
-from aggregator.paths import Folder, open_beneath, stat_beneath
+from aggregator.output.tree import Tree
+from aggregator.paths import Folder, ListedFolder
 
 SAFE = b"inside"
 
@@ -31,17 +36,13 @@ def read(descriptor: int) -> bytes:
 
 
 def read_beneath(root: Path, path: str) -> bytes:
-    folder = os.open(root, os.O_RDONLY)
-    try:
-        return read(open_beneath(folder, path, os.O_RDONLY))
-    finally:
-        os.close(folder)
+    with Folder(root) as folder:
+        return read(folder.open(path, os.O_RDONLY))
 
 
 def test_a_file_is_opened_below_the_folder(root: Path) -> None:
-    folder = os.open(root, os.O_RDONLY)
-    status = stat_beneath(folder, "a/b/c.md")
-    os.close(folder)
+    with Folder(root) as folder:
+        status = folder.stat("a/b/c.md")
 
     assert read_beneath(root, "a/b/c.md") == SAFE
     assert status.st_size == len(SAFE)
@@ -66,7 +67,7 @@ def test_only_plain_relative_paths_are_opened(root: Path, path: str) -> None:
 def test_a_folder_opens_neighbours_and_refuses_links(root: Path) -> None:
     (root / "a/link").symlink_to("b")
     (root / "a/b/link.md").symlink_to("c.md")
-    with Folder(str(root)) as folder:
+    with ListedFolder(str(root)) as folder:
         assert read(folder.open("a/b/c.md", os.O_RDONLY)) == SAFE
         with folder.list("a") as entries:
             assert sorted(entry.name for entry in entries) == ["b", "link"]
@@ -77,12 +78,42 @@ def test_a_folder_opens_neighbours_and_refuses_links(root: Path) -> None:
         assert read(folder.open("a/b/c.md", os.O_RDONLY)) == SAFE
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a folder is opened by reading it")
+def test_only_a_folder_that_is_listed_need_be_readable() -> None:
+    root = Path(tempfile.mkdtemp())
+    (root / "a").mkdir()
+    (root / "a/b.md").write_bytes(SAFE)
+    root.chmod(0o755)
+    (root / "a").chmod(0o311)
+    with other_user(), Folder(root) as folder:
+        assert read(folder.open("a/b.md", os.O_RDONLY)) == SAFE
+        assert folder.stat("a/b.md").st_size == len(SAFE)
+    with other_user(), ListedFolder(root) as folder, pytest.raises(PermissionError):
+        folder.open("a/b.md", os.O_RDONLY)
+    (root / "a").chmod(0o755)
+    shutil.rmtree(root)
+
+
+def test_what_is_deleted_and_made_again_is_found_by_its_new_folder(root: Path) -> None:
+    with Tree(root) as tree:
+        tree.make_folder("a/x")
+        tree.replace("a/x/c.md", SAFE)
+        tree.remove("a/x/c.md")
+        tree.remove_folder("a/x")
+        assert tree.kind("a/x/c.md") is None
+        assert tree.kind("a/b") == stat.S_IFDIR
+        shutil.rmtree(root / "a")  # by somebody else, while it is open
+        tree.make_folder("a/b")
+        tree.replace("a/b/c.md", SAFE)
+    assert (root / "a/b/c.md").read_bytes() == SAFE
+
+
 def test_every_descriptor_is_closed(root: Path) -> None:
     deep = "/".join("d" * 100)
     (root / deep).mkdir(parents=True)
     (root / deep / "e.md").write_bytes(SAFE)
     before = os.listdir("/dev/fd")
-    with Folder(str(root)) as folder:
+    with ListedFolder(str(root)) as folder:
         assert read(folder.open(f"{deep}/e.md", os.O_RDONLY)) == SAFE
         assert len(os.listdir("/dev/fd")) < len(before) + 40
         with folder.list("d/d") as entries:

@@ -537,7 +537,7 @@ def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
     (tmp_path / "feed").mkdir()
     (tmp_path / "feed" / "rss.xml").write_bytes(b"old")
     (tmp_path / "feed" / ".rss.xml.new").write_bytes(b"half")
-    with Tree.open(tmp_path) as tree:
+    with Tree(tmp_path) as tree:
         tree.replace("feed/rss.xml", b"new")
     assert {path.name: path.read_bytes() for path in (tmp_path / "feed").iterdir()} == {"rss.xml": b"new"}
 
@@ -546,7 +546,7 @@ def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
 def test_a_tree_refuses_paths_that_lead_out_of_it(tmp_path: Path, path: str) -> None:
     (tmp_path / "tree" / "a").mkdir(parents=True)
     (tmp_path / "x").write_text("x")
-    with Tree.open(tmp_path / "tree") as tree, pytest.raises(OSError) as caught:  # noqa: PT011 - its number says it
+    with Tree(tmp_path / "tree") as tree, pytest.raises(OSError) as caught:  # noqa: PT011 - its number says it
         tree.read(path)
     assert caught.value.errno in (errno.EXDEV, errno.ENOENT, errno.EISDIR)
 
